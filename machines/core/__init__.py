@@ -1,0 +1,1 @@
+"""The ground that every machine stands on: money, ids, lifecycles, records, decisions."""

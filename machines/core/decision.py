@@ -1,0 +1,103 @@
+"""What one commit writes. `react` returns a decision; only the store carries it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from machines.core.ids import Owner, RecordId
+from machines.core.money import Money
+from machines.core.record import Record
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A value that at most one record may hold in its space, such as the nonce of a lane."""
+
+    space: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to tell the world after the commit: delivered at least once."""
+
+    kind: str
+    """Which handler delivers it, such as `notify`, `webhook` or `alarm`."""
+    body: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class New(Generic[D]):
+    """A record to be created."""
+
+    id: RecordId
+    machine: str
+    owner: Owner
+    amount: Money | None
+    data: D
+    fingerprint: str = ""
+    """Of the request: the same id with another fingerprint is refused."""
+    counted: bool = False
+    """Whether it counts into the owner's velocity windows."""
+    due_in_s: float | None = 0.0
+    """When its first look is due; None where nobody looks by himself."""
+    messages: tuple[Message, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[D]):
+    """A move, or staying; and what is written with it."""
+
+    trigger: str | None = None
+    """The move; None to stay."""
+    to: str | None = None
+    """Where an override leads; every other trigger's target stands in the table."""
+    data: D | None = None
+    """The record's new data; None leaves it as it is."""
+    again_s: float | None = None
+    """When to look next; None takes the pace of the state."""
+    why: str = ""
+    """One sentence for the history."""
+    recorded: bool = True
+    """False where a look learned nothing: only the next due time is written."""
+    alarm: str = ""
+    """What a person must be told now, because the fact contradicts the record."""
+    messages: tuple[Message, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    releases: tuple[Claim, ...] = ()
+    creates: tuple[New[Any], ...] = ()
+    """Records of the same shard that come into being with this commit, unless they exist."""
+    group: tuple[tuple[Record[Any], "Decision[Any]"], ...] = ()
+    """Other records of the same shard that are decided with this one: all or none."""
+
+    def but(self, **changes: Any) -> "Decision[D]":
+        """Give the same decision with some parts changed."""
+        return replace(self, **changes)
+
+
+def move(trigger: str, why: str = "", **parts: Any) -> Decision[Any]:
+    """Decide to move."""
+    return Decision(trigger=trigger, why=why, **parts)
+
+
+def wait(again_s: float | None = None) -> Decision[Any]:
+    """Decide that nothing was learned: look again later."""
+    return Decision(recorded=False, again_s=again_s)
+
+
+def keep(why: str, **parts: Any) -> Decision[Any]:
+    """Decide to stay, with something worth writing down."""
+    return Decision(why=why, **parts)
+
+
+def noted(why: str) -> Decision[Any]:
+    """Write down a fact that means nothing in this state."""
+    return Decision(why=f"noted: {why}")
+
+
+def contradiction(why: str) -> Decision[Any]:
+    """Write down a fact that contradicts the record, and tell a person."""
+    return Decision(why=f"contradicts: {why}", alarm=why)

@@ -1,0 +1,111 @@
+"""Each error answers one question: what may I do next?
+
+PayflowError
+├── StepError            an act could not finish its work
+│   ├── Retryable        surely not done: do it again later, with the same key
+│   ├── Rejected         surely not done: do not repeat it as it is
+│   └── OutcomeUnknown   perhaps done: ask before anything else
+├── SendRefused          an act must not send now; nothing has left
+│   ├── LeaseLost        another worker may hold the record: drop the work
+│   ├── Paused           a person or an alarm stopped sends: wait
+│   └── NotDurable       the store cannot promise that the intent survives: wait
+├── StoreError           the store refused or could not be asked
+│   ├── StoreUnavailable nothing is known about the last write: read again
+│   ├── StoreUnfit       the store may lose or misread records: an operator must act
+│   ├── Conflict         the record changed since it was read: read and react again
+│   ├── NotFound         there is no such record
+│   ├── ShortBalance     the account has less than the amount
+│   ├── KeyReused        the idempotency key belongs to another request
+│   └── ClaimTaken       somebody else holds the unique claim: act again
+└── BadInput             the caller must change what he sent
+    ├── BadAmount
+    ├── IllegalMove
+    └── BadSettings
+"""
+
+
+class PayflowError(Exception):
+    """Something that Payflow foresaw went wrong."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__ or "")
+
+
+class StepError(PayflowError):
+    """An act could not finish its work."""
+
+
+class Retryable(StepError):
+    """Surely not done: it may be tried again later with the same key."""
+
+
+class Rejected(StepError):
+    """Surely not done, and asking again would get the same answer."""
+
+
+class OutcomeUnknown(StepError):
+    """Perhaps done: the outcome must be looked up first."""
+
+
+class SendRefused(PayflowError):
+    """Sending is not allowed now; nothing has left."""
+
+
+class LeaseLost(SendRefused):
+    """The lease on the record is gone; another worker may hold it."""
+
+
+class Paused(SendRefused):
+    """Sending is paused."""
+
+
+class NotDurable(SendRefused):
+    """The store did not confirm that the intent is durable."""
+
+
+class StoreError(PayflowError):
+    """The store refused."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached."""
+
+
+class StoreUnfit(StoreError):
+    """The store must not be used as it is."""
+
+
+class Conflict(StoreError):
+    """The record changed since it was read."""
+
+
+class NotFound(StoreError):
+    """There is no such record."""
+
+
+class ShortBalance(StoreError):
+    """The available balance is smaller than the amount."""
+
+
+class KeyReused(StoreError):
+    """The idempotency key was used for another request."""
+
+
+class ClaimTaken(StoreError):
+    """A unique claim is held by another record."""
+
+
+class BadInput(PayflowError):
+    """The input cannot be used as it is."""
+
+
+class BadAmount(BadInput):
+    """The amount cannot be used as it is."""
+
+
+class IllegalMove(BadInput):
+    """The lifecycle has no such move from this state."""
+
+
+class BadSettings(BadInput):
+    """The settings cannot be used as they are."""

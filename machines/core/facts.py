@@ -1,0 +1,87 @@
+"""Facts that every machine knows, and how each of them takes an operator's word."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from machines.core.decision import Decision
+from machines.core.errors import BadInput
+from machines.core.lifecycle import OVERRIDE, Lifecycle, Position
+from machines.core.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that was learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing(Fact):
+    """A look that learned nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Fact):
+    """The act was rejected: surely not done, and not to be repeated as it is."""
+
+    reason: str
+    attempt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LostSight(Fact):
+    """The act may or may not have happened."""
+
+    reason: str
+    attempt: str = ""
+
+
+class Proof(StrEnum):
+    """What the rail says about a record whose money may have left."""
+
+    NONE = "none"
+    """The rail was not asked, or cannot tell."""
+    NOT_PAID = "not_paid"
+    """The rail proves that nothing was paid."""
+    PAID = "paid"
+    """The rail proves that it was paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override(Fact):
+    """An operator's word: put the record into a state."""
+
+    to: str
+    reason: str
+    by: str
+    second: str = ""
+    """The second person, where one is not enough."""
+    proof: Proof = Proof.NONE
+
+
+def override(lifecycle: Lifecycle, record: Record[Any], fact: Override) -> Decision[Any]:
+    """Decide on an operator's word; the same rule for every machine."""
+    target = lifecycle.state(fact.to)
+    if not fact.reason.strip():
+        raise BadInput("An override needs a reason: it is written into the history for whoever asks later.")
+    if fact.to == record.state:
+        raise BadInput(f"{record.id} is in {record.state} already.")
+    if fact.second and fact.second == fact.by:
+        raise BadInput("The second person must be another one.")
+    needs = second_person_needed(lifecycle, record, target.name, fact.proof)
+    if needs and not fact.second:
+        raise BadInput(f"{needs} Let a second person confirm, or bring proof from the rail.")
+    who = f"{fact.by} and {fact.second}" if fact.second else fact.by
+    return Decision(trigger=OVERRIDE, to=target.name, why=f"{fact.reason} ({who})")
+
+
+def second_person_needed(lifecycle: Lifecycle, record: Record[Any], to: str, proof: Proof) -> str:
+    """Say why one person's word is not enough; empty when it is."""
+    source, target = lifecycle.state(record.state), lifecycle.state(to)
+    if source.may_have_left and target.position is Position.AVAILABLE and proof is not Proof.NOT_PAID:
+        return f"Money of {record.id} may have left in {record.state}."
+    if proof is Proof.PAID and target.position is not Position.PAID:
+        return f"The rail says that {record.id} was paid."
+    if proof is Proof.NOT_PAID and target.position is Position.PAID:
+        return f"The rail says that {record.id} was not paid."
+    return ""

@@ -1,0 +1,56 @@
+"""Ids say where a record lives: `payout-03-9f…` is a payout in shard 3."""
+
+import base64
+import hashlib
+import re
+import secrets
+import zlib
+from typing import NewType
+
+from machines.core.errors import BadInput
+
+RecordId = NewType("RecordId", str)
+Owner = NewType("Owner", str)
+
+MAX_SHARDS = 100
+
+# 16 base-32 characters are 80 bits: two ids of one machine and shard do not meet.
+_TAIL_CHARS = 16
+_ID = re.compile(r"([a-z][a-z_]{1,31})-([0-9]{2})-([a-z2-7]{16})")
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@+/-]{0,127}")
+
+
+def shard_for(owner: Owner, shards: int) -> int:
+    """Tell which shard keeps everything of an owner."""
+    return zlib.crc32(owner.encode()) % shards
+
+
+def owner_of(text: str) -> Owner:
+    """Accept an owner's name from outside, or say what is wrong with it."""
+    if not _OWNER.fullmatch(text):
+        raise BadInput(f"{text[:40]!r} is no owner: 1 to 128 letters, digits and _.:@+/-, a letter or digit first.")
+    return Owner(text)
+
+
+def fresh_id(machine: str, shard: int) -> RecordId:
+    """Make an id that nobody has."""
+    return _compose(machine, shard, secrets.token_bytes(10))
+
+
+def derived_id(machine: str, shard: int, *parts: str) -> RecordId:
+    """Make the one id that belongs to these parts, so that the same request finds the same record."""
+    digest = hashlib.sha256("\x00".join((machine, *parts)).encode())
+    return _compose(machine, shard, digest.digest()[:10])
+
+
+def parse_id(text: str) -> tuple[str, int]:
+    """Read machine and shard out of an id."""
+    match = _ID.fullmatch(text)
+    if match is None:
+        raise BadInput(f"{text[:60]!r} is no record id: it should look like payout-03-abcdefgh23456777.")
+    return match[1], int(match[2])
+
+
+def _compose(machine: str, shard: int, tail: bytes) -> RecordId:
+    encoded = base64.b32encode(tail).decode().lower()[:_TAIL_CHARS]
+    return RecordId(f"{machine}-{shard:02d}-{encoded}")

@@ -1,0 +1,44 @@
+"""A machine: its table, the shape of its data, what it can learn, and how it thinks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from machines.core.clock import Millis
+from machines.core.decision import Decision
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
+from machines.core.lifecycle import Lifecycle
+from machines.core.ports import Act
+from machines.core.record import Record
+from machines.core.retry import RetryPolicy
+
+D = TypeVar("D")
+
+CORE_FACTS: tuple[type[Fact], ...] = (Nothing, Refused, LostSight, Override)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine(Generic[D]):
+    """Everything that the engine needs to run records of one kind."""
+
+    lifecycle: Lifecycle
+    data: type[D]
+    facts: tuple[type[Fact], ...]
+    react: Callable[[Record[D], Fact, Millis], Decision[D]]
+    acts: Mapping[str, Act[D]] = field(default_factory=dict)
+    """For each polled state, what a look does."""
+    retry: RetryPolicy = RetryPolicy()
+    money: bool = field(init=False, default=False)
+    """Whether its states have positions, so that its moves move money."""
+
+    def __post_init__(self) -> None:
+        positions = any(state.position for state in self.lifecycle.states.values())
+        object.__setattr__(self, "money", positions)
+
+    @property
+    def name(self) -> str:
+        """What the machine is called."""
+        return self.lifecycle.machine
+
+
+AnyMachine = Machine[Any]

@@ -1,0 +1,41 @@
+"""A record is one payout, pool payment, bounty or transaction. It never changes; a commit makes the next version."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from machines.core.clock import Millis
+from machines.core.ids import Owner, RecordId
+from machines.core.money import Money
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Velocity:
+    """What the owner had asked for before this record, counted in the script that created it."""
+
+    hour_count: int
+    hour_units: int
+    day_count: int
+    day_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generic[D]):
+    """One version of a record."""
+
+    id: RecordId
+    machine: str
+    state: str
+    version: int
+    owner: Owner
+    amount: Money | None
+    data: D
+    created_at: Millis
+    since: Millis
+    """When it came into its state."""
+    tries: int = 0
+    """Looks in this state that ended in an error, for the back-off."""
+    velocity: Velocity | None = None
+    parked: str = ""
+    """Why it was set aside; empty for a record that is looked at."""

@@ -1,0 +1,1 @@
+"""Payflow, the service: engine, store, API and command line around the machines."""

@@ -1,0 +1,181 @@
+"""All settings, read once from the environment and `.env`, checked together, never changed afterwards."""
+
+import difflib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from machines.core.errors import BadSettings
+
+_PREFIX = "PAYFLOW_"
+
+
+class PollerSettings(BaseModel, frozen=True, extra="forbid"):
+    """How one poller works."""
+
+    concurrency: int = Field(default=64, ge=1, le=4096)
+    """Records it works on at a time, in each worker process."""
+    rate: float | None = Field(default=None, gt=0, le=100_000)
+    """Looks a second over all workers together; none for no limit."""
+
+
+class Settings(BaseModel):
+    """What an operator can set. The names are the environment's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
+
+    # The store
+    redis_url: SecretStr | None = Field(default=None, alias="REDIS_URL")
+    """A Redis or Valkey: redis://, rediss:// or unix://. Without it and REDIS_HOST the embedded store is used."""
+    redis_host: str | None = Field(default=None, alias="REDIS_HOST")
+    """Host of the Redis or Valkey, when REDIS_URL is not set."""
+    redis_port: int = Field(default=6379, ge=1, le=65535, alias="REDIS_PORT")
+    """Its port."""
+    redis_username: str | None = Field(default=None, alias="REDIS_USERNAME")
+    """Its user; `default` where it has only a password."""
+    redis_password: SecretStr | None = Field(default=None, alias="REDIS_PASSWORD")
+    """Its password."""
+    redis_db: int = Field(default=0, ge=0, alias="REDIS_DB")
+    """Its database number; a cluster has only 0."""
+    redis_pool_size: int = Field(default=10, ge=2, le=10_000, alias="REDIS_POOL_SIZE")
+    """Most connections that one process opens."""
+    redis_max_clients: int = Field(default=50, ge=2, alias="REDIS_MAX_CLIENTS")
+    """Most clients that the whole installation should have; `payflow doctor` compares it with the server."""
+    redis_cluster: bool = Field(default=False, alias="REDIS_CLUSTER")
+    """Whether the address is a node of a cluster."""
+    redis_sentinels: tuple[str, ...] = Field(default=(), alias="REDIS_SENTINELS")
+    """host:port of each sentinel, separated by commas."""
+    redis_sentinel_master: str = Field(default="mymaster", alias="REDIS_SENTINEL_MASTER")
+    """Name that the sentinels know the primary by."""
+    shards: int = Field(default=8, ge=1, le=100, alias="PAYFLOW_SHARDS")
+    """Number of shards, fixed at the first start of a store."""
+    fsync: Literal["always", "everysec"] = Field(default="always", alias="PAYFLOW_FSYNC")
+    """How the embedded store writes to disk."""
+    accept_weak_durability: bool = Field(default=False, alias="PAYFLOW_ACCEPT_WEAK_DURABILITY")
+    """Set to true to send money although the store may forget the last second: payments may then be made twice."""
+    replicas: int | None = Field(default=None, ge=0, le=8, alias="PAYFLOW_REPLICAS")
+    """Replicas that must have an intent before money leaves; by default one, where any was ever seen."""
+    data: Path = Field(default=Path("data"), alias="PAYFLOW_DATA")
+    """Folder of the embedded store and of the sequence guard's high-water mark."""
+
+    # Workers
+    enable_workers: bool = Field(default=True, alias="ENABLE_WORKERS")
+    """Whether `payflow serve` also runs workers."""
+    worker_name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        min_length=1,
+        max_length=64,
+        alias="PAYFLOW_WORKER",
+    )
+    """What this worker is called in the history."""
+    pollers: Mapping[str, PollerSettings] = Field(default_factory=dict, alias="PAYFLOW_POLLERS")
+    """JSON: settings of single pollers, such as {"payout.PROCESSING": {"concurrency": 5, "rate": 10}}."""
+    lease_s: float = Field(default=10.0, ge=1, le=600, alias="PAYFLOW_LEASE_S")
+    """How long a worker may hold a record without renewing; also how long a dead worker's records wait."""
+    grace_s: float = Field(default=20.0, ge=0, le=600, alias="PAYFLOW_GRACE_S")
+    """How long a stopping worker may finish what it has begun."""
+    health_line_s: float = Field(default=300.0, ge=1, alias="PAYFLOW_HEALTH_LINE_S")
+    """How often the health line is logged."""
+
+    # The API
+    host: str = Field(default="127.0.0.1", alias="PAYFLOW_HOST")
+    """Address to listen on."""
+    port: int = Field(default=8080, ge=0, le=65535, alias="PAYFLOW_PORT")
+    """Port to listen on; 0 picks a free one."""
+    worker_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_WORKER_PORT")
+    """Port where `payflow worker` serves /metrics, /healthz and /readyz; none for not at all."""
+
+    # Logs
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", alias="PAYFLOW_LOG_LEVEL")
+    """Least level that is written."""
+    log_format: Literal["json", "text"] = Field(default="json", alias="PAYFLOW_LOG_FORMAT")
+    """JSON for machines, text for a terminal."""
+
+    @field_validator("redis_sentinels", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("pollers", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return json.loads(value or "{}") if isinstance(value, str) else value
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Payflow runs its own store."""
+        return not (self.redis_url or self.redis_host or self.redis_sentinels)
+
+    @property
+    def url(self) -> str:
+        """Where the store is, with its password: never to be shown."""
+        if self.redis_url:
+            return self.redis_url.get_secret_value()
+        user = quote(self.redis_username or "", safe="")
+        password = self.redis_password.get_secret_value() if self.redis_password else ""
+        login = f"{user}:{quote(password, safe='')}@" if password else ""
+        return f"redis://{login}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+
+NAMES: Mapping[str, str] = {field.alias or name: name for name, field in Settings.model_fields.items()}
+
+
+def load(environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
+    """Read the settings from the environment, then from `.env`; every problem is reported at once."""
+    if environ is None:
+        kept = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+        environ = kept | dict(os.environ)
+    problems = [_unknown(name) for name in environ if name.startswith(_PREFIX) and _known(name) is None]
+    given: dict[str, Any] = {name: value for name, value in environ.items() if name in NAMES and value != ""}
+    problems += _take_files(environ, given)
+    given |= {Settings.model_fields[name].alias or name: value for name, value in changes.items()}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        problems += [_sentence(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
+        raise BadSettings(_listed(problems)) from None
+    if problems:
+        raise BadSettings(_listed(problems))
+    return settings
+
+
+def _known(name: str) -> str | None:
+    return NAMES.get(name.removesuffix("_FILE")) or NAMES.get(name)
+
+
+def _take_files(environ: Mapping[str, str], given: dict[str, Any]) -> list[str]:
+    """Read each setting that is given as `<NAME>_FILE`; list what cannot be read."""
+    problems = []
+    for alias in NAMES:
+        path = environ.get(f"{alias}_FILE")
+        if path is None:
+            continue
+        if alias in given:
+            problems.append(f"{alias} and {alias}_FILE are both set: keep one.")
+        try:
+            given[alias] = Path(path).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{alias}_FILE: {path} cannot be read ({type(error).__name__}): put the value there.")
+    return problems
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    hint = f"did you mean {near[0]}?" if near else "remove it, or see .env.example for all names."
+    return f"{name} is not a setting: {hint}"
+
+
+def _sentence(detail: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    return f"{name}: {detail['msg']}."
+
+
+def _listed(problems: list[str]) -> str:
+    return "The settings cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems)

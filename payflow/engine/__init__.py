@@ -1,0 +1,1 @@
+"""The engine: runs any lifecycle. It knows no machine."""

@@ -1,0 +1,86 @@
+"""Delivers the outbox: at least once, with back-off, and set aside when it will not go."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import anyio
+import structlog
+
+from machines.core.errors import PayflowError
+from machines.core.retry import RetryPolicy
+from payflow.store.outbox import Outbox, Post
+from payflow.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+Handler = Callable[[Post], Awaitable[None]]
+
+IDLE_S = 1.0
+AT_A_TIME = 16
+LEASE_MS = 60_000
+BACK_OFF = RetryPolicy(base_s=5, cap_s=3600)
+# With this back-off the last try is about a day after the first.
+MOST_TRIES = 32
+
+
+class Dispatcher:
+    """Hands each message to the handler of its kind."""
+
+    def __init__(self, outbox: Outbox, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
+        self._outbox = outbox
+        self._metrics = metrics
+        self._handlers = {"alarm": log_alarm, **handlers}
+        self._wake = anyio.Event()
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            self._wake = anyio.Event()
+            try:
+                busy = await self.deliver_due()
+            except PayflowError as error:
+                log.warning("Messages cannot be taken.", action="outbox_failed", error=str(error))
+                busy = False
+            if not busy:
+                with anyio.move_on_after(IDLE_S):
+                    await self._wake.wait()
+
+    async def deliver_due(self) -> bool:
+        """Deliver what is due now, and say whether there was anything."""
+        posts = await self._outbox.take(AT_A_TIME, LEASE_MS)
+        async with anyio.create_task_group() as group:
+            for post in posts:
+                group.start_soon(self._deliver, post)
+        return bool(posts)
+
+    async def _deliver(self, post: Post) -> None:
+        handler = self._handlers.get(post.kind)
+        try:
+            if handler is None:
+                raise LookupError(f"nothing delivers {post.kind!r}")
+            with anyio.fail_after(LEASE_MS / 2000):
+                await handler(post)
+        except Exception as error:  # noqa: BLE001  (one message must not stop the others)
+            await self._failed(post, error, hopeless=handler is None)
+        else:
+            self._metrics.delivered.labels(post.kind).inc()
+            await self._outbox.done(post)
+
+    async def _failed(self, post: Post, error: Exception, *, hopeless: bool) -> None:
+        self._metrics.undelivered.labels(post.kind).inc()
+        if hopeless or post.tries + 1 >= MOST_TRIES:
+            log.error(
+                "A message was set aside.", action="undelivered", message=post.id, kind=post.kind, error=repr(error)
+            )
+            await self._outbox.give_up(post)
+            return
+        log.warning("A message was not delivered.", action="delivery_failed", message=post.id, error=repr(error))
+        await self._outbox.later(post, BACK_OFF.delay_s(post.tries, 1.0))
+
+
+async def log_alarm(post: Post) -> None:
+    """Tell an alarm to the log, where every installation can see it."""
+    log.error("Alarm.", action="alarm", record=post.record, **{str(name): value for name, value in post.body.items()})

@@ -1,0 +1,238 @@
+"""One look at one record: act, react, commit. The same for every machine."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from time import perf_counter
+from typing import Any
+
+import structlog
+
+from machines.core.clock import Millis
+from machines.core.decision import Decision, wait
+from machines.core.errors import (
+    ClaimTaken,
+    Conflict,
+    LeaseLost,
+    NotDurable,
+    OutcomeUnknown,
+    Paused,
+    Rejected,
+    Retryable,
+    StoreError,
+    StoreUnavailable,
+)
+from machines.core.facts import Fact, LostSight, Nothing, Refused
+from machines.core.ids import RecordId
+from machines.core.machine import AnyMachine
+from machines.core.record import Record
+from payflow.store.records import Records, Stored
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+# A record that changes under us this often is fought over by something that is broken.
+MOST_CONFLICTS = 20
+LOOK_AGAIN_WHEN_PAUSED_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a fact: the record before and after, and the decision between them."""
+
+    before: Record[Any]
+    after: Record[Any]
+    decision: Decision[Any]
+
+
+class Steps:
+    """Runs looks and takes in facts."""
+
+    def __init__(self, store: Store, metrics: Metrics, *, who: str, lease_ms: int, luck: Random | None = None) -> None:
+        self._store = store
+        self._records = store.records
+        self._metrics = metrics
+        self._who = who
+        self._lease_ms = lease_ms
+        self._luck = luck or Random()  # noqa: S311  (it spreads retries, it guards nothing)
+
+    async def look(self, stored: Stored) -> None:
+        """Look at a leased record. Whatever happens, the record is committed, handed back, parked, or its lease runs out."""
+        record = stored.record
+        machine = self._records.machines[record.machine]
+        started = perf_counter()
+        try:
+            fact = await machine.acts[record.state](record, _Looking(self._store, stored, self._lease_ms))
+        except Retryable as error:
+            await self._again(stored, machine, "retryable", error)
+        except (Paused, NotDurable) as error:
+            await self._held_up(stored, error)
+        except LeaseLost:
+            self._metrics.leases_lost.labels(record.machine).inc()
+        except StoreError as error:
+            # Nothing is known about the store; the lease runs out and the record comes back.
+            log.warning("The store failed during a look.", action="look_lost", record=record.id, error=str(error))
+        except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
+            await self._settle(stored, _learned(error), machine)
+        else:
+            await self._settle(stored, fact, machine)
+        self._metrics.acts.labels(record.machine, record.state).observe(perf_counter() - started)
+
+    async def _settle(self, stored: Stored, fact: Fact | Exception, machine: AnyMachine) -> None:
+        """React and commit; on a conflict read again and react again to the same fact."""
+        record = stored.record
+        if isinstance(fact, Exception):
+            await self._park(stored, fact)
+            return
+        if isinstance(fact, Refused | LostSight):
+            kind = "rejected" if isinstance(fact, Refused) else "unknown"
+            self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
+        for _ in range(MOST_CONFLICTS):
+            try:
+                decision = machine.react(stored.record, fact, stored.at)
+                after = await self._records.commit(stored, decision, fact, self._who)
+            except Conflict:
+                stored = await self._records.reread(stored)
+            except ClaimTaken:
+                await self._commit_quietly(stored, wait(0), stored.record.tries)
+                return
+            except LeaseLost:
+                self._metrics.leases_lost.labels(record.machine).inc()
+                return
+            except StoreUnavailable as error:
+                log.warning("A commit's outcome is unknown.", action="commit_lost", record=record.id, error=str(error))
+                return
+            except Exception as error:  # noqa: BLE001  (see `look`)
+                await self._park(stored, error)
+                return
+            else:
+                report(self._metrics, Applied(stored.record, after, decision), self._who)
+                return
+        await self._park(stored, Conflict(f"{record.id} changed {MOST_CONFLICTS} times under one look."))
+
+    async def _again(self, stored: Stored, machine: AnyMachine, kind: str, error: Exception) -> None:
+        record = stored.record
+        tries = record.tries + 1
+        self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
+        log.info("A look will be tried again.", action="retry", record=record.id, tries=tries, error=str(error))
+        await self._commit_quietly(stored, wait(machine.retry.delay_s(tries, self._luck.random())), tries)
+
+    async def _held_up(self, stored: Stored, error: Exception) -> None:
+        record = stored.record
+        kind = "paused" if isinstance(error, Paused) else "not_durable"
+        self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
+        await self._commit_quietly(stored, wait(LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._luck.random())), record.tries)
+
+    async def _commit_quietly(self, stored: Stored, decision: Decision[Any], tries: int) -> None:
+        """Write only when to look next."""
+        for _ in range(MOST_CONFLICTS):
+            try:
+                await self._records.commit(stored, decision, Nothing(), self._who, tries=tries)
+            except Conflict:
+                stored = await self._records.reread(stored)
+            except StoreError as error:
+                log.warning(
+                    "A record could not be handed back.",
+                    action="hand_back_lost",
+                    record=stored.record.id,
+                    error=str(error),
+                )
+                return
+            except LeaseLost:
+                self._metrics.leases_lost.labels(stored.record.machine).inc()
+                return
+            else:
+                return
+
+    async def _park(self, stored: Stored, error: Exception) -> None:
+        record = stored.record
+        self._metrics.act_errors.labels(record.machine, record.state, "bug").inc()
+        log.error("A record was set aside.", action="park", record=record.id, error=repr(error), exc_info=error)
+        await self.set_aside(stored, f"{type(error).__name__}: {error}")
+
+    async def set_aside(self, stored: Any, why: str) -> None:
+        """Park a record, readable or not."""
+        try:
+            await self._records.park(stored, why, self._who)
+        except (StoreError, LeaseLost) as failure:
+            log.warning("A record could not be parked.", action="park_lost", error=str(failure))
+            return
+        name = stored.record.machine if isinstance(stored, Stored) else stored.id.partition("-")[0]
+        self._metrics.parked.labels(name).inc()
+
+    async def hand_back(self, stored: Stored) -> None:
+        """Give up a lease without having looked."""
+        await self._commit_quietly(stored, wait(0), stored.record.tries)
+
+
+def _learned(error: Exception) -> Fact | Exception:
+    """Turn the errors that mean something to a machine into facts; the rest are bugs."""
+    if isinstance(error, Rejected):
+        return Refused(str(error))
+    if isinstance(error, OutcomeUnknown):
+        return LostSight(str(error))
+    return error
+
+
+class _Looking:
+    """What an act is given: the time, and the one question before a send."""
+
+    __slots__ = ("_lease_ms", "_store", "_stored")
+
+    def __init__(self, store: Store, stored: Stored, lease_ms: int) -> None:
+        self._store = store
+        self._stored = stored
+        self._lease_ms = lease_ms
+
+    @property
+    def now(self) -> Millis:
+        return self._stored.at
+
+    async def may_send(self, *scopes: str) -> None:
+        await self._store.may_send(self._stored, self._lease_ms, *scopes)
+
+
+async def take_in(
+    records: Records,
+    metrics: Metrics,
+    record_id: RecordId,
+    fact: Fact | Callable[[Record[Any]], Awaitable[Fact]],
+    who: str,
+) -> Applied:
+    """Take in a fact from outside a look: a webhook, an operator's word. Raises what `react` or the store refuses."""
+    stored = await records.read(record_id)
+    for _ in range(MOST_CONFLICTS):
+        machine = records.machines[stored.record.machine]
+        learned = fact if isinstance(fact, Fact) else await fact(stored.record)
+        decision = machine.react(stored.record, learned, stored.at)
+        try:
+            after = await records.commit(stored, decision, learned, who)
+        except Conflict:
+            stored = await records.read(record_id)
+        else:
+            applied = Applied(stored.record, after, decision)
+            report(metrics, applied, who)
+            return applied
+    raise Conflict(f"{record_id} changed {MOST_CONFLICTS} times; try again.")
+
+
+def report(metrics: Metrics, applied: Applied, who: str) -> None:
+    """Count and log a decision: the one place where moves are told."""
+    before, after, decision = applied.before, applied.after, applied.decision
+    if decision.trigger:
+        metrics.moves.labels(after.machine, before.state, after.state).inc()
+        if log.is_enabled_for(20):
+            log.info(
+                "A record moved.",
+                action="move",
+                record=after.id,
+                trigger=decision.trigger,
+                from_state=before.state,
+                to_state=after.state,
+                who=who,
+                why=decision.why,
+            )
+    if decision.alarm:
+        metrics.noted.labels(after.machine).inc()
+        log.error("A fact contradicts a record.", action="contradiction", record=after.id, who=who, why=decision.alarm)

@@ -1,0 +1,91 @@
+"""Records, facts and events as bytes, and the hash chain over a record's history."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from machines.core.clock import Millis
+from machines.core.errors import PayflowError
+from machines.core.machine import AnyMachine
+
+GENESIS = bytes(32)
+
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Unreadable(PayflowError):
+    """The bytes of a record cannot be read by this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One commit in a record's history."""
+
+    at: Millis
+    version: int
+    trigger: str
+    """The move; empty where the record stayed."""
+    state: str
+    """Where the record was afterwards."""
+    who: str
+    why: str
+    fact: str
+    details: Mapping[str, Any]
+    before: bytes
+    """The hash of the event before."""
+
+
+class DataCodec:
+    """Reads and writes what each machine keeps on its records."""
+
+    def __init__(self, machines: Mapping[str, AnyMachine]) -> None:
+        self._types = {name: machine.data for name, machine in machines.items()}
+        self._decoders = {name: msgspec.msgpack.Decoder(machine.data) for name, machine in machines.items()}
+
+    def read(self, machine: str, data: bytes) -> Any:
+        """Read a record's data."""
+        try:
+            return self._decoders[machine].decode(data)
+        except msgspec.MsgspecError as error:
+            raise Unreadable(f"Its data cannot be read: {error}.") from error
+
+    def rebuild(self, machine: str, details: Mapping[str, Any]) -> Any:
+        """Make a record's data from the details of the event that created it."""
+        return msgspec.convert(details, self._types[machine])
+
+
+def event_bytes(
+    before: bytes, at: int, version: int, trigger: str, state: str, who: str, why: str, fact: str, details: object
+) -> bytes:
+    """Write an event behind the hash of the one before."""
+    return before + encode((at, version, trigger, state, who, why, fact, details))
+
+
+def chain(event: bytes) -> bytes:
+    """Give the hash of an event, which covers the hash of the one before."""
+    return hashlib.sha256(event).digest()
+
+
+def read_event(event: bytes) -> Event:
+    """Read an event."""
+    try:
+        at, version, trigger, state, who, why, fact, details = _decode(event[32:])
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise Unreadable(f"An event of the history cannot be read: {error}.") from error
+    return Event(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32])
+
+
+def chain_fault(events: list[bytes], newest: bytes) -> str:
+    """Say where a history was changed or cut; empty when it is whole."""
+    expected = GENESIS
+    for place, event in enumerate(events):
+        if event[:32] != expected:
+            return f"event {place + 1} does not follow the one before"
+        expected = chain(event)
+    if expected != newest:
+        return "the newest event is not the one that the record was written with"
+    return ""

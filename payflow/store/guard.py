@@ -1,0 +1,159 @@
+"""Notices that the store forgot acknowledged writes: a failover, an old backup, a wiped store.
+
+Every call that writes counts up its shards and leaves a tag. The newest count and tag that were seen are kept here and
+in a file outside the store. A known server whose count goes backwards, or an unknown server that does not know the tag,
+has lost writes: the rails of these shards close until a person has reconciled.
+"""
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+Identity = tuple[str, str]
+"""Run id and replication id of a server."""
+
+_HEADER = struct.Struct("<8s16s")
+_SLOT = struct.Struct("<Q8s")
+_MAGIC = b"payflow1"
+KEPT_MARKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest call on a shard that was acknowledged to us."""
+
+    count: int
+    tag: bytes
+
+
+_NEVER = Mark(0, b"\0" * 8)
+
+
+class Guard:
+    """Remembers what was acknowledged, and compares."""
+
+    def __init__(self, shards: int, path: Path | None) -> None:
+        self._marks = [_NEVER] * shards
+        self._known: list[Identity | None] = [None] * shards
+        self.doubted: set[int] = set(range(shards))
+        """Shards on a server that was not compared yet."""
+        self.alarms: dict[int, str] = {}
+        self._unsaid: list[tuple[int, str]] = []
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if path else None
+        self._path = path
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def counts(self) -> tuple[int, ...]:
+        """Give the newest counts, to be handed back with what is seen after them."""
+        return tuple(mark.count for mark in self._marks)
+
+    def saw_write(self, server: Identity, sequences: Mapping[int, int], tag: bytes, before: Sequence[int]) -> None:
+        """Learn from the reply to a call that wrote; `before` are the counts when it was sent."""
+        self._look_at(server, sequences, before, least=1)
+        for shard, count in sequences.items():
+            if self._trusted(shard) and count > self._marks[shard].count:
+                self._marks[shard] = Mark(count, tag)
+        self._write(sequences)
+
+    def saw_read(self, server: Identity, sequences: Mapping[int, int], before: Sequence[int]) -> None:
+        """Learn from the reply to a call that only asked."""
+        self._look_at(server, sequences, before, least=0)
+
+    def _look_at(self, server: Identity, sequences: Mapping[int, int], before: Sequence[int], least: int) -> None:
+        for shard, count in sequences.items():
+            if server != self._known[shard]:
+                self.doubted.add(shard)
+            elif count < before[shard] + least:
+                self.raise_alarm(shard, f"the store counts {count} where {before[shard]} was acknowledged")
+
+    def _trusted(self, shard: int) -> bool:
+        return shard not in self.alarms and shard not in self.doubted
+
+    def recall(self, store_id: str) -> None:
+        """Take over what the file knows; a file of another store means that this one was wiped or replaced."""
+        if self._file is None:
+            return
+        with self._locked():
+            content = os.pread(self._file, _HEADER.size + _SLOT.size * len(self._marks), 0)
+            if len(content) < _HEADER.size:
+                self._overwrite(store_id)
+                return
+            magic, kept_id = _HEADER.unpack_from(content)
+            if magic != _MAGIC or kept_id != store_id.encode()[:16].ljust(16, b"\0"):
+                for shard in range(len(self._marks)):
+                    self.raise_alarm(shard, f"{self._path} belongs to another store: this one was wiped or replaced")
+                return
+            for shard, mark in enumerate(self._slots(content)):
+                if mark.count > self._marks[shard].count:
+                    self._marks[shard] = mark
+
+    def compare(self, shard: int, server: Identity, count: int, tags: Sequence[bytes]) -> None:
+        """Decide whether a server that we do not know holds everything that was acknowledged to us."""
+        mark = self._marks[shard]
+        if mark.count and mark.tag not in tags and count - mark.count < KEPT_MARKS:
+            self.raise_alarm(
+                shard, f"the store does not know write {mark.count}, which was acknowledged; it counts {count}"
+            )
+        self._known[shard] = server
+        self.doubted.discard(shard)
+
+    def adopt(self, store_id: str, newest: Sequence[tuple[int, bytes]]) -> None:
+        """Take the store as it is for the truth: a person has reconciled it."""
+        self.alarms.clear()
+        self._marks = [Mark(count, tag) if count else _NEVER for count, tag in newest]
+        with self._locked():
+            self._overwrite(store_id)
+
+    def raise_alarm(self, shard: int, why: str) -> None:
+        """Close the rails of a shard; its mark stays where it is, so that a restart finds the same."""
+        if shard not in self.alarms:
+            self.alarms[shard] = why
+            self._unsaid.append((shard, why))
+
+    def unsaid(self) -> list[tuple[int, str]]:
+        """Give the alarms that nobody has passed on yet."""
+        unsaid, self._unsaid = self._unsaid, []
+        return unsaid
+
+    def _slots(self, content: bytes) -> Iterator[Mark]:
+        for offset in range(_HEADER.size, len(content) - _SLOT.size + 1, _SLOT.size):
+            yield Mark(*_SLOT.unpack_from(content, offset))
+
+    def _write(self, sequences: Mapping[int, int]) -> None:
+        if self._file is None:
+            return
+        with self._locked():
+            for shard in sequences:
+                offset = _HEADER.size + shard * _SLOT.size
+                kept = os.pread(self._file, 8, offset)
+                mark = self._marks[shard]
+                if self._trusted(shard) and (len(kept) < 8 or struct.unpack("<Q", kept)[0] < mark.count):
+                    os.pwrite(self._file, _SLOT.pack(mark.count, mark.tag), offset)
+
+    def _overwrite(self, store_id: str) -> None:
+        if self._file is None:
+            return
+        slots = b"".join(_SLOT.pack(mark.count, mark.tag) for mark in self._marks)
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, _HEADER.pack(_MAGIC, store_id.encode()[:16]) + slots, 0)
+        os.fsync(self._file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._file is None:
+            yield
+            return
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)

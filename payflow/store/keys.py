@@ -1,0 +1,137 @@
+"""Every key that Payflow writes, with its type, who writes it and who reads it. Nothing else is in the store.
+
+A shard is a hash tag, so that all that one commit touches lies in one slot of a cluster. The scripts build their keys
+on the prefix of the shard's sequence key; a test holds their names against this list.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from machines.core.ids import Owner, RecordId, parse_id
+
+META = "pf:meta"
+PAUSE = "pf:pause"
+WAKE_CHANNEL = "pf:wake"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One kind of key."""
+
+    shape: str
+    type: Literal["string", "hash", "list", "zset", "stream"]
+    holds: str
+    written_by: str
+    read_by: str
+
+
+KEYS = (
+    Key("pf:meta", "hash", "schema, number of shards, id of this store", "first start", "every start"),
+    Key("pf:pause", "hash", "scope -> who paused it, when and why", "operators, the sequence guard", "every send"),
+    Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
+    Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take", "take"),
+    Key("{pf:SS}:seq", "string", "how many calls wrote to the shard", "commit", "the sequence guard"),
+    Key("{pf:SS}:marks", "list", "tags of the last 256 of these calls, newest first", "commit", "the sequence guard"),
+    Key("{pf:SS}:rec:<id>", "hash", "a record, see FIELDS", "commit, claim", "everybody"),
+    Key(
+        "{pf:SS}:hist:<id>",
+        "list",
+        "its events, oldest first, each behind the hash of the one before",
+        "commit",
+        "show",
+    ),
+    Key(
+        "{pf:SS}:due:<machine>:<STATE>",
+        "zset",
+        "id -> when to look next; end of the lease while leased",
+        "all",
+        "claim",
+    ),
+    Key("{pf:SS}:in:<machine>:<STATE>", "zset", "id -> since when it is in the state", "commit", "counts, listings"),
+    Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings"),
+    Key("{pf:SS}:acct:<owner>", "hash", "<ASSET>.available, .held, .paid, .funded, .owed", "commit", "ledger"),
+    Key("{pf:SS}:tally:<owner>", "hash", "<machine>:<STATE> -> times entered", "commit", "risk rules"),
+    Key("{pf:SS}:vel:<owner>", "hash", "<ASSET>.hour and .day: units asked for in the window", "commit", "commit"),
+    Key("{pf:SS}:vel:<owner>:hour", "zset", "requests of the last hour by time; also :day", "commit", "commit"),
+    Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
+    Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),
+    Key("{pf:SS}:journal", "stream", "a posting: owner asset from to units owed cause", "commit", "ledger"),
+    Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
+    Key("{pf:SS}:message", "hash", "id of a message -> its content", "commit", "the dispatcher"),
+    Key("{pf:SS}:undelivered", "zset", "id of a message that was given up -> when", "the dispatcher", "operators"),
+)
+
+FIELDS = {
+    "state": "where the record is",
+    "ver": "its version, 1 when made",
+    "owner": "whose it is",
+    "asset": "what its amount is of; absent where it has none",
+    "units": "its amount in ledger units",
+    "data": "what its machine keeps, as msgpack",
+    "hash": "SHA-256 of its newest event and the hash before",
+    "made": "when it was made",
+    "since": "when it came into its state",
+    "tries": "looks in this state that failed; absent when none",
+    "vel": "the owner's velocity when it was made, where it counts",
+    "print": "fingerprint of the request that made it",
+    "fence": "how often it was leased",
+    "lease": "when the lease ends; absent when free",
+    "poke": "somebody wants a look as soon as the lease is given back",
+    "parked": "why it was set aside; absent while it is looked at",
+}
+
+
+def prefix(shard: int) -> str:
+    """Give what all keys of a shard begin with."""
+    return f"{{pf:{shard:02d}}}:"
+
+
+def sequence(shard: int) -> str:
+    """Give the key that counts the calls which wrote to a shard."""
+    return f"{{pf:{shard:02d}}}:seq"
+
+
+def marks(shard: int) -> str:
+    """Give the key with the tags of the last calls."""
+    return f"{{pf:{shard:02d}}}:marks"
+
+
+def history(record_id: RecordId) -> str:
+    """Give the key of a record's events."""
+    return f"{prefix(parse_id(record_id)[1])}hist:{record_id}"
+
+
+def record(record_id: RecordId) -> str:
+    """Give the key of a record."""
+    return f"{prefix(parse_id(record_id)[1])}rec:{record_id}"
+
+
+def due(shard: int, machine: str, state: str) -> str:
+    """Give the index of records by when to look next."""
+    return f"{prefix(shard)}due:{machine}:{state}"
+
+
+def members(shard: int, machine: str, state: str) -> str:
+    """Give the index of records in a state."""
+    return f"{prefix(shard)}in:{machine}:{state}"
+
+
+def owned(shard: int, owner: Owner) -> str:
+    """Give the index of an owner's records."""
+    return f"{prefix(shard)}own:{owner}"
+
+
+def account(shard: int, owner: Owner) -> str:
+    """Give the key of an owner's account."""
+    return f"{prefix(shard)}acct:{owner}"
+
+
+def tally(shard: int, owner: Owner) -> str:
+    """Give the key that counts how often an owner's records entered states."""
+    return f"{prefix(shard)}tally:{owner}"
+
+
+def rate(name: str) -> str:
+    """Give the key of a fleet-wide rate."""
+    return f"pf:rate:{name}"

@@ -1,0 +1,167 @@
+"""The books: accounts, the journal, and the proof that both say the same as the records."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from machines.core.ids import Owner
+from machines.core.lifecycle import Position
+from payflow.store import keys
+from payflow.store.link import Link
+from payflow.store.listing import PAGE, Listing
+from payflow.store.records import Records
+
+
+@dataclass(slots=True)
+class Account:
+    """One owner's money in one asset, in ledger units."""
+
+    available: int = 0
+    held: int = 0
+    paid: int = 0
+    funded: int = 0
+    owed: int = 0
+
+    @property
+    def imbalance(self) -> int:
+        """What `funded + owed` and `available + held + paid` differ by: always zero."""
+        return self.funded + self.owed - self.available - self.held - self.paid
+
+    def add(self, other: "Account") -> None:
+        """Add another account to this one."""
+        for name in ("available", "held", "paid", "funded", "owed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One posting of the journal."""
+
+    id: str
+    owner: Owner
+    asset: str
+    source: str
+    target: str
+    units: int
+    owed: int
+    """By how much the owner's debt changed."""
+    cause: str
+
+
+@dataclass(slots=True)
+class Books:
+    """What a walk over the whole ledger found."""
+
+    totals: dict[str, Account] = field(default_factory=dict)
+    accounts: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def conserved(self) -> bool:
+        """Whether nothing was lost and nothing was made."""
+        return not self.faults
+
+
+Sums = defaultdict[tuple[Owner, str], Account]
+
+
+class Ledger:
+    """Accounts and journal of all shards."""
+
+    def __init__(self, link: Link, records: Records, listing: Listing) -> None:
+        self._link = link
+        self._records = records
+        self._listing = listing
+
+    async def account(self, owner: Owner) -> dict[str, Account]:
+        """Read an owner's accounts, by asset."""
+        return _accounts(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
+
+    async def journal(self, shard: int) -> AsyncIterator[Entry]:
+        """Walk over the postings of a shard, oldest first."""
+        start = "-"
+        while True:
+            page = await self._link.ask("XRANGE", f"{keys.prefix(shard)}journal", start, "+", "COUNT", PAGE)
+            for entry_id, fields in page:
+                yield _entry(entry_id, fields)
+            if len(page) < PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+    async def check(self) -> Books:
+        """Prove conservation: accounts against themselves, against the journal, and HELD against the records that hold."""
+        books = Books()
+        for shard in range(self._records.shards):
+            kept = await self._kept(shard)
+            posted, held = await self._posted(shard), await self._held(shard)
+            for (owner, asset), account in kept.items():
+                books.accounts += 1
+                books.totals.setdefault(asset, Account()).add(account)
+                if account.imbalance:
+                    books.faults.append(
+                        f"{owner} {asset}: funded + owed and available + held + paid differ by {account.imbalance}."
+                    )
+            for owner, asset in sorted(kept.keys() | posted.keys() | held.keys()):
+                account, sums = kept[owner, asset], posted[owner, asset]
+                if account != sums:
+                    books.faults.append(f"{owner} {asset}: the account is {account}, the journal sums to {sums}.")
+                if account.held != held[owner, asset].held:
+                    books.faults.append(
+                        f"{owner} {asset}: {account.held} is held, the records that hold sum to {held[owner, asset].held}."
+                    )
+        return books
+
+    async def _kept(self, shard: int) -> Sums:
+        kept: Sums = defaultdict(Account)
+        prefix = f"{keys.prefix(shard)}acct:"
+        async for key in self._listing.keys(f"{prefix}*"):
+            owner = Owner(key.removeprefix(prefix))
+            for asset, account in _accounts(await self._link.ask("HGETALL", key)).items():
+                kept[owner, asset] = account
+        return kept
+
+    async def _posted(self, shard: int) -> Sums:
+        posted: Sums = defaultdict(Account)
+        async for entry in self.journal(shard):
+            account = posted[entry.owner, entry.asset]
+            account.owed += entry.owed
+            for name, units in ((entry.source, -entry.units), (entry.target, entry.units)):
+                if name == "outside":
+                    account.funded -= units
+                elif name == Position.AVAILABLE:
+                    account.available += units + (entry.owed if entry.owed * units < 0 else 0)
+                else:
+                    setattr(account, name, getattr(account, name) + units)
+        return posted
+
+    async def _held(self, shard: int) -> Sums:
+        held: Sums = defaultdict(Account)
+        for machine in self._records.machines.values():
+            for state in machine.lifecycle.states.values():
+                if state.position is not Position.HELD:
+                    continue
+                ids = [
+                    record_id
+                    async for record_id, _ in self._listing.scan(keys.members(shard, machine.name, state.name))
+                ]
+                for start in range(0, len(ids), PAGE):
+                    commands = [
+                        ("HMGET", keys.record(one), "owner", "asset", "units") for one in ids[start : start + PAGE]
+                    ]
+                    for owner, asset, units in await self._link.pipeline(commands):
+                        held[Owner(owner.decode()), asset.decode()].held += int(units)
+        return held
+
+
+def _accounts(fields: dict[bytes, bytes]) -> dict[str, Account]:
+    accounts: dict[str, Account] = {}
+    for name, units in fields.items():
+        asset, _, part = name.decode().partition(".")
+        setattr(accounts.setdefault(asset, Account()), part, int(units))
+    return accounts
+
+
+def _entry(entry_id: bytes, fields: object) -> Entry:
+    values = list(fields.values()) if isinstance(fields, dict) else list(fields)[1::2]  # type: ignore[call-overload]
+    owner, asset, source, target, units, owed, cause = values[0].decode().split(" ", 6)
+    return Entry(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)

@@ -1,0 +1,202 @@
+"""The connection to Redis: one server, sentinels or a cluster behind the same few calls. No error of redis-py leaves here."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis import exceptions as redis_errors
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from machines.core.errors import NotDurable, StoreUnavailable, StoreUnfit
+from payflow.config import Settings
+from payflow.store.scripts import ALL, Script
+
+CONNECT_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 10.0
+BARRIER_TIMEOUT_S = 5.0
+LISTEN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """What must hold before something irreversible leaves."""
+
+    local: int = 0
+    """1 when the server must be asked to reach its disk first, because it does not do so by itself."""
+    replicas: int = 0
+    """How many replicas must have it."""
+
+
+class Link:
+    """Runs scripts and commands on the store."""
+
+    def __init__(self, client: "Redis | RedisCluster", *, cluster: bool, place: str) -> None:
+        self.client: Any = client  # redis-py types its commands as sync and async at once
+        self.cluster = cluster
+        self.place = place
+
+    async def open(self) -> None:
+        """Connect and load the scripts."""
+        with self.errors():
+            if self.cluster:
+                await self.client.initialize()
+            for script in ALL:
+                await self._load(script)
+
+    async def _load(self, script: Script) -> None:
+        where = {"target_nodes": RedisCluster.PRIMARIES} if self.cluster else {}
+        await self.client.execute_command("SCRIPT LOAD", script.text, **where)
+
+    async def run(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Any:
+        """Run a script; a server that does not have it yet gets it."""
+        with self.errors():
+            try:
+                return await self.client.evalsha(script.sha, len(keys), *keys, *args)
+            except redis_errors.NoScriptError:
+                await self._load(script)
+                return await self.client.evalsha(script.sha, len(keys), *keys, *args)
+
+    async def run_durably(self, script: Script, keys: Sequence[str], barrier: Barrier, *args: str | bytes | int) -> Any:
+        """Run a script and wait, on the same connection, until all that was written so far is safe."""
+        if not barrier.local and not barrier.replicas:
+            return await self.run(script, keys, *args)
+        with self.errors():
+            await self.client.exists(keys[0])
+            async with self._connection(keys[0]) as ask:
+                try:
+                    answer = await ask("EVALSHA", script.sha, len(keys), *keys, *args)
+                except redis_errors.NoScriptError:
+                    answer = await ask("EVAL", script.text, len(keys), *keys, *args)
+                timeout_ms = int(BARRIER_TIMEOUT_S * 1000)
+                if barrier.local and (await ask("WAITAOF", 1, 0, timeout_ms))[0] < 1:
+                    raise NotDurable("The store did not reach its disk in time: look at its disk and its log.")
+                if barrier.replicas and await ask("WAIT", barrier.replicas, timeout_ms) < barrier.replicas:
+                    raise NotDurable(
+                        f"Fewer than {barrier.replicas} replicas confirmed the intent: look at the replicas."
+                    )
+                return answer
+
+    @asynccontextmanager
+    async def _connection(self, key: str) -> AsyncIterator[Any]:
+        """Hold one connection to the server of a key, so that a barrier speaks of what was written on it."""
+        if self.cluster:
+            node = self.client.get_node_from_key(key)
+            connection = node.acquire_connection()
+
+            async def ask(*words: Any) -> Any:
+                await connection.send_packed_command(connection.pack_command(*words))
+                return await node.parse_response(connection, words[0])
+
+            try:
+                await connection.connect()
+                yield ask
+            finally:
+                node.release(connection)
+        else:
+            async with self.client.client() as single:
+                yield single.execute_command
+
+    async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands that belong to no transaction in one go."""
+        with self.errors():
+            pipe = self.client.pipeline() if self.cluster else self.client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return list(await pipe.execute())
+
+    async def ask(self, *command: Any) -> Any:
+        """Send one command."""
+        with self.errors():
+            return await self.client.execute_command(*command)
+
+    async def primaries(self, *command: Any) -> list[Any]:
+        """Ask every server that takes writes."""
+        with self.errors():
+            if not self.cluster:
+                return [await self.client.execute_command(*command)]
+            nodes = self.client.get_primaries()
+            return [await self.client.execute_command(*command, target_nodes=node) for node in nodes]
+
+    async def heard(self, channel: str) -> AsyncIterator[bytes]:
+        """Listen to a channel; on a cluster any node hears what is published on another."""
+        client = self.client.get_primaries()[0].redis_connection if self.cluster else self.client
+        async with client.pubsub(ignore_subscribe_messages=True) as ear:
+            await ear.subscribe(channel)
+            while True:
+                message = await ear.get_message(timeout=LISTEN_S)
+                if message is not None:
+                    yield message["data"]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.aclose()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn the errors of redis-py into ours, each with what to do."""
+        try:
+            yield
+        except redis_errors.AuthenticationError as error:
+            raise StoreUnfit(
+                f"The store at {self.place} refuses user or password: check REDIS_USERNAME, REDIS_PASSWORD."
+            ) from error
+        except redis_errors.ReadOnlyError as error:
+            raise StoreUnfit(
+                f"The store at {self.place} is a read-only replica: point Payflow at the primary."
+            ) from error
+        except redis_errors.OutOfMemoryError as error:
+            raise StoreUnfit(
+                f"The store at {self.place} is out of memory: raise maxmemory; nothing was written."
+            ) from error
+        except redis_errors.NoPermissionError as error:
+            raise StoreUnfit(f"The store at {self.place} forbids a command: {error}. Widen the user's ACL.") from error
+        except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError) as error:
+            text = str(error) or type(error).__name__
+            raise StoreUnavailable(f"The store at {self.place} did not answer ({text}).") from error
+
+
+def connect(settings: Settings, socket: str | None = None) -> Link:
+    """Make a link as the settings say, or to the embedded store's socket."""
+    options: dict[str, Any] = {
+        "socket_timeout": ANSWER_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),  # a write is never repeated behind our back
+        "protocol": 2,
+    }
+    size = min(settings.redis_pool_size, settings.redis_max_clients)
+    if socket is not None:
+        return _single(f"unix://{socket}", socket, size, options)
+    if settings.redis_cluster:
+        client = RedisCluster.from_url(settings.url, max_connections=size, **options)
+        return Link(client, cluster=True, place=_place(settings))
+    if settings.redis_sentinels:
+        return _behind_sentinels(settings, size, options)
+    return _single(settings.url, _place(settings), size, options)
+
+
+def _single(url: str, place: str, size: int, options: dict[str, Any]) -> Link:
+    pool = BlockingConnectionPool.from_url(url, max_connections=size, timeout=ANSWER_TIMEOUT_S, **options)
+    return Link(Redis.from_pool(pool), cluster=False, place=place)
+
+
+def _behind_sentinels(settings: Settings, size: int, options: dict[str, Any]) -> Link:
+    addresses = [
+        (host, int(port or 26379)) for host, _, port in (one.partition(":") for one in settings.redis_sentinels)
+    ]
+    login: dict[str, Any] = {"db": settings.redis_db, "username": settings.redis_username}
+    if settings.redis_password:
+        login["password"] = settings.redis_password.get_secret_value()
+    sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **options, **login)
+    client = sentinel.master_for(settings.redis_sentinel_master, max_connections=size)
+    return Link(
+        client, cluster=False, place=f"{settings.redis_sentinel_master} of {','.join(settings.redis_sentinels)}"
+    )
+
+
+def _place(settings: Settings) -> str:
+    """Name the store without its password."""
+    return settings.url.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://")

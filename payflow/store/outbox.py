@@ -1,0 +1,105 @@
+"""Messages that were committed with a move and wait to be delivered, at least once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from machines.core.clock import Clock, Millis
+from machines.core.errors import NotFound
+from machines.core.ids import RecordId, parse_id
+from payflow.store import keys
+from payflow.store.link import Link
+from payflow.store.scripts import OUTBOX
+
+MessageId = str
+"""The record's id, the version that the commit wrote, and a number: the same for every delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message on its way."""
+
+    id: MessageId
+    kind: str
+    record: RecordId
+    at: Millis
+    body: Mapping[str, Any]
+    tries: int
+
+
+class Outbox:
+    """The messages of all shards."""
+
+    def __init__(self, link: Link, shards: int, clock: Clock | None = None) -> None:
+        self._link = link
+        self._shards = shards
+        self._clock = clock
+
+    async def take(self, limit: int, lease_ms: int) -> list[Post]:
+        """Take messages that are due, so many a shard; nobody else gets them before the lease ends."""
+        ways = [[shard] for shard in range(self._shards)] if self._link.cluster else [list(range(self._shards))]
+        posts = []
+        for shards in ways:
+            flat = await self._run(shards, "take", limit, lease_ms)
+            posts += [self._post(flat[i].decode(), flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
+        return posts
+
+    async def done(self, post: Post) -> None:
+        """Forget a message that was delivered."""
+        await self._run([_shard(post.id)], "done", post.id)
+
+    async def later(self, post: Post, after_s: float) -> None:
+        """Try again after a while."""
+        await self._run([_shard(post.id)], "later", post.id, int(after_s * 1000))
+
+    async def give_up(self, post: Post) -> None:
+        """Set a message aside for a person."""
+        await self._run([_shard(post.id)], "give_up", post.id)
+
+    async def replay(self, message_id: MessageId) -> None:
+        """Take up a message that was set aside."""
+        if not await self._run([_shard(message_id)], "replay", message_id):
+            raise NotFound(f"No message {message_id} was set aside.")
+
+    async def undelivered(self, limit: int = 100) -> list[Post]:
+        """List messages that were set aside, the oldest of each shard first."""
+        posts = []
+        for shard in range(self._shards):
+            ids = await self._link.ask("ZRANGE", f"{keys.prefix(shard)}undelivered", 0, limit - 1)
+            if ids:
+                contents = await self._link.ask("HMGET", f"{keys.prefix(shard)}message", *ids)
+                posts += [self._post(name.decode(), content, 0) for name, content in zip(ids, contents, strict=True)]
+        return posts[:limit]
+
+    async def oldest_due(self) -> Millis | None:
+        """Say when the message that waits longest was or will be due."""
+        commands = [("ZRANGE", f"{keys.prefix(shard)}outbox", 0, 0, "WITHSCORES") for shard in range(self._shards)]
+        answers = await self._link.pipeline(commands)
+        scores = [int(float(_score(answer))) for answer in answers if answer]
+        return Millis(min(scores)) if scores else None
+
+    async def waiting(self) -> int:
+        """Count the messages that wait."""
+        return sum(
+            await self._link.pipeline([("ZCARD", f"{keys.prefix(shard)}outbox") for shard in range(self._shards)])
+        )
+
+    async def _run(self, shards: list[int], *action: str | int) -> Any:
+        now = self._clock.now() if self._clock else 0
+        return await self._link.run(OUTBOX, [keys.sequence(shard) for shard in shards], now, *action)
+
+    @staticmethod
+    def _post(message_id: MessageId, content: bytes, tries: int) -> Post:
+        kind, record_id, at, body = msgspec.msgpack.decode(content)
+        return Post(message_id, kind, RecordId(record_id), Millis(at), body, tries)
+
+
+def _shard(message_id: MessageId) -> int:
+    return parse_id(message_id.partition("/")[0])[1]
+
+
+def _score(answer: Any) -> Any:
+    """Read the score of a one-element answer, in either shape that redis-py gives."""
+    return answer[0][1] if isinstance(answer[0], list | tuple) else answer[1]

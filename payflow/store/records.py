@@ -1,0 +1,537 @@
+"""Records in the store: make, lease, commit, read. The only code that knows how the scripts are called."""
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from machines.core.clock import Clock, Millis
+from machines.core.decision import Claim, Decision, Message, New
+from machines.core.errors import (
+    BadInput,
+    ClaimTaken,
+    Conflict,
+    IllegalMove,
+    KeyReused,
+    LeaseLost,
+    NotFound,
+    PayflowError,
+    ShortBalance,
+    StoreUnavailable,
+)
+from machines.core.facts import Fact
+from machines.core.ids import Owner, RecordId, parse_id, shard_for
+from machines.core.lifecycle import OVERRIDE, By
+from machines.core.machine import AnyMachine
+from machines.core.money import Assets, Money
+from machines.core.record import Record, Velocity
+from payflow.store import keys
+from payflow.store.batcher import Batcher
+from payflow.store.codec import GENESIS, DataCodec, Event, chain, encode, event_bytes, read_event
+from payflow.store.guard import Guard, Identity
+from payflow.store.link import Barrier, Link
+from payflow.store.scripts import CLAIM, COMMIT, POKE, READ, RENEW, TAKE
+
+Op = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it was read, with what a commit on it needs."""
+
+    record: Record[Any]
+    chain: bytes
+    """Hash of its newest event."""
+    at: Millis
+    """The store's time when it was read."""
+    fence: int = 0
+    """The number of our lease; 0 without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A leased record that cannot be read, with what is needed to set it aside."""
+
+    id: RecordId
+    state: str
+    version: int
+    chain: bytes
+    at: Millis
+    fence: int
+    problem: str
+
+
+class Queue(NamedTuple):
+    """What a poller asks for."""
+
+    machine: str
+    state: str
+    limit: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to one claim."""
+
+    now: Millis
+    next_due: Millis | None
+    """When the next record of these queues comes due, as far as known."""
+    found: Sequence[Stored | Poison]
+    astray: Sequence[RecordId] = ()
+    """Ids that were in an index without a record in that state; they were taken out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The answer to a creation: the record as it was when it was first made."""
+
+    record: Record[Any]
+    fresh: bool
+    """False for a replay."""
+
+
+class _Group(NamedTuple):
+    shard: int
+    ops: list[list[Any]]
+    blobs: list[bytes]
+
+
+CREATED = "Created"
+PARKED = "Parked"
+
+_FIELDS = 12
+_BLOBS_FROM = 5
+_CODES: Mapping[str, type[PayflowError]] = {
+    "conflict": Conflict,
+    "fenced": LeaseLost,
+    "missing": NotFound,
+    "short": ShortBalance,
+    "overflow": BadInput,
+    "taken": ClaimTaken,
+    "reused": KeyReused,
+}
+
+
+class Refusal(NamedTuple):
+    """Why a group was not written, and which of its ops is to blame."""
+
+    code: str
+    place: int
+
+
+class Records:
+    """Every way to read and write records."""
+
+    def __init__(
+        self,
+        link: Link,
+        guard: Guard,
+        machines: Iterable[AnyMachine],
+        shards: int,
+        assets: Assets,
+        clock: Clock | None = None,
+    ) -> None:
+        self.link = link
+        self.guard = guard
+        self.shards = shards
+        self.assets = assets
+        self.machines = {machine.name: machine for machine in machines}
+        self.barrier = Barrier()
+        self._clock = clock
+        self._codec = DataCodec(self.machines)
+        self._commits = [Batcher(self._send_commits) for _ in range(self._servers)]
+        self._renewals = [Batcher(self._send_renewals) for _ in range(self._servers)]
+        self._reads = [Batcher(self._send_reads) for _ in range(self._servers)]
+        self.batches: list[int] = []
+
+    @property
+    def _servers(self) -> int:
+        """How many ways to batch there are: one over all shards, or one a shard on a cluster."""
+        return self.shards if self.link.cluster else 1
+
+    def _way(self, shard: int) -> int:
+        return shard if self.link.cluster else 0
+
+    def _now(self) -> int:
+        return self._clock.now() if self._clock else 0
+
+    def shard_of(self, record_id: RecordId) -> int:
+        """Tell the shard of an id, refusing one that this store cannot have."""
+        machine, shard = parse_id(record_id)
+        if machine not in self.machines:
+            raise BadInput(
+                f"{record_id}: this Payflow runs no machine {machine!r}; it runs {', '.join(self.machines)}."
+            )
+        if shard >= self.shards:
+            raise NotFound(f"There is no record {record_id}.")
+        return shard
+
+    def owner_shard(self, owner: Owner) -> int:
+        """Tell where everything of an owner is."""
+        return shard_for(owner, self.shards)
+
+    # ── make ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create(self, new: New[Any], who: str) -> Made:
+        """Make a record, or find the one that the same request made before."""
+        shard = self.shard_of(new.id)
+        if shard != self.owner_shard(new.owner):
+            raise BadInput(f"{new.id} is not in the shard of {new.owner}.")
+        group = _Group(shard, [], [])
+        at = self._now() or await self.now()
+        self._creation(group, new, who, at)
+        refusal = await self._commits[self._way(shard)].ask(group)
+        if refusal is None:
+            return Made(self._as_made(new, Millis(at)), fresh=True)
+        if refusal.code == "exists":
+            return Made(await self._first(new), fresh=False)
+        raise self._error(refusal, new.id)
+
+    def _creation(self, group: _Group, new: New[Any], who: str, at: int) -> None:
+        machine = self.machines[new.machine]
+        state = machine.lifecycle.state(machine.lifecycle.initial)
+        if machine.money and new.amount is None:
+            raise BadInput(f"A {machine.name} needs an amount.")
+        data = encode(new.data)
+        event = event_bytes(GENESIS, at, 1, "", state.name, who, "", CREATED, new.data)
+        after = -1 if new.due_in_s is None or state.by is not By.POLLER else int(new.due_in_s * 1000)
+        group.ops.append([
+            "create",
+            new.id,
+            new.owner,
+            new.amount.asset.code if new.amount else False,
+            str(new.amount.units) if new.amount else False,
+            state.name,
+            state.position.value if state.position else False,
+            new.fingerprint,
+            _blob(group, data),
+            _blob(group, event),
+            _blob(group, chain(event)),
+            after,
+            new.counted,
+            _flat(new.claims),
+            _messages(group, new.id, at, new.messages),
+        ])  # fmt: skip
+
+    def _as_made(self, new: New[Any], at: Millis) -> Record[Any]:
+        initial = self.machines[new.machine].lifecycle.initial
+        return Record(new.id, new.machine, initial, 1, new.owner, new.amount, new.data, at, at)
+
+    async def _first(self, new: New[Any]) -> Record[Any]:
+        """Give the first answer: the record as the first request made it."""
+        event = read_event(await self.link.ask("LINDEX", keys.history(new.id), 0))
+        data = self._codec.rebuild(new.machine, event.details)
+        return self._as_made(replace(new, data=data), event.at)
+
+    # ── lease ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def claim(self, queues: Sequence[Queue]) -> list[Claimed]:
+        """Lease due records to us, the oldest first; one answer a server."""
+        wanted = encode(queues)
+        if not self.link.cluster:
+            return [await self._claim_from(range(self.shards), queues, wanted)]
+        return list(await asyncio.gather(*(self._claim_from((shard,), queues, wanted) for shard in range(self.shards))))
+
+    async def _claim_from(self, shards: Iterable[int], queues: Sequence[Queue], wanted: bytes) -> Claimed:
+        answer = await self.link.run(CLAIM, [keys.sequence(shard) for shard in shards], self._now(), wanted)
+        now = Millis(answer[0])
+        found: list[Stored | Poison] = []
+        astray: list[RecordId] = []
+        for row in answer[2:]:
+            queue, record_id, fence = queues[row[0] - 1], RecordId(row[1].decode()), row[2]
+            if fence == 0:
+                astray.append(record_id)
+                continue
+            found.append(self._stored_or_poison(queue.machine, record_id, row[3:], now, fence))
+        return Claimed(now, Millis(answer[1]) if answer[1] >= 0 else None, found, astray)
+
+    def _stored_or_poison(
+        self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int
+    ) -> Stored | Poison:
+        try:
+            return self._stored(machine, record_id, row, now, fence)
+        except (PayflowError, ValueError, TypeError, AttributeError) as error:
+            state, version, chained = row[0].decode(), int(row[1]), row[6]
+            return Poison(record_id, state, version, chained, now, fence, str(error))
+
+    def _stored(self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int) -> Stored:
+        state, version, owner, asset, units, data, chained, made, since, tries, velocity, parked = row[:_FIELDS]
+        record = Record(
+            id=record_id,
+            machine=machine,
+            state=state.decode(),
+            version=int(version),
+            owner=Owner(owner.decode()),
+            amount=Money(int(units), self.assets[asset.decode()]) if asset else None,
+            data=self._codec.read(machine, data),
+            created_at=Millis(int(made)),
+            since=Millis(int(since)),
+            tries=int(tries) if tries else 0,
+            velocity=Velocity(*map(int, velocity.split())) if velocity else None,
+            parked=parked.decode() if parked else "",
+        )
+        self.machines[machine].lifecycle.state(record.state)
+        return Stored(record, chained, now, fence)
+
+    async def hold(self, stored: Stored, lease_ms: int) -> bool:
+        """Prolong a lease; False when it is lost. True also means: all that we wrote so far is as durable as it must be."""
+        shard = self.shard_of(stored.record.id)
+        return await self._renewals[self._way(shard)].ask((shard, stored.record.id, stored.fence, lease_ms))
+
+    async def _send_renewals(self, asked: list[tuple[int, RecordId, int, int]]) -> list[bool]:
+        shards, places = _places(ask[0] for ask in asked)
+        payload = encode([(places[shard], *rest) for shard, *rest in asked])
+        before = self.guard.counts()
+        names = [keys.sequence(shard) for shard in shards]
+        answer = await self.link.run_durably(RENEW, names, self.barrier, self._now(), payload)
+        self.guard.saw_read(_identity(answer), dict(zip(shards, answer[3], strict=True)), before)
+        return [held == 1 for held in answer[4]]
+
+    async def standing(self, shard: int) -> tuple[Identity, int, list[bytes]]:
+        """Say which server has a shard, what it counts, and the tags of the last calls, newest first."""
+        answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
+        tags = await self.link.ask("LRANGE", keys.marks(shard), 0, -1)
+        return _identity(answer), answer[3][0], tags
+
+    # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def commit(
+        self, stored: Stored, decision: Decision[Any], fact: Fact, who: str, *, tries: int = 0
+    ) -> Record[Any]:
+        """Write a decision: the record, and all that goes with it, or nothing."""
+        shard = self.shard_of(stored.record.id)
+        group = _Group(shard, [], [])
+        after = self._decided(group, stored, decision, fact, who, tries)
+        for member, its_decision in decision.group:
+            self._decided(group, await self._same(member), its_decision, fact, who, 0)
+        for new in decision.creates:
+            self._creation(group, new, who, stored.at)
+        refusal = await self._commits[self._way(shard)].ask(group)
+        if refusal is not None:
+            raise self._error(refusal, stored.record.id)
+        return after
+
+    def _decided(
+        self, group: _Group, stored: Stored, decision: Decision[Any], fact: Fact, who: str, tries: int
+    ) -> Record[Any]:
+        record = stored.record
+        lifecycle = self.machines[record.machine].lifecycle
+        source = lifecycle.state(record.state)
+        if decision.trigger == OVERRIDE:
+            target = lifecycle.state(decision.to or "")
+        else:
+            target = lifecycle.target(record.state, decision.trigger) if decision.trigger else source
+        again_s = decision.again_s if decision.again_s is not None else target.every_s
+        if target is not source and decision.again_s is None and target.by is By.POLLER:
+            again_s = 0
+        after_ms = -1 if again_s is None or again_s < 0 or target.by is not By.POLLER else int(again_s * 1000)
+        if not decision.recorded:
+            if decision.trigger or decision.data is not None or decision.messages:
+                raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
+            group.ops.append(["stay", record.id, record.version, stored.fence, record.state, after_ms, tries])
+            return record
+        event = event_bytes(
+            stored.chain,
+            stored.at,
+            record.version + 1,
+            decision.trigger or "",
+            target.name,
+            who,
+            decision.why,
+            type(fact).__name__,
+            fact,
+        )
+        messages = decision.messages
+        if decision.alarm:
+            messages = (*messages, Message("alarm", {"why": decision.alarm}))
+        group.ops.append([
+            "move",
+            record.id,
+            record.version,
+            stored.fence,
+            record.state,
+            target.name,
+            source.position.value if source.position else False,
+            target.position.value if target.position else False,
+            False if decision.data is None else _blob(group, encode(decision.data)),
+            _blob(group, event),
+            _blob(group, chain(event)),
+            after_ms,
+            tries,
+            target.tallied,
+            "",
+            _flat(decision.claims),
+            _flat(decision.releases),
+            _messages(group, record.id, stored.at, messages),
+        ])  # fmt: skip
+        return Record(
+            record.id,
+            record.machine,
+            target.name,
+            record.version + 1,
+            record.owner,
+            record.amount,
+            record.data if decision.data is None else decision.data,
+            record.created_at,
+            record.since if target is source else stored.at,
+            tries,
+            record.velocity,
+        )
+
+    async def _same(self, member: Record[Any]) -> Stored:
+        """Read a member of a group; it must be what the decision was made on."""
+        stored = await self.read(member.id)
+        if stored.record.version != member.version:
+            raise Conflict(f"{member.id} changed since it was read.")
+        return stored
+
+    async def park(self, stored: Stored | Poison, why: str, who: str) -> None:
+        """Set a record aside until an operator retries it; the others go on."""
+        record_id, state, version = (
+            (stored.id, stored.state, stored.version)
+            if isinstance(stored, Poison)
+            else (stored.record.id, stored.record.state, stored.record.version)
+        )
+        shard = self.shard_of(record_id)
+        group = _Group(shard, [], [])
+        event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, PARKED, None)
+        group.ops.append([
+            "move", record_id, version, stored.fence, state, state, False, False, False, _blob(group, event),
+            _blob(group, chain(event)), -1, 0, False, why[:200] or "unknown", [], [],
+            _messages(group, record_id, stored.at, (Message("alarm", {"why": f"parked: {why[:200]}"}),)),
+        ])  # fmt: skip
+        refusal = await self._commits[self._way(shard)].ask(group)
+        if refusal is not None:
+            raise self._error(refusal, record_id)
+
+    async def fund(self, owner: Owner, amount: Money, reference: str, *, out: bool = False) -> bool:
+        """Book money that came from outside, or went back there; False when this reference was booked before."""
+        shard = self.owner_shard(owner)
+        group = _Group(
+            shard, [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference]], []
+        )
+        refusal = await self._commits[self._way(shard)].ask(group)
+        if refusal is None:
+            return True
+        if refusal.code == "exists":
+            return False
+        raise self._error(refusal, RecordId(reference))
+
+    async def _send_commits(self, groups: list[_Group]) -> list[Refusal | None]:
+        self.batches.append(len(groups))
+        shards, places = _places(group.shard for group in groups)
+        blobs: list[bytes] = []
+        payload = []
+        for group in groups:
+            offset = len(blobs) + _BLOBS_FROM
+            blobs += group.blobs
+            payload.append([places[group.shard], *(_placed(op, offset) for op in group.ops)])
+        tag = secrets.token_bytes(8)
+        before = self.guard.counts()
+        names = [keys.sequence(shard) for shard in shards]
+        answer = await self.link.run(COMMIT, names, self._now(), tag, 1, encode(payload), *blobs)
+        self.guard.saw_write(_identity(answer), dict(zip(shards, answer[3], strict=True)), tag, before)
+        return [None if reply == 0 else Refusal(reply[0].decode(), reply[1]) for reply in answer[4]]
+
+    def _error(self, refusal: Refusal, record_id: RecordId) -> PayflowError:
+        kind = _CODES.get(refusal.code)
+        if kind is None:
+            return StoreUnavailable(f"The store answered {refusal.code!r} for {record_id}.")
+        return kind(f"{record_id}: {(kind.__doc__ or '').strip()}")
+
+    # ── read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, record_id: RecordId) -> Stored:
+        """Read a record as it is now."""
+        shard = self.shard_of(record_id)
+        now, row = await self._reads[self._way(shard)].ask((shard, record_id))
+        if row is None:
+            raise NotFound(f"There is no record {record_id}.")
+        return self._stored(parse_id(record_id)[0], record_id, row, now, 0)
+
+    async def reread(self, stored: Stored) -> Stored:
+        """Read again a record that we hold a lease on."""
+        fresh = await self.read(stored.record.id)
+        return Stored(fresh.record, fresh.chain, fresh.at, stored.fence)
+
+    async def _send_reads(self, asked: list[tuple[int, RecordId]]) -> list[tuple[Millis, Sequence[Any] | None]]:
+        shards, places = _places(ask[0] for ask in asked)
+        payload = encode([(places[shard], record_id) for shard, record_id in asked])
+        now, rows = await self.link.run(READ, [keys.sequence(shard) for shard in shards], self._now(), payload)
+        return [(Millis(now), row) for row in rows]
+
+    async def history(self, record_id: RecordId) -> list[Event]:
+        """Read a record's events, oldest first."""
+        return [read_event(event) for event in await self.link.ask("LRANGE", keys.history(record_id), 0, -1)]
+
+    async def now(self) -> Millis:
+        """Ask the store what time it is."""
+        if self._clock:
+            return self._clock.now()
+        key = keys.sequence(0)
+        answer = await self.link.run(READ, [key], 0, encode([]))
+        return Millis(answer[0])
+
+    # ── steer ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def poke(self, *record_ids: RecordId) -> list[str]:
+        """Make records due now: `due`, `leased`, `asleep` or `missing` for each."""
+        answers: dict[RecordId, str] = {}
+        by_way: dict[int, list[tuple[int, RecordId]]] = {}
+        for record_id in record_ids:
+            shard = self.shard_of(record_id)
+            by_way.setdefault(self._way(shard), []).append((shard, record_id))
+        for asked in by_way.values():
+            shards, places = _places(shard for shard, _ in asked)
+            payload = encode([(places[shard], record_id) for shard, record_id in asked])
+            reply = await self.link.run(POKE, [keys.sequence(shard) for shard in shards], self._now(), payload)
+            answers |= {record_id: word.decode() for (_, record_id), word in zip(asked, reply, strict=True)}
+        return [answers[record_id] for record_id in record_ids]
+
+    async def permits(self, name: str, rate: float, wanted: int) -> tuple[int, int]:
+        """Take permits of a fleet-wide rate: how many were granted, and in how many ms there is another."""
+        granted, wait_ms = await self.link.run(TAKE, [keys.rate(name)], self._now(), str(rate), wanted)
+        return granted, wait_ms
+
+
+def _places(shards: Iterable[int]) -> tuple[list[int], dict[int, int]]:
+    """List the shards of a call and the place of each among the script's keys."""
+    places: dict[int, int] = {}
+    for shard in shards:
+        if shard not in places:
+            places[shard] = len(places) + 1
+    return list(places), places
+
+
+def _identity(answer: Sequence[Any]) -> Identity:
+    return answer[1].decode(), answer[2].decode()
+
+
+class _Blob(int):
+    """A place among a group's bytes, to be shifted to a place in ARGV."""
+
+
+def _blob(group: _Group, content: bytes) -> _Blob:
+    group.blobs.append(content)
+    return _Blob(len(group.blobs) - 1)
+
+
+def _placed(op: list[Any], offset: int) -> list[Any]:
+    return [
+        offset + part
+        if type(part) is _Blob
+        else [offset + one if type(one) is _Blob else one for one in part]
+        if type(part) is list
+        else part
+        for part in op
+    ]
+
+
+def _flat(claims: Iterable[Claim]) -> list[str]:
+    return [part for claim in claims for part in (claim.space, claim.value)]
+
+
+def _messages(group: _Group, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[_Blob]:
+    return [_blob(group, encode((message.kind, record_id, at, message.body))) for message in messages]

@@ -1,0 +1,137 @@
+"""Opens the store: the embedded server or a given one, its schema, the sequence guard, its durability."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from machines.core.clock import Clock
+from machines.core.errors import LeaseLost, NotDurable, Paused, StoreUnfit
+from machines.core.machine import AnyMachine
+from machines.core.money import Assets
+from payflow.config import Settings
+from payflow.store import durability, keys
+from payflow.store.embedded import embedded
+from payflow.store.guard import Guard
+from payflow.store.ledger import Ledger
+from payflow.store.link import Link, connect
+from payflow.store.listing import Listing
+from payflow.store.outbox import Outbox
+from payflow.store.pauses import GUARD, Pauses
+from payflow.store.records import Records, Stored
+
+HIGH_WATER = "high-water"
+
+
+@dataclass(slots=True)
+class Store:
+    """Everything that is kept, and what may be done with it."""
+
+    settings: Settings
+    link: Link
+    guard: Guard
+    records: Records
+    ledger: Ledger
+    listing: Listing
+    outbox: Outbox
+    pauses: Pauses
+    store_id: str
+    servers: list[durability.Server]
+    _replicas_seen: int = 0
+
+    async def may_send(self, stored: Stored, lease_ms: int, *scopes: str) -> None:
+        """Raise unless, at this very moment, something irreversible may leave for a leased record."""
+        faults = self.faults()
+        if faults:
+            raise NotDurable(faults[0])
+        if not await self.records.hold(stored, lease_ms):
+            raise LeaseLost(f"{stored.record.id}: the lease ended before the send; nothing has left.")
+        if self.guard.doubted:
+            await self.compare()
+        shard = f"shard:{self.records.shard_of(stored.record.id):02d}"
+        await self.settle_alarms()
+        paused = await self.pauses.all()
+        for scope in ("everything", f"machine:{stored.record.machine}", shard, *scopes):
+            if scope in paused:
+                raise Paused(f"{scope} is paused: {paused[scope].why}")
+
+    def faults(self) -> list[str]:
+        """List why money must not be sent now; from what was last seen of the servers."""
+        return durability.faults(self.servers, accepted=self.settings.accept_weak_durability)
+
+    async def look_at_servers(self) -> None:
+        """See again how durable the store is."""
+        self.servers = await durability.inspect(self.link)
+        self._replicas_seen = max(self._replicas_seen, min(server.replicas for server in self.servers))
+        wanted = self.settings.replicas if self.settings.replicas is not None else min(1, self._replicas_seen)
+        self.records.barrier = durability.barrier(self.servers, wanted)
+
+    async def compare(self) -> None:
+        """Compare servers that we do not know with what was acknowledged to us."""
+        self.guard.recall(self.store_id)
+        for shard in sorted(self.guard.doubted):
+            server, count, tags = await self.records.standing(shard)
+            self.guard.compare(shard, server, count, tags)
+        await self.settle_alarms()
+
+    async def adopt(self) -> None:
+        """Open what the guard closed: a person has reconciled the store with the world."""
+        standing = [await self.records.standing(shard) for shard in range(self.records.shards)]
+        self.guard.adopt(self.store_id, [(count, tags[0] if tags else b"") for _, count, tags in standing])
+        for scope in await self.pauses.all():
+            if scope.startswith("shard:"):
+                await self.pauses.resume(scope, reconciled=True)
+
+    async def settle_alarms(self) -> None:
+        """Make the alarms of this process known to all others, through the store."""
+        for shard, why in self.guard.unsaid():
+            await self.pauses.pause(f"shard:{shard:02d}", GUARD, why, await self.records.now())
+
+
+@asynccontextmanager
+async def open_store(
+    settings: Settings, machines: Iterable[AnyMachine], *, assets: Assets | None = None, clock: Clock | None = None
+) -> AsyncIterator[Store]:
+    """Open the store for as long as the context lasts."""
+    async with AsyncExitStack() as stack:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        socket = None
+        if settings.embedded:
+            socket = (await stack.enter_async_context(embedded(settings.data, fsync=settings.fsync))).socket
+        link = connect(settings, str(socket) if socket else None)
+        stack.push_async_callback(link.close)
+        await link.open()
+        shards, store_id = await _meta(link, settings)
+        guard = Guard(shards, Path(settings.data) / HIGH_WATER)
+        stack.callback(guard.close)
+        records = Records(link, guard, machines, shards, assets or Assets(), clock)
+        listing = Listing(link, records)
+        store = Store(
+            settings=settings,
+            link=link,
+            guard=guard,
+            records=records,
+            ledger=Ledger(link, records, listing),
+            listing=listing,
+            outbox=Outbox(link, shards, clock),
+            pauses=Pauses(link),
+            store_id=store_id,
+            servers=[],
+        )
+        await store.look_at_servers()
+        await store.compare()
+        yield store
+
+
+async def _meta(link: Link, settings: Settings) -> tuple[int, str]:
+    """Read what was fixed at the first start, or fix it now."""
+    fresh = {"schema": keys.SCHEMA, "shards": settings.shards, "store": secrets.token_hex(8)}
+    for name, value in fresh.items():
+        await link.ask("HSETNX", keys.META, name, value)
+    meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
+    if int(meta["schema"]) > keys.SCHEMA:
+        raise StoreUnfit(
+            f"The store at {link.place} has schema {meta['schema']}, this Payflow knows {keys.SCHEMA}: run the newer version."
+        )
+    return int(meta["shards"]), meta["store"]

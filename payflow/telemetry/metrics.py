@@ -1,0 +1,84 @@
+"""Every metric, in one place. The help texts are what an operator reads in Grafana."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry(auto_describe=True)
+        where: dict[str, Any] = {"registry": self.registry}
+        self.moves = Counter(
+            "payflow_moves", "Moves of records, by machine and states.", ("machine", "from_state", "to_state"), **where
+        )
+        self.acts = Histogram(
+            "payflow_act_seconds", "How long a look at a record took.", ("machine", "state"), buckets=_SECONDS, **where
+        )
+        self.act_errors = Counter(
+            "payflow_act_errors",
+            "Looks that ended in an error: retryable, rejected, unknown, paused, not_durable, bug.",
+            ("machine", "state", "kind"),
+            **where,
+        )
+        self.parked = Counter(
+            "payflow_records_parked", "Records that were set aside for an operator.", ("machine",), **where
+        )
+        self.noted = Counter("payflow_facts_contradicting", "Facts that contradicted a record.", ("machine",), **where)
+        self.leases_lost = Counter(
+            "payflow_leases_lost", "Leases that ended before the work did.", ("machine",), **where
+        )
+        self.claimed = Counter(
+            "payflow_records_claimed", "Records leased to this worker.", ("machine", "state"), **where
+        )
+        self.due_lag = Histogram(
+            "payflow_due_lag_seconds", "How late the oldest record of a claim was.", buckets=_SECONDS, **where
+        )
+        self.commit_seconds = Histogram(
+            "payflow_commit_seconds", "How long one call that commits took.", buckets=_SECONDS, **where
+        )
+        self.commit_batch = Histogram(
+            "payflow_commit_batch_size", "Decisions written by one call.", buckets=_SIZES, **where
+        )
+        self.delivered = Counter("payflow_messages_delivered", "Messages delivered, by kind.", ("kind",), **where)
+        self.undelivered = Counter("payflow_messages_failed", "Deliveries that failed, by kind.", ("kind",), **where)
+        self.worker_seen = Gauge(
+            "payflow_worker_last_claim_timestamp_seconds", "When this worker last asked for work.", **where
+        )
+        # What follows is read from the store at each scrape, so it is true with any number of workers.
+        self.records = Gauge("payflow_records", "Records by machine and state.", ("machine", "state"), **where)
+        self.oldest = Gauge(
+            "payflow_oldest_record_age_seconds",
+            "Age in its state of the oldest record there.",
+            ("machine", "state"),
+            **where,
+        )
+        self.due = Gauge(
+            "payflow_records_due", "Records that wait for a look that is due.", ("machine", "state"), **where
+        )
+        self.due_age = Gauge(
+            "payflow_due_age_seconds",
+            "How long the record that waits longest for a look is late.",
+            ("machine", "state"),
+            **where,
+        )
+        self.parked_now = Gauge("payflow_records_parked_now", "Records that are set aside now.", **where)
+        self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
+        self.sequence_alarm = Gauge(
+            "payflow_sequence_alarm",
+            "1 for each shard whose rails are closed because the store lost writes.",
+            ("shard",),
+            **where,
+        )
+        self.outbox_waiting = Gauge("payflow_outbox_messages", "Messages that wait to be delivered.", **where)
+        self.outbox_lag = Gauge("payflow_outbox_lag_seconds", "How late the message is that waits longest.", **where)
+        self.store_up = Gauge("payflow_store_up", "1 when the store answered at this scrape.", **where)
+        self.store_durable = Gauge(
+            "payflow_store_durable", "1 when the store is durable enough to send money.", **where
+        )
+        self.build = Info("payflow_build", "Which Payflow this is.", **where)

@@ -1,0 +1,124 @@
+"""Imports go down only, by contract and not by good will: whatever breaks a contract is planted, and must be found."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import grimp
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+LINTER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+FLOORS = "Three floors: payflow, adapters, machines"
+STAIRCASE = "Payflow's rooms are a staircase"
+ENGINE = "Engine, store, telemetry and config know machines.core only"
+ADAPTERS = "Adapters are strangers to each other"
+ADAPTERS_CORE = "Adapters know no machine, only machines.core"
+MACHINES = "Machines are strangers to each other and stand on machines.core"
+PURE = "Machines import no framework and do no I/O"
+LIFECYCLE = "Only machines.core.lifecycle uses transitions"
+REDIS = "Only payflow.store speaks Redis, and the adapter to a pool's own Redis"
+
+VIOLATIONS = [
+    # contract, what imports, what it imports
+    (FLOORS, "machines.core", "payflow.store"),
+    (FLOORS, "machines.core", "adapters.github"),
+    (FLOORS, "adapters.github", "payflow.store"),
+    (STAIRCASE, "payflow.store", "payflow.engine"),
+    (STAIRCASE, "payflow.web", "payflow.app"),
+    (STAIRCASE, "payflow.config", "payflow.telemetry"),
+    (STAIRCASE, "payflow.attic", "json"),  # a room that is not on the staircase
+    (ENGINE, "payflow.engine", "machines.payout"),
+    (ENGINE, "payflow.store", "machines.transaction"),
+    (ENGINE, "payflow.telemetry", "machines.pool"),
+    (ENGINE, "payflow.config", "machines.bounty"),
+    (ENGINE, "payflow.engine", "adapters.ethereum"),
+    (ADAPTERS, "adapters.github", "adapters.ethereum"),
+    (ADAPTERS, "adapters.a_new_one", "adapters.sandbox"),
+    (ADAPTERS_CORE, "adapters.flutterwave", "machines.payout"),
+    (ADAPTERS_CORE, "adapters.ethereum", "machines.transaction"),
+    (MACHINES, "machines.payout", "machines.pool"),
+    (MACHINES, "machines.core", "machines.payout"),
+    (MACHINES, "machines.a_new_one", "json"),  # a machine that is not declared
+    (PURE, "machines.core", "redis"),
+    (PURE, "machines.payout", "pydantic"),
+    (PURE, "machines.pool", "socket"),
+    (LIFECYCLE, "machines.core", "transitions"),
+    (LIFECYCLE, "machines.payout", "transitions"),
+    (LIFECYCLE, "payflow.engine", "transitions"),
+    (REDIS, "payflow.engine", "redis"),
+    (REDIS, "payflow.web", "redis.asyncio"),
+    (REDIS, "adapters.sandbox", "redis"),
+]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Give a copy of what import-linter reads, to plant in."""
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    for package in LINTER["root_packages"]:
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_imports_go_down_only() -> None:
+    report = lint(REPOSITORY)
+    assert broken(report) == set(), report
+
+
+@pytest.mark.parametrize(("contract", "importer", "imported"), VIOLATIONS)
+def test_a_planted_violation_is_found(copy: Path, contract: str, importer: str, imported: str) -> None:
+    plant(copy, importer, imported)
+    report = lint(copy)
+    assert contract in broken(report), report
+
+
+def test_every_contract_has_a_violation_planted() -> None:
+    assert {contract for contract, _, _ in VIOLATIONS} == {contract["name"] for contract in LINTER["contracts"]}
+
+
+def test_machines_import_nothing_but_the_standard_library_and_transitions() -> None:
+    graph = grimp.build_graph("machines", include_external_packages=True, cache_dir=None)
+    foreign = {name for name in graph.modules if name.partition(".")[0] != "machines"}
+    assert foreign - sys.stdlib_module_names <= {"transitions"}
+
+
+def lint(root: Path) -> str:
+    """Run lint-imports on the packages in a folder; its report is whole and agrees with its exit code."""
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
+        cwd=root,
+        env=os.environ | {"COLUMNS": "200"},  # wide, so that no contract's name is wrapped
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.count(" KEPT") + len(broken(run.stdout)) == len(LINTER["contracts"]), run.stdout + run.stderr
+    assert run.returncode == (1 if broken(run.stdout) else 0)
+    return run.stdout
+
+
+def broken(report: str) -> set[str]:
+    """Name the contracts that the report calls broken."""
+    return set(re.findall(r"^(.+) BROKEN", report, flags=re.MULTILINE))
+
+
+def plant(root: Path, importer: str, imported: str) -> None:
+    """Let one module import another; what does not exist yet is made."""
+    if imported.partition(".")[0] in LINTER["root_packages"]:
+        make(root, imported)
+    with make(root, importer).open("a") as module:
+        module.write(f"\nimport {imported}\n")
+
+
+def make(root: Path, name: str) -> Path:
+    """Find the file of a module, or a new one inside it if it is a package; make it, if it does not exist."""
+    path = root.joinpath(*name.split("."))
+    path = path / "planted.py" if path.is_dir() else path.with_suffix(".py")
+    path.touch()
+    return path
