@@ -3,8 +3,10 @@
 PayflowError
 ├── StepError            an act could not finish its work
 │   ├── Retryable        surely not done: do it again later, with the same key
+│   │   └── RailClosed   the rail refuses us, not the payment: pause it, keep the money held
 │   ├── Rejected         surely not done: do not repeat it as it is
-│   └── OutcomeUnknown   perhaps done: ask before anything else
+│   ├── OutcomeUnknown   perhaps done: ask before anything else
+│   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
 ├── SendRefused          an act must not send now; nothing has left
 │   ├── LeaseLost        another worker may hold the record: drop the work
 │   ├── Paused           a person or an alarm stopped sends: wait
@@ -38,6 +40,20 @@ class StepError(PayflowError):
 class Retryable(StepError):
     """Surely not done: it may be tried again later with the same key."""
 
+    def __init__(self, message: str = "", *, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+        """How long the other side asked us to wait; None where it did not say."""
+
+
+class RailClosed(Retryable):
+    """The rail refuses us, not the payment (key, allow-list, empty wallet): this call did nothing, later ones will not."""
+
+    def __init__(self, message: str = "", *, rail: str, after_s: float | None = None) -> None:
+        super().__init__(message, after_s=after_s)
+        self.rail = rail
+        """The rail to pause."""
+
 
 class Rejected(StepError):
     """Surely not done, and asking again would get the same answer."""
@@ -45,6 +61,15 @@ class Rejected(StepError):
 
 class OutcomeUnknown(StepError):
     """Perhaps done: the outcome must be looked up first."""
+
+
+class Contradiction(StepError):
+    """The rail's books and ours cannot both be true: the rail must stop and a person must look."""
+
+    def __init__(self, message: str = "", *, rail: str) -> None:
+        super().__init__(message)
+        self.rail = rail
+        """The rail to pause."""
 
 
 class SendRefused(PayflowError):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from transitions import Machine
 
@@ -94,7 +95,7 @@ class Lifecycle:
         table = self._read_by_transitions()
         self._targets: Mapping[tuple[str, str], State] = MappingProxyType(
             {
-                (source, trigger): self.states[transition[0].dest]
+                (source, trigger): self.states[str(transition[0].dest)]
                 for trigger, event in table.events.items()
                 for source, transition in event.transitions.items()
             }
@@ -114,9 +115,8 @@ class Lifecycle:
         try:
             return self._targets[source, trigger]
         except KeyError:
-            raise IllegalMove(
-                f"A {self.machine} in {source} cannot {trigger}; it can {', '.join(self.triggers(source)) or 'nothing'}."
-            ) from None
+            possible = ", ".join(self.triggers(source)) or "nothing"
+            raise IllegalMove(f"A {self.machine} in {source} cannot {trigger}; it can: {possible}.") from None
 
     def triggers(self, source: str) -> tuple[str, ...]:
         """List the triggers that a state answers to."""
@@ -133,7 +133,7 @@ class Lifecycle:
         )
         return "\n".join(line.rstrip() for line in kept if line.strip())
 
-    def _read_by_transitions(self, kind: type[Machine] = Machine, **options: str) -> Machine:
+    def _read_by_transitions(self, kind: type[Machine] = Machine, **options: Any) -> Machine:
         return kind(
             model=None,
             states=list(self.states),
@@ -149,31 +149,33 @@ class Lifecycle:
 
     def _check(self) -> None:
         """Refuse a table that leaves a record without a way or without somebody who looks after it."""
+        self._check_moves()
+        leaving = {source for move in self.moves for source in move.sources}
+        reachable = self._reachable()
+        for name, state in self.states.items():
+            faults = {
+                f"nothing leads to {name}": name not in reachable,
+                f"nothing leads out of {name}": not state.final and name not in leaving,
+                f"{name} needs a poller and its pace, or neither": (state.by is By.POLLER)
+                != (state.every_s is not None),
+                f"nobody looks after {name}": not state.final and state.by is By.NOBODY,
+                f"only a poller sends, {name} has none": state.sends and state.by is not By.POLLER,
+            }
+            for fault, found in faults.items():
+                if found:
+                    raise IllegalMove(f"{self.machine}: {fault}.")
+        if len({state.position is None for state in self.states.values()}) > 1:
+            raise IllegalMove(f"{self.machine}: either every state has a position or none has.")
+
+    def _check_moves(self) -> None:
         seen: set[tuple[str, str]] = set()
-        leaving: set[str] = set()
         for move in self.moves:
             for source in move.sources:
                 if (source, move.trigger) in seen:
                     raise IllegalMove(f"{self.machine}: {move.trigger} leaves {source} twice.")
                 seen.add((source, move.trigger))
-                leaving.add(source)
                 if source in self.states and self.states[source].final and move.trigger not in REOPENING:
                     raise IllegalMove(f"{self.machine}: {source} is final, {move.trigger} cannot leave it.")
-        reachable = self._reachable()
-        for name, state in self.states.items():
-            if name not in reachable:
-                raise IllegalMove(f"{self.machine}: nothing leads to {name}.")
-            if not state.final and name not in leaving:
-                raise IllegalMove(f"{self.machine}: nothing leads out of {name}.")
-            if (state.by is By.POLLER) != (state.every_s is not None):
-                raise IllegalMove(f"{self.machine}: {name} needs a poller and its pace, or neither.")
-            if not state.final and state.by is By.NOBODY:
-                raise IllegalMove(f"{self.machine}: nobody looks after {name}.")
-            if state.sends and state.by is not By.POLLER:
-                raise IllegalMove(f"{self.machine}: only a poller sends, {name} has none.")
-        positions = {state.position is None for state in self.states.values()}
-        if len(positions) > 1:
-            raise IllegalMove(f"{self.machine}: either every state has a position or none has.")
 
     def _reachable(self) -> set[str]:
         reached: set[str] = set()

@@ -8,6 +8,7 @@ from machines.core.errors import BadAmount
 
 # Every amount and every balance stays inside a signed 64-bit number, with room to add two of them.
 MAX_UNITS = 10**18 - 1
+MOST_DECIMALS = 9
 
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,18})(?:\.(?P<fraction>[0-9]{1,18}))?")
 _CODE = re.compile(r"[A-Z][A-Z0-9]{1,11}")
@@ -23,8 +24,8 @@ class Asset:
     def __post_init__(self) -> None:
         if not _CODE.fullmatch(self.code):
             raise BadAmount(f"{self.code!r} is no asset code: 2 to 12 capital letters and digits, a letter first.")
-        if not 0 <= self.decimals <= 9:
-            raise BadAmount(f"{self.code} cannot have {self.decimals} decimals: 0 to 9 fit the ledger.")
+        if not 0 <= self.decimals <= MOST_DECIMALS:
+            raise BadAmount(f"{self.code} cannot have {self.decimals} decimals: 0 to {MOST_DECIMALS} fit the ledger.")
 
 
 NGN = Asset("NGN", 2)

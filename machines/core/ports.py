@@ -1,6 +1,7 @@
 """What machines need from the outside world, as small protocols. Adapters and the engine implement them."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NewType, Protocol, TypeAlias, TypeVar
 
 from machines.core.clock import Millis
@@ -8,7 +9,6 @@ from machines.core.facts import Fact
 from machines.core.money import Money
 from machines.core.record import Record
 
-D = TypeVar("D")
 D_contra = TypeVar("D_contra", contravariant=True)
 
 PaymentKey = NewType("PaymentKey", str)
@@ -55,6 +55,8 @@ class Payment:
     to: Destination
     amount: Money
     note: str = ""
+    handle: str = ""
+    """The rail's own name for it, once `submit` has told one: some rails cannot be asked by our key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """The rail knows nothing of the key. That alone is no reason to give money back."""
+    """The rail cannot find the key. Submitting the same key again is safe; it is no reason to give money back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,19 @@ class Settled:
     evidence: Evidence
 
 
+class Cause(StrEnum):
+    """What a failure is about, as far as that changes what to do next."""
+
+    WALLET = "wallet"
+    """Our own wallet at the rail was empty or locked: the payment did nothing wrong; wait until it is filled."""
+    LIMIT = "limit"
+    """A limit of our account at the rail."""
+    DESTINATION = "destination"
+    """The destination cannot be paid as it is."""
+    UNKNOWN = "unknown"
+    """The rail did not say, or nothing that we know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """Proven not paid."""
@@ -94,6 +109,7 @@ class Failed:
     reason: str
     retryable: bool
     evidence: Evidence | None = None
+    cause: Cause = Cause.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +125,29 @@ Status: TypeAlias = Unsent | Pending | Settled | Failed | Reversed
 class Rail(Protocol):
     """A way for money to leave. The same key pays at most once, whatever is repeated, crashed or timed out."""
 
-    async def submit(self, payment: Payment) -> None:
-        """Hand over; safe to repeat with the same key. Raises `Retryable`, `Rejected` or `OutcomeUnknown`."""
+    async def submit(self, payment: Payment) -> str | None:
+        """Hand over; safe to repeat with the same key. Returns the rail's own name for it, where it has one.
 
-    async def status(self, key: PaymentKey) -> Status:
-        """Say what became of a key. Never `Failed` without proof; raises `OutcomeUnknown` when it cannot tell."""
+        Raises `Retryable`, `RailClosed`, `Rejected`, `OutcomeUnknown` or `Contradiction`.
+        """
+
+    async def status(self, payment: Payment) -> Status:
+        """Say what became of a payment; a look, which never sends anything.
+
+        Never `Failed` without proof. Raises `OutcomeUnknown` when it cannot tell, `Retryable` or `RailClosed` when it
+        may not ask now, and `Contradiction` when the key was used for another amount or destination.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a gateway's webhook speaks of: a reason to look now, and never an outcome."""
+
+    references: tuple[str, ...]
+    """Which of our keys it may mean, most likely first."""
+    handle: str
+    """The gateway's own name for the payment, empty when it gave none."""
+    said: str
+    """The status that it claims, for the log."""
+    delivery: str
+    """The same for every delivery of the same news."""

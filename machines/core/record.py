@@ -7,7 +7,7 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner, RecordId
 from machines.core.money import Money
 
-D = TypeVar("D")
+D_co = TypeVar("D_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Velocity:
 
 
 @dataclass(frozen=True, slots=True)
-class Record(Generic[D]):
+class Record(Generic[D_co]):
     """One version of a record."""
 
     id: RecordId
@@ -30,7 +30,7 @@ class Record(Generic[D]):
     version: int
     owner: Owner
     amount: Money | None
-    data: D
+    data: D_co
     created_at: Millis
     since: Millis
     """When it came into its state."""

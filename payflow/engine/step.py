@@ -26,7 +26,7 @@ from machines.core.facts import Fact, LostSight, Nothing, Refused
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
-from payflow.store.records import Records, Stored
+from payflow.store.records import Poison, Records, Stored
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -56,6 +56,8 @@ class Steps:
         self._who = who
         self._lease_ms = lease_ms
         self._luck = luck or Random()  # noqa: S311  (it spreads retries, it guards nothing)
+        self.on_messages: Callable[[], None] = lambda: None
+        """Called when a commit left messages to deliver."""
 
     async def look(self, stored: Stored) -> None:
         """Look at a leased record. Whatever happens, the record is committed, handed back, parked, or its lease runs out."""
@@ -77,7 +79,7 @@ class Steps:
             await self._settle(stored, _learned(error), machine)
         else:
             await self._settle(stored, fact, machine)
-        self._metrics.acts.labels(record.machine, record.state).observe(perf_counter() - started)
+        self._metrics.looked(record.machine, record.state, perf_counter() - started)
 
     async def _settle(self, stored: Stored, fact: Fact | Exception, machine: AnyMachine) -> None:
         """React and commit; on a conflict read again and react again to the same fact."""
@@ -108,6 +110,8 @@ class Steps:
                 return
             else:
                 report(self._metrics, Applied(stored.record, after, decision), self._who)
+                if decision.messages or decision.alarm:
+                    self.on_messages()
                 return
         await self._park(stored, Conflict(f"{record.id} changed {MOST_CONFLICTS} times under one look."))
 
@@ -151,15 +155,15 @@ class Steps:
         log.error("A record was set aside.", action="park", record=record.id, error=repr(error), exc_info=error)
         await self.set_aside(stored, f"{type(error).__name__}: {error}")
 
-    async def set_aside(self, stored: Any, why: str) -> None:
+    async def set_aside(self, stored: Stored | Poison, why: str) -> None:
         """Park a record, readable or not."""
         try:
             await self._records.park(stored, why, self._who)
         except (StoreError, LeaseLost) as failure:
             log.warning("A record could not be parked.", action="park_lost", error=str(failure))
             return
-        name = stored.record.machine if isinstance(stored, Stored) else stored.id.partition("-")[0]
-        self._metrics.parked.labels(name).inc()
+        machine = stored.record.machine if isinstance(stored, Stored) else stored.machine
+        self._metrics.parked.labels(machine).inc()
 
     async def hand_back(self, stored: Stored) -> None:
         """Give up a lease without having looked."""
@@ -221,7 +225,7 @@ def report(metrics: Metrics, applied: Applied, who: str) -> None:
     """Count and log a decision: the one place where moves are told."""
     before, after, decision = applied.before, applied.after, applied.decision
     if decision.trigger:
-        metrics.moves.labels(after.machine, before.state, after.state).inc()
+        metrics.moved(after.machine, before.state, after.state)
         if log.is_enabled_for(20):
             log.info(
                 "A record moved.",

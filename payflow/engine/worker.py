@@ -1,21 +1,20 @@
 """The worker: claims what is due, looks at it, and stops without leaving anything half-done."""
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import anyio
 import structlog
 
 from machines.core.clock import SECOND
-from machines.core.errors import PayflowError, StoreError, StoreUnavailable
+from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.lifecycle import By
 from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.step import Steps
 from payflow.store import keys
-from payflow.store.records import Claimed, Poison, Queue, Stored
+from payflow.store.records import Poison, Queue, Stored
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -47,6 +46,15 @@ class Poller:
         return self.settings.concurrency - self.working
 
 
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A leased record on its way through the worker."""
+
+    poller: Poller
+    found: Stored | Poison
+    since: float = field(default_factory=perf_counter)
+
+
 class Worker:
     """One process's pollers."""
 
@@ -64,9 +72,13 @@ class Worker:
             for state in machine.lifecycle.states.values()
             if state.by is By.POLLER
         ]
+        self._runners = min(MOST_AT_A_TIME, sum(poller.settings.concurrency for poller in self.pollers))
+        # Claims are made for a good part of the runners at once: many small claims would make many small commits.
+        self._enough = self._runners * 3 // 4
+        self._in_hand: set[_Job] = set()
+        self._line: asyncio.Queue[_Job] = asyncio.Queue()
+        self._steps.on_messages = dispatcher.wake
         self._by_queue = {(poller.machine, poller.state): poller for poller in self.pollers}
-        self._waiting: asyncio.Queue[tuple[Poller, Stored | Poison]] = asyncio.Queue()
-        self._at_work: dict[str, tuple[Stored, float]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
         self._drained = asyncio.Event()
@@ -75,9 +87,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then finish what was begun, within the grace time."""
-        runners = min(MOST_AT_A_TIME, sum(poller.settings.concurrency for poller in self.pollers))
         async with anyio.create_task_group() as group:
-            for _ in range(runners):
+            for _ in range(self._runners):
                 group.start_soon(self._runner)
             group.start_soon(self._renewer)
             group.start_soon(self._listener)
@@ -96,23 +107,15 @@ class Worker:
         self._stopping = True
         self._wake.set()
 
-    @property
-    def busy(self) -> int:
-        """How many records are in hand."""
-        return sum(poller.working for poller in self.pollers)
-
     async def _idle(self) -> None:
-        while self.busy:
+        while self._in_hand:
             self._drained.clear()
             await self._drained.wait()
 
     async def _hand_back(self) -> None:
-        for stored, _ in list(self._at_work.values()):
-            await self._steps.hand_back(stored)
-        while not self._waiting.empty():
-            _, found = self._waiting.get_nowait()
-            if isinstance(found, Stored):
-                await self._steps.hand_back(found)
+        for job in self._in_hand:
+            if isinstance(job.found, Stored):
+                await self._steps.hand_back(job.found)
 
     # ── feed ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,7 +124,7 @@ class Worker:
             self._wake.clear()
             try:
                 pause_s = await self._feed()
-            except (StoreError, PayflowError) as error:
+            except PayflowError as error:
                 log.warning("No work can be claimed.", action="claim_failed", error=str(error))
                 pause_s = AFTER_TROUBLE_S
             if pause_s and not self._stopping:
@@ -133,75 +136,75 @@ class Worker:
 
     async def _feed(self) -> float:
         """Claim once; say how long there is nothing to claim."""
-        idle_s = IDLE_S
-        permits: dict[Poller, int] = {}
-        queues = []
-        for poller in self.pollers:
-            limit = poller.free
-            if limit > 0 and poller.settings.rate is not None:
-                limit, wait_ms = await self._records.permits(poller.name, poller.settings.rate, limit)
-                permits[poller] = limit
-                idle_s = min(idle_s, wait_ms / SECOND)
-            if limit > 0:
-                queues.append(Queue(poller.machine, poller.state, limit, self._lease_ms))
+        wanted = {poller: poller.free for poller in self.pollers if poller.free > 0}
+        idle_s = await self._ration(wanted)
+        queues = [
+            Queue(poller.machine, poller.state, limit, self._lease_ms) for poller, limit in wanted.items() if limit
+        ]
         if not queues:
             return idle_s
         for claimed in await self._records.claim(queues):
             self._metrics.worker_seen.set(claimed.now / SECOND)
             for record_id in claimed.astray:
                 log.error("An index named a record that is not there.", action="astray", record=record_id)
-            for poller in self._enqueue(claimed):
-                if poller in permits:
-                    permits[poller] -= 1
+            for found in claimed.found:
+                wanted[self._take(found)] -= 1
             if claimed.next_due is not None:
                 idle_s = min(idle_s, max(0.0, (claimed.next_due - claimed.now) / SECOND))
-        for poller, unused in permits.items():
-            if unused > 0:
-                await self._records.permits(poller.name, poller.settings.rate or 0, -unused)
+        for poller, unused in wanted.items():
+            if unused > 0 and poller.settings.rate is not None:
+                await self._records.permits(poller.name, poller.settings.rate, -unused)
         return idle_s
 
-    def _enqueue(self, claimed: Claimed) -> Iterator[Poller]:
-        for found in claimed.found:
-            machine, state = (
-                (found.record.machine, found.record.state)
-                if isinstance(found, Stored)
-                else (found.id.partition("-")[0], found.state)
-            )
-            poller = self._by_queue[machine, state]
-            poller.working += 1
-            self._metrics.claimed.labels(machine, state).inc()
-            self._waiting.put_nowait((poller, found))
-            yield poller
+    async def _ration(self, wanted: dict[Poller, int]) -> float:
+        """Cut what is wanted to what the fleet's rates allow; say how long until they may allow more."""
+        idle_s = IDLE_S
+        for poller, limit in wanted.items():
+            if poller.settings.rate is not None:
+                granted, wait_ms = await self._records.permits(poller.name, poller.settings.rate, limit)
+                wanted[poller] = granted
+                idle_s = min(idle_s, wait_ms / SECOND)
+        return idle_s
+
+    def _take(self, found: Stored | Poison) -> Poller:
+        """Put a leased record into the line of work."""
+        record = found.record if isinstance(found, Stored) else found
+        poller = self._by_queue[record.machine, record.state]
+        poller.working += 1
+        job = _Job(poller, found)
+        self._in_hand.add(job)
+        self._line.put_nowait(job)
+        return poller
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _runner(self) -> None:
         while True:
-            poller, found = await self._waiting.get()
+            job = await self._line.get()
             try:
-                if isinstance(found, Poison):
-                    await self._steps.set_aside(found, found.problem)
+                if isinstance(job.found, Poison):
+                    await self._steps.set_aside(job.found, job.found.problem)
                 else:
-                    record_id = found.record.id
-                    self._at_work[record_id] = (found, perf_counter())
-                    await self._steps.look(found)
-                    self._at_work.pop(record_id, None)
-            except Exception as error:
+                    await self._steps.look(job.found)
+            except Exception as error:  # noqa: BLE001  (a runner must survive whatever a record brings)
                 log.error(
                     "A look failed in an unforeseen way.", action="look_failed", error=repr(error), exc_info=error
                 )
             finally:
-                poller.working -= 1
-                self._wake.set()
-                if not self.busy:
+                job.poller.working -= 1
+                self._in_hand.discard(job)
+                if len(self._in_hand) <= self._enough:
+                    self._wake.set()
+                if not self._in_hand:
                     self._drained.set()
 
     async def _renewer(self) -> None:
-        """Prolong the leases of looks that take long."""
+        """Prolong the leases of looks that take long, and of records that wait in line for theirs."""
         third_s = self._settings.lease_s / 3
         while True:
             await anyio.sleep(third_s)
-            long = [stored for stored, since in list(self._at_work.values()) if perf_counter() - since > third_s]
+            oldest = perf_counter() - third_s
+            long = [job.found for job in self._in_hand if job.since < oldest and isinstance(job.found, Stored)]
             try:
                 await asyncio.gather(*(self._records.hold(stored, self._lease_ms) for stored in long))
             except PayflowError as error:

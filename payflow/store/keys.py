@@ -75,8 +75,7 @@ FIELDS = {
     "tries": "looks in this state that failed; absent when none",
     "vel": "the owner's velocity when it was made, where it counts",
     "print": "fingerprint of the request that made it",
-    "fence": "how often it was leased",
-    "lease": "when the lease ends; absent when free",
+    "fence": "counts leases and their ends: odd while the record is leased",
     "poke": "somebody wants a look as soon as the lease is given back",
     "parked": "why it was set aside; absent while it is looked at",
 }

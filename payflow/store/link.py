@@ -1,7 +1,11 @@
-"""The connection to Redis: one server, sentinels or a cluster behind the same few calls. No error of redis-py leaves here."""
+"""The connection to Redis: one server, sentinels or a cluster behind the same few calls.
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+No error of redis-py leaves here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +19,6 @@ from machines.core.errors import NotDurable, StoreUnavailable, StoreUnfit
 from payflow.config import Settings
 from payflow.store.scripts import ALL, Script
 
-CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 10.0
 BARRIER_TIMEOUT_S = 5.0
 LISTEN_S = 30.0
@@ -41,7 +44,7 @@ class Link:
 
     async def open(self) -> None:
         """Connect and load the scripts."""
-        with self.errors():
+        async with self.errors():
             if self.cluster:
                 await self.client.initialize()
             for script in ALL:
@@ -53,7 +56,7 @@ class Link:
 
     async def run(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Any:
         """Run a script; a server that does not have it yet gets it."""
-        with self.errors():
+        async with self.errors():
             try:
                 return await self.client.evalsha(script.sha, len(keys), *keys, *args)
             except redis_errors.NoScriptError:
@@ -64,7 +67,7 @@ class Link:
         """Run a script and wait, on the same connection, until all that was written so far is safe."""
         if not barrier.local and not barrier.replicas:
             return await self.run(script, keys, *args)
-        with self.errors():
+        async with self.errors():
             await self.client.exists(keys[0])
             async with self._connection(keys[0]) as ask:
                 try:
@@ -102,7 +105,7 @@ class Link:
 
     async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send commands that belong to no transaction in one go."""
-        with self.errors():
+        async with self.errors():
             pipe = self.client.pipeline() if self.cluster else self.client.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command)
@@ -110,12 +113,12 @@ class Link:
 
     async def ask(self, *command: Any) -> Any:
         """Send one command."""
-        with self.errors():
+        async with self.errors():
             return await self.client.execute_command(*command)
 
     async def primaries(self, *command: Any) -> list[Any]:
         """Ask every server that takes writes."""
-        with self.errors():
+        async with self.errors():
             if not self.cluster:
                 return [await self.client.execute_command(*command)]
             nodes = self.client.get_primaries()
@@ -135,11 +138,12 @@ class Link:
         """Close all connections."""
         await self.client.aclose()
 
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn the errors of redis-py into ours, each with what to do."""
+    @asynccontextmanager
+    async def errors(self, within_s: float | None = ANSWER_TIMEOUT_S) -> AsyncIterator[None]:
+        """Wait so long and no longer, and turn the errors of redis-py into ours, each with what to do."""
         try:
-            yield
+            async with asyncio.timeout(within_s):
+                yield
         except redis_errors.AuthenticationError as error:
             raise StoreUnfit(
                 f"The store at {self.place} refuses user or password: check REDIS_USERNAME, REDIS_PASSWORD."
@@ -162,8 +166,9 @@ class Link:
 def connect(settings: Settings, socket: str | None = None) -> Link:
     """Make a link as the settings say, or to the embedded store's socket."""
     options: dict[str, Any] = {
-        "socket_timeout": ANSWER_TIMEOUT_S,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        # redis-py would wait in `asyncio.wait_for`, which on Python 3.11 can swallow a cancellation; `errors` times out.
+        "socket_timeout": None,
+        "socket_connect_timeout": None,
         "retry": Retry(NoBackoff(), 0),  # a write is never repeated behind our back
         "protocol": 2,
     }
@@ -190,7 +195,7 @@ def _behind_sentinels(settings: Settings, size: int, options: dict[str, Any]) ->
     login: dict[str, Any] = {"db": settings.redis_db, "username": settings.redis_username}
     if settings.redis_password:
         login["password"] = settings.redis_password.get_secret_value()
-    sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **options, **login)
+    sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **options, **login)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(settings.redis_sentinel_master, max_connections=size)
     return Link(
         client, cluster=False, place=f"{settings.redis_sentinel_master} of {','.join(settings.redis_sentinels)}"

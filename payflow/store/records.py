@@ -61,6 +61,11 @@ class Poison:
     fence: int
     problem: str
 
+    @property
+    def machine(self) -> str:
+        """Which machine it belongs to."""
+        return parse_id(self.id)[0]
+
 
 class Queue(NamedTuple):
     """What a poller asks for."""
@@ -96,6 +101,8 @@ class _Group(NamedTuple):
     shard: int
     ops: list[list[Any]]
     blobs: list[bytes]
+    announce: bool
+    """Whether workers elsewhere should hear of it."""
 
 
 CREATED = "Created"
@@ -179,7 +186,7 @@ class Records:
         shard = self.shard_of(new.id)
         if shard != self.owner_shard(new.owner):
             raise BadInput(f"{new.id} is not in the shard of {new.owner}.")
-        group = _Group(shard, [], [])
+        group = _Group(shard, [], [], announce=True)
         at = self._now() or await self.now()
         self._creation(group, new, who, at)
         refusal = await self._commits[self._way(shard)].ask(group)
@@ -302,7 +309,7 @@ class Records:
     ) -> Record[Any]:
         """Write a decision: the record, and all that goes with it, or nothing."""
         shard = self.shard_of(stored.record.id)
-        group = _Group(shard, [], [])
+        group = _Group(shard, [], [], announce=stored.fence == 0)
         after = self._decided(group, stored, decision, fact, who, tries)
         for member, its_decision in decision.group:
             self._decided(group, await self._same(member), its_decision, fact, who, 0)
@@ -395,7 +402,7 @@ class Records:
             else (stored.record.id, stored.record.state, stored.record.version)
         )
         shard = self.shard_of(record_id)
-        group = _Group(shard, [], [])
+        group = _Group(shard, [], [], announce=False)
         event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, PARKED, None)
         group.ops.append([
             "move", record_id, version, stored.fence, state, state, False, False, False, _blob(group, event),
@@ -410,7 +417,10 @@ class Records:
         """Book money that came from outside, or went back there; False when this reference was booked before."""
         shard = self.owner_shard(owner)
         group = _Group(
-            shard, [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference]], []
+            shard,
+            [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference]],
+            [],
+            announce=False,
         )
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is None:
@@ -428,10 +438,11 @@ class Records:
             offset = len(blobs) + _BLOBS_FROM
             blobs += group.blobs
             payload.append([places[group.shard], *(_placed(op, offset) for op in group.ops)])
+        announce = int(any(group.announce for group in groups))
         tag = secrets.token_bytes(8)
         before = self.guard.counts()
         names = [keys.sequence(shard) for shard in shards]
-        answer = await self.link.run(COMMIT, names, self._now(), tag, 1, encode(payload), *blobs)
+        answer = await self.link.run(COMMIT, names, self._now(), tag, announce, encode(payload), *blobs)
         self.guard.saw_write(_identity(answer), dict(zip(shards, answer[3], strict=True)), tag, before)
         return [None if reply == 0 else Refusal(reply[0].decode(), reply[1]) for reply in answer[4]]
 

@@ -1,6 +1,7 @@
 -- Leases due records to a worker, the oldest due first over all shards given.
 --
 -- KEYS  `{pf:SS}:seq` of each shard to look into
+-- A fence is odd while a record is leased: a lease that ran out is followed by the next odd number.
 -- ARGV  1 now in ms or 0 · 2 msgpack {{machine, state, limit, lease_ms}, …}
 -- gives {now, when the next record of these queues is due (-1: none known), {place of the queue, id, fence, fields…}, …}
 --       and, for an id without a record or in another state, {place of the queue, id, 0}
@@ -28,6 +29,7 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
     table.sort(due, function(a, b) return a[2] < b[2] end)
     next_due = now
   end
+  local leased = {}
   for i = 1, math.min(limit, #due) do
     local id, P, index = due[i][1], due[i][3], due[i][4]
     local rec = P .. 'rec:' .. id
@@ -37,11 +39,16 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
       answer[#answer + 1] = { q, id, 0 }
     else
       local fence = (tonumber(fields[13]) or 0) + 1
-      redis.call('HSET', rec, 'fence', fence, 'lease', now + lease)
-      redis.call('ZADD', index, now + lease, id)
+      if fence % 2 == 0 then fence = fence + 1 end
+      redis.call('HSET', rec, 'fence', fence)
+      local list = leased[index] or {}
+      leased[index] = list
+      list[#list + 1] = now + lease
+      list[#list + 1] = id
       answer[#answer + 1] = { q, id, fence, unpack(fields, 1, 12) }
     end
   end
+  for index, list in pairs(leased) do redis.call('ZADD', index, unpack(list)) end
 end
 answer[2] = next_due
 return answer

@@ -68,10 +68,15 @@ end
 
 local function write_accounts()
   for key, account in pairs(accounts) do
-    for field in pairs(account.dirty) do
-      redis.call('HSET', key, field, account.now[field])
+    if next(account.dirty) then
+      local set = {}
+      for field in pairs(account.dirty) do
+        set[#set + 1] = field
+        set[#set + 1] = account.now[field]
+      end
+      redis.call('HSET', key, unpack(set))
+      account.dirty = {}
     end
-    account.dirty = {}
   end
 end
 

@@ -1,109 +1,169 @@
--- One function a kind of op. Each checks everything, plans its writes and gives nil, or gives the code of what is wrong.
--- data, event, hash and messages are places in ARGV: msgpack as Lua reads it has no bytes.
-local operations = {}
+-- The kinds of op. `check` gives the code of what is wrong, or nil and what `write` needs; 'done' means that it is written
+-- already. `write` only writes. data, event, hash and messages are places in ARGV: msgpack as Lua reads it has no bytes.
+local operations = { create = {}, move = {}, stay = {}, fund = {} }
+
+local function machine_of(id) return string.sub(id, 1, string.find(id, '-', 1, true) - 1) end
+
+local function check_claims(P, id, wanted)
+  for i = 1, #wanted, 2 do
+    local key, value = P .. 'uniq:' .. wanted[i], wanted[i + 1]
+    local holder = claims[key .. '\0' .. value] or redis.call('HGET', key, value)
+    if holder and holder ~= id then return 'taken' end
+    claims[key .. '\0' .. value] = id
+  end
+end
+
+local function write_claims(P, id, wanted)
+  for i = 1, #wanted, 2 do redis.call('HSET', P .. 'uniq:' .. wanted[i], wanted[i + 1], id) end
+end
+
+local function send_all(P, id, version, messages)
+  for i, message in ipairs(messages) do
+    local name = id .. '/' .. version .. '/' .. i
+    redis.call('HSET', P .. 'message', name, ARGV[message])
+    redis.call('ZADD', P .. 'outbox', now, name)
+    wake('outbox')
+  end
+end
+
+local function journal(P, owner, asset, from, to, units, owed, id)
+  redis.call('XADD', P .. 'journal', '*', 'e', table.concat({ owner, asset, from, to, units, owed, id }, ' '))
+end
 
 -- {'create', id, owner, asset, units, state, position, print, data, event, hash, after_ms, counted, claims, messages}
 -- An id that exists is a replay when its print is the same.
-function operations.create(P, op, wake)
-  local _, id, owner, asset, units, state, position, print, data, event, hash, after, counted = unpack(op, 1, 13)
+function operations.create.check(P, op)
+  local id, owner, asset, units, position, print = op[2], op[3], op[4], op[5], op[7], op[8]
   local rec = P .. 'rec:' .. id
   local known = redis.call('HMGET', rec, 'ver', 'print')
   if known[1] then return (known[2] or '') == print and 'exists' or 'reused' end
   if claims[rec] then return 'conflict' end
   claims[rec] = id
-  local velocity = counted and velocity_of(P, owner, asset, units, id)
-  if position and position ~= 'available' then
-    local code, owed = post(P .. 'acct:' .. owner, asset, units, 'available', position)
+  local posted = position and position ~= 'available'
+  if posted then
+    local code = post(P .. 'acct:' .. owner, asset, units, 'available', position)
     if code then return code end
-    journal(P, owner, asset, 'available', position, units, owed, id)
   end
-  local taken = claim_all(P, id, op[14])
-  if taken then return taken end
-  plan('HSET', rec, 'state', state, 'ver', 1, 'owner', owner, 'data', ARGV[data], 'hash', ARGV[hash], 'made', now, 'since', now)
-  if asset then plan('HSET', rec, 'asset', asset, 'units', units) end
-  if print ~= '' then plan('HSET', rec, 'print', print) end
-  if velocity then plan('HSET', rec, 'vel', velocity) end
-  plan('RPUSH', P .. 'hist:' .. id, ARGV[event])
-  plan('ZADD', in_key(P, id, state), now, id)
-  plan('ZADD', P .. 'own:' .. owner, now, id)
-  if after >= 0 then
-    plan('ZADD', due_key(P, id, state), now + after, id)
-    if after == 0 then wake[machine_of(id) .. ':' .. state] = true end
+  return check_claims(P, id, op[14]), { rec, posted }
+end
+
+function operations.create.write(P, op, known)
+  local _, id, owner, asset, units, state, position, print, data, event, hash, after, counted = unpack(op, 1, 13)
+  local machine, rec = machine_of(id), known[1]
+  redis.call('RPUSH', P .. 'hist:' .. id, ARGV[event])
+  local set = { 'state', state, 'ver', 1, 'owner', owner, 'data', ARGV[data], 'hash', ARGV[hash], 'made', now, 'since', now }
+  local function also(name, value)
+    set[#set + 1] = name
+    set[#set + 1] = value
   end
+  if asset then
+    also('asset', asset)
+    also('units', units)
+  end
+  if print ~= '' then also('print', print) end
+  if counted then also('vel', velocity_of(P, owner, asset, units, id)) end
+  redis.call('HSET', rec, unpack(set))
+  redis.call('ZADD', P .. 'own:' .. owner, now, id)
+  if known[2] then journal(P, owner, asset, 'available', position, units, '0', id) end
+  write_claims(P, id, op[14])
+  put_in(P .. 'in:' .. machine .. ':' .. state, now, id)
+  if after >= 0 then put_in(P .. 'due:' .. machine .. ':' .. state, now + after, id) end
+  if after == 0 then wake(machine .. ':' .. state) end
   send_all(P, id, 1, op[15])
 end
 
 -- {'move', id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked,
 --  claims, releases, messages}; `to` may be the same state. Fence 0 comes from outside a lease.
-function operations.move(P, op, wake)
-  local _, id, version, fence, state, to, from_position, to_position, data, event, hash, after, tries, tallied, parked =
-    unpack(op, 1, 15)
+function operations.move.check(P, op)
+  local id, version, fence, state, from_position, to_position = op[2], op[3], op[4], op[5], op[7], op[8]
   local rec = P .. 'rec:' .. id
-  local known = redis.call('HMGET', rec, 'ver', 'fence', 'state', 'lease', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries')
-  local owner, asset, units = known[6], known[7], known[8]
-  if not known[1] then return 'missing' end
-  hash = ARGV[hash]
-  if known[9] == hash then return nil end
-  if fence > 0 and tonumber(known[2]) ~= fence then return 'fenced' end
-  if tonumber(known[1]) ~= version or known[3] ~= state or claims[rec] then return 'conflict' end
+  local ver, holder, at, poke, owner, asset, units, hash, parked, tries =
+    unpack(redis.call('HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries'))
+  if not ver then return 'missing' end
+  if hash == ARGV[op[11]] then return 'done' end
+  holder = tonumber(holder or 0)
+  if fence > 0 and holder ~= fence then return 'fenced' end
+  if tonumber(ver) ~= version or at ~= state or claims[rec] then return 'conflict' end
   claims[rec] = id
+  local owed
   if from_position and from_position ~= to_position then
-    local code, owed = post(P .. 'acct:' .. owner, asset, units, from_position, to_position)
+    local code
+    code, owed = post(P .. 'acct:' .. owner, asset, units, from_position, to_position)
     if code then return code end
-    journal(P, owner, asset, from_position, to_position, units, owed, id)
   end
-  for i = 1, #op[17], 2 do
-    local key = P .. 'uniq:' .. op[17][i]
-    if redis.call('HGET', key, op[17][i + 1]) == id then plan('HDEL', key, op[17][i + 1]) end
-  end
-  local taken = claim_all(P, id, op[16])
-  if taken then return taken end
-  local set = { 'HSET', rec, 'ver', version + 1, 'hash', hash }
-  local function field(name, value)
+  local ends = fence == 0 and lease_end(P, machine_of(id), state, id, holder)
+  return check_claims(P, id, op[16]), {
+    rec = rec, owner = owner, asset = asset, units = units, owed = owed, parked = parked, tries = tries,
+    held = fence > 0, fence = holder, poked = poke, ends = ends,
+  }
+end
+
+function operations.move.write(P, op, known)
+  local _, id, version, _, state, to, from_position, to_position, data, event, hash, after, tries, tallied, parked =
+    unpack(op, 1, 15)
+  local rec, machine = known.rec, machine_of(id)
+  redis.call('RPUSH', P .. 'hist:' .. id, ARGV[event])
+  local set = { 'ver', version + 1, 'hash', ARGV[hash] }
+  local function also(name, value)
     set[#set + 1] = name
     set[#set + 1] = value
   end
-  if data then field('data', ARGV[data]) end
+  if data then also('data', ARGV[data]) end
   if to ~= state then
-    field('state', to)
-    field('since', now)
-    plan('ZREM', in_key(P, id, state), id)
-    plan('ZADD', in_key(P, id, to), now, id)
-    plan('ZREM', due_key(P, id, state), id)
-    if tallied then plan('HINCRBY', P .. 'tally:' .. owner, machine_of(id) .. ':' .. to, 1) end
+    also('state', to)
+    also('since', now)
+    take_out(P .. 'in:' .. machine .. ':' .. state, id)
+    put_in(P .. 'in:' .. machine .. ':' .. to, now, id)
+    if tallied then redis.call('HINCRBY', P .. 'tally:' .. known.owner, machine .. ':' .. to, 1) end
   end
-  plan('RPUSH', P .. 'hist:' .. id, ARGV[event])
-  rearm(P, rec, id, to, fence, after, { tries, known[11] }, known[4], known[5], field, wake)
-  set_aside(P, rec, id, to, parked, known[10])
-  writes[#writes + 1] = set
+  if tries > 0 then also('tries', tries) elseif known.tries then redis.call('HDEL', rec, 'tries') end
+  if parked ~= '' then
+    also('parked', parked)
+    redis.call('ZADD', P .. 'parked', now, id)
+  elseif known.parked then
+    redis.call('HDEL', rec, 'parked')
+    redis.call('ZREM', P .. 'parked', id)
+  end
+  rearm(P, rec, id, machine, state, to, after, known, set)
+  redis.call('HSET', rec, unpack(set))
+  if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id) end
+  for i = 1, #op[17], 2 do
+    local key = P .. 'uniq:' .. op[17][i]
+    if redis.call('HGET', key, op[17][i + 1]) == id then redis.call('HDEL', key, op[17][i + 1]) end
+  end
+  write_claims(P, id, op[16])
   send_all(P, id, version + 1, op[18])
 end
 
 -- {'stay', id, version, fence, state, after_ms, tries}: a look that learned nothing.
-function operations.stay(P, op, wake)
-  local _, id, version, fence, state, after, tries = unpack(op, 1, 7)
+function operations.stay.check(P, op)
+  local id, version, fence, state = op[2], op[3], op[4], op[5]
   local rec = P .. 'rec:' .. id
-  local known = redis.call('HMGET', rec, 'ver', 'fence', 'state', 'lease', 'poke', 'tries')
-  if not known[1] then return 'missing' end
-  if fence > 0 and tonumber(known[2]) ~= fence then return 'fenced' end
-  if tonumber(known[1]) ~= version or known[3] ~= state then return 'conflict' end
-  local set = { 'HSET', rec }
-  local function field(name, value)
-    set[#set + 1] = name
-    set[#set + 1] = value
-  end
-  rearm(P, rec, id, state, fence, after, { tries, known[6] }, known[4], known[5], field, wake)
-  if #set > 2 then writes[#writes + 1] = set end
+  local ver, holder, at, poke, tries = unpack(redis.call('HMGET', rec, 'ver', 'fence', 'state', 'poke', 'tries'))
+  if not ver then return 'missing' end
+  holder = tonumber(holder or 0)
+  if fence > 0 and holder ~= fence then return 'fenced' end
+  if tonumber(ver) ~= version or at ~= state or claims[rec] then return 'conflict' end
+  claims[rec] = id
+  local ends = fence == 0 and lease_end(P, machine_of(id), state, id, holder)
+  return nil, { rec = rec, tries = tries, held = fence > 0, fence = holder, poked = poke, ends = ends }
+end
+
+function operations.stay.write(P, op, known)
+  local id, state, after, tries = op[2], op[5], op[6], op[7]
+  local set = {}
+  if tries > 0 then set = { 'tries', tries } elseif known.tries then redis.call('HDEL', known.rec, 'tries') end
+  rearm(P, known.rec, id, machine_of(id), state, state, after, known, set)
+  if #set > 0 then redis.call('HSET', known.rec, unpack(set)) end
 end
 
 -- {'fund', owner, asset, units, 'in' or 'out', reference}: money from or to outside, once a reference.
-function operations.fund(P, op)
+function operations.fund.check(P, op)
   local _, owner, asset, units, way, reference = unpack(op, 1, 6)
   local key, space = P .. 'acct:' .. owner, P .. 'uniq:fund'
   local print = table.concat({ owner, asset, units, way }, ' ')
-  local known = claims[space .. reference] or redis.call('HGET', space, reference)
+  local known = redis.call('HGET', space, reference)
   if known then return known == print and 'exists' or 'reused' end
-  claims[space .. reference] = print
   local funded, owed, over = balance(key, asset .. '.funded'), '0', false
   if way == 'in' then
     owed, over = put_available(key, asset, units)
@@ -115,8 +175,13 @@ function operations.fund(P, op)
     set_balance(key, asset .. '.funded', minus(funded, units))
   end
   if over then return 'overflow' end
-  plan('HSET', space, reference, print)
+  return nil, { space, print, owed }
+end
+
+function operations.fund.write(P, op, known)
+  local _, owner, asset, units, way, reference = unpack(op, 1, 6)
+  redis.call('HSET', known[1], reference, known[2])
   local from, to = 'outside', 'available'
   if way == 'out' then from, to = to, from end
-  journal(P, owner, asset, from, to, units, owed, reference)
+  journal(P, owner, asset, from, to, units, known[3], reference)
 end

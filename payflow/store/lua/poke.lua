@@ -9,19 +9,20 @@ local answers = {}
 for i, ask in ipairs(cmsgpack.unpack(ARGV[2])) do
   local P, id = string.sub(KEYS[ask[1]], 1, -4), ask[2]
   local rec, machine = P .. 'rec:' .. id, string.match(id, '^[^-]+')
-  local known = redis.call('HMGET', rec, 'state', 'lease')
+  local known = redis.call('HMGET', rec, 'state', 'fence')
   local index = known[1] and P .. 'due:' .. machine .. ':' .. known[1]
+  local due = index and redis.call('ZSCORE', index, id)
   if not known[1] then
     answers[i] = 'missing'
-  elseif known[2] and tonumber(known[2]) > now then
+  elseif not due then
+    answers[i] = 'asleep'
+  elseif tonumber(known[2] or 0) % 2 == 1 and tonumber(due) > now then
     redis.call('HSET', rec, 'poke', 1)
     answers[i] = 'leased'
-  elseif redis.call('ZSCORE', index, id) then
+  else
     redis.call('ZADD', index, now, id)
     redis.call('PUBLISH', 'pf:wake', machine .. ':' .. known[1])
     answers[i] = 'due'
-  else
-    answers[i] = 'asleep'
   end
 end
 return answers

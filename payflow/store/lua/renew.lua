@@ -9,13 +9,11 @@ local sequences, held = {}, {}
 for i, ask in ipairs(cmsgpack.unpack(ARGV[2])) do
   local place, id, fence, lease = unpack(ask)
   local P = string.sub(KEYS[place], 1, -4)
-  local rec = P .. 'rec:' .. id
-  local known = redis.call('HMGET', rec, 'fence', 'lease', 'state')
-  local holds = known[2] and tonumber(known[1]) == fence and tonumber(known[2]) > now
-  if holds then
-    redis.call('HSET', rec, 'lease', now + lease)
-    redis.call('ZADD', P .. 'due:' .. string.match(id, '^[^-]+') .. ':' .. known[3], 'XX', now + lease, id)
-  end
+  local known = redis.call('HMGET', P .. 'rec:' .. id, 'fence', 'state')
+  local index = known[2] and P .. 'due:' .. string.match(id, '^[^-]+') .. ':' .. known[2]
+  local ends = index and redis.call('ZSCORE', index, id)
+  local holds = ends and tonumber(known[1]) == fence and tonumber(ends) > now
+  if holds then redis.call('ZADD', index, now + lease, id) end
   held[i] = holds and 1 or 0
 end
 for i, key in ipairs(KEYS) do sequences[i] = tonumber(redis.call('GET', key) or '0') end

@@ -14,13 +14,13 @@ local function velocity_of(P, owner, asset, units, id)
     for _, entry in ipairs(old) do
       local past_asset, past_units = string.match(entry, '^(%S+) (%S+)')
       sums[past_asset] = minus(sum_of(past_asset), past_units)
-      plan('ZREM', entries, entry)
+      redis.call('ZREM', entries, entry)
     end
-    seen[#seen + 1] = string.format('%d', redis.call('ZCARD', entries) - #old)
+    seen[#seen + 1] = string.format('%d', redis.call('ZCARD', entries))
     seen[#seen + 1] = sum_of(asset)
     sums[asset] = add(sum_of(asset), units)
-    for code, sum in pairs(sums) do plan('HSET', key, code .. '.' .. name, sum) end
-    plan('ZADD', entries, now, asset .. ' ' .. units .. ' ' .. id)
+    for code, sum in pairs(sums) do redis.call('HSET', key, code .. '.' .. name, sum) end
+    redis.call('ZADD', entries, now, asset .. ' ' .. units .. ' ' .. id)
   end
   return table.concat(seen, ' ')
 end
