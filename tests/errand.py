@@ -129,16 +129,16 @@ def acts(rail: Rail) -> dict[str, Act[ErrandData]]:
         return Sent()
 
     async def pursue(record: Record[ErrandData], step: Step) -> Fact:
-        key = PaymentKey(record.id)
-        match await rail.status(key):
+        assert record.amount is not None
+        payment = Payment(PaymentKey(record.id), Destination("test", ()), record.amount)
+        match await rail.status(payment):
             case Settled(evidence):
                 return Done(evidence.reference)
             case RailFailed(reason):
                 return NotDone(reason)
             case Unsent():
                 await step.may_send("rail:test")
-                assert record.amount is not None
-                await rail.submit(Payment(key, Destination("test", ()), record.amount))
+                await rail.submit(payment)
                 return Sent()
             case _:
                 return Nothing()

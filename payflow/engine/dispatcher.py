@@ -58,13 +58,14 @@ class Dispatcher:
 
     async def _deliver(self, post: Post) -> None:
         handler = self._handlers.get(post.kind)
+        if handler is None:
+            await self._failed(post, LookupError(f"nothing delivers {post.kind!r}"), hopeless=True)
+            return
         try:
-            if handler is None:
-                raise LookupError(f"nothing delivers {post.kind!r}")
             with anyio.fail_after(LEASE_MS / 2000):
                 await handler(post)
         except Exception as error:  # noqa: BLE001  (one message must not stop the others)
-            await self._failed(post, error, hopeless=handler is None)
+            await self._failed(post, error, hopeless=False)
         else:
             self._metrics.delivered.labels(post.kind).inc()
             await self._outbox.done(post)

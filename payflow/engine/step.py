@@ -60,7 +60,7 @@ class Steps:
         """Called when a commit left messages to deliver."""
 
     async def look(self, stored: Stored) -> None:
-        """Look at a leased record. Whatever happens, the record is committed, handed back, parked, or its lease runs out."""
+        """Look at a leased record: it is committed, handed back or parked, or its lease runs out."""
         record = stored.record
         machine = self._records.machines[record.machine]
         started = perf_counter()
@@ -75,45 +75,45 @@ class Steps:
         except StoreError as error:
             # Nothing is known about the store; the lease runs out and the record comes back.
             log.warning("The store failed during a look.", action="look_lost", record=record.id, error=str(error))
+        except (Rejected, OutcomeUnknown) as error:
+            kind = "rejected" if isinstance(error, Rejected) else "unknown"
+            self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
+            await self._settle(stored, Refused(str(error)) if kind == "rejected" else LostSight(str(error)), machine)
         except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
-            await self._settle(stored, _learned(error), machine)
+            await self._park(stored, error)
         else:
             await self._settle(stored, fact, machine)
         self._metrics.looked(record.machine, record.state, perf_counter() - started)
 
-    async def _settle(self, stored: Stored, fact: Fact | Exception, machine: AnyMachine) -> None:
+    async def _settle(self, stored: Stored, fact: Fact, machine: AnyMachine) -> None:
         """React and commit; on a conflict read again and react again to the same fact."""
-        record = stored.record
-        if isinstance(fact, Exception):
-            await self._park(stored, fact)
-            return
-        if isinstance(fact, Refused | LostSight):
-            kind = "rejected" if isinstance(fact, Refused) else "unknown"
-            self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
         for _ in range(MOST_CONFLICTS):
             try:
                 decision = machine.react(stored.record, fact, stored.at)
                 after = await self._records.commit(stored, decision, fact, self._who)
             except Conflict:
                 stored = await self._records.reread(stored)
-            except ClaimTaken:
-                await self._commit_quietly(stored, wait(0), stored.record.tries)
-                return
-            except LeaseLost:
-                self._metrics.leases_lost.labels(record.machine).inc()
-                return
-            except StoreUnavailable as error:
-                log.warning("A commit's outcome is unknown.", action="commit_lost", record=record.id, error=str(error))
-                return
-            except Exception as error:  # noqa: BLE001  (see `look`)
-                await self._park(stored, error)
+            except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
+                await self._unsettled(stored, error)
                 return
             else:
                 report(self._metrics, Applied(stored.record, after, decision), self._who)
                 if decision.messages or decision.alarm:
                     self.on_messages()
                 return
-        await self._park(stored, Conflict(f"{record.id} changed {MOST_CONFLICTS} times under one look."))
+        await self._park(stored, Conflict(f"{stored.record.id} changed {MOST_CONFLICTS} times under one look."))
+
+    async def _unsettled(self, stored: Stored, error: Exception) -> None:
+        """Deal with a decision that could not be written."""
+        record = stored.record
+        if isinstance(error, ClaimTaken):
+            await self._commit_quietly(stored, wait(0), record.tries)
+        elif isinstance(error, LeaseLost):
+            self._metrics.leases_lost.labels(record.machine).inc()
+        elif isinstance(error, StoreUnavailable):
+            log.warning("A commit's outcome is unknown.", action="commit_lost", record=record.id, error=str(error))
+        else:
+            await self._park(stored, error)
 
     async def _again(self, stored: Stored, machine: AnyMachine, kind: str, error: Exception) -> None:
         record = stored.record
@@ -168,15 +168,6 @@ class Steps:
     async def hand_back(self, stored: Stored) -> None:
         """Give up a lease without having looked."""
         await self._commit_quietly(stored, wait(0), stored.record.tries)
-
-
-def _learned(error: Exception) -> Fact | Exception:
-    """Turn the errors that mean something to a machine into facts; the rest are bugs."""
-    if isinstance(error, Rejected):
-        return Refused(str(error))
-    if isinstance(error, OutcomeUnknown):
-        return LostSight(str(error))
-    return error
 
 
 class _Looking:

@@ -186,10 +186,9 @@ class Worker:
                     await self._steps.set_aside(job.found, job.found.problem)
                 else:
                     await self._steps.look(job.found)
-            except Exception as error:  # noqa: BLE001  (a runner must survive whatever a record brings)
-                log.error(
-                    "A look failed in an unforeseen way.", action="look_failed", error=repr(error), exc_info=error
-                )
+            except Exception:
+                # A runner must survive whatever a record brings.
+                log.exception("A look failed in an unforeseen way.", action="look_failed")
             finally:
                 job.poller.working -= 1
                 self._in_hand.discard(job)
@@ -220,7 +219,7 @@ class Worker:
             await anyio.sleep(AFTER_TROUBLE_S)
 
     async def _listen(self) -> None:
-        with self._store.link.errors():
+        async with self._store.link.errors(within_s=None):
             async for _ in self._store.link.heard(keys.WAKE_CHANNEL):
                 self._wake.set()
                 self._dispatcher.wake()

@@ -91,7 +91,7 @@ def _text(value: str | bytes) -> str:
 
 
 def faults(servers: list[Server], *, accepted: bool) -> list[str]:
-    """List why rails must stay closed; an operator may have accepted the risk of a weak disk, never an eviction policy."""
+    """List why rails must stay closed; an operator may accept the risk of a weak disk, never of an eviction."""
     found = {fault for server in servers for fault in server.faults()}
     if accepted:
         found = {fault for fault in found if "appendonly" not in fault and "appendfsync" not in fault}

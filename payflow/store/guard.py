@@ -18,6 +18,7 @@ Identity = tuple[str, str]
 
 _HEADER = struct.Struct("<8s16s")
 _SLOT = struct.Struct("<Q8s")
+_COUNT = struct.Struct("<Q")
 _MAGIC = b"payflow1"
 KEPT_MARKS = 256
 
@@ -134,9 +135,9 @@ class Guard:
         with self._locked():
             for shard in sequences:
                 offset = _HEADER.size + shard * _SLOT.size
-                kept = os.pread(self._file, 8, offset)
+                kept = os.pread(self._file, _COUNT.size, offset)
                 mark = self._marks[shard]
-                if self._trusted(shard) and (len(kept) < 8 or struct.unpack("<Q", kept)[0] < mark.count):
+                if self._trusted(shard) and (len(kept) < _COUNT.size or _COUNT.unpack(kept)[0] < mark.count):
                     os.pwrite(self._file, _SLOT.pack(mark.count, mark.tag), offset)
 
     def _overwrite(self, store_id: str) -> None:

@@ -89,7 +89,7 @@ class Ledger:
             start = f"({page[-1][0].decode()}"
 
     async def check(self) -> Books:
-        """Prove conservation: accounts against themselves, against the journal, and HELD against the records that hold."""
+        """Prove conservation: accounts against themselves, the journal, and the records that hold."""
         books = Books()
         for shard in range(self._records.shards):
             kept = await self._kept(shard)
@@ -106,9 +106,8 @@ class Ledger:
                 if account != sums:
                     books.faults.append(f"{owner} {asset}: the account is {account}, the journal sums to {sums}.")
                 if account.held != held[owner, asset].held:
-                    books.faults.append(
-                        f"{owner} {asset}: {account.held} is held, the records that hold sum to {held[owner, asset].held}."
-                    )
+                    sum_held = held[owner, asset].held
+                    books.faults.append(f"{owner} {asset}: {account.held} is held, the records hold {sum_held}.")
         return books
 
     async def _kept(self, shard: int) -> Sums:

@@ -166,7 +166,7 @@ class Link:
 def connect(settings: Settings, socket: str | None = None) -> Link:
     """Make a link as the settings say, or to the embedded store's socket."""
     options: dict[str, Any] = {
-        # redis-py would wait in `asyncio.wait_for`, which on Python 3.11 can swallow a cancellation; `errors` times out.
+        # redis-py would wait in `asyncio.wait_for`, which can swallow a cancellation before 3.12; `errors` times out.
         "socket_timeout": None,
         "socket_connect_timeout": None,
         "retry": Retry(NoBackoff(), 0),  # a write is never repeated behind our back

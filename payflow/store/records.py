@@ -283,7 +283,7 @@ class Records:
         return Stored(record, chained, now, fence)
 
     async def hold(self, stored: Stored, lease_ms: int) -> bool:
-        """Prolong a lease; False when it is lost. True also means: all that we wrote so far is as durable as it must be."""
+        """Prolong a lease; False when it is lost. True also means that all we wrote is as durable as it must be."""
         shard = self.shard_of(stored.record.id)
         return await self._renewals[self._way(shard)].ask((shard, stored.record.id, stored.fence, lease_ms))
 

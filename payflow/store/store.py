@@ -132,6 +132,7 @@ async def _meta(link: Link, settings: Settings) -> tuple[int, str]:
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
     if int(meta["schema"]) > keys.SCHEMA:
         raise StoreUnfit(
-            f"The store at {link.place} has schema {meta['schema']}, this Payflow knows {keys.SCHEMA}: run the newer version."
+            f"The store at {link.place} has schema {meta['schema']}, this Payflow knows {keys.SCHEMA}: "
+            "run the newer version."
         )
     return int(meta["shards"]), meta["store"]

@@ -3,51 +3,86 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
+from structlog.typing import Processor
 
 _SECRET_NAMES = re.compile(
     r"(?i)passw|secret|token|authorization|api_?key|private|mnemonic|cookie|verif-hash|signature"
+    r"|account_?(no|num|number)\b|iban|card_?(no|num|number)\b"
 )
 _SECRET_TEXTS = re.compile(
     r"(?P<login>://[^/@\s:]*:)[^/@\s]+@"
     r"|FLWSECK[-_A-Za-z0-9]+"
     r"|\bBearer\s+[A-Za-z0-9._~+/=-]+"
-    r"|\b(?P<account>\d{6})\d{4}(?=\b)"
+    r"|\b\d{10}\b"  # an account number
 )
+
+_FIRST: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
 
 
 def configure(level: str, style: Literal["json", "text"]) -> None:
-    """Set up logging for this process."""
-    last: Any = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
+    """Set up logging for this process, that of the libraries included."""
+    least = logging.getLevelNamesMapping()[level.upper()]
+    last = _last(style)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            redact,
-            last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        processors=[*_FIRST, redact, last],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
+    )
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, last],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_FIRST],
+        )
+    )
+    # What a library does is its own affair until something is wrong.
+    logging.basicConfig(handlers=[libraries], level=max(least, logging.WARNING), force=True)
+
+
+def _last(style: Literal["json", "text"]) -> Processor:
+    if style == "json":
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Take secrets and account numbers out of a log line, whatever put them there."""
     for name, value in event.items():
-        if _SECRET_NAMES.search(name):
-            event[name] = "***"
-        elif isinstance(value, str):
-            event[name] = _SECRET_TEXTS.sub(_masked, value)
+        event[name] = _clean(name, value)
     return event
 
 
+def redacted(value: Any) -> Any:
+    """Give a value without the secrets and account numbers in it."""
+    return _clean("", value)
+
+
+def _clean(name: str, value: Any) -> Any:
+    if _SECRET_NAMES.search(name):
+        return "***"
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {key: _clean(str(key), one) for key, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_clean("", one) for one in value]
+        case bytes():
+            value = value.decode(errors="replace")
+    return _SECRET_TEXTS.sub(_masked, str(value))
+
+
 def _masked(found: re.Match[str]) -> str:
-    if found["login"]:
-        return f"{found['login']}***@"
-    return "***"
+    return f"{found['login']}***@" if found["login"] else "***"

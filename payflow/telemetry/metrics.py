@@ -1,6 +1,8 @@
 """Every metric, in one place. The help texts are what an operator reads in Grafana."""
 
-from functools import cache
+from functools import cache, cached_property
+from importlib.metadata import version
+from platform import python_version
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -28,17 +30,11 @@ class Metrics:
             **where,
         )
         self.parked = Counter(
-            "payflow_records_parked", "Records that were set aside for an operator.", ("machine",), **where
+            "payflow_parkings", "Times that a record was set aside for an operator.", ("machine",), **where
         )
         self.noted = Counter("payflow_facts_contradicting", "Facts that contradicted a record.", ("machine",), **where)
         self.leases_lost = Counter(
             "payflow_leases_lost", "Leases that ended before the work did.", ("machine",), **where
-        )
-        self.claimed = Counter(
-            "payflow_records_claimed", "Records leased to this worker.", ("machine", "state"), **where
-        )
-        self.due_lag = Histogram(
-            "payflow_due_lag_seconds", "How late the oldest record of a claim was.", buckets=_SECONDS, **where
         )
         self.commit_seconds = Histogram(
             "payflow_commit_seconds", "How long one call that commits took.", buckets=_SECONDS, **where
@@ -48,44 +44,52 @@ class Metrics:
         )
         self.delivered = Counter("payflow_messages_delivered", "Messages delivered, by kind.", ("kind",), **where)
         self.undelivered = Counter("payflow_messages_failed", "Deliveries that failed, by kind.", ("kind",), **where)
-        self.worker_seen = Gauge(
-            "payflow_worker_last_claim_timestamp_seconds", "When this worker last asked for work.", **where
-        )
+        self.store_up = Gauge("payflow_store_up", "1 when the store answered at this scrape.", **where)
         # A look-up by labels costs more than the count itself, so the ones in the hot path are kept.
         self.moved = _Counted(self.moves)
         self.looked = _Timed(self.acts)
-        # What follows is read from the store at each scrape, so it is true with any number of workers.
-        self.records = Gauge("payflow_records", "Records by machine and state.", ("machine", "state"), **where)
-        self.oldest = Gauge(
-            "payflow_oldest_record_age_seconds",
-            "Age in its state of the oldest record there.",
-            ("machine", "state"),
-            **where,
+        self.build = Info("payflow_build", "Which Payflow this is.", **where)
+        self.build.info({"version": version("payflow"), "python": python_version()})
+
+    @cached_property
+    def worker_seen(self) -> Gauge:
+        """Comes into being with a worker: a process without one must not say that its worker was last seen in 1970."""
+        return Gauge(
+            "payflow_worker_last_claim_timestamp_seconds",
+            "When this worker last asked for work.",
+            registry=self.registry,
         )
-        self.due = Gauge(
-            "payflow_records_due", "Records that wait for a look that is due.", ("machine", "state"), **where
-        )
-        self.due_age = Gauge(
-            "payflow_due_age_seconds",
-            "How long the record that waits longest for a look is late.",
-            ("machine", "state"),
-            **where,
-        )
-        self.parked_now = Gauge("payflow_records_parked_now", "Records that are set aside now.", **where)
-        self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
+
+
+class StoreGauges:
+    """What one scrape read from the store: true with any number of workers, and never older than the scrape."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        where: dict[str, Any] = {"registry": self.registry}
+        crowd: dict[str, Any] = {"labelnames": ("machine", "state"), **where}
+        self.durable = Gauge("payflow_store_durable", "1 when the store is durable enough to send money.", **where)
+        self.clients = Gauge("payflow_store_clients", "Connections that the store has, of everybody.", **where)
         self.sequence_alarm = Gauge(
             "payflow_sequence_alarm",
             "1 for each shard whose rails are closed because the store lost writes.",
             ("shard",),
             **where,
         )
-        self.outbox_waiting = Gauge("payflow_outbox_messages", "Messages that wait to be delivered.", **where)
-        self.outbox_lag = Gauge("payflow_outbox_lag_seconds", "How late the message is that waits longest.", **where)
-        self.store_up = Gauge("payflow_store_up", "1 when the store answered at this scrape.", **where)
-        self.store_durable = Gauge(
-            "payflow_store_durable", "1 when the store is durable enough to send money.", **where
+        self.records = Gauge("payflow_records", "Records by machine and state.", **crowd)
+        self.oldest = Gauge(
+            "payflow_oldest_record_age_seconds", "How long the oldest record of a state has been there.", **crowd
         )
-        self.build = Info("payflow_build", "Which Payflow this is.", **where)
+        self.due = Gauge("payflow_records_due", "Records whose next look is due and not begun.", **crowd)
+        self.due_lag = Gauge(
+            "payflow_due_lag_seconds", "How late the record is that waits longest for a look.", **crowd
+        )
+        self.parked = Gauge("payflow_records_parked", "Records that are set aside for an operator.", **where)
+        self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
+        self.outbox = Gauge("payflow_outbox_messages", "Messages that wait to be delivered.", **where)
+        self.outbox_lag = Gauge(
+            "payflow_outbox_lag_seconds", "How late the message is that waits longest to be delivered.", **where
+        )
 
 
 class _Counted:
