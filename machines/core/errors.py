@@ -47,7 +47,7 @@ class Retryable(StepError):
 
 
 class RailClosed(Retryable):
-    """The rail refuses us, not the payment (key, allow-list, empty wallet): this call did nothing, later ones will not."""
+    """The rail refuses us, not the payment (key, allow-list, empty wallet): this call did nothing, nor will others."""
 
     def __init__(self, message: str = "", *, rail: str, after_s: float | None = None) -> None:
         super().__init__(message, after_s=after_s)

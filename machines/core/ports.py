@@ -24,7 +24,8 @@ class Step(Protocol):
     async def may_send(self, *scopes: str) -> None:
         """Must be awaited right before anything irreversible leaves.
 
-        Raises `LeaseLost`, `Paused` or `NotDurable`. Scopes name what is used, such as `rail:flutterwave`.
+        Raises `LeaseLost`, `Paused`, `NotDurable`, or `Conflict` when somebody changed the record during the look. Scopes
+        name what is used, such as `rail:flutterwave`.
         """
 
 
@@ -134,8 +135,8 @@ class Rail(Protocol):
     async def status(self, payment: Payment) -> Status:
         """Say what became of a payment; a look, which never sends anything.
 
-        Never `Failed` without proof. Raises `OutcomeUnknown` when it cannot tell, `Retryable` or `RailClosed` when it
-        may not ask now, and `Contradiction` when the key was used for another amount or destination.
+        Never `Failed` without proof. Raises `Retryable` or `RailClosed` when it could not ask, `OutcomeUnknown` when it
+        cannot tell from the answer, `Contradiction` when the key was used for another amount or destination.
         """
 
 

@@ -57,6 +57,13 @@ class Dispatcher:
         return bool(posts)
 
     async def _deliver(self, post: Post) -> None:
+        try:
+            await self._hand_over(post)
+        except PayflowError as error:
+            # What became of it could not be written: it comes again when its lease has run out.
+            log.warning("A delivery is not written down.", action="delivery_lost", message=post.id, error=str(error))
+
+    async def _hand_over(self, post: Post) -> None:
         handler = self._handlers.get(post.kind)
         if handler is None:
             await self._failed(post, LookupError(f"nothing delivers {post.kind!r}"), hopeless=True)

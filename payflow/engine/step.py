@@ -1,5 +1,6 @@
 """One look at one record: act, react, commit. The same for every machine."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -13,14 +14,18 @@ from machines.core.decision import Decision, wait
 from machines.core.errors import (
     ClaimTaken,
     Conflict,
+    Contradiction,
     LeaseLost,
     NotDurable,
     OutcomeUnknown,
     Paused,
+    PayflowError,
+    RailClosed,
     Rejected,
     Retryable,
     StoreError,
     StoreUnavailable,
+    StoreUnfit,
 )
 from machines.core.facts import Fact, LostSight, Nothing, Refused
 from machines.core.ids import RecordId
@@ -66,19 +71,28 @@ class Steps:
         started = perf_counter()
         try:
             fact = await machine.acts[record.state](record, _Looking(self._store, stored, self._lease_ms))
+        except (RailClosed, Contradiction) as error:
+            await self._close_rail(stored, error)
         except Retryable as error:
-            await self._again(stored, machine, "retryable", error)
+            await self._again(stored, machine, error)
         except (Paused, NotDurable) as error:
             await self._held_up(stored, error)
         except LeaseLost:
             self._metrics.leases_lost.labels(record.machine).inc()
-        except StoreError as error:
+        except Conflict:
+            # Somebody changed the record before the send: its act must see what it is now.
+            await self._act_again(stored)
+        except (StoreUnavailable, StoreUnfit) as error:
             # Nothing is known about the store; the lease runs out and the record comes back.
             log.warning("The store failed during a look.", action="look_lost", record=record.id, error=str(error))
         except (Rejected, OutcomeUnknown) as error:
             kind = "rejected" if isinstance(error, Rejected) else "unknown"
             self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
             await self._settle(stored, Refused(str(error)) if kind == "rejected" else LostSight(str(error)), machine)
+        except asyncio.CancelledError as error:
+            if _stopping():
+                raise
+            await self._park(stored, error)
         except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
             await self._park(stored, error)
         else:
@@ -87,69 +101,93 @@ class Steps:
 
     async def _settle(self, stored: Stored, fact: Fact, machine: AnyMachine) -> None:
         """React and commit; on a conflict read again and react again to the same fact."""
-        for _ in range(MOST_CONFLICTS):
-            try:
-                decision = machine.react(stored.record, fact, stored.at)
-                after = await self._records.commit(stored, decision, fact, self._who)
-            except Conflict:
-                stored = await self._records.reread(stored)
-            except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
-                await self._unsettled(stored, error)
-                return
-            else:
-                report(self._metrics, Applied(stored.record, after, decision), self._who)
-                if decision.messages or decision.alarm:
-                    self.on_messages()
-                return
-        await self._park(stored, Conflict(f"{stored.record.id} changed {MOST_CONFLICTS} times under one look."))
+        try:
+            for _ in range(MOST_CONFLICTS):
+                try:
+                    decision = machine.react(stored.record, fact, stored.at)
+                    after = await self._records.commit(stored, decision, fact, self._who)
+                except Conflict:
+                    seen, stored = stored, await self._records.reread(stored)
+                    if stored.record.version == seen.record.version:
+                        # Another record of its group changed, which only its act can read again.
+                        await self._act_again(stored)
+                        return
+                else:
+                    report(self._metrics, Applied(stored.record, after, decision), self._who)
+                    if decision.messages or decision.alarm:
+                        self.on_messages()
+                    return
+        except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
+            await self._unsettled(stored, error)
+        else:
+            await self._park(stored, Conflict(f"{stored.record.id} changed {MOST_CONFLICTS} times under one look."))
 
     async def _unsettled(self, stored: Stored, error: Exception) -> None:
         """Deal with a decision that could not be written."""
         record = stored.record
         if isinstance(error, ClaimTaken):
-            await self._commit_quietly(stored, wait(0), record.tries)
+            await self._act_again(stored)
         elif isinstance(error, LeaseLost):
             self._metrics.leases_lost.labels(record.machine).inc()
-        elif isinstance(error, StoreUnavailable):
+        elif isinstance(error, StoreUnavailable | StoreUnfit):
             log.warning("A commit's outcome is unknown.", action="commit_lost", record=record.id, error=str(error))
         else:
             await self._park(stored, error)
 
-    async def _again(self, stored: Stored, machine: AnyMachine, kind: str, error: Exception) -> None:
+    async def _act_again(self, stored: Stored) -> None:
+        """Go back to `act`: the first time at once, but who meets the same obstacle again must not run hot."""
+        record = stored.record
+        retry = self._records.machines[record.machine].retry
+        again_s = retry.delay_s(record.tries, self._luck.random()) if record.tries else 0
+        await self._commit_quietly(stored, wait(again_s), record.tries + 1)
+
+    async def _close_rail(self, stored: Stored, error: RailClosed | Contradiction) -> None:
+        """Pause a rail by ourselves, until a person resumes it. What contradicts the books is set aside as well."""
+        why = f"{type(error).__name__}: {error}"
+        if await self._store.pauses.pause(f"rail:{error.rail}", self._who, why, stored.at):
+            log.error("A rail was paused.", action="rail_paused", rail=error.rail, why=why)
+        if isinstance(error, Contradiction):
+            await self._park(stored, error)
+        else:
+            await self._held_up(stored, error)
+
+    async def _again(self, stored: Stored, machine: AnyMachine, error: Retryable) -> None:
         record = stored.record
         tries = record.tries + 1
-        self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
+        self._metrics.act_errors.labels(record.machine, record.state, "retryable").inc()
         log.info("A look will be tried again.", action="retry", record=record.id, tries=tries, error=str(error))
-        await self._commit_quietly(stored, wait(machine.retry.delay_s(tries, self._luck.random())), tries)
+        delay_s = max(error.after_s or 0.0, machine.retry.delay_s(tries, self._luck.random()))
+        await self._commit_quietly(stored, wait(delay_s), tries)
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
         record = stored.record
-        kind = "paused" if isinstance(error, Paused) else "not_durable"
+        kind = {Paused: "paused", NotDurable: "not_durable"}.get(type(error), "rail_closed")
         self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
         await self._commit_quietly(stored, wait(LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._luck.random())), record.tries)
 
     async def _commit_quietly(self, stored: Stored, decision: Decision[Any], tries: int) -> None:
-        """Write only when to look next."""
-        for _ in range(MOST_CONFLICTS):
-            try:
-                await self._records.commit(stored, decision, Nothing(), self._who, tries=tries)
-            except Conflict:
-                stored = await self._records.reread(stored)
-            except StoreError as error:
-                log.warning(
-                    "A record could not be handed back.",
-                    action="hand_back_lost",
-                    record=stored.record.id,
-                    error=str(error),
-                )
-                return
-            except LeaseLost:
-                self._metrics.leases_lost.labels(stored.record.machine).inc()
-                return
-            else:
-                return
+        """Write only when to look next; what was decided about a state means nothing in another one."""
+        try:
+            for _ in range(MOST_CONFLICTS):
+                try:
+                    await self._records.commit(stored, decision, Nothing(), self._who, tries=tries)
+                except Conflict:
+                    seen, stored = stored, await self._records.reread(stored)
+                    if stored.record.state != seen.record.state:
+                        decision, tries = wait(0), stored.record.tries
+                else:
+                    return
+        except LeaseLost:
+            self._metrics.leases_lost.labels(stored.record.machine).inc()
+        except PayflowError as error:
+            log.warning(
+                "A record could not be handed back.",
+                action="hand_back_lost",
+                record=stored.record.id,
+                error=str(error),
+            )
 
-    async def _park(self, stored: Stored, error: Exception) -> None:
+    async def _park(self, stored: Stored, error: BaseException) -> None:
         record = stored.record
         self._metrics.act_errors.labels(record.machine, record.state, "bug").inc()
         log.error("A record was set aside.", action="park", record=record.id, error=repr(error), exc_info=error)
@@ -168,6 +206,12 @@ class Steps:
     async def hand_back(self, stored: Stored) -> None:
         """Give up a lease without having looked."""
         await self._commit_quietly(stored, wait(0), stored.record.tries)
+
+
+def _stopping() -> bool:
+    """Say whether it is us who are cancelled, and not something that an act waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 class _Looking:

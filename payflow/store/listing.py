@@ -1,18 +1,25 @@
 """Looking over records: counts, lists, histories. Reads only, and never inside a payment's path."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from machines.core.clock import Millis
-from machines.core.errors import PayflowError
+from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
+from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import chain_fault
 from payflow.store.link import Link
 from payflow.store.records import Records, Stored
 
+T = TypeVar("T")
+
 PAGE = 500
+# How often something that seems wrong is read again before it is said to be wrong.
+MOST_READS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,31 @@ class Crowd:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlook:
+    """When somebody looks at a record again."""
+
+    at: Millis | None
+    """When its look is due, or its lease ends; none where nobody looks."""
+    leased: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something in the store that should not be."""
 
     place: str
     problem: str
+
+
+class _Place(NamedTuple):
+    """An id in the index of a state."""
+
+    key: str
+    id: RecordId
+
+    @property
+    def state(self) -> str:
+        return self.key.rpartition(":")[2]
 
 
 class Listing:
@@ -102,6 +129,44 @@ class Listing:
             found += [(one, (why or b"").decode()) for one, why in zip(ids, whys, strict=True)]
         return found[:limit]
 
+    async def count_parked(self) -> int:
+        """Count the records that were set aside."""
+        return sum(
+            await self._link.pipeline([
+                ("ZCARD", f"{keys.prefix(shard)}parked") for shard in range(self._records.shards)
+            ])
+        )  # fmt: skip
+
+    async def moved_since(self, machine: str, state: str, since: Millis) -> list[RecordId]:
+        """List records that came into a state at this time or later."""
+        commands = [
+            ("ZRANGEBYSCORE", keys.members(shard, machine, state), since, "+inf", "LIMIT", 0, PAGE)
+            for shard in range(self._records.shards)
+        ]
+        return [RecordId(one.decode()) for found in await self._link.pipeline(commands) for one in found]
+
+    async def outlook(self, record: Record[Any]) -> Outlook:
+        """Say when somebody looks at a record again."""
+        due = keys.due(parse_id(record.id)[1], record.machine, record.state)
+        score, fence = await self._link.pipeline([
+            ("ZSCORE", due, record.id),
+            ("HGET", keys.record(record.id), "fence"),
+        ])  # fmt: skip
+        at = None if score is None else Millis(int(float(score)))
+        return Outlook(at, leased=at is not None and int(fence or 0) % 2 == 1 and at > await self._records.now())
+
+    async def history_fault(self, record_id: RecordId) -> str:
+        """Say where a record's history was changed or cut; empty when it is whole."""
+        for _ in range(MOST_READS):
+            newest, events = await self._link.pipeline([
+                ("HGET", keys.record(record_id), "hash"),
+                ("LRANGE", keys.history(record_id), 0, -1),
+            ])  # fmt: skip
+            broken = chain_fault(events, newest or b"")
+            if not broken:
+                break
+        return broken
+
     async def tallies(self, owner: Owner) -> dict[str, int]:
         """Say how often an owner's records entered the states that are tallied, as `machine:STATE`."""
         fields = await self._link.ask("HGETALL", keys.tally(self._records.owner_shard(owner), owner))
@@ -112,50 +177,96 @@ class Listing:
         for record_id in ids:
             try:
                 found.append(await self._records.read(record_id))
+            except StoreUnavailable:
+                raise
             except PayflowError:  # an unreadable record must not hide the others; `verify` names it
                 continue
         return found
 
     async def verify(self) -> AsyncIterator[Fault]:
-        """Walk over everything: hash chains, indexes, records that nobody would look at."""
-        for shard in range(self._records.shards):
-            places: dict[RecordId, list[tuple[str, str]]] = {}
-            async for key in self.keys(f"{keys.prefix(shard)}in:*"):
-                _, _, rest = key.partition(":in:")
-                machine, _, state = rest.partition(":")
-                async for record_id, _ in self.scan(key):
-                    places.setdefault(record_id, []).append((machine, state))
-            seen = set()
-            async for key in self.keys(f"{keys.prefix(shard)}rec:*"):
-                record_id = RecordId(key.partition(":rec:")[2])
-                seen.add(record_id)
-                async for fault in self._verify_record(record_id, places.get(record_id, [])):
-                    yield fault
-            for record_id in places.keys() - seen:
-                yield Fault(record_id, "an index names it, but there is no such record")
+        """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""
+        async for places in _paged(self._indexed()):
+            for fault in await self._strays(places):
+                yield fault
+        async for ids in _paged(self._recorded()):
+            for record_id, problems in zip(ids, await self._problems(ids), strict=True):
+                # Between two of our reads a worker may have moved it: what is wrong must be wrong every time.
+                for _ in range(MOST_READS):
+                    if problems:
+                        (problems,) = await self._problems([record_id])
+                for problem in problems:
+                    yield Fault(record_id, problem)
 
-    async def _verify_record(self, record_id: RecordId, places: list[tuple[str, str]]) -> AsyncIterator[Fault]:
-        raw = keys.record(record_id)
-        state, newest, parked = await self._link.ask("HMGET", raw, "state", "hash", "parked")
-        machine_name, shard = parse_id(record_id)
-        if places != [(machine_name, (state or b"").decode())]:
-            yield Fault(record_id, f"it is in {(state or b'no state').decode()}, its indexes say {places or 'nothing'}")
-        events = await self._link.ask("LRANGE", keys.history(record_id), 0, -1)
-        broken = chain_fault(events, newest)
-        if broken:
-            yield Fault(record_id, f"its history is not whole: {broken}")
-        machine = self._records.machines.get(machine_name)
-        if machine is None:
-            return
+    async def _indexed(self) -> AsyncIterator[_Place]:
+        async for key in self.keys("{pf:??}:in:*"):
+            async for record_id, _ in self.scan(key):
+                yield _Place(key, record_id)
+
+    async def _recorded(self) -> AsyncIterator[RecordId]:
+        async for key in self.keys("{pf:??}:rec:*"):
+            yield RecordId(key.partition(":rec:")[2])
+
+    async def _strays(self, places: list[_Place]) -> list[Fault]:
+        """Find ids in an index whose records are not in its state."""
+        for _ in range(1 + MOST_READS):
+            states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
+            places = [place for place, state in zip(places, states, strict=True) if place.state != _text(state)]
+            scores = await self._link.pipeline([("ZSCORE", place.key, place.id) for place in places])
+            places = [place for place, score in zip(places, scores, strict=True) if score is not None]
+        states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
+        return [
+            Fault(place.id, f"the index of {place.state} names it, but it is in {_text(state)}")
+            if state
+            else Fault(place.id, f"the index of {place.state} names it, but there is no such record")
+            for place, state in zip(places, states, strict=True)
+        ]
+
+    async def _problems(self, ids: list[RecordId]) -> list[list[str]]:
+        """Say for each record what is wrong with it."""
+        rows = await self._link.pipeline([("HMGET", keys.record(one), "state", "hash", "parked") for one in ids])
+        commands: list[tuple[str | int, ...]] = []
+        for record_id, (state, _, _) in zip(ids, rows, strict=True):
+            machine, shard = parse_id(record_id)
+            commands += [
+                ("ZSCORE", keys.members(shard, machine, _text(state)), record_id),
+                ("ZSCORE", keys.due(shard, machine, _text(state)), record_id),
+                ("LRANGE", keys.history(record_id), 0, -1),
+            ]
+        answers = await self._link.pipeline(commands)
+        unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
+        found = []
+        for place, (state, newest, parked) in enumerate(rows):
+            there, due, events = answers[3 * place : 3 * place + 3]
+            machine_name = parse_id(ids[place])[0]
+            broken = chain_fault(events, newest or b"")
+            problems = {
+                f"it is in {_text(state)}, whose index does not name it": there is None,
+                f"its history is not whole: {broken}": bool(broken),
+                unreadable[place]: bool(unreadable[place]),
+                f"nobody will ever look at it in {_text(state)}": due is None
+                and not parked
+                and self._watched(machine_name, _text(state)),
+            }
+            found.append([problem for problem, is_so in problems.items() if is_so])
+        return found
+
+    async def _unreadable(self, record_id: RecordId) -> str:
+        """Say why a record of one of our machines cannot be read; empty when it can."""
+        if parse_id(record_id)[0] not in self._records.machines:
+            return ""
         try:
-            facts = machine.lifecycle.state((state or b"").decode())
             await self._records.read(record_id)
-        except PayflowError as error:
-            yield Fault(record_id, str(error))
-            return
-        watched = await self._link.ask("ZSCORE", keys.due(shard, machine_name, facts.name), record_id)
-        if facts.by is By.POLLER and not facts.final and watched is None and not parked:
-            yield Fault(record_id, f"nobody will ever look at it in {facts.name}")
+        except StoreUnavailable:
+            raise
+        except (PayflowError, ValueError, TypeError, AttributeError) as error:
+            return str(error)
+        return ""
+
+    def _watched(self, machine: str, state: str) -> bool:
+        """Whether a poller must look at the records of a state."""
+        known = self._records.machines.get(machine)
+        facts = known.lifecycle.states.get(state) if known else None
+        return facts is not None and facts.by is By.POLLER and not facts.final
 
     async def keys(self, pattern: str) -> AsyncIterator[str]:
         """Walk over all keys of a shape."""
@@ -171,6 +282,21 @@ class Listing:
                 yield record_id, score
             if int(cursor) == 0:
                 return
+
+
+async def _paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    page: list[T] = []
+    async for one in found:
+        page.append(one)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _text(state: bytes | None) -> str:
+    return (state or b"no state").decode()
 
 
 def scored(answer: list[object]) -> list[tuple[RecordId, float]]:

@@ -105,8 +105,12 @@ class _Group(NamedTuple):
     """Whether workers elsewhere should hear of it."""
 
 
+# What `renew` answers; 1 is held.
+LOST, CHANGED = 0, 2
+
 CREATED = "Created"
 PARKED = "Parked"
+UNPARKED = "Unparked"
 
 _FIELDS = 12
 _BLOBS_FROM = 5
@@ -284,22 +288,34 @@ class Records:
 
     async def hold(self, stored: Stored, lease_ms: int) -> bool:
         """Prolong a lease; False when it is lost. True also means that all we wrote is as durable as it must be."""
-        shard = self.shard_of(stored.record.id)
-        return await self._renewals[self._way(shard)].ask((shard, stored.record.id, stored.fence, lease_ms))
+        return await self._renewed(stored, lease_ms, 0) != LOST
 
-    async def _send_renewals(self, asked: list[tuple[int, RecordId, int, int]]) -> list[bool]:
+    async def confirm(self, stored: Stored, lease_ms: int) -> None:
+        """Prolong a lease as `hold` does, and raise when it is lost or when somebody changed the record meanwhile."""
+        found = await self._renewed(stored, lease_ms, stored.record.version)
+        if found == LOST:
+            raise LeaseLost(f"{stored.record.id}: the lease ended before the send; nothing has left.")
+        if found == CHANGED:
+            raise Conflict(f"{stored.record.id} changed before the send; nothing has left.")
+
+    async def _renewed(self, stored: Stored, lease_ms: int, version: int) -> int:
+        shard = self.shard_of(stored.record.id)
+        return await self._renewals[self._way(shard)].ask((shard, stored.record.id, stored.fence, lease_ms, version))
+
+    async def _send_renewals(self, asked: list[tuple[int, RecordId, int, int, int]]) -> list[int]:
         shards, places = _places(ask[0] for ask in asked)
         payload = encode([(places[shard], *rest) for shard, *rest in asked])
         before = self.guard.counts()
         names = [keys.sequence(shard) for shard in shards]
         answer = await self.link.run_durably(RENEW, names, self.barrier, self._now(), payload)
         self.guard.saw_read(_identity(answer), dict(zip(shards, answer[3], strict=True)), before)
-        return [held == 1 for held in answer[4]]
+        return list(answer[4])
 
     async def standing(self, shard: int) -> tuple[Identity, int, list[bytes]]:
         """Say which server has a shard, what it counts, and the tags of the last calls, newest first."""
-        answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
+        # The tags first: were the count older than they are, a tag that has rolled out of them would look forgotten.
         tags = await self.link.ask("LRANGE", keys.marks(shard), 0, -1)
+        answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
         return _identity(answer), answer[3][0], tags
 
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -396,18 +412,37 @@ class Records:
 
     async def park(self, stored: Stored | Poison, why: str, who: str) -> None:
         """Set a record aside until an operator retries it; the others go on."""
+        alarm = Message("alarm", {"why": f"parked: {why[:200]}"})
+        await self._in_place(stored, PARKED, why, who, after_ms=-1, parked=why[:200] or "unknown", messages=(alarm,))
+
+    async def unpark(self, stored: Stored, why: str, who: str) -> None:
+        """Look again, at once, at a record that was set aside or that nobody would look at."""
+        await self._in_place(stored, UNPARKED, why, who, after_ms=0)
+
+    async def _in_place(
+        self,
+        stored: Stored | Poison,
+        fact: str,
+        why: str,
+        who: str,
+        *,
+        after_ms: int,
+        parked: str = "",
+        messages: tuple[Message, ...] = (),
+    ) -> None:
+        """Write an event that changes nothing but whether, and when, the record is looked at."""
         record_id, state, version = (
             (stored.id, stored.state, stored.version)
             if isinstance(stored, Poison)
             else (stored.record.id, stored.record.state, stored.record.version)
         )
         shard = self.shard_of(record_id)
-        group = _Group(shard, [], [], announce=False)
-        event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, PARKED, None)
+        group = _Group(shard, [], [], announce=stored.fence == 0)
+        event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, fact, None)
         group.ops.append([
             "move", record_id, version, stored.fence, state, state, False, False, False, _blob(group, event),
-            _blob(group, chain(event)), -1, 0, False, why[:200] or "unknown", [], [],
-            _messages(group, record_id, stored.at, (Message("alarm", {"why": f"parked: {why[:200]}"}),)),
+            _blob(group, chain(event)), after_ms, 0, False, parked, [], [],
+            _messages(group, record_id, stored.at, messages),
         ])  # fmt: skip
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is not None:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
-from machines.core.clock import Clock
+from machines.core.clock import SECOND, Clock
 from machines.core.errors import LeaseLost, NotDurable, Paused, StoreUnfit
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets
@@ -42,11 +43,11 @@ class Store:
 
     async def may_send(self, stored: Stored, lease_ms: int, *scopes: str) -> None:
         """Raise unless, at this very moment, something irreversible may leave for a leased record."""
+        asked_at = perf_counter()
         faults = self.faults()
         if faults:
             raise NotDurable(faults[0])
-        if not await self.records.hold(stored, lease_ms):
-            raise LeaseLost(f"{stored.record.id}: the lease ended before the send; nothing has left.")
+        await self.records.confirm(stored, lease_ms)
         if self.guard.doubted:
             await self.compare()
         shard = f"shard:{self.records.shard_of(stored.record.id):02d}"
@@ -55,6 +56,9 @@ class Store:
         for scope in ("everything", f"machine:{stored.record.machine}", shard, *scopes):
             if scope in paused:
                 raise Paused(f"{scope} is paused: {paused[scope].why}")
+        if (perf_counter() - asked_at) * SECOND >= lease_ms:
+            # We were asleep (stopped, frozen, swapped out) while the answers lay there: they speak of a lease long gone.
+            raise LeaseLost(f"{stored.record.id}: the answers before the send came too late; nothing has left.")
 
     def faults(self) -> list[str]:
         """List why money must not be sent now; from what was last seen of the servers."""

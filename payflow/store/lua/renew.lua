@@ -1,20 +1,21 @@
 -- Confirms leases and prolongs them; the last question before something irreversible leaves.
 --
 -- KEYS  `{pf:SS}:seq` of each shard touched
--- ARGV  1 now in ms or 0 · 2 msgpack {{index into KEYS, id, fence, lease_ms}, …}
--- gives {now, run id, replication id, {sequence of each key}, {1 held, 0 lost, for each}}
+-- ARGV  1 now in ms or 0 · 2 msgpack {{index into KEYS, id, fence, lease_ms, version or 0}, …}
+-- gives {now, run id, replication id, {sequence of each key}, {1 held, 2 held but in another version, 0 lost, for each}}
 --@include clock
 local now = clock(ARGV[1])
 local sequences, held = {}, {}
 for i, ask in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local place, id, fence, lease = unpack(ask)
+  local place, id, fence, lease, version = unpack(ask)
   local P = string.sub(KEYS[place], 1, -4)
-  local known = redis.call('HMGET', P .. 'rec:' .. id, 'fence', 'state')
+  local known = redis.call('HMGET', P .. 'rec:' .. id, 'fence', 'state', 'ver')
   local index = known[2] and P .. 'due:' .. string.match(id, '^[^-]+') .. ':' .. known[2]
   local ends = index and redis.call('ZSCORE', index, id)
   local holds = ends and tonumber(known[1]) == fence and tonumber(ends) > now
   if holds then redis.call('ZADD', index, now + lease, id) end
-  held[i] = holds and 1 or 0
+  local same = (version or 0) == 0 or tonumber(known[3]) == version
+  held[i] = holds and (same and 1 or 2) or 0
 end
 for i, key in ipairs(KEYS) do sequences[i] = tonumber(redis.call('GET', key) or '0') end
 local run, replication = identity()

@@ -1,0 +1,152 @@
+"""A session, a credential and a clock. It moves bytes, says what a broken exchange proves, and repeats only reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Protocol
+
+import aiohttp
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+from yarl import URL
+
+from adapters.flutterwave.exchange import Reply, Request
+from machines.core.clock import SECOND, Clock
+from machines.core.errors import OutcomeUnknown, Retryable
+
+log = structlog.get_logger()
+
+# Raised before a byte of the request was written: nothing can have arrived.
+NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+LONGEST_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an exchange may take and how much it may bring."""
+
+    connect_s: float = 5.0
+    send_s: float = 25.0
+    """Less than the 28 s after which the gateway gives up by itself."""
+    read_s: float = 10.0
+    reads: int = 3
+    read_pause_s: float = 0.2
+    body_bytes: int = 1024 * 1024
+
+
+class Broken(Exception):  # noqa: N818  (named after what is known)
+    """The exchange began and came to no end that can be used."""
+
+
+class Credential(Protocol):
+    """What goes into the Authorization header."""
+
+    async def bearer(self) -> str:
+        """Give the token to show."""
+
+    def renew(self, refused: str) -> bool:
+        """Drop a token that was refused; say whether another one may be had."""
+
+
+async def exchange(
+    session: aiohttp.ClientSession, request: Request, url: URL, headers: Mapping[str, str], limits: Limits, total_s: float
+) -> Reply:
+    """Make one call. Raises `Retryable` when nothing left, and `Broken` when something may have."""
+    try:
+        async with session.request(
+            request.method,
+            url,
+            params=request.query,
+            data=request.body or None,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=total_s, connect=limits.connect_s),
+            allow_redirects=False,
+        ) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(64 * 1024):
+                body += chunk
+                if len(body) > limits.body_bytes:
+                    raise Broken(f"more than {limits.body_bytes} bytes")
+            return Reply(response.status, bytes(body), response.headers.get("Retry-After", ""))
+    except NEVER_LEFT as error:
+        raise Retryable(f"Flutterwave cannot be reached: {type(error).__name__}.") from error
+    except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
+        raise Broken(type(error).__name__) from error
+
+
+class Client:
+    """Makes calls to one API of the gateway."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        credential: Credential,
+        clock: Clock,
+        limits: Limits = Limits(),  # noqa: B008  (frozen, so one default may serve all)
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._credential = credential
+        self._clock = clock
+        self._limits = limits
+
+    async def send(self, request: Request) -> Reply:
+        """Make a call that may move money: once, and whatever breaks on the way leaves the outcome unknown."""
+        try:
+            return await self._call(request, self._limits.send_s)
+        except Broken as error:
+            log.warning("A call broke off; its outcome is unknown.", action="gateway_lost", path=request.path)
+            raise OutcomeUnknown(f"Flutterwave did not answer {request.method} {request.path}: {error}.") from error
+
+    async def read(self, request: Request) -> Reply:
+        """Make a call that changes nothing, a few times if it must be."""
+        again = AsyncRetrying(
+            stop=stop_after_attempt(self._limits.reads),
+            wait=wait_random_exponential(multiplier=self._limits.read_pause_s, max=2.0),
+            retry=retry_if_exception_type(Broken) | retry_if_result(_is_broken),
+            retry_error_callback=_last,
+        )
+        try:
+            return await again(self._call, request, self._limits.read_s)
+        except Broken as error:
+            raise Retryable(f"Flutterwave did not answer {request.method} {request.path}: {error}.") from error
+
+    async def _call(self, request: Request, total_s: float) -> Reply:
+        token = await self._credential.bearer()
+        reply = await self._exchange(request, token, total_s)
+        if reply.status == HTTPStatus.UNAUTHORIZED and self._credential.renew(token):
+            # Turned away at the door: nothing was done, so that even a payment may be sent once more.
+            reply = await self._exchange(request, await self._credential.bearer(), total_s)
+        return reply
+
+    async def _exchange(self, request: Request, token: str, total_s: float) -> Reply:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **dict(request.headers)}
+        url = URL(self._base_url + request.path, encoded=True)
+        return await exchange(self._session, request, url, headers, self._limits, total_s)
+
+
+def delay_s(value: str, now_ms: int) -> float | None:
+    """Read a Retry-After header, which holds seconds or a date."""
+    if value.isdecimal():
+        return min(float(value[:6]), LONGEST_WAIT_S)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    until = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    return min(max(until - now_ms / SECOND, 0.0), LONGEST_WAIT_S)
+
+
+def _is_broken(reply: Reply) -> bool:
+    return reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _last(state: RetryCallState) -> Reply:
+    """Hand out what the last try gave, be it an error or an answer that somebody else will judge."""
+    assert state.outcome is not None  # noqa: S101
+    reply: Reply = state.outcome.result()
+    return reply

@@ -1,0 +1,97 @@
+"""What goes over the wire and comes back, as values; and how its JSON is read without ever losing a digit."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from machines.core.errors import OutcomeUnknown
+from machines.core.money import Asset, Money
+
+RAIL = "flutterwave"
+
+T = TypeVar("T")
+
+# A Decimal is written as the number that it is; msgspec reads numbers into Decimals digit by digit.
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+# An account or phone number in running text; not "NGN 1000000.00", which is what a limit's message is about.
+_ACCOUNT = re.compile(r"(?<![\d.])\d{5,16}(\d{4})(?![\d.])")
+_LONGEST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, ready to be made by anybody with a socket and a key."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, before anybody believed a word of it."""
+
+    status: int
+    body: bytes
+    retry_after_s: float | None = None
+    """How long the gateway asked us to wait."""
+
+
+class Unreadable(Exception):  # noqa: N818  (named as the others: after what is known)
+    """The bytes are not the JSON that was expected."""
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """Write a JSON body; the same values always give the same bytes."""
+    return _ENCODER.encode(body)
+
+
+def decoded(body: bytes, shape: type[T]) -> T:
+    """Read JSON into a shape, or raise `Unreadable`."""
+    try:
+        return msgspec.json.decode(body, type=shape, strict=False)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)[:_LONGEST_TEXT]) from error
+
+
+def understood(reply: Reply, shape: type[T], what: str) -> T:
+    """Read a reply's body; one that cannot be read proves nothing."""
+    try:
+        return decoded(reply.body, shape)
+    except Unreadable as error:
+        raise OutcomeUnknown(f"{what}: HTTP {reply.status} with a body that is not the gateway's JSON.") from error
+
+
+def plain(text: str) -> str:
+    """Make a vendor's text fit for a history or a log: one line, bounded, without account numbers."""
+    flat = _CONTROL.sub(" ", text).strip()
+    return _ACCOUNT.sub(r"***\1", flat)[:_LONGEST_TEXT]
+
+
+def major_units(money: Money) -> Decimal:
+    """Give an amount as the gateway counts it; whole amounts without a fraction, because its page says int32."""
+    value = Decimal(money.decimal)
+    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value
+
+
+def ledger_units(value: Decimal, asset: Asset, *, up: bool = False) -> Money:
+    """Put a gateway's number that is not a payment's (a balance, a fee) into ledger units.
+
+    Such numbers have more digits than the ledger (a fee of 26.875): rounded down, or up where less would be a promise.
+    A wallet in debt has nothing to give: zero.
+    """
+    if not value.is_finite() or abs(value.adjusted()) > 18:  # noqa: PLR2004  (no ledger amount is that long)
+        raise Unreadable(f"{value} is no amount of money.")
+    shifted = value.scaleb(asset.decimals)
+    units = int(shifted)
+    if up and shifted > units:
+        units += 1
+    return Money(max(units, 0), asset)

@@ -1,0 +1,175 @@
+"""A transfer as both API versions know it: whether it is ours, what proves it, and what its state means to a rail."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from adapters.flutterwave.exchange import RAIL, plain
+from machines.core.errors import Contradiction, OutcomeUnknown, Rejected
+from machines.core.ports import Cause, Evidence, Failed, Payment, PaymentKey, Pending, Reversed, Settled, Status
+
+# Statuses of both versions. NEW with `requires_approval` and not yet `is_approved` waits for a person in the dashboard.
+UNDER_WAY = frozenset({"NEW", "PENDING"})
+PAID = "SUCCESSFUL"
+NOT_PAID = "FAILED"
+# v3 documents no reversal. If it ever says this word, it can mean nothing else.
+TAKEN_BACK = "REVERSED"
+
+# `complete_message` is free text: whether money moved is never read from it. After a *proven* failure it tells whom
+# the failure is about, and so whether to wait, to try again or to ask for another destination.
+FAILURES: tuple[tuple[str, Cause, bool], ...] = (
+    # the text contains              about              may the same be tried again?
+    ("insufficient", Cause.WALLET, True),
+    ("wallet currently restricted", Cause.WALLET, True),
+    ("you can only spend", Cause.LIMIT, False),
+    ("exceeded your daily limit", Cause.LIMIT, True),
+    ("limit", Cause.LIMIT, True),
+    ("account resolve", Cause.DESTINATION, False),
+    ("resolve failed", Cause.DESTINATION, False),
+    ("blacklisted", Cause.DESTINATION, False),
+    ("beneficiary_name is required", Cause.DESTINATION, False),
+    ("invalid account", Cause.DESTINATION, False),
+    ("account number is invalid", Cause.DESTINATION, False),
+    # All else ("A fatal error occured", "Transfer failed. Please contact support", "currently unavailable", …)
+    # blames nobody and passes, or does not.
+)
+
+# A retry clicked in the dashboard, or asked for over the API, is a new transfer with this at the end of our reference.
+_RETRY = re.compile(r"(?:_RETRY_[0-9]{1,6})+$")
+
+_ACCOUNT_FIELD = "account_number"
+_BANK_FIELD = "bank_code"
+_KINDS = frozenset({"bank", "mobile_money"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """What the gateway says about one transfer."""
+
+    id: str
+    reference: str
+    status: str
+    amount: Decimal
+    currency: str
+    account: str | None
+    """None where the gateway did not repeat it."""
+    fee: str = ""
+    message: str = ""
+    waits_for_approval: bool = False
+    taken_back: bool = False
+    """Whether it says that a success was undone."""
+    parent: str = ""
+    """The id of the transfer that this one repeats, where the gateway tells it."""
+    parent_reference: str = ""
+    created_at: str = ""
+    taken_back_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A destination as the gateway takes it: bank account or mobile money wallet."""
+
+    bank: str
+    number: str
+    name: str
+    branch: str
+    kind: str
+
+
+def account_of(payment: Payment) -> Account:
+    """Read the destination of a payment, or say why this rail cannot pay there."""
+    fields = dict(payment.to.fields)
+    bank, number = fields.get(_BANK_FIELD, ""), fields.get(_ACCOUNT_FIELD, "")
+    if payment.to.kind not in _KINDS:
+        raise Rejected(f"Flutterwave cannot pay to {payment.to.kind}: only to a bank account or mobile money.")
+    if not bank or not number:
+        raise Rejected(f"The destination needs {_BANK_FIELD} and {_ACCOUNT_FIELD}.")
+    return Account(bank, number, fields.get("account_name", ""), fields.get("branch_code", ""), payment.to.kind)
+
+
+def check_payable(payment: Payment, least: int, most: int) -> None:
+    """Refuse a payment that the gateway could take for another one, or not at all."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", payment.key) or not least <= len(payment.key) <= most:
+        raise Rejected(f"{payment.key[:60]!r} is no reference: {least} to {most} letters, digits, _ and -.")
+    if root(payment.key) != payment.key:
+        raise Rejected(f"{payment.key!r} ends like a retry that the gateway names; it would be taken for one.")
+    if payment.amount.units == 0:
+        raise Rejected("There is nothing to pay.")
+    if Decimal(payment.amount.decimal) % Decimal("0.01"):
+        raise Rejected(f"{payment.amount} is too precise: the gateway counts hundredths.")
+
+
+def root(reference: str) -> PaymentKey:
+    """Find our own reference in one that the gateway may have prolonged."""
+    return PaymentKey(_RETRY.sub("", reference))
+
+
+def check_ours(transfer: Transfer, payment: Payment) -> Transfer:
+    """Make sure that a transfer under our reference is the one that we meant; anything else is for a person to see."""
+    expected = Decimal(payment.amount.decimal)
+    if not transfer.amount.is_finite() or transfer.amount != expected or transfer.currency != payment.amount.asset.code:
+        raise Contradiction(
+            f"Flutterwave has {transfer.reference} with {transfer.currency} {transfer.amount}, "
+            f"and we meant {payment.amount}.",
+            rail=RAIL,
+        )
+    # Bank codes are not compared: one bank answers to several.
+    if transfer.account is not None and transfer.account != account_of(payment).number:
+        raise Contradiction(f"Flutterwave has {transfer.reference} to another account than we meant.", rail=RAIL)
+    return transfer
+
+
+def evidence(transfer: Transfer) -> Evidence:
+    """Keep what proves an outcome. The same transfer in the same state always gives the same evidence.
+
+    Neither version tells when a transfer was completed: the time of the look that found it so is in our history.
+    """
+    details = {
+        "id": transfer.id,
+        "reference": transfer.reference,
+        "status": transfer.status,
+        "amount": f"{transfer.amount:f}",
+        "currency": transfer.currency,
+        "fee": transfer.fee,
+        "message": plain(transfer.message),
+        "created_at": transfer.created_at,
+        "reversed_at": transfer.taken_back_at,
+    }
+    return Evidence(RAIL, transfer.reference, tuple((name, value) for name, value in details.items() if value))
+
+
+def verdict(family: list[Transfer]) -> Status:
+    """Say what became of a payment, from the transfer with its reference and all retries of that one, in their order."""
+    for transfer in family:
+        if transfer.status not in UNDER_WAY | {PAID, NOT_PAID, TAKEN_BACK}:
+            raise OutcomeUnknown(f"{transfer.reference} is {plain(transfer.status)!r}, a state that nobody documented.")
+    paid = [transfer for transfer in family if _is_paid(transfer)]
+    if len(paid) > 1:
+        names = " and ".join(transfer.reference for transfer in paid)
+        raise Contradiction(f"Flutterwave paid twice: {names}.", rail=RAIL)
+    if paid:
+        return Settled(evidence(paid[0]))
+    for transfer in family:
+        if transfer.status in UNDER_WAY:
+            return Pending("approval" if transfer.waits_for_approval else "", evidence(transfer))
+    last = family[-1]
+    if any(_is_taken_back(transfer) for transfer in family):
+        return Reversed(evidence(next(filter(_is_taken_back, family))))
+    return failure(last)
+
+
+def failure(transfer: Transfer) -> Failed:
+    """Say whom a proven failure is about."""
+    text = transfer.message.casefold()
+    for words, cause, again in FAILURES:
+        if words in text:
+            return Failed(plain(transfer.message), again, evidence(transfer), cause)
+    return Failed(plain(transfer.message) or "The gateway gave no reason.", retryable=True, evidence=evidence(transfer))
+
+
+def _is_taken_back(transfer: Transfer) -> bool:
+    return transfer.taken_back or transfer.status == TAKEN_BACK
+
+
+def _is_paid(transfer: Transfer) -> bool:
+    return transfer.status == PAID and not transfer.taken_back

@@ -1,0 +1,252 @@
+"""API v3 without I/O: requests as values, replies as values or as typed errors, webhooks checked and read.
+
+POST /v3/transfers answers          what it proves                               what comes of it
+200 "Transfer Queued Successfully"  taken in, not paid                           a Transfer
+200 and anything else               nothing                                      OutcomeUnknown
+400 "…ref already exists"           an earlier call with the reference landed    None: look it up
+400 a sentence of `refusals`        not created, or nobody of ours may pass      Rejected, RailClosed
+401, 403                            the key is wrong or revoked                  RailClosed
+429                                 not looked at                                Retryable, after the gateway's delay
+503 after 28 s, any 5xx, HTML, 3xx  nothing: "may still be processing"           OutcomeUnknown
+
+Statuses go NEW → PENDING → SUCCESSFUL | FAILED. There is no idempotency header: the unique `reference` is all there is,
+and a repeat is answered by a refusal, not by the first answer.
+"""
+
+import hmac
+from collections.abc import Mapping
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+from msgspec import Struct, field
+
+from adapters.flutterwave.exchange import (
+    Reply,
+    Request,
+    Unreadable,
+    decoded,
+    encoded,
+    major_units,
+    plain,
+    understood,
+)
+from adapters.flutterwave.refusals import DOOR, TOO_MANY, Proves, proves, refusal, slow_down
+from adapters.flutterwave.transfer import Transfer, account_of, check_payable, root
+from machines.core.errors import BadInput, OutcomeUnknown, Retryable
+from machines.core.ports import Notice, Payment, PaymentKey
+
+SIGNATURE_HEADER = "verif-hash"
+
+# The official SDK refuses longer ones; the API's own limits are not documented.
+REFERENCE_CHARS = (1, 100)
+NARRATION_CHARS = 100
+
+MOST_WEBHOOK_BYTES = 64 * 1024
+LONGEST_NAME = 200
+
+SUCCESS = "success"
+
+
+class Data(Struct):
+    """A transfer as v3 shows it. Webhooks say `fullname` where the API says `full_name`; we need neither."""
+
+    id: int | str
+    amount: Decimal
+    status: str
+    reference: str
+    currency: str
+    account_number: str | int | None = None
+    fee: Decimal | None = None
+    complete_message: str | None = None
+    requires_approval: int | bool | None = None
+    is_approved: int | bool | None = None
+    created_at: str | None = None
+
+
+class Envelope(Struct):
+    """What every answer is wrapped in; `data` is read once it is known that there is any."""
+
+    status: str
+    message: str = ""
+    data: Any = None
+
+
+class Queued(Struct):
+    """The answer to a transfer that was taken in."""
+
+    status: str
+    data: Data
+
+
+class PageInfo(Struct):
+    """Where a list goes on. Not found is zeros."""
+
+    total_pages: int = 0
+
+
+class Meta(Struct):
+    """What lists add."""
+
+    page_info: PageInfo = field(default_factory=PageInfo)
+
+
+class Listed(Struct):
+    """The answer to a look-up."""
+
+    status: str
+    data: list[Data] | None = None
+    meta: Meta | None = None
+
+
+def transfer(payment: Payment) -> Request:
+    """Ask for a transfer."""
+    check_payable(payment, *REFERENCE_CHARS)
+    to = account_of(payment)
+    body: dict[str, object] = {
+        "account_bank": to.bank,
+        "account_number": to.number,
+        "amount": major_units(payment.amount),
+        "currency": payment.amount.asset.code,
+        "reference": payment.key,
+    }
+    optional = {
+        "narration": payment.note[:NARRATION_CHARS],
+        "beneficiary_name": to.name[:NARRATION_CHARS],
+        "destination_branch_code": to.branch,
+    }
+    body |= {name: value for name, value in optional.items() if value}
+    return Request("POST", "/transfers", body=encoded(body))
+
+
+def read_queued(reply: Reply) -> Transfer | None:
+    """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
+    if reply.status == TOO_MANY:
+        raise slow_down(reply)
+    if reply.status == HTTPStatus.OK:
+        queued = understood(reply, Queued, "A transfer")
+        if queued.status != SUCCESS:
+            raise OutcomeUnknown("A transfer was answered with HTTP 200 and without success.")
+        return _transfer(queued.data)
+    if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
+    message = understood(reply, Envelope, "A transfer").message
+    if proves(message) is Proves.LANDED:
+        return None
+    raise refusal(reply.status, message)
+
+
+def by_reference(key: PaymentKey) -> Request:
+    """Look a transfer up by our reference."""
+    return Request("GET", "/transfers", query=(("reference", key),))
+
+
+def read_by_reference(reply: Reply, key: PaymentKey) -> list[Transfer]:
+    """Read the transfers with exactly this reference. None of them is an answer only where all matches were seen."""
+    listed = understood(_readable(reply), Listed, "A look-up")
+    if listed.status != SUCCESS:
+        raise OutcomeUnknown("A look-up was answered without success.")
+    found = [_transfer(data) for data in listed.data or () if data.reference == key]
+    # The query may match more than the exact reference, or may be ignored one day; then our transfer can be on a page
+    # that we did not see.
+    if not found and listed.meta is not None and listed.meta.page_info.total_pages > 1:
+        raise OutcomeUnknown("A look-up was answered with the transfers of others, and there are more.")
+    return found
+
+
+def retries(transfer_id: str) -> Request:
+    """Ask for the retries of a transfer: somebody may have clicked Retry in the dashboard."""
+    return Request("GET", f"/transfers/{transfer_id}/retries")
+
+
+def read_retries(reply: Reply) -> list[Transfer]:
+    """Read the retries of a transfer; that there are none must be said, not guessed."""
+    if reply.status == HTTPStatus.NOT_FOUND:
+        # Undocumented; in the gateway's own envelope it says of a transfer that we just saw that it has no retries.
+        understood(reply, Envelope, "The retries of a transfer")
+        return []
+    listed = understood(_readable(reply), Listed, "The retries of a transfer")
+    if listed.status != SUCCESS:
+        raise OutcomeUnknown("The retries of a transfer were answered without success.")
+    return [_transfer(data) for data in listed.data or ()]
+
+
+def checked(reply: Reply) -> Reply:
+    """Let a reply to an enquiry through if it can hold an answer."""
+    if reply.status == TOO_MANY:
+        raise slow_down(reply)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
+    closed = reply.status in DOOR or (reply.status != HTTPStatus.OK and proves(_message(reply)) is Proves.CLOSED)
+    if closed:
+        raise refusal(reply.status, _message(reply))
+    return reply
+
+
+def verify(headers: Mapping[str, str], secret_hash: str) -> bool:
+    """Tell whether a webhook shows the secret hash. It does not cover the body: it proves the sender, not the news."""
+    shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "")
+    # Without a configured hash the gateway sends none, and nothing can be told from a delivery.
+    return bool(secret_hash) and hmac.compare_digest(shown.encode(), secret_hash.encode())
+
+
+class Event(Struct):
+    """A webhook: v3 has `data`, v2 had `transfer`; the seed's `transfer.success` and `transfer.failed` fit as well."""
+
+    event: str = ""
+    event_type: str = field(default="", name="event.type")
+    data: dict[str, Any] | None = None
+    transfer: dict[str, Any] | None = None
+
+
+def read_webhook(body: bytes) -> Notice | None:
+    """Read what a webhook speaks of; None when it is about no transfer. Its status is a claim, to be read back."""
+    if len(body) > MOST_WEBHOOK_BYTES:
+        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Flutterwave's.")
+    try:
+        event = decoded(body, Event)
+    except Unreadable as error:
+        raise BadInput("The webhook is not Flutterwave's JSON.") from error
+    name = (event.event or event.event_type).casefold()
+    news = event.data or event.transfer
+    if not name.startswith("transfer"):
+        return None
+    reference, handle, status = (_text(news, part) for part in ("reference", "id", "status"))
+    if not reference:
+        raise BadInput("The webhook names no reference.")
+    said = (status or name.rpartition(".")[2]).upper()
+    # v3 numbers neither events nor deliveries: the same transfer in the same state is the same news.
+    return Notice((root(reference),), handle, said, f"{name}:{handle or reference}:{said}")
+
+
+def _transfer(data: Data) -> Transfer:
+    return Transfer(
+        id=str(data.id),
+        reference=data.reference,
+        status=data.status.upper(),
+        amount=data.amount,
+        currency=data.currency.upper(),
+        account=None if data.account_number is None else str(data.account_number),
+        fee="" if data.fee is None else str(data.fee)[:40],
+        message=data.complete_message or "",
+        waits_for_approval=bool(data.requires_approval) and not data.is_approved,
+        created_at=(data.created_at or "")[:40],
+    )
+
+
+def _readable(reply: Reply) -> Reply:
+    if checked(reply).status != HTTPStatus.OK:
+        raise OutcomeUnknown(f"Flutterwave answered a look-up with HTTP {reply.status}: {plain(_message(reply))}")
+    return reply
+
+
+def _text(news: Mapping[str, Any] | None, part: str) -> str:
+    value = (news or {}).get(part)
+    return str(value)[:LONGEST_NAME] if isinstance(value, str | int) else ""
+
+
+def _message(reply: Reply) -> str:
+    try:
+        return decoded(reply.body, Envelope).message
+    except Unreadable:
+        return ""

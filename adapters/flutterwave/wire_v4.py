@@ -1,0 +1,322 @@
+"""API v4 without I/O: requests as values, replies as values or as typed errors, webhooks checked and read.
+
+POST /direct-transfers answers       what it proves                              what comes of it
+201, 200 with a transfer             taken in now, or then and replayed now      a Transfer
+200, 201 and anything else           nothing                                     OutcomeUnknown
+REFERENCE_ALREADY_EXISTS 201409      landed, under an id that we do not know     OutcomeUnknown
+RESOURCE_CONFLICT 10409              a call with the key is under way            OutcomeUnknown
+UNAUTHORIZED 10401, 401, 403         the credentials are wrong or revoked        RailClosed
+TRANSFER_AMOUNT_LIMIT 228400         not created                                 Rejected
+REQUEST_NOT_VALID 10400              not created                                 Rejected
+UNPROCESSABLE 10422                  not created                                 Rejected
+other types                          what `refusals` makes of type and message   Rejected, RailClosed, OutcomeUnknown
+429                                  not looked at                               Retryable, after the gateway's delay
+INTERNAL_SERVER_ERROR 10500, 5xx     nothing                                     OutcomeUnknown
+
+There is no look-up by reference. The same idempotency key with the same body is answered by the first answer again, so
+whoever lost an answer submits once more; and whoever has the id asks by the id.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from msgspec import Struct, field
+
+from adapters.flutterwave.exchange import RAIL, Reply, Request, Unreadable, decoded, encoded, major_units, understood
+from adapters.flutterwave.refusals import DOOR, TOO_MANY, refusal, slow_down
+from adapters.flutterwave.transfer import TAKEN_BACK, Transfer, account_of, check_payable, root
+from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
+from machines.core.ports import Notice, Payment, PaymentKey
+
+SIGNATURE_HEADER = "flutterwave-signature"
+
+REFERENCE_CHARS = (6, 42)
+NARRATION_CHARS = 180
+
+MOST_WEBHOOK_BYTES = 64 * 1024
+
+UNDER_WAY_ALREADY = frozenset({"REFERENCE_ALREADY_EXISTS", "RESOURCE_CONFLICT"})
+NOT_CREATED = frozenset({"TRANSFER_AMOUNT_LIMIT", "REQUEST_NOT_VALID", "UNPROCESSABLE"})
+NOT_FOUND = "TRANSFER_NOT_FOUND"
+
+
+class Amount(Struct):
+    """How much, and on which side it is counted."""
+
+    value: Decimal
+
+
+class Bank(Struct):
+    """An account in a bank."""
+
+    account_number: str | None = None
+
+
+class Wallet(Struct):
+    """A mobile money wallet."""
+
+    phone_number: str | None = None
+
+
+class Recipient(Struct):
+    """Who is paid."""
+
+    bank: Bank | None = None
+    mobile_money: Wallet | None = None
+
+
+class Fee(Struct):
+    """What the gateway took."""
+
+    value: Decimal | None = None
+
+
+class Reversal(Struct):
+    """How a success was undone."""
+
+    reconciliation_status: str | None = None
+    reversal_datetime: str | None = None
+
+
+class Retry(Struct):
+    """Which transfer this one repeats."""
+
+    parent_id: str | None = None
+    parent_reference: str | None = None
+
+
+class Response(Struct):
+    """What the bank said."""
+
+    type: str | None = None
+    message: str | None = None
+
+
+class Data(Struct):
+    """A transfer as v4 shows it."""
+
+    id: str
+    reference: str
+    status: str
+    amount: Amount
+    destination_currency: str | None = None
+    source_currency: str | None = None
+    recipient: Recipient | None = None
+    fee: Fee | None = None
+    provider_response: Response | None = None
+    reversal: Reversal | None = None
+    retry: Retry | None = None
+    created_datetime: str | None = None
+
+
+class Answer(Struct):
+    """The answer to a transfer or to a look at one."""
+
+    status: str
+    data: Data
+
+
+class Fault(Struct):
+    """What was wrong."""
+
+    type: str = ""
+    code: str | int = ""
+    message: str = ""
+
+
+class Refusal(Struct):
+    """The wrapping of what was wrong."""
+
+    error: Fault
+    status: str = ""
+
+
+class Token(Struct):
+    """What the identity server hands out."""
+
+    access_token: str
+    expires_in: int
+
+
+def token(client_id: str, client_secret: str) -> bytes:
+    """Write the form that asks for a token."""
+    form = {"client_id": client_id, "client_secret": client_secret, "grant_type": "client_credentials"}
+    return urlencode(form).encode()
+
+
+def read_token(reply: Reply) -> Token:
+    """Read a token. Nothing has been sent yet whatever comes back, so nothing is unknown."""
+    if reply.status in {HTTPStatus.BAD_REQUEST, *DOOR}:
+        raise RailClosed(f"Flutterwave does not accept the client's credentials (HTTP {reply.status}).", rail=RAIL)
+    try:
+        if reply.status == HTTPStatus.OK:
+            return decoded(reply.body, Token)
+    except Unreadable as error:
+        raise Retryable("Flutterwave's token cannot be read.") from error
+    raise Retryable(f"Flutterwave gives no token (HTTP {reply.status}).", after_s=reply.retry_after_s)
+
+
+def idempotency_key(key: PaymentKey) -> str:
+    """Make the header's value: one page allows letters and digits only, another one recommends hyphens; hex fits both."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def transfer(payment: Payment) -> Request:
+    """Ask for a transfer. The same payment gives the same bytes for ever, as a replay needs them."""
+    check_payable(payment, *REFERENCE_CHARS)
+    currency = payment.amount.asset.code
+    body: dict[str, object] = {
+        "action": "instant",
+        "type": payment.to.kind,
+        "reference": payment.key,
+        "payment_instruction": {
+            "source_currency": currency,
+            "destination_currency": currency,
+            "amount": {"value": major_units(payment.amount), "applies_to": "destination_currency"},
+            "recipient": _recipient(payment),
+        },
+    }
+    if payment.note:
+        body["narration"] = payment.note[:NARRATION_CHARS]
+    return Request(
+        "POST",
+        "/direct-transfers",
+        body=encoded(body),
+        headers=(("X-Idempotency-Key", idempotency_key(payment.key)),),
+    )
+
+
+def read_transfer(reply: Reply) -> Transfer:
+    """Read the answer to a transfer."""
+    if reply.status == TOO_MANY:
+        raise slow_down(reply)
+    if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
+        return _transfer(understood(reply, Answer, "A transfer").data)
+    if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
+    raise _refusal(reply.status, understood(reply, Refusal, "A transfer").error)
+
+
+def by_id(transfer_id: str) -> Request:
+    """Look at a transfer whose id we have."""
+    return Request("GET", f"/transfers/{quote(transfer_id, safe='')}")
+
+
+def read_by_id(reply: Reply) -> Transfer:
+    """Read a transfer. One that was there does not cease to be: not found proves nothing."""
+    if checked(reply).status != HTTPStatus.OK:
+        raise OutcomeUnknown(f"Flutterwave does not show a transfer that it has (HTTP {reply.status}).")
+    return _transfer(understood(reply, Answer, "A look at a transfer").data)
+
+
+def checked(reply: Reply) -> Reply:
+    """Let a reply to an enquiry through if it can hold an answer."""
+    if reply.status == TOO_MANY:
+        raise slow_down(reply)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
+    if reply.status in DOOR:
+        raise refusal(reply.status, _fault(reply).message)
+    return reply
+
+
+def verify(headers: Mapping[str, str], body: bytes, secret_hash: str, *, verbatim: bool = False) -> bool:
+    """Tell whether a webhook is signed with the secret hash: base64 of an HMAC-SHA256 over the bytes as they came.
+
+    The vendor's own page compares the header with the secret itself. `verbatim` allows that as well, for an account
+    where deliveries really come so: such a header can be seen once and used for anything.
+    """
+    shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "").encode()
+    expected = base64.b64encode(hmac.digest(secret_hash.encode(), body, "sha256"))
+    signed = hmac.compare_digest(shown, expected)
+    the_secret_itself = hmac.compare_digest(shown, secret_hash.encode())
+    return bool(secret_hash) and (signed or (verbatim and the_secret_itself))
+
+
+class Event(Struct):
+    """A webhook."""
+
+    type: str = ""
+    webhook_id: str = ""
+    id: str = ""
+    """What some samples call the `webhook_id`."""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def read_webhook(body: bytes) -> Notice | None:
+    """Read what a webhook speaks of; None when it is about no transfer. Its status is a claim, to be read back."""
+    if len(body) > MOST_WEBHOOK_BYTES:
+        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Flutterwave's.")
+    try:
+        event = decoded(body, Event)
+    except Unreadable as error:
+        raise BadInput("The webhook is not Flutterwave's JSON.") from error
+    if not event.type.startswith("transfer"):
+        return None
+    reference, handle, status = (str(event.data.get(part) or "") for part in ("reference", "id", "status"))
+    parent = event.data.get("retry")
+    parent_reference = str(parent.get("parent_reference") or "") if isinstance(parent, dict) else ""
+    references = tuple(dict.fromkeys(root(name) for name in (reference, parent_reference) if name))
+    if not references:
+        raise BadInput("The webhook names no reference.")
+    delivery = event.webhook_id or event.id or f"{event.type}:{handle or reference}:{status}"
+    return Notice(references, handle, status.upper(), delivery)
+
+
+def _recipient(payment: Payment) -> dict[str, object]:
+    to = account_of(payment)
+    if to.kind == "mobile_money":
+        return {"mobile_money": {"network": to.bank, "phone_number": to.number}}
+    return {"bank": {"account_number": to.number, "code": to.bank}}
+
+
+def _refusal(status: int, fault: Fault) -> StepError:
+    told = f"{fault.type} {fault.message}"
+    if fault.type in UNDER_WAY_ALREADY:
+        return OutcomeUnknown(f"Flutterwave has the reference already and does not say under which id: {told}")
+    error = refusal(status, told.replace("_", " "))
+    # A type that stands in the table needs no words; but the wallet and the key are told apart by words first.
+    if fault.type in NOT_CREATED and not isinstance(error, RailClosed):
+        return Rejected(str(error))
+    return error
+
+
+def _fault(reply: Reply) -> Fault:
+    try:
+        return decoded(reply.body, Refusal).error
+    except Unreadable:
+        return Fault()
+
+
+def _transfer(data: Data) -> Transfer:
+    reversal = data.reversal or Reversal()
+    return Transfer(
+        id=data.id,
+        reference=data.reference,
+        status=data.status.upper(),
+        amount=data.amount.value,
+        currency=(data.destination_currency or data.source_currency or "").upper(),
+        account=_account(data.recipient),
+        fee="" if data.fee is None or data.fee.value is None else str(data.fee.value)[:40],
+        message=(data.provider_response.message or "") if data.provider_response else "",
+        # Only the word itself counts: an empty `reversal` may stand in every transfer.
+        taken_back=(reversal.reconciliation_status or "").upper() == TAKEN_BACK,
+        parent=(data.retry.parent_id or "") if data.retry else "",
+        parent_reference=(data.retry.parent_reference or "") if data.retry else "",
+        created_at=(data.created_datetime or "")[:40],
+        taken_back_at=(reversal.reversal_datetime or "")[:40],
+    )
+
+
+def _account(recipient: Recipient | None) -> str | None:
+    if recipient is None:
+        return None
+    if recipient.mobile_money is not None:
+        return recipient.mobile_money.phone_number
+    return recipient.bank.account_number if recipient.bank is not None else None

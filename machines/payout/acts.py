@@ -1,0 +1,180 @@
+"""What a look at a payout does: asks the ports, and returns what was learned."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from machines.core.clock import Millis
+from machines.core.errors import BadAmount, OutcomeUnknown, Retryable
+from machines.core.facts import Fact, LostSight, Nothing
+from machines.core.money import Money
+from machines.core.ports import (
+    Act,
+    Destination,
+    Failed,
+    Payment,
+    PaymentKey,
+    Pending,
+    Rail,
+    Reversed,
+    Settled,
+    Step,
+    Unsent,
+)
+from machines.core.record import Velocity
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.data import Attempt, PayoutData, PayoutRecord
+from machines.payout.risk import Request, Standing, Thresholds, assess
+
+
+class Providers(Protocol):
+    """What is known of providers."""
+
+    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> Standing:
+        """Say what is known of a payout's owner."""
+
+
+class Schedule(Protocol):
+    """When batches open."""
+
+    def next_opening(self, after: Millis) -> Millis | None:
+        """Say when the next batch opens after a time; None when only a person opens them."""
+
+
+class Seals(Protocol):
+    """Opens what is encrypted at rest."""
+
+    def open(self, sealed: str) -> Destination:
+        """Give the destination in clear, for the rail alone."""
+
+
+class Looks:
+    """The looks of the payout machine, bound to their ports."""
+
+    def __init__(
+        self,
+        rails: Mapping[str, Rail],
+        providers: Providers,
+        schedule: Schedule,
+        seals: Seals,
+        thresholds: Thresholds,
+        two_people_from: int | None = None,
+    ) -> None:
+        self._rails = rails
+        self._providers = providers
+        self._schedule = schedule
+        self._seals = seals
+        self._thresholds = thresholds
+        self._two_people_from = two_people_from
+
+    def acts(self) -> dict[str, Act[PayoutData]]:
+        """Name the look of each polled state."""
+        return {
+            s.REQUESTED: self.assess,
+            s.APPROVED: self.board,
+            s.PROCESSING: self.pay,
+            s.UNCONFIRMED: self.find,
+            s.FAILED: self.look_back,
+            s.COMPLETED: self.watch,
+            s.CANCELLED: self.watch,
+        }
+
+    async def assess(self, record: PayoutRecord, step: Step) -> Fact:
+        """Ask the risk rules, once."""
+        if record.data.assessed or record.amount is None:
+            return Nothing()
+        standing = await self._providers.standing(record, self._thresholds.failures_within_ms)
+        velocity = record.velocity or Velocity(0, 0, 0, 0)
+        findings = assess(Request(record.amount, velocity, standing, step.now), self._thresholds)
+        two = self._two_people_from is not None and record.amount.units >= self._two_people_from
+        return f.Assessed(findings, approvals_needed=2 if two else 1)
+
+    async def board(self, record: PayoutRecord, step: Step) -> Fact:
+        """See whether the batch that it waits for has opened."""
+        opens_at = record.data.opens_at
+        if opens_at and opens_at <= step.now:
+            return f.Boarded(str(opens_at))
+        coming = self._schedule.next_opening(step.now)
+        if coming is None:
+            return Nothing()
+        return f.Boarded(str(coming)) if coming <= step.now else f.Waits(opens_at or coming)
+
+    async def pay(self, record: PayoutRecord, step: Step) -> Fact:
+        """Follow the current attempt, or send it: only when every earlier one is proven unpaid."""
+        current = record.data.current
+        if current is None:
+            return Nothing()
+        found = await self._learn(record, current)
+        if not isinstance(found, f.NotSeen):
+            return found
+        earlier = await self._earlier(record)
+        if earlier is not None:
+            return earlier
+        rail = self._rails[record.data.rail]
+        await step.may_send(f"rail:{record.data.rail}")
+        try:
+            handle = await rail.submit(self._payment(record, current))
+        except OutcomeUnknown as error:
+            return LostSight(str(error), current.reference)
+        return f.Submitted(current.reference, handle or "")
+
+    async def find(self, record: PayoutRecord, _: Step) -> Fact:
+        """Look for an attempt whose outcome is unknown; send nothing."""
+        current = record.data.current
+        return Nothing() if current is None else await self._learn(record, current)
+
+    async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
+        """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
+        surprise = await self._earlier(record, all_of_them=True)
+        return surprise or f.AllProvenUnpaid(len(record.data.attempts))
+
+    async def watch(self, record: PayoutRecord, _: Step) -> Fact:
+        """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
+        if not any(attempt.sent for attempt in record.data.attempts):
+            return Nothing()
+        surprise = await self._earlier(record, all_of_them=True)
+        return surprise or Nothing()
+
+    async def _earlier(self, record: PayoutRecord, *, all_of_them: bool = False) -> Fact | None:
+        """Give what is surprising about attempts that should be dead, or None when each is proven unpaid."""
+        attempts = record.data.attempts if all_of_them else record.data.attempts[:-1]
+        known = record.data.paid_by
+        for attempt in attempts:
+            if not attempt.sent:
+                continue
+            found = await self._learn(record, attempt)
+            expected = isinstance(found, f.Paid) and attempt.reference == known
+            proven = isinstance(found, f.NotPaid) and attempt.reference != known
+            if not expected and not proven:
+                return found
+        return None
+
+    async def _learn(self, record: PayoutRecord, attempt: Attempt) -> Fact:
+        """Turn the rail's word on an attempt into a fact."""
+        reference = attempt.reference
+        try:
+            status = await self._rails[record.data.rail].status(self._payment(record, attempt))
+        except OutcomeUnknown as error:
+            raise Retryable(str(error)) from error  # this was only a look: nothing was sent
+        match status:
+            case Settled(evidence):
+                return f.Paid(reference, evidence)
+            case Failed(reason, retryable, _, cause):
+                return f.NotPaid(reference, reason, retryable, cause)
+            case Pending(waiting_for):
+                return f.UnderWay(reference, waiting_for)
+            case Reversed(evidence):
+                return f.CameBack(reference, evidence)
+            case Unsent():
+                return f.NotSeen(reference)
+
+    def _payment(self, record: PayoutRecord, attempt: Attempt) -> Payment:
+        if record.amount is None:
+            raise BadAmount(f"{record.id} has no amount.")
+        return Payment(
+            PaymentKey(attempt.reference),
+            self._seals.open(attempt.sealed),
+            Money(record.data.send_units, record.amount.asset),
+            record.data.note,
+            attempt.handle,
+        )

@@ -1,0 +1,63 @@
+"""Everything a payout can be and do is in this table; nothing else decides."""
+
+from machines.core.clock import DAY, HOUR, MINUTE, SECOND
+from machines.core.lifecycle import By, Lifecycle, Move, Position, State
+
+_DAY_S, _HOUR_S, _MINUTE_S = DAY // SECOND, HOUR // SECOND, MINUTE // SECOND
+
+REQUESTED = "REQUESTED"
+APPROVED = "APPROVED"
+PROCESSING = "PROCESSING"
+UNCONFIRMED = "UNCONFIRMED"
+FAILED = "FAILED"
+COMPLETED = "COMPLETED"
+REVERSED = "REVERSED"
+REJECTED = "REJECTED"
+CANCELLED = "CANCELLED"
+CONTRADICTED = "CONTRADICTED"
+
+_AVAILABLE, _HELD, _PAID = Position.AVAILABLE, Position.HELD, Position.PAID
+
+# fmt: off
+STATES = (
+    State(name=REQUESTED, means="Asked for; rules look at it, and people where the rules found something.",
+          by=By.POLLER, every_s=_DAY_S, stuck_after_s=_DAY_S, position=_HELD, public="requested"),
+    State(name=APPROVED, means="Will be paid when the next batch opens.",
+          by=By.POLLER, every_s=10 * _MINUTE_S, stuck_after_s=6 * _HOUR_S, position=_HELD, public="approved"),
+    State(name=PROCESSING, means="Handed to the rail, or about to be.",
+          by=By.POLLER, every_s=30, stuck_after_s=2 * _HOUR_S, position=_HELD, sends=True, public="processing"),
+    State(name=UNCONFIRMED, means="It may have left; it is being looked for.",
+          by=By.POLLER, every_s=30, stuck_after_s=30 * _MINUTE_S, position=_HELD, may_have_left=True, public="processing"),
+    State(name=FAILED, means="Proven not paid; tried again by itself a few times, then a person decides.",
+          by=By.POLLER, every_s=6 * _HOUR_S, stuck_after_s=_DAY_S, position=_HELD, may_have_left=True, public="failed"),
+    State(name=COMPLETED, means="Paid, with proof; watched for some days, because a bank may send it back.",
+          by=By.POLLER, every_s=6 * _HOUR_S, position=_PAID, may_have_left=True, tallied=True, final=True, public="paid"),
+    State(name=REVERSED, means="Paid, and came back; the provider has it available again.",
+          by=By.NOBODY, position=_AVAILABLE, may_have_left=True, tallied=True, final=True, public="returned"),
+    State(name=REJECTED, means="A reviewer said no.",
+          by=By.NOBODY, position=_AVAILABLE, final=True, public="rejected"),
+    State(name=CANCELLED, means="Given back unpaid; watched for some days if anything was ever sent.",
+          by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="cancelled"),
+    State(name=CONTRADICTED, means="Paid after it was given back: the provider may owe it.",
+          by=By.NOBODY, position=_PAID, may_have_left=True, final=True, public="paid"),
+)
+
+MOVES = (
+    #    trigger        from                                            to            because
+    Move("approve",     (REQUESTED,),                                   APPROVED,     "low risk, or enough reviewers said yes"),
+    Move("reject",      (REQUESTED,),                                   REJECTED,     "a reviewer said no"),
+    Move("cancel",      (REQUESTED, APPROVED),                          CANCELLED,    "the provider or an operator does not want it any more"),
+    Move("process",     (APPROVED,),                                    PROCESSING,   "its batch opened"),
+    Move("defer",       (PROCESSING, UNCONFIRMED),                      APPROVED,     "our wallet at the rail was empty: it did nothing wrong"),
+    Move("complete",    (PROCESSING, UNCONFIRMED, FAILED),              COMPLETED,    "the rail proves that it was paid"),
+    Move("fail",        (PROCESSING, UNCONFIRMED),                      FAILED,       "the rail proves that it was not paid"),
+    Move("lose_sight",  (PROCESSING,),                                  UNCONFIRMED,  "a send's outcome is unknown"),
+    Move("find",        (UNCONFIRMED,),                                 PROCESSING,   "the rail has it, or surely never got it"),
+    Move("retry",       (FAILED,),                                      PROCESSING,   "every earlier attempt is proven unpaid: one more"),
+    Move("release",     (FAILED,),                                      CANCELLED,    "proven unpaid, and a person gives the money back"),
+    Move("reverse",     (COMPLETED, CONTRADICTED),                      REVERSED,     "the rail sent it back after it was paid"),
+    Move("contradict",  (CANCELLED, REVERSED, REJECTED),                CONTRADICTED, "the rail proves that it was paid after all"),
+)
+# fmt: on
+
+LIFECYCLE = Lifecycle("payout", states=STATES, moves=MOVES, initial=REQUESTED)

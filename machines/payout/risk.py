@@ -1,0 +1,143 @@
+"""Risk rules: small pure functions, each with a reason code. What any of them finds sends a request to people."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from machines.core.clock import DAY, HOUR, Millis
+from machines.core.money import Money
+from machines.core.record import Velocity
+from machines.payout.data import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What an operator may set; amounts in ledger units of the payout's asset."""
+
+    most_units: int = 50_000_00
+    """₦50,000: up to here, and with it, an amount is low risk."""
+    least_successes: int = 3
+    failures_flag: int = 2
+    failures_within_ms: int = 30 * DAY
+    details_cool_off_ms: int = 7 * DAY
+    most_an_hour: int = 3
+    most_a_day: int = 10
+    most_units_an_hour: int = 100_000_00
+    most_units_a_day: int = 300_000_00
+    spike_times: int = 5
+    """An amount this many times the provider's average is a spike."""
+    spike_needs: int = 3
+    """How many paid payouts make an average."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a provider when he asks."""
+
+    verified: bool = False
+    successes: int = 0
+    recent_failures: int = 0
+    """Failed payouts within the window of the thresholds."""
+    details_changed_at: Millis | None = None
+    average_units: int = 0
+    """Of the payouts that were paid to him."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a rule looks at."""
+
+    amount: Money
+    velocity: Velocity
+    standing: Standing
+    now: Millis
+
+
+Rule = Callable[[Request, Thresholds], Finding | None]
+
+
+def amount(request: Request, limits: Thresholds) -> Finding | None:
+    """More than the amount that rules may approve."""
+    if request.amount.units <= limits.most_units:
+        return None
+    limit = Money(limits.most_units, request.amount.asset)
+    return Finding("amount", f"{request.amount} is more than {limit}")
+
+
+def verified(request: Request, _: Thresholds) -> Finding | None:
+    """Nobody has verified the provider."""
+    return None if request.standing.verified else Finding("unverified", "the provider is not verified")
+
+
+def history(request: Request, limits: Thresholds) -> Finding | None:
+    """Too few payouts went well so far."""
+    if request.standing.successes >= limits.least_successes:
+        return None
+    return Finding("new", f"{request.standing.successes} successful payouts, {limits.least_successes} are needed")
+
+
+def failures(request: Request, limits: Thresholds) -> Finding | None:
+    """Several payouts failed lately."""
+    if request.standing.recent_failures < limits.failures_flag:
+        return None
+    days = limits.failures_within_ms // DAY
+    return Finding("failures", f"{request.standing.recent_failures} payouts failed in the last {days} days")
+
+
+def details(request: Request, limits: Thresholds) -> Finding | None:
+    """The bank details are new."""
+    changed = request.standing.details_changed_at
+    if changed is None or request.now - changed >= limits.details_cool_off_ms:
+        return None
+    return Finding("details", f"the bank details changed {(request.now - changed) // HOUR} hours ago")
+
+
+def frequency(request: Request, limits: Thresholds) -> Finding | None:
+    """Too many requests in an hour or a day, this one included."""
+    hour, day = request.velocity.hour_count + 1, request.velocity.day_count + 1
+    if hour > limits.most_an_hour:
+        return Finding("frequency", f"{hour} requests within an hour, {limits.most_an_hour} are usual")
+    if day > limits.most_a_day:
+        return Finding("frequency", f"{day} requests within a day, {limits.most_a_day} are usual")
+    return None
+
+
+def volume(request: Request, limits: Thresholds) -> Finding | None:
+    """Too much asked for in an hour or a day, this request included."""
+    asset = request.amount.asset
+    hour = request.velocity.hour_units + request.amount.units
+    day = request.velocity.day_units + request.amount.units
+    if hour > limits.most_units_an_hour:
+        return Finding("volume", f"{_sum(hour, asset.code)} units asked for within an hour")
+    if day > limits.most_units_a_day:
+        return Finding("volume", f"{_sum(day, asset.code)} units asked for within a day")
+    return None
+
+
+def spike(request: Request, limits: Thresholds) -> Finding | None:
+    """Far more than this provider usually asks for."""
+    standing = request.standing
+    if standing.successes < limits.spike_needs or standing.average_units == 0:
+        return None
+    if request.amount.units <= limits.spike_times * standing.average_units:
+        return None
+    usual = Money(standing.average_units, request.amount.asset)
+    return Finding("spike", f"{request.amount} is more than {limits.spike_times} times the usual {usual}")
+
+
+RULES: tuple[Rule, ...] = (amount, verified, history, failures, details, frequency, volume, spike)
+
+
+def assess(request: Request, limits: Thresholds) -> tuple[Finding, ...]:
+    """Ask every rule; all that they find is kept."""
+    return tuple(_found(request, limits))
+
+
+def _found(request: Request, limits: Thresholds) -> Iterator[Finding]:
+    for rule in RULES:
+        finding = rule(request, limits)
+        if finding is not None:
+            yield finding
+
+
+def _sum(units: int, code: str) -> str:
+    return f"{units} {code}"

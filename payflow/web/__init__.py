@@ -1,0 +1,1 @@
+"""The API: what people and machines talk to over HTTP."""

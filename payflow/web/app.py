@@ -1,0 +1,71 @@
+"""The HTTP side of a process: its routes, its limits, and what it says when something is wrong."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web, web_response
+from aiohttp.typedefs import Handler
+
+from machines.core.errors import BadSettings
+
+log = structlog.get_logger()
+
+MOST_BODY_BYTES = 64 * 1024
+# Longer than a stopping client needs to read its answer, shorter than a grace time.
+LAST_ANSWERS_S = 5.0
+
+
+def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
+    """Put the routes of several rooms behind one door."""
+    app = web.Application(middlewares=[_door], client_max_size=MOST_BODY_BYTES)
+    app.on_response_prepare.append(_headers)
+    for routes in rooms:
+        app.add_routes(routes)
+    return app
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve for as long as the block runs; gives the address."""
+    # A request that is no HTTP is answered before any middleware, in the name of Python's and aiohttp's versions.
+    web_response.SERVER_SOFTWARE = "payflow"
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=LAST_ANSWERS_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise BadSettings(
+                f"Payflow cannot listen on {host}:{port} ({error.strerror or error}): choose another PAYFLOW_HOST or port."
+            ) from error
+        bound_host, bound_port, *_ = runner.addresses[0]
+        shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+        yield f"http://{shown}:{bound_port}"
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what is too large before it is read; answer every error in the same shape and with no more than is meant."""
+    try:
+        if (request.content_length or 0) > MOST_BODY_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MOST_BODY_BYTES, request.content_length or 0)
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < web.HTTPBadRequest.status_code:
+            raise
+        error.text = json.dumps({"error": error.reason})
+        error.content_type = "application/json"
+        raise
+    except Exception as error:  # noqa: BLE001  (one request must not stop the others)
+        log.error("A request failed.", action="request_failed", path=request.path, error=repr(error), exc_info=error)
+        return web.json_response({"error": "Payflow failed on this request; its log says why."}, status=500)
+
+
+async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -1,0 +1,69 @@
+"""Whether this process may be given work: what /readyz answers, and half of what `payflow doctor` looks at."""
+
+import anyio
+
+from machines.core.errors import PayflowError
+from payflow.store import checkup
+from payflow.store.store import Store
+from payflow.telemetry.health import Check, fail, ok, warn
+
+ANSWER_S = 3.0
+
+
+class Readiness:
+    """Answers for one process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.stopping = False
+
+    async def checks(self) -> list[Check]:
+        """Look at everything that must hold; what cannot be looked at has failed."""
+        if self.stopping:
+            return [fail("process", "This process is stopping: send requests to another one.")]
+        try:
+            with anyio.fail_after(ANSWER_S):
+                return await examine(self._store)
+        except PayflowError as error:
+            return [fail("store", str(error))]
+        except TimeoutError:
+            return [fail("store", f"The store at {self._store.link.place} did not answer within {ANSWER_S:.0f} s.")]
+
+
+async def examine(store: Store) -> list[Check]:
+    """Look at an open store: reachable, durable enough, with our scripts, and not caught losing writes."""
+    await store.look_at_servers()
+    await checkup.load_missing_scripts(store.link)
+    if store.guard.doubted:
+        await store.compare()
+    return [
+        ok("store", f"The store at {store.link.place} answers."),
+        _durable(store),
+        checkup.replicas(store.servers, store.settings),
+        ok("scripts", "The store has our scripts."),
+        await _sequence(store),
+    ]
+
+
+def _durable(store: Store) -> Check:
+    faults = store.faults()
+    if faults:
+        return fail("durability", " ".join(faults))
+    if store.settings.accept_weak_durability:
+        return warn("durability", "PAYFLOW_ACCEPT_WEAK_DURABILITY is set: what the store forgets may be paid twice.")
+    return ok("durability", "The store keeps what it acknowledges.")
+
+
+async def _sequence(store: Store) -> Check:
+    await store.settle_alarms()
+    closed = {scope: pause.why for scope, pause in (await store.pauses.all()).items() if scope.startswith("shard:")}
+    closed |= {f"shard:{shard:02d}": why for shard, why in store.guard.alarms.items()}
+    if closed:
+        scope, why = min(closed.items())
+        others = f", and {len(closed) - 1} more" if len(closed) > 1 else ""
+        return fail(
+            "sequence",
+            f"The store lost writes that it had acknowledged ({scope}{others}: {why}). Nothing is sent from there:"
+            " run `payflow reconcile`.",
+        )
+    return ok("sequence", "The store has every write that it acknowledged.")

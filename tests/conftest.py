@@ -1,0 +1,68 @@
+"""What tests share: real servers, a store on them that starts empty, a clock that obeys, a rail that remembers."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from machines.core.clock import FixedClock
+from payflow.config import Settings
+from payflow.store.store import Store
+from tests.desk import FakeRail, opened, settings_for
+from tests.keycheck import unlisted
+from tests.servers import Deployment, Farm, Kind, flush, types
+
+
+@pytest.fixture(scope="session")
+def farm() -> Iterator[Farm]:
+    """Servers that live as long as the session; nothing of them is left afterwards."""
+    with Farm() as farm:
+        yield farm
+
+
+@pytest.fixture
+def own(farm: Farm) -> Iterator[Farm]:
+    """Servers for one test alone, to be mistreated."""
+    with Farm() as farm:
+        yield farm
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Which store: the newest Valkey, unless the test is parametrised."""
+    return getattr(request, "param", Kind.VALKEY)
+
+
+@pytest.fixture
+def server(farm: Farm, kind: Kind) -> Iterator[Deployment]:
+    """An empty store. A test that leaves a key which no list names fails."""
+    deployment = farm.shared(kind)
+    yield deployment
+    left = types(deployment)
+    flush(deployment)
+    assert not unlisted(left), "keys that payflow/store/keys.py does not list, or with another type"
+
+
+@pytest.fixture
+def settings(server: Deployment, tmp_path: Path) -> Settings:
+    """Settings that lead to the empty store."""
+    return settings_for(server, tmp_path / "data")
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands still until it is told to go."""
+    return FixedClock()
+
+
+@pytest.fixture
+def rail() -> FakeRail:
+    """A rail that counts what it pays."""
+    return FakeRail()
+
+
+@pytest.fixture
+async def store(settings: Settings, clock: FixedClock, rail: FakeRail) -> AsyncIterator[Store]:
+    """The store of the sample machine, empty, with a clock that obeys."""
+    async with opened(settings, clock=clock, rail=rail) as store:
+        yield store
