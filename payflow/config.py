@@ -84,6 +84,38 @@ class Settings(BaseModel):
     health_line_s: float = Field(default=300.0, ge=1, alias="PAYFLOW_HEALTH_LINE_S")
     """How often the health line is logged."""
 
+    # Payouts
+    payout_worker_concurrency: int = Field(default=5, ge=1, le=4096, alias="PAYOUT_WORKER_CONCURRENCY")
+    """Payouts that a worker sends or follows at a time."""
+    payout_worker_rate_limit: float = Field(default=10, gt=0, alias="PAYOUT_WORKER_RATE_LIMIT")
+    """Looks a second at payouts that are with a gateway, over all workers."""
+    batch_worker_concurrency: int = Field(default=64, ge=1, le=4096, alias="BATCH_WORKER_CONCURRENCY")
+    """Approved payouts that a worker puts into a batch at a time."""
+    batch_worker_rate_limit: float | None = Field(default=None, gt=0, alias="BATCH_WORKER_RATE_LIMIT")
+    """Payouts a second that board a batch, over all workers; none for no limit."""
+    batch_schedule: str = Field(default="0 */2 * * *", alias="PAYFLOW_BATCH_SCHEDULE")
+    """When batches open: a cron expression in UTC, `instant`, or `manual`."""
+    payout_rail: str = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")
+    """Which rail pays `bank` and `mobile_money`: flutterwave or paystack."""
+    payout_minimum: str = Field(default="100", alias="PAYFLOW_PAYOUT_MINIMUM")
+    """Least amount of a payout, in the currency's usual unit."""
+    payout_maximum: str = Field(default="5000000", alias="PAYFLOW_PAYOUT_MAXIMUM")
+    """Largest amount of a payout, in the currency's usual unit."""
+    payout_fee_bearer: Literal["platform", "provider"] = Field(default="platform", alias="PAYFLOW_PAYOUT_FEE_BEARER")
+    """Who bears the gateway's fee; the provider's is taken off what arrives."""
+    two_people_from: str | None = Field(default=None, alias="PAYFLOW_TWO_PEOPLE_FROM")
+    """From which amount two different reviewers must approve; none for never."""
+    risk: Mapping[str, int] = Field(default_factory=dict, alias="PAYFLOW_RISK")
+    """JSON: thresholds of the risk rules that differ from their defaults, such as {"most_units": 5000000}."""
+    retry_after_s: tuple[float, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")
+    """Seconds before each retry that happens by itself, separated by commas."""
+    settle_window_s: float = Field(default=120, ge=0, alias="PAYFLOW_SETTLE_WINDOW_S")
+    """How long a gateway may take to show what it accepted."""
+    watch_days: float = Field(default=7, ge=0, alias="PAYFLOW_WATCH_DAYS")
+    """How long finished payouts are watched for reversals."""
+    seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
+    """Keys that encrypt destinations, the newest first, separated by commas; by default one in the data folder."""
+
     # The API
     host: str = Field(default="127.0.0.1", alias="PAYFLOW_HOST")
     """Address to listen on."""
@@ -98,12 +130,12 @@ class Settings(BaseModel):
     log_format: Literal["json", "text"] = Field(default="json", alias="PAYFLOW_LOG_FORMAT")
     """JSON for machines, text for a terminal."""
 
-    @field_validator("redis_sentinels", mode="before")
+    @field_validator("redis_sentinels", "retry_after_s", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("pollers", mode="before")
+    @field_validator("pollers", "risk", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value

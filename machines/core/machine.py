@@ -1,18 +1,20 @@
 """A machine: its table, the shape of its data, what it can learn, and how it thinks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from machines.core.clock import Millis
 from machines.core.decision import Decision
-from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
+from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
 from machines.core.lifecycle import Lifecycle
 from machines.core.ports import Act
 from machines.core.record import Record
 from machines.core.retry import RetryPolicy
 
 D = TypeVar("D")
+
+Prove: TypeAlias = Callable[[Record[D]], Awaitable[Proof]]
 
 CORE_FACTS: tuple[type[Fact], ...] = (Nothing, Refused, LostSight, Override)
 
@@ -28,6 +30,10 @@ class Machine(Generic[D]):
     acts: Mapping[str, Act[D]] = field(default_factory=dict)
     """For each polled state, what a look does."""
     retry: RetryPolicy = RetryPolicy()
+    prove: Prove[D] | None = None
+    """Asks the rail what became of a record's money, before a person overrides it; None where no money leaves."""
+    retried: Callable[[str], Fact] | None = None
+    """Makes the fact with which an operator, by name, asks for a move called `retry`; none where there is no such move."""
     money: bool = field(init=False, default=False)
     """Whether its states have positions, so that its moves move money."""
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from machines.core.clock import Millis
 from machines.core.errors import BadAmount, OutcomeUnknown, Retryable
-from machines.core.facts import Fact, LostSight, Nothing
+from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import Money
 from machines.core.ports import (
     Act,
@@ -130,17 +130,24 @@ class Looks:
 
     async def watch(self, record: PayoutRecord, _: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
-        if not any(attempt.sent for attempt in record.data.attempts):
-            return Nothing()
         surprise = await self._earlier(record, all_of_them=True)
         return surprise or Nothing()
+
+    async def prove(self, record: PayoutRecord) -> Proof:
+        """Say what the rail proves about a payout as a whole, for a person who wants to override it."""
+        if record.data.paid_by:
+            return Proof.PAID
+        found = await self._earlier(record, all_of_them=True)
+        if found is None:
+            return Proof.NOT_PAID
+        return Proof.PAID if isinstance(found, f.Paid) else Proof.NONE
 
     async def _earlier(self, record: PayoutRecord, *, all_of_them: bool = False) -> Fact | None:
         """Give what is surprising about attempts that should be dead, or None when each is proven unpaid."""
         attempts = record.data.attempts if all_of_them else record.data.attempts[:-1]
         known = record.data.paid_by
         for attempt in attempts:
-            if not attempt.sent:
+            if not attempt.may_have_left:
                 continue
             found = await self._learn(record, attempt)
             expected = isinstance(found, f.Paid) and attempt.reference == known

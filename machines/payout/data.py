@@ -38,6 +38,11 @@ class Attempt:
     failed: str = ""
     """Why it failed; empty while it has not."""
 
+    @property
+    def may_have_left(self) -> bool:
+        """Whether the rail may have it. A crash can hide a send, so only a refusal on the spot rules it out."""
+        return self.sent or not self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class PayoutData:

@@ -8,7 +8,7 @@ from machines.core.clock import SECOND, Millis
 from machines.core.decision import Decision, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
-from machines.core.machine import Machine
+from machines.core.machine import Machine, Prove
 from machines.core.ports import Act, Cause, Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
@@ -22,9 +22,13 @@ NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
 
 
-def payout(policy: Policy, acts: dict[str, Act[PayoutData]]) -> Machine[PayoutData]:
+def payout(
+    policy: Policy, acts: dict[str, Act[PayoutData]], prove: Prove[PayoutData] | None = None
+) -> Machine[PayoutData]:
     """Make the machine."""
-    return Machine(lifecycle=s.LIFECYCLE, data=PayoutData, facts=f.FACTS, react=partial(react, policy), acts=acts)
+    return Machine(
+        lifecycle=s.LIFECYCLE, data=PayoutData, facts=f.FACTS, react=partial(react, policy), acts=acts, prove=prove
+    )
 
 
 def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
@@ -260,7 +264,7 @@ def _released(policy: Policy, record: PayoutRecord, fact: f.Released, now: Milli
 
 def _given_back(policy: Policy, record: PayoutRecord, trigger: str, why: str, now: Millis) -> Choice:
     """Give the money back; where anything was ever sent, keep an eye on it."""
-    sent = any(attempt.sent for attempt in record.data.attempts)
+    sent = any(attempt.may_have_left for attempt in record.data.attempts)
     data = replace(record.data, reason=why, watch_until=now + policy.watch_ms if sent else 0)
     return move(
         trigger, why, data=data, messages=news(record, "cancelled", reason=why), again_s=WATCH_S if sent else NEVER_S

@@ -1,14 +1,13 @@
 """The worker: claims what is due, looks at it, and stops without leaving anything half-done."""
 
 import asyncio
-from dataclasses import dataclass, field
-from time import perf_counter
+from dataclasses import dataclass
 
 import anyio
 import structlog
 
 from machines.core.clock import SECOND
-from machines.core.errors import PayflowError, StoreUnavailable
+from machines.core.errors import PayflowError
 from machines.core.lifecycle import By
 from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher
@@ -23,6 +22,7 @@ log = structlog.get_logger()
 IDLE_S = 1.0
 AFTER_TROUBLE_S = 1.0
 SERVER_CHECK_S = 10.0
+HAND_BACK_S = 2.0
 MOST_AT_A_TIME = 512
 
 
@@ -45,6 +45,11 @@ class Poller:
         """How many more records it may take."""
         return self.settings.concurrency - self.working
 
+    @property
+    def hungry(self) -> bool:
+        """Whether it is worth claiming for it alone: others may be stuck, and it must not wait for them."""
+        return self.working <= self.settings.concurrency * 3 // 4
+
 
 @dataclass(slots=True, eq=False)
 class _Job:
@@ -52,7 +57,6 @@ class _Job:
 
     poller: Poller
     found: Stored | Poison
-    since: float = field(default_factory=perf_counter)
 
 
 class Worker:
@@ -98,7 +102,7 @@ class Worker:
             with anyio.move_on_after(self._settings.grace_s):
                 await self._idle()
             group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True), anyio.move_on_after(self._settings.grace_s):
+        with anyio.CancelScope(shield=True), anyio.move_on_after(HAND_BACK_S):
             await self._hand_back()
         log.info("The worker stopped.", action="stopped", worker=self._settings.worker_name)
 
@@ -113,9 +117,9 @@ class Worker:
             await self._drained.wait()
 
     async def _hand_back(self) -> None:
-        for job in self._in_hand:
-            if isinstance(job.found, Stored):
-                await self._steps.hand_back(job.found)
+        """Give up the leases of looks that were cut short, and of records that still waited for theirs."""
+        left = [job.found for job in self._in_hand if isinstance(job.found, Stored)]
+        await asyncio.gather(*map(self._steps.hand_back, left))
 
     # ── feed ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -137,13 +141,12 @@ class Worker:
     async def _feed(self) -> float:
         """Claim once; say how long there is nothing to claim."""
         wanted = {poller: poller.free for poller in self.pollers if poller.free > 0}
-        idle_s = await self._ration(wanted)
+        waits_s = await self._ration(wanted)
         queues = [
             Queue(poller.machine, poller.state, limit, self._lease_ms) for poller, limit in wanted.items() if limit
         ]
-        if not queues:
-            return idle_s
-        for claimed in await self._records.claim(queues):
+        idle_s = IDLE_S
+        for claimed in await self._records.claim(queues) if queues else ():
             self._metrics.worker_seen.set(claimed.now / SECOND)
             for record_id in claimed.astray:
                 log.error("An index named a record that is not there.", action="astray", record=record_id)
@@ -154,17 +157,19 @@ class Worker:
         for poller, unused in wanted.items():
             if unused > 0 and poller.settings.rate is not None:
                 await self._records.permits(poller.name, poller.settings.rate, -unused)
-        return idle_s
+        # Only a rate that was used up makes us come back sooner.
+        return min([idle_s, *(wait_s for poller, wait_s in waits_s.items() if not wanted[poller])])
 
-    async def _ration(self, wanted: dict[Poller, int]) -> float:
-        """Cut what is wanted to what the fleet's rates allow; say how long until they may allow more."""
-        idle_s = IDLE_S
+    async def _ration(self, wanted: dict[Poller, int]) -> dict[Poller, float]:
+        """Cut what is wanted to what the fleet's rates allow; say where they allow less, and how long until more."""
+        waits_s = {}
         for poller, limit in wanted.items():
             if poller.settings.rate is not None:
                 granted, wait_ms = await self._records.permits(poller.name, poller.settings.rate, limit)
+                if granted < limit:
+                    waits_s[poller] = wait_ms / SECOND
                 wanted[poller] = granted
-                idle_s = min(idle_s, wait_ms / SECOND)
-        return idle_s
+        return waits_s
 
     def _take(self, found: Stored | Poison) -> Poller:
         """Put a leased record into the line of work."""
@@ -189,23 +194,22 @@ class Worker:
             except Exception:
                 # A runner must survive whatever a record brings.
                 log.exception("A look failed in an unforeseen way.", action="look_failed")
-            finally:
-                job.poller.working -= 1
-                self._in_hand.discard(job)
-                if len(self._in_hand) <= self._enough:
-                    self._wake.set()
-                if not self._in_hand:
-                    self._drained.set()
+            # Not reached by a look that is cut short: its record stays in hand, to be handed back.
+            job.poller.working -= 1
+            self._in_hand.discard(job)
+            if len(self._in_hand) <= self._enough or job.poller.hungry:
+                self._wake.set()
+            if not self._in_hand:
+                self._drained.set()
 
     async def _renewer(self) -> None:
-        """Prolong the leases of looks that take long, and of records that wait in line for theirs."""
+        """Prolong the leases of all records in hand; one renewal may fail, the next one still comes in time."""
         third_s = self._settings.lease_s / 3
         while True:
             await anyio.sleep(third_s)
-            oldest = perf_counter() - third_s
-            long = [job.found for job in self._in_hand if job.since < oldest and isinstance(job.found, Stored)]
+            held = [job.found for job in self._in_hand if isinstance(job.found, Stored)]
             try:
-                await asyncio.gather(*(self._records.hold(stored, self._lease_ms) for stored in long))
+                await asyncio.gather(*(self._records.hold(stored, self._lease_ms) for stored in held))
             except PayflowError as error:
                 log.warning("Leases could not be prolonged.", action="renew_failed", error=str(error))
 
@@ -232,5 +236,5 @@ class Worker:
                 await self._store.look_at_servers()
                 if self._store.guard.doubted:
                     await self._store.compare()
-            except StoreUnavailable as error:
+            except PayflowError as error:
                 log.warning("The store cannot be examined.", action="server_watch_failed", error=str(error))

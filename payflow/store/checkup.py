@@ -127,7 +127,7 @@ def replicas(servers: list[durability.Server], settings: Settings) -> Check:
     if have < wanted:
         return fail(
             "replicas",
-            f"PAYFLOW_REPLICAS asks for {wanted}, {have} are connected, so no money leaves: bring them back, or lower it.",
+            f"PAYFLOW_REPLICAS asks for {wanted}, {have} are connected, so no money leaves: start them or ask for less.",
         )
     if have:
         return ok("replicas", f"{have} connected.")

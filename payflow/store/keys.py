@@ -11,6 +11,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 
 META = "pf:meta"
 PAUSE = "pf:pause"
+BATCHES = "pf:batches"
 WAKE_CHANNEL = "pf:wake"
 SCHEMA = 1
 
@@ -30,6 +31,10 @@ KEYS = (
     Key("pf:meta", "hash", "schema, number of shards, id of this store", "first start", "every start"),
     Key("pf:pause", "hash", "scope -> who paused it, when and why", "operators, the sequence guard", "every send"),
     Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
+    Key("pf:provider:<owner>", "hash", "a provider's profile", "the desk", "the desk, risk rules"),
+    Key("pf:earned:<platform>:<id>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
+    Key("pf:batch:<id>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),
+    Key("pf:batches", "zset", "id of a batch -> when it opened", "the dispatcher", "operators"),
     Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take", "take"),
     Key("{pf:SS}:seq", "string", "how many calls wrote to the shard", "commit", "the sequence guard"),
     Key("{pf:SS}:marks", "list", "tags of the last 256 of these calls, newest first", "commit", "the sequence guard"),
@@ -53,9 +58,11 @@ KEYS = (
     Key("{pf:SS}:acct:<owner>", "hash", "<ASSET>.available, .held, .paid, .funded, .owed", "commit", "ledger"),
     Key("{pf:SS}:tally:<owner>", "hash", "<machine>:<STATE> -> times entered", "commit", "risk rules"),
     Key("{pf:SS}:vel:<owner>", "hash", "<ASSET>.hour and .day: units asked for in the window", "commit", "commit"),
-    Key("{pf:SS}:vel:<owner>:hour", "zset", "requests of the last hour by time; also :day", "commit", "commit"),
+    Key("{pf:SS}:velhour:<owner>", "zset", "the owner's requests of the last hour, by time", "commit", "commit"),
+    Key("{pf:SS}:velday:<owner>", "zset", "the owner's requests of the last day, by time", "commit", "commit"),
     Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
     Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),
+    Key("{pf:SS}:earn:<owner>", "stream", "earnings: in or out, asset, units, time, id", "commit", "the desk"),
     Key("{pf:SS}:journal", "stream", "a posting: owner asset from to units owed cause", "commit", "ledger"),
     Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
     Key("{pf:SS}:message", "hash", "id of a message -> its content", "commit", "the dispatcher"),
@@ -129,6 +136,31 @@ def account(shard: int, owner: Owner) -> str:
 def tally(shard: int, owner: Owner) -> str:
     """Give the key that counts how often an owner's records entered states."""
     return f"{prefix(shard)}tally:{owner}"
+
+
+def unique(shard: int, space: str) -> str:
+    """Give the key of a space of unique claims."""
+    return f"{prefix(shard)}uniq:{space}"
+
+
+def earnings(shard: int, owner: Owner) -> str:
+    """Give the key of an owner's earnings."""
+    return f"{prefix(shard)}earn:{owner}"
+
+
+def earned(platform: str, external_id: str) -> str:
+    """Give the key that says who got an earning."""
+    return f"pf:earned:{platform}:{external_id}"
+
+
+def provider(owner: Owner) -> str:
+    """Give the key of a provider's profile."""
+    return f"pf:provider:{owner}"
+
+
+def batch(batch_id: str) -> str:
+    """Give the key of a batch's payouts."""
+    return f"pf:batch:{batch_id}"
 
 
 def rate(name: str) -> str:

@@ -1,6 +1,7 @@
 """Looking over records: counts, lists, histories. Reads only, and never inside a payment's path."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -103,6 +104,16 @@ class Listing:
             )
         return crowds
 
+    async def foreign(self) -> list[tuple[str, str, int]]:
+        """Count the records in states that this version does not know, by machine and state."""
+        found: Counter[tuple[str, str]] = Counter()
+        async for key in self.keys("{pf:??}:in:*"):
+            machine, _, state = key.partition(":in:")[2].partition(":")
+            known = self._records.machines.get(machine)
+            if known is None or state not in known.lifecycle.states:
+                found[machine, state] += await self._link.ask("ZCARD", key)
+        return [(machine, state, count) for (machine, state), count in sorted(found.items())]
+
     async def in_state(self, machine: str, state: str, limit: int = PAGE) -> list[Stored]:
         """List records in a state, the oldest first."""
         found: list[tuple[float, RecordId]] = []
@@ -157,11 +168,11 @@ class Listing:
 
     async def history_fault(self, record_id: RecordId) -> str:
         """Say where a record's history was changed or cut; empty when it is whole."""
+        broken = ""
         for _ in range(MOST_READS):
-            newest, events = await self._link.pipeline([
-                ("HGET", keys.record(record_id), "hash"),
-                ("LRANGE", keys.history(record_id), 0, -1),
-            ])  # fmt: skip
+            newest, events = await self._link.pipeline(
+                [("HGET", keys.record(record_id), "hash"), ("LRANGE", keys.history(record_id), 0, -1)]
+            )
             broken = chain_fault(events, newest or b"")
             if not broken:
                 break
@@ -188,12 +199,12 @@ class Listing:
         async for places in _paged(self._indexed()):
             for fault in await self._strays(places):
                 yield fault
-        async for ids in _paged(self._recorded()):
-            for record_id, problems in zip(ids, await self._problems(ids), strict=True):
+        async for page in _paged(self._recorded()):
+            ids = page
+            for _ in range(MOST_READS):
                 # Between two of our reads a worker may have moved it: what is wrong must be wrong every time.
-                for _ in range(MOST_READS):
-                    if problems:
-                        (problems,) = await self._problems([record_id])
+                ids = [one for one, problems in zip(ids, await self._problems(ids), strict=True) if problems]
+            for record_id, problems in zip(ids, await self._problems(ids), strict=True):
                 for problem in problems:
                     yield Fault(record_id, problem)
 

@@ -105,6 +105,8 @@ class _Group(NamedTuple):
     """Whether workers elsewhere should hear of it."""
 
 
+CLAIM_PATIENCE_S = 2.0
+
 # What `renew` answers; 1 is held.
 LOST, CHANGED = 0, 2
 
@@ -156,6 +158,7 @@ class Records:
         self._renewals = [Batcher(self._send_renewals) for _ in range(self._servers)]
         self._reads = [Batcher(self._send_reads) for _ in range(self._servers)]
         self.batches: list[int] = []
+        self._turn = 0
 
     @property
     def _servers(self) -> int:
@@ -188,8 +191,6 @@ class Records:
     async def create(self, new: New[Any], who: str) -> Made:
         """Make a record, or find the one that the same request made before."""
         shard = self.shard_of(new.id)
-        if shard != self.owner_shard(new.owner):
-            raise BadInput(f"{new.id} is not in the shard of {new.owner}.")
         group = _Group(shard, [], [], announce=True)
         at = self._now() or await self.now()
         self._creation(group, new, who, at)
@@ -201,10 +202,8 @@ class Records:
         raise self._error(refusal, new.id)
 
     def _creation(self, group: _Group, new: New[Any], who: str, at: int) -> None:
-        machine = self.machines[new.machine]
+        machine = self.machines[self._checked_machine(group, new)]
         state = machine.lifecycle.state(machine.lifecycle.initial)
-        if machine.money and new.amount is None:
-            raise BadInput(f"A {machine.name} needs an amount.")
         data = encode(new.data)
         event = event_bytes(GENESIS, at, 1, "", state.name, who, "", CREATED, new.data)
         after = -1 if new.due_in_s is None or state.by is not By.POLLER else int(new.due_in_s * 1000)
@@ -226,6 +225,17 @@ class Records:
             _messages(group, new.id, at, new.messages),
         ])  # fmt: skip
 
+    def _checked_machine(self, group: _Group, new: New[Any]) -> str:
+        """Name the machine of a record that can be made; one in the wrong place would never be found again."""
+        shard, owner = self.shard_of(new.id), owner_of(new.owner)
+        if parse_id(new.id)[0] != new.machine:
+            raise BadInput(f"{new.id} is no id of a {new.machine}.")
+        if not shard == group.shard == self.owner_shard(owner):
+            raise BadInput(f"{new.id} is not in the shard of {new.owner}, or of what it is made with.")
+        if new.amount is None and (new.counted or self.machines[new.machine].money):
+            raise BadInput(f"A {new.machine} that is held or counted needs an amount.")
+        return new.machine
+
     def _as_made(self, new: New[Any], at: Millis) -> Record[Any]:
         initial = self.machines[new.machine].lifecycle.initial
         return Record(new.id, new.machine, initial, 1, new.owner, new.amount, new.data, at, at)
@@ -240,12 +250,31 @@ class Records:
 
     async def claim(self, queues: Sequence[Queue]) -> list[Claimed]:
         """Lease due records to us, the oldest first; one answer a server."""
-        wanted = encode(queues)
-        if not self.link.cluster:
-            return [await self._claim_from(range(self.shards), queues, wanted)]
-        return list(await asyncio.gather(*(self._claim_from((shard,), queues, wanted) for shard in range(self.shards))))
+        all_shards = range(self.shards)
+        return await self._claim_each(queues) if self.link.cluster else [await self._claim_from(all_shards, queues)]
 
-    async def _claim_from(self, shards: Iterable[int], queues: Sequence[Queue], wanted: bytes) -> Claimed:
+    async def _claim_each(self, queues: Sequence[Queue]) -> list[Claimed]:
+        """Ask each shard for its part, so that together no more are leased than were asked for.
+
+        A server that does not answer must not keep us from the records of the others.
+        """
+        self._turn += 1
+        calls = []
+        for shard in range(self.shards):
+            place = (shard + self._turn) % self.shards
+            parts = [queue._replace(limit=(queue.limit + place) // self.shards) for queue in queues]
+            calls.append(asyncio.ensure_future(self._claim_from((shard,), parts)))
+        _, late = await asyncio.wait(calls, timeout=CLAIM_PATIENCE_S)
+        for call in late:
+            call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if len(failures) == len(answers):
+            raise failures[0] if isinstance(failures[0], Exception) else StoreUnavailable("No shard answered in time.")
+        return [answer for answer in answers if isinstance(answer, Claimed)]
+
+    async def _claim_from(self, shards: Iterable[int], queues: Sequence[Queue]) -> Claimed:
+        wanted = encode(queues)
         answer = await self.link.run(CLAIM, [keys.sequence(shard) for shard in shards], self._now(), wanted)
         now = Millis(answer[0])
         found: list[Stored | Poison] = []
@@ -264,8 +293,8 @@ class Records:
         try:
             return self._stored(machine, record_id, row, now, fence)
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
-            state, version, chained = row[0].decode(), int(row[1]), row[6]
-            return Poison(record_id, state, version, chained, now, fence, str(error))
+            state, version, chained = row[0].decode(), int(row[1] or 0), row[6] or b""
+            return Poison(record_id, state, version, chained, now, fence, str(error) or type(error).__name__)
 
     def _stored(self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int) -> Stored:
         state, version, owner, asset, units, data, chained, made, since, tries, velocity, parked = row[:_FIELDS]
@@ -448,12 +477,12 @@ class Records:
         if refusal is not None:
             raise self._error(refusal, record_id)
 
-    async def fund(self, owner: Owner, amount: Money, reference: str, *, out: bool = False) -> bool:
+    async def fund(self, owner: Owner, amount: Money, reference: str, *, out: bool = False, earning: str = "") -> bool:
         """Book money that came from outside, or went back there; False when this reference was booked before."""
         shard = self.owner_shard(owner)
         group = _Group(
             shard,
-            [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference]],
+            [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference, earning]],
             [],
             announce=False,
         )

@@ -13,6 +13,7 @@ from machines.core.machine import AnyMachine
 from machines.core.money import Assets
 from payflow.config import Settings
 from payflow.store import durability, keys
+from payflow.store.earnings import Earnings
 from payflow.store.embedded import embedded
 from payflow.store.guard import Guard
 from payflow.store.ledger import Ledger
@@ -21,6 +22,7 @@ from payflow.store.listing import Listing
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses
 from payflow.store.records import Records, Stored
+from payflow.store.seals import Seals, keys_from
 
 HIGH_WATER = "high-water"
 
@@ -35,6 +37,8 @@ class Store:
     records: Records
     ledger: Ledger
     listing: Listing
+    earnings: Earnings
+    seals: Seals
     outbox: Outbox
     pauses: Pauses
     store_id: str
@@ -111,12 +115,17 @@ async def open_store(
         stack.callback(guard.close)
         records = Records(link, guard, machines, shards, assets or Assets(), clock)
         listing = Listing(link, records)
+        ledger = Ledger(link, records, listing)
         store = Store(
             settings=settings,
             link=link,
             guard=guard,
             records=records,
-            ledger=Ledger(link, records, listing),
+            ledger=ledger,
+            earnings=Earnings(link, records, ledger),
+            seals=Seals(
+                keys_from(settings.seal_keys.get_secret_value() if settings.seal_keys else None, settings.data)
+            ),
             listing=listing,
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),

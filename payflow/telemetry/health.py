@@ -65,7 +65,9 @@ class Work:
 def work_of(metrics: Metrics) -> Work:
     """Read off the metrics what was done."""
     return Work(
-        looks=_sum(metrics.acts, "_count"), moves=_sum(metrics.moves, "_total"), errors=_sum(metrics.act_errors, "_total")
+        looks=_sum(metrics.acts, "_count"),
+        moves=_sum(metrics.moves, "_total"),
+        errors=_sum(metrics.act_errors, "_total"),
     )
 
 

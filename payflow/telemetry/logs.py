@@ -64,12 +64,12 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
-def redacted(value: Any) -> Any:
+def redacted(value: object) -> object:
     """Give a value without the secrets and account numbers in it."""
     return _clean("", value)
 
 
-def _clean(name: str, value: Any) -> Any:
+def _clean(name: str, value: object) -> object:
     if _SECRET_NAMES.search(name):
         return "***"
     match value:
@@ -81,6 +81,8 @@ def _clean(name: str, value: Any) -> Any:
             return [_clean("", one) for one in value]
         case bytes():
             value = value.decode(errors="replace")
+        case _:
+            pass
     return _SECRET_TEXTS.sub(_masked, str(value))
 
 

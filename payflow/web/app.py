@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import structlog
 from aiohttp import web, web_response
@@ -29,8 +30,8 @@ def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve for as long as the block runs; gives the address."""
-    # A request that is no HTTP is answered before any middleware, in the name of Python's and aiohttp's versions.
-    web_response.SERVER_SOFTWARE = "payflow"
+    # What is no HTTP is answered before any middleware, with a header that names the versions of Python and aiohttp.
+    web_response.SERVER_SOFTWARE = "payflow"  # type: ignore[attr-defined]
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     try:
@@ -38,7 +39,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise BadSettings(
-                f"Payflow cannot listen on {host}:{port} ({error.strerror or error}): choose another PAYFLOW_HOST or port."
+                f"Payflow cannot listen on {host}:{port} ({error.strerror or error}): set another address or port."
             ) from error
         bound_host, bound_port, *_ = runner.addresses[0]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host
@@ -49,20 +50,24 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 
 @web.middleware
 async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what is too large before it is read; answer every error in the same shape and with no more than is meant."""
+    """Refuse what is too large before it is read; answer every error in one shape, and tell no more than is meant."""
+    if (request.content_length or 0) > MOST_BODY_BYTES:
+        return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {MOST_BODY_BYTES} bytes.")
     try:
-        if (request.content_length or 0) > MOST_BODY_BYTES:
-            raise web.HTTPRequestEntityTooLarge(MOST_BODY_BYTES, request.content_length or 0)
         return await handler(request)
     except web.HTTPException as error:
-        if error.status < web.HTTPBadRequest.status_code:
+        if error.status < HTTPStatus.BAD_REQUEST:
             raise
         error.text = json.dumps({"error": error.reason})
         error.content_type = "application/json"
         raise
-    except Exception as error:  # noqa: BLE001  (one request must not stop the others)
-        log.error("A request failed.", action="request_failed", path=request.path, error=repr(error), exc_info=error)
-        return web.json_response({"error": "Payflow failed on this request; its log says why."}, status=500)
+    except Exception:
+        log.exception("A request failed.", action="request_failed", path=request.path)
+        return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, "Payflow failed on this request; its log says why.")
+
+
+def _refused(status: HTTPStatus, why: str) -> web.Response:
+    return web.json_response({"error": why}, status=status)
 
 
 async def _headers(_request: web.Request, response: web.StreamResponse) -> None:

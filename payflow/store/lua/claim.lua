@@ -7,6 +7,7 @@
 --       and, for an id without a record or in another state, {place of the queue, id, 0}
 --@include clock
 --@include fields
+local SLICE = 2000 -- as many values as `unpack` can surely give
 local now = clock(ARGV[1])
 local next_due = -1
 local answer = { now, -1 }
@@ -17,9 +18,10 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
   for _, key in ipairs(KEYS) do
     local P = string.sub(key, 1, -4)
     local index = P .. 'due:' .. machine .. ':' .. state
-    local found = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+    -- One more than is wanted tells whether any are left.
+    local found = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit + 1)
     for i = 1, #found, 2 do due[#due + 1] = { found[i], tonumber(found[i + 1]), P, index } end
-    if #found < 2 * limit then
+    if #found <= 2 * limit then
       local coming = redis.call('ZRANGEBYSCORE', index, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
       coming = coming and tonumber(coming)
       if coming and (next_due < 0 or coming < next_due) then next_due = coming end
@@ -48,7 +50,9 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
       answer[#answer + 1] = { q, id, fence, unpack(fields, 1, 12) }
     end
   end
-  for index, list in pairs(leased) do redis.call('ZADD', index, unpack(list)) end
+  for index, list in pairs(leased) do
+    for first = 1, #list, SLICE do redis.call('ZADD', index, unpack(list, first, math.min(#list, first + SLICE - 1))) end
+  end
 end
 answer[2] = next_due
 return answer

@@ -28,7 +28,8 @@ local function carry_out(P, group)
     local op = group[i]
     local code
     code, known[i] = operations[op[1]].check(P, op)
-    if code == 'done' then known[i] = nil elseif code then return code, i - 2 end
+    -- What a decision creates beside its own record may be there already.
+    if code == 'done' or (code == 'exists' and i > 2) then known[i] = nil elseif code then return code, i - 2 end
   end
   for i = 2, #group do
     local op = group[i]

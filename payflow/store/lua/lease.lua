@@ -9,16 +9,15 @@ local function wake(queue)
   end
 end
 
--- When the running lease of a record ends, or nil.
-local function lease_end(P, machine, state, id, fence)
-  if fence % 2 == 0 then return nil end
-  local ends = redis.call('ZSCORE', P .. 'due:' .. machine .. ':' .. state, id)
-  ends = ends and tonumber(ends)
-  return ends and ends > now and ends or nil
+-- When a record is due, or nil where nobody will look at it.
+local function due_now(P, machine, state, id)
+  local due = redis.call('ZSCORE', P .. 'due:' .. machine .. ':' .. state, id)
+  return due and tonumber(due) or nil
 end
 
 -- Sets when to look next. A holder of the lease gives it back; a poke that came meanwhile makes the record due at once.
--- A commit from outside never shortens a running lease: the record stays with its holder, marked as poked.
+-- A commit from outside never shortens a running lease: the record stays with its holder, marked as poked. Nor does it
+-- put off a look that is due in the state: who keeps telling us something must not keep us from looking.
 -- `set` is the list of fields that will be written to the record.
 local function rearm(P, rec, id, machine, from, to, after, lease, set)
   local due = after >= 0 and now + after or nil
@@ -29,10 +28,14 @@ local function rearm(P, rec, id, machine, from, to, after, lease, set)
       redis.call('HDEL', rec, 'poke')
       due = due and now
     end
-  elseif lease.ends and due then
-    due = lease.ends
-    set[#set + 1] = 'poke'
-    set[#set + 1] = 1
+  elseif lease.due and due then
+    if lease.fence % 2 == 1 and lease.due > now then
+      due = lease.due
+      set[#set + 1] = 'poke'
+      set[#set + 1] = 1
+    elseif from == to then
+      due = math.min(due, lease.due)
+    end
   end
   if due then put_in(P .. 'due:' .. machine .. ':' .. to, due, id) end
   if from ~= to or not due then take_out(P .. 'due:' .. machine .. ':' .. from, id) end

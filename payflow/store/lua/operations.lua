@@ -2,14 +2,34 @@
 -- already. `write` only writes. data, event, hash and messages are places in ARGV: msgpack as Lua reads it has no bytes.
 local operations = { create = {}, move = {}, stay = {}, fund = {} }
 
+-- A record is written at most once a call, so that the index writes, which are gathered, cannot overtake each other.
+local written = {}
+
 local function machine_of(id) return string.sub(id, 1, string.find(id, '-', 1, true) - 1) end
+
+local FREE = '' -- no record has this id
 
 local function check_claims(P, id, wanted)
   for i = 1, #wanted, 2 do
     local key, value = P .. 'uniq:' .. wanted[i], wanted[i + 1]
     local holder = claims[key .. '\0' .. value] or redis.call('HGET', key, value)
-    if holder and holder ~= id then return 'taken' end
+    if holder and holder ~= FREE and holder ~= id then return 'taken' end
     claims[key .. '\0' .. value] = id
+  end
+end
+
+-- What a record lets go of, another one of its group may take.
+local function check_releases(P, id, released)
+  for i = 1, #released, 2 do
+    local key, value = P .. 'uniq:' .. released[i], released[i + 1]
+    if redis.call('HGET', key, value) == id then claims[key .. '\0' .. value] = FREE end
+  end
+end
+
+local function write_releases(P, id, released)
+  for i = 1, #released, 2 do
+    local key = P .. 'uniq:' .. released[i]
+    if redis.call('HGET', key, released[i + 1]) == id then redis.call('HDEL', key, released[i + 1]) end
   end
 end
 
@@ -31,12 +51,15 @@ local function journal(P, owner, asset, from, to, units, owed, id)
 end
 
 -- {'create', id, owner, asset, units, state, position, print, data, event, hash, after_ms, counted, claims, messages}
--- An id that exists is a replay when its print is the same.
+-- An id that exists is a replay when its print is the same, and its owner and amount.
 function operations.create.check(P, op)
   local id, owner, asset, units, position, print = op[2], op[3], op[4], op[5], op[7], op[8]
   local rec = P .. 'rec:' .. id
-  local known = redis.call('HMGET', rec, 'ver', 'print')
-  if known[1] then return (known[2] or '') == print and 'exists' or 'reused' end
+  local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
+  if known[1] then
+    local same = (known[2] or '') == print and known[3] == owner and known[4] == asset and known[5] == units
+    return same and 'exists' or 'reused'
+  end
   if claims[rec] then return 'conflict' end
   claims[rec] = id
   local posted = position and position ~= 'available'
@@ -83,7 +106,7 @@ function operations.move.check(P, op)
   if hash == ARGV[op[11]] then return 'done' end
   holder = tonumber(holder or 0)
   if fence > 0 and holder ~= fence then return 'fenced' end
-  if tonumber(ver) ~= version or at ~= state or claims[rec] then return 'conflict' end
+  if tonumber(ver) ~= version or at ~= state or claims[rec] or written[rec] then return 'conflict' end
   claims[rec] = id
   local owed
   if from_position and from_position ~= to_position then
@@ -91,10 +114,11 @@ function operations.move.check(P, op)
     code, owed = post(P .. 'acct:' .. owner, asset, units, from_position, to_position)
     if code then return code end
   end
-  local ends = fence == 0 and lease_end(P, machine_of(id), state, id, holder)
+  local due = fence == 0 and due_now(P, machine_of(id), state, id)
+  check_releases(P, id, op[17])
   return check_claims(P, id, op[16]), {
     rec = rec, owner = owner, asset = asset, units = units, owed = owed, parked = parked, tries = tries,
-    held = fence > 0, fence = holder, poked = poke, ends = ends,
+    held = fence > 0, fence = holder, poked = poke, due = due,
   }
 end
 
@@ -102,6 +126,7 @@ function operations.move.write(P, op, known)
   local _, id, version, _, state, to, from_position, to_position, data, event, hash, after, tries, tallied, parked =
     unpack(op, 1, 15)
   local rec, machine = known.rec, machine_of(id)
+  written[rec] = true
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[event])
   local set = { 'ver', version + 1, 'hash', ARGV[hash] }
   local function also(name, value)
@@ -127,10 +152,7 @@ function operations.move.write(P, op, known)
   rearm(P, rec, id, machine, state, to, after, known, set)
   redis.call('HSET', rec, unpack(set))
   if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id) end
-  for i = 1, #op[17], 2 do
-    local key = P .. 'uniq:' .. op[17][i]
-    if redis.call('HGET', key, op[17][i + 1]) == id then redis.call('HDEL', key, op[17][i + 1]) end
-  end
+  write_releases(P, id, op[17])
   write_claims(P, id, op[16])
   send_all(P, id, version + 1, op[18])
 end
@@ -143,21 +165,23 @@ function operations.stay.check(P, op)
   if not ver then return 'missing' end
   holder = tonumber(holder or 0)
   if fence > 0 and holder ~= fence then return 'fenced' end
-  if tonumber(ver) ~= version or at ~= state or claims[rec] then return 'conflict' end
+  if tonumber(ver) ~= version or at ~= state or claims[rec] or written[rec] then return 'conflict' end
   claims[rec] = id
-  local ends = fence == 0 and lease_end(P, machine_of(id), state, id, holder)
-  return nil, { rec = rec, tries = tries, held = fence > 0, fence = holder, poked = poke, ends = ends }
+  local due = fence == 0 and due_now(P, machine_of(id), state, id)
+  return nil, { rec = rec, tries = tries, held = fence > 0, fence = holder, poked = poke, due = due }
 end
 
 function operations.stay.write(P, op, known)
   local id, state, after, tries = op[2], op[5], op[6], op[7]
   local set = {}
+  written[known.rec] = true
   if tries > 0 then set = { 'tries', tries } elseif known.tries then redis.call('HDEL', known.rec, 'tries') end
   rearm(P, known.rec, id, machine_of(id), state, state, after, known, set)
   if #set > 0 then redis.call('HSET', known.rec, unpack(set)) end
 end
 
--- {'fund', owner, asset, units, 'in' or 'out', reference}: money from or to outside, once a reference.
+-- {'fund', owner, asset, units, 'in' or 'out', reference, earning}: money from or to outside, once a reference. `earning`
+-- names what was earned, or taken back, in the owner's list of earnings; '' for money that is no earning.
 function operations.fund.check(P, op)
   local _, owner, asset, units, way, reference = unpack(op, 1, 6)
   local key, space = P .. 'acct:' .. owner, P .. 'uniq:fund'
@@ -184,4 +208,7 @@ function operations.fund.write(P, op, known)
   local from, to = 'outside', 'available'
   if way == 'out' then from, to = to, from end
   journal(P, owner, asset, from, to, units, known[3], reference)
+  if op[7] ~= '' then
+    redis.call('XADD', P .. 'earn:' .. owner, '*', 'e', table.concat({ way, asset, units, now, op[7] }, ' '))
+  end
 end

@@ -34,7 +34,10 @@ end
 local due, content, aside = keys_of(KEYS[1])
 if action == 'done' then
   redis.call('ZREM', due, id)
+  redis.call('ZREM', aside, id)
   return redis.call('HDEL', content, id, id .. '#tries')
+elseif redis.call('HEXISTS', content, id) == 0 then
+  return 0 -- somebody else delivered it meanwhile
 elseif action == 'later' then
   redis.call('ZADD', due, 'XX', now + tonumber(ARGV[4]), id)
   return redis.call('HINCRBY', content, id .. '#tries', 1)

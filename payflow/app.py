@@ -1,0 +1,211 @@
+"""The composition root: the one room that knows every other. What is opened here is closed here, in the other order."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import anyio
+import structlog
+
+from machines.core.errors import PayflowError, StoreUnfit
+from machines.core.machine import AnyMachine
+from payflow.config import Settings
+from payflow.engine.dispatcher import Dispatcher, Handler
+from payflow.engine.worker import Worker
+from payflow.store import checkup, durability
+from payflow.store.store import Store, open_store
+from payflow.telemetry import logs
+from payflow.telemetry.health import Work, work_of
+from payflow.telemetry.metrics import Metrics
+from payflow.web.readiness import Readiness
+
+log = structlog.get_logger()
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an installation adds to the engine."""
+
+    machines: tuple[AnyMachine, ...] = ()
+    deliver: Mapping[str, Handler] = field(default_factory=lambda: MappingProxyType({}))
+    """For each kind of message, who delivers it."""
+
+
+Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
+"""Opens the adapters that the machines need, and puts all of it together."""
+
+
+@asynccontextmanager
+async def parts(_settings: Settings) -> AsyncIterator[Parts]:
+    """Put together what ships with Payflow: no machine yet."""
+    yield Parts()
+
+
+@dataclass(frozen=True, slots=True)
+class Payflow:
+    """An open installation."""
+
+    settings: Settings
+    parts: Parts
+    metrics: Metrics
+    store: Store
+
+
+@asynccontextmanager
+async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterator[Payflow]:
+    """Open an installation for as long as the block runs."""
+    async with AsyncExitStack() as stack:
+        own = await stack.enter_async_context(assemble(settings))
+        store = await stack.enter_async_context(open_store(settings, own.machines))
+        yield Payflow(settings, own, Metrics(), store)
+
+
+def refuse_unfit(store: Store) -> None:
+    """Raise where records must not be touched at all, whatever the operator has accepted."""
+    faults = durability.faults(store.servers, accepted=True)
+    if faults:
+        raise StoreUnfit(" ".join(faults))
+
+
+# ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def serve(settings: Settings, assemble: Assemble, announce: Announce) -> None:
+    """Run the API, and workers unless the settings say otherwise, until a signal comes."""
+    await _run(settings, assemble, announce, port=settings.port, workers=settings.enable_workers)
+
+
+async def work(settings: Settings, assemble: Assemble, announce: Announce) -> None:
+    """Run workers without the API, until a signal comes."""
+    await _run(settings, assemble, announce, port=settings.worker_port, workers=True)
+
+
+async def _run(settings: Settings, assemble: Assemble, announce: Announce, *, port: int | None, workers: bool) -> None:
+    logs.configure(settings.log_level, settings.log_format)
+    async with AsyncExitStack() as stack:
+        stop = await stack.enter_async_context(_stopped_by_signals())
+        payflow = await stack.enter_async_context(opened(settings, assemble))
+        refuse_unfit(payflow.store)
+        readiness = Readiness(payflow.store)
+        worker = _worker(payflow) if workers else None
+        where = "without a port"
+        if port is not None:
+            where = f"on {await stack.enter_async_context(_listening(payflow, readiness, port))}"
+        announce(f"Payflow runs {where}, {_said(payflow, workers=workers)}.")
+        async with anyio.create_task_group() as group:
+            group.start_soon(_tell_health, payflow)
+            group.start_soon(_stop_when_told, stop, readiness, worker)
+            await (worker.run() if worker else stop.wait())
+            group.cancel_scope.cancel()
+
+
+def _worker(payflow: Payflow) -> Worker:
+    dispatcher = Dispatcher(payflow.store.outbox, payflow.metrics, payflow.parts.deliver)
+    return Worker(payflow.store, payflow.settings, payflow.metrics, dispatcher)
+
+
+@asynccontextmanager
+async def _listening(payflow: Payflow, readiness: Readiness, port: int) -> AsyncIterator[str]:
+    from payflow.web import app, probes  # noqa: PLC0415  (a worker without a port starts faster without aiohttp)
+
+    routes = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
+    async with app.listening(app.application(routes), payflow.settings.host, port) as address:
+        yield address
+
+
+def _said(payflow: Payflow, *, workers: bool) -> str:
+    names = ", ".join(machine.name for machine in payflow.parts.machines) or "no machine yet"
+    store = f"embedded in {payflow.settings.data}" if payflow.settings.embedded else f"at {payflow.store.link.place}"
+    return f"{'with' if workers else 'without'} workers; machines: {names}; store: {store}"
+
+
+async def _stop_when_told(stop: asyncio.Event, readiness: Readiness, worker: Worker | None) -> None:
+    await stop.wait()
+    readiness.stopping = True
+    log.info("Payflow finishes what it has begun, and stops.", action="stopping")
+    if worker:
+        worker.stop()
+
+
+@asynccontextmanager
+async def _stopped_by_signals() -> AsyncIterator[asyncio.Event]:
+    """Turn the first SIGTERM or SIGINT into an event; the second ends the process on the spot."""
+    stop = asyncio.Event()
+
+    def heard(number: signal.Signals) -> None:
+        if stop.is_set():
+            # Leases run out, the embedded store is adopted by the next process: nothing is lost by leaving like this.
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard, number)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+# ── the health line ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _tell_health(payflow: Payflow) -> None:
+    before = work_of(payflow.metrics)
+    while True:
+        await anyio.sleep(payflow.settings.health_line_s)
+        done = work_of(payflow.metrics)
+        try:
+            await tell_health(payflow, done.since(before))
+        except PayflowError as error:
+            log.warning("The store's health is unknown.", action="health", error=str(error))
+        before = done
+
+
+async def tell_health(payflow: Payflow, done: Work) -> None:
+    """Log how the store, this process and the queues are."""
+    crowds = [crowd for crowd in await payflow.store.listing.crowds() if crowd.count]
+    final = {
+        (machine.name, state.name)
+        for machine in payflow.parts.machines
+        for state in machine.lifecycle.states.values()
+        if state.final
+    }
+    open_ones = [crowd for crowd in crowds if (crowd.machine, crowd.state) not in final]
+    connections = await checkup.connections(payflow.store.link)
+    sentence = (
+        f"{sum(crowd.count for crowd in open_ones)} records are open, {sum(crowd.due for crowd in open_ones)} due; "
+        f"{done.looks} looks, {done.moves} moves and {done.errors} errors since the last line; "
+        f"{connections} connections to the store."
+    )
+    log.info(
+        sentence,
+        action="health",
+        worker=payflow.settings.worker_name,
+        store_connections=connections,
+        looks=done.looks,
+        moves=done.moves,
+        errors=done.errors,
+        queues={f"{crowd.machine}.{crowd.state}": {"count": crowd.count, "due": crowd.due} for crowd in crowds},
+    )
+
+
+# ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run(service: Coroutine[Any, Any, None]) -> None:
+    """Run the service on the fastest event loop there is."""
+    try:
+        import uvloop  # noqa: PLC0415  (not on every platform)
+    except ImportError:
+        asyncio.run(service)
+    else:
+        uvloop.run(service)

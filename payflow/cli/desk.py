@@ -1,0 +1,139 @@
+"""What every command has at hand: the settings, a way to open the installation, a way to tell what it found."""
+
+import asyncio
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import typer
+
+from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnavailable, StoreUnfit
+from machines.core.machine import AnyMachine
+from payflow.app import Assemble, Payflow, opened
+from payflow.config import Settings, load
+from payflow.telemetry import logs
+
+
+class Code(IntEnum):
+    """What a command's exit code means; the same for all commands."""
+
+    OK = 0
+    REFUSED = 1
+    """What was asked for was refused, or faults were found."""
+    USAGE = 2
+    """The command line or the settings cannot be used."""
+    STORE = 3
+    """The store cannot be reached, or must not be used."""
+    INTERRUPTED = 130
+
+
+class Usage(PayflowError):
+    """What was typed cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One command at work."""
+
+    settings: Settings
+    assemble: Assemble
+    as_json: bool
+
+    def open(self) -> AbstractAsyncContextManager[Payflow]:
+        """Open the installation; the embedded store is shared with a service that runs."""
+        return opened(self.settings, self.assemble)
+
+    def tell(self, data: object, *drawings: object) -> None:
+        """Print the data for a machine, or the drawings for a person."""
+        if self.as_json:
+            print_json(data)
+            return
+        from payflow.cli.words import console  # noqa: PLC0415  (rich is for people only)
+
+        for drawing in drawings:
+            console().print(drawing)
+
+
+Action = Callable[[Desk], Coroutine[Any, Any, Code]]
+
+
+def go(context: typer.Context, action: Action, *, as_json: bool) -> None:
+    """Run a command and leave with its exit code; an error that was foreseen is one clear sentence."""
+    with leaving():
+        desk = Desk(load(), context.obj, as_json)
+        logs.configure("error", "text")
+        raise typer.Exit(asyncio.run(action(desk)))
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Turn what ends a command into its exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(Code.INTERRUPTED) from None
+    except Exception as error:
+        foreseen = _foreseen(error)
+        if foreseen is None:
+            raise
+        typer.echo(f"payflow: {foreseen}", err=True)
+        raise typer.Exit(code_of(foreseen)) from None
+
+
+def _foreseen(error: BaseException) -> PayflowError | None:
+    """Find our own error, which a task group may have wrapped."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, PayflowError) else None
+
+
+def code_of(error: PayflowError) -> Code:
+    """Tell the exit code of an error."""
+    if isinstance(error, StoreUnavailable | StoreUnfit):
+        return Code.STORE
+    if isinstance(error, BadSettings | Usage):
+        return Code.USAGE
+    return Code.REFUSED
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """Mark what is refused inside as a mistake in the command line."""
+    try:
+        yield
+    except BadInput as error:
+        raise Usage(str(error)) from error
+
+
+def print_json(data: object) -> None:
+    """Print one document on one line, at once: whoever reads it may be waiting."""
+    typer.echo(json.dumps(data, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def machine_of(payflow: Payflow, name: str) -> AnyMachine:
+    """Find a machine by the name that was typed."""
+    machines = payflow.store.records.machines
+    if name not in machines:
+        raise Usage(f"There is no machine {name!r}; {listed(machines)}.")
+    return machines[name]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Say what there is."""
+    joined = ", ".join(names)
+    return f"there is {joined}" if joined else "this Payflow has none yet"
+
+
+def operator(named: str | None) -> str:
+    """Tell who is asking: the name that was given, or the account that the command runs under."""
+    name = named if named is not None else os.environ.get("USER") or getpass.getuser()
+    if not name.strip() or not name.isprintable() or len(name) > 64:
+        raise Usage(f"{name[:64]!r} names nobody: give --as a name of 1 to 64 characters.")
+    return name.strip()

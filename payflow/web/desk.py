@@ -1,0 +1,251 @@
+"""What people and platforms may do with payouts: one function each, for the API, the pages and the command line alike."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from machines.core.clock import Millis
+from machines.core.decision import New
+from machines.core.errors import BadInput, NotFound, ShortBalance
+from machines.core.facts import Fact, Proof
+from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
+from machines.core.money import Asset, Money
+from machines.core.ports import Destination
+from machines.payout import facts as f
+from machines.payout.data import PayoutData, PayoutRecord
+from payflow.config import Settings
+from payflow.engine.schedule import Schedule
+from payflow.engine.step import Applied, take_in
+from payflow.store.profiles import Profile, Profiles
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+
+MACHINE = "payout"
+SHOWN_DIGITS = 4
+
+
+class Gateway(Protocol):
+    """What a rail's gateway tells before any money moves."""
+
+    async def resolve(self, destination: Destination) -> str:
+        """Give the name on the account; raise `Rejected` when there is no such account."""
+
+    async def fee(self, amount: Money, destination: Destination) -> Money:
+        """Say what the gateway takes for a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for a payout, as a provider makes it."""
+
+    owner: Owner
+    amount: str | None
+    """In the currency's usual unit; None for all that is available."""
+    currency: str
+    method: str
+    destination: Destination | None
+    """None takes the one of the profile."""
+    note: str = ""
+    key: str = ""
+    """The idempotency key; without one every request is a new payout."""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request got: the payout as it was made, and whether this request made it."""
+
+    record: PayoutRecord
+    fresh: bool
+    expected_at: Millis | None
+    """When its batch opens, if no review holds it up; None when a person opens batches."""
+
+
+class Desk:
+    """The desk where payouts are asked for, approved and steered."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        metrics: Metrics,
+        gateways: Mapping[str, Gateway],
+        schedule: Schedule,
+    ) -> None:
+        self.store = store
+        self.schedule = schedule
+        self.profiles = Profiles(store.link, store.seals)
+        self._records = store.records
+        self._metrics = metrics
+        self._gateways = gateways
+        self._settings = settings
+
+    # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def request(self, ask: Ask) -> Answer:
+        """Make a payout, or give the first answer to the same request; the balance is checked as it is held."""
+        asset = self.store.records.assets[ask.currency]
+        shard = self._records.owner_shard(ask.owner)
+        payout_id = derived_id(MACHINE, shard, ask.owner, ask.key) if ask.key else fresh_id(MACHINE, shard)
+        fingerprint = self._fingerprint(ask)
+        known = await self._known(payout_id) if ask.key else None
+        if known is not None:
+            data, amount = known.data, known.amount
+        else:
+            amount = await self._amount(ask, asset)
+            data = await self._data(ask, amount)
+        new = New(payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True)
+        try:
+            made = await self._records.create(new, ask.by or ask.owner)
+        except ShortBalance:
+            raise await self._short(ask.owner, amount or Money(0, asset)) from None
+        return Answer(made.record, made.fresh, self.schedule.next_opening(made.record.created_at))
+
+    async def _known(self, payout_id: RecordId) -> PayoutRecord | None:
+        try:
+            return (await self._records.read(payout_id)).record
+        except NotFound:
+            return None
+
+    def _fingerprint(self, ask: Ask) -> str:
+        destination = ask.destination and (ask.destination.kind, *ask.destination.fields)
+        body = [ask.amount, ask.currency, ask.method, destination, ask.note]
+        return self.store.seals.fingerprint("request", json.dumps(body))
+
+    async def _amount(self, ask: Ask, asset: Asset) -> Money:
+        if ask.amount is None:
+            account = (await self.store.ledger.account(ask.owner)).get(asset.code)
+            amount = Money(account.available if account else 0, asset)
+        else:
+            amount = Money.parse(ask.amount, asset)
+        least = Money.parse(self._settings.payout_minimum, asset)
+        most = Money.parse(self._settings.payout_maximum, asset)
+        if amount < least:
+            raise BadInput(f"{amount} is less than the smallest payout, {least}.")
+        if most < amount:
+            raise BadInput(f"{amount} is more than the largest payout, {most}.")
+        return amount
+
+    async def _short(self, owner: Owner, amount: Money) -> ShortBalance:
+        account = (await self.store.ledger.account(owner)).get(amount.asset.code)
+        available = Money(account.available if account else 0, amount.asset)
+        return ShortBalance(f"{amount} was asked for, {available} is available.")
+
+    async def _data(self, ask: Ask, amount: Money) -> PayoutData:
+        rail = self.rail_of(ask.method)
+        destination = ask.destination or await self._usual(ask)
+        if destination.kind != ask.method:
+            raise BadInput(f"The destination is of kind {destination.kind}, the method is {ask.method}.")
+        gateway = self._gateways.get(rail)
+        fee = Money(0, amount.asset)
+        if gateway is not None:
+            await gateway.resolve(destination)
+            fee = await gateway.fee(amount, destination)
+        borne = self._settings.payout_fee_bearer == "provider"
+        if borne and amount <= fee:
+            raise BadInput(f"The fee of {fee} would eat up {amount}.")
+        return PayoutData(
+            rail=rail,
+            method=ask.method,
+            sealed=self.store.seals.seal(destination),
+            shown=shown(destination),
+            send_units=(amount - fee).units if borne else amount.units,
+            fee_units=fee.units,
+            note=ask.note,
+            requested_by=ask.by or ask.owner,
+            fingerprint=self.print_of(amount, destination),
+        )
+
+    def rail_of(self, method: str) -> str:
+        """Tell which rail pays a method, or refuse."""
+        rails = {"bank": self._settings.payout_rail, "mobile_money": self._settings.payout_rail, "ethereum": "ethereum"}
+        rail = rails.get(method)
+        if rail is None or rail not in self._gateways:
+            known = [name for name, its_rail in rails.items() if its_rail in self._gateways]
+            raise BadInput(f"{method!r} is no way to be paid here: use {' or '.join(known) or 'nothing yet'}.")
+        return rail
+
+    def print_of(self, amount: Money, destination: Destination) -> str:
+        """Name amount and destination, for a reviewer's yes to be bound to."""
+        return self.store.seals.fingerprint(str(amount), destination.kind, repr(destination.fields))
+
+    async def _usual(self, ask: Ask) -> Destination:
+        profile = await self.profiles.read(ask.owner)
+        if profile.destination is None or profile.destination.kind != ask.method:
+            raise BadInput(f"Name a destination: the profile of {ask.owner} has none for {ask.method}.")
+        return profile.destination
+
+    # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def payout(self, payout_id: str, owner: Owner | None = None) -> PayoutRecord:
+        """Read a payout; for a provider only his own, and another's does not exist."""
+        machine, _ = parse_id(payout_id)
+        if machine != MACHINE:
+            raise NotFound(f"There is no payout {payout_id}.")
+        record: PayoutRecord = (await self._records.read(RecordId(payout_id))).record
+        if owner is not None and record.owner != owner:
+            raise NotFound(f"There is no payout {payout_id}.")
+        return record
+
+    # ── decided ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def approve(self, payout_id: str, by: str, fingerprint: str) -> Applied:
+        """Say yes to what was seen."""
+        return await self._tell(payout_id, f.Approved(by, fingerprint), by)
+
+    async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
+        """Say no."""
+        return await self._tell(payout_id, f.Rejected(by, _reason(reason)), by)
+
+    async def cancel(self, payout_id: str, by: str, reason: str, owner: Owner | None = None) -> Applied:
+        """Take a payout back before it is paid."""
+        await self.payout(payout_id, owner)
+        return await self._tell(payout_id, f.Cancelled(by, reason), by)
+
+    async def retry(self, payout_id: str, by: str) -> Applied:
+        """Try a failed payout once more."""
+        return await self._tell(payout_id, f.Retried(by), by)
+
+    async def release(self, payout_id: str, by: str, reason: str) -> Applied:
+        """Give back the money of a failed payout, if the rail proves that none of its attempts was paid."""
+        why = _reason(reason)
+        prove = self._records.machines[MACHINE].prove
+
+        async def learned(record: PayoutRecord) -> Fact:
+            proven = prove is not None and await prove(record) is Proof.NOT_PAID
+            return f.Released(by, why, proven)
+
+        await self.payout(payout_id)
+        return await take_in(self._records, self._metrics, RecordId(payout_id), learned, by)
+
+    async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
+        """Name another destination for a failed payout; it goes through review."""
+        record = await self.payout(payout_id, owner)
+        gateway = self._gateways[record.data.rail]
+        await gateway.resolve(destination)
+        if record.amount is None:
+            raise BadInput(f"{payout_id} has no amount.")
+        sealed, fingerprint = self.store.seals.seal(destination), self.print_of(record.amount, destination)
+        return await self._tell(payout_id, f.Corrected(by, sealed, shown(destination), fingerprint), by)
+
+    async def _tell(self, payout_id: str, fact: Fact, by: str) -> Applied:
+        await self.payout(payout_id)
+        return await take_in(self._records, self._metrics, RecordId(payout_id), fact, by)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise BadInput("Say why: the provider will read it.")
+    return text.strip()
+
+
+def shown(destination: Destination) -> str:
+    """Give a destination as people may see it: the last digits only."""
+    fields: dict[str, Any] = dict(destination.fields)
+    number = str(fields.get("account") or fields.get("address") or "")
+    masked = "•" * max(0, min(SHOWN_DIGITS, len(number) - SHOWN_DIGITS)) + number[-SHOWN_DIGITS:]
+    return " ".join(part for part in (fields.get("bank", ""), masked) if part)
+
+
+__all__ = ["Answer", "Ask", "Desk", "Gateway", "Profile", "shown"]
