@@ -26,7 +26,8 @@ from payflow.web.readiness import Readiness
 
 log = structlog.get_logger()
 
-Announce = Callable[[str], None]
+Announce = Callable[[str, str], None]
+"""Is told, once everything runs, what runs and at which address (empty without a port)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,10 @@ async def _run(settings: Settings, assemble: Assemble, announce: Announce, *, po
         refuse_unfit(payflow.store)
         readiness = Readiness(payflow.store)
         worker = _worker(payflow) if workers else None
-        where = "without a port"
+        address = ""
         if port is not None:
-            where = f"on {await stack.enter_async_context(_listening(payflow, readiness, port))}"
-        announce(f"Payflow runs {where}, {_said(payflow, workers=workers)}.")
+            address = await stack.enter_async_context(_listening(payflow, readiness, port))
+        announce(_said(payflow, address, workers=workers), address)
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
             group.start_soon(_stop_when_told, stop, readiness, worker)
@@ -120,10 +121,11 @@ async def _listening(payflow: Payflow, readiness: Readiness, port: int) -> Async
         yield address
 
 
-def _said(payflow: Payflow, *, workers: bool) -> str:
+def _said(payflow: Payflow, address: str, *, workers: bool) -> str:
     names = ", ".join(machine.name for machine in payflow.parts.machines) or "no machine yet"
     store = f"embedded in {payflow.settings.data}" if payflow.settings.embedded else f"at {payflow.store.link.place}"
-    return f"{'with' if workers else 'without'} workers; machines: {names}; store: {store}"
+    where = f"listens on {address}" if address else "works without a port"
+    return f"Payflow {where}, {'with' if workers else 'without'} workers; machines: {names}; store {store}."
 
 
 async def _stop_when_told(stop: asyncio.Event, readiness: Readiness, worker: Worker | None) -> None:

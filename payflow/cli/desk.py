@@ -15,9 +15,11 @@ import typer
 
 from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnavailable, StoreUnfit
 from machines.core.machine import AnyMachine
-from payflow.app import Assemble, Payflow, opened
+from payflow.app import Assemble, Payflow, opened, parts
 from payflow.config import Settings, load
 from payflow.telemetry import logs
+
+LONGEST_NAME = 64
 
 
 class Code(IntEnum):
@@ -66,7 +68,7 @@ Action = Callable[[Desk], Coroutine[Any, Any, Code]]
 def go(context: typer.Context, action: Action, *, as_json: bool) -> None:
     """Run a command and leave with its exit code; an error that was foreseen is one clear sentence."""
     with leaving():
-        desk = Desk(load(), context.obj, as_json)
+        desk = Desk(load(), context.obj or parts, as_json)
         logs.configure("error", "text")
         raise typer.Exit(asyncio.run(action(desk)))
 
@@ -134,6 +136,6 @@ def listed(names: Iterable[str]) -> str:
 def operator(named: str | None) -> str:
     """Tell who is asking: the name that was given, or the account that the command runs under."""
     name = named if named is not None else os.environ.get("USER") or getpass.getuser()
-    if not name.strip() or not name.isprintable() or len(name) > 64:
-        raise Usage(f"{name[:64]!r} names nobody: give --as a name of 1 to 64 characters.")
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise Usage(f"{name[:LONGEST_NAME]!r} names nobody: give --as a name of 1 to {LONGEST_NAME} characters.")
     return name.strip()

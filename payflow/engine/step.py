@@ -71,33 +71,46 @@ class Steps:
         started = perf_counter()
         try:
             fact = await machine.acts[record.state](record, _Looking(self._store, stored, self._lease_ms))
-        except (RailClosed, Contradiction) as error:
-            await self._close_rail(stored, error)
-        except Retryable as error:
-            await self._again(stored, machine, error)
-        except (Paused, NotDurable) as error:
-            await self._held_up(stored, error)
-        except LeaseLost:
-            self._metrics.leases_lost.labels(record.machine).inc()
-        except Conflict:
-            # Somebody changed the record before the send: its act must see what it is now.
-            await self._act_again(stored)
-        except (StoreUnavailable, StoreUnfit) as error:
-            # Nothing is known about the store; the lease runs out and the record comes back.
-            log.warning("The store failed during a look.", action="look_lost", record=record.id, error=str(error))
-        except (Rejected, OutcomeUnknown) as error:
-            kind = "rejected" if isinstance(error, Rejected) else "unknown"
-            self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
-            await self._settle(stored, Refused(str(error)) if kind == "rejected" else LostSight(str(error)), machine)
         except asyncio.CancelledError as error:
             if _stopping():
                 raise
             await self._park(stored, error)
         except Exception as error:  # noqa: BLE001  (a bug in one record must not stop the others)
-            await self._park(stored, error)
+            await self._troubled(stored, machine, error)
         else:
             await self._settle(stored, fact, machine)
         self._metrics.looked(record.machine, record.state, perf_counter() - started)
+
+    async def _troubled(self, stored: Stored, machine: AnyMachine, error: Exception) -> None:
+        """Deal with an act that gave no fact: each kind of error says what may be done next."""
+        match error:
+            case RailClosed() | Contradiction():
+                await self._close_rail(stored, error)
+            case Retryable():
+                await self._again(stored, machine, error)
+            case Paused() | NotDurable():
+                await self._held_up(stored, error)
+            case LeaseLost():
+                self._metrics.leases_lost.labels(stored.record.machine).inc()
+            case Conflict():
+                # Somebody changed the record before the send: its act must see what it is now.
+                await self._act_again(stored)
+            case StoreUnavailable() | StoreUnfit():
+                # Nothing is known about the store; the lease runs out and the record comes back.
+                log.warning(
+                    "The store failed during a look.", action="look_lost", record=stored.record.id, why=str(error)
+                )
+            case Rejected():
+                self._erred(stored, "rejected")
+                await self._settle(stored, Refused(str(error)), machine)
+            case OutcomeUnknown():
+                self._erred(stored, "unknown")
+                await self._settle(stored, LostSight(str(error)), machine)
+            case _:
+                await self._park(stored, error)
+
+    def _erred(self, stored: Stored, kind: str) -> None:
+        self._metrics.act_errors.labels(stored.record.machine, stored.record.state, kind).inc()
 
     async def _settle(self, stored: Stored, fact: Fact, machine: AnyMachine) -> None:
         """React and commit; on a conflict read again and react again to the same fact."""
@@ -154,16 +167,16 @@ class Steps:
     async def _again(self, stored: Stored, machine: AnyMachine, error: Retryable) -> None:
         record = stored.record
         tries = record.tries + 1
-        self._metrics.act_errors.labels(record.machine, record.state, "retryable").inc()
+        self._erred(stored, "retryable")
         log.info("A look will be tried again.", action="retry", record=record.id, tries=tries, error=str(error))
         delay_s = max(error.after_s or 0.0, machine.retry.delay_s(tries, self._luck.random()))
         await self._commit_quietly(stored, wait(delay_s), tries)
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
-        record = stored.record
-        kind = {Paused: "paused", NotDurable: "not_durable"}.get(type(error), "rail_closed")
-        self._metrics.act_errors.labels(record.machine, record.state, kind).inc()
-        await self._commit_quietly(stored, wait(LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._luck.random())), record.tries)
+        kinds: dict[type[Exception], str] = {Paused: "paused", NotDurable: "not_durable"}
+        self._erred(stored, kinds.get(type(error), "rail_closed"))
+        again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._luck.random())
+        await self._commit_quietly(stored, wait(again_s), stored.record.tries)
 
     async def _commit_quietly(self, stored: Stored, decision: Decision[Any], tries: int) -> None:
         """Write only when to look next; what was decided about a state means nothing in another one."""
@@ -189,7 +202,7 @@ class Steps:
 
     async def _park(self, stored: Stored, error: BaseException) -> None:
         record = stored.record
-        self._metrics.act_errors.labels(record.machine, record.state, "bug").inc()
+        self._erred(stored, "bug")
         log.error("A record was set aside.", action="park", record=record.id, error=repr(error), exc_info=error)
         await self.set_aside(stored, f"{type(error).__name__}: {error}")
 

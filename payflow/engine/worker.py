@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 IDLE_S = 1.0
 AFTER_TROUBLE_S = 1.0
-SERVER_CHECK_S = 10.0
+SERVER_CHECK_S = 10
 HAND_BACK_S = 2.0
 MOST_AT_A_TIME = 512
 
@@ -140,6 +140,8 @@ class Worker:
 
     async def _feed(self) -> float:
         """Claim once; say how long there is nothing to claim."""
+        if self._store.guard.doubted:
+            await self._store.compare()
         wanted = {poller: poller.free for poller in self.pollers if poller.free > 0}
         waits_s = await self._ration(wanted)
         queues = [

@@ -5,7 +5,7 @@ No error of redis-py leaves here.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,12 @@ class Barrier:
 class Link:
     """Runs scripts and commands on the store."""
 
-    def __init__(self, client: "Redis | RedisCluster", *, cluster: bool, place: str) -> None:
+    def __init__(self, client: "Redis | RedisCluster", *, cluster: bool, place: str, turns: int | None = None) -> None:
         self.client: Any = client  # redis-py types its commands as sync and async at once
         self.cluster = cluster
         self.place = place
+        # Where redis-py refuses what exceeds the pool instead of waiting, we wait. None where it waits itself.
+        self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
 
     async def open(self) -> None:
         """Connect and load the scripts."""
@@ -126,8 +128,7 @@ class Link:
 
     async def heard(self, channel: str) -> AsyncIterator[bytes]:
         """Listen to a channel; on a cluster any node hears what is published on another."""
-        client = self.client.get_primaries()[0].redis_connection if self.cluster else self.client
-        async with client.pubsub(ignore_subscribe_messages=True) as ear:
+        async with self.client.pubsub(ignore_subscribe_messages=True) as ear:
             await ear.subscribe(channel)
             while True:
                 message = await ear.get_message(timeout=LISTEN_S)
@@ -142,7 +143,7 @@ class Link:
     async def errors(self, within_s: float | None = ANSWER_TIMEOUT_S) -> AsyncIterator[None]:
         """Wait so long and no longer, and turn the errors of redis-py into ours, each with what to do."""
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(within_s), self._turns:
                 yield
         except redis_errors.AuthenticationError as error:
             raise StoreUnfit(
@@ -177,7 +178,7 @@ def connect(settings: Settings, socket: str | None = None) -> Link:
         return _single(f"unix://{socket}", socket, size, options)
     if settings.redis_cluster:
         client = RedisCluster.from_url(settings.url, max_connections=size, **options)
-        return Link(client, cluster=True, place=_place(settings))
+        return Link(client, cluster=True, place=_place(settings), turns=size - 1)
     if settings.redis_sentinels:
         return _behind_sentinels(settings, size, options)
     return _single(settings.url, _place(settings), size, options)
@@ -197,9 +198,8 @@ def _behind_sentinels(settings: Settings, size: int, options: dict[str, Any]) ->
         login["password"] = settings.redis_password.get_secret_value()
     sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **options, **login)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(settings.redis_sentinel_master, max_connections=size)
-    return Link(
-        client, cluster=False, place=f"{settings.redis_sentinel_master} of {','.join(settings.redis_sentinels)}"
-    )
+    place = f"{settings.redis_sentinel_master} of {','.join(settings.redis_sentinels)}"
+    return Link(client, cluster=False, place=place, turns=size - 1)
 
 
 def _place(settings: Settings) -> str:

@@ -21,7 +21,7 @@ from machines.core.errors import (
     StoreUnavailable,
 )
 from machines.core.facts import Fact
-from machines.core.ids import Owner, RecordId, parse_id, shard_for
+from machines.core.ids import Owner, RecordId, owner_of, parse_id, shard_for
 from machines.core.lifecycle import OVERRIDE, By
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
@@ -156,6 +156,7 @@ class Records:
         self._codec = DataCodec(self.machines)
         self._commits = [Batcher(self._send_commits) for _ in range(self._servers)]
         self._renewals = [Batcher(self._send_renewals) for _ in range(self._servers)]
+        self._times: Batcher[None, Millis] = Batcher(self._send_times)
         self._reads = [Batcher(self._send_reads) for _ in range(self._servers)]
         self.batches: list[int] = []
         self._turn = 0
@@ -192,7 +193,7 @@ class Records:
         """Make a record, or find the one that the same request made before."""
         shard = self.shard_of(new.id)
         group = _Group(shard, [], [], announce=True)
-        at = self._now() or await self.now()
+        at = await self.now()
         self._creation(group, new, who, at)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is None:
@@ -264,9 +265,11 @@ class Records:
             place = (shard + self._turn) % self.shards
             parts = [queue._replace(limit=(queue.limit + place) // self.shards) for queue in queues]
             calls.append(asyncio.ensure_future(self._claim_from((shard,), parts)))
-        _, late = await asyncio.wait(calls, timeout=CLAIM_PATIENCE_S)
-        for call in late:
-            call.cancel()
+        try:
+            await asyncio.wait(calls, timeout=CLAIM_PATIENCE_S)
+        finally:
+            for call in calls:
+                call.cancel()
         answers = await asyncio.gather(*calls, return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if len(failures) == len(answers):
@@ -357,6 +360,8 @@ class Records:
         group = _Group(shard, [], [], announce=stored.fence == 0)
         after = self._decided(group, stored, decision, fact, who, tries)
         for member, its_decision in decision.group:
+            if self.shard_of(member.id) != shard:
+                raise BadInput(f"{member.id} is in another shard than {stored.record.id}: they cannot move together.")
             self._decided(group, await self._same(member), its_decision, fact, who, 0)
         for new in decision.creates:
             self._creation(group, new, who, stored.at)
@@ -379,8 +384,13 @@ class Records:
         if target is not source and decision.again_s is None and target.by is By.POLLER:
             again_s = 0
         after_ms = -1 if again_s is None or again_s < 0 or target.by is not By.POLLER else int(again_s * 1000)
+        kept = ""
+        if target is source and not stored.fence:
+            # A fact from outside that moves nothing neither brings back what was set aside nor shortens a back-off.
+            kept, tries = record.parked, record.tries
+            after_ms = -1 if kept else after_ms
         if not decision.recorded:
-            if decision.trigger or decision.data is not None or decision.messages:
+            if decision.data is not None or decision.trigger or decision.alarm or any(_writes(decision)):
                 raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
             group.ops.append(["stay", record.id, record.version, stored.fence, record.state, after_ms, tries])
             return record
@@ -413,7 +423,7 @@ class Records:
             after_ms,
             tries,
             target.tallied,
-            "",
+            kept,
             _flat(decision.claims),
             _flat(decision.releases),
             _messages(group, record.id, stored.at, messages),
@@ -430,6 +440,7 @@ class Records:
             record.since if target is source else stored.at,
             tries,
             record.velocity,
+            kept,
         )
 
     async def _same(self, member: Record[Any]) -> Stored:
@@ -446,6 +457,9 @@ class Records:
 
     async def unpark(self, stored: Stored, why: str, who: str) -> None:
         """Look again, at once, at a record that was set aside or that nobody would look at."""
+        record = stored.record
+        if self.machines[record.machine].lifecycle.state(record.state).by is not By.POLLER:
+            raise BadInput(f"{record.id} is in {record.state}, where nobody looks by himself: override it instead.")
         await self._in_place(stored, UNPARKED, why, who, after_ms=0)
 
     async def _in_place(
@@ -479,7 +493,7 @@ class Records:
 
     async def fund(self, owner: Owner, amount: Money, reference: str, *, out: bool = False, earning: str = "") -> bool:
         """Book money that came from outside, or went back there; False when this reference was booked before."""
-        shard = self.owner_shard(owner)
+        shard = self.owner_shard(owner_of(owner))
         group = _Group(
             shard,
             [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference, earning]],
@@ -543,11 +557,11 @@ class Records:
 
     async def now(self) -> Millis:
         """Ask the store what time it is."""
-        if self._clock:
-            return self._clock.now()
-        key = keys.sequence(0)
-        answer = await self.link.run(READ, [key], 0, encode([]))
-        return Millis(answer[0])
+        return await self._times.ask(None)
+
+    async def _send_times(self, asked: list[None]) -> list[Millis]:
+        now, _ = await self.link.run(READ, [keys.sequence(0)], self._now(), encode([]))
+        return [Millis(now)] * len(asked)
 
     # ── steer ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -602,6 +616,10 @@ def _placed(op: list[Any], offset: int) -> list[Any]:
         else part
         for part in op
     ]
+
+
+def _writes(decision: Decision[Any]) -> tuple[tuple[Any, ...], ...]:
+    return decision.messages, decision.claims, decision.releases, decision.creates, decision.group
 
 
 def _flat(claims: Iterable[Claim]) -> list[str]:

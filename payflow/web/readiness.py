@@ -41,7 +41,7 @@ async def examine(store: Store) -> list[Check]:
         _durable(store),
         checkup.replicas(store.servers, store.settings),
         ok("scripts", "The store has our scripts."),
-        await _sequence(store),
+        await sequence(store),
     ]
 
 
@@ -54,7 +54,8 @@ def _durable(store: Store) -> Check:
     return ok("durability", "The store keeps what it acknowledges.")
 
 
-async def _sequence(store: Store) -> Check:
+async def sequence(store: Store) -> Check:
+    """Whether the store was caught losing writes."""
     await store.settle_alarms()
     closed = {scope: pause.why for scope, pause in (await store.pauses.all()).items() if scope.startswith("shard:")}
     closed |= {f"shard:{shard:02d}": why for shard, why in store.guard.alarms.items()}

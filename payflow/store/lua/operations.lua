@@ -144,7 +144,7 @@ function operations.move.write(P, op, known)
   if tries > 0 then also('tries', tries) elseif known.tries then redis.call('HDEL', rec, 'tries') end
   if parked ~= '' then
     also('parked', parked)
-    redis.call('ZADD', P .. 'parked', now, id)
+    redis.call('ZADD', P .. 'parked', 'NX', now, id)
   elseif known.parked then
     redis.call('HDEL', rec, 'parked')
     redis.call('ZREM', P .. 'parked', id)

@@ -1,0 +1,101 @@
+"""The books: accounts, the trial balance, and the walk that proves that nothing was lost or made."""
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from machines.core.errors import PayflowError
+from machines.core.ids import owner_of
+from machines.core.money import Assets, Money
+from payflow.cli.desk import Code, Desk, typed
+from payflow.cli.words import clean, rows, table
+from payflow.store.ledger import Account
+
+COLUMNS = ("available", "held", "paid", "funded", "owed")
+
+
+async def ledger(desk: Desk, *, owner: str | None) -> Code:
+    """Show the books, of one owner or of all, and whether they are true."""
+    return await (_all(desk) if owner is None else _of(desk, owner))
+
+
+async def _of(desk: Desk, owner: str) -> Code:
+    with typed():
+        name = owner_of(owner)
+    async with desk.open() as payflow:
+        accounts, assets = await payflow.store.ledger.account(name), payflow.store.records.assets
+        off = {asset: account.imbalance for asset, account in accounts.items() if account.imbalance}
+        desk.tell(
+            {
+                "owner": name,
+                "accounts": [_account_json(asset, account, assets) for asset, account in sorted(accounts.items())],
+                "balanced": not off,
+            },
+            _account_table(accounts, assets, "asset") if accounts else Text(f"{name} has no account."),
+            *(
+                Text(f"{asset}: funded + owed and available + held + paid differ by {units} units.", "bold red")
+                for asset, units in off.items()
+            ),
+        )
+    return Code.REFUSED if off else Code.OK
+
+
+async def _all(desk: Desk) -> Code:
+    async with desk.open() as payflow:
+        books = await payflow.store.ledger.check()
+        assets = payflow.store.records.assets
+        desk.tell(
+            {
+                "accounts": books.accounts,
+                "totals": [_account_json(asset, account, assets) for asset, account in sorted(books.totals.items())],
+                "conserved": books.conserved,
+                "faults": books.faults,
+            },
+            _account_table(books.totals, assets, "all owners"),
+            "",
+            *(Text(clean(fault), "bold red") for fault in books.faults),
+            Text(f"{books.accounts:,} accounts. Conserved: nothing was lost, nothing was made.", "green")
+            if books.conserved
+            else Text(
+                "NOT conserved. Run `payflow pause everything --why …`, and find out what wrote this.", "bold red"
+            ),
+        )
+    return Code.OK if books.conserved else Code.REFUSED
+
+
+def _account_json(asset: str, account: Account, assets: Assets) -> dict[str, Any]:
+    return {"asset": asset} | {part: _decimal(getattr(account, part), asset, assets) for part in COLUMNS}
+
+
+def _account_table(accounts: dict[str, Account], assets: Assets, title: str) -> Table:
+    return rows(
+        table(title, *(f"{part}>" for part in COLUMNS)),
+        (
+            (asset, *(_decimal(getattr(account, part), asset, assets) for part in COLUMNS))
+            for asset, account in sorted(accounts.items())
+        ),
+    )
+
+
+def _decimal(units: int, asset: str, assets: Assets) -> str:
+    """Write units in the asset's usual unit; what no amount can be is shown as it is kept."""
+    try:
+        return Money(units, assets[asset]).decimal
+    except PayflowError:
+        return f"{units} units"
+
+
+async def verify(desk: Desk) -> Code:
+    """Walk over every record: hash chains, indexes, records that nobody would look at."""
+    async with desk.open() as payflow:
+        faults = [fault async for fault in payflow.store.listing.verify()]
+        count = sum(crowd.count for crowd in await payflow.store.listing.crowds())
+        desk.tell(
+            {"records": count, "faults": [{"record": fault.place, "problem": fault.problem} for fault in faults]},
+            *([rows(table("record", "problem"), ((one.place, one.problem) for one in faults))] if faults else []),
+            Text(f"{len(faults)} faults in {count:,} records.", "bold red")
+            if faults
+            else Text(f"{count:,} records: every history whole, every index true, none forgotten.", "green"),
+        )
+    return Code.REFUSED if faults else Code.OK

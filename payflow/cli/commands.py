@@ -1,0 +1,180 @@
+"""Every command: its name, what it takes, and one line on what it does.
+
+`payflow --help` must be quick, so a command imports what it needs when it runs.
+"""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+cli = typer.Typer(
+    name="payflow",
+    help="Payflow pays people and can prove it.",
+    epilog="Exit codes: 0 done, 1 refused or faults found, 2 wrong command line or settings, 3 store cannot be used.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
+RecordId = Annotated[str, typer.Argument(metavar="ID", help="A record, such as payout-03-abcdefgh23456777.")]
+Scope = Annotated[str, typer.Argument(help="everything, machine:NAME, rail:NAME or lane:NAME.")]
+Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
+
+RUN, LOOK, STEER, PROVE = "Run it", "Look", "Steer", "Prove"
+
+
+@cli.command(rich_help_panel=RUN)
+def serve(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Run the API and, unless ENABLE_WORKERS=false, the workers."""
+    from payflow.cli import service
+
+    service.run(context, api=True, as_json=as_json)
+
+
+@cli.command(rich_help_panel=RUN)
+def worker(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Run workers without the API; PAYFLOW_WORKER_PORT gives them /metrics and probes."""
+    from payflow.cli import service
+
+    service.run(context, api=False, as_json=as_json)
+
+
+@cli.command(rich_help_panel=RUN)
+def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Check settings and store, and say what to do."""
+    from payflow.cli import desk, doctor
+
+    desk.go(context, doctor.doctor, as_json=as_json)
+
+
+@cli.command(rich_help_panel=LOOK)
+def ls(
+    context: typer.Context,
+    *,
+    machine: Annotated[str | None, typer.Option(help="Only records of this machine.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only records in this state, finished ones too.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only records of this owner, newest first.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only those set aside or too long in their state.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many records to list.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Count the records in each state, and list the open ones, longest in their state first."""
+    from payflow.cli import desk, records
+
+    action = partial(records.ls, machine=machine, state=state, owner=owner, stuck=stuck, limit=limit)
+    desk.go(context, action, as_json=as_json)
+
+
+@cli.command(rich_help_panel=LOOK)
+def show(context: typer.Context, record_id: RecordId, *, as_json: AsJson = False) -> None:
+    """Tell the whole story of one record: its money, what happens next, who did what and why."""
+    from payflow.cli import desk, records
+
+    desk.go(context, partial(records.show, record_id=record_id), as_json=as_json)
+
+
+@cli.command(rich_help_panel=LOOK)
+def tail(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Follow the moves of all records, live."""
+    from payflow.cli import desk, watching
+
+    desk.go(context, watching.tail, as_json=as_json)
+
+
+@cli.command(rich_help_panel=LOOK)
+def lifecycle(
+    context: typer.Context,
+    machine: Annotated[str, typer.Argument(help="Which machine.")],
+    *,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Draw it as a mermaid diagram.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the records of a machine can be and do."""
+    from payflow.cli import desk, tables
+
+    desk.go(context, partial(tables.lifecycle, machine=machine, mermaid=mermaid), as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def override(
+    context: typer.Context,
+    record_id: RecordId,
+    state: Annotated[str, typer.Argument(metavar="STATE", help="Where the record is put.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why: it is kept in the history for ever.")] = "",
+    second: Annotated[
+        str, typer.Option(metavar="NAME", help="Who else confirms, where money may have left already.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    named: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a record into a state by hand: shows what would change, asks, and keeps who and why."""
+    from payflow.cli import desk, steering
+
+    action = partial(
+        steering.override, record_id=record_id, to=state, reason=reason, second=second, yes=yes, named=named
+    )
+    desk.go(context, action, as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def retry(context: typer.Context, record_id: RecordId, *, named: Who = None, as_json: AsJson = False) -> None:
+    """Try a failed record again, take up one that was set aside, or look at a waiting one now."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, partial(steering.retry, record_id=record_id, named=named), as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def pause(
+    context: typer.Context,
+    scope: Scope,
+    *,
+    why: Annotated[str, typer.Option(help="Why, for whoever finds it.")] = "",
+    named: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop sends in a scope, on all workers; looks go on."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, partial(steering.pause, scope=scope, why=why, named=named), as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def resume(context: typer.Context, scope: Scope, *, as_json: AsJson = False) -> None:
+    """Allow sends in a scope again."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, partial(steering.resume, scope=scope), as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def paused(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List what is paused, since when, by whom and why."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, steering.paused, as_json=as_json)
+
+
+@cli.command(rich_help_panel=PROVE)
+def ledger(
+    context: typer.Context,
+    owner: Annotated[str | None, typer.Argument(help="Whose account; without it, the trial balance of all.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show the books, and prove that nothing was lost or made."""
+    from payflow.cli import books, desk
+
+    desk.go(context, partial(books.ledger, owner=owner), as_json=as_json)
+
+
+@cli.command(rich_help_panel=PROVE)
+def verify(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Walk over every record: hash chains, indexes, records that nobody would look at."""
+    from payflow.cli import books, desk
+
+    desk.go(context, books.verify, as_json=as_json)

@@ -1,0 +1,129 @@
+"""The doctor: everything that should be so before money moves, and what to do where it is not."""
+
+import ipaddress
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from rich.table import Table
+from rich.text import Text
+
+from machines.core.errors import PayflowError
+from payflow.app import Payflow
+from payflow.cli.desk import Code, Desk
+from payflow.cli.words import LEVEL_STYLES, clean
+from payflow.config import Settings
+from payflow.store import checkup
+from payflow.store.embedded import embedded
+from payflow.store.link import Link, connect
+from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
+from payflow.web import readiness
+
+LEAST_FREE_BYTES = 2**30
+
+
+async def doctor(desk: Desk) -> Code:
+    """Look at everything, and say what to do."""
+    checks = [
+        ok("settings", "All settings can be used."),
+        _api_address(desk.settings),
+        *await _store(desk),
+    ]
+    fit = healthy(checks)
+    desk.tell(
+        {
+            "healthy": fit,
+            "checks": [{"name": one.name, "level": one.level, "finding": one.finding} for one in checks],
+        },
+        _drawn(checks),
+        "",
+        _summary(checks),
+    )
+    return Code.OK if fit else Code.STORE
+
+
+async def _store(desk: Desk) -> list[Check]:
+    """Look at the servers, and then, if it can be opened, at what is in the store."""
+    checks: list[Check] = []
+    try:
+        async with _reached(desk.settings) as link:
+            checks += [ok("store", f"The store at {link.place} answers."), *await checkup.examine(link, desk.settings)]
+        checks.append(_disk(desk.settings))
+        async with desk.open() as payflow:
+            checks += await _inside(payflow)
+    except PayflowError as error:
+        checks.append(fail("store", str(error)))
+    return checks
+
+
+@asynccontextmanager
+async def _reached(settings: Settings) -> AsyncIterator[Link]:
+    """Connect without opening: a store that must not be used can still be looked at."""
+    async with AsyncExitStack() as stack:
+        socket = None
+        if settings.embedded:
+            socket = str((await stack.enter_async_context(embedded(settings.data, fsync=settings.fsync))).socket)
+        link = connect(settings, socket)
+        stack.push_async_callback(link.close)
+        if link.cluster:
+            await link.open()
+        yield link
+
+
+async def _inside(payflow: Payflow) -> list[Check]:
+    store = payflow.store
+    paused = [scope for scope in await store.pauses.all() if not scope.startswith("shard:")]
+    parked = await store.listing.count_parked()
+    foreign = [f"{count} {machine} in {state}" for machine, state, count in await store.listing.foreign()]
+    return [
+        await readiness.sequence(store),
+        fail(
+            "states",
+            f"This version does not know what to do with {', '.join(foreign)}: run the version that wrote them.",
+        )
+        if foreign
+        else ok("states", "Every record is in a state that this version knows."),
+        warn(
+            "parked", f"{parked} records are set aside: `payflow ls --stuck` names them, `payflow retry` takes them up."
+        )
+        if parked
+        else ok("parked", "No record is set aside."),
+        warn("paused", f"Sends are paused: {', '.join(paused)}. `payflow paused` says why.")
+        if paused
+        else ok("paused", "Nothing is paused."),
+    ]
+
+
+def _api_address(settings: Settings) -> Check:
+    try:
+        private = ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        private = settings.host == "localhost"
+    if private:
+        return ok("API address", f"The API listens on {settings.host}, for this machine only.")
+    return warn("API address", f"The API listens on {settings.host} without TLS: put a proxy with TLS before it.")
+
+
+def _disk(settings: Settings) -> Check:
+    free = shutil.disk_usage(settings.data if settings.data.exists() else ".").free
+    said = f"{free / 2**30:,.1f} GiB are free in {settings.data}."
+    if free < LEAST_FREE_BYTES:
+        return warn("free space", f"{said} A store that cannot write stops all payments: free some.")
+    return ok("free space", said)
+
+
+def _drawn(checks: list[Check]) -> Table:
+    drawn = Table.grid(padding=(0, 2))
+    for check in checks:
+        drawn.add_row(Text(check.level, LEVEL_STYLES[check.level]), check.name, clean(check.finding))
+    return drawn
+
+
+def _summary(checks: list[Check]) -> Text:
+    failed = sum(check.level is Level.FAIL for check in checks)
+    warned = sum(check.level is Level.WARN for check in checks)
+    if failed:
+        return Text(f"{failed} failed: money must not be sent like this.", LEVEL_STYLES[Level.FAIL])
+    if warned:
+        return Text(f"Fit to send money; {warned} things should be better.", LEVEL_STYLES[Level.WARN])
+    return Text("Fit to send money.", LEVEL_STYLES[Level.OK])

@@ -1,0 +1,218 @@
+"""Steering: override, retry, and the pause switches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from machines.core.errors import BadInput, Conflict
+from machines.core.facts import Fact, Override
+from machines.core.lifecycle import By, Lifecycle, State
+from machines.core.record import Record
+from payflow.app import Payflow, refuse_unfit
+from payflow.cli.desk import Code, Desk, Usage, machine_of, operator, typed
+from payflow.cli.records import record_of
+from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
+from payflow.engine.step import take_in
+from payflow.store.pauses import EVERYTHING, scope_of
+from payflow.store.records import Stored
+
+RETRY = "retry"
+
+# ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an override would change."""
+
+    record: Record[Any]
+    source: State
+    target: State
+    why: str
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether the money changes its position."""
+        return self.record.amount is not None and self.source.position is not self.target.position
+
+    def lines(self) -> list[str]:
+        """Say it to a person."""
+        money = "No money moves."
+        if self.moves_money:
+            way = f"{self.source.position} to {self.target.position}"
+            money = f"{amount(self.record.amount)} of {self.record.owner} goes from {way}."
+        return [
+            f"{self.record.id}: {self.source.name} → {self.target.name}",
+            money,
+            f"Then: {self.target.means} {_looked_after(self.target)}",
+            f"Reason: {self.why}",
+        ]
+
+
+async def override(
+    desk: Desk, *, record_id: str, to: str, reason: str, second: str, yes: bool, named: str | None
+) -> Code:
+    """Put a record into a state, by an operator's word."""
+    who = operator(named)
+    async with desk.open() as payflow:
+        refuse_unfit(payflow.store)
+        name = record_of(payflow, record_id)
+        shown = await payflow.store.records.read(name)
+        preview = _preview(payflow, shown, Override(to, reason, who, second))
+        if not yes:
+            _confirm(desk, preview)
+
+        async def unless_changed(record: Record[Any]) -> Fact:
+            if record.version != shown.record.version:
+                raise Conflict(f"{name} changed while you were looking at it: look again.")
+            return Override(to, reason, who, second)
+
+        applied = await take_in(payflow.store.records, payflow.metrics, name, unless_changed, who)
+        desk.tell(
+            {
+                "id": name,
+                "from": applied.before.state,
+                "to": applied.after.state,
+                "amount": amount_json(applied.after.amount),
+                "from_position": preview.source.position,
+                "to_position": preview.target.position,
+                "who": who,
+                "why": applied.decision.why,
+            },
+            *([Text(clean(line)) for line in preview.lines()] if yes else []),
+            Text(f"Done: it is in {applied.after.state}.", "green"),
+        )
+    return Code.OK
+
+
+def _preview(payflow: Payflow, stored: Stored, fact: Override) -> Preview:
+    machine = payflow.store.records.machines[stored.record.machine]
+    with typed():
+        target = machine.lifecycle.state(fact.to)
+    decision = machine.react(stored.record, fact, stored.at)
+    return Preview(stored.record, machine.lifecycle.state(stored.record.state), target, decision.why)
+
+
+def _confirm(desk: Desk, preview: Preview) -> None:
+    if desk.as_json:
+        raise Usage("With --json nobody can be asked: add --yes.")
+    for line in preview.lines():
+        typer.echo(clean(line))
+    try:
+        sure = typer.confirm("Do it?")
+    except typer.Abort:
+        raise BadInput("Nobody answered, so nothing was changed: add --yes in scripts.") from None
+    if not sure:
+        raise BadInput("Nothing was changed.")
+
+
+def _looked_after(state: State) -> str:
+    return {
+        By.POLLER: "Workers look after it.",
+        By.PERSON: "A person looks after it.",
+        By.OUTSIDE: "It waits for the world outside.",
+        By.NOBODY: "Its story ends there.",
+    }[state.by]
+
+
+# ── retry ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def retry(desk: Desk, *, record_id: str, named: str | None) -> Code:
+    """Try again: a retry where the machine knows one, otherwise a look at once."""
+    who = operator(named)
+    async with desk.open() as payflow:
+        refuse_unfit(payflow.store)
+        name = record_of(payflow, record_id)
+        stored = await payflow.store.records.read(name)
+        did, said = await _tried(payflow, stored, who)
+        desk.tell({"id": name, "state": stored.record.state, "did": did}, Text(said))
+    return Code.OK
+
+
+async def _tried(payflow: Payflow, stored: Stored, who: str) -> tuple[str, str]:
+    record, records = stored.record, payflow.store.records
+    machine = records.machines[record.machine]
+    if record.parked:
+        await records.unpark(stored, f"taken up again by {who}; it was set aside: {record.parked}", who)
+        return "unparked", f"{record.id} is taken up again and will be looked at now."
+    fact = machine.retried(who) if machine.retried else None
+    if fact is not None and machine.react(record, fact, stored.at).trigger == RETRY:
+        applied = await take_in(records, payflow.metrics, record.id, fact, who)
+        return "moved", f"{record.id} is tried again: it is in {applied.after.state}."
+    state = machine.lifecycle.state(record.state)
+    if state.by is not By.POLLER:
+        raise BadInput(f"{record.id} is in {state.name}, where nothing is tried. {_ways(machine.lifecycle, state)}")
+    (answer,) = await records.poke(record.id)
+    if answer == "asleep":
+        await records.unpark(stored, f"woken by {who}", who)
+    if answer == "leased":
+        return "leased", f"A worker looks at {record.id} right now, and will look again as soon as it is done."
+    return "due", f"{record.id} will be looked at now."
+
+
+def _ways(lifecycle: Lifecycle, state: State) -> str:
+    ways = lifecycle.triggers(state.name)
+    return f"It answers to: {', '.join(ways)}." if ways else "Its story ends there."
+
+
+# ── pause ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def pause(desk: Desk, *, scope: str, why: str, named: str | None) -> Code:
+    """Stop sends in a scope."""
+    who = operator(named)
+    if not why.strip():
+        raise BadInput("A pause needs a reason, for whoever finds it at night: add --why.")
+    async with desk.open() as payflow:
+        _known(payflow, scope)
+        pauses = payflow.store.pauses
+        fresh = await pauses.pause(scope, who, why, await payflow.store.records.now())
+        standing = (await pauses.all())[scope]
+        said = f"Sends are paused: {scope}. Looks go on; `payflow resume {scope}` opens it again."
+        if not fresh:
+            said = f"{scope} is paused already, by {standing.who}: {standing.why}"
+        desk.tell({"scope": scope, "fresh": fresh, "who": standing.who, "why": standing.why}, Text(clean(said)))
+    return Code.OK
+
+
+async def resume(desk: Desk, *, scope: str) -> Code:
+    """Allow sends in a scope again."""
+    async with desk.open() as payflow:
+        with typed():
+            scope_of(scope)
+        if not await payflow.store.pauses.resume(scope):
+            standing = ", ".join(await payflow.store.pauses.all()) or "nothing"
+            raise BadInput(f"{scope} is not paused; paused is: {standing}.")
+        desk.tell({"scope": scope}, Text(f"Sends go on: {scope}."))
+    return Code.OK
+
+
+async def paused(desk: Desk) -> Code:
+    """List what is paused."""
+    async with desk.open() as payflow:
+        now = await payflow.store.records.now()
+        standing = sorted((await payflow.store.pauses.all()).values(), key=lambda pause: pause.at)
+        desk.tell(
+            [{"scope": one.scope, "who": one.who, "why": one.why, "at": iso(one.at)} for one in standing],
+            rows(
+                table("scope", "since (UTC)", "for>", "by", "why"),
+                ((one.scope, utc(one.at), span(now - one.at), one.who, one.why) for one in standing),
+            )
+            if standing
+            else Text("Nothing is paused."),
+        )
+    return Code.OK
+
+
+def _known(payflow: Payflow, scope: str) -> None:
+    """Refuse a scope that stops nothing: whoever mistypes it believes that sends have stopped."""
+    kind, _, name = scope.partition(":")
+    if kind == "shard":
+        raise Usage("Only Payflow itself closes a shard, when the store lost writes. Pause `everything` instead.")
+    with typed():
+        scope_of(scope)
+    if kind == "machine" and scope != EVERYTHING:
+        machine_of(payflow, name)
