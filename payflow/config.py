@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from machines.core.errors import BadSettings
 
 _PREFIX = "PAYFLOW_"
+MOST_PORT = 65535
 
 
 class PollerSettings(BaseModel, frozen=True, extra="forbid"):
@@ -129,6 +130,25 @@ class Settings(BaseModel):
     """Least level that is written."""
     log_format: Literal["json", "text"] = Field(default="json", alias="PAYFLOW_LOG_FORMAT")
     """JSON for machines, text for a terminal."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("redis", "rediss", "unix"):
+                raise ValueError("write redis://host:port/db, rediss://… for TLS, or unix:///path")
+            _ = parts.port  # raises ValueError for a port that is none
+        return value
+
+    @field_validator("redis_sentinels")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            host, _, port = address.partition(":")
+            if not host or (port and not (port.isdigit() and 0 < int(port) <= MOST_PORT)):
+                raise ValueError(f"{address!r} is no host:port")
+        return value
 
     @field_validator("redis_sentinels", "retry_after_s", mode="before")
     @classmethod

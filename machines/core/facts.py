@@ -66,19 +66,22 @@ def override(lifecycle: Lifecycle, record: Record[Any], fact: Override) -> Decis
         raise BadInput("An override needs a reason: it is written into the history for whoever asks later.")
     if fact.to == record.state:
         raise BadInput(f"{record.id} is in {record.state} already.")
-    if fact.second and fact.second == fact.by:
+    second = fact.second.strip()
+    if second.casefold() == fact.by.strip().casefold():
         raise BadInput("The second person must be another one.")
     needs = second_person_needed(lifecycle, record, target.name, fact.proof)
-    if needs and not fact.second:
+    if needs and not second:
         raise BadInput(f"{needs} Let a second person confirm, or bring proof from the rail.")
-    who = f"{fact.by} and {fact.second}" if fact.second else fact.by
+    who = f"{fact.by} and {second}" if second else fact.by
     return Decision(trigger=OVERRIDE, to=target.name, why=f"{fact.reason} ({who})")
 
 
 def second_person_needed(lifecycle: Lifecycle, record: Record[Any], to: str, proof: Proof) -> str:
     """Say why one person's word is not enough; empty when it is."""
     source, target = lifecycle.state(record.state), lifecycle.state(to)
-    if source.may_have_left and target.position is Position.AVAILABLE and proof is not Proof.NOT_PAID:
+    # A state that forgets that money may have left is refused as well: from there one more word would give it back.
+    given_back = target.position is Position.AVAILABLE or not target.gone
+    if source.gone and given_back and proof is not Proof.NOT_PAID:
         return f"Money of {record.id} may have left in {record.state}."
     if proof is Proof.PAID and target.position is not Position.PAID:
         return f"The rail says that {record.id} was paid."

@@ -39,7 +39,9 @@ def fresh_id(machine: str, shard: int) -> RecordId:
 
 def derived_id(machine: str, shard: int, *parts: str) -> RecordId:
     """Make the one id that belongs to these parts, so that the same request finds the same record."""
-    digest = hashlib.sha256("\x00".join((machine, *parts)).encode())
+    digest = hashlib.sha256(
+        "".join(f"{len(part)}:{part}" for part in (machine, *parts)).encode("utf-8", "surrogatepass")
+    )
     return _compose(machine, shard, digest.digest()[:10])
 
 

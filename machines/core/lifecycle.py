@@ -68,6 +68,11 @@ class State:
     final: bool = False
     """Whether the record's story ends here; only a reopening move leaves it."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether the money may have left, or surely has."""
+        return self.may_have_left or self.position is Position.PAID
+
     def __post_init__(self) -> None:
         if self.sends and not self.may_have_left:
             object.__setattr__(self, "may_have_left", True)
@@ -168,13 +173,18 @@ class Lifecycle:
             raise IllegalMove(f"{self.machine}: either every state has a position or none has.")
 
     def _check_moves(self) -> None:
+        if self.initial not in self.states:
+            raise IllegalMove(f"{self.machine}: the initial state {self.initial} is not there.")
         seen: set[tuple[str, str]] = set()
         for move in self.moves:
+            for name in (*move.sources, move.target):
+                if name not in self.states:
+                    raise IllegalMove(f"{self.machine}: {move.trigger} names the state {name}, which is not there.")
             for source in move.sources:
                 if (source, move.trigger) in seen:
                     raise IllegalMove(f"{self.machine}: {move.trigger} leaves {source} twice.")
                 seen.add((source, move.trigger))
-                if source in self.states and self.states[source].final and move.trigger not in REOPENING:
+                if self.states[source].final and move.trigger not in REOPENING:
                     raise IllegalMove(f"{self.machine}: {source} is final, {move.trigger} cannot leave it.")
 
     def _reachable(self) -> set[str]:

@@ -31,7 +31,7 @@ class Machine(Generic[D]):
     """For each polled state, what a look does."""
     retry: RetryPolicy = RetryPolicy()
     prove: Prove[D] | None = None
-    """Asks the rail what became of a record's money, before a person overrides it; None where no money leaves."""
+    """Asks the rail about a record's money before a person overrides it; None where no money leaves."""
     retried: Callable[[str], Fact] | None = None
     """Makes the fact with which an operator, by name, asks for a move called `retry`; none where there is no such move."""
     money: bool = field(init=False, default=False)

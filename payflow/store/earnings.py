@@ -1,8 +1,8 @@
 """What owners earned, and which of it was paid out.
 
-An owner's earnings stand in the order in which they came. Nothing is written to them when a payout moves: the first units
-of the line are those that the account has PAID, the next those that it has HELD, the rest are AVAILABLE. So earnings are
-paid first in first out, split to the unit, however many there are, at no cost in a commit.
+An owner's earnings stand in the order in which they came. Nothing is written to them when a payout moves: the first
+units of the line are those that the account has PAID, the next those that it has HELD, the rest are AVAILABLE. So
+earnings are paid first in first out, split to the unit, however many there are, at no cost in a commit.
 """
 
 from collections.abc import AsyncIterator

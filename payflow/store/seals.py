@@ -37,7 +37,7 @@ class Seals:
             return msgspec.msgpack.decode(self._box.decrypt(sealed.encode()), type=Destination)
         except InvalidToken as error:
             raise BadSettings(
-                "A destination was sealed with a key that is not among PAYFLOW_SEAL_KEYS: add the old key behind the new."
+                "A destination was sealed with a key that is not in PAYFLOW_SEAL_KEYS: add the old key behind the new."
             ) from error
 
     def fingerprint(self, *parts: str) -> str:

@@ -1,4 +1,4 @@
-"""What people and platforms may do with payouts: one function each, for the API, the pages and the command line alike."""
+"""What people and platforms may do with payouts: one function each, for API, pages and command line alike."""
 
 import json
 from collections.abc import Mapping
