@@ -65,7 +65,9 @@ async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterato
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(assemble(settings))
         store = await stack.enter_async_context(open_store(settings, own.machines))
-        yield Payflow(settings, own, Metrics(), store)
+        metrics = Metrics()
+        store.records.on_commit = metrics.committed
+        yield Payflow(settings, own, metrics, store)
 
 
 def refuse_unfit(store: Store) -> None:

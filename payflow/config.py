@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 
 from machines.core.errors import BadSettings
 
@@ -124,6 +124,12 @@ class Settings(BaseModel):
     """Port to listen on; 0 picks a free one."""
     worker_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_WORKER_PORT")
     """Port where `payflow worker` serves /metrics, /healthz and /readyz; none for not at all."""
+    api_rate: float = Field(default=50, gt=0, le=100_000, alias="PAYFLOW_API_RATE")
+    """Requests a second that one API token may make, over all processes."""
+    api_address_rate: float = Field(default=100, gt=0, le=100_000, alias="PAYFLOW_API_ADDRESS_RATE")
+    """Requests a second that may come from one address, over all processes."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), alias="PAYFLOW_TRUSTED_PROXIES")
+    """Networks of the proxies whose X-Forwarded-For is believed, separated by commas; by default nobody's is."""
 
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", alias="PAYFLOW_LOG_LEVEL")
@@ -150,7 +156,7 @@ class Settings(BaseModel):
                 raise ValueError(f"{address!r} is no host:port")
         return value
 
-    @field_validator("redis_sentinels", "retry_after_s", mode="before")
+    @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -226,7 +232,7 @@ def _unknown(name: str) -> str:
 
 def _sentence(detail: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in detail["loc"])
-    return f"{name}: {detail['msg']}."
+    return f"{name}: {detail['msg'].removeprefix('Value error, ').rstrip('.')}."
 
 
 def _listed(problems: list[str]) -> str:

@@ -155,4 +155,5 @@ def errand(rail: Rail) -> Machine[ErrandData]:
         react=react,
         acts=acts(rail),
         retry=RetryPolicy(base_s=0.05, cap_s=1),
+        retried=Approved,
     )

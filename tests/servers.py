@@ -114,7 +114,7 @@ class Server:
                     self.program,
                     *("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)),
                     *("--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always"),
-                    *("--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"),
+                    *("--maxmemory-policy", "noeviction", "--repl-diskless-sync", "no"),
                     *login,
                     *self.options,
                 ],
@@ -255,8 +255,9 @@ class Farm:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._shared: dict[Kind, Deployment] = {}
-        # Not under pytest's folder: a unix socket's path must be short.
-        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-")))
+        # Not under pytest's folder: a unix socket's path must be short, and in memory a sync costs nothing.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-", dir=memory)))
         self._count = 0
 
     def __enter__(self) -> "Farm":

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Protocol
 
@@ -13,15 +11,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, ret
 from tenacity.wait import wait_random_exponential
 from yarl import URL
 
-from adapters.flutterwave.exchange import Reply, Request
-from machines.core.clock import SECOND, Clock
+from adapters.flutterwave.exchange import Reply, Request, delay_s
+from machines.core.clock import Clock
 from machines.core.errors import OutcomeUnknown, Retryable
 
 log = structlog.get_logger()
 
 # Raised before a byte of the request was written: nothing can have arrived.
 NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Limits:
     body_bytes: int = 1024 * 1024
 
 
-class Broken(Exception):  # noqa: N818  (named after what is known)
+class Broken(Exception):
     """The exchange began and came to no end that can be used."""
 
 
@@ -52,7 +49,13 @@ class Credential(Protocol):
 
 
 async def exchange(
-    session: aiohttp.ClientSession, request: Request, url: URL, headers: Mapping[str, str], limits: Limits, total_s: float
+    session: aiohttp.ClientSession,
+    request: Request,
+    url: URL,
+    headers: Mapping[str, str],
+    limits: Limits,
+    total_s: float,
+    clock: Clock,
 ) -> Reply:
     """Make one call. Raises `Retryable` when nothing left, and `Broken` when something may have."""
     try:
@@ -70,7 +73,7 @@ async def exchange(
                 body += chunk
                 if len(body) > limits.body_bytes:
                     raise Broken(f"more than {limits.body_bytes} bytes")
-            return Reply(response.status, bytes(body), response.headers.get("Retry-After", ""))
+            return Reply(response.status, bytes(body), delay_s(response.headers.get("Retry-After", ""), clock.now()))
     except NEVER_LEFT as error:
         raise Retryable(f"Flutterwave cannot be reached: {type(error).__name__}.") from error
     except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
@@ -86,7 +89,7 @@ class Client:
         base_url: str,
         credential: Credential,
         clock: Clock,
-        limits: Limits = Limits(),  # noqa: B008  (frozen, so one default may serve all)
+        limits: Limits = Limits(),
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
@@ -126,19 +129,7 @@ class Client:
     async def _exchange(self, request: Request, token: str, total_s: float) -> Reply:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **dict(request.headers)}
         url = URL(self._base_url + request.path, encoded=True)
-        return await exchange(self._session, request, url, headers, self._limits, total_s)
-
-
-def delay_s(value: str, now_ms: int) -> float | None:
-    """Read a Retry-After header, which holds seconds or a date."""
-    if value.isdecimal():
-        return min(float(value[:6]), LONGEST_WAIT_S)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    until = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
-    return min(max(until - now_ms / SECOND, 0.0), LONGEST_WAIT_S)
+        return await exchange(self._session, request, url, headers, self._limits, total_s, self._clock)
 
 
 def _is_broken(reply: Reply) -> bool:

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from machines.core.clock import SECOND, Millis
 from machines.core.errors import OutcomeUnknown
 from machines.core.money import Asset, Money
 
@@ -22,6 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 # An account or phone number in running text; not "NGN 1000000.00", which is what a limit's message is about.
 _ACCOUNT = re.compile(r"(?<![\d.])\d{5,16}(\d{4})(?![\d.])")
 _LONGEST_TEXT = 200
+_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Reply:
     """How long the gateway asked us to wait."""
 
 
-class Unreadable(Exception):  # noqa: N818  (named as the others: after what is known)
+class Unreadable(Exception):
     """The bytes are not the JSON that was expected."""
 
 
@@ -76,6 +80,12 @@ def plain(text: str) -> str:
     return _ACCOUNT.sub(r"***\1", flat)[:_LONGEST_TEXT]
 
 
+def text_of(news: object, part: str) -> str:
+    """Read a part of a webhook's data that should be a name or a number; empty when it is anything else."""
+    value = news.get(part) if isinstance(news, dict) else None
+    return str(value)[:_LONGEST_TEXT] if isinstance(value, str | int) else ""
+
+
 def major_units(money: Money) -> Decimal:
     """Give an amount as the gateway counts it; whole amounts without a fraction, because its page says int32."""
     value = Decimal(money.decimal)
@@ -95,3 +105,15 @@ def ledger_units(value: Decimal, asset: Asset, *, up: bool = False) -> Money:
     if up and shifted > units:
         units += 1
     return Money(max(units, 0), asset)
+
+
+def delay_s(value: str, now: Millis) -> float | None:
+    """Read a Retry-After header, which holds seconds or a date."""
+    if value.isdecimal():
+        return min(float(value[:6]), _LONGEST_WAIT_S)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    until = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    return min(max(until - now / SECOND, 0.0), _LONGEST_WAIT_S)

@@ -1,9 +1,9 @@
-"""What a refusal proves. One table of the gateway's sentences for both API versions; whatever is not in it proves nothing."""
+"""What a refusal proves: one table of sentences for both API versions. What does not stand in it proves nothing."""
 
 from enum import Enum, auto
 
 from adapters.flutterwave.exchange import RAIL, Reply, plain
-from machines.core.errors import OutcomeUnknown, Rejected, Retryable, RailClosed, StepError
+from machines.core.errors import OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 
 
 class Proves(Enum):
@@ -18,7 +18,7 @@ class Proves(Enum):
 
 
 SENTENCES: tuple[tuple[str, Proves], ...] = (
-    # the message contains (small letters)            proves                 where it comes from
+    # the message contains, proves; where it comes from
     ("payout with this ref already exists", Proves.LANDED),  # v3, seen by six integrations
     ("reference already exists", Proves.LANDED),  # v4; some v3 code waits for it too
     ("enable ip whitelisting", Proves.CLOSED),  # our address is not on the allow-list, in test mode neither

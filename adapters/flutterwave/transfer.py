@@ -18,7 +18,7 @@ TAKEN_BACK = "REVERSED"
 # `complete_message` is free text: whether money moved is never read from it. After a *proven* failure it tells whom
 # the failure is about, and so whether to wait, to try again or to ask for another destination.
 FAILURES: tuple[tuple[str, Cause, bool], ...] = (
-    # the text contains              about              may the same be tried again?
+    # the text contains, the failure is about, may the same be tried again?
     ("insufficient", Cause.WALLET, True),
     ("wallet currently restricted", Cause.WALLET, True),
     ("you can only spend", Cause.LIMIT, False),
@@ -114,7 +114,7 @@ def check_ours(transfer: Transfer, payment: Payment) -> Transfer:
             rail=RAIL,
         )
     # Bank codes are not compared: one bank answers to several.
-    if transfer.account is not None and transfer.account != account_of(payment).number:
+    if transfer.account is not None and transfer.account != dict(payment.to.fields).get(_ACCOUNT_FIELD):
         raise Contradiction(f"Flutterwave has {transfer.reference} to another account than we meant.", rail=RAIL)
     return transfer
 
@@ -139,7 +139,7 @@ def evidence(transfer: Transfer) -> Evidence:
 
 
 def verdict(family: list[Transfer]) -> Status:
-    """Say what became of a payment, from the transfer with its reference and all retries of that one, in their order."""
+    """Say what became of a payment, from the transfer with its reference and that one's retries, in order."""
     for transfer in family:
         if transfer.status not in UNDER_WAY | {PAID, NOT_PAID, TAKEN_BACK}:
             raise OutcomeUnknown(f"{transfer.reference} is {plain(transfer.status)!r}, a state that nobody documented.")

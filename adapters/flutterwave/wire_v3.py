@@ -29,6 +29,7 @@ from adapters.flutterwave.exchange import (
     encoded,
     major_units,
     plain,
+    text_of,
     understood,
 )
 from adapters.flutterwave.refusals import DOOR, TOO_MANY, Proves, proves, refusal, slow_down
@@ -43,7 +44,6 @@ REFERENCE_CHARS = (1, 100)
 NARRATION_CHARS = 100
 
 MOST_WEBHOOK_BYTES = 64 * 1024
-LONGEST_NAME = 200
 
 SUCCESS = "success"
 
@@ -211,7 +211,7 @@ def read_webhook(body: bytes) -> Notice | None:
     news = event.data or event.transfer
     if not name.startswith("transfer"):
         return None
-    reference, handle, status = (_text(news, part) for part in ("reference", "id", "status"))
+    reference, handle, status = (text_of(news, part) for part in ("reference", "id", "status"))
     if not reference:
         raise BadInput("The webhook names no reference.")
     said = (status or name.rpartition(".")[2]).upper()
@@ -238,11 +238,6 @@ def _readable(reply: Reply) -> Reply:
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave answered a look-up with HTTP {reply.status}: {plain(_message(reply))}")
     return reply
-
-
-def _text(news: Mapping[str, Any] | None, part: str) -> str:
-    value = (news or {}).get(part)
-    return str(value)[:LONGEST_NAME] if isinstance(value, str | int) else ""
 
 
 def _message(reply: Reply) -> str:

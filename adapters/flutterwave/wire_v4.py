@@ -28,7 +28,17 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.exchange import RAIL, Reply, Request, Unreadable, decoded, encoded, major_units, understood
+from adapters.flutterwave.exchange import (
+    RAIL,
+    Reply,
+    Request,
+    Unreadable,
+    decoded,
+    encoded,
+    major_units,
+    text_of,
+    understood,
+)
 from adapters.flutterwave.refusals import DOOR, TOO_MANY, refusal, slow_down
 from adapters.flutterwave.transfer import TAKEN_BACK, Transfer, account_of, check_payable, root
 from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
@@ -163,7 +173,7 @@ def read_token(reply: Reply) -> Token:
 
 
 def idempotency_key(key: PaymentKey) -> str:
-    """Make the header's value: one page allows letters and digits only, another one recommends hyphens; hex fits both."""
+    """Make the header's value. One page allows letters and digits only, another recommends hyphens: hex fits both."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -259,9 +269,8 @@ def read_webhook(body: bytes) -> Notice | None:
         raise BadInput("The webhook is not Flutterwave's JSON.") from error
     if not event.type.startswith("transfer"):
         return None
-    reference, handle, status = (str(event.data.get(part) or "") for part in ("reference", "id", "status"))
-    parent = event.data.get("retry")
-    parent_reference = str(parent.get("parent_reference") or "") if isinstance(parent, dict) else ""
+    reference, handle, status = (text_of(event.data, part) for part in ("reference", "id", "status"))
+    parent_reference = text_of(event.data.get("retry"), "parent_reference")
     references = tuple(dict.fromkeys(root(name) for name in (reference, parent_reference) if name))
     if not references:
         raise BadInput("The webhook names no reference.")

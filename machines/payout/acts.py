@@ -1,9 +1,10 @@
 """What a look at a payout does: asks the ports, and returns what was learned."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Protocol
 
-from machines.core.clock import Millis
+from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import BadAmount, OutcomeUnknown, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import Money
@@ -76,7 +77,9 @@ class Looks:
             s.UNCONFIRMED: self.find,
             s.FAILED: self.look_back,
             s.COMPLETED: self.watch,
+            s.REVERSED: self.watch,
             s.CANCELLED: self.watch,
+            s.CONTRADICTED: self.watch,
         }
 
     async def assess(self, record: PayoutRecord, step: Step) -> Fact:
@@ -91,13 +94,13 @@ class Looks:
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
         """See whether the batch that it waits for has opened."""
-        opens_at = record.data.opens_at
-        if opens_at and opens_at <= step.now:
-            return f.Boarded(str(opens_at))
         coming = self._schedule.next_opening(step.now)
         if coming is None:
             return Nothing()
-        return f.Boarded(str(coming)) if coming <= step.now else f.Waits(opens_at or coming)
+        if coming <= step.now:
+            return f.Boarded(batch_name("instant", Millis(step.now - step.now % DAY)))
+        opens_at = Millis(min(record.data.opens_at or coming, coming))
+        return f.Boarded(batch_name("batch", opens_at)) if opens_at <= step.now else f.Waits(opens_at)
 
     async def pay(self, record: PayoutRecord, step: Step) -> Fact:
         """Follow the current attempt, or send it: only when every earlier one is proven unpaid."""
@@ -107,9 +110,11 @@ class Looks:
         found = await self._learn(record, current)
         if not isinstance(found, f.NotSeen):
             return found
-        earlier = await self._earlier(record)
-        if earlier is not None:
-            return earlier
+        if current.sent:
+            return LostSight(f"the rail took {current.reference} and does not show it", current.reference)
+        surprise = await self._surprise(record, record.data.attempts[:-1])
+        if surprise is not None:
+            return surprise
         rail = self._rails[record.data.rail]
         await step.may_send(f"rail:{record.data.rail}")
         try:
@@ -125,36 +130,27 @@ class Looks:
 
     async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
-        surprise = await self._earlier(record, all_of_them=True)
+        surprise = await self._surprise(record, record.data.attempts)
         return surprise or f.AllProvenUnpaid(len(record.data.attempts))
 
     async def watch(self, record: PayoutRecord, _: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
-        surprise = await self._earlier(record, all_of_them=True)
-        return surprise or Nothing()
+        return await self._surprise(record, record.data.attempts) or Nothing()
 
     async def prove(self, record: PayoutRecord) -> Proof:
         """Say what the rail proves about a payout as a whole, for a person who wants to override it."""
         if record.data.paid_by:
             return Proof.PAID
-        found = await self._earlier(record, all_of_them=True)
+        found = await self._surprise(record, record.data.attempts)
         if found is None:
             return Proof.NOT_PAID
         return Proof.PAID if isinstance(found, f.Paid) else Proof.NONE
 
-    async def _earlier(self, record: PayoutRecord, *, all_of_them: bool = False) -> Fact | None:
-        """Give what is surprising about attempts that should be dead, or None when each is proven unpaid."""
-        attempts = record.data.attempts if all_of_them else record.data.attempts[:-1]
-        known = record.data.paid_by
-        for attempt in attempts:
-            if not attempt.may_have_left:
-                continue
-            found = await self._learn(record, attempt)
-            expected = isinstance(found, f.Paid) and attempt.reference == known
-            proven = isinstance(found, f.NotPaid) and attempt.reference != known
-            if not expected and not proven:
-                return found
-        return None
+    async def _surprise(self, record: PayoutRecord, attempts: Iterable[Attempt]) -> Fact | None:
+        """Read attempts that should be over, every one; give the gravest fact that says otherwise, or None."""
+        found = [(attempt, await self._learn(record, attempt)) for attempt in attempts]
+        surprises = [fact for attempt, fact in found if not _expected(record, attempt, fact)]
+        return min(surprises, key=lambda fact: _GRAVITY.index(type(fact)), default=None)
 
     async def _learn(self, record: PayoutRecord, attempt: Attempt) -> Fact:
         """Turn the rail's word on an attempt into a fact."""
@@ -185,3 +181,21 @@ class Looks:
             record.data.note,
             attempt.handle,
         )
+
+
+# What is learned of attempts that should be over, the gravest first.
+_GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f.NotSeen)
+
+
+def _expected(record: PayoutRecord, attempt: Attempt, fact: Fact) -> bool:
+    """Tell whether the rail says of an attempt what we know already."""
+    data = record.data
+    if attempt.reference == data.paid_by or attempt.reference in data.also_paid:
+        return isinstance(fact, f.Paid)
+    # That the rail cannot find an attempt proves nothing, unless it turned it away on the spot.
+    return isinstance(fact, f.NotPaid | f.CameBack) or (isinstance(fact, f.NotSeen) and attempt.refused)
+
+
+def batch_name(kind: str, opened_at: Millis) -> str:
+    """Name a batch after the moment in which it opened, so that names sort by time."""
+    return f"{datetime.fromtimestamp(opened_at / SECOND, UTC):%Y%m%d-%H%M%S}-{kind}"

@@ -1,6 +1,9 @@
 """What a payout keeps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from machines.core.ids import RecordId
 from machines.core.ports import Evidence
@@ -25,6 +28,19 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """Where somebody wants the money to go, as a reviewer sees it."""
+
+    by: str
+    sealed: str
+    """The destination, encrypted."""
+    shown: str
+    """The destination as people may see it, masked."""
+    fingerprint: str
+    """Of amount and destination: what a reviewer's yes is bound to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt to pay. Its reference is never used for another one."""
 
@@ -34,14 +50,14 @@ class Attempt:
     handle: str = ""
     """The rail's own name for it."""
     sent: bool = False
-    """Whether the rail was ever asked to pay it."""
+    """Whether the rail is known to have been asked to pay it. A crash can hide that, so nothing safe hangs on a no."""
     failed: str = ""
     """Why it failed; empty while it has not."""
 
     @property
-    def may_have_left(self) -> bool:
-        """Whether the rail may have it. A crash can hide a send, so only a refusal on the spot rules it out."""
-        return self.sent or not self.failed
+    def refused(self) -> bool:
+        """Whether the rail turned it away on the spot, so that it should not know it."""
+        return bool(self.failed) and not self.sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +96,57 @@ class PayoutData:
     evidence: Evidence | None = None
     paid_by: str = ""
     """The reference of the attempt that is proven paid."""
-    watch_until: int = 0
+    also_paid: tuple[str, ...] = ()
+    """References of further attempts that are proven paid, which should never be; a person knows."""
+    correction: Proposal | None = None
+    """Another destination for a failed payout, which waits for reviewers."""
+    alarmed: bool = False
+    """Whether a person was told that this attempt takes long."""
+    lost: int = 0
+    """How often the sight of this attempt was lost."""
 
     @property
     def current(self) -> Attempt | None:
         """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
 
-    def with_current(self, **changes: str | bool) -> "PayoutData":
+    @property
+    def proposal(self) -> Proposal:
+        """What a reviewer looks at: a correction that waits for his yes, or else the payout as it was asked for."""
+        return self.correction or Proposal(self.requested_by, self.sealed, self.shown, self.fingerprint)
+
+    @property
+    def all_dead(self) -> bool:
+        """Whether each attempt so far has failed, so that none is open."""
+        return all(attempt.failed for attempt in self.attempts)
+
+    def with_current(self, **changes: Any) -> "PayoutData":
         """Change the newest attempt."""
-        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], **changes)))  # type: ignore[arg-type]
+        return self.with_attempt(self.attempts[-1].reference, **changes)
+
+    def with_attempt(self, reference: str, **changes: Any) -> "PayoutData":
+        """Change one attempt."""
+        changed = (replace(one, **changes) if one.reference == reference else one for one in self.attempts)
+        return replace(self, attempts=tuple(changed))
+
+    def next_attempt(self, record_id: RecordId, **changes: Any) -> "PayoutData":
+        """Open an attempt with a reference of its own; one that has not failed goes on under its old reference."""
+        data = replace(self, **_AT_REST, reason="", **changes)
+        if data.current and not data.current.failed and data.current.sealed == data.sealed:
+            return data
+        reference = reference_of(record_id, len(data.attempts) + 1)
+        return replace(data, attempts=(*data.attempts, Attempt(reference, data.sealed)))
+
+    def at_rest(self, **changes: Any) -> "PayoutData":
+        """Forget what was only true while an attempt was with the rail."""
+        return replace(self, **_AT_REST, **changes)
 
 
 PayoutRecord = Record[PayoutData]
+
+_AT_REST: Mapping[str, Any] = MappingProxyType(
+    {"waiting_for": "", "alarmed": False, "lost": 0, "unseen": 0, "unseen_since": 0}
+)
 
 
 def reference_of(record_id: RecordId, attempt: int) -> str:

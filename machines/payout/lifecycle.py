@@ -33,13 +33,13 @@ STATES = (
     State(name=COMPLETED, means="Paid, with proof; watched for some days, because a bank may send it back.",
           by=By.POLLER, every_s=6 * _HOUR_S, position=_PAID, may_have_left=True, tallied=True, final=True, public="paid"),
     State(name=REVERSED, means="Paid, and came back; the provider has it available again.",
-          by=By.NOBODY, position=_AVAILABLE, may_have_left=True, tallied=True, final=True, public="returned"),
+          by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, tallied=True, final=True, public="returned"),
     State(name=REJECTED, means="A reviewer said no.",
           by=By.NOBODY, position=_AVAILABLE, final=True, public="rejected"),
     State(name=CANCELLED, means="Given back unpaid; watched for some days if anything was ever sent.",
           by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="cancelled"),
     State(name=CONTRADICTED, means="Paid after it was given back: the provider may owe it.",
-          by=By.NOBODY, position=_PAID, may_have_left=True, final=True, public="paid"),
+          by=By.POLLER, every_s=6 * _HOUR_S, position=_PAID, may_have_left=True, final=True, public="paid"),
 )
 
 MOVES = (
@@ -49,7 +49,7 @@ MOVES = (
     Move("cancel",      (REQUESTED, APPROVED),                          CANCELLED,    "the provider or an operator does not want it any more"),
     Move("process",     (APPROVED,),                                    PROCESSING,   "its batch opened"),
     Move("defer",       (PROCESSING, UNCONFIRMED),                      APPROVED,     "our wallet at the rail was empty: it did nothing wrong"),
-    Move("complete",    (PROCESSING, UNCONFIRMED, FAILED),              COMPLETED,    "the rail proves that it was paid"),
+    Move("complete",    (APPROVED, PROCESSING, UNCONFIRMED, FAILED),    COMPLETED,    "the rail proves that it was paid"),
     Move("fail",        (PROCESSING, UNCONFIRMED),                      FAILED,       "the rail proves that it was not paid"),
     Move("lose_sight",  (PROCESSING,),                                  UNCONFIRMED,  "a send's outcome is unknown"),
     Move("find",        (UNCONFIRMED,),                                 PROCESSING,   "the rail has it, or surely never got it"),

@@ -1,32 +1,34 @@
-"""What the world is told about a payout: provider and platform its news, reviewers a call to look."""
+"""What the world is told about a payout: provider and platform news, reviewers a call to look, operators an alarm."""
 
 from machines.core.decision import Message
-from machines.payout.data import Finding, PayoutRecord
+from machines.core.money import Money
+from machines.payout.data import PayoutRecord
 
 
 def news(record: PayoutRecord, event: str, **more: str) -> tuple[Message, ...]:
     """Tell the provider and the platform."""
-    body = {
-        "event": event,
-        "payout": record.id,
-        "owner": record.owner,
-        "amount": record.amount.decimal if record.amount else "",
-        "currency": record.amount.asset.code if record.amount else "",
-        "destination": record.data.shown,
-        **more,
-    }
+    body = {**_known(record), "event": event, **more}
     return Message("notify", body), Message("webhook", body)
 
 
-def review_needed(record: PayoutRecord, findings: tuple[Finding, ...]) -> Message:
+def review_needed(record: PayoutRecord, why: str) -> Message:
     """Ask reviewers to look."""
-    return Message(
-        "notify",
-        {
-            "event": "review_needed",
-            "payout": record.id,
-            "owner": record.owner,
-            "amount": str(record.amount),
-            "findings": "; ".join(finding.text for finding in findings) or record.data.reason,
-        },
-    )
+    return Message("notify", {**_known(record), "event": "review_needed", "why": why})
+
+
+def boarded(batch: str) -> Message:
+    """Put it into the list of its batch."""
+    return Message("batch", {"batch": batch})
+
+
+def alarm(why: str) -> Message:
+    """Tell operators what needs somebody's hand, although it contradicts nothing."""
+    return Message("alarm", {"why": why})
+
+
+def _known(record: PayoutRecord) -> dict[str, str]:
+    known = {"payout": record.id, "owner": record.owner, "destination": record.data.shown}
+    if record.amount is None:
+        return known
+    asset, arrives = record.amount.asset, Money(record.data.send_units, record.amount.asset)
+    return {**known, "amount": record.amount.decimal, "currency": asset.code, "arrives": arrives.decimal}

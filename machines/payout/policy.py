@@ -1,9 +1,8 @@
 """What an operator may set about payouts. `react` is pure for a given policy."""
 
-import hashlib
 from dataclasses import dataclass
 
-from machines.core.clock import DAY, MINUTE
+from machines.core.clock import DAY, HOUR, MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +17,5 @@ class Policy:
     """How often it must not be found, after the window, before the same reference is sent again."""
     watch_ms: int = 7 * DAY
     """How long a finished payout is still looked at."""
-    two_people_from: int | None = None
-    """From how many units two different reviewers must say yes; None for never."""
-
-
-def fingerprint_of(asset: str, units: int, destination: str) -> str:
-    """Bind an approval to what was seen."""
-    return hashlib.sha256(f"{asset} {units} {destination}".encode()).hexdigest()[:16]
+    waits_alarm_ms: int = 2 * HOUR
+    """How long it may wait for somebody at the rail, such as for an approval, before a person is told."""

@@ -2,24 +2,38 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from machines.core.clock import SECOND, Millis
-from machines.core.decision import Decision, contradiction, keep, move, noted, wait
+from machines.core.clock import HOUR, SECOND, Millis
+from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
-from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
+from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused, override
+from machines.core.lifecycle import Position
 from machines.core.machine import Machine, Prove
 from machines.core.ports import Act, Cause, Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, reference_of
-from machines.payout.messages import news, review_needed
+from machines.payout.data import Attempt, PayoutData, PayoutRecord
+from machines.payout.messages import alarm, boarded, news, review_needed
 from machines.payout.policy import Policy
+from machines.payout.review import approved, assessed, corrected, correction_approved, correction_rejected
 
 Choice = Decision[PayoutData]
 
 NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
+DEFERRED_S = 300.0
+LOST_ALARM = 5
+NO_REASON = "the rail gave no reason"
+SENT_BACK = "the bank sent the money back"
+NO_ATTEMPT = Attempt("", "")
+
+NEXT = {
+    Cause.DESTINATION: "Please check where the money should go, and name another account if this one is wrong.",
+    Cause.LIMIT: "A person looks into it; you need not do anything.",
+    Cause.WALLET: "A person looks into it; you need not do anything.",
+    Cause.UNKNOWN: "A person looks into it; please check meanwhile that your account can receive money.",
+}
+"""What a provider may do about a failure."""
 
 
 def payout(
@@ -27,7 +41,13 @@ def payout(
 ) -> Machine[PayoutData]:
     """Make the machine."""
     return Machine(
-        lifecycle=s.LIFECYCLE, data=PayoutData, facts=f.FACTS, react=partial(react, policy), acts=acts, prove=prove
+        lifecycle=s.LIFECYCLE,
+        data=PayoutData,
+        facts=f.FACTS,
+        react=partial(react, policy),
+        acts=acts,
+        prove=prove,
+        retried=f.Retried,
     )
 
 
@@ -35,115 +55,112 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
     """Decide; one case a line, the reasons below."""
     match record.state, fact:
         case _, Override():
-            return override(s.LIFECYCLE, record, fact)
+            return _overridden(record, fact, now)
         # ── the money's own story: what a rail proves, in whatever state it surfaces ──
-        case ((s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Paid(reference, evidence)):
-            return _paid(policy, record, reference, evidence, now)
+        case ((s.APPROVED | s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Paid(reference, evidence)):
+            return _paid(record, reference, evidence)
         case ((s.CANCELLED | s.REVERSED | s.REJECTED), f.Paid(reference, evidence)):
             return _paid_after_all(record, reference, evidence)
-        case ((s.COMPLETED | s.CONTRADICTED), f.Paid(reference, _)):
-            return _paid_already(record, reference)
-        case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)):
-            return _not_paid(policy, record, fact) if _is_current(record, reference) else _stale(fact)
-        case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference, reason)) if record.data.paid_by == reference:
+        case ((s.COMPLETED | s.CONTRADICTED), f.Paid(reference, evidence)):
+            return _paid_already(record, reference, evidence)
+        case s.REQUESTED, f.Paid(reference):
+            return contradiction(f"{reference} was paid, and nobody has approved the payout")
+        case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if _is_current(record, reference):
+            return _not_paid(policy, record, fact)
+        case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
+            return _not_paid(policy, record, f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION))
+        case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference, reason)) if reference == record.data.paid_by:
             return contradiction(f"{reference} was paid, now the rail says it was not: {reason}")
-        case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)) if record.data.paid_by == reference:
-            return _came_back(record, evidence)
-        case ((s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.CameBack(reference, evidence)):
-            return contradiction(f"{reference} came back, but is not known as paid ({evidence.reference})")
+        case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)):
+            return _came_back(record, reference, evidence)
+        case _, f.NotPaid(reference, reason):
+            return noted(f"{reference} failed, which changes nothing in {record.state}: {reason}")
         # ── asked for ──
         case s.REQUESTED, f.Assessed(findings, needed):
-            return _assessed(record, findings, needed)
+            return assessed(record, findings, needed)
         case s.REQUESTED, f.Approved():
-            return _approved(record, fact, now)
+            return approved(record, fact, now)
         case s.REQUESTED, f.Rejected(by, reason):
-            told = news(record, "rejected", reason=reason)
-            return move("reject", f"{by}: {reason}", data=replace(record.data, reason=reason), messages=told)
+            return _given_back(record, "reject", by, reason, "rejected")
         case ((s.REQUESTED | s.APPROVED), f.Cancelled(by, reason)):
-            return _given_back(policy, record, "cancel", f"{by}: {reason}", now)
+            return _given_back(record, "cancel", by, reason, "cancelled")
         # ── approved, waiting for its batch ──
         case s.APPROVED, f.Waits(until):
             return _waits(record, until, now)
         case s.APPROVED, f.Boarded(batch):
-            return move("process", f"batch {batch}", data=_next_attempt(record, batch=batch, opens_at=0))
+            data = record.data.next_attempt(record.id, batch=batch, opens_at=0)
+            return move("process", f"batch {batch}", data=data, messages=(boarded(batch),))
         # ── with the rail ──
         case s.PROCESSING, f.Submitted(reference, handle) if _is_current(record, reference):
-            data = record.data.with_current(sent=True, handle=handle)
-            return keep("handed to the rail", data=data) if data != record.data else wait()
-        case s.PROCESSING, f.UnderWay(reference, waiting_for) if _is_current(record, reference):
-            return _under_way(record, waiting_for)
-        case s.PROCESSING, LostSight(reason):
-            data = replace(record.data.with_current(sent=True), unseen=0, unseen_since=now)
-            return move("lose_sight", reason, data=data, again_s=5)
-        case s.PROCESSING, Refused(reason):
-            return _fail(policy, record, reason, retryable=False)
+            return _submitted(record, handle)
+        case s.PROCESSING, (f.UnderWay() | f.NotSeen()):
+            return _waits_at_rail(policy, record, fact, now)
+        case s.PROCESSING, LostSight(reason, attempt) if _is_current(record, attempt or _newest(record)):
+            return _lost(record, reason, now)
+        case s.PROCESSING, Refused(reason, attempt) if _is_current(record, attempt or _newest(record)):
+            data = record.data.with_current(failed=reason or NO_REASON)
+            return _fail(policy, record, data, f.NotPaid("", reason or NO_REASON, retryable=False))
         case s.UNCONFIRMED, f.UnderWay(reference) if _is_current(record, reference):
-            return move("find", "the rail has it", data=replace(record.data, unseen=0))
+            return move("find", "the rail has it", data=replace(record.data, unseen=0, unseen_since=0))
         case s.UNCONFIRMED, f.NotSeen(reference) if _is_current(record, reference):
             return _not_seen(policy, record, now)
-        case s.UNCONFIRMED, LostSight():
-            return wait()
         # ── failed ──
         case s.FAILED, f.AllProvenUnpaid(attempts) if attempts == len(record.data.attempts):
             return _retry_if_due(policy, record, now)
         case s.FAILED, f.Retried(by):
-            return move("retry", f"{by} says once more", data=_next_attempt(record))
+            return _retried(record, by)
         case s.FAILED, f.Released():
-            return _released(policy, record, fact, now)
+            return _released(record, fact)
         case s.FAILED, f.Corrected():
-            return _corrected(record, fact)
-        case s.FAILED, f.Approved():
-            return _correction_approved(record, fact, now)
+            return corrected(record, fact)
+        case s.FAILED, f.Approved() if record.data.correction:
+            return correction_approved(record, fact, now)
+        case s.FAILED, f.Rejected(by, reason) if record.data.correction:
+            return correction_rejected(record, by, reason)
         # ── over ──
         case (
-            (s.COMPLETED | s.CANCELLED | s.CONTRADICTED),
+            (s.COMPLETED | s.REVERSED | s.CANCELLED | s.CONTRADICTED),
             (Nothing() | f.UnderWay() | f.NotSeen() | f.AllProvenUnpaid()),
         ):
-            return wait(NEVER_S if now >= record.data.watch_until else None)
+            return wait(None if record.data.attempts and now < record.since + policy.watch_ms else NEVER_S)
         case _, (
-            Nothing() | f.Waits() | f.UnderWay() | f.NotSeen() | f.AllProvenUnpaid() | f.Submitted() | LostSight()
+            Nothing()
+            | f.Waits()
+            | f.UnderWay()
+            | f.NotSeen()
+            | f.AllProvenUnpaid()
+            | f.Submitted()
+            | f.CameBack()
+            | LostSight()
         ):
             return wait()
         case _, (f.Approved() | f.Rejected() | f.Cancelled() | f.Retried() | f.Released() | f.Corrected()):
-            raise BadInput(f"{record.id} is {record.state}: it cannot be {type(fact).__name__.lower()} any more.")
+            raise BadInput(f"{record.id} is {record.state}: it cannot be {type(fact).__name__.lower()} now.")
         case _:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
 
 
-# ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── put there by a person ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _assessed(record: PayoutRecord, findings: tuple[Any, ...], needed: int) -> Choice:
-    if record.data.assessed:
-        return wait()
-    data = replace(record.data, assessed=True, findings=findings, approvals_needed=needed)
-    if not findings:
-        return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
-    why = "needs review: " + ", ".join(finding.code for finding in findings)
-    return keep(why, data=data, messages=(*news(record, "received"), review_needed(record, findings)))
-
-
-def _approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
-    data = replace(record.data, approvals=(*_valid_approvals(record, fact), Approval(fact.by, now, fact.fingerprint)))
-    missing = data.approvals_needed - len(data.approvals)
-    if missing > 0:
-        return keep(f"{fact.by} said yes; {missing} more must", data=data)
-    return move("approve", f"{fact.by} said yes", data=data, messages=news(record, "approved"), again_s=0)
-
-
-def _valid_approvals(record: PayoutRecord, fact: f.Approved) -> tuple[Approval, ...]:
-    """Give the earlier approvals that still count, or refuse the new one."""
+def _overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
+    """Do what the person says, and leave the record fit for the state that it comes into."""
+    decision = override(s.LIFECYCLE, record, fact)
     data = record.data
-    if not data.assessed:
-        raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
-    if fact.by == data.requested_by:
-        raise BadInput(f"{fact.by} asked for {record.id} and cannot approve it: another person must.")
-    if fact.fingerprint != data.fingerprint:
-        raise BadInput(f"{record.id} changed since you looked at it: look at amount and destination again.")
-    valid = tuple(approval for approval in data.approvals if approval.fingerprint == data.fingerprint)
-    if any(approval.by == fact.by for approval in valid):
-        raise BadInput(f"{fact.by} approved {record.id} already: a second person must.")
-    return valid
+    given_back = s.LIFECYCLE.state(fact.to).position is Position.AVAILABLE
+    if given_back and not data.all_dead and not fact.second.strip() and fact.proof is not Proof.NOT_PAID:
+        raise BadInput(
+            f"{record.id} may have been sent before it came into {record.state}. "
+            "Let a second person confirm, or bring proof from the rail."
+        )
+    data = data.at_rest(approvals=(), correction=None)
+    if fact.to == s.PROCESSING:
+        data = data.next_attempt(record.id)
+    elif fact.to == s.UNCONFIRMED:
+        if data.current is None:
+            raise BadInput(f"Nothing of {record.id} was ever sent: there is nothing to look for.")
+        data = replace(data, unseen_since=now)
+    return decision.but(data=data)
 
 
 # ── approved, and with the rail ──────────────────────────────────────────────────────────────────────────────────────
@@ -156,20 +173,35 @@ def _waits(record: PayoutRecord, until: int, now: Millis) -> Choice:
     return keep("waits for its batch", data=replace(record.data, opens_at=until), again_s=again_s)
 
 
-def _next_attempt(record: PayoutRecord, **changes: Any) -> PayoutData:
-    """Open an attempt with a reference of its own, unless the newest one was never sent."""
-    data = replace(record.data, waiting_for="", unseen=0, unseen_since=0, **changes)
-    if data.current and not data.current.sent and not data.current.failed:
-        return data.with_current(sealed=data.sealed)
-    reference = reference_of(record.id, len(data.attempts) + 1)
-    return replace(data, attempts=(*data.attempts, Attempt(reference, data.sealed)))
+def _submitted(record: PayoutRecord, handle: str) -> Choice:
+    data = record.data.with_current(sent=True, handle=handle or (record.data.current or NO_ATTEMPT).handle)
+    return keep("handed to the rail", data=data) if data != record.data else wait()
 
 
-def _under_way(record: PayoutRecord, waiting_for: str) -> Choice:
-    data = replace(record.data.with_current(sent=True), waiting_for=waiting_for)
+def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
+    """Say what it waits for: the rail itself, or news of an earlier attempt, without which nothing may be sent."""
+    data, waiting_for = record.data, ""
+    if not _is_current(record, fact.reference):
+        waiting_for = f"proof that {fact.reference} was not paid"
+    elif isinstance(fact, f.UnderWay):
+        waiting_for = fact.waiting_for
+        data = data.with_current(sent=True)
+    data = replace(data, waiting_for=waiting_for)
+    told: tuple[Message, ...] = ()
+    if waiting_for and not data.alarmed and now - record.since >= policy.waits_alarm_ms:
+        data = replace(data, alarmed=True)
+        told = (alarm(f"waits at {data.rail} for {waiting_for} since {(now - record.since) // HOUR} hours"),)
     if data == record.data:
         return wait()
-    return keep(f"waits for {waiting_for} at the rail" if waiting_for else "the rail works on it", data=data)
+    why = f"waits for {waiting_for} at the rail" if waiting_for else "the rail works on it"
+    return keep(why, data=data, messages=told)
+
+
+def _lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:
+    data = record.data.with_current(sent=True)
+    data = replace(data, unseen=0, unseen_since=now, lost=data.lost + 1)
+    told = (alarm(f"{_newest(record)} was lost sight of {data.lost} times"),) if data.lost == LOST_ALARM else ()
+    return move("lose_sight", reason or NO_REASON, data=data, messages=told, again_s=5)
 
 
 def _not_seen(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
@@ -179,113 +211,121 @@ def _not_seen(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
     if data.unseen + 1 < policy.looks_unseen:
         return keep("not found at the rail", data=replace(data, unseen=data.unseen + 1))
     why = f"not found {policy.looks_unseen} times after the settle window: the same reference goes out again"
-    return move("find", why, data=replace(data, unseen=0, unseen_since=0))
+    return move("find", why, data=replace(data.with_current(sent=False), unseen=0, unseen_since=0))
 
 
 def _is_current(record: PayoutRecord, reference: str) -> bool:
     return record.data.current is not None and record.data.current.reference == reference
 
 
-def _stale(fact: f.NotPaid) -> Choice:
-    return noted(f"{fact.reference} failed, which is not the current attempt")
+def _newest(record: PayoutRecord) -> str:
+    """Name the attempt that is meant where the engine could not name one: a look is always at the newest."""
+    return (record.data.current or NO_ATTEMPT).reference
 
 
 # ── paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _paid(policy: Policy, record: PayoutRecord, reference: str, evidence: Evidence, now: Millis) -> Choice:
+def _paid(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     """Complete, whichever attempt was paid; a person must know when a newer one may be under way as well."""
-    data = replace(
-        record.data, evidence=evidence, paid_by=reference, waiting_for="", reason="", watch_until=now + policy.watch_ms
-    )
+    data = record.data.at_rest(evidence=evidence, paid_by=reference, reason="", correction=None)
     current = record.data.current
-    alarm = ""
+    both = ""
     if current and current.sent and not current.failed and current.reference != reference:
-        alarm = f"{reference} was paid while {current.reference} may be under way"
-    told = news(record, "completed", reference=reference)
-    return move("complete", f"{reference} is proven paid", data=data, messages=told, alarm=alarm, again_s=WATCH_S)
+        both = f"{reference} was paid while {current.reference} may be under way"
+    told = news(replace(record, data=data), "completed", reference=reference)
+    return move("complete", f"{reference} is proven paid", data=data, messages=told, alarm=both, again_s=WATCH_S)
 
 
 def _paid_after_all(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
+    if reference == record.data.paid_by:
+        return wait()  # people who knew of it decided otherwise
     why = f"{reference} was paid after the payout was {record.state}"
-    return move("contradict", why, data=replace(record.data, evidence=evidence, paid_by=reference), alarm=why)
+    data = replace(record.data, evidence=evidence, paid_by=reference)
+    return move("contradict", why, data=data, alarm=why, again_s=WATCH_S)
 
 
-def _paid_already(record: PayoutRecord, reference: str) -> Choice:
-    if record.data.paid_by == reference:
+def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
+    data = record.data
+    if reference == data.paid_by or reference in data.also_paid:
         return wait()
-    return contradiction(f"{reference} was paid, and so was {record.data.paid_by or 'another'}: paid twice")
+    if not data.paid_by:
+        return keep(f"{reference} is proven paid", data=replace(data, evidence=evidence, paid_by=reference))
+    twice = f"{reference} was paid, and so was {data.paid_by}: paid twice"
+    return contradiction(twice).but(data=replace(data, also_paid=(*data.also_paid, reference)))
 
 
-def _came_back(record: PayoutRecord, evidence: Evidence) -> Choice:
-    told = news(record, "reversed", reference=record.data.paid_by)
-    return move("reverse", "the rail sent it back", data=replace(record.data, evidence=evidence), messages=told)
+def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
+    """Reverse, unless another attempt was paid as well: then the payout is still paid, and no longer twice."""
+    data = record.data
+    known = tuple(one for one in (data.paid_by, *data.also_paid) if one)
+    if reference not in known:
+        return wait()
+    data = data.with_attempt(reference, failed=SENT_BACK)
+    if len(known) > 1:
+        first, *others = (one for one in known if one != reference)
+        return keep(
+            f"{reference} came back; {first} is still paid", data=replace(data, paid_by=first, also_paid=tuple(others))
+        )
+    told = news(record, "reversed", reference=reference)
+    data = replace(data, evidence=evidence, paid_by="", reason=SENT_BACK)
+    return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=WATCH_S)
 
 
 # ── not paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid) -> Choice:
-    if fact.cause is Cause.WALLET:
-        data = replace(
-            record.data.with_current(sent=True, failed=fact.reason), batch="", opens_at=0, reason=fact.reason
-        )
-        return move("defer", f"the wallet was empty: {fact.reason}", data=data, again_s=300)
-    return _fail(policy, record, fact.reason, retryable=fact.retryable)
+    fact = replace(fact, reason=fact.reason or NO_REASON)
+    data = record.data.with_current(sent=True, failed=fact.reason)
+    if fact.cause is not Cause.WALLET:
+        return _fail(policy, record, data, fact)
+    data = data.at_rest(batch="", opens_at=0, reason=fact.reason)
+    # However long the wallet stays empty, the number of attempts must not run away.
+    again_s = min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10))
+    why = f"the wallet at {data.rail} was empty: {fact.reason}"
+    return move("defer", why, data=data, messages=(alarm(why),), again_s=again_s)
 
 
-def _fail(policy: Policy, record: PayoutRecord, reason: str, *, retryable: bool) -> Choice:
-    failures = record.data.failures + 1
-    data = replace(record.data.with_current(failed=reason), failures=failures, reason=reason, waiting_for="")
-    by_itself = retryable and failures <= len(policy.retry_after_s)
-    if by_itself:
-        told = news(record, "failed", reason=reason, next="It is tried again by itself.")
-        return move("fail", reason, data=data, messages=told, again_s=policy.retry_after_s[failures - 1])
+def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:
+    failures = data.failures + 1
+    data = data.at_rest(failures=failures, reason=fact.reason)
+    if fact.retryable and failures <= len(policy.retry_after_s):
+        told = news(record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything.")
+        return move("fail", fact.reason, data=data, messages=told, again_s=policy.retry_after_s[failures - 1])
     data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1))
-    told = news(record, "failed", reason=reason, next="Please check where the money should go.")
-    return move("fail", reason, data=data, messages=(*told, review_needed(record, ())), again_s=WATCH_S)
+    told = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
+    messages = (*told, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
+    return move("fail", fact.reason, data=data, messages=messages, again_s=WATCH_S)
 
 
 def _retry_if_due(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
     failures = record.data.failures
-    if failures > len(policy.retry_after_s):
+    if record.data.correction or not 1 <= failures <= len(policy.retry_after_s):
         return wait()
     remaining_s = policy.retry_after_s[failures - 1] - (now - record.since) / SECOND
     if remaining_s > 0:
         return wait(remaining_s)
-    return move("retry", f"retry {failures} of {len(policy.retry_after_s)}", data=_next_attempt(record))
+    return move("retry", f"retry {failures} of {len(policy.retry_after_s)}", data=record.data.next_attempt(record.id))
 
 
-def _released(policy: Policy, record: PayoutRecord, fact: f.Released, now: Millis) -> Choice:
+def _retried(record: PayoutRecord, by: str) -> Choice:
+    if record.data.correction:
+        raise BadInput(f"Another destination of {record.id} waits for reviewers: approve or reject it first.")
+    return move("retry", f"{by} says once more", data=record.data.next_attempt(record.id))
+
+
+def _released(record: PayoutRecord, fact: f.Released) -> Choice:
     if not fact.proven:
         raise BadInput(f"{record.id} is not proven unpaid: the money cannot be given back yet.")
-    return _given_back(policy, record, "release", f"{fact.by}: {fact.reason}", now)
+    return _given_back(record, "release", fact.by, fact.reason, "cancelled")
 
 
-def _given_back(policy: Policy, record: PayoutRecord, trigger: str, why: str, now: Millis) -> Choice:
-    """Give the money back; where anything was ever sent, keep an eye on it."""
-    sent = any(attempt.may_have_left for attempt in record.data.attempts)
-    data = replace(record.data, reason=why, watch_until=now + policy.watch_ms if sent else 0)
-    return move(
-        trigger, why, data=data, messages=news(record, "cancelled", reason=why), again_s=WATCH_S if sent else NEVER_S
-    )
-
-
-def _corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
-    data = replace(
-        record.data,
-        sealed=fact.sealed,
-        shown=fact.shown,
-        fingerprint=fact.fingerprint,
-        approvals=(),
-        requested_by=fact.by,
-    )
-    return keep(f"{fact.by} names another destination: {fact.shown}", data=data, messages=(review_needed(record, ()),))
-
-
-def _correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
-    data = replace(record.data, approvals=(*_valid_approvals(record, fact), Approval(fact.by, now, fact.fingerprint)))
-    missing = data.approvals_needed - len(data.approvals)
-    if missing > 0:
-        return keep(f"{fact.by} said yes; {missing} more must", data=data)
-    return move("retry", f"{fact.by} said yes to the destination", data=_next_attempt(replace(record, data=data)))
+def _given_back(record: PayoutRecord, trigger: str, by: str, reason: str, event: str) -> Choice:
+    """Give the money back; where anything was ever attempted, keep an eye on it."""
+    if trigger != "release" and not record.data.all_dead:
+        raise BadInput(f"{record.id} may have been sent already: the money cannot be given back like this.")
+    data = replace(record.data, reason=reason, correction=None)
+    again_s = WATCH_S if data.attempts else NEVER_S
+    why = f"{by}: {reason}" if reason else by
+    return move(trigger, why, data=data, messages=news(record, event, reason=reason), again_s=again_s)

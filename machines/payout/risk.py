@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from machines.core.clock import DAY, HOUR, Millis
-from machines.core.money import Money
+from machines.core.money import MAX_UNITS, Asset, Money
 from machines.core.record import Velocity
 from machines.payout.data import Finding
 
@@ -107,9 +107,9 @@ def volume(request: Request, limits: Thresholds) -> Finding | None:
     hour = request.velocity.hour_units + request.amount.units
     day = request.velocity.day_units + request.amount.units
     if hour > limits.most_units_an_hour:
-        return Finding("volume", f"{_sum(hour, asset.code)} units asked for within an hour")
+        return Finding("volume", f"{_sum(hour, asset)} asked for within an hour")
     if day > limits.most_units_a_day:
-        return Finding("volume", f"{_sum(day, asset.code)} units asked for within a day")
+        return Finding("volume", f"{_sum(day, asset)} asked for within a day")
     return None
 
 
@@ -139,5 +139,5 @@ def _found(request: Request, limits: Thresholds) -> Iterator[Finding]:
             yield finding
 
 
-def _sum(units: int, code: str) -> str:
-    return f"{units} {code}"
+def _sum(units: int, asset: Asset) -> Money:
+    return Money(min(units, MAX_UNITS), asset)

@@ -5,11 +5,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from machines.core.errors import PayflowError
 from machines.core.ids import owner_of
-from machines.core.money import Assets, Money
+from machines.core.money import Assets
 from payflow.cli.desk import Code, Desk, typed
-from payflow.cli.words import clean, rows, table
+from payflow.cli.words import clean, decimal, rows, table
 from payflow.store.ledger import Account
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")
@@ -65,25 +64,17 @@ async def _all(desk: Desk) -> Code:
 
 
 def _account_json(asset: str, account: Account, assets: Assets) -> dict[str, Any]:
-    return {"asset": asset} | {part: _decimal(getattr(account, part), asset, assets) for part in COLUMNS}
+    return {"asset": asset} | {part: decimal(getattr(account, part), asset, assets) for part in COLUMNS}
 
 
 def _account_table(accounts: dict[str, Account], assets: Assets, title: str) -> Table:
     return rows(
         table(title, *(f"{part}>" for part in COLUMNS)),
         (
-            (asset, *(_decimal(getattr(account, part), asset, assets) for part in COLUMNS))
+            (asset, *(decimal(getattr(account, part), asset, assets) for part in COLUMNS))
             for asset, account in sorted(accounts.items())
         ),
     )
-
-
-def _decimal(units: int, asset: str, assets: Assets) -> str:
-    """Write units in the asset's usual unit; what no amount can be is shown as it is kept."""
-    try:
-        return Money(units, assets[asset]).decimal
-    except PayflowError:
-        return f"{units} units"
 
 
 async def verify(desk: Desk) -> Code:

@@ -13,7 +13,7 @@ from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from payflow.app import Payflow
 from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, typed
-from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
+from payflow.cli.words import amount, amount_json, clean, decimal, iso, rows, span, table, utc
 from payflow.store.codec import Event
 from payflow.store.ledger import Account
 from payflow.store.listing import PAGE, Crowd, Outlook
@@ -47,7 +47,8 @@ async def ls(desk: Desk, *, machine: str | None, state: str | None, owner: str |
             {"states": [_crowd_json(crowd, now) for crowd in crowds], "records": [record_json(one) for one in found]},
             _crowd_table([crowd for crowd in crowds if crowd.count], now),
             "",
-            _record_table(payflow, found, now) if found else Text("No such record is open." if not state else "None."),
+            _record_table(payflow, found, now) if found else Text("No such record."),
+            *([Text(f"These are the first {limit}; --limit shows more.", "dim")] if len(found) == limit else []),
         )
     return Code.OK
 
@@ -227,8 +228,8 @@ def _when(record: Record[Any], outlook: Outlook, now: Millis) -> str:
     if outlook.leased:
         return f"A worker looks at it now; its lease ends in {span(outlook.at - now)}.{failed}"
     if outlook.at <= now:
-        return f"A look is due since {span(now - outlook.at)}.{failed}"
-    return f"The next look is in {span(outlook.at - now)}, at {utc(outlook.at)} UTC.{failed}"
+        return f"A look has been due for {span(now - outlook.at)}.{failed}"
+    return f"The next look is at {utc(outlook.at)} UTC, in {span(outlook.at - now)}.{failed}"
 
 
 async def _pauses(payflow: Payflow, record: Record[Any]) -> list[str]:
@@ -251,11 +252,10 @@ def _head(payflow: Payflow, record: Record[Any], account: Account | None, now: M
         ("owner", record.owner),
     ]
     if record.amount and account and state.position:
-        books = f"available {account.available}, held {account.held}, paid {account.paid} units"
-        lines += [
-            ("amount", f"{amount(record.amount)}, {state.position}"),
-            ("account", f"{record.owner} {record.amount.asset.code}: {books}"),
-        ]
+        asset, assets = record.amount.asset.code, payflow.store.records.assets
+        parts = ("available", "held", "paid") + (("owed",) if account.owed else ())
+        books = ", ".join(f"{part} {decimal(getattr(account, part), asset, assets)}" for part in parts)
+        lines += [("amount", f"{amount(record.amount)}, {state.position}"), ("account", f"{asset}: {books}")]
     lines += [
         ("made", f"{utc(record.created_at)} UTC, {span(now - record.created_at)} ago; now version {record.version}")
     ]

@@ -11,7 +11,7 @@ from machines.core.facts import Fact, Override
 from machines.core.lifecycle import By, Lifecycle, State
 from machines.core.record import Record
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, Usage, machine_of, operator, typed
+from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, operator, typed
 from payflow.cli.records import record_of
 from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
 from payflow.engine.step import take_in
@@ -89,10 +89,11 @@ async def override(
 
 def _preview(payflow: Payflow, stored: Stored, fact: Override) -> Preview:
     machine = payflow.store.records.machines[stored.record.machine]
-    with typed():
-        target = machine.lifecycle.state(fact.to)
+    states = machine.lifecycle.states
+    if fact.to not in states:
+        raise Usage(f"There is no state {fact.to!r}; {listed(states)}.")
     decision = machine.react(stored.record, fact, stored.at)
-    return Preview(stored.record, machine.lifecycle.state(stored.record.state), target, decision.why)
+    return Preview(stored.record, states[stored.record.state], states[fact.to], decision.why)
 
 
 def _confirm(desk: Desk, preview: Preview) -> None:

@@ -20,7 +20,7 @@ MOST_REMEMBERED = 100_000
 
 
 class News(NamedTuple):
-    """An event of a record, and where the record was before it."""
+    """A move of a record, and where the record was before it: nowhere, when it was made."""
 
     record: RecordId
     source: str
@@ -28,7 +28,7 @@ class News(NamedTuple):
 
 
 class Tail:
-    """Finds the events that came since the last look."""
+    """Finds the moves that came since the last look."""
 
     def __init__(self, payflow: Payflow, start: Millis) -> None:
         self._store = payflow.store
@@ -57,7 +57,11 @@ class Tail:
         self._told.move_to_end(record_id)
         if len(self._told) > MOST_REMEMBERED:
             self._told.popitem(last=False)
-        return [News(record_id, events[at - 1].state if at else "", events[at]) for at in range(told, len(events))]
+        return [
+            News(record_id, events[at - 1].state if at else "", events[at])
+            for at in range(told, len(events))
+            if events[at].trigger or at == 0
+        ]
 
 
 async def tail(desk: Desk) -> Code:
@@ -86,7 +90,7 @@ def _json(news: News) -> dict[str, object]:
 
 def _line(news: News) -> Text:
     event = news.event
-    what = event.state if event.state == news.source or not news.source else f"{news.source} → {event.state}"
+    what = f"{news.source} → {event.state}" if news.source else event.state
     return Text.assemble(
         (f"{utc(event.at)}  ", "dim"), f"{news.record}  ", (what, "bold"), f"  {clean(event.why or event.fact)}  ",
         (event.who, "dim"),

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from machines.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
-from machines.core.money import Money
+from machines.core.errors import BadAmount
+from machines.core.money import Assets, Money
 from payflow.telemetry.health import Level
 
 WIDE = 200
@@ -65,12 +66,20 @@ def span(millis: int) -> str:
     for size, name in _SIZES:
         if millis >= size:
             return f"{millis // size} {name}"
-    return "0 s"
+    return "less than 1 s"
 
 
 def amount(money: Money | None) -> str:
     """Write an amount for people."""
     return "" if money is None else str(money)
+
+
+def decimal(units: int, asset: str, assets: Assets) -> str:
+    """Write units in the asset's usual unit; what can be no amount is shown as it is kept."""
+    try:
+        return Money(units, assets[asset]).decimal
+    except BadAmount:
+        return f"{units} units"
 
 
 def amount_json(money: Money | None) -> dict[str, str] | None:

@@ -24,7 +24,7 @@ _ANYWHERE = frozenset({"*", "0.0.0.0", "::", "-::*"})  # noqa: S104
 
 # The only settings that are read: `CONFIG GET *` would bring the server's passwords as well.
 _SETTINGS = (
-    "bind", "port", "tls-port", "maxclients", "maxmemory", "hash-max-listpack-value", "hash-max-ziplist-value",
+    "bind", "protected-mode", "maxclients", "maxmemory", "hash-max-listpack-value", "hash-max-ziplist-value",
 )  # fmt: skip
 
 
@@ -116,18 +116,18 @@ def _kept(servers: list[durability.Server], settings: Settings) -> list[Check]:
     fsync = servers[0].fsync or "unknown"
     return [
         *(found or [ok("durability", f"Every write is in the append-only file (fsync {fsync}), nothing is evicted.")]),
-        replicas(servers, settings),
+        replicas(servers, settings.replicas or 0, settings),
     ]
 
 
-def replicas(servers: list[durability.Server], settings: Settings) -> Check:
+def replicas(servers: list[durability.Server], wanted: int, settings: Settings) -> Check:
     """Whether there are as many replicas as an intent must reach."""
     have = min(server.replicas for server in servers)
-    wanted = settings.replicas or 0
     if have < wanted:
         return fail(
             "replicas",
-            f"PAYFLOW_REPLICAS asks for {wanted}, {have} are connected, so no money leaves: start them or ask for less.",
+            f"An intent must reach {wanted} replicas and {have} are connected, so no money leaves: start them, "
+            "or set PAYFLOW_REPLICAS.",
         )
     if have:
         return ok("replicas", f"{have} connected.")
@@ -194,6 +194,8 @@ def _address(server: Server, settings: Settings) -> Check:
         return ok("address", "The server does not tell where it listens.")
     if _ANYWHERE.isdisjoint(server.config.get("bind", "").split() or ["*"]):
         return ok("address", f"The store listens on {server.config['bind']} only.")
+    if server.passwordless and server.config.get("protected-mode") == "yes":
+        return ok("address", "The store is in protected mode: without a password only this machine gets in.")
     level = fail if server.passwordless else warn
     return level(
         "address", "The store listens on every address: set `bind` to the one that Payflow uses, or firewall it."

@@ -21,6 +21,8 @@ class Server:
     """`always`, `everysec`, `no`, or empty when the server does not tell."""
     eviction: str
     """The eviction policy, or empty when the server does not tell."""
+    identity: tuple[str, str] = ("", "")
+    """Its run id and replication id."""
 
     @property
     def knows_waitaof(self) -> bool:
@@ -65,6 +67,7 @@ async def inspect(link: Link) -> list[Server]:
                 append_only=append_only == "yes",
                 fsync=config.get("appendfsync", ""),
                 eviction=config.get("maxmemory-policy", str(info.get("maxmemory_policy", ""))),
+                identity=(str(info.get("run_id", "")), str(info.get("master_replid", ""))),
             )
         )
     return servers

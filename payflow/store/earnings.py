@@ -48,6 +48,18 @@ class Earning:
         return "PAID_OUT" if self.paid_out else "CLAWED_BACK"
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an owner's earnings: something that he earned, or that was taken back of it."""
+
+    id: str
+    """The platform and its own id, as `platform/id`."""
+    asset: str
+    units: int
+    at: Millis
+    taken_back: bool
+
+
 class Earnings:
     """The earnings of all owners."""
 
@@ -108,22 +120,27 @@ class Earnings:
     async def _lines(self, owner: Owner) -> AsyncIterator[Earning]:
         """Walk over an owner's earnings, with what was taken back of each."""
         earned: dict[str, Earning] = {}
+        async for entry in self.entries(owner):
+            if not entry.taken_back:
+                earned[entry.id] = Earning(entry.id, entry.asset, entry.units, entry.at)
+            elif entry.id in earned:
+                clawed = earned[entry.id].clawed_back + entry.units
+                earned[entry.id] = replace(earned[entry.id], clawed_back=clawed)
+        for earning in earned.values():
+            yield earning
+
+    async def entries(self, owner: Owner) -> AsyncIterator[Entry]:
+        """Walk over what was earned and what was taken back, as it came."""
         start = "-"
         key = keys.earnings(self._records.owner_shard(owner), owner)
         while True:
             page = await self._link.ask("XRANGE", key, start, "+", "COUNT", PAGE)
             for _, fields in page:
                 way, asset, units, at, name = _only(fields).decode().split(" ", 4)
-                if way == "in":
-                    earned[name] = Earning(name, asset, int(units), Millis(int(at)))
-                elif name in earned:
-                    clawed = earned[name].clawed_back + int(units)
-                    earned[name] = replace(earned[name], clawed_back=clawed)
+                yield Entry(name, asset, int(units), Millis(int(at)), taken_back=way == "out")
             if len(page) < PAGE:
                 break
             start = f"({page[-1][0].decode()}"
-        for earning in earned.values():
-            yield earning
 
 
 def _only(fields: dict[bytes, bytes] | list[bytes]) -> bytes:

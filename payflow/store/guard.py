@@ -2,13 +2,14 @@
 
 Every call that writes counts up its shards and leaves a tag. The newest count and tag that were seen are kept here and
 in a file outside the store. A known server whose count goes backwards, or an unknown server that does not know the tag,
-has lost writes: the rails of these shards close until a person has reconciled.
+has lost writes: the rails of these shards close until a person has reconciled. That is written into the store with its
+time, so that every process, and the file of every machine, learns that what it remembers is void.
 """
 
 import fcntl
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 Identity = tuple[str, str]
 """Run id and replication id of a server."""
 
-_HEADER = struct.Struct("<8s16s")
+_HEADER = struct.Struct("<8s16sQ")
 _SLOT = struct.Struct("<Q8s")
 _COUNT = struct.Struct("<Q")
 _MAGIC = b"payflow1"
@@ -43,7 +44,8 @@ class Guard:
         self.doubted: set[int] = set(range(shards))
         """Shards on a server that was not compared yet."""
         self.alarms: dict[int, str] = {}
-        self._unsaid: list[tuple[int, str]] = []
+        self.adopted = 0
+        """When the store was last taken for the truth."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if path else None
         self._path = path
 
@@ -79,8 +81,16 @@ class Guard:
     def _trusted(self, shard: int) -> bool:
         return shard not in self.alarms and shard not in self.doubted
 
-    def recall(self, store_id: str) -> None:
+    def doubt_all_but(self, servers: Collection[Identity]) -> None:
+        """Learn which servers there are now; what others told us must be compared again."""
+        self.doubted |= {shard for shard, known in enumerate(self._known) if known not in servers}
+
+    def recall(self, store_id: str, adopted: int) -> None:
         """Take over what the file knows; a file of another store means that this one was wiped or replaced."""
+        if adopted > self.adopted:
+            self._start_over(adopted)
+        elif adopted < self.adopted:
+            self.raise_all("the store forgot that it was reconciled: an old backup, or it was wiped")
         if self._file is None:
             return
         with self._locked():
@@ -88,27 +98,44 @@ class Guard:
             if len(content) < _HEADER.size:
                 self._overwrite(store_id)
                 return
-            magic, kept_id = _HEADER.unpack_from(content)
-            if magic != _MAGIC or kept_id != store_id.encode()[:16].ljust(16, b"\0"):
-                for shard in range(len(self._marks)):
-                    self.raise_alarm(shard, f"{self._path} belongs to another store: this one was wiped or replaced")
-                return
-            for shard, mark in enumerate(self._slots(content)):
-                if mark.count > self._marks[shard].count:
-                    self._marks[shard] = mark
+            magic, kept_id, kept_adopted = _HEADER.unpack_from(content)
+            if magic != _MAGIC or kept_id != _padded(store_id):
+                self.raise_all(f"{self._path} belongs to another store: this one was wiped or replaced")
+            elif kept_adopted > adopted:
+                self.raise_all(f"{self._path} knows of a reconciliation that the store forgot: is it an old backup?")
+            elif kept_adopted < adopted:
+                self._overwrite(store_id)
+            else:
+                self._remember(content)
+
+    def _remember(self, content: bytes) -> None:
+        for shard, mark in enumerate(self._slots(content)):
+            if mark.count > self._marks[shard].count:
+                self._marks[shard] = mark
+
+    def _start_over(self, adopted: int) -> None:
+        shards = len(self._marks)
+        self.adopted = adopted
+        self.alarms.clear()
+        self._marks, self._known, self.doubted = [_NEVER] * shards, [None] * shards, set(range(shards))
 
     def compare(self, shard: int, server: Identity, count: int, tags: Sequence[bytes]) -> None:
         """Decide whether a server that we do not know holds everything that was acknowledged to us."""
         mark = self._marks[shard]
-        if mark.count and mark.tag not in tags and count - mark.count < KEPT_MARKS:
+        if count < mark.count or (mark.count and mark.tag not in tags and count - mark.count < KEPT_MARKS):
             self.raise_alarm(
                 shard, f"the store does not know write {mark.count}, which was acknowledged; it counts {count}"
             )
         self._known[shard] = server
         self.doubted.discard(shard)
+        if self._trusted(shard) and count > mark.count and tags:
+            # What was acknowledged while the server was in doubt must not be forgotten next time.
+            self._marks[shard] = Mark(count, tags[0])
+            self._write((shard,))
 
-    def adopt(self, store_id: str, newest: Sequence[tuple[int, bytes]]) -> None:
+    def adopt(self, store_id: str, adopted: int, newest: Sequence[tuple[int, bytes]]) -> None:
         """Take the store as it is for the truth: a person has reconciled it."""
+        self.adopted = adopted
         self.alarms.clear()
         self._marks = [Mark(count, tag) if count else _NEVER for count, tag in newest]
         with self._locked():
@@ -116,24 +143,22 @@ class Guard:
 
     def raise_alarm(self, shard: int, why: str) -> None:
         """Close the rails of a shard; its mark stays where it is, so that a restart finds the same."""
-        if shard not in self.alarms:
-            self.alarms[shard] = why
-            self._unsaid.append((shard, why))
+        self.alarms.setdefault(shard, why)
 
-    def unsaid(self) -> list[tuple[int, str]]:
-        """Give the alarms that nobody has passed on yet."""
-        unsaid, self._unsaid = self._unsaid, []
-        return unsaid
+    def raise_all(self, why: str) -> None:
+        """Close the rails of every shard."""
+        for shard in range(len(self._marks)):
+            self.raise_alarm(shard, why)
 
     def _slots(self, content: bytes) -> Iterator[Mark]:
         for offset in range(_HEADER.size, len(content) - _SLOT.size + 1, _SLOT.size):
             yield Mark(*_SLOT.unpack_from(content, offset))
 
-    def _write(self, sequences: Mapping[int, int]) -> None:
+    def _write(self, shards: Iterable[int]) -> None:
         if self._file is None:
             return
         with self._locked():
-            for shard in sequences:
+            for shard in shards:
                 offset = _HEADER.size + shard * _SLOT.size
                 kept = os.pread(self._file, _COUNT.size, offset)
                 mark = self._marks[shard]
@@ -145,7 +170,7 @@ class Guard:
             return
         slots = b"".join(_SLOT.pack(mark.count, mark.tag) for mark in self._marks)
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, _HEADER.pack(_MAGIC, store_id.encode()[:16]) + slots, 0)
+        os.pwrite(self._file, _HEADER.pack(_MAGIC, _padded(store_id), self.adopted) + slots, 0)
         os.fsync(self._file)
 
     @contextmanager
@@ -158,3 +183,7 @@ class Guard:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def _padded(store_id: str) -> bytes:
+    return store_id.encode()[:16].ljust(16, b"\0")

@@ -11,6 +11,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 
 META = "pf:meta"
 PAUSE = "pf:pause"
+TOKENS = "pf:tokens"
 BATCHES = "pf:batches"
 WAKE_CHANNEL = "pf:wake"
 SCHEMA = 1
@@ -28,10 +29,17 @@ class Key:
 
 
 KEYS = (
-    Key("pf:meta", "hash", "schema, number of shards, id of this store", "first start", "every start"),
+    Key(
+        "pf:meta",
+        "hash",
+        "schema, number of shards, id of this store; most replicas seen; when last reconciled",
+        "first start, every worker, reconcile",
+        "every start, the sequence guard",
+    ),
     Key("pf:pause", "hash", "scope -> who paused it, when and why", "operators, the sequence guard", "every send"),
     Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
-    Key("pf:provider:<owner>", "hash", "a provider's profile", "the desk", "the desk, risk rules"),
+    Key("pf:tokens", "hash", "name of a token in use -> its hash", "operators", "operators"),
+    Key("pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"),
     Key("pf:earned:<platform>:<id>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
     Key("pf:batch:<id>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),
     Key("pf:batches", "zset", "id of a batch -> when it opened", "the dispatcher", "operators"),
@@ -55,6 +63,7 @@ KEYS = (
     ),
     Key("{pf:SS}:in:<machine>:<STATE>", "zset", "id -> since when it is in the state", "commit", "counts, listings"),
     Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings"),
+    Key("{pf:SS}:provider:<owner>", "hash", "a provider's profile and its version", "profile", "the desk, risk rules"),
     Key("{pf:SS}:acct:<owner>", "hash", "<ASSET>.available, .held, .paid, .funded, .owed", "commit", "ledger"),
     Key("{pf:SS}:tally:<owner>", "hash", "<machine>:<STATE> -> times entered", "commit", "risk rules"),
     Key("{pf:SS}:vel:<owner>", "hash", "<ASSET>.hour and .day: units asked for in the window", "commit", "commit"),
@@ -153,9 +162,19 @@ def earned(platform: str, external_id: str) -> str:
     return f"pf:earned:{platform}:{external_id}"
 
 
-def provider(owner: Owner) -> str:
+def provider(shard: int, owner: Owner) -> str:
     """Give the key of a provider's profile."""
-    return f"pf:provider:{owner}"
+    return f"{prefix(shard)}provider:{owner}"
+
+
+def token(digest: str) -> str:
+    """Give the key of an API token, by the hash of what its holder shows."""
+    return f"pf:token:{digest}"
+
+
+def inbox(source: str, digest: str) -> str:
+    """Give the key of a webhook delivery."""
+    return f"pf:inbox:{source}:{digest}"
 
 
 def batch(batch_id: str) -> str:

@@ -49,6 +49,8 @@ class Link:
         async with self.errors():
             if self.cluster:
                 await self.client.initialize()
+            # A server that misses a password says so to this; to anything long it answers with a protocol error.
+            await self.client.ping()
             for script in ALL:
                 await self._load(script)
 
@@ -161,7 +163,9 @@ class Link:
             raise StoreUnfit(f"The store at {self.place} forbids a command: {error}. Widen the user's ACL.") from error
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError) as error:
             text = str(error) or type(error).__name__
-            raise StoreUnavailable(f"The store at {self.place} did not answer ({text}).") from error
+            raise StoreUnavailable(
+                f"The store at {self.place} did not answer ({text}): see that it runs and that the settings lead to it."
+            ) from error
 
 
 def connect(settings: Settings, socket: str | None = None) -> Link:

@@ -13,6 +13,9 @@ from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.scripts import OUTBOX
 
+UNREADABLE = "unreadable"
+"""The kind of a message that was damaged."""
+
 MessageId = str
 """The record's id, the version that the commit wrote, and a number: the same for every delivery."""
 
@@ -92,8 +95,11 @@ class Outbox:
 
     @staticmethod
     def _post(message_id: MessageId, content: bytes, tries: int) -> Post:
-        kind, record_id, at, body = msgspec.msgpack.decode(content)
-        return Post(message_id, kind, RecordId(record_id), Millis(at), body, tries)
+        try:
+            kind, record_id, at, body = msgspec.msgpack.decode(content)
+            return Post(message_id, kind, RecordId(record_id), Millis(at), body, tries)
+        except (msgspec.MsgspecError, ValueError, TypeError):  # nobody delivers it, and the others must go on
+            return Post(message_id, UNREADABLE, RecordId(message_id.partition("/")[0]), Millis(0), {}, tries)
 
 
 def _shard(message_id: MessageId) -> int:

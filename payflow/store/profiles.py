@@ -1,15 +1,19 @@
 """Providers: whether they are verified, where to tell them things, where their money usually goes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
 
-from machines.core.clock import Millis
+from machines.core.clock import Clock, Millis
+from machines.core.decision import Message
 from machines.core.errors import BadInput, Conflict
-from machines.core.ids import Owner
+from machines.core.ids import Owner, derived_id, shard_for
 from machines.core.ports import Destination
 from payflow.store import keys
+from payflow.store.codec import encode
 from payflow.store.link import Link
+from payflow.store.scripts import PROFILE
 from payflow.store.seals import Seals
 
 
@@ -25,6 +29,7 @@ class Profile:
     """Where to tell him things: one URL each, for mail, push or chat."""
     destination: Destination | None = None
     details_changed_at: Millis | None = None
+    """When a destination that he had gave way to another one, or to none."""
     version: int = 0
 
 
@@ -40,13 +45,16 @@ class _Kept:
 class Profiles:
     """The profiles of all providers."""
 
-    def __init__(self, link: Link, seals: Seals) -> None:
+    def __init__(self, link: Link, seals: Seals, shards: int, clock: Clock | None = None) -> None:
         self._link = link
         self._seals = seals
+        self._shards = shards
+        self._clock = clock
 
     async def read(self, owner: Owner) -> Profile:
         """Read a profile; one that nobody wrote is empty."""
-        kept, version = await self._link.ask("HMGET", keys.provider(owner), "profile", "version")
+        key = keys.provider(shard_for(owner, self._shards), owner)
+        kept, version = await self._link.ask("HMGET", key, "profile", "version")
         if kept is None:
             return Profile(owner)
         found = msgspec.msgpack.decode(kept, type=_Kept)
@@ -60,12 +68,15 @@ class Profiles:
             int(version),
         )
 
-    async def write(self, before: Profile, after: Profile, now: Millis) -> Profile:
-        """Write a profile that nobody changed since it was read; a new destination starts the cool-off."""
+    async def write(self, before: Profile, after: Profile, now: Millis, told: Iterable[Message] = ()) -> Profile:
+        """Write a profile that nobody changed since it was read; giving up a destination starts the cool-off.
+
+        What must be told goes into the outbox with it, under an id of the provider's own: no change without a warning.
+        """
         if before.owner != after.owner:
             raise BadInput("A profile keeps its owner.")
-        changed = after.destination != before.destination
-        after = replace(after, details_changed_at=now if changed and before.version else after.details_changed_at)
+        if before.destination is not None and after.destination != before.destination:
+            after = replace(after, details_changed_at=now)
         kept = _Kept(
             after.platform,
             after.verified,
@@ -73,10 +84,14 @@ class Profiles:
             self._seals.seal(after.destination) if after.destination else "",
             after.details_changed_at,
         )
-        key = keys.provider(before.owner)
-        version = await self._link.ask("HINCRBY", key, "version", 1)
-        if version != before.version + 1:
-            await self._link.ask("HINCRBY", key, "version", -1)
+        shard = shard_for(before.owner, self._shards)
+        sender = derived_id("provider", shard, before.owner)
+        messages = [encode((message.kind, sender, now, message.body)) for message in told]
+        at = self._clock.now() if self._clock else 0
+        names = [keys.sequence(shard)]
+        version = await self._link.run(
+            PROFILE, names, at, before.owner, before.version, encode(kept), sender, *messages
+        )  # fmt: skip
+        if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")
-        await self._link.ask("HSET", key, "profile", msgspec.msgpack.encode(kept))
         return replace(after, version=version)

@@ -2,8 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from machines.core.clock import Clock, Millis
@@ -28,7 +30,7 @@ from machines.core.money import Assets, Money
 from machines.core.record import Record, Velocity
 from payflow.store import keys
 from payflow.store.batcher import Batcher
-from payflow.store.codec import GENESIS, DataCodec, Event, chain, encode, event_bytes, read_event
+from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, chain, encode, event_bytes, read_event
 from payflow.store.guard import Guard, Identity
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CLAIM, COMMIT, POKE, READ, RENEW, TAKE
@@ -158,7 +160,10 @@ class Records:
         self._renewals = [Batcher(self._send_renewals) for _ in range(self._servers)]
         self._times: Batcher[None, Millis] = Batcher(self._send_times)
         self._reads = [Batcher(self._send_reads) for _ in range(self._servers)]
-        self.batches: list[int] = []
+        self.batches: deque[int] = deque(maxlen=1024)
+        """How many decisions the last calls wrote."""
+        self.on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
+        """Called for each call that committed: how many decisions it wrote, and how long it took."""
         self._turn = 0
 
     @property
@@ -296,11 +301,14 @@ class Records:
         try:
             return self._stored(machine, record_id, row, now, fence)
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
-            state, version, chained = row[0].decode(), int(row[1] or 0), row[6] or b""
+            state, chained = row[0].decode(), row[6] or GENESIS
+            version = int(row[1]) if (row[1] or b"").isdigit() else 0
             return Poison(record_id, state, version, chained, now, fence, str(error) or type(error).__name__)
 
     def _stored(self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int) -> Stored:
         state, version, owner, asset, units, data, chained, made, since, tries, velocity, parked = row[:_FIELDS]
+        if not chained:
+            raise Unreadable("It has lost the hash of its history.")
         record = Record(
             id=record_id,
             machine=machine,
@@ -345,10 +353,8 @@ class Records:
 
     async def standing(self, shard: int) -> tuple[Identity, int, list[bytes]]:
         """Say which server has a shard, what it counts, and the tags of the last calls, newest first."""
-        # The tags first: were the count older than they are, a tag that has rolled out of them would look forgotten.
-        tags = await self.link.ask("LRANGE", keys.marks(shard), 0, -1)
         answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
-        return _identity(answer), answer[3][0], tags
+        return _identity(answer), answer[3][0], answer[5]
 
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -520,7 +526,9 @@ class Records:
         tag = secrets.token_bytes(8)
         before = self.guard.counts()
         names = [keys.sequence(shard) for shard in shards]
+        begun = perf_counter()
         answer = await self.link.run(COMMIT, names, self._now(), tag, announce, encode(payload), *blobs)
+        self.on_commit(len(groups), perf_counter() - begun)
         self.guard.saw_write(_identity(answer), dict(zip(shards, answer[3], strict=True)), tag, before)
         return [None if reply == 0 else Refusal(reply[0].decode(), reply[1]) for reply in answer[4]]
 

@@ -29,7 +29,7 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX = map(
-    script, ("commit", "claim", "renew", "poke", "read", "take", "outbox")
+COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE = map(
+    script, ("commit", "claim", "renew", "poke", "read", "take", "outbox", "profile")
 )
-ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX)
+ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE)

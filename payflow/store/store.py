@@ -1,9 +1,10 @@
 """Opens the store: the embedded server or a given one, its schema, the sequence guard, its durability."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +22,7 @@ from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses
+from payflow.store.profiles import Profiles
 from payflow.store.records import Records, Stored
 from payflow.store.seals import Seals, keys_from
 
@@ -39,11 +41,12 @@ class Store:
     listing: Listing
     earnings: Earnings
     seals: Seals
+    profiles: Profiles
     outbox: Outbox
     pauses: Pauses
     store_id: str
     servers: list[durability.Server]
-    _replicas_seen: int = 0
+    _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def may_send(self, stored: Stored, lease_ms: int, *scopes: str) -> None:
         """Raise unless, at this very moment, something irreversible may leave for a leased record."""
@@ -52,10 +55,9 @@ class Store:
         if faults:
             raise NotDurable(faults[0])
         await self.records.confirm(stored, lease_ms)
-        if self.guard.doubted:
+        if self.guard.doubted or self.guard.alarms:
             await self.compare()
         shard = f"shard:{self.records.shard_of(stored.record.id):02d}"
-        await self.settle_alarms()
         paused = await self.pauses.all()
         for scope in ("everything", f"machine:{stored.record.machine}", shard, *scopes):
             if scope in paused:
@@ -71,30 +73,56 @@ class Store:
     async def look_at_servers(self) -> None:
         """See again how durable the store is."""
         self.servers = await durability.inspect(self.link)
-        self._replicas_seen = max(self._replicas_seen, min(server.replicas for server in self.servers))
-        wanted = self.settings.replicas if self.settings.replicas is not None else min(1, self._replicas_seen)
+        self.guard.doubt_all_but([server.identity for server in self.servers])
+        connected = min(server.replicas for server in self.servers)
+        # Kept in the store: a worker that starts while the replicas are gone must miss them too.
+        seen = int(await self.link.ask("HGET", keys.META, "replicas") or 0)
+        if connected > seen:
+            await self.link.ask("HSET", keys.META, "replicas", connected)
+        wanted = self.settings.replicas if self.settings.replicas is not None else min(1, max(seen, connected))
         self.records.barrier = durability.barrier(self.servers, wanted)
+        if self.guard.alarms:
+            await self.compare()
 
     async def compare(self) -> None:
         """Compare servers that we do not know with what was acknowledged to us."""
-        self.guard.recall(self.store_id)
-        for shard in sorted(self.guard.doubted):
-            server, count, tags = await self.records.standing(shard)
-            self.guard.compare(shard, server, count, tags)
+        # One at a time: once a shard is trusted again its mark moves on, and an older answer would seem not to know it.
+        async with self._comparing:
+            store_id, adopted = await self._standing()
+            if store_id != self.store_id:
+                self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
+            self.guard.recall(self.store_id, adopted)
+            for shard in sorted(self.guard.doubted):
+                server, count, tags = await self.records.standing(shard)
+                self.guard.compare(shard, server, count, tags)
         await self.settle_alarms()
 
     async def adopt(self) -> None:
         """Open what the guard closed: a person has reconciled the store with the world."""
+        shards, self.store_id = await _meta(self.link, self.records.shards)
+        if shards != self.records.shards:
+            raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
+        adopted = max(await self.records.now(), (await self._standing())[1] + 1)
+        await self.link.ask("HSET", keys.META, "adopted", adopted)
         standing = [await self.records.standing(shard) for shard in range(self.records.shards)]
-        self.guard.adopt(self.store_id, [(count, tags[0] if tags else b"") for _, count, tags in standing])
+        self.guard.adopt(self.store_id, adopted, [(count, tags[0] if tags else b"") for _, count, tags in standing])
         for scope in await self.pauses.all():
             if scope.startswith("shard:"):
                 await self.pauses.resume(scope, reconciled=True)
 
     async def settle_alarms(self) -> None:
         """Make the alarms of this process known to all others, through the store."""
-        for shard, why in self.guard.unsaid():
-            await self.pauses.pause(f"shard:{shard:02d}", GUARD, why, await self.records.now())
+        for shard, why in list(self.guard.alarms.items()):
+            scope = f"shard:{shard:02d}"
+            told = await self.pauses.pause(scope, GUARD, why, await self.records.now())
+            if told and (await self._standing())[1] > self.guard.adopted:
+                # Somebody opened it while we were about to close it: we learn that at the next comparison.
+                await self.pauses.resume(scope, reconciled=True)
+
+    async def _standing(self) -> tuple[str, int]:
+        """Say which store this is, and when it was last taken for the truth."""
+        store_id, adopted = await self.link.ask("HMGET", keys.META, "store", "adopted")
+        return (store_id or b"").decode(), int(adopted or 0)
 
 
 @asynccontextmanager
@@ -110,12 +138,14 @@ async def open_store(
         link = connect(settings, str(socket) if socket else None)
         stack.push_async_callback(link.close)
         await link.open()
-        shards, store_id = await _meta(link, settings)
+        shards, store_id = await _meta(link, settings.shards)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
         records = Records(link, guard, machines, shards, assets or Assets(), clock)
         listing = Listing(link, records)
         ledger = Ledger(link, records, listing)
+        given = settings.seal_keys.get_secret_value() if settings.seal_keys else None
+        seals = Seals(keys_from(given, settings.data))
         store = Store(
             settings=settings,
             link=link,
@@ -123,9 +153,8 @@ async def open_store(
             records=records,
             ledger=ledger,
             earnings=Earnings(link, records, ledger),
-            seals=Seals(
-                keys_from(settings.seal_keys.get_secret_value() if settings.seal_keys else None, settings.data)
-            ),
+            seals=seals,
+            profiles=Profiles(link, seals, shards, clock),
             listing=listing,
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
@@ -137,9 +166,9 @@ async def open_store(
         yield store
 
 
-async def _meta(link: Link, settings: Settings) -> tuple[int, str]:
+async def _meta(link: Link, shards: int) -> tuple[int, str]:
     """Read what was fixed at the first start, or fix it now."""
-    fresh = {"schema": keys.SCHEMA, "shards": settings.shards, "store": secrets.token_hex(8)}
+    fresh = {"schema": keys.SCHEMA, "shards": shards, "store": secrets.token_hex(8)}
     for name, value in fresh.items():
         await link.ask("HSETNX", keys.META, name, value)
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}

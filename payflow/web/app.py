@@ -1,17 +1,14 @@
 """The HTTP side of a process: its routes, its limits, and what it says when something is wrong."""
 
-import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-import structlog
 from aiohttp import web, web_response
 from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadSettings
-
-log = structlog.get_logger()
+from payflow.web import problems
 
 MOST_BODY_BYTES = 64 * 1024
 # Longer than a stopping client needs to read its answer, shorter than a grace time.
@@ -51,23 +48,14 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 @web.middleware
 async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what is too large before it is read; answer every error in one shape, and tell no more than is meant."""
-    if (request.content_length or 0) > MOST_BODY_BYTES:
-        return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {MOST_BODY_BYTES} bytes.")
     try:
+        if (request.content_length or 0) > MOST_BODY_BYTES:
+            raise problems.Problem(problems.TOO_LARGE, f"A request may have {MOST_BODY_BYTES} bytes.")  # noqa: TRY301
         return await handler(request)
-    except web.HTTPException as error:
-        if error.status < HTTPStatus.BAD_REQUEST:
+    except Exception as error:
+        if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
             raise
-        error.text = json.dumps({"error": error.reason})
-        error.content_type = "application/json"
-        raise
-    except Exception:
-        log.exception("A request failed.", action="request_failed", path=request.path)
-        return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, "Payflow failed on this request; its log says why.")
-
-
-def _refused(status: HTTPStatus, why: str) -> web.Response:
-    return web.json_response({"error": why}, status=status)
+        return problems.answer_to(error, request.path)
 
 
 async def _headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -17,7 +17,7 @@ from machines.payout.data import PayoutData, PayoutRecord
 from payflow.config import Settings
 from payflow.engine.schedule import Schedule
 from payflow.engine.step import Applied, take_in
-from payflow.store.profiles import Profile, Profiles
+from payflow.store.profiles import Profile
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -75,7 +75,7 @@ class Desk:
     ) -> None:
         self.store = store
         self.schedule = schedule
-        self.profiles = Profiles(store.link, store.seals)
+        self.profiles = store.profiles
         self._records = store.records
         self._metrics = metrics
         self._gateways = gateways
@@ -243,9 +243,9 @@ def _reason(text: str) -> str:
 def shown(destination: Destination) -> str:
     """Give a destination as people may see it: the last digits only."""
     fields: dict[str, Any] = dict(destination.fields)
-    number = str(fields.get("account") or fields.get("address") or "")
+    number = str(fields.get("account_number") or fields.get("address") or "")
     masked = "•" * max(0, min(SHOWN_DIGITS, len(number) - SHOWN_DIGITS)) + number[-SHOWN_DIGITS:]
-    return " ".join(part for part in (fields.get("bank", ""), masked) if part)
+    return " ".join(part for part in (fields.get("bank_code", ""), masked) if part)
 
 
 __all__ = ["Answer", "Ask", "Desk", "Gateway", "Profile", "shown"]

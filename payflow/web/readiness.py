@@ -39,7 +39,7 @@ async def examine(store: Store) -> list[Check]:
     return [
         ok("store", f"The store at {store.link.place} answers."),
         _durable(store),
-        checkup.replicas(store.servers, store.settings),
+        checkup.replicas(store.servers, store.records.barrier.replicas, store.settings),
         ok("scripts", "The store has our scripts."),
         await sequence(store),
     ]

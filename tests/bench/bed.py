@@ -34,6 +34,9 @@ _AT_A_TIME = 512
 _POLL_S = 0.05
 _PLENTY = Money(10**12, NGN)
 
+AMOUNT = Money(12_345, NGN)
+DATA = ChainData("bank 058 0123456789")
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -91,26 +94,32 @@ class Bed:
     settings: Settings
     store: Store
     made: int = 0
+    funded: int = 0
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, count: int, *, due_in_s: float = SLEEPS_S) -> list[RecordId]:
+    async def load(self, count: int, *, due_in_s: float = SLEEPS_S, counted: bool = False) -> list[RecordId]:
         """Make records, ten an owner; unless told otherwise they sleep until `release`."""
-        owners = [Owner(f"owner-{(self.made + place) // RECORDS_OF_AN_OWNER}") for place in range(count)]
-        self.made += count
-        for some in _slices(sorted(set(owners)), _AT_A_TIME):
-            await asyncio.gather(*(self.store.records.fund(owner, _PLENTY, f"funds of {owner}") for owner in some))
+        owners = await self.fund(-(-count // RECORDS_OF_AN_OWNER))
         ids = []
-        for some in _slices(owners, _AT_A_TIME):
-            news = [self.new(owner, due_in_s) for owner in some]
+        for some in _slices((owners * RECORDS_OF_AN_OWNER)[:count], _AT_A_TIME):
+            news = [self._new(owner, due_in_s, counted=counted) for owner in some]
             await asyncio.gather(*(self.store.records.create(new, WHO) for new in news))
             ids += [new.id for new in news]
+        self.made += count
         return ids
 
-    def new(self, owner: Owner, due_in_s: float) -> New[ChainData]:
-        """Give a record to be made."""
+    async def fund(self, count: int) -> list[Owner]:
+        """Make new owners with plenty of money."""
+        owners = [Owner(f"owner-{self.funded + place}") for place in range(count)]
+        self.funded += count
+        for some in _slices(owners, _AT_A_TIME):
+            await asyncio.gather(*(self.store.records.fund(owner, _PLENTY, f"funds of {owner}") for owner in some))
+        return owners
+
+    def _new(self, owner: Owner, due_in_s: float, *, counted: bool) -> New[ChainData]:
         record_id = fresh_id(NAME, shard_for(owner, self.store.records.shards))
-        return New(record_id, NAME, owner, Money(12_345, NGN), ChainData("bank 058 0123456789"), due_in_s=due_in_s)
+        return New(record_id, NAME, owner, AMOUNT, DATA, counted=counted, due_in_s=due_in_s)
 
     async def release(self) -> float:
         """Make all sleeping records due in one stroke and wake the workers; give the store's time, in seconds."""
@@ -124,6 +133,10 @@ class Bed:
         """Count the records in a state."""
         shards = range(self.store.records.shards)
         return sum(await self.store.link.pipeline([("ZCARD", keys.members(shard, NAME, state)) for shard in shards]))
+
+    async def reached(self, count: int) -> bool:
+        """Tell whether so many records are finished."""
+        return await self.count() >= count
 
     async def finish(self, limit_s: float = 120.0, poll_s: float = _POLL_S) -> float:
         """Wait until every record is finished; give the store's time, in seconds, when the last one was."""
@@ -142,7 +155,7 @@ class Bed:
 
     # ── server and processes ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def command(self, *words: Any) -> Any:
+    async def command(self, *words: Any) -> Any:  # noqa: ANN401  (each command answers in its own way)
         """Send one command to the server."""
         return await self.store.link.ask(*words)
 
@@ -206,6 +219,5 @@ def _slices(things: list[T], size: int) -> list[list[T]]:
     return [things[start : start + size] for start in range(0, len(things), size)]
 
 
-def _score(answer: Any) -> float:
-    """Read the score of a one-element answer, in either shape that redis-py gives."""
+def _score(answer: Any) -> float:  # noqa: ANN401  (redis-py gives either of two shapes)
     return float(answer[0][1] if isinstance(answer[0], list | tuple) else answer[1])

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import UnixDomainSocketConnection
@@ -101,7 +100,7 @@ def _listen_in(ours: Bed, kept: list[Command]) -> None:
     link = ours.store.link
     send = type(link).run.__get__(link)
 
-    async def keep(script: Script, names: Sequence[str], *args: str | bytes | int) -> Any:
+    async def keep(script: Script, names: Sequence[str], *args: str | bytes | int) -> object:
         if script.name in (CLAIM.name, COMMIT.name):
             kept.append(("EVALSHA", script.sha, len(names), *names, *args))
         return await send(script, names, *args)

@@ -113,9 +113,8 @@ def _acts(rail: Rail | None) -> dict[str, Act[ChainData]]:
 
 async def _pay_once(rail: Rail, record: Record[ChainData], step: Step) -> None:
     """Ask first: whoever had the record before may have paid and died."""
-    key = PaymentKey(record.id)
-    if isinstance(await rail.status(key), Settled):
-        return
-    await step.may_send("rail:bench")
     assert record.amount is not None
-    await rail.submit(Payment(key, Destination("bench", ()), record.amount))
+    payment = Payment(PaymentKey(record.id), Destination("bench", ()), record.amount)
+    if not isinstance(await rail.status(payment), Settled):
+        await step.may_send("rail:bench")
+        await rail.submit(payment)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 WIDTH = 168
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def show(rows: Iterable[Row], conditions: Iterable[str]) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     beside = f"{row.beside} {number(row.other)}" if row.other is not None else row.beside
-    ratio = f"{number(row.ratio)} ×" if row.ratio is not None else ""
+    ratio = f"{number(row.ratio)} {TIMES}" if row.ratio is not None else ""
     verdict = {True: "met", False: "MISSED", None: ""}[row.meets]
     return row.what, f"{number(row.figure)} {row.unit}", beside, ratio, row.target, verdict, row.note
 

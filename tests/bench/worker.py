@@ -1,7 +1,7 @@
-"""The worker under test, in a process of its own. It obeys lines on its standard input:
+"""The worker under test, in a process of its own, which obeys lines on its standard input.
 
-    usage   print CPU time and memory as JSON
-    (end)   finish the work in hand and leave
+usage   print CPU time and memory as JSON
+(end)   finish the work in hand and leave
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from machines.core.ports import Evidence, Payment, PaymentKey, Settled, Status, Unsent
+from machines.core.ports import Evidence, Payment, Settled, Status, Unsent
 from payflow.config import load
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
@@ -36,9 +36,10 @@ class FileRail:
         with (self._folder / payment.key).open("ab") as file:
             file.write(b"1")
 
-    async def status(self, key: PaymentKey) -> Status:
+    async def status(self, payment: Payment) -> Status:
         """Tell whether it was paid."""
-        return Settled(Evidence("file", key)) if (self._folder / key).exists() else Unsent()
+        paid = (self._folder / payment.key).exists()
+        return Settled(Evidence("file", payment.key)) if paid else Unsent()
 
 
 def usage() -> dict[str, float]:

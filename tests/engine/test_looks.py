@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -24,13 +25,13 @@ from machines.core.ports import Payment, Step
 from machines.core.record import Record
 from payflow.engine.step import MOST_CONFLICTS
 from payflow.store.records import Stored
-from tests.engine.office import Office
+from tests.engine.office import Look, Office
 from tests.errand import Approved, Cancelled, Done, ErrandData, NotDone, Sent, react
 
-Act = Callable[[Record[ErrandData], Step], "asyncio.Future[Fact]"]
+Thinking = Callable[[Record[ErrandData], Fact, Millis], Decision[ErrandData]]
 
 
-def failing(error: BaseException) -> Callable[[Record[ErrandData], Step], object]:
+def failing(error: BaseException) -> Look:
     """Make an act that only raises."""
 
     async def act(record: Record[ErrandData], step: Step) -> Fact:
@@ -39,7 +40,7 @@ def failing(error: BaseException) -> Callable[[Record[ErrandData], Step], object
     return act
 
 
-def after(office: Office, *facts: Fact, then: Fact | Exception) -> Callable[[Record[ErrandData], Step], object]:
+def after(office: Office, *facts: Fact, then: Fact | Exception) -> Look:
     """Make an act during which facts come from outside, each once."""
     coming = list(facts)
 
@@ -187,7 +188,7 @@ async def test_a_cancelled_look_is_cancelled(still_office: Office) -> None:
     assert (await still_office.record(record_id)).parked == ""
 
 
-def react_raising(error: Exception) -> Callable[[Record[ErrandData], Fact, Millis], Decision[ErrandData]]:
+def react_raising(error: Exception) -> Thinking:
     def broken(record: Record[ErrandData], fact: Fact, now: Millis) -> Decision[ErrandData]:
         raise error
 
@@ -207,9 +208,7 @@ def react_raising(error: Exception) -> Callable[[Record[ErrandData], Fact, Milli
     ],
     ids=["raises", "refuses", "no such move", "no such state", "moves unrecorded", "unwritable", "nothing"],
 )
-async def test_a_bug_in_react_parks_the_record(
-    still_office: Office, thinking: Callable[[Record[ErrandData], Fact, Millis], Decision[ErrandData]]
-) -> None:
+async def test_a_bug_in_react_parks_the_record(still_office: Office, thinking: Thinking) -> None:
     record_id = await still_office.one_in("READY")
     still_office.react = thinking
     await still_office.steps().look(await still_office.claim("READY"))
@@ -247,7 +246,8 @@ async def test_trouble_of_the_store_at_the_commit_is_not_the_records_fault(
 ) -> None:
     record_id = await still_office.one_in("READY")
     stored = await still_office.claim("READY")
-    await still_office.learn(record_id, Done("?"))  # so that the first commit conflicts, and it is read again
+    if method == "reread":
+        await still_office.learn(record_id, Done("?"))  # so that the first commit conflicts
 
     async def fail(*parts: object, **more: object) -> None:
         raise error
@@ -342,12 +342,10 @@ async def test_a_record_that_was_moved_during_a_look_is_not_moved_back(still_off
     assert await still_office.leased([record_id]) == []
 
 
-async def test_a_record_that_always_changes_is_not_fought_over_for_ever(still_office: Office) -> None:
+async def test_a_record_that_always_changes_is_not_fought_over_for_ever(
+    still_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record_id = await still_office.one_in("READY")
-
-    def thinking(record: Record[ErrandData], fact: Fact, now: Millis) -> Decision[ErrandData]:
-        return react(record, fact, now)
-
     conflicts = 0
     commit = still_office.store.records.commit
 
@@ -356,13 +354,10 @@ async def test_a_record_that_always_changes_is_not_fought_over_for_ever(still_of
     ) -> object:
         nonlocal conflicts
         conflicts += 1
-        await commit(
-            await still_office.store.records.read(record_id), keep("again"), Nothing(), "somebody"
-        )
+        await commit(await still_office.store.records.read(record_id), keep("again"), Nothing(), "somebody")
         return await commit(stored, decision, fact, who, tries=tries)
 
-    still_office.react = thinking
-    with pytest.MonkeyPatch.context() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(still_office.store.records, "commit", contested)
         await still_office.steps().look(await still_office.claim("READY"))
     assert conflicts == MOST_CONFLICTS
@@ -396,13 +391,9 @@ async def test_a_conflict_about_another_record_of_the_group_goes_back_to_act(sti
     assert seen == [1, 2]
 
 
+@dataclass(frozen=True, slots=True)
 class Grouped(Fact):
     """Learned about two records at once."""
-
-    __slots__ = ("other",)
-
-    def __init__(self, other: Record[ErrandData]) -> None:
-        object.__setattr__(self, "other", other)
 
     other: Record[ErrandData]
 
@@ -452,9 +443,7 @@ async def test_a_claim_that_is_taken_goes_back_to_act(still_office: Office, cloc
     assert [nonce for record_id, nonce in used if record_id == loser.record.id] == [7, 7, 8]
 
 
-async def test_a_fact_about_a_claimed_record_comes_late_and_is_dropped(
-    still_office: Office, clock: FixedClock
-) -> None:
+async def test_a_fact_about_a_claimed_record_comes_late_and_is_dropped(still_office: Office, clock: FixedClock) -> None:
     record_id = await still_office.one_in("READY")
     late = await still_office.claim("READY")
     clock.advance(10.001)
@@ -633,7 +622,7 @@ async def test_an_override_races_a_poll(still_office: Office, first: str) -> Non
     office = still_office
     record_id = await office.one_in("SENDING")
     stored = await office.claim("SENDING")
-    override = Override("FAILED", "the bank says no", "eve")
+    override = Override("FAILED", "the bank says no", "eve", second="adam")
     if first == "operator":
         office.acts["SENDING"] = after(office, override, then=NotDone("no such account"))
         await office.steps().look(stored)

@@ -35,7 +35,7 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
   for i = 1, math.min(limit, #due) do
     local id, P, index = due[i][1], due[i][3], due[i][4]
     local rec = P .. 'rec:' .. id
-    local fields = redis.call('HMGET', rec, unpack(FIELDS))
+    local fields = redis.pcall('HMGET', rec, unpack(FIELDS)) -- of a key that is no hash: an error, and no state
     if fields[1] ~= state then
       redis.call('ZREM', index, id)
       answer[#answer + 1] = { q, id, 0 }

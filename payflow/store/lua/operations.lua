@@ -73,6 +73,7 @@ end
 function operations.create.write(P, op, known)
   local _, id, owner, asset, units, state, position, print, data, event, hash, after, counted = unpack(op, 1, 13)
   local machine, rec = machine_of(id), known[1]
+  local velocity = counted and velocity_of(P, owner, asset, units, id)
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[event])
   local set = { 'state', state, 'ver', 1, 'owner', owner, 'data', ARGV[data], 'hash', ARGV[hash], 'made', now, 'since', now }
   local function also(name, value)
@@ -84,7 +85,7 @@ function operations.create.write(P, op, known)
     also('units', units)
   end
   if print ~= '' then also('print', print) end
-  if counted then also('vel', velocity_of(P, owner, asset, units, id)) end
+  if velocity then also('vel', velocity) end
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)
   if known[2] then journal(P, owner, asset, 'available', position, units, '0', id) end

@@ -21,11 +21,15 @@ if action == 'take' then
   for _, key in ipairs(KEYS) do
     local due, content = keys_of(key)
     for _, found in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, ARGV[3])) do
-      redis.call('ZADD', due, now + tonumber(ARGV[4]), found)
       local message = redis.call('HMGET', content, found, found .. '#tries')
-      taken[#taken + 1] = found
-      taken[#taken + 1] = message[1] or ''
-      taken[#taken + 1] = tonumber(message[2] or '0')
+      if message[1] then
+        redis.call('ZADD', due, now + tonumber(ARGV[4]), found)
+        taken[#taken + 1] = found
+        taken[#taken + 1] = message[1]
+        taken[#taken + 1] = tonumber(message[2] or '0')
+      else
+        redis.call('ZREM', due, found)
+      end
     end
   end
   return taken

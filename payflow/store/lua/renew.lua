@@ -2,11 +2,13 @@
 --
 -- KEYS  `{pf:SS}:seq` of each shard touched
 -- ARGV  1 now in ms or 0 · 2 msgpack {{index into KEYS, id, fence, lease_ms, version or 0}, …}
--- gives {now, run id, replication id, {sequence of each key}, {1 held, 2 held but in another version, 0 lost, for each}}
+-- gives {now, run id, replication id, {sequence of each key}, {1 held, 2 held but in another version, 0 lost, for each},
+--       and, where nothing is asked, {tags of the last calls on the first shard}}
 --@include clock
 local now = clock(ARGV[1])
 local sequences, held = {}, {}
-for i, ask in ipairs(cmsgpack.unpack(ARGV[2])) do
+local asked = cmsgpack.unpack(ARGV[2])
+for i, ask in ipairs(asked) do
   local place, id, fence, lease, version = unpack(ask)
   local P = string.sub(KEYS[place], 1, -4)
   local known = redis.call('HMGET', P .. 'rec:' .. id, 'fence', 'state', 'ver')
@@ -19,4 +21,5 @@ for i, ask in ipairs(cmsgpack.unpack(ARGV[2])) do
 end
 for i, key in ipairs(KEYS) do sequences[i] = tonumber(redis.call('GET', key) or '0') end
 local run, replication = identity()
-return { now, run, replication, sequences, held }
+local tags = #asked == 0 and redis.call('LRANGE', string.sub(KEYS[1], 1, -4) .. 'marks', 0, -1) or {}
+return { now, run, replication, sequences, held, tags }

@@ -7,8 +7,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ HOME = PROJECT / ".venv-bench"
 NAMES = ("arq", "dramatiq")
 
 
-class NoPeers(Exception):
+class _NoPeers(Exception):
     """The peers cannot be run here."""
 
 
@@ -28,13 +28,21 @@ class NoPeers(Exception):
 class Outing:
     """How one peer did."""
 
-    enqueued_a_second: float
     steps_a_second: float
     cpu_us_a_step: float
     rss_mb: float
 
 
-async def prepare() -> None:
+async def absent() -> str:
+    """Say why there are no peers to measure; empty when they are ready."""
+    try:
+        await _prepare()
+    except (_NoPeers, OSError) as error:
+        return f"peers not measured: {error}"
+    return ""
+
+
+async def _prepare() -> None:
     """Make the peers' environment, unless it is there."""
     wanted = HERE / "requirements.txt"
     stamp = HOME / "installed.txt"
@@ -42,7 +50,7 @@ async def prepare() -> None:
         return
     uv = shutil.which("uv") or shutil.which("uv", path=str(PROJECT / ".tools" / "bin"))
     if uv is None:
-        raise NoPeers("uv is neither on the PATH nor in .tools/bin")
+        raise _NoPeers("uv is neither on the PATH nor in .tools/bin")
     await _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(HOME))
     await _run(uv, "pip", "install", "--quiet", "--python", str(_python()), "-r", str(wanted))
     shutil.copy(wanted, stamp)
@@ -50,30 +58,37 @@ async def prepare() -> None:
 
 async def outing(name: str, chains: int) -> Outing:
     """Let a peer do so many chains of four steps on a Valkey of its own, synced every second."""
-    async with AsyncExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="payflow-bench-peer-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        server = await stack.enter_async_context(embedded(folder, fsync="everysec"))
-        loaded = await _told(name, "load", server.url, chains)
-        worked = await _told(name, "work", server.url, chains)
+    async with _server() as url:
+        await _told(name, "load", url, chains)
+        told = await _told(name, "work", url, chains)
     steps = 4 * chains
     return Outing(
-        enqueued_a_second=chains / loaded["seconds"],
-        steps_a_second=steps / worked["seconds"],
-        cpu_us_a_step=worked["cpu_s"] / steps * 1e6,
-        rss_mb=worked["rss_kb"] / 1024,
+        steps_a_second=steps / told["seconds"],
+        cpu_us_a_step=told["cpu_s"] / steps * 1e6,
+        rss_mb=told["rss_kb"] / 1024,
     )
+
+
+async def enqueued_a_second(name: str, jobs: int) -> float:
+    """Measure how fast one process of a peer enqueues."""
+    async with _server() as url:
+        return jobs / (await _told(name, "load", url, jobs))["seconds"]
 
 
 async def start_to_first_job_s(name: str) -> float:
     """Measure a peer's worker from the start of its process to its first job."""
+    async with _server() as url:
+        await _told(name, "load", url, 1)
+        began = time.monotonic()
+        return (await _told(name, "work", url, 1))["began"] - began
+
+
+@asynccontextmanager
+async def _server() -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="payflow-bench-peer-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        server = await stack.enter_async_context(embedded(folder, fsync="everysec"))
-        await _told(name, "load", server.url, 1)
-        began = time.monotonic()
-        return (await _told(name, "work", server.url, 1))["began"] - began
+        yield (await stack.enter_async_context(embedded(folder, fsync="everysec"))).url
 
 
 async def _told(name: str, verb: str, url: str, chains: int) -> dict[str, float]:
@@ -86,7 +101,7 @@ async def _run(*words: str) -> bytes:
     process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, env=_environment())
     output, _ = await process.communicate()
     if process.returncode:
-        raise NoPeers(f"{_shown(words)} failed; what it says stands above")
+        raise _NoPeers(f"{_shown(words)} failed; what it says stands above")
     return output
 
 

@@ -1,4 +1,4 @@
-"""The four-step chain on dramatiq, 8 threads: `load` enqueues the first steps, `work` runs them all. Runs in .venv-bench."""
+"""The four-step chain on dramatiq, 8 threads: `load` enqueues the first steps, `work` runs all. Runs in .venv-bench."""
 
 import json
 import logging

@@ -1,0 +1,177 @@
+"""What can be asked besides paying: what a wallet holds, whose an account is, which banks there are, what it costs."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import TypeVar
+
+from msgspec import Struct
+
+from adapters.flutterwave import wire_v3, wire_v4
+from adapters.flutterwave.client import Client
+from adapters.flutterwave.exchange import (
+    Reply,
+    Request,
+    Unreadable,
+    decoded,
+    encoded,
+    ledger_units,
+    major_units,
+    plain,
+)
+from machines.core.errors import BadAmount, Rejected, Retryable
+from machines.core.money import Asset, Money
+from machines.core.ports import Destination
+
+T = TypeVar("T")
+
+_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
+
+
+class Message(Struct):
+    """The sentence of any v3 answer."""
+
+    message: str = ""
+
+
+class WalletData(Struct):
+    """A wallet."""
+
+    currency: str
+    available_balance: Decimal
+    ledger_balance: Decimal
+
+
+class WalletAnswer(Struct):
+    """The answer about a wallet."""
+
+    data: WalletData
+
+
+class AccountData(Struct):
+    """Whose account it is."""
+
+    account_name: str
+
+
+class AccountAnswer(Struct):
+    """The answer about an account."""
+
+    data: AccountData
+
+
+class BankData(Struct):
+    """A bank."""
+
+    code: str
+    name: str
+
+
+class BanksAnswer(Struct):
+    """The answer about banks."""
+
+    data: list[BankData]
+
+
+class FeeData(Struct):
+    """What a transfer costs."""
+
+    fee: Decimal
+    fee_type: str = "value"
+
+
+class FeeAnswer(Struct):
+    """The answer about fees."""
+
+    data: list[FeeData]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is in the wallet, in whole ledger units: fees of 26.875 leave fractions that nobody can pay out."""
+
+    available: Money
+    ledger: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """A bank, by the code that a destination names it with."""
+
+    code: str
+    name: str
+
+
+class EnquiriesV3:
+    """Asks over API v3."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def balance(self, asset: Asset) -> Balance:
+        """Tell what the wallet of a currency holds."""
+        reply = await self._client.read(Request("GET", f"/balances/{asset.code}"))
+        wallet = _answer(wire_v3.checked(reply), WalletAnswer).data
+        return Balance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
+
+    async def account_name(self, to: Destination) -> str:
+        """Tell whose account it is; `Rejected` when there is no such account."""
+        body = encoded({"account_number": to["account_number"], "account_bank": to["bank_code"]})
+        reply = wire_v3.checked(await self._client.read(Request("POST", "/accounts/resolve", body=body)))
+        if reply.status in _REFUSED:
+            raise Rejected(plain(_answer(reply, Message, refused=True).message) or "There is no such account.")
+        return plain(_answer(reply, AccountAnswer).data.account_name)
+
+    async def banks(self, country: str) -> list[Bank]:
+        """List the banks of a country, by its two letters."""
+        reply = await self._client.read(Request("GET", f"/banks/{country}"))
+        return [Bank(bank.code, bank.name) for bank in _answer(wire_v3.checked(reply), BanksAnswer).data]
+
+    async def fee(self, amount: Money, kind: str = "account") -> Money:
+        """Tell what a transfer costs, rounded up to a whole unit."""
+        query = (("amount", f"{major_units(amount)}"), ("currency", amount.asset.code), ("type", kind))
+        reply = await self._client.read(Request("GET", "/transfers/fee", query=query))
+        fees = _answer(wire_v3.checked(reply), FeeAnswer).data
+        if not fees:
+            raise Retryable("Flutterwave names no fee.")
+        value = fees[0].fee
+        if fees[0].fee_type == "percentage":
+            value = Decimal(amount.decimal) * value / 100
+        return _money(value, amount.asset, up=True)
+
+
+class EnquiriesV4:
+    """Asks over API v4, whose pages show neither balances nor fees."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def account_name(self, to: Destination, currency: str = "NGN") -> str:
+        """Tell whose account it is; `Rejected` when there is no such account."""
+        body = encoded({"account": {"code": to["bank_code"], "number": to["account_number"]}, "currency": currency})
+        reply = wire_v4.checked(await self._client.read(Request("POST", "/banks/account-resolve", body=body)))
+        if reply.status in _REFUSED:
+            raise Rejected("There is no such account.")
+        return plain(_answer(reply, AccountAnswer).data.account_name)
+
+    async def banks(self, country: str) -> list[Bank]:
+        """List the banks of a country, by its two letters."""
+        reply = await self._client.read(Request("GET", "/banks", query=(("country", country),)))
+        return [Bank(bank.code, bank.name) for bank in _answer(wire_v4.checked(reply), BanksAnswer).data]
+
+
+def _answer(reply: Reply, shape: type[T], *, refused: bool = False) -> T:
+    """Read an answer; one that cannot be used is asked for again, since nothing hangs on it."""
+    try:
+        if refused or reply.status == HTTPStatus.OK:
+            return decoded(reply.body, shape)
+    except Unreadable as error:
+        raise Retryable("Flutterwave's answer cannot be read.") from error
+    raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
+
+
+def _money(value: Decimal, asset: Asset, *, up: bool = False) -> Money:
+    try:
+        return ledger_units(value, asset, up=up)
+    except (Unreadable, BadAmount) as error:
+        raise Retryable("Flutterwave's amount cannot be read.") from error

@@ -1,0 +1,105 @@
+"""The rail, over either API version.
+
+What a lost answer means: nothing. v3 is then asked by our reference. v4 cannot be asked by it: its rail says `Unsent`
+until it is told the id, and whoever submits the same payment again gets the first answer, and the id, once more.
+A look never sends: a replay would pay a payment that was never sent, and pauses and leases guard `submit` alone.
+"""
+
+from adapters.flutterwave import wire_v3, wire_v4
+from adapters.flutterwave.client import Client
+from adapters.flutterwave.exchange import RAIL
+from adapters.flutterwave.transfer import NOT_PAID, Transfer, check_ours, verdict
+from machines.core.errors import Contradiction, OutcomeUnknown, Retryable
+from machines.core.ports import Payment, Status, Unsent
+
+# A transfer whose retries go on beyond this is for a person to look at.
+MOST_RETRIES = 25
+
+
+class FlutterwaveV3:
+    """Pays over API v3: a transfer a payment, found again by its reference."""
+
+    name = RAIL
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def submit(self, payment: Payment) -> str | None:
+        """Ask for the transfer; adopt the one that an earlier call left under the reference."""
+        queued = wire_v3.read_queued(await self._client.send(wire_v3.transfer(payment)))
+        if queued is not None:
+            return _answered(queued, payment).id
+        try:
+            found = await self._find(payment)
+        except Retryable as error:
+            # Not `Retryable` as a whole: something landed, only the look at it failed.
+            raise OutcomeUnknown(f"{payment.key} exists at Flutterwave; it could not be read: {error}") from error
+        # The look-up may lag behind the refusal. It landed all the same, and `status` will check what it is.
+        return found.id if found else None
+
+    async def status(self, payment: Payment) -> Status:
+        """Look the reference up, and for a failure all retries of it: only if each of them failed was nothing paid."""
+        original = await self._find(payment)
+        if original is None:
+            return Unsent()
+        return verdict([original, *await self._retries(original, payment)])
+
+    async def _find(self, payment: Payment) -> Transfer | None:
+        reply = await self._client.read(wire_v3.by_reference(payment.key))
+        found = wire_v3.read_by_reference(reply, payment.key)
+        if len(found) > 1:
+            raise Contradiction(f"Flutterwave has {len(found)} transfers {payment.key}.", rail=RAIL)
+        return check_ours(found[0], payment) if found else None
+
+    async def _retries(self, original: Transfer, payment: Payment) -> list[Transfer]:
+        """Read the retries of a failed transfer, and theirs. A transfer that did not fail cannot be retried."""
+        family: dict[str, Transfer] = {}
+        unread = [original]
+        while unread:
+            parent = unread.pop(0)
+            if parent.status != NOT_PAID:
+                continue
+            if len(family) > MOST_RETRIES:
+                raise OutcomeUnknown(f"{payment.key} was retried more than {MOST_RETRIES} times.")
+            reply = await self._client.read(wire_v3.retries(parent.id))
+            for retry in wire_v3.read_retries(reply):
+                if retry.id not in family and retry.id != original.id:
+                    family[retry.id] = check_ours(retry, payment)
+                    unread.append(retry)
+        return list(family.values())
+
+
+class FlutterwaveV4:
+    """Pays over API v4: the idempotency key makes a repeat safe, the id that it brings makes a look possible."""
+
+    name = RAIL
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def submit(self, payment: Payment) -> str | None:
+        """Ask for the transfer; the same payment again is answered by the first answer again."""
+        return _answered(wire_v4.read_transfer(await self._client.send(wire_v4.transfer(payment))), payment).id
+
+    async def status(self, payment: Payment) -> Status:
+        """Look at the transfer by its id; at one that repeats ours, together with ours."""
+        if not payment.handle:
+            return Unsent()
+        transfer = await self._look(payment.handle)
+        family = [transfer]
+        if transfer.reference != payment.key and transfer.parent and transfer.parent_reference == payment.key:
+            # The id came with the webhook of a retry that somebody clicked: our own transfer is its parent.
+            family.insert(0, await self._look(transfer.parent))
+        if family[0].reference != payment.key:
+            raise OutcomeUnknown(f"{payment.handle} is not {payment.key} at Flutterwave.")
+        return verdict([check_ours(member, payment) for member in family])
+
+    async def _look(self, transfer_id: str) -> Transfer:
+        return wire_v4.read_by_id(await self._client.read(wire_v4.by_id(transfer_id)))
+
+
+def _answered(transfer: Transfer, payment: Payment) -> Transfer:
+    """Make sure that the answer to a submission is about the payment."""
+    if transfer.reference != payment.key:
+        raise Contradiction(f"Flutterwave answered {payment.key} with {transfer.reference}.", rail=RAIL)
+    return check_ours(transfer, payment)

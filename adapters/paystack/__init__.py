@@ -1,0 +1,1 @@
+"""Paystack: transfers, the second gateway behind the same port."""

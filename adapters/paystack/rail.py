@@ -1,0 +1,38 @@
+"""The rail over Paystack: a recipient, then a transfer under our reference, which is also how it is found again."""
+
+from adapters.paystack import wire
+from adapters.paystack.client import Client
+from machines.core.errors import OutcomeUnknown, Retryable
+from machines.core.ports import Payment, Status, Unsent
+
+
+class Paystack:
+    """Pays over Paystack. Only a status that the gateway calls conclusive is an outcome."""
+
+    name = wire.RAIL
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def submit(self, payment: Payment) -> str | None:
+        """Ask for the transfer; adopt the one that an earlier call left under the reference."""
+        recipient = wire.read_recipient(await self._client.read(wire.recipient(payment)))
+        queued = wire.read_transfer(await self._client.send(wire.transfer(payment, recipient)), payment)
+        if queued is None:
+            queued = await self._adopt(payment)
+        return queued.transfer_code if queued else None
+
+    async def status(self, payment: Payment) -> Status:
+        """Look the reference up."""
+        found = await self._find(payment)
+        return wire.verdict(found) if found else Unsent()
+
+    async def _adopt(self, payment: Payment) -> wire.Transfer | None:
+        try:
+            return await self._find(payment)
+        except Retryable as error:
+            # Not `Retryable` as a whole: something landed, only the look at it failed.
+            raise OutcomeUnknown(f"{payment.key} exists at Paystack; it could not be read: {error}") from error
+
+    async def _find(self, payment: Payment) -> wire.Transfer | None:
+        return wire.read_by_reference(await self._client.read(wire.by_reference(payment.key)), payment)

@@ -1,0 +1,319 @@
+"""Paystack without I/O: requests as values, replies as values or as typed errors.
+
+A transfer takes two calls: a recipient (moves nothing, may be made again and again) and the transfer itself.
+
+POST /transfer answers                   what it proves                          what comes of it
+200 with a transfer                      taken in, or here already               a Transfer
+duplicate_transfer_reference             an earlier call landed                  None: look it up
+400 "balance is not enough", 401, 403    nobody of ours may pass                 RailClosed
+400 a sentence of `SENTENCES`            not created                             Rejected
+429                                      not looked at                           Retryable, after the gateway's delay
+5xx, HTML, 3xx, anything else            nothing                                 OutcomeUnknown
+
+The status says by itself whether it is conclusive; only a conclusive one is an outcome. Amounts are whole kobo.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct, field
+
+from machines.core.errors import (
+    Contradiction,
+    OutcomeUnknown,
+    RailClosed,
+    Rejected,
+    Retryable,
+    StepError,
+)
+from machines.core.ports import (
+    Cause,
+    Evidence,
+    Failed,
+    Payment,
+    PaymentKey,
+    Pending,
+    Reversed,
+    Settled,
+    Status,
+)
+
+RAIL = "paystack"
+
+UNDER_WAY: Mapping[str, str] = {
+    # status      what it waits for
+    "pending": "",
+    "received": "approval",  # by the merchant's own approval URL
+    "otp": "approval",  # a code that a person must enter; on by default, to be switched off in the dashboard
+}
+PAID = "success"  # "does not equal instant credit": it can still become
+TAKEN_BACK = "reversed"
+NOT_PAID: Mapping[str, bool] = {
+    # status       may the same be tried again?
+    "failed": True,
+    "abandoned": True,  # nobody entered the code within half an hour
+    "blocked": False,  # by the merchant's approval URL, which did not answer
+    "rejected": False,  # by the merchant's approval URL
+}
+
+LANDED_CODE = "duplicate_transfer_reference"
+LANDED_SENTENCE = "already exists"
+CLOSED_SENTENCES = ("balance is not enough", "insufficient", "third party payouts", "invalid key", "no authorization")
+NOT_CREATED_SENTENCES = (" is required", " must be ", "invalid", "not valid", "could not resolve", "cannot resolve")
+NOT_FOUND_SENTENCE = "not found"
+
+REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
+REASON_CHARS = 100
+WAIT_WHEN_UNTOLD_S = 30.0
+DOOR = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, ready to be made."""
+
+    method: str
+    path: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    body: bytes
+    retry_after_s: float | None = None
+
+
+class Refusal(Struct):
+    """The sentence and code of an answer without success."""
+
+    message: str = ""
+    code: str = ""
+
+
+class RecipientData(Struct):
+    """A recipient that may be paid."""
+
+    recipient_code: str
+
+
+class RecipientAnswer(Struct):
+    """The answer to a recipient."""
+
+    data: RecipientData
+
+
+class Details(Struct):
+    """Where a recipient's money goes."""
+
+    account_number: str | None = None
+
+
+class Recipient(Struct):
+    """A recipient, as a look at a transfer shows it."""
+
+    details: Details | None = None
+
+
+class Transfer(Struct):
+    """A transfer. Its first answer names the recipient by a number, a look shows it whole."""
+
+    reference: str
+    status: str
+    amount: int
+    currency: str
+    transfer_code: str
+    recipient: Recipient | int | str | None = None
+    fee_charged: int | None = None
+    created_at: str | None = field(default=None, name="createdAt")
+    transferred_at: str | None = None
+
+
+class TransferAnswer(Struct):
+    """The answer to a transfer or to a look at one."""
+
+    status: bool
+    data: Transfer
+
+
+def recipient(payment: Payment) -> Request:
+    """Ask for a recipient; the same account again is the same recipient."""
+    _check_payable(payment)
+    fields = dict(payment.to.fields)
+    body = {
+        "type": "mobile_money" if payment.to.kind == "mobile_money" else "nuban",
+        "name": fields.get("account_name") or fields["account_number"],
+        "account_number": fields["account_number"],
+        "bank_code": fields["bank_code"],
+        "currency": payment.amount.asset.code,
+    }
+    return Request("POST", "/transferrecipient", msgspec.json.encode(body))
+
+
+def read_recipient(reply: Reply) -> str:
+    """Read a recipient's code. Nothing was paid whatever this says, so nothing is unknown."""
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise _slow_down(reply)
+    try:
+        if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            return _decoded(reply, RecipientAnswer).data.recipient_code
+        raise _refusal(reply)
+    except OutcomeUnknown as error:
+        raise Retryable(str(error)) from error
+
+
+def transfer(payment: Payment, recipient_code: str) -> Request:
+    """Ask for the transfer; the reference is the idempotency key."""
+    body = {
+        "source": "balance",
+        "amount": _minor_units(payment),
+        "currency": payment.amount.asset.code,
+        "recipient": recipient_code,
+        "reference": payment.key,
+        "reason": payment.note[:REASON_CHARS],
+    }
+    return Request("POST", "/transfer", msgspec.json.encode(body))
+
+
+def read_transfer(reply: Reply, payment: Payment) -> Transfer | None:
+    """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise _slow_down(reply)
+    if reply.status == HTTPStatus.OK:
+        return _ours(reply, payment)
+    if HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        refusal = _decoded(reply, Refusal)
+        if refusal.code == LANDED_CODE or LANDED_SENTENCE in refusal.message.casefold():
+            return None
+    raise _refusal(reply)
+
+
+def by_reference(key: PaymentKey) -> Request:
+    """Look a transfer up by our reference."""
+    return Request("GET", f"/transfer/verify/{quote(key, safe='')}")
+
+
+def read_by_reference(reply: Reply, payment: Payment) -> Transfer | None:
+    """Read a transfer; None when the gateway says that it has none."""
+    if reply.status == HTTPStatus.OK:
+        return _ours(reply, payment)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise _slow_down(reply)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Retryable(f"Paystack answered with HTTP {reply.status}.")
+    if reply.status not in DOOR and NOT_FOUND_SENTENCE in _decoded(reply, Refusal).message.casefold():
+        return None
+    refusal = _refusal(reply)
+    # A look that was refused says nothing about the payment, however the refusal reads.
+    raise refusal if isinstance(refusal, RailClosed) else OutcomeUnknown(str(refusal))
+
+
+def verdict(found: Transfer) -> Status:
+    """Say what became of a payment, from its transfer."""
+    status = found.status.casefold()
+    if status in UNDER_WAY:
+        return Pending(UNDER_WAY[status], _evidence(found))
+    if status == PAID:
+        return Settled(_evidence(found))
+    if status == TAKEN_BACK:
+        return Reversed(_evidence(found))
+    if status in NOT_PAID:
+        # Why, is not documented as a field; its dashboard knows.
+        return Failed(f"Paystack says: {status}.", NOT_PAID[status], _evidence(found), Cause.UNKNOWN)
+    raise OutcomeUnknown(f"{found.reference} is {_plain(found.status)!r} at Paystack, a state that nobody documented.")
+
+
+def _check_payable(payment: Payment) -> None:
+    fields = dict(payment.to.fields)
+    if payment.to.kind not in {"bank", "mobile_money"}:
+        raise Rejected(f"Paystack cannot pay to {payment.to.kind}: only to a bank account or mobile money.")
+    if not fields.get("account_number") or not fields.get("bank_code"):
+        raise Rejected("The destination needs bank_code and account_number.")
+    if not REFERENCE.fullmatch(payment.key):
+        raise Rejected(f"{payment.key[:60]!r} is no reference: 16 to 100 small letters, digits, _ and -.")
+    _minor_units(payment)
+
+
+def _minor_units(payment: Payment) -> int:
+    minor = Decimal(payment.amount.decimal).scaleb(2)
+    if minor != minor.to_integral_value():
+        raise Rejected(f"{payment.amount} is too precise: the gateway counts hundredths.")
+    if minor == 0:
+        raise Rejected("There is nothing to pay.")
+    return int(minor)
+
+
+def _ours(reply: Reply, payment: Payment) -> Transfer:
+    """Read a transfer and make sure that it is the one that we meant; anything else is for a person to see."""
+    answer = _decoded(reply, TransferAnswer)
+    found = answer.data
+    if not answer.status:
+        raise OutcomeUnknown("Paystack answered with HTTP 200 and without success.")
+    expected = (payment.key, Decimal(payment.amount.decimal), payment.amount.asset.code)
+    if (found.reference, Decimal(found.amount).scaleb(-2), found.currency.upper()) != expected:
+        raise Contradiction(
+            f"Paystack has {_plain(found.reference)} with {found.amount} {_plain(found.currency)} in hundredths, "
+            f"and we meant {payment.key} with {payment.amount}.",
+            rail=RAIL,
+        )
+    details = found.recipient.details if isinstance(found.recipient, Recipient) else None
+    number = details.account_number if details else None
+    if number is not None and number != dict(payment.to.fields).get("account_number"):
+        raise Contradiction(f"Paystack has {payment.key} to another account than we meant.", rail=RAIL)
+    return found
+
+
+def _evidence(found: Transfer) -> Evidence:
+    details = {
+        "id": found.transfer_code,
+        "reference": found.reference,
+        "status": found.status,
+        "amount": f"{Decimal(found.amount).scaleb(-2):f}",
+        "currency": found.currency,
+        "fee": "" if found.fee_charged is None else f"{Decimal(found.fee_charged).scaleb(-2):f}",
+        "created_at": found.created_at or "",
+        "completed_at": found.transferred_at or "",
+    }
+    return Evidence(RAIL, found.reference, tuple((name, value) for name, value in details.items() if value))
+
+
+def _refusal(reply: Reply) -> StepError:
+    told = f"Paystack answered with HTTP {reply.status}."
+    if reply.status in DOOR:
+        return RailClosed(told, rail=RAIL)
+    if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return OutcomeUnknown(told)
+    message = _decoded(reply, Refusal).message
+    text, told = message.casefold(), f"Paystack (HTTP {reply.status}): {_plain(message)}"
+    if any(words in text for words in CLOSED_SENTENCES):
+        return RailClosed(told, rail=RAIL)
+    if any(words in text for words in NOT_CREATED_SENTENCES):
+        return Rejected(told)
+    return OutcomeUnknown(told)
+
+
+def _slow_down(reply: Reply) -> Retryable:
+    return Retryable("Paystack asks for fewer calls.", after_s=reply.retry_after_s or WAIT_WHEN_UNTOLD_S)
+
+
+def _decoded(reply: Reply, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(reply.body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise OutcomeUnknown(f"Paystack answered HTTP {reply.status} with a body that is not its JSON.") from error
+
+
+def _plain(text: str) -> str:
+    """Make a vendor's text fit for a history or a log: printable, bounded, without account numbers."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return re.sub(r"\d{5,16}(\d{4})", r"***\1", printable)[:200]

@@ -1,0 +1,129 @@
+"""The simulated Flutterwave as a whole."""
+
+import base64
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Literal
+
+from adapters.sandbox.flutterwave import v3, v4
+from adapters.sandbox.gateway import PLENTY, Gateway
+from adapters.sandbox.magic import STAYS, Fate, Webhook
+from adapters.sandbox.server import ENCODER, Answer, Call, Route
+from adapters.sandbox.transfers import State, Transfer
+from machines.core.clock import Clock
+
+UNAVAILABLE = "An error occurred. Please contact support"
+FORGED = "not-the-secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the account's dashboard shows."""
+
+    secret_key: str = "FLWSECK_TEST-sandbox-X"  # noqa: S105  (opens nothing but this simulator)
+    client_id: str = "sandbox-client"
+    client_secret: str = "sandbox-client-secret"  # noqa: S105
+    secret_hash: str = "sandbox-secret-hash"  # noqa: S105
+
+
+class FlutterwaveSimulator(Gateway):
+    """API v3 under /v3, v4 under /v4, the identity server's token path, and `/_sandbox`.
+
+    What becomes of a transfer without magic is `otherwise`. True to the vendor's test mode, it stays pending for ever.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        otherwise: Fate = STAYS,
+        wallets: Mapping[str, Decimal] = PLENTY,
+        *,
+        webhooks: Literal["v3", "v4", "v4-verbatim"] = "v3",
+        keys: Keys = Keys(),
+    ) -> None:
+        self.keys = keys
+        self.webhooks = webhooks
+        super().__init__(clock, otherwise, wallets)
+        self.transfers.on_news.append(self._tell)
+
+    def faces(self) -> list[Route]:
+        """List what both APIs answer."""
+        self.v3 = v3.V3(self.transfers, self.keys.secret_key)
+        self.v4 = v4.V4(self.transfers, self.keys.client_id, self.keys.client_secret)
+        return [*self.v3.routes(), *self.v4.routes()]
+
+    @property
+    def v3_url(self) -> str:
+        """The base of API v3."""
+        return f"{self.url}/v3"
+
+    @property
+    def v4_url(self) -> str:
+        """The base of API v4."""
+        return f"{self.url}/v4"
+
+    @property
+    def token_url(self) -> str:
+        """Where tokens for v4 come from."""
+        return self.url + v4.TOKEN_PATH
+
+    def unavailable(self, call: Call) -> Answer:
+        """Answer as after 28 seconds."""
+        if call.path.startswith("/v4"):
+            return v4.error(HTTPStatus.SERVICE_UNAVAILABLE, "INTERNAL_SERVER_ERROR", "10500", UNAVAILABLE)
+        return v3.error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE)
+
+    def destination(self, call: Call) -> str:
+        """Find the account in either version's body."""
+        wanted = call.body.get("payment_instruction")
+        to = wanted.get("recipient") if isinstance(wanted, dict) else None
+        bank = (to.get("bank") or to.get("mobile_money") or {}) if isinstance(to, dict) else call.body
+        return str(bank.get("account_number") or bank.get("phone_number") or "")
+
+    def _tell(self, transfer: Transfer) -> None:
+        how = transfer.fate.webhook
+        build = self._v3_news if self.webhooks == "v3" else self._v4_news
+        news = build(transfer, lie=how is Webhook.LYING)
+        if news is not None:
+            body = ENCODER.encode(news)
+            self.courier.post(body, self._signed(body, forged=how is Webhook.FORGED), how)
+
+    def _v3_news(self, transfer: Transfer, *, lie: bool) -> dict[str, object] | None:
+        """Write v3's only event. Its data has `fullname` where the API says `full_name`."""
+        if transfer.state is State.REVERSED:
+            return None  # v3 documents no such event
+        data = self.v3.show(transfer, fetched=True)
+        data["fullname"] = data.pop("full_name")
+        if lie:
+            data |= {"amount": transfer.order.amount + 1, "status": _opposite(transfer)}
+        return {"event": "transfer.completed", "event.type": "Transfer", "data": data}
+
+    def _v4_news(self, transfer: Transfer, *, lie: bool) -> dict[str, object]:
+        """Write v4's events. Its amount is a bare number here, whatever the API's object looks like."""
+        data = self.v4.show(transfer) | {"type": transfer.order.kind.upper(), "amount": transfer.order.amount}
+        if lie:
+            data |= {"amount": transfer.order.amount + 1, "status": _opposite(transfer)}
+        return {
+            "webhook_id": f"wbk_{len(self.courier.deliveries) + 1:012d}",
+            "timestamp": self.agenda.now(),
+            "type": "transfer.reversal" if transfer.state is State.REVERSED else "transfer.disburse",
+            "data": data,
+        }
+
+    def _signed(self, body: bytes, *, forged: bool) -> dict[str, str]:
+        secret = FORGED if forged else self.keys.secret_hash
+        match self.webhooks:
+            case "v3":
+                return {"verif-hash": secret}
+            case "v4":
+                digest = hmac.digest(secret.encode(), body, "sha256")
+                return {"flutterwave-signature": base64.b64encode(digest).decode()}
+            case "v4-verbatim":
+                return {"flutterwave-signature": secret}
+
+
+def _opposite(transfer: Transfer) -> str:
+    return "FAILED" if transfer.state is State.PAID else "SUCCESSFUL"

@@ -1,0 +1,289 @@
+"""The v3 face of the simulated gateway. Texts marked `invented` stand where the vendor documents none."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+from adapters.sandbox.agenda import stamp
+from adapters.sandbox.flutterwave.banks import BANKS, name_of
+from adapters.sandbox.magic import ACCOUNTS, Refusal
+from adapters.sandbox.server import Answer, Call, Route
+from adapters.sandbox.transfers import NotNow, Order, Refused, State, Transfer, Transfers, fee_of
+
+PAGE = 10
+
+STATUSES: Mapping[State, str] = {
+    State.NEW: "NEW",
+    State.PENDING: "PENDING",
+    State.PAID: "SUCCESSFUL",
+    State.FAILED: "FAILED",
+    State.REVERSED: "REVERSED",  # invented: v3 documents no reversal at all
+}
+
+REFUSALS: Mapping[Refusal, str] = {
+    Refusal.BLACKLISTED: "Payout was made to a blacklisted account number",
+    Refusal.UNRESOLVED: "Account resolve failed",
+    Refusal.SHORT: "Insufficient funds in customer wallet",  # invented: usually it is told later
+}
+
+REQUIRED = ("account_bank", "account_number", "amount", "currency")
+BULK_REQUIRED = ("bank_code", *REQUIRED[1:])  # here the bank has another name
+DUPLICATE = "Payout with this ref already exists"
+
+
+class Refuse(Exception):
+    """The request ends here."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.answer = error(status, message)
+
+
+@dataclass(slots=True)
+class Words:
+    """What may be told in another way than usual."""
+
+    reversal: str = STATUSES[State.REVERSED]
+    """The status of a transfer that was taken back: nobody knows what it would be."""
+
+
+class V3:
+    """Answers like API v3."""
+
+    def __init__(self, transfers: Transfers, secret_key: str) -> None:
+        self.words = Words()
+        self._transfers = transfers
+        self._secret_key = secret_key
+        self._batches = 0
+        self._batch_errors: dict[int, list[dict[str, str]]] = {}
+        self._beneficiaries: list[dict[str, object]] = []
+
+    def routes(self) -> list[Route]:
+        """List what is answered."""
+        table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
+            ("POST", "/v3/transfers", self._create, True),
+            ("GET", "/v3/transfers", self._list, False),
+            ("GET", "/v3/transfers/fee", self._fee, False),
+            ("GET", "/v3/transfers/rates", self._rates, False),
+            ("GET", "/v3/transfers/{id}", self._get, False),
+            ("POST", "/v3/transfers/{id}/retries", self._retry, True),
+            ("GET", "/v3/transfers/{id}/retries", self._retries, False),
+            ("POST", "/v3/bulk-transfers", self._bulk, True),
+            ("GET", "/v3/balances", self._balances, False),
+            ("GET", "/v3/balances/{currency}", self._balance, False),
+            ("POST", "/v3/accounts/resolve", self._resolve, False),
+            ("GET", "/v3/banks/{country}", self._banks, False),
+            ("GET", "/v3/banks/{id}/branches", self._branches, False),
+            ("POST", "/v3/beneficiaries", self._add_beneficiary, False),
+            ("GET", "/v3/beneficiaries", self._list_beneficiaries, False),
+        ]
+        return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
+
+    def show(self, transfer: Transfer, *, fetched: bool = False) -> dict[str, object]:
+        """Write a transfer as the API shows it."""
+        order = transfer.order
+        shown: dict[str, object] = {
+            "id": transfer.id,
+            "account_number": order.account,
+            "bank_code": order.bank,
+            "full_name": order.name or name_of(order.account),
+            "created_at": stamp(transfer.created_at),
+            "currency": order.currency,
+            "debit_currency": order.currency,
+            "amount": order.amount,
+            "fee": transfer.fee,
+            "status": self.words.reversal if transfer.state is State.REVERSED else STATUSES[transfer.state],
+            "reference": order.reference,
+            "meta": order.meta,
+            "narration": order.narration,
+            "complete_message": transfer.message,
+            "requires_approval": int(transfer.needs_approval),
+            "is_approved": int(transfer.approved or not transfer.needs_approval),
+            "bank_name": "wallet" if order.bank == "flutterwave" else BANKS.get(order.bank, "UNKNOWN BANK"),
+        }
+        if fetched:
+            shown |= {"approver": "N/A"}
+        return shown
+
+    def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+        def answer(call: Call) -> Answer:
+            try:
+                self._let_in(call)
+                return handler(call)
+            except Refuse as refused:
+                return refused.answer
+
+        return answer
+
+    def _let_in(self, call: Call) -> None:
+        """Check the key first, then where the call comes from and whether transfers are on; in test mode too."""
+        shown = call.headers.get("authorization", "")
+        if not shown.startswith("Bearer "):
+            raise Refuse(HTTPStatus.UNAUTHORIZED, "Authorization required")
+        switches = self._transfers.switches
+        if shown != f"Bearer {self._secret_key}" or switches.key_revoked:
+            raise Refuse(HTTPStatus.UNAUTHORIZED, "Invalid authorization key")
+        if "transfers" not in call.path:
+            return
+        if not switches.address_listed:
+            raise Refuse(HTTPStatus.BAD_REQUEST, "Please enable IP Whitelisting to access this service")
+        if not switches.transfers_enabled:
+            raise Refuse(HTTPStatus.BAD_REQUEST, "Transfers via API is not enabled on this account")  # invented
+
+    def _create(self, call: Call) -> Answer:
+        body = call.body
+        _require(body, REQUIRED)
+        transfer = self._place(body, str(body["account_bank"]))
+        return success("Transfer Queued Successfully", self.show(transfer))
+
+    def _place(self, body: Mapping[str, Any], bank: str, batch: int | None = None) -> Transfer:
+        amount = body["amount"]
+        if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
+            raise Refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
+        reference = str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}")
+        if self._transfers.by_reference(reference):
+            raise Refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)
+        order = Order(
+            reference=reference,
+            bank=bank,
+            account=str(body["account_number"]),
+            amount=Decimal(amount),
+            currency=str(body["currency"]),
+            name=str(body.get("beneficiary_name") or ""),
+            narration=str(body.get("narration") or ""),
+            meta=body.get("meta"),
+            batch=batch,
+        )
+        try:
+            return self._transfers.place(order)
+        except Refused as refused:
+            raise Refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
+
+    def _list(self, call: Call) -> Answer:
+        """Find transfers, newest first. Nothing found is an empty list and zeros, not a 404."""
+        found = [transfer for transfer in reversed(self._transfers.all) if self._matches(transfer, call.query)]
+        page = max(int(call.query.get("page") or 1), 1)
+        shown = [self.show(transfer, fetched=True) for transfer in found[(page - 1) * PAGE : page * PAGE]]
+        info = {
+            "total": len(found),
+            "current_page": page if found else 0,
+            "total_pages": -(-len(found) // PAGE),
+        }
+        meta: dict[str, object] = {"page_info": info}
+        batch = call.query.get("batch_id", "")
+        if batch.isdecimal() and self._batch_errors.get(int(batch)):
+            meta["errors"] = self._batch_errors[int(batch)]
+        return Answer(HTTPStatus.OK, {"status": "success", "message": "Transfers fetched", "meta": meta, "data": shown})
+
+    def _matches(self, transfer: Transfer, query: Mapping[str, str]) -> bool:
+        day = stamp(transfer.created_at)[:10]
+        return (
+            self._transfers.visible(transfer)
+            and query.get("reference") in (None, "", transfer.reference)
+            and query.get("status", "").upper() in ("", STATUSES[transfer.state])
+            and query.get("batch_id") in (None, "", str(transfer.order.batch))
+            and query.get("from", "")[:10] <= day <= (query.get("to") or "9")[:10]
+        )
+
+    def _get(self, call: Call) -> Answer:
+        return success("Transfer fetched", self.show(self._known(call), fetched=True))
+
+    def _retry(self, call: Call) -> Answer:
+        try:
+            again = self._transfers.retry(self._known(call))
+        except (NotNow, Refused) as error_:
+            raise Refuse(HTTPStatus.BAD_REQUEST, "Transfer cannot be retried") from error_  # invented
+        return success("Transfer retry attempt queued.", self.show(again))
+
+    def _retries(self, call: Call) -> Answer:
+        shown = [self.show(again, fetched=True) for again in self._known(call).retries]
+        return success("Transfer retry attempts retrieved.", shown)
+
+    def _known(self, call: Call) -> Transfer:
+        number = call.params["id"]
+        transfer = self._transfers.by_id(int(number)) if number.isdecimal() else None
+        if transfer is None:
+            raise Refuse(HTTPStatus.NOT_FOUND, "Transfer not found")  # invented
+        return transfer
+
+    def _bulk(self, call: Call) -> Answer:
+        items = call.body.get("bulk_data")
+        if not isinstance(items, list) or not items:
+            raise Refuse(HTTPStatus.BAD_REQUEST, "bulk_data is required")
+        self._batches += 1
+        errors = self._batch_errors.setdefault(self._batches, [])
+        for item in items:
+            try:
+                _require(item, BULK_REQUIRED)
+                self._place(item, str(item["bank_code"]), self._batches)
+            except Refuse as refused:
+                reference = str(item.get("reference") or "")
+                errors.append({"reference": reference, "item": reference, "message": str(refused)})
+        data = {"id": self._batches, "created_at": stamp(self._transfers.agenda.now()), "approver": "N/A"}
+        return success("Bulk transfer queued", data)
+
+    def _fee(self, call: Call) -> Answer:
+        currency = call.query.get("currency", "NGN")
+        fee = fee_of(Decimal(call.query.get("amount") or 0), currency)
+        return success("Transfer fee fetched", [{"currency": currency, "fee_type": "value", "fee": fee}])
+
+    def _rates(self, call: Call) -> Answer:
+        amount = Decimal(call.query.get("amount") or 0)
+        source, target = (call.query.get(f"{side}_currency", "NGN") for side in ("source", "destination"))
+        data = {
+            "rate": 1,
+            "source": {"currency": source, "amount": amount},
+            "destination": {"currency": target, "amount": amount},
+        }
+        return success("Transfer amount fetched", data)  # invented
+
+    def _balances(self, _: Call) -> Answer:
+        return success("Wallet balances fetched", [self._wallet(currency) for currency in self._transfers.wallets])
+
+    def _balance(self, call: Call) -> Answer:
+        return success("Wallet balance fetched", self._wallet(call.params["currency"]))
+
+    def _wallet(self, currency: str) -> dict[str, object]:
+        held = self._transfers.wallets.get(currency, Decimal(0))
+        return {"currency": currency, "available_balance": held, "ledger_balance": held}
+
+    def _resolve(self, call: Call) -> Answer:
+        account = str(call.body.get("account_number") or "")
+        known = ACCOUNTS.get(account)
+        if not (account.isdecimal() and len(account) == 10) or (known and known.refusal is Refusal.UNRESOLVED):  # noqa: PLR2004  (a NUBAN)
+            raise Refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
+        return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
+
+    def _banks(self, call: Call) -> Answer:
+        known = BANKS if call.params["country"].upper() == "NG" else {}
+        data = [{"id": place, "code": code, "name": name} for place, (code, name) in enumerate(known.items(), 1)]
+        return success("Banks fetched successfully", data)
+
+    def _branches(self, _: Call) -> Answer:
+        return success("Bank branches fetched successfully", [])  # invented
+
+    def _add_beneficiary(self, call: Call) -> Answer:
+        entry = {"id": len(self._beneficiaries) + 1, **call.body}
+        self._beneficiaries.append(entry)
+        return success("Payout beneficiary created", entry)  # invented
+
+    def _list_beneficiaries(self, _: Call) -> Answer:
+        return success("Payout beneficiaries fetched", self._beneficiaries)
+
+
+def _require(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if body.get(name) in (None, ""):
+            raise Refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
+
+
+def success(message: str, data: object) -> Answer:
+    """Wrap what was asked for."""
+    return Answer(HTTPStatus.OK, {"status": "success", "message": message, "data": data})
+
+
+def error(status: int, message: str) -> Answer:
+    """Wrap a refusal."""
+    return Answer(status, {"status": "error", "message": message, "data": None})

@@ -1,0 +1,326 @@
+"""The v4 face of the simulated gateway. Texts and types marked `invented` stand where the vendor documents none."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from adapters.sandbox.agenda import stamp
+from adapters.sandbox.flutterwave.banks import BANKS, name_of
+from adapters.sandbox.magic import PAYS, Ends, Fate, Refusal
+from adapters.sandbox.server import Answer, Call, Route
+from adapters.sandbox.transfers import NotNow, Order, Refused, State, Transfer, Transfers
+from machines.core.clock import SECOND
+
+TOKEN_PATH = "/realms/flutterwave/protocol/openid-connect/token"  # noqa: S105  (a path, not a secret)
+TOKEN_S = 600
+REFERENCE_CHARS = range(6, 43)
+KEY_CHARS = range(12, 256)
+
+STATUSES: Mapping[State, str] = {
+    State.NEW: "NEW",
+    State.PENDING: "PENDING",
+    State.PAID: "SUCCESSFUL",
+    State.FAILED: "FAILED",
+    State.REVERSED: "FAILED",  # with a `reversal` beside it, in the API reference's own sample
+}
+
+# What `X-Scenario-Key` can ask for without an error; every other documented value is refused by its own name.
+SCENARIOS: Mapping[str, Fate] = {
+    "successful": PAYS,
+    "pending": Fate(Ends.NEVER),
+}
+SCENARIO_ERRORS = frozenset(
+    {
+        "amount_below_limit_error",
+        "amount_exceed_limit_error",
+        "currency_amount_below_limit",
+        "currency_amount_exceed_limit",
+        "invalid_amount",
+        "invalid_amount_validation",
+        "day_limit_error",
+        "day_transfer_limit_exceeded",
+        "month_limit_error",
+        "month_transfer_limit_exceeded",
+        "account_resolved_failed",
+        "no_account_found",
+        "blocked_bank",
+        "insufficient_balance",
+        "invalid_currency",
+        "invalid_wallet_currency",
+        "duplicate_reference",
+        "invalid_reference",
+        "invalid_reference_length",
+        "file_too_large",
+        "invalid_bulk_data",
+        "invalid_payouts",
+        "payout_creation_error",
+        "disabled_transfer",
+        "unavailable_transfer_option",
+    }
+)
+
+
+class Refuse(Exception):
+    """The request ends here."""
+
+    def __init__(self, status: int, kind: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.answer = error(status, kind, code, message)
+
+
+@dataclass(slots=True)
+class Habits:
+    """What nobody documents about idempotency."""
+
+    kept_s: float | None = None
+    """For how long a first answer is kept; for ever when None."""
+    keeps_refusals: bool = False
+    """Whether a refusal is kept and given again, too."""
+
+
+class V4:
+    """Answers like API v4."""
+
+    def __init__(self, transfers: Transfers, client_id: str, client_secret: str) -> None:
+        self.habits = Habits()
+        self.tokens: dict[str, int] = {}
+        """The tokens that were handed out, and until when they hold."""
+        self._transfers = transfers
+        self._client = (client_id, client_secret)
+        self._answers: dict[str, tuple[int, Answer]] = {}
+        self._recipients: dict[str, Mapping[str, Any]] = {}
+
+    def routes(self) -> list[Route]:
+        """List what is answered."""
+        table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
+            ("POST", "/direct-transfers", self._create, True),
+            ("POST", "/transfers", self._create, True),
+            ("POST", "/transfers/recipients", self._add_recipient, False),
+            ("GET", "/transfers/{id}", self._get, False),
+            ("PUT", "/transfers/{id}", self._put, True),
+            ("POST", "/transfers/{id}/retries", self._retry, True),
+            ("POST", "/banks/account-resolve", self._resolve, False),
+            ("GET", "/banks", self._banks, False),
+        ]
+        return [
+            Route("POST", TOKEN_PATH, self._token),
+            *(Route(method, f"/v4{path}", self._behind_the_door(do), pays) for method, path, do, pays in table),
+        ]
+
+    def show(self, transfer: Transfer) -> dict[str, object]:
+        """Write a transfer as the API shows it."""
+        order = transfer.order
+        shown: dict[str, object] = {
+            "id": name(transfer),
+            "type": order.kind,
+            "action": "instant",
+            "reference": order.reference,
+            "status": STATUSES[transfer.state],
+            "source_currency": order.currency,
+            "destination_currency": order.currency,
+            "amount": {"value": order.amount, "applies_to": "destination_currency"},
+            "recipient": {"type": order.kind, "name": {"full": name_of(order.account)}, **recipient(order)},
+            "meta": order.meta,
+            "created_datetime": stamp(transfer.created_at),
+            "fee": {"currency": order.currency, "value": transfer.fee},
+        }
+        if transfer.message:
+            shown["provider_response"] = {"type": "transfer", "code": "00", "message": transfer.message}
+        if transfer.reversed_at is not None:
+            shown["reversal"] = reversal(transfer)
+        if transfer.parent is not None:
+            shown["retry"] = {"parent_id": name(transfer.parent), "parent_reference": transfer.parent.reference}
+        return shown
+
+    def _token(self, call: Call) -> Answer:
+        form = parse_qs(call.raw.decode())
+        shown = tuple(form.get(part, [""])[0] for part in ("client_id", "client_secret"))
+        if shown != self._client or self._transfers.switches.key_revoked:
+            return Answer(HTTPStatus.UNAUTHORIZED, {"error": "invalid_client"})
+        token = f"v4-token-{len(self.tokens) + 1}"
+        self.tokens[token] = self._transfers.agenda.now() + TOKEN_S * SECOND
+        return Answer(
+            HTTPStatus.OK,
+            {
+                "access_token": token,
+                "expires_in": TOKEN_S,
+                "refresh_expires_in": 0,
+                "token_type": "Bearer",
+                "not-before-policy": 0,
+                "scope": "profile email",
+            },
+        )
+
+    def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+        def answer(call: Call) -> Answer:
+            try:
+                self._let_in(call)
+                return self._once(call, handler) if call.method == "POST" else handler(call)
+            except Refuse as refused:
+                return refused.answer
+
+        return answer
+
+    def _let_in(self, call: Call) -> None:
+        token = call.headers.get("authorization", "").removeprefix("Bearer ")
+        switches = self._transfers.switches
+        if switches.key_revoked or self.tokens.get(token, 0) <= self._transfers.agenda.now():
+            raise Refuse(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "10401", "Unauthorized")
+        if not switches.transfers_enabled and "transfers" in call.path:
+            raise Refuse(HTTPStatus.FORBIDDEN, "DISABLED_TRANSFER", "10403", "Transfers are disabled")  # invented
+
+    def _once(self, call: Call, handler: Callable[[Call], Answer]) -> Answer:
+        """Answer a key that was seen as it was answered then, whatever the body says now."""
+        key = call.headers.get("x-idempotency-key", "")
+        if key and len(key) not in KEY_CHARS:
+            raise Refuse(
+                HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", "X-Idempotency-Key: 12 to 255 characters"
+            )
+        now, kept_s = self._transfers.agenda.now(), self.habits.kept_s
+        if key in self._answers:
+            at, answer = self._answers[key]
+            if kept_s is None or now < at + kept_s * SECOND:
+                return Answer(answer.status, answer.body, {"X-Idempotency-Cache-Hit": "true"})
+        try:
+            answer = handler(call)
+        except Refuse as refused:
+            if key and self.habits.keeps_refusals:
+                self._answers[key] = (now, refused.answer)
+            raise
+        if key:
+            self._answers[key] = (now, answer)
+        return answer
+
+    def _create(self, call: Call) -> Answer:
+        scenario = call.headers.get("x-scenario-key", "").removeprefix("scenario:")
+        if scenario in SCENARIO_ERRORS:
+            raise _by_scenario(scenario)
+        order = self._order(call)
+        if len(order.reference) not in REFERENCE_CHARS:
+            raise _not_valid("reference must be 6 to 42 characters")
+        if self._transfers.by_reference(order.reference):
+            raise _taken()
+        try:
+            # A scenario that nobody knows leaves a transfer pending.
+            chosen = SCENARIOS.get(scenario, Fate(Ends.NEVER)) if scenario else None
+            transfer = self._transfers.place(order, chosen=chosen)
+        except Refused as refused:
+            raise _refused(refused.refusal) from refused
+        return Answer(HTTPStatus.CREATED, _wrapped("Transfer created", self.show(transfer)))
+
+    def _order(self, call: Call) -> Order:
+        body = call.body
+        wanted = body.get("payment_instruction")
+        if not isinstance(wanted, dict):
+            raise _not_valid("payment_instruction is required")
+        to = wanted.get("recipient") or self._recipients.get(str(wanted.get("recipient_id")))
+        amount = (wanted.get("amount") or {}).get("value")
+        if not isinstance(to, dict) or not isinstance(amount, Decimal | int) or not Decimal(amount) > 0:
+            raise _not_valid("recipient and a positive amount are required")
+        bank, wallet = to.get("bank") or {}, to.get("mobile_money") or {}
+        return Order(
+            reference=str(body.get("reference") or f"flw{len(self._transfers.all) + 1:016d}"),
+            bank=str(bank.get("code") or wallet.get("network") or ""),
+            account=str(bank.get("account_number") or wallet.get("phone_number") or ""),
+            amount=Decimal(amount),
+            currency=str(wanted.get("destination_currency") or ""),
+            narration=str(body.get("narration") or ""),
+            meta=body.get("meta"),
+            kind=str(body.get("type") or "bank"),
+        )
+
+    def _add_recipient(self, call: Call) -> Answer:
+        number = f"rcb_{len(self._recipients) + 1:08d}"
+        self._recipients[number] = call.body
+        return Answer(HTTPStatus.CREATED, _wrapped("Recipient created", {"id": number, **call.body}))
+
+    def _get(self, call: Call) -> Answer:
+        return Answer(HTTPStatus.OK, _wrapped("Transfer fetched", self.show(self._known(call))))
+
+    def _put(self, call: Call) -> Answer:
+        """Complete or close a deferred transfer; ours are instant, so there is none to be found."""
+        self._known(call)
+        raise Refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "UNPROCESSABLE", "10422", "Transfer is not deferred")  # invented
+
+    def _retry(self, call: Call) -> Answer:
+        reference = str(call.body.get("reference") or "")
+        if self._transfers.by_reference(reference):
+            raise _taken()
+        try:
+            again = self._transfers.retry(self._known(call), reference)
+        except (NotNow, Refused) as error_:
+            raise Refuse(HTTPStatus.CONFLICT, "RESOURCE_CONFLICT", "10409", "Transfer cannot be retried") from error_
+        return Answer(HTTPStatus.CREATED, _wrapped("Transfer created", self.show(again)))
+
+    def _known(self, call: Call) -> Transfer:
+        digits = call.params["id"].removeprefix("trf_")
+        transfer = self._transfers.by_id(int(digits)) if digits.isdecimal() else None
+        if transfer is None:
+            raise Refuse(HTTPStatus.NOT_FOUND, "TRANSFER_NOT_FOUND", "301404", "Transfer not found")
+        return transfer
+
+    def _resolve(self, call: Call) -> Answer:
+        account = str((call.body.get("account") or {}).get("number") or "")
+        if not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
+            raise _not_valid("account number is invalid")
+        data = {"account_number": account, "account_name": name_of(account)}
+        return Answer(HTTPStatus.OK, _wrapped("Account details fetched", data))
+
+    def _banks(self, _: Call) -> Answer:
+        data = [{"id": f"bnk_{code}", "code": code, "name": bank} for code, bank in BANKS.items()]
+        return Answer(HTTPStatus.OK, _wrapped("Banks fetched", data))
+
+
+def name(transfer: Transfer) -> str:
+    """Call a transfer as v4 does."""
+    return f"trf_{transfer.id}"
+
+
+def recipient(order: Order) -> dict[str, object]:
+    """Repeat who is paid."""
+    if order.kind == "mobile_money":
+        return {"mobile_money": {"network": order.bank, "phone_number": order.account}}
+    return {"bank": {"account_number": order.account, "code": order.bank}}
+
+
+def reversal(transfer: Transfer) -> dict[str, object]:
+    """Say that a success was undone."""
+    return {
+        "reversal_datetime": stamp(transfer.reversed_at or 0),
+        "initial_status": "SUCCESSFUL",
+        "reconciliation_status": "REVERSED",
+        "reconciliation_type": "automatic",
+    }
+
+
+def error(status: int, kind: str, code: str, message: str) -> Answer:
+    """Wrap a refusal."""
+    fault = {"type": kind, "code": code, "message": message, "validation_errors": []}
+    return Answer(status, {"status": "failed", "error": fault})
+
+
+def _wrapped(message: str, data: object) -> dict[str, object]:
+    return {"status": "success", "message": message, "data": data}
+
+
+def _not_valid(message: str) -> Refuse:
+    return Refuse(HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", message)
+
+
+def _taken() -> Refuse:
+    return Refuse(HTTPStatus.CONFLICT, "REFERENCE_ALREADY_EXISTS", "201409", "Transfer with reference already exists")
+
+
+def _by_scenario(scenario: str) -> Refuse:
+    if scenario == "duplicate_reference":
+        return _taken()
+    return Refuse(HTTPStatus.BAD_REQUEST, scenario.upper(), "10400", scenario.replace("_", " "))  # invented type
+
+
+def _refused(refusal: Refusal) -> Refuse:
+    if refusal is Refusal.SHORT:
+        return _by_scenario("insufficient_balance")
+    return _by_scenario("account_resolved_failed" if refusal is Refusal.UNRESOLVED else "blocked_bank")

@@ -1,0 +1,99 @@
+"""What every simulated gateway is made of; each adds its own faces and the way it writes webhooks."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
+
+from adapters.sandbox.agenda import Agenda
+from adapters.sandbox.book import Book
+from adapters.sandbox.control import Control
+from adapters.sandbox.courier import Courier
+from adapters.sandbox.faults import Fault, Faults, Target
+from adapters.sandbox.magic import STAYS, Fate, fate
+from adapters.sandbox.server import Answer, Call, Route, Server
+from adapters.sandbox.transfers import Transfers
+from machines.core.clock import Clock
+
+PLENTY: Mapping[str, Decimal] = {currency: Decimal(10**12) for currency in ("NGN", "KES", "GHS", "USD")}
+
+
+class Gateway:
+    """A gateway that runs in this process and listens on loopback.
+
+    `transfers` is its inside and its dashboard, `faults` its bad days, `courier` its webhooks, `book` the truth about
+    whom it paid. All of it lives on one clock.
+    """
+
+    def __init__(self, clock: Clock, otherwise: Fate = STAYS, wallets: Mapping[str, Decimal] = PLENTY) -> None:
+        self.agenda = Agenda(clock)
+        self.transfers = Transfers(self.agenda, wallets, otherwise)
+        self.faults = Faults()
+        self.courier = Courier(self.agenda)
+        self.control = Control(self.transfers, self.faults, self.courier)
+        self._met: set[str] = set()
+        self.faults.by_destination = self._magic_fault
+        self.server = Server(
+            self.agenda, self.faults, [*self.control.routes(), *self.faces()], self.unavailable, self._before_answer
+        )
+
+    def faces(self) -> list[Route]:
+        """List what its APIs answer."""
+        raise NotImplementedError
+
+    def unavailable(self, call: Call) -> Answer:
+        """Say that something went wrong inside, as this gateway says it."""
+        raise NotImplementedError
+
+    def destination(self, call: Call) -> str:
+        """Find the account that a request wants paid."""
+        raise NotImplementedError
+
+    @property
+    def book(self) -> Book:
+        """What really reached somebody."""
+        return self.transfers.book
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.server.url
+
+    async def start(self, port: int = 0) -> None:
+        """Open for business."""
+        await self.courier.open()
+        await self.server.start(port)
+
+    async def stop(self) -> None:
+        """Close."""
+        await self.server.stop()
+        await self.courier.close()
+
+    async def catch_up(self) -> None:
+        """Do all that is due by now, and wait until every webhook that is due was delivered."""
+        while self.agenda.run():
+            await self.courier.idle()
+        await self.courier.idle()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _before_answer(self) -> None:
+        if self.transfers.hurried:
+            self.transfers.hurried = False
+            await self.catch_up()
+
+    def _magic_fault(self, target: Target) -> Fault | None:
+        """Let a magic account spoil the first answer about each reference."""
+        if not (isinstance(target, Call) and target.pays) or target.reference in self._met:
+            return None
+        fault = fate(target.reference, self.destination(target), STAYS).fault
+        if fault is not None:
+            self._met.add(target.reference)
+        return fault

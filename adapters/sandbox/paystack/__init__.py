@@ -1,0 +1,1 @@
+"""A simulated Paystack: recipients, transfers, look-ups, webhooks."""

@@ -1,0 +1,179 @@
+"""The simulated Paystack. Texts marked `invented` stand where the facts name none."""
+
+import hmac
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from http import HTTPStatus
+
+from adapters.sandbox.agenda import stamp
+from adapters.sandbox.gateway import PLENTY, Gateway
+from adapters.sandbox.magic import STAYS, Fate, Refusal, Webhook
+from adapters.sandbox.server import ENCODER, Answer, Call, Route
+from adapters.sandbox.transfers import DECLINED, Order, Refused, State, Transfer
+from machines.core.clock import Clock
+
+SECRET_KEY = "sk_test_sandbox"  # noqa: S105  (opens nothing but this simulator)
+FORGED = "not-the-key"
+
+STATUSES: Mapping[State, str] = {
+    State.NEW: "pending",
+    State.PENDING: "pending",
+    State.PAID: "success",
+    State.FAILED: "failed",
+    State.REVERSED: "reversed",
+}
+CONCLUSIVE = frozenset({State.PAID, State.FAILED, State.REVERSED})
+
+REFUSALS: Mapping[Refusal, str] = {
+    Refusal.SHORT: "Your balance is not enough to fulfil this request",
+    Refusal.UNRESOLVED: "Cannot resolve account",  # invented
+    Refusal.BLACKLISTED: "Recipient is not valid",  # invented
+}
+DUPLICATE = "Please provide a unique reference. Reference already exists on a transfer"
+
+EVENTS: Mapping[State, str] = {
+    State.PAID: "transfer.success",
+    State.FAILED: "transfer.failed",
+    State.REVERSED: "transfer.reversed",
+}
+
+
+class PaystackSimulator(Gateway):
+    """The API at the root, and `/_sandbox`. Its amounts are whole kobo, its inside counts naira."""
+
+    def __init__(
+        self, clock: Clock, otherwise: Fate = STAYS, wallets: Mapping[str, Decimal] = PLENTY, key: str = SECRET_KEY
+    ) -> None:
+        self.key = key
+        self._recipients: dict[str, Mapping[str, object]] = {}
+        super().__init__(clock, otherwise, wallets)
+        self.transfers.on_news.append(self._tell)
+
+    def faces(self) -> list[Route]:
+        """List what is answered."""
+        table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
+            ("POST", "/transferrecipient", self._add_recipient, False),
+            ("POST", "/transfer", self._create, True),
+            ("GET", "/transfer/verify/{reference}", self._verify, False),
+            ("GET", "/balance", self._balance, False),
+        ]
+        return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
+
+    def unavailable(self, call: Call) -> Answer:  # noqa: ARG002  (the same for every call)
+        """Say that something went wrong inside."""
+        return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "An error occurred", "internal_error")  # invented
+
+    def destination(self, call: Call) -> str:
+        """Find the account of the recipient that a request names."""
+        recipient = self._recipients.get(str(call.body.get("recipient")), {})
+        return str(recipient.get("account_number") or "")
+
+    def show(self, transfer: Transfer) -> dict[str, object]:
+        """Write a transfer as a look at it shows it."""
+        order = transfer.order
+        waits = transfer.needs_approval and not transfer.approved and transfer.state is State.NEW
+        status = "otp" if waits else STATUSES[transfer.state]
+        code = _recipient_code(order.bank, order.account)
+        return {
+            "id": transfer.id,
+            "transfer_code": f"TRF_{transfer.id}",
+            "reference": order.reference,
+            "amount": _kobo(order.amount),
+            "currency": order.currency,
+            "source": "balance",
+            "reason": order.narration,
+            "status": "rejected" if transfer.message == DECLINED else status,
+            "fee_charged": _kobo(transfer.fee),
+            "createdAt": stamp(transfer.created_at),
+            "recipient": {
+                "recipient_code": code,
+                "currency": order.currency,
+                "details": {"account_number": order.account, "bank_code": order.bank},
+            },
+        }
+
+    def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+        def answer(call: Call) -> Answer:
+            known = call.headers.get("authorization") == f"Bearer {self.key}"
+            if not known or self.transfers.switches.key_revoked:
+                return _refuse(HTTPStatus.UNAUTHORIZED, "Invalid key", "invalid_Key")
+            return handler(call)
+
+        return answer
+
+    def _add_recipient(self, call: Call) -> Answer:
+        missing = [name for name in ("type", "name", "account_number", "bank_code") if not call.body.get(name)]
+        if missing:
+            return _refuse(HTTPStatus.BAD_REQUEST, f"{missing[0]} is required")
+        code = _recipient_code(str(call.body["bank_code"]), str(call.body["account_number"]))
+        self._recipients[code] = call.body
+        return _tell_success(HTTPStatus.CREATED, "Transfer recipient created successfully", {"recipient_code": code})
+
+    def _create(self, call: Call) -> Answer:
+        body = call.body
+        recipient = self._recipients.get(str(body.get("recipient")))
+        amount, reference = body.get("amount"), str(body.get("reference") or "")
+        if recipient is None or type(amount) is not int or amount <= 0:
+            return _refuse(HTTPStatus.BAD_REQUEST, "Recipient and amount must be valid")  # invented
+        if not self.transfers.switches.transfers_enabled:
+            return _refuse(HTTPStatus.BAD_REQUEST, "You cannot initiate third party payouts at this time")
+        known = self.transfers.by_reference(reference)
+        if known is not None:
+            return self._again(known)
+        order = Order(
+            reference=reference,
+            bank=str(recipient["bank_code"]),
+            account=str(recipient["account_number"]),
+            amount=Decimal(amount).scaleb(-2),
+            currency=str(body.get("currency") or "NGN"),
+            narration=str(body.get("reason") or ""),
+        )
+        try:
+            transfer = self.transfers.place(order)
+        except Refused as refused:
+            return _refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal])
+        shown = self.show(transfer) | {"recipient": transfer.id}  # the first answer names it by a number only
+        return _tell_success(HTTPStatus.OK, "Transfer has been queued", shown)
+
+    def _again(self, known: Transfer) -> Answer:
+        """A transfer that is under way is answered as it is; one that has ended has used its reference up."""
+        if known.state in CONCLUSIVE:
+            return _refuse(HTTPStatus.BAD_REQUEST, DUPLICATE, "duplicate_transfer_reference")
+        return _tell_success(HTTPStatus.OK, "Transfer has been queued", self.show(known))
+
+    def _verify(self, call: Call) -> Answer:
+        transfer = self.transfers.by_reference(call.params["reference"])
+        if transfer is None or not self.transfers.visible(transfer):
+            return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
+        return _tell_success(HTTPStatus.OK, "Transfer retrieved", self.show(transfer))
+
+    def _balance(self, _: Call) -> Answer:
+        held = [{"currency": each, "balance": _kobo(amount)} for each, amount in self.transfers.wallets.items()]
+        return _tell_success(HTTPStatus.OK, "Balances retrieved", held)
+
+    def _tell(self, transfer: Transfer) -> None:
+        how = transfer.fate.webhook
+        event, data = EVENTS[transfer.state], self.show(transfer)
+        if how is Webhook.LYING:
+            event = "transfer.failed" if transfer.state is State.PAID else "transfer.success"
+            data |= {"amount": _kobo(transfer.order.amount) + 1, "status": event.removeprefix("transfer.")}
+        body = ENCODER.encode({"event": event, "data": data})
+        key = FORGED if how is Webhook.FORGED else self.key
+        self.courier.post(body, {"x-paystack-signature": hmac.digest(key.encode(), body, "sha512").hex()}, how)
+
+
+def _kobo(amount: Decimal) -> int:
+    return int(amount.scaleb(2))
+
+
+def _recipient_code(bank: str, account: str) -> str:
+    """Name a recipient: the same account is the same recipient."""
+    return f"RCP_{hmac.digest(b'sandbox', f'{bank}/{account}'.encode(), 'sha256').hex()[:15]}"
+
+
+def _tell_success(status: int, message: str, data: object) -> Answer:
+    return Answer(status, {"status": True, "message": message, "data": data})
+
+
+def _refuse(status: int, message: str, code: str = "validation_error") -> Answer:
+    return Answer(status, {"status": False, "message": message, "code": code})

@@ -1,0 +1,232 @@
+"""One real HTTP server: it reads a request into a value, lets the script of faults have its way, and answers.
+
+Handlers are plain functions from `Call` to `Answer`; aiohttp is nowhere else. Doubled slashes and empty parts of a
+query are tolerated, because an official SDK sends both.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from adapters.sandbox.agenda import Agenda
+from adapters.sandbox.faults import Fault, Faults, Kind
+
+# Amounts leave as the numbers that they are.
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+HUGE_BYTES = 8 * 1024 * 1024
+
+PROXY_PAGE = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><center>nginx</center></body>\r\n</html>\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, read."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """By their names in small letters."""
+    query: Mapping[str, str]
+    raw: bytes
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the variable parts of the path."""
+    pays: bool = False
+
+    @property
+    def line(self) -> str:
+        """Method and path."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object that came, with numbers as Decimals; empty when it was none."""
+        try:
+            read = json.loads(self.raw or b"{}", parse_float=Decimal)
+        except ValueError:
+            return {}
+        return read if isinstance(read, dict) else {}
+
+    @property
+    def reference(self) -> str:
+        """The payment that it speaks of, as far as that can be told before it is handled."""
+        return str(self.body.get("reference") or self.query.get("reference") or self.params.get("reference") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered."""
+
+    status: int
+    body: object
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def encoded(self) -> bytes:
+        """The body as it goes out."""
+        return ENCODER.encode(self.body)
+
+
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which handler answers what; `{name}` in the path is a variable part."""
+
+    method: str
+    path: str
+    handler: Handler
+    pays: bool = False
+    """Whether it asks for money to move, so that unaimed faults meet it."""
+
+
+class Server:
+    """Listens on loopback."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        faults: Faults,
+        routes: Sequence[Route],
+        unavailable: Callable[[Call], Answer],
+        before_answer: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.calls: list[str] = []
+        """Every request's line, for whoever asks what was asked."""
+        self._agenda = agenda
+        self._faults = faults
+        self._routes = [(_pattern(route.path), route) for route in routes]
+        self._unavailable = unavailable
+        self._before_answer = before_answer
+        self._runner: web.ServerRunner | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        self.url = ""
+
+    async def start(self, port: int = 0) -> None:
+        """Begin to listen, on a free port unless one is named."""
+        self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        host, bound = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{bound}"
+        self._ticker = asyncio.create_task(self._agenda.keep_running())
+
+    async def stop(self) -> None:
+        """Stop listening; who still waits for an answer gets none."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        call, handler = self._routed(await _read(request))
+        self._agenda.run()
+        self.calls.append(call.line)
+        fault = self._faults.take(call)
+        if fault is None:
+            return _response(await self._handled(call, handler))
+        answer = None
+        if fault.created and fault.kind is not Kind.RATE_LIMITED:
+            answer = await self._handled(call, handler)
+        return await self._misbehave(fault, request, call, handler, answer)
+
+    async def _handled(self, call: Call, handler: Handler) -> Answer:
+        answer = handler(call)
+        await self._before_answer()
+        return answer
+
+    def _routed(self, call: Call) -> tuple[Call, Handler]:
+        for pattern, route in self._routes:
+            found = pattern.fullmatch(call.path)
+            if found and route.method == call.method:
+                params = {name: value for name, value in found.groupdict().items() if value is not None}
+                return (
+                    Call(call.method, call.path, call.headers, call.query, call.raw, params, route.pays),
+                    route.handler,
+                )
+        return call, _nobody
+
+    async def _misbehave(
+        self, fault: Fault, request: web.BaseRequest, call: Call, handler: Handler, answer: Answer | None
+    ) -> web.StreamResponse:
+        if fault.kind is Kind.RATE_LIMITED:
+            return _rate_limited(fault)
+        await self._agenda.sleep(fault.delay_s)
+        whole = answer or self._unavailable(call)
+        match fault.kind:
+            case Kind.SLOW:
+                return _response(answer or await self._handled(call, handler))
+            case Kind.RESET | Kind.CUT:
+                return await _gone(request, whole if fault.kind is Kind.CUT else None)
+            case Kind.TRUNCATED:
+                encoded = whole.encoded
+                body, status = encoded[: len(encoded) // 2], HTTPStatus.OK
+            case Kind.HTML:
+                return web.Response(status=HTTPStatus.BAD_GATEWAY, body=PROXY_PAGE, content_type="text/html")
+            case Kind.HUGE:
+                body, status = b'{"status":"' + b"x" * HUGE_BYTES, HTTPStatus.OK
+            case Kind.EMPTY:
+                body, status = b"", HTTPStatus.OK
+            case Kind.UNTRUE:
+                body, status = self._unavailable(call).encoded, HTTPStatus.OK
+            case _:
+                return _response(self._unavailable(call))
+        return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _nobody(call: Call) -> Answer:
+    return Answer(HTTPStatus.NOT_FOUND, {"status": "error", "message": f"Cannot {call.line}", "data": None})
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+
+
+async def _read(request: web.BaseRequest) -> Call:
+    return Call(
+        request.method,
+        re.sub("/{2,}", "/", request.path),
+        {name.casefold(): value for name, value in request.headers.items()},
+        {name: value for name, value in request.query.items() if name},
+        await request.read(),
+    )
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        status=answer.status, body=answer.encoded, headers=answer.headers, content_type="application/json"
+    )
+
+
+def _rate_limited(fault: Fault) -> web.Response:
+    headers = {"Retry-After": str(int(fault.delay_s))} if fault.delay_s else {}
+    body = b'{"status":"error","message":"Too many requests","data":null}'
+    return web.Response(
+        status=HTTPStatus.TOO_MANY_REQUESTS, body=body, headers=headers, content_type="application/json"
+    )
+
+
+async def _gone(request: web.BaseRequest, whole: Answer | None) -> web.StreamResponse:
+    """Break the connection: before the answer, or in the middle of it."""
+    response = web.StreamResponse(status=HTTPStatus.OK)
+    if whole is not None:
+        response.content_type = "application/json"
+        response.content_length = len(whole.encoded)
+        await response.prepare(request)
+        await response.write(whole.encoded[: len(whole.encoded) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response

@@ -1,0 +1,261 @@
+"""The inside of a gateway, whatever its API looks like: transfers, wallets, approvals, retries, the book."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from itertools import count
+
+from adapters.sandbox.agenda import Agenda
+from adapters.sandbox.book import Book, Entry
+from adapters.sandbox.magic import STAYS, Ends, Fate, Refusal, Webhook, fate
+from machines.core.clock import Millis
+
+SHORT = "DISBURSE FAILED: Insufficient funds in customer wallet"
+DECLINED = "Transfer was declined by the approver"
+
+# From the samples: 10, 25 and 50 naira by size, and 7.5 % of tax on each.
+_NGN_FEES = ((Decimal(5_000), Decimal("10.75")), (Decimal(50_000), Decimal("26.875")))
+_NGN_FEE_ABOVE = Decimal("53.75")
+
+
+class State(StrEnum):
+    """Where a transfer is; each API has its own words for it."""
+
+    NEW = "new"
+    PENDING = "pending"
+    PAID = "paid"
+    FAILED = "failed"
+    REVERSED = "reversed"
+
+
+class Refused(Exception):
+    """The transfer is not taken in."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+class NotNow(Exception):
+    """What was asked for does not fit the state of the transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asked for."""
+
+    reference: str
+    bank: str
+    account: str
+    amount: Decimal
+    currency: str
+    name: str = ""
+    narration: str = ""
+    meta: object = None
+    batch: int | None = None
+    kind: str = "bank"
+
+
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """One transfer, as it is now."""
+
+    id: int
+    order: Order
+    fate: Fate
+    fee: Decimal
+    created_at: Millis
+    state: State = State.NEW
+    message: str = ""
+    needs_approval: bool = False
+    approved: bool = False
+    charged: bool = False
+    ended_at: Millis | None = None
+    reversed_at: Millis | None = None
+    parent: "Transfer | None" = None
+    retries: list["Transfer"] = field(default_factory=list)
+
+    @property
+    def reference(self) -> str:
+        """Its reference, which is ours or was made from ours."""
+        return self.order.reference
+
+    @property
+    def first(self) -> "Transfer":
+        """The transfer that the caller asked for."""
+        return self if self.parent is None else self.parent.first
+
+
+@dataclass(slots=True)
+class Switches:
+    """What somebody may set in the gateway's dashboard, or what may befall an account."""
+
+    key_revoked: bool = False
+    address_listed: bool = True
+    transfers_enabled: bool = True
+    approval: bool = False
+    """Every transfer needs it."""
+    short_at_once: bool = False
+    """A wallet that is too low is told by a refusal, and not by a transfer that fails."""
+
+
+class Transfers:
+    """Takes orders in, lets them live, keeps wallets and the book."""
+
+    def __init__(self, agenda: Agenda, wallets: Mapping[str, Decimal], otherwise: Fate = STAYS) -> None:
+        self.agenda = agenda
+        self.book = Book()
+        self.switches = Switches()
+        self.wallets: dict[str, Decimal] = dict(wallets)
+        self.otherwise = otherwise
+        """What becomes of a transfer without magic."""
+        self.all: list[Transfer] = []
+        self.hurried = False
+        """Whether some news must be out before the request that caused it is answered."""
+        self.on_news: list[Callable[[Transfer], None]] = []
+        self._by_reference: dict[str, Transfer] = {}
+        self._by_id: dict[int, Transfer] = {}
+        self._numbers = count(1_000_001)
+        self._seen: Counter[str] = Counter()
+
+    def by_reference(self, reference: str) -> Transfer | None:
+        """Find a transfer by its reference, lag or no lag."""
+        return self._by_reference.get(reference)
+
+    def by_id(self, number: int) -> Transfer | None:
+        """Find a transfer by its number."""
+        return self._by_id.get(number)
+
+    def visible(self, transfer: Transfer) -> bool:
+        """Tell whether a look-up finds it by now."""
+        return self.agenda.now() >= transfer.created_at + int(transfer.fate.hidden_s * 1000)
+
+    def place(self, order: Order, parent: Transfer | None = None, chosen: Fate | None = None) -> Transfer:
+        """Take an order in. The caller has seen to it that its reference is new."""
+        foretold = chosen or self._foretell(order)
+        if foretold.refusal is not Refusal.NONE:
+            raise Refused(foretold.refusal)
+        fee = fee_of(order.amount, order.currency)
+        short = self.wallets.get(order.currency, Decimal(0)) < order.amount + fee
+        if short and self.switches.short_at_once:
+            raise Refused(Refusal.SHORT)
+        if short:
+            foretold = replace(foretold, ends=Ends.FAILED, message=SHORT, reversed_after_s=None)
+        else:
+            self._move_wallet(order.currency, -(order.amount + fee))
+        transfer = Transfer(
+            next(self._numbers), order, foretold, fee, self.agenda.now(), charged=not short, parent=parent
+        )
+        transfer.needs_approval = foretold.approval or self.switches.approval
+        self._keep(transfer)
+        if not transfer.needs_approval:
+            self._begin(transfer)
+        return transfer
+
+    def approve(self, transfer: Transfer) -> None:
+        """Let a person in the dashboard approve."""
+        self._must(transfer, transfer.needs_approval and not transfer.approved and transfer.state is State.NEW)
+        transfer.approved = True
+        self._begin(transfer)
+
+    def decline(self, transfer: Transfer) -> None:
+        """Let a person in the dashboard decline."""
+        self._must(transfer, transfer.needs_approval and not transfer.approved and transfer.state is State.NEW)
+        self._end(transfer, Ends.FAILED, DECLINED)
+
+    def finish(self, transfer: Transfer, *, paid: bool, message: str = "") -> None:
+        """End a transfer now, whatever was foretold."""
+        self._must(transfer, transfer.state in {State.NEW, State.PENDING})
+        self._end(transfer, Ends.PAID if paid else Ends.FAILED, message)
+
+    def reverse(self, transfer: Transfer) -> None:
+        """Take a success back."""
+        self._must(transfer, transfer.state is State.PAID)
+        transfer.state, transfer.reversed_at = State.REVERSED, self.agenda.now()
+        self._move_wallet(transfer.order.currency, transfer.order.amount)
+        self._write(transfer, -transfer.order.amount)
+        self._tell(transfer)
+
+    def retry(self, transfer: Transfer, reference: str = "", chosen: Fate | None = None) -> Transfer:
+        """Try a failed transfer again, as a new one. One that failed for want of funds cannot be tried again so."""
+        self._must(transfer, transfer.state is State.FAILED and transfer.message != SHORT)
+        first = transfer.first
+        number = sum(1 for other in self.all if other.parent is not None and other.first is first) + 1
+        order = replace(transfer.order, reference=reference or f"{first.reference}_RETRY_{number}")
+        again = self.place(order, transfer, chosen)
+        transfer.retries.append(again)
+        return again
+
+    def _foretell(self, order: Order) -> Fate:
+        foretold = fate(order.reference, order.account, self.otherwise)
+        if not foretold.failures_first:
+            return foretold
+        turn = self._seen[order.account] % (foretold.failures_first + 1)
+        self._seen[order.account] += 1
+        if turn < foretold.failures_first:
+            return replace(foretold, ends=Ends.FAILED)
+        return replace(foretold, message="")
+
+    def _keep(self, transfer: Transfer) -> None:
+        self.all.append(transfer)
+        self._by_id[transfer.id] = transfer
+        self._by_reference[transfer.reference] = transfer
+        if transfer.fate.webhook is Webhook.FIRST:
+            self.hurried = True
+
+    def _begin(self, transfer: Transfer) -> None:
+        after_s = transfer.fate.after_s
+        self.agenda.later(min(1.0, after_s / 2), lambda: self._take_up(transfer))
+        if transfer.fate.ends is not Ends.NEVER:
+            self.agenda.later(after_s, lambda: self._end(transfer, transfer.fate.ends, transfer.fate.message))
+
+    def _take_up(self, transfer: Transfer) -> None:
+        if transfer.state is State.NEW:
+            transfer.state, transfer.message = State.PENDING, "Transaction is currently being processed"
+
+    def _end(self, transfer: Transfer, ends: Ends, message: str) -> None:
+        if transfer.state not in {State.NEW, State.PENDING}:
+            return  # somebody ended it by hand
+        transfer.ended_at = self.agenda.now()
+        if ends is Ends.PAID:
+            transfer.state, transfer.message = State.PAID, "Transaction was successful"
+            self._write(transfer, transfer.order.amount)
+            if transfer.fate.reversed_after_s is not None:
+                self.agenda.later(transfer.fate.reversed_after_s, lambda: self._take_back(transfer))
+        else:
+            transfer.state, transfer.message = State.FAILED, message or "DISBURSE FAILED: Transfer failed"
+            if transfer.charged:
+                self._move_wallet(transfer.order.currency, transfer.order.amount + transfer.fee)
+        self._tell(transfer)
+
+    def _take_back(self, transfer: Transfer) -> None:
+        if transfer.state is State.PAID:
+            self.reverse(transfer)
+
+    def _tell(self, transfer: Transfer) -> None:
+        for tell in self.on_news:
+            tell(transfer)
+
+    def _write(self, transfer: Transfer, amount: Decimal) -> None:
+        order = transfer.order
+        asked = transfer.first.reference
+        self.book.write(
+            Entry(order.reference, asked, order.bank, order.account, amount, order.currency, self.agenda.now())
+        )
+
+    def _move_wallet(self, currency: str, amount: Decimal) -> None:
+        self.wallets[currency] = self.wallets.get(currency, Decimal(0)) + amount
+
+    @staticmethod
+    def _must(transfer: Transfer, fits: bool) -> None:  # noqa: FBT001  (it reads as a sentence where it is called)
+        if not fits:
+            raise NotNow(f"{transfer.reference} is {transfer.state}.")
+
+
+def fee_of(amount: Decimal, currency: str) -> Decimal:
+    """Tell what a transfer costs."""
+    if currency != "NGN":
+        return Decimal(0)
+    return next((fee for up_to, fee in _NGN_FEES if amount <= up_to), _NGN_FEE_ABOVE)

@@ -1,0 +1,89 @@
+"""What rules and reviewers say to a payout, and to another destination for a failed one."""
+
+from dataclasses import replace
+
+from machines.core.clock import Millis
+from machines.core.decision import Decision, keep, move, wait
+from machines.core.errors import BadInput
+from machines.payout import facts as f
+from machines.payout.data import Approval, Finding, PayoutData, PayoutRecord, Proposal
+from machines.payout.messages import news, review_needed
+
+Choice = Decision[PayoutData]
+
+
+# ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def assessed(record: PayoutRecord, findings: tuple[Finding, ...], needed: int) -> Choice:
+    if record.data.assessed:
+        return wait()
+    data = replace(record.data, assessed=True, findings=findings, approvals_needed=needed)
+    if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
+        return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
+    why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
+    told = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
+    return keep(f"needs review: {why}", data=data, messages=told)
+
+
+def approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
+    data = _with_approval(record, fact, now)
+    missing = data.approvals_needed - len(data.approvals)
+    if missing > 0:
+        return keep(f"{fact.by} said yes; {missing} more must", data=data)
+    return move("approve", f"{fact.by} said yes", data=data, messages=news(record, "approved"), again_s=0)
+
+
+def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> PayoutData:
+    """Add an approval to the earlier ones that still count, or refuse it."""
+    data, proposal = record.data, record.data.proposal
+    if not data.assessed:
+        raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
+    if _same(fact.by, proposal.by):
+        raise BadInput(f"{fact.by} asked for {record.id} and cannot approve it: another person must.")
+    if fact.fingerprint != proposal.fingerprint:
+        raise BadInput(f"{record.id} changed since you looked at it: look at amount and destination again.")
+    valid = tuple(approval for approval in data.approvals if approval.fingerprint == proposal.fingerprint)
+    if any(_same(approval.by, fact.by) for approval in valid):
+        raise BadInput(f"{fact.by} approved {record.id} already: a second person must.")
+    return replace(data, approvals=(*valid, Approval(fact.by, now, fact.fingerprint)))
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether two names are one person's: a capital letter makes nobody a second person."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+# ── another destination ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
+    """Keep the new destination apart until reviewers said yes to it: till then nothing is sent at all."""
+    why = f"{fact.by} names another destination: {fact.shown}"
+    proposal = Proposal(fact.by, fact.sealed, fact.shown, fact.fingerprint)
+    data = replace(record.data, correction=proposal, approvals=(), assessed=True)
+    return keep(why, data=data, messages=(review_needed(record, why),))
+
+
+def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
+    data, proposal = _with_approval(record, fact, now), record.data.proposal
+    missing = data.approvals_needed - len(data.approvals)
+    if missing > 0:
+        return keep(f"{fact.by} said yes to {proposal.shown}; {missing} more must", data=data)
+    data = replace(
+        data,
+        sealed=proposal.sealed,
+        shown=proposal.shown,
+        fingerprint=proposal.fingerprint,
+        requested_by=proposal.by,
+        correction=None,
+    )
+    return move("retry", f"{fact.by} said yes to {data.shown}", data=data.next_attempt(record.id))
+
+
+def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:
+    data = replace(record.data, correction=None, approvals=())
+    told = news(
+        record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
+    )
+    return keep(f"{by} says no to the other destination: {reason}", data=data, messages=told)

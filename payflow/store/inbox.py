@@ -1,0 +1,34 @@
+"""Webhook deliveries that were taken in, so that the same news is taken in once."""
+
+import hashlib
+
+import msgspec
+
+from machines.core.clock import DAY
+from machines.core.ports import Notice
+from payflow.store import keys
+from payflow.store.link import Link
+
+# Gateways deliver again for hours; a record is looked at by itself long before this is over.
+KEPT_MS = 7 * DAY
+
+
+class Inbox:
+    """The deliveries of one source."""
+
+    def __init__(self, link: Link, source: str) -> None:
+        self._link = link
+        self._source = source
+
+    async def knows(self, notice: Notice) -> bool:
+        """Say whether this news was taken in before."""
+        return bool(await self._link.ask("EXISTS", self._key(notice)))
+
+    async def keep(self, notice: Notice) -> None:
+        """Remember the news, and what it said, for some days."""
+        said = msgspec.msgpack.encode((notice.references, notice.handle, notice.said))
+        await self._link.ask("SET", self._key(notice), said, "PX", KEPT_MS)
+
+    def _key(self, notice: Notice) -> str:
+        # Hashed, because the gateway chooses what it is called and how long that is.
+        return keys.inbox(self._source, hashlib.sha256(notice.delivery.encode()).hexdigest())

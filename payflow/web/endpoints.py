@@ -1,0 +1,137 @@
+"""One place of the API: what it takes, who may ask, what it answers. The routes and the document are made of these."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel
+
+from payflow.store.tokens import Role
+from payflow.telemetry.metrics import Metrics
+from payflow.web import problems
+from payflow.web.auth import Caller, Gate
+from payflow.web.payloads import Asked, Empty, Given, NothingAsked, read_body, read_query
+from payflow.web.problems import Problem, answer_to
+
+KEY = "Idempotency-Key"
+LONGEST_KEY = 255
+BODY_WITHIN_S = 15.0
+JSON, CSV = "application/json", "text/csv"
+
+_KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+_WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
+
+B = TypeVar("B", bound=Given)
+Q = TypeVar("Q", bound=Asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[B, Q]):
+    """One request that may be served: checked, and by whom."""
+
+    caller: Caller
+    path: Mapping[str, str]
+    body: B
+    query: Q
+    key: str
+    """The idempotency key; empty without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request is answered."""
+
+    body: BaseModel
+    status: HTTPStatus = HTTPStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table for a spreadsheet."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[B, Q]):
+    """One place of the API."""
+
+    method: str
+    path: str
+    summary: str
+    roles: frozenset[Role]
+    run: Callable[[Call[B, Q]], Awaitable[Reply | Sheet]]
+    answers: Mapping[HTTPStatus, type[BaseModel] | str]
+    """The shape of each good answer, or a content type where it is no JSON."""
+    body: type[B] = Empty  # type: ignore[assignment]
+    query: type[Q] = NothingAsked  # type: ignore[assignment]
+    refuses: tuple[HTTPStatus, ...] = ()
+    """What it may refuse beyond what every place may."""
+    keyed: bool = field(default=False)
+    """Whether it takes an idempotency key."""
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether anything may be sent with it."""
+        return self.method in _WITH_BODY and self.body is not Empty
+
+
+AnyEndpoint = Endpoint[Any, Any]
+
+
+def route(endpoint: AnyEndpoint, gate: Gate, metrics: Metrics) -> web.RouteDef:
+    """Serve an endpoint."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        try:
+            answer: web.StreamResponse = _written(await endpoint.run(await _call(endpoint, gate, request)))
+        except Exception as error:  # noqa: BLE001  (whatever it was, the caller gets an answer and the log the rest)
+            answer = answer_to(error, request.path)
+        metrics.requests.labels(f"{endpoint.method} {endpoint.path}", str(answer.status)).inc()
+        return answer
+
+    return web.route(endpoint.method, endpoint.path, serve)
+
+
+async def _call(endpoint: AnyEndpoint, gate: Gate, request: web.Request) -> Call[Any, Any]:
+    caller = await gate.admit(request, endpoint.roles)
+    query = read_query(endpoint.query, request.query)
+    key = _key(request) if endpoint.keyed else ""
+    raw = await received(request, typed=True) if endpoint.takes_body else b""
+    return Call(caller, request.match_info, read_body(endpoint.body, raw), query, key)
+
+
+def _written(reply: Reply | Sheet) -> web.Response:
+    if isinstance(reply, Sheet):
+        named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{reply.name}"'}
+        return web.Response(text=reply.text, content_type=CSV, charset="utf-8", headers=named)
+    return web.Response(text=reply.body.model_dump_json(), content_type=JSON, status=reply.status)
+
+
+def _key(request: web.Request) -> str:
+    given = request.headers.getall(KEY, [])
+    if not given:
+        return ""
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise Problem(
+            problems.BAD_FIELD, f"{KEY}: one key of 1 to {LONGEST_KEY} visible ASCII characters, no spaces.", field=KEY
+        )
+    return given[0]
+
+
+async def received(request: web.Request, *, typed: bool) -> bytes:
+    """Read a body that is no larger and comes no slower than it may."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        raise Problem(problems.WRONG_TYPE, "Send the body as it is, not compressed.")
+    if typed and request.body_exists and request.headers.get(hdrs.CONTENT_TYPE) and request.content_type != JSON:
+        raise Problem(problems.WRONG_TYPE, f"Send {JSON}: the header says {hdrs.CONTENT_TYPE}: {request.content_type}.")
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(problems.TOO_SLOW, f"The body did not come within {BODY_WITHIN_S:g} s.") from None

@@ -1,0 +1,108 @@
+"""What gateways tell us without being asked. A webhook decides nothing: it makes the payout be looked at now."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from machines.core.errors import BadInput, NotFound
+from machines.core.ports import Notice
+from machines.payout.data import record_of
+from payflow.store.inbox import Inbox
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+from payflow.web import problems
+from payflow.web.auth import Gate
+from payflow.web.endpoints import received
+from payflow.web.problems import Problem, answer_to
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How one gateway's webhooks are told from forged ones, and read."""
+
+    source: str
+    paths: tuple[str, ...]
+    """Where they arrive."""
+    genuine: Callable[[Mapping[str, str], bytes], bool]
+    """Compares in constant time what a delivery shows with what the gateway alone can know."""
+    read: Callable[[bytes], Notice | None]
+    """Gives what it speaks of, None when that is no transfer; raises `BadInput` for what cannot be read."""
+
+
+class Webhooks:
+    """The room of the gateways."""
+
+    def __init__(self, store: Store, gate: Gate, metrics: Metrics, hooks: Iterable[Hooks]) -> None:
+        self._store = store
+        self._gate = gate
+        self._metrics = metrics
+        self._hooks = tuple(hooks)
+
+    def routes(self) -> list[web.RouteDef]:
+        """List where deliveries arrive."""
+        return [web.route("POST", path, self._taking(hooks)) for hooks in self._hooks for path in hooks.paths]
+
+    def _taking(self, hooks: Hooks) -> Handler:
+        async def take(request: web.Request) -> web.StreamResponse:
+            try:
+                outcome = await self._take(hooks, request)
+            except Exception as error:  # noqa: BLE001  (whatever it was, the gateway gets an answer and the log the rest)
+                return answer_to(error, request.path)
+            self._metrics.webhooks.labels(hooks.source, outcome).inc()
+            return web.json_response({"received": True})
+
+        return take
+
+    async def _take(self, hooks: Hooks, request: web.Request) -> str:
+        """Take in one delivery, and say what became of it."""
+        raw = await received(request, typed=False)
+        if not hooks.genuine(request.headers, raw):
+            # Only who cannot prove himself is slowed down: a gateway with much to tell must not be.
+            self._metrics.webhooks.labels(hooks.source, "forged").inc()
+            log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=hooks.source)
+            await self._gate.slow_down(request)
+            raise Problem(problems.FORGED, "This delivery does not prove that it comes from the gateway.")
+        try:
+            notice = hooks.read(raw)
+        except BadInput:
+            self._metrics.webhooks.labels(hooks.source, "unread").inc()
+            raise
+        if notice is None:
+            return "other"
+        inbox = Inbox(self._store.link, hooks.source)
+        if await inbox.knows(notice):
+            return "again"
+        # Only what was poked is remembered: were it the other way round, a crash between the two would lose the news.
+        outcome = await self._poke(hooks, notice)
+        await inbox.keep(notice)
+        return outcome
+
+    async def _poke(self, hooks: Hooks, notice: Notice) -> str:
+        """Have the payout looked at, whatever the delivery says of it."""
+        for reference in notice.references:
+            try:
+                (found,) = await self._store.records.poke(record_of(reference))
+            except (BadInput, NotFound):
+                continue
+            if found == "missing":
+                continue
+            if found == "asleep":
+                self._note("A webhook speaks of a payout that nobody looks at any more.", "asleep", hooks, notice)
+                return "asleep"
+            return "taken"
+        self._note("A webhook speaks of a transfer that is not ours.", "unknown", hooks, notice)
+        return "unknown"
+
+    def _note(self, sentence: str, what: str, hooks: Hooks, notice: Notice) -> None:
+        log.warning(
+            sentence,
+            action=f"webhook_{what}",
+            source=hooks.source,
+            references=[reference[:64] for reference in notice.references[:4]],
+            said=notice.said[:40],
+        )

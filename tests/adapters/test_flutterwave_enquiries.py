@@ -1,0 +1,84 @@
+"""What can be asked besides paying."""
+
+from decimal import Decimal
+
+import pytest
+
+from adapters.flutterwave.client import Client
+from adapters.flutterwave.enquiries import Bank, EnquiriesV3, EnquiriesV4
+from adapters.flutterwave.exchange import Unreadable, ledger_units
+from adapters.sandbox.faults import Fault, Kind
+from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
+from machines.core.errors import RailClosed, Rejected, Retryable
+from machines.core.money import NGN, Money
+from machines.core.ports import Destination
+from tests.adapters.conftest import payment
+
+
+def naira(text: str) -> Money:
+    return Money.parse(text, NGN)
+
+
+def account(number: str) -> Destination:
+    return payment(number).to
+
+
+async def test_a_balance_is_rounded_down_because_a_fraction_cannot_be_paid_out(
+    client: Client, gateway: FlutterwaveSimulator
+) -> None:
+    gateway.transfers.wallets["NGN"] = Decimal("1000.125")
+    balance = await EnquiriesV3(client).balance(NGN)
+    assert (balance.available, balance.ledger) == (naira("1000.12"), naira("1000.12"))
+
+
+async def test_a_wallet_in_debt_has_nothing(client: Client, gateway: FlutterwaveSimulator) -> None:
+    gateway.transfers.wallets["NGN"] = Decimal("-5.5")
+    assert (await EnquiriesV3(client).balance(NGN)).available == naira("0")
+
+
+@pytest.mark.parametrize(
+    ("amount", "fee"), [("5000", "10.75"), ("5000.01", "26.88"), ("50000", "26.88"), ("50000.01", "53.75")]
+)
+async def test_a_fee_is_rounded_up_so_that_it_promises_nothing(client: Client, amount: str, fee: str) -> None:
+    assert await EnquiriesV3(client).fee(naira(amount)) == naira(fee)
+
+
+async def test_an_account_has_a_name_or_is_rejected(client: Client, client_v4: Client) -> None:
+    for ask in (EnquiriesV3(client), EnquiriesV4(client_v4)):
+        assert await ask.account_name(account("0123456789"))
+        with pytest.raises(Rejected):
+            await ask.account_name(account("123"))
+
+
+async def test_banks_are_listed(client: Client, client_v4: Client) -> None:
+    for ask in (EnquiriesV3(client), EnquiriesV4(client_v4)):
+        assert Bank("044", "ACCESS BANK NIGERIA") in await ask.banks("NG")
+
+
+@pytest.mark.parametrize("kind", [Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.UNTRUE])
+async def test_an_answer_that_cannot_be_used_is_asked_for_again_later(
+    client: Client, gateway: FlutterwaveSimulator, kind: Kind
+) -> None:
+    ask = EnquiriesV3(client)
+    for question in (
+        lambda: ask.balance(NGN),
+        lambda: ask.fee(naira("1")),
+        lambda: ask.banks("NG"),
+        lambda: ask.account_name(account("0123456789")),
+    ):
+        gateway.faults.add(Fault(kind, created=True, where="* /v3/*", times=2))
+        with pytest.raises(Retryable):
+            await question()
+        gateway.faults.clear()
+
+
+async def test_a_revoked_key_closes_the_rail(client: Client, gateway: FlutterwaveSimulator) -> None:
+    gateway.transfers.switches.key_revoked = True
+    with pytest.raises(RailClosed):
+        await EnquiriesV3(client).balance(NGN)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+999", "1E-999"])
+def test_a_number_that_is_no_amount_is_refused(value: str) -> None:
+    with pytest.raises(Unreadable):
+        ledger_units(Decimal(value), NGN)

@@ -1,0 +1,103 @@
+"""Worker processes that are killed: nothing is lost, nothing is done twice."""
+
+import json
+import os
+from pathlib import Path
+from random import Random, SystemRandom
+
+import pytest
+
+from tests.chaos.fleet import PATIENCE_S, Fleet, Member, fleet
+from tests.chaos.process import KILLED, lines, make, meddle
+from tests.waiting import wait_until
+
+KILLS = 50
+BACKLOG = 200
+POLLERS = json.dumps({f"errand.{state}": {"concurrency": 12} for state in ("ASKED", "READY", "SENDING")})
+ROUGH = ("--trouble", 0.05, "--slow-ms", 20)
+
+
+@pytest.fixture
+def luck() -> Random:
+    """Chance with a name: CHAOS_SEED brings the same choices back, though not the same races."""
+    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(2**32))
+    print(f"CHAOS_SEED={seed}")  # noqa: T201  (pytest shows it when the test fails)
+    return Random(seed)
+
+
+@pytest.mark.timeout(180)
+async def test_fifty_kills_under_load_lose_nothing_and_do_nothing_twice(tmp_path: Path, luck: Random) -> None:
+    async with fleet(tmp_path) as ours:
+        ids: list[str] = []
+        workers = [await ours.worker(f"worker-{number}", *ROUGH, pollers=POLLERS) for number in range(3)]
+        for kill in range(KILLS):
+            await keep_busy(ours, luck, ids)
+            victim = workers.pop(luck.randrange(len(workers)))
+            await busy(ours, luck, ids, victim)
+            await victim.kill()
+            workers.append(await ours.start(f"worker-{3 + kill}", "worker", *ROUGH, pollers=POLLERS))
+        for worker in workers:
+            await worker.kill()
+        await ours.check_final_or_due()
+        await ours.check()
+
+        last = await ours.worker("last")
+        await ours.until_settled()
+        await last.stop()
+        await ours.check()
+        crowds = await ours.crowds()
+        assert sum(crowds.values()) == len(ids)
+        assert crowds["DONE"] == len(ours.submits) == sum(ours.submits.values())
+        done = {key for key, _ in lines(ours.rail)}
+        assert {record_id for record_id, _ in lines(ours.rail.with_suffix(".told"))} == done
+        assert len({who for _, who in lines(ours.rail)}) > KILLS // 2, "most of the killed had paid something"
+
+
+async def keep_busy(ours: Fleet, luck: Random, ids: list[str]) -> None:
+    """Keep so many records open, and disturb a few."""
+    crowds = await ours.crowds()
+    for _ in range(BACKLOG - crowds["ASKED"] - crowds["READY"] - crowds["SENDING"]):
+        ids.append(await make(ours.store, luck))
+    for _ in range(10):
+        await meddle(ours.store, luck, luck.choice(ids))
+
+
+async def busy(ours: Fleet, luck: Random, ids: list[str], victim: Member) -> None:
+    """Wait until a worker is in the middle of it: so many payments after its first, or none."""
+    wanted = luck.choice((0, 1, luck.randrange(2, 30)))
+
+    async def enough() -> bool:
+        await keep_busy(ours, luck, ids)
+        return sum(who == victim.name for _, who in lines(ours.rail)) >= wanted
+
+    await wait_until(enough, f"{victim.name} has paid {wanted} times", PATIENCE_S)
+
+
+@pytest.mark.timeout(180)
+async def test_a_kill_at_any_call_of_a_record_s_life_is_healed(tmp_path: Path) -> None:
+    """Before, during and after each call to the store and to the rail, from the first claim to the last commit."""
+    async with fleet(tmp_path) as ours:
+        steps = await ours.start("steps", "steps")
+        ahead_s, places = 0, {}
+        for moment in ("before", "during", "after"):
+            at, code = 0, KILLED
+            while code == KILLED:
+                at += 1
+                ahead_s += 20
+                record_id = await make(ours.store, Random(ahead_s * 31 + 7))
+                code = await run(steps, at=at, moment=moment, id=record_id, ahead_s=ahead_s)
+                if code == KILLED:
+                    assert await run(steps, at=0, moment="never", id=record_id, ahead_s=ahead_s + 10) == 0
+                assert await ours.state(record_id) == "DONE", f"killed {moment} call {at}"
+                assert ours.submits[record_id] == 1, f"killed {moment} call {at}"
+            places[moment] = at - 1
+        assert code == 0
+        assert min(places.values()) > 15, places
+        await ours.check()
+
+
+async def run(steps: Member, **plan: object) -> int:
+    """Run a worker as planned, and give its exit code."""
+    assert steps.process.stdin is not None
+    steps.process.stdin.write(f"{json.dumps(plan)}\n".encode())
+    return int(await steps.says())

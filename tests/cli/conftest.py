@@ -1,0 +1,24 @@
+"""The command line on an empty store: in this process, which is quick, or as a process of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from payflow.telemetry import logs
+from tests.cli.till import Till
+from tests.servers import Deployment
+
+
+@pytest.fixture
+def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Till]:
+    """The command line in this process."""
+    # Loggers keep what they were first configured with: a command must not do that to the tests that come after.
+    monkeypatch.setattr(logs, "configure", lambda level, style: None)
+    monkeypatch.setenv("USER", "ola")
+    monkeypatch.chdir(tmp_path)  # where no .env is
+    for name, value in {**server.environment, "PAYFLOW_DATA": "data", "PAYFLOW_SHARDS": "4"}.items():
+        monkeypatch.setenv(name, value)
+    with capture_logs():
+        yield Till()

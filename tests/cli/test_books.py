@@ -1,0 +1,149 @@
+"""The books: balances as people read them, and faults that are found, named and told by the exit code."""
+
+import asyncio
+
+from machines.core.ids import Owner
+from payflow.app import Payflow
+from payflow.engine.dispatcher import Dispatcher
+from payflow.engine.worker import Worker
+from payflow.store import keys
+from tests.cli.till import Till
+from tests.desk import ANN, ask, fund, new
+from tests.service import told
+
+
+def account_key(owner: Owner = ANN) -> str:
+    shard = int(new(owner).id.split("-")[1])
+    return keys.account(shard, owner)
+
+
+# --- ledger
+
+
+def test_the_trial_balance_sums_all_accounts(till: Till) -> None:
+    till.errand("DONE", units=1_200)
+    till.errand("FAILED", units=300, owner=Owner("bob"))
+    books = till.json("ledger")
+    assert (books["accounts"], books["conserved"], books["faults"]) == (2, True, [])
+    assert books["totals"] == [
+        {"asset": "NGN", "available": "19985.00", "held": "3.00", "paid": "12.00", "funded": "20000.00", "owed": "0.00"}
+    ]
+    assert "2 accounts. Conserved: nothing was lost, nothing was made." in till("ledger").out
+
+
+def test_the_ledger_of_one_owner(till: Till) -> None:
+    till.errand("DONE", units=1_200)
+    (account,) = till.json("ledger", "ann")["accounts"]
+    assert (account["available"], account["paid"]) == ("9988.00", "12.00")
+    assert "nobody has no account." in till("ledger", "nobody").out
+
+
+def test_money_that_was_made_is_found(till: Till) -> None:
+    till.errand("DONE")
+    till.store_ask("HINCRBY", account_key(), "NGN.available", 1)
+    books = till.json("ledger", code=1)
+    assert not books["conserved"]
+    assert any("ann NGN: funded + owed and available + held + paid differ by -1." in fault for fault in books["faults"])
+    assert "NOT conserved" in till("ledger").out
+    assert not till.json("ledger", "ann", code=1)["balanced"]
+
+
+def test_money_that_was_moved_by_hand_is_found(till: Till) -> None:
+    till.errand("FAILED", units=1_200)
+    till.store_ask("HINCRBY", account_key(), "NGN.available", 200)
+    till.store_ask("HINCRBY", account_key(), "NGN.held", -200)
+    books = till.json("ledger", code=1)
+    assert any("1000 is held, the records that hold sum to 1200" in fault for fault in books["faults"])
+    assert any("the journal sums to" in fault for fault in books["faults"])
+
+
+def test_an_owner_who_is_none_is_refused(till: Till) -> None:
+    assert "'!' is no owner" in till.refused("ledger", "!", code=2)
+
+
+def test_books_and_records_are_found_true_while_workers_change_them(till: Till) -> None:
+    async def check_at_work(payflow: Payflow) -> tuple[list[str], int]:
+        owners = [Owner(f"owner{number}") for number in range(10)]
+        for owner in owners:
+            await fund(payflow.store, owner, 10**9)
+
+        async def keep_asking() -> None:
+            for wave in range(60):
+                await asyncio.gather(
+                    *(ask(payflow.store, owners[number % 10], 100, f"{wave} {number}") for number in range(30))
+                )
+
+        dispatcher = Dispatcher(payflow.store.outbox, payflow.metrics, {"told": told})
+        worker = Worker(payflow.store, payflow.settings, payflow.metrics, dispatcher)
+        working, asking = asyncio.create_task(worker.run()), asyncio.create_task(keep_asking())
+        found, checks = [], 0
+        while not asking.done():
+            found += (await payflow.store.ledger.check()).faults
+            found += [fault.problem async for fault in payflow.store.listing.verify()]
+            checks += 1
+        worker.stop()
+        await asyncio.gather(working, asking)
+        return found, checks
+
+    found, checks = till.do(check_at_work)
+    assert found == []
+    assert checks >= 2
+
+
+# --- verify
+
+
+def test_verify_finds_nothing_where_nothing_is(till: Till) -> None:
+    till.errand("DONE")
+    assert till.json("verify") == {"records": 1, "faults": []}
+    assert "1 records: every history whole, every index true, none forgotten." in till("verify").out
+
+
+def test_verify_finds_a_history_that_was_changed(till: Till) -> None:
+    record_id = till.errand("DONE")
+    till.store_ask("LTRIM", keys.history(record_id), 0, 2)
+    (fault,) = till.json("verify", code=1)["faults"]
+    assert fault["record"] == record_id
+    assert "its history is not whole" in fault["problem"]
+    assert "1 faults in 1 records." in till("verify").out
+
+
+def test_verify_finds_a_record_that_is_in_no_index(till: Till) -> None:
+    record_id = till.errand("DONE")
+    till.store_ask("ZREM", keys.members(int(record_id.split("-")[1]), "errand", "DONE"), record_id)
+    assert till.json("verify", code=1)["faults"] == [
+        {"record": record_id, "problem": "it is in DONE, whose index does not name it"}
+    ]
+
+
+def test_verify_finds_a_record_in_two_indexes(till: Till) -> None:
+    record_id = till.errand("DONE")
+    till.store_ask("ZADD", keys.members(int(record_id.split("-")[1]), "errand", "READY"), 1, record_id)
+    assert till.json("verify", code=1)["faults"] == [
+        {"record": record_id, "problem": "the index of READY names it, but it is in DONE"}
+    ]
+
+
+def test_verify_finds_an_index_entry_without_a_record(till: Till) -> None:
+    till.store_ask("ZADD", keys.members(1, "errand", "READY"), 1, "errand-01-abcdefgh23456777")
+    assert till.json("verify", code=1)["faults"] == [
+        {"record": "errand-01-abcdefgh23456777", "problem": "the index of READY names it, but there is no such record"}
+    ]
+
+
+def test_verify_finds_a_record_that_nobody_will_look_at(till: Till) -> None:
+    record_id = till.errand("READY")
+    till.store_ask("ZREM", keys.due(int(record_id.split("-")[1]), "errand", "READY"), record_id)
+    assert till.json("verify", code=1)["faults"] == [
+        {"record": record_id, "problem": "nobody will ever look at it in READY"}
+    ]
+    assert "`payflow retry" in till.json("show", record_id)["next"]
+    assert till.json("retry", record_id)["did"] == "due"
+    assert till.json("verify")["faults"] == []
+
+
+def test_verify_finds_data_that_cannot_be_read(till: Till) -> None:
+    record_id = till.errand("DONE")
+    till.store_ask("HSET", keys.record(record_id), "data", b"\xc1")
+    (fault,) = till.json("verify", code=1)["faults"]
+    assert "data cannot be read" in fault["problem"]

@@ -1,0 +1,126 @@
+"""The doctor: fit when it is fit, and for each thing that may be wrong, what to do about it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.till import Till
+from tests.servers import SINGLE, Deployment, Farm, Kind
+
+
+def levels(till: Till, code: int = 0) -> dict[str, tuple[str, str]]:
+    """What the doctor finds, by name; of two findings of a name, the last."""
+    return {check["name"]: (check["level"], check["finding"]) for check in till.json("doctor", code=code)["checks"]}
+
+
+def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    found = levels(till)
+    assert {level for level, _ in found.values()} == {"ok"}, found
+    assert till("doctor").out.endswith("Fit to send money.\n")
+
+
+@pytest.mark.parametrize("kind", [*SINGLE, Kind.CLUSTER], indirect=True)
+def test_every_server_that_is_supported_can_be_examined(till: Till, server: Deployment) -> None:
+    found = levels(till)
+    assert found["durability"][0] == found["version"][0] == found["sequence"][0] == "ok"
+    assert found["compact records"] == (
+        "warn",
+        "Records take about three times the memory they need: set `hash-max-listpack-value 2048` (it is 64).",
+    )
+
+
+def test_a_weak_disk_fails_and_what_was_accepted_warns(till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = own.server(Kind.VALKEY, "--appendonly", "no")
+    monkeypatch.setenv("REDIS_URL", server.url)
+    assert levels(till, 3)["durability"] == ("fail", "The store keeps no append-only file: set `appendonly yes`.")
+    monkeypatch.setenv("PAYFLOW_ACCEPT_WEAK_DURABILITY", "true")
+    level, finding = levels(till)["durability"]
+    assert level == "warn"
+    assert finding.endswith("You have accepted this.")
+
+
+def test_fsync_every_second_is_enough_only_where_the_disk_can_be_waited_for(
+    till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, level in ((Kind.VALKEY, "ok"), (Kind.REDIS_6, "fail")):
+        monkeypatch.setenv("REDIS_URL", own.server(kind, "--appendfsync", "everysec").url)
+        monkeypatch.setenv("PAYFLOW_DATA", kind.name)
+        assert levels(till, 0 if level == "ok" else 3)["durability"][0] == level
+
+
+def test_replicas_that_are_asked_for_must_be_there(till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    primary, replica = own.server(tcp=True), own.server(tcp=True)
+    monkeypatch.setenv("REDIS_URL", primary.url)
+    assert levels(till)["replicas"][0] == "warn"
+    monkeypatch.setenv("PAYFLOW_REPLICAS", "1")
+    level, finding = levels(till, 3)["replicas"]
+    assert (level, finding.partition(",")[0]) == ("fail", "An intent must reach 1 replicas and 0 are connected")
+    replica.follow(primary)
+    assert levels(till)["replicas"] == ("ok", "1 connected.")
+
+
+def test_an_open_door_is_found(till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = own.server(Kind.VALKEY, "--bind", "*", "--protected-mode", "no", tcp=True)
+    monkeypatch.setenv("REDIS_URL", server.url)
+    found = levels(till, 3)
+    assert found["address"][0] == "fail"
+    assert found["password"][0] == "warn", "reached from the same machine, but open to others"
+    server.ask("CONFIG", "SET", "protected-mode", "yes")
+    assert levels(till)["address"][0] == "ok"
+    server.ask("CONFIG", "SET", "requirepass", "hush")
+    monkeypatch.setenv("REDIS_URL", server.url.replace("://", "://:hush@"))
+    found = levels(till)
+    assert (found["password"][0], found["address"][0]) == ("ok", "warn")
+
+
+def test_more_clients_than_were_planned_for(till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = own.server(Kind.VALKEY, "--maxclients", "40")
+    monkeypatch.setenv("REDIS_URL", server.url)
+    assert levels(till)["clients"] == ("warn", "REDIS_MAX_CLIENTS is 50, the store allows 40: raise its maxclients.")
+    monkeypatch.setenv("REDIS_MAX_CLIENTS", "2")
+    with server.client() as one, server.client() as two, server.client() as three:
+        for client in (one, two, three):
+            client.ping()
+        level, finding = levels(till)["clients"]
+    assert level == "warn"
+    assert "clients are connected, REDIS_MAX_CLIENTS plans for 2" in finding
+
+
+def test_a_store_that_is_nearly_full_warns(till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = own.server()
+    monkeypatch.setenv("REDIS_URL", server.url)
+    server.ask("SET", "filler", "x" * 50_000_000)
+    server.ask("CONFIG", "SET", "maxmemory", int(server.info("memory")["used_memory"] * 1.08))
+    assert levels(till)["memory"][0] == "warn"
+
+
+def test_an_api_that_is_open_to_the_network_warns(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYFLOW_HOST", "192.0.2.1")
+    assert levels(till)["API address"] == (
+        "warn",
+        "The API listens on 192.0.2.1 without TLS: put a proxy with TLS before it.",
+    )
+
+
+def test_what_waits_for_a_person_is_told(till: Till) -> None:
+    till.parked()
+    till("pause", "rail:test", "--why", "x")
+    found = levels(till)
+    assert found["parked"][1].startswith("1 records are set aside")
+    assert found["paused"][1].startswith("Sends are paused: rail:test.")
+
+
+def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    found = levels(till, 3)
+    assert list(found) == ["settings", "API address", "store"]
+    assert found["store"][0] == "fail"
+    assert "1 failed" in till("doctor").out
+
+
+def test_a_data_folder_that_cannot_be_used(till: Till, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("PAYFLOW_DATA", "file")
+    assert "cannot be used: " in levels(till, 3)["store"][1]

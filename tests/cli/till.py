@@ -1,0 +1,111 @@
+"""What a test of the command line does: type a command, and do behind its back what no command does."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from typer.testing import CliRunner
+
+from machines.core.facts import Fact
+from machines.core.ids import Owner, RecordId
+from machines.core.record import Record
+from payflow.app import Payflow, opened
+from payflow.cli.commands import cli
+from payflow.config import load
+from tests.desk import ANN, ask, claim_one, fund, tell
+from tests.errand import Approved, Done, NotDone, Sent
+from tests.service import parts
+
+T = TypeVar("T")
+
+PATHS: dict[str, tuple[Fact, ...]] = {
+    "ASKED": (),
+    "READY": (Approved(),),
+    "SENDING": (Approved(), Sent()),
+    "DONE": (Approved(), Sent(), Done("receipt")),
+    "FAILED": (Approved(), Sent(), NotDone("bounced")),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Till:
+    """The command line, with the sample machine."""
+
+    def __call__(self, *words: str, answer: str = "") -> Result:
+        """Type a command."""
+        result = CliRunner().invoke(cli, list(words), obj=parts, input=answer or None)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Result(result.exit_code, result.stdout, result.stderr)
+
+    def json(self, *words: str, code: int = 0) -> Any:  # noqa: ANN401  (it is what the command says)
+        """Type a command with --json, and read its one document."""
+        result = self(*words, "--json")
+        assert result.code == code, result
+        (line,) = result.out.splitlines()
+        return json.loads(line)
+
+    def refused(self, *words: str, code: int = 1, answer: str = "") -> str:
+        """Type a command that must not be done; gives its one sentence."""
+        result = self(*words, answer=answer)
+        assert result.code == code, result
+        assert result.err.startswith("payflow: "), result
+        assert "Traceback" not in result.err
+        return result.err.removeprefix("payflow: ").strip()
+
+    def do(self, work: Callable[[Payflow], Awaitable[T]]) -> T:
+        """Do something behind the command line's back."""
+
+        async def opened_for_it() -> T:
+            async with opened(load(), parts) as payflow:
+                return await work(payflow)
+
+        return asyncio.run(opened_for_it())
+
+    def errand(self, state: str = "ASKED", *, owner: Owner = ANN, units: int = 1_200, key: str = "1") -> RecordId:
+        """Make an errand of an owner with money, and bring it into a state."""
+
+        async def make(payflow: Payflow) -> RecordId:
+            await fund(payflow.store, owner, 1_000_000)
+            record_id = await ask(payflow.store, owner, units, key)
+            for fact in PATHS[state]:
+                await tell(payflow.store, record_id, fact)
+            return record_id
+
+        return self.do(make)
+
+    def parked(self) -> RecordId:
+        """Make an errand that a worker set aside."""
+        record_id = self.errand()
+
+        async def park(payflow: Payflow) -> None:
+            await payflow.store.records.park(await claim_one(payflow.store), "a bug", "worker-1")
+
+        self.do(park)
+        return record_id
+
+    def record(self, record_id: RecordId) -> Record[Any]:
+        """Read a record."""
+
+        async def read(payflow: Payflow) -> Record[Any]:
+            return (await payflow.store.records.read(record_id)).record
+
+        return self.do(read)
+
+    def store_ask(self, *command: str | int | bytes) -> Any:  # noqa: ANN401
+        """Speak to the store as a vandal would."""
+
+        async def speak(payflow: Payflow) -> Any:  # noqa: ANN401
+            return await payflow.store.link.ask(*command)
+
+        return self.do(speak)

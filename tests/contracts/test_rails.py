@@ -1,0 +1,273 @@
+"""The contract of a rail: the same key pays at most once, and nothing is said about money without proof.
+
+One suite for every rail, through its real client, against the simulator of the world that it pays into.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from machines.core.errors import Contradiction, OutcomeUnknown, RailClosed, Rejected, Retryable
+from machines.core.money import NGN, Money
+from machines.core.ports import Cause, Failed, Payment, Pending, Reversed, Settled, Status, Unsent
+from tests.contracts.worlds import WORLDS, Break, Who, World
+
+MOST_ROUNDS = 30
+
+
+@pytest.fixture(params=WORLDS)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with WORLDS[request.param]() as made:
+        yield made
+
+
+async def submit(world: World, payment: Payment) -> Payment:
+    """Submit, and remember what the rail calls it, as a record does."""
+    return replace(payment, handle=await world.rail.submit(payment) or payment.handle)
+
+
+async def pursue(world: World, payment: Payment) -> Status:
+    """Do what a machine does: look, submit what is not found, look again, until there is an outcome."""
+    status: Status = Unsent()
+    for _ in range(MOST_ROUNDS):
+        try:
+            status = await world.rail.status(payment)
+            if isinstance(status, Unsent):
+                payment = await submit(world, payment)
+        except (OutcomeUnknown, Retryable):
+            pass
+        if isinstance(status, Settled | Failed | Reversed):
+            return status
+        await world.pass_time(5)
+    return status
+
+
+# --- at most once ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_payment_is_paid_once_and_the_rail_proves_it(world: World) -> None:
+    payment = await submit(world, world.payment())
+    assert isinstance(await world.rail.status(payment), Pending)
+    await world.pass_time(10)
+    status = await world.rail.status(payment)
+    assert isinstance(status, Settled)
+    details = dict(status.evidence.details)
+    assert status.evidence.reference == payment.key
+    assert Decimal(details["amount"]) == Decimal("1322.71")
+    assert details["id"]
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+@pytest.mark.parametrize("how", Break)
+async def test_a_lost_answer_leaves_the_outcome_unknown_and_the_key_pays_once(world: World, how: Break) -> None:
+    payment = world.payment()
+    world.break_next(how)
+    with pytest.raises(OutcomeUnknown):
+        await world.rail.submit(payment)
+    assert not isinstance(await world.rail.status(payment), Failed)
+    assert isinstance(await pursue(world, payment), Settled)
+    await world.pass_time(3600)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+@pytest.mark.parametrize("how", Break)
+async def test_a_submission_is_never_repeated_by_the_rail_itself(world: World, how: Break) -> None:
+    world.break_next(how)
+    with pytest.raises(OutcomeUnknown):
+        await world.rail.submit(world.payment())
+    assert world.submissions() == 1
+
+
+async def test_answers_lost_again_and_again_still_pay_once(world: World) -> None:
+    payment = world.payment()
+    for how in Break:
+        world.break_next(how)
+    assert isinstance(await pursue(world, payment), Settled)
+    await world.pass_time(3600)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_a_key_submitted_again_and_again_pays_once(world: World) -> None:
+    payment = world.payment()
+    for _ in range(4):
+        payment = await submit(world, payment)
+        await world.pass_time(2)
+    await world.pass_time(3600)
+    assert isinstance(await world.rail.status(await submit(world, payment)), Settled)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_the_same_key_submitted_at_the_same_time_pays_once(world: World) -> None:
+    payment = world.payment()
+    handles = await asyncio.gather(*(world.rail.submit(payment) for _ in range(8)))
+    assert len(set(handles)) == 1
+    assert isinstance(await pursue(world, payment), Settled)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_a_payment_that_a_look_cannot_find_yet_is_paid_once(world: World) -> None:
+    payment = world.payment(Who.IS_HIDDEN)
+    world.break_next(Break.RESET_ACCEPTED)
+    with pytest.raises(OutcomeUnknown):
+        await world.rail.submit(payment)
+    assert isinstance(await world.rail.status(payment), Unsent)
+    assert isinstance(await pursue(world, payment), Settled)
+    await world.pass_time(3600)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_two_keys_are_two_payments(world: World) -> None:
+    first, second = world.payment(), world.payment()
+    assert isinstance(await pursue(world, first), Settled)
+    assert isinstance(await pursue(world, second), Settled)
+    assert world.paid(first) == world.paid(second) == [Decimal("1322.71")]
+
+
+@pytest.mark.parametrize("amount", ["0.01", "1.00", "1322.71", "0.29", "70368744177.67", "999999999.99"])
+async def test_what_arrives_is_exactly_what_was_asked_for(world: World, amount: str) -> None:
+    payment = world.payment(amount=amount)
+    assert isinstance(await pursue(world, payment), Settled)
+    assert world.paid(payment) == [Decimal(amount)]
+
+
+# --- proof -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_was_never_submitted_is_unsent_and_a_look_sends_nothing(world: World) -> None:
+    payment = world.payment()
+    for _ in range(3):
+        assert isinstance(await world.rail.status(payment), Unsent)
+        await world.pass_time(600)
+    assert world.submissions() == 0
+    assert world.paid(payment) == []
+
+
+async def test_a_failure_is_said_only_when_it_is_proven(world: World) -> None:
+    payment = await submit(world, world.payment(Who.FAILS))
+    assert isinstance(await world.rail.status(payment), Pending)
+    await world.pass_time(10)
+    status = await world.rail.status(payment)
+    assert isinstance(status, Failed)
+    assert status.reason
+    assert status.evidence is not None
+    assert status.evidence.reference == payment.key
+    assert world.paid(payment) == []
+
+
+async def test_looks_that_fail_say_nothing_about_the_payment(world: World) -> None:
+    payment = await submit(world, world.payment(Who.FAILS))
+    await world.pass_time(10)
+    world.break_looks(2)
+    with pytest.raises((Retryable, OutcomeUnknown)):
+        await world.rail.status(payment)
+    assert isinstance(await world.rail.status(payment), Failed)
+
+
+async def test_a_look_is_repeated_by_the_rail_itself(world: World) -> None:
+    payment = await submit(world, world.payment())
+    await world.pass_time(10)
+    world.break_looks(1)
+    assert isinstance(await world.rail.status(payment), Settled)
+
+
+async def test_a_payment_that_nothing_is_heard_of_stays_pending_for_ever(world: World) -> None:
+    payment = await submit(world, world.payment(Who.STAYS))
+    await world.pass_time(30 * 86_400)
+    assert isinstance(await world.rail.status(payment), Pending)
+
+
+async def test_a_success_that_is_undone_is_reversed_and_not_failed(world: World) -> None:
+    payment = await submit(world, world.payment(Who.GIVES_BACK))
+    await world.pass_time(10)
+    assert isinstance(await world.rail.status(payment), Settled)
+    await world.pass_time(86_400)
+    status = await world.rail.status(payment)
+    assert isinstance(status, Reversed)
+    assert sum(world.paid(payment)) == 0
+
+
+async def test_the_same_outcome_has_the_same_evidence_whenever_it_is_looked_at(world: World) -> None:
+    payment = await submit(world, world.payment())
+    await world.pass_time(10)
+    first = await world.rail.status(payment)
+    await world.pass_time(86_400)
+    assert await world.rail.status(payment) == first
+
+
+# --- what a submission may be refused with ---------------------------------------------------------------------------
+
+
+async def test_a_destination_that_is_refused_is_rejected_with_a_reason_and_not_paid(world: World) -> None:
+    payment = world.payment(Who.IS_REFUSED)
+    with pytest.raises(Rejected, match=r"\w"):
+        await world.rail.submit(payment)
+    assert isinstance(await world.rail.status(payment), Unsent)
+    assert world.paid(payment) == []
+
+
+async def test_a_rail_that_refuses_us_is_closed_and_pays_when_it_opens_again(world: World) -> None:
+    payment = world.payment()
+    world.shut(closed=True)
+    with pytest.raises(RailClosed):
+        await world.rail.submit(payment)
+    assert world.paid(payment) == []
+    world.shut(closed=False)
+    assert isinstance(await pursue(world, payment), Settled)
+
+
+async def test_an_empty_wallet_closes_the_rail_or_is_told_apart_from_a_bad_destination(world: World) -> None:
+    payment = world.payment(Who.FINDS_US_SHORT)
+    try:
+        payment = await submit(world, payment)
+    except RailClosed:
+        return
+    await world.pass_time(60)
+    status = await world.rail.status(payment)
+    assert isinstance(status, Failed)
+    assert status.cause is Cause.WALLET
+
+
+async def test_a_rail_that_asks_for_patience_is_tried_later_with_the_same_key(world: World) -> None:
+    payment = world.payment(Who.IS_SLOWED_DOWN)
+    with pytest.raises(Retryable) as refused:
+        await world.rail.submit(payment)
+    assert not isinstance(refused.value, RailClosed)
+    assert refused.value.after_s == 3
+    assert isinstance(await pursue(world, payment), Settled)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_approval_at_the_rail_is_waiting_and_neither_success_nor_failure(world: World) -> None:
+    payment = await submit(world, world.payment(Who.NEEDS_APPROVAL))
+    await world.pass_time(86_400)
+    status = await world.rail.status(payment)
+    assert isinstance(status, Pending)
+    assert world.paid(payment) == []
+
+
+# --- contradictions --------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_the_rail_knows_with_another_amount_is_a_contradiction(world: World) -> None:
+    payment = await submit(world, world.payment())
+    other = replace(payment, amount=Money(payment.amount.units + 1, NGN))
+    with pytest.raises(Contradiction):
+        await world.rail.submit(other)
+    with pytest.raises(Contradiction):
+        await world.rail.status(other)
+    await world.pass_time(60)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_a_key_that_the_rail_knows_with_another_destination_is_a_contradiction(world: World) -> None:
+    payment = await submit(world, world.payment())
+    other = world.other_destination(payment)
+    with pytest.raises(Contradiction):
+        await world.rail.submit(other)
+    with pytest.raises(Contradiction):
+        await world.rail.status(other)
+    await world.pass_time(60)
+    assert world.paid(payment) == [Decimal("1322.71")]

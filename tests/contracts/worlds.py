@@ -1,0 +1,226 @@
+"""The worlds in which the rail contract is tried: a real rail, its real client, and the simulator that it talks to.
+
+A new rail joins with one class like these and one line in `WORLDS`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, auto
+from itertools import count
+from typing import Protocol
+
+import aiohttp
+
+from adapters.flutterwave.client import Client, Limits
+from adapters.flutterwave.credentials import ClientToken, SecretKey
+from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
+from adapters.paystack.client import Client as PaystackClient
+from adapters.paystack.client import Limits as PaystackLimits
+from adapters.paystack.rail import Paystack
+from adapters.sandbox.faults import Fault, Kind
+from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
+from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.magic import PAYS
+from adapters.sandbox.paystack.simulator import PaystackSimulator
+from machines.core.clock import FixedClock
+from machines.core.money import NGN, Money
+from machines.core.ports import Destination, Payment, PaymentKey, Rail
+
+_NUMBERS = count(1)
+
+
+class Break(Enum):
+    """How the answer to a submission is lost. ACCEPTED: it took effect all the same. LOST: it did not."""
+
+    TIMEOUT_ACCEPTED = auto()
+    TIMEOUT_LOST = auto()
+    ERROR_ACCEPTED = auto()
+    ERROR_LOST = auto()
+    RESET_ACCEPTED = auto()
+    RESET_LOST = auto()
+    CUT_ACCEPTED = auto()
+    PAGE_ACCEPTED = auto()
+    PAGE_LOST = auto()
+    GARBLED_ACCEPTED = auto()
+    GARBLED_LOST = auto()
+    EMPTY_ACCEPTED = auto()
+    HUGE_ACCEPTED = auto()
+    UNTRUE_ACCEPTED = auto()
+    """Success in the first line, an error in the body."""
+
+
+class Who(Enum):
+    """Whom a payment goes to, and so what becomes of it."""
+
+    IS_PAID = auto()
+    FAILS = auto()
+    IS_REFUSED = auto()
+    NEEDS_APPROVAL = auto()
+    GIVES_BACK = auto()
+    STAYS = auto()
+    IS_HIDDEN = auto()
+    """Paid, but a look does not find it at first."""
+    IS_SLOWED_DOWN = auto()
+    """Paid, after the rail asked for patience once."""
+    FINDS_US_SHORT = auto()
+    """Would be paid if our wallet were not empty."""
+
+
+class World(Protocol):
+    """A rail, and the means to do it harm and to see the truth."""
+
+    @property
+    def rail(self) -> Rail:
+        """The rail on trial."""
+
+    def payment(self, who: Who = Who.IS_PAID, amount: str = "1322.71") -> Payment:
+        """Make a payment that nobody has seen."""
+
+    def other_destination(self, payment: Payment) -> Payment:
+        """Give the same payment to somebody else."""
+
+    def break_next(self, how: Break) -> None:
+        """Lose the answer to the next submission."""
+
+    def break_looks(self, times: int) -> None:
+        """Let looks fail."""
+
+    def shut(self, *, closed: bool) -> None:
+        """Let the rail refuse us altogether, or let us in again."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass in the rail's world."""
+
+    def paid(self, payment: Payment) -> list[Decimal]:
+        """Tell the truth: what reached the destination, each time."""
+
+    def submissions(self) -> int:
+        """Count the requests that could have moved money."""
+
+
+_KINDS: Mapping[Break, Fault] = {
+    Break.TIMEOUT_ACCEPTED: Fault(Kind.SLOW, created=True, delay_s=40),
+    Break.TIMEOUT_LOST: Fault(Kind.UNAVAILABLE, delay_s=40),
+    Break.ERROR_ACCEPTED: Fault(Kind.UNAVAILABLE, created=True),
+    Break.ERROR_LOST: Fault(Kind.UNAVAILABLE),
+    Break.RESET_ACCEPTED: Fault(Kind.RESET, created=True),
+    Break.RESET_LOST: Fault(Kind.RESET),
+    Break.CUT_ACCEPTED: Fault(Kind.CUT, created=True),
+    Break.PAGE_ACCEPTED: Fault(Kind.HTML, created=True),
+    Break.PAGE_LOST: Fault(Kind.HTML),
+    Break.GARBLED_ACCEPTED: Fault(Kind.TRUNCATED, created=True),
+    Break.GARBLED_LOST: Fault(Kind.TRUNCATED),
+    Break.EMPTY_ACCEPTED: Fault(Kind.EMPTY, created=True),
+    Break.HUGE_ACCEPTED: Fault(Kind.HUGE, created=True),
+    Break.UNTRUE_ACCEPTED: Fault(Kind.UNTRUE, created=True),
+}
+
+_ACCOUNTS: Mapping[Who, str] = {
+    Who.IS_PAID: "0123456789",
+    Who.FAILS: "0100000002",
+    Who.IS_REFUSED: "0100000021",
+    Who.NEEDS_APPROVAL: "0100000011",
+    Who.GIVES_BACK: "0100000012",
+    Who.STAYS: "0100000010",
+    Who.IS_HIDDEN: "0100000042",
+    Who.IS_SLOWED_DOWN: "0100000040",
+    Who.FINDS_US_SHORT: "0100000022",
+}
+
+
+@dataclass
+class GatewayWorld:
+    """A gateway that is simulated in this process."""
+
+    patient: Rail
+    impatient: Rail
+    """The same rail with a short time-out, for an answer that will never come."""
+    gateway: Gateway
+    clock: FixedClock
+    looks: str
+    """Which requests are looks."""
+
+    @property
+    def rail(self) -> Rail:
+        return self.impatient if any(fault.delay_s for fault in self.gateway.faults) else self.patient
+
+    def payment(self, who: Who = Who.IS_PAID, amount: str = "1322.71") -> Payment:
+        key = PaymentKey(f"payout-03-contract{next(_NUMBERS):08d}-1")
+        return Payment(key, bank_account(_ACCOUNTS[who]), Money.parse(amount, NGN), "for work")
+
+    def other_destination(self, payment: Payment) -> Payment:
+        return Payment(payment.key, bank_account("0987654321"), payment.amount, payment.note, payment.handle)
+
+    def break_next(self, how: Break) -> None:
+        self.gateway.faults.add(_KINDS[how])
+
+    def break_looks(self, times: int) -> None:
+        self.gateway.faults.add(Fault(Kind.UNAVAILABLE, where=self.looks, times=times))
+
+    def shut(self, *, closed: bool) -> None:
+        self.gateway.transfers.switches.key_revoked = closed
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.gateway.catch_up()
+
+    def paid(self, payment: Payment) -> list[Decimal]:
+        return [entry.amount for entry in self.gateway.book if entry.asked == payment.key]
+
+    def submissions(self) -> int:
+        return sum(line in _SUBMISSIONS for line in self.gateway.server.calls)
+
+
+_SUBMISSIONS = frozenset({"POST /v3/transfers", "POST /v4/direct-transfers", "POST /transfer"})
+_PATIENT = Limits(reads=2, read_pause_s=0.001)
+_IMPATIENT = Limits(send_s=0.1, read_s=0.1, reads=2, read_pause_s=0.001)
+
+
+def bank_account(number: str) -> Destination:
+    """Make a destination."""
+    return Destination("bank", (("bank_code", "044"), ("account_number", number), ("account_name", "Ada Bello")))
+
+
+@asynccontextmanager
+async def flutterwave_v3() -> AsyncIterator[GatewayWorld]:
+    clock = FixedClock()
+    async with FlutterwaveSimulator(clock, PAYS) as gateway, aiohttp.ClientSession() as session:
+
+        def rail(limits: Limits) -> Rail:
+            return FlutterwaveV3(Client(session, gateway.v3_url, SecretKey(gateway.keys.secret_key), clock, limits))
+
+        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v3/transfers*")
+
+
+@asynccontextmanager
+async def flutterwave_v4() -> AsyncIterator[GatewayWorld]:
+    clock = FixedClock()
+    async with FlutterwaveSimulator(clock, PAYS) as gateway, aiohttp.ClientSession() as session:
+        keys = gateway.keys
+        token = ClientToken(session, gateway.token_url, keys.client_id, keys.client_secret, clock, _PATIENT)
+
+        def rail(limits: Limits) -> Rail:
+            return FlutterwaveV4(Client(session, gateway.v4_url, token, clock, limits))
+
+        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v4/transfers*")
+
+
+@asynccontextmanager
+async def paystack() -> AsyncIterator[GatewayWorld]:
+    clock = FixedClock()
+    async with PaystackSimulator(clock, PAYS) as gateway, aiohttp.ClientSession() as session:
+
+        def rail(send_s: float) -> Rail:
+            limits = PaystackLimits(send_s=send_s, reads=2, read_pause_s=0.001)
+            return Paystack(PaystackClient(session, gateway.url, gateway.key, limits))
+
+        yield GatewayWorld(rail(25.0), rail(0.1), gateway, clock, "GET /transfer/verify/*")
+
+
+WORLDS: Mapping[str, Callable[[], AbstractAsyncContextManager[World]]] = {
+    "flutterwave-v3": flutterwave_v3,
+    "flutterwave-v4": flutterwave_v4,
+    "paystack": paystack,
+}

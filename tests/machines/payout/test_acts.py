@@ -1,0 +1,301 @@
+"""What a look asks, in which order, and what a crash in the middle of it can do: nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from machines.core.clock import DAY, HOUR, MINUTE, Millis
+from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
+from machines.core.facts import LostSight, Nothing, Proof
+from machines.core.ports import Pending, Settled, Status, Unsent
+from machines.core.record import Velocity
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.acts import batch_name
+from machines.payout.data import PayoutRecord, reference_of
+from machines.payout.risk import Standing
+from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, attempt, failed, payout
+from tests.machines.payout.world import (
+    BACK,
+    NOT_PAID,
+    PAID,
+    UNDER_WAY,
+    Died,
+    FakeRail,
+    FakeStep,
+    Knife,
+    Known,
+    look,
+    looks,
+)
+
+FRESH = payout(s.PROCESSING, attempts=(attempt(sent=False),))
+SECOND_FRESH = payout(s.PROCESSING, attempts=(failed(), attempt(2, sent=False)), failures=1)
+
+
+# ── before a send ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_questions_before_a_send_come_in_this_order() -> None:
+    rail = FakeRail(truth={FIRST: NOT_PAID})
+    fact = await looks(rail).pay(SECOND_FRESH, FakeStep(rail))
+    assert fact == f.Submitted(SECOND, "handle")
+    assert rail.asked == [f"status {SECOND}", f"status {FIRST}", "may_send rail:flutterwave", f"submit {SECOND}"]
+
+
+@pytest.mark.parametrize("known", [PAID, BACK, NOT_PAID, UNDER_WAY, Pending("approval")])
+async def test_what_the_rail_knows_already_is_followed_and_not_sent(known: Status) -> None:
+    rail = FakeRail(truth={FIRST: known})
+    await looks(rail).pay(FRESH, FakeStep(rail))
+    assert rail.submits == []
+
+
+@pytest.mark.parametrize("earlier", [PAID, UNDER_WAY, Unsent()])
+async def test_nothing_is_sent_while_an_earlier_attempt_is_not_proven_unpaid(earlier: Status) -> None:
+    """Such as when somebody clicked Retry in the gateway's own dashboard."""
+    rail = FakeRail(truth={FIRST: earlier})
+    fact = await looks(rail).pay(SECOND_FRESH, FakeStep(rail))
+    assert rail.submits == []
+    assert isinstance(fact, f.Paid | f.UnderWay | f.NotSeen)
+    assert fact.reference == FIRST
+
+
+async def test_what_the_rail_refused_on_the_spot_needs_no_more_proof_than_not_to_be_found() -> None:
+    refused = payout(s.PROCESSING, attempts=(failed(sent=False), attempt(2, sent=False)))
+    rail = FakeRail()
+    await looks(rail).pay(refused, FakeStep(rail))
+    assert rail.submits == [SECOND]
+    again = FakeRail(truth={FIRST: UNDER_WAY})
+    await looks(again).pay(refused, FakeStep(again))
+    assert again.submits == []
+
+
+@pytest.mark.parametrize("refusal", [LeaseLost(), Paused()])
+async def test_a_worker_that_may_not_send_does_not(refusal: Exception) -> None:
+    rail = FakeRail()
+    with pytest.raises(type(refusal)):
+        await looks(rail).pay(FRESH, FakeStep(rail, refuses=refusal))
+    assert rail.submits == []
+
+
+async def test_what_was_sent_and_is_not_shown_is_looked_for_before_it_is_sent_again() -> None:
+    rail = FakeRail()
+    fact = await looks(rail).pay(payout(s.PROCESSING, attempts=ONE), FakeStep(rail))
+    assert isinstance(fact, LostSight)
+    assert fact.attempt == FIRST
+    assert rail.submits == []
+
+
+async def test_a_send_whose_outcome_is_unknown_is_lost_sight_of() -> None:
+    rail = FakeRail(loses=True)
+    fact = await looks(rail).pay(FRESH, FakeStep(rail))
+    assert fact == LostSight("a time-out", FIRST)
+
+
+@pytest.mark.parametrize("error", [Rejected("blacklisted"), Retryable("slow down")])
+async def test_what_surely_did_nothing_is_left_to_the_engine(error: Exception) -> None:
+    rail = FakeRail(refuses=error)
+    with pytest.raises(type(error)):
+        await looks(rail).pay(FRESH, FakeStep(rail))
+
+
+async def test_a_look_that_cannot_tell_is_no_send_that_was_lost() -> None:
+    class Vague(FakeRail):
+        async def status(self, payment: object) -> Status:
+            raise OutcomeUnknown("HTTP 404")
+
+    for state in (s.PROCESSING, s.UNCONFIRMED):
+        rail = Vague()
+        with pytest.raises(Retryable):
+            await looks(rail).acts()[state](payout(state, attempts=ONE), FakeStep(rail))
+        assert rail.submits == []
+
+
+async def test_the_destination_of_each_attempt_is_its_own() -> None:
+    paid_to = []
+
+    def takes(payment: object) -> Status:
+        paid_to.append(payment.to["account_number"])  # type: ignore[attr-defined]
+        return UNDER_WAY
+
+    rail = FakeRail(truth={FIRST: NOT_PAID}, takes=takes)
+    corrected = (failed(), replace(attempt(2, sent=False), sealed="corrected account"))
+    await looks(rail).pay(payout(s.PROCESSING, attempts=corrected), FakeStep(rail))
+    assert paid_to == ["corrected account"]
+
+
+# ── other looks ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("state", [s.UNCONFIRMED, s.FAILED, s.COMPLETED, s.REVERSED, s.CANCELLED, s.CONTRADICTED])
+@pytest.mark.parametrize("found", [PAID, BACK, NOT_PAID, UNDER_WAY, Unsent()])
+async def test_only_a_payout_in_processing_sends(state: str, found: Status) -> None:
+    rail = FakeRail(truth={FIRST: found})
+    record = payout(state, attempts=ONE)
+    await looks(rail).acts()[state](record, FakeStep(rail))
+    assert rail.submits == []
+
+
+async def test_a_look_back_gives_proof_only_of_all_attempts() -> None:
+    record = payout(s.FAILED, attempts=(failed(), failed(2)))
+    rail = FakeRail(truth={FIRST: NOT_PAID, SECOND: NOT_PAID})
+    assert await looks(rail).look_back(record, FakeStep(rail)) == f.AllProvenUnpaid(2)
+    for late in (PAID, UNDER_WAY, Unsent()):
+        rail = FakeRail(truth={FIRST: late, SECOND: NOT_PAID})
+        fact = await looks(rail).look_back(record, FakeStep(rail))
+        assert isinstance(fact, f.Paid | f.UnderWay | f.NotSeen)
+
+
+@pytest.mark.parametrize("quiet", [UNDER_WAY, Unsent()])
+async def test_an_attempt_of_which_nothing_is_known_hides_no_other(quiet: Status) -> None:
+    """A gateway may forget an old transfer; the reversal of the newer one must be seen all the same."""
+    record = payout(s.COMPLETED, attempts=TWO, paid_by=SECOND)
+    rail = FakeRail(truth={FIRST: quiet, SECOND: BACK})
+    assert await looks(rail).watch(record, FakeStep(rail)) == f.CameBack(SECOND, BACK.evidence)
+    rail = FakeRail(truth={FIRST: PAID, SECOND: BACK})
+    assert isinstance(await looks(rail).watch(record, FakeStep(rail)), f.Paid)
+
+
+async def test_a_watch_that_finds_all_as_it_was_says_nothing() -> None:
+    record = payout(s.COMPLETED, attempts=TWO, paid_by=SECOND)
+    rail = FakeRail(truth={FIRST: NOT_PAID, SECOND: PAID})
+    assert await looks(rail).watch(record, FakeStep(rail)) == Nothing()
+    reversed_ = payout(s.REVERSED, attempts=(failed(),))
+    rail = FakeRail(truth={FIRST: BACK})
+    assert await looks(rail).watch(reversed_, FakeStep(rail)) == Nothing()
+
+
+async def test_a_send_that_a_crash_hid_is_watched_too() -> None:
+    record = payout(s.CANCELLED, attempts=(attempt(sent=False),))
+    rail = FakeRail(truth={FIRST: PAID})
+    assert isinstance(await looks(rail).watch(record, FakeStep(rail)), f.Paid)
+
+
+@pytest.mark.parametrize(
+    ("record", "truth", "proof"),
+    [
+        (payout(s.REQUESTED), {}, Proof.NOT_PAID),
+        (payout(s.COMPLETED, attempts=ONE, paid_by=FIRST), {FIRST: PAID}, Proof.PAID),
+        (payout(s.FAILED, attempts=(failed(),)), {FIRST: NOT_PAID}, Proof.NOT_PAID),
+        (payout(s.FAILED, attempts=(failed(),)), {FIRST: PAID}, Proof.PAID),
+        (payout(s.UNCONFIRMED, attempts=ONE), {}, Proof.NONE),
+        (payout(s.PROCESSING, attempts=ONE), {FIRST: UNDER_WAY}, Proof.NONE),
+        (payout(s.PROCESSING, attempts=(attempt(sent=False),)), {}, Proof.NONE),
+        (payout(s.REVERSED, attempts=(failed(),)), {FIRST: BACK}, Proof.NOT_PAID),
+    ],
+)
+async def test_what_the_rail_proves_to_a_person(record: PayoutRecord, truth: dict[str, Status], proof: Proof) -> None:
+    rail = FakeRail(truth=truth)
+    assert await looks(rail).prove(record) is proof
+
+
+async def test_a_payout_without_an_attempt_has_nothing_to_look_at() -> None:
+    rail = FakeRail()
+    for state in (s.PROCESSING, s.UNCONFIRMED, s.CANCELLED):
+        assert await looks(rail).acts()[state](payout(state), FakeStep(rail)) == Nothing()
+    assert rail.asked == []
+
+
+# ── rules and batches ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_rules_are_asked_once_with_all_that_is_known() -> None:
+    rail, providers = FakeRail(), Known(Standing(verified=False, successes=1))
+    record = replace(payout(s.REQUESTED, units=60_000_00), velocity=Velocity(5, 0, 5, 0))
+    fact = await looks(rail, providers=providers, two_from=60_000_00).assess(record, FakeStep(rail))
+    assert isinstance(fact, f.Assessed)
+    assert [finding.code for finding in fact.findings] == ["amount", "unverified", "new", "frequency"]
+    assert fact.approvals_needed == 2
+    assert providers.within_ms == 30 * DAY
+    assert await looks(rail).assess(payout(s.REQUESTED, assessed=True), FakeStep(rail)) == Nothing()
+
+
+async def test_below_the_amount_for_two_people_one_is_enough() -> None:
+    rail = FakeRail()
+    fact = await looks(rail, two_from=100_001).assess(payout(s.REQUESTED, units=100_000), FakeStep(rail))
+    assert fact == f.Assessed(())
+
+
+async def test_a_payout_waits_for_the_next_opening_and_boards_when_it_has_come() -> None:
+    rail, opens_at = FakeRail(), NOW + HOUR
+    waiting = looks(rail, opens_at=opens_at)
+    assert await waiting.board(payout(s.APPROVED), FakeStep(rail)) == f.Waits(opens_at)
+    later = looks(rail, opens_at=NOW + 3 * HOUR)
+    told = payout(s.APPROVED, opens_at=opens_at)
+    assert await later.board(told, FakeStep(rail, Millis(opens_at - 1))) == f.Waits(opens_at)
+    assert await later.board(told, FakeStep(rail, Millis(opens_at))) == f.Boarded("20270115-090000-batch")
+
+
+async def test_a_schedule_that_was_made_denser_counts_at_once() -> None:
+    rail = FakeRail()
+    told = payout(s.APPROVED, opens_at=NOW + 2 * HOUR)
+    assert await looks(rail, opens_at=NOW + MINUTE).board(told, FakeStep(rail)) == f.Waits(NOW + MINUTE)
+
+
+async def test_batches_that_open_at_once_are_one_a_day() -> None:
+    rail = FakeRail()
+    fact = await looks(rail, opens_at=0).board(payout(s.APPROVED), FakeStep(rail))
+    assert fact == f.Boarded("20270115-000000-instant")
+
+
+async def test_where_a_person_opens_batches_nothing_boards_by_itself() -> None:
+    rail = FakeRail()
+    for record in (payout(s.APPROVED), payout(s.APPROVED, opens_at=NOW - 1)):
+        assert await looks(rail).board(record, FakeStep(rail)) == Nothing()
+
+
+def test_names_of_batches_sort_by_time() -> None:
+    names = [batch_name("batch", Millis(NOW + hours * HOUR)) for hours in range(50)]
+    assert names == sorted(names)
+    assert len(set(names)) == 50
+
+
+# ── a crash anywhere ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def run_to_the_end(record: PayoutRecord, rail: FakeRail) -> tuple[PayoutRecord, int]:
+    """Look again and again, with a new worker after each death, until nothing more will happen; count the deaths."""
+    now, deaths = int(NOW), 0
+    for _ in range(60):
+        try:
+            record = await look(record, rail, now)
+        except Died:
+            deaths += 1
+        now += 10 * MINUTE
+        if record.state == s.COMPLETED:
+            break
+    return record, deaths
+
+
+@pytest.mark.parametrize("loses", [False, True])
+@pytest.mark.parametrize("kill_at", range(40))
+async def test_a_crash_at_any_await_pays_once(kill_at: int, loses: bool) -> None:  # noqa: FBT001
+    rail = FakeRail(Knife(kill_at), takes=lambda _: PAID, loses=loses)
+    record, deaths = await run_to_the_end(payout(s.APPROVED, assessed=True), rail)
+    assert record.state == s.COMPLETED
+    assert deaths == (1 if 0 < kill_at <= rail.knife.awaits else 0)
+    assert [key for key, status in rail.truth.items() if isinstance(status, Settled)] == [FIRST]
+
+
+@pytest.mark.parametrize("loses", [False, True])
+@pytest.mark.parametrize("kill_at", range(90))
+async def test_a_crash_at_any_await_of_a_retry_pays_once_and_never_before_proof(kill_at: int, loses: bool) -> None:  # noqa: FBT001
+    """The first two attempts fail. No reference may be handed over while an earlier one is not proven unpaid."""
+    outcomes = {FIRST: NOT_PAID, SECOND: NOT_PAID}
+    rail = FakeRail(Knife(kill_at), takes=lambda payment: outcomes.get(payment.key, PAID), loses=loses)
+    record, _ = await run_to_the_end(payout(s.APPROVED, assessed=True), rail)
+    assert record.state == s.COMPLETED
+    assert record.data.paid_by == reference_of(ID, 3)
+    assert list(rail.truth) == [FIRST, SECOND, reference_of(ID, 3)]
+    for place, question in enumerate(rail.asked):
+        if question.startswith("submit"):
+            reference = question.removeprefix("submit ")
+            earlier = [one for one in rail.truth if one < reference]
+            assert all(f"status {one}" in rail.asked[max(0, place - 2 - len(earlier)) : place] for one in earlier)
+
+
+@pytest.mark.parametrize("kill_at", range(1, 12))
+async def test_whoever_comes_after_a_crash_finds_what_was_handed_over(kill_at: int) -> None:
+    rail = FakeRail(Knife(kill_at), takes=lambda _: PAID)
+    await run_to_the_end(payout(s.APPROVED, assessed=True), rail)
+    assert rail.submits == [FIRST]

@@ -1,0 +1,124 @@
+"""The risk rules as a table: each alone, all together, and on both sides of every boundary."""
+
+from dataclasses import replace
+from itertools import chain, combinations
+from typing import Any
+
+import pytest
+
+from machines.core.clock import DAY, HOUR, Millis
+from machines.core.money import ETH, MAX_UNITS, NGN, Money
+from machines.core.record import Velocity
+from machines.payout.risk import RULES, Request, Standing, Thresholds, assess
+
+NOW = Millis(1_800_000_000_000)
+LIMITS = Thresholds()
+GOOD = Standing(verified=True, successes=3, average_units=20_000_00)
+CALM = Velocity(0, 0, 0, 0)
+
+
+def naira(text: str) -> Money:
+    return Money.parse(text, NGN)
+
+
+def request(amount: str = "1000.00", velocity: Velocity = CALM, **standing: Any) -> Request:
+    return Request(naira(amount), velocity, replace(GOOD, **standing), NOW)
+
+
+def codes(asked: Request, limits: Thresholds = LIMITS) -> list[str]:
+    return [finding.code for finding in assess(asked, limits)]
+
+
+BOUNDARIES = [
+    # what is asked, what the rules find
+    pytest.param(request("50000.00"), [], id="₦50,000.00 is low risk"),
+    pytest.param(request("50000.01"), ["amount"], id="₦50,000.01 is not"),
+    pytest.param(request(verified=False), ["unverified"], id="not verified"),
+    pytest.param(request(successes=3), [], id="three successes are enough"),
+    pytest.param(request(successes=2), ["new"], id="two are not"),
+    pytest.param(request(successes=0), ["new"], id="none are not"),
+    pytest.param(request(recent_failures=1), [], id="one failure happens"),
+    pytest.param(request(recent_failures=2), ["failures"], id="two failures do not"),
+    pytest.param(request(details_changed_at=Millis(NOW - 7 * DAY)), [], id="details a week old"),
+    pytest.param(request(details_changed_at=Millis(NOW - 7 * DAY + 1)), ["details"], id="details younger"),
+    pytest.param(request(details_changed_at=NOW), ["details"], id="details of this moment"),
+    pytest.param(request(details_changed_at=Millis(NOW + HOUR)), ["details"], id="details of a clock ahead of ours"),
+    pytest.param(request(velocity=Velocity(2, 0, 2, 0)), [], id="the third request of an hour"),
+    pytest.param(request(velocity=Velocity(3, 0, 3, 0)), ["frequency"], id="the fourth of an hour"),
+    pytest.param(request(velocity=Velocity(0, 0, 9, 0)), [], id="the tenth of a day"),
+    pytest.param(request(velocity=Velocity(0, 0, 10, 0)), ["frequency"], id="the eleventh of a day"),
+    pytest.param(request(velocity=Velocity(1, 99_000_00, 1, 99_000_00)), [], id="₦100,000.00 within an hour"),
+    pytest.param(request(velocity=Velocity(1, 99_000_01, 1, 99_000_01)), ["volume"], id="₦100,000.01 within an hour"),
+    pytest.param(request(velocity=Velocity(0, 0, 9, 299_000_00)), [], id="₦300,000.00 within a day"),
+    pytest.param(request(velocity=Velocity(0, 0, 9, 299_000_01)), ["volume"], id="₦300,000.01 within a day"),
+    pytest.param(request("5000.00", average_units=1_000_00), [], id="five times the usual"),
+    pytest.param(request("5000.01", average_units=1_000_00), ["spike"], id="more than five times"),
+    pytest.param(request("5000.01", average_units=0), [], id="nothing is usual yet"),
+    pytest.param(request("5000.01", average_units=1_000_00, successes=2), ["new"], id="two make no average"),
+]
+
+
+@pytest.mark.parametrize(("asked", "found"), BOUNDARIES)
+def test_each_rule_on_both_sides_of_its_boundary(asked: Request, found: list[str]) -> None:
+    assert codes(asked) == found
+
+
+# What makes each rule speak, all at once on one request without touching another rule.
+REASONS: dict[str, dict[str, Any]] = {
+    "amount": {"amount": "60000.00"},
+    "unverified": {"verified": False},
+    "failures": {"recent_failures": 2},
+    "details": {"details_changed_at": Millis(NOW - DAY)},
+    "frequency": {"count": 3},
+    "volume": {"units": 100_000_00},
+    "spike": {"average_units": 1_00},
+}
+COMBINATIONS = list(chain.from_iterable(combinations(REASONS, size) for size in range(len(REASONS) + 1)))
+
+
+@pytest.mark.parametrize("together", COMBINATIONS, ids=" ".join)
+def test_rules_neither_hide_nor_cause_each_other(together: tuple[str, ...]) -> None:
+    parts = {name: value for code in together for name, value in REASONS[code].items()}
+    count, units = parts.pop("count", 0), parts.pop("units", 0)
+    asked = request(parts.pop("amount", "1000.00"), Velocity(count, units, count, units), **parts)
+    assert set(codes(asked)) == set(together)
+
+
+@pytest.mark.parametrize("together", [reasons for reasons in COMBINATIONS if "spike" not in reasons], ids=" ".join)
+def test_a_newcomer_is_seen_whatever_else_is_found(together: tuple[str, ...]) -> None:
+    parts = {name: value for code in together for name, value in REASONS[code].items()}
+    count, units = parts.pop("count", 0), parts.pop("units", 0)
+    velocity = Velocity(count, units, count, units)
+    asked = request(parts.pop("amount", "1000.00"), velocity, **parts, successes=0, average_units=0)
+    assert set(codes(asked)) == {*together, "new"}
+
+
+def test_every_rule_is_in_the_table() -> None:
+    assert len(RULES) == len(REASONS) + 1
+
+
+def test_every_finding_says_in_words_what_it_saw() -> None:
+    velocity = Velocity(3, 100_000_00, 3, 100_000_00)
+    asked = request("60000.00", velocity, verified=False, recent_failures=2, details_changed_at=Millis(NOW - DAY))
+    assert {finding.code: finding.text for finding in assess(asked, LIMITS)} == {
+        "amount": "NGN 60000.00 is more than NGN 50000.00",
+        "unverified": "the provider is not verified",
+        "failures": "2 payouts failed in the last 30 days",
+        "details": "the bank details changed 24 hours ago",
+        "frequency": "4 requests within an hour, 3 are usual",
+        "volume": "NGN 160000.00 asked for within an hour",
+    }
+
+
+def test_an_operator_may_set_every_threshold() -> None:
+    strict = Thresholds(most_units=999_99, least_successes=4, failures_flag=1, most_an_hour=0)
+    assert codes(request(recent_failures=1), strict) == ["amount", "new", "failures", "frequency"]
+    generous = Thresholds(
+        most_units=MAX_UNITS, most_units_an_hour=MAX_UNITS, most_units_a_day=MAX_UNITS, spike_times=99
+    )
+    assert codes(request("900000.00"), generous) == []
+
+
+def test_the_largest_sums_can_be_told() -> None:
+    asked = Request(Money(MAX_UNITS, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), GOOD, NOW)
+    assert {"amount", "volume", "spike"} <= set(codes(asked))

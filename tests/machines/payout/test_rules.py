@@ -1,0 +1,438 @@
+"""The rules of the payout machine, one a test."""
+
+from typing import Any
+
+import pytest
+
+from machines.core.clock import DAY, HOUR, MINUTE, SECOND
+from machines.core.errors import BadInput
+from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
+from machines.core.ports import Cause, Evidence
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.data import Attempt, PayoutRecord, record_of, reference_of
+from machines.payout.policy import Policy
+from tests.machines.payout.scenes import (
+    FIRST,
+    ID,
+    NOW,
+    ONE,
+    POLICY,
+    RECEIPT,
+    TWO,
+    after,
+    answer,
+    attempt,
+    data,
+    decide,
+    failed,
+    not_paid,
+    paid,
+    payout,
+    told,
+)
+from tests.machines.payout.scenes import SECOND as SECOND_REFERENCE
+
+WATCH_S = 6 * 3600.0
+
+
+def processing(**parts: Any) -> PayoutRecord:
+    given: dict[str, Any] = {"attempts": ONE, "assessed": True}
+    return payout(s.PROCESSING, **(given | parts))
+
+
+def completed(**parts: Any) -> PayoutRecord:
+    given: dict[str, Any] = {"attempts": ONE, "assessed": True, "paid_by": FIRST}
+    return payout(s.COMPLETED, **(given | parts))
+
+
+# ── a fact speaks of its own attempt ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED])
+def test_a_repeated_failure_of_attempt_1_does_not_fail_attempt_2(state: str) -> None:
+    decision = decide(payout(state, attempts=TWO, failures=1), not_paid(FIRST))
+    assert decision.trigger is None
+    assert decision.data is None
+    assert decision.why.startswith("noted")
+    assert not decision.alarm
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        f.UnderWay(FIRST),
+        f.Submitted(FIRST, "other"),
+        f.NotSeen(FIRST),
+        f.CameBack(FIRST, RECEIPT),
+        LostSight("time-out", FIRST),
+        Refused("blacklisted", FIRST),
+    ],
+)
+def test_no_fact_of_attempt_1_changes_attempt_2(fact: Fact) -> None:
+    decision = decide(payout(s.PROCESSING, attempts=TWO), fact)
+    assert decision.trigger is None
+    assert decision.data is None or decision.data.attempts == TWO
+
+
+@pytest.mark.parametrize("state", [s.APPROVED, s.PROCESSING, s.UNCONFIRMED, s.FAILED])
+@pytest.mark.parametrize("reference", [FIRST, SECOND_REFERENCE])
+def test_a_success_completes_whichever_attempt_it_was(state: str, reference: str) -> None:
+    record = after(payout(state, attempts=TWO), paid(reference))
+    assert record.state == s.COMPLETED
+    assert record.data.paid_by == reference
+    assert record.data.evidence == RECEIPT
+
+
+def test_a_person_is_told_when_an_old_attempt_was_paid_while_the_new_one_may_be_under_way() -> None:
+    assert decide(payout(s.PROCESSING, attempts=TWO), paid(FIRST)).alarm
+    assert not decide(payout(s.PROCESSING, attempts=TWO), paid(SECOND_REFERENCE)).alarm
+    never_sent = (failed(), attempt(2, sent=False))
+    assert not decide(payout(s.PROCESSING, attempts=never_sent), paid(FIRST)).alarm
+
+
+# ── over, and yet ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("state", [s.CANCELLED, s.REVERSED, s.REJECTED])
+def test_a_success_after_the_money_was_given_back_is_a_move_of_its_own(state: str) -> None:
+    decision = decide(payout(state, attempts=ONE), paid())
+    assert decision.trigger == "contradict"
+    assert decision.alarm
+    assert after(payout(state, attempts=ONE), paid()).data.paid_by == FIRST
+
+
+@pytest.mark.parametrize("state", [s.COMPLETED, s.CONTRADICTED])
+def test_a_failure_after_a_success_contradicts(state: str) -> None:
+    decision = decide(payout(state, attempts=ONE, paid_by=FIRST), not_paid(FIRST))
+    assert decision.trigger is None
+    assert decision.alarm
+    assert decision.why.startswith("contradicts")
+
+
+def test_a_late_failure_of_another_attempt_after_a_success_is_noted() -> None:
+    decision = decide(completed(attempts=TWO, paid_by=SECOND_REFERENCE), not_paid(FIRST))
+    assert decision.why.startswith("noted")
+    assert not decision.alarm
+
+
+def test_the_same_success_again_says_nothing() -> None:
+    assert not decide(completed(), paid()).recorded
+
+
+def test_a_second_success_is_told_once_and_kept() -> None:
+    record = completed(attempts=TWO)
+    decision = decide(record, paid(SECOND_REFERENCE))
+    assert decision.alarm
+    assert decision.trigger is None
+    again = after(record, paid(SECOND_REFERENCE))
+    assert again.data.also_paid == (SECOND_REFERENCE,)
+    assert not decide(again, paid(SECOND_REFERENCE)).recorded
+
+
+def test_a_success_that_surfaces_under_a_word_of_a_person_is_adopted() -> None:
+    """An operator put it into COMPLETED; then the rail shows which attempt it was. That is nobody's double payment."""
+    decision = decide(completed(paid_by=""), paid())
+    assert not decision.alarm
+    assert decision.data is not None
+    assert decision.data.paid_by == FIRST
+
+
+def test_money_that_came_back_is_the_providers_again() -> None:
+    decision = decide(completed(), f.CameBack(FIRST, Evidence("bank", "returned")))
+    assert decision.trigger == "reverse"
+    assert told(decision) == ["reversed"]
+    record = after(completed(), f.CameBack(FIRST, RECEIPT))
+    assert record.state == s.REVERSED
+    assert record.data.paid_by == ""
+    assert record.data.all_dead
+
+
+def test_of_two_payments_one_that_came_back_leaves_the_payout_paid() -> None:
+    twice = completed(attempts=TWO, also_paid=(SECOND_REFERENCE,))
+    first_back = after(twice, f.CameBack(FIRST, RECEIPT))
+    assert (first_back.state, first_back.data.paid_by) == (s.COMPLETED, SECOND_REFERENCE)
+    second_back = after(twice, f.CameBack(SECOND_REFERENCE, RECEIPT))
+    assert (second_back.state, second_back.data.paid_by) == (s.COMPLETED, FIRST)
+    assert after(first_back, f.CameBack(SECOND_REFERENCE, RECEIPT)).state == s.REVERSED
+
+
+@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED])
+def test_what_came_back_before_we_ever_saw_it_paid_is_a_failure_for_a_person(state: str) -> None:
+    record = after(payout(state, attempts=ONE), f.CameBack(FIRST, RECEIPT))
+    assert record.state == s.FAILED
+    assert record.data.failures > len(POLICY.retry_after_s)
+
+
+@pytest.mark.parametrize("state", [s.COMPLETED, s.REVERSED, s.CANCELLED, s.CONTRADICTED])
+def test_a_finished_payout_is_watched_for_days_and_then_left_alone(state: str) -> None:
+    over = payout(state, attempts=ONE, paid_by=FIRST)
+    assert decide(over, Nothing(), NOW + 6 * DAY).again_s is None
+    assert decide(over, Nothing(), NOW + 7 * DAY).again_s == -1
+
+
+def test_a_cancelled_payout_that_was_never_attempted_is_not_watched() -> None:
+    assert decide(payout(s.REQUESTED), f.Cancelled("ann")).again_s == -1
+    assert decide(payout(s.CANCELLED), Nothing()).again_s == -1
+    assert decide(payout(s.APPROVED, attempts=(failed(),)), f.Cancelled("ann")).again_s == WATCH_S
+
+
+def test_a_payout_that_a_person_put_away_while_it_may_have_left_is_watched() -> None:
+    record = after(processing(attempts=(attempt(sent=False),)), override_to(s.CANCELLED))
+    assert decide(record, Nothing(), NOW + HOUR).again_s is None
+
+
+# ── failure and retry ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_three_retries_by_themselves_each_with_a_new_reference_then_a_person() -> None:
+    record, now, waits = processing(), int(NOW), []
+    for number in (1, 2, 3):
+        now += MINUTE
+        decision = decide(record, not_paid(reference_of(ID, number)), now)
+        assert decision.trigger == "fail"
+        assert told(decision) == ["failed"]
+        waits.append(decision.again_s)
+        record = after(record, not_paid(reference_of(ID, number)), now)
+        early = decide(record, f.AllProvenUnpaid(number), now + SECOND)
+        assert early.trigger is None
+        assert early.again_s == pytest.approx(POLICY.retry_after_s[number - 1] - 1)
+        now += int(POLICY.retry_after_s[number - 1] * SECOND)
+        record = after(record, f.AllProvenUnpaid(number), now)
+        assert record.state == s.PROCESSING
+        assert record.data.current == Attempt(reference_of(ID, number + 1), "sealed account")
+    assert waits == list(POLICY.retry_after_s)
+    last = decide(record, not_paid(reference_of(ID, 4)), now)
+    assert told(last) == ["failed", "review_needed"]
+    record = after(record, not_paid(reference_of(ID, 4)), now)
+    assert decide(record, f.AllProvenUnpaid(4), now + 30 * DAY).trigger is None
+    record = after(record, f.Retried("olu"), now)
+    assert record.state == s.PROCESSING
+    assert record.data.current == Attempt(reference_of(ID, 5), "sealed account")
+
+
+def test_the_reason_that_reviewers_read_is_that_of_this_failure() -> None:
+    decision = decide(processing(failures=3, reason="an old one"), not_paid(reason="account closed"))
+    (call,) = [message for message in decision.messages if message.body.get("event") == "review_needed"]
+    assert "account closed" in str(call.body["why"])
+
+
+def test_without_proof_of_every_attempt_there_is_no_retry() -> None:
+    record = payout(s.FAILED, NOW - DAY, attempts=(failed(), failed(2)), failures=1)
+    for fact in (Nothing(), f.AllProvenUnpaid(1), f.NotSeen(FIRST), f.UnderWay(FIRST), not_paid(FIRST)):
+        assert decide(record, fact).trigger is None
+    assert decide(record, f.AllProvenUnpaid(2)).trigger == "retry"
+
+
+def test_a_failure_that_would_only_repeat_goes_to_a_person_at_once() -> None:
+    record = after(processing(), not_paid(retryable=False))
+    assert decide(record, f.AllProvenUnpaid(1), NOW + DAY).trigger is None
+
+
+def test_a_refusal_on_the_spot_goes_to_a_person() -> None:
+    record = after(processing(attempts=(attempt(sent=False),)), Refused("blacklisted"))
+    assert record.state == s.FAILED
+    assert record.data.attempts == (attempt(sent=False, failed="blacklisted"),)
+    assert record.data.attempts[0].refused
+    assert decide(record, f.AllProvenUnpaid(1), NOW + DAY).trigger is None
+
+
+def test_a_proven_failure_is_remembered_as_sent_even_if_a_crash_hid_the_send() -> None:
+    """Otherwise it would pass for one that the rail refused, and a look that does not find it would count as proof."""
+    record = after(processing(attempts=(attempt(sent=False),)), not_paid())
+    assert record.data.attempts == (failed(),)
+    assert not record.data.attempts[0].refused
+
+
+def test_a_failure_without_a_reason_is_a_failure_all_the_same() -> None:
+    for fact in (not_paid(reason=""), Refused(""), not_paid(reason="", cause=Cause.WALLET)):
+        assert after(processing(), fact).data.all_dead
+
+
+def test_a_payout_that_a_person_put_into_failed_waits_for_a_person() -> None:
+    record = payout(s.FAILED, NOW - DAY, attempts=(failed(),))
+    for policy in (POLICY, Policy(retry_after_s=())):
+        assert answer(record, f.AllProvenUnpaid(1), policy=policy) == decide(record, Nothing())
+
+
+def test_an_empty_wallet_uses_up_no_retry_and_is_no_failure() -> None:
+    record = processing(failures=1, batch="20270115-080000-batch")
+    empty = not_paid(cause=Cause.WALLET, reason="Insufficient funds")
+    decision = decide(record, empty)
+    assert decision.trigger == "defer"
+    assert told(decision) == []
+    assert told(decision, "alarm") == ["the wallet at flutterwave was empty: Insufficient funds"]
+    record = after(record, empty)
+    assert (record.state, record.data.failures, record.data.batch) == (s.APPROVED, 1, "")
+    boarded = after(record, f.Boarded("20270115-100000-batch"))
+    assert boarded.data.current == Attempt(SECOND_REFERENCE, "sealed account")
+
+
+def test_a_wallet_that_stays_empty_is_tried_less_and_less_often() -> None:
+    waits = []
+    for count in range(1, 9):
+        attempts = (*(failed(number) for number in range(1, count)), attempt(count))
+        waits.append(
+            decide(processing(attempts=attempts), not_paid(reference_of(ID, count), cause=Cause.WALLET)).again_s
+        )
+    assert waits[:3] == [300, 600, 1200]
+    assert waits[-1] == WATCH_S
+
+
+def test_a_released_payout_must_be_proven_unpaid() -> None:
+    record = payout(s.FAILED, attempts=(failed(),), failures=4)
+    with pytest.raises(BadInput, match="not proven unpaid"):
+        decide(record, f.Released("olu", "he asked", proven=False))
+    decision = decide(record, f.Released("olu", "he asked", proven=True))
+    assert decision.trigger == "release"
+    assert told(decision) == ["cancelled"]
+
+
+# ── not seen, not known ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_time_out_is_not_a_failure() -> None:
+    record = after(processing(attempts=(attempt(sent=False),)), LostSight("a time-out", FIRST))
+    assert record.state == s.UNCONFIRMED
+    assert record.data.attempts == ONE
+    assert record.data.failures == 0
+
+
+def test_the_same_reference_goes_out_again_after_two_unseen_looks_past_the_window() -> None:
+    record = after(processing(), LostSight("a time-out", FIRST))
+    window = POLICY.settle_window_ms
+    for within in (5 * SECOND, MINUTE, window - 1):
+        decision = decide(record, f.NotSeen(FIRST), NOW + within)
+        assert (decision.trigger, decision.recorded) == (None, False)
+    once = after(record, f.NotSeen(FIRST), NOW + window)
+    assert once.state == s.UNCONFIRMED
+    twice = after(once, f.NotSeen(FIRST), NOW + window + 30 * SECOND)
+    assert twice.state == s.PROCESSING
+    assert twice.data.current == attempt(sent=False)
+    assert len(twice.data.attempts) == 1
+
+
+def test_seeing_it_between_two_unseen_looks_starts_over() -> None:
+    record = after(processing(), LostSight("a time-out"))
+    once = after(record, f.NotSeen(FIRST), NOW + POLICY.settle_window_ms)
+    found = after(once, f.UnderWay(FIRST), NOW + POLICY.settle_window_ms + SECOND)
+    assert (found.state, found.data.unseen) == (s.PROCESSING, 0)
+    assert found.data.current == attempt()
+
+
+@pytest.mark.parametrize("fact", [Nothing(), f.NotSeen(FIRST), LostSight("again"), f.AllProvenUnpaid(1)])
+def test_what_is_not_known_is_never_failed_or_given_back(fact: Fact) -> None:
+    record = payout(s.UNCONFIRMED, attempts=ONE, unseen=1, unseen_since=1)
+    assert decide(record, fact).trigger in (None, "find")
+
+
+def test_losing_sight_again_and_again_tells_a_person_once() -> None:
+    alarms, record = [], processing(attempts=(attempt(sent=False),))
+    for _ in range(10):
+        alarms.append(told(decide(record, LostSight("a time-out")), "alarm"))
+        record = after(record, LostSight("a time-out"))
+        record = after(after(record, f.NotSeen(FIRST), NOW + HOUR), f.NotSeen(FIRST), NOW + HOUR)
+        assert record.state == s.PROCESSING
+    assert [len(told_now) for told_now in alarms] == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+
+
+def test_what_the_rail_waits_for_is_shown_and_after_a_while_told() -> None:
+    record = after(processing(), f.UnderWay(FIRST, "approval"), NOW + MINUTE)
+    assert record.data.waiting_for == "approval"
+    assert not decide(record, f.UnderWay(FIRST, "approval"), NOW + HOUR).recorded
+    late = decide(record, f.UnderWay(FIRST, "approval"), NOW + 2 * HOUR)
+    assert told(late, "alarm") == ["waits at flutterwave for approval since 2 hours"]
+    record = after(record, f.UnderWay(FIRST, "approval"), NOW + 2 * HOUR)
+    assert not decide(record, f.UnderWay(FIRST, "approval"), NOW + 3 * HOUR).recorded
+    assert after(record, f.UnderWay(FIRST), NOW + 3 * HOUR).data.waiting_for == ""
+
+
+def test_an_earlier_attempt_without_proof_is_shown_as_what_it_waits_for() -> None:
+    record = after(payout(s.PROCESSING, attempts=TWO), f.NotSeen(FIRST))
+    assert record.data.waiting_for == f"proof that {FIRST} was not paid"
+    assert told(decide(record, f.NotSeen(FIRST), NOW + 2 * HOUR), "alarm")
+
+
+def test_the_rails_own_name_is_not_lost_when_the_send_is_repeated() -> None:
+    record = after(processing(), f.Submitted(FIRST, "987"))
+    assert after(record, f.Submitted(FIRST, "")).data.current == attempt(handle="987")
+
+
+# ── a person's word ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def override_to(state: str, second: str = "eve", proof: Proof = Proof.NONE) -> Override:
+    return Override(to=state, reason="the bank called", by="olu", second=second, proof=proof)
+
+
+@pytest.mark.parametrize("through", [s.REQUESTED, s.APPROVED])
+def test_an_open_attempt_is_not_forgotten_on_the_way_through_a_state_that_never_sends(through: str) -> None:
+    """Two people put it back into REQUESTED; from there one word, the provider's own even, must not give it back."""
+    record = after(processing(), override_to(through))
+    for fact in (f.Cancelled("olu"), override_to(s.CANCELLED, second=""), override_to(s.REJECTED, second="")):
+        with pytest.raises(BadInput, match="may have been sent"):
+            decide(record, fact)
+    assert after(record, override_to(s.CANCELLED, second="", proof=Proof.NOT_PAID)).state == s.CANCELLED
+    assert after(record, override_to(s.CANCELLED)).state == s.CANCELLED
+
+
+def test_an_approval_does_not_outlive_an_override() -> None:
+    record = payout(s.REQUESTED, assessed=True, approvals_needed=2)
+    record = after(record, f.Approved("eve", record.data.fingerprint))
+    record = after(record, override_to(s.FAILED))
+    assert after(record, override_to(s.REQUESTED)).data.approvals == ()
+
+
+def test_an_override_back_into_processing_never_leaves_an_open_reference_behind() -> None:
+    assert after(payout(s.REQUESTED), override_to(s.PROCESSING)).data.attempts == (Attempt(FIRST, "sealed account"),)
+    assert after(payout(s.UNCONFIRMED, attempts=ONE), override_to(s.PROCESSING)).data.attempts == ONE
+    again = after(payout(s.FAILED, attempts=(failed(),)), override_to(s.PROCESSING)).data.current
+    assert again == Attempt(SECOND_REFERENCE, "sealed account")
+
+
+def test_what_was_never_sent_cannot_be_looked_for() -> None:
+    with pytest.raises(BadInput, match="ever sent"):
+        decide(payout(s.APPROVED), override_to(s.UNCONFIRMED))
+
+
+def test_a_success_that_two_people_overruled_is_not_brought_up_again() -> None:
+    record = after(completed(), override_to(s.CANCELLED))
+    assert not decide(record, paid()).recorded
+    assert after(record, paid(SECOND_REFERENCE)).state == s.CONTRADICTED
+
+
+# ── what others are told ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_boarding_names_the_batch_to_whoever_keeps_the_list() -> None:
+    decision = decide(payout(s.APPROVED), f.Boarded("20270115-080000-batch"))
+    (message,) = decision.messages
+    assert (message.kind, message.body) == ("batch", {"batch": "20270115-080000-batch"})
+
+
+def test_news_of_a_payout_go_to_the_provider_and_to_his_platform_alike() -> None:
+    decision = decide(processing(), paid())
+    notify, webhook = decision.messages
+    assert (notify.kind, webhook.kind) == ("notify", "webhook")
+    assert notify.body == webhook.body
+    assert notify.body["reference"] == FIRST
+    assert (notify.body["amount"], notify.body["currency"]) == ("1000.00", "NGN")
+
+
+def test_a_provider_who_bears_the_fee_reads_what_arrives() -> None:
+    decision = decide(processing(send_units=97_312, fee_units=2_688), paid())
+    assert decision.messages[0].body["arrives"] == "973.12"
+
+
+def test_no_message_holds_the_sealed_destination() -> None:
+    for decision in (
+        decide(processing(), paid()),
+        decide(processing(), not_paid(retryable=False)),
+        decide(payout(s.FAILED), f.Corrected("ann", "sealed other", "058 ••••9999", "print")),
+    ):
+        assert "sealed" not in str([message.body for message in decision.messages])
+
+
+def test_a_reference_tells_its_payout() -> None:
+    assert record_of(reference_of(ID, 12)) == ID
+    assert data().current is None

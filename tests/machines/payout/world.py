@@ -1,0 +1,165 @@
+"""A payout between a rail that knows the truth and a worker that may die: what its look needs, faked."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from machines.core.clock import Millis
+from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
+from machines.core.facts import Fact, LostSight, Refused
+from machines.core.ports import (
+    Cause,
+    Destination,
+    Evidence,
+    Failed,
+    Payment,
+    Pending,
+    Rail,
+    Reversed,
+    Settled,
+    Status,
+    Unsent,
+)
+from machines.payout.acts import Looks
+from machines.payout.data import PayoutRecord
+from machines.payout.policy import Policy
+from machines.payout.react import react
+from machines.payout.risk import Standing, Thresholds
+from tests.machines.payout.scenes import NOW, POLICY, carried_out
+
+
+class Died(Exception):
+    """The worker was killed at an await."""
+
+
+@dataclass
+class Knife:
+    """Kills the worker at the nth await, once; 0 never."""
+
+    at: int = 0
+    awaits: int = 0
+
+    def here(self) -> None:
+        """Be an await."""
+        self.awaits += 1
+        if self.awaits == self.at:
+            raise Died
+
+
+@dataclass
+class FakeRail:
+    """Knows of every reference what became of it; pays it at most once, as a rail must."""
+
+    knife: Knife = field(default_factory=Knife)
+    truth: dict[str, Status] = field(default_factory=dict)
+    submits: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    takes: Callable[[Payment], Status] = lambda _: Pending()
+    """What becomes of a new reference."""
+    refuses: Exception | None = None
+    """What submitting raises instead of taking it."""
+    loses: bool = False
+    """Whether the answer to a submission gets lost after it was taken."""
+    handle: str | None = "handle"
+
+    async def submit(self, payment: Payment) -> str | None:
+        """Take a payment."""
+        self.knife.here()
+        self.asked.append(f"submit {payment.key}")
+        if self.refuses is not None:
+            raise self.refuses
+        self.submits.append(payment.key)
+        self.truth.setdefault(payment.key, self.takes(payment))
+        self.knife.here()
+        if self.loses:
+            raise OutcomeUnknown("a time-out")
+        return self.handle
+
+    async def status(self, payment: Payment) -> Status:
+        """Tell the truth."""
+        self.knife.here()
+        self.asked.append(f"status {payment.key}")
+        found = self.truth.get(payment.key, Unsent())
+        self.knife.here()
+        return found
+
+
+@dataclass
+class FakeStep:
+    """What a look is given besides the record."""
+
+    rail: FakeRail
+    now: Millis = NOW
+    refuses: Exception | None = None
+
+    async def may_send(self, *scopes: str) -> None:
+        """Allow a send, or not."""
+        self.rail.knife.here()
+        self.rail.asked.append(f"may_send {' '.join(scopes)}")
+        if self.refuses is not None:
+            raise self.refuses
+
+
+class Clear:
+    """Opens what was never sealed."""
+
+    def open(self, sealed: str) -> Destination:
+        """Give the destination."""
+        return Destination("bank", (("account_number", sealed),))
+
+
+@dataclass
+class Known:
+    """Knows every provider as this one."""
+
+    known: Standing = field(default_factory=lambda: Standing(verified=True, successes=3))
+    within_ms: int = 0
+
+    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> Standing:
+        """Say what is known of the owner."""
+        self.within_ms = failures_within_ms
+        return self.known
+
+
+@dataclass
+class Opens:
+    """A schedule with one opening."""
+
+    at: int | None = None
+
+    def next_opening(self, after: Millis) -> Millis | None:
+        """Say when the batch opens."""
+        return None if self.at is None else Millis(max(self.at, after))
+
+
+def looks(
+    rail: Rail, *, providers: Known | None = None, opens_at: int | None = None, two_from: int | None = None
+) -> Looks:
+    """The looks of the machine, on fakes."""
+    return Looks({"flutterwave": rail}, providers or Known(), Opens(opens_at), Clear(), Thresholds(), two_from)
+
+
+async def look(record: PayoutRecord, rail: FakeRail, now: int, policy: Policy = POLICY) -> PayoutRecord:
+    """One look as the engine runs it: act, react, commit. An error of the act is told as the engine tells it."""
+    rail.knife.here()
+    act: Callable[..., Awaitable[Fact]] = looks(rail, opens_at=0).acts()[record.state]
+    try:
+        fact = await act(record, FakeStep(rail, Millis(now)))
+    except Rejected as error:
+        fact = Refused(str(error))
+    except OutcomeUnknown as error:
+        fact = LostSight(str(error))
+    except (Retryable, Paused, LeaseLost):
+        return record
+    rail.knife.here()
+    decision = react(policy, record, fact, Millis(now))
+    if not decision.recorded:
+        return record
+    return carried_out(record, decision, now)
+
+
+PAID = Settled(Evidence("fake", "receipt"))
+NOT_PAID = Failed("the bank said no", retryable=True)
+NEVER_PAID = Failed("no such account", retryable=False, cause=Cause.DESTINATION)
+EMPTY = Failed("Insufficient funds", retryable=True, cause=Cause.WALLET)
+BACK = Reversed(Evidence("fake", "returned"))
+UNDER_WAY = Pending()

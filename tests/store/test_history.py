@@ -1,0 +1,231 @@
+"""The history is append-only and hash-chained; looking over everything finds what should not be."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from machines.core.ids import RecordId
+from payflow.store import keys
+from payflow.store.codec import GENESIS, Unreadable, chain, chain_fault, event_bytes, read_event
+from payflow.store.store import Store
+from tests.desk import ANN, ask, claim_one, faults, fund, owner_in, tell
+from tests.errand import Approved, Cancelled, Done, Sent
+
+P = keys.prefix(3)
+
+
+async def story(store: Store) -> RecordId:
+    """An errand with four events."""
+    await fund(store)
+    record_id = await ask(store)
+    for fact in (Approved(), Sent(), Done("receipt")):
+        await tell(store, record_id, fact)
+    return record_id
+
+
+async def test_each_event_holds_the_hash_of_the_one_before_and_the_record_the_newest(store: Store) -> None:
+    record_id = await story(store)
+    raw = await store.link.ask("LRANGE", keys.history(record_id), 0, -1)
+    before = GENESIS
+    for event in raw:
+        assert event[:32] == before
+        before = chain(event)
+    assert (await store.records.read(record_id)).chain == before
+    assert [read_event(event).version for event in raw] == [1, 2, 3, 4]
+
+
+async def change_an_event(store: Store, record_id: RecordId) -> None:
+    key = keys.history(record_id)
+    second = await store.link.ask("LINDEX", key, 1)
+    await store.link.ask("LSET", key, 1, second.replace(b"auto", b"olu!"))
+
+
+async def cut_the_newest(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("RPOP", keys.history(record_id))
+
+
+async def cut_the_oldest(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("LPOP", keys.history(record_id))
+
+
+async def cut_the_middle(store: Store, record_id: RecordId) -> None:
+    key = keys.history(record_id)
+    await store.link.ask("LREM", key, 1, await store.link.ask("LINDEX", key, 1))
+
+
+async def swap_two(store: Store, record_id: RecordId) -> None:
+    key = keys.history(record_id)
+    one, two = await store.link.ask("LRANGE", key, 1, 2)
+    await store.link.ask("LSET", key, 1, two)
+    await store.link.ask("LSET", key, 2, one)
+
+
+async def add_a_false_one(store: Store, record_id: RecordId) -> None:
+    newest = (await store.records.read(record_id)).chain
+    event = event_bytes(newest, 1, 5, "override", "CANCELLED", "nobody", "", "Override", None)
+    await store.link.ask("RPUSH", keys.history(record_id), event)
+
+
+async def repeat_the_newest(store: Store, record_id: RecordId) -> None:
+    key = keys.history(record_id)
+    await store.link.ask("RPUSH", key, await store.link.ask("LINDEX", key, -1))
+
+
+async def lose_it_all(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("DEL", keys.history(record_id))
+
+
+TAMPERING = [
+    change_an_event,
+    cut_the_newest,
+    cut_the_oldest,
+    cut_the_middle,
+    swap_two,
+    add_a_false_one,
+    repeat_the_newest,
+    lose_it_all,
+]
+
+
+@pytest.mark.parametrize("tamper", TAMPERING, ids=lambda tamper: tamper.__name__)
+async def test_a_history_that_was_changed_is_found(
+    store: Store, tamper: Callable[[Store, RecordId], Awaitable[None]]
+) -> None:
+    record_id = await story(store)
+    assert await faults(store) == []
+    await tamper(store, record_id)
+    (fault,) = await faults(store)
+    assert record_id in fault
+    assert "history is not whole" in fault
+
+
+def test_an_empty_history_is_whole_only_for_what_was_never_made() -> None:
+    assert chain_fault([], GENESIS) == ""
+    assert chain_fault([], b"x" * 32) != ""
+
+
+@pytest.mark.parametrize("event", [b"", b"x" * 32, b"x" * 32 + b"\xc1", b"x" * 32 + b"\x01", b"x" * 32 + b"\x93\1\2\3"])
+def test_an_event_that_cannot_be_read_says_so(event: bytes) -> None:
+    with pytest.raises(Unreadable, match="cannot be read"):
+        read_event(event)
+
+
+# ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def put_into_two(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("ZADD", keys.members(3, "errand", "READY"), 1, record_id)
+
+
+async def take_out_of_all(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("ZREM", keys.members(3, "errand", "ASKED"), record_id)
+
+
+async def make_nobody_look(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("ZREM", keys.due(3, "errand", "ASKED"), record_id)
+
+
+async def lose_the_record(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("DEL", keys.record(record_id))
+
+
+async def forget_the_state(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("HDEL", keys.record(record_id), "state")
+
+
+async def put_into_a_state_of_another_version(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("HSET", keys.record(record_id), "state", "NEWER")
+    await store.link.ask("ZREM", keys.members(3, "errand", "ASKED"), record_id)
+    await store.link.ask("ZADD", keys.members(3, "errand", "NEWER"), 1, record_id)
+
+
+async def break_the_data(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("HSET", keys.record(record_id), "data", b"\xc1")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        put_into_two,
+        take_out_of_all,
+        make_nobody_look,
+        lose_the_record,
+        forget_the_state,
+        put_into_a_state_of_another_version,
+        break_the_data,
+    ],
+    ids=lambda spoil: spoil.__name__,
+)
+async def test_a_record_that_is_not_as_its_indexes_say_is_found(
+    store: Store, spoil: Callable[[Store, RecordId], Awaitable[None]]
+) -> None:
+    await fund(store)
+    good, bad = await ask(store), await ask(store, key="2")
+    assert await faults(store) == []
+    await spoil(store, bad)
+    found = [fault async for fault in store.listing.verify()]
+    assert {fault.place for fault in found} == {bad}
+    assert good not in {fault.place for fault in found}
+
+
+async def test_a_record_of_a_machine_that_this_process_does_not_run_is_no_fault(store: Store) -> None:
+    record_id = RecordId("payout-03-aaaaaaaaaaaaaaaa")
+    event = event_bytes(GENESIS, 1, 1, "", "REQUESTED", "api", "", "Created", None)
+    await store.link.ask("HSET", keys.record(record_id), "state", "REQUESTED", "ver", 1, "hash", chain(event))
+    await store.link.ask("RPUSH", keys.history(record_id), event)
+    await store.link.ask("ZADD", keys.members(3, "payout", "REQUESTED"), 1, record_id)
+    assert await faults(store) == []
+
+
+# ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_crowds_count_every_state(store: Store) -> None:
+    for shard in range(4):
+        await fund(store, owner_in(shard))
+        await ask(store, owner_in(shard))
+        await tell(store, await ask(store, owner_in(shard), key="2"), Cancelled())
+    crowds = {crowd.state: crowd for crowd in await store.listing.crowds()}
+    assert {state: crowd.count for state, crowd in crowds.items() if crowd.count} == {"ASKED": 4, "CANCELLED": 4}
+    assert crowds["ASKED"].due == 4
+    assert crowds["CANCELLED"].due == 0
+    assert crowds["READY"].oldest is None
+
+
+async def test_an_owners_records_are_listed_the_newest_first(store: Store) -> None:
+    await fund(store)
+    ids = [await ask(store, key=str(number)) for number in range(3)]
+    assert {one.record.id for one in await store.listing.owned_by(ANN)} == set(ids)
+    assert await store.listing.owned_by(owner_in(1)) == []
+
+
+async def test_a_record_that_cannot_be_read_does_not_hide_the_others(store: Store) -> None:
+    await fund(store)
+    good, bad = await ask(store), await ask(store, key="2")
+    await store.link.ask("HSET", keys.record(bad), "data", b"\xc1")
+    assert [one.record.id for one in await store.listing.owned_by(ANN)] == [good]
+    assert [one.record.id for one in await store.listing.in_state("errand", "ASKED")] == [good]
+
+
+async def test_nothing_is_found_wrong_while_records_move(store: Store) -> None:
+    """What is read in two steps can differ because of a commit between them: that is no fault."""
+    await fund(store)
+    await asyncio.gather(*(ask(store, key=str(number)) for number in range(100)))
+
+    async def move_on() -> None:
+        for listed in await store.listing.owned_by(ANN):
+            for fact in (Approved(), Sent(), Done("receipt")):
+                await tell(store, listed.record.id, fact)
+
+    moving = asyncio.create_task(move_on())
+    while not moving.done():
+        assert await faults(store) == []
+    await moving
+    assert await faults(store) == []
+
+
+async def test_the_first_look_finds_what_the_creation_left(store: Store) -> None:
+    await fund(store)
+    await ask(store)
+    assert (await claim_one(store)).record.version == 1

@@ -1,0 +1,99 @@
+"""Logs: a sentence for people, an action for machines, and nothing secret, whatever put it there."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from payflow.telemetry.logs import redact, redacted
+
+# In a process of its own, because loggers keep what they were first configured with.
+PROGRAM = """
+import logging, sys, structlog
+from payflow.telemetry import logs
+logs.configure(sys.argv[1], sys.argv[2])
+log = structlog.get_logger()
+log.debug("Too fine.", action="fine")
+log.info("A record moved.", action="move", record="errand-01-abcdefgh23456777", token="hush")
+try:
+    raise ValueError("redis://ola:hush@store/0")
+except ValueError:
+    log.exception("It broke.", action="broke")
+    logging.getLogger("a.library").exception("Of the library, with Bearer hush123")
+logging.getLogger("a.library").info("Not worth telling.")
+"""
+
+
+def logged(level: str, style: str) -> list[str]:
+    """What the program writes."""
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, level, style], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stdout == ""
+    return run.stderr.splitlines()
+
+
+def test_a_line_is_a_sentence_an_action_and_its_context() -> None:
+    lines = [json.loads(line) for line in logged("info", "json")]
+    moved = lines[0]
+    assert moved.pop("timestamp").endswith("Z")
+    assert moved == {
+        "event": "A record moved.",
+        "level": "info",
+        "action": "move",
+        "record": "errand-01-abcdefgh23456777",
+        "token": "***",
+    }
+    assert [line["level"] for line in lines] == ["info", "error", "error"]
+
+
+def test_what_libraries_log_looks_the_same() -> None:
+    line = json.loads(logged("info", "json")[-1])
+    assert (line["event"], line["logger"]) == ("Of the library, with ***", "a.library")
+    assert "Traceback" in line["exception"]
+
+
+def test_the_level_is_the_least_that_is_written() -> None:
+    assert "A record moved." not in "".join(logged("warning", "json"))
+    assert "Too fine." in "".join(logged("debug", "json"))
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_no_secret_is_in_a_traceback(style: str) -> None:
+    text = "\n".join(logged("info", style))
+    assert "hush" not in text
+    assert "redis://ola:***@store/0" in text
+
+
+def test_text_is_for_a_terminal_and_has_no_colours_in_a_file() -> None:
+    lines = logged("info", "text")
+    assert "A record moved." in lines[0]
+    assert "\x1b" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("password", "hush", "***"),
+        ("REDIS_PASSWORD", "hush", "***"),
+        ("api_key", "hush", "***"),
+        ("Authorization", "Bearer hush", "***"),
+        ("account_number", 690000040, "***"),
+        ("note", "key FLWSECK_TEST-abc123-X end", "key *** end"),
+        ("note", "to 0690000040, please", "to ***, please"),
+        ("note", "rediss://:hush@store:6380/0", "rediss://:***@store:6380/0"),
+        ("body", {"amount": 3, "auth": [{"secret": "hush"}]}, {"amount": 3, "auth": [{"secret": "***"}]}),
+        ("body", b"Bearer hush", "***"),
+        ("record", "errand-01-abcdefgh23456777", "errand-01-abcdefgh23456777"),
+        ("at", 1_800_000_000_123, 1_800_000_000_123),
+        ("paid", None, None),
+    ],
+)
+def test_secrets_and_account_numbers_are_taken_out(name: str, value: Any, shown: Any) -> None:
+    assert redact(None, "info", {name: value}) == {name: shown}
+
+
+def test_a_value_that_is_shown_is_cleaned_like_a_line() -> None:
+    assert redacted({"token": "hush", "to": "0690000040"}) == {"token": "***", "to": "***"}
