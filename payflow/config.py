@@ -117,6 +117,35 @@ class Settings(BaseModel):
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
     """Keys that encrypt destinations, the newest first, separated by commas; by default one in the data folder."""
 
+    # Gateways
+    flutterwave_version: Literal["v3", "v4"] = Field(default="v3", alias="FLUTTERWAVE_VERSION")
+    """Which API of Flutterwave the account is switched to."""
+    flutterwave_url: str = Field(default="https://api.flutterwave.com/v3", alias="FLUTTERWAVE_URL")
+    """Where its API is; v4 has other hosts, see its pages."""
+    flutterwave_secret_key: SecretStr | None = Field(default=None, alias="FLUTTERWAVE_SECRET_KEY")
+    """The secret key of v3. With it, or the client of v4, payouts through Flutterwave are set up."""
+    flutterwave_client_id: str | None = Field(default=None, alias="FLUTTERWAVE_CLIENT_ID")
+    """The client of v4."""
+    flutterwave_client_secret: SecretStr | None = Field(default=None, alias="FLUTTERWAVE_CLIENT_SECRET")
+    """Its secret."""
+    flutterwave_token_url: str = Field(
+        default="https://idp.flutterwave.com/realms/flutterwave/protocol/openid-connect/token",
+        alias="FLUTTERWAVE_TOKEN_URL",
+    )
+    """Where v4 gives tokens."""
+    flutterwave_webhook_hash: SecretStr | None = Field(default=None, alias="FLUTTERWAVE_WEBHOOK_HASH")
+    """The secret hash set in its dashboard; without it webhooks are refused and payouts are finished by polling."""
+    paystack_url: str = Field(default="https://api.paystack.co", alias="PAYSTACK_URL")
+    """Where Paystack's API is."""
+    paystack_secret_key: SecretStr | None = Field(default=None, alias="PAYSTACK_SECRET_KEY")
+    """Its secret key, which also signs its webhooks. With it payouts through Paystack are set up."""
+
+    # Telling people
+    reviewers: tuple[str, ...] = Field(default=(), alias="PAYFLOW_REVIEWERS")
+    """Where reviewers are told that something waits: apprise URLs (mail, push, chat), separated by commas."""
+    platform_webhooks: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, alias="PAYFLOW_PLATFORM_WEBHOOKS")
+    """JSON: for each platform the `url` that hears of its payouts and the `secret` that signs what it hears."""
+
     # The API
     host: str = Field(default="127.0.0.1", alias="PAYFLOW_HOST")
     """Address to listen on."""
@@ -156,12 +185,12 @@ class Settings(BaseModel):
                 raise ValueError(f"{address!r} is no host:port")
         return value
 
-    @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", mode="before")
+    @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", "reviewers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("pollers", "risk", mode="before")
+    @field_validator("pollers", "risk", "platform_webhooks", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value

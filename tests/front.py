@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from tests.servers import Server
+from tests.waiting import wait_until
 
 
 class Front:
@@ -13,9 +14,10 @@ class Front:
     def __init__(self, target: Server) -> None:
         self.target = target
         self.port = 0
-        self.swallowing = False
-        """Whether replies are lost on the way, and the connection with them."""
-        self._handlers: set[asyncio.Task[None]] = set()
+        self.swallowing = b""
+        """What a request must contain for its reply to be lost on the way, and the connection with it."""
+        self.connected = 0
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -33,56 +35,50 @@ class Front:
 
     async def cut(self) -> None:
         """Cut all connections."""
-        for task in list(self._handlers):
-            task.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await wait_until(lambda: not self.connected, "all connections are cut")
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._handlers.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand one connection on, until either side ends it."""
+        self.connected += 1
+        self._writers.add(writer)
         try:
             with suppress(OSError):
                 behind_reader, behind_writer = await asyncio.open_unix_connection(str(self.target.socket))
-                await self._join(reader, writer, behind_reader, behind_writer)
-        except asyncio.CancelledError:
-            pass  # we were cut; the server of asyncio would print it
+                self._writers.add(behind_writer)
+                lost = asyncio.Event()
+                await asyncio.gather(
+                    self._pass_on(reader, behind_writer, lost, replies=False),
+                    self._pass_on(behind_reader, writer, lost, replies=True),
+                )
+                self._writers.discard(behind_writer)
         finally:
-            self._handlers.discard(task)
+            self._writers.discard(writer)
             writer.close()
+            self.connected -= 1
 
-    async def _join(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        behind_reader: asyncio.StreamReader,
-        behind_writer: asyncio.StreamWriter,
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event, *, replies: bool
     ) -> None:
-        ways = [
-            asyncio.ensure_future(self._pass_on(reader, behind_writer, replies=False)),
-            asyncio.ensure_future(self._pass_on(behind_reader, writer, replies=True)),
-        ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(OSError):
+                while data := await reader.read(1 << 16):
+                    if not replies and self.swallowing and self.swallowing in data:
+                        lost.set()
+                    elif replies and lost.is_set():
+                        break
+                    writer.write(data)
+                    await writer.drain()
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            behind_writer.close()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
-        while data := await reader.read(1 << 16):
-            if replies and self.swallowing:
-                return
-            writer.write(data)
-            await writer.drain()
+            writer.transport.abort()
 
 
 @asynccontextmanager
 async def fronted(target: Server) -> AsyncIterator[Front]:
     """Open an address that leads to a server."""
     front = Front(target)
-    server = await asyncio.start_server(front._serve, "127.0.0.1", 0)  # noqa: SLF001
+    server = await asyncio.start_server(front.serve, "127.0.0.1", 0)
     front.port = server.sockets[0].getsockname()[1]
     try:
         yield front

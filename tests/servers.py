@@ -104,20 +104,23 @@ class Server:
         """The servers that keep the data."""
         return [self]
 
+    def arguments(self) -> list[str]:
+        """What it is started with."""
+        login = ("--requirepass", self.password, "--masterauth", self.password) if self.password else ()
+        return [
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)),
+            *("--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always"),
+            *("--maxmemory-policy", "noeviction", "--repl-diskless-sync", "no"),
+            *login,
+            *self.options,
+        ]
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        login = ("--requirepass", self.password, "--masterauth", self.password) if self.password else ()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    self.program,
-                    *("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)),
-                    *("--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always"),
-                    *("--maxmemory-policy", "noeviction", "--repl-diskless-sync", "no"),
-                    *login,
-                    *self.options,
-                ],
+                [self.program, *self.arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -207,6 +210,14 @@ class Server:
             self.process = None
 
 
+class Sentinel(Server):
+    """A server that watches others."""
+
+    def arguments(self) -> list[str]:
+        """What it is started with."""
+        return [str(self.folder / "conf"), "--sentinel"]
+
+
 def _online(primary: Server) -> bool:
     return any(
         isinstance(value, dict) and value.get("state") == "online"
@@ -274,8 +285,32 @@ class Farm:
 
     def server(self, kind: Kind = Kind.VALKEY, *options: str, tcp: bool = False, password: str = "") -> Server:
         """Start a server of its own."""
+        server = self.unstarted(kind, *options, tcp=tcp, password=password)
+        server.start()
+        return server
+
+    def unstarted(self, kind: Kind = Kind.VALKEY, *options: str, tcp: bool = False, password: str = "") -> Server:
+        """Give a server that is not started yet."""
         server = Server(binary(kind), self._place(), options, free_port() if tcp else 0, password)
-        return self._run(server)
+        self._stack.callback(server.kill)
+        return server
+
+    def sentinel(self, primary: Server) -> Server:
+        """Start a sentinel that watches a primary; its own word is enough."""
+        folder, port = self._place(), free_port()
+        folder.mkdir()
+        lines = [
+            f"sentinel monitor mymaster 127.0.0.1 {primary.port} 1",
+            "sentinel down-after-milliseconds mymaster 500",
+            f"unixsocket {folder / 's'}",
+            f"port {port}",
+            "bind 127.0.0.1",
+        ]
+        (folder / "conf").write_text("\n".join(lines))
+        sentinel = Sentinel(binary(Kind.VALKEY), folder, port=port)
+        self._stack.callback(sentinel.kill)
+        sentinel.start()
+        return sentinel
 
     def cluster(self) -> Cluster:
         """Start a cluster of three."""
@@ -283,15 +318,14 @@ class Farm:
         for _ in range(3):
             bus = free_port()
             options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "5000")
-            nodes.append(self._run(Server(binary(Kind.VALKEY), self._place(), options, free_port(), bus=bus)))
+            node = self.unstarted(Kind.VALKEY, *options, tcp=True)
+            node.bus = bus
+            node.start()
+            nodes.append(node)
         cluster = Cluster(nodes)
         cluster.form()
         return cluster
 
-    def _run(self, server: Server) -> Server:
-        self._stack.callback(server.kill)
-        server.start()
-        return server
 
     def _place(self) -> Path:
         self._count += 1

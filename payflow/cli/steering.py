@@ -6,8 +6,8 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from machines.core.errors import BadInput, Conflict
-from machines.core.facts import Fact, Override
+from machines.core.errors import BadInput, Conflict, StepError
+from machines.core.facts import Fact, Override, Proof
 from machines.core.lifecycle import By, Lifecycle, State
 from machines.core.record import Record
 from payflow.app import Payflow, refuse_unfit
@@ -31,6 +31,8 @@ class Preview:
     source: State
     target: State
     why: str
+    evidence: str
+    """What the rail said when it was asked; empty where there is none to ask."""
 
     @property
     def moves_money(self) -> bool:
@@ -48,6 +50,7 @@ class Preview:
             money,
             f"Then: {self.target.means} {_looked_after(self.target)}",
             f"Reason: {self.why}",
+            *([f"Evidence: {self.evidence}"] if self.evidence else []),
         ]
 
 
@@ -60,14 +63,16 @@ async def override(
         refuse_unfit(payflow.store)
         name = record_of(payflow, record_id)
         shown = await payflow.store.records.read(name)
-        preview = _preview(payflow, shown, Override(to, reason, who, second))
+        proof, evidence = await _evidence(payflow, shown.record)
+        word = Override(to, reason, who, second, proof)
+        preview = _preview(payflow, shown, word, evidence)
         if not yes:
             _confirm(desk, preview)
 
         async def unless_changed(record: Record[Any]) -> Fact:
             if record.version != shown.record.version:
                 raise Conflict(f"{name} changed while you were looking at it: look again.")
-            return Override(to, reason, who, second)
+            return word
 
         applied = await take_in(payflow.store.records, payflow.metrics, name, unless_changed, who)
         desk.tell(
@@ -80,6 +85,7 @@ async def override(
                 "to_position": preview.target.position,
                 "who": who,
                 "why": applied.decision.why,
+                "proof": proof,
             },
             *([Text(clean(line)) for line in preview.lines()] if yes else []),
             Text(f"Done: it is in {applied.after.state}.", "green"),
@@ -87,13 +93,29 @@ async def override(
     return Code.OK
 
 
-def _preview(payflow: Payflow, stored: Stored, fact: Override) -> Preview:
+async def _evidence(payflow: Payflow, record: Record[Any]) -> tuple[Proof, str]:
+    """Ask the rail before a person overrules it."""
+    prove = payflow.store.records.machines[record.machine].prove
+    if prove is None:
+        return Proof.NONE, ""
+    try:
+        proof = await prove(record)
+    except StepError as error:
+        return Proof.NONE, f"the rail could not be asked ({error})."
+    return proof, {
+        Proof.NONE: "the rail cannot tell whether it was paid.",
+        Proof.PAID: "the rail proves that it was paid.",
+        Proof.NOT_PAID: "the rail proves that it was not paid.",
+    }[proof]
+
+
+def _preview(payflow: Payflow, stored: Stored, fact: Override, evidence: str) -> Preview:
     machine = payflow.store.records.machines[stored.record.machine]
     states = machine.lifecycle.states
     if fact.to not in states:
         raise Usage(f"There is no state {fact.to!r}; {listed(states)}.")
     decision = machine.react(stored.record, fact, stored.at)
-    return Preview(stored.record, states[stored.record.state], states[fact.to], decision.why)
+    return Preview(stored.record, states[stored.record.state], states[fact.to], decision.why, evidence)
 
 
 def _confirm(desk: Desk, preview: Preview) -> None:

@@ -30,8 +30,13 @@ def console() -> Console:
 def table(*columns: str, title: str = "") -> Table:
     """Draw a table; a column that ends in `>` is a number's."""
     drawn = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="dim")
-    for column in columns:
-        drawn.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    for place, column in enumerate(columns):
+        drawn.add_column(
+            column.rstrip(">"),
+            justify="right" if column.endswith(">") else "left",
+            overflow="fold",
+            no_wrap=place == 0,  # what comes first is copied and typed again
+        )
     return drawn
 
 

@@ -49,7 +49,7 @@ class Server:
 async def examine(link: Link, settings: Settings) -> list[Check]:
     """Look at every server that takes writes; where they differ, the worst is told of."""
     servers = await _servers(link)
-    each = (_version, _log_written, _memory, _password, _encryption, _address, _compact_records, _clock, _clients)
+    each = (version, log_written, memory, password, encryption, address, compact_records, clock, clients)
     return [
         *_kept(await durability.inspect(link), settings),
         *(_worst([check(server, settings) for server in servers]) for check in each),
@@ -136,7 +136,8 @@ def replicas(servers: list[durability.Server], wanted: int, settings: Settings) 
     return warn("replicas", "There is none: when this server's disk dies, so do the books. Add one.")
 
 
-def _version(server: Server, _settings: Settings) -> Check:
+def version(server: Server, _settings: Settings) -> Check:
+    """Whether the server is new enough."""
     name, text = ("Valkey", server.info.get("valkey_version")) if "valkey_version" in server.info else ("Redis", None)
     text = str(text or server.info["redis_version"])
     if name == "Redis" and tuple(int(part) for part in text.split(".")[:2]) < OLDEST_REDIS:
@@ -144,7 +145,8 @@ def _version(server: Server, _settings: Settings) -> Check:
     return ok("version", f"{name} {text}.")
 
 
-def _log_written(server: Server, _settings: Settings) -> Check:
+def log_written(server: Server, _settings: Settings) -> Check:
+    """Whether the server can write its append-only file."""
     if str(server.info.get("aof_last_write_status", "ok")) != "ok":
         return fail("disk", "The store could not write its append-only file: free space on its disk, read its log.")
     if str(server.info.get("aof_last_bgrewrite_status", "ok")) != "ok":
@@ -152,7 +154,8 @@ def _log_written(server: Server, _settings: Settings) -> Check:
     return ok("disk", "The last writes reached the append-only file.")
 
 
-def _memory(server: Server, _settings: Settings) -> Check:
+def memory(server: Server, _settings: Settings) -> Check:
+    """Whether there is room for more records."""
     used, most = server.number("used_memory"), server.number("maxmemory")
     figures = f"{_mebibytes(used)} of {_mebibytes(most)}" if most else _mebibytes(used)
     if most and used > NEARLY_FULL * most:
@@ -164,7 +167,8 @@ def _mebibytes(count: int) -> str:
     return f"{count / 2**20:,.0f} MiB"
 
 
-def _password(server: Server, settings: Settings) -> Check:
+def password(server: Server, settings: Settings) -> Check:
+    """Whether not everybody may change the books."""
     if _behind_socket(settings):
         return ok("password", "None is needed: the store listens on a private socket.")
     if server.passwordless is None:
@@ -177,7 +181,8 @@ def _password(server: Server, settings: Settings) -> Check:
     return ok("password", "The store asks for one.")
 
 
-def _encryption(_server: Server, settings: Settings) -> Check:
+def encryption(_server: Server, settings: Settings) -> Check:
+    """Whether others on the network can read along."""
     if _at_home(settings):
         return ok("encryption", "None is needed: nothing leaves this machine.")
     if settings.redis_url and urlsplit(settings.url).scheme == "rediss":
@@ -187,7 +192,8 @@ def _encryption(_server: Server, settings: Settings) -> Check:
     )
 
 
-def _address(server: Server, settings: Settings) -> Check:
+def address(server: Server, settings: Settings) -> Check:
+    """Whether the store can be reached from where nobody needs it."""
     if _behind_socket(settings):
         return ok("address", "The store has no network address.")
     if not server.config:
@@ -202,7 +208,8 @@ def _address(server: Server, settings: Settings) -> Check:
     )
 
 
-def _compact_records(server: Server, _settings: Settings) -> Check:
+def compact_records(server: Server, _settings: Settings) -> Check:
+    """Whether records are kept in their small form."""
     value = server.number("hash-max-listpack-value", "hash-max-ziplist-value")
     if not server.config:
         return ok("compact records", "The server does not tell its hash-max-listpack-value.")
@@ -215,14 +222,16 @@ def _compact_records(server: Server, _settings: Settings) -> Check:
     return ok("compact records", f"hash-max-listpack-value is {value}.")
 
 
-def _clock(server: Server, _settings: Settings) -> Check:
+def clock(server: Server, _settings: Settings) -> Check:
+    """Whether the two machines agree what time it is."""
     off = f"{abs(server.clock_off_s):.1f} s {'ahead of' if server.clock_off_s > 0 else 'behind'} this machine's"
     if abs(server.clock_off_s) > CLOCK_OFF_S:
         return warn("clock", f"The store's clock is {off}: run NTP on both, or logs and history will not agree.")
     return ok("clock", "The store's clock agrees with this machine's.")
 
 
-def _clients(server: Server, settings: Settings) -> Check:
+def clients(server: Server, settings: Settings) -> Check:
+    """Whether there are connections left."""
     have, most, planned = server.number("connected_clients"), server.number("maxclients"), settings.redis_max_clients
     if most and have > NEARLY_FULL * most:
         return fail("clients", f"{have} of the {most} connections that the store allows are taken: raise maxclients.")

@@ -44,6 +44,8 @@ class Guard:
         self.doubted: set[int] = set(range(shards))
         """Shards on a server that was not compared yet."""
         self.alarms: dict[int, str] = {}
+        self._in_doubt: dict[int, dict[Identity, Mark]] = {}
+        """The newest writes that servers acknowledged while they were not compared yet."""
         self.adopted = 0
         """When the store was last taken for the truth."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if path else None
@@ -63,8 +65,11 @@ class Guard:
         """Learn from the reply to a call that wrote; `before` are the counts when it was sent."""
         self._look_at(server, sequences, before, least=1)
         for shard, count in sequences.items():
-            if self._trusted(shard) and count > self._marks[shard].count:
-                self._marks[shard] = Mark(count, tag)
+            if self._trusted(shard):
+                self._marks[shard] = max(self._marks[shard], Mark(count, tag), key=_count)
+            elif shard in self.doubted:
+                acknowledged = self._in_doubt.setdefault(shard, {})
+                acknowledged[server] = max(acknowledged.get(server, _NEVER), Mark(count, tag), key=_count)
         self._write(sequences)
 
     def saw_read(self, server: Identity, sequences: Mapping[int, int], before: Sequence[int]) -> None:
@@ -117,26 +122,39 @@ class Guard:
         shards = len(self._marks)
         self.adopted = adopted
         self.alarms.clear()
+        self._in_doubt.clear()
         self._marks, self._known, self.doubted = [_NEVER] * shards, [None] * shards, set(range(shards))
 
-    def compare(self, shard: int, server: Identity, count: int, tags: Sequence[bytes]) -> None:
+    def acknowledged(self, shard: int) -> list[Mark]:
+        """Give what a server must know; to be handed back with what it then says."""
+        return [self._marks[shard], *self._in_doubt.get(shard, {}).values()]
+
+    def compare(
+        self, shard: int, server: Identity, count: int, tags: Sequence[bytes], acknowledged: Sequence[Mark]
+    ) -> None:
         """Decide whether a server that we do not know holds everything that was acknowledged to us."""
-        mark = self._marks[shard]
-        if count < mark.count or (mark.count and mark.tag not in tags and count - mark.count < KEPT_MARKS):
-            self.raise_alarm(
-                shard, f"the store does not know write {mark.count}, which was acknowledged; it counts {count}"
-            )
+        for mark in acknowledged:
+            if count < mark.count or (mark.count and mark.tag not in tags and count - mark.count < KEPT_MARKS):
+                self.raise_alarm(
+                    shard, f"the store does not know write {mark.count}, which was acknowledged; it counts {count}"
+                )
         self._known[shard] = server
+        # What was acknowledged since the question: by this server it is sound, by another one it stays in doubt.
+        since = {at: mark for at, mark in self._in_doubt.pop(shard, {}).items() if mark not in acknowledged}
+        newest = max(since.pop(server, _NEVER), Mark(count, tags[0]) if tags else _NEVER, key=_count)
+        if since:
+            self._in_doubt[shard] = since
+            return
         self.doubted.discard(shard)
-        if self._trusted(shard) and count > mark.count and tags:
-            # What was acknowledged while the server was in doubt must not be forgotten next time.
-            self._marks[shard] = Mark(count, tags[0])
+        if self._trusted(shard):
+            self._marks[shard] = max(self._marks[shard], newest, key=_count)
             self._write((shard,))
 
     def adopt(self, store_id: str, adopted: int, newest: Sequence[tuple[int, bytes]]) -> None:
         """Take the store as it is for the truth: a person has reconciled it."""
         self.adopted = adopted
         self.alarms.clear()
+        self._in_doubt.clear()
         self._marks = [Mark(count, tag) if count else _NEVER for count, tag in newest]
         with self._locked():
             self._overwrite(store_id)
@@ -183,6 +201,10 @@ class Guard:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def _count(mark: Mark) -> int:
+    return mark.count
 
 
 def _padded(store_id: str) -> bytes:

@@ -40,7 +40,7 @@ KEYS = (
     Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
     Key("pf:tokens", "hash", "name of a token in use -> its hash", "operators", "operators"),
     Key("pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"),
-    Key("pf:earned:<platform>:<id>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
+    Key("pf:earned:<platform>:<name>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
     Key("pf:batch:<id>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),
     Key("pf:batches", "zset", "id of a batch -> when it opened", "the dispatcher", "operators"),
     Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take", "take"),

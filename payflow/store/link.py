@@ -34,6 +34,19 @@ class Barrier:
     """How many replicas must have it."""
 
 
+# Redis before 7.0 wraps an error that a script met into another one: then its mark is in the text.
+_UNFIT: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        redis_errors.AuthenticationError,
+        "NOAUTH ",
+        "refuses user or password: check REDIS_USERNAME, REDIS_PASSWORD.",
+    ),
+    (redis_errors.ReadOnlyError, "-READONLY ", "is a read-only replica: point Payflow at the primary."),
+    (redis_errors.OutOfMemoryError, "-OOM ", "is out of memory: raise maxmemory; nothing was written."),
+    (redis_errors.NoPermissionError, "-NOPERM ", "forbids a command: {}. Widen the user's ACL."),
+)
+
+
 class Link:
     """Runs scripts and commands on the store."""
 
@@ -147,22 +160,11 @@ class Link:
         try:
             async with asyncio.timeout(within_s), self._turns:
                 yield
-        except redis_errors.AuthenticationError as error:
-            raise StoreUnfit(
-                f"The store at {self.place} refuses user or password: check REDIS_USERNAME, REDIS_PASSWORD."
-            ) from error
-        except redis_errors.ReadOnlyError as error:
-            raise StoreUnfit(
-                f"The store at {self.place} is a read-only replica: point Payflow at the primary."
-            ) from error
-        except redis_errors.OutOfMemoryError as error:
-            raise StoreUnfit(
-                f"The store at {self.place} is out of memory: raise maxmemory; nothing was written."
-            ) from error
-        except redis_errors.NoPermissionError as error:
-            raise StoreUnfit(f"The store at {self.place} forbids a command: {error}. Widen the user's ACL.") from error
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError) as error:
             text = str(error) or type(error).__name__
+            for kind, mark, advice in _UNFIT:
+                if isinstance(error, kind) or mark in text:
+                    raise StoreUnfit(f"The store at {self.place} {advice.format(text)}") from error
             raise StoreUnavailable(
                 f"The store at {self.place} did not answer ({text}): see that it runs and that the settings lead to it."
             ) from error

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -164,6 +164,8 @@ class Records:
         """How many decisions the last calls wrote."""
         self.on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
         """Called for each call that committed: how many decisions it wrote, and how long it took."""
+        self.on_doubt: Callable[[], Awaitable[None]] = _nothing
+        """Called when a server wrote that we have not compared yet."""
         self._turn = 0
 
     @property
@@ -530,6 +532,9 @@ class Records:
         answer = await self.link.run(COMMIT, names, self._now(), tag, announce, encode(payload), *blobs)
         self.on_commit(len(groups), perf_counter() - begun)
         self.guard.saw_write(_identity(answer), dict(zip(shards, answer[3], strict=True)), tag, before)
+        if not self.guard.doubted.isdisjoint(shards):
+            # Nobody is told that it was written before it is sure that the server will be missed if it forgets it.
+            await self.on_doubt()
         return [None if reply == 0 else Refusal(reply[0].decode(), reply[1]) for reply in answer[4]]
 
     def _error(self, refusal: Refusal, record_id: RecordId) -> PayflowError:
@@ -591,6 +596,10 @@ class Records:
         """Take permits of a fleet-wide rate: how many were granted, and in how many ms there is another."""
         granted, wait_ms = await self.link.run(TAKE, [keys.rate(name)], self._now(), str(rate), wanted)
         return granted, wait_ms
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _places(shards: Iterable[int]) -> tuple[list[int], dict[int, int]]:

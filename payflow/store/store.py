@@ -57,6 +57,8 @@ class Store:
         await self.records.confirm(stored, lease_ms)
         if self.guard.doubted or self.guard.alarms:
             await self.compare()
+            if self.guard.doubted:
+                raise NotDurable("Two servers answered for the store within a moment: it is changing its primary.")
         shard = f"shard:{self.records.shard_of(stored.record.id):02d}"
         paused = await self.pauses.all()
         for scope in ("everything", f"machine:{stored.record.machine}", shard, *scopes):
@@ -88,13 +90,16 @@ class Store:
         """Compare servers that we do not know with what was acknowledged to us."""
         # One at a time: once a shard is trusted again its mark moves on, and an older answer would seem not to know it.
         async with self._comparing:
+            if not self.guard.doubted and not self.guard.alarms:
+                return
             store_id, adopted = await self._standing()
             if store_id != self.store_id:
                 self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
             self.guard.recall(self.store_id, adopted)
             for shard in sorted(self.guard.doubted):
+                acknowledged = self.guard.acknowledged(shard)
                 server, count, tags = await self.records.standing(shard)
-                self.guard.compare(shard, server, count, tags)
+                self.guard.compare(shard, server, count, tags, acknowledged)
         await self.settle_alarms()
 
     async def adopt(self) -> None:
@@ -161,6 +166,7 @@ async def open_store(
             store_id=store_id,
             servers=[],
         )
+        records.on_doubt = store.compare
         await store.look_at_servers()
         await store.compare()
         yield store

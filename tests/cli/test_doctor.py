@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from payflow.config import load
+from payflow.store import checkup
+from payflow.telemetry.health import Level
 from tests.cli.till import Till
 from tests.servers import SINGLE, Deployment, Farm, Kind
 
@@ -124,3 +127,60 @@ def test_a_data_folder_that_cannot_be_used(till: Till, tmp_path: Path, monkeypat
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("PAYFLOW_DATA", "file")
     assert "cannot be used: " in levels(till, 3)["store"][1]
+
+
+def test_a_managed_server_that_tells_little_can_be_examined(
+    till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = own.server()
+    server.ask("ACL", "SETUSER", "default", "-config", "-acl")
+    monkeypatch.setenv("REDIS_URL", server.url)
+    found = levels(till, 3)
+    assert found["compact records"] == ("ok", "The server does not tell its hash-max-listpack-value.")
+    assert found["durability"][0] == "fail", "what cannot be seen is not promised"
+
+
+@pytest.mark.parametrize(
+    ("url", "level"),
+    [
+        ("redis://127.0.0.1:6379", Level.OK),
+        ("redis://[::1]:6379", Level.OK),
+        ("unix:///run/store", Level.OK),
+        ("rediss://store.example:6379", Level.OK),
+        ("redis://store.example:6379", Level.WARN),
+        ("redis://10.0.0.7:6379", Level.WARN),
+    ],
+)
+def test_a_way_over_the_network_should_be_encrypted(url: str, level: Level) -> None:
+    server = checkup.Server({}, {}, passwordless=False, clock_off_s=0)
+    assert checkup.encryption(server, load({"REDIS_URL": url})).level is level
+
+
+def test_a_password_is_needed_where_others_could_come_in() -> None:
+    server = checkup.Server({}, {}, passwordless=True, clock_off_s=0)
+    assert checkup.password(server, load({"REDIS_URL": "redis://store.example"})).level is Level.FAIL
+    assert checkup.password(server, load({"REDIS_URL": "unix:///run/store"})).level is Level.OK
+
+
+@pytest.mark.parametrize(("off_s", "level"), [(0.2, Level.OK), (-0.9, Level.OK), (1.1, Level.WARN), (-60, Level.WARN)])
+def test_clocks_that_disagree_are_found(off_s: float, level: Level) -> None:
+    server = checkup.Server({}, {}, passwordless=False, clock_off_s=off_s)
+    assert checkup.clock(server, load({})).level is level
+
+
+def test_a_disk_that_could_not_be_written_is_found() -> None:
+    server = checkup.Server({"aof_last_write_status": "err"}, {}, passwordless=False, clock_off_s=0)
+    assert checkup.log_written(server, load({})).level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("info", "level"),
+    [
+        ({"redis_version": "6.0.16"}, Level.FAIL),
+        ({"redis_version": "6.2.0"}, Level.OK),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, Level.OK),
+    ],
+)
+def test_a_server_that_is_too_old_is_found(info: dict[str, str], level: Level) -> None:
+    server = checkup.Server(info, {}, passwordless=False, clock_off_s=0)
+    assert checkup.version(server, load({})).level is level

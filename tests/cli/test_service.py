@@ -125,6 +125,10 @@ async def test_an_operator_steers_while_the_service_runs(tmp_path: Path) -> None
         assert await metric(running_service, "payflow_records") == {
             state: float(state == "CANCELLED") for state in payflow.parts.machines[0].lifecycle.states
         }
+        _, figures = await running_service.get("/metrics")
+        commits = re.search(r"^payflow_commit_seconds_count (\S+)$", figures, re.MULTILINE)
+        assert commits is not None
+        assert float(commits[1]) >= 3, "it took three to bring it there"
         account = (await payflow.store.ledger.account(ANN))["NGN"]
         assert (account.held, account.available) == (0, 10**9)
         code, out, _ = await typed(tmp_path, "ledger", "--json")
@@ -145,7 +149,8 @@ async def test_tail_follows_until_it_is_interrupted(tmp_path: Path) -> None:
             await make(payflow, 1, key=f"{number} ")
             if (await asyncio.wait({reading}, timeout=0.2))[0]:
                 break
-        assert json.loads(await reading)["to"] == "ASKED"
+        told = json.loads(await reading)
+        assert (told["id"].partition("-")[0], told["who"] != "") == ("errand", True)
         tail.send_signal(signal.SIGINT)
         await tail.stdout.read()
         assert await tail.wait() == 130

@@ -1,14 +1,20 @@
 """Steering: an override moves the money by positions and keeps who and why; a retry tries; a pause stops sends."""
 
+from dataclasses import replace
+
 import pytest
 
+from machines.core.errors import OutcomeUnknown
+from machines.core.facts import Proof
 from machines.core.ids import RecordId
+from machines.core.record import Record
 from payflow.app import Payflow
 from payflow.store.ledger import Account
 from payflow.store.records import Records, Stored
+from tests import service
 from tests.cli.till import Till
 from tests.desk import ANN, account, claim_one, faults
-from tests.errand import Cancelled
+from tests.errand import Cancelled, ErrandData, errand
 
 
 def books(till: Till) -> Account:
@@ -96,6 +102,35 @@ def test_money_that_may_have_left_takes_two_people(till: Till) -> None:
     assert last_event(till, record_id)[3] == "the bank called (ola and eve)"
     assert books(till).held == 0
     assert nothing_is_wrong(till)
+
+
+@pytest.mark.parametrize(
+    ("proof", "to", "sentence"),
+    [
+        (Proof.NOT_PAID, "CANCELLED", ""),
+        (Proof.PAID, "DONE", ""),
+        (Proof.PAID, "CANCELLED", "may have left"),
+        (Proof.NOT_PAID, "DONE", "The rail says that"),
+        (Proof.NONE, "CANCELLED", "may have left"),
+        (OutcomeUnknown("it is asleep"), "CANCELLED", "may have left"),
+    ],
+)
+def test_the_rail_is_asked_before_a_person_overrules_it(
+    till: Till, monkeypatch: pytest.MonkeyPatch, proof: Proof | OutcomeUnknown, to: str, sentence: str
+) -> None:
+    async def prove(record: Record[ErrandData]) -> Proof:
+        if isinstance(proof, OutcomeUnknown):
+            raise proof
+        return proof
+
+    monkeypatch.setattr(service, "errand", lambda rail: replace(errand(rail), prove=prove))
+    record_id = till.errand("SENDING")
+    words = ("override", record_id, to, "--reason", "the bank called")
+    if sentence:
+        assert sentence in till.refused(*words, "--yes")
+    else:
+        assert "Evidence: the rail proves that it was" in till(*words, answer="y\n").out
+    assert till.record(record_id).state == ("SENDING" if sentence else to)
 
 
 def test_an_override_into_a_state_that_there_is_not_names_those_that_there_are(till: Till) -> None:

@@ -4,6 +4,7 @@ One suite for every rail, through its real client, against the simulator of the 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -116,6 +117,15 @@ async def test_a_payment_that_a_look_cannot_find_yet_is_paid_once(world: World) 
     assert isinstance(await world.rail.status(payment), Unsent)
     assert isinstance(await pursue(world, payment), Settled)
     await world.pass_time(3600)
+    assert world.paid(payment) == [Decimal("1322.71")]
+
+
+async def test_what_landed_is_never_called_surely_not_done_because_a_look_at_it_failed(world: World) -> None:
+    payment = await submit(world, world.payment())
+    await world.pass_time(60)
+    world.break_looks(2)
+    with contextlib.suppress(OutcomeUnknown):  # and nothing else: a `Retryable` would say that nothing left
+        await world.rail.submit(payment)
     assert world.paid(payment) == [Decimal("1322.71")]
 
 

@@ -1,9 +1,8 @@
 """The engine at work on a real store, in this process: what its tests share."""
 
 import asyncio
-import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,27 +26,12 @@ from payflow.store.records import Queue, Stored
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 from tests.errand import ErrandData, acts, errand, react
+from tests.waiting import PATIENCE_S, wait_until
 
-PATIENCE_S = 40.0
 LEASE_MS = 10_000
 FUNDS = Money(10**12, NGN)
 
-Look = Callable[[Record[ErrandData], Step], Awaitable[Fact]]
-
-
-async def wait_until(
-    condition: Callable[[], bool | Awaitable[bool]], *, description: str, within_s: float = PATIENCE_S
-) -> None:
-    """Wait for something that must come, and say what did not."""
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                answer = condition()
-                if await answer if inspect.isawaitable(answer) else answer:
-                    return
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"This never came: {description}.") from None
+Look = Callable[[Record[ErrandData], Step], Coroutine[Any, Any, Fact]]
 
 
 class Gate:
@@ -106,7 +90,7 @@ class Office:
     acts: dict[str, Act[ErrandData]] = field(default_factory=dict)
     react: Callable[[Record[ErrandData], Fact, Millis], Decision[ErrandData]] = react
     metrics: Metrics = field(default_factory=Metrics)
-    owner: Owner = Owner("ada")
+    owner: Owner = field(default_factory=lambda: Owner("ada"))
     _store: Store | None = None
 
     @property

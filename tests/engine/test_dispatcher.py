@@ -14,7 +14,8 @@ from payflow.engine import dispatcher as dispatcher_module
 from payflow.engine.dispatcher import AT_A_TIME, LEASE_MS, Dispatcher
 from payflow.store import keys
 from payflow.store.outbox import Post
-from tests.engine.office import Gate, Office, wait_until
+from tests.engine.office import Gate, Office
+from tests.waiting import wait_until
 
 
 class Ear:

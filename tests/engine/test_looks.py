@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from machines.core.clock import FixedClock, Millis
-from machines.core.decision import Claim, Decision, keep, move
+from machines.core.decision import Claim, Decision, keep, move, wait
 from machines.core.errors import (
     Conflict,
     IllegalMove,
@@ -21,7 +21,8 @@ from machines.core.errors import (
     StoreUnfit,
 )
 from machines.core.facts import Fact, Nothing, Override, Proof
-from machines.core.ports import Payment, Step
+from machines.core.ids import RecordId
+from machines.core.ports import Step
 from machines.core.record import Record
 from payflow.engine.step import MOST_CONFLICTS
 from payflow.store.records import Stored
@@ -157,7 +158,7 @@ async def test_any_other_error_of_an_act_parks_the_record(still_office: Office, 
     await assert_parked(still_office, record_id, "SENDING")
 
 
-async def assert_parked(office: Office, record_id: str, state: str) -> None:
+async def assert_parked(office: Office, record_id: RecordId, state: str) -> None:
     """It is out of sight of the pollers, in sight of the operators, and somebody was told."""
     ((parked, why),) = await office.store.listing.parked()
     assert parked == record_id
@@ -398,7 +399,7 @@ class Grouped(Fact):
     other: Record[ErrandData]
 
 
-async def office_one_in_ready(office: Office, but: str) -> str:
+async def office_one_in_ready(office: Office, but: RecordId) -> RecordId:
     """Bring another record than this one into READY."""
     (record_id,) = await office.ask()
     await office.learn(record_id, Approved())
@@ -660,3 +661,24 @@ async def test_a_fact_that_must_be_learned_anew_is_learned_on_the_fresh_record(s
     applied = await office.learn(record_id, learn)
     assert versions == [3, 4]
     assert applied.after.state == "DONE"
+
+
+@pytest.mark.parametrize("first", ["look", "operator"])
+async def test_a_look_and_an_override_in_the_same_call_leave_the_record_in_one_index(
+    still_office: Office, first: str
+) -> None:
+    """In one process both travel to the store together, and the look, which learned nothing, changes no version."""
+    office = still_office
+    record_id = await office.one_in("SENDING")
+    held = await office.claim("SENDING")
+    seen = await office.store.records.read(record_id)
+    override = Override("FAILED", "lost interest", "eve", second="adam")
+    look = office.store.records.commit(held, wait(0), Nothing(), "worker")
+    steer = office.store.records.commit(seen, react(seen.record, override, seen.at), override, "eve")
+    both = (look, steer) if first == "look" else (steer, look)
+    results = await asyncio.gather(*both, return_exceptions=True)
+    if any(isinstance(result, Conflict) for result in results):
+        await office.learn(record_id, override)
+    assert await office.state(record_id) == "FAILED"
+    for state in ("SENDING", "FAILED"):
+        assert await office.due_in_ms(record_id, state) is None

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from machines.core.record import Record
 from payflow.engine import worker as worker_module
 from payflow.store.embedded import embedded
 from payflow.store.link import Link
-from tests.engine.office import Gate, Office, open_office, wait_until
+from tests.engine.office import Gate, Office, open_office
 from tests.errand import Approved, ErrandData
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def looks(office: Office) -> float:
 
 
 @pytest.fixture(autouse=True)
-async def no_server_left(tmp_path: Path) -> AsyncIterator[None]:
+def no_server_left(tmp_path: Path) -> Iterator[None]:
     """End a server that a failed test left standing still."""
     yield
     for file in tmp_path.glob("*/server.pid"):

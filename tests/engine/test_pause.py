@@ -14,8 +14,9 @@ from machines.core.record import Record
 from payflow.engine import worker as worker_module
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from tests.engine.office import Gate, Look, Office, open_office, wait_until
+from tests.engine.office import Gate, Look, Office, open_office
 from tests.errand import ErrandData, Sent
+from tests.waiting import wait_until
 
 SCOPES = ("everything", "machine:errand", "rail:test", "lane:one")
 
@@ -247,12 +248,11 @@ async def test_a_pause_survives_a_restart_of_workers_and_store(tmp_path: Path, i
         await pause(office, "machine:errand")
         async with office.worker():
             await wait_until(lambda: office.errors("SENDING", "paused") >= 6, description="looks go on")
-    async with open_office(tmp_path / "data") as office:
-        async with office.worker():
-            await wait_until(lambda: office.errors("SENDING", "paused") >= 6, description="and on")
-            assert office.rail.submits == {}
-            await office.store.pauses.resume("machine:errand")
-            await office.until_all(ids, "DONE")
+    async with open_office(tmp_path / "data") as office, office.worker():
+        await wait_until(lambda: office.errors("SENDING", "paused") >= 6, description="and on")
+        assert office.rail.submits == {}
+        await office.store.pauses.resume("machine:errand")
+        await office.until_all(ids, "DONE")
 
 
 # ── a store that may forget ──────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,8 @@ import pytest
 
 from machines.core.ids import RecordId
 from payflow.store import keys
-from tests.engine.office import Office, open_office, wait_until
+from tests.engine.office import Office, open_office
+from tests.waiting import wait_until
 
 Plant = Callable[[Office, RecordId], Awaitable[object]]
 
@@ -73,8 +74,8 @@ async def test_a_record_that_cannot_even_be_set_aside_does_not_stop_the_others(t
     async with open_office(tmp_path / "data", planted=True, lease_s=1) as office:
         damaged, *sound = await office.ask(5)
         key = keys.record(damaged)
+        kept = await office.store.link.ask("DUMP", key)
         if plant == "another type":
-            kept = await office.store.link.ask("DUMP", key)
             await office.store.link.ask("DEL", key)
             await office.store.link.ask("SET", key, "a string")
         elif plant == "no version":

@@ -1,8 +1,6 @@
 """The worker: what it claims, how much at a time, how it wakes, how long it holds on, and how it stops."""
 
 import asyncio
-from collections.abc import Callable
-from random import Random
 
 import pytest
 
@@ -14,14 +12,14 @@ from machines.core.lifecycle import UnknownState
 from machines.core.ports import Step
 from machines.core.record import Record
 from payflow.engine import worker as worker_module
-from payflow.engine.step import take_in
+from payflow.engine.step import Steps, take_in
 from payflow.store import keys
-from payflow.store.link import Link
 from payflow.store.records import Claimed, Queue, Stored
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from tests.engine.office import FUNDS, Gate, Look, Office, wait_until
-from tests.errand import Approved, Done, ErrandData, Sent
+from tests.engine.office import FUNDS, Gate, Look, Office
+from tests.errand import Approved, ErrandData
+from tests.waiting import wait_until
 
 
 def gated(gate: Gate, fact: Fact) -> Look:
@@ -356,16 +354,16 @@ async def test_a_record_whose_look_fell_apart_is_not_held_for_ever(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever happens in the worker itself: who is not working on a record any more must not renew its lease."""
-    look, broken = worker_module.Steps.look, 0
+    look, broken = Steps.look, 0
 
-    async def breaking_once(steps: worker_module.Steps, stored: Stored) -> None:
+    async def breaking_once(steps: Steps, stored: Stored) -> None:
         nonlocal broken
         broken += 1
         if broken == 1:
             raise KeyError("a bug in the engine itself")
         await look(steps, stored)
 
-    monkeypatch.setattr(worker_module.Steps, "look", breaking_once)
+    monkeypatch.setattr(Steps, "look", breaking_once)
     (record_id,) = await office.ask()
     async with office.worker(lease_s=1):
         await office.until(record_id, "DONE")
@@ -391,7 +389,7 @@ async def test_who_is_late_for_his_answers_before_a_send_does_not_send(
 
     with monkeypatch.context() as patch:
         patch.setattr(office.store.records, "confirm", asleep_afterwards)
-        steps = worker_module.Steps(office.store, office.metrics, who="late", lease_ms=500)
+        steps = Steps(office.store, office.metrics, who="late", lease_ms=500)
         await steps.look(stored)
     assert office.rail.submits == {}
     assert office.leases_lost() == 1

@@ -45,7 +45,7 @@ def guard(path: Path) -> Iterator[Guard]:
     guard = Guard(2, path)
     guard.recall(STORE, 0)
     for shard in (0, 1):
-        guard.compare(shard, SERVER, 0, [])
+        compare(guard, Shard(), SERVER, shard)
     yield guard
     guard.close()
 
@@ -58,11 +58,16 @@ def acknowledged(guard: Guard, shard: Shard, times: int = 1, server: Identity = 
         guard.saw_write(server, {0: shard.count}, tag, before)
 
 
+def compare(guard: Guard, shard: Shard, server: Identity, place: int = 0) -> None:
+    """Ask a server where it stands, and compare."""
+    guard.compare(place, server, shard.count, shard.tags, guard.acknowledged(place))
+
+
 def started_again(path: Path, shard: Shard, server: Identity = RESTARTED, adopted: int = 0) -> Guard:
     """Open the file as a new process does."""
     guard = Guard(2, path)
     guard.recall(STORE, adopted)
-    guard.compare(0, server, shard.count, shard.tags)
+    compare(guard, shard, server)
     guard.close()
     return guard
 
@@ -109,7 +114,7 @@ def test_an_unknown_server_is_doubted_until_it_is_compared(guard: Guard) -> None
     acknowledged(guard, shard, 5)
     acknowledged(guard, shard, 1, RESTARTED)
     assert guard.doubted == {0}
-    guard.compare(0, RESTARTED, shard.count, shard.tags)
+    compare(guard, shard, RESTARTED)
     assert guard.doubted == set()
     assert not guard.alarms
 
@@ -126,7 +131,7 @@ def test_a_server_that_does_not_know_the_newest_write_raises_an_alarm(guard: Gua
     acknowledged(guard, shard, 5)
     behind = shard.backup()
     acknowledged(guard, shard)
-    guard.compare(0, RESTARTED, behind.count, behind.tags)
+    compare(guard, behind, RESTARTED)
     assert "does not know write 6" in guard.alarms[0]
 
 
@@ -137,14 +142,14 @@ def test_a_server_that_lost_a_write_and_then_counted_on_raises_an_alarm(guard: G
     promoted = shard.backup()
     acknowledged(guard, shard)
     promoted.write(since)
-    guard.compare(0, RESTARTED, promoted.count, promoted.tags)
+    compare(guard, promoted, RESTARTED)
     assert 0 in guard.alarms
 
 
 def test_a_count_that_went_back_raises_an_alarm_even_where_the_newest_tag_is_known(guard: Guard) -> None:
     shard = Shard()
     acknowledged(guard, shard, 5)
-    guard.compare(0, RESTARTED, 4, shard.tags)
+    guard.compare(0, RESTARTED, 4, shard.tags, guard.acknowledged(0))
     assert 0 in guard.alarms
 
 
@@ -153,7 +158,7 @@ def test_a_server_on_which_others_wrote_meanwhile_raises_nothing(guard: Guard, p
     shard = Shard()
     acknowledged(guard, shard, 5)
     shard.write(others)
-    guard.compare(0, RESTARTED, shard.count, shard.tags)
+    compare(guard, shard, RESTARTED)
     assert not guard.alarms
     assert not started_again(path, shard).alarms
 
@@ -164,9 +169,46 @@ def test_what_was_acknowledged_while_in_doubt_is_remembered(guard: Guard) -> Non
     acknowledged(guard, shard, 5)
     promoted = shard.backup()
     acknowledged(guard, shard, 3, RESTARTED)
-    guard.compare(0, RESTARTED, shard.count, shard.tags)
+    compare(guard, shard, RESTARTED)
     promoted.write()
-    guard.compare(0, ("run 3", ""), promoted.count, promoted.tags)
+    compare(guard, promoted, ("run 3", ""))
+    assert 0 in guard.alarms
+
+
+def test_what_two_servers_acknowledged_in_doubt_must_both_be_known(guard: Guard) -> None:
+    """The first of two servers in doubt was ahead; the second counted on from where it was."""
+    shard = Shard()
+    acknowledged(guard, shard, 5)
+    second = shard.backup()
+    acknowledged(guard, shard, 3, RESTARTED)
+    acknowledged(guard, second, 10, ("run 3", ""))
+    compare(guard, second, ("run 3", ""))
+    assert 0 in guard.alarms
+
+
+def test_what_is_acknowledged_after_the_question_does_not_look_forgotten(guard: Guard) -> None:
+    shard = Shard()
+    acknowledged(guard, shard, 5, RESTARTED)
+    asked, answer = guard.acknowledged(0), shard.backup()
+    acknowledged(guard, shard, 2, RESTARTED)
+    guard.compare(0, RESTARTED, answer.count, answer.tags, asked)
+    assert not guard.alarms
+    assert guard.doubted == set()
+    behind = shard.backup()
+    acknowledged(guard, shard, 1, RESTARTED)
+    compare(guard, behind, SERVER)
+    assert 0 in guard.alarms
+
+
+def test_what_another_server_acknowledges_after_the_question_stays_in_doubt(guard: Guard) -> None:
+    shard = Shard()
+    acknowledged(guard, shard, 5)
+    promoted = shard.backup()
+    asked = guard.acknowledged(0)
+    acknowledged(guard, shard, 1, ("run 3", ""))
+    guard.compare(0, RESTARTED, promoted.count, promoted.tags, asked)
+    assert guard.doubted == {0}
+    compare(guard, promoted, RESTARTED)
     assert 0 in guard.alarms
 
 
@@ -175,7 +217,7 @@ def test_who_never_wrote_still_knows_what_was_there_when_he_came(tmp_path: Path)
     shard.write(9)
     fresh = Guard(2, tmp_path / "elsewhere")
     fresh.recall(STORE, 0)
-    fresh.compare(0, SERVER, shard.count, shard.tags)
+    compare(fresh, shard, SERVER)
     assert not fresh.alarms
     wiped = Shard()
     fresh.saw_read(SERVER, {0: wiped.count}, fresh.counts())
@@ -189,7 +231,7 @@ def test_after_an_alarm_the_mark_stays_so_that_a_restart_finds_the_same(guard: G
     promoted = shard.backup()
     acknowledged(guard, shard)
     promoted.write()
-    guard.compare(0, RESTARTED, promoted.count, promoted.tags)
+    compare(guard, promoted, RESTARTED)
     acknowledged(guard, promoted, 20, RESTARTED)
     assert 0 in started_again(path, promoted).alarms
 
@@ -245,7 +287,7 @@ def test_two_processes_share_one_file_and_the_higher_mark_wins(guard: Guard, pat
     other = Guard(2, path)
     other.recall(STORE, 0)
     for place in (0, 1):
-        other.compare(place, SERVER, 0, [])
+        compare(other, Shard(), SERVER, place)
     for number in range(100):
         acknowledged((guard, other)[number % 3 == 0], shard)
     behind = shard.backup()
@@ -262,7 +304,7 @@ def test_two_processes_share_one_file_and_the_higher_mark_wins(guard: Guard, pat
 def test_a_process_with_no_file_still_guards_what_it_saw() -> None:
     guard = Guard(1, None)
     guard.recall(STORE, 0)
-    guard.compare(0, SERVER, 0, [])
+    compare(guard, Shard(), SERVER)
     shard = Shard()
     acknowledged(guard, shard, 5)
     acknowledged(guard, Shard())
@@ -285,7 +327,7 @@ def lost(guard: Guard) -> Shard:
     promoted = shard.backup()
     acknowledged(guard, shard)
     promoted.write()
-    guard.compare(0, RESTARTED, promoted.count, promoted.tags)
+    compare(guard, promoted, RESTARTED)
     assert 0 in guard.alarms
     return promoted
 
@@ -309,11 +351,11 @@ def test_what_another_process_reconciled_opens_here_too(guard: Guard, path: Path
     elsewhere.close()
     guard.recall(STORE, 1000)
     assert guard.doubted == {0, 1}
-    guard.compare(0, RESTARTED, promoted.count, promoted.tags)
+    compare(guard, promoted, RESTARTED)
     assert not guard.alarms
     behind = promoted.backup()
     acknowledged(guard, promoted, 1, RESTARTED)
-    guard.compare(0, SERVER, behind.count, behind.tags)
+    compare(guard, behind, SERVER)
     assert 0 in guard.alarms, "and it guards again"
 
 
@@ -326,7 +368,7 @@ def test_what_a_machine_far_away_reconciled_makes_the_file_here_void(guard: Guar
 def test_a_store_that_forgot_its_reconciliation_raises_an_alarm(guard: Guard, path: Path) -> None:
     guard.recall(STORE, 1000)
     for shard in (0, 1):
-        guard.compare(shard, SERVER, 0, [])
+        compare(guard, Shard(), SERVER, shard)
     assert not guard.alarms
     guard.recall(STORE, 500)
     assert set(guard.alarms) == {0, 1}

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
@@ -91,7 +90,7 @@ def test_text_is_for_a_terminal_and_has_no_colours_in_a_file() -> None:
         ("paid", None, None),
     ],
 )
-def test_secrets_and_account_numbers_are_taken_out(name: str, value: Any, shown: Any) -> None:
+def test_secrets_and_account_numbers_are_taken_out(name: str, value: object, shown: object) -> None:
     assert redact(None, "info", {name: value}) == {name: shown}
 
 

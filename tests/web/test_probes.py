@@ -293,9 +293,11 @@ async def raw(address: str, request: bytes) -> bytes:
         b"this is no http\r\n\r\n",
     ],
 )
-async def test_no_answer_tells_what_it_runs_on(here: Site, request_bytes: bytes) -> None:
-    with capture_logs():
-        answer = await raw(here.address, request_bytes)
+async def test_no_answer_tells_what_it_runs_on(
+    here: Site, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await raw(here.address, request_bytes)
+    assert caplog.records == [], "whoever speaks no HTTP does not fill our log"
     assert answer.startswith(b"HTTP/1.")
     assert b"aiohttp" not in answer
     assert b"Python" not in answer

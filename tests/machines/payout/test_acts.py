@@ -165,6 +165,15 @@ async def test_a_watch_that_finds_all_as_it_was_says_nothing() -> None:
     assert await looks(rail).watch(reversed_, FakeStep(rail)) == Nothing()
 
 
+async def test_of_two_that_were_paid_each_that_comes_back_is_seen() -> None:
+    record = payout(s.COMPLETED, attempts=TWO, paid_by=SECOND, also_paid=(FIRST,))
+    for back in (FIRST, SECOND):
+        rail = FakeRail(truth={FIRST: PAID, SECOND: PAID} | {back: BACK})
+        assert await looks(rail).watch(record, FakeStep(rail)) == f.CameBack(back, BACK.evidence)
+    rail = FakeRail(truth={FIRST: PAID, SECOND: PAID})
+    assert await looks(rail).watch(record, FakeStep(rail)) == Nothing()
+
+
 async def test_a_send_that_a_crash_hid_is_watched_too() -> None:
     record = payout(s.CANCELLED, attempts=(attempt(sent=False),))
     rail = FakeRail(truth={FIRST: PAID})

@@ -7,7 +7,7 @@ import pytest
 from machines.core.errors import BadInput
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, Finding, PayoutRecord
+from machines.payout.data import Approval, Attempt, Finding, PayoutRecord
 from tests.machines.payout.scenes import (
     NOW,
     PRINT,
@@ -15,6 +15,7 @@ from tests.machines.payout.scenes import (
     SECOND,
     after,
     answer,
+    attempt,
     decide,
     failed,
     payout,
@@ -160,6 +161,18 @@ def test_a_second_correction_voids_the_first_yes() -> None:
     assert record.data.approvals == ()
     with pytest.raises(BadInput, match="changed since you looked at it"):
         decide(record, f.Approved("eve", "other print"))
+
+
+def test_a_yes_from_before_the_change_does_not_count() -> None:
+    record = in_review(2, approvals=(Approval("eve", NOW, "what it was before"),))
+    assert after(record, f.Approved("olu", PRINT)).state == s.REQUESTED
+
+
+def test_an_open_attempt_keeps_its_destination_whatever_is_corrected() -> None:
+    """An operator put it into FAILED; its attempt may still be paid, and a reference never changes its account."""
+    record = after(payout(s.FAILED, attempts=(attempt(),), assessed=True), OTHER)
+    record = after(record, f.Approved("olu", "other print"))
+    assert record.data.attempts == (attempt(), Attempt(SECOND, "sealed other account"))
 
 
 def test_a_no_to_the_new_destination_leaves_the_old_one() -> None:

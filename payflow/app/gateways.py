@@ -1,0 +1,116 @@
+"""The gateways that are set up: the rail that pays, what may be asked before, how webhooks prove themselves."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+
+from adapters.flutterwave import wire_v3, wire_v4
+from adapters.flutterwave.client import Client as FlutterwaveClient
+from adapters.flutterwave.credentials import ClientToken, SecretKey
+from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
+from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
+from adapters.paystack import webhooks as paystack_webhooks
+from adapters.paystack.client import Client as PaystackClient
+from adapters.paystack.rail import Paystack
+from machines.core.clock import Clock
+from machines.core.money import Money
+from machines.core.ports import Destination, Rail
+from payflow.config import Settings
+from payflow.web.desk import Gateway
+from payflow.web.webhooks import Hooks
+
+FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
+PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One gateway that is set up."""
+
+    rail: Rail
+    gateway: Gateway
+    hooks: Hooks | None = None
+    """None where no secret for webhooks is set: then payouts are finished by polling."""
+
+
+class _FlutterwaveV3Desk:
+    """Asks before money moves, over v3."""
+
+    def __init__(self, enquiries: EnquiriesV3) -> None:
+        self._enquiries = enquiries
+
+    async def resolve(self, destination: Destination) -> str:
+        return await self._enquiries.account_name(destination) if destination.kind == "bank" else ""
+
+    async def fee(self, amount: Money, destination: Destination) -> Money:
+        return await self._enquiries.fee(amount, "account" if destination.kind == "bank" else "mobilemoney")
+
+
+class _FlutterwaveV4Desk:
+    """Asks before money moves, over v4, whose pages name no fee."""
+
+    def __init__(self, enquiries: EnquiriesV4) -> None:
+        self._enquiries = enquiries
+
+    async def resolve(self, destination: Destination) -> str:
+        return await self._enquiries.account_name(destination) if destination.kind == "bank" else ""
+
+    async def fee(self, amount: Money, _: Destination) -> Money:
+        return Money(0, amount.asset)
+
+
+class _PaystackDesk:
+    """Paystack checks a destination when it makes the recipient, which is part of paying."""
+
+    async def resolve(self, _: Destination) -> str:
+        return ""
+
+    async def fee(self, amount: Money, _: Destination) -> Money:
+        return Money(0, amount.asset)
+
+
+async def open_doors(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Door]:
+    """Open a session to each gateway that has credentials."""
+    doors: dict[str, Door] = {}
+    if settings.flutterwave_secret_key or settings.flutterwave_client_id:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        doors["flutterwave"] = _flutterwave(settings, clock, session)
+    if settings.paystack_secret_key:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        doors["paystack"] = _paystack(settings, session, settings.paystack_secret_key.get_secret_value())
+    return doors
+
+
+def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Door:
+    secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
+    if settings.flutterwave_secret_key and settings.flutterwave_version == "v3":
+        credential = SecretKey(settings.flutterwave_secret_key.get_secret_value())
+        client = FlutterwaveClient(session, settings.flutterwave_url, credential, clock)
+        hooks = Hooks(
+            "flutterwave",
+            FLUTTERWAVE_HOOKS,
+            lambda headers, _: wire_v3.verify(headers, secret),
+            wire_v3.read_webhook,
+        )
+        return Door(FlutterwaveV3(client), _FlutterwaveV3Desk(EnquiriesV3(client)), hooks if secret else None)
+    client_secret = settings.flutterwave_client_secret
+    token = ClientToken(
+        session,
+        settings.flutterwave_token_url,
+        settings.flutterwave_client_id or "",
+        client_secret.get_secret_value() if client_secret else "",
+        clock,
+    )
+    client = FlutterwaveClient(session, settings.flutterwave_url, token, clock)
+    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
+    return Door(FlutterwaveV4(client), _FlutterwaveV4Desk(EnquiriesV4(client)), hooks if secret else None)
+
+
+def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str) -> Door:
+    client = PaystackClient(session, settings.paystack_url, key)
+    genuine = partial(paystack_webhooks.verify, secret_key=key)
+    hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack_webhooks.read_webhook)
+    return Door(Paystack(client), _PaystackDesk(), hooks)

@@ -1,0 +1,314 @@
+"""Nothing leaves before its intent is as durable as it must be; a store that cannot promise that keeps the rails shut."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from machines.core.errors import NotDurable
+from payflow.config import Settings
+from payflow.store import durability
+from payflow.store import link as link_module
+from payflow.store.durability import Server as Seen
+from payflow.store.link import Barrier
+from payflow.store.records import Stored
+from payflow.store.store import Store
+from tests.desk import LEASE_MS, ask, claim_one, fund, opened, settings_for, tell
+from tests.errand import Approved, Sent
+from tests.servers import Deployment, Farm, Kind, Server
+
+FIT = Seen(
+    version=(9, 0, 0), role="master", replicas=0, append_only=True, fsync="always", eviction="noeviction"
+)
+
+
+async def about_to_send(store: Store) -> Stored:
+    """Bring an errand to where it is about to be sent."""
+    await fund(store)
+    record_id = await ask(store)
+    await tell(store, record_id, Approved())
+    await tell(store, record_id, Sent())
+    return await claim_one(store, "SENDING", lease_ms=600_000)
+
+
+def calls(server: Server, command: str) -> int:
+    """How often a server was asked for something."""
+    stats = server.info("commandstats").get(f"cmdstat_{command}")
+    return int(stats["calls"]) if stats else 0
+
+
+# ── what a server says of itself ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({}, ""),
+        ({"role": "slave"}, "replica"),
+        ({"append_only": False}, "appendonly yes"),
+        ({"fsync": "no"}, "appendfsync always"),
+        ({"fsync": ""}, "appendfsync always"),
+        ({"fsync": "everysec", "version": (7, 0, 15)}, "appendfsync always"),
+        ({"fsync": "everysec", "version": (7, 2, 0)}, ""),
+        ({"fsync": "everysec"}, ""),
+        ({"eviction": "allkeys-lru"}, "noeviction"),
+        ({"eviction": "volatile-ttl"}, "noeviction"),
+        ({"eviction": ""}, ""),
+    ],
+)
+def test_a_server_that_may_forget_is_told_from_one_that_does_not(changes: dict[str, object], fault: str) -> None:
+    found = replace(FIT, **changes).faults()  # type: ignore[arg-type]
+    assert (fault in found[0]) if fault else (found == [])
+
+
+def test_an_operator_may_accept_a_weak_disk_but_never_an_eviction_or_a_replica() -> None:
+    weak = replace(FIT, append_only=False)
+    evicting, replica = replace(FIT, eviction="allkeys-lru"), replace(FIT, role="slave")
+    assert durability.faults([weak], accepted=False)
+    assert not durability.faults([weak, replace(FIT, fsync="no")], accepted=True)
+    assert len(durability.faults([weak, evicting, replica], accepted=True)) == 2
+
+
+def test_one_weak_server_of_a_cluster_is_enough_to_close() -> None:
+    assert durability.faults([FIT, FIT, replace(FIT, append_only=False)], accepted=False)
+    assert durability.barrier([FIT, replace(FIT, fsync="everysec")], 0) == Barrier(local=1)
+
+
+@pytest.mark.parametrize(
+    ("server", "barrier"),
+    [
+        (FIT, Barrier()),
+        (replace(FIT, fsync="everysec"), Barrier(local=1)),
+        (replace(FIT, fsync="everysec", version=(7, 0, 0)), Barrier()),
+        (replace(FIT, append_only=False), Barrier()),
+    ],
+)
+def test_the_disk_is_waited_for_where_the_server_does_not_do_so_by_itself(server: Seen, barrier: Barrier) -> None:
+    assert durability.barrier([server], 0) == barrier
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "fsync"),
+    [
+        (Kind.VALKEY, (), "always"),
+        (Kind.REDIS_7, (), "always"),
+        (Kind.REDIS_6, (), "always"),
+        (Kind.VALKEY, ("--appendfsync", "everysec"), "everysec"),
+    ],
+)
+async def test_a_real_server_is_seen_as_it_is(
+    own: Farm, tmp_path: Path, kind: Kind, options: tuple[str, ...], fsync: str
+) -> None:
+    server = own.server(kind, *options)
+    async with opened(settings_for(server, tmp_path)) as store:
+        (seen,) = store.servers
+        assert (seen.role, seen.append_only, seen.fsync, seen.eviction) == ("master", True, fsync, "noeviction")
+        assert seen.version == {Kind.VALKEY: (9, 1, 2), Kind.REDIS_6: (6, 2, 14)}.get(kind, seen.version)
+        assert seen.knows_waitaof == (kind is Kind.VALKEY)
+        assert store.faults() == []
+
+
+async def test_a_server_that_does_not_tell_its_settings_is_trusted_no_further_than_it_shows(
+    own: Farm, tmp_path: Path
+) -> None:
+    server = own.server()
+    server.ask("ACL", "SETUSER", "payflow", "on", ">secret", "~*", "&*", "+@all", "-config")
+    settings = settings_for(server, tmp_path, REDIS_URL=f"unix://payflow:secret@{server.socket}")
+    async with opened(settings) as store:
+        (seen,) = store.servers
+        assert (seen.append_only, seen.fsync) == (True, "")
+        assert store.faults()
+
+
+# ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_with_a_sync_at_every_write_nothing_more_is_waited_for(own: Farm, tmp_path: Path) -> None:
+    server = own.server()
+    async with opened(settings_for(server, tmp_path)) as store:
+        await store.may_send(await about_to_send(store), LEASE_MS)
+        assert store.records.barrier == Barrier()
+    assert calls(server, "wait") == calls(server, "waitaof") == 0
+
+
+async def test_with_a_sync_every_second_the_disk_is_waited_for_before_a_send(own: Farm, tmp_path: Path) -> None:
+    server = own.server(Kind.VALKEY, "--appendfsync", "everysec")
+    async with opened(settings_for(server, tmp_path)) as store:
+        stored = await about_to_send(store)
+        assert calls(server, "waitaof") == 0
+        await store.may_send(stored, LEASE_MS)
+        assert calls(server, "waitaof") == 1
+
+
+async def test_a_disk_that_does_not_keep_up_lets_nothing_leave(
+    own: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "BARRIER_TIMEOUT_S", 0.05)
+    server = own.server(Kind.VALKEY, "--appendfsync", "everysec")
+    async with opened(settings_for(server, tmp_path)) as store:
+        stored = await about_to_send(store)
+        server.ask("CONFIG", "SET", "appendfsync", "no")
+        with pytest.raises(NotDurable, match="disk"):
+            await store.may_send(stored, LEASE_MS)
+
+
+async def test_many_sends_share_one_wait(own: Farm, tmp_path: Path) -> None:
+    server = own.server(Kind.VALKEY, "--appendfsync", "everysec")
+    async with opened(settings_for(server, tmp_path)) as store:
+        stored = await about_to_send(store)
+        await asyncio.gather(*(store.may_send(stored, LEASE_MS) for _ in range(100)))
+        assert calls(server, "waitaof") <= 3
+
+
+async def test_an_old_server_that_syncs_every_second_keeps_the_rails_closed_until_that_is_accepted(
+    own: Farm, tmp_path: Path
+) -> None:
+    server = own.server(Kind.REDIS_7, "--appendfsync", "everysec")
+    async with opened(settings_for(server, tmp_path)) as store:
+        assert "appendfsync always" in store.faults()[0]
+        stored = await about_to_send(store)
+        with pytest.raises(NotDurable, match="appendfsync always"):
+            await store.may_send(stored, LEASE_MS)
+    async with opened(settings_for(server, tmp_path, PAYFLOW_ACCEPT_WEAK_DURABILITY="true")) as store:
+        assert store.faults() == []
+        await store.may_send(stored, LEASE_MS)
+
+
+async def test_what_the_operator_changes_on_the_server_is_seen_at_the_next_look(own: Farm, tmp_path: Path) -> None:
+    server = own.server()
+    async with opened(settings_for(server, tmp_path)) as store:
+        stored = await about_to_send(store)
+        await store.may_send(stored, LEASE_MS)
+        server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        await store.look_at_servers()
+        with pytest.raises(NotDurable, match="noeviction"):
+            await store.may_send(stored, LEASE_MS)
+        server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await store.look_at_servers()
+        await store.may_send(stored, LEASE_MS)
+
+
+# ── replicas ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Pair:
+    """A primary and its replica."""
+
+    def __init__(self, farm: Farm) -> None:
+        self.primary, self.replica = farm.server(tcp=True), farm.server(tcp=True)
+        self.replica.follow(self.primary)
+
+
+@pytest.fixture(scope="module")
+def _shared_pair(farm: Farm) -> Pair:
+    return Pair(farm)
+
+
+@pytest.fixture
+def pair(_shared_pair: Pair) -> Pair:
+    """The pair, empty and in step."""
+    _shared_pair.primary.ask("FLUSHALL")
+    _shared_pair.primary.ask("WAIT", 1, 5000)
+    return _shared_pair
+
+
+@pytest.fixture
+async def watched(pair: Pair, tmp_path: Path) -> AsyncIterator[Store]:
+    """A store with a replica behind it."""
+    async with opened(settings_for(pair.primary, tmp_path / "data")) as store:
+        yield store
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "BARRIER_TIMEOUT_S", 0.05)
+
+
+async def test_a_replica_that_was_seen_must_have_the_intent_before_a_send(watched: Store, pair: Pair) -> None:
+    assert watched.records.barrier == Barrier(replicas=1)
+    stored = await about_to_send(watched)
+    before = calls(pair.primary, "wait")
+    await watched.may_send(stored, LEASE_MS)
+    assert calls(pair.primary, "wait") == before + 1
+    assert pair.replica.ask("HGET", f"{{pf:03}}:rec:{stored.record.id}", "state") == b"SENDING"
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_replica_that_does_not_answer_lets_nothing_leave(watched: Store, pair: Pair) -> None:
+    stored = await about_to_send(watched)
+    pair.replica.freeze()
+    try:
+        with pytest.raises(NotDurable, match="replicas confirmed"):
+            await watched.may_send(stored, LEASE_MS)
+    finally:
+        pair.replica.thaw()
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_worker_that_starts_while_the_replica_is_gone_misses_it_too(
+    watched: Store, pair: Pair, tmp_path: Path
+) -> None:
+    stored = await about_to_send(watched)
+    pair.replica.promote()
+    try:
+        await watched.look_at_servers()
+        with pytest.raises(NotDurable, match="replicas"):
+            await watched.may_send(stored, LEASE_MS)
+        async with opened(settings_for(pair.primary, tmp_path / "data")) as restarted:
+            with pytest.raises(NotDurable, match="replicas"):
+                await restarted.may_send(stored, LEASE_MS)
+        async with opened(settings_for(pair.primary, tmp_path / "data", PAYFLOW_REPLICAS="0")) as alone:
+            await alone.may_send(stored, LEASE_MS)
+    finally:
+        await asyncio.to_thread(pair.replica.follow, pair.primary)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_more_replicas_than_there_are_let_nothing_leave(pair: Pair, tmp_path: Path) -> None:
+    async with opened(settings_for(pair.primary, tmp_path, PAYFLOW_REPLICAS="2")) as store:
+        stored = await about_to_send(store)
+        with pytest.raises(NotDurable, match="Fewer than 2 replicas"):
+            await store.may_send(stored, LEASE_MS)
+
+
+async def test_a_store_without_replicas_needs_none(own: Farm, tmp_path: Path) -> None:
+    async with opened(settings_for(own.server(), tmp_path)) as store:
+        assert store.records.barrier == Barrier()
+        await store.may_send(await about_to_send(store), LEASE_MS)
+
+
+async def test_a_wait_covers_what_was_written_on_other_connections(watched: Store, pair: Pair) -> None:
+    """The intent was committed on one connection of the pool, the wait is on another."""
+    stored = await about_to_send(watched)
+    for number in range(20):
+        await asyncio.gather(*(fund(watched, reference=f"{number} {n}") for n in range(20)))
+        await watched.may_send(stored, LEASE_MS)
+        assert pair.replica.ask("GET", "{pf:03}:seq") == pair.primary.ask("GET", "{pf:03}:seq")
+
+
+# ── the cluster ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", [Kind.CLUSTER], indirect=True)
+async def test_on_a_cluster_the_node_of_the_record_is_waited_for(store: Store, server: Deployment) -> None:
+    stored = await about_to_send(store)
+    assert len(store.servers) == 3
+    before = [calls(node, "waitaof") for node in server.nodes()]
+    store.records.barrier = Barrier(local=1)
+    await store.may_send(stored, LEASE_MS)
+    after = [calls(node, "waitaof") for node in server.nodes()]
+    assert sorted(now - then for then, now in zip(before, after, strict=True)) == [0, 0, 1]
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("kind", [Kind.CLUSTER], indirect=True)
+async def test_on_a_cluster_a_missing_replica_lets_nothing_leave(store: Store, settings: Settings) -> None:
+    stored = await about_to_send(store)
+    store.records.barrier = Barrier(replicas=1)
+    for _ in range(12):  # more than there are connections: none may be lost
+        with pytest.raises(NotDurable, match="replicas"):
+            await store.may_send(stored, LEASE_MS)
+    store.records.barrier = Barrier()
+    await store.may_send(stored, LEASE_MS)

@@ -1,0 +1,344 @@
+"""A provider asks for his money, looks after it, and takes it back."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from payflow.config import Settings
+from payflow.store.tokens import Role
+from tests.web.api.front import ANN, BOB, BOUNCES, GOOD, MUTE, NOBODYS, SHOP, WAITS, Front, asking, open_front
+
+HERE = ("/api/provider/payouts", "/api/payouts")
+
+
+@pytest.mark.parametrize("place", HERE)
+async def test_a_request_is_answered_with_what_will_happen_and_holds_the_money(front: Front, place: str) -> None:
+    await front.earn("1000")
+    answer = await front.ann("POST", place, asking("250.50", note="for August"))
+    assert answer.status == 201
+    told = answer.body
+    assert told.pop("id").startswith("payout-")
+    assert told.pop("created_at") == told.pop("expected_at")
+    assert told == {
+        "owner": ANN,
+        "status": "requested",
+        "amount": "250.50",
+        "currency": "NGN",
+        "fee": "10.75",
+        "arrives": "250.50",
+        "method": "bank",
+        "destination": "044 ••••0031",
+        "note": "for August",
+        "reason": "",
+    }
+    assert await front.money() == {"availableBalance": "749.50", "held": "250.50", "paid": "0.00", "owed": "0.00"}
+
+
+async def test_an_approved_payout_is_paid_and_its_provider_sees_it(open_for_business: Front) -> None:
+    front = open_for_business
+    made = await front.requested("400")
+    await front.until(made["id"], "COMPLETED")
+    seen = (await front.ann("GET", f"/api/provider/payouts/{made['id']}")).body
+    assert {**seen, "created_at": ""} == {**made, "created_at": "", "status": "paid", "expected_at": None}
+    assert (await front.money())["paid"] == "400.00"
+    assert list(front.rail.submits.values()) == [1]
+
+
+# ── the same key ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_same_key_gets_the_first_answer_even_after_the_payout_moved_on(open_for_business: Front) -> None:
+    front = open_for_business
+    first = await front.ann("POST", "/api/payouts", asking("400"), Idempotency_Key="august")
+    assert first.status == 201
+    await front.until(first.body["id"], "COMPLETED")
+    again = await front.ann("POST", "/api/provider/payouts", asking("400"), Idempotency_Key="august")
+    assert (again.status, again.raw) == (200, first.raw)
+    assert again.body["status"] == "requested"
+    assert list(front.rail.submits.values()) == [1]
+
+
+@pytest.mark.parametrize("amount", ["400", "400.00", 400, "0400.0"], ids=repr)
+async def test_the_same_amount_written_otherwise_is_the_same_request(front: Front, amount: object) -> None:
+    await front.earn("1000")
+    first = await front.ann("POST", "/api/payouts", asking("400.0"), Idempotency_Key="august")
+    again = await front.ann("POST", "/api/payouts", asking(amount), Idempotency_Key="august")
+    assert (again.status, again.raw) == (200, first.raw)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"amount": "400.01"}, {"note": "another"}, {"account": "0690000032"}, {"amount": None}, {"destination": None}],
+    ids=repr,
+)
+async def test_a_key_that_was_used_for_another_request_is_refused(front: Front, other: dict[str, Any]) -> None:
+    await front.earn("1000")
+    await front.ann("POST", "/api/payouts", asking("400"), Idempotency_Key="august")
+    refused = await front.ann("POST", "/api/payouts", asking(**({"amount": "400"} | other)), Idempotency_Key="august")
+    assert (refused.status, refused.code) == (422, "key_reused")
+    assert (await front.money())["held"] == "400.00"
+
+
+async def test_a_key_belongs_to_its_provider_and_a_platforms_keys_are_its_own(front: Front) -> None:
+    await front.earn("1000")
+    await front.earn("1000", owner=BOB)
+    asked = asking("100")
+    by_ann = await front.ann("POST", "/api/payouts", asked, Idempotency_Key="one")
+    by_bob = await front.bob("POST", "/api/payouts", asked, Idempotency_Key="one")
+    by_shop = await front.shop("POST", "/api/payouts", asked | {"owner": ANN}, Idempotency_Key="one")
+    assert [by_ann.status, by_bob.status, by_shop.status] == [201, 201, 201]
+    assert len({by_ann.body["id"], by_bob.body["id"], by_shop.body["id"]}) == 3
+
+
+async def test_requests_with_one_key_sent_at_once_make_one_payout(front: Front) -> None:
+    await front.earn("1000")
+    sent = (front.ann("POST", "/api/payouts", asking("100"), Idempotency_Key="once") for _ in range(20))
+    answers = await asyncio.gather(*sent)
+    assert sorted(answer.status for answer in answers) == [200] * 19 + [201]
+    assert len({answer.raw for answer in answers}) == 1
+    assert (await front.money())["held"] == "100.00"
+
+
+async def test_without_a_key_every_request_is_a_new_payout(front: Front) -> None:
+    await front.earn("1000")
+    assert (await front.requested("100"))["id"] != (await front.requested("100"))["id"]
+
+
+# ── how much ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_of_a_hundred_requests_at_once_against_a_balance_for_ten_exactly_ten_are_held(front: Front) -> None:
+    await front.earn("1000")
+    answers = await asyncio.gather(*(front.ann("POST", "/api/payouts", asking("100")) for _ in range(100)))
+    made = [answer for answer in answers if answer.status == 201]
+    refused = [answer for answer in answers if answer.status != 201]
+    assert len(made) == 10
+    assert {(answer.status, answer.code) for answer in refused} == {(400, "short_balance")}
+    assert await front.money() == {"availableBalance": "0.00", "held": "1000.00", "paid": "0.00", "owed": "0.00"}
+
+
+async def test_a_balance_that_is_short_is_told_with_what_there_is(front: Front) -> None:
+    await front.earn("1000")
+    refused = await front.ann("POST", "/api/payouts", asking("1000.01"))
+    assert (refused.status, refused.code) == (400, "short_balance")
+    assert refused.body["error"]["message"] == "NGN 1000.01 was asked for, NGN 1000.00 is available."
+
+
+@pytest.mark.parametrize("all_of_it", [None, "all"])
+async def test_all_that_is_available_may_be_asked_for(front: Front, all_of_it: str | None) -> None:
+    await front.earn("1000.01")
+    assert (await front.requested(all_of_it))["amount"] == "1000.01"
+    assert (await front.money())["availableBalance"] == "0.00"
+
+
+@pytest.mark.parametrize("amount", ["99.99", "5000000.01"])
+async def test_amounts_outside_the_limits_are_refused(front: Front, amount: str) -> None:
+    await front.earn("9000000")
+    refused = await front.ann("POST", "/api/payouts", asking(amount))
+    assert refused.status == 400
+    assert refused.code in ("bad_amount", "bad_input")
+    assert (await front.money())["held"] == "0.00"
+
+
+async def test_where_the_provider_bears_the_fee_less_arrives_than_was_asked_for(settings: Settings) -> None:
+    async with open_front(settings, payout_fee_bearer="provider") as front:
+        await front.earn("1000")
+        told = await front.requested("500")
+        assert (told["amount"], told["fee"], told["arrives"]) == ("500.00", "10.75", "489.25")
+
+
+# ── where to ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_a_destination_the_money_goes_where_the_profile_says(front: Front) -> None:
+    await front.earn("1000")
+    asked = asking("100", destination=None)
+    assert (await front.ann("POST", "/api/payouts", asked)).status == 400
+    where = {"method": "bank", "destination": {"bank_code": "044", "account_number": GOOD}}
+    assert (await front.ann("PUT", "/api/provider/profile", where)).status == 200
+    assert (await front.ann("POST", "/api/payouts", asked)).body["destination"] == "044 ••••0031"
+
+
+async def test_an_account_that_does_not_exist_is_refused_before_anything_is_held(front: Front) -> None:
+    await front.earn("1000")
+    refused = await front.ann("POST", "/api/payouts", asking("100", NOBODYS))
+    assert (refused.status, refused.code) == (400, "bad_destination")
+    assert (await front.money())["held"] == "0.00"
+
+
+async def test_a_gateway_that_does_not_answer_is_no_fault_of_the_provider_and_its_words_stay_with_us(
+    front: Front,
+) -> None:
+    await front.earn("1000")
+    refused = await front.ann("POST", "/api/payouts", asking("100", MUTE))
+    assert (refused.status, refused.code) == (503, "gateway_unavailable")
+    assert "Retry-After" in refused.headers
+    assert b"10.0.0.7" not in refused.raw
+    assert (await front.money())["held"] == "0.00"
+
+
+async def test_an_account_number_is_nowhere_in_the_store_and_in_no_answer(front: Front) -> None:
+    await front.earn("1000")
+    made = await front.requested("100")
+    profile = {"method": "bank", "destination": {"bank_code": "044", "account_number": GOOD}}
+    told = (await front.ann("PUT", "/api/provider/profile", profile)).raw
+    assert GOOD.encode() not in told
+    assert GOOD not in str(made)
+    client = front.store.link.client
+    async for key in client.scan_iter():
+        assert GOOD.encode() not in await client.dump(key), key
+
+
+# ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_list_goes_page_by_page_from_the_newest_and_shows_each_payout_once(front: Front) -> None:
+    await front.earn("10000")
+    made = [(await front.requested("100"))["id"] for _ in range(7)]
+    seen, cursor = list[str](), ""
+    for expected in (3, 3, 1):
+        page = (await front.ann("GET", f"/api/provider/payouts?limit=3&cursor={cursor}")).body
+        assert len(page["payouts"]) == expected
+        seen += [one["id"] for one in page["payouts"]]
+        cursor = page["next"] or ""
+    assert cursor == ""
+    assert sorted(seen) == sorted(made)
+    assert seen[-1] in made[:2]  # of the same millisecond, perhaps
+
+
+async def test_payouts_made_while_one_pages_neither_repeat_nor_hide_any(front: Front) -> None:
+    await front.earn("10000")
+    made = [(await front.requested("100"))["id"] for _ in range(4)]
+    first = (await front.ann("GET", "/api/payouts?limit=2")).body
+    await front.requested("100")
+    second = (await front.ann("GET", f"/api/payouts?limit=2&cursor={first['next']}")).body
+    assert sorted(one["id"] for one in first["payouts"] + second["payouts"]) == sorted(made)
+
+
+async def test_the_list_can_be_narrowed_by_status_and_by_time(front: Front) -> None:
+    await front.earn("10000")
+    kept, gone = (await front.requested("100")), (await front.requested("100"))
+    await front.ann("POST", f"/api/payouts/{gone['id']}/cancel", {})
+
+    async def found(query: str) -> list[str]:
+        return [one["id"] for one in (await front.ann("GET", f"/api/payouts?{query}")).body["payouts"]]
+
+    assert await found("status=requested") == [kept["id"]]
+    assert await found("status=cancelled") == [gone["id"]]
+    assert await found("status=paid") == []
+    assert await found("from=2020-01-01&to=2020-12-31") == []
+    assert len(await found("from=2020-01-01")) == 2
+    assert kept["id"] in await found(f"from={kept['created_at']}")
+    assert await found(f"to={kept['created_at']}") == []
+
+
+async def test_a_provider_does_not_see_what_is_anothers(front: Front) -> None:
+    await front.earn("1000")
+    made = await front.requested("100")
+    for method, path, body in (
+        ("GET", "", None),
+        ("POST", "/cancel", {}),
+        ("POST", "/destination", {"destination": {"bank_code": "044", "account_number": GOOD}}),
+    ):
+        refused = await front.bob(method, f"/api/provider/payouts/{made['id']}{path}", body)
+        assert (refused.status, refused.code) == (404, "not_found")
+    assert (await front.bob("GET", "/api/provider/payouts")).body["payouts"] == []
+    assert (await front.bob("GET", f"/api/payouts?owner={ANN}")).code == "foreign_owner"
+    assert (await front.record(made["id"])).state == "REQUESTED"
+
+
+async def test_another_platform_does_not_see_it_either_and_its_own_may_ask_for_it(front: Front) -> None:
+    await front.earn("1000")
+    made = await front.requested("100")
+    assert (await front.shop("GET", f"/api/payouts/{made['id']}")).body["id"] == made["id"]
+    assert (await front.rival("GET", f"/api/payouts/{made['id']}")).status == 404
+    assert (await front.rival("GET", f"/api/payouts?owner={ANN}")).status == 404
+    assert (await front.rival("POST", "/api/payouts", asking("100") | {"owner": ANN})).status == 404
+    assert (await front.shop("POST", "/api/payouts", asking("100"))).code == "missing_field"
+    by_shop = await front.shop("POST", "/api/payouts", asking("100") | {"owner": ANN})
+    assert by_shop.status == 201
+    assert (await front.record(by_shop.body["id"])).data.requested_by == f"platform-{SHOP}"
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    ["payout-03-aaaaaaaaaaaaaaaa", "payout-99-aaaaaaaaaaaaaaaa", "nonsense", "%00", "errand-01-aaaaaaaaaaaaaaaa"],
+)
+async def test_what_is_not_there_is_not_found_however_it_is_written(front: Front, nothing: str) -> None:
+    for method, path in (("GET", ""), ("POST", "/cancel")):
+        missing = await front.ann(method, f"/api/payouts/{nothing}{path}", {} if method == "POST" else None)
+        assert (missing.status, missing.code) == (404, "not_found")
+
+
+# ── taking back, and mending ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_payout_can_be_taken_back_before_it_is_paid_and_then_no_more(front: Front) -> None:
+    await front.earn("1000")
+    made = await front.requested("100")
+    told = await front.ann("POST", f"/api/payouts/{made['id']}/cancel", {"reason": "changed my mind"})
+    assert (told.status, told.body["status"], told.body["expected_at"]) == (200, "cancelled", None)
+    assert (await front.money())["availableBalance"] == "1000.00"
+    again = await front.ann("POST", f"/api/payouts/{made['id']}/cancel")
+    assert (again.status, again.code) == (409, "not_possible")
+
+
+async def test_a_payout_that_the_rail_has_cannot_be_taken_back(open_for_business: Front) -> None:
+    front = open_for_business
+    made = await front.requested("100", account=WAITS)
+    await front.until(made["id"], "PROCESSING")
+    refused = await front.ann("POST", f"/api/payouts/{made['id']}/cancel", {})
+    assert (refused.status, refused.code) == (409, "not_possible")
+    assert (await front.ann("GET", f"/api/payouts/{made['id']}")).body["status"] == "processing"
+
+
+async def test_a_failed_payout_goes_to_another_account_once_a_reviewer_has_seen_it(open_for_business: Front) -> None:
+    front = open_for_business
+    made = await front.requested("100", account=BOUNCES)
+    await front.until(made["id"], "FAILED")
+    failed = (await front.ann("GET", f"/api/payouts/{made['id']}")).body
+    assert (failed["status"], failed["reason"]) == ("failed", "the account is closed")
+    there = {"destination": {"bank_code": "058", "account_number": GOOD}}
+    corrected = await front.ann("POST", f"/api/provider/payouts/{made['id']}/destination", there)
+    assert corrected.status == 200
+    review = await front.in_review(made["id"])
+    assert (review["destination"], review["asked_by"]) == ("058 ••••0031", ANN)
+    yes = await front.reviewer("POST", f"/api/reviews/{made['id']}/approve", {"fingerprint": review["fingerprint"]})
+    assert yes.status == 200
+    await front.until(made["id"], "COMPLETED")
+    assert sorted(front.rail.submits.values()) == [1, 1]
+
+
+async def test_a_correction_must_fit_the_method_and_the_state(open_for_business: Front) -> None:
+    front = open_for_business
+    made = await front.requested("100", account=BOUNCES)
+    await front.until(made["id"], "FAILED")
+    path = f"/api/payouts/{made['id']}/destination"
+    address = {"destination": {"address": "0x" + "5" * 40}}
+    assert (await front.ann("POST", path, address)).code == "bad_field"
+    assert (await front.ann("POST", path, {"destination": {"bank_code": "044", "account_number": NOBODYS}})).code == (
+        "bad_destination"
+    )
+    paid = await front.requested("100")
+    await front.until(paid["id"], "COMPLETED")
+    there = {"destination": {"bank_code": "044", "account_number": GOOD}}
+    assert (await front.ann("POST", f"/api/payouts/{paid['id']}/destination", there)).code == "not_possible"
+
+
+async def test_an_operator_may_take_a_payout_back_as_well(front: Front) -> None:
+    await front.earn("1000")
+    made = await front.requested("100")
+    told = await front.operator("POST", f"/api/payouts/{made['id']}/cancel", {"reason": "the provider called"})
+    assert told.body["status"] == "cancelled"
+    history = await front.store.records.history((await front.record(made["id"])).id)
+    assert [event.who for event in history] == [ANN, "otto"]
+
+
+async def test_staff_must_say_whose_payouts_they_want_to_see(front: Front) -> None:
+    viewer = await front.token(Role.VIEWER, name="vera")
+    assert (await front.call("GET", "/api/payouts", token=viewer)).code == "missing_field"
+    await front.earn("1000")
+    made = await front.requested("100")
+    seen = await front.call("GET", f"/api/payouts?owner={ANN}", token=viewer)
+    assert [one["id"] for one in seen.body["payouts"]] == [made["id"]]

@@ -1,0 +1,130 @@
+"""A provider may change where his money goes; whoever was told things so far hears of it."""
+
+import asyncio
+
+import pytest
+
+from machines.core.ids import Owner
+from payflow.store.tokens import Role
+from tests.waiting import wait_until
+from tests.web.api.front import ANN, BOB, GOOD, SHOP, Front
+
+OLD, NEW = "mailto:ann@example.com", "mailto:thief@example.com"
+HERE = {"method": "bank", "destination": {"bank_code": "044", "account_number": GOOD}}
+THERE = {"method": "bank", "destination": {"bank_code": "058", "account_number": "0123456789"}}
+PROFILE = "/api/provider/profile"
+
+
+async def test_a_profile_that_nobody_wrote_is_empty(front: Front) -> None:
+    assert (await front.ann("GET", PROFILE)).body == {
+        "owner": ANN,
+        "platform": "",
+        "verified": False,
+        "notify": [],
+        "method": None,
+        "destination": None,
+        "details_changed_at": None,
+        "version": 0,
+    }
+
+
+async def test_a_provider_changes_what_he_names_and_the_rest_stays(front: Front) -> None:
+    assert (await front.ann("PUT", PROFILE, HERE | {"notify": [OLD]})).status == 200
+    assert (await front.ann("PUT", PROFILE, {"notify": [NEW]})).body["destination"] == "044 ••••0031"
+    told = (await front.ann("PUT", PROFILE, {"destination": None})).body
+    assert (told["destination"], told["notify"], told["version"]) == (None, [NEW], 3)
+
+
+async def test_who_takes_over_an_account_is_told_on_to_the_old_contact_and_to_the_platform(front: Front) -> None:
+    await front.earn("1000")
+    await front.ann("PUT", PROFILE, HERE | {"notify": [OLD]})
+    async with front.working():
+        await front.ann("PUT", PROFILE, THERE | {"notify": [NEW]})
+        await wait_until(lambda: len(front.told) == 2, "both warnings are delivered")
+    warned = {post.kind: dict(post.body) for post in front.told}
+    changed = "where your money goes and where you are told things"
+    assert warned["notify"] == {"event": "profile_changed", "owner": ANN, "changed": changed, "to": OLD}
+    assert warned["webhook"] == {"event": "profile_changed", "owner": ANN, "changed": changed, "platform": SHOP}
+
+
+async def test_the_first_destination_warns_nobody_and_starts_no_cool_off(front: Front) -> None:
+    told = (await front.ann("PUT", PROFILE, HERE | {"notify": [OLD]})).body
+    assert told["details_changed_at"] is None
+    assert await front.store.outbox.waiting() == 0
+
+
+@pytest.mark.parametrize("detour", [[], [{"destination": None}]], ids=["at once", "by way of none"])
+async def test_another_destination_starts_the_cool_off_whichever_way_it_came(
+    front: Front, detour: list[dict[str, object]]
+) -> None:
+    await front.ann("PUT", PROFILE, HERE)
+    for step in detour:
+        await front.ann("PUT", PROFILE, step)
+    told = (await front.ann("PUT", PROFILE, THERE)).body
+    assert told["details_changed_at"] is not None
+    again = (await front.ann("PUT", PROFILE, THERE)).body
+    assert again == told
+
+
+async def test_of_two_changes_of_one_version_one_is_refused(front: Front) -> None:
+    await front.ann("PUT", PROFILE, HERE)
+    first, second = await asyncio.gather(
+        front.ann("PUT", PROFILE, THERE | {"version": 1}), front.ann("PUT", PROFILE, {"notify": [OLD], "version": 1})
+    )
+    assert sorted((first.status, second.status)) == [200, 409]
+    assert {first.status: first, second.status: second}[409].code == "conflict"
+
+
+async def test_changes_of_different_things_at_the_same_time_are_all_kept(front: Front) -> None:
+    await asyncio.gather(
+        front.ann("PUT", PROFILE, HERE),
+        front.ann("PUT", PROFILE, {"notify": [OLD]}),
+        front.shop("PUT", f"/api/providers/{ANN}", {"verified": True}),
+    )
+    profile = await front.store.profiles.read(Owner(ANN))
+    assert profile.destination is not None
+    assert profile.notify == (OLD,)
+
+
+async def test_a_provider_cannot_verify_himself(front: Front) -> None:
+    refused = await front.ann("PUT", PROFILE, {"verified": True})
+    assert (refused.status, refused.code, refused.field) == (400, "unknown_field", "verified")
+
+
+async def test_a_platform_brings_a_provider_and_another_one_cannot_touch_him(front: Front) -> None:
+    told = await front.shop("PUT", f"/api/providers/{ANN}", HERE | {"verified": True, "notify": [OLD]})
+    assert (told.status, told.body["platform"], told.body["verified"]) == (200, SHOP, True)
+    refused = await front.rival("PUT", f"/api/providers/{ANN}", THERE)
+    assert (refused.status, refused.code) == (403, "foreign_owner")
+    assert (await front.rival("GET", f"{PROFILE}?owner={ANN}")).status == 404
+    assert (await front.shop("GET", f"{PROFILE}?owner={ANN}")).body["destination"] == "044 ••••0031"
+
+
+async def test_a_provider_who_came_by_himself_is_nobodys_whoever_credits_him(front: Front) -> None:
+    await front.bob("PUT", PROFILE, HERE)
+    await front.shop("POST", "/api/earnings", {"id": "o1", "owner": BOB, "amount": "10", "currency": "NGN"})
+    assert (await front.bob("GET", PROFILE)).body["platform"] == ""
+    assert (await front.shop("PUT", f"/api/providers/{BOB}", THERE)).code == "foreign_owner"
+
+
+@pytest.mark.parametrize(
+    "inward",
+    ["http://169.254.169.254/latest", "json://10.0.0.7", "mailto://user:pass@10.0.0.7", "file:///etc/passwd", "x", ""],
+)
+async def test_nobody_makes_our_servers_call_a_host_of_his_choice(front: Front, inward: str) -> None:
+    refused = await front.ann("PUT", PROFILE, {"notify": [inward]})
+    assert (refused.status, refused.code, refused.field) == (400, "bad_field", "notify.0")
+
+
+async def test_the_secrets_in_a_contact_are_not_shown(front: Front) -> None:
+    told = await front.ann("PUT", PROFILE, {"notify": [OLD, "tgram://123456:ABCDEF/99"]})
+    assert told.body["notify"] == [OLD, "tgram://…"]
+
+
+async def test_an_owner_with_a_slash_in_his_name_is_one_owner(front: Front) -> None:
+    told = await front.shop("PUT", "/api/providers/club%2Fann", {"verified": True})
+    assert (told.status, told.body["owner"]) == (200, "club/ann")
+    assert (await front.shop("PUT", "/api/providers/%00", {"verified": True})).status == 400
+    viewer = await front.token(Role.VIEWER, name="vera")
+    seen = await front.call("GET", f"{PROFILE}?owner=club/ann", token=viewer)
+    assert seen.body["verified"] is True
