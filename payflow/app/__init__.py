@@ -3,18 +3,18 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import structlog
 
+from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError, StoreUnfit
 from machines.core.machine import AnyMachine
-from payflow.config import Settings
+from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.worker import Worker
 from payflow.store import checkup, durability
@@ -23,6 +23,9 @@ from payflow.telemetry import logs
 from payflow.telemetry.health import Work, work_of
 from payflow.telemetry.metrics import Metrics
 from payflow.web.readiness import Readiness
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = structlog.get_logger()
 
@@ -35,8 +38,14 @@ class Parts:
     """What an installation adds to the engine."""
 
     machines: tuple[AnyMachine, ...] = ()
-    deliver: Mapping[str, Handler] = field(default_factory=lambda: MappingProxyType({}))
+    open: Callable[[Store], None] = lambda _: None
+    """Binds what the machines need of the store, once it is open."""
+    deliver: Mapping[str, Handler] = field(default_factory=dict)
     """For each kind of message, who delivers it."""
+    pollers: Mapping[str, PollerSettings] = field(default_factory=dict)
+    """How pollers work where PAYFLOW_POLLERS does not say."""
+    routes: "Callable[[Store, Metrics], Iterable[web.RouteDef]]" = lambda _store, _metrics: ()
+    """The routes beside the probes."""
 
 
 Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
@@ -44,9 +53,14 @@ Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
 
 
 @asynccontextmanager
-async def parts(_settings: Settings) -> AsyncIterator[Parts]:
-    """Put together what ships with Payflow: no machine yet."""
-    yield Parts()
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Put together what ships with Payflow."""
+    from payflow.app import gateways, payouts  # noqa: PLC0415  (tests of the engine need none of it)
+
+    async with AsyncExitStack() as stack:
+        doors = await gateways.open_doors(settings, SystemClock(), stack)
+        desk = payouts.Payouts(settings, doors)
+        yield Parts((desk.machine,), open=desk.open, routes=desk.routes, pollers=payouts.pollers(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,7 @@ async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterato
         store = await stack.enter_async_context(open_store(settings, own.machines))
         metrics = Metrics()
         store.records.on_commit = metrics.committed
+        own.open(store)
         yield Payflow(settings, own, metrics, store)
 
 
@@ -82,15 +97,17 @@ def refuse_unfit(store: Store) -> None:
 
 async def serve(settings: Settings, assemble: Assemble, announce: Announce) -> None:
     """Run the API, and workers unless the settings say otherwise, until a signal comes."""
-    await _run(settings, assemble, announce, port=settings.port, workers=settings.enable_workers)
+    await _run(settings, assemble, announce, port=settings.port, workers=settings.enable_workers, api=True)
 
 
 async def work(settings: Settings, assemble: Assemble, announce: Announce) -> None:
     """Run workers without the API, until a signal comes."""
-    await _run(settings, assemble, announce, port=settings.worker_port, workers=True)
+    await _run(settings, assemble, announce, port=settings.worker_port, workers=True, api=False)
 
 
-async def _run(settings: Settings, assemble: Assemble, announce: Announce, *, port: int | None, workers: bool) -> None:
+async def _run(
+    settings: Settings, assemble: Assemble, announce: Announce, *, port: int | None, workers: bool, api: bool
+) -> None:
     logs.configure(settings.log_level, settings.log_format)
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(_stopped_by_signals())
@@ -100,7 +117,7 @@ async def _run(settings: Settings, assemble: Assemble, announce: Announce, *, po
         worker = _worker(payflow) if workers else None
         address = ""
         if port is not None:
-            address = await stack.enter_async_context(_listening(payflow, readiness, port))
+            address = await stack.enter_async_context(_listening(payflow, readiness, port, api=api))
         announce(_said(payflow, address, workers=workers), address)
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
@@ -111,15 +128,18 @@ async def _run(settings: Settings, assemble: Assemble, announce: Announce, *, po
 
 def _worker(payflow: Payflow) -> Worker:
     dispatcher = Dispatcher(payflow.store.outbox, payflow.metrics, payflow.parts.deliver)
-    return Worker(payflow.store, payflow.settings, payflow.metrics, dispatcher)
+    pollers = {**payflow.parts.pollers, **payflow.settings.pollers}
+    settings = payflow.settings.model_copy(update={"pollers": pollers})
+    return Worker(payflow.store, settings, payflow.metrics, dispatcher)
 
 
 @asynccontextmanager
-async def _listening(payflow: Payflow, readiness: Readiness, port: int) -> AsyncIterator[str]:
+async def _listening(payflow: Payflow, readiness: Readiness, port: int, *, api: bool) -> AsyncIterator[str]:
     from payflow.web import app, probes  # noqa: PLC0415  (a worker without a port starts faster without aiohttp)
 
-    routes = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
-    async with app.listening(app.application(routes), payflow.settings.host, port) as address:
+    watched = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
+    own = payflow.parts.routes(payflow.store, payflow.metrics) if api else ()
+    async with app.listening(app.application(watched, own), payflow.settings.host, port) as address:
         yield address
 
 

@@ -1,0 +1,95 @@
+"""The payout machine with its rails, its rules and its desk."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from machines.core.clock import DAY, SECOND
+from machines.core.errors import BadSettings
+from machines.core.facts import Proof
+from machines.core.money import NGN, Money
+from machines.core.ports import Act
+from machines.payout.acts import Looks
+from machines.payout.data import PayoutData, PayoutRecord
+from machines.payout.policy import Policy
+from machines.payout.react import payout
+from machines.payout.risk import Thresholds
+from payflow.app.gateways import Door
+from payflow.config import PollerSettings, Settings
+from payflow.engine.schedule import Schedule
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+from payflow.web import api
+from payflow.web.desk import Desk
+from payflow.web.standings import Standings
+
+
+class Payouts:
+    """The machine is known before the store is open; its looks are bound once it is."""
+
+    def __init__(self, settings: Settings, doors: Mapping[str, Door]) -> None:
+        self._settings = settings
+        self._doors = doors
+        self._schedule = Schedule(settings.batch_schedule)
+        self._thresholds = _thresholds(settings.risk)
+        self._acts: dict[str, Act[PayoutData]] = {}
+        self._looks: Looks | None = None
+        self.machine = payout(_policy(settings), self._acts, self._prove)
+
+    def open(self, store: Store) -> None:
+        """Bind the looks to the store."""
+        self._looks = Looks(
+            {name: door.rail for name, door in self._doors.items()},
+            Standings(store),
+            self._schedule,
+            store.seals,
+            self._thresholds,
+            _units(self._settings.two_people_from),
+        )
+        self._acts.update(self._looks.acts())
+
+    def desk(self, store: Store, metrics: Metrics) -> Desk:
+        """Open the desk."""
+        gateways = {name: door.gateway for name, door in self._doors.items()}
+        return Desk(store, self._settings, metrics, gateways, self._schedule)
+
+    def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
+        """List the routes of the API."""
+        hooks = [door.hooks for door in self._doors.values() if door.hooks]
+        return api.routes(self.desk(store, metrics), self._settings, metrics, hooks)
+
+    async def _prove(self, record: PayoutRecord) -> Proof:
+        return await self._looks.prove(record) if self._looks else Proof.NONE
+
+
+def pollers(settings: Settings) -> dict[str, PollerSettings]:
+    """Say how the pollers of payouts work, as the settings of the provider document name it."""
+    sending = PollerSettings(concurrency=settings.payout_worker_concurrency, rate=settings.payout_worker_rate_limit)
+    boarding = PollerSettings(concurrency=settings.batch_worker_concurrency, rate=settings.batch_worker_rate_limit)
+    return {
+        "payout.PROCESSING": sending,
+        "payout.UNCONFIRMED": sending,
+        "payout.APPROVED": boarding,
+    }
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        retry_after_s=settings.retry_after_s,
+        settle_window_ms=int(settings.settle_window_s * SECOND),
+        watch_ms=int(settings.watch_days * DAY),
+    )
+
+
+def _thresholds(given: Mapping[str, int]) -> Thresholds:
+    known: dict[str, Any] = dict(given)
+    try:
+        return Thresholds(**known)
+    except TypeError as error:
+        names = ", ".join(Thresholds.__dataclass_fields__)
+        raise BadSettings(f"PAYFLOW_RISK names a threshold that does not exist: use {names}.") from error
+
+
+def _units(text: str | None) -> int | None:
+    return Money.parse(text, NGN).units if text else None
