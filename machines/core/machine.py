@@ -33,7 +33,7 @@ class Machine(Generic[D]):
     prove: Prove[D] | None = None
     """Asks the rail about a record's money before a person overrides it; None where no money leaves."""
     retried: Callable[[str], Fact] | None = None
-    """Makes the fact with which an operator, by name, asks for a move called `retry`; none where there is no such move."""
+    """Makes the fact with which an operator, by name, asks for the move `retry`; None where there is none."""
     money: bool = field(init=False, default=False)
     """Whether its states have positions, so that its moves move money."""
 

@@ -24,8 +24,8 @@ class Step(Protocol):
     async def may_send(self, *scopes: str) -> None:
         """Must be awaited right before anything irreversible leaves.
 
-        Raises `LeaseLost`, `Paused`, `NotDurable`, or `Conflict` when somebody changed the record during the look. Scopes
-        name what is used, such as `rail:flutterwave`.
+        Raises `LeaseLost`, `Paused`, `NotDurable`, or `Conflict` when somebody changed the record during the look.
+        Scopes name what is used, such as `rail:flutterwave`.
         """
 
 

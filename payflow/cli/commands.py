@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from payflow.cli import tokens
+
 cli = typer.Typer(
     name="payflow",
     help="Payflow pays people and can prove it.",
@@ -23,6 +25,8 @@ Scope = Annotated[str, typer.Argument(help="everything, machine:NAME, rail:NAME 
 Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 
 RUN, LOOK, STEER, PROVE = "Run it", "Look", "Steer", "Prove"
+
+cli.add_typer(tokens.app, rich_help_panel=STEER)
 
 
 @cli.command(rich_help_panel=RUN)

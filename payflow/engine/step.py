@@ -116,12 +116,12 @@ class Steps:
         """React and commit; on a conflict read again and react again to the same fact."""
         try:
             for _ in range(MOST_CONFLICTS):
+                decision = machine.react(stored.record, fact, stored.at)
                 try:
-                    decision = machine.react(stored.record, fact, stored.at)
                     after = await self._records.commit(stored, decision, fact, self._who)
                 except Conflict:
                     seen, stored = stored, await self._records.reread(stored)
-                    if stored.record.version == seen.record.version:
+                    if decision.group and stored.record.version == seen.record.version:
                         # Another record of its group changed, which only its act can read again.
                         await self._act_again(stored)
                         return

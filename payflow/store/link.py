@@ -60,10 +60,8 @@ class Link:
     async def open(self) -> None:
         """Connect and load the scripts."""
         async with self.errors():
-            if self.cluster:
-                await self.client.initialize()
             # A server that misses a password says so to this; to anything long it answers with a protocol error.
-            await self.client.ping()
+            await (self.client.initialize() if self.cluster else self.client.ping())
             for script in ALL:
                 await self._load(script)
 

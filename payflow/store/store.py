@@ -65,7 +65,7 @@ class Store:
             if scope in paused:
                 raise Paused(f"{scope} is paused: {paused[scope].why}")
         if (perf_counter() - asked_at) * SECOND >= lease_ms:
-            # We were asleep (stopped, frozen, swapped out) while the answers lay there: they speak of a lease long gone.
+            # We were asleep (stopped, swapped out) while the answers lay there: they speak of a lease long gone.
             raise LeaseLost(f"{stored.record.id}: the answers before the send came too late; nothing has left.")
 
     def faults(self) -> list[str]:

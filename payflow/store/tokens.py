@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from machines.core.clock import HOUR, Clock, Millis, SystemClock
-from machines.core.errors import BadInput, NotFound
+from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
 from payflow.store.link import Link
@@ -74,7 +74,7 @@ class Tokens:
         # The token first: what a crash leaves behind is a token that nobody was told, never one that nobody can revoke.
         if not await self._link.ask("HSETNX", keys.TOKENS, name.casefold(), digest):
             await self._link.ask("DEL", key)
-            raise BadInput(f"There is a token {name!r} in use: revoke it first, or take another name.")
+            raise Conflict(f"There is a token {name!r} in use: revoke it first, or take another name.")
         return secret
 
     async def find(self, secret: str) -> Token | None:

@@ -676,8 +676,9 @@ async def test_a_look_and_an_override_in_the_same_call_leave_the_record_in_one_i
     look = office.store.records.commit(held, wait(0), Nothing(), "worker")
     steer = office.store.records.commit(seen, react(seen.record, override, seen.at), override, "eve")
     both = (look, steer) if first == "look" else (steer, look)
-    results = await asyncio.gather(*both, return_exceptions=True)
-    if any(isinstance(result, Conflict) for result in results):
+    for result in await asyncio.gather(*both, return_exceptions=True):
+        assert isinstance(result, Record | Conflict)
+    if await office.state(record_id) == "SENDING":
         await office.learn(record_id, override)
     assert await office.state(record_id) == "FAILED"
     for state in ("SENDING", "FAILED"):

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --runs 10000`: many payouts, each with its own seed, trouble at every call and death at any await."""
+"""`python -m tests.fuzz`: many payouts, each with its own seed, trouble at every call and death at any await."""
 
 import argparse
 import asyncio

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from machines.core.clock import HOUR, FixedClock
-from machines.core.errors import BadInput, NotFound, StoreUnavailable
+from machines.core.errors import BadInput, Conflict, NotFound, StoreUnavailable
 from payflow.config import Settings
 from payflow.store.records import Records
 from payflow.store.tokens import Role, Tokens
@@ -162,7 +162,7 @@ async def test_without_the_store_nobody_is_let_in_and_nothing_is_told_of_the_sto
 async def test_a_name_belongs_to_one_token_at_a_time_whatever_its_capitals(front: Front) -> None:
     tokens = Tokens(front.store.link)
     first = await tokens.create("kim", Role.REVIEWER, "", "otto")
-    with pytest.raises(BadInput, match="in use"):
+    with pytest.raises(Conflict, match="in use"):
         await tokens.create("Kim", Role.OPERATOR, "", "otto")
     assert (await tokens.find(first)) is not None
     await tokens.revoke("KIM", "otto")

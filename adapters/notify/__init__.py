@@ -1,0 +1,1 @@
+"""Telling people by mail, push and chat, and platforms by signed webhooks."""

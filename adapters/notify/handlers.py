@@ -1,0 +1,68 @@
+"""Who delivers which message of the outbox: `notify` goes to people, `webhook` to platforms."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeAlias
+
+from adapters.notify.people import People, may_be_named
+from adapters.notify.platforms import Platforms
+from adapters.notify.words import written
+from machines.core.clock import SECOND
+
+FOR_REVIEWERS = "review_needed"
+# What only steers the delivery, or says twice what stands elsewhere.
+_NOT_TOLD = frozenset({"event", "platform", "to"})
+
+
+class Post(Protocol):
+    """A message on its way, as the outbox hands it over."""
+
+    @property
+    def id(self) -> str:
+        """The same for every delivery."""
+
+    @property
+    def at(self) -> int:
+        """When it was written."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What it says."""
+
+
+Deliver: TypeAlias = Callable[[Post], Awaitable[None]]
+
+
+def to_people(people: People, contacts: Callable[[str], Awaitable[Sequence[str]]], reviewers: Sequence[str]) -> Deliver:
+    """Tell providers through the contacts of their profiles, and reviewers through theirs."""
+
+    async def deliver(post: Post) -> None:
+        subject, text = written(post.body)
+        if post.body["event"] == FOR_REVIEWERS:
+            await people.tell(reviewers, subject, text)
+            return
+        # A warning goes to where it was before the change, which the message itself names.
+        named = post.body["to"].splitlines() if "to" in post.body else await contacts(post.body["owner"])
+        await people.tell([contact for contact in named if may_be_named(contact)], subject, text)
+
+    return deliver
+
+
+def to_platforms(platforms: Platforms, platform_of: Callable[[str], Awaitable[str]]) -> Deliver:
+    """Tell the platform that brought a provider; one without a hook does not want to know."""
+
+    async def deliver(post: Post) -> None:
+        body = post.body
+        platform = body.get("platform") or await platform_of(body["owner"])
+        if platforms.listens(platform):
+            await platforms.deliver(platform, post.id, news_of(post))
+
+    return deliver
+
+
+def news_of(post: Post) -> dict[str, object]:
+    """Write what a platform hears, in the shape that the specification recommends."""
+    about = "payout" if "payout" in post.body else "provider"
+    at = datetime.fromtimestamp(post.at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    told = {name: value for name, value in post.body.items() if name not in _NOT_TOLD}
+    return {"type": f"{about}.{post.body['event']}", "timestamp": at, "data": told}

@@ -1,0 +1,99 @@
+"""Platforms, by webhooks after the Standard Webhooks specification: an id, a time, a signature over both and the body.
+
+The id is the same for every delivery of the same news, so that a platform can tell what it has heard already. Whatever
+is not a 2xx is a failure and comes again, with growing pauses, for about a day.
+"""
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import aiohttp
+from standardwebhooks import Webhook
+
+from machines.core.clock import SECOND, Clock
+from machines.core.errors import BadSettings, Retryable
+
+TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+
+LEAST_SECRET_BYTES = 24
+"""As the specification asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where one platform listens, and what signs what it hears."""
+
+    url: str
+    secret: str = field(repr=False)
+    """As the specification writes it: whsec_ and base64."""
+
+
+class Platforms:
+    """Delivers to the platforms that have a hook."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Clock, hooks: Mapping[str, Hook], *, loopback: bool = False
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._hooks = {name: (hook.url, _signer(name, hook)) for name, hook in hooks.items()}
+        for name, hook in hooks.items():
+            _check(name, hook.url, loopback=loopback)
+
+    def listens(self, platform: str) -> bool:
+        """Tell whether a platform wants to hear anything."""
+        return platform in self._hooks
+
+    async def deliver(self, platform: str, message_id: str, news: Mapping[str, object]) -> None:
+        """Deliver once; raises `Retryable` when the platform did not acknowledge it."""
+        url, signer = self._hooks[platform]
+        body = json.dumps(news, ensure_ascii=False, separators=(",", ":"))
+        now = datetime.fromtimestamp(self._clock.now() // SECOND, UTC)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "payflow",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signer.sign(message_id, now, body),
+        }
+        try:
+            async with self._session.post(
+                url, data=body.encode(), headers=headers, timeout=TIMEOUT, allow_redirects=False
+            ) as response:
+                status = response.status  # the answer's body is nobody's business, and may have no end
+                response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Retryable(f"{platform} cannot be reached ({type(error).__name__}).") from error
+        if not 200 <= status < 300:  # noqa: PLR2004  (2xx)
+            raise Retryable(f"{platform} answered with HTTP {status}.")
+
+
+def _signer(name: str, hook: Hook) -> Webhook:
+    fault = f"PAYFLOW_PLATFORM_WEBHOOKS: the secret of {name} is none: write whsec_ and 24 to 64 bytes as base64."
+    try:
+        signer = Webhook(hook.secret)
+    except Exception as error:
+        raise BadSettings(fault) from error
+    if len(signer._whsecret) < LEAST_SECRET_BYTES:  # noqa: SLF001  (the library decodes it and does not look)
+        raise BadSettings(fault)
+    return signer
+
+
+def _check(name: str, url: str, *, loopback: bool) -> None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    near = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback and near)):
+        raise BadSettings(f"PAYFLOW_PLATFORM_WEBHOOKS: {name} must listen on an https:// address.")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""Every sentence that people are sent, in one table; amounts as people write them.
+
+A line whose blanks are all empty is left out, so that nobody reads "Reason: ".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from machines.core.errors import BadInput
+
+SIGNS = {"NGN": "₦", "USD": "$", "EUR": "€", "GBP": "£", "GHS": "GH₵", "KES": "KSh ", "ZAR": "R "}
+LONGEST = 500
+
+_BLANK = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is said about one kind of news."""
+
+    subject: str
+    text: str
+
+
+TEMPLATES: Mapping[str, Words] = {
+    "received": Words(
+        "We got your request for {sum}",
+        """You asked for {sum} to {destination}.
+People look at it before it is paid; you hear from us as soon as they have decided. Until then the money is kept for you.
+
+Payout: {payout}""",
+    ),
+    "approved": Words(
+        "Your payout of {sum} is approved",
+        """{sum} to {destination} is approved and goes out with the next batch.
+
+Payout: {payout}""",
+    ),
+    "rejected": Words(
+        "Your payout of {sum} was not approved",
+        """{sum} to {destination} was not approved, and nothing was paid.
+Reason: {reason}
+The money is available to you again.
+
+Payout: {payout}""",
+    ),
+    "cancelled": Words(
+        "Your payout of {sum} was cancelled",
+        """{sum} to {destination} was cancelled, and nothing was paid.
+Reason: {reason}
+The money is available to you again.
+
+Payout: {payout}""",
+    ),
+    "completed": Words(
+        "{sum} was paid to you",
+        """{sum} was paid to {destination}.
+After the fee, {arrives} arrives.
+Reference: {reference}
+
+Payout: {payout}""",
+    ),
+    "failed": Words(
+        "Your payout of {sum} did not go through",
+        """{sum} to {destination} did not go through. The money is still kept for you.
+Reason: {reason}
+Next: {next}
+
+Payout: {payout}""",
+    ),
+    "reversed": Words(
+        "Your payout of {sum} came back",
+        """{sum} was paid to {destination}, and the bank sent it back. The money is available to you again.
+Please check the account before you ask again.
+Reference: {reference}
+
+Payout: {payout}""",
+    ),
+    "paid_after_all": Words(
+        "Your payout of {sum} was paid after all",
+        """{sum} to {destination} was given back to you; now the bank proves that it was paid.
+It is taken off what is available to you; if that is too little, the rest is taken off what you earn next.
+Reference: {reference}
+
+Payout: {payout}""",
+    ),
+    "profile_changed": Words(
+        "Your profile was changed",
+        """Somebody changed {changed}.
+If it was you, all is well; your next payouts may be looked at by people first.
+If it was not you, tell us at once: somebody may be using your access.
+
+Provider: {owner}""",
+    ),
+    "review_needed": Words(
+        "A payout of {sum} waits for you",
+        """{owner} is to be paid {sum} to {destination}.
+Why it waits: {why}
+
+Payout: {payout}""",
+    ),
+}
+
+
+def written(body: Mapping[str, object]) -> tuple[str, str]:
+    """Write a message: its subject and its text."""
+    event = str(body.get("event", ""))
+    words = TEMPLATES.get(event)
+    if words is None:
+        raise BadInput(f"There are no words for {event[:40]!r}.")
+    said = {name: _plain(str(value)) for name, value in body.items()}
+    said["sum"] = money(said.get("amount", ""), said.get("currency", ""))
+    whole = said.get("arrives", "") == said.get("amount", "")
+    said["arrives"] = "" if whole else money(said.get("arrives", ""), said.get("currency", ""))
+    lines = (_filled(line, said) for line in words.text.splitlines())
+    return _filled(words.subject, said) or "", "\n".join(line for line in lines if line is not None)
+
+
+def money(amount: str, currency: str) -> str:
+    """Write an amount as people do: ₦1,250.50."""
+    if not amount:
+        return ""
+    whole, point, fraction = amount.partition(".")
+    return f"{SIGNS.get(currency, f'{currency} ')}{int(whole):,}{point}{fraction}"
+
+
+def _filled(line: str, said: Mapping[str, str]) -> str | None:
+    """Fill in the blanks of a line; None for one that would say nothing."""
+    blanks = _BLANK.findall(line)
+    if blanks and not any(said.get(blank) for blank in blanks):
+        return None
+    return _BLANK.sub(lambda blank: said.get(blank[1], ""), line)
+
+
+def _plain(text: str) -> str:
+    """Put what came from outside on one line of printable text."""
+    return "".join(char if char.isprintable() else " " for char in text).strip()[:LONGEST]

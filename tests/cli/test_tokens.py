@@ -1,0 +1,63 @@
+"""An operator makes tokens, sees who has one, and takes them away."""
+
+import pytest
+
+from payflow.app import Payflow
+from payflow.store.tokens import Role, Token, Tokens
+from tests.cli.till import Till
+
+
+def holder(till: Till, secret: str) -> Token | None:
+    async def find(payflow: Payflow) -> Token | None:
+        return await Tokens(payflow.store.link).find(secret)
+
+    return till.do(find)
+
+
+def test_a_token_is_printed_once_alone_on_its_line_and_opens_what_it_is_for(till: Till) -> None:
+    made = till("token", "create", "ann-phone", "--role", "provider", "--owner", "ann")
+    assert made.code == 0
+    secret = made.out.strip()
+    found = holder(till, secret)
+    assert found is not None
+    assert (found.name, found.role, found.of, found.made_by) == ("ann-phone", Role.PROVIDER, "ann", "ola")
+    assert secret not in till("token", "ls").out
+    assert secret not in str(till.json("token", "ls"))
+
+
+def test_a_revoked_token_opens_nothing_and_stays_in_the_list(till: Till) -> None:
+    secret = till.json("token", "create", "rita", "--role", "reviewer")["token"]
+    assert "opens nothing" in till("token", "revoke", "rita", "--as", "boss").out
+    assert holder(till, secret) is None
+    (told,) = till.json("token", "ls")
+    assert (told["name"], told["revoked_by"], told["made_by"]) == ("rita", "boss", "ola")
+    assert till.refused("token", "revoke", "rita") == "There is no token 'rita' in use."
+
+
+def test_an_empty_list_says_how_to_make_one(till: Till) -> None:
+    assert "payflow token create" in till("token", "ls").out
+    assert till.json("token", "ls") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("x", "--role", "king"), "There is no role 'king'"),
+        (("x", "--role", "provider"), "needs --owner"),
+        (("x", "--role", "platform"), "needs --platform"),
+        (("x", "--role", "provider", "--owner", "ann", "--platform", "shop"), "needs --owner, and only that"),
+        (("x", "--role", "provider", "--owner", "no owner"), "is no owner"),
+        (("x", "--role", "platform", "--platform", "a/b"), "is no platform"),
+        (("x", "--role", "viewer", "--owner", "ann"), "bound to nobody"),
+        (("a b", "--role", "viewer"), "no name for a token"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_as_a_mistake_in_the_command_line(
+    till: Till, words: tuple[str, ...], why: str
+) -> None:
+    assert why in till.refused("token", "create", *words, code=2)
+
+
+def test_a_name_that_is_in_use_is_refused(till: Till) -> None:
+    till("token", "create", "rita", "--role", "reviewer")
+    assert "revoke it first" in till.refused("token", "create", "RITA", "--role", "operator")
