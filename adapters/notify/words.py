@@ -27,7 +27,8 @@ TEMPLATES: Mapping[str, Words] = {
     "received": Words(
         "We got your request for {sum}",
         """You asked for {sum} to {destination}.
-People look at it before it is paid; you hear from us as soon as they have decided. Until then the money is kept for you.
+People look at it before it is paid, and you hear from us as soon as they have decided.
+Until then the money is kept for you.
 
 Payout: {payout}""",
     ),

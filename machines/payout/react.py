@@ -242,7 +242,8 @@ def _paid_after_all(record: PayoutRecord, reference: str, evidence: Evidence) ->
         return wait()  # people who knew of it decided otherwise
     why = f"{reference} was paid after the payout was {record.state}"
     data = replace(record.data, evidence=evidence, paid_by=reference)
-    return move("contradict", why, data=data, alarm=why, again_s=WATCH_S)
+    told = news(record, "paid_after_all", reference=reference)
+    return move("contradict", why, data=data, messages=told, alarm=why, again_s=WATCH_S)
 
 
 def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:

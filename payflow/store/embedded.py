@@ -46,7 +46,7 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ")  # no more of ours: an 
 # The ziplist names are the ones that all servers know, from Redis 6.2 to Valkey 9 (the listpack names came with 7.0).
 _OPTIONS = shlex.split("""
     --port 0 --unixsocketperm 700 --daemonize yes --dir . --logfile server.log --pidfile server.pid
-    --appendonly yes --appendfsync everysec --no-appendfsync-on-rewrite no --aof-load-truncated yes --save ''
+    --appendonly yes --no-appendfsync-on-rewrite no --aof-load-truncated yes --save ''
     --auto-aof-rewrite-percentage 100 --auto-aof-rewrite-min-size 64mb --aof-rewrite-incremental-fsync yes
     --maxmemory-policy noeviction --hash-max-ziplist-value 2048 --hash-max-ziplist-entries 128
 """)
@@ -103,14 +103,14 @@ async def _enter(home: Path, users: IO[bytes], fsync: Fsync) -> EmbeddedStore:
             raise _unavailable(home, "another process is stuck closing it: `fuser users.lock` names it.")
         await asyncio.sleep(_PAUSE_S)
     try:
-        await _wait_until_ready(home)
+        await _wait_until_ready(home, fsync)
         return await _describe(_socket(home), fsync)
     except asyncio.CancelledError:
         await _leave(home, users)
         raise
 
 
-async def _wait_until_ready(home: Path) -> None:
+async def _wait_until_ready(home: Path, fsync: Fsync) -> None:
     launched = False
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -118,7 +118,7 @@ async def _wait_until_ready(home: Path) -> None:
             if _locked(lock, fcntl.LOCK_EX):  # nobody serves this folder
                 if launched:
                     raise _unavailable(home, f"its server stopped while starting, and wrote:\n{_last_words(home)}")
-                _launch(home, lock)
+                _launch(home, lock, fsync)
                 launched = True
         answer = await _ping(_socket(home))
         if answer == "ready":
@@ -130,7 +130,7 @@ async def _wait_until_ready(home: Path) -> None:
         await asyncio.sleep(_PAUSE_S)
 
 
-def _launch(home: Path, lock: IO[bytes]) -> None:
+def _launch(home: Path, lock: IO[bytes], fsync: Fsync) -> None:
     """The server detaches itself, so that neither Ctrl-C nor our death ends it, and keeps the lock."""
     log = home / "server.log"
     if log.exists():
@@ -138,7 +138,7 @@ def _launch(home: Path, lock: IO[bytes]) -> None:
     with log.open("ab") as output:
         # What comes out of it is seen by the lock: a server that could not start has let go of it.
         subprocess.run(  # noqa: S603 - our own binary with our own options
-            [_binary(), *_OPTIONS, "--unixsocket", _socket(home)],
+            [_binary(), *_OPTIONS, "--appendfsync", fsync, "--unixsocket", _socket(home)],
             cwd=home,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             stdin=subprocess.DEVNULL,
@@ -154,7 +154,7 @@ def _launch(home: Path, lock: IO[bytes]) -> None:
 
 async def _describe(socket: Path, fsync: Fsync) -> EmbeddedStore:
     async with _client(socket, _PATIENCE_S) as client:
-        if fsync == "always":  # set here, so that the strictest user decides, whoever started the server
+        if fsync == "always":  # the strictest user decides, whoever started the server
             await client.config_set("appendfsync", fsync)
         info = await client.info("server")
     version = info.get("valkey_version") or info["redis_version"]

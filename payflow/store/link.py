@@ -50,12 +50,21 @@ _UNFIT: tuple[tuple[type[Exception], str, str], ...] = (
 class Link:
     """Runs scripts and commands on the store."""
 
-    def __init__(self, client: "Redis | RedisCluster", *, cluster: bool, place: str, turns: int | None = None) -> None:
+    def __init__(
+        self,
+        client: "Redis | RedisCluster",
+        *,
+        cluster: bool,
+        place: str,
+        turns: int | None = None,
+        beside: Sequence[Redis] = (),
+    ) -> None:
         self.client: Any = client  # redis-py types its commands as sync and async at once
         self.cluster = cluster
         self.place = place
         # Where redis-py refuses what exceeds the pool instead of waiting, we wait. None where it waits itself.
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
+        self._beside = beside
 
     async def open(self) -> None:
         """Connect and load the scripts."""
@@ -151,6 +160,12 @@ class Link:
     async def close(self) -> None:
         """Close all connections."""
         await self.client.aclose()
+        if self.cluster:
+            # After a failure it believes that it has none.
+            await self.client.nodes_manager.aclose()
+            await self.client.nodes_manager.aclose("startup_nodes")
+        for client in self._beside:
+            await client.aclose()
 
     @asynccontextmanager
     async def errors(self, within_s: float | None = ANSWER_TIMEOUT_S) -> AsyncIterator[None]:
@@ -203,7 +218,7 @@ def _behind_sentinels(settings: Settings, size: int, options: dict[str, Any]) ->
     sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **options, **login)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(settings.redis_sentinel_master, max_connections=size)
     place = f"{settings.redis_sentinel_master} of {','.join(settings.redis_sentinels)}"
-    return Link(client, cluster=False, place=place, turns=size - 1)
+    return Link(client, cluster=False, place=place, turns=size - 1, beside=sentinel.sentinels)
 
 
 def _place(settings: Settings) -> str:

@@ -135,3 +135,5 @@ async def received(request: web.Request, *, typed: bool) -> bytes:
             return await request.read()
     except TimeoutError:
         raise Problem(problems.TOO_SLOW, f"The body did not come within {BODY_WITHIN_S:g} s.") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise Problem(problems.BAD_REQUEST, "The body was cut off, or its pieces do not fit together.") from None

@@ -18,7 +18,7 @@ from machines.core.money import NGN, Money
 from payflow.config import Settings, load
 from payflow.store import keys
 from payflow.store.store import Store, open_store
-from tests.chaos.process import OWNERS, FileRail, lines
+from tests.chaos.process import OWNERS, Book, FileRail
 from tests.errand import errand
 from tests.waiting import wait_until
 
@@ -70,15 +70,18 @@ class Fleet:
     store: Store
     members: list[Member] = field(default_factory=list)
 
-    @property
-    def rail(self) -> Path:
-        """The file with a line for each submit."""
-        return self.folder / "rail"
+    def __post_init__(self) -> None:
+        self._rail, self._told = Book(self.folder / "rail"), Book(self.folder / "rail.told")
 
     @property
-    def submits(self) -> Counter[str]:
-        """How often each key was paid."""
-        return Counter(key for key, _ in lines(self.rail))
+    def rail(self) -> Book:
+        """A line for each submit, as of now."""
+        return self._rail.read()
+
+    @property
+    def told(self) -> Book:
+        """A line for each message that was delivered, as of now."""
+        return self._told.read()
 
     async def start(self, name: str, role: str = "worker", *options: Any, pollers: str = "") -> Member:
         """Start a process."""
@@ -86,7 +89,7 @@ class Fleet:
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "tests.chaos.process", role, str(self.rail), *map(str, options)),
+                *("-m", "tests.chaos.process", role, str(self.folder / "rail"), *map(str, options)),
                 cwd=PROJECT,
                 env=os.environ | environment(self.folder) | {"PAYFLOW_WORKER": name, "PAYFLOW_POLLERS": pollers},
                 stdin=asyncio.subprocess.PIPE,
@@ -138,7 +141,7 @@ class Fleet:
         books = await self.store.ledger.check()
         assert books.conserved, books.faults
         assert [fault async for fault in self.store.listing.verify()] == []
-        assert [key for key, times in self.submits.items() if times > 1] == []
+        assert [key for key, times in self.rail.keys.items() if times > 1] == []
         assert await self.store.pauses.all() == {}, "the sequence guard raised a false alarm"
 
     async def check_final_or_due(self) -> None:
@@ -155,7 +158,7 @@ class Fleet:
                 assert all(score <= latest for score in due.values())
 
 
-MACHINE = errand(FileRail(Path(os.devnull), "test"))
+MACHINE = errand(FileRail(Book(Path(os.devnull)), "test"))
 
 
 def environment(folder: Path) -> dict[str, str]:

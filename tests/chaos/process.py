@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -51,10 +52,41 @@ REFUSED = 13
 
 
 @dataclass
+class Book:
+    """A file of lines `<key> <who>`, read on from where it was left."""
+
+    path: Path
+    keys: Counter[str] = field(default_factory=Counter)
+    """How often each key stands in it."""
+    who: Counter[str] = field(default_factory=Counter)
+    """How many lines each wrote."""
+    _read: int = 0
+
+    def read(self) -> "Book":
+        """Read what is new in it."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                news = file.read()
+            self._read += len(news)
+            for line in news.decode().splitlines():
+                key, _, who = line.partition(" ")
+                self.keys[key] += 1
+                self.who[who] += 1
+        return self
+
+    def write(self, key: str, who: str = "") -> None:
+        """Write a line as one write, which no kill can cut in two and no other writer can split."""
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(file, f"{key} {who}\n".encode())
+        os.close(file)
+
+
+@dataclass
 class FileRail:
     """Pays by writing a line, at once and for ever; the path there and back may take long and fail."""
 
-    path: Path
+    book: Book
     who: str
     luck: Random = field(default_factory=lambda: Random(0))
     trouble: float = 0.0
@@ -67,7 +99,7 @@ class FileRail:
         await self._travel()
         if self.luck.random() < self.trouble:
             raise Retryable("busy")
-        append(self.path, f"{payment.key} {self.who}")
+        self.book.write(payment.key, self.who)
         await self._travel()
         if self.luck.random() < self.trouble:
             raise OutcomeUnknown("the line went dead")
@@ -77,28 +109,11 @@ class FileRail:
         await self._travel()
         if payment.amount.units % 30 == REFUSED:
             return Failed("no such account", retryable=False)
-        paid = any(key == payment.key for key, _ in lines(self.path))
-        return Settled(Evidence("file", payment.key)) if paid else Unsent()
+        return Settled(Evidence("file", payment.key)) if payment.key in self.book.read().keys else Unsent()
 
     async def _travel(self) -> None:
         if self.slow_s:
             await asyncio.sleep(self.luck.random() * self.slow_s)
-
-
-def append(path: Path, line: str) -> None:
-    """Write a line as one write, which no kill can cut in two and no other writer can split."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.write(file, f"{line}\n".encode())
-    os.close(file)
-
-
-def lines(path: Path) -> list[tuple[str, str]]:
-    """Read the lines of a rail: key and worker."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return []
-    return [(key, who) for key, _, who in (line.partition(" ") for line in text.splitlines())]
 
 
 def say(words: object) -> None:
@@ -133,7 +148,7 @@ class Gates:
         """Wait, where this is the place."""
         if self.file is None or place != self.place:
             return
-        append(self.file.with_suffix(".reached"), "here")
+        self.file.with_suffix(".reached").touch()
         while not self.file.exists():  # noqa: ASYNC110  (it is opened by another process)
             await asyncio.sleep(PAUSE_S)
 
@@ -170,9 +185,8 @@ class _GatedStep:
 async def work(options: Namespace) -> None:
     """Run a worker until SIGTERM."""
     settings = load()
-    rail = FileRail(
-        options.rail, settings.worker_name, Random(settings.worker_name), options.trouble, options.slow_ms / 1000
-    )
+    luck = Random(settings.worker_name)
+    rail = FileRail(Book(options.rail), settings.worker_name, luck, options.trouble, options.slow_ms / 1000)
     metrics = Metrics()
     async with opened(rail, settings, Gates(options.gate, options.place)) as store:
         worker = worker_of(store, settings, metrics, options.rail)
@@ -184,9 +198,10 @@ async def work(options: Namespace) -> None:
 
 def worker_of(store: Store, settings: Settings, metrics: Metrics, rail: Path) -> Worker:
     """Make a worker that delivers messages into a file."""
+    book = Book(rail.with_suffix(".told"))
 
     async def told(post: Post) -> None:
-        append(rail.with_suffix(".told"), str(post.record))
+        book.write(post.record, settings.worker_name)
 
     return Worker(store, settings, metrics, Dispatcher(store.outbox, metrics, {"told": told}))
 
@@ -197,7 +212,7 @@ def worker_of(store: Store, settings: Settings, metrics: Metrics, rail: Path) ->
 async def serve(options: Namespace) -> None:
     """Make records, and take in facts from outside."""
     luck = Random(options.seed)
-    rail = FileRail(options.rail, "api")
+    rail = FileRail(Book(options.rail), "api")
     async with opened(rail, load(), Gates()) as store:
         ids = []
         for _ in range(options.count):
@@ -278,7 +293,7 @@ async def step(options: Namespace, plan: dict[str, Any]) -> None:
     for owner, names in ((Link, ("run", "run_durably", "ask")), (FileRail, ("submit", "status"))):
         for name in names:
             setattr(owner, name, countdown.around(getattr(owner, name)))
-    settings, rail = load(), FileRail(options.rail, str(plan["at"]))
+    settings, rail = load(), FileRail(Book(options.rail), str(plan["at"]))
     async with opened(rail, settings, Gates(), Ahead(plan["ahead_s"])) as store:
         worker = worker_of(store, settings, Metrics(), options.rail)
 

@@ -168,7 +168,8 @@ async def test_a_watch_that_finds_all_as_it_was_says_nothing() -> None:
 async def test_of_two_that_were_paid_each_that_comes_back_is_seen() -> None:
     record = payout(s.COMPLETED, attempts=TWO, paid_by=SECOND, also_paid=(FIRST,))
     for back in (FIRST, SECOND):
-        rail = FakeRail(truth={FIRST: PAID, SECOND: PAID} | {back: BACK})
+        truth: dict[str, Status] = {FIRST: PAID, SECOND: PAID}
+        rail = FakeRail(truth=truth | {back: BACK})
         assert await looks(rail).watch(record, FakeStep(rail)) == f.CameBack(back, BACK.evidence)
     rail = FakeRail(truth={FIRST: PAID, SECOND: PAID})
     assert await looks(rail).watch(record, FakeStep(rail)) == Nothing()

@@ -99,6 +99,7 @@ def test_a_success_after_the_money_was_given_back_is_a_move_of_its_own(state: st
     decision = decide(payout(state, attempts=ONE), paid())
     assert decision.trigger == "contradict"
     assert decision.alarm
+    assert told(decision) == ["paid_after_all"]
     assert after(payout(state, attempts=ONE), paid()).data.paid_by == FIRST
 
 
