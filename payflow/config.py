@@ -115,7 +115,7 @@ class Settings(BaseModel):
     watch_days: float = Field(default=7, ge=0, alias="PAYFLOW_WATCH_DAYS")
     """How long finished payouts are watched for reversals."""
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
-    """Keys that encrypt destinations, the newest first, separated by commas; by default one in the data folder."""
+    """Keys that encrypt destinations, the newest first, separated by commas; the embedded store has one of its own."""
 
     # Gateways
     flutterwave_version: Literal["v3", "v4"] = Field(default="v3", alias="FLUTTERWAVE_VERSION")

@@ -1,15 +1,22 @@
 """People, by mail, push or chat: one Apprise URL each, or a plain `mailto:` address that our own mail server serves."""
 
+import asyncio
+import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import structlog
 
 from machines.core.errors import Retryable
 
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
 log = structlog.get_logger()
 
 PLAIN = "mailto"
+_ADDRESS = re.compile(r'[^\s,;<>"]+@[^\s,;<>"]+')
 # What a provider may name: services whose host he cannot choose. Our servers must not be made to call his.
 PROVIDERS_MAY = frozenset({PLAIN, "tgram", "slack", "discord", "pover", "pbul"})
 
@@ -31,13 +38,9 @@ class People:
             raise Retryable(f"None of {len(contacts)} contacts took the message.")
 
     async def _send(self, contact: str, subject: str, text: str) -> bool:
-        from apprise import Apprise, NotifyFormat  # noqa: PLC0415  (slow to import, and only who sends needs it)
-
         url = self._url(contact)
-        service = Apprise.instantiate(url) if url else None
-        sent = service is not None and await service.async_notify(
-            title=subject, body=text, body_format=NotifyFormat.TEXT
-        )
+        service = await asyncio.to_thread(_service, url) if url else None
+        sent = service is not None and await service.async_notify(title=subject, body=text, body_format="text")
         if not sent:
             # The URL holds secrets: only its kind may be told.
             kind = urlsplit(contact).scheme[:20]
@@ -51,8 +54,16 @@ class People:
             return contact
         if not self._mail:
             log.error("No mail server is set, so nobody can be mailed.", action="no_mail_server")
+        if not self._mail or not _ADDRESS.fullmatch(address):
             return ""
         return f"{self._mail}{'&' if '?' in self._mail else '?'}to={quote(address, safe='')}"
+
+
+def _service(url: str) -> "NotifyBase | None":
+    """Make what sends to a URL; None for a URL that is none."""
+    from apprise import Apprise  # noqa: PLC0415  (half a second of imports, which only who sends has to wait for)
+
+    return Apprise.instantiate(url)
 
 
 def may_be_named(contact: str) -> bool:

@@ -53,6 +53,14 @@ def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
     desk.go(context, doctor.doctor, as_json=as_json)
 
 
+@cli.command("seal-key", rich_help_panel=RUN)
+def seal_key() -> None:
+    """Make a key for PAYFLOW_SEAL_KEYS, which encrypts where money goes."""
+    from payflow.store.seals import new_key
+
+    typer.echo(new_key())
+
+
 @cli.command(rich_help_panel=LOOK)
 def ls(
     context: typer.Context,

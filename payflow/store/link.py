@@ -34,7 +34,8 @@ class Barrier:
     """How many replicas must have it."""
 
 
-# Redis before 7.0 wraps an error that a script met into another one: then its mark is in the text.
+# Redis before 7.0 wraps an error that a script met into another one, so that only its mark is left, in the text; and the
+# client of a cluster wraps what it met when it came.
 _UNFIT: tuple[tuple[type[Exception], str, str], ...] = (
     (
         redis_errors.AuthenticationError,
@@ -176,7 +177,7 @@ class Link:
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError) as error:
             text = str(error) or type(error).__name__
             for kind, mark, advice in _UNFIT:
-                if isinstance(error, kind) or mark in text:
+                if isinstance(error, kind) or isinstance(error.__cause__, kind) or mark in text:
                     raise StoreUnfit(f"The store at {self.place} {advice.format(text)}") from error
             raise StoreUnavailable(
                 f"The store at {self.place} did not answer ({text}): see that it runs and that the settings lead to it."

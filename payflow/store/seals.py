@@ -3,7 +3,9 @@
 import hashlib
 import hmac
 import os
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,12 +22,20 @@ class Seals:
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
-            self._box = MultiFernet([Fernet(key) for key in keys])
+            self._boxes = [Fernet(key) for key in keys]
         except (ValueError, TypeError) as error:
             raise BadSettings(
                 "PAYFLOW_SEAL_KEYS holds something that is no key: make one with `payflow seal-key`."
             ) from error
-        self._print_key = hashlib.sha256(b"payflow fingerprint " + keys[-1].encode()).digest()
+        self._oldest = keys[-1].encode() if keys else b""
+
+    @property
+    def _box(self) -> MultiFernet:
+        if not self._boxes:
+            raise BadSettings(
+                "Set PAYFLOW_SEAL_KEYS, the same for every process on this store: `payflow seal-key` makes a key."
+            )
+        return MultiFernet(self._boxes)
 
     def seal(self, destination: Destination) -> str:
         """Encrypt a destination."""
@@ -42,20 +52,31 @@ class Seals:
 
     def fingerprint(self, *parts: str) -> str:
         """Name some text so that it can be compared, and not guessed, without the key."""
-        return hmac.new(self._print_key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:24]
+        _ = self._box
+        key = hashlib.sha256(b"payflow fingerprint " + self._oldest).digest()
+        return hmac.new(key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:24]
 
 
-def keys_from(given: str | None, folder: Path) -> list[str]:
-    """Take the keys of the settings, or keep one in the data folder."""
-    if given:
-        return [key.strip() for key in given.split(",") if key.strip()]
+def keys_given(text: str) -> list[str]:
+    """Read keys from a setting."""
+    return [key.strip() for key in text.split(",") if key.strip()]
+
+
+def key_kept_in(folder: Path) -> list[str]:
+    """Keep a key beside the embedded store: made once, whoever comes first."""
     path = folder / KEY_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return [path.read_text("ascii").strip()]
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(Fernet.generate_key().decode())
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        descriptor, fresh = tempfile.mkstemp(dir=folder)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(new_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+        Path(fresh).unlink()
     return [path.read_text("ascii").strip()]
+
+
+def new_key() -> str:
+    """Make a key."""
+    return Fernet.generate_key().decode()

@@ -24,7 +24,7 @@ from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses
 from payflow.store.profiles import Profiles
 from payflow.store.records import Records, Stored
-from payflow.store.seals import Seals, keys_from
+from payflow.store.seals import Seals, key_kept_in, keys_given
 
 HIGH_WATER = "high-water"
 
@@ -149,8 +149,7 @@ async def open_store(
         records = Records(link, guard, machines, shards, assets or Assets(), clock)
         listing = Listing(link, records)
         ledger = Ledger(link, records, listing)
-        given = settings.seal_keys.get_secret_value() if settings.seal_keys else None
-        seals = Seals(keys_from(given, settings.data))
+        seals = Seals(_seal_keys(settings))
         store = Store(
             settings=settings,
             link=link,
@@ -170,6 +169,13 @@ async def open_store(
         await store.look_at_servers()
         await store.compare()
         yield store
+
+
+def _seal_keys(settings: Settings) -> list[str]:
+    """Take the keys of the settings; beside the embedded store one is kept, for others none is made up."""
+    if settings.seal_keys:
+        return keys_given(settings.seal_keys.get_secret_value())
+    return key_kept_in(settings.data) if settings.embedded else []
 
 
 async def _meta(link: Link, shards: int) -> tuple[int, str]:

@@ -60,6 +60,8 @@ class Book:
     """How often each key stands in it."""
     who: Counter[str] = field(default_factory=Counter)
     """How many lines each wrote."""
+    last: dict[str, str] = field(default_factory=dict)
+    """Who wrote a key last."""
     _read: int = 0
 
     def read(self) -> "Book":
@@ -73,6 +75,7 @@ class Book:
                 key, _, who = line.partition(" ")
                 self.keys[key] += 1
                 self.who[who] += 1
+                self.last[key] = who
         return self
 
     def write(self, key: str, who: str = "") -> None:

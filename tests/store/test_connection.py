@@ -129,6 +129,17 @@ async def test_a_wrong_password_is_told_and_not_shown(own: Farm, tmp_path: Path,
         assert "secret" not in store.link.place
 
 
+@pytest.mark.parametrize("kind", [Kind.CLUSTER], indirect=True)
+@pytest.mark.parametrize("login", [":wrong", "nobody:wrong"])
+async def test_a_wrong_password_for_a_cluster_is_told_and_not_shown(
+    server: Deployment, tmp_path: Path, login: str
+) -> None:
+    url = f"redis://{login}@127.0.0.1:{server.nodes()[0].port}"
+    reason = await refused(settings_for(server, tmp_path, REDIS_URL=url))
+    assert "REDIS_PASSWORD" in reason
+    assert "wrong" not in reason
+
+
 async def test_a_server_can_be_named_by_its_parts(own: Farm, tmp_path: Path) -> None:
     server = own.server(tcp=True, password="p@ss:/#?%")
     parts = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port), "REDIS_PASSWORD": "p@ss:/#?%", "REDIS_DB": "3"}

@@ -12,12 +12,14 @@ from typing import Any
 
 import aiohttp
 
+from machines.core.clock import FixedClock
 from machines.core.errors import BadInput, Rejected, Retryable
+from machines.core.facts import Proof
 from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
-from machines.core.ports import Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
+from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
 from machines.payout.acts import Looks
-from machines.payout.data import PayoutRecord
+from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Standing, Thresholds
@@ -26,7 +28,6 @@ from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.schedule import Schedule
 from payflow.engine.worker import Worker
 from payflow.store.outbox import Post
-from payflow.store.seals import Seals, keys_from
 from payflow.store.store import Store, open_store
 from payflow.store.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
@@ -308,7 +309,7 @@ def ngn(text: str) -> Money:
 
 
 @asynccontextmanager
-async def open_front(settings: Settings, **changes: Any) -> AsyncIterator[Front]:
+async def open_front(settings: Settings, *, clock: FixedClock | None = None, **changes: Any) -> AsyncIterator[Front]:
     """Open the API; what it leaves behind must be sound."""
     settings = load(
         {},
@@ -319,13 +320,18 @@ async def open_front(settings: Settings, **changes: Any) -> AsyncIterator[Front]
         ),
     )
     rail, known, schedule = SmallRail(), Known(), Schedule(settings.batch_schedule)
-    settings.data.mkdir(parents=True, exist_ok=True)
-    seals = Seals(keys_from(None, settings.data))
     thresholds = Thresholds(most_an_hour=1000, most_a_day=1000, most_units_an_hour=10**15, most_units_a_day=10**15)
-    looks = Looks({"flutterwave": rail}, known, schedule, seals, thresholds, _units(settings.two_people_from))
-    machine = payout(Policy(settings.retry_after_s), looks.acts(), looks.prove)
+    acts: dict[str, Act[PayoutData]] = {}
+
+    async def prove(record: PayoutRecord) -> Proof:
+        return await looks.prove(record)
+
+    machine = payout(Policy(settings.retry_after_s), acts, prove)
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, read)
-    async with open_store(settings, [machine]) as store, aiohttp.ClientSession() as session:
+    async with open_store(settings, [machine], clock=clock) as store, aiohttp.ClientSession() as session:
+        most = _units(settings.two_people_from)
+        looks = Looks({"flutterwave": rail}, known, schedule, store.seals, thresholds, most)
+        acts.update(looks.acts())
         metrics = Metrics()
         desk = Desk(store, settings, metrics, {"flutterwave": rail}, schedule)
         routes = api.routes(desk, settings, metrics, [hooks])

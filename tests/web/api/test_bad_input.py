@@ -59,7 +59,7 @@ EVERY = (
     ASK, ASK_TOO, ASK_FOR, CREDIT, BATCH, CLAWBACK, PROFILE, BRING, APPROVE, REJECT, CANCEL, CORRECT, RELEASE,
 )  # fmt: skip
 
-BAD_AMOUNTS = (
+BAD_AMOUNTS: tuple[object, ...] = (
     *(
         "",
         " ",

@@ -1,0 +1,54 @@
+"""Where money goes is kept encrypted, and keys can be changed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from machines.core.errors import BadSettings
+from machines.core.ports import Destination
+from payflow.store.seals import Seals, key_kept_in, keys_given, new_key
+
+BANK = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
+
+
+def test_what_is_sealed_shows_nothing_and_opens_to_the_same() -> None:
+    seals = Seals([new_key()])
+    sealed = seals.seal(BANK)
+    assert "0690000031" not in sealed
+    assert seals.open(sealed) == BANK
+
+
+def test_an_old_key_behind_the_new_one_still_opens_and_prints_the_same() -> None:
+    old, new = new_key(), new_key()
+    before, after = Seals([old]), Seals(keys_given(f"{new}, {old}"))
+    assert after.open(before.seal(BANK)) == BANK
+    assert after.fingerprint("a", "b") == before.fingerprint("a", "b")
+
+
+def test_a_lost_key_is_said_with_what_to_do() -> None:
+    with pytest.raises(BadSettings, match="add the old key behind the new"):
+        Seals([new_key()]).open(Seals([new_key()]).seal(BANK))
+
+
+def test_without_a_key_nothing_is_sealed() -> None:
+    with pytest.raises(BadSettings, match="payflow seal-key"):
+        Seals([]).seal(BANK)
+
+
+def test_what_is_no_key_is_refused() -> None:
+    with pytest.raises(BadSettings, match="payflow seal-key"):
+        Seals(["short"])
+
+
+def test_all_who_come_at_once_find_the_same_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda _: key_kept_in(tmp_path), range(32)))
+    assert len({key for (key,) in keys}) == 1
+    assert (tmp_path / "seal.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_fingerprints_differ_with_the_text_and_with_the_key() -> None:
+    one, other = Seals([new_key()]), Seals([new_key()])
+    assert one.fingerprint("a", "b") != one.fingerprint("b", "a")
+    assert one.fingerprint("a") != other.fingerprint("a")
