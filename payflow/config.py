@@ -146,6 +146,11 @@ class Settings(BaseModel):
     platform_webhooks: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, alias="PAYFLOW_PLATFORM_WEBHOOKS")
     """JSON: for each platform the `url` that hears of its payouts and the `secret` that signs what it hears."""
 
+    mail: SecretStr | None = Field(default=None, alias="PAYFLOW_MAIL")
+    """Our mail server as an Apprise URL, such as mailtos://user:password@smtp.example.com?from=pay@example.com."""
+    webhooks_to_loopback: bool = Field(default=False, alias="PAYFLOW_WEBHOOKS_TO_LOOPBACK")
+    """Whether a platform's webhook may go to http:// on this machine, for trying things out."""
+
     # The API
     host: str = Field(default="127.0.0.1", alias="PAYFLOW_HOST")
     """Address to listen on."""

@@ -27,6 +27,8 @@ from payflow.web.readiness import Readiness
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from payflow.web.desk import Desk
+
 log = structlog.get_logger()
 
 Announce = Callable[[str, str], None]
@@ -46,6 +48,8 @@ class Parts:
     """How pollers work where PAYFLOW_POLLERS does not say."""
     routes: "Callable[[Store, Metrics], Iterable[web.RouteDef]]" = lambda _store, _metrics: ()
     """The routes beside the probes."""
+    desk: "Callable[[Store, Metrics], Desk] | None" = None
+    """Opens the desk of the payouts, for the command line; None where none are paid."""
 
 
 Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
@@ -55,12 +59,25 @@ Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
 @asynccontextmanager
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """Put together what ships with Payflow."""
-    from payflow.app import gateways, payouts  # noqa: PLC0415  (tests of the engine need none of it)
+    from payflow.app import gateways, payouts, telling  # noqa: PLC0415  (tests of the engine need none of it)
 
     async with AsyncExitStack() as stack:
-        doors = await gateways.open_doors(settings, SystemClock(), stack)
-        desk = payouts.Payouts(settings, doors)
-        yield Parts((desk.machine,), open=desk.open, routes=desk.routes, pollers=payouts.pollers(settings))
+        clock = SystemClock()
+        own = payouts.Payouts(settings, await gateways.open_doors(settings, clock, stack))
+        world = await telling.open_telling(settings, clock, stack)
+
+        def bind(store: Store) -> None:
+            own.open(store)
+            world.open(store)
+
+        yield Parts(
+            (own.machine,),
+            open=bind,
+            deliver=world.handlers,
+            pollers=payouts.pollers(settings),
+            routes=own.routes,
+            desk=own.desk,
+        )
 
 
 @dataclass(frozen=True, slots=True)

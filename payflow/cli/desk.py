@@ -119,6 +119,22 @@ def print_json(data: object) -> None:
     sys.stdout.flush()
 
 
+def confirm(desk: Desk, lines: Iterable[str]) -> None:
+    """Show what would happen, and go on only if a person says yes."""
+    if desk.as_json:
+        raise Usage("With --json nobody can be asked: add --yes.")
+    from payflow.cli.words import clean  # noqa: PLC0415  (as above)
+
+    for line in lines:
+        typer.echo(clean(line))
+    try:
+        sure = typer.confirm("Do it?")
+    except typer.Abort:
+        raise BadInput("Nobody answered, so nothing was changed: add --yes in scripts.") from None
+    if not sure:
+        raise BadInput("Nothing was changed.")
+
+
 def machine_of(payflow: Payflow, name: str) -> AnyMachine:
     """Find a machine by the name that was typed."""
     machines = payflow.store.records.machines

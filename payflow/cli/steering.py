@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import typer
 from rich.text import Text
 
 from machines.core.errors import BadInput, Conflict, StepError
@@ -11,7 +10,7 @@ from machines.core.facts import Fact, Override, Proof
 from machines.core.lifecycle import By, Lifecycle, State
 from machines.core.record import Record
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, operator, typed
+from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, operator, typed
 from payflow.cli.records import record_of
 from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
 from payflow.engine.step import take_in
@@ -67,7 +66,7 @@ async def override(
         word = Override(to, reason, who, second, proof)
         preview = _preview(payflow, shown, word, evidence)
         if not yes:
-            _confirm(desk, preview)
+            confirm(desk, preview.lines())
 
         async def unless_changed(record: Record[Any]) -> Fact:
             if record.version != shown.record.version:
@@ -116,19 +115,6 @@ def _preview(payflow: Payflow, stored: Stored, fact: Override, evidence: str) ->
         raise Usage(f"There is no state {fact.to!r}; {listed(states)}.")
     decision = machine.react(stored.record, fact, stored.at)
     return Preview(stored.record, states[stored.record.state], states[fact.to], decision.why, evidence)
-
-
-def _confirm(desk: Desk, preview: Preview) -> None:
-    if desk.as_json:
-        raise Usage("With --json nobody can be asked: add --yes.")
-    for line in preview.lines():
-        typer.echo(clean(line))
-    try:
-        sure = typer.confirm("Do it?")
-    except typer.Abort:
-        raise BadInput("Nobody answered, so nothing was changed: add --yes in scripts.") from None
-    if not sure:
-        raise BadInput("Nothing was changed.")
 
 
 def _looked_after(state: State) -> str:

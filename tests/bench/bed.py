@@ -205,6 +205,16 @@ async def bed(fsync: Fsync = "always", *, clock: Clock | None = None) -> AsyncIt
         yield Bed(folder, fsync, settings, store)
 
 
+def busy_s() -> float:
+    """CPU time that this machine has spent on anything so far; 0 where it does not tell (it is not Linux)."""
+    try:
+        words = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:]
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _waiting, *interrupts = map(int, words)
+    return (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")
+
+
 def fdatasync_us(folder: Path, times: int = 200) -> float:
     """Measure what one write to the disk costs here, in microseconds."""
     with tempfile.TemporaryFile(dir=folder) as file:

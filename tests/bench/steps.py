@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
+from time import process_time
+from typing import NamedTuple
 
 from payflow.store.embedded import Fsync
 from tests.bench import peers
-from tests.bench.bed import Bed, WorkerProcess, bed
+from tests.bench.bed import Bed, WorkerProcess, bed, busy_s
 from tests.bench.machine import STEPS
 from tests.bench.table import TIMES, Row
 
@@ -31,6 +33,8 @@ class Run:
     cpu_us_a_step: float
     server_us_a_step: float
     rss_mb: float
+    strangers_percent: float
+    """CPU time that other programs took meanwhile, in percent of one CPU."""
 
 
 async def measure(*, quick: bool, soak: int = 0) -> list[Row]:
@@ -65,17 +69,31 @@ async def measure(*, quick: bool, soak: int = 0) -> list[Row]:
 async def run(bed: Bed, worker: WorkerProcess, records: int) -> Run:
     """Wake so many sleeping records at once, and wait until all are paid."""
     await bed.load(records)
-    before, server_before = await worker.usage(), await bed.server_cpu_s()
+    before = await _reading(bed, worker)
     began = await bed.release()
     seconds = await bed.finish() - began
-    after, server_after = await worker.usage(), await bed.server_cpu_s()
+    after = await _reading(bed, worker)
     steps = STEPS * records
+    worker_s, server_s, all_s = (now - then for now, then in zip(after.cpu_s, before.cpu_s, strict=True))
     return Run(
         steps_a_second=steps / seconds,
-        cpu_us_a_step=(after.cpu_s - before.cpu_s) / steps * 1e6,
-        server_us_a_step=(server_after - server_before) / steps * 1e6,
-        rss_mb=after.rss_kb / 1024,
+        cpu_us_a_step=worker_s / steps * 1e6,
+        server_us_a_step=server_s / steps * 1e6,
+        rss_mb=after.rss_mb,
+        strangers_percent=max(0.0, all_s - worker_s - server_s) / seconds * 100,
     )
+
+
+class _Reading(NamedTuple):
+    """CPU time so far, of the worker, of the server and of the whole machine without us; and the worker's memory."""
+
+    cpu_s: tuple[float, float, float]
+    rss_mb: float
+
+
+async def _reading(bed: Bed, worker: WorkerProcess) -> _Reading:
+    used = await worker.usage()
+    return _Reading((used.cpu_s, await bed.server_cpu_s(), busy_s() - process_time()), used.rss_kb / 1024)
 
 
 def _speed_rows(
@@ -98,7 +116,7 @@ def _speed_rows(
                     other=by_peer.get(name),
                     target=f"≥ {STEPS_TARGET:,} and ≥ {PEER_TIMES_TARGET} {TIMES} best peer" if judged else "",
                     meets=enough if judged else None,
-                    note=_costs(some, conserved=conserved) if name == best else "",
+                    note=_costs(some, conserved=conserved) if name == best else _peer_costs(outings[name]),
                 )
             )
     return rows
@@ -106,8 +124,15 @@ def _speed_rows(
 
 def _costs(runs: list[Run], *, conserved: bool) -> str:
     worker, server = median(one.cpu_us_a_step for one in runs), median(one.server_us_a_step for one in runs)
+    strangers = max(one.strangers_percent for one in runs)
     books = "conserved" if conserved else "BROKEN"
-    return f"CPU a step: worker {worker:.0f} µs, store {server:.0f} µs; books {books}"
+    return (
+        f"CPU a step: worker {worker:.0f}, store {server:.0f} µs; others took {strangers:.0f} % of a CPU; books {books}"
+    )
+
+
+def _peer_costs(outings: list[peers.Outing]) -> str:
+    return f"CPU a step: its worker {median(one.cpu_us_a_step for one in outings):.0f} µs"
 
 
 def _fsync_row(runs: Mapping[Fsync, list[Run]]) -> Row:

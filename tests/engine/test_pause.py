@@ -140,6 +140,36 @@ async def test_an_alarm_that_could_not_be_passed_on_is_passed_on_later(
     assert len(await office.store.pauses.all()) == 1
 
 
+async def test_sends_that_compare_a_restarted_server_at_the_same_time_raise_no_false_alarm(
+    still_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One answer lies there while another one is believed and writes go on: it is old, and no proof of a loss."""
+    office, gate = still_office, Gate()
+    (record_id,) = await office.ask()
+    shard = office.store.records.shard_of(record_id)
+    standing = office.store.records.standing
+
+    async def slow_the_first_time(shard: int) -> object:
+        answer = await standing(shard)
+        if not gate.came:
+            await gate.pass_through()
+        return answer
+
+    monkeypatch.setattr(office.store.records, "standing", slow_the_first_time)
+    office.store.guard.doubted.add(shard)
+    first = asyncio.create_task(office.store.compare())
+    await gate.reached()
+    second = asyncio.create_task(office.store.compare())
+    for _ in range(5):
+        await office.ask()
+    gate.open()
+    await asyncio.gather(first, second)
+    await office.ask()
+    await office.store.compare()
+    assert office.store.guard.alarms == {}
+    assert office.store.guard.doubted == set()
+
+
 # ── a rail that refuses us, and one that contradicts the books ───────────────────────────────────────────────────────
 
 

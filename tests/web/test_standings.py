@@ -18,8 +18,9 @@ from machines.payout.data import PayoutData, PayoutRecord, reference_of
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Standing
-from payflow.config import Settings
+from payflow.config import Settings, load
 from payflow.engine.step import take_in
+from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.standings import Standings
@@ -80,7 +81,8 @@ class Past:
 
 @pytest.fixture
 async def past(settings: Settings, clock: FixedClock) -> AsyncIterator[Past]:
-    async with open_store(settings, [payout(Policy(), {})], clock=clock) as store:
+    sealing = load({}, **(settings.model_dump() | {"seal_keys": new_key()}))
+    async with open_store(sealing, [payout(Policy(), {})], clock=clock) as store:
         yield Past(store, clock, count())
 
 

@@ -15,7 +15,7 @@ import aiohttp
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput, Rejected, Retryable
 from machines.core.facts import Proof
-from machines.core.ids import Owner, RecordId
+from machines.core.ids import RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
 from machines.payout.acts import Looks
@@ -28,6 +28,7 @@ from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.schedule import Schedule
 from payflow.engine.worker import Worker
 from payflow.store.outbox import Post
+from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
 from payflow.store.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
@@ -41,6 +42,7 @@ SHOP, RIVAL = "shop", "rival"
 # Accounts that the small rail knows, by their last digits.
 GOOD, BOUNCES, WAITS, NOBODYS, MUTE = "0690000031", "0690000040", "0690000050", "0690000060", "0690000070"
 SECRET = "whispered"
+SEAL_KEY = new_key()
 HOOK = "/api/webhooks/flutterwave/payout_status"
 
 Json = dict[str, Any]
@@ -311,14 +313,13 @@ def ngn(text: str) -> Money:
 @asynccontextmanager
 async def open_front(settings: Settings, *, clock: FixedClock | None = None, **changes: Any) -> AsyncIterator[Front]:
     """Open the API; what it leaves behind must be sound."""
-    settings = load(
-        {},
-        **(
-            settings.model_dump()
-            | {"batch_schedule": "instant", "api_rate": 5000.0, "api_address_rate": 5000.0}
-            | changes
-        ),
-    )
+    usual: dict[str, Any] = {
+        "batch_schedule": "instant",
+        "seal_keys": SEAL_KEY,
+        "api_rate": 5e3,
+        "api_address_rate": 5e3,
+    }
+    settings = load({}, **(settings.model_dump() | usual | changes))
     rail, known, schedule = SmallRail(), Known(), Schedule(settings.batch_schedule)
     thresholds = Thresholds(most_an_hour=1000, most_a_day=1000, most_units_an_hour=10**15, most_units_a_day=10**15)
     acts: dict[str, Act[PayoutData]] = {}
@@ -343,8 +344,3 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
 
 def _units(text: str | None) -> int | None:
     return ngn(text).units if text else None
-
-
-def owner(name: str) -> Owner:
-    """Name an owner."""
-    return Owner(name)

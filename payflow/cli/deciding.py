@@ -1,0 +1,139 @@
+"""What people decide about one payout; the desk does it, as it does for the API."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import ValidationError
+from rich.text import Text
+
+from machines.core.errors import BadInput
+from machines.core.ids import RecordId
+from machines.core.ports import Destination
+from machines.payout.data import PayoutRecord
+from payflow.app import Payflow, refuse_unfit
+from payflow.cli.desk import Code, Desk, Usage, confirm, operator
+from payflow.cli.records import record_json, record_of
+from payflow.cli.words import amount, clean
+from payflow.engine.step import Applied
+from payflow.web.desk import MACHINE
+from payflow.web.desk import Desk as PayoutDesk
+from payflow.web.payloads import Account, Address, destination
+
+Decide = Callable[[PayoutDesk, PayoutRecord, str], Awaitable[Applied]]
+
+
+async def approve(desk: Desk, *, payout_id: str, yes: bool, named: str | None) -> Code:
+    """Say yes to what is shown: whatever changes between showing and saying yes is refused."""
+
+    def look(record: PayoutRecord) -> None:
+        if not yes:
+            confirm(desk, _shown(record))
+
+    return await _decide(
+        desk,
+        payout_id,
+        named,
+        lambda payouts, record, who: payouts.approve(record.id, who, record.data.proposal.fingerprint),
+        look,
+    )
+
+
+async def reject(desk: Desk, *, payout_id: str, reason: str, named: str | None) -> Code:
+    """Say no."""
+    return await _decide(
+        desk, payout_id, named, lambda payouts, record, who: payouts.reject(record.id, who, _given(reason))
+    )
+
+
+async def cancel(desk: Desk, *, payout_id: str, reason: str, named: str | None) -> Code:
+    """Take it back."""
+    return await _decide(
+        desk, payout_id, named, lambda payouts, record, who: payouts.cancel(record.id, who, _given(reason))
+    )
+
+
+async def retry(desk: Desk, *, payout_id: str, named: str | None) -> Code:
+    """Try once more."""
+    return await _decide(desk, payout_id, named, lambda payouts, record, who: payouts.retry(record.id, who))
+
+
+async def release(desk: Desk, *, payout_id: str, reason: str, named: str | None) -> Code:
+    """Give it back."""
+    return await _decide(
+        desk, payout_id, named, lambda payouts, record, who: payouts.release(record.id, who, _given(reason))
+    )
+
+
+async def correct(desk: Desk, *, payout_id: str, account: str, bank: str, name: str, named: str | None) -> Code:
+    """Name another account."""
+
+    async def decide(payouts: PayoutDesk, record: PayoutRecord, who: str) -> Applied:
+        where = _destination(payouts.store.seals.open(record.data.sealed), account, bank, name)
+        return await payouts.correct(record.id, who, where)
+
+    return await _decide(desk, payout_id, named, decide)
+
+
+async def _decide(
+    desk: Desk,
+    payout_id: str,
+    named: str | None,
+    decide: Decide,
+    look: Callable[[PayoutRecord], None] = lambda _: None,
+) -> Code:
+    who = operator(named)
+    async with desk.open() as payflow:
+        refuse_unfit(payflow.store)
+        record: PayoutRecord = (await payflow.store.records.read(_payout_of(payflow, payout_id))).record
+        look(record)
+        applied = await decide(_desk(payflow), record, who)
+        after: PayoutRecord = applied.after
+        told: dict[str, Any] = record_json(after) | {"from": applied.before.state, "why": applied.decision.why}
+        moved = f"It is {after.state} now" if applied.decision.trigger else f"It stays {after.state}"
+        desk.tell(told, Text(clean(f"{moved}: {applied.decision.why}.")))
+    return Code.OK
+
+
+def _desk(payflow: Payflow) -> PayoutDesk:
+    if payflow.parts.desk is None:
+        raise Usage("This Payflow pays no payouts.")
+    return payflow.parts.desk(payflow.store, payflow.metrics)
+
+
+def _payout_of(payflow: Payflow, text: str) -> RecordId:
+    name = record_of(payflow, text)
+    if not name.startswith(f"{MACHINE}-"):
+        raise Usage(f"{text} is no payout.")
+    return name
+
+
+def _destination(before: Destination, account: str, bank: str, name: str) -> Destination:
+    """Make the new destination, checked as the API checks it; what was not named stays as it was."""
+    try:
+        if before.kind == "ethereum":
+            return destination(before.kind, Address(address=account))
+        kept = dict(before.fields)
+        bank_code = bank or kept.get("bank_code", "")
+        branch = kept.get("branch_code") if bank_code == kept.get("bank_code") else None
+        given = Account(bank_code=bank_code, account_number=account, account_name=name or None, branch_code=branch)
+        return destination(before.kind, given)
+    except ValidationError as error:
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_input=False))
+        raise BadInput(f"This is no destination: {faults}.") from None
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise BadInput("Say why: add --reason.")
+    return reason
+
+
+def _shown(record: PayoutRecord) -> list[str]:
+    data, proposal = record.data, record.data.proposal
+    lines = [
+        f"{record.id}: {amount(record.amount)} to {proposal.shown}, for {record.owner}",
+        f"Asked for by {proposal.by}.",
+        *(f"Found: {finding.text}" for finding in data.findings),
+        *(f"Approved by {approval.by} already." for approval in data.approvals),
+    ]
+    return lines + ([f"It failed before: {data.reason}"] if data.correction else [])

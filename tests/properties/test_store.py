@@ -1,0 +1,479 @@
+"""Any sequence of what people, workers, rails and bad luck do leaves the store as a simple model says that it must be.
+
+Checked after every step, with the numbers of DESIGN §13:
+
+5   Debits equal credits; HELD equals the records that hold; no balance below zero; nothing rounded.
+6   A final state is final: a late worker or webhook cannot overwrite it.
+7   A replayed idempotency key gives the first answer; with another body it is refused.
+8   History is append-only and hash-chained.
+9   Every record that is not final, not parked and not a person's is due at some time.
+10  No record is in two state indexes, or in none.
+
+A failure prints the steps and a blob that brings them back; so does `--hypothesis-seed=` with the seed that pytest shows.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from machines.core.clock import DAY, HOUR, FixedClock
+from machines.core.decision import Decision
+from machines.core.errors import BadInput, Conflict, KeyReused, LeaseLost, PayflowError, ShortBalance
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
+from machines.core.ids import Owner, RecordId
+from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position, State
+from machines.core.record import Record, Velocity
+from payflow.store import keys
+from payflow.store.codec import chain_fault
+from payflow.store.ledger import Account
+from payflow.store.records import Stored
+from payflow.store.store import Store
+from tests.desk import account, claim, faults, new, ngn, opened, owner_in, settings_for
+from tests.errand import LIFECYCLE, Approved, Cancelled, Done, ErrandData, NotDone, Sent, react
+from tests.keycheck import unlisted
+from tests.servers import Deployment, Farm, Kind, dump, flush, types
+
+OWNERS = (owner_in(1), owner_in(1, nth=1), owner_in(3))
+FACTS: tuple[Fact, ...] = (
+    Approved(),
+    Cancelled(),
+    Sent(),
+    Done("receipt"),
+    NotDone("bounced"),
+    LostSight("a time-out"),
+    Refused("no such account"),
+    Nothing(),
+)
+POLLED = [name for name, state in LIFECYCLE.states.items() if state.by is By.POLLER]
+AMOUNTS = st.sampled_from([0, 1, 50, 99, 100, 101, 2**53 + 1])
+OWNER = st.sampled_from(OWNERS)
+LEASES = st.sampled_from([1_000, 10_000])
+
+
+@dataclass
+class Expected:
+    """What the model knows of one record."""
+
+    record: Record[ErrandData]
+    first: Record[ErrandData]
+    body: int
+    due: int | None
+    fence: int = 0
+    """As the store has it: odd while it is leased."""
+    poked: bool = False
+    events: list[bytes] = field(default_factory=list)
+
+    @property
+    def state(self) -> State:
+        return LIFECYCLE.state(self.record.state)
+
+    def leased(self, now: int) -> bool:
+        return self.fence % 2 == 1 and self.due is not None and self.due > now
+
+
+class Payments(RuleBasedStateMachine):
+    """People and workers at the store, beside a model of what must come of it."""
+
+    deployment: ClassVar[Deployment]
+    folder: ClassVar[Path]
+
+    def __init__(self) -> None:
+        super().__init__()
+        flush(self.deployment)
+        for left in self.folder.glob("*"):
+            left.unlink()
+        self.clock = FixedClock()
+        self.loop = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        where = settings_for(self.deployment, self.folder)
+        self.store: Store = self.run(self.stack.enter_async_context(opened(where, clock=self.clock)))
+        self.accounts = {owner: Account() for owner in OWNERS}
+        self.records: dict[RecordId, Expected] = {}
+        self.bodies: dict[tuple[Owner, str], RecordId] = {}
+        self.references: dict[tuple[int, str], tuple[Owner, int, bool]] = {}
+        self.asked: dict[Owner, list[tuple[int, int]]] = {owner: [] for owner in OWNERS}
+        self.held: list[Stored] = []
+        self.last: tuple[Stored, Decision[Any], Fact] | None = None
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run(work)
+
+    def teardown(self) -> None:
+        try:
+            assert self.run(faults(self.store)) == []
+        finally:
+            self.run(self.stack.aclose())
+            self.loop.close()
+
+    # ── money ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @rule(owner=OWNER, units=AMOUNTS, reference=st.sampled_from("xyz"), out=st.booleans())
+    def fund(self, owner: Owner, units: int, reference: str, *, out: bool) -> None:
+        place = (self.store.records.owner_shard(owner), reference)
+        known = self.references.get(place)
+        books = self.accounts[owner]
+        answer = self.attempt(self.store.records.fund(owner, ngn(units), reference, out=out))
+        if known is not None:
+            expect(answer, False if known == (owner, units, out) else KeyReused)
+        elif out and books.funded < units:
+            expect(answer, ShortBalance)
+        else:
+            expect(answer, True)
+            self.references[place] = (owner, units, out)
+            if out:
+                self._take_or_owe(books, units)
+                books.funded -= units
+            else:
+                self._put(books, units)
+                books.funded += units
+
+    def _put(self, books: Account, units: int) -> None:
+        settled = min(books.owed, units)
+        books.owed -= settled
+        books.available += units - settled
+
+    def _take_or_owe(self, books: Account, units: int) -> None:
+        taken = min(books.available, units)
+        books.available -= taken
+        books.owed += units - taken
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @rule(owner=OWNER, key=st.sampled_from("abcd"), units=AMOUNTS, counted=st.booleans())
+    def request(self, owner: Owner, key: str, units: int, *, counted: bool) -> None:
+        answer = self.attempt(self.store.records.create(new(owner, units, key, counted=counted), "app"))
+        known = self.bodies.get((owner, key))
+        if known is not None:
+            there = self.records[known]
+            if there.body != units:
+                expect(answer, KeyReused)  # 7
+            else:
+                assert not answer.fresh
+                assert answer.record == there.first, "7: the first answer"
+        elif self.accounts[owner].available < units:
+            expect(answer, ShortBalance)
+        else:
+            assert answer.fresh
+            self.accounts[owner].available -= units
+            self.accounts[owner].held += units
+            self.bodies[owner, key] = answer.record.id
+            record = replace(answer.record, velocity=self._velocity(owner) if counted else None)
+            self.records[record.id] = Expected(record, answer.record, units, due=self.clock.at)
+            if counted:
+                self.asked[owner].append((self.clock.at, units))
+
+    def _velocity(self, owner: Owner) -> Velocity:
+        """What the owner asked for in the last hour and day."""
+        hour = [units for at, units in self.asked[owner] if at > self.clock.at - HOUR]
+        day = [units for at, units in self.asked[owner] if at > self.clock.at - DAY]
+        return Velocity(len(hour), sum(hour), len(day), sum(day))
+
+    # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @rule(state=st.sampled_from(POLLED), limit=st.integers(1, 3), lease_ms=LEASES)
+    def lease(self, state: str, limit: int, lease_ms: int) -> None:
+        now = self.clock.at
+        due = {
+            one.record.id: one.due
+            for one in self.records.values()
+            if one.record.state == state and one.due is not None and one.due <= now
+        }
+        found = self.run(claim(self.store, state, limit, lease_ms))
+        assert len(found) == min(limit, len(due)), "9: what is due is found"
+        latest = max((due[one.record.id] for one in found), default=0)
+        assert all(at >= latest for record_id, at in due.items() if record_id not in [one.record.id for one in found])
+        for one in found:
+            there = self.records[one.record.id]
+            there.fence += 1 if there.fence % 2 == 0 else 2
+            there.due = now + lease_ms
+            assert (one.record, one.fence) == (there.record, there.fence)
+            self.held.append(one)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), lease_ms=LEASES)
+    def renew(self, data: st.DataObject, lease_ms: int) -> None:
+        one = data.draw(st.sampled_from(self.held))
+        there = self.records[one.record.id]
+        holds = there.fence == one.fence and there.leased(self.clock.at)
+        assert self.run(self.store.records.hold(one, lease_ms)) == holds
+        if holds:
+            there.due = self.clock.at + lease_ms
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), fact=st.sampled_from(FACTS), tries=st.integers(0, 3))
+    def look(self, data: st.DataObject, fact: Fact, tries: int) -> None:
+        """A worker commits what it learned, in time or late."""
+        one = data.draw(st.sampled_from(self.held))
+        self.commit(one, fact, "worker", tries)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), fact=st.sampled_from(FACTS))
+    def look_again(self, data: st.DataObject, fact: Fact) -> None:
+        """A worker met a conflict, reads again and reacts again."""
+        one = data.draw(st.sampled_from(self.held))
+        self.commit(self.run(self.store.records.reread(one)), fact, "worker", 0)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def park(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.held))
+        there = self.records[one.record.id]
+        answer = self.attempt(self.store.records.park(one, "a bug", "worker"))
+        if there.fence != one.fence:
+            expect(answer, LeaseLost)
+        elif there.record.version != one.record.version:
+            expect(answer, Conflict)
+        else:
+            expect(answer, None)
+            there.record = replace(there.record, version=there.record.version + 1, parked="a bug", tries=0)
+            there.due, there.poked = None, False
+            there.fence += 1
+
+    # ── people and webhooks ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @precondition(lambda self: self.records)
+    @rule(data=st.data(), fact=st.sampled_from(FACTS))
+    def hear(self, data: st.DataObject, fact: Fact) -> None:
+        self.commit(self.read(data), fact, "webhook", 0)
+
+    @precondition(lambda self: self.records)
+    @rule(data=st.data(), to=st.sampled_from(list(LIFECYCLE.states)), second=st.sampled_from(["", "eve"]))
+    def override(self, data: st.DataObject, to: str, second: str) -> None:
+        one = self.read(data)
+        try:
+            self.commit(one, Override(to=to, reason="the bank called", by="olu", second=second), "olu", 0)
+        except BadInput:
+            assert to == one.record.state or not second
+
+    @precondition(lambda self: self.records)
+    @rule(data=st.data())
+    def poke(self, data: st.DataObject) -> None:
+        there = self.records[data.draw(st.sampled_from(sorted(self.records)))]
+        (answer,) = self.run(self.store.records.poke(there.record.id))
+        if there.due is None:
+            assert answer == "asleep"
+        elif there.leased(self.clock.at):
+            assert answer == "leased"
+            there.poked = True
+        else:
+            assert answer == "due"
+            there.due = self.clock.at
+
+    @precondition(lambda self: any(there.record.parked for there in self.records.values()))
+    @rule(data=st.data())
+    def take_up_again(self, data: st.DataObject) -> None:
+        there = data.draw(st.sampled_from([one for one in self.records.values() if one.record.parked]))
+        self.run(self.store.records.unpark(self.run(self.store.records.read(there.record.id)), "mended", "olu"))
+        there.record = replace(there.record, version=there.record.version + 1, parked="", tries=0)
+        there.due = self.clock.at
+
+    # ── time and bad luck ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @rule(seconds=st.sampled_from([0.001, 0.999, 1.0, 10.0, 60.0, 3600.0, 86400.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @precondition(lambda self: self.last)
+    @rule()
+    def lose_the_reply(self) -> None:
+        """The last commit was written and its reply was lost: the same is sent again."""
+        assert self.last is not None
+        stored, decision, fact = self.last
+        before = dump(self.deployment, without=("seq", "marks"))
+        there = self.records[stored.record.id]
+        answer = self.attempt(self.store.records.commit(stored, decision, fact, "worker"))
+        if there.record.version == stored.record.version + 1 and decision.recorded:
+            assert isinstance(answer, Record)
+        else:
+            assert isinstance(answer, Conflict | LeaseLost)
+        assert dump(self.deployment, without=("seq", "marks")) == before
+
+    @rule()
+    def restart_the_worker(self) -> None:
+        """What a process knew is gone; the store and the high-water mark are all that is left."""
+        self.run(self.stack.aclose())
+        where = settings_for(self.deployment, self.folder)
+        self.store = self.run(self.stack.enter_async_context(opened(where, clock=self.clock)))
+        assert not self.store.guard.alarms
+
+    # ── the model ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def attempt(self, work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return self.run(work)
+        except PayflowError as error:
+            return error
+
+    def read(self, data: st.DataObject) -> Stored:
+        record_id = data.draw(st.sampled_from(sorted(self.records)))
+        stored: Stored = self.run(self.store.records.read(record_id))
+        assert stored.record == self.records[record_id].record
+        return stored
+
+    def commit(self, one: Stored, fact: Fact, who: str, tries: int) -> None:
+        there = self.records[one.record.id]
+        decision = react(one.record, fact, one.at)
+        if not decision.recorded and not one.fence:
+            tries = 0
+        note(f"{one.record.id} in {one.record.state} hears {fact}: {decision.trigger or 'stays'}")
+        answer = self.attempt(self.store.records.commit(one, decision, fact, who, tries=tries))
+        books = replace(self.accounts[one.record.owner])
+        if one.fence and there.fence != one.fence:
+            expect(answer, LeaseLost)
+        elif there.record.version != one.record.version:
+            expect(answer, Conflict)
+        elif not self._move_money(books, there, decision):
+            expect(answer, ShortBalance)
+        else:
+            assert isinstance(answer, Record), answer
+            self.accounts[one.record.owner] = books
+            self._follow(there, decision, one, tries)
+            assert answer == there.record or not decision.recorded
+            self.last = (one, decision, fact) if who == "worker" else None
+
+    def _target(self, record: Record[ErrandData], decision: Decision[Any]) -> State:
+        if decision.trigger == OVERRIDE:
+            return LIFECYCLE.state(decision.to or "")
+        return LIFECYCLE.target(record.state, decision.trigger) if decision.trigger else LIFECYCLE.state(record.state)
+
+    def _move_money(self, books: Account, there: Expected, decision: Decision[Any]) -> bool:
+        """Move the amount as the positions say; False where it is not there."""
+        source, target = there.state.position, self._target(there.record, decision).position
+        units = there.record.amount.units if there.record.amount else 0
+        if source is target:
+            return True
+        if source is Position.AVAILABLE and target is Position.PAID:
+            self._take_or_owe(books, units)
+            books.paid += units
+            return True
+        assert source is not None
+        assert target is not None
+        if getattr(books, source) < units:
+            return False
+        setattr(books, source, getattr(books, source) - units)
+        if target is Position.AVAILABLE:
+            self._put(books, units)
+        else:
+            setattr(books, target, getattr(books, target) + units)
+        return True
+
+    def _follow(self, there: Expected, decision: Decision[Any], one: Stored, tries: int) -> None:
+        """Write into the model what the commit must have written."""
+        now, before = self.clock.at, there.record
+        target = self._target(before, decision)
+        moved = target.name != before.state
+        if there.state.final and moved:
+            assert decision.trigger in REOPENING, "6: a final state is final"
+        kept = not one.fence and not moved
+        if decision.recorded:
+            there.record = replace(
+                before,
+                state=target.name,
+                version=before.version + 1,
+                data=before.data if decision.data is None else decision.data,
+                since=one.at if moved else before.since,
+                tries=before.tries if kept else tries,
+                parked=before.parked if kept else "",
+            )
+        else:
+            there.record = replace(before, tries=before.tries if kept else tries)
+        again = decision.again_s
+        if again is None:
+            again = 0 if moved and target.by is By.POLLER else target.every_s
+        due = None if again is None or target.by is not By.POLLER or there.record.parked else now + int(again * 1000)
+        if one.fence:
+            if there.poked:
+                due = due and now
+            there.poked = False
+            there.fence += 1
+        elif due is not None and there.leased(now):
+            due, there.poked = there.due, True
+        elif due is not None and there.due is not None and not moved:
+            due = min(due, there.due)
+        there.due = due
+
+    # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @invariant()
+    def the_books_are_as_the_model_says(self) -> None:
+        for owner, books in self.accounts.items():
+            found = self.run(account(self.store, owner))
+            assert found == books, "5"
+            assert found.imbalance == 0, "5: debits equal credits"
+            assert min(found.available, found.held, found.paid, found.funded, found.owed) >= 0, "5: nothing below zero"
+            holding = sum(
+                there.record.amount.units
+                for there in self.records.values()
+                if there.record.owner == owner and there.state.position is Position.HELD and there.record.amount
+            )
+            assert found.held == holding, "5: HELD equals the records that hold"
+
+    @invariant()
+    def records_histories_and_indexes_are_as_the_model_says(self) -> None:
+        content: dict[str, Any] = dump(self.deployment)
+        indexes: dict[str, list[str]] = {}
+        due: dict[str, list[tuple[str, float]]] = {}
+        for key, members in content.items():
+            kind, _, place = key[8:].partition(":")
+            if kind in ("in", "due"):
+                for member, score in members:
+                    (indexes.setdefault(member.decode(), []).append(place.partition(":")[2])) if kind == "in" else (
+                        due.setdefault(member.decode(), []).append((place.partition(":")[2], score))
+                    )
+        assert indexes.keys() == self.records.keys(), "10: no record without an index, no index without its record"
+        for record_id, there in self.records.items():
+            raw = content[keys.record(record_id)]
+            assert (raw[b"state"].decode(), int(raw[b"ver"])) == (there.record.state, there.record.version), "6"
+            assert indexes[record_id] == [there.record.state], "10: in one state index, its own"
+            expected = [] if there.due is None else [(there.record.state, float(there.due))]
+            assert due.get(record_id, []) == expected, "9, 10: looked at when and where it should be"
+            events = content[keys.history(record_id)]
+            assert events[: len(there.events)] == there.events, "8: append-only"
+            assert len(events) == there.record.version, "8: one event a version"
+            assert chain_fault(events, raw[b"hash"]) == "", "8: hash-chained"
+            there.events = events
+
+    @invariant()
+    def no_unknown_key_is_left(self) -> None:
+        assert unlisted(types(self.deployment)) == []
+
+
+def expect(answer: Any, wanted: Any) -> None:
+    """Compare an answer, or the kind of an error, with what the model says."""
+    if isinstance(wanted, type):
+        assert type(answer) is wanted, answer
+    else:
+        assert answer is wanted or answer == wanted, answer
+
+
+@pytest.mark.timeout(300)
+def test_the_store_follows_the_model_whatever_happens(farm: Farm, tmp_path: Path) -> None:
+    class Here(Payments):
+        deployment = farm.shared(Kind.VALKEY)
+        folder = tmp_path
+
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=50,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    flush(Here.deployment)
