@@ -53,6 +53,19 @@ def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
     desk.go(context, doctor.doctor, as_json=as_json)
 
 
+@cli.command(rich_help_panel=RUN)
+def sandbox(
+    *,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier sandboxes left.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run Payflow with its world simulated: a Flutterwave, a mail server, tokens for everybody."""
+    from payflow.cli import sandbox
+
+    sandbox.run(port=port, fresh=fresh, as_json=as_json)
+
+
 @cli.command("seal-key", rich_help_panel=RUN)
 def seal_key() -> None:
     """Make a key for PAYFLOW_SEAL_KEYS, which encrypts where money goes."""

@@ -94,12 +94,10 @@ class Earnings:
             raise BadInput(f"{amount} is more than the earning {external_id}, which was {whole}.")
         name = f"{platform}/{external_id}"
         where = f"clawback/{name}/{reference}"
-        before = await self._link.ask("HGET", keys.unique(self._records.owner_shard(owner), "fund"), where)
-        taken = sum([one.clawed_back async for one in self._lines(owner) if one.id == name])
-        if before is None and taken + amount.units > whole.units:
-            left = Money(whole.units - taken, whole.asset)
-            raise BadInput(f"Of the earning {external_id} only {left} is left to take back.")
-        await self._records.fund(owner, amount, where, out=True, earning=name)
+        try:
+            await self._records.fund(owner, amount, where, out=True, earning=name, most=whole)
+        except BadInput as error:
+            raise BadInput(f"Of the earning {external_id} less than {amount} is left to take back.") from error
         return owner, amount
 
     async def of(self, owner: Owner, asset: str) -> list[Earning]:

@@ -70,6 +70,7 @@ KEYS = (
     Key("{pf:SS}:velhour:<owner>", "zset", "the owner's requests of the last hour, by time", "commit", "commit"),
     Key("{pf:SS}:velday:<owner>", "zset", "the owner's requests of the last day, by time", "commit", "commit"),
     Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
+    Key("{pf:SS}:clawed", "hash", "earning -> units taken back of it", "commit", "commit"),
     Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),
     Key("{pf:SS}:earn:<owner>", "stream", "earnings: in or out, asset, units, time, id", "commit", "the desk"),
     Key("{pf:SS}:journal", "stream", "a posting: owner asset from to units owed cause", "commit", "ledger"),

@@ -34,8 +34,8 @@ class Barrier:
     """How many replicas must have it."""
 
 
-# Redis before 7.0 wraps an error that a script met into another one, so that only its mark is left, in the text; and the
-# client of a cluster wraps what it met when it came.
+# Redis before 7.0 wraps an error that a script met into another one, so that only its mark is left, in the text; and
+# the client of a cluster wraps what it met when it came.
 _UNFIT: tuple[tuple[type[Exception], str, str], ...] = (
     (
         redis_errors.AuthenticationError,

@@ -126,6 +126,7 @@ _CODES: Mapping[str, type[PayflowError]] = {
     "overflow": BadInput,
     "taken": ClaimTaken,
     "reused": KeyReused,
+    "spent": BadInput,
 }
 
 
@@ -499,16 +500,24 @@ class Records:
         if refusal is not None:
             raise self._error(refusal, record_id)
 
-    async def fund(self, owner: Owner, amount: Money, reference: str, *, out: bool = False, earning: str = "") -> bool:
-        """Book money that came from outside, or went back there; False when this reference was booked before."""
+    async def fund(
+        self,
+        owner: Owner,
+        amount: Money,
+        reference: str,
+        *,
+        out: bool = False,
+        earning: str = "",
+        most: Money | None = None,
+    ) -> bool:
+        """Book money that came from outside, or went back there; False when this reference was booked before.
+
+        Of an earning no more than `most` is ever taken back.
+        """
         shard = self.owner_shard(owner_of(owner))
-        group = _Group(
-            shard,
-            [["fund", owner, amount.asset.code, str(amount.units), "out" if out else "in", reference, earning]],
-            [],
-            announce=False,
-        )
-        refusal = await self._commits[self._way(shard)].ask(group)
+        way, limit = "out" if out else "in", str(most.units) if most else False
+        op = ["fund", owner, amount.asset.code, str(amount.units), way, reference, earning, limit]
+        refusal = await self._commits[self._way(shard)].ask(_Group(shard, [op], [], announce=False))
         if refusal is None:
             return True
         if refusal.code == "exists":

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from machines.core.clock import Millis
 from machines.core.decision import New
-from machines.core.errors import BadInput, NotFound, ShortBalance
+from machines.core.errors import BadAmount, BadInput, NotFound, ShortBalance
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
-from machines.core.money import Asset, Money
+from machines.core.money import ETH, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord
@@ -122,9 +122,9 @@ class Desk:
         least = Money.parse(self._settings.payout_minimum, asset)
         most = Money.parse(self._settings.payout_maximum, asset)
         if amount < least:
-            raise BadInput(f"{amount} is less than the smallest payout, {least}.")
+            raise BadAmount(f"{amount} is less than the smallest payout, {least}.")
         if most < amount:
-            raise BadInput(f"{amount} is more than the largest payout, {most}.")
+            raise BadAmount(f"{amount} is more than the largest payout, {most}.")
         return amount
 
     async def _short(self, owner: Owner, amount: Money) -> ShortBalance:
@@ -134,6 +134,8 @@ class Desk:
 
     async def _data(self, ask: Ask, amount: Money) -> PayoutData:
         rail = self.rail_of(ask.method)
+        if (amount.asset == ETH) != (ask.method == "ethereum"):
+            raise BadInput(f"{amount.asset.code} cannot be paid by {ask.method}.")
         destination = ask.destination or await self._usual(ask)
         if destination.kind != ask.method:
             raise BadInput(f"The destination is of kind {destination.kind}, the method is {ask.method}.")
@@ -222,7 +224,7 @@ class Desk:
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""
         record = await self.payout(payout_id, owner)
-        gateway = self._gateways[record.data.rail]
+        gateway = self._gateways[self.rail_of(record.data.method)]
         await gateway.resolve(destination)
         if record.amount is None:
             raise BadInput(f"{payout_id} has no amount.")

@@ -4,7 +4,7 @@
 -- ARGV  1 now in ms, or 0 for the server's time · 2 tag of this call · 3 '1' to wake workers · 4 groups, as msgpack:
 --       {index into KEYS, op, op, …}; an op starts with its kind, see operations.lua · 5… bytes that ops point to
 -- gives {now, run id, replication id, {sequence of each key}, {0 or {code, place of the op} for each group}}
--- codes conflict fenced missing short overflow taken exists reused broken
+-- codes conflict fenced missing short overflow taken exists reused spent broken
 --
 -- Redis does not take a script back, so a group is checked whole before its first write. A group that meets a key of
 -- the wrong type is `broken`; the other groups of the call go on.
