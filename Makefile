@@ -21,8 +21,8 @@ unexport VIRTUAL_ENV
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-run: $(BIN)/.ready-to-run ## start Payflow: API, workers and dashboard on the embedded store
-	$(BIN)/payflow serve $(ARGS)
+run: $(BIN)/.ready-to-run ## start Payflow with its world simulated
+	$(BIN)/payflow sandbox $(ARGS)
 
 test: $(BIN)/.ready-to-test ## run all tests; with ARGS, those that pytest is told to
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov)

@@ -9,6 +9,7 @@ time, so that every process, and the file of every machine, learns that what it 
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _SLOT = struct.Struct("<Q8s")
 _COUNT = struct.Struct("<Q")
 _MAGIC = b"payflow1"
 KEPT_MARKS = 256
+# Whoever holds the lock writes for some microseconds.
+_LOCK_PAUSES_S = (0.0, 0.0001, 0.0005, 0.002, 0.005)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Guard:
         self.doubted: set[int] = set(range(shards))
         """Shards on a server that was not compared yet."""
         self.alarms: dict[int, str] = {}
+        self._unwritten: set[int] = set()
+        """Shards whose marks the file may not have yet."""
         self._in_doubt: dict[int, dict[Identity, Mark]] = {}
         """The newest writes that servers acknowledged while they were not compared yet."""
         self.adopted = 0
@@ -175,13 +180,19 @@ class Guard:
     def _write(self, shards: Iterable[int]) -> None:
         if self._file is None:
             return
-        with self._locked():
-            for shard in shards:
+        self._unwritten.update(shards)
+        if not self._lock_soon(self._file):
+            return  # its holder may have been frozen in the middle of it: our marks go with a later write
+        try:
+            for shard in self._unwritten:
                 offset = _HEADER.size + shard * _SLOT.size
                 kept = os.pread(self._file, _COUNT.size, offset)
                 mark = self._marks[shard]
                 if self._trusted(shard) and (len(kept) < _COUNT.size or _COUNT.unpack(kept)[0] < mark.count):
                     os.pwrite(self._file, _SLOT.pack(mark.count, mark.tag), offset)
+            self._unwritten.clear()
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _overwrite(self, store_id: str) -> None:
         if self._file is None:
@@ -190,6 +201,18 @@ class Guard:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, _HEADER.pack(_MAGIC, _padded(store_id), self.adopted) + slots, 0)
         os.fsync(self._file)
+
+    @staticmethod
+    def _lock_soon(file: int) -> bool:
+        """Take the lock, waiting no longer than our own event loop can bear."""
+        for pause_s in _LOCK_PAUSES_S:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(pause_s)
+            else:
+                return True
+        return False
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

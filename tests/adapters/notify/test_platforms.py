@@ -12,8 +12,8 @@ from adapters.notify.handlers import to_platforms
 from adapters.notify.platforms import Hook, Platforms
 from machines.core.clock import FixedClock, SystemClock
 from machines.core.errors import BadSettings, Retryable
-from tests.adapters.notify.conftest import Shop
 from tests.adapters.notify.news import MESSAGES, Letter, message
+from tests.adapters.notify.shop import Shop
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes ...").decode()
 

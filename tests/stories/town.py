@@ -1,0 +1,355 @@
+"""Payflow at work, with all that is around it: a provider, her platform, reviewers, the bank behind Flutterwave.
+
+Nothing here is faked but the world outside: the store, the workers, the API, the rail, the mail and the webhooks are
+those that ship; the gateway is the simulator, a real server that the real rail talks to. Time stands still until a
+story lets it pass.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import aiohttp
+from standardwebhooks import Webhook
+
+from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
+from adapters.sandbox.magic import PAYS, Ends, Fate
+from adapters.sandbox.mail import MailSink
+from adapters.sandbox.transfers import Transfer
+from machines.core.clock import FixedClock, SystemClock
+from machines.core.ids import Owner, RecordId
+from machines.payout.data import PayoutRecord, reference_of
+from payflow.app import gateways, telling
+from payflow.app.payouts import Payouts
+from payflow.config import Settings, load
+from payflow.engine.dispatcher import Dispatcher
+from payflow.engine.worker import Worker
+from payflow.store import keys
+from payflow.store.ledger import Account
+from payflow.store.seals import new_key
+from payflow.store.store import Store, open_store
+from payflow.store.tokens import Role, Tokens
+from payflow.telemetry.metrics import Metrics
+from payflow.web import app
+from tests.adapters.notify.shop import Shop, open_shop
+from tests.waiting import wait_until
+
+ANN = Owner("ann")
+ANNS_MAIL, REVIEWERS_MAIL = "ann@example.com", "reviewers@example.com"
+HOME, ELSEWHERE = "0123456789", "0123456780"
+BOUNCES = Fate(Ends.FAILED, message="DISBURSE FAILED: A fatal error occured while proccesing your request.")
+SIGNS = "whsec_" + base64.b64encode(b"what the shop and we both know...").decode()
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Town:
+    """Everybody, and what they can do."""
+
+    clock: FixedClock
+    settings: Settings
+    payouts: Payouts
+    store: Store
+    bank: FlutterwaveSimulator
+    letters: MailSink
+    shop: Shop
+    address: str
+    session: aiohttp.ClientSession
+    metrics: Metrics
+    _tokens: dict[str, str] = field(default_factory=dict)
+    _numbers: Any = field(default_factory=count)
+
+    # ── Ann, who provides something ──────────────────────────────────────────────────────────────────────────────────
+
+    async def ann_earns(self, amount: str) -> None:
+        """The shop credits what Ann earned there."""
+        body = {"id": f"order-{next(self._numbers)}", "owner": ANN, "amount": amount, "currency": "NGN"}
+        await self._says("shop", "POST", "/api/earnings", body, expect=201)
+
+    async def ann_asks(self, amount: str, account: str = HOME, *, expect: int = 201) -> str:
+        """Ann asks for a payout to her account; gives its id."""
+        where = {"bank_code": "044", "account_number": account, "account_name": "Ann A."}
+        body = {"amount": amount, "currency": "NGN", "method": "bank", "destination": where}
+        key = f"ann-{next(self._numbers)}"
+        answer = await self._says("ann", "POST", "/api/provider/payouts", body, expect=expect, key=key)
+        return str(answer.get("id", ""))
+
+    async def ann_sees(self, payout: str) -> Json:
+        """What Ann reads about a payout."""
+        return await self._says("ann", "GET", f"/api/provider/payouts/{payout}")
+
+    async def ann_corrects(self, payout: str, account: str) -> None:
+        """Ann names another account for a payout that failed."""
+        body = {"destination": {"bank_code": "044", "account_number": account}}
+        await self._says("ann", "POST", f"/api/provider/payouts/{payout}/correct", body)
+
+    async def ann_has(self) -> tuple[str, str, str]:
+        """Ann's money: what is available, what is held, what was paid out to her."""
+        account = await self.account()
+        return _naira(account.available), _naira(account.held), _naira(account.paid)
+
+    async def account(self) -> Account:
+        """Ann's account in the books."""
+        return (await self.store.ledger.account(ANN)).get("NGN", Account())
+
+    async def anns_earnings(self) -> list[tuple[str, str]]:
+        """What Ann earned, each with where it is."""
+        return [(_naira(one.units), one.status) for one in await self.store.earnings.of(ANN, "NGN")]
+
+    def ann_was_told(self) -> list[str]:
+        """The subjects of the mails to Ann, oldest first."""
+        return [mail.subject for mail in self.letters.to(ANNS_MAIL)]
+
+    async def ann_is_an_old_customer(self) -> None:
+        """Ann is verified, and three payouts to her account went well, some weeks ago."""
+        await self.ann_earns("3000")
+        for _ in range(3):
+            payout = await self.ann_asks("1000")
+            await self.approve(payout)
+            await self.time_passes(hours=2)
+            await self.until_sent(payout)
+            await self.time_passes(seconds=10)
+            await self.until(payout, "paid")
+        await self.time_passes(days=30)
+        self.letters.mails.clear()
+        self.shop.heard.clear()
+
+    # ── people who work at the payments desk ─────────────────────────────────────────────────────────────────────────
+
+    async def review_of(self, payout: str) -> Json:
+        """What reviewers see of a payout, as soon as it is before them."""
+        found: list[Json] = []
+
+        async def there() -> bool:
+            line = (await self._says("rita", "GET", "/api/reviews"))["reviews"]
+            found[:] = [one for one in line if one["id"] == payout]
+            return bool(found)
+
+        await wait_until(there, f"{payout} is before the reviewers")
+        return found[0]
+
+    async def approve(self, payout: str, by: str = "rita") -> None:
+        """A reviewer looks, and says yes."""
+        seen = await self.review_of(payout)
+        body = {"fingerprint": seen["fingerprint"]}
+        await self._says(by, "POST", f"/api/reviews/{payout}/approve", body)
+
+    async def reject(self, payout: str, reason: str) -> None:
+        """A reviewer says no."""
+        await self.review_of(payout)
+        await self._says("rita", "POST", f"/api/reviews/{payout}/reject", {"reason": reason})
+
+    async def release(self, payout: str, reason: str, *, expect: int = 200) -> None:
+        """An operator gives the money of a failed payout back."""
+        await self._says("otto", "POST", f"/api/payouts/{payout}/release", {"reason": reason}, expect=expect)
+
+    async def retry(self, payout: str) -> None:
+        """An operator says: once more."""
+        await self._says("otto", "POST", f"/api/payouts/{payout}/retry")
+
+    def reviewers_were_told(self) -> list[str]:
+        """The subjects of the mails to the reviewers, oldest first."""
+        return [mail.subject for mail in self.letters.to(REVIEWERS_MAIL)]
+
+    def shop_heard(self) -> list[str]:
+        """The news that the shop heard, each one's signature checked."""
+        return [Webhook(SIGNS).verify(heard.raw, heard.headers)["type"] for heard in self.shop.heard]
+
+    # ── the bank ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def sent(self) -> int:
+        """How often we asked the gateway to pay something."""
+        return self.bank.server.calls.count("POST /v3/transfers")
+
+    def transfer(self, payout: str, attempt: int = 1) -> Transfer:
+        """The gateway's transfer for an attempt of ours."""
+        found = self.bank.transfers.by_reference(reference_of(RecordId(payout), attempt))
+        assert found is not None, f"the gateway has no attempt {attempt} of {payout}"
+        return found
+
+    def transfers_of(self, payout: str) -> list[Transfer]:
+        """Every transfer that the gateway has for a payout, whoever started it."""
+        return [each for each in self.bank.transfers.all if each.reference.startswith(payout)]
+
+    @property
+    def bank_pays(self) -> Fate:
+        """What the bank does on a good day: it pays after five seconds."""
+        return PAYS
+
+    def reached(self, account: str = HOME) -> str:
+        """How much money the gateway really brought to an account, less what came back."""
+        return f"{self.bank.book.paid_to(account):,}"
+
+    async def gateway_says_again(self, number: int) -> None:
+        """The gateway delivers an old webhook once more."""
+        delivery = self.bank.courier.deliveries[number]
+        async with self.session.post(self.bank.courier.url, data=delivery.body, headers=delivery.headers) as answer:
+            assert answer.status == 200, await answer.text()
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def time_passes(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
+        """Let time pass; what is due by then happens."""
+        self.clock.advance(seconds + 60 * minutes + 3600 * hours + 86_400 * days)
+        await self.bank.catch_up()
+        await self.store.link.ask("PUBLISH", keys.WAKE_CHANNEL, "the clock")
+
+    async def until(self, payout: str, status: str) -> PayoutRecord:
+        """Wait until Ann reads that her payout has a status."""
+
+        async def there() -> bool:
+            return bool((await self.ann_sees(payout))["status"] == status)
+
+        await wait_until(there, f"{payout} is {status}")
+        return await self.record(payout)
+
+    async def until_sent(self, payout: str, attempt: int = 1) -> PayoutRecord:
+        """Wait until an attempt is with the gateway."""
+        reference = reference_of(RecordId(payout), attempt)
+
+        async def there() -> bool:
+            current = (await self.record(payout)).data.current
+            return current is not None and current.reference == reference and current.sent
+
+        await wait_until(there, f"attempt {attempt} of {payout} is sent")
+        return await self.record(payout)
+
+    async def until_in(self, payout: str, state: str) -> PayoutRecord:
+        """Wait until a payout is in a state of the machine, which says more than Ann reads."""
+
+        async def there() -> bool:
+            return (await self.record(payout)).state == state
+
+        await wait_until(there, f"{payout} is {state}")
+        return await self.record(payout)
+
+    async def until_looked(self, payout: str) -> PayoutRecord:
+        """Wait until a worker has looked at a payout once more, whatever came of it."""
+        before = (await self.store.listing.outlook(await self.record(payout))).at
+        (answer,) = await self.store.records.poke(RecordId(payout))
+        assert answer != "asleep", f"nobody looks at {payout}"
+
+        async def there() -> bool:
+            outlook = await self.store.listing.outlook(await self.record(payout))
+            later = outlook.at is None or before is None or outlook.at > self.clock.now()
+            return later and not outlook.leased
+
+        await wait_until(there, f"somebody looked at {payout}")
+        return await self.record(payout)
+
+    async def until_told(self, subject: str) -> None:
+        """Wait until Ann has got a mail."""
+        await wait_until(
+            lambda: subject in self.ann_was_told(), f"Ann is told: {subject}; not only {self.ann_was_told()}"
+        )
+
+    async def record(self, payout: str) -> PayoutRecord:
+        """A payout as the store has it."""
+        record: PayoutRecord = (await self.store.records.read(RecordId(payout))).record
+        return record
+
+    async def story_of(self, payout: str) -> list[str]:
+        """The moves of a payout, oldest first."""
+        return [event.trigger for event in await self.store.records.history(RecordId(payout)) if event.trigger]
+
+    # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def another_office(self) -> AsyncIterator[tuple[Store, Payouts]]:
+        """Open the same installation once more, as another process would."""
+        async with AsyncExitStack() as stack:
+            doors = await gateways.open_doors(self.settings, self.clock, stack)
+            payouts = Payouts(self.settings, doors)
+            store = await stack.enter_async_context(open_store(self.settings, [payouts.machine], clock=self.clock))
+            payouts.open(store)
+            yield store, payouts
+
+    # ── the end of every story ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def books_are_true(self) -> None:
+        """Nothing was lost or made, every record is whole, no reference was paid twice, our books are the gateway's."""
+        books = await self.store.ledger.check()
+        assert books.conserved, books.faults
+        assert [fault async for fault in self.store.listing.verify()] == []
+        asked = {entry.asked for entry in self.bank.book}
+        assert [one for one in asked if self.bank.book.times_paid(one) > 1] == []
+        paid = await self.account()
+        assert Decimal(paid.paid) / 100 == self.bank.book.total("NGN")
+
+    async def _says(
+        self, who: str, method: str, path: str, body: Json | None = None, *, expect: int = 200, key: str = ""
+    ) -> Json:
+        headers = {"Authorization": f"Bearer {await self._token(who)}"} | ({"Idempotency-Key": key} if key else {})
+        async with self.session.request(method, self.address + path, json=body, headers=headers) as answer:
+            told: Json = await answer.json()
+            assert answer.status == expect, told
+            return told
+
+    async def _token(self, who: str) -> str:
+        roles: Mapping[str, tuple[Role, str]] = {
+            "ann": (Role.PROVIDER, ANN),
+            "shop": (Role.PLATFORM, "shop"),
+            "otto": (Role.OPERATOR, ""),
+        }
+        if who not in self._tokens:
+            role, of = roles.get(who, (Role.REVIEWER, ""))
+            self._tokens[who] = await Tokens(self.store.link).create(who, role, of, "test")
+        return self._tokens[who]
+
+
+@asynccontextmanager
+async def open_town(settings: Settings, **changes: Any) -> AsyncIterator[Town]:
+    """Open the town in the morning of a batch; in the evening the books must be true."""
+    async with AsyncExitStack() as stack:
+        clock = FixedClock()
+        bank = await stack.enter_async_context(FlutterwaveSimulator(clock, PAYS))
+        letters = await stack.enter_async_context(MailSink())
+        shop = await stack.enter_async_context(open_shop())
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        settings = load({}, **(settings.model_dump() | _usual(bank, letters, shop) | changes))
+        payouts = Payouts(settings, await gateways.open_doors(settings, clock, stack))
+        told = await telling.open_telling(settings, SystemClock(), stack)
+        store = await stack.enter_async_context(open_store(settings, [payouts.machine], clock=clock))
+        payouts.open(store)
+        told.open(store)
+        metrics = Metrics()
+        routes = app.application(payouts.routes(store, metrics))
+        address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
+        bank.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
+        town = Town(clock, settings, payouts, store, bank, letters, shop, address, session, metrics)
+        await town._says(  # noqa: SLF001  (the town is made here)
+            "shop", "PUT", f"/api/providers/{ANN}", {"verified": True, "notify": [f"mailto:{ANNS_MAIL}"]}
+        )
+        worker = Worker(store, settings, metrics, Dispatcher(store.outbox, metrics, told.handlers))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            try:
+                yield town
+                await town.books_are_true()
+            finally:
+                worker.stop()
+
+
+def _usual(bank: FlutterwaveSimulator, letters: MailSink, shop: Shop) -> Json:
+    return {
+        "seal_keys": new_key(),
+        "flutterwave_url": bank.v3_url,
+        "flutterwave_secret_key": bank.keys.secret_key,
+        "flutterwave_webhook_hash": bank.keys.secret_hash,
+        "mail": letters.url,
+        "reviewers": (f"mailto:{REVIEWERS_MAIL}",),
+        "platform_webhooks": {"shop": {"url": shop.url, "secret": SIGNS}},
+        "webhooks_to_loopback": True,
+        "api_rate": 100_000.0,
+        "api_address_rate": 100_000.0,
+    }
+
+
+def _naira(units: int) -> str:
+    return f"{units // 100:,}" if units % 100 == 0 else f"{Decimal(units) / 100:,.2f}"
