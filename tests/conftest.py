@@ -21,7 +21,7 @@ def farm() -> Iterator[Farm]:
 
 
 @pytest.fixture
-def own(farm: Farm) -> Iterator[Farm]:
+def own() -> Iterator[Farm]:
     """Servers for one test alone, to be mistreated."""
     with Farm() as farm:
         yield farm

@@ -15,8 +15,8 @@ from machines.core.ports import Evidence, Payment, Settled, Status, Unsent
 from machines.core.record import Record
 from payflow.config import Settings, load
 from payflow.store.ledger import Account
-from payflow.store.records import Made, Poison, Queue, Stored
 from payflow.store.store import Store, open_store
+from payflow.store.stored import Made, Poison, Queue, Stored
 from tests.errand import ErrandData, errand
 from tests.servers import Deployment
 

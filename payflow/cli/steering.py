@@ -15,7 +15,7 @@ from payflow.cli.records import record_of
 from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
 from payflow.engine.step import take_in
 from payflow.store.pauses import EVERYTHING, scope_of
-from payflow.store.records import Stored
+from payflow.store.stored import Stored
 
 RETRY = "retry"
 

@@ -31,8 +31,9 @@ from machines.core.facts import Fact, LostSight, Nothing, Refused
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
-from payflow.store.records import Poison, Records, Stored
+from payflow.store.records import Records
 from payflow.store.store import Store
+from payflow.store.stored import Poison, Stored
 from payflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()

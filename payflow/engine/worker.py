@@ -13,8 +13,8 @@ from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.step import Steps
 from payflow.store import keys
-from payflow.store.records import Poison, Queue, Stored
 from payflow.store.store import Store
+from payflow.store.stored import Poison, Queue, Stored
 from payflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()

@@ -18,7 +18,8 @@ from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.listing import PAGE, scored
 from payflow.store.outbox import Post
-from payflow.store.records import Records, Stored
+from payflow.store.records import Records
+from payflow.store.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import chain_fault
 from payflow.store.link import Link
-from payflow.store.records import Records, Stored
+from payflow.store.records import Records
+from payflow.store.stored import Stored
 
 T = TypeVar("T")
 

@@ -4,17 +4,16 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from machines.core.clock import Clock, Millis
-from machines.core.decision import Claim, Decision, Message, New
+from machines.core.decision import Decision, Message, New
 from machines.core.errors import (
     BadInput,
     ClaimTaken,
     Conflict,
-    IllegalMove,
     KeyReused,
     LeaseLost,
     NotFound,
@@ -24,100 +23,25 @@ from machines.core.errors import (
 )
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId, owner_of, parse_id, shard_for
-from machines.core.lifecycle import OVERRIDE, By
+from machines.core.lifecycle import By, Lifecycle
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
 from machines.core.record import Record, Velocity
-from payflow.store import keys
+from payflow.store import groups, keys
 from payflow.store.batcher import Batcher
-from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, chain, encode, event_bytes, read_event
+from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, encode, read_event
+from payflow.store.groups import BLOBS_FROM, Group
 from payflow.store.guard import Guard, Identity
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CLAIM, COMMIT, POKE, READ, RENEW, TAKE
-
-Op = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A record as it was read, with what a commit on it needs."""
-
-    record: Record[Any]
-    chain: bytes
-    """Hash of its newest event."""
-    at: Millis
-    """The store's time when it was read."""
-    fence: int = 0
-    """The number of our lease; 0 without one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """A leased record that cannot be read, with what is needed to set it aside."""
-
-    id: RecordId
-    state: str
-    version: int
-    chain: bytes
-    at: Millis
-    fence: int
-    problem: str
-
-    @property
-    def machine(self) -> str:
-        """Which machine it belongs to."""
-        return parse_id(self.id)[0]
-
-
-class Queue(NamedTuple):
-    """What a poller asks for."""
-
-    machine: str
-    state: str
-    limit: int
-    lease_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The answer to one claim."""
-
-    now: Millis
-    next_due: Millis | None
-    """When the next record of these queues comes due, as far as known."""
-    found: Sequence[Stored | Poison]
-    astray: Sequence[RecordId] = ()
-    """Ids that were in an index without a record in that state; they were taken out of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The answer to a creation: the record as it was when it was first made."""
-
-    record: Record[Any]
-    fresh: bool
-    """False for a replay."""
-
-
-class _Group(NamedTuple):
-    shard: int
-    ops: list[list[Any]]
-    blobs: list[bytes]
-    announce: bool
-    """Whether workers elsewhere should hear of it."""
-
+from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
 
 CLAIM_PATIENCE_S = 2.0
 
 # What `renew` answers; 1 is held.
 LOST, CHANGED = 0, 2
 
-CREATED = "Created"
-PARKED = "Parked"
-UNPARKED = "Unparked"
-
 _FIELDS = 12
-_BLOBS_FROM = 5
 _CODES: Mapping[str, type[PayflowError]] = {
     "conflict": Conflict,
     "fenced": LeaseLost,
@@ -200,9 +124,9 @@ class Records:
     async def create(self, new: New[Any], who: str) -> Made:
         """Make a record, or find the one that the same request made before."""
         shard = self.shard_of(new.id)
-        group = _Group(shard, [], [], announce=True)
+        group = Group(shard, [], [], announce=True)
         at = await self.now()
-        self._creation(group, new, who, at)
+        self._create_in(group, new, who, at)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is None:
             return Made(self._as_made(new, Millis(at)), fresh=True)
@@ -210,31 +134,14 @@ class Records:
             return Made(await self._first(new), fresh=False)
         raise self._error(refusal, new.id)
 
-    def _creation(self, group: _Group, new: New[Any], who: str, at: int) -> None:
+    def _create_in(self, group: Group, new: New[Any], who: str, at: int) -> None:
         machine = self.machines[self._checked_machine(group, new)]
-        state = machine.lifecycle.state(machine.lifecycle.initial)
-        data = encode(new.data)
-        event = event_bytes(GENESIS, at, 1, "", state.name, who, "", CREATED, new.data)
-        after = -1 if new.due_in_s is None or state.by is not By.POLLER else int(new.due_in_s * 1000)
-        group.ops.append([
-            "create",
-            new.id,
-            new.owner,
-            new.amount.asset.code if new.amount else False,
-            str(new.amount.units) if new.amount else False,
-            state.name,
-            state.position.value if state.position else False,
-            new.fingerprint,
-            _blob(group, data),
-            _blob(group, event),
-            _blob(group, chain(event)),
-            after,
-            new.counted,
-            _flat(new.claims),
-            _messages(group, new.id, at, new.messages),
-        ])  # fmt: skip
+        groups.create(group, machine.lifecycle, new, who, at)
 
-    def _checked_machine(self, group: _Group, new: New[Any]) -> str:
+    def _lifecycle(self, record: Record[Any]) -> Lifecycle:
+        return self.machines[record.machine].lifecycle
+
+    def _checked_machine(self, group: Group, new: New[Any]) -> str:
         """Name the machine of a record that can be made; one in the wrong place would never be found again."""
         shard, owner = self.shard_of(new.id), owner_of(new.owner)
         if parse_id(new.id)[0] != new.machine:
@@ -366,91 +273,19 @@ class Records:
     ) -> Record[Any]:
         """Write a decision: the record, and all that goes with it, or nothing."""
         shard = self.shard_of(stored.record.id)
-        group = _Group(shard, [], [], announce=stored.fence == 0)
-        after = self._decided(group, stored, decision, fact, who, tries)
+        group = Group(shard, [], [], announce=stored.fence == 0)
+        after = groups.decide(group, self._lifecycle(stored.record), stored, decision, fact, who, tries)
         for member, its_decision in decision.group:
             if self.shard_of(member.id) != shard:
                 raise BadInput(f"{member.id} is in another shard than {stored.record.id}: they cannot move together.")
-            self._decided(group, await self._same(member), its_decision, fact, who, 0)
+            same = await self._same(member)
+            groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0)
         for new in decision.creates:
-            self._creation(group, new, who, stored.at)
+            self._create_in(group, new, who, stored.at)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is not None:
             raise self._error(refusal, stored.record.id)
         return after
-
-    def _decided(
-        self, group: _Group, stored: Stored, decision: Decision[Any], fact: Fact, who: str, tries: int
-    ) -> Record[Any]:
-        record = stored.record
-        lifecycle = self.machines[record.machine].lifecycle
-        source = lifecycle.state(record.state)
-        if decision.trigger == OVERRIDE:
-            target = lifecycle.state(decision.to or "")
-        else:
-            target = lifecycle.target(record.state, decision.trigger) if decision.trigger else source
-        again_s = decision.again_s if decision.again_s is not None else target.every_s
-        if target is not source and decision.again_s is None and target.by is By.POLLER:
-            again_s = 0
-        after_ms = -1 if again_s is None or again_s < 0 or target.by is not By.POLLER else int(again_s * 1000)
-        kept = ""
-        if target is source and not stored.fence:
-            # A fact from outside that moves nothing neither brings back what was set aside nor shortens a back-off.
-            kept, tries = record.parked, record.tries
-            after_ms = -1 if kept else after_ms
-        if not decision.recorded:
-            if decision.data is not None or decision.trigger or decision.alarm or any(_writes(decision)):
-                raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
-            group.ops.append(["stay", record.id, record.version, stored.fence, record.state, after_ms, tries])
-            return record
-        event = event_bytes(
-            stored.chain,
-            stored.at,
-            record.version + 1,
-            decision.trigger or "",
-            target.name,
-            who,
-            decision.why,
-            type(fact).__name__,
-            fact,
-        )
-        messages = decision.messages
-        if decision.alarm:
-            messages = (*messages, Message("alarm", {"why": decision.alarm}))
-        group.ops.append([
-            "move",
-            record.id,
-            record.version,
-            stored.fence,
-            record.state,
-            target.name,
-            source.position.value if source.position else False,
-            target.position.value if target.position else False,
-            False if decision.data is None else _blob(group, encode(decision.data)),
-            _blob(group, event),
-            _blob(group, chain(event)),
-            after_ms,
-            tries,
-            target.tallied,
-            kept,
-            _flat(decision.claims),
-            _flat(decision.releases),
-            _messages(group, record.id, stored.at, messages),
-        ])  # fmt: skip
-        return Record(
-            record.id,
-            record.machine,
-            target.name,
-            record.version + 1,
-            record.owner,
-            record.amount,
-            record.data if decision.data is None else decision.data,
-            record.created_at,
-            record.since if target is source else stored.at,
-            tries,
-            record.velocity,
-            kept,
-        )
 
     async def _same(self, member: Record[Any]) -> Stored:
         """Read a member of a group; it must be what the decision was made on."""
@@ -462,40 +297,20 @@ class Records:
     async def park(self, stored: Stored | Poison, why: str, who: str) -> None:
         """Set a record aside until an operator retries it; the others go on."""
         alarm = Message("alarm", {"why": f"parked: {why[:200]}"})
-        await self._in_place(stored, PARKED, why, who, after_ms=-1, parked=why[:200] or "unknown", messages=(alarm,))
+        await self._mark(stored, groups.PARKED, why, who, after_ms=-1, parked=why[:200] or "unknown", messages=(alarm,))
 
     async def unpark(self, stored: Stored, why: str, who: str) -> None:
         """Look again, at once, at a record that was set aside or that nobody would look at."""
         record = stored.record
         if self.machines[record.machine].lifecycle.state(record.state).by is not By.POLLER:
             raise BadInput(f"{record.id} is in {record.state}, where nobody looks by himself: override it instead.")
-        await self._in_place(stored, UNPARKED, why, who, after_ms=0)
+        await self._mark(stored, groups.UNPARKED, why, who, after_ms=0)
 
-    async def _in_place(
-        self,
-        stored: Stored | Poison,
-        fact: str,
-        why: str,
-        who: str,
-        *,
-        after_ms: int,
-        parked: str = "",
-        messages: tuple[Message, ...] = (),
-    ) -> None:
-        """Write an event that changes nothing but whether, and when, the record is looked at."""
-        record_id, state, version = (
-            (stored.id, stored.state, stored.version)
-            if isinstance(stored, Poison)
-            else (stored.record.id, stored.record.state, stored.record.version)
-        )
+    async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
+        record_id, _, _ = groups.standing(stored)
         shard = self.shard_of(record_id)
-        group = _Group(shard, [], [], announce=stored.fence == 0)
-        event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, fact, None)
-        group.ops.append([
-            "move", record_id, version, stored.fence, state, state, False, False, False, _blob(group, event),
-            _blob(group, chain(event)), after_ms, 0, False, parked, [], [],
-            _messages(group, record_id, stored.at, messages),
-        ])  # fmt: skip
+        group = Group(shard, [], [], announce=stored.fence == 0)
+        groups.mark(group, stored, fact, why, who, **changes)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is not None:
             raise self._error(refusal, record_id)
@@ -517,22 +332,22 @@ class Records:
         shard = self.owner_shard(owner_of(owner))
         way, limit = "out" if out else "in", str(most.units) if most else False
         op = ["fund", owner, amount.asset.code, str(amount.units), way, reference, earning, limit]
-        refusal = await self._commits[self._way(shard)].ask(_Group(shard, [op], [], announce=False))
+        refusal = await self._commits[self._way(shard)].ask(Group(shard, [op], [], announce=False))
         if refusal is None:
             return True
         if refusal.code == "exists":
             return False
         raise self._error(refusal, RecordId(reference))
 
-    async def _send_commits(self, groups: list[_Group]) -> list[Refusal | None]:
+    async def _send_commits(self, groups: list[Group]) -> list[Refusal | None]:
         self.batches.append(len(groups))
         shards, places = _places(group.shard for group in groups)
         blobs: list[bytes] = []
         payload = []
         for group in groups:
-            offset = len(blobs) + _BLOBS_FROM
+            offset = len(blobs) + BLOBS_FROM
             blobs += group.blobs
-            payload.append([places[group.shard], *(_placed(op, offset) for op in group.ops)])
+            payload.append([places[group.shard], *group.placed(offset)])
         announce = int(any(group.announce for group in groups))
         tag = secrets.token_bytes(8)
         before = self.guard.counts()
@@ -622,35 +437,3 @@ def _places(shards: Iterable[int]) -> tuple[list[int], dict[int, int]]:
 
 def _identity(answer: Sequence[Any]) -> Identity:
     return answer[1].decode(), answer[2].decode()
-
-
-class _Blob(int):
-    """A place among a group's bytes, to be shifted to a place in ARGV."""
-
-
-def _blob(group: _Group, content: bytes) -> _Blob:
-    group.blobs.append(content)
-    return _Blob(len(group.blobs) - 1)
-
-
-def _placed(op: list[Any], offset: int) -> list[Any]:
-    return [
-        offset + part
-        if type(part) is _Blob
-        else [offset + one if type(one) is _Blob else one for one in part]
-        if type(part) is list
-        else part
-        for part in op
-    ]
-
-
-def _writes(decision: Decision[Any]) -> tuple[tuple[Any, ...], ...]:
-    return decision.messages, decision.claims, decision.releases, decision.creates, decision.group
-
-
-def _flat(claims: Iterable[Claim]) -> list[str]:
-    return [part for claim in claims for part in (claim.space, claim.value)]
-
-
-def _messages(group: _Group, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[_Blob]:
-    return [_blob(group, encode((message.kind, record_id, at, message.body))) for message in messages]

@@ -23,8 +23,9 @@ from payflow.store.listing import Listing
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses
 from payflow.store.profiles import Profiles
-from payflow.store.records import Records, Stored
+from payflow.store.records import Records
 from payflow.store.seals import Seals, key_kept_in, keys_given
+from payflow.store.stored import Stored
 
 HIGH_WATER = "high-water"
 

@@ -14,7 +14,7 @@ from random import Random
 from redis.asyncio import Redis
 
 from machines.core.ids import RecordId
-from payflow.store.records import Queue, Stored
+from payflow.store.stored import Queue, Stored
 from tests.bench.bed import WHO, Bed, bed
 from tests.bench.machine import FIRST, NAME, Checked, react
 from tests.bench.table import Row

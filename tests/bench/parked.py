@@ -12,7 +12,7 @@ from statistics import median
 from redis.asyncio import Redis
 
 from payflow.store import keys
-from payflow.store.records import Queue
+from payflow.store.stored import Queue
 from tests.bench.bed import Bed, bed
 from tests.bench.machine import FIRST, NAME
 from tests.bench.table import TIMES, Row

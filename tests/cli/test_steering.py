@@ -10,7 +10,8 @@ from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.app import Payflow
 from payflow.store.ledger import Account
-from payflow.store.records import Records, Stored
+from payflow.store.records import Records
+from payflow.store.stored import Stored
 from tests import service
 from tests.cli.till import Till
 from tests.desk import ANN, account, claim_one, faults

@@ -106,14 +106,14 @@ def test_an_initial_state_that_is_not_there_is_refused() -> None:
 
 
 def test_a_move_that_the_table_does_not_have_is_refused_with_those_it_has() -> None:
-    with pytest.raises(IllegalMove, match="an errand|A errand in ASKED cannot finish; it can: approve, cancel"):
+    with pytest.raises(IllegalMove, match="errand in ASKED cannot finish; it can: approve, cancel"):
         LIFECYCLE.target("ASKED", "finish")
     with pytest.raises(IllegalMove, match="it can: nothing"):
         LIFECYCLE.target("DONE", "cancel")
 
 
 def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
-    with pytest.raises(UnknownState, match="does not know the errand state 'NEW'. Run the version that wrote it"):
+    with pytest.raises(UnknownState, match=r"does not know the errand state 'NEW'\. Run the version that wrote it"):
         LIFECYCLE.state("NEW")
 
 

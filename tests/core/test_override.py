@@ -98,13 +98,11 @@ def test_with_the_rails_proof_that_nothing_was_paid_one_person_is_enough() -> No
 def test_against_the_rails_proof_one_persons_word_is_not_enough(source: str, target: str) -> None:
     paid = LIFECYCLE.states[target].position is Position.PAID
     fact = replace(word(target), proof=Proof.NOT_PAID if paid else Proof.PAID)
-    with pytest.raises(BadInput, match="The rail says|may have left"):
+    with pytest.raises(BadInput, match=r"The rail says|may have left"):
         override(LIFECYCLE, record(source), fact)
 
 
-@pytest.mark.parametrize(
-    ("source", "target"), [pair for pair in PAIRS if pair[0] in GONE and pair[1] not in GONE]
-)
+@pytest.mark.parametrize(("source", "target"), [pair for pair in PAIRS if pair[0] in GONE and pair[1] not in GONE])
 def test_no_chain_of_one_persons_words_gives_back_what_may_have_left(source: str, target: str) -> None:
     """From where money may have left, one person reaches only states that say so too."""
     with pytest.raises(BadInput, match="second person"):

@@ -22,8 +22,8 @@ from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.step import Applied, Steps, take_in
 from payflow.engine.worker import Worker
 from payflow.store import keys
-from payflow.store.records import Queue, Stored
 from payflow.store.store import Store, open_store
+from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from tests.errand import ErrandData, acts, errand, react
 from tests.waiting import PATIENCE_S, wait_until

@@ -25,7 +25,7 @@ from machines.core.ids import RecordId
 from machines.core.ports import Step
 from machines.core.record import Record
 from payflow.engine.step import MOST_CONFLICTS
-from payflow.store.records import Stored
+from payflow.store.stored import Stored
 from tests.engine.office import Look, Office
 from tests.errand import Approved, Cancelled, Done, ErrandData, NotDone, Sent, react
 

@@ -14,8 +14,8 @@ from machines.core.record import Record
 from payflow.engine import worker as worker_module
 from payflow.engine.step import Steps, take_in
 from payflow.store import keys
-from payflow.store.records import Claimed, Queue, Stored
 from payflow.store.store import Store
+from payflow.store.stored import Claimed, Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from tests.engine.office import FUNDS, Gate, Look, Office
 from tests.errand import Approved, ErrandData

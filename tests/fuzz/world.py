@@ -25,8 +25,9 @@ from machines.payout.risk import Standing, Thresholds
 from payflow.engine.schedule import Schedule
 from payflow.engine.step import Steps, take_in
 from payflow.store.guard import Guard
-from payflow.store.records import Queue, Records, Stored
+from payflow.store.records import Records
 from payflow.store.store import Store
+from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from tests.fuzz.bank import Bank
 from tests.fuzz.dying import DyingLink, DyingRail, Fate

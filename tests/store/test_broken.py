@@ -24,7 +24,7 @@ async def plant(store: Store, key: str) -> None:
     kind = await store.link.ask("TYPE", key)
     if kind != b"none":
         await store.link.ask("RENAME", key, f"{P}uniq:aside")
-    await (store.link.ask("SADD", key, "planted"))
+    await store.link.ask("SADD", key, "planted")
 
 
 async def lift(store: Store, key: str) -> None:

@@ -10,8 +10,8 @@ from machines.core.errors import Conflict, LeaseLost
 from machines.core.facts import Nothing
 from payflow.config import Settings
 from payflow.store import keys
-from payflow.store.records import Queue, Stored
 from payflow.store.store import Store
+from payflow.store.stored import Queue, Stored
 from tests.desk import (
     LEASE_MS,
     ask,
@@ -228,9 +228,7 @@ async def test_several_queues_are_served_in_one_claim(store: Store, clock: Fixed
             await store.records.commit(found, wait(0), Nothing(), "test")
     queues = [Queue("errand", "READY", 10, LEASE_MS), Queue("errand", "ASKED", 10, LEASE_MS)]
     claimed = await store.records.claim(queues)
-    states = {
-        one.record.id: one.record.state for each in claimed for one in each.found if isinstance(one, Stored)
-    }
+    states = {one.record.id: one.record.state for each in claimed for one in each.found if isinstance(one, Stored)}
     assert states == {first: "ASKED", second: "READY", third: "READY"}
 
 
@@ -267,8 +265,8 @@ async def test_a_record_goes_through_its_whole_life(store: Store, clock: FixedCl
     assert failed.state == "FAILED"
     assert await claim(store, "FAILED") == [], "a person's state is nobody's to claim"
     await tell(store, failed.id, Approved("eve"))
-    for state, fact in (("READY", Sent()), ("SENDING", Done("receipt"))):
-        await think(store, await claim_one(store, state), fact)
+    await think(store, await claim_one(store, "READY"), Sent())
+    await think(store, await claim_one(store, "SENDING"), Done("receipt"))
     done = (await store.records.read(failed.id)).record
     assert (done.state, done.version) == ("DONE", 7)
     assert await faults(store) == []

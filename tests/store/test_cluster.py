@@ -7,8 +7,8 @@ import pytest
 from payflow.config import Settings
 from payflow.store import keys
 from payflow.store import records as records_module
-from payflow.store.records import Queue
 from payflow.store.store import Store
+from payflow.store.stored import Queue
 from tests.desk import LEASE_MS, account, ask, claim, faults, fund, opened, owner_in, think
 from tests.errand import Approved, Done, Sent
 from tests.servers import Deployment, Kind, Server, types

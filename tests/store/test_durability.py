@@ -1,4 +1,4 @@
-"""Nothing leaves before its intent is as durable as it must be; a store that cannot promise that keeps the rails shut."""
+"""Nothing leaves before its intent is durable; a store that cannot promise that keeps the rails shut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,15 +13,13 @@ from payflow.store import durability
 from payflow.store import link as link_module
 from payflow.store.durability import Server as Seen
 from payflow.store.link import Barrier
-from payflow.store.records import Stored
 from payflow.store.store import Store
+from payflow.store.stored import Stored
 from tests.desk import LEASE_MS, ask, claim_one, fund, opened, settings_for, tell
 from tests.errand import Approved, Sent
 from tests.servers import Deployment, Farm, Kind, Server
 
-FIT = Seen(
-    version=(9, 0, 0), role="master", replicas=0, append_only=True, fsync="always", eviction="noeviction"
-)
+FIT = Seen(version=(9, 0, 0), role="master", replicas=0, append_only=True, fsync="always", eviction="noeviction")
 
 
 async def about_to_send(store: Store) -> Stored:

@@ -12,8 +12,8 @@ from machines.core.errors import BadInput, Conflict, LeaseLost, NotDurable, Paus
 from payflow.config import Settings
 from payflow.store.guard import KEPT_MARKS
 from payflow.store.pauses import GUARD
-from payflow.store.records import Stored
 from payflow.store.store import Store
+from payflow.store.stored import Stored
 from tests.desk import ask, claim, claim_one, fund, opened, owner_in, settings_for, tell
 from tests.errand import Approved, Sent
 from tests.front import Front, fronted
@@ -41,7 +41,7 @@ class Scene:
         await self.in_step()
 
     async def get_copy(self) -> None:
-        """Have a server that knows what the primary knows now: as a replica, without the second that one takes to join."""
+        """Have a server that knows what the primary knows now, without the second that a replica takes to join."""
         self.replica = self.farm.unstarted(tcp=True)
         shutil.copytree(self.primary.folder / "appendonlydir", self.replica.folder / "appendonlydir")
         await asyncio.to_thread(self.replica.start)
@@ -102,7 +102,7 @@ async def the_same_or_restarted(scene: Scene, *, restarted: bool) -> AsyncIterat
 
 async def check_closed(store: Store, stored: Stored, scope: str = ANN_S_SCOPE) -> None:
     """Nothing is sent, everybody is told, and says why."""
-    with pytest.raises(Paused, match="acknowledged|wiped or replaced") as refused:
+    with pytest.raises(Paused, match=r"acknowledged|wiped or replaced") as refused:
         await store.may_send(stored, LONG_MS, "rail:test")
     assert scope in str(refused.value)
     pause = (await store.pauses.all())[scope]
@@ -420,5 +420,3 @@ async def test_many_comparisons_at_once_do_not_mistake_an_older_answer_for_a_los
 
         await asyncio.gather(*(send_and_write(number) for number in range(40)))
         assert scene.store.guard.alarms == {}
-
-

@@ -48,9 +48,7 @@ async def test_a_taken_message_is_nobody_elses_until_its_lease_ends(
         assert await take(other) == [first]
 
 
-async def test_racing_dispatchers_take_each_message_once(
-    store: Store, settings: Settings, clock: FixedClock
-) -> None:
+async def test_racing_dispatchers_take_each_message_once(store: Store, settings: Settings, clock: FixedClock) -> None:
     for shard in range(4):
         await message(store, *["told"] * 10, shard=shard)
     async with opened(settings, clock=clock) as other:

@@ -6,8 +6,8 @@ from machines.core.errors import BadInput, Paused
 from machines.core.ids import RecordId
 from payflow.config import Settings
 from payflow.store.pauses import Pause, scope_of
-from payflow.store.records import Stored
 from payflow.store.store import Store
+from payflow.store.stored import Stored
 from tests.desk import LEASE_MS, ask, claim_one, fund, opened, tell, think
 from tests.errand import Approved, Sent
 from tests.servers import EVERY

@@ -12,8 +12,8 @@ from machines.core.facts import Nothing
 from machines.core.ids import RecordId
 from payflow.config import Settings
 from payflow.store import keys
-from payflow.store.records import Poison, Stored
 from payflow.store.store import Store
+from payflow.store.stored import Poison, Stored
 from tests.desk import (
     LEASE_MS,
     ask,
@@ -88,9 +88,7 @@ async def test_a_poke_during_a_lease_outlives_a_move(store: Store, record_id: Re
     await claim_one(store, "READY")
 
 
-async def test_a_poke_during_a_lease_outlives_the_worker(
-    store: Store, clock: FixedClock, record_id: RecordId
-) -> None:
+async def test_a_poke_during_a_lease_outlives_the_worker(store: Store, clock: FixedClock, record_id: RecordId) -> None:
     await poke(store, record_id)
     await claim_one(store)
     await poke(store, record_id)
@@ -175,7 +173,9 @@ async def test_facts_that_mean_nothing_do_not_put_off_a_look(
     assert (await claim_one(store, "READY")).record.version == 12
 
 
-async def test_a_fact_from_outside_may_bring_a_look_forward(store: Store, clock: FixedClock, record_id: RecordId) -> None:
+async def test_a_fact_from_outside_may_bring_a_look_forward(
+    store: Store, clock: FixedClock, record_id: RecordId
+) -> None:
     seen = await store.records.read(record_id)
     await store.records.commit(seen, stay(again_s=5), Nothing(), "test")
     clock.advance(5)
@@ -249,9 +249,7 @@ async def test_the_others_go_on_when_one_is_parked(store: Store, record_id: Reco
     other = await ask(store, key="2")
     await poke(store, record_id)
     found = {one.record.id: one for one in await claim(store)}
-    await asyncio.gather(
-        store.records.park(found[record_id], "a bug", "test"), think(store, found[other], Approved())
-    )
+    await asyncio.gather(store.records.park(found[record_id], "a bug", "test"), think(store, found[other], Approved()))
     assert (await claim_one(store, "READY")).record.id == other
 
 

@@ -129,9 +129,7 @@ async def test_a_refused_request_does_not_count(requests: Requests) -> None:
     with pytest.raises(ShortBalance):
         await ask(requests.store, units=1, key="refused", counted=True)
     await fund(requests.store, BOB)
-    await tell(
-        requests.store, (await requests.store.listing.in_state("errand", "ASKED"))[0].record.id, Cancelled()
-    )
+    await tell(requests.store, (await requests.store.listing.in_state("errand", "ASKED"))[0].record.id, Cancelled())
     assert (await requests.next(1)).hour_count == 1
 
 

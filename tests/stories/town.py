@@ -107,16 +107,18 @@ class Town:
         return [mail.subject for mail in self.letters.to(ANNS_MAIL)]
 
     async def ann_is_an_old_customer(self) -> None:
-        """Ann is verified, and three payouts to her account went well, some weeks ago."""
-        await self.ann_earns("3000")
+        """Ann is verified, and three payouts of ₦10,000 to her account went well, some weeks ago."""
+        await self.ann_earns("30000")
         for _ in range(3):
-            payout = await self.ann_asks("1000")
+            payout = await self.ann_asks("10000")
             await self.approve(payout)
+            await self.until_queued(payout)
             await self.time_passes(hours=2)
             await self.until_sent(payout)
             await self.time_passes(seconds=10)
             await self.until(payout, "paid")
         await self.time_passes(days=30)
+        await self.until_all_is_told()
         self.letters.mails.clear()
         self.shop.heard.clear()
 
@@ -209,6 +211,16 @@ class Town:
         await wait_until(there, f"{payout} is {status}")
         return await self.record(payout)
 
+    async def until_queued(self, payout: str) -> PayoutRecord:
+        """Wait until an approved payout knows which batch it waits for."""
+
+        async def there() -> bool:
+            record = await self.record(payout)
+            return record.state == "APPROVED" and record.data.opens_at > 0
+
+        await wait_until(there, f"{payout} waits for its batch")
+        return await self.record(payout)
+
     async def until_sent(self, payout: str, attempt: int = 1) -> PayoutRecord:
         """Wait until an attempt is with the gateway."""
         reference = reference_of(RecordId(payout), attempt)
@@ -242,6 +254,14 @@ class Town:
 
         await wait_until(there, f"somebody looked at {payout}")
         return await self.record(payout)
+
+    async def until_all_is_told(self) -> None:
+        """Wait until every message has been delivered."""
+
+        async def quiet() -> bool:
+            return not await self.store.outbox.waiting()
+
+        await wait_until(quiet, "everybody has been told everything")
 
     async def until_told(self, subject: str) -> None:
         """Wait until Ann has got a mail."""

@@ -1,0 +1,70 @@
+"""What the store gives: records as they were read, and what else a commit on them needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from machines.core.clock import Millis
+from machines.core.ids import RecordId, parse_id
+from machines.core.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it was read, with what a commit on it needs."""
+
+    record: Record[Any]
+    chain: bytes
+    """Hash of its newest event."""
+    at: Millis
+    """The store's time when it was read."""
+    fence: int = 0
+    """The number of our lease; 0 without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A leased record that cannot be read, with what is needed to set it aside."""
+
+    id: RecordId
+    state: str
+    version: int
+    chain: bytes
+    at: Millis
+    fence: int
+    problem: str
+
+    @property
+    def machine(self) -> str:
+        """Which machine it belongs to."""
+        return parse_id(self.id)[0]
+
+
+class Queue(NamedTuple):
+    """What a poller asks for."""
+
+    machine: str
+    state: str
+    limit: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to one claim."""
+
+    now: Millis
+    next_due: Millis | None
+    """When the next record of these queues comes due, as far as known."""
+    found: Sequence[Stored | Poison]
+    astray: Sequence[RecordId] = ()
+    """Ids that were in an index without a record in that state; they were taken out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The answer to a creation: the record as it was when it was first made."""
+
+    record: Record[Any]
+    fresh: bool
+    """False for a replay."""
