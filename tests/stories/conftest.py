@@ -10,10 +10,17 @@ from tests.stories.town import Town, open_town
 
 
 @pytest.fixture
-async def town(settings: Settings) -> AsyncIterator[Town]:
-    """A payments desk in the morning: the store is empty, Ann is verified, the next batch opens at ten."""
+async def sunday_town(settings: Settings) -> AsyncIterator[Town]:
+    """The town without a worker: nothing moves by itself."""
     async with open_town(settings) as town:
         yield town
+
+
+@pytest.fixture
+async def town(sunday_town: Town) -> AsyncIterator[Town]:
+    """A payments desk in the morning: the store is empty, Ann is verified, the next batch opens at ten."""
+    async with sunday_town.worker():
+        yield sunday_town
 
 
 @pytest.fixture(autouse=True)

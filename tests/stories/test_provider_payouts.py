@@ -3,6 +3,7 @@
 The numbers in the comments are those of its diagram: 1 request, 2 risk, 3 approval, 4 batch, 5 webhook, 6 notification.
 """
 
+from adapters.sandbox.magic import PAYS
 from machines.payout.data import reference_of
 from payflow.store.batches import Batches
 from tests.stories.town import BOUNCES, HOME, Town
@@ -116,7 +117,7 @@ async def test_failure_and_three_retries(town: Town) -> None:
         await town.time_passes(seconds=wait_s - 10)
         assert (await town.until_looked(payout)).state == "FAILED"
         if attempt == 3:
-            town.bank.transfers.otherwise = town.bank_pays
+            town.bank.transfers.otherwise = PAYS
         await town.time_passes(seconds=10)
 
     await town.until_sent(payout, 4)
@@ -153,7 +154,7 @@ async def test_after_three_retries_it_requires_manual_intervention(town: Town) -
     assert len(town.transfers_of(payout)) == 4
 
     # Another account is another risk: nothing goes there before somebody has looked at it.
-    town.bank.transfers.otherwise = town.bank_pays
+    town.bank.transfers.otherwise = PAYS
     await town.ann_corrects(payout, "0123456780")
     await town.time_passes(days=1)
     assert (await town.until_looked(payout)).state == "FAILED"

@@ -7,9 +7,9 @@ story lets it pass.
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -23,6 +23,7 @@ from adapters.sandbox.mail import MailSink
 from adapters.sandbox.transfers import Transfer
 from machines.core.clock import FixedClock, SystemClock
 from machines.core.ids import Owner, RecordId
+from machines.core.ports import Rail
 from machines.payout.data import PayoutRecord, reference_of
 from payflow.app import gateways, telling
 from payflow.app.payouts import Payouts
@@ -54,7 +55,6 @@ class Town:
 
     clock: FixedClock
     settings: Settings
-    payouts: Payouts
     store: Store
     bank: FlutterwaveSimulator
     letters: MailSink
@@ -87,7 +87,7 @@ class Town:
     async def ann_corrects(self, payout: str, account: str) -> None:
         """Ann names another account for a payout that failed."""
         body = {"destination": {"bank_code": "044", "account_number": account}}
-        await self._says("ann", "POST", f"/api/provider/payouts/{payout}/correct", body)
+        await self._says("ann", "POST", f"/api/provider/payouts/{payout}/destination", body)
 
     async def ann_has(self) -> tuple[str, str, str]:
         """Ann's money: what is available, what is held, what was paid out to her."""
@@ -179,11 +179,6 @@ class Town:
         """Every transfer that the gateway has for a payout, whoever started it."""
         return [each for each in self.bank.transfers.all if each.reference.startswith(payout)]
 
-    @property
-    def bank_pays(self) -> Fate:
-        """What the bank does on a good day: it pays after five seconds."""
-        return PAYS
-
     def reached(self, account: str = HOME) -> str:
         """How much money the gateway really brought to an account, less what came back."""
         return f"{self.bank.book.paid_to(account):,}"
@@ -255,6 +250,14 @@ class Town:
         await wait_until(there, f"somebody looked at {payout}")
         return await self.record(payout)
 
+    async def until_paused(self, scope: str) -> None:
+        """Wait until sends are paused."""
+
+        async def there() -> bool:
+            return scope in await self.store.pauses.all()
+
+        await wait_until(there, f"{scope} is paused")
+
     async def until_all_is_told(self) -> None:
         """Wait until every message has been delivered."""
 
@@ -262,6 +265,16 @@ class Town:
             return not await self.store.outbox.waiting()
 
         await wait_until(quiet, "everybody has been told everything")
+
+    async def until_shop_refused(self, times: int) -> None:
+        """Wait until the shop has refused the last news so often, or nobody tries any more."""
+
+        async def done() -> bool:
+            again = self.shop.heard[-1].headers["webhook-id"]
+            tries = [heard for heard in self.shop.heard if heard.headers["webhook-id"] == again]
+            return len(tries) > times or bool(await self.store.outbox.undelivered())
+
+        await wait_until(done, f"the shop has refused {times} times")
 
     async def until_told(self, subject: str) -> None:
         """Wait until Ann has got a mail."""
@@ -281,14 +294,23 @@ class Town:
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def another_office(self) -> AsyncIterator[tuple[Store, Payouts]]:
-        """Open the same installation once more, as another process would."""
+    async def worker(self, around: Callable[[Rail], Rail] = lambda rail: rail) -> AsyncIterator[Metrics]:
+        """Let a worker work for as long as the block runs, with connections of its own, as another process has."""
         async with AsyncExitStack() as stack:
             doors = await gateways.open_doors(self.settings, self.clock, stack)
-            payouts = Payouts(self.settings, doors)
+            doors = {name: replace(door, rail=around(door.rail)) for name, door in doors.items()}
+            payouts, metrics = Payouts(self.settings, doors), Metrics()
             store = await stack.enter_async_context(open_store(self.settings, [payouts.machine], clock=self.clock))
             payouts.open(store)
-            yield store, payouts
+            told = await telling.open_telling(self.settings, SystemClock(), stack)
+            told.open(store)
+            worker = Worker(store, self.settings, metrics, Dispatcher(store.outbox, metrics, told.handlers))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(worker.run())
+                try:
+                    yield metrics
+                finally:
+                    worker.stop()
 
     # ── the end of every story ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -334,26 +356,18 @@ async def open_town(settings: Settings, **changes: Any) -> AsyncIterator[Town]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         settings = load({}, **(settings.model_dump() | _usual(bank, letters, shop) | changes))
         payouts = Payouts(settings, await gateways.open_doors(settings, clock, stack))
-        told = await telling.open_telling(settings, SystemClock(), stack)
         store = await stack.enter_async_context(open_store(settings, [payouts.machine], clock=clock))
         payouts.open(store)
-        told.open(store)
         metrics = Metrics()
         routes = app.application(payouts.routes(store, metrics))
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
         bank.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
-        town = Town(clock, settings, payouts, store, bank, letters, shop, address, session, metrics)
+        town = Town(clock, settings, store, bank, letters, shop, address, session, metrics)
         await town._says(  # noqa: SLF001  (the town is made here)
             "shop", "PUT", f"/api/providers/{ANN}", {"verified": True, "notify": [f"mailto:{ANNS_MAIL}"]}
         )
-        worker = Worker(store, settings, metrics, Dispatcher(store.outbox, metrics, told.handlers))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(worker.run())
-            try:
-                yield town
-                await town.books_are_true()
-            finally:
-                worker.stop()
+        yield town
+        await town.books_are_true()
 
 
 def _usual(bank: FlutterwaveSimulator, letters: MailSink, shop: Shop) -> Json:

@@ -2,7 +2,7 @@
 --
 -- KEYS  the sequence key of each shard touched, `{pf:SS}:seq`; all other keys are built on its prefix
 -- ARGV  1 now in ms, or 0 for the server's time · 2 tag of this call · 3 '1' to wake workers · 4 groups, as msgpack:
---       {index into KEYS, op, op, …}; an op starts with its kind, see operations.lua · 5… bytes that ops point to
+--       {index into KEYS, op, op, …}; an op starts with its kind, see op_*.lua · 5… bytes that ops point to
 -- gives {now, run id, replication id, {sequence of each key}, {0 or {code, place of the op} for each group}}
 -- codes conflict fenced missing short overflow taken exists reused spent broken
 --
@@ -20,6 +20,10 @@ local claims = {}
 --@include velocity
 --@include lease
 --@include operations
+--@include op_create
+--@include op_move
+--@include op_stay
+--@include op_fund
 
 -- Gives nil, or the code of what is wrong and the place of the op that is to blame.
 local function carry_out(P, group)

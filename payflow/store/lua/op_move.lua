@@ -1,0 +1,61 @@
+-- {'move', id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked,
+--  claims, releases, messages}; `to` may be the same state. Fence 0 comes from outside a lease.
+function operations.move.check(P, op)
+  local id, version, fence, state, from_position, to_position = op[2], op[3], op[4], op[5], op[7], op[8]
+  local rec = P .. 'rec:' .. id
+  local ver, holder, at, poke, owner, asset, units, hash, parked, tries =
+    unpack(redis.call('HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries'))
+  if not ver then return 'missing' end
+  if hash == ARGV[op[11]] then return 'done' end
+  holder = tonumber(holder or 0)
+  if fence > 0 and holder ~= fence then return 'fenced' end
+  if tonumber(ver) ~= version or at ~= state or claims[rec] or written[rec] then return 'conflict' end
+  claims[rec] = id
+  local owed
+  if from_position and from_position ~= to_position then
+    local code
+    code, owed = post(P .. 'acct:' .. owner, asset, units, from_position, to_position)
+    if code then return code end
+  end
+  local due = fence == 0 and due_now(P, machine_of(id), state, id)
+  check_releases(P, id, op[17])
+  return check_claims(P, id, op[16]), {
+    rec = rec, owner = owner, asset = asset, units = units, owed = owed, parked = parked, tries = tries,
+    held = fence > 0, fence = holder, poked = poke, due = due,
+  }
+end
+
+function operations.move.write(P, op, known)
+  local _, id, version, _, state, to, from_position, to_position, data, event, hash, after, tries, tallied, parked =
+    unpack(op, 1, 15)
+  local rec, machine = known.rec, machine_of(id)
+  written[rec] = true
+  redis.call('RPUSH', P .. 'hist:' .. id, ARGV[event])
+  local set = { 'ver', version + 1, 'hash', ARGV[hash] }
+  local function also(name, value)
+    set[#set + 1] = name
+    set[#set + 1] = value
+  end
+  if data then also('data', ARGV[data]) end
+  if to ~= state then
+    also('state', to)
+    also('since', now)
+    take_out(P .. 'in:' .. machine .. ':' .. state, id)
+    put_in(P .. 'in:' .. machine .. ':' .. to, now, id)
+    if tallied then redis.call('HINCRBY', P .. 'tally:' .. known.owner, machine .. ':' .. to, 1) end
+  end
+  if tries > 0 then also('tries', tries) elseif known.tries then redis.call('HDEL', rec, 'tries') end
+  if parked ~= '' then
+    also('parked', parked)
+    redis.call('ZADD', P .. 'parked', 'NX', now, id)
+  elseif known.parked then
+    redis.call('HDEL', rec, 'parked')
+    redis.call('ZREM', P .. 'parked', id)
+  end
+  rearm(P, rec, id, machine, state, to, after, known, set)
+  redis.call('HSET', rec, unpack(set))
+  if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id) end
+  write_releases(P, id, op[17])
+  write_claims(P, id, op[16])
+  send_all(P, id, version + 1, op[18])
+end
