@@ -3,8 +3,8 @@
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,28 @@ from payflow.engine import worker as worker_module
 from payflow.store.embedded import embedded
 from payflow.store.link import Link
 from payflow.store.store import HIGH_WATER
+from payflow.store.stored import Claimed, Queue
 from tests.engine.office import Gate, Office, open_office
 from tests.errand import Approved, ErrandData
 from tests.waiting import wait_until
 
 
-@pytest.fixture
-def impatient_link(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def impatience() -> Iterator[None]:
     """Wait for an answer of the store for half a second, not for ten."""
     errors = Link.errors
 
     def impatient(link: Link, within_s: float | None = 0.5) -> AbstractAsyncContextManager[None]:
         return errors(link, within_s)
 
-    monkeypatch.setattr(Link, "errors", impatient)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Link, "errors", impatient)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Come back soon after trouble."""
     monkeypatch.setattr(worker_module, "AFTER_TROUBLE_S", 0.05)
 
 
@@ -38,31 +46,38 @@ def server_of(office: Office) -> int:
     return int((office.folder / "server.pid").read_text())
 
 
-async def test_a_store_that_stood_still_is_caught_up_with(tmp_path: Path, impatient_link: None) -> None:
+async def test_a_store_that_stood_still_is_caught_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls time out, and what they wrote nevertheless is found."""
-    async with open_office(tmp_path / "data", lease_s=1) as office:
+    async with open_office(tmp_path / "data", lease_s=1) as office, AsyncExitStack() as stack:
         ids = await office.ask(200)
-        async with office.worker() as worker:
+        asked, claim = Gate(), office.store.records.claim
+
+        async def counted(queues: Sequence[Queue]) -> list[Claimed]:
+            asked.came += 1
+            return await claim(queues)
+
+        monkeypatch.setattr(office.store.records, "claim", counted)
+        with impatience():
+            await stack.enter_async_context(office.worker())
             await wait_until(lambda: len(office.rail.submits) > 10, description="it is in the middle of it")
-            os.kill(server_of(office), signal.SIGSTOP)
-            try:
-                feeding = Gate()
-                claim = worker._records.claim  # noqa: SLF001
-
-                async def noticed(*parts: object) -> object:
-                    feeding.came += 1
-                    return await claim(*parts)  # type: ignore[arg-type]
-
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(office.store.records, "claim", noticed)
-                    await feeding.reached(3)  # a claim was tried again: the first ones timed out
-            finally:
-                os.kill(server_of(office), signal.SIGCONT)
-            await office.until_all(ids, "DONE")
+            with standing_still(office):
+                await asked.reached(asked.came + 3)  # so the first ones timed out
+        await office.until_all(ids, "DONE")
+        await stack.aclose()
         assert office.rail.submits == dict.fromkeys(ids, 1)
 
 
-async def test_a_store_that_was_killed_and_started_again_has_everything(tmp_path: Path, impatient_link: None) -> None:
+@contextmanager
+def standing_still(office: Office) -> Iterator[None]:
+    """Stop the server for a while."""
+    os.kill(server_of(office), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server_of(office), signal.SIGCONT)
+
+
+async def test_a_store_that_was_killed_and_started_again_has_everything(tmp_path: Path) -> None:
     async with open_office(tmp_path / "data", lease_s=1) as office:
         ids = await office.ask(200)
         async with office.worker():
@@ -86,7 +101,7 @@ async def kill_and_restart(office: Office) -> None:
     await wait_until(another_serves, description="the store is served again")
 
 
-async def test_a_worker_that_stops_while_the_store_is_away_stops(tmp_path: Path, impatient_link: None) -> None:
+async def test_a_worker_that_stops_while_the_store_is_away_stops(tmp_path: Path) -> None:
     async with open_office(tmp_path / "data", lease_s=1) as office:
         gate = Gate()
 
@@ -96,16 +111,18 @@ async def test_a_worker_that_stops_while_the_store_is_away_stops(tmp_path: Path,
 
         approve, office.acts["ASKED"] = office.acts["ASKED"], act
         ids = await office.ask(5)
-        async with office.worker(grace_s=0.2):
-            await gate.reached(5)
-            os.kill(server_of(office), signal.SIGSTOP)
-        os.kill(server_of(office), signal.SIGCONT)
+        async with AsyncExitStack() as stack:
+            with impatience():
+                await stack.enter_async_context(office.worker(grace_s=0.2))
+                await gate.reached(5)
+                with standing_still(office):
+                    await stack.aclose()
         office.acts["ASKED"] = approve
         async with office.worker("second"):
             await office.until_all(ids, "DONE")
 
 
-async def test_a_send_is_not_made_while_the_store_is_away(tmp_path: Path, impatient_link: None) -> None:
+async def test_a_send_is_not_made_while_the_store_is_away(tmp_path: Path) -> None:
     async with open_office(tmp_path / "data", lease_s=1) as office:
         gate = Gate()
         status = office.rail.status
@@ -117,15 +134,14 @@ async def test_a_send_is_not_made_while_the_store_is_away(tmp_path: Path, impati
 
         office.rail.status = slow  # type: ignore[method-assign,assignment]
         (record_id,) = await office.ask()
-        async with office.worker():
-            await gate.reached()
-            os.kill(server_of(office), signal.SIGSTOP)
-            gate.open()
-            try:
-                await wait_until(lambda: looks(office) >= 3, description="the look at SENDING is over")
-                assert office.rail.submits == {}
-            finally:
-                os.kill(server_of(office), signal.SIGCONT)
+        async with AsyncExitStack() as stack:
+            with impatience():
+                await stack.enter_async_context(office.worker())
+                await gate.reached()
+                with standing_still(office):
+                    gate.open()
+                    await wait_until(lambda: looks(office) >= 3, description="the look at SENDING is over")
+                    assert office.rail.submits == {}
             await office.until(record_id, "DONE")
 
 

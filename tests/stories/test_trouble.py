@@ -273,7 +273,9 @@ async def test_the_platform_is_down_for_days_and_news_is_replayed_by_command(tow
     await town.time_passes(hours=2)
     await town.until_sent(payout)
     await town.time_passes(seconds=5)
-    began, tries = town.clock.now(), 0
+    await town.until(payout, "paid")
+    await town.until_shop_refused(1)
+    began, tries = town.clock.now(), 1
     while not await town.store.outbox.undelivered():
         tries += 1
         await town.time_passes(hours=1)

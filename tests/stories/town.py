@@ -270,9 +270,8 @@ class Town:
         """Wait until the shop has refused the last news so often, or nobody tries any more."""
 
         async def done() -> bool:
-            again = self.shop.heard[-1].headers["webhook-id"]
-            tries = [heard for heard in self.shop.heard if heard.headers["webhook-id"] == again]
-            return len(tries) > times or bool(await self.store.outbox.undelivered())
+            ids = [heard.headers["webhook-id"] for heard in self.shop.heard]
+            return (bool(ids) and ids.count(ids[-1]) >= times) or bool(await self.store.outbox.undelivered())
 
         await wait_until(done, f"the shop has refused {times} times")
 
