@@ -19,6 +19,7 @@ from payflow.web.profile import ProfileRoom
 from payflow.web.provider import Provider
 from payflow.web.reach import Reach
 from payflow.web.review import Review
+from payflow.web.review_page import ReviewPage
 from payflow.web.webhooks import Hooks, Webhooks
 
 
@@ -27,10 +28,12 @@ def routes(desk: Desk, settings: Settings, metrics: Metrics, hooks: Iterable[Hoo
     hooks = tuple(hooks)
     gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
     places = list(endpoints(desk, settings))
+    page = ReviewPage(desk, gate, Review(desk, Reach(desk), settings))
     return [
         _document(json.dumps(document(places, hooks)), gate),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *Webhooks(desk.store, gate, metrics, hooks).routes(),
+        *page.routes(),
     ]
 
 

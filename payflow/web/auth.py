@@ -52,10 +52,13 @@ class Gate:
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
 
-    async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
-        """Tell who asks, or refuse him. Guessing costs permits of the address, before any token is looked up."""
+    async def admit(self, request: web.Request, roles: Collection[Role], secret: str | None = None) -> Caller:
+        """Tell who asks, or refuse him. Guessing costs permits of the address, before any token is looked up.
+
+        A page passes the token of its cookie as `secret`; everybody else shows his in a header.
+        """
         await self.slow_down(request)
-        token = await self._tokens.find(_shown(request))
+        token = await self._tokens.find(_shown(request) if secret is None else secret)
         if token is None:
             raise Problem(
                 UNAUTHENTICATED,

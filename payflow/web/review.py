@@ -64,14 +64,18 @@ class Review:
 
     async def queue(self, call: Call[Empty, ReviewsAsked]) -> Reply:
         """List what waits for people."""
+        return Reply(await self.waiting(call.query.limit))
+
+    async def waiting(self, limit: int) -> answers.Reviews:
+        """Gather what waits for people, the oldest first."""
         found: list[PayoutRecord] = []
         for state in (REQUESTED, FAILED):
             there = await self._listing.in_state(MACHINE, state, MOST_LOOKED_THROUGH)
             found += [stored.record for stored in there if self._waits(stored.record)]
         found.sort(key=lambda record: record.since)
         now = await self._desk.store.records.now()
-        shown = [self._shown(record, now) for record in found[: call.query.limit]]
-        return Reply(answers.Reviews(reviews=shown, more=len(found) > len(shown)))
+        shown = [self._shown(record, now) for record in found[:limit]]
+        return answers.Reviews(reviews=shown, more=len(found) > len(shown))
 
     def _waits(self, record: PayoutRecord) -> bool:
         """Whether it waits for a person, and not for the rules or for a retry by itself."""

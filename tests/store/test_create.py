@@ -283,3 +283,14 @@ async def test_velocity_of_a_made_record_is_on_the_record(store: Store) -> None:
     read = await store.records.read(made.record.id)
     assert read.record.velocity is not None
     assert (read.record.velocity.hour_count, read.record.velocity.day_units) == (1, 100)
+
+
+async def test_what_a_refused_record_wanted_to_claim_is_free_for_the_next_of_the_same_call(store: Store) -> None:
+    await fund(store)
+    await ask(store, key="holder", claims=claims(("nonce", "8")))
+    done = await asyncio.gather(
+        ask(store, key="1", claims=claims(("nonce", "7"), ("nonce", "8"))),
+        ask(store, key="2", claims=claims(("nonce", "7"))),
+        return_exceptions=True,
+    )
+    assert [type(one).__name__ for one in done] == ["ClaimTaken", "str"]

@@ -68,6 +68,18 @@ async def test_a_poke_of_a_leased_record_lets_no_second_worker_in(
     await store.may_send(stored, LEASE_MS)
 
 
+async def test_a_lease_after_one_that_ran_out_is_a_lease_too(
+    store: Store, clock: FixedClock, record_id: RecordId
+) -> None:
+    await poke(store, record_id)
+    for _ in range(3):
+        await claim_one(store)
+        assert await poke(store, record_id) == "leased"
+        await tell(store, record_id, Done("means nothing in ASKED"))
+        assert await claim(store) == []
+        clock.advance(LEASE_MS / 1000)
+
+
 async def test_a_poke_during_a_lease_makes_the_record_due_as_soon_as_it_is_given_back(
     store: Store, record_id: RecordId
 ) -> None:

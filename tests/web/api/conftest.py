@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from machines.payout.risk import Standing
 from payflow.config import Settings
 from tests.web.api.front import Front, open_front
 
@@ -29,3 +30,10 @@ def logged() -> Iterator[list[dict[str, object]]]:
     """Keep the log off the screen; a test may read it."""
     with capture_logs() as lines:
         yield lines  # type: ignore[misc]
+
+
+@pytest.fixture
+async def flagged(open_for_business: Front) -> Front:
+    """A desk at which Ann is unknown, so that people must look at what she asks for."""
+    open_for_business.known.standing_of_all = Standing()
+    return open_for_business

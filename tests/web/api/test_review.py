@@ -2,19 +2,9 @@
 
 import asyncio
 
-import pytest
-
-from machines.payout.risk import Standing
 from payflow.config import Settings
 from payflow.store.tokens import Role, Tokens
 from tests.web.api.front import ANN, BOUNCES, GOOD, Front, asking, open_front
-
-
-@pytest.fixture
-async def flagged(open_for_business: Front) -> Front:
-    """A desk at which Ann is unknown, so that people must look at what she asks for."""
-    open_for_business.known.standing_of_all = Standing()
-    return open_for_business
 
 
 async def test_what_the_rules_flag_waits_for_people_with_all_that_they_found(flagged: Front) -> None:
