@@ -88,7 +88,8 @@ def details(request: Request, limits: Thresholds) -> Finding | None:
     changed = request.standing.details_changed_at
     if changed is None or request.now - changed >= limits.details_cool_off_ms:
         return None
-    return Finding("details", f"the bank details changed {(request.now - changed) // HOUR} hours ago")
+    hours = (request.now - changed) // HOUR
+    return Finding("details", f"the bank details changed {hours} hours ago" if hours else "the bank details are new")
 
 
 def frequency(request: Request, limits: Thresholds) -> Finding | None:
