@@ -22,6 +22,7 @@ from tests.servers import Deployment
 
 SHARDS = 4
 LEASE_MS = 10_000
+SEAL_KEY = "made-up-for-tests-0123456789abcdefghijklmno="
 
 ANN = Owner("ann")
 BOB = Owner("bob")
@@ -45,7 +46,8 @@ class FakeRail:
 
 def settings_for(deployment: Deployment, data: Path, **more: str) -> Settings:
     """Settings that lead to a store."""
-    return load({"PAYFLOW_DATA": str(data), "PAYFLOW_SHARDS": str(SHARDS), **deployment.environment, **more})
+    own = {"PAYFLOW_DATA": str(data), "PAYFLOW_SHARDS": str(SHARDS), "PAYFLOW_SEAL_KEYS": SEAL_KEY}
+    return load({**own, **deployment.environment, **more})
 
 
 @asynccontextmanager

@@ -65,6 +65,8 @@ class Decision(Generic[D]):
     """False where a look learned nothing: only the next due time is written."""
     alarm: str = ""
     """What a person must be told now, because the fact contradicts the record."""
+    stops: str = ""
+    """What sends nothing any more until a person resumes it, as a scope such as `rail:flutterwave`."""
     messages: tuple[Message, ...] = ()
     claims: tuple[Claim, ...] = ()
     releases: tuple[Claim, ...] = ()
@@ -98,6 +100,6 @@ def noted(why: str) -> Decision[Any]:
     return Decision(why=f"noted: {why}")
 
 
-def contradiction(why: str) -> Decision[Any]:
-    """Write down a fact that contradicts the record, and tell a person."""
-    return Decision(why=f"contradicts: {why}", alarm=why)
+def contradiction(why: str, stops: str = "") -> Decision[Any]:
+    """Write down a fact that contradicts the record, tell a person, and stop what cannot be trusted now."""
+    return Decision(why=f"contradicts: {why}", alarm=why, stops=stops)

@@ -132,7 +132,8 @@ class Lifecycle:
         from transitions.extensions import GraphMachine  # noqa: PLC0415  (only a diagram needs the extensions)
 
         machine = self._read_by_transitions(GraphMachine, graph_engine="mermaid")
-        drawn = str(machine.graph_cls(machine).get_graph(self.machine).source)
+        # What stands before the diagram is a title, not as mermaid writes it.
+        drawn = str(machine.graph_cls(machine).get_graph(self.machine).source).rpartition("---\n")[2]
         kept = (
             line for line in drawn.splitlines() if "classDef" not in line and not line.lstrip().startswith("Class ")
         )

@@ -64,13 +64,13 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         case ((s.COMPLETED | s.CONTRADICTED), f.Paid(reference, evidence)):
             return _paid_already(record, reference, evidence)
         case s.REQUESTED, f.Paid(reference):
-            return contradiction(f"{reference} was paid, and nobody has approved the payout")
+            return contradiction(f"{reference} was paid, and nobody has approved the payout", _rail(record))
         case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if _is_current(record, reference):
             return _not_paid(policy, record, fact)
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
             return _not_paid(policy, record, f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION))
         case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference, reason)) if reference == record.data.paid_by:
-            return contradiction(f"{reference} was paid, now the rail says it was not: {reason}")
+            return contradiction(f"{reference} was paid, now the rail says it was not: {reason}", _rail(record))
         case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)):
             return _came_back(record, reference, evidence)
         case _, f.NotPaid(reference, reason):
@@ -214,6 +214,10 @@ def _not_seen(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
     return move("find", why, data=replace(data.with_current(sent=False), unseen=0, unseen_since=0))
 
 
+def _rail(record: PayoutRecord) -> str:
+    return f"rail:{record.data.rail}"
+
+
 def _is_current(record: PayoutRecord, reference: str) -> bool:
     return record.data.current is not None and record.data.current.reference == reference
 
@@ -243,7 +247,7 @@ def _paid_after_all(record: PayoutRecord, reference: str, evidence: Evidence) ->
     why = f"{reference} was paid after the payout was {record.state}"
     data = replace(record.data, evidence=evidence, paid_by=reference)
     told = news(record, "paid_after_all", reference=reference)
-    return move("contradict", why, data=data, messages=told, alarm=why, again_s=WATCH_S)
+    return move("contradict", why, data=data, messages=told, alarm=why, stops=_rail(record), again_s=WATCH_S)
 
 
 def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
@@ -253,7 +257,7 @@ def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> C
     if not data.paid_by:
         return keep(f"{reference} is proven paid", data=replace(data, evidence=evidence, paid_by=reference))
     twice = f"{reference} was paid, and so was {data.paid_by}: paid twice"
-    return contradiction(twice).but(data=replace(data, also_paid=(*data.also_paid, reference)))
+    return contradiction(twice, _rail(record)).but(data=replace(data, also_paid=(*data.also_paid, reference)))
 
 
 def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:

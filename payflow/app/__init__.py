@@ -144,7 +144,7 @@ async def _run(
 
 
 def _worker(payflow: Payflow) -> Worker:
-    dispatcher = Dispatcher(payflow.store.outbox, payflow.metrics, payflow.parts.deliver)
+    dispatcher = Dispatcher(payflow.store.outbox, payflow.metrics, payflow.parts.deliver, payflow.store.pauses)
     pollers = {**payflow.parts.pollers, **payflow.settings.pollers}
     settings = payflow.settings.model_copy(update={"pollers": pollers})
     return Worker(payflow.store, settings, payflow.metrics, dispatcher)

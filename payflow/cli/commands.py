@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from payflow.cli import tokens
+from payflow.cli import payouts, tokens
 
 cli = typer.Typer(
     name="payflow",
@@ -27,6 +27,8 @@ Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks;
 RUN, LOOK, STEER, PROVE = "Run it", "Look", "Steer", "Prove"
 
 cli.add_typer(tokens.app, rich_help_panel=STEER)
+cli.add_typer(payouts.payout, rich_help_panel=STEER)
+cli.add_typer(payouts.batch, rich_help_panel=STEER)
 
 
 @cli.command(rich_help_panel=RUN)

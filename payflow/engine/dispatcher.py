@@ -8,6 +8,7 @@ import structlog
 from machines.core.errors import PayflowError
 from machines.core.retry import RetryPolicy
 from payflow.store.outbox import Outbox, Post
+from payflow.store.pauses import Pauses
 from payflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -19,16 +20,19 @@ AT_A_TIME = 16
 LEASE_MS = 60_000
 BACK_OFF = RetryPolicy(base_s=5, cap_s=3600)
 # With this back-off the last try is about a day after the first.
-MOST_TRIES = 32
+MOST_TRIES = 34
 
 
 class Dispatcher:
     """Hands each message to the handler of its kind."""
 
-    def __init__(self, outbox: Outbox, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, outbox: Outbox, metrics: Metrics, handlers: Mapping[str, Handler], pauses: Pauses | None = None
+    ) -> None:
         self._outbox = outbox
         self._metrics = metrics
-        self._handlers = {"alarm": log_alarm, **handlers}
+        self._pauses = pauses
+        self._handlers = {"alarm": self._alarm, **handlers}
         self._wake = anyio.Event()
 
     def wake(self) -> None:
@@ -88,7 +92,10 @@ class Dispatcher:
         log.warning("A message was not delivered.", action="delivery_failed", message=post.id, error=repr(error))
         await self._outbox.later(post, BACK_OFF.delay_s(post.tries, 1.0))
 
-
-async def log_alarm(post: Post) -> None:
-    """Tell an alarm to the log, where every installation can see it."""
-    log.error("Alarm.", action="alarm", record=post.record, **{str(name): value for name, value in post.body.items()})
+    async def _alarm(self, post: Post) -> None:
+        """Tell an alarm to the log, where every installation can see it, and stop what it says must stop."""
+        log.error(
+            "Alarm.", action="alarm", record=post.record, **{str(name): value for name, value in post.body.items()}
+        )
+        if self._pauses is not None and post.body.get("stops"):
+            await self._pauses.pause(post.body["stops"], "payflow", f"{post.record}: {post.body['why']}", post.at)

@@ -105,7 +105,8 @@ def decide(
     )
     messages = decision.messages
     if decision.alarm:
-        messages = (*messages, Message("alarm", {"why": decision.alarm}))
+        told = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
+        messages = (*messages, Message("alarm", told))
     group.ops.append([
         "move",
         record.id,

@@ -92,11 +92,20 @@ class Webhooks:
             if found == "missing":
                 continue
             if found == "asleep":
-                self._note("A webhook speaks of a payout that nobody looks at any more.", "asleep", hooks, notice)
-                return "asleep"
+                return await self._wake(reference, hooks, notice)
             return "taken"
         self._note("A webhook speaks of a transfer that is not ours.", "unknown", hooks, notice)
         return "unknown"
+
+    async def _wake(self, reference: str, hooks: Hooks, notice: Notice) -> str:
+        """Have a payout looked at once more that nobody looks at any more: a bank may send money back after weeks."""
+        stored = await self._store.records.read(record_of(reference))
+        try:
+            await self._store.records.unpark(stored, "a webhook speaks of it", hooks.source)
+        except BadInput:
+            self._note("A webhook speaks of a payout that nobody looks at.", "asleep", hooks, notice)
+            return "asleep"
+        return "taken"
 
     def _note(self, sentence: str, what: str, hooks: Hooks, notice: Notice) -> None:
         log.warning(

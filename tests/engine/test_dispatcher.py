@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from machines.core.clock import FixedClock
-from machines.core.decision import Message, keep
+from machines.core.decision import Message, contradiction, keep
 from machines.core.errors import NotFound, StoreUnavailable
 from machines.core.facts import Nothing
 from machines.core.ids import RecordId
@@ -231,3 +231,15 @@ async def test_an_alarm_without_a_handler_reaches_the_log(still_office: Office) 
     await dispatcher(still_office).deliver_due()
     assert await still_office.store.outbox.undelivered() == []
     assert await still_office.store.outbox.waiting() == 0
+
+
+async def test_an_alarm_stops_what_it_says_must_stop_until_a_person_resumes_it(still_office: Office) -> None:
+    office = still_office
+    (record_id,) = await office.ask()
+    stored = await office.store.records.read(record_id)
+    await office.store.records.commit(stored, contradiction("paid twice", "rail:test"), Nothing(), "test")
+    pauses = office.store.pauses
+    assert await Dispatcher(office.store.outbox, office.metrics, {}, pauses).deliver_due()
+    (pause,) = (await pauses.all()).values()
+    assert (pause.scope, pause.why) == ("rail:test", f"{record_id}: paid twice")
+    await pauses.resume("rail:test")

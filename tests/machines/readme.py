@@ -57,7 +57,7 @@ def _section(lifecycle: Lifecycle) -> str:
         (move.trigger, ", ".join(f"`{source}`" for source in move.sources), f"`{move.target}`", move.cause)
         for move in lifecycle.moves
     )
-    drawing = lifecycle.mermaid().rpartition("---\n")[2]  # what stands before is a title, not as mermaid writes it
+    drawing = lifecycle.mermaid()
     return "\n".join(
         [
             f"## {lifecycle.machine}\n",

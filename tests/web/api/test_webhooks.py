@@ -6,6 +6,7 @@ import json
 import pytest
 
 from machines.core.errors import StoreUnavailable
+from machines.core.ids import RecordId
 from payflow.config import Settings
 from tests.waiting import wait_until
 from tests.web.api.front import HOOK, SECRET, WAITS, Front, open_front
@@ -106,12 +107,13 @@ async def test_a_huge_webhook_is_refused_before_it_is_read(front: Front) -> None
     assert (refused.status, refused.code) == (413, "too_large")
 
 
-async def test_a_webhook_for_a_payout_at_which_nobody_looks_any_more_is_noted(front: Front) -> None:
+async def test_a_webhook_for_a_payout_at_which_nobody_looks_any_more_has_it_looked_at_once_more(front: Front) -> None:
     await front.earn("1000")
     made = await front.requested("100")
     await front.ann("POST", f"/api/payouts/{made['id']}/cancel")
     assert (await front.deliver(news(f"{made['id']}-1"))).status == 200
-    assert counted(front, "asleep") == 1
+    assert counted(front, "taken") == 1
+    assert await front.store.records.poke(RecordId(made["id"])) == ["due"]
 
 
 async def test_when_the_store_fails_the_gateway_is_asked_to_deliver_again_and_nothing_is_lost(
