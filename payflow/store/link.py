@@ -149,6 +149,20 @@ class Link:
             nodes = self.client.get_primaries()
             return [await self.client.execute_command(*command, target_nodes=node) for node in nodes]
 
+    async def scan(self, pattern: str, page: int) -> AsyncIterator[bytes]:
+        """Walk over the keys of a shape, on every server that takes writes."""
+        for node in self.client.get_primaries() if self.cluster else (None,):
+            where = {"target_nodes": node} if node else {}
+            cursor: Any = 0
+            while True:
+                async with self.errors():
+                    words = ("SCAN", cursor, "MATCH", pattern, "COUNT", page)
+                    cursor, found = await self.client.execute_command(*words, **where)
+                for key in found:
+                    yield key
+                if not (cursor := next(iter(cursor.values())) if isinstance(cursor, dict) else cursor):
+                    break
+
     async def heard(self, channel: str) -> AsyncIterator[bytes]:
         """Listen to a channel; on a cluster any node hears what is published on another."""
         async with self.client.pubsub(ignore_subscribe_messages=True) as ear:
@@ -172,7 +186,8 @@ class Link:
     async def errors(self, within_s: float | None = ANSWER_TIMEOUT_S) -> AsyncIterator[None]:
         """Wait so long and no longer, and turn the errors of redis-py into ours, each with what to do."""
         try:
-            async with asyncio.timeout(within_s), self._turns:
+            # Who listens for ever has a connection to himself: it is the one that the turns leave free.
+            async with asyncio.timeout(within_s), self._turns if within_s else nullcontext():
                 yield
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError) as error:
             text = str(error) or type(error).__name__

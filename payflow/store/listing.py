@@ -282,7 +282,7 @@ class Listing:
 
     async def keys(self, pattern: str) -> AsyncIterator[str]:
         """Walk over all keys of a shape."""
-        async for key in self._link.client.scan_iter(match=pattern.replace("{", "\\{"), count=PAGE):
+        async for key in self._link.scan(pattern.replace("{", "\\{"), PAGE):
             yield key.decode()
 
     async def scan(self, key: str) -> AsyncIterator[tuple[RecordId, float]]:

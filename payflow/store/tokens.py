@@ -106,8 +106,7 @@ class Tokens:
 
     async def all(self) -> list[Token]:
         """List every token that was ever made, the newest first."""
-        async with self._link.errors():
-            found = [one async for one in self._link.client.scan_iter(match=keys.token("*"), count=PAGE)]
+        found = [one async for one in self._link.scan(keys.token("*"), PAGE)]
         tokens = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
         return sorted((token for token in tokens if token), key=lambda token: token.made_at, reverse=True)
 

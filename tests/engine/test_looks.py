@@ -78,6 +78,16 @@ async def test_retryable_backs_off_twice_as_long_each_time_and_the_tries_are_kep
     assert (await office.events(record_id))[-1] == ("send", "SENDING", "Sent"), "a try is no event"
 
 
+@pytest.mark.parametrize(("asked_s", "wait_ms"), [(30.0, 30_000), (0.01, 100)])
+async def test_the_other_side_may_ask_for_a_longer_wait_and_not_for_a_shorter_one(
+    still_office: Office, asked_s: float, wait_ms: int
+) -> None:
+    record_id = await still_office.one_in("SENDING")
+    still_office.acts["SENDING"] = failing(Retryable("slow down", after_s=asked_s))
+    await still_office.steps().look(await still_office.claim("SENDING"))
+    assert await still_office.due_in_ms(record_id, "SENDING") == wait_ms
+
+
 @pytest.mark.parametrize("luck", [0.0, 0.5, 1.0])
 async def test_luck_spreads_the_tries_and_never_makes_them_run_hot(still_office: Office, luck: float) -> None:
     record_id = await still_office.one_in("SENDING")

@@ -60,12 +60,13 @@ def main() -> int:
     with ProcessPoolExecutor(given.processes) as pool:
         for tally in pool.map(part, parts):
             total.add(tally)
+            for fault in tally.faults:
+                print(f"\n{fault}", flush=True)
             sys.stderr.write(f"\r{total.runs} of {given.runs} runs, {len(total.faults)} faults")
     ends = ", ".join(f"{count} {state}" for state, count in total.ends.most_common())
     took = time.monotonic() - began
     print(f"\n{total.runs} payouts, {total.looks} looks, {total.deaths} deaths in {took:.0f} s: {ends}")
     print(f"{len(total.faults)} faults (paid twice, lost, ledger not conserved, books that differ)")
-    print("\n".join(total.faults[:20]))
     return 1 if total.faults else 0
 
 

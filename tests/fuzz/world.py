@@ -35,7 +35,7 @@ from tests.fuzz.dying import DyingLink, DyingRail, Fate
 T = TypeVar("T")
 
 LEASE_MS = 10_000
-MOST_LOOKS = 400
+MOST_LOOKS = 4000
 POLICY = Policy(watch_ms=0)
 REST = ("COMPLETED", "CANCELLED", "REJECTED", "REVERSED", "CONTRADICTED")
 

@@ -45,6 +45,13 @@ def clients(server: Server) -> int:
     return sum(one["flags"] != "S" for one in others) - 1
 
 
+async def listen(store: Store, heard: list[bytes]) -> None:
+    """Listen for wake-ups, as a worker does."""
+    async with store.link.errors(within_s=None):
+        async for word in store.link.heard(keys.WAKE_CHANNEL):
+            heard.append(word)  # noqa: PERF401  (it never ends)
+
+
 async def storm(store: Store) -> None:
     """Ask for much at once, in every way there is."""
     owners = [owner_in(shard) for shard in range(store.records.shards)]
@@ -90,6 +97,20 @@ async def test_waiting_before_a_send_takes_no_more_connections_either(server: De
         stored = await claim_one(store, lease_ms=600_000)
         store.records.barrier = Barrier(local=1)
         await asyncio.gather(*(store.may_send(stored, 600_000) for _ in range(200)), *(ask(store) for _ in range(50)))
+
+
+@pytest.mark.parametrize("kind", [Kind.VALKEY, Kind.CLUSTER], indirect=True)
+async def test_the_smallest_pool_is_enough_to_work_and_to_listen(server: Deployment, tmp_path: Path) -> None:
+    async with opened(settings_for(server, tmp_path, REDIS_POOL_SIZE="2")) as store:
+        heard: list[bytes] = []
+        listening = asyncio.create_task(listen(store, heard))
+        for shard in range(store.records.shards):
+            await fund(store, owner_in(shard))
+        await asyncio.gather(storm(store), *(faults(store) for _ in range(5)))
+        assert await faults(store) == []
+        await wait_until(lambda: bool(heard), "a wake-up is heard")
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 @pytest.mark.parametrize("kind", [Kind.VALKEY, Kind.CLUSTER], indirect=True)
@@ -385,13 +406,7 @@ async def test_who_is_cancelled_leaves_no_answer_for_the_next(store: Store) -> N
 async def test_a_wake_up_is_heard_by_other_processes(store: Store, settings: Settings) -> None:
     async with opened(settings) as other:
         heard: list[bytes] = []
-
-        async def listen() -> None:
-            async with other.link.errors(within_s=None):
-                async for word in other.link.heard(keys.WAKE_CHANNEL):
-                    heard.append(word)  # noqa: PERF401  (it never ends)
-
-        listening = asyncio.create_task(listen())
+        listening = asyncio.create_task(listen(other, heard))
         await fund(store)
         tries = 0
 
