@@ -57,7 +57,8 @@ class Payouts:
     def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
         """List the routes of the API."""
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
-        return api.routes(self.desk(store, metrics), self._settings, metrics, hooks)
+        desk = self.desk(store, metrics)
+        return [*api.routes(desk, self._settings, metrics, hooks), *api.pages(desk, self._settings)]
 
     async def _prove(self, record: PayoutRecord) -> Proof:
         return await self._looks.prove(record) if self._looks else Proof.NONE

@@ -28,13 +28,17 @@ def routes(desk: Desk, settings: Settings, metrics: Metrics, hooks: Iterable[Hoo
     hooks = tuple(hooks)
     gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
     places = list(endpoints(desk, settings))
-    page = ReviewPage(desk, gate, Review(desk, Reach(desk), settings))
     return [
         _document(json.dumps(document(places, hooks)), gate),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *Webhooks(desk.store, gate, metrics, hooks).routes(),
-        *page.routes(),
     ]
+
+
+def pages(desk: Desk, settings: Settings) -> list[web.RouteDef]:
+    """List the pages for people, which are no part of the API."""
+    gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
+    return ReviewPage(desk, gate, Review(desk, Reach(desk), settings)).routes()
 
 
 def endpoints(desk: Desk, settings: Settings) -> Iterable[AnyEndpoint]:

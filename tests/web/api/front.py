@@ -335,7 +335,7 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
         acts.update(looks.acts())
         metrics = Metrics()
         desk = Desk(store, settings, metrics, {"flutterwave": rail}, schedule)
-        routes = api.routes(desk, settings, metrics, [hooks])
+        routes = [*api.routes(desk, settings, metrics, [hooks]), *api.pages(desk, settings)]
         async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
             front = Front(store, desk, settings, metrics, rail, known, [hooks], address, session)
             yield front
