@@ -46,10 +46,10 @@ clean: ## remove all that was fetched or generated; data/ holds the books and st
 
 # To run takes nothing away (--inexact): one .venv serves both, and the developer's packages stay. To test is exact.
 $(BIN)/.ready-to-run: pyproject.toml uv.lock $(BIN)/python
-	$(UV) sync --locked --no-dev --inexact
+	$(UV) sync --locked --no-dev --extra sandbox --inexact
 	@touch $@
 
-$(BIN)/.ready-to-test: pyproject.toml uv.lock $(BIN)/python
+$(BIN)/.ready-to-test: pyproject.toml uv.lock $(BIN)/python | .tools/npm/.ready
 	$(UV) sync --locked --all-extras
 	@touch $@ $(BIN)/.ready-to-run
 
@@ -57,6 +57,13 @@ $(BIN)/.ready-to-test: pyproject.toml uv.lock $(BIN)/python
 $(BIN)/python: | $(filter .tools/%,$(UV))
 	$(need-python)
 	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv
+
+# A real Ethereum node and the real multisig, for tests. To run takes neither.
+.tools/npm/.ready: tests/npm/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .tools/bin/uv:
 	$(need-python)
