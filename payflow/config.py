@@ -27,6 +27,70 @@ class PollerSettings(BaseModel, frozen=True, extra="forbid"):
     """Looks a second over all workers together; none for no limit."""
 
 
+class TokenSettings(BaseModel, frozen=True, extra="forbid"):
+    """An ERC-20 token that a lane pays."""
+
+    address: str
+    """Its contract."""
+    decimals: int = Field(ge=0, le=77)
+    """How many decimals its contract counts."""
+    ledger_decimals: int = Field(default=6, ge=0, le=9)
+    """How many of them the ledger keeps."""
+
+
+class LaneSettings(BaseModel, frozen=True, extra="forbid"):
+    """One sending address on one chain."""
+
+    rpc: tuple[SecretStr, ...] = Field(min_length=1, max_length=8)
+    """URLs of nodes, best first."""
+    chain_id: int = Field(ge=1)
+    """The chain that they must answer for."""
+    keystore: Path | None = None
+    """An encrypted key file; its password is in `password_file`."""
+    password_file: Path | None = None
+    """The file with the keystore's password."""
+    key_file: Path | None = None
+    """A file with a raw key, for development."""
+    signer: SecretStr | None = None
+    """URL of a remote signer, or of a node, that signs by eth_signTransaction for `address`."""
+    address: str | None = None
+    """The address that the signer must sign for."""
+    legacy: bool = False
+    """Whether transactions have one price, for chains without EIP-1559."""
+    gas_price_wei: int | None = Field(default=None, ge=1)
+    """A fixed price for legacy transactions."""
+    gas_limit: int | None = Field(default=None, ge=21_000)
+    """A fixed gas limit for plain payments."""
+    fee_percentile: int = Field(default=60, ge=1, le=99)
+    """Of the tips of the last blocks."""
+    tip_floor_wei: int = Field(default=100_000_000, ge=0)
+    """Least tip."""
+    tip_ceiling_wei: int = Field(default=20_000_000_000, ge=0)
+    """Largest tip."""
+    max_fee_ceiling_wei: int = Field(default=300_000_000_000, ge=1)
+    """Largest price for a unit of gas, whatever happens."""
+    depth: int = Field(default=12, ge=1, le=10_000)
+    """Blocks, its own included, that bury a transaction before it counts."""
+    finalized: bool = False
+    """Whether only the chain's own finality counts."""
+    in_flight: int = Field(default=64, ge=1, le=4096)
+    """Transactions that may wait to be mined at a time."""
+    bump_after_s: float = Field(default=90, gt=0)
+    """After how long a transaction that is next in line is offered more for."""
+    rebroadcast_s: float = Field(default=30, gt=0)
+    """After how long bytes that no node shows are sent again."""
+    pay_many: str | None = None
+    """The contract that pays many in one transaction; none pays one by one."""
+    batch_size: int = Field(default=100, ge=2, le=200)
+    """Payments in one transaction at most."""
+    batch_wait_s: float = Field(default=0, ge=0, le=86_400)
+    """How long payments wait for company."""
+    tokens: Mapping[str, TokenSettings] = Field(default_factory=dict)
+    """ERC-20 tokens by asset code."""
+    explorer: str = ""
+    """Where people look at a transaction: a URL to which its hash is added."""
+
+
 class Settings(BaseModel):
     """What an operator can set. The names are the environment's."""
 
@@ -84,6 +148,8 @@ class Settings(BaseModel):
     """How long a stopping worker may finish what it has begun."""
     health_line_s: float = Field(default=300.0, ge=1, alias="PAYFLOW_HEALTH_LINE_S")
     """How often the health line is logged."""
+    books_check_s: float = Field(default=3600.0, ge=1, alias="PAYFLOW_BOOKS_CHECK_S")
+    """How often the whole ledger is walked over; one worker of all does it."""
 
     # Payouts
     payout_worker_concurrency: int = Field(default=5, ge=1, le=4096, alias="PAYOUT_WORKER_CONCURRENCY")
@@ -99,15 +165,15 @@ class Settings(BaseModel):
     payout_rail: str = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")
     """Which rail pays `bank` and `mobile_money`: flutterwave or paystack."""
     payout_minimum: str = Field(default="100", alias="PAYFLOW_PAYOUT_MINIMUM")
-    """Least amount of a payout, in the currency's usual unit."""
+    """Least amount of a payout in naira; other currencies as `100, 0.01 ETH`."""
     payout_maximum: str = Field(default="5000000", alias="PAYFLOW_PAYOUT_MAXIMUM")
-    """Largest amount of a payout, in the currency's usual unit."""
+    """Largest amount of a payout in naira; other currencies as `5000000, 2 ETH`."""
     payout_fee_bearer: Literal["platform", "provider"] = Field(default="platform", alias="PAYFLOW_PAYOUT_FEE_BEARER")
     """Who bears the gateway's fee; the provider's is taken off what arrives."""
     two_people_from: str | None = Field(default=None, alias="PAYFLOW_TWO_PEOPLE_FROM")
-    """From which amount two different reviewers must approve; none for never."""
+    """From which amount in naira, and for any in other currencies, two reviewers must approve; none for never."""
     risk: Mapping[str, int] = Field(default_factory=dict, alias="PAYFLOW_RISK")
-    """JSON: thresholds of the risk rules that differ from their defaults, such as {"most_units": 5000000}."""
+    """JSON: thresholds of the risk rules that differ from their defaults, in kobo, such as {"most_units": 5000000}."""
     retry_after_s: tuple[float, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")
     """Seconds before each retry that happens by itself, separated by commas."""
     settle_window_s: float = Field(default=120, ge=0, alias="PAYFLOW_SETTLE_WINDOW_S")
@@ -139,6 +205,10 @@ class Settings(BaseModel):
     """Where Paystack's API is."""
     paystack_secret_key: SecretStr | None = Field(default=None, alias="PAYSTACK_SECRET_KEY")
     """Its secret key, which also signs its webhooks. With it payouts through Paystack are set up."""
+
+    # Chains
+    lanes: Mapping[str, LaneSettings] = Field(default_factory=dict, alias="PAYFLOW_LANES")
+    """JSON: the sending addresses by name; the one called `ethereum` pays providers. See deploy/operations/lanes.md."""
 
     # Telling people
     reviewers: tuple[str, ...] = Field(default=(), alias="PAYFLOW_REVIEWERS")
@@ -195,7 +265,7 @@ class Settings(BaseModel):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("pollers", "risk", "platform_webhooks", mode="before")
+    @field_validator("pollers", "risk", "lanes", "platform_webhooks", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value

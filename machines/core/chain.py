@@ -13,6 +13,7 @@ Address = NewType("Address", str)
 TxHash = NewType("TxHash", str)
 
 NO_DATA = "0x"
+NO_HASH = TxHash("")
 
 
 @dataclass(frozen=True, slots=True)

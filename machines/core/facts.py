@@ -14,6 +14,10 @@ from machines.core.record import Record
 class Fact:
     """Something that was learned."""
 
+    def kept(self) -> object:
+        """Say what the history keeps of it: all, unless it carries what is written down elsewhere."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Nothing(Fact):

@@ -6,7 +6,7 @@ from typing import NewType, Protocol, TypeAlias, TypeVar
 
 from machines.core.clock import Millis
 from machines.core.facts import Fact
-from machines.core.money import Money
+from machines.core.money import Assets, Money
 from machines.core.record import Record
 
 D_contra = TypeVar("D_contra", contravariant=True)
@@ -137,6 +137,27 @@ class Rail(Protocol):
 
         Never `Failed` without proof. Raises `Retryable` or `RailClosed` when it could not ask, `OutcomeUnknown` when it
         cannot tell from the answer, `Contradiction` when the key was used for another amount or destination.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A payment that a rail lists under a reference of ours, whether or not we remember it."""
+
+    key: PaymentKey
+    handle: str
+    amount: Money
+    to: Destination
+    status: Status
+
+
+class Lists(Protocol):
+    """A rail that can tell all that it did: what is left to ask after our own store forgot."""
+
+    async def done_since(self, since: Millis, assets: Assets) -> list[Trace]:
+        """List what was handed over since a time, of everybody who uses the account; one a key.
+
+        Raises `Retryable`, `RailClosed` or `OutcomeUnknown` when the list is not surely whole.
         """
 
 

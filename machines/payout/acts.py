@@ -7,7 +7,7 @@ from typing import Protocol
 from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import BadAmount, OutcomeUnknown, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
-from machines.core.money import Money
+from machines.core.money import NGN, Money
 from machines.core.ports import (
     Act,
     Destination,
@@ -89,8 +89,12 @@ class Looks:
         standing = await self._providers.standing(record, self._thresholds.failures_within_ms)
         velocity = record.velocity or Velocity(0, 0, 0, 0)
         findings = assess(Request(record.amount, velocity, standing, step.now), self._thresholds)
-        two = self._two_people_from is not None and record.amount.units >= self._two_people_from
-        return f.Assessed(findings, approvals_needed=2 if two else 1)
+        return f.Assessed(findings, approvals_needed=2 if self._takes_two(record.amount) else 1)
+
+    def _takes_two(self, amount: Money) -> bool:
+        """Whether two people must approve: the bound is in naira, and any amount in another currency is over it."""
+        least = self._two_people_from
+        return least is not None and (amount.asset != NGN or amount.units >= least)
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
         """See whether the batch that it waits for has opened."""
@@ -145,6 +149,10 @@ class Looks:
         if found is None:
             return Proof.NOT_PAID
         return Proof.PAID if isinstance(found, f.Paid) else Proof.NONE
+
+    async def ask(self, record: PayoutRecord) -> list[Fact]:
+        """Say what the rail says of every attempt, oldest first; send nothing."""
+        return [await self._learn(record, attempt) for attempt in record.data.attempts]
 
     async def _surprise(self, record: PayoutRecord, attempts: Iterable[Attempt]) -> Fact | None:
         """Read attempts that should be over, every one; give the gravest fact that says otherwise, or None."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from machines.core.facts import Fact
 from machines.core.ports import Cause, Evidence
-from machines.payout.data import Finding
+from machines.payout.data import Attempt, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,14 @@ class Corrected(Fact):
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Rediscovered(Fact):
+    """The store was set back: these are the attempts that the rail has of the payout."""
+
+    attempts: tuple[Attempt, ...]
+    by: str
+
+
 FACTS: tuple[type[Fact], ...] = (
     Assessed,
     Approved,
@@ -152,4 +160,5 @@ FACTS: tuple[type[Fact], ...] = (
     Retried,
     Released,
     Corrected,
+    Rediscovered,
 )

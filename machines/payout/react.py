@@ -15,6 +15,7 @@ from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord
 from machines.payout.messages import alarm, boarded, news, review_needed
 from machines.payout.policy import Policy
+from machines.payout.rediscovery import rediscovered
 from machines.payout.review import approved, assessed, corrected, correction_approved, correction_rejected
 
 Choice = Decision[PayoutData]
@@ -117,6 +118,9 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
             return correction_approved(record, fact, now)
         case s.FAILED, f.Rejected(by, reason) if record.data.correction:
             return correction_rejected(record, by, reason)
+        # ── the store was set back ──
+        case _, f.Rediscovered():
+            return rediscovered(record, fact)
         # ── over ──
         case (
             (s.COMPLETED | s.REVERSED | s.CANCELLED | s.CONTRADICTED),

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from machines.core.clock import DAY, HOUR, Millis
-from machines.core.money import MAX_UNITS, Asset, Money
+from machines.core.money import MAX_UNITS, NGN, Asset, Money
 from machines.core.record import Velocity
 from machines.payout.data import Finding
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What an operator may set; amounts in ledger units of the payout's asset."""
+    """What an operator may set. Amounts are in kobo and say nothing of other currencies: there people always look."""
 
     most_units: int = 50_000_00
     """₦50,000: up to here, and with it, an amount is low risk."""
@@ -57,10 +57,15 @@ Rule = Callable[[Request, Thresholds], Finding | None]
 
 def amount(request: Request, limits: Thresholds) -> Finding | None:
     """More than the amount that rules may approve."""
-    if request.amount.units <= limits.most_units:
+    if request.amount.asset != NGN or request.amount.units <= limits.most_units:
         return None
-    limit = Money(limits.most_units, request.amount.asset)
-    return Finding("amount", f"{request.amount} is more than {limit}")
+    return Finding("amount", f"{request.amount} is more than {Money(limits.most_units, NGN)}")
+
+
+def currency(request: Request, _: Thresholds) -> Finding | None:
+    """A currency in which no limits are set."""
+    code = request.amount.asset.code
+    return None if request.amount.asset == NGN else Finding("currency", f"no limits are set for amounts in {code}")
 
 
 def verified(request: Request, _: Thresholds) -> Finding | None:
@@ -105,6 +110,8 @@ def frequency(request: Request, limits: Thresholds) -> Finding | None:
 def volume(request: Request, limits: Thresholds) -> Finding | None:
     """Too much asked for in an hour or a day, this request included."""
     asset = request.amount.asset
+    if asset != NGN:
+        return None
     hour = request.velocity.hour_units + request.amount.units
     day = request.velocity.day_units + request.amount.units
     if hour > limits.most_units_an_hour:
@@ -125,7 +132,7 @@ def spike(request: Request, limits: Thresholds) -> Finding | None:
     return Finding("spike", f"{request.amount} is more than {limits.spike_times} times the usual {usual}")
 
 
-RULES: tuple[Rule, ...] = (amount, verified, history, failures, details, frequency, volume, spike)
+RULES: tuple[Rule, ...] = (amount, currency, verified, history, failures, details, frequency, volume, spike)
 
 
 def assess(request: Request, limits: Thresholds) -> tuple[Finding, ...]:

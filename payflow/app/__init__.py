@@ -14,6 +14,8 @@ import structlog
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError, StoreUnfit
 from machines.core.machine import AnyMachine
+from machines.core.money import ETH, NGN, Asset, Assets
+from payflow.app.bookkeeper import keep_books_checked
 from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.worker import Worker
@@ -40,6 +42,8 @@ class Parts:
     """What an installation adds to the engine."""
 
     machines: tuple[AnyMachine, ...] = ()
+    assets: Assets = field(default_factory=Assets)
+    """What the ledger keeps books in."""
     open: Callable[[Store], None] = lambda _: None
     """Binds what the machines need of the store, once it is open."""
     deliver: Mapping[str, Handler] = field(default_factory=dict)
@@ -48,6 +52,8 @@ class Parts:
     """How pollers work where PAYFLOW_POLLERS does not say."""
     routes: "Callable[[Store, Metrics], Iterable[web.RouteDef]]" = lambda _store, _metrics: ()
     """The routes beside the probes."""
+    watch: Callable[[Metrics], None] = lambda _: None
+    """Tells the adapters where to count what they do."""
     desk: "Callable[[Store, Metrics], Desk] | None" = None
     """Opens the desk of the payouts, for the command line; None where none are paid."""
 
@@ -59,25 +65,45 @@ Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
 @asynccontextmanager
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """Put together what ships with Payflow."""
-    from payflow.app import gateways, payouts, telling  # noqa: PLC0415  (tests of the engine need none of it)
+    from payflow.app import gateways, metering, payouts, telling  # noqa: PLC0415  (tests of the engine need none of it)
 
     async with AsyncExitStack() as stack:
         clock = SystemClock()
-        own = payouts.Payouts(settings, await gateways.open_doors(settings, clock, stack))
+        meter = metering.Meter()
+        doors = dict(await gateways.open_doors(settings, clock, stack))
+        chains = None
+        if settings.lanes:
+            from payflow.app import lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
+
+            chains = await lanes.open_lanes(settings, clock, stack, meter)
+            doors |= chains.doors()
+        own = payouts.Payouts(settings, meter.around(doors))
         world = await telling.open_telling(settings, clock, stack)
 
         def bind(store: Store) -> None:
             own.open(store)
             world.open(store)
+            if chains is not None:
+                chains.open(store)
 
         yield Parts(
-            (own.machine,),
+            (own.machine, *(chains.machines if chains else ())),
+            assets=Assets((NGN, ETH, *tokens_of(settings))),
             open=bind,
+            watch=meter.bind,
             deliver=world.handlers,
             pollers=payouts.pollers(settings),
             routes=own.routes,
             desk=own.desk,
         )
+
+
+def tokens_of(settings: Settings) -> list[Asset]:
+    """List the assets that lanes pay beside those of every ledger."""
+    declared = {
+        (code, token.ledger_decimals) for lane in settings.lanes.values() for code, token in lane.tokens.items()
+    }
+    return [Asset(code, decimals) for code, decimals in sorted(declared)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +121,12 @@ async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterato
     """Open an installation for as long as the block runs."""
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(assemble(settings))
-        store = await stack.enter_async_context(open_store(settings, own.machines))
+        store = await stack.enter_async_context(open_store(settings, own.machines, assets=own.assets))
         metrics = Metrics()
         store.records.on_commit = metrics.committed
+        for machine in own.machines:
+            metrics.noted.labels(machine.name)  # Prometheus sees no increase in a series born with its first event
+        own.watch(metrics)
         own.open(store)
         yield Payflow(settings, own, metrics, store)
 
@@ -138,6 +167,8 @@ async def _run(
         announce(_said(payflow, address, workers=workers), address)
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
+            if workers:
+                group.start_soon(keep_books_checked, payflow.store, settings.books_check_s)
             group.start_soon(_stop_when_told, stop, readiness, worker)
             await (worker.run() if worker else stop.wait())
             group.cancel_scope.cancel()

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from machines.core.clock import DAY, SECOND
-from machines.core.errors import BadSettings
+from machines.core.errors import BadAmount, BadSettings
 from machines.core.facts import Proof
 from machines.core.money import NGN, Money
 from machines.core.ports import Act
@@ -93,4 +93,7 @@ def _thresholds(given: Mapping[str, int]) -> Thresholds:
 
 
 def _units(text: str | None) -> int | None:
-    return Money.parse(text, NGN).units if text else None
+    try:
+        return Money.parse(text, NGN).units if text else None
+    except BadAmount as error:
+        raise BadSettings(f"PAYFLOW_TWO_PEOPLE_FROM: {error}") from error

@@ -36,6 +36,9 @@ class World:
     payflow: str
     flutterwave: str
     mail: str
+    """The mail server."""
+    mails: str
+    """Where its mails can be read."""
     webhook_hash: str
     tokens: Mapping[str, str]
     tokens_file: Path
@@ -45,6 +48,8 @@ class World:
 async def play(settings: Settings, announce: Callable[[World], None]) -> None:
     """Run the sandbox until a signal comes."""
     async with FlutterwaveSimulator(SystemClock(), otherwise=PAYS) as gateway, MailSink() as mails:
+        gateway.control.mails = mails.mails
+        read_mails = f"{gateway.url}/_sandbox/mails"
         settings = settings.model_copy(
             update={
                 "flutterwave_version": "v3",
@@ -59,7 +64,7 @@ async def play(settings: Settings, announce: Callable[[World], None]) -> None:
             }
         )
         async with opened(settings, parts) as payflow:
-            tokens = await _tokens(payflow.store, settings.data)
+            tokens = await _tokens(payflow.store, settings.data, read_mails)
 
         def announced(_: str, address: str) -> None:
             gateway.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
@@ -68,6 +73,7 @@ async def play(settings: Settings, announce: Callable[[World], None]) -> None:
                     address,
                     gateway.url,
                     mails.url,
+                    read_mails,
                     gateway.keys.secret_hash,
                     tokens,
                     settings.data / TOKENS_FILE,
@@ -78,20 +84,32 @@ async def play(settings: Settings, announce: Callable[[World], None]) -> None:
         await serve(settings, parts, announced)
 
 
-async def _tokens(store: Store, folder: Path) -> dict[str, str]:
-    """Read the demo tokens, or make them: they are kept in a file that a shell can source."""
+async def _tokens(store: Store, folder: Path, mails: str) -> dict[str, str]:
+    """Read the demo tokens, or make them. They are kept in a file for shells, which also says where mails are read."""
     path = folder / TOKENS_FILE
-    tokens = Tokens(store.link)
-    if path.exists():
-        kept = dict(line.split("=", 1) for line in path.read_text().splitlines())
-        if all([await tokens.find(secret) for secret in kept.values()]):
-            return kept
+    tokens = await _kept(Tokens(store.link), _written(path)) or await _made(Tokens(store.link))
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(f"{name}={value}\n" for name, value in {**tokens, "MAILS": mails}.items())
+    return tokens
+
+
+def _written(path: Path) -> dict[str, str]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return dict(line.split("=", 1) for line in lines)
+
+
+async def _kept(tokens: Tokens, written: Mapping[str, str]) -> dict[str, str]:
+    """Take the tokens of an earlier sandbox; none where one of them opens nothing any more."""
+    found = {name.upper(): written.get(name.upper(), "") for name, _, _ in PEOPLE}
+    return found if all([await tokens.find(secret) for secret in found.values()]) else {}
+
+
+async def _made(tokens: Tokens) -> dict[str, str]:
+    """Make the tokens anew."""
     in_use = {token.name for token in await tokens.all() if token.revoked_at is None}
     made = {}
     for name, role, of in PEOPLE:
         if name in in_use:
             await tokens.revoke(name, "sandbox")
         made[name.upper()] = await tokens.create(name, role, of, "sandbox")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.writelines(f"{name}={secret}\n" for name, secret in made.items())
     return made

@@ -69,9 +69,16 @@ def create(group: Group, lifecycle: Lifecycle, new: New[Any], who: str, at: int)
 
 
 def decide(
-    group: Group, lifecycle: Lifecycle, stored: Stored, decision: Decision[Any], fact: Fact, who: str, tries: int
+    group: Group,
+    lifecycle: Lifecycle,
+    stored: Stored,
+    decision: Decision[Any],
+    fact: Fact,
+    who: str,
+    tries: int,
+    leader: RecordId | None = None,
 ) -> Record[Any]:
-    """Add a decision, and give the record as it will be."""
+    """Add a decision, and give the record as it will be. What moves with a leader keeps its id in place of the fact."""
     record = stored.record
     source = lifecycle.state(record.state)
     if decision.trigger == OVERRIDE:
@@ -101,7 +108,7 @@ def decide(
         who,
         decision.why,
         type(fact).__name__,
-        fact,
+        {"with": leader} if leader else fact.kept(),
     )
     messages = decision.messages
     if decision.alarm:

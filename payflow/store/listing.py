@@ -129,6 +129,20 @@ class Listing:
         ids = await self._link.ask("ZREVRANGE", key, 0, limit - 1)
         return await self._read([RecordId(record_id.decode()) for record_id in ids])
 
+    async def of_owner(self, machine: str, state: str, owner: Owner, limit: int = PAGE) -> list[Stored]:
+        """List an owner's records in a state, those longest in it first."""
+        key = keys.members(self._records.owner_shard(owner), machine, state)
+        found: list[Stored] = []
+        first = 0
+        while len(found) < limit:
+            page = await self._link.ask("ZRANGE", key, first, first + PAGE - 1)
+            read = await self._read([RecordId(one.decode()) for one in page])
+            found += [one for one in read if one.record.owner == owner and one.record.state == state]
+            if len(page) < PAGE:
+                break
+            first += PAGE
+        return found[:limit]
+
     async def parked(self, limit: int = PAGE) -> list[tuple[RecordId, str]]:
         """List records that were set aside, and why."""
         found: list[tuple[RecordId, str]] = []

@@ -275,11 +275,12 @@ class Records:
         shard = self.shard_of(stored.record.id)
         group = Group(shard, [], [], announce=stored.fence == 0)
         after = groups.decide(group, self._lifecycle(stored.record), stored, decision, fact, who, tries)
-        for member, its_decision in decision.group:
-            if self.shard_of(member.id) != shard:
-                raise BadInput(f"{member.id} is in another shard than {stored.record.id}: they cannot move together.")
-            same = await self._same(member)
-            groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0)
+        strangers = [member.id for member, _ in decision.group if self.shard_of(member.id) != shard]
+        if strangers:
+            raise BadInput(f"{strangers[0]} is in another shard than {stored.record.id}: they cannot move together.")
+        members = await asyncio.gather(*(self._same(member) for member, _ in decision.group))
+        for same, (member, its_decision) in zip(members, decision.group, strict=True):
+            groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0, stored.record.id)
         for new in decision.creates:
             self._create_in(group, new, who, stored.at)
         refusal = await self._commits[self._way(shard)].ask(group)

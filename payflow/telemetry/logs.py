@@ -10,7 +10,7 @@ import structlog
 from structlog.typing import Processor
 
 _SECRET_NAMES = re.compile(
-    r"(?i)passw|secret|token|authorization|api_?key|private|mnemonic|cookie|verif-hash|signature"
+    r"(?i)passw|secret|token|authorization|api_?key|private|mnemonic|cookie|verif-hash|signature|sealed"
     r"|account_?(no|num|number)\b|iban|card_?(no|num|number)\b"
 )
 _SECRET_TEXTS = re.compile(

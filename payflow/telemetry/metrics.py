@@ -56,7 +56,16 @@ class Metrics:
             ("source", "outcome"),
             **where,
         )
+        self.rail_calls = Histogram(
+            "payflow_rail_call_seconds",
+            "How long a call to a rail took, by what it was (submit, status) and what came of it: answered, refused, "
+            "retryable, closed, unknown, contradiction, bug.",
+            ("rail", "call", "outcome"),
+            buckets=_SECONDS,
+            **where,
+        )
         self.store_up = Gauge("payflow_store_up", "1 when the store answered at this scrape.", **where)
+        self.lanes = LaneMetrics(self.registry)
         # A look-up by labels costs more than the count itself, so the ones in the hot path are kept.
         self.moved = _Counted(self.moves)
         self.looked = _Timed(self.acts)
@@ -75,6 +84,31 @@ class Metrics:
             "payflow_worker_last_claim_timestamp_seconds",
             "When this worker last asked for work.",
             registry=self.registry,
+        )
+
+
+class LaneMetrics:
+    """What the processes that work on lanes see of them and of the nodes. Without a lane there is no series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        lane: dict[str, Any] = {"labelnames": ("lane",), "registry": registry}
+        self.next_nonce = Gauge("payflow_lane_next_nonce", "The nonce that the lane signs next.", **lane)
+        self.in_flight = Gauge("payflow_lane_in_flight", "Transactions of the lane that are signed, not final.", **lane)
+        self.oldest_unmined = Gauge(
+            "payflow_lane_oldest_unmined_seconds", "How long the lane's oldest transaction waits for a block.", **lane
+        )
+        self.fee_paid = Counter("payflow_lane_fee_paid_wei", "Fees of the lane's transactions that are final.", **lane)
+        self.bumps = Counter("payflow_lane_bumps", "Times that a fee was raised at the same nonce.", **lane)
+        self.balance = Gauge("payflow_lane_balance_wei", "What the lane's address holds.", **lane)
+        self.waiting_money = Gauge(
+            "payflow_lane_waiting_money", "Payments of the lane that wait until its address holds more.", **lane
+        )
+        self.node_lag = Gauge(
+            "payflow_node_lag_blocks", "By how many blocks a node is behind the best of ours.", ("node",),
+            registry=registry,
+        )  # fmt: skip
+        self.node_errors = Counter(
+            "payflow_node_errors", "Calls to a node that failed, by kind.", ("node", "kind"), registry=registry
         )
 
 
@@ -101,11 +135,38 @@ class StoreGauges:
         self.due_lag = Gauge(
             "payflow_due_lag_seconds", "How late the record is that waits longest for a look.", **crowd
         )
+        self.state = Gauge(
+            "payflow_state",
+            "1 for each state of each machine: who moves records on, whether it sends money, whether it is final.",
+            ("machine", "state", "by", "sends", "final"),
+            **where,
+        )
+        self.stuck_after = Gauge(
+            "payflow_state_stuck_after_seconds", "After how long in a state somebody should ask why.", **crowd
+        )
+        self.oldest_at_rail = Gauge(
+            "payflow_rail_oldest_record_age_seconds",
+            "How long a rail's oldest record of a state has been there, among the oldest of the state.",
+            ("rail", "machine", "state"),
+            **where,
+        )
         self.parked = Gauge("payflow_records_parked", "Records that are set aside for an operator.", **where)
         self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
+        self.pause_age = Gauge(
+            "payflow_pause_age_seconds", "For how long the sends of a scope have been paused.", ("scope",), **where
+        )
+        self.conserved = Gauge(
+            "payflow_ledger_conserved", "1 when the last walk over the books found nothing lost or made.", **where
+        )
+        self.books_age = Gauge(
+            "payflow_ledger_check_age_seconds", "How long ago the books were last walked over.", **where
+        )
         self.outbox = Gauge("payflow_outbox_messages", "Messages that wait to be delivered.", **where)
         self.outbox_lag = Gauge(
             "payflow_outbox_lag_seconds", "How late the message is that waits longest to be delivered.", **where
+        )
+        self.given_up = Gauge(
+            "payflow_outbox_given_up", "Messages that were given up and wait for an operator.", **where
         )
 
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from machines.core.clock import Millis
 from machines.core.decision import New
-from machines.core.errors import BadAmount, BadInput, NotFound, ShortBalance
+from machines.core.errors import BadInput, NotFound, ShortBalance
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
-from machines.core.money import ETH, Asset, Money
+from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord
@@ -20,6 +20,7 @@ from payflow.engine.step import Applied, take_in
 from payflow.store.profiles import Profile
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
+from payflow.web.bounds import Bounds
 
 MACHINE = "payout"
 SHOWN_DIGITS = 4
@@ -77,9 +78,10 @@ class Desk:
         self.schedule = schedule
         self.profiles = store.profiles
         self._records = store.records
-        self._metrics = metrics
+        self.metrics = metrics
         self._gateways = gateways
         self._settings = settings
+        self._bounds = Bounds(settings, store.records.assets)
 
     # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -119,13 +121,7 @@ class Desk:
             amount = Money(account.available if account else 0, asset)
         else:
             amount = Money.parse(ask.amount, asset)
-        least = Money.parse(self._settings.payout_minimum, asset)
-        most = Money.parse(self._settings.payout_maximum, asset)
-        if amount < least:
-            raise BadAmount(f"{amount} is less than the smallest payout, {least}.")
-        if most < amount:
-            raise BadAmount(f"{amount} is more than the largest payout, {most}.")
-        return amount
+        return self._bounds.check(amount)
 
     async def _short(self, owner: Owner, amount: Money) -> ShortBalance:
         account = (await self.store.ledger.account(owner)).get(amount.asset.code)
@@ -134,7 +130,7 @@ class Desk:
 
     async def _data(self, ask: Ask, amount: Money) -> PayoutData:
         rail = self.rail_of(ask.method)
-        if (amount.asset == ETH) != (ask.method == "ethereum"):
+        if (amount.asset != NGN) != (ask.method == "ethereum"):
             raise BadInput(f"{amount.asset.code} cannot be paid by {ask.method}.")
         destination = ask.destination or await self._usual(ask)
         if destination.kind != ask.method:
@@ -194,20 +190,24 @@ class Desk:
 
     async def approve(self, payout_id: str, by: str, fingerprint: str) -> Applied:
         """Say yes to what was seen."""
-        return await self._tell(payout_id, f.Approved(by, fingerprint), by)
+        return await self._decide("approve", payout_id, f.Approved(by, fingerprint), by)
 
     async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
         """Say no."""
-        return await self._tell(payout_id, f.Rejected(by, _reason(reason)), by)
+        why = _reason(reason)
+        return await self._decide("reject", payout_id, f.Rejected(by, why), by, why)
 
     async def cancel(self, payout_id: str, by: str, reason: str, owner: Owner | None = None) -> Applied:
         """Take a payout back before it is paid."""
         await self.payout(payout_id, owner)
-        return await self._tell(payout_id, f.Cancelled(by, reason), by)
+        fact = f.Cancelled(by, reason)
+        if owner is not None:
+            return await self._tell(payout_id, fact, by)  # his own affair: his payout's history says it
+        return await self._decide("cancel", payout_id, fact, by, reason)
 
     async def retry(self, payout_id: str, by: str) -> Applied:
         """Try a failed payout once more."""
-        return await self._tell(payout_id, f.Retried(by), by)
+        return await self._decide("retry", payout_id, f.Retried(by), by)
 
     async def release(self, payout_id: str, by: str, reason: str) -> Applied:
         """Give back the money of a failed payout, if the rail proves that none of its attempts was paid."""
@@ -219,7 +219,8 @@ class Desk:
             return f.Released(by, why, proven)
 
         await self.payout(payout_id)
-        return await take_in(self._records, self._metrics, RecordId(payout_id), learned, by)
+        async with self.store.audit.doing(by, "release", payout_id, why):
+            return await take_in(self._records, self.metrics, RecordId(payout_id), learned, by)
 
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""
@@ -231,9 +232,15 @@ class Desk:
         sealed, fingerprint = self.store.seals.seal(destination), self.print_of(record.amount, destination)
         return await self._tell(payout_id, f.Corrected(by, sealed, shown(destination), fingerprint), by)
 
+    async def _decide(self, act: str, payout_id: str, fact: Fact, by: str, why: str = "") -> Applied:
+        """Take in what somebody decides about what is not his own: it goes into the audit log as well."""
+        await self.payout(payout_id)
+        async with self.store.audit.doing(by, act, payout_id, why):
+            return await self._tell(payout_id, fact, by)
+
     async def _tell(self, payout_id: str, fact: Fact, by: str) -> Applied:
         await self.payout(payout_id)
-        return await take_in(self._records, self._metrics, RecordId(payout_id), fact, by)
+        return await take_in(self._records, self.metrics, RecordId(payout_id), fact, by)
 
 
 def _reason(text: str) -> str:

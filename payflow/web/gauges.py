@@ -1,24 +1,46 @@
 """What is told of the store at each scrape."""
 
+import asyncio
+from collections.abc import Iterable
+
 from machines.core.clock import SECOND, Millis
-from payflow.store import checkup
+from machines.core.lifecycle import State
+from machines.core.machine import AnyMachine
+from payflow.store import checkup, verdicts
 from payflow.store.store import Store
 from payflow.telemetry.metrics import StoreGauges
+
+OLDEST_LOOKED_AT = 50
+"""Of a state's records so many are read for the age of each rail's oldest one: a scrape must stay cheap."""
 
 
 async def read(store: Store) -> StoreGauges:
     """Ask the store for everything that does not belong to one process."""
     gauges = StoreGauges()
     now = await store.records.now()
+    _states(gauges, store.records.machines.values())
     await _crowds(gauges, store, now)
-    await _pauses(gauges, store)
+    await _rails(gauges, store, now)
+    await _pauses(gauges, store, now)
+    await _books(gauges, store, now)
     await store.look_at_servers()
     gauges.durable.set(not store.faults())
     gauges.clients.set(await checkup.connections(store.link))
     gauges.parked.set(await store.listing.count_parked())
     gauges.outbox.set(await store.outbox.waiting())
     gauges.outbox_lag.set(_age_s(now, await store.outbox.oldest_due()))
+    gauges.given_up.set(await store.outbox.given_up())
     return gauges
+
+
+def _states(gauges: StoreGauges, machines: Iterable[AnyMachine]) -> None:
+    """Tell the facts of each state, so that a rule can be about all machines and name none."""
+    for machine in machines:
+        for state in machine.lifecycle.states.values():
+            facts = (str(state.by), _yes(state.sends), _yes(state.final))
+            gauges.state.labels(machine.name, state.name, *facts).set(1)
+            if state.stuck_after_s is not None:
+                gauges.stuck_after.labels(machine.name, state.name).set(state.stuck_after_s)
 
 
 async def _crowds(gauges: StoreGauges, store: Store, now: Millis) -> None:
@@ -30,13 +52,48 @@ async def _crowds(gauges: StoreGauges, store: Store, now: Millis) -> None:
         gauges.due_lag.labels(*where).set(_age_s(now, crowd.late_since))
 
 
-async def _pauses(gauges: StoreGauges, store: Store) -> None:
+async def _rails(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    """Tell for each rail how long its oldest record has been in a state from which money may have left."""
+    places = [
+        (machine.name, state)
+        for machine in store.records.machines.values()
+        for state in machine.lifecycle.states.values()
+        if _at_rail(state)
+    ]
+    found = await asyncio.gather(
+        *(store.listing.in_state(machine, state.name, OLDEST_LOOKED_AT) for machine, state in places)
+    )
+    for (machine, state), records in zip(places, found, strict=True):
+        for stored in reversed(records):  # so that the oldest of a rail has the last word
+            rail = getattr(stored.record.data, "rail", "")
+            if rail:
+                age_s = _age_s(now, stored.record.since)
+                gauges.oldest_at_rail.labels(rail, machine, state.name).set(age_s)
+
+
+def _at_rail(state: State) -> bool:
+    return state.may_have_left and not state.final
+
+
+async def _pauses(gauges: StoreGauges, store: Store, now: Millis) -> None:
     paused = await store.pauses.all()
-    for scope in paused:
+    for scope, pause in paused.items():
         gauges.paused.labels(scope).set(1)
+        gauges.pause_age.labels(scope).set(_age_s(now, pause.at))
     for shard in range(store.records.shards):
         closed = shard in store.guard.alarms or f"shard:{shard:02d}" in paused
         gauges.sequence_alarm.labels(f"{shard:02d}").set(closed)
+
+
+async def _books(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    """Tell what the last walk over the books found; before the first one nothing has been found wrong."""
+    verdict = await verdicts.last(store.link)
+    gauges.conserved.set(verdict is None or verdict.conserved)
+    gauges.books_age.set(_age_s(now, verdict.at if verdict else None))
+
+
+def _yes(is_so: bool) -> str:  # noqa: FBT001  (it turns a flag into a label)
+    return "yes" if is_so else "no"
 
 
 def _age_s(now: Millis, since: Millis | None) -> float:

@@ -1,0 +1,1 @@
+"""Contracts of our own: their sources, and what the compiler made of them."""

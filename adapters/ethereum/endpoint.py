@@ -1,0 +1,329 @@
+"""One node: a URL, what it was caught at, and the batches in which it is asked.
+
+Calls asked for in the same turn of the event loop leave as one request. Before a node is asked for anything, and again
+after each failure, it is asked for its chain id: one that answers for another chain is not believed.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import aiohttp
+from yarl import URL
+
+from adapters.ethereum import refusals, wire
+from adapters.ethereum.wire import Call, Fault, Said, Unreadable
+from machines.core.clock import SECOND, Clock, Millis
+from machines.core.errors import BadSettings
+
+# Raised before a byte of the request was written: nothing can have arrived.
+NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+_DOOR = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 421, 451})
+"""Statuses of a server that did not even hand the request to a node."""
+_LONGEST_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a node may take, how much it may bring, and how it is asked."""
+
+    connect_s: float = 5.0
+    exchange_s: float = 15.0
+    body_bytes: int = 32 * 1024 * 1024
+    batch: int = 100
+    in_flight: int = 4
+    rest_s: float = 15.0
+    """How long a node that failed is asked last."""
+    lag_blocks: int = 2
+    """How far behind the best a node may be and still be believed about the present."""
+    rounds: int = 2
+    """How often a read goes over all nodes."""
+    pause_s: float = 0.2
+
+
+class NodeFailed(Exception):
+    """A node did not answer, and it is not known whether it did what it was asked."""
+
+    kind = "lost"
+    taken = True
+    """Whether it may have done it nevertheless."""
+
+    def __init__(self, words: str, after_s: float | None = None) -> None:
+        super().__init__(words)
+        self.after_s = after_s
+
+
+class NeverLeft(NodeFailed):
+    """Nothing reached the node, or it was turned away at the door."""
+
+    kind = "unreachable"
+    taken = False
+
+
+class Busy(NeverLeft):
+    """The node was asked too often, and did nothing."""
+
+    kind = "busy"
+
+
+class WrongChain(NeverLeft):
+    """The node answers for another chain."""
+
+    kind = "wrong_chain"
+
+
+class _TooLarge(Exception):
+    """The answer is longer than the bound."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one node was asked, and how it did; read by the metrics."""
+
+    name: str
+    calls: int = 0
+    requests: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    height: int = 0
+    lag_blocks: int = 0
+    refused: bool = False
+    """Whether it answers for another chain."""
+
+
+_Waiting = deque[tuple[Call, asyncio.Future[Said]]]
+
+
+class Endpoint:
+    """Asks one node."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, name: str, chain_id: int, clock: Clock, limits: Limits
+    ) -> None:
+        self.figures = Figures(name)
+        self._session = session
+        self._url, self._auth = address_of(url)
+        self._chain_id = chain_id
+        self._clock = clock
+        self._limits = limits
+        self._waiting: _Waiting = deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self._verified = False
+        self._verifying = asyncio.Lock()
+        self._refused_until = Millis(0)
+        self._rests_until = Millis(0)
+        self._most = limits.batch
+
+    @property
+    def name(self) -> str:
+        """Its host and port: never what a log must not have."""
+        return self.figures.name
+
+    @property
+    def rests(self) -> bool:
+        """Whether it failed lately."""
+        return self._clock.now() < self._rests_until
+
+    @property
+    def lags(self) -> bool:
+        """Whether it was behind the best when it was last looked at."""
+        return self.figures.lag_blocks > self._limits.lag_blocks
+
+    def ask(self, call: Call) -> asyncio.Future[Said]:
+        """Put a call into the next request; its future raises `NodeFailed`."""
+        loop = asyncio.get_running_loop()
+        said: asyncio.Future[Said] = loop.create_future()
+        self._waiting.append((call, said))
+        if not self._scheduled and len(self._in_flight) < self._limits.in_flight:
+            self._scheduled = True
+            loop.call_soon(self._flush)
+        return said
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        tasks = list(self._in_flight)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def failed(self, kind: str) -> None:
+        """Ask it last for a while, and for its chain before anything else."""
+        self.figures.errors[kind] += 1
+        self._rests_until = Millis(self._clock.now() + int(self._limits.rest_s * SECOND))
+        self._verified = False
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._in_flight) < self._limits.in_flight:
+            batch = self._next_batch()
+            task = asyncio.get_running_loop().create_task(self._exchange(batch))
+            self._in_flight.add(task)
+            task.add_done_callback(self._returned)
+
+    def _next_batch(self) -> _Waiting:
+        batch: _Waiting = deque()
+        while self._waiting and len(batch) < self._most:
+            if self._waiting[0][0].alone and batch:
+                break
+            batch.append(self._waiting.popleft())
+            if batch[0][0].alone:
+                break
+        return batch
+
+    def _returned(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._flush()
+
+    async def _exchange(self, batch: _Waiting) -> None:
+        wanted = deque(pair for pair in batch if not pair[1].done())  # whoever gave up waiting is not asked for
+        if not wanted:
+            return
+        try:
+            await self._verify()
+            said = await self._said([call for call, _ in wanted])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except NodeFailed as error:
+            self.failed(error.kind)
+            _tell(wanted, error)
+            # What still waits would meet the same: it is told at once, and knows that it never left.
+            later, self._waiting = self._waiting, deque()
+            _tell(later, error if not error.taken else NeverLeft(str(error)))
+            return
+        for (_, future), answer in zip(wanted, said, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    async def _verify(self) -> None:
+        if self._verified:
+            return
+        async with self._verifying:
+            if self._verified:
+                return
+            if self._clock.now() < self._refused_until:
+                raise WrongChain(f"{self.name} answers for another chain than {self._chain_id}")
+            try:
+                [said] = await self._said([wire.CHAIN_ID])
+                if isinstance(said, Fault):
+                    raise NeverLeft(f"{self.name} does not tell its chain: {said.words}")
+                self.believe(said)
+            except NodeFailed as error:
+                raise (NeverLeft(str(error)) if error.taken else error) from error
+            self._verified = True
+
+    def believe(self, told: wire.Raw) -> None:
+        """Check what a node told about its chain: `WrongChain` when it is another."""
+        try:
+            chain = wire.number(told)
+        except Unreadable as error:
+            raise NeverLeft(f"{self.name} does not tell its chain: {error}") from error
+        self.figures.refused = chain != self._chain_id
+        if self.figures.refused:
+            self._refused_until = Millis(self._clock.now() + int(self._limits.rest_s * SECOND))
+            self._verified = False
+            raise WrongChain(f"{self.name} answers for chain {chain} and not for {self._chain_id}")
+        self._refused_until = Millis(0)
+
+    async def _said(self, calls: Sequence[Call]) -> Sequence[Said]:
+        """Ask; a batch that a node will not take as one is asked for call by call."""
+        try:
+            said = await self._post(calls)
+        except _TooLarge as error:
+            if len(calls) == 1:
+                raise NodeFailed(f"{self.name} sent what cannot be used: {error}") from error
+            said = Fault(0, str(error))
+        except Unreadable as error:
+            raise NodeFailed(f"{self.name} sent what cannot be used: {error}") from error
+        if not isinstance(said, Fault):
+            return said
+        if refusals.busy(said) and not refusals.too_many(said):
+            raise Busy(f"{self.name}: {said.words}")
+        self.figures.errors["batch_refused"] += 1
+        self._most = max(1, len(calls) // 4)
+        return [one for call in calls for one in await self._said([call])]
+
+    async def _post(self, calls: Sequence[Call]) -> list[Said] | Fault:
+        self.figures.requests += 1
+        self.figures.calls += len(calls)
+        try:
+            async with self._session.post(
+                self._url,
+                data=wire.request(calls),
+                headers={"Content-Type": "application/json"},
+                auth=self._auth,
+                timeout=aiohttp.ClientTimeout(total=self._limits.exchange_s, connect=self._limits.connect_s),
+                allow_redirects=False,
+            ) as response:
+                body = await self._body(response)
+        except NEVER_LEFT as error:
+            raise NeverLeft(f"{self.name} cannot be reached: {type(error).__name__}") from error
+        except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
+            raise NodeFailed(f"{self.name} broke off: {type(error).__name__}") from error
+        return self._read(response, body, len(calls))
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._limits.body_bytes:
+                raise _TooLarge(f"more than {self._limits.body_bytes} bytes")
+        return bytes(body)
+
+    def _read(self, response: aiohttp.ClientResponse, body: bytes, count: int) -> list[Said] | Fault:
+        """Read a response. Some nodes put their errors under a status of 400 or 500; others mean it."""
+        status = response.status
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise Busy(f"{self.name} was asked too often", _delay_s(response.headers.get("Retry-After", "")))
+        if status == HTTPStatus.OK:
+            return wire.answers(body, count)
+        try:
+            said = wire.answers(body, count)
+        except Unreadable:
+            said = []
+        if said:
+            return said
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and count > 1:
+            return Fault(status, "the batch is too large")
+        if status in _DOOR:
+            raise NeverLeft(f"{self.name} turned us away with HTTP {status}")
+        raise NodeFailed(f"{self.name} answered HTTP {status}")
+
+
+def _tell(batch: _Waiting, error: NodeFailed) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _delay_s(header: str) -> float | None:
+    """Read a Retry-After of seconds; the form with a date is not used by nodes."""
+    return min(float(header), _LONGEST_WAIT_S) if header.strip().isdigit() else None
+
+
+def address_of(url: str) -> tuple[URL, aiohttp.BasicAuth | None]:
+    """Take a user's name and password out of a URL, so that it can be shown."""
+    try:
+        parsed = URL(url)
+    except ValueError as error:
+        raise BadSettings("A node's URL cannot be read.") from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise BadSettings("A node's URL must begin with http:// or https:// and name a host.")
+    auth = None if parsed.user is None else aiohttp.BasicAuth(parsed.user, parsed.password or "", "utf-8")
+    return parsed.with_user(None), auth
+
+
+def names(urls: Sequence[str]) -> list[str]:
+    """Name nodes by host and port; the path of a URL is often its secret."""
+    told: Counter[str] = Counter()
+    found = []
+    for url in urls:
+        parsed = address_of(url)[0]
+        name = f"{parsed.host}:{parsed.port}"
+        told[name] += 1
+        found.append(name if told[name] == 1 else f"{name}#{told[name]}")
+    return found

@@ -1,0 +1,263 @@
+"""Several nodes of one chain, as the one `Chain` that machines read and write.
+
+Reads go to one node and fail over. A receipt or a transaction is looked for on all. Signed bytes go to all. What is
+true now (a nonce, a balance, a price) is believed only from a node that has reached the best block that we know of.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import aiohttp
+
+from adapters.ethereum import refusals, wire
+from adapters.ethereum.asking import Asking, NoNode, failure
+from adapters.ethereum.endpoint import Busy, Endpoint, Figures, Limits, NeverLeft, NodeFailed, names
+from adapters.ethereum.heights import Heights
+from adapters.ethereum.search import find_sent
+from adapters.ethereum.wire import NO_PRICE, Call, Fault, Header, Unreadable
+from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash
+from machines.core.clock import Clock, SystemClock
+from machines.core.errors import BadSettings, OutcomeUnknown
+
+RAIL = "ethereum"
+HISTORY_BLOCKS = 10
+
+BEST_FIRST = (
+    Reply.ACCEPTED,
+    Reply.NONCE_USED,
+    Reply.TOO_CHEAP,
+    Reply.NONCE_GAP,
+    Reply.NO_FUNDS,
+    Reply.REFUSED,
+)
+"""Which reply counts when nodes differ."""
+
+
+class Nodes:
+    """A chain, seen through all the nodes that we have."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        urls: Sequence[str],
+        chain_id: int,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        rail: str = RAIL,
+    ) -> None:
+        if not urls:
+            raise BadSettings("A lane needs the URL of at least one node.")
+        clock, limits = clock or SystemClock(), limits or Limits()
+        pairs = zip(urls, names(urls), strict=True)
+        self._ends = [Endpoint(session, url, name, chain_id, clock, limits) for url, name in pairs]
+        self._chain_id = chain_id
+        self._heights = Heights()
+        self._ask = Asking(self._ends, self._heights, limits, rail)
+        self._late: set[asyncio.Task[Any]] = set()
+
+    @property
+    def chain_id(self) -> int:
+        """Which chain this must be."""
+        return self._chain_id
+
+    def figures(self) -> list[Figures]:
+        """Tell what each node was asked and how it did."""
+        return [end.figures for end in self._ends]
+
+    async def close(self) -> None:
+        """Give up what is under way; the session stays open."""
+        late = list(self._late)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, *(end.close() for end in self._ends), return_exceptions=True)
+
+    # ── what is true now ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def head(self) -> Head:
+        """Say where the chain stands: the best of all nodes, and never behind what was told before."""
+        asked = await self._ask.each(self._ends, _look)
+        looks = [look for look in asked if not isinstance(look, NodeFailed)]
+        if not looks:
+            self._ask.give_up([look for look in asked if isinstance(look, NodeFailed)])
+        best = max(looks, key=lambda look: look.header.number)
+        finalized = max((look.finalized for look in looks if look.finalized is not None), default=None)
+        told = self._heights.told
+        if told is not None and best.header.number < told.number and await self._went_away(best):
+            self._heights.forget()
+        head = self._heights.tell(best.header, finalized)
+        for look in looks:
+            look.end.figures.height = look.header.number
+            look.end.figures.lag_blocks = max(0, head.number - look.header.number)
+        return head
+
+    async def _went_away(self, best: "_Look") -> bool:
+        """The best node is behind what was told: say whether a reorg took blocks away, or it merely lacks them."""
+        known = self._heights.newest_known(best.header.number)
+        if known is None:
+            return False
+        try:
+            said = await best.end.ask(wire.block_header(known))
+            header = None if isinstance(said, Fault) else wire.header(said)
+        except (NodeFailed, Unreadable):
+            return False
+        return header is not None and self._heights.replaced(header)
+
+    async def nonce(self, address: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
+        """Count what an address has sent up to a block."""
+        [raw] = await self._ask.one([wire.nonce(address, block)], fresh=isinstance(block, str))
+        return wire.number(raw)
+
+    async def balance(self, address: Address) -> int:
+        """Say how many wei an address has."""
+        [raw] = await self._ask.one([wire.balance(address)], fresh=True)
+        return wire.number(raw)
+
+    async def market(self, percentile: int) -> Market:
+        """Say what gas costs now: the next block's base fee, and the usual tip of the last blocks."""
+        history = wire.fee_history(HISTORY_BLOCKS, percentile)
+        calls = [wire.GAS_PRICE, wire.block_header("latest")]
+        price, newest, *rest = await self._ask.one(calls, fresh=True, beside=history)
+        header = wire.header(newest)
+        if header is None or header.base_fee_wei is None:
+            return Market(None, 0, wire.number(price))
+        fees = wire.fees(rest[0]) if rest else wire.Fees(None, ())
+        tip = int(statistics.median(fees.tips_wei)) if fees.tips_wei else 0
+        base = header.base_fee_wei if fees.next_base_fee_wei is None else fees.next_base_fee_wei
+        return Market(base, tip, wire.number(price))
+
+    async def code(self, address: Address) -> str:
+        """Give an address's code, `0x` for an account without."""
+        [raw] = await self._ask.one([wire.code(address)], fresh=True)
+        return wire.text(raw)
+
+    async def known(self, address: Address) -> bool:
+        """Say whether an account exists: it has code, money or a nonce."""
+        calls = [wire.balance(address), wire.nonce(address, "latest"), wire.code(address)]
+        balance, nonce, code = await self._ask.one(calls, fresh=True)
+        return wire.number(balance) > 0 or wire.number(nonce) > 0 or wire.text(code) != NO_DATA
+
+    async def estimate(self, sender: Address, to: Address | None, value_wei: int, data: str) -> int:
+        """Say how much gas a call takes; `Rejected` where it would fail."""
+        [raw] = await self._ask.one([wire.estimate(sender, to, value_wei, data)], fresh=True)
+        return wire.number(raw)
+
+    async def call(self, to: Address, data: str, block: int | Literal["latest"] = "latest") -> str:
+        """Read from a contract; `Rejected` where the call fails."""
+        [raw] = await self._ask.one([wire.call(to, data, block)], fresh=block == "latest")
+        return wire.text(raw)
+
+    async def logs(
+        self, address: Address, topics: Sequence[str | None], first: int, last: int
+    ) -> list[tuple[TxHash, Log]]:
+        """List events of a contract between two blocks."""
+        [raw] = await self._ask.one([wire.logs(address, topics, first, last)], fresh=True)
+        return wire.events(raw)
+
+    # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def receipt(self, tx: TxHash) -> Receipt | None:
+        """Find a receipt on any of the nodes. None proves nothing: a node may lag."""
+        found = await self._ask.anywhere(wire.receipt(tx), wire.found_receipt)
+        if found is None or found.gas_price_wei != NO_PRICE:
+            return found
+        price = await self._ask.anywhere(wire.transaction(tx), wire.gas_price)
+        return None if price is None else replace(found, gas_price_wei=price)
+
+    async def transaction(self, tx: TxHash) -> Seen | None:
+        """Find a transaction on any of the nodes, mined or waiting. None proves nothing."""
+        return await self._ask.anywhere(wire.transaction(tx), wire.seen)
+
+    async def sent_by(self, sender: Address, nonce: int, block: int) -> Seen | None:
+        """Find the transaction that used up a nonce, in blocks up to this one; None where the nonce was free then."""
+
+        async def count(at: int) -> int | None:
+            try:
+                [raw] = await self._ask.one([wire.nonce(sender, at)], rounds=1)
+            except NoNode:
+                return None
+            return wire.number(raw)
+
+        async def look(at: int) -> Seen | None:
+            [raw] = await self._ask.one([wire.full_block(at)])
+            return wire.sent(raw, sender, nonce)
+
+        return await find_sent(count, look, nonce, block)
+
+    # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def broadcast(self, raw: str) -> Answer:
+        """Hand the same bytes to every node; the best reply counts. `OutcomeUnknown` when no node gave one."""
+        call = wire.send(raw)
+        waiting = {asyncio.ensure_future(_hand_over(end, call)) for end in self._ends}
+        self._late |= waiting
+        for task in waiting:
+            task.add_done_callback(self._late.discard)
+        answers: list[Answer] = []
+        failures: list[NodeFailed] = []
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for said in (task.result() for task in done):
+                if not isinstance(said, Answer):
+                    failures.append(said)
+                elif said.reply is Reply.ACCEPTED:
+                    return said  # the others get the same bytes while we go on
+                else:
+                    answers.append(said)
+        return self._best(answers, failures)
+
+    def _best(self, answers: Sequence[Answer], failures: Sequence[NodeFailed]) -> Answer:
+        lost = [one for one in failures if one.taken]
+        best = min(answers, key=lambda answer: BEST_FIRST.index(answer.reply), default=None)
+        # That it can never be mined is believed only when no other node may have taken it.
+        if best is not None and (best.reply is not Reply.REFUSED or not lost):
+            return best
+        if lost:
+            raise OutcomeUnknown(f"It is not known whether a node took the transaction: {lost[0]}.")
+        return self._ask.give_up(failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one node says of the newest block."""
+
+    end: Endpoint
+    header: Header
+    finalized: int | None
+
+
+async def _look(end: Endpoint) -> _Look:
+    chain, newest, final = await asyncio.gather(
+        end.ask(wire.CHAIN_ID), end.ask(wire.block_header("latest")), end.ask(wire.block_header("finalized"))
+    )
+    if isinstance(chain, Fault):
+        raise failure(end, chain)
+    if isinstance(newest, Fault):
+        raise failure(end, newest)
+    end.believe(chain)
+    header = wire.header(newest)
+    if header is None:
+        raise Unreadable("the newest block is null")
+    finalized = None if isinstance(final, Fault) else wire.header(final)
+    return _Look(end, header, None if finalized is None else finalized.number)
+
+
+async def _hand_over(end: Endpoint, call: Call) -> Answer | NodeFailed:
+    try:
+        said = await end.ask(call)
+    except NodeFailed as error:
+        return error
+    if not isinstance(said, Fault):
+        return Answer(Reply.ACCEPTED)
+    words = f"{end.name}: {said.words} ({said.code})"
+    reply = refusals.reply(said)
+    if reply is not None:
+        return Answer(reply, words)
+    if refusals.not_taken(said):
+        kind = Busy if refusals.busy(said) else NeverLeft
+        end.failed(kind.kind)
+        return kind(words)
+    end.failed("unknown_words")
+    return NodeFailed(words)

@@ -1,0 +1,186 @@
+"""MultiSigWallet: the bot submits what shall be paid, which confirms it; a maintainer confirms it, and the wallet pays.
+
+A payment that fails inside leaves the maintainer's transaction successful: only the wallet's own events tell. Its place
+in the wallet's list is what others confirm; a bounty's `confirm_hash` is that place as a word of 32 bytes.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.wallets import abi
+from adapters.ethereum.wallets.reading import TRANSFER, Reader, paid, speaks
+from machines.core.chain import NO_DATA, Address, Receipt, TxHash
+from machines.core.errors import Contradiction, Rejected
+from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
+
+RAIL = "bounty"
+
+SUBMIT = "submitTransaction(address,uint256,bytes)"
+CONFIRM = "confirmTransaction(uint256)"
+AGAIN = "executeTransaction(uint256)"
+REVOKE = "revokeConfirmation(uint256)"
+TOGETHER = "payTogether(address,uint256,address[],uint256[])"
+CONFIRMED = abi.topic("Confirmation(address,uint256)")
+EXECUTED = abi.topic("Execution(uint256)")
+FAILED = abi.topic("ExecutionFailure(uint256)")
+
+_LISTED = ["address", "uint256", "bytes", "bool"]
+
+
+@cache
+def artifact() -> dict[str, Any]:
+    """Give the wallet contract, compiled."""
+    text = (resources.files("adapters.ethereum.wallets") / "MultiSigWallet.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+class MultiSigs:
+    """Wallets with the calls and events of the old system's."""
+
+    kind = "multisig"
+
+    def __init__(self, reader: Reader, bot: Address) -> None:
+        self._reader = reader
+        self._chain = reader.chain
+        self._bot = bot
+
+    # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def creation(self, owners: Sequence[Address], threshold: int, _salt: str) -> Creation:
+        """Say how a wallet is made."""
+        arguments = abi.encoded(["address[]", "uint256"], (list(owners), threshold))
+        return Creation(self.kind, tuple(owners), threshold, Call("", artifact()["bytecode"] + arguments[2:]))
+
+    async def made(self, creation: Creation, tx: TxHash) -> Address | None:
+        """Find the wallet that a transaction made."""
+        receipt = await self._chain.receipt(tx)
+        if receipt is None or not receipt.ok or receipt.contract is None:
+            return None
+        wallet = receipt.contract
+        (owners,) = abi.decoded(["address[]"], await self._chain.call(wallet, abi.call_data("getOwners()")))
+        required = await self._reader.number(wallet, "required()")
+        if {checksummed(owner) for owner in owners} != set(creation.owners) or required != creation.threshold:
+            raise Contradiction(f"{wallet} is not the wallet that was wanted: {required} of {owners}.", rail=RAIL)
+        return wallet
+
+    async def standing(self, _creation: Creation) -> Address | None:
+        """Say that the place is not known before."""
+        return None
+
+    # ── paying ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
+        """List what a wallet holds."""
+        return await self._reader.holdings(wallet)
+
+    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
+        """Fix a payment."""
+        operation, value = _operation(wallet, to, holdings)
+        approval = Call(wallet, abi.call_data(SUBMIT, operation.to, value, abi.raw(operation.data)))
+        head = await self._chain.head()
+        return Proposal(
+            kind=self.kind,
+            number=number,
+            wallet=wallet,
+            to=to,
+            holdings=tuple(holdings),
+            operation=operation,
+            value_units=str(value),
+            delegate=False,
+            nonce=-1,
+            hash="",
+            approval=approval,
+            since_block=head.number,
+        )
+
+    async def approved(self, proposal: Proposal, tx: TxHash) -> str:
+        """Read the place in the wallet's list from the wallet's own event, and see that this payment stands there."""
+        receipt = await self._chain.receipt(tx)
+        for log in receipt.logs if receipt is not None and receipt.ok else ():
+            if log.address == proposal.wallet and log.topics[:2] == (CONFIRMED, abi.word_of(self._bot)):
+                listed = await self._listed(proposal, log.topics[2])
+                wanted = (proposal.operation.to, int(proposal.value_units), abi.raw(proposal.operation.data))
+                if listed[:3] != wanted:
+                    raise Contradiction(f"{proposal.wallet} lists another payment than was proposed.", rail=RAIL)
+                return log.topics[2]
+        return ""
+
+    async def confirmation(self, proposal: Proposal, confirm_hash: str, owner: Address) -> Call:
+        """Say what a maintainer sends: his word, or, where he gave it and the payment failed, to try it again."""
+        wallet, place = Address(proposal.wallet), int(confirm_hash, 16)
+        if not await self._has_confirmed(wallet, place, self._bot):
+            raise Rejected("The bot has not agreed to this payment.")
+        again = await self._has_confirmed(wallet, place, owner)
+        call = Call(wallet, abi.call_data(AGAIN if again else CONFIRM, place))
+        await self._chain.estimate(owner, wallet, 0, call.data)
+        return call
+
+    async def _has_confirmed(self, wallet: Address, place: int, owner: Address) -> bool:
+        return bool(await self._reader.number(wallet, "confirmations(uint256,address)", place, owner))
+
+    async def _listed(self, proposal: Proposal, confirm_hash: str) -> tuple[Address, int, bytes, bool]:
+        data = abi.call_data("transactions(uint256)", int(confirm_hash, 16))
+        to, value, content, executed = abi.decoded(_LISTED, await self._chain.call(Address(proposal.wallet), data))
+        return checksummed(to), value, content, executed
+
+    # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def outcome(self, proposal: Proposal, confirm_hash: str, named: Sequence[str]) -> Outcome:
+        """Say what became of a proposal: the wallet's list tells that it was carried out, its event in which block."""
+        if not confirm_hash:
+            return Outcome(End.OPEN)
+        wallet = Address(proposal.wallet)
+        if (await self._listed(proposal, confirm_hash))[3]:
+            done = await self._reader.newest(wallet, (EXECUTED, confirm_hash), proposal.since_block)
+            receipt, deep = await self._reader.deep_receipt(done) if done else (None, False)
+            if receipt is None or not deep or not speaks(receipt, wallet, EXECUTED, confirm_hash):
+                return Outcome(End.OPEN, receipt.hash if receipt else "", receipt.block if receipt else 0)
+            return paid(proposal, receipt)
+        failed = Outcome(End.OPEN, known=not named)
+        for tx in named:
+            receipt, deep = await self._reader.deep_receipt(tx)
+            if receipt is None:
+                if await self._reader.known(tx):
+                    return Outcome(End.OPEN, tx)
+            elif not deep:
+                return Outcome(End.OPEN, tx, receipt.block)
+            else:
+                failed = Outcome(End.FAILED, tx, receipt.block, _why(receipt, wallet, confirm_hash))
+        return failed
+
+    def withdrawal(self, proposal: Proposal, confirm_hash: str) -> Call | None:
+        """Say how the bot takes its word back: without that, two payments of one bounty could both be carried out."""
+        return Call(proposal.wallet, abi.call_data(REVOKE, int(confirm_hash, 16))) if confirm_hash else None
+
+    async def withdrawn(self, proposal: Proposal, confirm_hash: str) -> bool:
+        """Say whether the bot's word was taken back, deep enough in the chain."""
+        head = await self._chain.head()
+        asked = abi.call_data("confirmations(uint256,address)", int(confirm_hash, 16), self._bot)
+        wallet, block = Address(proposal.wallet), max(0, head.number - self._reader.depth + 1)
+        return not abi.number(await self._chain.call(wallet, asked, block))
+
+
+def _operation(wallet: Address, to: Address, holdings: Sequence[Holding]) -> tuple[Call, int]:
+    """Say what the wallet does: one payment directly; several in one step, which only our own contract can."""
+    if len(holdings) == 1:
+        (only,) = holdings
+        if only.token == ETHER:
+            return Call(to, NO_DATA), int(only.units)
+        return Call(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0
+    ether = sum(int(holding.units) for holding in holdings if holding.token == ETHER)
+    tokens = [holding for holding in holdings if holding.token != ETHER]
+    units = [int(holding.units) for holding in tokens]
+    return Call(wallet, abi.call_data(TOGETHER, to, ether, [token.token for token in tokens], units)), 0
+
+
+def _why(receipt: Receipt, wallet: str, confirm_hash: str) -> str:
+    if not receipt.ok:
+        return "the transaction failed"
+    if speaks(receipt, wallet, FAILED, confirm_hash):
+        return "the wallet says that the payment failed: whoever was to get it does not take it"
+    return "the transaction does not speak of this payment"

@@ -1,0 +1,110 @@
+"""What both kinds of wallets are read with: holdings, depth, and what a receipt says was really moved."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from adapters.ethereum.wallets import abi
+from machines.core.chain import Address, Chain, Head, Receipt, TxHash
+from machines.core.wallets import ETHER, End, Holding, Outcome, Proposal
+
+TRANSFER = "transfer(address,uint256)"
+TRANSFERRED = abi.topic("Transfer(address,address,uint256)")
+# So many blocks are asked about at a time, which every provider answers.
+LOG_BLOCKS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that counts as money of a bounty."""
+
+    address: Address
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads a chain for wallets."""
+
+    chain: Chain
+    tokens: Mapping[str, Token]
+    """By symbol."""
+    depth: int
+    """How many blocks, its own included, make a transaction count."""
+
+    async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
+        """List what a wallet holds of ether and of the tokens that count here."""
+        found = [Holding(ETHER, "ETH", 18, str(await self.chain.balance(wallet)))]
+        for symbol, token in self.tokens.items():
+            units = await self.number(token.address, "balanceOf(address)", wallet)
+            found.append(Holding(token.address, symbol, token.decimals, str(units)))
+        return tuple(holding for holding in found if holding.units != "0")
+
+    async def number(self, contract: Address, signature: str, *values: object) -> int:
+        """Ask a contract for a number."""
+        return abi.number(await self.chain.call(contract, abi.call_data(signature, *values)))
+
+    def deep(self, head: Head, block: int) -> bool:
+        """Say whether a block is so deep that what is in it counts."""
+        return head.number - block + 1 >= self.depth
+
+    async def deep_receipt(self, tx: str) -> tuple[Receipt | None, bool]:
+        """Find a receipt, and say whether it is deep enough."""
+        receipt = await self.chain.receipt(TxHash(tx))
+        if receipt is None:
+            return None, False
+        return receipt, self.deep(await self.chain.head(), receipt.block)
+
+    async def known(self, tx: str) -> bool:
+        """Say whether any node knows a transaction."""
+        return await self.chain.transaction(TxHash(tx)) is not None
+
+    async def newest(self, wallet: Address, topics: Sequence[str | None], first: int) -> TxHash | None:
+        """Find the newest transaction in which a wallet spoke of something."""
+        last = (await self.chain.head()).number
+        while last >= first:
+            start = max(first, last - LOG_BLOCKS + 1)
+            found = await self.chain.logs(wallet, topics, start, last)
+            if found:
+                return found[-1][0]
+            last = start - 1
+        return None
+
+
+def speaks(receipt: Receipt, wallet: str, name: str, subject: str) -> bool:
+    """Say whether a wallet itself told of an event about a subject."""
+    return any(
+        log.address == wallet and log.topics[:2] == (name, subject) for log in receipt.logs if len(log.topics) > 1
+    )
+
+
+def paid(proposal: Proposal, receipt: Receipt) -> Outcome:
+    """Say what a receipt proves in which the wallet tells that it carried the proposal out.
+
+    That covers the ether: the wallet's event names what it agreed on. A token may break its word without failing, so
+    its own event must say that the amount was moved.
+    """
+    for holding in proposal.holdings:
+        if holding.token != ETHER and not _moved(proposal, holding, receipt):
+            why = f"{holding.symbol} says nothing of {holding.decimal} moved from the wallet to {proposal.to}"
+            return Outcome(End.DEAD, receipt.hash, receipt.block, why)
+    moved = tuple((holding.symbol, holding.decimal) for holding in proposal.holdings)
+    return Outcome(
+        End.PAID,
+        receipt.hash,
+        receipt.block,
+        details=(
+            ("block_hash", receipt.block_hash),
+            ("gas_used", str(receipt.gas_used)),
+            ("gas_price_wei", str(receipt.gas_price_wei)),
+            ("to", proposal.to),
+            *moved,
+        ),
+    )
+
+
+def _moved(proposal: Proposal, holding: Holding, receipt: Receipt) -> bool:
+    wanted = (TRANSFERRED, abi.word_of(proposal.wallet), abi.word_of(proposal.to))
+    return any(
+        log.address == holding.token and log.topics == wanted and abi.number(log.data) == int(holding.units)
+        for log in receipt.logs
+    )

@@ -1,0 +1,392 @@
+"""JSON-RPC without any I/O: builds requests, and reads answers into the values of `machines/core/chain.py`.
+
+What cannot be read raises `Unreadable`, which proves nothing. Null where there may be nothing is None.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from adapters.ethereum.addresses import checksummed
+from machines.core.chain import Address, Log, Receipt, Seen, TxHash
+
+T = TypeVar("T")
+
+Block = int | str
+"""A height, or a tag such as `latest`."""
+
+_NULL = b"null"
+_ENCODER = msgspec.json.Encoder()
+_LONGEST_WORDS = 300
+
+
+class Unreadable(Exception):
+    """The bytes are not what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to a node."""
+
+    method: str
+    params: tuple[object, ...] = ()
+    alone: bool = False
+    """Its answer may be large: it shares a request with nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A node's word that it did not do what it was asked."""
+
+    code: int
+    words: str
+    data: str = ""
+
+
+Raw = msgspec.Raw
+"""A result whose shape is not looked at yet."""
+
+Said = Raw | Fault
+"""What a node said to one call."""
+
+
+class _Error(msgspec.Struct):
+    code: int | float | str | None = 0
+    message: str | None = ""
+    data: msgspec.Raw = msgspec.Raw(_NULL)
+
+
+class _Envelope(msgspec.Struct):
+    id: int | float | str | None = None
+    result: msgspec.Raw = msgspec.Raw(b"")
+    error: _Error | str | None = None
+
+
+_MANY = msgspec.json.Decoder(list[_Envelope])
+_ONE = msgspec.json.Decoder(_Envelope)
+
+
+def request(calls: Sequence[Call]) -> bytes:
+    """Write one call as an object and several as a batch; each is numbered by its place."""
+    bodies = [{"jsonrpc": "2.0", "id": n, "method": c.method, "params": c.params} for n, c in enumerate(calls)]
+    return _ENCODER.encode(bodies if len(bodies) > 1 else bodies[0])
+
+
+def answers(body: bytes, count: int) -> list[Said] | Fault:
+    """Read what came back: an answer for each call in its order, or the one fault with which all were turned away."""
+    try:
+        if count == 1 or body.lstrip()[:1] != b"[":
+            envelope = _ONE.decode(body)
+            return [_said(envelope)] if count == 1 else _turned_away(envelope)
+        envelopes = _MANY.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"not JSON-RPC: {str(error)[:_LONGEST_WORDS]}") from error
+    by_place = {envelope.id: envelope for envelope in envelopes}
+    if len(envelopes) == 1 and count > 1 and envelopes[0].error is not None:
+        return _turned_away(envelopes[0])  # some nodes put the refusal of a whole batch into a list
+    if any(place not in by_place for place in range(count)):
+        raise Unreadable("the batch came back without some of its answers")
+    return [_said(by_place[place]) for place in range(count)]
+
+
+def _turned_away(envelope: _Envelope) -> Fault:
+    said = _said(envelope)
+    if isinstance(said, Fault):
+        return said
+    raise Unreadable("one answer to many questions")
+
+
+def _said(envelope: _Envelope) -> Said:
+    error = envelope.error
+    if error is None:
+        if not bytes(envelope.result):
+            raise Unreadable("neither a result nor an error")
+        return envelope.result
+    if isinstance(error, str):
+        return Fault(0, plain(error))
+    code = int(error.code) if isinstance(error.code, int | float) else 0
+    data = bytes(error.data)
+    words = plain(error.message or "")
+    return Fault(code, words, "" if data == _NULL else plain(data.decode("utf-8", "replace").strip('"')))
+
+
+def plain(words: str) -> str:
+    """Make a node's words fit for a history or a log: one line, bounded."""
+    return " ".join(words.split())[:_LONGEST_WORDS]
+
+
+# Requests.
+
+
+def block(at: Block) -> str:
+    """Write a height or a tag."""
+    return hex(at) if isinstance(at, int) else at
+
+
+CHAIN_ID = Call("eth_chainId")
+HEIGHT = Call("eth_blockNumber")
+GAS_PRICE = Call("eth_gasPrice")
+
+
+def block_header(at: Block) -> Call:
+    """Ask for a block without its transactions."""
+    return Call("eth_getBlockByNumber", (block(at), False))
+
+
+def full_block(at: int) -> Call:
+    """Ask for a block with its transactions."""
+    return Call("eth_getBlockByNumber", (block(at), True), alone=True)
+
+
+def nonce(address: Address, at: Block) -> Call:
+    """Ask how many transactions an account has sent."""
+    return Call("eth_getTransactionCount", (address, block(at)))
+
+
+def balance(address: Address) -> Call:
+    """Ask what an account has."""
+    return Call("eth_getBalance", (address, "latest"))
+
+
+def code(address: Address) -> Call:
+    """Ask for a contract's code."""
+    return Call("eth_getCode", (address, "latest"))
+
+
+def receipt(tx: TxHash) -> Call:
+    """Ask for a receipt."""
+    return Call("eth_getTransactionReceipt", (tx,))
+
+
+def transaction(tx: TxHash) -> Call:
+    """Ask for a transaction."""
+    return Call("eth_getTransactionByHash", (tx,))
+
+
+def send(raw: str) -> Call:
+    """Hand over signed bytes."""
+    return Call("eth_sendRawTransaction", (raw,))
+
+
+def fee_history(blocks: int, percentile: int) -> Call:
+    """Ask what others paid lately."""
+    return Call("eth_feeHistory", (hex(blocks), "latest", (percentile,)))
+
+
+def estimate(sender: Address, to: Address | None, value_wei: int, data: str) -> Call:
+    """Ask how much gas something takes."""
+    return Call("eth_estimateGas", (_message(to, data) | {"from": sender, "value": hex(value_wei)},))
+
+
+def call(to: Address, data: str, at: Block) -> Call:
+    """Ask a contract."""
+    return Call("eth_call", (_message(to, data), block(at)))
+
+
+def logs(address: Address, topics: Sequence[str | None], first: int, last: int) -> Call:
+    """Ask for events."""
+    wanted = {"address": address, "topics": tuple(topics), "fromBlock": hex(first), "toBlock": hex(last)}
+    return Call("eth_getLogs", (wanted,), alone=True)
+
+
+def _message(to: Address | None, data: str) -> dict[str, object]:
+    message: dict[str, object] = {"data": data}
+    return message if to is None else message | {"to": to}
+
+
+# Answers.
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A block, as far as it matters here."""
+
+    number: int
+    hash: str
+    timestamp_s: int
+    base_fee_wei: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What `eth_feeHistory` told."""
+
+    next_base_fee_wei: int | None
+    tips_wei: tuple[int, ...]
+    """One for each block that was not empty, oldest first."""
+
+
+class _Header(msgspec.Struct):
+    number: str | None
+    hash: str | None
+    timestamp: str
+    baseFeePerGas: str | None = None  # noqa: N815  (the wire's own name)
+
+
+class _Transaction(msgspec.Struct, rename={"sender": "from", "data": "input", "block": "blockNumber"}):
+    hash: str
+    sender: str
+    nonce: str
+    value: str
+    data: str
+    to: str | None = None
+    block: str | None = None
+    gasPrice: str | None = None  # noqa: N815
+
+
+class _FullBlock(msgspec.Struct):
+    transactions: list[_Transaction]
+
+
+class _Log(msgspec.Struct):
+    address: str
+    topics: list[str]
+    data: str
+    transactionHash: str | None = None  # noqa: N815
+
+
+class _Receipt(msgspec.Struct):
+    transactionHash: str  # noqa: N815
+    blockNumber: str | None  # noqa: N815
+    blockHash: str | None  # noqa: N815
+    gasUsed: str  # noqa: N815
+    status: str | None = None
+    effectiveGasPrice: str | None = None  # noqa: N815
+    contractAddress: str | None = None  # noqa: N815
+    logs: list[_Log] = []
+
+
+class _Fees(msgspec.Struct):
+    baseFeePerGas: list[str] | None = None  # noqa: N815
+    gasUsedRatio: list[float] | None = None  # noqa: N815
+    reward: list[list[str]] | None = None
+
+
+_SHAPES: dict[Any, msgspec.json.Decoder[Any]] = {
+    shape: msgspec.json.Decoder(shape | None)
+    for shape in (str, _Header, _Transaction, _FullBlock, _Receipt, _Fees, list[_Log])
+}
+
+
+def _decoded(raw: msgspec.Raw, shape: type[T]) -> T | None:
+    try:
+        found: T | None = _SHAPES[shape].decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)[:_LONGEST_WORDS]) from error
+    return found
+
+
+def _int(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError as error:
+        raise Unreadable("not a hexadecimal number") from error
+
+
+def _address(text: str) -> Address:
+    try:
+        return checksummed(text)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+
+
+def number(raw: msgspec.Raw) -> int:
+    """Read a number; null is none."""
+    return _int(text(raw))
+
+
+def text(raw: msgspec.Raw) -> str:
+    """Read hex as it is, in lower case; null is none."""
+    found = _decoded(raw, str)
+    if found is None:
+        raise Unreadable("null where a value was expected")
+    return found.lower()
+
+
+def header(raw: msgspec.Raw) -> Header | None:
+    """Read a block."""
+    found = _decoded(raw, _Header)
+    if found is None or found.number is None or found.hash is None:
+        return None
+    base = None if found.baseFeePerGas is None else _int(found.baseFeePerGas)
+    return Header(_int(found.number), found.hash.lower(), _int(found.timestamp), base)
+
+
+def seen(raw: msgspec.Raw) -> Seen | None:
+    """Read a transaction."""
+    found = _decoded(raw, _Transaction)
+    return None if found is None else _seen(found)
+
+
+def gas_price(raw: msgspec.Raw) -> int | None:
+    """Read what a mined transaction paid, where its node says so."""
+    found = _decoded(raw, _Transaction)
+    return None if found is None or found.gasPrice is None else _int(found.gasPrice)
+
+
+def sent(raw: msgspec.Raw, sender: Address, nonce_: int) -> Seen | None:
+    """Find a sender's transaction in a full block."""
+    found = _decoded(raw, _FullBlock)
+    if found is None:
+        raise Unreadable("null where a block was expected")
+    for tx in found.transactions:
+        if _int(tx.nonce) == nonce_ and tx.sender.lower() == sender.lower():
+            return _seen(tx)
+    return None
+
+
+def _seen(tx: _Transaction) -> Seen:
+    to = None if tx.to is None else _address(tx.to)
+    mined = None if tx.block is None else _int(tx.block)
+    return Seen(
+        TxHash(tx.hash.lower()), _address(tx.sender), _int(tx.nonce), to, _int(tx.value), tx.data.lower(), mined
+    )
+
+
+NO_PRICE = -1
+"""The gas price of a receipt whose node does not tell it."""
+
+
+def found_receipt(raw: msgspec.Raw) -> Receipt | None:
+    """Read a receipt; one that is in no block yet is none."""
+    found = _decoded(raw, _Receipt)
+    if found is None or found.blockNumber is None or found.blockHash is None:
+        return None
+    if found.status is None:
+        raise Unreadable("a receipt without a status")
+    price = NO_PRICE if found.effectiveGasPrice is None else _int(found.effectiveGasPrice)
+    made = None if found.contractAddress is None else _address(found.contractAddress)
+    return Receipt(
+        TxHash(found.transactionHash.lower()),
+        _int(found.blockNumber),
+        found.blockHash.lower(),
+        _int(found.status) == 1,
+        _int(found.gasUsed),
+        price,
+        made,
+        tuple(_log(log) for log in found.logs),
+    )
+
+
+def _log(log: _Log) -> Log:
+    return Log(_address(log.address), tuple(topic.lower() for topic in log.topics), log.data.lower())
+
+
+def events(raw: msgspec.Raw) -> list[tuple[TxHash, Log]]:
+    """Read events, and which transactions made them."""
+    found: list[_Log] | None = _decoded(raw, list[_Log])
+    if found is None:
+        raise Unreadable("null where events were expected")
+    return [(TxHash((log.transactionHash or "").lower()), _log(log)) for log in found]
+
+
+def fees(raw: msgspec.Raw) -> Fees:
+    """Read what others paid."""
+    found = _decoded(raw, _Fees) or _Fees()
+    ratios = found.gasUsedRatio or []
+    rewards = found.reward or []
+    tips = tuple(_int(tip[0]) for tip, used in zip(rewards, ratios, strict=False) if tip and used > 0)
+    base = found.baseFeePerGas
+    return Fees(_int(base[-1]) if base else None, tips)

@@ -1,0 +1,288 @@
+"""What a bounty can learn. A fact about a payment names the proposal or the transaction that it speaks of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from machines.bounty.data import Hand
+from machines.core.facts import Fact
+from machines.core.forge import Issue, Pull
+from machines.core.wallets import Creation, Holding, Proposal
+
+# ── from the forge ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Swept(Fact):
+    """The forge was read as a whole; `issue` is None where it is gone."""
+
+    issue: Issue | None
+    pulls: tuple[Pull, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IssueChanged(Fact):
+    """The forge told what an issue is now."""
+
+    issue: Issue
+
+
+@dataclass(frozen=True, slots=True)
+class IssueGone(Fact):
+    """The issue is not there any more."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullChanged(Fact):
+    """The forge told what a pull request is now."""
+
+    pull: Pull
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed(Fact):
+    """The repository is called otherwise now, or reached through another installation."""
+
+    name: str
+    installation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commented(Fact):
+    """The comment says what it should."""
+
+    comment: int
+    fingerprint: str
+
+
+# ── the wallet ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Waits(Fact):
+    """It cannot go on before something is there."""
+
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Fact):
+    """How the wallet is made is fixed."""
+
+    creation: Creation
+    hands: tuple[Hand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deploying(Fact):
+    """The transaction that makes the wallet has a hash."""
+
+    transaction_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed(Fact):
+    """The wallet is there, with the right owners."""
+
+    contract_address: str
+    transaction_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeployFailed(Fact):
+    """The transaction made no wallet."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Fact):
+    """What the wallet holds."""
+
+    holdings: tuple[Holding, ...]
+
+
+# ── the payment ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class NoAddress(Fact):
+    """The winner has not said where his money should go."""
+
+    person: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressKnown(Fact):
+    """The winner has said it."""
+
+    person: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Fact):
+    """The bot's approval of an earlier proposal is worth nothing any more."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed(Fact):
+    """What is paid, and to whom, is fixed."""
+
+    proposal: Proposal
+    refund: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Executing(Fact):
+    """The bot's approval has a hash."""
+
+    number: int
+    execute_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved(Fact):
+    """The wallet's event tells what the other owners confirm."""
+
+    number: int
+    execute_hash: str
+    confirm_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotApproved(Fact):
+    """The bot's approval is proven to have failed."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed(Fact):
+    """A maintainer named the transaction with which he confirms."""
+
+    by: str
+    number: int
+    payout_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Underway(Fact):
+    """The wallet's chain shows a transaction that is about to pay."""
+
+    number: int
+    payout_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOut(Fact):
+    """The wallet's own event says that a proposal was paid."""
+
+    number: int
+    payout_hash: str
+    receipt: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NotPaidOut(Fact):
+    """A transaction that was named paid nothing."""
+
+    number: int
+    payout_hash: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished(Fact):
+    """No node knows the transaction that was named."""
+
+    number: int
+    payout_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dead(Fact):
+    """A proposal can never be paid any more."""
+
+    number: int
+    reason: str
+
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Fact):
+    """An operator says which merged claim wins."""
+
+    by: str
+    pull: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reassigned(Fact):
+    """A maintainer names another merged claim, because the winner let the deadline pass."""
+
+    by: str
+    pull: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted(Fact):
+    """A person takes a payment back that no maintainer has confirmed yet."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked(Fact):
+    """A maintainer wants the money back, at this address."""
+
+    by: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepWanted(Fact):
+    """A maintainer wants paid out what came in later."""
+
+    by: str
+
+
+FACTS: tuple[type[Fact], ...] = (
+    Swept,
+    IssueChanged,
+    IssueGone,
+    PullChanged,
+    Renamed,
+    Commented,
+    Waits,
+    Planned,
+    Deploying,
+    Deployed,
+    DeployFailed,
+    Held,
+    NoAddress,
+    AddressKnown,
+    Withdrawn,
+    Proposed,
+    Executing,
+    Approved,
+    NotApproved,
+    Confirmed,
+    Underway,
+    PaidOut,
+    NotPaidOut,
+    Vanished,
+    Dead,
+    Decided,
+    Reassigned,
+    Retracted,
+    Revoked,
+    SweepWanted,
+)

@@ -1,0 +1,95 @@
+"""What the machines know of a forge, where issues and pull requests live: values, and the port to it.
+
+Ids are 64 bits wide.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+
+class PullState(IntEnum):
+    """What became of a pull request, in the numbers that others read."""
+
+    OPENED = 0
+    MERGED = 1
+    """Into the default branch: nothing else counts."""
+    CLOSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an issue is."""
+
+    installation: int
+    repository: int
+    name: str
+    """`owner/repository`, as it is called now."""
+    number: int
+
+    @property
+    def path(self) -> str:
+        """How people write it."""
+        return f"{self.name}#{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A pull request as it is, and which issues of its own repository it says to close."""
+
+    id: int
+    number: int
+    title: str
+    author_id: int
+    author: str
+    commit_sha: str
+    """Of its head."""
+    state: PullState
+    closes: tuple[int, ...]
+    updated_at: int
+    """By the forge's clock, in milliseconds."""
+    merged_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue as it is."""
+
+    id: int
+    number: int
+    title: str
+    open: bool
+    labelled: bool
+    updated_at: int
+    """By the forge's clock, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An account of the forge."""
+
+    id: int
+    login: str
+
+
+class Forge(Protocol):
+    """The forge.
+
+    Every method raises `Retryable` when the forge cannot be asked or wants us to slow down, `Rejected` when it refuses.
+    """
+
+    async def issue(self, place: Place) -> Issue | None:
+        """Read an issue; None where it is gone."""
+
+    async def pulls(self, place: Place) -> tuple[Pull, ...]:
+        """List pull requests of the repository that say to close an issue."""
+
+    async def comment(self, place: Place, known: int, marker: str, text: str) -> int:
+        """See to it that the issue has this one comment of ours, and give its id.
+
+        `known` is the id that an earlier call gave, 0 without. A comment of ours is found by its marker, so that none
+        is ever made twice.
+        """
+
+    async def maintains(self, place: Place, person: int) -> Person | None:
+        """Give the account if it maintains the repository, None otherwise."""

@@ -1,0 +1,44 @@
+"""What a payout makes of attempts that the rail shows and its record does not: the store was set back and forgot them."""
+
+from dataclasses import replace
+
+from machines.core.decision import Decision, keep, move, wait
+from machines.core.ids import RecordId
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.data import Attempt, PayoutData, PayoutRecord, reference_of
+
+FORGOTTEN = "forgotten with the store, and the rail has no such transfer"
+
+# Where a payout with a living attempt cannot stay, and the move that brings it nearer to its rail.
+_ONWARDS = {s.REQUESTED: "approve", s.APPROVED: "process", s.FAILED: "retry"}
+
+
+def rediscovered(record: PayoutRecord, fact: f.Rediscovered) -> Decision[PayoutData]:
+    """Take the attempts in, and go where a payout is that made them; asked again it goes on from there."""
+    data = merged(record.id, record.data, fact.attempts)
+    known = {attempt.reference for attempt in record.data.attempts}
+    found = [attempt for attempt in fact.attempts if attempt.reference not in known]
+    trigger = _ONWARDS.get(record.state)
+    alive = any(not attempt.failed for attempt in fact.attempts)
+    if trigger and alive and (found or record.state == s.APPROVED):
+        names = ", ".join(attempt.reference for attempt in fact.attempts)
+        why = f"the rail has {names}, which the store had forgotten ({fact.by})"
+        return move(trigger, why, data=data.at_rest(reason="", correction=None))
+    if not found:
+        return wait()
+    return keep(f"the rail has {len(found)} attempts that the store had forgotten ({fact.by})", data=data)
+
+
+def merged(record_id: RecordId, data: PayoutData, found: tuple[Attempt, ...]) -> PayoutData:
+    """Put attempts in their order; a number that nobody knows is filled, so that no reference is ever used again."""
+    known = {attempt.reference: attempt for attempt in (*found, *data.attempts)}
+    numbers = range(1, max((number_of(reference) for reference in known), default=0) + 1)
+    names = [reference_of(record_id, number) for number in numbers]
+    attempts = tuple(known.get(name, Attempt(name, data.sealed, failed=FORGOTTEN)) for name in names)
+    return replace(data, attempts=attempts)
+
+
+def number_of(reference: str) -> int:
+    """Tell which attempt a reference names."""
+    return int(reference.rpartition("-")[2])

@@ -1,0 +1,206 @@
+"""What a look at a pool payment does: asks the ports, and returns what was learned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from machines.core.chain import TxHash
+from machines.core.clock import SECOND
+from machines.core.errors import OutcomeUnknown, Retryable
+from machines.core.facts import Fact, Nothing, Proof
+from machines.core.ports import (
+    Act,
+    Cause,
+    Destination,
+    Evidence,
+    Failed,
+    Payment,
+    PaymentKey,
+    Pending,
+    Rail,
+    Reversed,
+    Settled,
+    Status,
+    Step,
+    Unsent,
+)
+from machines.pool import facts as f
+from machines.pool import lifecycle as s
+from machines.pool.data import WEI, Line, PoolData, PoolRecord, line_of, sent_of
+from machines.pool.ports import Answer, Booked, Books, Checks, Ours
+
+# The lock may pass from one of our payments to the next while we look at it.
+LOCK_TRIES = 3
+ELSEWHERE_S = 2.0
+RAIL = "rail:ethereum"
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """Where one coin is paid from."""
+
+    books: Books
+    rail: Rail
+    checks: Checks
+    scopes: tuple[str, ...] = (RAIL,)
+    """What a pause may name to stop its sends."""
+
+
+_WORDS = {
+    Booked.DONE: "the pool's books have it as done",
+    Booked.ALREADY: "the pool's books have it as {}",
+    Booked.LOCKED: "payments are locked by {}",
+    Booked.PENDING: "{} is pending in the pool's books already",
+    Booked.SHORT: "the balance is only {} Shannon now",
+    Booked.ROW_GONE: "its pending row is gone from the pool's books: somebody resolved it by hand",
+    Booked.CONTRADICTS: "the pool's books have it as {}",
+    Booked.BROKEN: "the pool's books cannot be used: {}",
+}
+
+
+class Looks:
+    """The looks of the pool machine, bound to the coins that this process pays."""
+
+    def __init__(self, tills: Mapping[str, Till], ours: Ours) -> None:
+        self._tills = tills
+        self._ours = ours
+
+    def acts(self) -> dict[str, Act[PoolData]]:
+        """Name the look of each polled state."""
+        return {s.DUE: self.debit, s.DEBITED: self.send, s.SENT: self.follow}
+
+    async def debit(self, record: PoolRecord, step: Step) -> Fact:
+        """Take it off the balance, or call it off; the books know which, whatever dies in between."""
+        till, line = self._till(record), line_of(record, step.now // SECOND)
+        if (await till.books.standing(line)).step:
+            return await self._debited(record, till, line)
+        fault = await till.checks.fault(sent_of(record).units * WEI, line.key)
+        if fault:
+            return await self._called_off(till, line, fault)
+        await step.may_send(*till.scopes)
+        return await self._debited(record, till, line)
+
+    async def _debited(self, record: PoolRecord, till: Till, line: Line) -> Fact:
+        answer = await till.books.debit(line)
+        for _ in range(LOCK_TRIES):
+            if answer.code != Booked.LOCKED:
+                break
+            if not await self._ours.names(record.data.coin, answer.found):
+                return await self._called_off(till, line, f"payments are locked by another one: {answer.found}")
+            answer = await till.books.debit(line, answer.found)
+        match Booked(answer.code), answer.found:
+            case Booked.DONE, _:
+                return f.Debited(line.at_s)
+            case Booked.ALREADY, "skipped":
+                return f.Skipped("it was called off")
+            case Booked.ALREADY, _:
+                return f.Debited(line.at_s)
+            case _:
+                return await self._called_off(till, line, why_not(answer))
+
+    async def _called_off(self, till: Till, line: Line, why: str) -> Fact:
+        """Call it off in the books too: another worker that was asleep must not debit it afterwards."""
+        answer = await till.books.skip(line)
+        if answer.code == Booked.ALREADY and answer.found != "skipped":
+            return f.Debited(line.at_s)
+        return f.Skipped(why)
+
+    async def send(self, record: PoolRecord, step: Step) -> Fact:
+        """Hand it to the lane, once it stands in the books for good, and follow it."""
+        till, line = self._till(record), line_of(record, record.data.debited_at)
+        status = await till.rail.status(payment_of(record))
+        if not isinstance(status, Unsent):
+            return await self._learned(record, till, status, step)
+        fault = await self._standing_fault(till, line)
+        if fault:
+            return f.Contradicted(fault)
+        await till.books.keep()
+        await step.may_send(*till.scopes)
+        try:
+            await till.rail.submit(payment_of(record))
+        except OutcomeUnknown as error:
+            raise Retryable(str(error)) from error  # the same key again is safe, and the next look asks first
+        return f.UnderWay()
+
+    async def _standing_fault(self, till: Till, line: Line) -> str:
+        """Say why nothing may be sent although it was debited: somebody changed the books by hand."""
+        standing = await till.books.standing(line)
+        if standing.step == "debited" and standing.pending:
+            return ""
+        if not standing.step and not standing.pending:
+            # The pool's Redis was restored from before the debit.
+            answer = await till.books.debit(line, again=True)
+            return "" if answer.code in (Booked.DONE, Booked.ALREADY) else why_not(answer)
+        if standing.step == "debited":
+            return "its pending row is gone from the pool's books: somebody resolved it by hand"
+        return f"the pool's books have it as {standing.step or 'a row of somebody else'}"
+
+    async def follow(self, record: PoolRecord, step: Step) -> Fact:
+        """Follow what was signed."""
+        till = self._till(record)
+        status = await till.rail.status(payment_of(record))
+        if isinstance(status, Unsent):
+            return f.Contradicted(f"the lane does not know it any more, and {record.data.hash} was signed for it")
+        return await self._learned(record, till, status, step)
+
+    async def _learned(self, record: PoolRecord, till: Till, status: Status, step: Step) -> Fact:
+        """Book what the rail proves, and say what was learned."""
+        match status:
+            case Pending(waiting_for, None):
+                return f.UnderWay(waiting_for)
+            case Pending(waiting_for, Evidence() as evidence):
+                return f.Signed(TxHash(evidence.reference), _nonce(evidence), waiting_for)
+            case Settled(evidence):
+                return await self._paid(record, till, evidence, step)
+            case Failed() | Reversed():
+                return await self._credited(record, till, status)
+            case _:
+                return Nothing()
+
+    async def _paid(self, record: PoolRecord, till: Till, evidence: Evidence, step: Step) -> Fact:
+        at_s = step.now // SECOND
+        answer = await till.books.write_payment(line_of(record, at_s), TxHash(evidence.reference))
+        if answer.code in (Booked.DONE, Booked.ALREADY):
+            return f.Paid(evidence, at_s)
+        return f.Contradicted(f"{evidence.reference} paid it, and {why_not(answer)}", evidence)
+
+    async def _credited(self, record: PoolRecord, till: Till, status: Failed | Reversed) -> Fact:
+        reason, cause = (status.reason, status.cause) if isinstance(status, Failed) else ("it came back", Cause.UNKNOWN)
+        answer = await till.books.rollback(line_of(record, record.data.debited_at))
+        if answer.code not in (Booked.DONE, Booked.ALREADY):
+            return f.Contradicted(f"it is proven unpaid ({reason}), and {why_not(answer)}", status.evidence)
+        return f.CreditedBack(reason, status.evidence, refused=cause is Cause.DESTINATION)
+
+    async def prove(self, record: PoolRecord) -> Proof:
+        """Say what the rail proves, for a person who wants to override."""
+        till = self._tills.get(record.data.coin)
+        if till is None or record.state in (s.DUE, s.SKIPPED):
+            return Proof.NONE
+        match await till.rail.status(payment_of(record)):
+            case Settled():
+                return Proof.PAID
+            case Failed():
+                return Proof.NOT_PAID
+            case _:
+                return Proof.NONE
+
+    def _till(self, record: PoolRecord) -> Till:
+        till = self._tills.get(record.data.coin)
+        if till is None:
+            raise Retryable(f"This process does not pay {record.data.coin}; another one does.", after_s=ELSEWHERE_S)
+        return till
+
+
+def payment_of(record: PoolRecord) -> Payment:
+    """Say what the lane is asked to pay; the key is the record's id, for ever."""
+    to = Destination("ethereum", (("address", record.data.to),))
+    return Payment(PaymentKey(record.id), to, sent_of(record), note=f"{record.data.coin} payout")
+
+
+def why_not(answer: Answer) -> str:
+    """Say in words what the books answered."""
+    return _WORDS[Booked(answer.code)].format(answer.found or "nothing")
+
+
+def _nonce(evidence: Evidence) -> int:
+    nonce = dict(evidence.details).get("nonce", "")
+    return int(nonce) if nonce.isdecimal() else -1

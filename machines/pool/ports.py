@@ -1,0 +1,118 @@
+"""What a pool payment needs from the outside world beside a rail."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from machines.core.chain import Address, Seen, TxHash
+from machines.core.ports import PaymentKey
+from machines.pool.data import Line
+
+
+class Booked(StrEnum):
+    """What the pool's books answer to a change. Where it is neither DONE nor ALREADY, nothing was changed."""
+
+    DONE = "done"
+    ALREADY = "already"
+    """This very change was made before; `found` is the step that the payment has reached."""
+    LOCKED = "locked"
+    """The lock names another payment: `found`."""
+    PENDING = "pending"
+    """Another payment of the login is pending: `found`."""
+    SHORT = "short"
+    """The balance, `found`, is less than the amount."""
+    ROW_GONE = "row_gone"
+    """The pending row is gone, and not by us."""
+    CONTRADICTS = "contradicts"
+    """The books have it the other way round: `found`."""
+    BROKEN = "broken"
+    """A key has another type, or a field is no number that fits: `found` names it."""
+
+
+class Answer(Protocol):
+    """An answer of the books."""
+
+    @property
+    def code(self) -> str:
+        """One of `Booked`."""
+
+    @property
+    def found(self) -> str:
+        """What was found, in words or as the books have it."""
+
+
+class Standing(Protocol):
+    """How the books have one payment."""
+
+    @property
+    def step(self) -> str:
+        """How far it came: empty, `debited`, `paid`, `credited` or `skipped`."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether its row is in the list of pending payments."""
+
+
+class Books(Protocol):
+    """The pool's own books. Every change is one atomic step that changes nothing when it is repeated.
+
+    Every method raises `Retryable` where the pool's Redis does not answer, or answers with an error.
+    """
+
+    async def standing(self, line: Line) -> Standing:
+        """Say how far a payment came."""
+
+    async def debit(self, line: Line, lock: str = "", *, again: bool = False) -> Answer:
+        """Lock, take it off the balance and log it as pending.
+
+        `lock` is what the lock may name already. `again` books what a restored Redis has forgotten, whatever it has.
+        """
+
+    async def skip(self, line: Line) -> Answer:
+        """Call it off: it can never be debited after this."""
+
+    async def announce(self, line: Line, tx: TxHash, nonce: int) -> Answer:
+        """Write down nonce and hash where the pool's own module would look for them."""
+
+    async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
+        """Book it as paid, and unlock with the last pending row.
+
+        `again` also books what the books have as given back, or whose row somebody took away.
+        """
+
+    async def rollback(self, line: Line) -> Answer:
+        """Give it back, and unlock with the last pending row."""
+
+    async def keep(self) -> None:
+        """Return when all that was written is on disk; raises `NotDurable` where that cannot be."""
+
+
+class Ours(Protocol):
+    """What our own store knows."""
+
+    async def names(self, coin: str, row: str) -> bool:
+        """Say whether one of our payments is this row of the books."""
+
+
+class Peers(Protocol):
+    """What a node knows of its neighbours."""
+
+    async def count(self) -> int:
+        """Count its peers; `Retryable` where it does not say."""
+
+
+class Checks(Protocol):
+    """What must hold before a payment."""
+
+    async def fault(self, needed_wei: int, key: PaymentKey) -> str:
+        """Say why nothing can be paid now; empty where all is well."""
+
+
+class Trail(Protocol):
+    """What a chain's blocks say of one address."""
+
+    async def sent(self, sender: Address, first: int, last: int) -> Sequence[Seen]:
+        """List what an address sent in some blocks, oldest first; `Retryable` where the node lacks one of them."""
+
+    async def block_before(self, second: int) -> int:
+        """Find the newest block that is older than a time."""

@@ -1,0 +1,148 @@
+"""What a fact means to a pool payment. Pure: a record, a fact and the time give a decision."""
+
+from machines.core.chain import TxHash
+from machines.core.clock import Millis
+from machines.core.decision import Claim, Decision, contradiction, keep, move, noted, wait
+from machines.core.errors import BadInput
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
+from machines.core.machine import Machine, Prove
+from machines.core.ports import Act, Evidence
+from machines.core.retry import RetryPolicy
+from machines.pool import facts as f
+from machines.pool import lifecycle as s
+from machines.pool.data import PoolData, PoolRecord, claim_of
+
+Choice = Decision[PoolData]
+
+RETRY = RetryPolicy(base_s=1, cap_s=30)
+
+
+def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -> Machine[PoolData]:
+    """Make the machine."""
+    return Machine(
+        lifecycle=s.LIFECYCLE,
+        data=PoolData,
+        facts=f.FACTS,
+        react=react,
+        acts=acts,
+        retry=RETRY,
+        prove=prove,
+        retried=f.Resumed,
+    )
+
+
+def react(record: PoolRecord, fact: Fact, _: Millis) -> Choice:
+    """Decide; one case a line, the reasons below."""
+    match record.state, fact:
+        case _, Override():
+            return _overridden(record, fact)
+        # ── due ──
+        case s.DUE, f.Debited(at_s):
+            return move("debit", f"{_amount(record)} taken off the balance", data=record.data.but(debited_at=at_s))
+        case s.DUE, f.Skipped(reason):
+            return move("skip", reason, data=record.data.but(reason=reason), releases=_claim(record))
+        # ── on its way ──
+        case s.DEBITED, f.UnderWay(waiting_for):
+            return _waits(record, waiting_for)
+        case s.DEBITED, f.Signed(tx, nonce, waiting_for):
+            data = record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for)
+            return move("send", f"signed with nonce {nonce}", data=data)
+        case s.SENT, f.Signed(tx, nonce, waiting_for):
+            return _signed_again(record, tx, nonce, waiting_for)
+        case s.SENT, f.UnderWay(waiting_for):
+            return _waits(record, waiting_for)
+        case ((s.DEBITED | s.SENT), Refused(reason)):
+            return _halted(record, f"the lane refuses it as it is: {reason}", None)
+        # ── over ──
+        case ((s.DEBITED | s.SENT), f.Paid(evidence, at_s)):
+            return _paid("pay", record, evidence, at_s, f"{evidence.reference} is proven")
+        case ((s.DEBITED | s.SENT | s.HALTED), f.CreditedBack()):
+            return _credited(record, fact)
+        case ((s.DEBITED | s.SENT), f.Contradicted(reason, evidence)):
+            return _halted(record, reason, evidence)
+        # ── a person ──
+        case s.HALTED, f.Resumed(by):
+            return move("resume", f"{by} says: look again", data=record.data.but(reason=""))
+        case ((s.DEBITED | s.SENT | s.HALTED), f.MarkedPaid(by, evidence, at_s)):
+            return _paid("mark_paid", record, evidence, at_s, f"{by} brought {evidence.reference}, and it is proven")
+        case s.CREDITED, f.MarkedPaid(by, evidence, at_s):
+            why = f"{evidence.reference} paid it although it was given back; {by} found it"
+            return _paid("contradict", record, evidence, at_s, why).but(alarm=why)
+        # ── late, or twice ──
+        case s.PAID, (f.Paid(evidence) | f.MarkedPaid(_, evidence)):
+            return _paid_again(record, evidence)
+        case s.CREDITED, f.Paid(evidence):
+            return contradiction(f"{evidence.reference} paid it although it was given back: `payflow pool mark-paid`")
+        case s.PAID, f.CreditedBack(reason):
+            return contradiction(f"it was given back although it is paid: {reason}")
+        case s.SKIPPED, f.Debited():
+            return contradiction("the books took it off the balance although it was skipped: `payflow pool resolve`")
+        case _, (f.Resumed() | f.MarkedPaid()):
+            raise BadInput(f"{record.id} is {record.state}: this cannot be done to it now.")
+        case _, (Nothing() | LostSight() | f.Debited() | f.Skipped() | f.UnderWay() | f.Signed() | f.CreditedBack()):
+            return wait()
+        case _:
+            return noted(f"{type(fact).__name__} means nothing in {record.state}")
+
+
+def _overridden(record: PoolRecord, fact: Override) -> Choice:
+    """Do what the person says; only open payments hold the login's one place."""
+    decision: Choice = override(s.LIFECYCLE, record, fact)
+    was_open, is_open = record.state in s.OPEN, fact.to in s.OPEN
+    if was_open == is_open:
+        return decision
+    return decision.but(releases=_claim(record)) if was_open else decision.but(claims=_claim(record))
+
+
+def _waits(record: PoolRecord, waiting_for: str) -> Choice:
+    if waiting_for == record.data.waiting_for:
+        return wait()
+    why = f"waits for {waiting_for}" if waiting_for else "the lane has it"
+    return keep(why, data=record.data.but(waiting_for=waiting_for))
+
+
+def _signed_again(record: PoolRecord, tx: TxHash, nonce: int, waiting_for: str) -> Choice:
+    data = record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for)
+    if data == record.data:
+        return wait()
+    why = f"signed again: nonce {nonce}" if tx != record.data.hash else f"waits for {waiting_for}"
+    return keep(why, data=data)
+
+
+def _paid(trigger: str, record: PoolRecord, evidence: Evidence, at_s: int, why: str) -> Choice:
+    nonce = dict(evidence.details).get("nonce", "")
+    data = record.data.but(
+        evidence=evidence,
+        hash=TxHash(evidence.reference),
+        nonce=int(nonce) if nonce.isdecimal() else record.data.nonce,
+        paid_at=at_s,
+        waiting_for="",
+        reason="",
+    )
+    # A payment that was given back holds its login's place no longer: another one may be open.
+    return move(trigger, why, data=data, releases=() if record.state == s.CREDITED else _claim(record))
+
+
+def _paid_again(record: PoolRecord, evidence: Evidence) -> Choice:
+    if evidence.reference == record.data.hash:
+        return wait()
+    return contradiction(f"{evidence.reference} paid it, and so did {record.data.hash}: paid twice")
+
+
+def _credited(record: PoolRecord, fact: f.CreditedBack) -> Choice:
+    data = record.data.but(evidence=fact.evidence, reason=fact.reason, refused=fact.refused, waiting_for="")
+    why = f"{fact.by}: {fact.reason}" if fact.by else fact.reason
+    return move("credit", why, data=data, releases=_claim(record))
+
+
+def _halted(record: PoolRecord, reason: str, evidence: Evidence | None) -> Choice:
+    data = record.data.but(reason=reason, evidence=evidence or record.data.evidence)
+    return move("halt", reason, data=data, alarm=reason)
+
+
+def _claim(record: PoolRecord) -> tuple[Claim, ...]:
+    return (claim_of(record.data.coin, record.data.login),)
+
+
+def _amount(record: PoolRecord) -> str:
+    return f"{record.amount.units} Shannon" if record.amount else "nothing"

@@ -1,0 +1,133 @@
+"""What lanes, payments and transactions keep. Wei are kept as decimal text: they do not fit into 64 bits."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from machines.core.chain import NO_DATA, NO_HASH, Address, Fee, TxHash
+from machines.core.ids import Owner, RecordId, derived_id, shard_for
+from machines.core.ports import Cause, Evidence, PaymentKey
+from machines.core.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class LaneData:
+    """The sequence of nonces of one address on one chain."""
+
+    name: str
+    chain_id: int
+    address: Address
+    next_nonce: int
+    noticed: int = 0
+    """How many transactions from outside were noticed."""
+    suspects: tuple["Suspect", ...] = ()
+    """Transactions from outside that may have paid queued payments."""
+    waits_for: str = ""
+    """What keeps the lane from signing more, in words; empty when nothing does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A transaction from outside, and the payment whose work it did."""
+
+    hash: TxHash
+    nonce: int
+    payment: RecordId
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentData:
+    """What is to be done, for whom, and what came of it."""
+
+    key: PaymentKey
+    to: Address | None
+    """None makes a contract."""
+    value_wei: str
+    data: str = NO_DATA
+    token: Address | None = None
+    """The ERC-20 contract whose units are paid; `value_wei` counts these then."""
+    batchable: bool = False
+    """Whether it may be paid together with others: a plain payment, not a call."""
+    most_together: int = 0
+    """With how many others at most it may be paid in one transaction, itself included; 0 for no limit."""
+    transaction: RecordId | None = None
+    place: int = 0
+    nonce: int = -1
+    hash: TxHash = NO_HASH
+    """The attempt that went out last, or the one that was mined."""
+    evidence: Evidence | None = None
+    reason: str = ""
+    cause: Cause = Cause.UNKNOWN
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One set of signed bytes for a nonce."""
+
+    hash: TxHash
+    raw: str
+    fee: Fee
+    empty: bool = False
+    """Whether it only uses up the nonce."""
+    sent: bool = False
+    """Whether it was, or may have been, given to a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionData:
+    """One nonce of a lane, with every attempt to use it."""
+
+    lane: str
+    nonce: int
+    to: Address | None
+    value_wei: str
+    data: str
+    gas: int
+    attempts: tuple[Attempt, ...]
+    members: tuple[RecordId, ...] = ()
+    batch: str = ""
+    """The id of the batch on chain; empty for a transaction that pays one, or nobody."""
+    token: Address | None = None
+    token_units: str = "0"  # noqa: S105  (a token on a chain)
+    cancel: str = ""
+    """Why it is to be replaced by nothing; empty when it is not."""
+    asked_bump: bool = False
+    sent_at: int = 0
+    """When the newest attempt went out."""
+    reply: str = ""
+    """What the nodes said last, where it was not simply yes."""
+    hash: TxHash = NO_HASH
+    """Which attempt was mined, or what took its nonce."""
+    block: int = 0
+    block_hash: str = ""
+    fee_wei: str = ""
+
+    @property
+    def newest(self) -> Attempt:
+        """The attempt that offers most."""
+        return self.attempts[-1]
+
+
+LaneRecord: TypeAlias = Record[LaneData]
+PaymentRecord: TypeAlias = Record[PaymentData]
+TransactionRecord: TypeAlias = Record[TransactionData]
+
+
+def owner_of_lane(name: str) -> Owner:
+    """Name the owner of everything in a lane, so that all of it is in one shard."""
+    return Owner(f"lane:{name}")
+
+
+def lane_id(name: str, shards: int) -> RecordId:
+    """Give the id of a lane's record."""
+    return derived_id("lane", shard_for(owner_of_lane(name), shards), name)
+
+
+def payment_id(lane: str, key: PaymentKey, shards: int) -> RecordId:
+    """Give the id of a payment in a lane: the same key is the same payment, for ever."""
+    return derived_id("payment", shard_for(owner_of_lane(lane), shards), lane, key)
+
+
+def transaction_id(lane: str, nonce: int, shards: int) -> RecordId:
+    """Give the id of what a lane did with a nonce."""
+    return derived_id("transaction", shard_for(owner_of_lane(lane), shards), lane, str(nonce))

@@ -1,0 +1,193 @@
+"""What a lane, a payment and a transaction can learn."""
+
+from dataclasses import dataclass, replace
+
+from machines.core.chain import Answer, Receipt, Seen, TxHash
+from machines.core.decision import New
+from machines.core.facts import Fact
+from machines.core.ports import Cause
+from machines.transaction.data import Attempt, PaymentRecord, Suspect, TransactionData
+
+# ── a lane ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """One transaction that the lane signed, and the payments that it carries."""
+
+    new: New[TransactionData]
+    members: tuple[PaymentRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unpayable:
+    """A payment that the chain says can never be made as it is; nothing was signed for it."""
+
+    payment: PaymentRecord
+    reason: str
+    cause: Cause = Cause.DESTINATION
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(Fact):
+    """What a look at a lane's queue and at the chain gave."""
+
+    next_nonce: int
+    signed: tuple[Signing, ...] = ()
+    unpayable: tuple[Unpayable, ...] = ()
+    waits_for: str = ""
+    more: bool = False
+    """Whether there is more to sign at once."""
+    again_s: float | None = None
+
+    def kept(self) -> object:
+        """Keep the nonces and hashes; the bytes are on the transactions."""
+        signed = [(one.new.data.nonce, one.new.data.newest.hash, len(one.members)) for one in self.signed]
+        return {"next_nonce": self.next_nonce, "signed": signed, "waits_for": self.waits_for}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOutside(Fact):
+    """Nonces that we did not use are used up, for good: by these transactions."""
+
+    next_nonce: int
+    seen: tuple[Seen, ...]
+    suspects: tuple[Suspect, ...]
+
+    def kept(self) -> object:
+        """Keep the hashes: what they did stands on the chain."""
+        return {"seen": [(one.nonce, one.hash) for one in self.seen], "suspects": self.suspects}
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten(Fact):
+    """The chain no longer has what was final."""
+
+    nonce: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted(Fact):
+    """A person says which of the suspects paid our payments; the others did not."""
+
+    by: str
+    reason: str
+    paid: tuple[tuple[PaymentRecord, TxHash], ...] = ()
+
+    def kept(self) -> object:
+        """Keep ids, not records."""
+        return {"by": self.by, "reason": self.reason, "paid": [(one.id, tx) for one, tx in self.paid]}
+
+
+# ── a payment ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Fact):
+    """Nobody wants the payment any more."""
+
+    by: str
+    reason: str
+
+
+# ── a transaction ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast(Fact):
+    """An attempt's bytes went to the nodes, or may have."""
+
+    hash: TxHash
+    answer: Answer
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bumped(Fact):
+    """Another attempt at the same nonce is signed."""
+
+    attempt: Attempt
+    why: str
+
+    def kept(self) -> object:
+        """Keep all but the bytes, which are on the record."""
+        return {"attempt": replace(self.attempt, raw=""), "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Mined(Fact):
+    """One of the attempts is in a block."""
+
+    hash: TxHash
+    block: int
+    block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmined(Fact):
+    """What a block of the chain said about it does not hold any more."""
+
+    members: tuple[PaymentRecord, ...]
+    deep: bool
+    """Whether that block could not go away, said the chain."""
+
+    def kept(self) -> object:
+        """Keep what was learned."""
+        return {"deep": self.deep}
+
+
+@dataclass(frozen=True, slots=True)
+class Rooted(Fact):
+    """It is so deep that nobody needs to look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Fact):
+    """It is deep enough: this is what it did."""
+
+    receipt: Receipt
+    members: tuple[PaymentRecord, ...]
+    failed: frozenset[int] = frozenset()
+    """Which members, by their place, a batch could not pay."""
+    sender: str = ""
+
+    def kept(self) -> object:
+        """Keep the receipt without its events."""
+        return {"receipt": replace(self.receipt, logs=()), "failed": sorted(self.failed)}
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced(Fact):
+    """Its nonce went to another transaction, for good."""
+
+    seen: Seen
+    receipt: Receipt
+    members: tuple[PaymentRecord, ...]
+    paid: frozenset[int] = frozenset()
+    """Which members, by their place, that other transaction paid all the same."""
+
+    def kept(self) -> object:
+        """Keep what took the nonce."""
+        return {"hash": self.seen.hash, "block": self.receipt.block, "paid": sorted(self.paid)}
+
+
+@dataclass(frozen=True, slots=True)
+class BumpAsked(Fact):
+    """An operator wants a better price now."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked(Fact):
+    """An operator wants the nonce used up by nothing."""
+
+    by: str
+    reason: str
+
+
+LANE_FACTS = (Looked, FoundOutside, Forgotten, Adopted)
+PAYMENT_FACTS = (Withdrawn,)
+TRANSACTION_FACTS = (Broadcast, Bumped, Mined, Unmined, Rooted, Finished, Displaced, BumpAsked, CancelAsked)

@@ -1,0 +1,224 @@
+"""The looks at a transaction: send its bytes, follow all its hashes, and say what became of it only with proof."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from machines.core.chain import NO_DATA, Answer, Head, Receipt, Reply, Seen, Unsigned
+from machines.core.clock import SECOND
+from machines.core.errors import OutcomeUnknown
+from machines.core.facts import Fact, Nothing
+from machines.core.ports import Act, Step
+from machines.transaction import facts as f
+from machines.transaction import lifecycle as s
+from machines.transaction import orders
+from machines.transaction.data import Attempt, PaymentRecord, TransactionData, TransactionRecord
+from machines.transaction.fees import bumped
+from machines.transaction.ports import Books, Lane
+
+EMPTY_GAS = 21_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One look: the record, what it belongs to, and where its chain stands."""
+
+    record: TransactionRecord
+    lane: Lane
+    head: Head
+    step: Step
+
+    @property
+    def data(self) -> TransactionData:
+        return self.record.data
+
+
+class TransactionLooks:
+    """Follows the transactions of every lane."""
+
+    def __init__(self, lanes: Mapping[str, Lane], books: Books) -> None:
+        self._lanes = lanes
+        self._books = books
+
+    def acts(self) -> dict[str, Act[TransactionData]]:
+        """Say what a look does, state by state."""
+        return {
+            s.SIGNED: self.send,
+            s.SENT: self.follow,
+            s.MINED: self.confirm,
+            s.FINAL: self.watch,
+            s.REVERTED: self.watch,
+        }
+
+    # ── send ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def send(self, record: TransactionRecord, step: Step) -> Fact:
+        """Give the newest attempt's bytes to the nodes: always the same bytes for the same attempt."""
+        lane = self._lanes.get(record.data.lane)
+        if lane is None:
+            return Nothing()
+        newest = record.data.newest
+        if lane.announce is not None and not newest.sent:
+            for payment in await self._books.payments(record.data.members):
+                await lane.announce(payment.data.key, newest.hash, record.data.nonce)
+        return await _hand_over(lane, newest, step)
+
+    # ── follow ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def follow(self, record: TransactionRecord, step: Step) -> Fact:
+        """Look for every attempt; where none is mined, see that one of them still can be."""
+        case = await self._case(record, step)
+        if case is None:
+            return Nothing()
+        mined = await _mined(case)
+        if mined is not None:
+            return f.Mined(mined.hash, mined.block, mined.block_hash)
+        latest = await case.lane.chain.nonce(case.lane.signer.address)
+        if latest > case.data.nonce:
+            # Mined, says this count: ours, though no node shows it yet, or somebody else's, which takes proof.
+            return await self._displaced(case) or Nothing()
+        return await self._push(case, first_in_line=latest == case.data.nonce)
+
+    async def _displaced(self, case: _Case) -> Fact | None:
+        """Prove, at a block that stays, that the nonce went to a transaction that is not ours."""
+        chain, sender, nonce = case.lane.chain, case.lane.signer.address, case.data.nonce
+        proof = case.lane.policy.proven_up_to(case.head)
+        if proof < 0 or await chain.nonce(sender, proof) <= nonce:
+            return None
+        seen = await chain.sent_by(sender, nonce, proof)
+        if seen is None or seen.hash in {attempt.hash for attempt in case.data.attempts}:
+            return None
+        receipt = await chain.receipt(seen.hash)
+        if receipt is None or receipt.block > proof:
+            return None
+        members = await self._books.payments(case.data.members)
+        return f.Displaced(seen, receipt, members, _paid_by(seen, receipt, members))
+
+    async def _push(self, case: _Case, *, first_in_line: bool) -> Fact:
+        """Offer more, replace by nothing, or send the same again: whatever the transaction needs to be mined."""
+        data, lane, now = case.data, case.lane, case.step.now
+        refused = data.reply.startswith(Reply.REFUSED)
+        if (data.cancel or refused) and not data.newest.empty:
+            return await self._replaced(case, data.cancel or f"the nodes say {data.reply}")
+        waited_s = (now - data.sent_at) / SECOND
+        dear = data.reply.startswith(Reply.TOO_CHEAP)
+        if first_in_line and (data.asked_bump or dear or waited_s >= lane.policy.bump_after_s):
+            better = await self._bumped(case, empty=data.newest.empty)
+            if better is not None:
+                return f.Bumped(better, "asked for by an operator" if data.asked_bump else "it waits for too long")
+        if waited_s < lane.policy.rebroadcast_s:
+            return Nothing()
+        shown = await asyncio.gather(*(lane.chain.transaction(attempt.hash) for attempt in data.attempts))
+        return Nothing() if any(shown) else await _hand_over(lane, data.newest, case.step)
+
+    async def _replaced(self, case: _Case, why: str) -> Fact:
+        empty = await self._bumped(case, empty=True)
+        return Nothing() if empty is None else f.Bumped(empty, f"replaced by nothing: {why}")
+
+    async def _bumped(self, case: _Case, *, empty: bool) -> Attempt | None:
+        """Sign another attempt at a better price; None where the ceiling does not allow one."""
+        lane, data = case.lane, case.data
+        market = await lane.chain.market(lane.policy.fees.percentile)
+        fee = bumped(tuple(attempt.fee for attempt in data.attempts), market, lane.policy.fees)
+        if fee is None:
+            return None
+        await case.step.may_send(*lane.scopes)
+        if empty:
+            unsigned = Unsigned(lane.chain.chain_id, data.nonce, lane.signer.address, 0, NO_DATA, EMPTY_GAS, fee)
+        else:
+            unsigned = Unsigned(lane.chain.chain_id, data.nonce, data.to, int(data.value_wei), data.data, data.gas, fee)
+        signed = await lane.signer.sign(unsigned)
+        if lane.watch is not None:
+            lane.watch.bumped(lane.name)
+        return Attempt(signed.hash, signed.raw, fee, empty=empty)
+
+    # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def confirm(self, record: TransactionRecord, step: Step) -> Fact:
+        """Wait until the block is deep enough, and read what happened only then."""
+        case = await self._case(record, step)
+        if case is None:
+            return Nothing()
+        receipt = await _mined(case)
+        if receipt is None:
+            return await self._unmined(case) or Nothing()
+        if (receipt.hash, receipt.block_hash) != (case.data.hash, case.data.block_hash):
+            return f.Mined(receipt.hash, receipt.block, receipt.block_hash)
+        attempt = next(attempt for attempt in case.data.attempts if attempt.hash == receipt.hash)
+        good = receipt.ok and not (attempt.empty and case.data.members)
+        policy = case.lane.policy
+        enough = policy.settled_up_to(case.head) if good else policy.proven_up_to(case.head)
+        return await self._finished(case, receipt) if receipt.block <= enough else Nothing()
+
+    async def _finished(self, case: _Case, receipt: Receipt) -> Fact:
+        if case.lane.watch is not None:
+            case.lane.watch.finished(case.lane.name, receipt.gas_used * receipt.gas_price_wei)
+        members = await self._books.payments(case.data.members)
+        failed: frozenset[int] = frozenset()
+        if case.data.batch and receipt.ok and case.lane.pay_many is not None:
+            failed = case.lane.pay_many.failed(receipt, case.data.batch, orders.payees_of(members))
+        elif receipt.ok:
+            failed = frozenset(place for place, one in enumerate(members) if not orders.arrived(receipt, one.data))
+        return f.Finished(receipt, members, failed, case.lane.signer.address)
+
+    async def _unmined(self, case: _Case) -> Fact | None:
+        """Tell a block that is gone from a node that does not show a receipt."""
+        chain, sender = case.lane.chain, case.lane.signer.address
+        proof = case.lane.policy.proven_up_to(case.head)
+        if case.head.number < case.data.block:
+            return None
+        taken = await chain.nonce(sender) > case.data.nonce
+        if taken and (proof < 0 or await chain.nonce(sender, proof) <= case.data.nonce):
+            return None
+        if taken and await self._displaced(case) is None:
+            return None
+        members = await self._books.payments(case.data.members)
+        finalized = case.head.finalized
+        return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
+
+    async def watch(self, record: TransactionRecord, step: Step) -> Fact:
+        """See that what counted is still there, until the chain cannot forget it any more."""
+        case = await self._case(record, step)
+        if case is None:
+            return Nothing()
+        receipt = await _mined(case)
+        if receipt is None:
+            return await self._unmined(case) or Nothing()
+        if receipt.ok != (record.state == s.FINAL) or receipt.hash != case.data.hash:
+            members = await self._books.payments(case.data.members)
+            return f.Unmined(members, deep=receipt.block <= (case.head.finalized or -1))
+        if receipt.block_hash != case.data.block_hash:
+            return f.Mined(receipt.hash, receipt.block, receipt.block_hash)
+        return f.Rooted() if receipt.block <= case.lane.policy.forgotten_below(case.head) else Nothing()
+
+    async def _case(self, record: TransactionRecord, step: Step) -> _Case | None:
+        lane = self._lanes.get(record.data.lane)
+        return None if lane is None else _Case(record, lane, await lane.chain.head(), step)
+
+
+# ── small things ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _hand_over(lane: Lane, attempt: Attempt, step: Step) -> Fact:
+    await step.may_send(*lane.scopes)
+    try:
+        answer = await lane.chain.broadcast(attempt.raw)
+    except OutcomeUnknown as error:
+        # Perhaps some node has it. That changes nothing: its hash is followed, and the same bytes may go out again.
+        answer = Answer(Reply.ACCEPTED, f"unknown: {error}")
+    return f.Broadcast(attempt.hash, answer, step.now)
+
+
+async def _mined(case: _Case) -> Receipt | None:
+    """Find the receipt of any of the attempts; the newest are the likeliest, the old ones mine all the same."""
+    hashes = [attempt.hash for attempt in reversed(case.data.attempts)]
+    receipts = await asyncio.gather(*(case.lane.chain.receipt(one) for one in hashes))
+    return next((receipt for receipt in receipts if receipt is not None), None)
+
+
+def _paid_by(seen: Seen, receipt: Receipt, members: tuple[PaymentRecord, ...]) -> frozenset[int]:
+    """Say which member a transaction from outside paid: one at most, however many are alike."""
+    for place, payment in enumerate(members):
+        if orders.does(seen, payment.data) and orders.arrived(receipt, payment.data):
+            return frozenset((place,))
+    return frozenset()

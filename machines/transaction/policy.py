@@ -1,0 +1,51 @@
+"""What an operator may choose for a lane."""
+
+from dataclasses import dataclass, field
+
+from machines.core.chain import Head
+from machines.transaction.fees import FeePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class LanePolicy:
+    """How a lane sends, and what it takes for proof."""
+
+    fees: FeePolicy = field(default_factory=FeePolicy)
+    depth: int = 12
+    """In how many blocks, its own included, a transaction must be buried to count."""
+    finalized: bool = False
+    """Whether only the chain's own finality counts, where the chain has it."""
+    in_flight: int = 64
+    """Transactions that may wait to be mined at a time."""
+    at_once: int = 100
+    """Transactions signed in one look."""
+    bump_after_s: float = 90.0
+    rebroadcast_s: float = 30.0
+    batch_size: int = 100
+    """Payments in one transaction at most."""
+    batch_from: int = 3
+    """Fewer are cheaper one by one."""
+    batch_wait_s: float = 0.0
+    """How long payments wait for company."""
+    watch_blocks: int = 256
+    """On a chain without finality, for how long after it counted a transaction is looked at."""
+    gas_limit: int | None = None
+    """For plain payments; None asks the chain."""
+
+    def settled_up_to(self, head: Head) -> int:
+        """Give the newest block whose successes count."""
+        if self.finalized and head.finalized is not None:
+            return head.finalized
+        return head.number - self.depth + 1
+
+    def proven_up_to(self, head: Head) -> int:
+        """Give the newest block that proves that a nonce went elsewhere, or that a transaction failed.
+
+        What follows from such proof is another payment, so it takes finality where the chain has it.
+        """
+        buried = head.number - self.depth + 1
+        return buried if head.finalized is None else min(buried, head.finalized)
+
+    def forgotten_below(self, head: Head) -> int:
+        """Give the newest block that need not be watched any more."""
+        return head.finalized if head.finalized is not None else head.number - self.watch_blocks

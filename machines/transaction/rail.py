@@ -1,0 +1,104 @@
+"""A rail that pays through a lane: it opens payments, create-if-absent, and reads what became of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from machines.core.chain import NO_DATA, Address
+from machines.core.decision import New
+from machines.core.errors import BadAmount, BadInput, Contradiction, KeyReused, Rejected
+from machines.core.money import ETH, Money
+from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
+from machines.transaction import lifecycle as s
+from machines.transaction.data import PaymentData, PaymentRecord, owner_of_lane
+from machines.transaction.ports import Books, Lane
+
+WEI_PER_GWEI = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRail:
+    """Pays over one lane. Nothing leaves here: the lane signs and sends, on its own time."""
+
+    lane: Lane
+    books: Books
+    checksummed: Callable[[str], Address]
+    """Reads an address, refusing one that is none or is mistyped."""
+
+    async def submit(self, payment: Payment) -> None:
+        """Queue a payment; the same key is the same payment, for ever."""
+        try:
+            data = self._order(payment)
+        except BadInput as problem:
+            raise Rejected(str(problem)) from problem
+        new = New(
+            self.books.payment_id(self.lane.name, payment.key),
+            "payment",
+            owner_of_lane(self.lane.name),
+            None,
+            data,
+            fingerprint=_fingerprint(data),
+            due_in_s=None,
+        )
+        try:
+            await self.books.queue(self.lane, new)
+        except KeyReused as error:
+            raise Contradiction(f"{payment.key} asked for something else before.", rail=self.lane.name) from error
+
+    async def status(self, payment: Payment) -> Status:
+        """Say what became of a payment."""
+        record = await self.books.payment(self.lane.name, payment.key)
+        if record is None:
+            return Unsent()
+        if _fingerprint(record.data) != _fingerprint(self._order(payment)):
+            raise Contradiction(f"{payment.key} is a payment of another amount or recipient.", rail=self.lane.name)
+        return status_of(record)
+
+    def _order(self, payment: Payment) -> PaymentData:
+        """Read what is to be done on the chain."""
+        if payment.to.kind == "call":
+            return self._call(payment)
+        if payment.to.kind != "ethereum":
+            raise BadInput(f"A lane pays addresses, not {payment.to.kind!r}.")
+        to = self.checksummed(payment.to["address"])
+        if not payment.amount.units:
+            raise BadAmount("A payment of nothing is none.")
+        if payment.amount.asset == ETH:
+            return PaymentData(payment.key, to, str(payment.amount.units * WEI_PER_GWEI), batchable=True)
+        return self._token_order(payment, to)
+
+    def _call(self, payment: Payment) -> PaymentData:
+        to, data, value = payment.to["to"], payment.to["data"], payment.to["value_wei"]
+        if not data.startswith(NO_DATA) or not value.isdecimal() or payment.amount != Money(0, ETH):
+            raise BadInput("A call needs data in hex and a value in wei.")
+        return PaymentData(payment.key, self.checksummed(to) if to else None, value, data.lower())
+
+    def _token_order(self, payment: Payment, to: Address) -> PaymentData:
+        asset = payment.amount.asset
+        token = self.lane.tokens.get(asset.code)
+        if token is None:
+            known = ", ".join(("ETH", *self.lane.tokens))
+            raise BadInput(f"The lane {self.lane.name} does not pay {asset.code}; it pays {known}.")
+        if token.decimals < asset.decimals:
+            raise BadInput(f"{asset.code} has {token.decimals} decimals on the chain, the books keep {asset.decimals}.")
+        units = payment.amount.units * 10 ** (token.decimals - asset.decimals)
+        return PaymentData(payment.key, to, str(units), token=token.address, batchable=True)
+
+
+def status_of(record: PaymentRecord) -> Status:
+    """Read what a payment's record proves."""
+    data = record.data
+    match record.state:
+        case s.QUEUED:
+            return Pending("the lane")
+        case s.SENDING:
+            return Pending("", Evidence("ethereum", data.hash, (("nonce", str(data.nonce)),)))
+        case s.SETTLED if data.evidence is not None:
+            return Settled(data.evidence)
+        case s.FAILED:
+            return Failed(data.reason, data.retryable, data.evidence, data.cause)
+        case _:
+            return Pending("a person")
+
+
+def _fingerprint(data: PaymentData) -> str:
+    return "|".join((data.to or "", data.value_wei, data.data, data.token or ""))

@@ -1,0 +1,173 @@
+"""What a fact means to a transaction, and with it to the payments that it carries. Pure."""
+
+from dataclasses import replace
+from typing import Any
+
+from machines.core.chain import NO_HASH, Receipt, Reply
+from machines.core.clock import Millis
+from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
+from machines.core.errors import BadInput
+from machines.core.facts import Fact, Nothing, Override, override
+from machines.core.machine import Machine
+from machines.core.ports import Act, Cause, Evidence
+from machines.core.record import Record
+from machines.transaction import facts as f
+from machines.transaction import lifecycle as s
+from machines.transaction import payment
+from machines.transaction.data import TransactionData, TransactionRecord
+
+Choice = Decision[TransactionData]
+Group = tuple[tuple[Record[Any], Decision[Any]], ...]
+
+NEVER_S = -1.0
+
+
+def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
+    """Make the machine."""
+    return Machine(lifecycle=s.TRANSACTION, data=TransactionData, facts=f.TRANSACTION_FACTS, react=react, acts=acts)
+
+
+def react(record: TransactionRecord, fact: Fact, _: Millis) -> Choice:
+    """Decide; one case a line, the reasons below."""
+    match record.state, fact:
+        case _, Override():
+            return override(s.TRANSACTION, record, fact)
+        case s.SIGNED, f.Broadcast():
+            return move("send", fact.answer.words or fact.answer.reply, data=_broadcast(record.data, fact))
+        case s.SENT, f.Broadcast(_, answer):
+            return keep(f"the same bytes again: {answer.words or answer.reply}", data=_broadcast(record.data, fact))
+        case s.SENT, f.Bumped(attempt, why):
+            data = replace(record.data, attempts=(*record.data.attempts, attempt), asked_bump=False, reply="")
+            return move("bump", f"{why}: now {attempt.hash}", data=data)
+        case ((s.SIGNED | s.SENT), f.Mined(_, block)):
+            return move("mine", f"in block {block}", data=_in_block(record.data, fact))
+        case s.MINED, f.Mined(tx, block):
+            return keep(f"now in block {block} as {tx}", data=_in_block(record.data, fact))
+        case ((s.FINAL | s.REVERTED), f.Mined(_, block)):
+            return keep(f"moved to block {block}", data=_in_block(record.data, fact))
+        case s.MINED, f.Unmined():
+            return move("reorg", "its block is gone", data=replace(record.data, hash=NO_HASH, block=0, block_hash=""))
+        case ((s.FINAL | s.REVERTED), f.Unmined()):
+            return _taken_back(record, fact)
+        case s.MINED, f.Finished():
+            return _finished(record, fact)
+        case s.SENT, f.Displaced():
+            return _displaced(record, fact)
+        case ((s.SIGNED | s.SENT), f.BumpAsked(by)):
+            return keep(f"{by} asks for a better price", data=replace(record.data, asked_bump=True), again_s=0.0)
+        case ((s.SIGNED | s.SENT), f.CancelAsked(by, reason)):
+            data = replace(record.data, cancel=reason or "cancelled")
+            return keep(f"{by} wants it replaced by nothing: {reason}", data=data, again_s=0.0)
+        case _, (f.BumpAsked() | f.CancelAsked()):
+            raise BadInput(f"{record.id} is {record.state}: its nonce is used up already.")
+        case ((s.FINAL | s.REVERTED), f.Rooted()):
+            return wait(NEVER_S)
+        case _, (Nothing() | f.Broadcast() | f.Unmined() | f.Rooted() | f.Finished() | f.Displaced() | f.Bumped()):
+            return wait()
+        case _:
+            return noted(f"{type(fact).__name__} means nothing in {record.state}")
+
+
+def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:
+    attempts = tuple(replace(one, sent=True) if one.hash == fact.hash else one for one in data.attempts)
+    answer = fact.answer
+    quiet = answer.reply in {Reply.ACCEPTED, Reply.NONCE_USED}
+    reply = "" if quiet else f"{answer.reply}: {answer.words}"[:200]
+    return replace(data, attempts=attempts, reply=reply, sent_at=fact.at)
+
+
+def _in_block(data: TransactionData, fact: f.Mined) -> TransactionData:
+    return replace(data, hash=fact.hash, block=fact.block, block_hash=fact.block_hash)
+
+
+# ── over ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _finished(record: TransactionRecord, fact: f.Finished) -> Choice:
+    data, receipt = record.data, fact.receipt
+    winner = next((one for one in data.attempts if one.hash == receipt.hash), None)
+    if winner is None or receipt.hash != data.hash:
+        return wait(0.0)
+    data = replace(data, fee_wei=str(receipt.gas_used * receipt.gas_price_wei))
+    if winner.empty and data.members:
+        why = data.cancel or "replaced by nothing"
+        return move("displace", why, data=data, group=_given_up(record, fact, why))
+    if receipt.ok:
+        return move("finalize", f"final in block {receipt.block}", data=data, group=_outcomes(record, fact))
+    return move("revert", f"failed in block {receipt.block}", data=data, group=_undone(record, fact))
+
+
+def _outcomes(record: TransactionRecord, fact: f.Finished) -> Group:
+    """Settle what was paid; what a batch could not pay is proven unpaid by the receipt."""
+    return tuple(
+        (
+            member,
+            payment.failed(
+                member, evidence_of(record, fact, place), "the recipient did not take the money", Cause.DESTINATION
+            )
+            if place in fact.failed
+            else payment.settled(member, evidence_of(record, fact, place)),
+        )
+        for place, member in enumerate(fact.members)
+    )
+
+
+def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
+    """Take a reverted batch apart; a payment that reverted alone has failed."""
+    count = len(fact.members)
+    if count == 1:
+        member = fact.members[0]
+        reason = f"the chain reverted {fact.receipt.hash}"
+        return ((member, payment.failed(member, evidence_of(record, fact, 0), reason, Cause.DESTINATION)),)
+    half = max(1, count // 2)
+    return tuple((one, payment.requeued(one, "its batch was reverted", half)) for one in fact.members)
+
+
+def _given_up(record: TransactionRecord, fact: f.Finished, why: str) -> Group:
+    return tuple(
+        (member, payment.failed(member, evidence_of(record, fact, place), why, Cause.UNKNOWN, retryable=True))
+        for place, member in enumerate(fact.members)
+    )
+
+
+def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
+    """Let the payments go on: as paid where the other transaction did their work, else back into the queue."""
+    seen = fact.seen
+    data = replace(record.data, hash=seen.hash, block=fact.receipt.block, block_hash=fact.receipt.block_hash)
+    group = tuple(
+        (member, payment.settled(member, evidence_of(record, fact, place)))
+        if place in fact.paid
+        else (member, payment.requeued(member, f"nonce {seen.nonce} went to {seen.hash}"))
+        for place, member in enumerate(fact.members)
+    )
+    why = f"nonce {seen.nonce} of {seen.sender} was used by {seen.hash}, which is not ours"
+    told = Message("alarm", {"why": f"{why}: another sender uses its key"})
+    return move("displace", why, data=data, group=group, messages=(told,))
+
+
+def _taken_back(record: TransactionRecord, fact: f.Unmined) -> Choice:
+    why = f"the chain took back block {record.data.block}, which counted as final"
+    if fact.deep:
+        return contradiction(f"{why}, and called it so itself", f"rail:{record.data.lane}")
+    data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="")
+    group = tuple((member, payment.withdrawn_by_chain(member)) for member in fact.members)
+    return move("reverse", why, data=data, group=group, alarm=why)
+
+
+def evidence_of(record: TransactionRecord, fact: f.Finished | f.Displaced, place: int) -> Evidence:
+    """Say what proves the outcome of one payment."""
+    receipt: Receipt = fact.receipt
+    sender = fact.sender if isinstance(fact, f.Finished) else fact.seen.sender
+    details = {
+        "block": str(receipt.block),
+        "block_hash": receipt.block_hash,
+        "nonce": str(record.data.nonce),
+        "sender": sender,
+        "gas_used": str(receipt.gas_used),
+        "gas_price_wei": str(receipt.gas_price_wei),
+        "fee_wei": str(receipt.gas_used * receipt.gas_price_wei),
+        "contract": receipt.contract or "",
+        "batch": record.data.batch,
+        "place": str(place) if record.data.batch else "",
+    }
+    return Evidence("ethereum", receipt.hash, tuple((name, value) for name, value in details.items() if value))

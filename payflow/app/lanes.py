@@ -1,0 +1,268 @@
+"""The lanes that are set up: their nodes and signers, their records in the store, and the rails that pay over them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+
+from adapters.ethereum import signers
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.node import Nodes
+from adapters.ethereum.pay_many import PayManyContract
+from machines.core.chain import Signer
+from machines.core.clock import Clock
+from machines.core.decision import New
+from machines.core.errors import BadSettings, NotFound
+from machines.core.ids import RecordId
+from machines.core.machine import AnyMachine
+from machines.core.money import Money
+from machines.core.ports import Destination, PaymentKey
+from machines.transaction import lifecycle as s
+from machines.transaction.data import (
+    LaneData,
+    LaneRecord,
+    PaymentData,
+    PaymentRecord,
+    TransactionRecord,
+    lane_id,
+    owner_of_lane,
+    payment_id,
+    transaction_id,
+)
+from machines.transaction.fees import FeePolicy
+from machines.transaction.following import TransactionLooks
+from machines.transaction.lane import lane as lane_machine
+from machines.transaction.payment import payment as payment_machine
+from machines.transaction.policy import LanePolicy
+from machines.transaction.ports import Announce, Books, Lane, Token
+from machines.transaction.rail import LaneRail
+from machines.transaction.signing import UNKNOWN_NONCE, LaneLooks
+from machines.transaction.transaction import transaction as transaction_machine
+from payflow.app.gateways import Door
+from payflow.app.metering import Meter
+from payflow.config import LaneSettings, Settings
+from payflow.store.store import Store
+
+MOST_UNSETTLED = 10_000
+WHO = "rail"
+
+
+class StoreBooks:
+    """A lane's records, in the store."""
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+        self._made: set[str] = set()
+
+    def open(self, store: Store) -> None:
+        """Bind to the store."""
+        self._store = store
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        if self._store is None:
+            raise RuntimeError("The store is not open yet.")
+        return self._store
+
+    @property
+    def _shards(self) -> int:
+        return self.store.records.shards
+
+    async def queued(self, lane: str, limit: int) -> list[PaymentRecord]:
+        """List payments that wait for a signature, the oldest first."""
+        found = await self.store.listing.of_owner("payment", s.QUEUED, owner_of_lane(lane), limit)
+        return sorted((one.record for one in found), key=lambda record: (record.created_at, record.id))
+
+    async def unsettled(self, lane: str) -> list[TransactionRecord]:
+        """List the lane's transactions that are not over, by nonce."""
+        states = (s.SIGNED, s.SENT, s.MINED)
+        owner = owner_of_lane(lane)
+        found = await asyncio.gather(
+            *(self.store.listing.of_owner("transaction", state, owner, MOST_UNSETTLED) for state in states)
+        )
+        # Read one after the other, a record may move on in between and be listed twice.
+        by_id = {one.record.id: one.record for part in found for one in part}
+        return sorted(by_id.values(), key=lambda record: record.data.nonce)
+
+    async def transaction(self, lane: str, nonce: int) -> TransactionRecord | None:
+        """Find what the lane did with a nonce."""
+        try:
+            return (await self.store.records.read(self.transaction_id(lane, nonce))).record
+        except NotFound:
+            return None
+
+    async def payments(self, ids: Sequence[RecordId]) -> tuple[PaymentRecord, ...]:
+        """Read payments, in the order of their ids."""
+        return tuple(one.record for one in await asyncio.gather(*map(self.store.records.read, ids)))
+
+    def transaction_id(self, lane: str, nonce: int) -> RecordId:
+        """Give the id of what a lane does with a nonce."""
+        return transaction_id(lane, nonce, self._shards)
+
+    def payment_id(self, lane: str, key: PaymentKey) -> RecordId:
+        """Give the id of a payment."""
+        return payment_id(lane, key, self._shards)
+
+    def lane_id(self, lane: str) -> RecordId:
+        """Give the id of a lane."""
+        return lane_id(lane, self._shards)
+
+    async def payment(self, lane: str, key: PaymentKey) -> PaymentRecord | None:
+        """Find a payment by its key."""
+        try:
+            return (await self.store.records.read(self.payment_id(lane, key))).record
+        except NotFound:
+            return None
+
+    async def queue(self, lane: Lane, new: New[PaymentData]) -> None:
+        """Make a payment unless it exists, and wake the lane."""
+        await self.ensure(lane)
+        await self.store.records.create(new, WHO)
+        await self.store.records.poke(self.lane_id(lane.name))
+
+    async def ensure(self, lane: Lane) -> None:
+        """Make the lane's record unless it exists."""
+        if lane.name in self._made:
+            return
+        data = LaneData(lane.name, lane.chain.chain_id, lane.signer.address, UNKNOWN_NONCE)
+        new = New(self.lane_id(lane.name), "lane", owner_of_lane(lane.name), None, data)
+        await self.store.records.create(new, WHO)
+        self._made.add(lane.name)
+
+    async def lane(self, name: str) -> LaneRecord | None:
+        """Find a lane's record; None before its first payment."""
+        try:
+            return (await self.store.records.read(self.lane_id(name))).record
+        except NotFound:
+            return None
+
+
+class Lanes:
+    """The lanes of an installation, and the machines that work in them."""
+
+    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+        self.lanes = dict(lanes)
+        self.books = StoreBooks()
+        self.machines: tuple[AnyMachine, ...] = (
+            lane_machine({s.OPEN: LaneLooks(self.lanes, self.books).look}),
+            payment_machine(),
+            transaction_machine(TransactionLooks(self.lanes, self.books).acts()),
+        )
+
+    def open(self, store: Store) -> None:
+        """Bind to the store."""
+        self.books.open(store)
+
+    def doors(self) -> dict[str, Door]:
+        """Give each lane as a way to pay people."""
+        return {name: Door(self.rail(name), AddressDesk()) for name in self.lanes}
+
+    def rail(self, name: str) -> LaneRail:
+        """Give the rail that pays over a lane."""
+        return LaneRail(self.lanes[name], self.books, checksummed)
+
+
+class AddressDesk:
+    """Checks an address before money is held for it. What a transaction costs is the lane's."""
+
+    async def resolve(self, destination: Destination) -> str:
+        """Refuse an address that is mistyped."""
+        checksummed(destination["address"])
+        return ""
+
+    async def fee(self, amount: Money, _: Destination) -> Money:
+        """Take nothing off."""
+        return Money(0, amount.asset)
+
+
+_: type[Books] = StoreBooks
+
+
+# ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def open_lanes(
+    settings: Settings,
+    clock: Clock,
+    stack: AsyncExitStack,
+    meter: Meter | None = None,
+    announce: Mapping[str, Announce] | None = None,
+) -> Lanes:
+    """Open a session to the nodes of each lane, and its signer."""
+    lanes = {
+        name: await open_lane(name, given, clock, stack, meter, (announce or {}).get(name))
+        for name, given in settings.lanes.items()
+    }
+    taken: dict[tuple[int, str], str] = {}
+    for name, lane in lanes.items():
+        other = taken.setdefault((lane.chain.chain_id, lane.signer.address), name)
+        if other != name:
+            raise BadSettings(f"The lanes {other} and {name} have one address: an address has one sequence of nonces.")
+    return Lanes(lanes)
+
+
+async def open_lane(
+    name: str,
+    given: LaneSettings,
+    clock: Clock,
+    stack: AsyncExitStack,
+    meter: Meter | None = None,
+    announce: Announce | None = None,
+) -> Lane:
+    """Open one lane."""
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    nodes = Nodes(session, [url.get_secret_value() for url in given.rpc], given.chain_id, clock, rail=name)
+    stack.push_async_callback(nodes.close)
+    signer = await _signer(name, given, session)
+    return Lane(
+        name,
+        nodes,
+        signer,
+        policy_of(given),
+        PayManyContract(checksummed(given.pay_many)) if given.pay_many else None,
+        {code: Token(checksummed(one.address), one.decimals) for code, one in given.tokens.items()},
+        announce,
+        meter.around_lane(nodes.figures) if meter else None,
+    )
+
+
+async def _signer(name: str, given: LaneSettings, session: aiohttp.ClientSession) -> Signer:
+    ways = [way for way in ("keystore", "key_file", "signer") if getattr(given, way) is not None]
+    if len(ways) != 1:
+        raise BadSettings(f"The lane {name} needs exactly one of keystore, key_file and signer.")
+    expected = checksummed(given.address) if given.address else None
+    if given.signer is not None:
+        if expected is None:
+            raise BadSettings(f"The lane {name} needs the address that its remote signer signs for.")
+        return await signers.remote(session, given.signer.get_secret_value(), expected, given.chain_id, rail=name)
+    if given.keystore is not None:
+        if given.password_file is None:
+            raise BadSettings(f"The lane {name} needs password_file: a file with the keystore's password.")
+        return signers.keystore(given.keystore, given.password_file, expected)
+    return signers.raw_key_file(given.key_file or Path(), expected)
+
+
+def policy_of(given: LaneSettings) -> LanePolicy:
+    """Read how a lane sends."""
+    fees = FeePolicy(
+        legacy=given.legacy,
+        percentile=given.fee_percentile,
+        tip_floor_wei=given.tip_floor_wei,
+        tip_ceiling_wei=given.tip_ceiling_wei,
+        max_fee_ceiling_wei=given.max_fee_ceiling_wei,
+        gas_price_wei=given.gas_price_wei,
+    )
+    return LanePolicy(
+        fees,
+        depth=given.depth,
+        finalized=given.finalized,
+        in_flight=given.in_flight,
+        bump_after_s=given.bump_after_s,
+        rebroadcast_s=given.rebroadcast_s,
+        batch_size=given.batch_size,
+        batch_wait_s=given.batch_wait_s,
+        gas_limit=given.gas_limit,
+    )

@@ -1,0 +1,145 @@
+"""Counts and times every call to a rail, whichever rail it is."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Protocol, TypeVar
+
+from machines.core.clock import SECOND
+from machines.core.errors import Contradiction, OutcomeUnknown, RailClosed, Rejected, Retryable
+from machines.core.ports import Payment, Rail, Status
+from machines.transaction.ports import View
+from payflow.app.gateways import Door
+from payflow.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+# The first that fits: `RailClosed` is a `Retryable`.
+_OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
+    (RailClosed, "closed"),
+    (Retryable, "retryable"),
+    (Rejected, "refused"),
+    (OutcomeUnknown, "unknown"),
+    (Contradiction, "contradiction"),
+)
+
+
+class NodeFigures(Protocol):
+    """What one node was asked, and how it did."""
+
+    @property
+    def name(self) -> str:
+        """Its host and port."""
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Its failures by kind, since this process began."""
+
+    @property
+    def lag_blocks(self) -> int:
+        """How far it was behind the best when it was looked at last."""
+
+
+class Meter:
+    """Puts itself around rails; what it counts goes nowhere before `bind`."""
+
+    def __init__(self) -> None:
+        self._metrics: Metrics | None = None
+        self._rails: set[str] = set()
+
+    def bind(self, metrics: Metrics) -> None:
+        """Say where to count."""
+        self._metrics = metrics
+        for rail in self._rails:
+            for call in ("submit", "status"):
+                # Prometheus sees no increase in a series that is born with its first event, and this one must be seen.
+                metrics.rail_calls.labels(rail, call, "contradiction")
+
+    def around(self, doors: Mapping[str, Door]) -> Mapping[str, Door]:
+        """Give the same doors with rails that are watched."""
+        self._rails |= doors.keys()
+        return {name: replace(door, rail=Watched(name, door.rail, self)) for name, door in doors.items()}
+
+    @contextmanager
+    def timed(self, rail: str, call: str) -> Iterator[None]:
+        """Time a call and note what came of it; a call that was cut off when we stopped is not counted."""
+        begun = perf_counter()
+        try:
+            yield
+        except Exception as error:
+            outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "bug")
+            self._count(rail, call, outcome, perf_counter() - begun)
+            raise
+        self._count(rail, call, "answered", perf_counter() - begun)
+
+    def _count(self, rail: str, call: str, outcome: str, seconds: float) -> None:
+        if self._metrics is not None:
+            self._metrics.rail_calls.labels(rail, call, outcome).observe(seconds)
+
+    def around_lane(self, nodes: Callable[[], Sequence[NodeFigures]]) -> "LaneMeter":
+        """Give what a lane tells its doings to."""
+        return LaneMeter(self, nodes)
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """Where to count; None before `bind`."""
+        return self._metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A rail whose calls are counted."""
+
+    name: str
+    rail: Rail
+    meter: Meter
+
+    async def submit(self, payment: Payment) -> str | None:
+        """Hand over."""
+        return await self._counted("submit", self.rail.submit(payment))
+
+    async def status(self, payment: Payment) -> Status:
+        """Look."""
+        return await self._counted("status", self.rail.status(payment))
+
+    async def _counted(self, call: str, doing: Awaitable[T]) -> T:
+        with self.meter.timed(self.name, call):
+            return await doing
+
+
+class LaneMeter:
+    """Writes down what a lane and its nodes do."""
+
+    def __init__(self, meter: Meter, nodes: Callable[[], Sequence[NodeFigures]]) -> None:
+        self._meter = meter
+        self._nodes = nodes
+        self._told: Counter[tuple[str, str]] = Counter()
+
+    def looked(self, view: View) -> None:
+        """Tell what a look at the lane saw."""
+        if self._meter.metrics is None:
+            return
+        lanes = self._meter.metrics.lanes
+        lanes.next_nonce.labels(view.lane).set(view.next_nonce)
+        lanes.in_flight.labels(view.lane).set(view.in_flight)
+        lanes.balance.labels(view.lane).set(view.balance_wei)
+        lanes.waiting_money.labels(view.lane).set(1 if "needed" in view.waits_for else 0)
+        oldest_s = (view.now - view.oldest_unmined_at) / SECOND if view.oldest_unmined_at else 0
+        lanes.oldest_unmined.labels(view.lane).set(oldest_s)
+        for node in self._nodes():
+            lanes.node_lag.labels(node.name).set(node.lag_blocks)
+            for kind, count in node.errors.items():
+                lanes.node_errors.labels(node.name, kind).inc(count - self._told[node.name, kind])
+                self._told[node.name, kind] = count
+
+    def bumped(self, lane: str) -> None:
+        """Count a better offer."""
+        if self._meter.metrics is not None:
+            self._meter.metrics.lanes.bumps.labels(lane).inc()
+
+    def finished(self, lane: str, fee_wei: int) -> None:
+        """Count what a transaction cost."""
+        if self._meter.metrics is not None:
+            self._meter.metrics.lanes.fee_paid.labels(lane).inc(fee_wei)

@@ -1,0 +1,187 @@
+"""A lane at work on a real chain and a real store, in this process: what its tests share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+
+from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.node import Nodes
+from adapters.ethereum.signers import raw_key
+from machines.core.chain import Address, PayMany
+from machines.core.clock import FixedClock
+from machines.core.facts import Fact
+from machines.core.ids import RecordId
+from machines.core.money import ETH, Asset, Money
+from machines.core.ports import Destination, Payment, PaymentKey, Status
+from machines.transaction import lifecycle as s
+from machines.transaction.data import LaneData, PaymentRecord, TransactionRecord
+from machines.transaction.fees import FeePolicy
+from machines.transaction.policy import LanePolicy
+from machines.transaction.ports import Lane, Token
+from machines.transaction.rail import LaneRail
+from payflow.app.lanes import Lanes
+from payflow.config import Settings, load
+from payflow.engine.dispatcher import Dispatcher
+from payflow.engine.step import take_in
+from payflow.engine.worker import Worker
+from payflow.store.store import Store, open_store
+from payflow.telemetry.metrics import Metrics
+from tests.chain import CHAIN_ID, LANE, Account, Anvil, stranger
+from tests.waiting import PATIENCE_S, wait_until
+
+QUICK = LanePolicy(
+    fees=FeePolicy(max_fee_ceiling_wei=10_000 * 10**9, tip_ceiling_wei=10_000 * 10**9),
+    depth=2,
+    bump_after_s=3600,
+    rebroadcast_s=3600,
+)
+"""A policy under which nothing is bumped or sent again by itself unless a test asks for it."""
+
+USD = Asset("USDT", 6)
+
+
+@dataclass
+class Station:
+    """A store, a chain, a lane with its rail, and workers."""
+
+    settings: Settings
+    store: Store
+    chain: Anvil
+    nodes: Nodes
+    lanes: Lanes
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def rail(self) -> LaneRail:
+        """The rail that pays over the lane."""
+        return self.lanes.rail("ethereum")
+
+    @property
+    def lane(self) -> Lane:
+        """The lane."""
+        return self.lanes.lanes["ethereum"]
+
+    def set_policy(self, **changes: Any) -> None:
+        """Change how the lane sends."""
+        self.lanes.lanes["ethereum"] = replace(self.lane, policy=replace(self.lane.policy, **changes))
+
+    def payment(self, key: str, to: Address | None = None, gwei: int = 1_000_000, asset: Asset = ETH) -> Payment:
+        """Make a payment that nobody has seen."""
+        address = to or stranger()
+        return Payment(PaymentKey(key), Destination("ethereum", (("address", address),)), Money(gwei, asset))
+
+    async def pay(self, *payments: Payment) -> None:
+        """Hand payments to the rail."""
+        await asyncio.gather(*(self.rail.submit(payment) for payment in payments))
+
+    async def record(self, payment: Payment) -> PaymentRecord:
+        """Read a payment's record."""
+        found = await self.lanes.books.payment("ethereum", payment.key)
+        assert found is not None
+        return found
+
+    async def transaction(self, nonce: int) -> TransactionRecord:
+        """Read what the lane did with a nonce."""
+        found = await self.lanes.books.transaction("ethereum", nonce)
+        assert found is not None
+        return found
+
+    async def lane_data(self) -> LaneData:
+        """Read the lane's record."""
+        found = await self.lanes.books.lane("ethereum")
+        assert found is not None
+        return found.data
+
+    async def status(self, payment: Payment) -> Status:
+        """Ask the rail."""
+        return await self.rail.status(payment)
+
+    async def tell(self, record_id: RecordId, fact: Fact) -> None:
+        """Take in an operator's word."""
+        await take_in(self.store.records, self.metrics, record_id, fact, "an operator")
+
+    async def until(self, payment: Payment, state: str) -> PaymentRecord:
+        """Wait until a payment is in a state."""
+
+        async def there() -> bool:
+            return (await self.record(payment)).state == state
+
+        await wait_until(there, description=f"{payment.key} is {state}")
+        return await self.record(payment)
+
+    async def until_nonce(self, nonce: int, *states: str) -> TransactionRecord:
+        """Wait until a nonce's transaction is in one of these states."""
+
+        async def there() -> bool:
+            found = await self.lanes.books.transaction("ethereum", nonce)
+            return found is not None and found.state in states
+
+        await wait_until(there, description=f"nonce {nonce} is {' or '.join(states)}")
+        return await self.transaction(nonce)
+
+    async def until_settled(self, payments: Sequence[Payment], blocks: int = 3) -> None:
+        """Mine until all these payments are settled."""
+
+        async def there() -> bool:
+            await self.chain.mine(blocks)
+            found = [await self.record(payment) for payment in payments]
+            return all(one.state == s.SETTLED for one in found)
+
+        await wait_until(there, description=f"all {len(payments)} payments are settled")
+
+    async def whys(self, record_id: RecordId) -> list[str]:
+        """Tell the reasons in a record's history."""
+        return [event.why for event in await self.store.records.history(record_id)]
+
+    async def poke(self) -> None:
+        """Let everything of the lane be looked at now."""
+        unsettled = await self.lanes.books.unsettled("ethereum")
+        await self.store.records.poke(self.lanes.books.lane_id("ethereum"), *(one.id for one in unsettled))
+
+    @asynccontextmanager
+    async def worker(self, name: str = "first") -> AsyncIterator[Worker]:
+        """Run a worker for as long as the context lasts; it must stop in order."""
+        settings = load({}, **(self.settings.model_dump() | {"worker_name": name}))
+        worker = Worker(self.store, settings, self.metrics, Dispatcher(self.store.outbox, self.metrics, {}))
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            async with asyncio.timeout(PATIENCE_S):
+                await running
+
+
+@asynccontextmanager
+async def open_station(
+    settings: Settings,
+    chain: Anvil,
+    *,
+    urls: Sequence[str] = (),
+    policy: LanePolicy = QUICK,
+    account: Account = LANE,
+    clock: FixedClock | None = None,
+    pay_many: PayMany | None = None,
+    tokens: Mapping[str, Token] | None = None,
+    announce: Any = None,
+    limits: Limits = Limits(exchange_s=2.0, rest_s=0.2, pause_s=0.02),
+) -> AsyncIterator[Station]:
+    """Open a lane on a chain."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        nodes = Nodes(session, list(urls) or [chain.url], CHAIN_ID, limits=limits)
+        stack.push_async_callback(nodes.close)
+        lane = Lane("ethereum", nodes, raw_key(account.key), policy, pay_many, tokens or {}, announce)
+        lanes = Lanes({"ethereum": lane})
+        store = await stack.enter_async_context(open_store(settings, lanes.machines, clock=clock))
+        lanes.open(store)
+        yield Station(settings, store, chain, nodes, lanes)
+
+
+async def received(chain: Anvil, payments: Sequence[Payment]) -> dict[str, int]:
+    """Say what each recipient has in wei."""
+    return {payment.to["address"]: await chain.balance(payment.to["address"]) for payment in payments}
