@@ -137,7 +137,7 @@ class Anvil:
             await self._session.close()
             self._session = None
 
-    async def rpc(self, method: str, *params: Any) -> Any:
+    async def rpc(self, method: str, *params: Any) -> Any:  # noqa: ANN401  (whatever it answers)
         """Ask for anything."""
         assert self._session is not None, "the chain is not started"
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
@@ -164,6 +164,11 @@ class Anvil:
     async def height(self) -> int:
         """The number of the newest block."""
         return int(await self.rpc("eth_blockNumber"), 16)
+
+    async def block(self, at: int) -> Mapping[str, Any]:
+        """A block, without its transactions."""
+        found: Mapping[str, Any] = await self.rpc("eth_getBlockByNumber", hex(at), False)  # noqa: FBT003  (the wire's)
+        return found
 
     async def reorg(self, depth: int) -> None:
         """Replace the newest blocks by as many empty ones; what was in them is forgotten."""

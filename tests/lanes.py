@@ -1,7 +1,7 @@
 """A lane at work on a real chain and a real store, in this process: what its tests share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,8 @@ from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
 from machines.core.chain import Address, PayMany
 from machines.core.clock import FixedClock
-from machines.core.facts import Fact
+from machines.core.decision import keep
+from machines.core.facts import Fact, Nothing
 from machines.core.ids import RecordId
 from machines.core.money import ETH, Asset, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status
@@ -21,7 +22,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneData, PaymentRecord, TransactionRecord
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
-from machines.transaction.ports import Lane, Token
+from machines.transaction.ports import Announce, Lane, Token
 from machines.transaction.rail import LaneRail
 from payflow.app.lanes import Lanes
 from payflow.config import Settings, load
@@ -41,6 +42,8 @@ QUICK = LanePolicy(
 )
 """A policy under which nothing is bumped or sent again by itself unless a test asks for it."""
 
+IMPATIENT = Limits(exchange_s=2.0, rest_s=0.2, pause_s=0.02)
+
 USD = Asset("USDT", 6)
 
 
@@ -54,6 +57,12 @@ class Station:
     nodes: Nodes
     lanes: Lanes
     metrics: Metrics = field(default_factory=Metrics)
+    told: list[object] = field(default_factory=list)
+    """What the dispatcher delivered."""
+
+    async def hear(self, post: object) -> None:
+        """Take a message."""
+        self.told.append(post)
 
     @property
     def rail(self) -> LaneRail:
@@ -125,13 +134,92 @@ class Station:
 
     async def until_settled(self, payments: Sequence[Payment], blocks: int = 3) -> None:
         """Mine until all these payments are settled."""
+        await self.until_all(payments, s.SETTLED, blocks=blocks)
+
+    async def until_all(
+        self, payments: Sequence[Payment], state: str, *, blocks: int = 3, each: Callable[[], None] = lambda: None
+    ) -> None:
+        """Mine until all these payments are in a state; `each` says what else happens between the blocks."""
 
         async def there() -> bool:
             await self.chain.mine(blocks)
-            found = [await self.record(payment) for payment in payments]
-            return all(one.state == s.SETTLED for one in found)
+            each()
+            await self.poke()
+            await asyncio.sleep(0.03)
+            found = await asyncio.gather(*map(self.record, payments))
+            return all(one.state == state for one in found)
 
-        await wait_until(there, description=f"all {len(payments)} payments are settled")
+        await wait_until(there, description=f"all {len(payments)} payments are {state}")
+
+    async def until_attempts(self, nonce: int, count: int) -> None:
+        """Wait until a nonce has so many attempts."""
+
+        async def there() -> bool:
+            return len((await self.transaction(nonce)).data.attempts) >= count
+
+        await wait_until(there, description=f"nonce {nonce} has {count} attempts")
+
+    async def until_lane(self, state: str) -> None:
+        """Wait until the lane is in a state."""
+
+        async def there() -> bool:
+            found = await self.lanes.books.lane("ethereum")
+            return found is not None and found.state == state
+
+        await wait_until(there, description=f"the lane is {state}")
+
+    async def until_waits(self, words: str) -> None:
+        """Wait until the lane says that it waits for something."""
+
+        async def there() -> bool:
+            return words in (await self.lane_data()).waits_for
+
+        await wait_until(there, description=f"the lane waits: {words}")
+
+    async def until_next_nonce(self, nonce: int) -> None:
+        """Wait until the lane knows its next nonce."""
+
+        async def there() -> bool:
+            return (await self.lane_data()).next_nonce == nonce
+
+        await wait_until(there, description=f"the next nonce is {nonce}")
+
+    async def force_next_nonce(self, nonce: int) -> None:
+        """Damage the lane's counter, as a bug or a restored backup would."""
+        record_id = self.lanes.books.lane_id("ethereum")
+        stored = await self.store.records.read(record_id)
+        data = replace(stored.record.data, next_nonce=nonce)
+        await self.store.records.commit(stored, keep("damaged by a test", data=data), Nothing(), "test")
+
+    async def until_block(self, nonce: int, block: int) -> None:
+        """Wait until a nonce's transaction is known to be in a block."""
+
+        async def there() -> bool:
+            return (await self.transaction(nonce)).data.block == block
+
+        await wait_until(there, description=f"nonce {nonce} is in block {block}")
+
+    async def until_paused(self, scope: str) -> None:
+        """Wait until something is paused."""
+
+        async def there() -> bool:
+            return scope in await self.store.pauses.all()
+
+        await wait_until(there, description=f"{scope} is paused")
+
+    async def poke_nonce(self, nonce: int) -> None:
+        """Let a nonce's transaction be looked at now, whatever became of it."""
+        await self.store.records.poke((await self.transaction(nonce)).id)
+
+    async def alarms(self) -> list[str]:
+        """Tell what people were told."""
+        return [str(message) for message in self.told]
+
+    async def settle_down(self) -> None:
+        """Let everything of the lane be looked at a few times."""
+        for _ in range(3):
+            await self.poke()
+            await asyncio.sleep(0.1)
 
     async def whys(self, record_id: RecordId) -> list[str]:
         """Tell the reasons in a record's history."""
@@ -146,7 +234,9 @@ class Station:
     async def worker(self, name: str = "first") -> AsyncIterator[Worker]:
         """Run a worker for as long as the context lasts; it must stop in order."""
         settings = load({}, **(self.settings.model_dump() | {"worker_name": name}))
-        worker = Worker(self.store, settings, self.metrics, Dispatcher(self.store.outbox, self.metrics, {}))
+        handlers = {"alarm": self.hear}
+        dispatcher = Dispatcher(self.store.outbox, self.metrics, handlers, self.store.pauses)
+        worker = Worker(self.store, settings, self.metrics, dispatcher)
         running = asyncio.create_task(worker.run())
         try:
             yield worker
@@ -167,13 +257,13 @@ async def open_station(
     clock: FixedClock | None = None,
     pay_many: PayMany | None = None,
     tokens: Mapping[str, Token] | None = None,
-    announce: Any = None,
-    limits: Limits = Limits(exchange_s=2.0, rest_s=0.2, pause_s=0.02),
+    announce: Announce | None = None,
+    limits: Limits = IMPATIENT,
 ) -> AsyncIterator[Station]:
     """Open a lane on a chain."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        nodes = Nodes(session, list(urls) or [chain.url], CHAIN_ID, limits=limits)
+        nodes = Nodes(session, list(urls) or [chain.url], CHAIN_ID, clock, limits)
         stack.push_async_callback(nodes.close)
         lane = Lane("ethereum", nodes, raw_key(account.key), policy, pay_many, tokens or {}, announce)
         lanes = Lanes({"ethereum": lane})

@@ -32,12 +32,18 @@ class Asking:
 
     def order(self) -> list[Endpoint]:
         """Whoever failed or lags is asked last."""
-        return sorted(self.ends, key=lambda end: (end.figures.refused, end.rests, end.lags))
+        return sorted(self.ends, key=lambda end: (end.figures.refused, end.rests, end.figures.lag_blocks))
 
     async def one(
-        self, calls: Sequence[Call], *, fresh: bool = False, beside: Call | None = None, rounds: int | None = None
-    ) -> list[Raw]:
-        """Ask one node after the other, until one gives results to all calls.
+        self,
+        calls: Sequence[Call],
+        read: Callable[..., T],
+        *,
+        fresh: bool = False,
+        beside: Call | None = None,
+        rounds: int | None = None,
+    ) -> T:
+        """Ask one node after the other, until one gives results to all calls that can be read.
 
         `fresh` questions are about the present: the node must have reached the best block that we know of. `beside` is
         a question that a node may refuse: its result is left out then.
@@ -48,9 +54,13 @@ class Asking:
             retry=retry_if_exception_type(NoNode),
             reraise=True,
         )
-        return await again(self._round, calls, beside, fresh=fresh)
 
-    async def anywhere(self, call: Call, read: Callable[[Raw], T | None]) -> T | None:
+        async def results(end: Endpoint) -> T:
+            return read(*await self._results(end, calls, beside, fresh=fresh))
+
+        return await again(self._round, results)
+
+    async def anywhere(self, call: Call, read: Callable[[Raw], T | None]) -> tuple[Endpoint, T] | None:
         """Ask the best node, and then all the others at once, for something that one of them may have."""
 
         async def find(end: Endpoint) -> T | None:
@@ -62,11 +72,11 @@ class Asking:
         failures: list[NodeFailed] = []
         best, *others = self.order()
         for group in ([best], others):
-            for found in await self.each(group, find):
+            for end, found in zip(group, await self.each(group, find), strict=True):
                 if isinstance(found, NodeFailed):
                     failures.append(found)
                 elif found is not None:
-                    return found
+                    return end, found
         if len(failures) == len(self.ends):
             self.give_up(failures)
         return None
@@ -84,10 +94,7 @@ class Asking:
             raise RailClosed(f"Every node answers for another chain: {words}.", rail=self._rail, after_s=after_s)
         raise NoNode(f"No node can be asked: {words}.", after_s=after_s)
 
-    async def _round(self, calls: Sequence[Call], beside: Call | None, *, fresh: bool) -> list[Raw]:
-        async def results(end: Endpoint) -> list[Raw]:
-            return await self._results(end, calls, beside, fresh=fresh)
-
+    async def _round(self, results: Callable[[Endpoint], Awaitable[T]]) -> T:
         failures: list[NodeFailed] = []
         for end in self.order():
             found = await _tried(end, results)
@@ -113,8 +120,8 @@ class Asking:
     def _reached(self, end: Endpoint, height: int) -> None:
         told = self._heights.told
         behind = 0 if told is None else told.number - height
+        end.figures.lag_blocks = max(0, behind)
         if behind > self._limits.lag_blocks:
-            end.figures.lag_blocks = behind
             raise NodeFailed(f"{end.name} is {behind} blocks behind")
 
 

@@ -104,7 +104,7 @@ class Endpoint:
     ) -> None:
         self.figures = Figures(name)
         self._session = session
-        self._url, self._auth = address_of(url)
+        self._url, self._headers = address_of(url)
         self._chain_id = chain_id
         self._clock = clock
         self._limits = limits
@@ -127,11 +127,6 @@ class Endpoint:
         """Whether it failed lately."""
         return self._clock.now() < self._rests_until
 
-    @property
-    def lags(self) -> bool:
-        """Whether it was behind the best when it was last looked at."""
-        return self.figures.lag_blocks > self._limits.lag_blocks
-
     def ask(self, call: Call) -> asyncio.Future[Said]:
         """Put a call into the next request; its future raises `NodeFailed`."""
         loop = asyncio.get_running_loop()
@@ -143,7 +138,10 @@ class Endpoint:
         return said
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what is under way, and what waits."""
+        for _, future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
         tasks = list(self._in_flight)
         for task in tasks:
             task.cancel()
@@ -200,13 +198,14 @@ class Endpoint:
                 future.set_result(answer)
 
     async def _verify(self) -> None:
-        if self._verified:
-            return
+        failures = self.figures.errors.total()
         async with self._verifying:
             if self._verified:
                 return
             if self._clock.now() < self._refused_until:
                 raise WrongChain(f"{self.name} answers for another chain than {self._chain_id}")
+            if self.figures.errors.total() != failures:
+                raise NeverLeft(f"{self.name} has just failed")  # whoever waited here would wait for the same again
             try:
                 [said] = await self._said([wire.CHAIN_ID])
                 if isinstance(said, Fault):
@@ -254,8 +253,7 @@ class Endpoint:
             async with self._session.post(
                 self._url,
                 data=wire.request(calls),
-                headers={"Content-Type": "application/json"},
-                auth=self._auth,
+                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=self._limits.exchange_s, connect=self._limits.connect_s),
                 allow_redirects=False,
             ) as response:
@@ -305,16 +303,18 @@ def _delay_s(header: str) -> float | None:
     return min(float(header), _LONGEST_WAIT_S) if header.strip().isdigit() else None
 
 
-def address_of(url: str) -> tuple[URL, aiohttp.BasicAuth | None]:
-    """Take a user's name and password out of a URL, so that it can be shown."""
+def address_of(url: str) -> tuple[URL, dict[str, str]]:
+    """Take a user's name and password out of a URL, and put them into headers."""
     try:
         parsed = URL(url)
     except ValueError as error:
         raise BadSettings("A node's URL cannot be read.") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise BadSettings("A node's URL must begin with http:// or https:// and name a host.")
-    auth = None if parsed.user is None else aiohttp.BasicAuth(parsed.user, parsed.password or "", "utf-8")
-    return parsed.with_user(None), auth
+    headers = {"Content-Type": "application/json"}
+    if parsed.user is not None:
+        headers["Authorization"] = aiohttp.encode_basic_auth(parsed.user, parsed.password or "")
+    return parsed.with_user(None), headers
 
 
 def names(urls: Sequence[str]) -> list[str]:

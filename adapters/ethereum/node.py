@@ -17,7 +17,7 @@ from adapters.ethereum.asking import Asking, NoNode, failure
 from adapters.ethereum.endpoint import Busy, Endpoint, Figures, Limits, NeverLeft, NodeFailed, names
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.search import find_sent
-from adapters.ethereum.wire import NO_PRICE, Call, Fault, Header, Unreadable
+from adapters.ethereum.wire import NO_PRICE, Call, Fault, Header, Raw, Unreadable
 from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash
 from machines.core.clock import Clock, SystemClock
 from machines.core.errors import BadSettings, OutcomeUnknown
@@ -107,82 +107,82 @@ class Nodes:
 
     async def nonce(self, address: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
         """Count what an address has sent up to a block."""
-        [raw] = await self._ask.one([wire.nonce(address, block)], fresh=isinstance(block, str))
-        return wire.number(raw)
+        return await self._ask.one([wire.nonce(address, block)], wire.number, fresh=isinstance(block, str))
 
     async def balance(self, address: Address) -> int:
         """Say how many wei an address has."""
-        [raw] = await self._ask.one([wire.balance(address)], fresh=True)
-        return wire.number(raw)
+        return await self._ask.one([wire.balance(address)], wire.number, fresh=True)
 
     async def market(self, percentile: int) -> Market:
         """Say what gas costs now: the next block's base fee, and the usual tip of the last blocks."""
         history = wire.fee_history(HISTORY_BLOCKS, percentile)
         calls = [wire.GAS_PRICE, wire.block_header("latest")]
-        price, newest, *rest = await self._ask.one(calls, fresh=True, beside=history)
-        header = wire.header(newest)
-        if header is None or header.base_fee_wei is None:
-            return Market(None, 0, wire.number(price))
-        fees = wire.fees(rest[0]) if rest else wire.Fees(None, ())
-        tip = int(statistics.median(fees.tips_wei)) if fees.tips_wei else 0
-        base = header.base_fee_wei if fees.next_base_fee_wei is None else fees.next_base_fee_wei
-        return Market(base, tip, wire.number(price))
+        return await self._ask.one(calls, _market, fresh=True, beside=history)
 
     async def code(self, address: Address) -> str:
         """Give an address's code, `0x` for an account without."""
-        [raw] = await self._ask.one([wire.code(address)], fresh=True)
-        return wire.text(raw)
+        return await self._ask.one([wire.code(address)], wire.text, fresh=True)
 
     async def known(self, address: Address) -> bool:
         """Say whether an account exists: it has code, money or a nonce."""
         calls = [wire.balance(address), wire.nonce(address, "latest"), wire.code(address)]
-        balance, nonce, code = await self._ask.one(calls, fresh=True)
-        return wire.number(balance) > 0 or wire.number(nonce) > 0 or wire.text(code) != NO_DATA
+        return await self._ask.one(calls, _exists, fresh=True)
 
     async def estimate(self, sender: Address, to: Address | None, value_wei: int, data: str) -> int:
         """Say how much gas a call takes; `Rejected` where it would fail."""
-        [raw] = await self._ask.one([wire.estimate(sender, to, value_wei, data)], fresh=True)
-        return wire.number(raw)
+        return await self._ask.one([wire.estimate(sender, to, value_wei, data)], wire.number, fresh=True)
 
     async def call(self, to: Address, data: str, block: int | Literal["latest"] = "latest") -> str:
         """Read from a contract; `Rejected` where the call fails."""
-        [raw] = await self._ask.one([wire.call(to, data, block)], fresh=block == "latest")
-        return wire.text(raw)
+        return await self._ask.one([wire.call(to, data, block)], wire.text, fresh=block == "latest")
 
     async def logs(
         self, address: Address, topics: Sequence[str | None], first: int, last: int
     ) -> list[tuple[TxHash, Log]]:
         """List events of a contract between two blocks."""
-        [raw] = await self._ask.one([wire.logs(address, topics, first, last)], fresh=True)
-        return wire.events(raw)
+        return await self._ask.one([wire.logs(address, topics, first, last)], wire.events, fresh=True)
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def receipt(self, tx: TxHash) -> Receipt | None:
         """Find a receipt on any of the nodes. None proves nothing: a node may lag."""
-        found = await self._ask.anywhere(wire.receipt(tx), wire.found_receipt)
-        if found is None or found.gas_price_wei != NO_PRICE:
+        best = self._ask.order()[0]
+        shown = await self._ask.anywhere(wire.receipt(tx), wire.found_receipt)
+        if shown is None:
+            return None
+        end, found = shown
+        if end is not best and await self._on_a_dead_branch(best, found):
+            return None
+        if found.gas_price_wei != NO_PRICE:
             return found
-        price = await self._ask.anywhere(wire.transaction(tx), wire.gas_price)
-        return None if price is None else replace(found, gas_price_wei=price)
+        told = await self._ask.anywhere(wire.transaction(tx), wire.gas_price)
+        return None if told is None else replace(found, gas_price_wei=told[1])
+
+    async def _on_a_dead_branch(self, best: Endpoint, found: Receipt) -> bool:
+        """Another node shows a receipt that the best one lacks: see whether the best has another block in its place."""
+        try:
+            said = await best.ask(wire.block_header(found.block))
+            header = None if isinstance(said, Fault) else wire.header(said)
+        except (NodeFailed, Unreadable):
+            return False
+        return header is not None and header.hash != found.block_hash
 
     async def transaction(self, tx: TxHash) -> Seen | None:
         """Find a transaction on any of the nodes, mined or waiting. None proves nothing."""
-        return await self._ask.anywhere(wire.transaction(tx), wire.seen)
+        shown = await self._ask.anywhere(wire.transaction(tx), wire.seen)
+        return None if shown is None else shown[1]
 
     async def sent_by(self, sender: Address, nonce: int, block: int) -> Seen | None:
         """Find the transaction that used up a nonce, in blocks up to this one; None where the nonce was free then."""
 
         async def count(at: int) -> int | None:
             try:
-                [raw] = await self._ask.one([wire.nonce(sender, at)], rounds=1)
+                return await self._ask.one([wire.nonce(sender, at)], wire.number, rounds=1)
             except NoNode:
                 return None
-            return wire.number(raw)
 
         async def look(at: int) -> Seen | None:
-            [raw] = await self._ask.one([wire.full_block(at)])
-            return wire.sent(raw, sender, nonce)
+            return await self._ask.one([wire.full_block(at)], lambda raw: wire.sent(raw, sender, nonce))
 
         return await find_sent(count, look, nonce, block)
 
@@ -242,6 +242,22 @@ async def _look(end: Endpoint) -> _Look:
         raise Unreadable("the newest block is null")
     finalized = None if isinstance(final, Fault) else wire.header(final)
     return _Look(end, header, None if finalized is None else finalized.number)
+
+
+def _market(price: Raw, newest: Raw, history: Raw | None = None) -> Market:
+    header = wire.header(newest)
+    if header is None:
+        raise Unreadable("the newest block is null")
+    if header.base_fee_wei is None:
+        return Market(None, 0, wire.number(price))
+    fees = wire.Fees(None, ()) if history is None else wire.fees(history)
+    tip = int(statistics.median(fees.tips_wei)) if fees.tips_wei else 0
+    base = header.base_fee_wei if fees.next_base_fee_wei is None else fees.next_base_fee_wei
+    return Market(base, tip, wire.number(price))
+
+
+def _exists(balance: Raw, nonce: Raw, code: Raw) -> bool:
+    return wire.number(balance) > 0 or wire.number(nonce) > 0 or wire.text(code) != NO_DATA
 
 
 async def _hand_over(end: Endpoint, call: Call) -> Answer | NodeFailed:

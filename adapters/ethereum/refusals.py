@@ -119,7 +119,7 @@ SENDING: tuple[tuple[str, Reply, str], ...] = (
 )
 
 NOT_TAKEN = (
-    "not found",  # the method; the code is -32601
+    "method not found",
     "method not enabled",  # besu
     "does not exist/is not available",  # geth
     "transaction pool not enabled",  # besu
@@ -137,6 +137,7 @@ REVERTS = (
     "out of gas",
     "gas required exceeds",  # geth, anvil
     "invalid opcode",
+    "evm error",  # anvil
     "invalid jump",
     "stack underflow",
     "execution error",  # openethereum, nethermind

@@ -1,47 +1,132 @@
-"""Signers whose key is in this process: a raw key (for development) or a keystore file."""
+"""Signers whose key is in this process: a keystore file, or a raw key for development.
 
+A key is never shown: not by `repr`, not by a log, not in a traceback with its frames' variables, not in a pickle.
+Nothing is raised from inside a frame that knows one.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from machines.core.chain import Address, Signed, TxHash, Unsigned
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.transactions import fields, signed
+from machines.core.chain import Address, Signed, Unsigned
+from machines.core.errors import BadSettings, RailClosed, Rejected
+
+log = structlog.get_logger()
+
+_DIGITS = 64
+MOST_WEI = 2**256 - 1  # the library writes larger numbers, which no node reads
 
 
 class LocalKey:
     """Signs with a key that it holds, and shows nobody."""
 
-    __slots__ = ("_account", "address")
+    __slots__ = ("__account", "_address")
 
     def __init__(self, account: LocalAccount) -> None:
-        self._account = account
-        self.address = Address(account.address)
+        self.__account = account
+        self._address = checksummed(account.address)
+
+    @property
+    def address(self) -> Address:
+        """For whom it signs."""
+        return self._address
 
     def __repr__(self) -> str:
-        return f"LocalKey({self.address})"
+        return f"LocalKey({self._address})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Keep the key out of pickles and copies."""
+        raise TypeError("A signer is neither copied nor pickled.")
 
     async def sign(self, unsigned: Unsigned) -> Signed:
         """Sign exactly this."""
-        signed = self._account.sign_transaction(fields(unsigned))
-        return Signed(
-            "0x" + signed.raw_transaction.hex().removeprefix("0x"), TxHash("0x" + signed.hash.hex().removeprefix("0x"))
-        )
+        if checksummed(self.__account.address) != self._address:
+            raise RailClosed("The signer's key is not that of its address.", rail="ethereum")
+        raw = _signed(self.__account, fields(unsigned)) if unsigned.value_wei <= MOST_WEI else None
+        if raw is None:
+            raise Rejected("The transaction cannot be signed: a field has no value that a transaction can have.")
+        return signed(raw)
 
 
-def fields(unsigned: Unsigned) -> dict[str, object]:
-    """Write a transaction as eth_account wants it."""
-    common: dict[str, object] = {
-        "chainId": unsigned.chain_id,
-        "nonce": unsigned.nonce,
-        "value": unsigned.value_wei,
-        "data": unsigned.data,
-        "gas": unsigned.gas,
-    }
-    if unsigned.to is not None:
-        common["to"] = unsigned.to
-    if unsigned.fee.tip_wei is None:
-        return common | {"gasPrice": unsigned.fee.max_wei}
-    return common | {"type": 2, "maxFeePerGas": unsigned.fee.max_wei, "maxPriorityFeePerGas": unsigned.fee.tip_wei}
+def _signed(account: LocalAccount, transaction: dict[str, Any]) -> bytes | None:
+    """Sign, without an exception that has seen the key."""
+    try:
+        return bytes(account.sign_transaction(transaction).raw_transaction)
+    except Exception:  # noqa: BLE001  (its frames know the key, so nothing of it may leave)
+        return None
 
 
 def raw_key(key: str) -> LocalKey:
-    """Sign with a key as 64 hexadecimal digits."""
-    return LocalKey(Account.from_key(key))
+    """Sign with a key of 64 hexadecimal digits."""
+    account = _account(key)
+    del key
+    if account is None:
+        raise BadSettings("The key cannot be read: it must be 64 hexadecimal digits.")
+    return LocalKey(account)
+
+
+def key_file(path: Path, expected: Address | None = None) -> LocalKey:
+    """Sign with the key in a file. For development: whoever reads the file has the money."""
+    key = _read(path, "key").strip()
+    account = _account(key)
+    del key
+    if account is None:
+        raise BadSettings(f"{path} does not hold a key of 64 hexadecimal digits.")
+    log.warning("The key lies unencrypted in a file; that is for development.", action="raw_key", path=str(path))
+    return _expected(LocalKey(account), expected, path)
+
+
+async def keystore(path: Path, password_file: Path, expected: Address | None = None) -> LocalKey:
+    """Sign with the key of an encrypted keystore file. The format wants that this takes a second or so."""
+    text = _read(path, "keystore")
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict) or not ({"crypto", "Crypto"} & parsed.keys()):
+        raise BadSettings(f"{path} is not a keystore file.")
+    password = _read(password_file, "password").rstrip("\r\n")
+    account = await asyncio.to_thread(_decrypted, parsed, password)
+    del password
+    if account is None:
+        raise BadSettings(f"The password in {password_file} does not open {path}.")
+    return _expected(LocalKey(account), expected, path)
+
+
+def _decrypted(parsed: dict[str, Any], password: str) -> LocalAccount | None:
+    try:
+        made: LocalAccount = Account.from_key(Account.decrypt(parsed, password))
+    except Exception:  # noqa: BLE001  (as in _signed; a wrong password is a ValueError, a broken file anything)
+        return None
+    return made
+
+
+def _account(key: str) -> LocalAccount | None:
+    try:
+        digits = key.strip().removeprefix("0x")
+        if len(digits) != _DIGITS:
+            return None
+        made: LocalAccount = Account.from_key("0x" + digits)
+    except Exception:  # noqa: BLE001  (as in _signed)
+        return None
+    return made
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"The {what} file {path} cannot be read: {type(error).__name__}.") from None
+
+
+def _expected(signer: LocalKey, expected: Address | None, path: Path) -> LocalKey:
+    if expected is not None and signer.address.lower() != expected.lower():
+        raise BadSettings(f"{path} signs for {signer.address} and not for {expected}.")
+    return signer

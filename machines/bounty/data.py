@@ -1,8 +1,6 @@
 """What a bounty keeps. The names that others read (`transaction_hash`, `confirm_hash`, …) are fields here."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from machines.core.forge import Issue, Place, Pull, PullState
@@ -52,16 +50,18 @@ class BountyData:
     """When the forge was last read as a whole."""
     # ── the wallet ──
     creation: Creation | None = None
+    deploys: int = 0
+    """How many transactions that should make the wallet are proven to have failed."""
     hands: tuple[Hand, ...] = ()
     """The wallet's owners beside the bot, as they were when it was made."""
     transaction_hash: str = ""
     """Of the transaction that made the wallet."""
     contract_address: str = ""
     holdings: tuple[Holding, ...] = ()
-    looked_at: int = 0
-    """When the wallet's holdings were last read."""
     # ── who gets it ──
     claims: tuple[Pull, ...] = ()
+    known_merges: tuple[int, ...] = ()
+    """Ids of the merged claims that somebody, or the first merge, has decided about."""
     winner_pull: int = 0
     """Id of the pull request that wins."""
     winner_id: int = 0
@@ -81,7 +81,8 @@ class BountyData:
     confirmed_by: str = ""
     earlier_hashes: tuple[str, ...] = ()
     """Transactions that were named before, and paid nothing or were replaced."""
-    payout_receipt: Mapping[str, str] = MappingProxyType({})
+    payout_receipt: tuple[tuple[str, str], ...] = ()
+    """What the receipt says, once it proves that the wallet paid."""
     refund_to: str = ""
     revoked_by: str = ""
     # ── what people see ──
@@ -93,6 +94,8 @@ class BountyData:
     """Of the comment as it was last written."""
     sweep_of: str = ""
     """Id of the bounty whose later deposits this one pays out."""
+    sweeps: int = 0
+    """How many of those it has."""
 
     @property
     def current(self) -> Attempt | None:
@@ -176,9 +179,9 @@ def bounty_id(repository: int, issue: int, shards: int, sweep: int = 0) -> Recor
     return derived_id(MACHINE, shard_for(owner_of_repository(repository), shards), *parts)
 
 
-def deploy_key(record_id: RecordId) -> str:
-    """Name the transaction that makes the wallet, for ever."""
-    return f"{record_id}/deploy"
+def deploy_key(record_id: RecordId, failed: int) -> str:
+    """Name the transaction that makes the wallet, for ever; a new one only after that one is proven to have failed."""
+    return f"{record_id}/deploy/{failed + 1}"
 
 
 def approval_key(record_id: RecordId, number: int) -> str:

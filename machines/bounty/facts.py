@@ -1,6 +1,5 @@
 """What a bounty can learn. A fact about a payment names the proposal or the transaction that it speaks of."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from machines.bounty.data import Hand
@@ -184,7 +183,7 @@ class PaidOut(Fact):
 
     number: int
     payout_hash: str
-    receipt: Mapping[str, str]
+    receipt: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

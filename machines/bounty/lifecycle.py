@@ -58,6 +58,7 @@ MOVES = (
     Move("merge",     (OPEN, CLOSED),                                         MERGED,           "a pull request that closes it was merged into the default branch"),
     Move("contest",   (MERGED, AWAITING_ADDRESS),                             CONTESTED,        "a second one was merged before the payment was fixed"),
     Move("decide",    (CONTESTED,),                                           MERGED,           "an operator says who gets it"),
+    Move("resume",    (CONTESTED,),                                           OPEN,             "an operator says that nobody has won it yet"),
     Move("ask",       (MERGED,),                                              AWAITING_ADDRESS, "the winner has no address"),
     Move("answer",    (AWAITING_ADDRESS,),                                    MERGED,           "the winner has one now"),
     Move("reassign",  (AWAITING_ADDRESS,),                                    MERGED,           "he let the deadline pass, and a maintainer names another merged claim"),
@@ -66,14 +67,36 @@ MOVES = (
     Move("confirm",   (CONFIRMABLE,),                                         CONFIRMING,       "a maintainer named his transaction, or the wallet shows it"),
     Move("doubt",     (CONFIRMING,),                                          CONFIRMABLE,      "his transaction paid nothing, or is not there any more"),
     Move("retract",   (EXECUTED, CONFIRMABLE, CONFIRMING, REVOKING),          CONTESTED,        "the payment cannot be carried out, or a person took it back"),
-    Move("pay",       (MERGED, AWAITING_ADDRESS, CONTESTED, EXECUTED, CONFIRMABLE, CONFIRMING, REVOKING),
+    Move("pay",       (OPEN, CLOSED, MERGED, AWAITING_ADDRESS, CONTESTED, EXECUTED, CONFIRMABLE, CONFIRMING, REVOKING),
                                                                               PAID,             "the wallet's own event says that the winner was paid"),
-    Move("revoke",    (OPEN, CLOSED, MERGED, AWAITING_ADDRESS, CONTESTED),    REVOKING,         "a maintainer wants the money back"),
-    Move("refund",    (MERGED, AWAITING_ADDRESS, CONTESTED, REVOKING),        REFUNDED,         "the wallet's own event says that it was paid back"),
+    Move("revoke",    (OPEN, CLOSED, AWAITING_ADDRESS, CONTESTED),            REVOKING,         "a maintainer wants the money back"),
+    Move("refund",    (OPEN, CLOSED, MERGED, AWAITING_ADDRESS, CONTESTED, EXECUTED, CONFIRMABLE, CONFIRMING, REVOKING),
+                                                                              REFUNDED,         "the wallet's own event says that it was paid back"),
 )
 # fmt: on
 
 LIFECYCLE = Lifecycle("bounty", states=STATES, moves=MOVES, initial=OPENING)
+
+ENABLED = "ENABLED"
+DISABLED = "DISABLED"
+
+REPOSITORY = Lifecycle(
+    "repository",
+    states=(
+        State(name=ENABLED, means="Its labelled issues become bounties.", by=By.OUTSIDE, public="Enabled"),
+        State(
+            name=DISABLED,
+            means="No issue of it becomes a bounty; what began goes on.",
+            by=By.OUTSIDE,
+            public="Not enabled",
+        ),
+    ),
+    moves=(
+        Move("disable", (ENABLED,), DISABLED, "the app was taken away"),
+        Move("enable", (DISABLED,), ENABLED, "the app is installed again"),
+    ),
+    initial=ENABLED,
+)
 
 POLLERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

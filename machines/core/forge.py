@@ -93,3 +93,40 @@ class Forge(Protocol):
 
     async def maintains(self, place: Place, person: int) -> Person | None:
         """Give the account if it maintains the repository, None otherwise."""
+
+
+# ── what it tells by itself ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class IssueNews:
+    """An issue changed."""
+
+    place: Place
+    issue: Issue
+    gone: str = ""
+    """Where it went, or that it was deleted; empty while it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullNews:
+    """A pull request changed."""
+
+    place: Place
+    """Of the repository; its number says nothing."""
+    pull: Pull
+    named: tuple[int, ...]
+    """Every issue that it says to close, or said so before this change."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryNews:
+    """A repository was enabled, disabled or renamed."""
+
+    installation: int
+    repository: int
+    name: str
+    enabled: bool
+
+
+News = IssueNews | PullNews | RepositoryNews

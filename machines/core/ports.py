@@ -1,5 +1,6 @@
 """What machines need from the outside world, as small protocols. Adapters and the engine implement them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Protocol, TypeAlias, TypeVar
@@ -154,8 +155,8 @@ class Trace:
 class Lists(Protocol):
     """A rail that can tell all that it did: what is left to ask after our own store forgot."""
 
-    async def done_since(self, since: Millis, assets: Assets) -> list[Trace]:
-        """List what was handed over since a time, of everybody who uses the account; one a key.
+    async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
+        """List what was handed over since a time, one a key; others who use the account have keys that are not ours.
 
         Raises `Retryable`, `RailClosed` or `OutcomeUnknown` when the list is not surely whole.
         """

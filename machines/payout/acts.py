@@ -119,7 +119,7 @@ class Looks:
         surprise = await self._surprise(record, record.data.attempts[:-1])
         if surprise is not None:
             return surprise
-        rail = self._rails[record.data.rail]
+        rail = self._rail(record)
         await step.may_send(f"rail:{record.data.rail}")
         try:
             handle = await rail.submit(self._payment(record, current))
@@ -164,7 +164,7 @@ class Looks:
         """Turn the rail's word on an attempt into a fact."""
         reference = attempt.reference
         try:
-            status = await self._rails[record.data.rail].status(self._payment(record, attempt))
+            status = await self._rail(record).status(self._payment(record, attempt))
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # this was only a look: nothing was sent
         match status:
@@ -178,6 +178,13 @@ class Looks:
                 return f.CameBack(reference, evidence)
             case Unsent():
                 return f.NotSeen(reference)
+
+    def _rail(self, record: PayoutRecord) -> Rail:
+        """Find the rail that a payout went to, which may be one that nobody is paid through any more."""
+        name = record.data.rail
+        if name not in self._rails:
+            raise Retryable(f"The rail {name} is not set up: its payouts wait until its credentials are set again.")
+        return self._rails[name]
 
     def _payment(self, record: PayoutRecord, attempt: Attempt) -> Payment:
         if record.amount is None:

@@ -1,12 +1,16 @@
-"""What a payout makes of attempts that the rail shows and its record does not: the store was set back and forgot them."""
+"""What a payout makes of attempts that the rail shows and its record does not: the store was set back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from machines.core.decision import Decision, keep, move, wait
-from machines.core.ids import RecordId
+from machines.core.decision import Decision, New, keep, move, wait
+from machines.core.ids import Owner, RecordId
+from machines.core.ports import Failed, Reversed, Settled, Trace
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord, reference_of
+
+_PROVEN = (Settled, Reversed)
 
 FORGOTTEN = "forgotten with the store, and the rail has no such transfer"
 
@@ -37,6 +41,38 @@ def merged(record_id: RecordId, data: PayoutData, found: tuple[Attempt, ...]) ->
     names = [reference_of(record_id, number) for number in numbers]
     attempts = tuple(known.get(name, Attempt(name, data.sealed, failed=FORGOTTEN)) for name in names)
     return replace(data, attempts=attempts)
+
+
+def recreated(
+    record_id: RecordId, owner: Owner, rail: str, found: Sequence[tuple[Trace, str]], shown: str
+) -> tuple[str, New[PayoutData]]:
+    """Make anew a payout of which nothing is left but what the rail lists: the traces, oldest first, each sealed."""
+    newest, sealed = found[-1]
+    paid = next((trace for trace, _ in found if isinstance(trace.status, Settled)), None)
+    back = next((trace for trace, _ in found if isinstance(trace.status, Reversed)), None)
+    proof = next((one.status.evidence for one in (paid, back) if one and isinstance(one.status, _PROVEN)), None)
+    attempts = tuple(
+        Attempt(trace.key, place, trace.handle, sent=True, failed=_failure(trace)) for trace, place in found
+    )
+    data = PayoutData(
+        rail=rail,
+        method=newest.to.kind,
+        sealed=sealed,
+        shown=shown,
+        send_units=newest.amount.units,
+        assessed=True,
+        evidence=proof,
+        paid_by=paid.key if paid else "",
+    )
+    data = merged(record_id, data, attempts)
+    state = s.COMPLETED if paid else s.REVERSED if back else s.PROCESSING
+    return state, New(record_id, s.LIFECYCLE.machine, owner, (paid or newest).amount, data)
+
+
+def _failure(trace: Trace) -> str:
+    if isinstance(trace.status, Failed):
+        return trace.status.reason or "failed"
+    return "the bank sent the money back" if isinstance(trace.status, Reversed) else ""
 
 
 def number_of(reference: str) -> int:

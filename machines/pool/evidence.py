@@ -92,7 +92,8 @@ async def judge(chain: Chain, trail: Trail, case: Case, confirmations: int = 0) 
     first = await trail.block_before(case.at_s - MARGIN_S) + 1
     if head.number - first > MOST_BLOCKS:
         return _unknown(
-            f"the row is {head.number - first} blocks old, too many to read: find it in a block explorer, then mark-paid"
+            f"the row is {head.number - first} blocks old, too many to read: "
+            "find the transaction in a block explorer, then `payflow pool mark-paid`"
         )
     sent = await trail.sent(case.sender, first, head.number)
     for seen in sent:

@@ -73,7 +73,7 @@ class TransactionLooks:
         mined = await _mined(case)
         if mined is not None:
             return f.Mined(mined.hash, mined.block, mined.block_hash)
-        latest = await case.lane.chain.nonce(case.lane.signer.address)
+        latest = await case.lane.chain.nonce(case.lane.signer.address, case.head.number)
         if latest > case.data.nonce:
             # Mined, says this count: ours, though no node shows it yet, or somebody else's, which takes proof.
             return await self._displaced(case) or Nothing()
@@ -167,7 +167,8 @@ class TransactionLooks:
         proof = case.lane.policy.proven_up_to(case.head)
         if case.head.number < case.data.block:
             return None
-        taken = await chain.nonce(sender) > case.data.nonce
+        # Counted at the head by its number: a node that has not reached it cannot answer.
+        taken = await chain.nonce(sender, case.head.number) > case.data.nonce
         if taken and (proof < 0 or await chain.nonce(sender, proof) <= case.data.nonce):
             return None
         if taken and await self._displaced(case) is None:

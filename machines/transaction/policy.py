@@ -28,7 +28,7 @@ class LanePolicy:
     batch_wait_s: float = 0.0
     """How long payments wait for company."""
     watch_blocks: int = 256
-    """On a chain without finality, for how long after it counted a transaction is looked at."""
+    """For how many blocks a transaction that counts is still looked at: even a chain that is sure can be wrong."""
     gas_limit: int | None = None
     """For plain payments; None asks the chain."""
 
@@ -48,4 +48,5 @@ class LanePolicy:
 
     def forgotten_below(self, head: Head) -> int:
         """Give the newest block that need not be watched any more."""
-        return head.finalized if head.finalized is not None else head.number - self.watch_blocks
+        unwatched = head.number - self.watch_blocks
+        return unwatched if head.finalized is None else min(unwatched, head.finalized)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from machines.core.chain import NO_HASH, Receipt, Reply
-from machines.core.clock import Millis
+from machines.core.clock import SECOND, Millis
 from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, Nothing, Override, override
@@ -20,6 +20,7 @@ Choice = Decision[TransactionData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
 
 NEVER_S = -1.0
+WATCH_S = 60.0
 
 
 def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
@@ -27,7 +28,7 @@ def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionDat
     return Machine(lifecycle=s.TRANSACTION, data=TransactionData, facts=f.TRANSACTION_FACTS, react=react, acts=acts)
 
 
-def react(record: TransactionRecord, fact: Fact, _: Millis) -> Choice:
+def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
     """Decide; one case a line, the reasons below."""
     match record.state, fact:
         case _, Override():
@@ -62,6 +63,8 @@ def react(record: TransactionRecord, fact: Fact, _: Millis) -> Choice:
             raise BadInput(f"{record.id} is {record.state}: its nonce is used up already.")
         case ((s.FINAL | s.REVERTED), f.Rooted()):
             return wait(NEVER_S)
+        case ((s.FINAL | s.REVERTED), Nothing()):
+            return wait(max(WATCH_S, (now - record.since) / SECOND))
         case _, (Nothing() | f.Broadcast() | f.Unmined() | f.Rooted() | f.Finished() | f.Displaced() | f.Bumped()):
             return wait()
         case _:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from payflow.web.readiness import Readiness
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from payflow.app.reconcile import Reconciles
     from payflow.web.desk import Desk
 
 log = structlog.get_logger()
@@ -54,6 +55,10 @@ class Parts:
     """The routes beside the probes."""
     watch: Callable[[Metrics], None] = lambda _: None
     """Tells the adapters where to count what they do."""
+    reconciles: "Callable[[Store, Metrics], Sequence[Reconciles]]" = lambda _store, _metrics: ()
+    """What compares itself with the world before rails open that the sequence guard closed."""
+    beside: Callable[[asyncio.Event], Coroutine[Any, Any, None]] | None = None
+    """What runs beside the workers until the event is set, such as a pool's runs; it may set it, when all is done."""
     desk: "Callable[[Store, Metrics], Desk] | None" = None
     """Opens the desk of the payouts, for the command line; None where none are paid."""
 
@@ -65,7 +70,8 @@ Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
 @asynccontextmanager
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """Put together what ships with Payflow."""
-    from payflow.app import gateways, metering, payouts, telling  # noqa: PLC0415  (tests of the engine need none of it)
+    from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
+    from payflow.app import gateways, metering, payouts, telling  # noqa: PLC0415  (as above)
 
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -87,13 +93,14 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
                 chains.open(store)
 
         yield Parts(
-            (own.machine, *(chains.machines if chains else ())),
+            (own.machine, pool({}), *(chains.machines if chains else ())),
             assets=Assets((NGN, ETH, *tokens_of(settings))),
             open=bind,
             watch=meter.bind,
             deliver=world.handlers,
             pollers=payouts.pollers(settings),
             routes=own.routes,
+            reconciles=own.reconciles,
             desk=own.desk,
         )
 
@@ -170,6 +177,8 @@ async def _run(
             if workers:
                 group.start_soon(keep_books_checked, payflow.store, settings.books_check_s)
             group.start_soon(_stop_when_told, stop, readiness, worker)
+            if payflow.parts.beside:
+                group.start_soon(payflow.parts.beside, stop)
             await (worker.run() if worker else stop.wait())
             group.cancel_scope.cancel()
 

@@ -73,6 +73,7 @@ class Dispatcher:
             await self._failed(post, LookupError(f"nothing delivers {post.kind!r}"), hopeless=True)
             return
         try:
+            await self._stop(post)
             with anyio.fail_after(LEASE_MS / 2000):
                 await handler(post)
         except Exception as error:  # noqa: BLE001  (one message must not stop the others)
@@ -92,10 +93,13 @@ class Dispatcher:
         log.warning("A message was not delivered.", action="delivery_failed", message=post.id, error=repr(error))
         await self._outbox.later(post, BACK_OFF.delay_s(post.tries, 1.0))
 
+    async def _stop(self, post: Post) -> None:
+        """Pause what a message says must stop, whoever else hears of it."""
+        if self._pauses is not None and post.body.get("stops"):
+            await self._pauses.pause(post.body["stops"], "payflow", f"{post.record}: {post.body['why']}", post.at)
+
     async def _alarm(self, post: Post) -> None:
-        """Tell an alarm to the log, where every installation can see it, and stop what it says must stop."""
+        """Tell an alarm to the log, where every installation can see it."""
         log.error(
             "Alarm.", action="alarm", record=post.record, **{str(name): value for name, value in post.body.items()}
         )
-        if self._pauses is not None and post.body.get("stops"):
-            await self._pauses.pause(post.body["stops"], "payflow", f"{post.record}: {post.body['why']}", post.at)

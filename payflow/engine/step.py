@@ -12,6 +12,7 @@ import structlog
 from machines.core.clock import Millis
 from machines.core.decision import Decision, wait
 from machines.core.errors import (
+    BadInput,
     ClaimTaken,
     Conflict,
     Contradiction,
@@ -158,7 +159,12 @@ class Steps:
     async def _close_rail(self, stored: Stored, error: RailClosed | Contradiction) -> None:
         """Pause a rail by ourselves, until a person resumes it. What contradicts the books is set aside as well."""
         why = f"{type(error).__name__}: {error}"
-        if await self._store.pauses.pause(f"rail:{error.rail}", self._who, why, stored.at):
+        try:
+            paused = await self._store.pauses.pause(f"rail:{error.rail}", self._who, why, stored.at)
+        except BadInput:  # an error that names no rail is a bug of its adapter
+            await self._park(stored, error)
+            return
+        if paused:
             log.error("A rail was paused.", action="rail_paused", rail=error.rail, why=why)
         if isinstance(error, Contradiction):
             await self._park(stored, error)

@@ -74,7 +74,8 @@ class Worker:
             Poller(machine.name, state.name, settings.pollers.get(f"{machine.name}.{state.name}", PollerSettings()))
             for machine in self._records.machines.values()
             for state in machine.lifecycle.states.values()
-            if state.by is By.POLLER
+            # A machine without acts is only shown here: another process does its work.
+            if state.by is By.POLLER and machine.acts
         ]
         self._runners = min(MOST_AT_A_TIME, sum(poller.settings.concurrency for poller in self.pollers))
         # Claims are made for a good part of the runners at once: many small claims would make many small commits.

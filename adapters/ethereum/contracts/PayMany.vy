@@ -87,37 +87,38 @@ def payToken(batch: bytes32, token: address, payees: DynArray[uint256, MOST]):
     self._begin(batch)
     assert token.is_contract, "no token"
     before: uint256 = staticcall Token(token).balanceOf(LANE)
+    allowed: uint256 = staticcall Token(token).allowance(LANE, self)
+    lane: uint256 = convert(LANE, uint256)
+    done: bool = False
+    answer: Bytes[32] = b""
     total: uint256 = 0
-    for payee: uint256 in payees:
-        total = unsafe_add(total, payee >> 160)
-    # Or else all would fail, and none of them would be to blame.
-    assert before >= total, "short of the token"
-    assert staticcall Token(token).allowance(LANE, self) >= total, "not allowed"
     back: uint256 = 0
     failed: uint256 = 0
     place: uint256 = 0
     for payee: uint256 in payees:
+        amount: uint256 = payee >> 160
+        total = unsafe_add(total, amount)
         assert msg.gas >= TOKEN_LEFT, "too little gas"
-        done: bool = False
-        answer: Bytes[32] = b""
         done, answer = raw_call(
             token,
-            abi_encode(
-                LANE, payee & ADDRESS, payee >> 160, method_id=method_id("transferFrom(address,address,uint256)")
-            ),
+            abi_encode(lane, payee & ADDRESS, amount, method_id=method_id("transferFrom(address,address,uint256)")),
             max_outsize=32,
             gas=TOKEN_GAS,
             revert_on_failure=False,
         )
-        if done and len(answer) != 0:
-            # A token may answer nothing, yes or no; anything else cannot be believed either way.
-            assert len(answer) == 32, "the token speaks in tongues"
+        if done:
+            # A token answers yes, no, or nothing, which is yes. What else it may mean is seen at the end.
             done = convert(answer, uint256) == 1
+            if not done:
+                done = len(answer) == 0
         if not done:
-            back = unsafe_add(back, payee >> 160)
+            back = unsafe_add(back, amount)
             failed = unsafe_add(failed, 1)
             log Failed(batch=batch, place=place, payee=payee)
         place = unsafe_add(place, 1)
+    # Or else some failed for want of these, and they are not to blame.
+    assert before >= total, "short of the token"
+    assert allowed >= total, "not allowed"
     # A token that says no and moves, or yes and does not, takes everything back.
     assert staticcall Token(token).balanceOf(LANE) == unsafe_add(unsafe_sub(before, total), back), "the token lies"
     log Paid(batch=batch, count=place, failed=failed)

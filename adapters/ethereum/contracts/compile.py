@@ -8,7 +8,7 @@ SOURCE = Path(__file__).with_name("PayMany.vy")
 ARTIFACT = Path(__file__).with_name("PayMany.json")
 
 EVM_VERSION = "london"
-"""The oldest that the compiler knows. Ethereum Classic runs it: it has had all of London but its fee market since 2022."""
+"""The oldest that the compiler knows. Ethereum Classic, which has all of it but the fee market, runs it too."""
 
 
 def artifact() -> str:

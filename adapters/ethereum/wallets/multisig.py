@@ -58,8 +58,8 @@ class MultiSigs:
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find the wallet that a transaction made."""
-        receipt = await self._chain.receipt(tx)
-        if receipt is None or not receipt.ok or receipt.contract is None:
+        receipt = await self._reader.receipt(tx)
+        if not receipt.ok or receipt.contract is None:
             return None
         wallet = receipt.contract
         (owners,) = abi.decoded(["address[]"], await self._chain.call(wallet, abi.call_data("getOwners()")))
@@ -100,8 +100,8 @@ class MultiSigs:
 
     async def approved(self, proposal: Proposal, tx: TxHash) -> str:
         """Read the place in the wallet's list from the wallet's own event, and see that this payment stands there."""
-        receipt = await self._chain.receipt(tx)
-        for log in receipt.logs if receipt is not None and receipt.ok else ():
+        receipt = await self._reader.receipt(tx)
+        for log in receipt.logs if receipt.ok else ():
             if log.address == proposal.wallet and log.topics[:2] == (CONFIRMED, abi.word_of(self._bot)):
                 listed = await self._listed(proposal, log.topics[2])
                 wanted = (proposal.operation.to, int(proposal.value_units), abi.raw(proposal.operation.data))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from adapters.ethereum.wallets import abi
 from machines.core.chain import Address, Chain, Head, Receipt, TxHash
+from machines.core.errors import Retryable
 from machines.core.wallets import ETHER, End, Holding, Outcome, Proposal
 
 TRANSFER = "transfer(address,uint256)"
@@ -53,6 +54,13 @@ class Reader:
         if receipt is None:
             return None, False
         return receipt, self.deep(await self.chain.head(), receipt.block)
+
+    async def receipt(self, tx: TxHash) -> Receipt:
+        """Find the receipt of a transaction that is known to be mined; a node may lag."""
+        receipt = await self.chain.receipt(tx)
+        if receipt is None:
+            raise Retryable(f"No node shows the receipt of {tx} now.")
+        return receipt
 
     async def known(self, tx: str) -> bool:
         """Say whether any node knows a transaction."""

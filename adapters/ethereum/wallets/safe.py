@@ -71,8 +71,8 @@ class Safes:
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find the wallet that a transaction made, in the factory's own event."""
-        receipt = await self._chain.receipt(tx)
-        if receipt is None or not receipt.ok:
+        receipt = await self._reader.receipt(tx)
+        if not receipt.ok:
             return None
         for log in receipt.logs:
             if log.address == creation.call.to and log.topics[:1] == (CREATED,):
@@ -147,8 +147,8 @@ class Safes:
 
     async def approved(self, proposal: Proposal, tx: TxHash) -> str:
         """Read the hash that the bot agreed to from the wallet's own event."""
-        receipt = await self._chain.receipt(tx)
-        for log in receipt.logs if receipt is not None and receipt.ok else ():
+        receipt = await self._reader.receipt(tx)
+        for log in receipt.logs if receipt.ok else ():
             wanted = (APPROVED, proposal.hash, abi.word_of(self._bot))
             if log.address == proposal.wallet and log.topics == wanted:
                 return log.topics[1]

@@ -1,0 +1,163 @@
+"""Signers elsewhere: Clef, Web3Signer, or a node with an unlocked account, asked by `eth_signTransaction`.
+
+What comes back is not believed: it is decoded, and must be what was asked for, field by field, signed by whom it
+should be. Signing is harmless to repeat, so whatever breaks on the way is `Retryable`.
+"""
+
+from http import HTTPStatus
+
+import aiohttp
+import msgspec
+
+from adapters.ethereum import wire
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.endpoint import address_of, names
+from adapters.ethereum.refusals import METHOD_CODES
+from adapters.ethereum.transactions import Undecodable, decoded, fields, signed
+from adapters.ethereum.wire import Call, Fault, Raw, Said, Unreadable
+from machines.core.chain import Address, Signed, Unsigned
+from machines.core.errors import BadSettings, RailClosed, Retryable
+
+RAIL = "ethereum"
+BODY_BYTES = 4 * 1024 * 1024
+
+SIGNING = ("eth_signTransaction", "account_signTransaction")
+"""Nodes and Web3Signer know the first, Clef itself the second."""
+LISTING = ("eth_accounts", "account_list")
+
+LOCKED = (
+    # the message contains, in lower case; who says it
+    ("unknown account", "geth"),
+    ("no such account", "geth"),
+    ("authentication needed", "geth, nethermind: the account is locked"),
+    ("account is locked", "openethereum, parity"),
+    ("request denied", "clef: a rule or a person said no"),
+    ("signer not found", "web3signer"),
+    ("no signer available", "anvil"),
+    ("from address", "web3signer: it has no key of that address"),
+)
+
+
+class _Answer(msgspec.Struct):
+    raw: str
+
+
+class RemoteSigner:
+    """Lets somebody else sign for one address."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, address: str, *, rail: str = RAIL, wait_s: float = 30.0
+    ) -> None:
+        self._session = session
+        self._url, self._headers = address_of(url)
+        self._name = names([url])[0]
+        self._rail = rail
+        self._wait = aiohttp.ClientTimeout(total=wait_s, connect=5.0)
+        self._method: str | None = None
+        try:
+            self._address = checksummed(address)
+        except ValueError as error:
+            raise BadSettings(f"The signer's address cannot be read: {error}.") from error
+
+    @property
+    def address(self) -> Address:
+        """For whom it signs."""
+        return self._address
+
+    def __repr__(self) -> str:
+        return f"RemoteSigner({self._address} at {self._name})"
+
+    async def check(self) -> None:
+        """See at opening whether the signer has the account. One that shows no list is judged by what it signs."""
+        for method in LISTING:
+            said = await self._ask(Call(method))
+            if isinstance(said, Fault):
+                continue
+            try:
+                accounts = msgspec.json.decode(said, type=list[str])
+            except msgspec.MsgspecError:
+                continue
+            if self._address.lower() not in {account.lower() for account in accounts}:
+                raise RailClosed(f"The signer at {self._name} has no account {self._address}.", rail=self._rail)
+            return
+
+    async def sign(self, unsigned: Unsigned) -> Signed:
+        """Sign exactly this; `Retryable` when the signer is down, `RailClosed` when it signs for somebody else."""
+        numbers = {name: hex(value) if isinstance(value, int) else value for name, value in fields(unsigned).items()}
+        transaction = {"from": self._address} | numbers
+        said = await self._signed(transaction)
+        if isinstance(said, Fault):
+            raise self._refused(said)
+        raw = self._bytes(said)
+        try:
+            says, sender = decoded(raw)
+        except Undecodable as error:
+            raise RailClosed(f"The signer at {self._name} answered {error}.", rail=self._rail) from error
+        if sender != self._address:
+            raise RailClosed(f"The signer at {self._name} signed for {sender}, not {self._address}.", rail=self._rail)
+        if says != _plain(unsigned):
+            changed = [name for name in unsigned.__slots__ if getattr(says, name) != getattr(_plain(unsigned), name)]
+            raise RailClosed(f"The signer at {self._name} changed {' and '.join(changed)}.", rail=self._rail)
+        return signed(raw)
+
+    async def _signed(self, transaction: dict[str, object]) -> Said:
+        said: Said = Fault(0, "")
+        for method in SIGNING if self._method is None else (self._method,):
+            said = await self._ask(Call(method, (transaction,)))
+            if not isinstance(said, Fault) or not _lacks_method(said):
+                self._method = method
+                return said
+        self._method = None
+        return said
+
+    def _refused(self, fault: Fault) -> Retryable:
+        if _lacks_method(fault):
+            return RailClosed(
+                f"{self._name} does not sign: it has no eth_signTransaction. Give the lane a key file, or the address "
+                "of a signer (Clef, Web3Signer, or a node that has the account unlocked).",
+                rail=self._rail,
+            )
+        words = f"The signer at {self._name} refused: {fault.words} ({fault.code})."
+        if any(part in fault.words.lower() for part, _ in LOCKED):
+            return RailClosed(words, rail=self._rail)
+        return Retryable(words)
+
+    def _bytes(self, said: Raw) -> bytes:
+        """Read either shape of answer: hex, or an object with `raw` in it."""
+        try:
+            answer = msgspec.json.decode(said, type=_Answer | str)
+            return bytes.fromhex((answer if isinstance(answer, str) else answer.raw).removeprefix("0x"))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise RailClosed(f"The signer at {self._name} answered no signed bytes.", rail=self._rail) from error
+
+    async def _ask(self, call: Call) -> Said:
+        try:
+            async with self._session.post(
+                self._url,
+                data=wire.request([call]),
+                headers=self._headers,
+                timeout=self._wait,
+                allow_redirects=False,
+            ) as response:
+                body = await response.content.read(BODY_BYTES)
+                if response.status == HTTPStatus.NOT_FOUND and not body.startswith(b"{"):
+                    raise Retryable(f"There is no signer at {self._name}.")
+            said = wire.answers(body, 1)
+        except Unreadable as error:
+            raise Retryable(f"The signer at {self._name} sent what cannot be read.") from error
+        except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
+            raise Retryable(f"The signer at {self._name} does not answer: {type(error).__name__}.") from error
+        return said if isinstance(said, Fault) else said[0]
+
+
+def _lacks_method(fault: Fault) -> bool:
+    words = fault.words.lower()
+    missing = ("method not found", "does not exist/is not available", "not supported", "not implemented")
+    return fault.code in METHOD_CODES or any(part in words for part in missing)
+
+
+def _plain(unsigned: Unsigned) -> Unsigned:
+    """Write a transaction as decoded bytes are written."""
+    to = None if unsigned.to is None else checksummed(unsigned.to)
+    chain_id, nonce, fee = unsigned.chain_id, unsigned.nonce, unsigned.fee
+    return Unsigned(chain_id, nonce, to, unsigned.value_wei, unsigned.data.lower(), unsigned.gas, fee)

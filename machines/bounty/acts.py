@@ -1,0 +1,313 @@
+"""What a look at a bounty does: asks the ports, sends through the lane, and returns what was learned."""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.data import (
+    Attempt,
+    BountyData,
+    BountyRecord,
+    approval_key,
+    deploy_key,
+    withdrawal_key,
+)
+from machines.bounty.policy import Policy
+from machines.bounty.ports import Contributors, Owners, Words
+from machines.core.chain import Address, TxHash
+from machines.core.errors import BadInput, Rejected, Retryable
+from machines.core.facts import Fact, Nothing
+from machines.core.forge import Forge
+from machines.core.money import ETH, Money
+from machines.core.ports import (
+    Act,
+    Destination,
+    Failed,
+    Payment,
+    PaymentKey,
+    Pending,
+    Rail,
+    Settled,
+    Step,
+    Unsent,
+)
+from machines.core.wallets import Call, Creation, End, Outcome, Wallets
+
+OWNERS = "an owner who proves his address"
+Look = Callable[[BountyRecord, Step], Coroutine[Any, Any, Fact]]
+
+
+class Looks:
+    """The looks of the bounty machine, bound to their ports."""
+
+    def __init__(
+        self,
+        rail: Rail,
+        scope: str,
+        bot: Address,
+        wallets: Wallets,
+        forge: Forge,
+        owners: Owners,
+        contributors: Contributors,
+        words: Words,
+        policy: Policy,
+    ) -> None:
+        self._rail = rail
+        self._scope = scope
+        self._bot = bot
+        self._wallets = wallets
+        self._forge = forge
+        self._owners = owners
+        self._contributors = contributors
+        self._words = words
+        self._policy = policy
+
+    def acts(self) -> dict[str, Act[BountyData]]:
+        """Name the look of each polled state."""
+        looks: dict[str, Look] = {
+            s.OPENING: self.deploy,
+            s.OPEN: self.watch,
+            s.CLOSED: self.watch,
+            s.MERGED: self.self_sign,
+            s.AWAITING_ADDRESS: self.await_address,
+            s.CONTESTED: self.watch,
+            s.EXECUTED: self.approve,
+            s.CONFIRMABLE: self.settle,
+            s.CONFIRMING: self.settle,
+            s.PAID: self.watch,
+            s.REVOKING: self.revoke,
+            s.REFUNDED: self.watch,
+        }
+        return {state: self._with_comment(look) for state, look in looks.items()}
+
+    # ── the comment ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _with_comment(self, look: Look) -> Look:
+        """See to the comment first, under the record's lease, so that one worker writes it.
+
+        No trouble of the forge's stops what has to do with money.
+        """
+
+        async def with_comment(record: BountyRecord, step: Step) -> Fact:
+            trouble = None
+            try:
+                written = await self._comment(record)
+            except Retryable as error:
+                trouble, written = error, None
+            if written is not None:
+                return written
+            fact = await look(record, step)
+            if trouble is not None and isinstance(fact, Nothing):
+                raise trouble
+            return fact
+
+        return with_comment
+
+    async def _comment(self, record: BountyRecord) -> Fact | None:
+        data = record.data
+        text = self._words.comment(record)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if not text or fingerprint == data.comment_print:
+            return None
+        try:
+            comment = await self._forge.comment(data.place, data.comment_id, record.id, text)
+        except Rejected:
+            comment = 0  # a locked or deleted issue takes none, and asking again for the same words changes nothing
+        return f.Commented(comment, fingerprint)
+
+    # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _sweep(self, record: BountyRecord) -> Fact:
+        """Read issue and pull requests as they are: deliveries get lost, and some are older than the label."""
+        place = record.data.place
+        return f.Swept(await self._forge.issue(place), await self._forge.pulls(place))
+
+    def _sweep_due(self, record: BountyRecord, step: Step) -> bool:
+        return not record.data.sweep_of and step.now - record.data.swept_at >= self._policy.sweep_ms
+
+    # ── the wallet ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def deploy(self, record: BountyRecord, step: Step) -> Fact:
+        """Plan the wallet, send for it, find it: one of these a look."""
+        data = record.data
+        if data.sweep_of:
+            return f.Deployed(data.contract_address, data.transaction_hash)
+        if not data.swept_at:
+            return await self._sweep(record)
+        if data.creation is not None:
+            return await self._deploying(record, data.creation, step)
+        hands = await self._owners.proven(data.place.repository)
+        if len(hands) + 1 < self._policy.threshold:
+            return f.Waits(OWNERS)
+        named = (self._bot, *(Address(hand.address) for hand in hands), Address(self._policy.recovery))
+        owners = tuple(dict.fromkeys(owner for owner in named if owner))
+        return f.Planned(await self._wallets.creation(owners, self._policy.threshold, record.id), hands)
+
+    async def _deploying(self, record: BountyRecord, creation: Creation, step: Step) -> Fact:
+        payment = _payment(deploy_key(record.id, record.data.deploys), creation.call)
+        match await self._rail.status(payment):
+            case Settled(evidence):
+                made = await self._wallets.made(creation, TxHash(evidence.reference))
+                return await self._deployed(creation, made, evidence.reference, "the transaction made none")
+            case Failed(reason):
+                return await self._deployed(creation, None, "", reason)
+            case Pending() as pending:
+                return _pending(record, pending, record.data.transaction_hash, f.Deploying)
+            case _:
+                return await self._send(payment, step)
+
+    async def _deployed(self, creation: Creation, made: Address | None, tx: str, reason: str) -> Fact:
+        wallet = made or await self._wallets.standing(creation)
+        return f.DeployFailed(reason) if wallet is None else f.Deployed(wallet, tx)
+
+    async def watch(self, record: BountyRecord, step: Step) -> Fact:
+        """Read the forge now and then, and what the wallet holds every time."""
+        if self._sweep_due(record, step):
+            return await self._sweep(record)
+        if not record.data.contract_address:
+            return Nothing()
+        surprise = await self._carried_out(record) if record.state not in (s.PAID, s.REFUNDED) else None
+        return surprise or f.Held(await self._wallets.holdings(Address(record.data.contract_address)))
+
+    # ── the payment ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def self_sign(self, record: BountyRecord, step: Step) -> Fact:
+        """Fix the payment: every earlier approval is dead, the winner has an address, and there is money."""
+        data = record.data
+        earlier = await self._earlier(record, step)
+        if earlier is not None:
+            return earlier
+        address = await self._contributors.address(data.winner_id)
+        if not address or address == data.contract_address:
+            return f.NoAddress(data.winner_id)
+        return await self._propose(record, Address(address), refund=False)
+
+    async def await_address(self, record: BountyRecord, step: Step) -> Fact:
+        """See whether the winner has an address now; remind him every few days."""
+        data = record.data
+        surprise = await self._carried_out(record)
+        if surprise is not None:
+            return surprise
+        address = await self._contributors.address(data.winner_id)
+        if address and address != data.contract_address:
+            return f.AddressKnown(data.winner_id, address)
+        if self._sweep_due(record, step):
+            return await self._sweep(record)
+        due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
+        return f.NoAddress(data.winner_id) if step.now >= due else Nothing()
+
+    async def revoke(self, record: BountyRecord, step: Step) -> Fact:
+        """Take the steps of a payment, towards the address that gets the money back."""
+        data = record.data
+        if data.current is None:
+            earlier = await self._earlier(record, step)
+            return earlier or await self._propose(record, Address(data.refund_to), refund=True)
+        return await (self.settle if data.confirm_hash else self.approve)(record, step)
+
+    async def _earlier(self, record: BountyRecord, step: Step) -> Fact | None:
+        """Deal with what was proposed before: it may have been carried out, and it must be dead."""
+        surprise = await self._carried_out(record)
+        if surprise is not None:
+            return surprise
+        back = record.data.to_withdraw
+        return None if back is None else await self._withdraw(record, back, step)
+
+    async def _carried_out(self, record: BountyRecord) -> Fact | None:
+        """Find a proposal that the wallet carried out, whichever it was."""
+        for attempt in record.data.attempts:
+            outcome = await self._wallets.outcome(attempt.proposal, attempt.confirm_hash, ())
+            if outcome.end is End.PAID:
+                return _paid_out(attempt, outcome)
+        return None
+
+    async def _withdraw(self, record: BountyRecord, attempt: Attempt, step: Step) -> Fact:
+        number = attempt.proposal.number
+        call = self._wallets.withdrawal(attempt.proposal, attempt.confirm_hash)
+        if call is None or await self._wallets.withdrawn(attempt.proposal, attempt.confirm_hash):
+            return f.Withdrawn(number)
+        payment = _payment(withdrawal_key(record.id, number), call)
+        match await self._rail.status(payment):
+            case Unsent():
+                return await self._send(payment, step)
+            case Failed(reason):
+                raise Rejected(f"The earlier approval cannot be taken back: {reason}")
+            case _:
+                return Nothing()
+
+    async def _propose(self, record: BountyRecord, to: Address, *, refund: bool) -> Fact:
+        wallet = Address(record.data.contract_address)
+        holdings = await self._wallets.holdings(wallet)
+        if not holdings:
+            return f.Held(())
+        number = len(record.data.attempts) + 1
+        return f.Proposed(await self._wallets.propose(wallet, to, holdings, number), refund)
+
+    async def approve(self, record: BountyRecord, step: Step) -> Fact:
+        """Send the bot's approval, and read from its receipt what the others confirm."""
+        attempt = record.data.current
+        if attempt is None:
+            raise BadInput(f"{record.id} is {record.state} without a payment.")
+        proposal = attempt.proposal
+        payment = _payment(approval_key(record.id, proposal.number), proposal.approval)
+        match await self._rail.status(payment):
+            case Settled(evidence):
+                found = await self._wallets.approved(proposal, TxHash(evidence.reference))
+                return _approved(proposal.number, evidence.reference, found)
+            case Failed(reason):
+                return f.NotApproved(proposal.number, reason)
+            case Pending() as pending:
+                return _pending(record, pending, record.data.execute_hash, partial(f.Executing, proposal.number))
+            case _:
+                return await self._send(payment, step)
+
+    async def settle(self, record: BountyRecord, step: Step) -> Fact:
+        """Look for the payment by its effect and by the transaction that was named; the wallet's events decide."""
+        data = record.data
+        attempt = data.current
+        if attempt is None:
+            raise BadInput(f"{record.id} is {record.state} without a payment.")
+        named = (data.payout_hash,) if data.payout_hash else ()
+        number = attempt.proposal.number
+        outcome = await self._wallets.outcome(attempt.proposal, data.confirm_hash, named)
+        match outcome.end:
+            case End.PAID:
+                return _paid_out(attempt, outcome)
+            case End.DEAD:
+                return await self._carried_out(record) or f.Dead(number, outcome.why)
+            case End.FAILED:
+                return f.NotPaidOut(number, outcome.tx, outcome.why)
+            case End.OPEN if outcome.tx and outcome.tx != data.payout_hash:
+                return f.Underway(number, outcome.tx)
+            case End.OPEN if not outcome.known and step.now - data.confirmed_at >= self._policy.vanish_ms:
+                return f.Vanished(number, data.payout_hash)
+            case _:
+                return Nothing()
+
+    async def _send(self, payment: Payment, step: Step) -> Fact:
+        await step.may_send(self._scope)
+        await self._rail.submit(payment)
+        return Nothing()
+
+
+def _payment(key: str, call: Call) -> Payment:
+    fields = (("to", call.to), ("data", call.data), ("value_wei", "0"))
+    return Payment(PaymentKey(key), Destination("call", fields), Money(0, ETH))
+
+
+def _pending(record: BountyRecord, pending: Pending, known: str, has_hash: Callable[[str], Fact]) -> Fact:
+    """Tell of a transaction that is under way: its hash, or what it waits for."""
+    if pending.evidence is not None and pending.evidence.reference != known:
+        return has_hash(pending.evidence.reference)
+    return f.Waits(pending.waiting_for) if pending.waiting_for != record.data.waiting_for else Nothing()
+
+
+def _approved(number: int, tx: str, found: str) -> Fact:
+    return f.Approved(number, tx, found) if found else f.NotApproved(number, "its receipt shows no approval")
+
+
+def _paid_out(attempt: Attempt, outcome: Outcome) -> Fact:
+    receipt = (("block", str(outcome.block)), *outcome.details)
+    return f.PaidOut(attempt.proposal.number, outcome.tx, receipt)

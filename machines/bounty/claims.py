@@ -1,0 +1,112 @@
+"""What the forge says means to a bounty: who claims it, who won it, whether it is still wanted."""
+
+from dataclasses import replace
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.data import BountyData, BountyRecord
+from machines.bounty.policy import Policy
+from machines.core.clock import Millis
+from machines.core.decision import Decision, Message, keep, move, wait
+from machines.core.forge import Pull
+
+Choice = Decision[BountyData]
+
+GONE = "the issue is not there any more"
+MOVED = "the issue was moved to another repository"
+
+
+def swept(policy: Policy, record: BountyRecord, fact: f.Swept, now: Millis) -> Choice:
+    """Learn all at once; what an earlier look knew and this one does not see claims nothing any more."""
+    data = replace(record.data, swept_at=now)
+    if fact.issue is None:
+        data = replace(data, gone=data.gone or GONE)
+    elif fact.issue.id != data.issue_id:
+        data = replace(data, gone=data.gone or MOVED)
+    else:
+        data = replace(data.with_issue(fact.issue), gone="")
+    for pull in fact.pulls:
+        data = data.with_claim(pull)
+    return standing(policy, record, data, "the forge was read as a whole")
+
+
+def changed(policy: Policy, record: BountyRecord, pull: Pull) -> Choice:
+    """Learn what a pull request is now."""
+    return standing(policy, record, record.data.with_claim(pull), f"pull request {pull.number} changed")
+
+
+def gone(policy: Policy, record: BountyRecord, fact: f.IssueGone) -> Choice:
+    """Learn that the issue is not where it was."""
+    return standing(policy, record, replace(record.data, gone=fact.why), fact.why)
+
+
+def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
+    """Follow a repository to its new name; its number stays."""
+    data = record.data
+    place = replace(data.place, name=fact.name, installation=fact.installation or data.place.installation)
+    if place == data.place:
+        return wait()
+    return keep(f"the repository is called {fact.name} now", data=replace(data, place=place))
+
+
+def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None = None) -> Choice:
+    """Decide where a bounty stands by what is known now; `trigger` is what would happen else."""
+    decision = None
+    match record.state:
+        case s.OPENING if not data.wanted and data.creation is None and not data.merged and not data.sweep_of:
+            decision = move("close", _reason(data), data=data)
+        case s.OPEN | s.CLOSED:
+            decision = _unfinished(record, data)
+        case s.MERGED | s.AWAITING_ADDRESS if rivals(data):
+            names = ", ".join(str(claim.number) for claim in rivals(data))
+            said = f"pull request {names} was merged too: a person decides who gets it"
+            decision = move("contest", said, data=data, messages=(Message("alarm", {"why": said}),))
+        case s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING | s.PAID | s.REFUNDED:
+            data = _told_of_rivals(policy, data)
+        case _:
+            pass
+    if decision is not None:
+        return decision
+    if trigger is not None:
+        return move(trigger, why, data=data)
+    return keep(why, data=data) if data != record.data else wait()
+
+
+def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:
+    """Decide about a bounty that has no winner yet."""
+    if data.contract_address and data.refund_to and data.sweep_of:
+        return move("revoke", "what came in later goes back too", data=data)
+    if data.contract_address and data.merged:
+        first = data.merged[0]
+        data = replace(data.winning(first), known_merges=(first.id,))
+        return move("merge", f"pull request {first.number} of {first.author} was merged", data=data)
+    if record.state == s.OPEN and not data.wanted:
+        return move("close", _reason(data), data=data)
+    if record.state == s.CLOSED and data.wanted:
+        return move("reopen" if data.contract_address else "restart", "it is wanted again", data=data)
+    return None
+
+
+def _told_of_rivals(policy: Policy, data: BountyData) -> BountyData:
+    """Show what was merged too late to change anything."""
+    for claim in rivals(data):
+        data = with_banner(policy, data, f"Pull request {claim.number} of {claim.author} was merged too, later.")
+    return replace(data, known_merges=tuple(claim.id for claim in data.merged)) if rivals(data) else data
+
+
+def rivals(data: BountyData) -> tuple[Pull, ...]:
+    """List the merged claims that nobody has decided about."""
+    return tuple(claim for claim in data.merged if claim.id not in data.known_merges)
+
+
+def with_banner(policy: Policy, data: BountyData, text: str) -> BountyData:
+    """Show something to whoever looks at the bounty from now on."""
+    if text in data.banners:
+        return data
+    return replace(data, banners=(*data.banners, text)[-policy.most_banners :])
+
+
+def _reason(data: BountyData) -> str:
+    if data.gone:
+        return data.gone
+    return "the issue was closed without a merge" if not data.issue_open else "the label was taken off"

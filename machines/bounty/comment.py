@@ -1,0 +1,115 @@
+"""The one comment on an issue: what it says in each state. Others read its lines, so their words stay."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from machines.bounty import lifecycle as s
+from machines.bounty.data import BountyData, BountyRecord
+from machines.core.wallets import ETHER, Holding
+
+NETWORKS = {1: "Mainnet", 11155111: "Testnet (Sepolia)", 17000: "Testnet (Holesky)", 560048: "Testnet (Hoodi)"}
+PENDING = "Status: Pending maintainer confirmation"
+TWO_DECIMALS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """Writes comments for one server and one chain."""
+
+    server: str
+    """Where people reach Payflow, without a slash at the end."""
+    chain_id: int
+    explorer: str = "https://etherscan.io"
+
+    def comment(self, record: BountyRecord) -> str:
+        """Write it; a sweep has none of its own."""
+        data = record.data
+        if data.sweep_of:
+            return ""
+        lines = self._lines(record)
+        return "\n".join([f"<!-- payflow {record.id} -->", *(line for line in lines if line)]) + "\n"
+
+    def _lines(self, record: BountyRecord) -> list[str]:
+        data = record.data
+        balance = self._balance(data)
+        more = self._more()
+        confirming = [*balance, PENDING, f"Winner: {data.winner_login}", *self._unfunded(data), more]
+        said = {
+            s.OPENING: self._deploying(data),
+            s.OPEN: self._opened(record),
+            s.CLOSED: [*balance, f"Status: {self._closed(data)}", more],
+            s.AWAITING_ADDRESS: [*balance, "Status: Pending user to save ETH address", *self._asked(data), more],
+            s.CONTESTED: [*balance, "Status: Pending decision by a person", more],
+            s.REVOKING: [*balance, f"Status: Pending refund to {data.refund_to}", more],
+            s.PAID: [*self._paid(data), f"Paid to: {data.winner_login}", *self._receipt(data), more],
+            s.REFUNDED: [*self._paid(data), f"Refunded to: {data.refund_to}", *self._receipt(data), more],
+        }
+        return said.get(record.state, confirming)
+
+    def _deploying(self, data: BountyData) -> list[str]:
+        hash_ = data.transaction_hash
+        sent = f"Transaction: [{hash_}]({self.explorer}/tx/{hash_})" if hash_ else ""
+        waits = f"Status: waiting for {data.waiting_for}" if data.waiting_for and not hash_ else ""
+        return ["Contract deploying", sent, waits]
+
+    def _opened(self, record: BountyRecord) -> list[str]:
+        data = record.data
+        lines = self._balance(data, "Current balance")
+        lines.insert(len(lines) - 1, f"![QR code of the contract address]({self.server}{qr_path(record)})")
+        return [
+            *lines,
+            f"To get paid for solving this, save your address at {self.server}/bounties (`My Payment Details`).",
+            "To fund it, send ETH or one of the tokens that are accepted here to the contract address.",
+        ]
+
+    def _balance(self, data: BountyData, name: str = "Balance") -> list[str]:
+        address = data.contract_address
+        place = f"Contract address: [{address}]({self.explorer}/address/{address})" if address else ""
+        return [*_amounts(data.holdings, name), place, f"Network: {self._network()}"]
+
+    def _paid(self, data: BountyData) -> list[str]:
+        """What was paid, and not what is left: the one thing that a reader asks."""
+        moved = data.attempts[-1].proposal.holdings if data.attempts else ()
+        return self._balance(replace(data, holdings=moved))
+
+    def _receipt(self, data: BountyData) -> list[str]:
+        return [f"Receipt: [{data.payout_hash}]({self.explorer}/tx/{data.payout_hash})"] if data.payout_hash else []
+
+    def _asked(self, data: BountyData) -> list[str]:
+        return [f"Winner: {data.winner_login}", f"@{data.winner_login}: save your address at {self.server}/bounties."]
+
+    @staticmethod
+    def _unfunded(data: BountyData) -> list[str]:
+        return [] if data.holdings else ["The contract holds nothing yet: it is paid once it is funded."]
+
+    @staticmethod
+    def _closed(data: BountyData) -> str:
+        why = data.gone or ("closed without a merge" if not data.issue_open else "no longer labelled as a bounty")
+        if not data.holdings:
+            return f"{why}."
+        return f"{why}. The contract still holds funds: a maintainer can give them back to who funded it."
+
+    def _network(self) -> str:
+        return NETWORKS.get(self.chain_id, f"Testnet (chain {self.chain_id})")
+
+    def _more(self) -> str:
+        return f"Visit {self.server}/bounties to learn more."
+
+
+def qr_path(record: BountyRecord) -> str:
+    """Say where the picture of the address is: a new place per balance, because forges keep pictures for long."""
+    data = record.data
+    content = "|".join([data.contract_address, *(f"{one.token}:{one.units}" for one in data.holdings)])
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return f"/qr/{data.place.name}/bounty/{data.place.number}/{record.id}.{digest}/qr.png"
+
+
+def _amounts(holdings: tuple[Holding, ...], name: str) -> list[str]:
+    ether = next((one.decimal for one in holdings if one.token == ETHER), "0")
+    tokens = " ".join(f"{one.symbol}: {_padded(one.decimal)}" for one in holdings if one.token != ETHER)
+    return [f"{name}: {ether} ETH", f"Tokens: {tokens}" if tokens else ""]
+
+
+def _padded(decimal: str) -> str:
+    whole, _, fraction = decimal.partition(".")
+    return f"{whole}.{fraction.ljust(TWO_DECIMALS, '0')}"

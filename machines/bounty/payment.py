@@ -1,0 +1,191 @@
+"""What is learned of a payment means to a bounty. A fact of another proposal than the current one is never about it."""
+
+from dataclasses import replace
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.claims import rivals, standing, with_banner
+from machines.bounty.data import Attempt, BountyData, BountyRecord
+from machines.bounty.policy import Policy
+from machines.core.clock import Millis
+from machines.core.decision import Decision, Message, contradiction, keep, move, wait
+from machines.core.errors import BadInput
+from machines.core.wallets import Proposal
+
+Choice = Decision[BountyData]
+
+MOST_HASHES = 20
+
+
+def summed(proposal: Proposal) -> str:
+    """Say what a proposal moves."""
+    return ", ".join(f"{holding.decimal} {holding.symbol}" for holding in proposal.holdings)
+
+
+# ── the bot's hand ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def proposed(policy: Policy, record: BountyRecord, fact: f.Proposed) -> Choice:
+    """Write down what is paid, before the bot agrees to it; from here on a rival merge is only a banner."""
+    data, proposal = record.data, fact.proposal
+    if record.state == s.MERGED and rivals(data):
+        return standing(policy, record, data, "a rival was merged while the payment was being fixed")
+    if data.current is not None or data.to_withdraw is not None or proposal.number != len(data.attempts) + 1:
+        return wait(0)
+    data = replace(
+        data,
+        attempts=(*data.attempts, Attempt(proposal, fact.refund)),
+        holdings=proposal.holdings,
+        payout_address=proposal.to,
+        execute_hash="",
+        confirm_hash="",
+        payout_hash="",
+        earlier_hashes=(),
+        waiting_for="",
+        trouble="",
+    )
+    why = f"{summed(proposal)} to {proposal.to}"
+    return keep(why, data=data, again_s=0) if record.state == s.REVOKING else move("execute", why, data=data)
+
+
+def executing(record: BountyRecord, fact: f.Executing) -> Choice:
+    """Keep the hash of the bot's approval."""
+    if not _is_current(record, fact.number) or fact.execute_hash == record.data.execute_hash:
+        return wait()
+    data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash)
+    return keep("the bot's approval is on its way", data=replace(data, waiting_for=""))
+
+
+def approved(record: BountyRecord, fact: f.Approved) -> Choice:
+    """Show a maintainer what he confirms."""
+    if not _is_current(record, fact.number) or record.data.confirm_hash:
+        return wait()
+    changes = {"execute_hash": fact.execute_hash, "confirm_hash": fact.confirm_hash}
+    data = replace(record.data.with_attempt(fact.number, **changes), waiting_for="", trouble="")
+    why = f"a maintainer must confirm {fact.confirm_hash}"
+    return move("approve", why, data=data) if record.state == s.EXECUTED else keep(why, data=data)
+
+
+def not_approved(record: BountyRecord, fact: f.NotApproved) -> Choice:
+    """Let a person decide: the bot could not agree, so nothing can be paid like this."""
+    if not _is_current(record, fact.number):
+        return wait()
+    trouble = f"the bot could not approve the payment: {fact.reason}"
+    data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
+    return move("retract", trouble, data=replace(data, trouble=trouble), messages=(Message("alarm", {"why": trouble}),))
+
+
+def withdrawn(record: BountyRecord, fact: f.Withdrawn) -> Choice:
+    """Go on: the earlier approval is worth nothing."""
+    data = record.data.with_attempt(fact.number, withdrawn=True)
+    return (
+        keep("the earlier approval is worth nothing any more", data=data, again_s=0) if data != record.data else wait(0)
+    )
+
+
+# ── a maintainer's hand ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def confirmed(record: BountyRecord, fact: f.Confirmed, now: Millis) -> Choice:
+    """Follow the transaction that a maintainer names; it takes the place of an older one, which may still count."""
+    data = record.data
+    if not _is_current(record, fact.number):
+        raise BadInput(f"{data.place.path} is to be paid otherwise now: open the page again.")
+    if not data.confirm_hash:
+        raise BadInput(f"{data.place.path}: the bot has not approved it yet.")
+    if fact.payout_hash == data.payout_hash:
+        return wait()
+    return _follow(record, fact.payout_hash, now, f"{fact.by} confirms with {fact.payout_hash}", fact.by)
+
+
+def underway(record: BountyRecord, fact: f.Underway, now: Millis) -> Choice:
+    """Follow what the wallet's chain shows, whoever sent it."""
+    if not _is_current(record, fact.number) or fact.payout_hash == record.data.payout_hash:
+        return wait()
+    return _follow(record, fact.payout_hash, now, f"the wallet's chain shows {fact.payout_hash}", "")
+
+
+def _follow(record: BountyRecord, payout_hash: str, now: Millis, why: str, by: str) -> Choice:
+    data = record.data
+    earlier = (*data.earlier_hashes, data.payout_hash) if data.payout_hash else data.earlier_hashes
+    data = replace(
+        data,
+        payout_hash=payout_hash,
+        earlier_hashes=earlier[-MOST_HASHES:],
+        confirmed_at=now,
+        confirmed_by=by or data.confirmed_by,
+        trouble="",
+    )
+    return move("confirm", why, data=data) if record.state == s.CONFIRMABLE else keep(why, data=data, again_s=0)
+
+
+def not_paid(record: BountyRecord, fact: f.NotPaidOut) -> Choice:
+    """Ask a maintainer again: the winner stays who he is, and what must be confirmed stays what it is."""
+    if not _is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
+        return wait()
+    return _asked_again(record, f"{fact.payout_hash} paid nothing: {fact.reason}", alarm=True)
+
+
+def vanished(record: BountyRecord, fact: f.Vanished) -> Choice:
+    """Ask a maintainer again; should the old transaction come after all, its effect is seen."""
+    if not _is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
+        return wait()
+    return _asked_again(record, f"no node knows {fact.payout_hash}", alarm=False)
+
+
+def _asked_again(record: BountyRecord, trouble: str, *, alarm: bool) -> Choice:
+    data = record.data
+    earlier = (*data.earlier_hashes, data.payout_hash)[-MOST_HASHES:]
+    data = replace(data, payout_hash="", earlier_hashes=earlier, trouble=trouble)
+    told = (Message("alarm", {"why": trouble}),) if alarm else ()
+    if record.state == s.REVOKING:
+        return keep(trouble, data=data, messages=told)
+    return move("doubt", trouble, data=data, messages=told)
+
+
+def dead(record: BountyRecord, fact: f.Dead) -> Choice:
+    """Let a person decide: this payment can never be carried out."""
+    if not _is_current(record, fact.number):
+        return wait()
+    data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
+    data = replace(data, trouble=fact.reason, payout_hash="")
+    return move("retract", fact.reason, data=data, messages=(Message("alarm", {"why": fact.reason}),))
+
+
+# ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def paid(record: BountyRecord, fact: f.PaidOut) -> Choice:
+    """Finish: the wallet itself says so. Which proposal it was says whether it was a refund."""
+    attempt = next((one for one in record.data.attempts if one.proposal.number == fact.number), None)
+    if attempt is None:
+        return contradiction(f"the wallet paid a proposal {fact.number} that nobody made")
+    unforeseen = record.data.current is not attempt
+    data = replace(
+        record.data,
+        execute_hash=attempt.execute_hash,
+        confirm_hash=attempt.confirm_hash,
+        payout_address=attempt.proposal.to,
+        payout_hash=fact.payout_hash,
+        payout_receipt=fact.receipt,
+        holdings=(),
+        waiting_for="",
+        trouble="",
+    )
+    why = f"the wallet paid {summed(attempt.proposal)} to {attempt.proposal.to}"
+    alarm = f"{why} by an approval that was to be taken back" if unforeseen else ""
+    if unforeseen:
+        data = with_banner(Policy(), data, "It was paid by an approval that was to be taken back.")
+    return move("refund" if attempt.refund else "pay", why, data=data, alarm=alarm)
+
+
+def paid_already(record: BountyRecord, fact: f.PaidOut) -> Choice:
+    """Take a repetition for what it is; a second payment of one bounty must never be."""
+    if fact.payout_hash == record.data.payout_hash:
+        return wait()
+    return contradiction(f"paid twice: {record.data.payout_hash} and {fact.payout_hash}", "machine:bounty")
+
+
+def _is_current(record: BountyRecord, number: int) -> bool:
+    current = record.data.current
+    return current is not None and current.proposal.number == number

@@ -1,0 +1,158 @@
+"""What a fact means to a bounty. Pure: a record, a fact and the time give a decision."""
+
+from dataclasses import replace
+from functools import partial
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.claims import changed, gone, renamed, standing, swept
+from machines.bounty.data import BountyData, BountyRecord
+from machines.bounty.payment import (
+    approved,
+    confirmed,
+    dead,
+    executing,
+    not_approved,
+    not_paid,
+    paid,
+    paid_already,
+    proposed,
+    underway,
+    vanished,
+    withdrawn,
+)
+from machines.bounty.people import decided, reassigned, retracted, revoked, sweep_wanted
+from machines.bounty.policy import Policy
+from machines.bounty.wallet import deploy_failed, deployed, deploying, held, planned
+from machines.core.clock import Millis
+from machines.core.decision import Decision, Message, keep, noted, wait
+from machines.core.errors import BadInput
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
+from machines.core.machine import Machine, Prove
+from machines.core.ports import Act
+from machines.core.retry import RetryPolicy
+
+Choice = Decision[BountyData]
+
+# Nobody's money waits for a comment, so a forge that is down must not slow a look much.
+RETRY = RetryPolicy(base_s=1, cap_s=60)
+
+
+def bounty(
+    policy: Policy, acts: dict[str, Act[BountyData]], prove: Prove[BountyData] | None = None
+) -> Machine[BountyData]:
+    """Make the machine."""
+    return Machine(
+        lifecycle=s.LIFECYCLE,
+        data=BountyData,
+        facts=f.FACTS,
+        react=partial(react, policy),
+        acts=acts,
+        prove=prove,
+        retry=RETRY,
+    )
+
+
+def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choice:
+    """Decide; one case a line, the reasons beside."""
+    match record.state, fact:
+        case _, Override():
+            return override(s.LIFECYCLE, record, fact)
+        case _, Nothing():
+            return wait()
+        # ── what the wallet's own events say, in whatever state it surfaces ──
+        case ((s.PAID | s.REFUNDED), f.PaidOut()):
+            return paid_already(record, fact)
+        case _, f.PaidOut():
+            return paid(record, fact)
+        # ── what the forge says ──
+        case _, f.Commented(comment, fingerprint):
+            return keep(
+                "commented", data=replace(record.data, comment_id=comment, comment_print=fingerprint), again_s=0
+            )
+        case _, f.Renamed():
+            return renamed(record, fact)
+        case _, f.Swept():
+            return swept(policy, record, fact, now)
+        case _, f.IssueChanged(issue):
+            return standing(policy, record, record.data.with_issue(issue), "the issue changed")
+        case _, f.IssueGone():
+            return gone(policy, record, fact)
+        case _, f.PullChanged(pull):
+            return changed(policy, record, pull)
+        # ── its wallet ──
+        case s.OPENING, f.Planned():
+            return planned(record, fact)
+        case s.OPENING, f.Deploying():
+            return deploying(record, fact)
+        case s.OPENING, f.Deployed():
+            return deployed(record, fact)
+        case s.OPENING, f.DeployFailed():
+            return deploy_failed(record, fact)
+        case ((s.OPEN | s.CLOSED | s.MERGED | s.PAID | s.REFUNDED | s.REVOKING | s.CONTESTED), f.Held()):
+            return held(policy, record, fact)
+        # ── the payment ──
+        case s.MERGED, f.NoAddress():
+            return standing(policy, record, replace(record.data, asked_at=now), "the winner has no address", "ask")
+        case s.AWAITING_ADDRESS, f.NoAddress(person) if person == record.data.winner_id:
+            return keep("the winner is reminded", data=replace(record.data, reminders=record.data.reminders + 1))
+        case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
+            return standing(policy, record, record.data, "the winner saved an address", "answer")
+        case ((s.MERGED | s.REVOKING), f.Withdrawn()):
+            return withdrawn(record, fact)
+        case ((s.MERGED | s.REVOKING), f.Proposed()):
+            return proposed(policy, record, fact)
+        case ((s.EXECUTED | s.REVOKING), f.Executing()):
+            return executing(record, fact)
+        case ((s.EXECUTED | s.REVOKING), f.Approved()):
+            return approved(record, fact)
+        case ((s.EXECUTED | s.REVOKING), f.NotApproved()):
+            return not_approved(record, fact)
+        case ((s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Confirmed()):
+            return confirmed(record, fact, now)
+        case ((s.PAID | s.REFUNDED), f.Confirmed(_, _, payout_hash)) if payout_hash == record.data.payout_hash:
+            return wait()
+        case ((s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Underway()):
+            return underway(record, fact, now)
+        case ((s.CONFIRMING | s.REVOKING), f.NotPaidOut()):
+            return not_paid(record, fact)
+        case ((s.CONFIRMING | s.REVOKING), f.Vanished()):
+            return vanished(record, fact)
+        case ((s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Dead()):
+            return dead(record, fact)
+        # ── people ──
+        case s.CONTESTED, f.Decided():
+            return decided(record, fact)
+        case s.AWAITING_ADDRESS, f.Reassigned():
+            return reassigned(policy, record, fact, now)
+        case ((s.CONFIRMABLE | s.REVOKING), f.Retracted()):
+            return retracted(record, fact)
+        case ((s.OPEN | s.CLOSED | s.AWAITING_ADDRESS | s.CONTESTED), f.Revoked()):
+            return revoked(policy, record, fact, now)
+        case ((s.PAID | s.REFUNDED), f.SweepWanted()):
+            return sweep_wanted(record, fact, now)
+        case _, (f.Confirmed() | f.Decided() | f.Reassigned() | f.Retracted() | f.Revoked() | f.SweepWanted()):
+            raise BadInput(f"{record.data.place.path} is {record.state}: that cannot be done now.")
+        # ── what stands in the way ──
+        case _, f.Waits(waiting_for):
+            return _waits(record, waiting_for)
+        case _, Refused(reason):
+            return _trouble(record, reason)
+        case _, LostSight():
+            return wait()
+        case _:
+            return noted(f"{type(fact).__name__} means nothing in {record.state}")
+
+
+def _waits(record: BountyRecord, waiting_for: str) -> Choice:
+    if waiting_for == record.data.waiting_for:
+        return wait()
+    why = f"waits for {waiting_for}" if waiting_for else "goes on"
+    return keep(why, data=replace(record.data, waiting_for=waiting_for))
+
+
+def _trouble(record: BountyRecord, reason: str) -> Choice:
+    """Tell a person, once, why it does not go on; the next look tries again."""
+    if reason == record.data.trouble:
+        return wait()
+    return keep(reason, data=replace(record.data, trouble=reason), messages=(Message("alarm", {"why": reason}),))
