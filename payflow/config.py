@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
@@ -16,6 +16,8 @@ from machines.core.errors import BadSettings
 
 _PREFIX = "PAYFLOW_"
 MOST_PORT = 65535
+
+_Wait = Annotated[float, Field(ge=0, le=30 * 86_400)]  # less than nothing would mean never
 
 
 class PollerSettings(BaseModel, frozen=True, extra="forbid"):
@@ -162,7 +164,7 @@ class Settings(BaseModel):
     """Payouts a second that board a batch, over all workers; none for no limit."""
     batch_schedule: str = Field(default="0 */2 * * *", alias="PAYFLOW_BATCH_SCHEDULE")
     """When batches open: a cron expression in UTC, `instant`, or `manual`."""
-    payout_rail: str = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")
+    payout_rail: Literal["flutterwave", "paystack"] = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")
     """Which rail pays `bank` and `mobile_money`: flutterwave or paystack."""
     payout_minimum: str = Field(default="100", alias="PAYFLOW_PAYOUT_MINIMUM")
     """Least amount of a payout in naira; other currencies as `100, 0.01 ETH`."""
@@ -174,11 +176,11 @@ class Settings(BaseModel):
     """From which amount in naira, and for any in other currencies, two reviewers must approve; none for never."""
     risk: Mapping[str, int] = Field(default_factory=dict, alias="PAYFLOW_RISK")
     """JSON: thresholds of the risk rules that differ from their defaults, in kobo, such as {"most_units": 5000000}."""
-    retry_after_s: tuple[float, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")
+    retry_after_s: tuple[_Wait, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")
     """Seconds before each retry that happens by itself, separated by commas."""
-    settle_window_s: float = Field(default=120, ge=0, alias="PAYFLOW_SETTLE_WINDOW_S")
+    settle_window_s: _Wait = Field(default=120, alias="PAYFLOW_SETTLE_WINDOW_S")
     """How long a gateway may take to show what it accepted."""
-    watch_days: float = Field(default=7, ge=0, alias="PAYFLOW_WATCH_DAYS")
+    watch_days: float = Field(default=7, ge=0, le=3650, alias="PAYFLOW_WATCH_DAYS")
     """How long finished payouts are watched for reversals."""
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
     """Keys that encrypt destinations, the newest first, separated by commas; the embedded store has one of its own."""
@@ -209,6 +211,52 @@ class Settings(BaseModel):
     # Chains
     lanes: Mapping[str, LaneSettings] = Field(default_factory=dict, alias="PAYFLOW_LANES")
     """JSON: the sending addresses by name; the one called `ethereum` pays providers. See deploy/operations/lanes.md."""
+    pool_config: Path = Field(default=Path("payouts.json"), alias="PAYFLOW_POOL_CONFIG")
+    """The configuration file of a mining pool, for `payflow pool` where none is named."""
+
+    # Bounties
+    github_app_id: str | None = Field(default=None, alias="GITHUB_APP_ID")
+    """The number of the GitHub App. With it, its key and PAYFLOW_BOUNTY_LANE bounties are set up."""
+    github_private_key: SecretStr | None = Field(default=None, alias="GITHUB_PRIVATE_KEY")
+    """Its private key, as PEM; best given as GITHUB_PRIVATE_KEY_FILE."""
+    github_webhook_secret: SecretStr | None = Field(default=None, alias="GITHUB_WEBHOOK_SECRET")
+    """The secret that signs its deliveries; without it they are refused."""
+    github_webhook_sha1: bool = Field(default=False, alias="GITHUB_WEBHOOK_SHA1")
+    """Whether a delivery that carries only the old SHA-1 signature is taken, as from an old GitHub Enterprise."""
+    github_url: str = Field(default="https://api.github.com", alias="GITHUB_URL")
+    """Where GitHub's API is."""
+    bounty_lane: str = Field(default="", alias="PAYFLOW_BOUNTY_LANE")
+    """The lane of the bot, by its name in PAYFLOW_LANES; its address is an owner of every wallet."""
+    bounty_server: str = Field(default="http://127.0.0.1:8080", alias="PAYFLOW_BOUNTY_SERVER")
+    """Where people reach Payflow, as comments and signed messages name it."""
+    bounty_label: str = Field(default="bounty", min_length=1, max_length=50, alias="PAYFLOW_BOUNTY_LABEL")
+    """The label that makes an issue a bounty."""
+    bounty_wallet: Literal["safe", "multisig"] = Field(default="safe", alias="PAYFLOW_BOUNTY_WALLET")
+    """Which kind of wallet is made for a bounty."""
+    bounty_depth: int = Field(default=12, ge=1, le=10_000, alias="PAYFLOW_BOUNTY_DEPTH")
+    """Blocks, its own included, that bury a maintainer's transaction before it counts."""
+    bounty_threshold: int = Field(default=2, ge=2, le=9, alias="PAYFLOW_BOUNTY_THRESHOLD")
+    """How many owners of a wallet must agree; the bot is one of them."""
+    bounty_recovery: str = Field(default="", alias="PAYFLOW_BOUNTY_RECOVERY")
+    """Address of one more owner of every wallet, kept offline, so that one lost key freezes nothing."""
+    bounty_tokens: Mapping[str, TokenSettings] = Field(default_factory=dict, alias="PAYFLOW_BOUNTY_TOKENS")
+    """JSON: the tokens that count as money of a bounty, by symbol, each with `address` and `decimals`."""
+    bounty_address_days: float = Field(default=30, gt=0, alias="PAYFLOW_BOUNTY_ADDRESS_DAYS")
+    """How long a winner may take to save an address before a maintainer may name another winner."""
+    bounty_remind_days: float = Field(default=3, gt=0, alias="PAYFLOW_BOUNTY_REMIND_DAYS")
+    """How often he is reminded."""
+    bounty_sweep_hours: float = Field(default=6, gt=0, alias="PAYFLOW_BOUNTY_SWEEP_HOURS")
+    """How often an unfinished bounty's issue and pull requests are read, because deliveries get lost."""
+    bounty_most_open: int = Field(default=100, ge=1, le=500, alias="PAYFLOW_BOUNTY_MOST_OPEN")
+    """Unfinished bounties that one repository may have."""
+    bounty_explorer: str = Field(default="https://etherscan.io", alias="PAYFLOW_BOUNTY_EXPLORER")
+    """Where people look at addresses and transactions."""
+    safe_factory: str = Field(default="0x4e1DCf7AD4e460CfD30791CCC4F9c8a4f820ec67", alias="PAYFLOW_SAFE_FACTORY")
+    """Safe's proxy factory; the default is version 1.4.1, which has one address on most chains."""
+    safe_singleton: str = Field(default="0x41675C099F32341bf84BFc5382aF534df5C7461a", alias="PAYFLOW_SAFE_SINGLETON")
+    """Safe's singleton, as above."""
+    safe_multi_send: str = Field(default="0x9641d764fc13c8B624c04430C7356C1C7C8102e2", alias="PAYFLOW_SAFE_MULTI_SEND")
+    """Safe's MultiSendCallOnly, as above."""
 
     # Telling people
     reviewers: tuple[str, ...] = Field(default=(), alias="PAYFLOW_REVIEWERS")
@@ -265,7 +313,7 @@ class Settings(BaseModel):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("pollers", "risk", "lanes", "platform_webhooks", mode="before")
+    @field_validator("pollers", "risk", "lanes", "bounty_tokens", "platform_webhooks", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value

@@ -9,9 +9,9 @@ from tenacity.wait import wait_random_exponential
 
 from adapters.ethereum import refusals, wire
 from adapters.ethereum.endpoint import Busy, Endpoint, Limits, NodeFailed, WrongChain
+from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.refusals import Means
-from adapters.ethereum.wire import Call, Fault, Raw, Unreadable
 from machines.core.errors import RailClosed, Rejected, Retryable
 
 T = TypeVar("T")

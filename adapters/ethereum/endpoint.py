@@ -13,8 +13,8 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from adapters.ethereum import refusals, wire
-from adapters.ethereum.wire import Call, Fault, Said, Unreadable
+from adapters.ethereum import envelope, refusals, wire
+from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
 from machines.core.clock import SECOND, Clock, Millis
 from machines.core.errors import BadSettings
 
@@ -215,7 +215,7 @@ class Endpoint:
                 raise (NeverLeft(str(error)) if error.taken else error) from error
             self._verified = True
 
-    def believe(self, told: wire.Raw) -> None:
+    def believe(self, told: Raw) -> None:
         """Check what a node told about its chain: `WrongChain` when it is another."""
         try:
             chain = wire.number(told)
@@ -252,7 +252,7 @@ class Endpoint:
         try:
             async with self._session.post(
                 self._url,
-                data=wire.request(calls),
+                data=envelope.request(calls),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=self._limits.exchange_s, connect=self._limits.connect_s),
                 allow_redirects=False,
@@ -278,9 +278,9 @@ class Endpoint:
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             raise Busy(f"{self.name} was asked too often", _delay_s(response.headers.get("Retry-After", "")))
         if status == HTTPStatus.OK:
-            return wire.answers(body, count)
+            return envelope.answers(body, count)
         try:
-            said = wire.answers(body, count)
+            said = envelope.answers(body, count)
         except Unreadable:
             said = []
         if said:

@@ -13,11 +13,13 @@ from typing import Any, Literal
 import aiohttp
 
 from adapters.ethereum import refusals, wire
+from adapters.ethereum.addresses import keccak_hex
 from adapters.ethereum.asking import Asking, NoNode, failure
 from adapters.ethereum.endpoint import Busy, Endpoint, Figures, Limits, NeverLeft, NodeFailed, names
+from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.search import find_sent
-from adapters.ethereum.wire import NO_PRICE, Call, Fault, Header, Raw, Unreadable
+from adapters.ethereum.wire import NO_PRICE, Header
 from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash
 from machines.core.clock import Clock, SystemClock
 from machines.core.errors import BadSettings, OutcomeUnknown
@@ -140,7 +142,13 @@ class Nodes:
         self, address: Address, topics: Sequence[str | None], first: int, last: int
     ) -> list[tuple[TxHash, Log]]:
         """List events of a contract between two blocks."""
-        return await self._ask.one([wire.logs(address, topics, first, last)], wire.events, fresh=True)
+
+        def read(height: Raw, raw: Raw) -> list[tuple[TxHash, Log]]:
+            if wire.number(height) < last:
+                raise NodeFailed(f"a node has not reached block {last}")  # and would leave its events out silently
+            return wire.events(raw)
+
+        return await self._ask.one([wire.HEIGHT, wire.logs(address, topics, first, last)], read, fresh=True)
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,8 +198,8 @@ class Nodes:
 
     async def broadcast(self, raw: str) -> Answer:
         """Hand the same bytes to every node; the best reply counts. `OutcomeUnknown` when no node gave one."""
-        call = wire.send(raw)
-        waiting = {asyncio.ensure_future(_hand_over(end, call)) for end in self._ends}
+        call, tx = wire.send(raw), keccak_hex(bytes.fromhex(raw.removeprefix("0x")))
+        waiting = {asyncio.ensure_future(_hand_over(end, call, tx)) for end in self._ends}
         self._late |= waiting
         for task in waiting:
             task.add_done_callback(self._late.discard)
@@ -260,13 +268,16 @@ def _exists(balance: Raw, nonce: Raw, code: Raw) -> bool:
     return wire.number(balance) > 0 or wire.number(nonce) > 0 or wire.text(code) != NO_DATA
 
 
-async def _hand_over(end: Endpoint, call: Call) -> Answer | NodeFailed:
+async def _hand_over(end: Endpoint, call: Call, tx: str) -> Answer | NodeFailed:
     try:
         said = await end.ask(call)
     except NodeFailed as error:
         return error
     if not isinstance(said, Fault):
-        return Answer(Reply.ACCEPTED)
+        if bytes(said).strip(b' "').lower() == tx.encode():
+            return Answer(Reply.ACCEPTED)
+        end.failed("unreadable")
+        return NodeFailed(f"{end.name} named another hash")
     words = f"{end.name}: {said.words} ({said.code})"
     reply = refusals.reply(said)
     if reply is not None:

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 
 from adapters.ethereum.addresses import checksummed, keccak_hex
-from machines.core.chain import Address, Log, Payee, Receipt
-from machines.core.errors import BadAmount, BadSettings, Contradiction
+from machines.core.chain import Address, Chain, Log, Payee, Receipt
+from machines.core.errors import BadAmount, BadSettings, Contradiction, Rejected
 
 RAIL = "ethereum"
 MOST_PAYEES = 500
@@ -19,6 +19,7 @@ MOST_UNITS = 2**96 - 1
 
 PAY_ETH = "0xdb47795b"
 PAY_TOKEN = "0x3a1f5d5e"  # noqa: S105  (a function of the contract)
+LANE = "0x4eff3738"
 PAID = keccak_hex(b"Paid(bytes32,uint256,uint256)")
 FAILED = keccak_hex(b"Failed(bytes32,uint256,uint256)")
 
@@ -47,6 +48,18 @@ class PayManyContract:
     def address(self) -> Address:
         """Where it is on this chain."""
         return self._address
+
+    async def check(self, chain: Chain, lane: Address) -> None:
+        """See at opening that the contract is there and pays for this lane."""
+        try:
+            answer = await chain.call(self._address, LANE)
+        except Rejected as error:
+            raise BadSettings(f"There is no batch contract at {self._address}.") from error
+        if len(answer) != 2 + _WORD:
+            raise BadSettings(f"There is no batch contract at {self._address}.")
+        owner = checksummed("0x" + answer[-40:])
+        if owner.lower() != lane.lower():
+            raise BadSettings(f"The batch contract at {self._address} pays for {owner} and not for {lane}.")
 
     def pay(self, batch: str, payees: Sequence[Payee], token: Address | None) -> tuple[int, str, int]:
         """Give value, data and gas limit of the call that pays these; `batch` is 32 bytes in hex, used once."""

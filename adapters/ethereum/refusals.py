@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from adapters.ethereum.wire import Fault
+from adapters.ethereum.envelope import Fault
 from machines.core.chain import Reply
 
 SENDING: tuple[tuple[str, Reply, str], ...] = (

@@ -9,12 +9,12 @@ from http import HTTPStatus
 import aiohttp
 import msgspec
 
-from adapters.ethereum import wire
+from adapters.ethereum import envelope
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.endpoint import address_of, names
+from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
 from adapters.ethereum.refusals import METHOD_CODES
 from adapters.ethereum.transactions import Undecodable, decoded, fields, signed
-from adapters.ethereum.wire import Call, Fault, Raw, Said, Unreadable
 from machines.core.chain import Address, Signed, Unsigned
 from machines.core.errors import BadSettings, RailClosed, Retryable
 
@@ -46,11 +46,19 @@ class RemoteSigner:
     """Lets somebody else sign for one address."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, address: str, *, rail: str = RAIL, wait_s: float = 30.0
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        address: str,
+        chain_id: int,
+        *,
+        rail: str = RAIL,
+        wait_s: float = 30.0,
     ) -> None:
         self._session = session
         self._url, self._headers = address_of(url)
         self._name = names([url])[0]
+        self._chain_id = chain_id
         self._rail = rail
         self._wait = aiohttp.ClientTimeout(total=wait_s, connect=5.0)
         self._method: str | None = None
@@ -68,21 +76,23 @@ class RemoteSigner:
         return f"RemoteSigner({self._address} at {self._name})"
 
     async def check(self) -> None:
-        """See at opening whether the signer has the account. One that shows no list is judged by what it signs."""
+        """See at opening that it signs, and for the account; `BadSettings` otherwise, `Retryable` when it is down."""
+        # Without parameters nothing is signed and nobody is asked: only whether there is such a method is told.
+        probes = [await self._ask(Call(method)) for method in SIGNING]
+        if all(isinstance(said, Fault) and _lacks_method(said) for said in probes):
+            raise BadSettings(self._no_method())
         for method in LISTING:
-            said = await self._ask(Call(method))
-            if isinstance(said, Fault):
-                continue
-            try:
-                accounts = msgspec.json.decode(said, type=list[str])
-            except msgspec.MsgspecError:
-                continue
-            if self._address.lower() not in {account.lower() for account in accounts}:
-                raise RailClosed(f"The signer at {self._name} has no account {self._address}.", rail=self._rail)
+            accounts = _accounts(await self._ask(Call(method)))
+            if accounts is None:
+                continue  # one that shows no list is judged by what it signs
+            if self._address.lower() not in accounts:
+                raise BadSettings(f"The signer at {self._name} has no account {self._address}.")
             return
 
     async def sign(self, unsigned: Unsigned) -> Signed:
         """Sign exactly this; `Retryable` when the signer is down, `RailClosed` when it signs for somebody else."""
+        if unsigned.chain_id != self._chain_id:
+            raise RailClosed(f"{self!r} signs for chain {self._chain_id} only.", rail=self._rail)
         numbers = {name: hex(value) if isinstance(value, int) else value for name, value in fields(unsigned).items()}
         transaction = {"from": self._address} | numbers
         said = await self._signed(transaction)
@@ -112,15 +122,17 @@ class RemoteSigner:
 
     def _refused(self, fault: Fault) -> Retryable:
         if _lacks_method(fault):
-            return RailClosed(
-                f"{self._name} does not sign: it has no eth_signTransaction. Give the lane a key file, or the address "
-                "of a signer (Clef, Web3Signer, or a node that has the account unlocked).",
-                rail=self._rail,
-            )
+            return RailClosed(self._no_method(), rail=self._rail)
         words = f"The signer at {self._name} refused: {fault.words} ({fault.code})."
         if any(part in fault.words.lower() for part, _ in LOCKED):
             return RailClosed(words, rail=self._rail)
         return Retryable(words)
+
+    def _no_method(self) -> str:
+        return (
+            f"{self._name} does not sign: it has no eth_signTransaction. Give the lane a key file, or the address of a "
+            "signer (Clef, Web3Signer, or a node that has the account unlocked)."
+        )
 
     def _bytes(self, said: Raw) -> bytes:
         """Read either shape of answer: hex, or an object with `raw` in it."""
@@ -134,7 +146,7 @@ class RemoteSigner:
         try:
             async with self._session.post(
                 self._url,
-                data=wire.request([call]),
+                data=envelope.request([call]),
                 headers=self._headers,
                 timeout=self._wait,
                 allow_redirects=False,
@@ -142,12 +154,21 @@ class RemoteSigner:
                 body = await response.content.read(BODY_BYTES)
                 if response.status == HTTPStatus.NOT_FOUND and not body.startswith(b"{"):
                     raise Retryable(f"There is no signer at {self._name}.")
-            said = wire.answers(body, 1)
+            said = envelope.answers(body, 1)
         except Unreadable as error:
             raise Retryable(f"The signer at {self._name} sent what cannot be read.") from error
         except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
             raise Retryable(f"The signer at {self._name} does not answer: {type(error).__name__}.") from error
         return said if isinstance(said, Fault) else said[0]
+
+
+def _accounts(said: Said) -> set[str] | None:
+    if isinstance(said, Fault):
+        return None
+    try:
+        return {account.lower() for account in msgspec.json.decode(said, type=list[str])}
+    except msgspec.MsgspecError:
+        return None
 
 
 def _lacks_method(fault: Fault) -> bool:

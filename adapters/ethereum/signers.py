@@ -1,22 +1,23 @@
-"""Signers whose key is in this process: a keystore file, or a raw key for development.
+"""Opens signers: a keystore file, a raw key for development, or somebody else (`remote_signer`).
 
 A key is never shown: not by `repr`, not by a log, not in a traceback with its frames' variables, not in a pickle.
 Nothing is raised from inside a frame that knows one.
 """
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any, NoReturn
 
+import aiohttp
 import structlog
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.remote_signer import RAIL, RemoteSigner
 from adapters.ethereum.transactions import fields, signed
 from machines.core.chain import Address, Signed, Unsigned
-from machines.core.errors import BadSettings, RailClosed, Rejected
+from machines.core.errors import BadSettings, RailClosed, Rejected, Retryable
 
 log = structlog.get_logger()
 
@@ -48,7 +49,7 @@ class LocalKey:
     async def sign(self, unsigned: Unsigned) -> Signed:
         """Sign exactly this."""
         if checksummed(self.__account.address) != self._address:
-            raise RailClosed("The signer's key is not that of its address.", rail="ethereum")
+            raise RailClosed("The signer's key is not that of its address.", rail=RAIL)
         raw = _signed(self.__account, fields(unsigned)) if unsigned.value_wei <= MOST_WEI else None
         if raw is None:
             raise Rejected("The transaction cannot be signed: a field has no value that a transaction can have.")
@@ -72,7 +73,7 @@ def raw_key(key: str) -> LocalKey:
     return LocalKey(account)
 
 
-def key_file(path: Path, expected: Address | None = None) -> LocalKey:
+def raw_key_file(path: Path, expected: Address | None = None) -> LocalKey:
     """Sign with the key in a file. For development: whoever reads the file has the money."""
     key = _read(path, "key").strip()
     account = _account(key)
@@ -83,7 +84,7 @@ def key_file(path: Path, expected: Address | None = None) -> LocalKey:
     return _expected(LocalKey(account), expected, path)
 
 
-async def keystore(path: Path, password_file: Path, expected: Address | None = None) -> LocalKey:
+def keystore(path: Path, password_file: Path, expected: Address | None = None) -> LocalKey:
     """Sign with the key of an encrypted keystore file. The format wants that this takes a second or so."""
     text = _read(path, "keystore")
     try:
@@ -93,11 +94,23 @@ async def keystore(path: Path, password_file: Path, expected: Address | None = N
     if not isinstance(parsed, dict) or not ({"crypto", "Crypto"} & parsed.keys()):
         raise BadSettings(f"{path} is not a keystore file.")
     password = _read(password_file, "password").rstrip("\r\n")
-    account = await asyncio.to_thread(_decrypted, parsed, password)
+    account = _decrypted(parsed, password)
     del password
     if account is None:
         raise BadSettings(f"The password in {password_file} does not open {path}.")
     return _expected(LocalKey(account), expected, path)
+
+
+async def remote(
+    session: aiohttp.ClientSession, url: str, address: Address, chain_id: int, *, rail: str = RAIL
+) -> RemoteSigner:
+    """Let somebody else sign. One that is down now may be there later; one that cannot sign is a setting to mend."""
+    signer = RemoteSigner(session, url, address, chain_id, rail=rail)
+    try:
+        await signer.check()
+    except Retryable as error:
+        log.warning("The signer does not answer yet.", action="signer_down", rail=rail, why=str(error))
+    return signer
 
 
 def _decrypted(parsed: dict[str, Any], password: str) -> LocalAccount | None:

@@ -5,15 +5,22 @@ until it is told the id, and whoever submits the same payment again gets the fir
 A look never sends: a replay would pay a payment that was never sent, and pauses and leases guard `submit` alone.
 """
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.client import Client
 from adapters.flutterwave.exchange import RAIL
-from adapters.flutterwave.transfer import NOT_PAID, Transfer, check_ours, verdict
+from adapters.flutterwave.transfer import NOT_PAID, Transfer, check_ours, root, trace, verdict
+from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import Contradiction, OutcomeUnknown, Retryable
-from machines.core.ports import Payment, Status, Unsent
+from machines.core.money import Assets
+from machines.core.ports import Payment, PaymentKey, Status, Trace, Unsent
 
 # A transfer whose retries go on beyond this is for a person to look at.
 MOST_RETRIES = 25
+# A list that is longer is asked for in parts.
+MOST_PAGES = 10_000
 
 
 class FlutterwaveV3:
@@ -50,6 +57,20 @@ class FlutterwaveV3:
         if len(found) > 1:
             raise Contradiction(f"Flutterwave has {len(found)} transfers {payment.key}.", rail=RAIL)
         return check_ours(found[0], payment) if found else None
+
+    async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
+        """List every transfer since a time, each with the retries of it that were made since."""
+        families: dict[PaymentKey, dict[str, Transfer]] = {}
+        day = datetime.fromtimestamp((since - DAY) / SECOND, UTC).date().isoformat()  # whatever zone the gateway is in
+        page, pages = 1, 1
+        while page <= pages:
+            found, pages = wire_v3.read_page(await self._client.read(wire_v3.listed_since(day, page)))
+            for transfer in found:
+                families.setdefault(root(transfer.reference), {})[transfer.id] = transfer
+            page += 1
+            if page > MOST_PAGES:
+                raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages: choose a later time.")
+        return [trace(key, list(family.values()), assets) for key, family in families.items() if ours(key)]
 
     async def _retries(self, original: Transfer, payment: Payment) -> list[Transfer]:
         """Read the retries of a failed transfer, and theirs. A transfer that did not fail cannot be retried."""

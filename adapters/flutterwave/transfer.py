@@ -4,9 +4,22 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from adapters.flutterwave.exchange import RAIL, plain
+from adapters.flutterwave.exchange import RAIL, ledger_units, plain
 from machines.core.errors import Contradiction, OutcomeUnknown, Rejected
-from machines.core.ports import Cause, Evidence, Failed, Payment, PaymentKey, Pending, Reversed, Settled, Status
+from machines.core.money import Assets
+from machines.core.ports import (
+    Cause,
+    Destination,
+    Evidence,
+    Failed,
+    Payment,
+    PaymentKey,
+    Pending,
+    Reversed,
+    Settled,
+    Status,
+    Trace,
+)
 
 # Statuses of both versions. NEW with `requires_approval` and not yet `is_approved` waits for a person in the dashboard.
 UNDER_WAY = frozenset({"NEW", "PENDING"})
@@ -53,6 +66,7 @@ class Transfer:
     currency: str
     account: str | None
     """None where the gateway did not repeat it."""
+    bank: str = ""
     fee: str = ""
     message: str = ""
     waits_for_approval: bool = False
@@ -156,6 +170,15 @@ def verdict(family: list[Transfer]) -> Status:
     if any(_is_taken_back(transfer) for transfer in family):
         return Reversed(evidence(next(filter(_is_taken_back, family))))
     return failure(last)
+
+
+def trace(key: PaymentKey, family: list[Transfer], assets: Assets) -> Trace:
+    """Say what became of a payment that we may not remember, from its transfer and the retries of it."""
+    family = sorted(family, key=lambda transfer: (transfer.reference != key, transfer.id))
+    first = family[0]
+    fields = ((_BANK_FIELD, first.bank), (_ACCOUNT_FIELD, first.account or ""))
+    amount = ledger_units(first.amount, assets[first.currency])
+    return Trace(key, first.id, amount, Destination("bank", fields), verdict(family))
 
 
 def failure(transfer: Transfer) -> Failed:

@@ -57,6 +57,7 @@ class Data(Struct):
     reference: str
     currency: str
     account_number: str | int | None = None
+    bank_code: str | int | None = None
     fee: Decimal | None = None
     complete_message: str | None = None
     requires_approval: int | bool | None = None
@@ -154,6 +155,19 @@ def read_by_reference(reply: Reply, key: PaymentKey) -> list[Transfer]:
     return found
 
 
+def listed_since(day: str, page: int) -> Request:
+    """Ask for a page of all transfers since a day, such as 2027-01-15; the newest come first."""
+    return Request("GET", "/transfers", query=(("from", day), ("page", str(page))))
+
+
+def read_page(reply: Reply) -> tuple[list[Transfer], int]:
+    """Read a page, and how many pages there are."""
+    listed = understood(_readable(reply), Listed, "A list of transfers")
+    if listed.status != SUCCESS or listed.meta is None:
+        raise OutcomeUnknown("A list of transfers does not say where it ends.")
+    return [_transfer(data) for data in listed.data or ()], listed.meta.page_info.total_pages
+
+
 def retries(transfer_id: str) -> Request:
     """Ask for the retries of a transfer: somebody may have clicked Retry in the dashboard."""
     return Request("GET", f"/transfers/{transfer_id}/retries")
@@ -216,7 +230,7 @@ def read_webhook(body: bytes) -> Notice | None:
         raise BadInput("The webhook names no reference.")
     said = (status or name.rpartition(".")[2]).upper()
     # v3 numbers neither events nor deliveries: the same transfer in the same state is the same news.
-    return Notice((root(reference),), handle, said, f"{name}:{handle or reference}:{said}")
+    return Notice((root(reference),), handle, said, f"{name}:{handle}:{reference}:{said}")
 
 
 def _transfer(data: Data) -> Transfer:
@@ -227,6 +241,7 @@ def _transfer(data: Data) -> Transfer:
         amount=data.amount,
         currency=data.currency.upper(),
         account=None if data.account_number is None else str(data.account_number),
+        bank="" if data.bank_code is None else str(data.bank_code),
         fee="" if data.fee is None else str(data.fee)[:40],
         message=data.complete_message or "",
         waits_for_approval=bool(data.requires_approval) and not data.is_approved,

@@ -4,6 +4,7 @@ GET     /_sandbox                              magic accounts, switches, wallets
 GET     /_sandbox/book                         what really reached somebody
 GET     /_sandbox/transfers                    every transfer
 GET     /_sandbox/webhooks                     every delivery, and how it was answered
+GET     /_sandbox/mails?to=ann@example.com     every mail that the sandbox's mail server took; with `to`, to one address
 GET, POST, DELETE /_sandbox/faults             the script: {"kind":"reset","created":true,"times":1,…}
 POST    /_sandbox/transfers/{reference}/{do}   approve, decline, pay, fail, reverse, retry
 POST    /_sandbox/switches                     {"key_revoked":true,…}
@@ -12,7 +13,7 @@ POST    /_sandbox/webhooks                     {"url":"http://…","on":true,"re
 POST    /_sandbox/clock                        {"advance_s":600}, where the clock can be moved
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -23,6 +24,7 @@ import msgspec
 from adapters.sandbox.courier import Courier
 from adapters.sandbox.faults import Fault, Faults
 from adapters.sandbox.magic import ACCOUNTS
+from adapters.sandbox.mail import Mail
 from adapters.sandbox.server import Answer, Call, Route
 from adapters.sandbox.transfers import NotNow, Refused, Switches, Transfer, Transfers
 
@@ -42,6 +44,8 @@ class Control:
         self._transfers = transfers
         self._faults = faults
         self._courier = courier
+        self.mails: Iterable[Mail] = ()
+        """What the sandbox's mail server took, where there is one beside the gateway."""
 
     def routes(self) -> list[Route]:
         """List what is answered."""
@@ -50,6 +54,7 @@ class Control:
             Route("GET", "/_sandbox/book", lambda _: _ok(list(self._transfers.book))),
             Route("GET", "/_sandbox/transfers", lambda _: _ok([_shown(each) for each in self._transfers.all])),
             Route("GET", "/_sandbox/webhooks", lambda _: _ok([asdict(each) for each in self._courier.deliveries])),
+            Route("GET", "/_sandbox/mails", self._mails),
             Route("GET", "/_sandbox/faults", lambda _: _ok(list(self._faults))),
             Route("POST", "/_sandbox/faults", self._add_fault),
             Route("DELETE", "/_sandbox/faults", self._clear_faults),
@@ -70,6 +75,10 @@ class Control:
                 "now": self._transfers.agenda.now(),
             }
         )
+
+    def _mails(self, call: Call) -> Answer:
+        to = call.query.get("to")
+        return _ok([asdict(mail) for mail in self.mails if to is None or to in mail.to])
 
     def _add_fault(self, call: Call) -> Answer:
         try:

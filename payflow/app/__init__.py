@@ -29,6 +29,7 @@ from payflow.web.readiness import Readiness
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from payflow.app.lanes import Lanes
     from payflow.app.reconcile import Reconciles
     from payflow.web.desk import Desk
 
@@ -61,6 +62,8 @@ class Parts:
     """What runs beside the workers until the event is set, such as a pool's runs; it may set it, when all is done."""
     desk: "Callable[[Store, Metrics], Desk] | None" = None
     """Opens the desk of the payouts, for the command line; None where none are paid."""
+    lanes: "Lanes | None" = None
+    """The addresses that pay over a chain; None where there is none."""
 
 
 Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
@@ -79,9 +82,9 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         doors = dict(await gateways.open_doors(settings, clock, stack))
         chains = None
         if settings.lanes:
-            from payflow.app import lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
+            from payflow.app.lanes import open_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
-            chains = await lanes.open_lanes(settings, clock, stack, meter)
+            chains = await open_lanes(settings, clock, stack, meter)
             doors |= chains.doors()
         own = payouts.Payouts(settings, meter.around(doors))
         world = await telling.open_telling(settings, clock, stack)
@@ -102,6 +105,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             routes=own.routes,
             reconciles=own.reconciles,
             desk=own.desk,
+            lanes=chains,
         )
 
 

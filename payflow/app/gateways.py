@@ -16,9 +16,11 @@ from adapters.paystack import webhooks as paystack_webhooks
 from adapters.paystack.client import Client as PaystackClient
 from adapters.paystack.rail import Paystack
 from machines.core.clock import Clock
-from machines.core.money import Money
-from machines.core.ports import Destination, Rail
+from machines.core.errors import BadSettings
+from machines.core.money import NGN, Money
+from machines.core.ports import Destination, Lists, Rail
 from payflow.config import Settings
+from payflow.web.admin.board import Wallet
 from payflow.web.desk import Gateway
 from payflow.web.webhooks import Hooks
 
@@ -34,6 +36,10 @@ class Door:
     gateway: Gateway
     hooks: Hooks | None = None
     """None where no secret for webhooks is set: then payouts are finished by polling."""
+    lists: Lists | None = None
+    """What tells all that was done, after the store lost writes; None where nobody can tell."""
+    wallet: Wallet | None = None
+    """Tells what is left to pay from, for the dashboard; None where the gateway does not say."""
 
 
 class _FlutterwaveV3Desk:
@@ -86,6 +92,7 @@ async def open_doors(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
 
 def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Door:
     secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
+    _check(settings)
     if settings.flutterwave_secret_key and settings.flutterwave_version == "v3":
         credential = SecretKey(settings.flutterwave_secret_key.get_secret_value())
         client = FlutterwaveClient(session, settings.flutterwave_url, credential, clock)
@@ -95,7 +102,12 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
             lambda headers, _: wire_v3.verify(headers, secret),
             wire_v3.read_webhook,
         )
-        return Door(FlutterwaveV3(client), _FlutterwaveV3Desk(EnquiriesV3(client)), hooks if secret else None)
+        rail, enquiries = FlutterwaveV3(client), EnquiriesV3(client)
+
+        async def wallet() -> list[Money]:
+            return [(await enquiries.balance(NGN)).available]
+
+        return Door(rail, _FlutterwaveV3Desk(enquiries), hooks if secret else None, lists=rail, wallet=wallet)
     client_secret = settings.flutterwave_client_secret
     token = ClientToken(
         session,
@@ -107,6 +119,18 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
     client = FlutterwaveClient(session, settings.flutterwave_url, token, clock)
     hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
     return Door(FlutterwaveV4(client), _FlutterwaveV4Desk(EnquiriesV4(client)), hooks if secret else None)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what belongs to the other version: it would only be found out when somebody is to be paid."""
+    if settings.flutterwave_version == "v3":
+        if not settings.flutterwave_secret_key:
+            raise BadSettings("FLUTTERWAVE_VERSION is v3, which needs FLUTTERWAVE_SECRET_KEY; a client is for v4.")
+        return
+    if not settings.flutterwave_client_id or not settings.flutterwave_client_secret:
+        raise BadSettings("FLUTTERWAVE_VERSION is v4, which needs FLUTTERWAVE_CLIENT_ID and FLUTTERWAVE_CLIENT_SECRET.")
+    if settings.flutterwave_url == Settings.model_fields["flutterwave_url"].default:
+        raise BadSettings("FLUTTERWAVE_VERSION is v4, and FLUTTERWAVE_URL is the address of v3: set the host of v4.")
 
 
 def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str) -> Door:

@@ -43,6 +43,7 @@ from machines.transaction.transaction import transaction as transaction_machine
 from payflow.app.gateways import Door
 from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
+from payflow.store.batcher import Batcher
 from payflow.store.store import Store
 
 MOST_UNSETTLED = 10_000
@@ -55,6 +56,7 @@ class StoreBooks:
     def __init__(self) -> None:
         self._store: Store | None = None
         self._made: set[str] = set()
+        self._waking: Batcher[str, None] = Batcher(self._wake)
 
     def open(self, store: Store) -> None:
         """Bind to the store."""
@@ -121,7 +123,12 @@ class StoreBooks:
         """Make a payment unless it exists, and wake the lane."""
         await self.ensure(lane)
         await self.store.records.create(new, WHO)
-        await self.store.records.poke(self.lane_id(lane.name))
+        await self._waking.ask(lane.name)
+
+    async def _wake(self, lanes: list[str]) -> list[None]:
+        """Let each lane be looked at once, however many payments were queued in it."""
+        await self.store.records.poke(*(self.lane_id(name) for name in dict.fromkeys(lanes)))
+        return [None] * len(lanes)
 
     async def ensure(self, lane: Lane) -> None:
         """Make the lane's record unless it exists."""

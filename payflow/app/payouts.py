@@ -16,11 +16,14 @@ from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.app.gateways import Door
+from payflow.app.payout_reconcile import PayoutsReconcile
+from payflow.app.reconcile import Reconciles
 from payflow.config import PollerSettings, Settings
 from payflow.engine.schedule import Schedule
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import api
+from payflow.web.admin.board import Board
 from payflow.web.desk import Desk
 from payflow.web.standings import Standings
 
@@ -58,7 +61,16 @@ class Payouts:
         """List the routes of the API."""
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
         desk = self.desk(store, metrics)
-        return [*api.routes(desk, self._settings, metrics, hooks), *api.pages(desk, self._settings)]
+        return [*api.routes(desk, self._settings, metrics, hooks), *api.pages(desk, self._settings, self._board())]
+
+    def _board(self) -> Board:
+        return Board(rails={name: door.wallet for name, door in self._doors.items()})
+
+    def reconciles(self, store: Store, metrics: Metrics) -> list[Reconciles]:
+        """Name what compares payouts with their gateways after the store lost writes."""
+        if self._looks is None:
+            return []
+        return [PayoutsReconcile(store, metrics, self._looks, {name: door.lists for name, door in self._doors.items()})]
 
     async def _prove(self, record: PayoutRecord) -> Proof:
         return await self._looks.prove(record) if self._looks else Proof.NONE

@@ -9,7 +9,9 @@ from machines.core.ids import owner_of
 from machines.core.money import Assets
 from payflow.cli.desk import Code, Desk, typed
 from payflow.cli.words import clean, decimal, rows, table
+from payflow.store import verdicts
 from payflow.store.ledger import Account
+from payflow.store.verdicts import Verdict
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")
 
@@ -42,7 +44,9 @@ async def _of(desk: Desk, owner: str) -> Code:
 
 async def _all(desk: Desk) -> Code:
     async with desk.open() as payflow:
+        begun = await payflow.store.records.now()
         books = await payflow.store.ledger.check()
+        await verdicts.remember(payflow.store.link, Verdict(begun, books.conserved))
         assets = payflow.store.records.assets
         desk.tell(
             {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from payflow.cli import payouts, tokens
+from payflow.cli import examples, keeping, lanes, outbox, payouts, pools, providers, tokens
 
 cli = typer.Typer(
     name="payflow",
@@ -29,6 +29,11 @@ RUN, LOOK, STEER, PROVE = "Run it", "Look", "Steer", "Prove"
 cli.add_typer(tokens.app, rich_help_panel=STEER)
 cli.add_typer(payouts.payout, rich_help_panel=STEER)
 cli.add_typer(payouts.batch, rich_help_panel=STEER)
+cli.add_typer(lanes.lane, rich_help_panel=STEER)
+cli.add_typer(pools.pool, rich_help_panel=RUN)
+cli.add_typer(providers.app, rich_help_panel=STEER)
+cli.add_typer(outbox.app, rich_help_panel=STEER)
+cli.add_typer(keeping.app)
 
 
 @cli.command(rich_help_panel=RUN)
@@ -95,11 +100,17 @@ def ls(
 
 
 @cli.command(rich_help_panel=LOOK)
-def show(context: typer.Context, record_id: RecordId, *, as_json: AsJson = False) -> None:
+def show(
+    context: typer.Context,
+    record_id: RecordId,
+    *,
+    folder: Annotated[str | None, typer.Option("--archive", metavar="FOLDER", help="Where archives are.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell the whole story of one record: its money, what happens next, who did what and why."""
-    from payflow.cli import desk, records
+    from payflow.cli import archive, desk
 
-    desk.go(context, partial(records.show, record_id=record_id), as_json=as_json)
+    desk.go(context, partial(archive.show, record_id=record_id, folder=folder), as_json=as_json)
 
 
 @cli.command(rich_help_panel=LOOK)
@@ -205,3 +216,6 @@ def verify(context: typer.Context, *, as_json: AsJson = False) -> None:
     from payflow.cli import books, desk
 
     desk.go(context, books.verify, as_json=as_json)
+
+
+examples.put_into(cli)

@@ -182,7 +182,7 @@ async def show(desk: Desk, *, record_id: str) -> Code:
                 "paused": pauses,
                 "velocity": msgspec.to_builtins(record.velocity),
                 "data": redacted(msgspec.to_builtins(record.data)),
-                "history": [_event_json(event) for event in events],
+                "history": [event_json(event) for event in events],
                 "history_fault": broken,
             },
             _head(payflow, record, account, now),
@@ -190,7 +190,7 @@ async def show(desk: Desk, *, record_id: str) -> Code:
             Text.assemble(("next  ", "dim"), clean(coming)),
             *(Text(f"      {clean(pause)}", "yellow") for pause in pauses),
             "",
-            _history_table(events),
+            history_table(events),
             Text(f"The history is not whole: {broken}.", "bold red")
             if broken
             else Text(f"{len(events)} events; the hash chain is whole.", "dim"),
@@ -270,7 +270,8 @@ def _head(payflow: Payflow, record: Record[Any], account: Account | None, now: M
     return drawn
 
 
-def _event_json(event: Event) -> Json:
+def event_json(event: Event) -> Json:
+    """Write an event for machines."""
     return {
         "at": iso(event.at),
         "version": event.version,
@@ -283,7 +284,8 @@ def _event_json(event: Event) -> Json:
     }
 
 
-def _history_table(events: list[Event]) -> Table:
+def history_table(events: list[Event]) -> Table:
+    """Draw a history."""
     return rows(
         table("when (UTC)", "who", "what", "why"),
         ((utc(event.at), event.who, _what(event), event.why or f"{event.fact}") for event in events),

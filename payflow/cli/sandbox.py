@@ -14,11 +14,13 @@ def run(*, port: int | None, fresh: bool, as_json: bool) -> None:
 
     def announce(world: World) -> None:
         if as_json:
-            told = {"payflow": world.payflow, "flutterwave": world.flutterwave, "mail": world.mail}
+            told = {"payflow": world.payflow, "flutterwave": world.flutterwave}
+            told |= {"mail": world.mail, "mails": world.mails}
             kept = {"webhook_hash": world.webhook_hash, "tokens": dict(world.tokens), "data": str(world.data)}
             print_json(told | kept)
             return
         console().print(f"Payflow listens on {world.payflow}, a simulated Flutterwave on {world.flutterwave}.")
+        console().print(f"Its mails are read at {world.mails}, its bank is steered under {world.flutterwave}/_sandbox.")
         console().print(f"Tokens are in {world.tokens_file}: {', '.join(world.tokens)}. Ctrl-C ends it.")
 
     with leaving():

@@ -147,7 +147,8 @@ async def _tried(payflow: Payflow, stored: Stored, who: str) -> tuple[str, str]:
     if record.parked:
         await records.unpark(stored, f"taken up again by {who}; it was set aside: {record.parked}", who)
         return "unparked", f"{record.id} is taken up again and will be looked at now."
-    fact = machine.retried(who) if machine.retried else None
+    # Where a retry is no move, what was typed asks for a look; where it is one and cannot be now, the machine says why.
+    fact = machine.retried(who) if machine.retried and RETRY in machine.lifecycle.triggers(record.state) else None
     if fact is not None and machine.react(record, fact, stored.at).trigger == RETRY:
         applied = await take_in(records, payflow.metrics, record.id, fact, who)
         return "moved", f"{record.id} is tried again: it is in {applied.after.state}."

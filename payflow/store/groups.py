@@ -7,7 +7,7 @@ from machines.core.decision import Claim, Decision, Message, New
 from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
-from machines.core.lifecycle import OVERRIDE, By, Lifecycle
+from machines.core.lifecycle import OVERRIDE, By, Lifecycle, State
 from machines.core.record import Record
 from payflow.store.codec import GENESIS, chain, encode, event_bytes
 from payflow.store.stored import Poison, Stored
@@ -43,11 +43,16 @@ class Group(NamedTuple):
         return [_placed(op, offset) for op in self.ops]
 
 
-def create(group: Group, lifecycle: Lifecycle, new: New[Any], who: str, at: int) -> None:
-    """Add the making of a record."""
-    state = lifecycle.state(lifecycle.initial)
+def create(
+    group: Group, lifecycle: Lifecycle, new: New[Any], who: str, at: int, *, state: str = "", why: str = ""
+) -> None:
+    """Add the making of a record; in another state than the initial one only where the store had forgotten it."""
+    made_in = lifecycle.state(state or lifecycle.initial)
+    _create(group, made_in, new, event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data), at)
+
+
+def _create(group: Group, state: State, new: New[Any], event: bytes, at: int) -> None:
     data = encode(new.data)
-    event = event_bytes(GENESIS, at, 1, "", state.name, who, "", CREATED, new.data)
     after = -1 if new.due_in_s is None or state.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append([
         "create",

@@ -226,6 +226,11 @@ class Guard:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
+def never_seen() -> bytes:
+    """Give a file that belongs to no store: whichever is opened with it stays closed until it was reconciled."""
+    return _HEADER.pack(_MAGIC, b"set back", 0)
+
+
 def _count(mark: Mark) -> int:
     return mark.count
 

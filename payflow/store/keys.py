@@ -13,6 +13,7 @@ META = "pf:meta"
 PAUSE = "pf:pause"
 TOKENS = "pf:tokens"
 BATCHES = "pf:batches"
+AUDIT = "pf:audit"
 WAKE_CHANNEL = "pf:wake"
 SCHEMA = 1
 
@@ -32,13 +33,22 @@ KEYS = (
     Key(
         "pf:meta",
         "hash",
-        "schema, number of shards, id of this store; most replicas seen; when last reconciled",
-        "first start, every worker, reconcile",
+        "schema, number of shards, id of this store; most replicas seen; when last reconciled; verdict on the books",
+        "first start, every worker, reconcile, ledger",
         "every start, the sequence guard",
     ),
     Key("pf:pause", "hash", "scope -> who paused it, when and why", "operators, the sequence guard", "every send"),
     Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
     Key("pf:tokens", "hash", "name of a token in use -> its hash", "operators", "operators"),
+    Key(
+        "pf:audit",
+        "list",
+        "what people did, oldest first, each line behind the hash of the one before",
+        "pages, the desk",
+        "pages",
+    ),
+    Key("pf:session:<hash>", "hash", "somebody signed in at our pages: hash of his token; expires", "pages", "pages"),
+    Key("pf:proposal:<id>", "string", "an override that waits for a second person; expires", "pages", "pages"),
     Key("pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"),
     Key("pf:earned:<platform>:<name>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
     Key("pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),
@@ -73,6 +83,21 @@ KEYS = (
     Key("{pf:SS}:clawed", "hash", "earning -> units taken back of it", "commit", "commit"),
     Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),
     Key("{pf:SS}:earn:<owner>", "stream", "earnings: in or out, asset, units, time, id", "commit", "the desk"),
+    Key(
+        "{pf:SS}:gone",
+        "hash",
+        "id of an archived record -> print owner asset units, for a replay of its key",
+        "archive",
+        "commit",
+    ),
+    Key("{pf:SS}:tomb", "hash", "id of an archived record -> its first answer and its archive", "archive", "show"),
+    Key(
+        "{pf:SS}:checkpoint",
+        "hash",
+        "owner and asset -> sums of the postings that were archived; `until`: the last of them",
+        "archive",
+        "ledger",
+    ),
     Key("{pf:SS}:journal", "stream", "a posting: owner asset from to units owed cause", "commit", "ledger"),
     Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
     Key("{pf:SS}:message", "hash", "id of a message -> its content", "commit", "the dispatcher"),
@@ -173,6 +198,16 @@ def token(digest: str) -> str:
     return f"pf:token:{digest}"
 
 
+def session(digest: str) -> str:
+    """Give the key of a session, by the hash of what the browser shows."""
+    return f"pf:session:{digest}"
+
+
+def proposal(record_id: RecordId) -> str:
+    """Give the key of an override that waits for a second person."""
+    return f"pf:proposal:{record_id}"
+
+
 def inbox(source: str, digest: str) -> str:
     """Give the key of a webhook delivery."""
     return f"pf:inbox:{source}:{digest}"
@@ -181,6 +216,16 @@ def inbox(source: str, digest: str) -> str:
 def batch(batch_id: str) -> str:
     """Give the key of a batch's payouts."""
     return f"pf:batch:{batch_id}"
+
+
+def tombs(shard: int) -> str:
+    """Give the key of what is left of archived records."""
+    return f"{prefix(shard)}tomb"
+
+
+def checkpoint(shard: int) -> str:
+    """Give the key of the sums of archived postings."""
+    return f"{prefix(shard)}checkpoint"
 
 
 def rate(name: str) -> str:

@@ -32,6 +32,17 @@ class Account:
         for name in ("available", "held", "paid", "funded", "owed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def post(self, entry: "Entry") -> None:
+        """Add a posting."""
+        self.owed += entry.owed
+        for name, units in ((entry.source, -entry.units), (entry.target, entry.units)):
+            if name == "outside":
+                self.funded -= units
+            elif name == Position.AVAILABLE:
+                self.available += units + (entry.owed if entry.owed * units < 0 else 0)
+            else:
+                setattr(self, name, getattr(self, name) + units)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -77,7 +88,7 @@ class Ledger:
 
     async def account(self, owner: Owner) -> dict[str, Account]:
         """Read an owner's accounts, by asset."""
-        return _accounts(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
+        return accounts_of(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
 
     async def journal(self, shard: int) -> AsyncIterator[Entry]:
         """Walk over the postings of a shard, oldest first."""
@@ -85,7 +96,7 @@ class Ledger:
         while True:
             page = await self._link.ask("XRANGE", f"{keys.prefix(shard)}journal", start, "+", "COUNT", PAGE)
             for entry_id, fields in page:
-                yield _entry(entry_id, fields)
+                yield entry_of(entry_id, fields)
             if len(page) < PAGE:
                 return
             start = f"({page[-1][0].decode()}"
@@ -139,23 +150,27 @@ class Ledger:
         prefix = f"{keys.prefix(shard)}acct:"
         async for key in self._listing.keys(f"{prefix}*"):
             owner = Owner(key.removeprefix(prefix))
-            for asset, account in _accounts(await self._link.ask("HGETALL", key)).items():
+            for asset, account in accounts_of(await self._link.ask("HGETALL", key)).items():
                 kept[owner, asset] = account
         return kept
 
     async def _posted(self, shard: int) -> Sums:
-        posted: Sums = defaultdict(Account)
+        posted, _ = await self.checkpoint(shard)
         async for entry in self.journal(shard):
-            account = posted[entry.owner, entry.asset]
-            account.owed += entry.owed
-            for name, units in ((entry.source, -entry.units), (entry.target, entry.units)):
-                if name == "outside":
-                    account.funded -= units
-                elif name == Position.AVAILABLE:
-                    account.available += units + (entry.owed if entry.owed * units < 0 else 0)
-                else:
-                    setattr(account, name, getattr(account, name) + units)
+            posted[entry.owner, entry.asset].post(entry)
         return posted
+
+    async def checkpoint(self, shard: int) -> tuple[Sums, str]:
+        """Give what the postings that were archived sum to, and which was the last of them; '' where none was."""
+        sums: Sums = defaultdict(Account)
+        until = ""
+        for name, value in (await self._link.ask("HGETALL", keys.checkpoint(shard))).items():
+            if name == b"until":
+                until = value.decode()
+                continue
+            owner, asset = name.decode().split(" ")
+            sums[Owner(owner), asset] = Account(*map(int, value.split()))
+        return sums, until
 
     async def _held(self, shard: int) -> Sums:
         held: Sums = defaultdict(Account)
@@ -181,7 +196,8 @@ class Ledger:
         return held
 
 
-def _accounts(fields: dict[bytes, bytes]) -> dict[str, Account]:
+def accounts_of(fields: dict[bytes, bytes]) -> dict[str, Account]:
+    """Read an owner's accounts, by asset, as they are kept."""
     accounts: dict[str, Account] = {}
     for name, units in fields.items():
         asset, _, part = name.decode().partition(".")
@@ -189,7 +205,8 @@ def _accounts(fields: dict[bytes, bytes]) -> dict[str, Account]:
     return accounts
 
 
-def _entry(entry_id: bytes, fields: object) -> Entry:
+def entry_of(entry_id: bytes, fields: object) -> Entry:
+    """Read a posting as it is kept."""
     values = list(fields.values()) if isinstance(fields, dict) else list(fields)[1::2]  # type: ignore[call-overload]
     owner, asset, source, target, units, owed, cause = values[0].decode().split(" ", 6)
     return Entry(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)

@@ -123,6 +123,15 @@ class Listing:
             found += [(score, record_id) for record_id, score in scored(answer)]
         return await self._read([record_id for _, record_id in sorted(found)[:limit]])
 
+    async def newest(self, machine: str, state: str, limit: int = PAGE) -> list[Stored]:
+        """List records in a state, those that came into it last first."""
+        commands = [
+            ("ZREVRANGE", keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES")
+            for shard in range(self._records.shards)
+        ]
+        found = [(score, one) for answer in await self._link.pipeline(commands) for one, score in scored(answer)]
+        return await self._read([record_id for _, record_id in sorted(found, reverse=True)[:limit]])
+
     async def owned_by(self, owner: Owner, limit: int = PAGE) -> list[Stored]:
         """List an owner's records, the newest first."""
         key = keys.owned(self._records.owner_shard(owner), owner)

@@ -89,6 +89,12 @@ class Outbox:
             await self._link.pipeline([("ZCARD", f"{keys.prefix(shard)}outbox") for shard in range(self._shards)])
         )
 
+    async def given_up(self) -> int:
+        """Count the messages that were set aside for a person."""
+        return sum(
+            await self._link.pipeline([("ZCARD", f"{keys.prefix(shard)}undelivered") for shard in range(self._shards)])
+        )
+
     async def _run(self, shards: list[int], *action: str | int) -> Any:
         now = self._clock.now() if self._clock else 0
         return await self._link.run(OUTBOX, [keys.sequence(shard) for shard in shards], now, *action)

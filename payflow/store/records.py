@@ -35,6 +35,7 @@ from payflow.store.guard import Guard, Identity
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
+from payflow.store.tombs import Tombstone, tombstone
 
 CLAIM_PATIENCE_S = 2.0
 
@@ -134,6 +135,15 @@ class Records:
             return Made(await self._first(new), fresh=False)
         raise self._error(refusal, new.id)
 
+    async def recreate(self, new: New[Any], state: str, who: str, why: str) -> None:
+        """Make a record that the store had forgotten, in the state that the world shows it in."""
+        group = Group(self.shard_of(new.id), [], [], announce=True)
+        machine = self.machines[self._checked_machine(group, new)]
+        groups.create(group, machine.lifecycle, new, who, await self.now(), state=state, why=why)
+        refusal = await self._commits[self._way(group.shard)].ask(group)
+        if refusal is not None and refusal.code != "exists":
+            raise self._error(refusal, new.id)
+
     def _create_in(self, group: Group, new: New[Any], who: str, at: int) -> None:
         machine = self.machines[self._checked_machine(group, new)]
         groups.create(group, machine.lifecycle, new, who, at)
@@ -158,9 +168,28 @@ class Records:
 
     async def _first(self, new: New[Any]) -> Record[Any]:
         """Give the first answer: the record as the first request made it."""
-        event = read_event(await self.link.ask("LINDEX", keys.history(new.id), 0))
+        first = await self.link.ask("LINDEX", keys.history(new.id), 0)
+        if first is None:
+            tomb = await tombstone(self.link, new.id)
+            if tomb is None:
+                raise Conflict(f"{new.id} was put away this moment: try again.")
+            first = tomb.first
+        event = read_event(first)
         data = self._codec.rebuild(new.machine, event.details)
         return self._as_made(replace(new, data=data), event.at)
+
+    def data_of(self, machine: str, data: bytes) -> Any:
+        """Read what a record keeps."""
+        return self._codec.read(machine, data)
+
+    def as_made(self, record_id: RecordId, tomb: Tombstone) -> Record[Any]:
+        """Give a record that was put away as it was when it was made."""
+        machine, _ = parse_id(record_id)
+        event = read_event(tomb.first)
+        amount = Money(tomb.units, self.assets[tomb.asset]) if tomb.asset else None
+        data = self._codec.rebuild(machine, event.details)
+        initial = self.machines[machine].lifecycle.initial
+        return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
 
     # ── lease ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -29,7 +29,8 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE = map(
-    script, ("commit", "claim", "renew", "poke", "read", "take", "outbox", "profile")
+COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT = map(
+    script,
+    ("commit", "claim", "renew", "poke", "read", "take", "outbox", "profile", "audit", "archive", "checkpoint"),
 )
-ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE)
+ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT)

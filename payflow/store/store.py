@@ -14,6 +14,8 @@ from machines.core.machine import AnyMachine
 from machines.core.money import Assets
 from payflow.config import Settings
 from payflow.store import durability, keys
+from payflow.store.archive import Archive
+from payflow.store.audit import Audit
 from payflow.store.earnings import Earnings
 from payflow.store.embedded import embedded
 from payflow.store.guard import Guard
@@ -26,6 +28,7 @@ from payflow.store.profiles import Profiles
 from payflow.store.records import Records
 from payflow.store.seals import Seals, key_kept_in, keys_given
 from payflow.store.stored import Stored
+from payflow.store.views import Views
 
 HIGH_WATER = "high-water"
 
@@ -45,6 +48,9 @@ class Store:
     profiles: Profiles
     outbox: Outbox
     pauses: Pauses
+    audit: Audit
+    archive: Archive
+    views: Views
     store_id: str
     servers: list[durability.Server]
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -163,6 +169,9 @@ async def open_store(
             listing=listing,
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
+            audit=Audit(link, clock),
+            archive=Archive(link, records, listing, ledger),
+            views=Views(link, records, listing),
             store_id=store_id,
             servers=[],
         )

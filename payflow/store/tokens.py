@@ -68,7 +68,7 @@ class Tokens:
         """Make a token and give what its holder must show: it is told this once and kept nowhere."""
         _check(name, role, of)
         secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        key, digest = keys.token(_hash(secret)), _hash(secret)
+        key, digest = keys.token(digest_of(secret)), digest_of(secret)
         fields = {"name": name, "role": role.value, "of": of, "made_by": made_by, "made_at": self._clock.now()}
         await self._link.ask("HSET", key, *(part for field in fields.items() for part in field))
         # The token first: what a crash leaves behind is a token that nobody was told, never one that nobody can revoke.
@@ -82,7 +82,11 @@ class Tokens:
         if not _SHAPE.fullmatch(secret):
             return None
         # Looked up by its hash, so how long the look-up takes tells nothing about any token.
-        key = keys.token(_hash(secret))
+        return await self.known(digest_of(secret))
+
+    async def known(self, digest: str) -> Token | None:
+        """Tell whose token has this hash; None for one that is unknown or revoked."""
+        key = keys.token(digest)
         token = _read(await self._link.ask("HGETALL", key))
         if token is None or token.revoked_at is not None:
             return None
@@ -127,7 +131,8 @@ def _check(name: str, role: Role, of: str) -> None:
             pass
 
 
-def _hash(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """Give the hash that a token is kept by."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -9,17 +9,19 @@ from payflow.config import Settings
 from payflow.store.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
 from payflow.web.account import Accounts
+from payflow.web.admin import dashboard
+from payflow.web.admin.board import Board
 from payflow.web.auth import Gate
 from payflow.web.desk import Desk
 from payflow.web.endpoints import JSON, AnyEndpoint, route
 from payflow.web.openapi import PLACE, document
 from payflow.web.platform import Platform
+from payflow.web.portal import Portal
 from payflow.web.problems import answer_to
 from payflow.web.profile import ProfileRoom
 from payflow.web.provider import Provider
 from payflow.web.reach import Reach
 from payflow.web.review import Review
-from payflow.web.review_page import ReviewPage
 from payflow.web.webhooks import Hooks, Webhooks
 
 
@@ -35,10 +37,9 @@ def routes(desk: Desk, settings: Settings, metrics: Metrics, hooks: Iterable[Hoo
     ]
 
 
-def pages(desk: Desk, settings: Settings) -> list[web.RouteDef]:
-    """List the pages for people, which are no part of the API."""
-    gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
-    return ReviewPage(desk, gate, Review(desk, Reach(desk), settings)).routes()
+def pages(desk: Desk, settings: Settings, board: Board | None = None) -> list[web.RouteDef]:
+    """List the pages for people, which are no part of the API; the installation adds what is on its board."""
+    return [*dashboard.routes(desk, settings, board or Board()), *Portal(desk, settings).routes()]
 
 
 def endpoints(desk: Desk, settings: Settings) -> Iterable[AnyEndpoint]:

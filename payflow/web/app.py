@@ -1,9 +1,11 @@
 """The HTTP side of a process: its routes, its limits, and what it says when something is wrong."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,14 +16,22 @@ from machines.core.errors import BadSettings
 from payflow.web import problems
 
 MOST_BODY_BYTES = 64 * 1024
+LARGER = {"/webhook-app": 1024 * 1024}
+"""Places where others decide how much they have to say."""
 # Longer than a stopping client needs to read its answer, shorter than a grace time.
 LAST_ANSWERS_S = 5.0
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Set when the process stops: who would answer for ever ends then."""
+_BESIDE = web.AppKey("beside", set[asyncio.Task[None]])
 
 
 def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
     """Put the routes of several rooms behind one door."""
     app = web.Application(middlewares=[_door], client_max_size=MOST_BODY_BYTES)
     app.on_response_prepare.append(_headers)
+    app[STOPPING] = asyncio.Event()
+    app[_BESIDE] = set()
+    app.on_shutdown.append(_stop)
     for routes in rooms:
         app.add_routes(routes)
     return app
@@ -53,13 +63,31 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what is too large before it is read; answer every error in one shape, and tell no more than is meant."""
     try:
-        if (request.content_length or 0) > MOST_BODY_BYTES:
-            raise problems.Problem(problems.TOO_LARGE, f"A request may have {MOST_BODY_BYTES} bytes.")  # noqa: TRY301
+        most = LARGER.get(request.path, MOST_BODY_BYTES)
+        if (request.content_length or 0) > most:
+            raise problems.Problem(problems.TOO_LARGE, f"A request may have {most} bytes.")  # noqa: TRY301
         return await handler(request)
     except Exception as error:
         if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
             raise
         return problems.answer_to(error, request.path)
+
+
+def beside(app: web.Application, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Let something run beside the requests; it ends when the process stops."""
+    task = asyncio.create_task(work)
+    app[_BESIDE].add(task)
+    task.add_done_callback(app[_BESIDE].discard)
+    return task
+
+
+async def _stop(app: web.Application) -> None:
+    app[STOPPING].set()
+    running: set[asyncio.Task[None]] = app[_BESIDE]
+    tasks = list(running)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:

@@ -55,10 +55,16 @@ class Gate:
     async def admit(self, request: web.Request, roles: Collection[Role], secret: str | None = None) -> Caller:
         """Tell who asks, or refuse him. Guessing costs permits of the address, before any token is looked up.
 
-        A page passes the token of its cookie as `secret`; everybody else shows his in a header.
+        A page passes the token that was typed as `secret`; everybody else shows his in a header.
         """
         await self.slow_down(request)
-        token = await self._tokens.find(_shown(request) if secret is None else secret)
+        return await self._admitted(await self._tokens.find(_shown(request) if secret is None else secret), roles)
+
+    async def readmit(self, digest: str, roles: Collection[Role]) -> Caller:
+        """Tell who holds a token, by its hash, as long as it is not revoked: for those who signed in with it."""
+        return await self._admitted(await self._tokens.known(digest), roles)
+
+    async def _admitted(self, token: Token | None, roles: Collection[Role]) -> Caller:
         if token is None:
             raise Problem(
                 UNAUTHENTICATED,
@@ -105,7 +111,7 @@ def _shown(request: web.Request) -> str:
 def _allowed(token: Token, roles: Collection[Role]) -> Caller:
     if token.role not in roles:
         needed = " or ".join(sorted(roles))
-        raise Problem(FORBIDDEN, f"A {token.role} may not do this: it takes a token of a {needed}.")
+        raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {token.role}.")
     return Caller(token.name, token.role, token.of)
 
 

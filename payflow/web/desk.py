@@ -108,7 +108,7 @@ class Desk:
         try:
             return (await self._records.read(payout_id)).record
         except NotFound:
-            return None
+            return await self.store.archive.first_answer(payout_id)
 
     def _fingerprint(self, ask: Ask) -> str:
         destination = ask.destination and (ask.destination.kind, *ask.destination.fields)
@@ -157,12 +157,18 @@ class Desk:
 
     def rail_of(self, method: str) -> str:
         """Tell which rail pays a method, or refuse."""
-        rails = {"bank": self._settings.payout_rail, "mobile_money": self._settings.payout_rail, "ethereum": "ethereum"}
-        rail = rails.get(method)
+        rail = self._rails().get(method)
         if rail is None or rail not in self._gateways:
-            known = [name for name, its_rail in rails.items() if its_rail in self._gateways]
-            raise BadInput(f"{method!r} is no way to be paid here: use {' or '.join(known) or 'nothing yet'}.")
+            raise BadInput(f"{method!r} is no way to be paid here: use {' or '.join(self.methods()) or 'nothing yet'}.")
         return rail
+
+    def methods(self) -> list[str]:
+        """List the ways to be paid here."""
+        return [method for method, rail in self._rails().items() if rail in self._gateways]
+
+    def _rails(self) -> dict[str, str]:
+        rail = self._settings.payout_rail
+        return {"bank": rail, "mobile_money": rail, "ethereum": "ethereum"}
 
     def print_of(self, amount: Money, destination: Destination) -> str:
         """Name amount and destination, for a reviewer's yes to be bound to."""
@@ -225,7 +231,10 @@ class Desk:
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""
         record = await self.payout(payout_id, owner)
-        gateway = self._gateways[self.rail_of(record.data.method)]
+        # The rail stays the one that its earlier attempts went to, whichever one is the settings' now.
+        gateway = self._gateways.get(record.data.rail)
+        if gateway is None:
+            raise BadInput(f"The rail {record.data.rail} is not set up: nothing can be sent through it.")
         await gateway.resolve(destination)
         if record.amount is None:
             raise BadInput(f"{payout_id} has no amount.")

@@ -34,6 +34,9 @@ TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
     errors.BadSettings: (HTTPStatus.INTERNAL_SERVER_ERROR, "internal"),
 }
 
+# Which field the caller must mend, where an error of ours is about one.
+_FIELDS = {"short_balance": "amount", "bad_amount": "amount", "bad_destination": "destination"}
+
 # What is refused before any of our own errors can arise.
 UNAUTHENTICATED = (HTTPStatus.UNAUTHORIZED, "unauthenticated")
 FORBIDDEN = (HTTPStatus.FORBIDDEN, "forbidden")
@@ -126,7 +129,7 @@ def of(error: errors.PayflowError) -> Problem:
         case HTTPStatus.INTERNAL_SERVER_ERROR:
             return Problem(kind, "Payflow cannot answer this; its log says why.")
         case _:
-            return Problem(kind, str(error))
+            return Problem(kind, str(error), field=_FIELDS.get(kind[1], ""))
 
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:

@@ -140,6 +140,14 @@ def test_the_same_news_has_the_same_name_and_other_news_another() -> None:
     assert len({first.delivery, failed.delivery, retried.delivery}) == 3
 
 
+def test_a_gateway_that_counts_its_transfers_from_the_beginning_again_still_has_news() -> None:
+    """As a sandbox does that was started again: the number alone does not name the news."""
+    before, after = (wire_v3.read_webhook(v3_body(reference=reference)) for reference in ("payout-1", "payout-2"))
+    assert before is not None
+    assert after is not None
+    assert before.delivery != after.delivery
+
+
 def test_news_about_something_else_is_none_of_ours() -> None:
     assert wire_v3.read_webhook(b'{"event":"charge.completed","data":{"id":1}}') is None
     assert wire_v3.read_webhook(b"{}") is None

@@ -1,5 +1,6 @@
 """`/_sandbox`: everything that a test can do in the process, somebody outside can do over HTTP."""
 
+from dataclasses import asdict
 from typing import Any
 
 import aiohttp
@@ -7,6 +8,7 @@ import pytest
 
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.magic import ACCOUNTS
+from adapters.sandbox.mail import Mail
 from machines.core.clock import SystemClock
 
 
@@ -40,6 +42,17 @@ async def test_the_overview_shows_all_magic_and_all_switches(desk: Desk) -> None
     assert set(shown["accounts"]) == set(ACCOUNTS)
     assert shown["switches"]["key_revoked"] is False
     assert "NGN" in shown["wallets"]
+
+
+async def test_the_mails_of_the_sandbox_are_read_beside_the_gateway(desk: Desk) -> None:
+    assert await desk.ask("GET", "/mails") == (200, [])
+    mails = [Mail("payflow@sandbox.example", (to,), "Hello", "One line\nand another") for to in ("ann@x.y", "bob@x.y")]
+    desk.gateway.control.mails = mails
+    _, shown = await desk.ask("GET", "/mails")
+    assert [mail["to"] for mail in shown] == [["ann@x.y"], ["bob@x.y"]]
+    _, anns = await desk.ask("GET", "/mails?to=ann@x.y")
+    assert anns == [asdict(mails[0]) | {"to": ["ann@x.y"]}]
+    assert await desk.ask("GET", "/mails?to=nobody@x.y") == (200, [])
 
 
 async def test_a_fault_is_scripted_and_met(desk: Desk) -> None:

@@ -556,6 +556,7 @@ async def test_enquiries_answer_in_the_documented_words(caller: Caller) -> None:
         400,
         "Sorry, that account number is invalid, please check and try again",
     )
+    assert (await caller.ask("POST", "/v3/accounts/resolve", ask | {"account_bank": "999"}))[0] == 400
     assert (await caller.ask("GET", "/v3/transfers/7"))[0] == 404
 
 
@@ -566,6 +567,10 @@ async def test_v4_answers_a_key_as_it_did_the_first_time(caller: Caller, session
         token = await response.json()
     assert token["expires_in"] == 600
     caller.headers = {"Authorization": f"Bearer {token['access_token']}", "X-Idempotency-Key": "k" * 12}
+    for code, number, expected in (("044", TEST_ACCOUNT, 200), ("999", TEST_ACCOUNT, 400), ("044", "0100000021", 400)):
+        ask = {"account": {"code": code, "number": number}, "currency": "NGN"}
+        key = {"X-Idempotency-Key": f"whose-account-{code}-{number}"}
+        assert (await caller.ask("POST", "/v4/banks/account-resolve", ask, **key))[0] == expected
     body: dict[str, Any] = {
         "action": "instant",
         "type": "bank",

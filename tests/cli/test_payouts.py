@@ -9,7 +9,6 @@ from threading import Thread
 from typing import Any, TypeVar
 
 import pytest
-import typer
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -17,7 +16,7 @@ from machines.core.errors import Rejected
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
-from machines.core.ports import Destination, Failed, Payment, Status, Unsent
+from machines.core.ports import Destination, Evidence, Failed, Payment, Status, Unsent
 from machines.payout import facts as f
 from machines.payout.acts import Looks
 from machines.payout.data import Finding, PayoutRecord, reference_of
@@ -25,7 +24,7 @@ from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.app import Parts, Payflow, opened
-from payflow.cli import payouts
+from payflow.cli.commands import cli
 from payflow.config import Settings, load
 from payflow.engine.schedule import Schedule
 from payflow.engine.step import take_in
@@ -86,14 +85,9 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 class Counter:
     """The command line, and what happens behind it."""
 
-    def __init__(self) -> None:
-        self._cli = typer.Typer()
-        self._cli.add_typer(payouts.batch)
-        self._cli.add_typer(payouts.payout)
-
     def __call__(self, *words: str, answer: str = "") -> Result:
         """Type a command."""
-        result = CliRunner().invoke(self._cli, list(words), obj=parts, input=answer or None)
+        result = CliRunner().invoke(cli, list(words), obj=parts, input=answer or None)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Result(result.exit_code, result.stdout, result.stderr)
@@ -341,3 +335,34 @@ def test_what_is_no_account_is_refused(till: Counter, words: tuple[str, ...]) ->
 def test_what_is_no_payout_is_refused(till: Counter) -> None:
     assert "no record id" in till.refused("payout", "retry", "nonsense", code=2)
     assert "There is no record" in till.refused("payout", "retry", "payout-01-abcdefgh23456777")
+
+
+# ── looking again ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PAID = (*APPROVED, f.Boarded("b"), lambda reference: f.Paid(reference, Evidence("flutterwave", reference)))
+
+
+@pytest.mark.parametrize("facts", [APPROVED, (*APPROVED, f.Boarded("b")), PAID], ids=["approved", "sent", "paid"])
+def test_a_retry_of_a_payout_that_did_not_fail_looks_at_it_now(till: Counter, facts: tuple[Any, ...]) -> None:
+    payout_id = till.payout(*facts)
+    before = till.record(payout_id)
+    assert till.json("retry", payout_id)["did"] == "due"
+    assert till.record(payout_id).version == before.version, "a look is asked for, nothing is decided"
+
+
+def test_a_retry_of_a_failed_payout_tries_it_and_says_why_where_it_cannot(till: Counter) -> None:
+    failed, corrected = till.payout(*FAILED), till.payout(*FAILED, key="2")
+    assert till.json("retry", failed)["did"] == "moved"
+    till.json("payout", "correct", corrected, "--account", "0690000032")
+    assert "waits for reviewers" in till.refused("retry", corrected)
+
+
+def test_the_story_of_a_payout_does_not_show_where_its_money_goes_not_even_encrypted(till: Counter) -> None:
+    payout_id = till.payout(*FAILED)
+    till.json("payout", "correct", payout_id, "--account", "0690000032")
+    told = till.json("show", payout_id)
+    assert (
+        told["data"]["sealed"] == told["data"]["attempts"][0]["sealed"] == told["data"]["correction"]["sealed"] == "***"
+    )
+    assert "gAAAA" not in str(told)
+    assert "gAAAA" not in till("show", payout_id).out

@@ -184,3 +184,20 @@ def test_every_setting_has_a_name_in_the_environment_and_a_sentence() -> None:
         assert field.alias == field.alias.upper() if field.alias else False, name
         after = source.split(f'alias="{field.alias}"')[1]
         assert after.split('"""')[0].strip(" ),\n") == "", f"{name} has no sentence right below it"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PAYFLOW_RETRY_AFTER_S", "600,-1"),
+        ("PAYFLOW_RETRY_AFTER_S", "inf"),
+        ("PAYFLOW_RETRY_AFTER_S", "nan"),
+        ("PAYFLOW_SETTLE_WINDOW_S", "-1"),
+        ("PAYFLOW_SETTLE_WINDOW_S", "inf"),
+        ("PAYFLOW_WATCH_DAYS", "inf"),
+        ("PAYFLOW_PAYOUT_RAIL", "stripe"),
+    ],
+)
+def test_a_wait_that_would_never_end_and_a_rail_that_is_none_are_refused(name: str, value: str) -> None:
+    (problem,) = problems({name: value})
+    assert problem.startswith(name)

@@ -208,6 +208,19 @@ async def test_a_rail_that_contradicts_the_books_is_paused_and_the_record_set_as
     assert [post.kind for post in await office.store.outbox.take(10, 1000)] == ["alarm"]
 
 
+@pytest.mark.parametrize("error", [RailClosed("key revoked", rail=""), Contradiction("paid to somebody else", rail="")])
+async def test_an_error_that_names_no_rail_is_a_bug_and_the_record_is_set_aside(
+    still_office: Office, error: Exception
+) -> None:
+    office = still_office
+    record_id = await office.one_in("SENDING")
+    office.acts["SENDING"] = raising(error)
+    await office.steps().look(await office.claim("SENDING"))
+    assert await office.store.pauses.all() == {}
+    ((aside, why),) = await office.store.listing.parked()
+    assert (aside, str(error) in why) == (record_id, True)
+
+
 # ── the whole fleet ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -33,6 +33,8 @@ async def play(seeds: range, folder: Path) -> Tally:
         tally.faults += [f"seeds {seeds.start} to {seeds.stop - 1}: {fault}" for fault in books.faults]
         async for fault in store.listing.verify():
             tally.faults.append(f"seeds {seeds.start} to {seeds.stop - 1}: {fault.place}: {fault.problem}")
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            tally.faults.append(f"seeds {seeds.start} to {seeds.stop - 1}: the dead left {len(left)} tasks behind")
     return tally
 
 

@@ -1,4 +1,8 @@
-"""Death at any await: the process stops for ever before or after a call, and a new one takes over."""
+"""Death at any await: the process stops for ever before or after a call, and a new one takes over.
+
+What stopped is cancelled when the process is buried, so that nothing of it is left pending; by then its link is cut,
+and nothing that it had still to say goes out.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,6 +15,10 @@ from payflow.store.link import Barrier, Link
 from payflow.store.scripts import Script
 
 
+class Died(Exception):
+    """The process is dead: nothing of it goes on."""
+
+
 class Fate:
     """Decides at every call whether the process dies there."""
 
@@ -20,11 +28,15 @@ class Fate:
         self.died = asyncio.Event()
         self.deaths = 0
         self._dead: list[asyncio.Task[object] | None] = []
-        """What died stays referenced until the loop ends, so that nobody complains of lost tasks."""
+        """What stopped for ever, until it is buried."""
 
-    def reborn(self) -> None:
-        """Begin a new process."""
+    async def bury(self) -> None:
+        """Clear away what died, and let a new process begin."""
         self.died = asyncio.Event()
+        dead, self._dead = [task for task in self._dead if task is not None], []
+        for task in dead:
+            task.cancel()
+        await asyncio.gather(*dead, return_exceptions=True)
 
     async def meet(self) -> None:
         """Die here, perhaps: what waits for this never goes on."""
@@ -69,9 +81,13 @@ class DyingLink(Link):
     def __init__(self, link: Link, fate: Fate) -> None:
         super().__init__(link.client, cluster=link.cluster, place=link.place)
         self._fate = fate
+        self.cut = False
+        """Whether its process is dead. A batcher whose call was cancelled would begin the next one."""
 
     async def run(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Any:
         """Run a script, with everything that can happen around it."""
+        if self.cut:
+            raise StoreUnavailable("the process is dead")
         await self._fate.meet()
         if self._fate.fails():
             raise StoreUnavailable("the connection broke before the call")

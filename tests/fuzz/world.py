@@ -27,10 +27,10 @@ from payflow.engine.step import Steps, take_in
 from payflow.store.guard import Guard
 from payflow.store.records import Records
 from payflow.store.store import Store
-from payflow.store.stored import Queue, Stored
+from payflow.store.stored import Claimed, Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from tests.fuzz.bank import Bank
-from tests.fuzz.dying import DyingLink, DyingRail, Fate
+from tests.fuzz.dying import Died, DyingLink, DyingRail, Fate
 
 T = TypeVar("T")
 
@@ -89,9 +89,9 @@ class Run:
         self._dice = Random(seed)
         self._store = store
         self._clock = clock
-        self._fate = Fate(self._dice, danger)
+        self.fate = Fate(self._dice, danger)
         self.bank = Bank(self._dice, clock, trouble=self._dice.choice((0.0, 0.2, 0.5)))
-        self._rail = DyingRail(self.bank, self._fate)
+        self._rail = DyingRail(self.bank, self.fate)
         self.tally = Tally(runs=1)
         self.payout = RecordId("")
         self._clicked = False
@@ -101,15 +101,17 @@ class Run:
         owner = Owner(f"provider-{self.seed}")
         amount = Money(self._dice.randrange(1, 50_000_00), NGN)
         await self._store.records.fund(owner, amount, f"earned-{self.seed}")
-        await self._request(owner, amount)
+        await self.request(owner, amount)
         for _ in range(MOST_LOOKS):
-            if not await self._turn():
+            if not await self.turn():
                 break
+        await self.fate.bury()
         await self._judge(owner, amount)
-        self.tally.deaths = self._fate.deaths
+        self.tally.deaths = self.fate.deaths
         return self.tally
 
-    async def _request(self, owner: Owner, amount: Money) -> None:
+    async def request(self, owner: Owner, amount: Money) -> None:
+        """Ask for the payout, perhaps twice."""
         shard = self._store.records.owner_shard(owner)
         self.payout = derived_id("payout", shard, owner, "key")
         data = PayoutData("bank", "bank", "0123456789", "•6789", amount.units, requested_by=owner, fingerprint="seen")
@@ -117,40 +119,52 @@ class Run:
         for _ in range(self._dice.choice((1, 1, 2))):
             await self._store.records.create(new, owner)
 
-    async def _turn(self) -> bool:
-        """Do what is due, or let time pass; False when there is nothing left to wait for."""
-        records = self._process()
-        steps = Steps(
-            self._view(records), Metrics(), who=f"worker-{self._fate.deaths}", lease_ms=LEASE_MS, luck=self._dice
-        )
+    async def turn(self) -> bool:
+        """Let a process do what is due, or let time pass; False when there is nothing left to wait for."""
+        link = DyingLink(self._store.link, self.fate)
         try:
-            claimed = await self._survive(records.claim(self._queues()))
-        except PayflowError:
+            claimed = await self._work(self._process(link))
+        except Died:
+            link.cut = True
+            await self.fate.bury()
+            await self._meddle()
             return True
+        if self.tally.faults:
+            return False
         if claimed is None:
             return True
-        for found in claimed[0].found:
-            if not isinstance(found, Stored):
-                self.tally.faults.append(f"seed {self.seed}: {found.id} cannot be read: {found.problem}")
-                return False
-            self.tally.looks += 1
-            await self._survive(steps.look(found))
         await self._meddle()
-        if not claimed[0].found:
-            if claimed[0].next_due is None:
+        if not claimed.found:
+            if claimed.next_due is None:
                 return False
-            self._clock.at = max(self._clock.at, claimed[0].next_due)
+            self._clock.at = max(self._clock.at, claimed.next_due)
         return not await self._at_rest()
+
+    async def _work(self, records: Records) -> Claimed | None:
+        """Claim what is due, and look at it; None when the store did not answer. Whoever dies looks at nothing more."""
+        steps = Steps(
+            self._view(records), Metrics(), who=f"worker-{self.fate.deaths}", lease_ms=LEASE_MS, luck=self._dice
+        )
+        try:
+            (claimed,) = await self._survive(records.claim(self._queues()))
+        except PayflowError:
+            return None
+        for found in claimed.found:
+            if isinstance(found, Stored):
+                self.tally.looks += 1
+                await self._survive(steps.look(found))
+            else:
+                self.tally.faults.append(f"seed {self.seed}: {found.id} cannot be read: {found.problem}")
+        return claimed
 
     def _queues(self) -> list[Queue]:
         polled = ("REQUESTED", "APPROVED", "PROCESSING", "UNCONFIRMED", "FAILED", "COMPLETED", "CANCELLED")
         return [Queue("payout", state, 4, LEASE_MS) for state in polled]
 
-    def _process(self) -> Records:
+    def _process(self, link: DyingLink) -> Records:
         """Start a process: its own memory, its own connection, the same store."""
         store = self._store
         guard = Guard(store.records.shards, None)
-        link = DyingLink(store.link, self._fate)
         machine = machine_on({"bank": self._rail})
         return Records(link, guard, [machine], store.records.shards, store.records.assets, self._clock)
 
@@ -158,19 +172,18 @@ class Run:
         """Give the store as this process sees it."""
         return replace(self._store, link=records.link, guard=records.guard, records=records)
 
-    async def _survive(self, work: Awaitable[T]) -> T | None:
+    async def _survive(self, work: Awaitable[T]) -> T:
         """Wait for some work, or for the process's death in the middle of it."""
         task = asyncio.ensure_future(work)
-        death = asyncio.ensure_future(self._fate.died.wait())
+        death = asyncio.ensure_future(self.fate.died.wait())
         await asyncio.wait({task, death}, return_when=asyncio.FIRST_COMPLETED)
+        death.cancel()
         if task.done():
-            death.cancel()
             return task.result()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await task
-        self._fate.reborn()
-        return None
+        raise Died
 
     async def _meddle(self) -> None:
         """Let the outside world do something: a webhook, a provider, an operator, a click in the bank's dashboard."""

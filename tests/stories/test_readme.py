@@ -37,6 +37,7 @@ def test_the_payment_of_the_readme_is_paid_as_printed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert '"status":"paid"' in done.stdout
     assert '"paid":"12500.50"' in done.stdout
+    assert '"subject":"₦12,500.50 was paid to you"' in done.stdout
     assert "the hash chain is whole" in done.stdout
     assert "Conserved" in done.stdout
     assert sandbox.returncode == 0

@@ -122,6 +122,38 @@ async def test_a_success_surfaces_after_the_payout_was_cancelled(town: Town) -> 
     assert (account.available, account.owed) == (400_000, 0)
 
 
+async def test_what_contradicts_the_books_stops_the_rail_until_a_person_resumes_it(town: Town) -> None:
+    """A gateway that pays what we gave back may believe more that we do not know: it is sent nothing until then."""
+    payout = await failed(town)
+    await town.release(payout, "Ann does not want it any more")
+    await town.until(payout, "cancelled")
+    town.bank.transfers.otherwise = PAYS
+    waiting = await town.ann_asks("3000")
+    await town.until_queued(waiting)
+    town.bank.transfers.retry(town.transfer(payout), chosen=PAYS)
+    await town.time_passes(seconds=10)
+    await town.until_in(payout, "CONTRADICTED")
+    await town.until_paused("rail:flutterwave")
+    pause = (await town.store.pauses.all())["rail:flutterwave"]
+    assert f"{payout}-1 was paid after the payout was CANCELLED" in pause.why
+
+    # The batch opens; the payout of somebody who has nothing to do with it is looked at, and not sent.
+    sent_before = town.sent()
+    await town.time_passes(hours=2)
+    await town.until_in(waiting, "PROCESSING")
+    await town.until_looked(waiting)
+    assert town.sent() == sent_before
+    assert (await town.record(waiting)).data.failures == 0
+    assert (await town.account()).held == 300_000
+
+    # A person has looked at the gateway's dashboard, and is satisfied.
+    await town.store.pauses.resume("rail:flutterwave")
+    await town.time_passes(seconds=30)
+    await town.until_sent(waiting)
+    await town.time_passes(seconds=5)
+    await town.until(waiting, "paid")
+
+
 class Drowsy:
     """The real rail, to a worker who falls asleep between asking it and sending."""
 

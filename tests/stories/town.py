@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from standardwebhooks import Webhook
 
-from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
-from adapters.sandbox.magic import PAYS, Ends, Fate
+from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.magic import Ends, Fate
 from adapters.sandbox.mail import MailSink
 from adapters.sandbox.transfers import Transfer
 from machines.core.clock import FixedClock, SystemClock
@@ -38,6 +38,7 @@ from payflow.store.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
 from payflow.web import app
 from tests.adapters.notify.shop import Shop, open_shop
+from tests.stories.banks import Choice, v3
 from tests.waiting import wait_until
 
 ANN = Owner("ann")
@@ -56,7 +57,7 @@ class Town:
     clock: FixedClock
     settings: Settings
     store: Store
-    bank: FlutterwaveSimulator
+    bank: Gateway
     letters: MailSink
     shop: Shop
     address: str
@@ -303,7 +304,9 @@ class Town:
             payouts.open(store)
             told = await telling.open_telling(self.settings, SystemClock(), stack)
             told.open(store)
-            worker = Worker(store, self.settings, metrics, Dispatcher(store.outbox, metrics, told.handlers))
+            worker = Worker(
+                store, self.settings, metrics, Dispatcher(store.outbox, metrics, told.handlers, store.pauses)
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(worker.run())
                 try:
@@ -345,22 +348,23 @@ class Town:
 
 
 @asynccontextmanager
-async def open_town(settings: Settings, **changes: Any) -> AsyncIterator[Town]:
+async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> AsyncIterator[Town]:
     """Open the town in the morning of a batch; in the evening the books must be true."""
     async with AsyncExitStack() as stack:
         clock = FixedClock()
-        bank = await stack.enter_async_context(FlutterwaveSimulator(clock, PAYS))
+        chosen = choice(clock)
+        bank = await stack.enter_async_context(chosen.gateway)
         letters = await stack.enter_async_context(MailSink())
         shop = await stack.enter_async_context(open_shop())
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        settings = load({}, **(settings.model_dump() | _usual(bank, letters, shop) | changes))
+        settings = load({}, **(settings.model_dump() | _usual(letters, shop) | chosen.settings() | changes))
         payouts = Payouts(settings, await gateways.open_doors(settings, clock, stack))
         store = await stack.enter_async_context(open_store(settings, [payouts.machine], clock=clock))
         payouts.open(store)
         metrics = Metrics()
         routes = app.application(payouts.routes(store, metrics))
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
-        bank.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
+        bank.courier.url = address + chosen.hook
         town = Town(clock, settings, store, bank, letters, shop, address, session, metrics)
         await town._says(  # noqa: SLF001  (the town is made here)
             "shop", "PUT", f"/api/providers/{ANN}", {"verified": True, "notify": [f"mailto:{ANNS_MAIL}"]}
@@ -369,12 +373,9 @@ async def open_town(settings: Settings, **changes: Any) -> AsyncIterator[Town]:
         await town.books_are_true()
 
 
-def _usual(bank: FlutterwaveSimulator, letters: MailSink, shop: Shop) -> Json:
+def _usual(letters: MailSink, shop: Shop) -> Json:
     return {
         "seal_keys": new_key(),
-        "flutterwave_url": bank.v3_url,
-        "flutterwave_secret_key": bank.keys.secret_key,
-        "flutterwave_webhook_hash": bank.keys.secret_hash,
         "mail": letters.url,
         "reviewers": (f"mailto:{REVIEWERS_MAIL}",),
         "platform_webhooks": {"shop": {"url": shop.url, "secret": SIGNS}},

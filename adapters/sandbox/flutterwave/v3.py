@@ -250,9 +250,10 @@ class V3:
         return {"currency": currency, "available_balance": held, "ledger_balance": held}
 
     def _resolve(self, call: Call) -> Answer:
-        account = str(call.body.get("account_number") or "")
+        account, bank = (str(call.body.get(name) or "") for name in ("account_number", "account_bank"))
         known = ACCOUNTS.get(account)
-        if not (account.isdecimal() and len(account) == 10) or (known and known.refusal is Refusal.UNRESOLVED):  # noqa: PLR2004  (a NUBAN)
+        nobodys = bank not in BANKS or (known is not None and known.refusal is Refusal.UNRESOLVED)
+        if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
             raise Refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
         return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.flutterwave.banks import BANKS, name_of
-from adapters.sandbox.magic import PAYS, Ends, Fate, Refusal
+from adapters.sandbox.magic import ACCOUNTS, PAYS, Ends, Fate, Refusal
 from adapters.sandbox.server import Answer, Call, Route
 from adapters.sandbox.transfers import NotNow, Order, Refused, State, Transfer, Transfers
 from machines.core.clock import SECOND
@@ -263,8 +263,11 @@ class V4:
         return transfer
 
     def _resolve(self, call: Call) -> Answer:
-        account = str((call.body.get("account") or {}).get("number") or "")
-        if not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
+        asked = call.body.get("account") or {}
+        account, bank = (str(asked.get(name) or "") for name in ("number", "code"))
+        known = ACCOUNTS.get(account)
+        nobodys = bank not in BANKS or (known is not None and known.refusal is Refusal.UNRESOLVED)
+        if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
             raise _not_valid("account number is invalid")
         data = {"account_number": account, "account_name": name_of(account)}
         return Answer(HTTPStatus.OK, _wrapped("Account details fetched", data))

@@ -1,0 +1,1 @@
+"""GitHub: deliveries that it makes, and the client of a GitHub App."""

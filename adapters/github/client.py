@@ -1,0 +1,259 @@
+"""The client of a GitHub App: signs in as the app and as each of its installations, and repeats nothing that writes."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import aiohttp
+import gidgethub
+import msgspec
+from gidgethub import apps
+from gidgethub.aiohttp import GitHubAPI
+
+from adapters.github import wire
+from machines.core.errors import BadSettings, Rejected, Retryable
+from machines.core.forge import Issue, Person, Place, Pull, RepositoryNews
+
+T = TypeVar("T")
+
+REQUESTER = "payflow"
+PER_PAGE = 100
+MOST_PAGES = 10
+TOKEN_S = 50 * 60.0
+"""How long an installation's token is used; GitHub gives it for an hour."""
+RESERVE = 50
+"""So many requests are left to others when a rate limit comes near."""
+MOST_WAIT_S = 3600.0
+MAINTAINERS = frozenset({"admin", "maintain"})
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Who we are at GitHub."""
+
+    id: str
+    private_key: str = field(repr=False)
+    label: str = "bounty"
+    url: str = "https://api.github.com"
+
+
+class Gone(Rejected):
+    """What was asked for is not there, or not for us to see."""
+
+
+class _Comment(msgspec.Struct):
+    id: int
+    body: str | None = ""
+    performed_via_github_app: wire.Ref | None = None
+
+
+class _Permission(msgspec.Struct):
+    permission: str = ""
+    role_name: str = ""
+    user: wire.User | None = None
+
+
+@dataclass(slots=True)
+class _Door:
+    """One installation's way in."""
+
+    api: GitHubAPI
+    token: str = ""
+    until: float = 0.0
+
+
+class GitHub:
+    """The forge, and what else is asked of GitHub."""
+
+    def __init__(self, session: aiohttp.ClientSession, app: App) -> None:
+        self._session = session
+        self._app = app
+        self._doors: dict[int, _Door] = {}
+
+    # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def issue(self, place: Place) -> Issue | None:
+        """Read an issue; None where it is gone."""
+        try:
+            found = await self._get(place.installation, f"/repos/{place.name}/issues/{place.number}")
+        except Gone:
+            return None
+        return wire.issue(_read(found, wire.RawIssue), self._app.label)
+
+    async def pulls(self, place: Place) -> tuple[Pull, ...]:
+        """List pull requests that say to close an issue, among the thousand that changed last."""
+        return tuple(pull for pull in await self.all_pulls(place) if place.number in pull.closes)
+
+    async def comment(self, place: Place, known: int, marker: str, text: str) -> int:
+        """See to it that the issue has this one comment of ours."""
+        own = known or await self._find(place, marker)
+        if own:
+            try:
+                await self._send("PATCH", place.installation, f"/repos/{place.name}/issues/comments/{own}", text)
+            except Gone:
+                if not known:
+                    raise
+                return await self.comment(place, 0, marker, text)  # somebody deleted it, or there is another one
+            return own
+        made = await self._send("POST", place.installation, f"/repos/{place.name}/issues/{place.number}/comments", text)
+        return _read(made, _Comment).id
+
+    async def _find(self, place: Place, marker: str) -> int:
+        """Find a comment that an earlier call made, whose answer was lost."""
+        path = f"/repos/{place.name}/issues/{place.number}/comments?sort=created"
+        async for raw in self._pages(place.installation, path):
+            found = _read(raw, _Comment)
+            maker = found.performed_via_github_app
+            if maker is not None and str(maker.id) == self._app.id and marker in (found.body or ""):
+                return found.id
+        return 0
+
+    async def maintains(self, place: Place, person: int) -> Person | None:
+        """Give the account if it maintains the repository. Accounts are asked for by number: names change hands."""
+        try:
+            account = await self.person(place.installation, person)
+            path = f"/repos/{place.name}/collaborators/{account.login}/permission"
+            found = _read(await self._get(place.installation, path), _Permission)
+        except Gone:
+            return None
+        if found.user is None or found.user.id != person:
+            return None
+        may = found.role_name in MAINTAINERS or found.permission == "admin"
+        return account if may else None
+
+    # ── what else is asked ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def person(self, installation: int, person: int) -> Person:
+        """Read an account by its number."""
+        found = _read(await self._get(installation, f"/user/{person}"), wire.User)
+        return Person(found.id, found.login)
+
+    async def repositories(self) -> AsyncIterator[RepositoryNews]:
+        """List every repository that the app is installed in."""
+        async for raw in self._pages(0, "/app/installations?"):
+            installation = _read(raw, wire.Ref).id
+            async for one in self._pages(installation, "/installation/repositories?", inside="repositories"):
+                found = _read(one, wire.Repository)
+                yield RepositoryNews(installation, found.id, found.full_name, enabled=True)
+
+    async def all_pulls(self, place: Place) -> tuple[Pull, ...]:
+        """List the thousand pull requests of a repository that changed last."""
+        path = f"/repos/{place.name}/pulls?state=all&sort=updated&direction=desc"
+        return tuple([wire.pull(_read(raw, wire.RawPull)) async for raw in self._pages(place.installation, path)])
+
+    async def labelled(self, place: Place) -> AsyncIterator[Issue]:
+        """List the open issues of a repository that carry the label."""
+        path = f"/repos/{place.name}/issues?state=open&labels={self._app.label}"
+        async for raw in self._pages(place.installation, path):
+            found = _read(raw, wire.RawIssue)
+            if found.pull_request is msgspec.UNSET:
+                yield wire.issue(found, self._app.label)
+
+    # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _get(self, installation: int, path: str) -> Any:  # noqa: ANN401  (JSON, read by who asked for it)
+        return await self._ask("GET", installation, path, b"")
+
+    async def _send(self, method: str, installation: int, path: str, text: str) -> Any:  # noqa: ANN401  (as above)
+        return await self._ask(method, installation, path, {"body": text})
+
+    async def _pages(self, installation: int, path: str, inside: str = "") -> AsyncIterator[Any]:
+        for page in range(1, MOST_PAGES + 1):
+            found = await self._get(installation, f"{path}&per_page={PER_PAGE}&page={page}")
+            listed = found.get(inside, []) if inside else found
+            for one in listed:
+                yield one
+            if len(listed) < PER_PAGE:
+                return
+
+    async def _ask(self, method: str, installation: int, path: str, data: Any) -> Any:  # noqa: ANN401  (as above)
+        door = self._doors.setdefault(installation, _Door(self._api()))
+        _respect(door.api)
+        url = self._app.url.rstrip("/") + path
+        try:
+            if not installation:
+                return await door.api.getitem(url, jwt=self._jwt())
+            token = await self._token(installation, door)
+            match method:
+                case "POST":
+                    return await door.api.post(url, data=data, oauth_token=token)
+                case "PATCH":
+                    return await door.api.patch(url, data=data, oauth_token=token)
+                case _:
+                    return await door.api.getitem(url, oauth_token=token)
+        except Exception as error:
+            if isinstance(error, gidgethub.BadRequest) and error.status_code == HTTPStatus.UNAUTHORIZED:
+                door.until = 0.0
+            raise _meaning(error, method, path) from error
+
+    def _api(self) -> GitHubAPI:
+        return GitHubAPI(self._session, REQUESTER, base_url=self._app.url)
+
+    def _jwt(self) -> str:
+        try:
+            return apps.get_jwt(app_id=self._app.id, private_key=self._app.private_key, expiration=9 * 60)
+        except ValueError as error:
+            raise BadSettings("The private key of the GitHub App cannot be read: it should be a PEM file.") from error
+
+    async def _token(self, installation: int, door: _Door) -> str:
+        if time.monotonic() >= door.until:
+            path = f"{self._app.url.rstrip('/')}/app/installations/{installation}/access_tokens"
+            given = await door.api.post(path, data=b"", jwt=self._jwt())
+            door.token, door.until = str(given["token"]), time.monotonic() + TOKEN_S
+        return door.token
+
+
+def _respect(api: GitHubAPI) -> None:
+    """Ask nothing more shortly before a rate limit ends what others may ask."""
+    limit = api.rate_limit
+    if limit is None or limit.remaining > min(RESERVE, limit.limit // 10):
+        return
+    wait_s = limit.reset_datetime.timestamp() - time.time()
+    if wait_s > 0:
+        raise Retryable("GitHub's rate limit is nearly used up.", after_s=min(wait_s, MOST_WAIT_S))
+
+
+def _meaning(error: Exception, method: str, path: str) -> Exception:
+    """Say what may be done after an exchange that failed."""
+    what = f"GitHub: {method} {path.partition('?')[0]}"
+    match error:
+        case gidgethub.RateLimitExceeded():
+            wait_s = error.rate_limit.reset_datetime.timestamp() - time.time()
+            return Retryable(f"{what}: rate limit", after_s=min(max(wait_s, 1.0), MOST_WAIT_S))
+        case gidgethub.HTTPException() if error.status_code in _LATER or _asked_to_wait(error):
+            return Retryable(f"{what}: {error.status_code.value}", after_s=_asked_to_wait(error))
+        case gidgethub.HTTPException():
+            gone = error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+            return (Gone if gone else Rejected)(f"{what}: {error.status_code.value}")
+        case aiohttp.ClientError() | TimeoutError() | OSError() | ValueError() | KeyError():
+            return Retryable(f"{what}: {type(error).__name__}")
+        case _:
+            return error
+
+
+_LATER = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,  # a token that ended early: the next look takes a new one
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+
+
+def _asked_to_wait(error: gidgethub.HTTPException) -> float | None:
+    headers = getattr(error, "headers", None) or {}
+    text = str(headers.get("retry-after", ""))
+    return min(float(text), MOST_WAIT_S) if text.isdecimal() else None
+
+
+def _read(found: object, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.MsgspecError as error:
+        raise Retryable(f"GitHub's answer cannot be read: {error}.") from error

@@ -1,0 +1,229 @@
+"""GitHub without any I/O: is a delivery genuine, and what does it, or an answer of the API, say?
+
+Only what can be relied on is read: a number that is none, or a part that is missing, makes the whole unreadable.
+"""
+
+import hmac
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from adapters.github.closing import closes
+from machines.core.clock import SECOND
+from machines.core.errors import BadInput
+from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, PullState, RepositoryNews
+
+EVENT, DELIVERY = "x-github-event", "x-github-delivery"
+SIGNATURE, OLD_SIGNATURE = "x-hub-signature-256", "x-hub-signature"
+MOST_BYTES = 1024 * 1024
+GHOST = "ghost"
+
+_SECRETIVE = frozenset({"deleted", "suspend"})
+
+
+def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool = False) -> bool:
+    """Tell whether a delivery is signed with our secret; the old signature counts only where that was set on purpose.
+
+    A delivery that carries the new one is never judged by the old one.
+    """
+    shown = {name.casefold(): value for name, value in headers.items()}
+    if not secret:
+        return False
+    if SIGNATURE in shown or not old:
+        expected = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
+        return hmac.compare_digest(shown.get(SIGNATURE, "").encode(), expected.encode())
+    expected = "sha1=" + hmac.digest(secret.encode(), body, "sha1").hex()
+    return hmac.compare_digest(shown.get(OLD_SIGNATURE, "").encode(), expected.encode())
+
+
+# ── what GitHub writes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class User(Struct):
+    """An account."""
+
+    id: int
+    login: str
+
+
+class Label(Struct):
+    """A label of an issue."""
+
+    name: str = ""
+
+
+class RawIssue(Struct):
+    """An issue, in a delivery or an answer."""
+
+    id: int
+    number: int
+    title: str
+    state: str
+    updated_at: str
+    labels: list[Label] = field(default_factory=list)
+    pull_request: object | UnsetType = UNSET
+    """There only where it is a pull request, which GitHub lists among the issues."""
+
+
+class Repository(Struct):
+    """A repository."""
+
+    id: int
+    full_name: str
+    default_branch: str = ""
+
+
+class Base(Struct):
+    """Where a pull request goes."""
+
+    ref: str
+    repo: Repository
+
+
+class Head(Struct):
+    """What a pull request brings. Its repository may be a fork, or gone; nobody needs it."""
+
+    sha: str
+
+
+class RawPull(Struct):
+    """A pull request, in a delivery or an answer."""
+
+    id: int
+    number: int
+    title: str
+    state: str
+    updated_at: str
+    base: Base
+    head: Head
+    body: str | None = None
+    user: User | None = None
+    merged_at: str | None = None
+
+
+class Ref(Struct):
+    """An installation, by its number."""
+
+    id: int = 0
+
+
+class From(Struct):
+    """What something was before an edit."""
+
+    from_: str | None = field(default="", name="from")
+
+
+class Changes(Struct):
+    """What an edit changed."""
+
+    title: From = field(default_factory=From)
+    body: From = field(default_factory=From)
+    new_issue: RawIssue | None = None
+    new_repository: Repository | None = None
+
+
+class Delivery(Struct):
+    """A delivery; of each kind only some parts are there."""
+
+    action: str = ""
+    issue: RawIssue | None = None
+    pull_request: RawPull | None = None
+    repository: Repository | None = None
+    installation: Ref = field(default_factory=Ref)
+    changes: Changes = field(default_factory=Changes)
+    repositories: list[Repository] = field(default_factory=list)
+    repositories_added: list[Repository] = field(default_factory=list)
+    repositories_removed: list[Repository] = field(default_factory=list)
+
+
+_DELIVERY = msgspec.json.Decoder(Delivery)
+
+
+def read(event: str, body: bytes, label: str) -> tuple[News, ...]:
+    """Read what a delivery tells; nothing where it is of no interest. `BadInput` where it cannot be read."""
+    if len(body) > MOST_BYTES:
+        raise BadInput(
+            f"A delivery of more than {MOST_BYTES} bytes is not read; `payflow bounty sync` finds what it told."
+        )
+    try:
+        told = _DELIVERY.decode(body)
+        return _news(event, told, label)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadInput("The delivery is not GitHub's JSON.") from error
+
+
+def _news(event: str, told: Delivery, label: str) -> tuple[News, ...]:
+    match event:
+        case "issues" if told.issue and told.repository:
+            return _issue_news(told, told.issue, told.repository, label)
+        case "pull_request" if told.pull_request and told.repository:
+            return _pull_news(told, told.pull_request, told.repository)
+        case "installation":
+            enabled = told.action not in _SECRETIVE
+            return tuple(_repository_news(told, one, enabled=enabled) for one in told.repositories)
+        case "installation_repositories":
+            added = tuple(_repository_news(told, one, enabled=True) for one in told.repositories_added)
+            return added + tuple(_repository_news(told, one, enabled=False) for one in told.repositories_removed)
+        case "repository" if told.repository and told.action in ("renamed", "transferred", "edited", "deleted"):
+            return (_repository_news(told, told.repository, enabled=told.action != "deleted"),)
+        case _:
+            return ()
+
+
+def _repository_news(told: Delivery, one: Repository, *, enabled: bool) -> RepositoryNews:
+    return RepositoryNews(told.installation.id, one.id, one.full_name, enabled)
+
+
+def _issue_news(told: Delivery, raw: RawIssue, repository: Repository, label: str) -> tuple[News, ...]:
+    place = Place(told.installation.id, repository.id, repository.full_name, raw.number)
+    gone = ""
+    if told.action == "deleted":
+        gone = "the issue was deleted"
+    elif told.action == "transferred":
+        there = told.changes.new_repository.full_name if told.changes.new_repository else "elsewhere"
+        number = f"#{told.changes.new_issue.number}" if told.changes.new_issue else ""
+        gone = f"the issue was moved to {there}{number}"
+    return (IssueNews(place, issue(raw, label), gone),)
+
+
+def _pull_news(told: Delivery, raw: RawPull, repository: Repository) -> tuple[News, ...]:
+    place = Place(told.installation.id, repository.id, repository.full_name, 0)
+    found = pull(raw)
+    before = closes(raw.base.repo.full_name, told.changes.title.from_, told.changes.body.from_)
+    return (PullNews(place, found, tuple(sorted({*found.closes, *before}))),)
+
+
+# ── in our words ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def issue(raw: RawIssue, label: str) -> Issue:
+    """Say what an issue is."""
+    labelled = any(one.name == label for one in raw.labels)
+    return Issue(raw.id, raw.number, raw.title[:300], raw.state == "open", labelled, moment(raw.updated_at))
+
+
+def pull(raw: RawPull) -> Pull:
+    """Say what a pull request is; only a merge into the default branch is one."""
+    home = raw.base.repo
+    merged = raw.merged_at is not None and raw.base.ref == home.default_branch
+    state = PullState.MERGED if merged else PullState.OPENED if raw.state == "open" else PullState.CLOSED
+    author = raw.user or User(0, GHOST)
+    return Pull(
+        id=raw.id,
+        number=raw.number,
+        title=raw.title[:300],
+        author_id=author.id,
+        author=author.login,
+        commit_sha=raw.head.sha,
+        state=state,
+        closes=closes(home.full_name, raw.title, raw.body),
+        updated_at=moment(raw.updated_at),
+        merged_at=moment(raw.merged_at) if merged and raw.merged_at else 0,
+    )
+
+
+def moment(text: str) -> int:
+    """Read a time."""
+    return int(datetime.fromisoformat(text).timestamp() * SECOND)

@@ -1,0 +1,329 @@
+"""The pool's books: every change is one script, every read says when it could not read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from adapters.open_ethereum_pool.config import Flavour
+from adapters.open_ethereum_pool.keys import Keys
+from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.persistence import Persistence
+from adapters.open_ethereum_pool.scripts import script
+from machines.core.chain import TxHash
+from machines.core.errors import NotDurable, Retryable
+
+PAGE = 500
+SUMS = ("balance", "pending", "paid")
+FRIENDS_THRESHOLD = 500_000_000
+"""What the friends fork pays from when a miner has set nothing."""
+LEAST_OWN_THRESHOLD = 10
+"""A miner's own threshold up to this means that he wants the pool's."""
+
+
+class Line(Protocol):
+    """One payment, as a change of the books names it."""
+
+    @property
+    def key(self) -> str:
+        """What makes it the same payment for ever."""
+
+    @property
+    def login(self) -> str:
+        """Whose it is."""
+
+    @property
+    def shannon(self) -> int:
+        """How much is taken off the balance."""
+
+    @property
+    def at_s(self) -> int:
+        """The second that rows are written with."""
+
+    @property
+    def charge_wei(self) -> int:
+        """What is kept back from it."""
+
+
+class Answer(NamedTuple):
+    """What a script answered."""
+
+    code: str
+    found: str
+
+
+class Standing(NamedTuple):
+    """How the books have a payment."""
+
+    step: str
+    pending: bool
+
+
+class Row(NamedTuple):
+    """A pending payment, as the pool lists it."""
+
+    login: str
+    shannon: int
+    at_s: int
+
+    @property
+    def member(self) -> str:
+        """The row itself."""
+        return f"{self.login}:{self.shannon}"
+
+
+class Payee(NamedTuple):
+    """A miner, and what the pool owes him."""
+
+    login: str
+    balance: str
+    """As the books have it: it may be no number."""
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the books keep about one pending row beside it."""
+
+    tx: TxHash | None
+    nonce: int | None
+
+
+class Ledger(NamedTuple):
+    """All sums and all rows of a coin. The pool may write meanwhile, so that an audit reads twice."""
+
+    miners: dict[str, dict[str, str]]
+    histories: dict[str, list[str]]
+    finances: dict[str, str]
+    everything: list[str]
+    pending: list[Row]
+
+
+class PoolBooks:
+    """The books of one coin."""
+
+    def __init__(self, link: Link, coin: str, flavour: Flavour, *, weak_accepted: bool = False) -> None:
+        self.link = link
+        self.keys = Keys(coin)
+        self.flavour = flavour
+        self._weak_accepted = weak_accepted
+
+    # ── change ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def debit(self, line: Line, lock: str = "", *, again: bool = False) -> Answer:
+        """Lock, take it off the balance, log it as pending."""
+        return await self._change("debit", line, lock, int(again))
+
+    async def skip(self, line: Line) -> Answer:
+        """Call it off, so that it can never be debited."""
+        return await self._change("skip", line)
+
+    async def announce(self, line: Line, tx: TxHash, nonce: int) -> Answer:
+        """Write nonce and hash down, where the pool is one that looks for them."""
+        if not await self.remembers_nonces():
+            return Answer("done", "")
+        return await self._change("announce", line, tx, nonce)
+
+    async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
+        """Book it as paid."""
+        return await self._change("write_payment", line, tx, self._extra(line), int(again))
+
+    async def rollback(self, line: Line) -> Answer:
+        """Give it back."""
+        return await self._change("rollback", line)
+
+    async def unlock(self, lock: str) -> Answer:
+        """Take the lock away if it names this, and nothing is pending."""
+        return Answer(*await self.link.run(script("unlock"), self.keys.touched(""), "", "", "0", "0", lock))
+
+    async def add_missing(self, line: Line, tx: TxHash) -> Answer:
+        """Add the history of a payment that was made and not logged."""
+        return await self._change("add_missing", line, tx, self._extra(line))
+
+    async def adopt(self, line: Line) -> Answer:
+        """Take over a pending row that somebody else wrote."""
+        return await self._change("adopt", line)
+
+    async def reopen(self, line: Line, tx: TxHash) -> Answer:
+        """Take a payment that is booked and never came back into the pending ones, as one of ours."""
+        return await self._change("reopen", line, tx, self._extra(line))
+
+    async def repair(self, changes: Sequence[tuple[str, str, str, int]]) -> Answer:
+        """Add to fields (key, field, what it has, what is added), all of them or none."""
+        parts = [str(part) for _, field, has, added in changes for part in (field, has, added)]
+        return Answer(*await self.link.run(script("repair"), [key for key, *_ in changes], *parts))
+
+    async def _change(self, name: str, line: Line, *more: str | int) -> Answer:
+        return Answer(
+            *await self.link.run(
+                script(name),
+                self.keys.touched(line.login),
+                line.key,
+                line.login,
+                str(line.shannon),
+                line.at_s,
+                *more,
+            )
+        )
+
+    def _extra(self, line: Line) -> str:
+        return str(line.charge_wei) if self.flavour is Flavour.FRIENDS else ""
+
+    # ── durability ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def persistence(self) -> Persistence:
+        """Say how the server keeps what it acknowledged."""
+        return await Persistence.of(self.link)
+
+    async def durability_fault(self) -> str:
+        """Say why nothing may be sent on the word of this server; empty where it keeps what it acknowledged."""
+        return self._fault_of(await self.persistence())
+
+    def _fault_of(self, kept: Persistence) -> str:
+        faults = kept.faults()
+        return faults[0] if faults and not self._weak_accepted else ""
+
+    async def keep(self) -> None:
+        """Return when all that was written is on disk."""
+        kept = await self.persistence()
+        fault = self._fault_of(kept)
+        if fault:
+            raise NotDurable(fault)
+        if kept.must_wait:
+            local, _ = await self.link.ask("WAITAOF", 1, 0, 5000)
+            if not local:
+                raise NotDurable("The pool's Redis did not reach its disk within 5 seconds.")
+
+    # ── read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def ping(self) -> str:
+        """Ask whether it is there."""
+        answer = await self.link.ask("PING")
+        return "PONG" if answer is True else str(answer)
+
+    async def standing(self, line: Line) -> Standing:
+        """Say how far a payment came."""
+        row = f"{line.login}:{line.shannon}"
+        step, score = await self.link.together(
+            [("HGET", self.keys.applied, line.key), ("ZSCORE", self.keys.pending, row)]
+        )
+        return Standing(str(step or ""), score is not None)
+
+    async def steps(self, keys: Sequence[str]) -> list[str]:
+        """Say how far payments came; empty for those that the books never heard of."""
+        if not keys:
+            return []
+        return [str(step or "") for step in await self.link.ask("HMGET", self.keys.applied, *keys)]
+
+    async def lock(self) -> str:
+        """Read what holds the lock; empty when payments are not locked."""
+        return str(await self.link.ask("GET", self.keys.lock) or "")
+
+    async def pending(self) -> list[Row]:
+        """List what is pending, newest first."""
+        found = await self.link.ask("ZREVRANGE", self.keys.pending, 0, -1, "WITHSCORES")
+        return [_row(member, int(float(score))) for member, score in _scored(found)]
+
+    async def remembered(self, row: Row) -> Remembered:
+        """Read nonce and hash that open-etc-pool noted about a row."""
+        tx, nonce = await self.link.together(
+            [("HGET", self.keys.pending_tx, row.member), ("HGET", self.keys.pending_nonce, row.member)]
+        )
+        return Remembered(TxHash(tx) if tx else None, int(nonce) if nonce and str(nonce).isdecimal() else None)
+
+    async def remembers_nonces(self) -> bool:
+        """Say whether the pool is one that notes nonce and hash: it says so, or has done it."""
+        if self.flavour is Flavour.OETC:
+            return True
+        return bool(await self.link.ask("EXISTS", self.keys.pending_nonce, self.keys.pending_tx))
+
+    async def logins(self) -> list[str]:
+        """List all miners; each once, in the order of the alphabet."""
+        found: set[str] = set()
+        cursor = "0"
+        while True:
+            cursor, page = await self.link.ask("SCAN", cursor, "MATCH", self.keys.miners, "COUNT", 100)
+            found.update(str(key).split(":")[2] for key in page)
+            if str(cursor) == "0":
+                return sorted(found)
+
+    async def payees(self, threshold: int) -> list[Payee]:
+        """List all miners with what they are owed, and from where they are paid."""
+        payees = []
+        logins = await self.logins()
+        for first in range(0, len(logins), PAGE):
+            page = logins[first : first + PAGE]
+            commands = [("HGET", self.keys.miner(login), "balance") for login in page]
+            commands += [("HGET", self.keys.settings(login), "payoutthreshold") for login in page]
+            answers = await self.link.together(commands)
+            for place, login in enumerate(page):
+                own = self._threshold(answers[len(page) + place], threshold)
+                payees.append(Payee(login, str(answers[place] or "0"), own))
+        return payees
+
+    def _threshold(self, own: str | None, threshold: int) -> int:
+        """Take a miner's own threshold as the friends fork does."""
+        if own is None:
+            return FRIENDS_THRESHOLD if self.flavour is Flavour.FRIENDS else threshold
+        return int(own) if own.isdecimal() and LEAST_OWN_THRESHOLD < int(own) < 10**18 else threshold
+
+    async def balance(self, login: str) -> str:
+        """Read what one miner is owed."""
+        return str(await self.link.ask("HGET", self.keys.miner(login), "balance") or "0")
+
+    async def paid_with(self, login: str) -> frozenset[str]:
+        """List the transactions that paid a miner, as his history has them."""
+        members = await self.link.ask("ZRANGE", self.keys.payments(login), 0, -1)
+        return frozenset(str(member).partition(":")[0].lower() for member in members)
+
+    async def booked_at(self, login: str, tx: TxHash) -> int | None:
+        """Say when a transaction was booked for a miner; None where it was not."""
+        for member, score in _scored(await self.link.ask("ZREVRANGE", self.keys.payments(login), 0, -1, "WITHSCORES")):
+            if member.partition(":")[0].lower() == tx:
+                return int(score)
+        return None
+
+    async def ledger(self) -> Ledger:
+        """Read all sums and all rows, for an audit."""
+        logins = await self.logins()
+        miners: dict[str, dict[str, str]] = {}
+        histories: dict[str, list[str]] = {}
+        for first in range(0, len(logins), PAGE):
+            page = logins[first : first + PAGE]
+            commands: list[tuple[str | int, ...]] = []
+            for login in page:
+                commands.append(("HMGET", self.keys.miner(login), *SUMS))
+                commands.append(("ZRANGE", self.keys.payments(login), 0, -1))
+            answers = await self.link.together(commands)
+            for place, login in enumerate(page):
+                miners[login] = _sums(answers[2 * place])
+                histories[login] = [str(one) for one in answers[2 * place + 1]]
+        finances, everything, rows = await self.link.together(
+            [
+                ("HMGET", self.keys.finances, *SUMS),
+                ("ZRANGE", self.keys.all, 0, -1),
+                ("ZRANGE", self.keys.pending, 0, -1),
+            ]
+        )
+        return Ledger(
+            miners, histories, _sums(finances), [str(one) for one in everything], [_row(one, 0) for one in rows]
+        )
+
+
+def _sums(values: Sequence[str | None]) -> dict[str, str]:
+    return {name: value for name, value in zip(SUMS, values, strict=True) if value is not None}
+
+
+def _row(member: str, at_s: int) -> Row:
+    login, _, amount = member.rpartition(":")
+    if not login or not amount.isdecimal():
+        raise Retryable(f"The list of pending payments has a row that no pool writes: {member[:80]!r}.")
+    return Row(login, int(amount), at_s)
+
+
+def _scored(answer: Sequence[object]) -> list[tuple[str, float]]:
+    """Read a list with scores, as either protocol gives it."""
+    if answer and isinstance(answer[0], list | tuple):
+        pairs = [tuple(pair) for pair in answer if isinstance(pair, list | tuple)]
+    else:
+        pairs = list(zip(answer[::2], answer[1::2], strict=True))
+    return [(str(member), float(str(score))) for member, score in pairs]

@@ -1,0 +1,104 @@
+"""The connection to a pool's Redis: one server, or one that sentinels know."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from adapters.open_ethereum_pool import config
+from adapters.open_ethereum_pool.scripts import Script
+from machines.core.errors import Retryable
+
+PATIENCE_S = 10.0
+
+
+class Link:
+    """Sends commands. What the server refuses, and a server that does not answer, are `Retryable`.
+
+    That is right for changes too, although their outcome is unknown then: every one of them may be repeated.
+    """
+
+    def __init__(self, settings: config.Redis) -> None:
+        self.place = f"{settings.endpoint or ', '.join(settings.sentinels)}/{settings.database}"
+        self._sentinel: Sentinel | None = None
+        options: dict[str, Any] = {
+            "db": settings.database,
+            "password": settings.password or None,
+            "max_connections": settings.pool_size,
+            "decode_responses": True,
+            "encoding_errors": "replace",
+            "socket_timeout": PATIENCE_S,
+            "socket_connect_timeout": PATIENCE_S,
+        }
+        if settings.sentinels:
+            places = [config.host_and_port(place, "sentinelAddrs") for place in settings.sentinels]
+            self._sentinel = Sentinel(places, sentinel_kwargs={"socket_timeout": PATIENCE_S})  # type: ignore[no-untyped-call]
+            self._redis: Redis = self._sentinel.master_for(settings.master_name, **options)
+        else:
+            host, port = config.host_and_port(settings.endpoint, "redis.endpoint")
+            self._redis = Redis(host=host, port=port, retry=Retry(NoBackoff(), 1), **options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._redis.aclose()
+        for sentinel in self._sentinel.sentinels if self._sentinel else ():
+            await sentinel.aclose()
+
+    async def ask(self, *command: str | int) -> Any:  # noqa: ANN401  (each command has its own answer)
+        """Send one command."""
+        try:
+            return await self._send(*command)
+        except (RedisError, OSError) as error:
+            raise self._trouble(error) from error
+
+    async def together(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Send many commands in one transaction, so that their answers are of one moment."""
+        if not commands:
+            return []
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                return list(await pipe.execute())
+        except (RedisError, OSError) as error:
+            raise self._trouble(error) from error
+
+    async def run(self, script: Script, keys: Sequence[str], *arguments: str | int) -> tuple[str, str]:
+        """Run a script; it gives a code and what it found."""
+        try:
+            try:
+                answer = await self._send("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            except NoScriptError:
+                answer = await self._send("EVAL", script.text, len(keys), *keys, *arguments)
+        except (RedisError, OSError) as error:
+            raise self._trouble(error) from error
+        code, found = answer
+        return str(code), str(found)
+
+    async def save_in_background(self) -> str:
+        """Let the server write its snapshot, as the pool's own module does after a run."""
+        try:
+            answer = await self._send("BGSAVE")
+        except ResponseError as error:
+            raise Retryable(str(error)) from error
+        except (RedisError, OSError) as error:
+            raise self._trouble(error) from error
+        return "Background saving started" if answer is True else str(answer)
+
+    async def _send(self, *command: str | int) -> Any:  # noqa: ANN401  (as above)
+        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def _trouble(self, error: Exception) -> Retryable:
+        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+            return Retryable(f"The pool's Redis at {self.place} does not answer: {error}")
+        return Retryable(f"The pool's Redis at {self.place} answers with an error: {error}")

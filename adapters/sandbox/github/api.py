@@ -1,0 +1,172 @@
+"""The part of GitHub's API that Payflow uses, for one app, over what the town has."""
+
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from adapters.sandbox.agenda import Agenda
+from adapters.sandbox.github import payloads
+from adapters.sandbox.github.town import Comment, Issue, Person, Repository, Town
+from adapters.sandbox.server import Answer, Call, Route
+
+Json = dict[str, Any]
+
+APP_ID = "4242"
+TOKEN = "ghs_sandbox"  # noqa: S105  (of a simulator)
+LIMIT = 5000
+
+
+@cache
+def app_key() -> rsa.RSAPrivateKey:
+    """Give the key of the app that is installed here."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class Api:
+    """Answers what is asked of GitHub."""
+
+    def __init__(self, town: Town, agenda: Agenda) -> None:
+        self._town = town
+        self._agenda = agenda
+        self.remaining = LIMIT
+        """How many more requests the rate limit allows."""
+
+    def routes(self) -> list[Route]:
+        """List what is answered."""
+        repo = "/repos/{owner}/{repo}"
+        return [
+            Route("GET", "/app/installations", self._installations),
+            Route("POST", "/app/installations/{installation}/access_tokens", self._access),
+            Route("GET", "/installation/repositories", self._installed),
+            Route("GET", "/user/{id}", self._user),
+            Route("GET", f"{repo}/issues", self._issues),
+            Route("GET", f"{repo}/issues/{{number}}", self._one_issue),
+            Route("GET", f"{repo}/issues/{{number}}/comments", self._comments),
+            Route("POST", f"{repo}/issues/{{number}}/comments", self._add_comment, pays=True),
+            Route("PATCH", f"{repo}/issues/comments/{{comment}}", self._edit_comment, pays=True),
+            Route("GET", f"{repo}/pulls", self._pulls),
+            Route("GET", f"{repo}/collaborators/{{login}}/permission", self._permission),
+        ]
+
+    def _installations(self, call: Call) -> Answer:
+        if not self._is_app(call):
+            return _refused(HTTPStatus.UNAUTHORIZED)
+        found = sorted({home.installation for home in self._town.repositories.values()})
+        return self._ok([{"id": one} for one in found])
+
+    def _access(self, call: Call) -> Answer:
+        if not self._is_app(call):
+            return _refused(HTTPStatus.UNAUTHORIZED)
+        token = f"{TOKEN}_{call.params['installation']}"
+        return Answer(
+            HTTPStatus.CREATED, {"token": token, "expires_at": payloads.stamp(self._agenda.now() + 3_600_000)}
+        )
+
+    def _is_app(self, call: Call) -> bool:
+        token = call.headers.get("authorization", "").partition(" ")[2]
+        try:
+            said = jwt.decode(token, app_key().public_key(), algorithms=["RS256"], options={"verify_iat": False})
+        except jwt.PyJWTError:
+            return False
+        return str(said.get("iss")) == APP_ID
+
+    def _installation(self, call: Call) -> int:
+        token = call.headers.get("authorization", "").partition(" ")[2]
+        tail = token.removeprefix(f"{TOKEN}_")
+        return int(tail) if tail.isdecimal() else 0
+
+    def _home(self, call: Call) -> Repository | None:
+        """Find the repository of a call, if the token opens it."""
+        home = self._town.repository(f"{call.params['owner']}/{call.params['repo']}")
+        return home if home is not None and home.installation == self._installation(call) else None
+
+    def _installed(self, call: Call) -> Answer:
+        mine = [one for one in self._town.repositories.values() if one.installation == self._installation(call)]
+        return self._ok({"repositories": _page(call, [payloads.repository(one) for one in mine])})
+
+    def _user(self, call: Call) -> Answer:
+        found = self._town.people.get(int(call.params["id"]))
+        return self._ok(payloads.user(found)) if found and self._installation(call) else _refused(HTTPStatus.NOT_FOUND)
+
+    def _issues(self, call: Call) -> Answer:
+        home = self._home(call)
+        if home is None:
+            return _refused(HTTPStatus.NOT_FOUND)
+        label = call.query.get("labels", "")
+        found = [
+            one for one in home.issues.values() if one.open and not one.deleted and (not label or label in one.labels)
+        ]
+        return self._ok(_page(call, [payloads.issue(home, one) for one in found]))
+
+    def _issue_of(self, call: Call) -> tuple[Repository | None, Issue | None]:
+        home = self._home(call)
+        found = home.issues.get(int(call.params["number"])) if home else None
+        return home, None if found is None or found.deleted else found
+
+    def _one_issue(self, call: Call) -> Answer:
+        home, issue = self._issue_of(call)
+        return self._ok(payloads.issue(home, issue)) if home and issue else _refused(HTTPStatus.NOT_FOUND)
+
+    def _comments(self, call: Call) -> Answer:
+        _, issue = self._issue_of(call)
+        if issue is None:
+            return _refused(HTTPStatus.NOT_FOUND)
+        return self._ok(_page(call, [payloads.comment(one) for one in issue.comments]))
+
+    def _add_comment(self, call: Call) -> Answer:
+        _, issue = self._issue_of(call)
+        if issue is None:
+            return _refused(HTTPStatus.NOT_FOUND)
+        if issue.locked:
+            return _refused(HTTPStatus.FORBIDDEN)
+        made = Comment(next(self._town.ids), str(call.body.get("body") or ""), int(APP_ID))
+        issue.comments.append(made)
+        return Answer(HTTPStatus.CREATED, payloads.comment(made), self._limits())
+
+    def _edit_comment(self, call: Call) -> Answer:
+        home, wanted = self._home(call), int(call.params["comment"])
+        for issue in home.issues.values() if home else ():
+            for one in issue.comments:
+                if one.id == wanted and one.app and not issue.deleted:
+                    one.body, one.edits = str(call.body.get("body") or ""), one.edits + 1
+                    return self._ok(payloads.comment(one))
+        return _refused(HTTPStatus.NOT_FOUND)
+
+    def _pulls(self, call: Call) -> Answer:
+        home = self._home(call)
+        if home is None:
+            return _refused(HTTPStatus.NOT_FOUND)
+        found = sorted(home.pulls.values(), key=lambda one: one.updated_at, reverse=True)
+        return self._ok(_page(call, [payloads.pull(home, one) for one in found]))
+
+    def _permission(self, call: Call) -> Answer:
+        home, person = self._home(call), self._by_login(call.params["login"])
+        if home is None or person is None:
+            return _refused(HTTPStatus.NOT_FOUND)
+        role = home.roles.get(person.id, "read")
+        permission = {"maintain": "write", "triage": "read"}.get(role, role)
+        return self._ok({"permission": permission, "role_name": role, "user": payloads.user(person)})
+
+    def _by_login(self, login: str) -> Person | None:
+        return next((one for one in self._town.people.values() if one.login.casefold() == login.casefold()), None)
+
+    def _ok(self, body: object) -> Answer:
+        self.remaining -= 1
+        return Answer(HTTPStatus.OK, body, self._limits())
+
+    def _limits(self) -> dict[str, str]:
+        reset = str(self._agenda.now() // 1000 + 3600)
+        left = str(max(0, self.remaining))
+        return {"X-RateLimit-Limit": str(LIMIT), "X-RateLimit-Remaining": left, "X-RateLimit-Reset": reset}
+
+
+def _page(call: Call, found: list[Json]) -> list[Json]:
+    size, page = int(call.query.get("per_page", "30")), int(call.query.get("page", "1"))
+    return found[(page - 1) * size : page * size]
+
+
+def _refused(status: HTTPStatus) -> Answer:
+    return Answer(status, {"message": status.phrase})

@@ -1,0 +1,67 @@
+"""How GitHub writes what it has, in deliveries and answers alike."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from adapters.sandbox.github.town import Comment, Issue, Person, Pull, Repository
+
+Json = dict[str, Any]
+
+
+def stamp(millis: int) -> str:
+    """Write a time: to the second."""
+    return f"{datetime.fromtimestamp(millis // 1000, UTC):%Y-%m-%dT%H:%M:%S}Z"
+
+
+def user(person: Person) -> Json:
+    """Write an account."""
+    return {"id": person.id, "login": person.login, "type": "User"}
+
+
+def repository(one: Repository) -> Json:
+    """Write a repository."""
+    owner, _, name = one.name.partition("/")
+    return {
+        "id": one.id,
+        "name": name,
+        "full_name": one.name,
+        "owner": {"login": owner},
+        "private": False,
+        "default_branch": one.default_branch,
+    }
+
+
+def issue(home: Repository, one: Issue) -> Json:
+    """Write an issue."""
+    return {
+        "id": one.id,
+        "number": one.number,
+        "title": one.title,
+        "state": "open" if one.open else "closed",
+        "labels": [{"name": label} for label in sorted(one.labels)],
+        "updated_at": stamp(one.updated_at),
+        "repository_url": f"/repos/{home.name}",
+        "body": None,
+    }
+
+
+def pull(home: Repository, one: Pull) -> Json:
+    """Write a pull request."""
+    written = repository(home)
+    return {
+        "id": one.id,
+        "number": one.number,
+        "title": one.title,
+        "body": one.body,
+        "user": None if one.author is None else user(one.author),
+        "state": "open" if one.open else "closed",
+        "merged_at": stamp(one.merged_at) if one.merged_at else None,
+        "updated_at": stamp(one.updated_at),
+        "head": {"sha": one.sha, "ref": "work", "repo": None if one.fork else written},
+        "base": {"ref": one.base, "repo": written},
+    }
+
+
+def comment(one: Comment) -> Json:
+    """Write a comment."""
+    return {"id": one.id, "body": one.body, "performed_via_github_app": {"id": one.app} if one.app else None}

@@ -1,0 +1,249 @@
+"""Records as lines in files: exported beside the store, or archived and taken out of it.
+
+An archive is written whole, synced and given its name before the first record leaves the store. If we die in between,
+both have the record, and the next archive has it once more; it is never in neither.
+"""
+
+import io
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zstandard
+
+from machines.core.clock import SECOND, Millis
+from machines.core.errors import BadInput
+from machines.core.ids import Owner, RecordId, parse_id
+from machines.core.money import Money
+from machines.core.record import Record
+from payflow.store.archive import Kept
+from payflow.store.codec import Event, chain_fault, read_event
+from payflow.store.ledger import Entry
+from payflow.store.store import Store
+from payflow.telemetry.logs import redacted
+
+FOLDER = "archive"
+SUFFIX = ".jsonl.zst"
+_PLAIN = ("state", "owner", "asset", "units", "print", "parked")
+
+Count = Callable[[int], None]
+"""Is told of each line that was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an archive came to."""
+
+    file: Path | None
+    """None where nothing was to be archived."""
+    records: int = 0
+    postings: int = 0
+    kept: int = 0
+    """Records that changed while they were being archived, and stayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record that was read from an archive."""
+
+    record: Record[Any]
+    events: list[Event]
+    fault: str
+    """Where its history was changed or cut; empty when it is whole."""
+    file: Path
+
+
+def folder_of(store: Store) -> Path:
+    """Say where archives are, unless somebody said otherwise."""
+    return store.settings.data / FOLDER
+
+
+# ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def line_of(store: Store, kept: Kept) -> bytes:
+    """Write a record as one line: for people and tools to read, and exact enough to prove its history."""
+    machine, shard = parse_id(kept.id)
+    plain = {name: kept.fields[name].decode() for name in _PLAIN if name in kept.fields}
+    numbers = {name: int(kept.fields[name]) for name in ("ver", "made", "since")}
+    events = [_event(read_event(event)) for event in kept.events]
+    line = {
+        "kind": "record",
+        "id": kept.id,
+        "machine": machine,
+        "shard": shard,
+        **plain,
+        **numbers,
+        "data": _data(store, machine, kept.fields["data"]),
+        "events": events,
+        "raw": {"data": kept.fields["data"], "hash": kept.fields["hash"], "events": kept.events},
+    }
+    return msgspec.json.encode(line) + b"\n"
+
+
+def _data(store: Store, machine: str, data: bytes) -> object:
+    if machine not in store.records.machines:
+        return None  # another version wrote it; its bytes are in the line
+    return redacted(msgspec.to_builtins(store.records.data_of(machine, data)))
+
+
+def _event(event: Event) -> dict[str, object]:
+    return {
+        "at": event.at,
+        "version": event.version,
+        "trigger": event.trigger,
+        "state": event.state,
+        "who": event.who,
+        "why": event.why,
+        "fact": event.fact,
+    }
+
+
+def _posting(entry: Entry) -> bytes:
+    return msgspec.json.encode({"kind": "posting", **msgspec.to_builtins(entry)}) + b"\n"
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Callable[[bytes], object]]:
+    """Write a file of lines, compressed where its name says so; it gets its name once it is whole and on disk."""
+    unfinished = path.with_name(path.name + ".part")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if path.suffix == ".zst":
+            with zstandard.ZstdCompressor(level=9, write_checksum=True).stream_writer(file, closefd=False) as writer:
+                yield writer.write
+        else:
+            yield file.write
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Read a file of lines."""
+    with path.open("rb") as file:
+        if path.suffix == ".zst":
+            with zstandard.ZstdDecompressor().stream_reader(file) as reader:
+                yield from io.BufferedReader(reader)
+        else:
+            yield from file
+
+
+def _new(path: Path) -> Path:
+    """Refuse a file that is there already; make its folder."""
+    if path.exists():
+        raise BadInput(f"{path} is there already: name another file.")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+# ── export ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def export(store: Store, path: Path, wanted: Callable[[Kept], bool], count: Count) -> int:
+    """Write all records that are wanted, with their histories, into a file; the store keeps them."""
+    _new(path)
+    number = 0
+    with written(path) as write:
+        for shard in range(store.records.shards):
+            async for kept in store.archive.everything(shard):
+                if wanted(kept):
+                    write(line_of(store, kept))
+                    number += 1
+                    count(1)
+    return number
+
+
+# ── archive ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def archive(store: Store, folder: Path, before: Millis, count: Count) -> Done:
+    """Take finished records and old postings out of the store, into a file."""
+    now = await store.records.now()
+    if before > now:
+        raise BadInput("That time is still to come.")
+    path = _new(folder / f"{datetime.fromtimestamp(now / SECOND, UTC):%Y%m%dT%H%M%S}-{now % SECOND:03d}{SUFFIX}")
+    gone: list[Kept] = []
+    postings: list[tuple[int, list[Entry]]] = []
+    with written(path) as write:
+        async for kept in _finished(store, before):
+            write(line_of(store, kept))
+            gone.append(_slim(kept))
+            count(1)
+        for shard in range(store.records.shards):
+            entries = await store.archive.postings(shard, before)
+            for entry in entries:
+                write(_posting(entry))
+            postings.append((shard, entries))
+    if not gone and not any(entries for _, entries in postings):
+        path.unlink()
+        return Done(None)
+    left = [await store.archive.put_away(kept, path.name, now) for kept in gone]
+    folded = sum([len(entries) for shard, entries in postings if await store.archive.fold(shard, entries)])
+    return Done(path, sum(left), folded, left.count(False))
+
+
+async def _finished(store: Store, before: Millis) -> AsyncIterator[Kept]:
+    for shard in range(store.records.shards):
+        async for kept in store.archive.finished(shard, before):
+            yield kept
+
+
+def _slim(kept: Kept) -> Kept:
+    """Forget what only the file needs: there may be very many."""
+    return Kept(kept.id, {name: value for name, value in kept.fields.items() if name != "data"}, kept.events[:1])
+
+
+# ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def find(store: Store, record_id: RecordId, folder: Path) -> Found | None:
+    """Find a record that was put away, in the archive that its tombstone names; None where none was put away."""
+    tomb = await store.archive.tombstone(record_id)
+    if tomb is None:
+        return None
+    path = folder / tomb.file
+    if not path.exists():
+        raise BadInput(
+            f"{record_id} was {tomb.state} when it was put into {tomb.file}, which is not in {folder}: bring it there, "
+            "or name its folder with --archive."
+        )
+    sign = f'"id":"{record_id}"'.encode()
+    for line in lines(path):
+        if sign in line:
+            return _read(store, record_id, line, path)
+    raise BadInput(f"{path} should have {record_id}, and has not: look for another copy of it.")
+
+
+def _read(store: Store, record_id: RecordId, line: bytes, path: Path) -> Found:
+    told = msgspec.json.decode(line)
+    raw = msgspec.convert(told["raw"], _Raw)
+    asset = told.get("asset")
+    record = Record(
+        id=record_id,
+        machine=told["machine"],
+        state=told["state"],
+        version=told["ver"],
+        owner=Owner(told["owner"]),
+        amount=Money(int(told["units"]), store.records.assets[asset]) if asset else None,
+        data=store.records.data_of(told["machine"], raw.data),
+        created_at=Millis(told["made"]),
+        since=Millis(told["since"]),
+    )
+    return Found(record, [read_event(event) for event in raw.events], chain_fault(raw.events, raw.hash), path)
+
+
+class _Raw(msgspec.Struct):
+    data: bytes
+    hash: bytes
+    events: list[bytes]

@@ -1,0 +1,193 @@
+"""The bounty machine with GitHub, its wallets, its lane and its desk."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+import aiohttp
+from aiohttp import web
+
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.wallets.multisig import MultiSigs
+from adapters.ethereum.wallets.proofs import signer_of
+from adapters.ethereum.wallets.reading import Reader, Token
+from adapters.ethereum.wallets.safe import Deployment, Safes
+from adapters.github import wire
+from adapters.github.client import App, GitHub
+from machines.bounty import repository as r
+from machines.bounty.acts import Looks
+from machines.bounty.comment import Comment
+from machines.bounty.data import BountyData, Hand
+from machines.bounty.lifecycle import ENABLED
+from machines.bounty.policy import Policy
+from machines.bounty.react import bounty
+from machines.core.chain import Address
+from machines.core.clock import DAY, HOUR
+from machines.core.errors import BadSettings, NotFound
+from machines.core.machine import AnyMachine
+from machines.core.ports import Act, Rail
+from machines.core.wallets import Wallets
+from machines.transaction.ports import Lane
+from payflow.app.lanes import Lanes
+from payflow.config import Settings
+from payflow.store.store import Store
+from payflow.store.tokens import Tokens
+from payflow.telemetry.metrics import Metrics
+from payflow.web.auth import Gate
+from payflow.web.bounty_api import BountyApi
+from payflow.web.bounty_desk import BountyDesk, World, account_of
+from payflow.web.bounty_desk import Reader as Forge
+from payflow.web.bounty_hooks import GitHubHook, Signed
+from payflow.web.bounty_page import COOKIE, EVERYBODY, BountyPage
+from payflow.web.sessions import Sessions
+
+PATIENCE_S = 20.0
+
+
+class Bounties:
+    """The machines are known before the store is open; their looks are bound once it is."""
+
+    def __init__(self, settings: Settings, forge: Forge, lane: Lane, rail: Rail) -> None:
+        self._settings = settings
+        self._forge = forge
+        self._lane = lane
+        self._rail = rail
+        self._policy = policy_of(settings)
+        self._acts: dict[str, Act[BountyData]] = {}
+        self.wallets = wallets_of(settings, lane)
+        self.machines: tuple[AnyMachine, ...] = (bounty(self._policy, self._acts), r.repository())
+
+    def open(self, store: Store) -> None:
+        """Bind the looks to the store."""
+        settings = self._settings
+        words = Comment(settings.bounty_server.rstrip("/"), self._lane.chain.chain_id, settings.bounty_explorer)
+        looks = Looks(
+            self._rail,
+            f"rail:{self._lane.name}",
+            self._lane.signer.address,
+            self.wallets,
+            self._forge,
+            ProvenOwners(store),
+            SavedAddresses(store),
+            words,
+            self._policy,
+        )
+        self._acts.update(looks.acts())
+
+    def desk(self, store: Store, metrics: Metrics) -> BountyDesk:
+        """Open the desk."""
+        settings = self._settings
+        world = World(
+            forge=self._forge,
+            wallets=self.wallets,
+            checksummed=checksummed,
+            signer_of=signer_of,
+            server=settings.bounty_server.rstrip("/"),
+            chain_id=self._lane.chain.chain_id,
+            explorer=settings.bounty_explorer.rstrip("/"),
+            most_open=settings.bounty_most_open,
+        )
+        return BountyDesk(store, metrics, world)
+
+    def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
+        """List the places of GitHub, of the API and of the page."""
+        settings = self._settings
+        desk = self.desk(store, metrics)
+        gate = Gate(Tokens(store.link), store.records, settings)
+        sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY)
+        secret = settings.github_webhook_secret.get_secret_value() if settings.github_webhook_secret else ""
+        signed = Signed(
+            partial(wire.genuine, secret=secret, old=settings.github_webhook_sha1),
+            partial(wire.read, label=settings.bounty_label),
+        )
+        return [
+            *GitHubHook(desk, gate, signed).routes(),
+            *BountyApi(desk, gate, sessions).routes(),
+            *BountyPage(desk, gate, sessions).routes(),
+        ]
+
+
+class ProvenOwners:
+    """Owners, as the repository's record has them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def proven(self, repository: int) -> tuple[Hand, ...]:
+        """List the maintainers who proved an address; none where the repository is not enabled."""
+        try:
+            record = (await self._store.records.read(r.repository_id(repository, self._store.records.shards))).record
+        except NotFound:
+            return ()
+        hands: tuple[Hand, ...] = record.data.hands if record.state == ENABLED else ()
+        return hands
+
+
+class SavedAddresses:
+    """Where contributors want their money, as their profiles say."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def address(self, person: int) -> str:
+        """Give the address that somebody saved."""
+        profile = await self._store.profiles.read(account_of(person))
+        return profile.destination["address"] if profile.destination else ""
+
+
+def wanted(settings: Settings) -> bool:
+    """Whether bounties are set up."""
+    return bool(settings.github_app_id or settings.bounty_lane)
+
+
+async def open_bounties(settings: Settings, lanes: Lanes | None, stack: AsyncExitStack) -> Bounties:
+    """Open a session to GitHub, and put the machine on its lane."""
+    if not settings.github_app_id or settings.github_private_key is None:
+        raise BadSettings("Bounties need GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE beside PAYFLOW_BOUNTY_LANE.")
+    if lanes is None or settings.bounty_lane not in lanes.lanes:
+        known = ", ".join(lanes.lanes) if lanes else "none"
+        raise BadSettings(f"PAYFLOW_BOUNTY_LANE must name one of PAYFLOW_LANES ({known}).")
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S, connect=5))
+    )
+    app = App(
+        settings.github_app_id,
+        settings.github_private_key.get_secret_value(),
+        settings.bounty_label,
+        settings.github_url,
+    )
+    return Bounties(settings, GitHub(session, app), lanes.lanes[settings.bounty_lane], lanes.rail(settings.bounty_lane))
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Read how bounties are treated."""
+    return Policy(
+        threshold=settings.bounty_threshold,
+        recovery=_address("PAYFLOW_BOUNTY_RECOVERY", settings.bounty_recovery) if settings.bounty_recovery else "",
+        sweep_ms=int(settings.bounty_sweep_hours * HOUR),
+        remind_ms=int(settings.bounty_remind_days * DAY),
+        deadline_ms=int(settings.bounty_address_days * DAY),
+    )
+
+
+def wallets_of(settings: Settings, lane: Lane) -> Wallets:
+    """Read which kind of wallet is made, and on which contracts."""
+    tokens = {
+        symbol: Token(_address("PAYFLOW_BOUNTY_TOKENS", one.address), one.decimals)
+        for symbol, one in settings.bounty_tokens.items()
+    }
+    reader = Reader(lane.chain, tokens, settings.bounty_depth)
+    if settings.bounty_wallet == "multisig":
+        return MultiSigs(reader, lane.signer.address)
+    deployment = Deployment(
+        _address("PAYFLOW_SAFE_FACTORY", settings.safe_factory),
+        _address("PAYFLOW_SAFE_SINGLETON", settings.safe_singleton),
+        _address("PAYFLOW_SAFE_MULTI_SEND", settings.safe_multi_send),
+    )
+    return Safes(reader, deployment, lane.signer.address)
+
+
+def _address(name: str, text: str) -> Address:
+    try:
+        return checksummed(text)
+    except ValueError as error:
+        raise BadSettings(f"{name}: {text[:60]!r} is no address.") from error

@@ -1,0 +1,341 @@
+"""The runs of a pool: who is due, one payment after the other or some at a time, and what operators read meanwhile."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from adapters.open_ethereum_pool import addresses, durations
+from adapters.open_ethereum_pool.books import Payee
+from machines.core.decision import New
+from machines.core.errors import BadInput, ClaimTaken, PayflowError
+from machines.core.ids import RecordId
+from machines.core.money import ETH, MAX_UNITS, Money
+from machines.core.ports import PaymentKey
+from machines.pool import lifecycle as s
+from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, payment_id, shannon_of
+from payflow.app.pool_restored import apply_again
+from payflow.app.pools import Pool, Pools
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 0.2
+WHO = "pool"
+
+Say = Callable[[str], None]
+"""Prints a line for operators."""
+
+
+def spoken(text: str, at: datetime) -> str:
+    """Write a line as the pool's own modules write theirs."""
+    return f"{at:%Y/%m/%d %H:%M:%S} {text}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one run."""
+
+    must_pay: int = 0
+    paid: int = 0
+    total: int = 0
+    refused: str = ""
+    """Why nothing may be paid before a person has looked."""
+    waits: str = ""
+    """Why the rest waits for the next run."""
+    open: int = 0
+    """Payments that are still under way, because the run was told to stop."""
+    records: list[RecordId] = field(default_factory=list)
+
+
+class Run:
+    """One run over all miners of one pool."""
+
+    def __init__(self, pools: Pools, pool: Pool, say: Say, stop: asyncio.Event) -> None:
+        self._pools = pools
+        self._pool = pool
+        self._own = pools.own
+        self._records = pools.own.store.records
+        self._ready = pools.readiness[pool.coin]
+        self._say = say
+        self._stop = stop
+        self._out = Outcome()
+        self._seen: dict[RecordId, PoolRecord] = {}
+        """Payments under way, as they were last seen."""
+
+    async def whole(self) -> Outcome:
+        """Pay whoever is due, and say how it went."""
+        try:
+            await self._go()
+        except PayflowError as error:
+            self._out.waits = f"Unable to start payouts: {error}"
+            self._say(self._out.waits)
+        log.info(
+            "A run over a pool's miners ended.",
+            action="pool_run",
+            coin=self._pool.coin,
+            paid=self._out.paid,
+            due=self._out.must_pay,
+            shannon=self._out.total,
+            waits=self._out.waits or self._out.refused,
+        )
+        return self._out
+
+    async def _go(self) -> None:
+        self._out.refused = await self.foreign()
+        if self._out.refused:
+            self._say(self._out.refused)
+            return
+        for line in await apply_again(self._pool, self._own):
+            self._say(line)
+        await self._tell_of_others()
+        for record in await self._own.open_payments(self._pool.coin):
+            self._take_up(record)
+        payees = await due(self._pool, self._say)
+        self._out.must_pay = len(payees)
+        await self._pay(payees)
+        await self._until(0)
+        self._out.open = len(self._seen)
+        await self._sum_up()
+
+    # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def foreign(self) -> str:
+        """Say what somebody else left in the middle; a lock and rows that our own payments name are ours."""
+        pool, rows = self._pool, await self._pool.books.pending()
+        strange = [row for row in rows if await self._own.owner_of(pool.coin, row) is None]
+        if strange:
+            return (
+                "Previous payout failed, you have to resolve it. List of failed payments:\n "
+                + "".join(f"\t{shown(row.login, row.shannon, row.at_s)}\n" for row in strange)
+                + "Look at what the chain says with `payflow pool resolve --dry-run`, then resolve or adopt them."
+            )
+        lock = await pool.books.lock()
+        if not lock:
+            return ""
+        if not await self._own.names(pool.coin, lock):
+            return (
+                f"Unable to start payouts because they are locked: by {lock}, which is no payment of Payflow's. "
+                "Is another payer running? If not, `payflow pool unlock` takes the lock away."
+            )
+        if not rows and not await self._own.open_payments(pool.coin):
+            await pool.books.unlock(lock)
+        return ""
+
+    async def _tell_of_others(self) -> None:
+        """Say that somebody else sends from the address: nonces that we did not use are used up."""
+        lane = await self._pools.lanes.books.lane(self._pool.lane.name)
+        if lane is not None and lane.data.noticed:
+            self._say(
+                f"{lane.data.noticed} transactions from {self._pool.config.address} are not Payflow's: "
+                "somebody else uses this address. Stop the old payouts module, and use a wallet of another address."
+            )
+        if lane is not None and lane.state != "OPEN":
+            self._say(f"The lane {self._pool.lane.name} is {lane.state}: `payflow lane show {self._pool.lane.name}`.")
+
+    # ── pay ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _pay(self, payees: list["Due"]) -> None:
+        """Open a payment for each, at most so many at a time; a smaller sum may be there where a larger one is not."""
+        run = str(await self._records.now())
+        for payee in payees:
+            await self._until(self._pool.config.concurrent - 1)
+            if self._stop.is_set() or self._out.waits:
+                return
+            fault = await self._fault_of(payee)
+            if fault:
+                self._say(fault)
+                continue
+            await self._open(payee, run)
+
+    async def _fault_of(self, payee: "Due") -> str:
+        fault = await self._ready.common_fault()
+        if fault:
+            self._out.waits = fault
+            return fault
+        before = await self._own.newest(self._pool.coin, payee.login)
+        if before is not None and before.state == s.CREDITED and before.data.refused:
+            return (
+                f"Skipped {payee.login}: the address threw its last payment back ({before.data.reason}). "
+                f"`payflow pool repeat {payee.login}` pays it again."
+            )
+        return await self._ready.funds_fault(payee.shannon * WEI - self._pool.config.charge_wei, PaymentKey(""))
+
+    async def _open(self, payee: "Due", run: str) -> None:
+        new = payment_for(self._pool, payee.login, payee.to, payee.shannon, run, self._records.shards)
+        try:
+            made = await self._records.create(new, WHO)
+        except ClaimTaken:
+            log.info("A miner has an open payment already.", action="pool_open", owner=new.owner)
+            return
+        self._take_up(made.record)
+
+    # ── follow ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_up(self, record: PoolRecord) -> None:
+        if record.state != s.HALTED:
+            self._seen[record.id] = record
+
+    async def _until(self, under_way: int) -> None:
+        """Wait until no more than so many payments are under way, and tell of each what happens to it."""
+        while len(self._seen) > under_way and not self._stop.is_set():
+            found = await asyncio.gather(*map(self._records.read, self._seen))
+            for stored in found:
+                self._tell(self._seen[stored.record.id], stored.record)
+            if len(self._seen) > under_way:
+                # While somebody waits for them, they are looked at more often than their states ask for.
+                await self._records.poke(*self._seen)
+                await self._nap()
+
+    async def _nap(self) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), LOOK_EVERY_S)
+        except TimeoutError:
+            return
+
+    def _tell(self, before: PoolRecord, now: PoolRecord) -> None:
+        if now.version == before.version:
+            return
+        self._seen[now.id] = now
+        for line in moved(before, now):
+            self._say(line)
+        if now.state == s.PAID:
+            self._out.paid += 1
+            self._out.total += shannon_of(now)
+        if now.state not in (s.DUE, s.DEBITED, s.SENT):
+            del self._seen[now.id]
+            self._out.records.append(now.id)
+
+    # ── after ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _sum_up(self) -> None:
+        out = self._out
+        if out.must_pay or out.paid:
+            self._say(f"Paid total {out.total} Shannon to {out.paid} of {max(out.must_pay, out.paid)} payees")
+        else:
+            self._say("No payees that have reached payout threshold")
+        if out.paid and self._pool.config.bgsave:
+            await save(self._pool, self._say)
+
+
+async def save(pool: Pool, say: Say) -> None:
+    """Let the pool's Redis write its snapshot."""
+    try:
+        say(f"Saving backend state to disk: {await pool.books.link.save_in_background()}")
+    except PayflowError as error:
+        say(f"Failed to perform BGSAVE on backend: {error}")
+
+
+def moved(before: PoolRecord, now: PoolRecord) -> list[str]:
+    """Say what happened to a payment, in the lines that operators know."""
+    data, shannon, lines = now.data, shannon_of(now), []
+    if before.state == s.DUE and now.state not in (s.DUE, s.SKIPPED):
+        lines.append(f"Locked payment for {data.login}, {shannon} Shannon")
+    if data.hash and data.hash != before.data.hash:
+        lines.append(f"Waiting for tx confirmation: {data.hash}")
+    match now.state:
+        case s.SKIPPED:
+            lines.append(f"Skipped {data.login}, {shannon} Shannon: {data.reason}")
+        case s.PAID:
+            lines.append(f"Paid {shannon} Shannon to {data.login}, TxHash: {data.hash}")
+            lines.append(f"Payout tx successful for {data.login}: {data.hash}")
+        case s.CREDITED:
+            tx = data.evidence.reference if data.evidence else data.hash
+            if data.refused:
+                lines.append(f"Payout tx failed for {data.login}: {tx}. Address contract throws on incoming tx.")
+            lines.append(f"Credited {shannon} Shannon back to {data.login}")
+        case s.HALTED:
+            lines.append(
+                f"Halted the payment of {shannon} Shannon to {data.login}: {data.reason}. `payflow show {now.id}`"
+            )
+        case _:
+            pass
+    return lines
+
+
+# ── who is due ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A miner who has reached his threshold."""
+
+    login: str
+    to: str
+    shannon: int
+
+
+async def due(pool: Pool, say: Say = lambda _: None) -> list[Due]:
+    """List who has reached the threshold, the smallest sum first; what cannot be paid is said and left alone."""
+    found = []
+    for payee in await pool.books.payees(pool.config.threshold):
+        try:
+            one = reached(pool, payee)
+        except BadInput as error:
+            say(f"Skipped {payee.login[:60]!r}: {error}")
+            log.warning("A miner cannot be paid.", action="pool_payee", why=str(error))
+        else:
+            found += [one] if one else []
+    return sorted(found, key=lambda one: (one.shannon, one.login))
+
+
+def reached(pool: Pool, payee: Payee) -> Due | None:
+    """Say whether a miner is due; `BadInput` where his balance or his login cannot be used."""
+    digits = payee.balance.removeprefix("-")
+    if not digits.isascii() or not digits.isdecimal():
+        raise BadInput(f"his balance is {payee.balance[:40]!r}, which is no whole number of Shannon.")
+    shannon, threshold = int(payee.balance), payee.threshold
+    if shannon < threshold or (shannon == threshold and not pool.config.reached):
+        return None
+    if shannon > MAX_UNITS:
+        raise BadInput(f"his balance is {payee.balance[:40]} Shannon, more than there can be.")
+    if shannon * WEI <= pool.config.charge_wei:
+        raise BadInput(f"his balance is {shannon} Shannon, less than what is kept back for the network.")
+    return Due(payee.login, addresses.of_login(payee.login), shannon)
+
+
+def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, shards: int) -> New[PoolData]:
+    """Write down a payment that is due."""
+    data = PoolData(pool.coin, login, to, run, str(pool.config.charge_wei))
+    return New(
+        payment_id(pool.coin, login, shannon, run, shards),
+        "pool",
+        data.owner,
+        Money(shannon, ETH),
+        data,
+        claims=(claim_of(pool.coin, login),),
+    )
+
+
+def shown(login: str, shannon: int, at_s: int) -> str:
+    """Write a pending payment as the pool lists it."""
+    at = datetime.fromtimestamp(at_s).astimezone()
+    return f"Address: {login}, Amount: {shannon} Shannon, {at:%Y-%m-%d %H:%M:%S %z %Z}"
+
+
+# ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool) -> list[Outcome]:
+    """Run over every pool now, and again an interval after each run ended, until told to stop."""
+    outcomes = await asyncio.gather(*(_serve_one(pools, pool, say, stop, once=once) for pool in pools.pools.values()))
+    return list(outcomes)
+
+
+async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, once: bool) -> Outcome:
+    say("Starting payouts")
+    say(f"Set payouts interval to {durations.write(pool.config.interval_ns)}")
+    try:
+        say(f"Backend check reply: {await pool.books.ping()}")
+    except PayflowError as error:
+        say(f"Can't establish connection to backend: {error}")
+    while True:
+        outcome = await Run(pools, pool, say, stop).whole()
+        if once or stop.is_set():
+            return outcome
+        try:
+            await asyncio.wait_for(stop.wait(), pool.config.interval_ns / durations.SECOND)
+        except TimeoutError:
+            continue
+        return outcome

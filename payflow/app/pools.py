@@ -1,0 +1,328 @@
+"""The mining pools that this process pays for: their books, their nodes, and the lane that each is paid from."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from adapters.open_ethereum_pool import config
+from adapters.open_ethereum_pool.books import PoolBooks, Row
+from adapters.open_ethereum_pool.config import Config
+from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.node import Node
+from machines.core.chain import Fee, TxHash, Unsigned
+from machines.core.clock import SECOND, Clock, SystemClock
+from machines.core.errors import BadInput, BadSettings, NotFound, PayflowError, Retryable
+from machines.core.ids import RecordId
+from machines.core.ports import PaymentKey
+from machines.pool import lifecycle as s
+from machines.pool.acts import Looks, Till
+from machines.pool.data import WEI, PoolRecord, line_of, owner_of_login, sent_of
+from machines.pool.react import pool as pool_machine
+from machines.transaction.ports import Announce, Lane
+from machines.transaction.rail import LaneRail
+from payflow.app import Assemble, Parts
+from payflow.app.lanes import Lanes, open_lanes
+from payflow.config import LaneSettings, Settings
+from payflow.store.store import Store
+
+PLAIN_GAS = 21_000
+SIGNER_CHECKED_FOR_S = 60.0
+# No chain ever gets to this nonce, so that what is signed to try a signer out can never be sent.
+NEVER_NONCE = 2**64 - 2
+MOST_OPEN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One coin of one pool, open."""
+
+    config: Config
+    books: PoolBooks
+    node: Node
+    lane: Lane
+    rail: LaneRail
+
+    @property
+    def coin(self) -> str:
+        """What its keys begin with."""
+        return self.config.coin
+
+    async def gas_wei(self) -> int:
+        """Say what one plain payment costs at most, as the chain is now."""
+        price = self.config.gas_price_wei
+        if price is None:
+            market = await self.lane.chain.market(self.lane.policy.fees.percentile)
+            price = max(market.gas_price_wei, (market.base_fee_wei or 0) + market.tip_wei)
+        return (self.config.gas or PLAIN_GAS) * price
+
+
+class Own:
+    """What our own store knows of pool payments."""
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+
+    def open(self, store: Store) -> None:
+        """Bind to the store."""
+        self._store = store
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        if self._store is None:
+            raise RuntimeError("The store is not open yet.")
+        return self._store
+
+    async def open_payments(self, coin: str) -> list[PoolRecord]:
+        """List the payments of a coin that are not over."""
+        found = await asyncio.gather(*(self.store.listing.in_state("pool", state, MOST_OPEN) for state in s.OPEN))
+        by_id = {one.record.id: one.record for part in found for one in part if one.record.data.coin == coin}
+        return list(by_id.values())
+
+    async def of_row(self, coin: str, login: str, shannon: int) -> list[PoolRecord]:
+        """List the payments that a row of the books may mean, the newest first."""
+        try:
+            owner = owner_of_login(coin, login)
+        except BadInput:
+            return []
+        return [
+            one.record
+            for one in await self.store.listing.owned_by(owner)
+            if one.record.machine == "pool" and one.record.amount and one.record.amount.units == shannon
+        ]
+
+    async def names(self, coin: str, row: str) -> bool:
+        """Say whether one of our payments, over or not, is this row of the books."""
+        login, _, amount = row.rpartition(":")
+        if not amount.isdecimal():
+            return False
+        # A payment that was called off took no lock and wrote no row.
+        return any(one.state != s.SKIPPED for one in await self.of_row(coin, login, int(amount)))
+
+    async def owner_of(self, coin: str, row: Row) -> PoolRecord | None:
+        """Find the payment that wrote a pending row; None for a row of somebody else."""
+        mine = [one for one in await self.of_row(coin, row.login, row.shannon) if one.state != s.SKIPPED]
+        opened = [one for one in mine if one.state in s.OPEN]
+        return next(iter(opened or mine), None)
+
+    async def newest(self, coin: str, login: str) -> PoolRecord | None:
+        """Find the newest payment of a miner that was not called off."""
+        found = await self.store.listing.owned_by(owner_of_login(coin, login))
+        pool = (one.record for one in found if one.record.machine == "pool")
+        return next((one for one in pool if one.state != s.SKIPPED), None)
+
+
+class Readiness:
+    """What must hold before a payment leaves; a reason to wait, never one to halt."""
+
+    def __init__(self, pool: Pool, own: Own, clock: Clock) -> None:
+        self._pool = pool
+        self._own = own
+        self._clock = clock
+        self._signed_at = 0.0
+
+    async def fault(self, needed_wei: int, key: PaymentKey) -> str:
+        """Say why it cannot be paid now, in the words that operators know."""
+        return await self.common_fault() or await self.funds_fault(needed_wei, key)
+
+    async def common_fault(self) -> str:
+        """Say why nothing at all can be paid now."""
+        least = self._pool.config.require_peers
+        if least:
+            try:
+                peers = await self._pool.node.count()
+            except PayflowError as error:
+                return f"Unable to start payouts, failed to retrieve number of peers from node: {error}"
+            if peers < least:
+                return f"Unable to start payouts, number of peers on a node is less than required {least}"
+        try:
+            await self._try_signer()
+            fault = await self._pool.books.durability_fault()
+        except PayflowError as error:
+            return f"Unable to process payouts: {error}"
+        return fault and f"Unable to start payouts: {fault}"
+
+    async def funds_fault(self, needed_wei: int, key: PaymentKey) -> str:
+        """Say that the address has too little: the amount, its gas, and what is on its way already all count."""
+        try:
+            balance = await self._pool.lane.chain.balance(self._pool.config.address)
+            needed = needed_wei + await self._pool.gas_wei() + await self._on_its_way(key)
+        except PayflowError as error:
+            return f"Unable to get pool balance from node, retrying next cycle: {error}"
+        if balance < needed:
+            return (
+                f"Not enough pool balance for payment, need {needed} Wei, pool has {balance} Wei; retrying next cycle"
+            )
+        return ""
+
+    async def _on_its_way(self, key: PaymentKey) -> int:
+        mined = await self._pool.lane.chain.nonce(self._pool.config.address)
+        leaving = [
+            one
+            for one in await self._own.open_payments(self._pool.coin)
+            if str(one.id) != key and one.state != s.DUE and not 0 <= one.data.nonce < mined
+        ]
+        return sum(sent_of(one).units * WEI for one in leaving) + len(leaving) * await self._pool.gas_wei()
+
+    async def _try_signer(self) -> None:
+        now = self._clock.now() / SECOND
+        if now - self._signed_at < SIGNER_CHECKED_FOR_S:
+            return
+        lane = self._pool.lane
+        # To nobody, over nothing, with a nonce that no chain ever reaches: this can never be sent.
+        await lane.signer.sign(
+            Unsigned(lane.chain.chain_id, NEVER_NONCE, self._pool.config.address, 0, "0x", PLAIN_GAS, Fee(1))
+        )
+        self._signed_at = now
+
+
+class Pools:
+    """The pools of an installation, and the machine of their payments."""
+
+    def __init__(self, pools: Mapping[str, Pool], lanes: Lanes, clock: Clock, own: Own) -> None:
+        self.pools = dict(pools)
+        self.lanes = lanes
+        self.own = own
+        self.readiness = {coin: Readiness(pool, own, clock) for coin, pool in self.pools.items()}
+        tills = {
+            coin: Till(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
+            for coin, pool in self.pools.items()
+        }
+        looks = Looks(tills, own)
+        self.machine = pool_machine(looks.acts(), looks.prove)
+
+    def open(self, store: Store) -> None:
+        """Bind to the store."""
+        self.own.open(store)
+        self.lanes.open(store)
+
+
+def announcing(books: PoolBooks, own: Own) -> Announce:
+    """Note nonce and hash in the pool's books before the bytes leave, for the pool's own module to find."""
+
+    async def announce(key: PaymentKey, tx: TxHash, nonce: int) -> None:
+        try:
+            record: PoolRecord = (await own.store.records.read(RecordId(key))).record
+        except (NotFound, BadInput):
+            return  # a payment of the lane that is none of the pool's, such as one that only uses up a nonce
+        if record.machine == "pool" and record.data.coin == books.keys.coin:
+            answer = await books.announce(line_of(record, record.data.debited_at), tx, nonce)
+            if answer.code not in ("done", "already"):
+                raise Retryable(f"{record.id} cannot be noted in the pool's books before it is sent: {answer.found}")
+
+    return announce
+
+
+# ── from the files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+Beside = Callable[[Pools, asyncio.Event], Coroutine[Any, Any, None]]
+"""What runs beside the workers, until the event is set."""
+
+
+def assemble_for(
+    base: Assemble, files: Sequence[Path], keep: Callable[[Pools], None], beside: Beside | None = None
+) -> Assemble:
+    """Give what opens an installation that also pays for the pools of these files, and hands them to `keep`.
+
+    All else stays as it is: a store may be shared with payouts, whose messages this process delivers too.
+    """
+
+    @asynccontextmanager
+    async def assemble(settings: Settings) -> AsyncIterator[Parts]:
+        async with AsyncExitStack() as stack:
+            own = await stack.enter_async_context(base(settings))
+            pools = await open_pools(settings, files, SystemClock(), stack)
+            keep(pools)
+            mine = (pools.machine, *pools.lanes.machines)
+            names = {machine.name for machine in mine}
+
+            def bind(store: Store) -> None:
+                own.open(store)
+                pools.open(store)
+
+            machines = (*(machine for machine in own.machines if machine.name not in names), *mine)
+            yield replace(own, machines=machines, open=bind, beside=partial(beside, pools) if beside else own.beside)
+
+    return assemble
+
+
+async def open_pools(settings: Settings, files: Sequence[Path], clock: Clock, stack: AsyncExitStack) -> Pools:
+    """Open the pools of some configuration files, with their lanes and those of the settings."""
+    configs = [config.load(path) for path in files]
+    seen: dict[str, str] = {}
+    for one in configs:
+        other = seen.setdefault(one.coin, one.place)
+        if other != one.place:
+            raise BadSettings(f"{other} and {one.place} are both for the coin {one.coin}: give each file once.")
+    own = Own()
+    books: dict[str, PoolBooks] = {}
+    nodes: dict[str, Node] = {}
+    names: dict[str, str] = {}
+    given = dict(settings.lanes)
+    for one in configs:
+        link = await stack.enter_async_context(Link(one.redis))
+        books[one.coin] = PoolBooks(link, one.coin, one.flavour, weak_accepted=settings.accept_weak_durability)
+        nodes[one.coin] = await stack.enter_async_context(Node(one.daemon, one.timeout_s))
+        names[one.coin], lane = await _lane_settings(settings, one, nodes[one.coin])
+        if given.get(names[one.coin]) is not settings.lanes.get(names[one.coin]):
+            raise BadSettings(f"{one.place}: the lane {names[one.coin]} pays another pool already; each needs its own.")
+        given[names[one.coin]] = lane
+    announce = {names[coin]: announcing(one, own) for coin, one in books.items()}
+    lanes = await open_lanes(settings.model_copy(update={"lanes": given}), clock, stack, announce=announce)
+    pools: dict[str, Pool] = {}
+    for one in configs:
+        paying = lanes.lanes[names[one.coin]]
+        _check_address(one, paying)
+        pools[one.coin] = Pool(one, books[one.coin], nodes[one.coin], paying, lanes.rail(paying.name))
+    return Pools(pools, lanes, clock, own)
+
+
+async def _lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[str, LaneSettings]:
+    """Choose the lane that pays: the one of the settings with the pool's address, or one over the pool's own node."""
+    name, given = _given_lane(settings, pool)
+    if given is None:
+        try:
+            chain_id = await node.chain_id()
+        except PayflowError as error:
+            raise Retryable(f"{pool.place}: payouts.daemon does not say which chain it is on: {error}") from error
+        daemon = SecretStr(pool.daemon)
+        given = LaneSettings(rpc=(daemon,), chain_id=chain_id, signer=daemon, address=pool.address)
+    return name, _as_the_pool_says(given, pool)
+
+
+def _check_address(pool: Config, lane: Lane) -> None:
+    if lane.signer.address != pool.address:
+        raise BadSettings(
+            f"{pool.place}: payouts.address is {pool.address}, "
+            f"and the lane {lane.name} signs for {lane.signer.address}."
+        )
+
+
+def _given_lane(settings: Settings, pool: Config) -> tuple[str, LaneSettings | None]:
+    if pool.lane:
+        if pool.lane not in settings.lanes:
+            raise BadSettings(f"{pool.place}: payflow.lane is {pool.lane!r}, and PAYFLOW_LANES has no such lane.")
+        return pool.lane, settings.lanes[pool.lane]
+    for name, lane in settings.lanes.items():
+        if lane.address is not None and lane.address.lower() == pool.address.lower():
+            return name, lane
+    return f"pool-{pool.coin.lower()}", None
+
+
+def _as_the_pool_says(given: LaneSettings, pool: Config) -> LaneSettings:
+    """Let the lane send as the pool's file has it: its fees, and how many payments may overlap."""
+    changes: dict[str, object] = {}
+    if pool.gas_price_wei is not None:
+        changes |= {"legacy": True, "gas_price_wei": pool.gas_price_wei, "gas_limit": pool.gas}
+        # A fixed price may be any; what replaces a transaction that nobody mines must be able to offer more.
+        changes["max_fee_ceiling_wei"] = max(given.max_fee_ceiling_wei, 4 * pool.gas_price_wei)
+    if pool.confirmations:
+        changes["depth"] = pool.confirmations
+    return given.model_copy(update=changes)

@@ -1,0 +1,261 @@
+"""What the commands about lanes do."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from machines.core.errors import BadInput, NotFound, PayflowError
+from machines.core.facts import Fact
+from machines.core.ids import RecordId
+from machines.transaction import facts as f
+from machines.transaction import lifecycle as s
+from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord
+from payflow.app import Payflow, refuse_unfit
+from payflow.cli.desk import Code, Desk, confirm, operator
+from payflow.cli.words import clean, iso, rows, span, table
+from payflow.engine.step import take_in
+
+if TYPE_CHECKING:
+    from machines.transaction.ports import Lane
+    from payflow.app.lanes import Lanes
+
+Json = dict[str, Any]
+ETHER = 18
+
+# ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def ls(desk: Desk) -> Code:
+    """List the lanes."""
+    async with desk.open() as payflow:
+        lanes = _lanes(payflow)
+        told = await asyncio.gather(*(_summary(lanes, lane) for lane in lanes.lanes.values()))
+        drawn = rows(
+            table(
+                "lane", "state", "address", "chain>", "next nonce>", "in flight>", "queued>", "balance>", "waits for"
+            ),
+            (
+                (
+                    one["lane"],
+                    one["state"],
+                    one["address"],
+                    str(one["chain_id"]),
+                    str(one["next_nonce"]) if one["next_nonce"] is not None else "",
+                    str(one["in_flight"]),
+                    str(one["queued"]),
+                    one["balance"] or "no node answers",
+                    one["waits_for"],
+                )
+                for one in told
+            ),
+        )
+        desk.tell(list(told), drawn)
+    return Code.OK
+
+
+async def show(desk: Desk, *, name: str, limit: int) -> Code:
+    """Show one lane."""
+    async with desk.open() as payflow:
+        lanes = _lanes(payflow)
+        lane = _lane(lanes, name)
+        now = await payflow.store.records.now()
+        summary = await _summary(lanes, lane)
+        unsettled = await lanes.books.unsettled(name)
+        queued = await lanes.books.queued(name, limit)
+        record = await lanes.books.lane(name)
+        desk.tell(
+            summary
+            | {
+                "transactions": [_transaction_json(one) for one in unsettled],
+                "payments": [_payment_json(one) for one in queued],
+                "suspects": [_suspect_json(one) for one in (record.data.suspects if record else ())],
+            },
+            Text(clean(f"{name}: {summary['state']}, {summary['address']} on chain {summary['chain_id']}")),
+            Text(f"balance {summary['balance'] or 'unknown: no node answers'}", "dim"),
+            *([Text(clean(f"waits for: {summary['waits_for']}"), "yellow")] if summary["waits_for"] else []),
+            *_suspects_drawn(record),
+            "",
+            _transactions_drawn(unsettled, now),
+            "",
+            _payments_drawn(queued, now),
+        )
+    return Code.OK
+
+
+async def _summary(lanes: "Lanes", lane: "Lane") -> Json:
+    record = await lanes.books.lane(lane.name)
+    unsettled = await lanes.books.unsettled(lane.name)
+    count = Counter(one.state for one in unsettled)
+    return {
+        "lane": lane.name,
+        "state": record.state if record else "not used yet",
+        "address": lane.signer.address,
+        "chain_id": lane.chain.chain_id,
+        "next_nonce": record.data.next_nonce if record and record.data.next_nonce >= 0 else None,
+        "in_flight": count[s.SIGNED] + count[s.SENT],
+        "mined": count[s.MINED],
+        "queued": len(await lanes.books.queued(lane.name, 10_000)),
+        "balance": await _balance(lane),
+        "waits_for": record.data.waits_for if record else "",
+        "noticed": record.data.noticed if record else 0,
+    }
+
+
+async def _balance(lane: "Lane") -> str:
+    """Ask the chain; a lane is shown all the same when no node answers."""
+    try:
+        wei = await lane.chain.balance(lane.signer.address)
+    except PayflowError:
+        return ""
+    digits = str(wei).rjust(ETHER + 1, "0")
+    return f"{digits[:-ETHER]}.{digits[-ETHER:].rstrip('0') or '0'}"
+
+
+def _transactions_drawn(unsettled: Sequence[TransactionRecord], now: int) -> object:
+    lines = (
+        (
+            str(one.data.nonce),
+            one.state,
+            one.data.newest.hash,
+            str(len(one.data.members)),
+            str(len(one.data.attempts)),
+            span(now - one.created_at),
+            one.data.cancel or one.data.reply,
+        )
+        for one in unsettled
+    )
+    drawn = rows(table("nonce>", "state", "newest hash", "payments>", "attempts>", "age>", "remark"), lines)
+    return drawn if unsettled else Text("No transaction is under way.")
+
+
+def _payments_drawn(queued: Sequence[PaymentRecord], now: int) -> object:
+    lines = (
+        (one.id, one.data.to or "a new contract", one.data.value_wei, one.data.token or "", span(now - one.since))
+        for one in queued
+    )
+    drawn = rows(table("queued payment", "to", "units>", "token", "waits>"), lines)
+    return drawn if queued else Text("No payment waits for a signature.")
+
+
+def _suspects_drawn(record: LaneRecord | None) -> list[object]:
+    suspects = record.data.suspects if record else ()
+    if not suspects:
+        return []
+    return [
+        Text("Transactions from outside that do what queued payments ask for:", "bold red"),
+        rows(table("payment", "nonce>", "hash"), ((one.payment, str(one.nonce), one.hash) for one in suspects)),
+        Text("Look at them, then say which paid: payflow lane adopt LANE --paid PAYMENT --reason …"),
+    ]
+
+
+def _transaction_json(one: TransactionRecord) -> Json:
+    data = one.data
+    return {
+        "id": one.id,
+        "nonce": data.nonce,
+        "state": one.state,
+        "hashes": [attempt.hash for attempt in data.attempts],
+        "payments": list(data.members),
+        "since": iso(one.since),
+        "cancel": data.cancel,
+        "reply": data.reply,
+    }
+
+
+def _payment_json(one: PaymentRecord) -> Json:
+    data = one.data
+    return {"id": one.id, "key": data.key, "to": data.to, "units": data.value_wei, "token": data.token}
+
+
+def _suspect_json(one: Suspect) -> Json:
+    return {"payment": one.payment, "nonce": one.nonce, "hash": one.hash}
+
+
+# ── steer ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def bump(desk: Desk, *, name: str, nonce: int, named: str | None) -> Code:
+    """Ask for a better price."""
+    who = operator(named)
+    async with desk.open() as payflow:
+        record = await _transaction(payflow, name, nonce)
+        await _tell(payflow, record.id, f.BumpAsked(who), who)
+        said = f"Nonce {nonce} will be offered more for as soon as it is next in line, up to the lane's ceiling."
+        desk.tell({"id": record.id, "asked": "bump"}, Text(said))
+    return Code.OK
+
+
+async def cancel(desk: Desk, *, name: str, what: str, reason: str, named: str | None) -> Code:
+    """Take back what waits, or use up a nonce with nothing."""
+    who = operator(named)
+    if not reason.strip():
+        raise BadInput("Say why with --reason: it is written into the history for whoever asks later.")
+    async with desk.open() as payflow:
+        if what.isdecimal():
+            record_id = (await _transaction(payflow, name, int(what))).id
+            await _tell(payflow, record_id, f.CancelAsked(who, reason), who)
+            said = f"Nonce {what} will be used up by nothing; if the payment was quicker, it stays paid."
+        else:
+            _lane(_lanes(payflow), name)
+            record_id = RecordId(what)
+            await _tell(payflow, record_id, f.Withdrawn(who, reason), who)
+            said = f"{what} is withdrawn: nothing was ever signed for it."
+        desk.tell({"id": record_id, "asked": "cancel"}, Text(clean(said)))
+    return Code.OK
+
+
+async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes: bool, named: str | None) -> Code:
+    """Say what transactions from outside were, and let the lane go on."""
+    who = operator(named)
+    async with desk.open() as payflow:
+        lanes = _lanes(payflow)
+        _lane(lanes, name)
+        record = await lanes.books.lane(name)
+        if record is None or record.state != s.HALTED:
+            raise BadInput(f"The lane {name} is not halted: there is nothing to adopt.")
+        hashes = {suspect.payment: suspect.hash for suspect in record.data.suspects}
+        strangers = [one for one in paid if one not in hashes]
+        if strangers:
+            raise BadInput(f"{strangers[0]} is no suspect of the lane {name}: `payflow lane show {name}` lists them.")
+        unpaid = [one for one in hashes if one not in paid]
+        if not yes:
+            confirm(
+                desk,
+                [f"counts as paid: {one} by {hashes[RecordId(one)]}" for one in paid]
+                + [f"will be paid: {one}" for one in unpaid],
+            )
+        chosen = await lanes.books.payments([RecordId(one) for one in paid])
+        fact = f.Adopted(who, reason, tuple((one, hashes[one.id]) for one in chosen))
+        await _tell(payflow, record.id, fact, who)
+        desk.tell({"lane": name, "paid": list(paid), "unpaid": unpaid}, Text(f"The lane {name} is open."))
+    return Code.OK
+
+
+async def _tell(payflow: Payflow, record_id: RecordId, fact: Fact, who: str) -> None:
+    refuse_unfit(payflow.store)
+    await take_in(payflow.store.records, payflow.metrics, record_id, fact, who)
+
+
+async def _transaction(payflow: Payflow, name: str, nonce: int) -> TransactionRecord:
+    lanes = _lanes(payflow)
+    _lane(lanes, name)
+    record = await lanes.books.transaction(name, nonce)
+    if record is None:
+        raise NotFound(f"The lane {name} has done nothing with nonce {nonce}.")
+    return record
+
+
+def _lanes(payflow: Payflow) -> "Lanes":
+    if payflow.parts.lanes is None:
+        raise BadInput("No lane is set up: see PAYFLOW_LANES and deploy/operations/lanes.md.")
+    return payflow.parts.lanes
+
+
+def _lane(lanes: "Lanes", name: str) -> "Lane":
+    try:
+        return lanes.lanes[name]
+    except KeyError:
+        raise NotFound(f"There is no lane {name}; there are {', '.join(lanes.lanes)}.") from None

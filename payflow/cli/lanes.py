@@ -1,0 +1,99 @@
+"""Lanes: the sending addresses, what waits in them, and what an operator may do about it."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+lane = typer.Typer(name="lane", help="See and steer the addresses that pay over a chain.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
+Name = Annotated[str, typer.Argument(metavar="LANE", help="A lane of PAYFLOW_LANES, such as ethereum.")]
+Nonce = Annotated[int, typer.Argument(min=0, help="Which of its transactions.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is written into the history.")]
+Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
+
+
+@lane.command()
+def ls(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List the lanes: where they stand, what they hold, what they wait for.
+
+    Example: payflow lane ls
+    """
+    from payflow.cli import chains, desk
+
+    desk.go(context, chains.ls, as_json=as_json)
+
+
+@lane.command()
+def show(
+    context: typer.Context,
+    name: Name,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Payments shown at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a lane has under way, nonce by nonce, and what waits for a signature.
+
+    Example: payflow lane show ethereum
+    """
+    from payflow.cli import chains, desk
+
+    desk.go(context, partial(chains.show, name=name, limit=limit), as_json=as_json)
+
+
+@lane.command()
+def bump(context: typer.Context, name: Name, nonce: Nonce, *, named: Who = None, as_json: AsJson = False) -> None:
+    """Offer more for a transaction that waits, at the same nonce and up to the ceiling.
+
+    Example: payflow lane bump ethereum 17
+    """
+    from payflow.cli import chains, desk
+
+    desk.go(context, partial(chains.bump, name=name, nonce=nonce, named=named), as_json=as_json)
+
+
+@lane.command()
+def cancel(
+    context: typer.Context,
+    name: Name,
+    what: Annotated[str, typer.Argument(metavar="NONCE|PAYMENT", help="A nonce, or a payment that has none yet.")],
+    *,
+    reason: Reason = "",
+    named: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back a payment that waits, or use up a nonce with nothing; which one wins, the chain says.
+
+    Example: payflow lane cancel ethereum 17 --reason "wrong recipient"
+    """
+    from payflow.cli import chains, desk
+
+    desk.go(context, partial(chains.cancel, name=name, what=what, reason=reason, named=named), as_json=as_json)
+
+
+@lane.command()
+def adopt(
+    context: typer.Context,
+    name: Name,
+    *,
+    paid: Annotated[
+        list[str] | None,
+        typer.Option("--paid", metavar="PAYMENT", help="A payment that the transaction from outside has paid."),
+    ] = None,
+    reason: Reason = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    named: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open a lane that stopped because somebody else sent from its address, and say what those transactions were.
+
+    Every suspect that is not named with --paid is paid by the lane afterwards.
+
+    Example: payflow lane adopt ethereum --paid payment-03-abcdefgh23456777 --reason "paid by hand on Monday"
+    """
+    from payflow.cli import chains, desk
+
+    desk.go(
+        context, partial(chains.adopt, name=name, paid=paid or [], reason=reason, yes=yes, named=named), as_json=as_json
+    )

@@ -1,0 +1,243 @@
+"""What the commands about a pool show and do; none writes anything with --dry-run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.text import Text
+
+from machines.core.chain import Address, TxHash
+from machines.core.errors import BadInput
+from machines.pool.data import WEI
+from machines.pool.evidence import Outcome
+from payflow.app import Payflow, opened, refuse_unfit
+from payflow.app import pool_audit as auditing
+from payflow.app.pool_desk import Judged, PoolDesk
+from payflow.app.pool_runs import due as who_is_due
+from payflow.app.pool_runs import shown
+from payflow.app.pools import Pool, Pools, assemble_for
+from payflow.cli.desk import Code, Desk, Usage, confirm, operator
+from payflow.cli.words import clean, rows, table
+
+PLAIN_GAS = 21_000
+BATCHED_GAS = 10_500
+"""What a payment takes in a batch of a hundred, to an account that exists."""
+LEAST_BATCH = 3
+
+FOUND = {
+    Outcome.PAID: "paid: book it",
+    Outcome.UNPAID: "unpaid: credit it back",
+    Outcome.UNKNOWN: "not proven: leave it",
+}
+
+
+class Opened(NamedTuple):
+    """One pool, open for one command."""
+
+    payflow: Payflow
+    pools: Pools
+    pool: Pool
+
+
+@asynccontextmanager
+async def opened_pool(desk: Desk, file: Path | None) -> AsyncIterator[Opened]:
+    """Open the installation with one pool."""
+    kept: list[Pools] = []
+    assemble = assemble_for(desk.assemble, [file or desk.settings.pool_config], kept.append)
+    async with opened(desk.settings, assemble) as payflow:
+        refuse_unfit(payflow.store)
+        (pool,) = kept[0].pools.values()
+        yield Opened(payflow, kept[0], pool)
+
+
+def desk_of(one: Opened, named: str | None) -> PoolDesk:
+    """Open the desk of a pool for whoever asks."""
+    return PoolDesk(one.pools, one.pool, one.payflow.metrics, operator(named))
+
+
+async def due(desk: Desk, *, file: Path | None) -> Code:
+    """Show who would be paid now."""
+    skipped: list[str] = []
+    async with opened_pool(desk, file) as (_, _, pool):
+        payees = await who_is_due(pool, skipped.append)
+        gas_wei = await pool.gas_wei()
+        exist = [one for one in payees if await pool.lane.chain.known(Address(one.to))]
+    total = sum(one.shannon for one in payees)
+    saved = len(exist) * (PLAIN_GAS - BATCHED_GAS) if len(exist) >= LEAST_BATCH else 0
+    fee_wei = gas_wei * len(payees)
+    saved_wei = gas_wei * saved // PLAIN_GAS
+    lines = [(one.login, str(one.shannon)) for one in payees]
+    said = [
+        f"{total} Shannon to {len(payees)} payees; the network takes about {fee_wei // WEI} Shannon, one by one.",
+        f"In batches about {saved} gas, {saved_wei // WEI} Shannon, would be saved"
+        + (", and this lane sends batches." if pool.lane.pay_many else ": set pay_many for the lane."),
+        *skipped,
+    ]
+    desk.tell(
+        {
+            "payees": [{"login": one.login, "shannon": str(one.shannon)} for one in payees],
+            "total_shannon": str(total),
+            "fee_wei": str(fee_wei),
+            "gas_saved_by_batching": saved,
+            "skipped": skipped,
+        },
+        rows(table("login", "Shannon>"), lines),
+        "",
+        *(Text(clean(line)) for line in said),
+    )
+    return Code.OK
+
+
+async def pending(desk: Desk, *, file: Path | None) -> Code:
+    """List what is pending."""
+    async with opened_pool(desk, file) as one:
+        found = await desk_of(one, None).pending()
+        lock = await one.pool.books.lock()
+    show(desk, found, [f"Payouts are locked by {lock}." if lock else "Payouts are not locked."])
+    return Code.OK
+
+
+def show(desk: Desk, found: list[Judged], said: list[str]) -> None:
+    """Show pending rows with what is proven."""
+    lines = [
+        (
+            shown(one.row.login, one.row.shannon, one.row.at_s),
+            one.record.id if one.record else "another payer",
+            FOUND[one.verdict.outcome],
+            one.verdict.why,
+        )
+        for one in found
+    ]
+    desk.tell(
+        {"pending": [judged_json(one) for one in found], "says": said},
+        rows(table("row", "of", "found", "because"), lines),
+        *(Text(clean(line)) for line in said),
+    )
+
+
+def judged_json(one: Judged) -> dict[str, Any]:
+    """Write a judged row for machines."""
+    return {
+        "login": one.row.login,
+        "shannon": str(one.row.shannon),
+        "at_s": one.row.at_s,
+        "record": one.record.id if one.record else None,
+        "found": one.verdict.outcome,
+        "why": one.verdict.why,
+        "tx": one.verdict.evidence.reference if one.verdict.evidence else None,
+    }
+
+
+async def adopt(desk: Desk, *, file: Path | None, dry_run: bool, named: str | None) -> Code:
+    """Take over what another payer left."""
+    async with opened_pool(desk, file) as one:
+        mine = desk_of(one, named)
+        found = [judged for judged in await mine.pending() if judged.record is None]
+        taken = [] if dry_run else [judged for judged in found if await mine.adopt(judged)]
+    left = sum(judged.verdict.outcome is Outcome.UNKNOWN for judged in found)
+    said = [f"{len(found)} rows of another payer; {len(taken)} were taken over, {left} cannot be told yet."]
+    show(desk, found, said)
+    return Code.REFUSED if left else Code.OK
+
+
+async def mark_paid(
+    desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool, named: str | None
+) -> Code:
+    """Book a pending payment."""
+    async with opened_pool(desk, file) as one:
+        said = await desk_of(one, named).mark_paid(login, shannon, _hash(tx), dry_run=dry_run)
+    return _told(desk, said, dry_run=dry_run)
+
+
+async def credit(desk: Desk, *, login: str, shannon: int, file: Path | None, dry_run: bool, named: str | None) -> Code:
+    """Give a pending payment back."""
+    async with opened_pool(desk, file) as one:
+        said = await desk_of(one, named).credit(login, shannon, dry_run=dry_run)
+    return _told(desk, said, dry_run=dry_run)
+
+
+async def unlock(desk: Desk, *, file: Path | None, dry_run: bool, named: str | None) -> Code:
+    """Take the lock away."""
+    async with opened_pool(desk, file) as one:
+        said = await desk_of(one, named).unlock(dry_run=dry_run)
+    return _told(desk, said, dry_run=dry_run)
+
+
+async def add_missing(
+    desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool, named: str | None
+) -> Code:
+    """Add what was not logged."""
+    async with opened_pool(desk, file) as one:
+        said = await desk_of(one, named).add_missing(login, shannon, _hash(tx), dry_run=dry_run)
+    return _told(desk, said, dry_run=dry_run)
+
+
+async def repeat(
+    desk: Desk,
+    *,
+    login: str,
+    shannon: int | None,
+    tx: str | None,
+    file: Path | None,
+    dry_run: bool,
+    named: str | None,
+) -> Code:
+    """Pay once more."""
+    if (shannon is None) != (tx is None):
+        raise Usage("Name both the amount and the transaction that it is booked with, or neither.")
+    booked = (shannon, _hash(tx)) if shannon is not None and tx is not None else None
+    async with opened_pool(desk, file) as one:
+        said = await desk_of(one, named).repeat(login, booked, dry_run=dry_run)
+    return _told(desk, said, dry_run=dry_run)
+
+
+async def audit(desk: Desk, *, file: Path | None, repair: bool, dry_run: bool, yes: bool) -> Code:
+    """Compare sums with rows."""
+    async with opened_pool(desk, file) as one:
+        found = await auditing.audit(one.pool.books)
+        shown_lines = [
+            (drift.key, drift.field, drift.has or "nothing", str(drift.should), _repaired(drift), drift.why)
+            for drift in found
+        ]
+        drawn = rows(table("key", "field", "has>", "should have>", "repair", "because"), shown_lines)
+        said = f"{len(found)} sums drifted." if found else "Every sum agrees with its rows."
+        data = {
+            "drift": [
+                {
+                    "key": drift.key,
+                    "field": drift.field,
+                    "has": drift.has,
+                    "should": str(drift.should),
+                    "why": drift.why,
+                }
+                for drift in found
+            ],
+            "repaired": repair and not dry_run,
+        }
+        if not (repair and not dry_run and found):
+            desk.tell(data, drawn, said)
+            return Code.REFUSED if found else Code.OK
+        if not yes:
+            confirm(desk, [f"{drift.key} {drift.field} {_repaired(drift)}" for drift in found if drift.repairable])
+        await auditing.repair(one.pool.books, found)
+    desk.tell(data, drawn, f"{said} What could be proven was put right.")
+    return Code.OK if all(drift.repairable for drift in found) else Code.REFUSED
+
+
+def _repaired(drift: auditing.Drift) -> str:
+    return f"{drift.added:+d}" if drift.repairable else "none"
+
+
+def _told(desk: Desk, said: str, *, dry_run: bool) -> Code:
+    line = f"Would be done: {said}" if dry_run else said
+    desk.tell({"says": said, "dry_run": dry_run}, Text(clean(line)))
+    return Code.OK
+
+
+def _hash(text: str) -> TxHash:
+    plain = text.strip().lower()
+    digits = plain.removeprefix("0x")
+    if len(digits) != 64 or not plain.startswith("0x") or set(digits) - set("0123456789abcdef"):  # noqa: PLR2004
+        raise BadInput(f"{text[:80]!r} is no transaction hash: 0x and 64 hexadecimal digits.")
+    return TxHash(plain)

@@ -1,0 +1,16 @@
+-- Puts a finished record away: what is left of it answers a replay of its key, and says where the rest is.
+--
+-- KEYS  `{pf:SS}:seq` of its shard
+-- ARGV  1 id · 2 machine · 3 state · 4 version · 5 owner · 6 what a replay is compared with · 7 tombstone, as msgpack
+-- gives 1, or 0 when it is not as it was read: it moved, is set aside, or somebody will look at it
+local P = string.sub(KEYS[1], 1, -4)
+local id, machine, state, version, owner = unpack(ARGV, 1, 5)
+local rec, due = P .. 'rec:' .. id, P .. 'due:' .. machine .. ':' .. state
+local at, ver, parked = unpack(redis.call('HMGET', rec, 'state', 'ver', 'parked'))
+if at ~= state or ver ~= version or parked or redis.call('ZSCORE', due, id) then return 0 end
+redis.call('HSET', P .. 'gone', id, ARGV[6])
+redis.call('HSET', P .. 'tomb', id, ARGV[7])
+redis.call('ZREM', P .. 'in:' .. machine .. ':' .. state, id)
+redis.call('ZREM', P .. 'own:' .. owner, id)
+redis.call('DEL', rec, P .. 'hist:' .. id)
+return 1

@@ -1,0 +1,32 @@
+"""What is left of a record that was put away: enough to answer a replay of its key, and to find the rest."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from machines.core.ids import RecordId, parse_id
+from payflow.store import keys
+from payflow.store.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a record that was put away."""
+
+    state: str
+    version: int
+    owner: str
+    asset: str
+    units: int
+    at: int
+    """When it was put away."""
+    file: str
+    """The name of the archive that has it."""
+    first: bytes
+    """Its first event, which is the first answer."""
+
+
+async def tombstone(link: Link, record_id: RecordId) -> Tombstone | None:
+    """Read what is left of a record; None where none was put away under this id."""
+    tomb = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
+    return None if tomb is None else msgspec.msgpack.decode(tomb, type=Tombstone)

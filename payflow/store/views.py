@@ -1,0 +1,130 @@
+"""Bounded reads for pages: each costs what it shows, never what there is. Only `totals` walks, over accounts alone."""
+
+import hashlib
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from machines.core.clock import SECOND, Millis
+from machines.core.ids import RecordId
+from payflow.store import keys
+from payflow.store.ledger import Account, Entry, accounts_of, entry_of
+from payflow.store.link import Link
+from payflow.store.listing import PAGE, Listing, scored
+from payflow.store.pages import Place
+from payflow.store.records import Records
+
+StateName = tuple[str, str]
+"""A machine and one of its states."""
+
+
+class Posted(NamedTuple):
+    """A posting and when it was made."""
+
+    at: Millis
+    entry: Entry
+
+
+class Views:
+    """What pages look at."""
+
+    def __init__(self, link: Link, records: Records, listing: Listing) -> None:
+        self._link = link
+        self._records = records
+        self._listing = listing
+
+    async def pulse(self) -> str:
+        """Give a word that changes whenever records, pauses or the audit log do."""
+        counted = [("GET", keys.sequence(shard)) for shard in range(self._records.shards)]
+        found = await self._link.pipeline([*counted, ("HGETALL", keys.PAUSE), ("LLEN", keys.AUDIT)])
+        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+    async def stuck(self) -> dict[StateName, int]:
+        """Count the records that are in their state for longer than they should be."""
+        now = await self._records.now()
+        limits = {
+            (machine.name, state.name): now - state.stuck_after_s * SECOND
+            for machine in self._records.machines.values()
+            for state in machine.lifecycle.states.values()
+            if state.stuck_after_s is not None
+        }
+        commands = [
+            ("ZCOUNT", keys.members(shard, *place), "-inf", f"({since}")
+            for place, since in limits.items()
+            for shard in range(self._records.shards)
+        ]
+        counts = await self._link.pipeline(commands) if commands else []
+        step = self._records.shards
+        return {place: sum(counts[number * step : (number + 1) * step]) for number, place in enumerate(limits)}
+
+    async def in_states(
+        self, states: Sequence[StateName], after: Place | None, limit: int, *, oldest_first: bool
+    ) -> list[Place]:
+        """List so many records of some states behind a place, in the order in which they came into their states."""
+        names = [keys.members(shard, *state) for state in states for shard in range(self._records.shards)]
+        found: set[Place] = set()
+        skipped = 0
+        while names:
+            commands = [_behind_in(name, after, skipped, limit, oldest_first=oldest_first) for name in names]
+            answers = [scored(answer) for answer in await self._link.pipeline(commands)]
+            places = [[Place(Millis(int(score)), record_id) for record_id, score in answer] for answer in answers]
+            behind = [[one for one in page if _is_behind(one, after, oldest_first=oldest_first)] for page in places]
+            found |= {one for page in behind for one in page}
+            # Records of one millisecond stand in the order of their ids: those in front of the place were seen.
+            names = [
+                name for name, page, new in zip(names, places, behind, strict=True) if len(page) == limit > len(new)
+            ]
+            skipped += limit
+        choose = heapq.nsmallest if oldest_first else heapq.nlargest
+        return choose(limit, found, key=lambda one: (one.at, one.id))
+
+    async def holder(self, space: str, value: str) -> RecordId | None:
+        """Find the record that holds a unique value, in whichever shard."""
+        commands = [("HGET", keys.unique(shard, space), value) for shard in range(self._records.shards)]
+        return next((RecordId(one.decode()) for one in await self._link.pipeline(commands) if one), None)
+
+    async def postings(self, limit: int, before: Millis | None = None) -> list[Posted]:
+        """List postings of all owners, the newest first, that were made before a time."""
+        newest = "+" if before is None else f"({before}-0"
+        commands = [
+            ("XREVRANGE", f"{keys.prefix(shard)}journal", newest, "-", "COUNT", limit)
+            for shard in range(self._records.shards)
+        ]
+        found = [
+            Posted(Millis(int(entry_id.decode().partition("-")[0])), entry_of(entry_id, fields))
+            for answer in await self._link.pipeline(commands)
+            for entry_id, fields in answer
+        ]
+        return heapq.nlargest(limit, found, key=lambda posted: (posted.at, posted.entry.id))
+
+    async def totals(self) -> dict[str, Account]:
+        """Add up the accounts of all owners, by asset: as many reads as there are accounts, in pages."""
+        sums: dict[str, Account] = {}
+        page: list[str] = []
+        async for key in self._listing.keys("{pf:??}:acct:*"):
+            page.append(key)
+            if len(page) == PAGE:
+                await self._add(sums, page)
+                page = []
+        await self._add(sums, page)
+        return sums
+
+    async def _add(self, sums: dict[str, Account], names: list[str]) -> None:
+        for fields in await self._link.pipeline([("HGETALL", name) for name in names]) if names else []:
+            for asset, account in accounts_of(fields).items():
+                sums.setdefault(asset, Account()).add(account)
+
+
+def _behind_in(
+    name: str, after: Place | None, skipped: int, limit: int, *, oldest_first: bool
+) -> tuple[str | int, ...]:
+    order, first, last = ("ZRANGEBYSCORE", "-inf", "+inf") if oldest_first else ("ZREVRANGEBYSCORE", "+inf", "-inf")
+    begin = first if after is None else str(after.at)
+    return (order, name, begin, last, "WITHSCORES", "LIMIT", skipped, limit)
+
+
+def _is_behind(one: Place, place: Place | None, *, oldest_first: bool) -> bool:
+    if place is None:
+        return True
+    mine, its = (one.at, one.id), (place.at, place.id)
+    return mine > its if oldest_first else mine < its

@@ -1,0 +1,66 @@
+"""The dashboard put together: its own pages, and those that the installation adds."""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from payflow.config import Settings
+from payflow.store.tokens import Tokens
+from payflow.web.admin.actions import of_all, of_payouts
+from payflow.web.admin.audits import AuditPage
+from payflow.web.admin.batches import BatchPages
+from payflow.web.admin.board import Board
+from payflow.web.admin.books import LedgerPage
+from payflow.web.admin.frame import PLACE, Frame, Page, static
+from payflow.web.admin.live import Live
+from payflow.web.admin.messages import OutboxPage
+from payflow.web.admin.override import OverridePages
+from payflow.web.admin.overview import Overview
+from payflow.web.admin.record import RecordPage
+from payflow.web.admin.records import RecordsPage
+from payflow.web.admin.review import ReviewPage
+from payflow.web.admin.searches import TRANSACTION, by_hash
+from payflow.web.auth import STAFF, Gate
+from payflow.web.desk import Desk
+from payflow.web.reach import Reach
+from payflow.web.review import Review
+from payflow.web.sessions import Sessions
+from payflow.web.steering import Steering
+
+COOKIE = "payflow_admin"
+
+
+def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
+    """List every place of the dashboard."""
+    store = desk.store
+    gate = Gate(Tokens(store.link), store.records, settings)
+    sessions = Sessions(store, gate, COOKIE, PLACE, STAFF)
+    steering, review = Steering(store, desk.metrics), Review(desk, Reach(desk), settings)
+    pages = [*own_pages(desk, board, steering, review), *board.pages]
+    frame = Frame(store, sessions, pages)
+    found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
+    for page in pages:
+        found += page.routes(frame)
+    return found
+
+
+def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> list[Page]:
+    """List the pages that every dashboard has, in the order of the navigation."""
+    actions = [*of_payouts(desk), *of_all(desk.store.records.machines.values(), steering), *board.actions]
+
+    def of_records(frame: Frame) -> Iterable[web.RouteDef]:
+        known = TRANSACTION in desk.store.records.machines
+        searches = [*([by_hash(desk.store)] if known else []), *board.searches]
+        yield from RecordsPage(frame, searches).routes()
+        yield from OverridePages(frame, steering).routes()
+        yield from RecordPage(frame, board, steering, actions).routes()
+
+    return [
+        Page("", "Overview", lambda frame: Overview(frame, board, steering, review).routes()),
+        Page("review", "Review", lambda frame: ReviewPage(frame, review, actions).routes()),
+        Page("records", "Records", of_records),
+        Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),
+        Page("ledger", "Ledger", lambda frame: LedgerPage(frame).routes()),
+        Page("outbox", "Outbox", lambda frame: OutboxPage(frame, steering).routes()),
+        Page("audit", "Audit", lambda frame: AuditPage(frame).routes()),
+    ]

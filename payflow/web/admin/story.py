@@ -1,0 +1,180 @@
+"""The story of one record, as a page tells it: what happened, where it is, what happens next. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from machines.core.clock import Millis
+from machines.core.lifecycle import By, Lifecycle
+from machines.core.money import Money
+from machines.core.record import Record
+from payflow.store.codec import Event
+from payflow.store.listing import Outlook
+from payflow.store.pauses import EVERYTHING, Pause
+from payflow.telemetry.logs import redacted
+from payflow.web.admin.words import grouped, plain, span, utc
+
+# Told elsewhere on the page, or of no use to people.
+_UNTOLD = frozenset({"sealed", "fingerprint", "evidence"})
+_NAMES = {"shown": "goes_to", "send_units": "sends"}
+# Later than this a number is a time in ms, and no small count.
+SOME_TIME_AGO = 1_000_000_000_000
+
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Evidence, and where it can be looked at."""
+
+    source: str
+    reference: str
+    link: str
+    details: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One event of a history."""
+
+    at: Millis
+    who: str
+    what: str
+    state: str
+    moved: bool
+    why: str
+    details: Pairs
+    proof: Proof | None
+
+
+def chapters(events: Iterable[Event], amount: Money | None, explorers: Mapping[str, str]) -> list[Chapter]:
+    """Tell a history, the newest event first."""
+    told = []
+    for event in events:
+        details = _clean(event.details)
+        told.append(
+            Chapter(
+                event.at,
+                event.who,
+                _what(event),
+                event.state,
+                bool(event.trigger) or event.version == 1,
+                str(redacted(event.why)),
+                pairs(_spoken(details, amount)),
+                proof(details.get("evidence"), explorers),
+            )
+        )
+    return told[::-1]
+
+
+def _what(event: Event) -> str:
+    if event.version == 1:
+        return "made"
+    return plain(event.trigger) if event.trigger else _apart(event.fact) or "noted"
+
+
+def _apart(name: str) -> str:
+    """Write the name of a fact, such as `LostSight`, as words."""
+    return _CAPITAL.sub(" ", name).lower().strip()
+
+
+def went(events: Iterable[Event]) -> set[tuple[str, str]]:
+    """List the moves that a record made, as pairs of states."""
+    return {(one.state, other.state) for one, other in pairwise(events) if one.state != other.state}
+
+
+def proof(evidence: object, explorers: Mapping[str, str]) -> Proof | None:
+    """Tell evidence, with a link where its source has an explorer."""
+    if not isinstance(evidence, Mapping) or not evidence.get("reference"):
+        return None
+    source, reference = str(evidence.get("source", "")), str(evidence["reference"])
+    link = explorers[source].format(reference=quote(reference, safe="")) if source in explorers else ""
+    details = evidence.get("details")
+    told = {str(one[0]): one[1] for one in details or () if isinstance(one, list | tuple) and len(one) > 1}
+    return Proof(source, reference, link, pairs(details if isinstance(details, Mapping) else told))
+
+
+def kept(record: Record[Any]) -> Mapping[str, Any]:
+    """Give what a record's machine keeps, as a page may show it."""
+    return _spoken(_clean(msgspec.to_builtins(record.data)), record.amount)
+
+
+def _clean(data: object) -> Mapping[str, Any]:
+    shown = redacted(data)
+    return shown if isinstance(shown, Mapping) else {}
+
+
+def _spoken(data: Mapping[str, Any], amount: Money | None) -> Mapping[str, Any]:
+    """Write units as amounts and times as times."""
+    return {name: _value(name, value, amount) for name, value in data.items()}
+
+
+def _value(name: str, value: object, amount: Money | None) -> object:
+    if isinstance(value, int) and value and not isinstance(value, bool):
+        if name.endswith("_units") and amount is not None:
+            return grouped(Money(value, amount.asset))
+        if name.endswith(("_at", "_since", "until", "at")) and value > SOME_TIME_AGO:
+            return f"{utc(value)} UTC"
+    if isinstance(value, list):
+        return [_spoken(one, amount) if isinstance(one, Mapping) else one for one in value]
+    return value
+
+
+def pairs(data: Mapping[str, Any]) -> Pairs:
+    """Write what is plain and says something as names and texts."""
+    return [
+        (plain(_NAMES.get(name, name).removesuffix("_units")), "yes" if value is True else str(value))
+        for name, value in data.items()
+        if name not in _UNTOLD and value not in ("", None, 0, False) and not isinstance(value, list | dict)
+    ]
+
+
+def tables(data: Mapping[str, Any]) -> list[tuple[str, list[Pairs]]]:
+    """Give the lists among what a record keeps, such as its attempts, each entry as names and texts."""
+    return [
+        (plain(name), [pairs(one) if isinstance(one, Mapping) else [("", str(one))] for one in value])
+        for name, value in data.items()
+        if isinstance(value, list) and value
+    ]
+
+
+def what_next(lifecycle: Lifecycle, record: Record[Any], outlook: Outlook, now: Millis) -> str:
+    """Say in a sentence or two who moves a record on, and when."""
+    state = lifecycle.state(record.state)
+    if record.parked:
+        return f"Nobody looks: it was set aside ({record.parked}). An operator takes it up again."
+    if state.by is By.POLLER:
+        return _when(record, outlook, now)
+    if state.by is By.PERSON:
+        return "It waits for a person."
+    if state.by is By.OUTSIDE:
+        return "It waits for the world outside."
+    return "Nothing: its story ends here."
+
+
+def _when(record: Record[Any], outlook: Outlook, now: Millis) -> str:
+    failed = f" {record.tries} looks in a row have failed." if record.tries else ""
+    if outlook.at is None:
+        return f"Nobody looks any more.{failed}"
+    if outlook.leased:
+        return f"A worker looks at it now; its lease ends in {span(max(0, outlook.at - now))}.{failed}"
+    if outlook.at <= now:
+        return f"A look has been due for {span(now - outlook.at)}.{failed}"
+    return f"A worker looks next at {utc(outlook.at)} UTC, in {span(outlook.at - now)}.{failed}"
+
+
+def stopping(record: Record[Any], pauses: Mapping[str, Pause], shard: int) -> list[Pause]:
+    """Name the pauses that stop this record's sends: those of its rail too, where it says which that is."""
+    scopes = {EVERYTHING, f"machine:{record.machine}", f"shard:{shard:02d}"}
+    for kind in ("rail", "lane"):
+        name = getattr(record.data, kind, "")
+        if isinstance(name, str) and name:
+            scopes.add(f"{kind}:{name}")
+    return [pause for scope, pause in pauses.items() if scope in scopes]

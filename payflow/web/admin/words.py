@@ -1,0 +1,55 @@
+"""How times, amounts and names look on a page."""
+
+from datetime import UTC, datetime
+
+from machines.core.clock import DAY, HOUR, MINUTE, SECOND
+from machines.core.errors import BadAmount
+from machines.core.money import Assets, Money
+
+_SIZES = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+
+
+def span(millis: int) -> str:
+    """Write a duration as people say it."""
+    for size, name in _SIZES:
+        if millis >= size:
+            return f"{millis // size}\N{NO-BREAK SPACE}{name}"
+    return "less than 1\N{NO-BREAK SPACE}s"
+
+
+def utc(at: int) -> str:
+    """Write a time for people, in UTC as in the logs."""
+    return _moment(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(at: int) -> str:
+    """Write a time for machines."""
+    return _moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def grouped(money: Money | None) -> str:
+    """Write an amount with its asset, its thousands apart."""
+    return "" if money is None else f"{money.asset.code}\N{NO-BREAK SPACE}{thousands(money.decimal)}"
+
+
+def decimal(units: int, asset: str, assets: Assets) -> str:
+    """Write units in the asset's usual unit; what can be no amount is shown as it is kept."""
+    try:
+        return thousands(Money(units, assets[asset]).decimal)
+    except BadAmount:
+        return f"{units} units"
+
+
+def thousands(text: str) -> str:
+    """Set the thousands of a decimal apart."""
+    whole, point, fraction = text.partition(".")
+    return f"{int(whole):,}{point}{fraction}"
+
+
+def plain(name: str) -> str:
+    """Write a name of the code, such as `waiting_for`, as words."""
+    return name.replace("_", " ").strip()
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / SECOND, UTC)

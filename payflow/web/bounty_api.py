@@ -1,0 +1,206 @@
+"""The API of bounties, with the places and names that the old system's users know; keys are kebab-case."""
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.data import BountyRecord
+from payflow.store.tokens import Role
+from payflow.web import problems
+from payflow.web.auth import LOOKS, Caller, Gate
+from payflow.web.bounty_desk import BountyDesk, person_of, sees_all
+from payflow.web.bounty_views import public, shown
+from payflow.web.endpoints import received
+from payflow.web.problems import Problem, answer_to
+from payflow.web.sessions import Sessions
+
+Json = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CSRF_HEADER = "X-CSRF"
+PEOPLE = frozenset({Role.PROVIDER})
+MOST_DIGITS = 18
+LONGEST = 2_000
+
+
+class BountyApi:
+    """Answers programs, and the script of the page."""
+
+    def __init__(self, desk: BountyDesk, gate: Gate, sessions: Sessions) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._sessions = sessions
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        one = "/api/user/bounty/{id}"
+        return [
+            web.get("/api/open-bounties", self._answering(self.open_bounties)),
+            web.get("/api/user/bounties", self._answering(self.bounties)),
+            web.get(one, self._answering(self.bounty)),
+            web.get(f"{one}/confirmation", self._answering(self.confirmation)),
+            web.post(f"{one}/payout", self._answering(self.payout)),
+            web.post("/api/user/revoke", self._answering(self.revoke)),
+            web.post("/api/user/remove-bot-confirmation", self._answering(self.retract)),
+            web.get("/api/user", self._answering(self.who)),
+            web.post("/api/user", self._answering(self.save)),
+            web.get("/api/user/proof", self._answering(self.proof)),
+            web.post("/api/user/repository/{id}/owner", self._answering(self.own)),
+        ]
+
+    # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open_bounties(self, request: web.Request) -> Json:
+        """List what anybody may solve."""
+        await self._gate.slow_down(request)
+        return {"bounties": [public(one) for one in await self._desk.bounties((s.OPEN,))]}
+
+    async def bounties(self, request: web.Request) -> Json:
+        """List the bounties that concern the caller: of repositories that he maintains, or that he won."""
+        caller = await self._caller(request)
+        return {"bounties": [shown(one) for one in await concerning(self._desk, caller)]}
+
+    async def bounty(self, request: web.Request) -> Json:
+        """Show one bounty to whom it concerns."""
+        caller = await self._caller(request)
+        record = await self._desk.find(request.match_info["id"])
+        won = record.data.winner_id and record.data.winner_id == person_of(caller)
+        if not (sees_all(caller) or won):
+            await self._desk.maintainer(record.data.place, caller)
+        return shown(record)
+
+    async def confirmation(self, request: web.Request) -> Json:
+        """Say what a maintainer's wallet must send."""
+        caller = await self._caller(request, PEOPLE)
+        owner = request.query.get("owner", "")
+        number, call = await self._desk.confirmation(request.match_info["id"], caller, owner)
+        return {
+            "number": number,
+            "to": call.to,
+            "data": call.data,
+            "value": "0x0",
+            "chain-id": hex(self._desk.world.chain_id),
+        }
+
+    async def payout(self, request: web.Request) -> Json:
+        """Take the hash of the transaction with which a maintainer confirms."""
+        caller = await self._caller(request, PEOPLE)
+        body = await _body(request)
+        payout_hash, number = _text(body, "payout-hash"), body.get("number")
+        if number is not None and type(number) is not int:
+            raise Problem(problems.BAD_FIELD, "number: a whole number.", field="number")
+        return shown(await self._desk.confirmed(request.match_info["id"], caller, payout_hash, number))
+
+    async def revoke(self, request: web.Request) -> Json:
+        """Give the money back, to an address that a maintainer names."""
+        caller = await self._caller(request, PEOPLE)
+        body = await _body(request)
+        to = self._desk.address(_text(body, "address"))
+        return shown(await self._desk.act(_issue(body), caller, lambda by: f.Revoked(by, to)))
+
+    async def retract(self, request: web.Request) -> Json:
+        """Take back a payment that nobody has confirmed yet; a person then decides anew."""
+        caller = await self._caller(request, PEOPLE)
+        body = await _body(request)
+        return shown(await self._desk.act(_issue(body), caller, lambda by: f.Retracted(by, "taken back")))
+
+    async def who(self, request: web.Request) -> Json:
+        """Say who the caller is, and where he wants his money."""
+        caller = await self._caller(request)
+        person = person_of(caller)
+        address = "" if person is None else await self._desk.address_of(person)
+        return {"id": person, "name": caller.name, "address": address or None}
+
+    async def save(self, request: web.Request) -> Json:
+        """Save where the caller wants his money."""
+        caller = await self._caller(request, PEOPLE)
+        body = await _body(request)
+        signature = _text(body, "signature") if "signature" in body else ""
+        return {"address": await self._desk.save_address(caller, _text(body, "address"), signature)}
+
+    async def proof(self, request: web.Request) -> Json:
+        """Give the words that prove an address when they are signed."""
+        caller = await self._caller(request, PEOPLE)
+        person = person_of(caller)
+        if person is None:
+            raise Problem(problems.FORBIDDEN, "This takes the token of a GitHub account.")
+        address = self._desk.address(request.query.get("address", ""))
+        repository = request.query.get("repository", "")
+        place = await self._desk.place_of(_number(repository, "repository")) if repository else None
+        return {"message": self._desk.message(person, address, place)}
+
+    async def own(self, request: web.Request) -> Json:
+        """Take a maintainer on as an owner of the wallets to come."""
+        caller = await self._caller(request, PEOPLE)
+        body = await _body(request)
+        repository = _number(request.match_info["id"], "repository")
+        hand = await self._desk.prove_owner(caller, repository, _text(body, "address"), _text(body, "signature"))
+        return {"login": hand.login, "address": hand.address}
+
+    # ── who asks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _caller(self, request: web.Request, roles: frozenset[Role] = LOOKS) -> Caller:
+        """Tell who asks: a program by its token, the page's script by the session and a word only the page knows."""
+        if hdrs.AUTHORIZATION in request.headers:
+            return await self._gate.admit(request, roles)
+        visit = await self._sessions.visit(request, roles)
+        shown_word = request.headers.get(CSRF_HEADER, "")
+        if request.method == hdrs.METH_POST and not hmac.compare_digest(shown_word.encode(), visit.csrf.encode()):
+            raise Problem(problems.FORBIDDEN, "This was not asked from our page: open the page again.")
+        return visit.caller
+
+    def _answering(self, do: Callable[[web.Request], Awaitable[Json]]) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                told = await do(request)
+            except Exception as error:  # noqa: BLE001  (whatever it was, the caller gets an answer and the log the rest)
+                return answer_to(error, request.path)
+            return web.json_response(told)
+
+        return answer
+
+
+async def concerning(desk: BountyDesk, caller: Caller) -> list[BountyRecord]:
+    """List the bounties that a caller may see: all for people who work here, else of his repositories or won by him."""
+    found = await desk.bounties()
+    if sees_all(caller):
+        return found
+    person = person_of(caller)
+    mine = {place.repository for place in await desk.maintained(caller)}
+    return [one for one in found if one.data.place.repository in mine or (person and one.data.winner_id == person)]
+
+
+async def _body(request: web.Request) -> Json:
+    raw = await received(request, typed=True)
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Problem(problems.BAD_JSON, "Send one JSON object.")
+    return found
+
+
+def _text(body: Json, name: str) -> str:
+    found = body.get(name)
+    if not isinstance(found, str) or not found or len(found) > LONGEST:
+        raise Problem(problems.BAD_FIELD, f"{name}: text, at most {LONGEST} characters.", field=name)
+    return found
+
+
+def _issue(body: Json) -> str:
+    found = body.get("issue-id")
+    if type(found) is int and found > 0:
+        return str(found)
+    return _text(body, "issue-id")
+
+
+def _number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise Problem(problems.BAD_FIELD, f"{name}: a whole number.", field=name)
+    return int(text)

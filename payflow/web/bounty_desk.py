@@ -1,0 +1,364 @@
+"""What people and GitHub may do with bounties: one function each, for API, page and command line alike."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty import repository as r
+from machines.bounty.data import MACHINE, BountyData, BountyRecord, Hand, bounty_id, owner_of_repository
+from machines.core.chain import Address
+from machines.core.decision import Claim, New
+from machines.core.errors import BadInput, ClaimTaken, NotFound
+from machines.core.facts import Fact
+from machines.core.forge import Forge, Issue, IssueNews, News, Person, Place, Pull, PullNews, RepositoryNews
+from machines.core.ids import Owner, RecordId
+from machines.core.ports import Destination
+from machines.core.wallets import Call, Wallets
+from payflow.engine.step import take_in
+from payflow.store import keys
+from payflow.store.store import Store
+from payflow.store.tokens import Role
+from payflow.telemetry.metrics import Metrics
+from payflow.web.auth import STAFF, Caller
+from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem, deciding
+
+log = structlog.get_logger()
+
+ISSUES = "bounty-issue"
+"""The space of unique claims in which an issue's number at the forge names its bounty."""
+UNFINISHED = tuple(name for name, state in s.LIFECYCLE.states.items() if not state.final)
+SHOWN = 500
+RECENT_S = 60.0
+WHO = "github"
+NOBODY = "0x" + "00" * 20
+
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+_PERSON = re.compile(r"github:([1-9][0-9]{0,17})")
+
+
+class Reader(Forge, Protocol):
+    """The forge, and what a sweep over all of it needs."""
+
+    async def person(self, installation: int, person: int) -> Person:
+        """Read an account."""
+
+    def repositories(self) -> AsyncIterator[RepositoryNews]:
+        """List every repository that the app is installed in."""
+
+    def labelled(self, place: Place) -> AsyncIterator[Issue]:
+        """List the open issues of a repository that carry the label."""
+
+    async def all_pulls(self, place: Place) -> tuple[Pull, ...]:
+        """List pull requests of a repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the desk asks of the world outside."""
+
+    forge: Reader
+    wallets: Wallets
+    checksummed: Callable[[str], Address]
+    """Reads an address; `ValueError` or `BadInput` for one that is none or is mistyped."""
+    signer_of: Callable[[str, str], Address]
+    """Tells who signed a message; `BadInput` for a signature that is none."""
+    server: str
+    chain_id: int
+    explorer: str
+    most_open: int
+
+
+class BountyDesk:
+    """Does what is asked, as far as the asker may."""
+
+    def __init__(self, store: Store, metrics: Metrics, world: World) -> None:
+        self.store = store
+        self.metrics = metrics
+        self.world = world
+        self._recent: dict[tuple[int, str], tuple[float, bool]] = {}
+
+    # ── what the forge tells ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def take(self, news: News) -> str:
+        """Take in a piece of news, and say what became of it. Twice, late or out of order it changes nothing."""
+        match news:
+            case IssueNews(place, issue, gone):
+                return await self._issue(place, issue, gone)
+            case PullNews(place, pull, named):
+                return await self._pull(place, pull, named)
+            case RepositoryNews():
+                return await self._repository(news)
+
+    async def _issue(self, place: Place, issue: Issue, gone: str) -> str:
+        record_id = bounty_id(place.repository, issue.id, self.store.records.shards)
+        fact = f.IssueGone(gone) if gone else f.IssueChanged(issue)
+        try:
+            await self.tell(record_id, fact, WHO)
+        except NotFound:
+            if gone or not (issue.open and issue.labelled):
+                return "other"
+            return await self._open(record_id, place, issue)
+        return "taken"
+
+    async def _open(self, record_id: RecordId, place: Place, issue: Issue) -> str:
+        """Make a bounty of a labelled issue."""
+        home = await self._home(place)
+        if home.state != s.ENABLED:
+            return "disabled"
+        if await self._count_open(place) >= self.world.most_open:
+            log.warning("A repository has too many open bounties.", action="bounty_refused", repository=place.name)
+            return "too_many"
+        data = BountyData(place, issue.id, title=issue.title, issue_updated_at=issue.updated_at)
+        claims = (Claim(ISSUES, str(issue.id)), Claim(_numbers(place.repository), str(issue.number)))
+        owner = owner_of_repository(place.repository)
+        try:
+            await self.store.records.create(New(record_id, MACHINE, owner, None, data, claims=claims), WHO)
+        except ClaimTaken:
+            log.warning("Two issues have one number.", action="bounty_refused", repository=place.name)
+            return "taken_already"
+        return "opened"
+
+    async def _count_open(self, place: Place) -> int:
+        found = await self.store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
+        return sum(one.record.machine == MACHINE and one.record.state in UNFINISHED for one in found)
+
+    async def _pull(self, place: Place, pull: Pull, named: Iterable[int]) -> str:
+        outcome = "other"
+        for number in named:
+            record_id = await self._holder(_numbers(place.repository), str(number), place.repository)
+            if record_id is not None:
+                await self.tell(record_id, f.PullChanged(pull), WHO)
+                outcome = "taken"
+        return outcome
+
+    async def _home(self, place: Place) -> r.RepositoryRecord:
+        """Find a repository, or make it: that it tells us anything means that the app is installed there."""
+        record_id = r.repository_id(place.repository, self.store.records.shards)
+        data = r.RepositoryData(place.repository, place.name, place.installation)
+        owner = owner_of_repository(place.repository)
+        made = await self.store.records.create(New(record_id, r.MACHINE, owner, None, data), WHO)
+        return made.record if made.fresh else (await self.store.records.read(record_id)).record
+
+    async def _repository(self, news: RepositoryNews) -> str:
+        place = Place(news.installation, news.repository, news.name, 0)
+        home = await self._home(place)
+        fact = r.Installed(news.name, news.installation) if news.enabled else r.Removed()
+        await self.tell(home.id, fact, WHO)
+        if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
+            for one in await self.store.listing.owned_by(owner_of_repository(news.repository), SHOWN):
+                if one.record.machine == MACHINE:
+                    await self.tell(one.record.id, f.Renamed(news.name, news.installation), WHO)
+        return "taken"
+
+    async def tell(self, record_id: RecordId, fact: Fact, who: str) -> None:
+        """Let a record learn something."""
+        with deciding():
+            await take_in(self.store.records, self.metrics, record_id, fact, who)
+
+    # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _holder(self, space: str, value: str, repository: int) -> RecordId | None:
+        shard = self.store.records.owner_shard(owner_of_repository(repository))
+        found = await self.store.link.ask("HGET", keys.unique(shard, space), value)
+        return RecordId(found.decode()) if found else None
+
+    async def find(self, name: str) -> BountyRecord:
+        """Find a bounty by its id, or by the number that the forge gave its issue."""
+        if name.isdecimal():
+            shards = range(self.store.records.shards)
+            asked = [("HGET", keys.unique(shard, ISSUES), str(int(name))) for shard in shards]
+            found = [one.decode() for one in await self.store.link.pipeline(asked) if one]
+            name = found[0] if found else ""
+        try:
+            record: BountyRecord = (await self.store.records.read(RecordId(name))).record
+        except (BadInput, NotFound):
+            raise Problem(UNKNOWN_PLACE, "There is no such bounty.") from None
+        if record.machine != MACHINE:
+            raise Problem(UNKNOWN_PLACE, "There is no such bounty.")
+        return record
+
+    async def repositories(self) -> list[r.RepositoryRecord]:
+        """List the repositories that are enabled."""
+        return [one.record for one in await self.store.listing.in_state(r.MACHINE, s.ENABLED, SHOWN)]
+
+    async def bounties(self, states: Iterable[str] | None = None, limit: int = SHOWN) -> list[BountyRecord]:
+        """List bounties in these states, the oldest of each first."""
+        found: list[BountyRecord] = []
+        for state in states or s.LIFECYCLE.states:
+            found += [one.record for one in await self.store.listing.in_state(MACHINE, state, limit)]
+        return found
+
+    # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def maintains(self, place: Place, caller: Caller) -> Person | None:
+        """Say as whom a caller maintains a repository; the forge decides, each time."""
+        person = person_of(caller)
+        return None if person is None else await self.world.forge.maintains(place, person)
+
+    async def maintained(self, caller: Caller) -> list[Place]:
+        """List the repositories that a caller maintains."""
+        if person_of(caller) is None:
+            return []
+        homes = [Place(one.data.installation, one.data.number, one.data.name, 0) for one in await self.repositories()]
+        return [place for place in homes if await self._seen_to_maintain(place, caller)]
+
+    async def _seen_to_maintain(self, place: Place, caller: Caller) -> bool:
+        """Say so from a recent answer, for lists alone: whoever does something is asked about anew."""
+        key = (place.repository, caller.of)
+        known = self._recent.get(key)
+        if known is None or known[0] < monotonic():
+            known = (monotonic() + RECENT_S, await self.maintains(place, caller) is not None)
+            self._recent[key] = known
+        return known[1]
+
+    async def maintainer(self, place: Place, caller: Caller) -> Person:
+        """Let only those go on who maintain the repository."""
+        found = await self.maintains(place, caller)
+        if found is None:
+            raise Problem(FORBIDDEN, f"Only who maintains {place.name} may do this.")
+        return found
+
+    # ── a maintainer's hand ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def confirmation(self, name: str, caller: Caller, owner: str) -> tuple[int, Call]:
+        """Give what a maintainer's wallet must send to confirm a payment, and the payment's number."""
+        record = await self.find(name)
+        person = await self.maintainer(record.data.place, caller)
+        data, current = record.data, record.data.current
+        if current is None or not data.confirm_hash:
+            raise Problem(NOT_POSSIBLE, "The bot has not approved a payment: there is nothing to confirm yet.")
+        if record.state not in (s.CONFIRMABLE, s.CONFIRMING, s.REVOKING):
+            raise Problem(NOT_POSSIBLE, f"This bounty is {record.state}: there is nothing to confirm.")
+        others = [hand for hand in data.hands if hand.person != person.id]
+        if person.id == data.winner_id and not current.refund and others:
+            raise Problem(FORBIDDEN, f"You are the winner: {others[0].login}, or another owner, must confirm it.")
+        address = self.address(owner)
+        call = await self.world.wallets.confirmation(current.proposal, data.confirm_hash, address)
+        return current.proposal.number, call
+
+    async def confirmed(self, name: str, caller: Caller, payout_hash: str, number: int | None = None) -> BountyRecord:
+        """Take the hash of the transaction with which a maintainer confirms."""
+        record = await self.find(name)
+        person = await self.maintainer(record.data.place, caller)
+        if not _HASH.fullmatch(payout_hash):
+            raise BadInput("A transaction's hash is 0x and 64 hexadecimal digits.")
+        current = record.data.current
+        known = current.proposal.number if current else 0
+        fact = f.Confirmed(person.login, number or known, payout_hash.lower())
+        await self.tell(record.id, fact, caller.who)
+        return await self.find(record.id)
+
+    async def act(self, name: str, caller: Caller, fact: Callable[[str], Fact]) -> BountyRecord:
+        """Let a maintainer decide something."""
+        record = await self.find(name)
+        person = await self.maintainer(record.data.place, caller)
+        await self.tell(record.id, fact(person.login), caller.who)
+        return await self.find(record.id)
+
+    async def decide(self, name: str, who: str, pull: int) -> BountyRecord:
+        """Let an operator decide who gets a contested bounty."""
+        record = await self.find(name)
+        await self.tell(record.id, f.Decided(who, pull), who)
+        return await self.find(record.id)
+
+    # ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def address(self, text: str) -> Address:
+        """Read an address that money can go to."""
+        try:
+            found = self.world.checksummed(text.strip())
+        except ValueError as error:
+            raise BadInput("An address is 0x and 40 hexadecimal digits.") from error
+        if text.strip()[2:] not in (found[2:], found[2:].lower(), found[2:].upper()):
+            raise BadInput("The address is mistyped: its capital letters do not fit.")
+        if found == NOBODY:
+            raise BadInput("Nobody owns that address.")
+        return found
+
+    async def address_of(self, person: int) -> str:
+        """Give the address that somebody saved; empty where he saved none."""
+        profile = await self.store.profiles.read(account_of(person))
+        return profile.destination["address"] if profile.destination else ""
+
+    async def save_address(self, caller: Caller, text: str, signature: str) -> Address:
+        """Save where a contributor wants his money; with a signature it is proven to be his."""
+        person = person_of(caller)
+        if person is None:
+            raise Problem(FORBIDDEN, "Only a contributor has an address of his own.")
+        address = self.address(text)
+        if signature:
+            self._prove(self.message(person, address), signature, address)
+        where = Destination("ethereum", (("address", address), ("proven", "yes" if signature else "no")))
+        before = await self.store.profiles.read(account_of(person))
+        changed = type(before)(
+            before.owner,
+            before.platform,
+            before.verified,
+            before.notify,
+            where,
+            before.details_changed_at,
+            before.version,
+        )
+        await self.store.profiles.write(before, changed, await self.store.records.now())
+        for one in await self.store.listing.in_state(MACHINE, s.AWAITING_ADDRESS, SHOWN):
+            if one.record.data.winner_id == person:
+                await self.store.records.poke(one.record.id)
+        return address
+
+    async def prove_owner(self, caller: Caller, repository: int, text: str, signature: str) -> Hand:
+        """Take a maintainer on as an owner of the wallets that are made from now on; his address must be proven."""
+        place = await self.place_of(repository)
+        person = await self.maintainer(place, caller)
+        address = self.address(text)
+        message = self.message(person.id, address, place)
+        self._prove(message, signature, address)
+        hand = Hand(person.id, person.login, address)
+        record_id = r.repository_id(repository, self.store.records.shards)
+        await self.tell(record_id, r.HandProven(hand, message, signature), caller.who)
+        for one in await self.store.listing.owned_by(owner_of_repository(repository), SHOWN):
+            if one.record.machine == MACHINE and one.record.state == s.OPENING:
+                await self.store.records.poke(one.record.id)
+        return hand
+
+    async def place_of(self, repository: int) -> Place:
+        """Say where a repository is."""
+        try:
+            record = (await self.store.records.read(r.repository_id(repository, self.store.records.shards))).record
+        except NotFound:
+            raise Problem(UNKNOWN_PLACE, "There is no such repository here.") from None
+        return Place(record.data.installation, record.data.number, record.data.name, 0)
+
+    def message(self, person: int, address: str, place: Place | None = None) -> str:
+        """Give the words that prove an address when they are signed."""
+        purpose = f"to own the bounty wallets of repository {place.repository}" if place else "to be paid bounties"
+        return f"GitHub account {person} uses {address} {purpose} at {self.world.server}."
+
+    def _prove(self, message: str, signature: str, address: Address) -> None:
+        if self.world.signer_of(message, signature) != address:
+            raise BadInput("The signature is not that address's: sign with the account that you name.")
+
+
+def person_of(caller: Caller) -> int | None:
+    """Tell which account of the forge a caller is; None for people who work here."""
+    match = _PERSON.fullmatch(caller.of) if caller.role is Role.PROVIDER else None
+    return int(match[1]) if match else None
+
+
+def sees_all(caller: Caller) -> bool:
+    """Whether somebody sees the bounties of every repository."""
+    return caller.role in STAFF
+
+
+def account_of(person: int) -> Owner:
+    """Name whom a contributor's profile belongs to: by his number, because names change."""
+    return Owner(f"github:{person}")
+
+
+def _numbers(repository: int) -> str:
+    return f"issues-of-{repository}"

@@ -1,0 +1,162 @@
+"""Manage Payouts: what is to be merged, to be confirmed, being confirmed, paid; and where contributors get theirs."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from importlib import resources
+
+import segno
+from aiohttp import web
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.comment import qr_path
+from machines.bounty.data import BountyRecord
+from machines.core.facts import Fact
+from machines.core.forge import PullState
+from machines.core.ids import RecordId
+from payflow.store.tokens import Role
+from payflow.web import problems
+from payflow.web.admin.frame import Done, Frame
+from payflow.web.auth import STAFF, Gate
+from payflow.web.bounty_api import concerning
+from payflow.web.bounty_desk import BountyDesk, person_of
+from payflow.web.bounty_views import balances, groups, open_claims, state_of
+from payflow.web.problems import Problem, answer_to
+from payflow.web.sessions import Form, Sessions, Visit
+
+PLACE = "/bounties"
+COOKIE = "payflow_bounties"
+PEOPLE = frozenset({Role.PROVIDER})
+EVERYBODY = STAFF | PEOPLE
+OPERATORS = frozenset({Role.OPERATOR})
+
+_STATIC = resources.files("payflow.web") / "static"
+_FILES = {"bounties.js": "text/javascript", "bounties.css": "text/css"}
+
+
+class BountyPage:
+    """The page, without whose script everything works but what only a browser's wallet can do."""
+
+    def __init__(self, desk: BountyDesk, gate: Gate, sessions: Sessions) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._frame = Frame(
+            desk.store,
+            sessions,
+            (),
+            place=PLACE,
+            home="Bounties",
+            staff=EVERYBODY,
+            templates=("payflow.web",),
+            inside=False,
+        )
+        self._contents = {name: (_STATIC / name).read_bytes() for name in _FILES}
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        frame, one = self._frame, PLACE + "/{id}"
+        return [
+            *frame.doors(),
+            web.get(PLACE, frame.shows(self.show)),
+            web.get(PLACE + "/static/{name}", self.static),
+            web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
+            web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
+            web.post(f"{one}/retract", frame.does(self.retract, PEOPLE)),
+            web.post(f"{one}/reassign", frame.does(self.reassign, PEOPLE)),
+            web.post(f"{one}/sweep", frame.does(self.sweep, PEOPLE)),
+            web.post(f"{one}/decide", frame.does(self.decide, OPERATORS)),
+            web.get("/qr/{owner}/{repo}/bounty/{number}/{hash}/qr.png", self.qr),
+        ]
+
+    # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """Show what concerns the visitor."""
+        desk, person = self._desk, person_of(visit.caller)
+        mine = {place.repository for place in await desk.maintained(visit.caller)}
+        found = await concerning(desk, visit.caller)
+        homes = [home for home in await desk.repositories() if home.data.number in mine]
+        return await self._frame.page(
+            visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
+            address=await desk.address_of(person) if person else "", homes=homes, state_of=state_of,
+            balances=balances, open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
+            decides=visit.caller.role is Role.OPERATOR, chain=hex(desk.world.chain_id), explorer=desk.world.explorer,
+        )  # fmt: skip
+
+    def _versions(self) -> dict[str, str]:
+        return {
+            name: f"{PLACE}/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
+            for name, content in self._contents.items()
+        }
+
+    async def static(self, request: web.Request) -> web.StreamResponse:
+        """Give the script and the style sheet."""
+        name = request.match_info["name"]
+        if name not in _FILES:
+            return answer_to(Problem(problems.UNKNOWN_PLACE, "There is no such file."), request.path)
+        kept = {"Cache-Control": "public, max-age=86400"}
+        return web.Response(body=self._contents[name], content_type=_FILES[name], charset="utf-8", headers=kept)
+
+    async def qr(self, request: web.Request) -> web.StreamResponse:
+        """Give the picture of a bounty's address, which anybody may see."""
+        try:
+            await self._gate.slow_down(request)
+            record = await self._desk.find(RecordId(request.match_info["hash"].partition(".")[0]))
+            address = record.data.contract_address
+            if not address or int(request.match_info["number"] or "0") != record.data.place.number:
+                raise Problem(problems.UNKNOWN_PLACE, "There is no such picture.")  # noqa: TRY301
+        except (Problem, ValueError) as error:
+            problem = (
+                error if isinstance(error, Problem) else Problem(problems.UNKNOWN_PLACE, "There is no such picture.")
+            )
+            return answer_to(problem, request.path)
+        picture = io.BytesIO()
+        segno.make_qr(f"ethereum:{address}").save(picture, kind="png", scale=8, border=4)
+        kept = {"Cache-Control": "public, max-age=86400"} if request.path == qr_path(record) else {}
+        return web.Response(body=picture.getvalue(), content_type="image/png", headers=kept)
+
+    # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def save(self, visit: Visit, form: Form) -> Done:
+        """Save where the visitor wants his money."""
+        address = await self._desk.save_address(visit.caller, str(form.get("address", "")), "")
+        return Done(f"Bounties that you win are paid to {address}.", PLACE)
+
+    async def revoke(self, visit: Visit, form: Form) -> Done:
+        """Give the money back."""
+        to = self._desk.address(str(form.get("address", "")))
+        record = await self._act(visit, lambda by: f.Revoked(by, to))
+        return Done(f"{record.data.place.path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
+
+    async def retract(self, visit: Visit, form: Form) -> Done:
+        """Take a payment back."""
+        reason = str(form.get("reason", "")).strip()[:200] or "no reason given"
+        record = await self._act(visit, lambda by: f.Retracted(by, reason))
+        return Done(f"The payment of {record.data.place.path} is taken back; a person decides anew.", PLACE)
+
+    async def reassign(self, visit: Visit, form: Form) -> Done:
+        """Name another merged claim."""
+        pull = _pull(form)
+        record = await self._act(visit, lambda by: f.Reassigned(by, pull))
+        return Done(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
+
+    async def sweep(self, visit: Visit, _: Form) -> Done:
+        """Have what came in later paid out too."""
+        record = await self._act(visit, f.SweepWanted)
+        return Done(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
+
+    async def decide(self, visit: Visit, form: Form) -> Done:
+        """Decide who gets a contested bounty."""
+        record = await self._desk.decide(visit.request.match_info["id"], visit.caller.who, _pull(form))
+        return Done(f"{record.data.place.path} goes on.", PLACE)
+
+    async def _act(self, visit: Visit, fact: Callable[[str], Fact]) -> BountyRecord:
+        return await self._desk.act(visit.request.match_info["id"], visit.caller, fact)
+
+
+def _pull(form: Form) -> int:
+    text = str(form.get("pull", ""))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):  # noqa: PLR2004  (the digits of 64 bits)
+        raise Problem(problems.BAD_FIELD, "Name one of the pull requests.", field="pull")
+    return int(text)

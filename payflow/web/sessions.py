@@ -1,0 +1,125 @@
+"""People at our pages: they sign in with their token; a cookie that no script and no other site can use keeps them in.
+
+What the browser shows is a secret of the session, never the token. Each request asks whether the token still holds, so
+that a revoked one ends its sessions at once.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from multidict import MultiMapping
+
+from payflow.store.sessions import Sessions as Kept
+from payflow.store.store import Store
+from payflow.store.tokens import Role, digest_of
+from payflow.web.auth import Caller, Gate
+from payflow.web.problems import FORBIDDEN, UNAUTHENTICATED, Problem
+
+LASTS_S = 8 * 3600
+CSRF = "csrf"
+
+Form = MultiMapping[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who is signed in."""
+
+    request: web.Request
+    caller: Caller
+    secret: str
+    said: str = ""
+    """What he must be told: how the form went that he sent before."""
+
+    @property
+    def csrf(self) -> str:
+        """What each of his forms must show: only a page of ours can know it."""
+        return hashlib.sha256(b"form of " + self.secret.encode()).hexdigest()
+
+
+class Sessions:
+    """The sessions of one set of pages, for some roles."""
+
+    def __init__(self, store: Store, gate: Gate, cookie: str, place: str, roles: Collection[Role]) -> None:
+        self._kept = Kept(store.link)
+        self._gate = gate
+        self._cookie = cookie
+        self._place = place
+        self._roles = frozenset(roles)
+
+    async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
+        """Tell who is there, or refuse him; `roles` narrows down who may come in here."""
+        await self._gate.slow_down(request)
+        secret = request.cookies.get(self._cookie, "")
+        session = await self._kept.find(secret)
+        if session is None:
+            raise Problem(UNAUTHENTICATED, "Sign in first.")
+        caller = await self._gate.readmit(session.token, self._roles if roles is None else roles)
+        return Visit(request, caller, secret, session.said)
+
+    async def slow_down(self, request: web.Request) -> None:
+        """Count the request of somebody who is not known yet."""
+        await self._gate.slow_down(request)
+
+    async def form(self, visit: Visit) -> Form:
+        """Read a form that was sent from one of our pages, and refuse any other."""
+        _refuse_other_sites(visit.request)
+        form: Form = await visit.request.post()
+        if not hmac.compare_digest(str(form.get(CSRF, "")).encode(), visit.csrf.encode()):
+            raise Problem(FORBIDDEN, "This form is not from this page, or from an earlier visit: open the page again.")
+        return form
+
+    async def sign_in(self, request: web.Request, to: str) -> web.Response:
+        """Let in who shows a token, and lead him to a page."""
+        _refuse_other_sites(request)
+        token = str((await request.post()).get("token", "")).strip()
+        await self._gate.admit(request, self._roles, secret=token)
+        answer = see(to)
+        answer.set_cookie(
+            self._cookie,
+            await self._kept.open(digest_of(token), LASTS_S),
+            max_age=LASTS_S,
+            path=self._place,
+            httponly=True,
+            samesite="Strict",
+            secure=_is_https(request),
+        )
+        return answer
+
+    async def sign_out(self, visit: Visit, to: str) -> web.Response:
+        """End a session, here and in the store."""
+        await self._kept.close(visit.secret)
+        answer = see(to)
+        answer.del_cookie(self._cookie, path=self._place, httponly=True, samesite="Strict")
+        return answer
+
+    async def say(self, visit: Visit, said: str) -> None:
+        """Tell him something at the next page."""
+        await self._kept.say(visit.secret, said)
+
+    async def heard(self, visit: Visit) -> None:
+        """Forget what he was told."""
+        if visit.said:
+            await self._kept.heard(visit.secret)
+
+
+def see(place: str) -> web.Response:
+    """Lead to another page, so that going back or reloading sends no form twice."""
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: place})
+
+
+def _refuse_other_sites(request: web.Request) -> None:
+    """Refuse a form that a browser says was sent from elsewhere, the sign-in included, which has no secret yet."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and urlsplit(origin).netloc.casefold() != request.host.casefold():
+        raise Problem(FORBIDDEN, "This form was sent from another site.")
+
+
+def _is_https(request: web.Request) -> bool:
+    """Whether the browser speaks https, to us or to a proxy before us. Who lies about it only harms himself."""
+    return request.secure or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

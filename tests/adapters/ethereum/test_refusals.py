@@ -1,0 +1,134 @@
+"""What real nodes say, and what it means: never that a payment failed."""
+
+import pytest
+
+from adapters.ethereum import refusals
+from adapters.ethereum.envelope import Fault
+from adapters.ethereum.refusals import SENDING, Means
+from machines.core.chain import Reply
+
+# The whole sentence, as the node writes it; what it means.
+SAID = (
+    ("already known", Reply.ACCEPTED),  # geth
+    ("ALREADY_EXISTS: already known", Reply.ACCEPTED),  # erigon
+    ("INTERNAL_ERROR: existing tx with same hash", Reply.ACCEPTED),  # erigon
+    ("AlreadyKnown", Reply.ACCEPTED),  # nethermind
+    ("Known transaction", Reply.ACCEPTED),  # besu
+    ("known transaction: 0f3c", Reply.ACCEPTED),  # geth before 1.9
+    ("Transaction with the same hash was already imported.", Reply.ACCEPTED),  # openethereum
+    ("Tx: [0xab] already Imported", Reply.ACCEPTED),  # anvil
+    ("nonce too low: next nonce 5, tx nonce 3", Reply.NONCE_USED),  # geth, reth
+    ("INTERNAL_ERROR: nonce too low", Reply.NONCE_USED),  # erigon
+    ("OldNonce, Current nonce: 22, nonce of rejected tx: 17", Reply.NONCE_USED),  # nethermind
+    ("Nonce too low", Reply.NONCE_USED),  # besu
+    ("Transaction nonce is too low. Try incrementing the nonce.", Reply.NONCE_USED),  # openethereum
+    ("replacement transaction underpriced", Reply.TOO_CHEAP),  # geth, reth, nethermind
+    ("replacement transaction underpriced: new tx gas fee cap 1, gas tip cap 1", Reply.TOO_CHEAP),
+    ("Replacement transaction underpriced", Reply.TOO_CHEAP),  # besu
+    ("ReplacementNotAllowed", Reply.TOO_CHEAP),  # nethermind
+    ("could not replace existing tx", Reply.TOO_CHEAP),  # erigon
+    ("Tx: [0xab] insufficient gas price to replace existing transaction", Reply.TOO_CHEAP),  # anvil
+    (
+        "Transaction gas price 1wei is too low. There is another transaction with same nonce in the queue.",
+        Reply.TOO_CHEAP,
+    ),
+    (
+        "Transaction gas price is too low. It does not satisfy your node's minimal gas price (minimal: 2, got: 1).",
+        Reply.TOO_CHEAP,
+    ),
+    ("transaction underpriced: tip needed 2, tip permitted 1", Reply.TOO_CHEAP),  # geth
+    ("transaction gas price below minimum: gas tip cap 1, minimum needed 1000", Reply.TOO_CHEAP),  # geth
+    ("max fee per gas less than block base fee: address 0xab, maxFeePerGas: 1, baseFee: 7", Reply.TOO_CHEAP),
+    ("FeeTooLow, MaxFeePerGas too low. MaxFeePerGas: 1, BaseFee: 7", Reply.TOO_CHEAP),  # nethermind
+    ("FeeTooLowToCompete", Reply.TOO_CHEAP),  # nethermind
+    ("Gas price below configured minimum gas price", Reply.TOO_CHEAP),  # besu
+    ("Gas price below current base fee", Reply.TOO_CHEAP),  # besu
+    ("UNDERPRICED: underpriced", Reply.TOO_CHEAP),  # erigon
+    ("fee too low", Reply.TOO_CHEAP),  # erigon
+    ("nonce too high: tx nonce 9, gapped nonce 5", Reply.NONCE_GAP),  # geth
+    ("NonceGap, Future nonce. Expected nonce: 7", Reply.NONCE_GAP),  # nethermind
+    ("Transaction nonce is too distant from current sender nonce", Reply.NONCE_GAP),  # besu
+    ("An invalid transaction with a lower nonce exists", Reply.NONCE_GAP),  # besu
+    ("future transaction tries to replace pending", Reply.NONCE_GAP),  # geth
+    ("txpool is full", Reply.NONCE_GAP),  # geth, reth
+    ("queued sub-pool is full", Reply.NONCE_GAP),  # erigon
+    ("address already reserved", Reply.NONCE_GAP),  # geth
+    ("account limit exceeded: pooled 16 txs", Reply.NONCE_GAP),  # geth
+    ("insufficient funds for gas * price + value: balance 1, tx cost 2, overshot 1", Reply.NO_FUNDS),  # geth
+    ("Insufficient funds for gas * price + value", Reply.NO_FUNDS),  # anvil
+    ("InsufficientFunds, Account balance: 1, cumulative cost: 2", Reply.NO_FUNDS),  # nethermind
+    ("Upfront cost exceeds account balance", Reply.NO_FUNDS),  # besu
+    (
+        "Insufficient funds. The account you tried to send transaction from does not have enough funds.",
+        Reply.NO_FUNDS,
+    ),
+    ("exceeds block gas limit", Reply.REFUSED),  # geth
+    ("Transaction gas limit exceeds block gas limit", Reply.REFUSED),  # besu
+    ("intrinsic gas too low: gas 20000, minimum needed 21000", Reply.REFUSED),  # geth
+    ("Intrinsic gas exceeds gas limit", Reply.REFUSED),  # besu
+    ("tx fee (1.20 ether) exceeds the configured cap (1.00 ether)", Reply.REFUSED),  # geth
+    ("invalid sender", Reply.REFUSED),  # geth
+    ("transaction type not supported", Reply.REFUSED),  # geth
+    ("only replay-protected (EIP-155) transactions allowed over RPC", Reply.REFUSED),  # geth
+    ("invalid chain id for signer: have 1 want 61", Reply.REFUSED),  # geth
+    ("Wrong chainId", Reply.REFUSED),  # besu
+    ("rlp: expected input list for types.LegacyTx", Reply.REFUSED),  # geth
+)
+
+
+@pytest.mark.parametrize(("words", "means"), SAID)
+def test_what_nodes_say_to_a_transaction_is_understood(words: str, means: Reply) -> None:
+    assert refusals.reply(Fault(-32000, words)) is means
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "internal error",
+        "INTERNAL_ERROR: mined",
+        "timeout",
+        "context deadline exceeded",
+        "<html>502</html>",
+        "invalid",
+    ],
+)
+def test_what_is_not_known_means_nothing(words: str) -> None:
+    fault = Fault(-32603, words)
+    assert refusals.reply(fault) is None
+    assert not refusals.not_taken(fault)
+
+
+def test_every_line_of_the_table_is_in_lower_case_and_names_who_says_it() -> None:
+    for part, _, vendors in SENDING:
+        assert part == part.lower()
+        assert vendors
+
+
+def test_no_line_hides_one_of_another_meaning() -> None:
+    for part, meaning, _ in SENDING:
+        assert refusals.reply(Fault(0, part)) is meaning
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "means"),
+    [
+        (3, "execution reverted: used", Means.FAILS),  # geth
+        (-32000, "Execution reverted", Means.FAILS),  # besu
+        (-32015, "VM execution error.", Means.FAILS),  # nethermind, openethereum
+        (-32000, "gas required exceeds allowance (30000000)", Means.FAILS),  # geth
+        (-32603, "EVM error InvalidFEOpcode", Means.FAILS),  # anvil
+        (-32000, "insufficient funds for transfer", Means.NO_FUNDS),  # geth
+        (-32000, "missing trie node 00aa (path ) state 0xff is not available", Means.NO_STATE),  # geth
+        (4444, "pruned history unavailable", Means.NO_STATE),  # reth
+        (-32000, "World state unavailable", Means.NO_STATE),  # besu
+        (-32001, "block not found: 0x10", Means.NO_STATE),  # reth
+        (-32000, "BlockOutOfRangeError: block height is 1 but requested was 5", Means.NO_STATE),  # anvil
+        (-32005, "daily request count exceeded, request rate limited", Means.BUSY),  # a gateway
+        (429, "Your app has exceeded its compute units per second capacity", Means.BUSY),  # a gateway
+        (-32601, "the method eth_feeHistory does not exist/is not available", Means.TROUBLE),  # geth
+        (-32603, "Internal error", Means.TROUBLE),  # besu
+    ],
+)
+def test_what_nodes_say_to_a_question_is_understood(code: int, words: str, means: Means) -> None:
+    assert refusals.means(Fault(code, words)) is means

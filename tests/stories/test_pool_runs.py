@@ -1,0 +1,213 @@
+"""A run over a pool's miners: who is paid, what the pool's books hold afterwards, and what stops it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from machines.pool import lifecycle as s
+from tests.chain import GWEI, LANE, Anvil, anvil
+from tests.servers import Deployment, Farm, Server
+from tests.stories.pool_world import World, open_world, pool_redis
+
+ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
+BOB = "0x5a0b54d5dc17e0aadc383d2db43b0a0d3e029c4c"
+CAT = "0x00000000219ab540356cbb839cbe05303d7705fa"
+OURS = "eth:payflow:applied"
+
+
+@pytest.fixture
+async def chain() -> AsyncIterator[Anvil]:
+    """A chain that mines each transaction at once."""
+    async with anvil() as chain:
+        yield chain
+
+
+@pytest.fixture
+def redis(own: Farm) -> Server:
+    """The pool's Redis."""
+    return pool_redis(own)
+
+
+@pytest.fixture
+async def world(server: Deployment, redis: Server, chain: Anvil, tmp_path: Path) -> AsyncIterator[World]:
+    """A pool that pays from 0.5 ETH, one payment after the other."""
+    async with open_world(server, redis, chain, tmp_path) as world:
+        yield world
+
+
+async def test_a_run_leaves_exactly_the_keys_that_the_pool_would_have_written(world: World) -> None:
+    for login, shannon in ((ANN, 600_000_000), (BOB, 2_000_000_001), (CAT, 500_000_000)):
+        world.mine.earn(login, shannon)
+    async with world.working():
+        outcome = await world.run()
+    assert (outcome.paid, outcome.must_pay, outcome.total) == (2, 2, 2_600_000_001)
+    ours = world.mine.everything()
+    paid = {one.data.login: one.data for one in await world.records(s.PAID)}
+
+    # What the old module would have written for the same payments, at the same seconds.
+    world.mine.do("FLUSHALL")
+    for login, shannon in ((ANN, 600_000_000), (BOB, 2_000_000_001), (CAT, 500_000_000)):
+        world.mine.earn(login, shannon)
+    for login, shannon in ((ANN, 600_000_000), (BOB, 2_000_000_001)):
+        world.mine.debit(login, shannon, paid[login].debited_at)
+        world.mine.pay(login, shannon, paid[login].paid_at, paid[login].hash)
+    assert {key: value for key, value in ours.items() if key != OURS} == world.mine.everything()
+    assert len(ours[OURS]) == 2
+    assert (await world.got(ANN), await world.got(BOB), await world.got(CAT)) == (600_000_000, 2_000_000_001, 0)
+
+
+async def test_operators_read_the_lines_that_they_know(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    async with world.working():
+        await world.run()
+        await world.run()
+    tx = world.mine.history()[0].partition(":")[0]
+    assert world.lines == [
+        f"Locked payment for {ANN}, 600000000 Shannon",
+        f"Waiting for tx confirmation: {tx}",
+        f"Paid 600000000 Shannon to {ANN}, TxHash: {tx}",
+        f"Payout tx successful for {ANN}: {tx}",
+        "Paid total 600000000 Shannon to 1 of 1 payees",
+        "No payees that have reached payout threshold",
+    ]
+
+
+async def test_the_threshold_must_be_exceeded_unless_the_document_is_followed(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    async with open_world(server, redis, chain, tmp_path, payflow={"threshold": ">="}) as world, world.working():
+        world.mine.earn(ANN, 500_000_000)
+        assert (await world.run()).paid == 1
+
+
+async def test_restored_books_are_put_right_and_nobody_is_paid_again(world: World, redis: Server) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.earn(BOB, 700_000_000)
+    before = world.mine.everything()
+    async with world.working():
+        await world.run()
+    after = world.mine.everything()
+
+    world.mine.do("FLUSHALL")
+    for login, shannon in ((ANN, 600_000_000), (BOB, 700_000_000)):
+        world.mine.earn(login, shannon)
+    assert world.mine.everything() == before
+    world.lines.clear()
+    async with world.working():
+        outcome = await world.run()
+    assert outcome.paid == 0
+    assert world.mine.everything() == after
+    assert (await world.got(ANN), await world.got(BOB)) == (600_000_000, 700_000_000)
+    assert sum("The pool's Redis had forgotten a payment" in line for line in world.lines) == 2
+
+
+async def test_a_row_of_another_payer_stops_the_run_and_is_listed(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.earn(BOB, 700_000_000)
+    world.mine.debit(BOB, 700_000_000, 1_508_374_334)
+    before = world.mine.everything()
+    async with world.working():
+        outcome = await world.run()
+    assert outcome.refused.startswith("Previous payout failed, you have to resolve it. List of failed payments:")
+    assert f"Address: {BOB}, Amount: 700000000 Shannon, 2017-10-19" in outcome.refused
+    assert world.mine.everything() == before
+
+
+async def test_a_lock_of_another_payer_stops_the_run(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.do("SETNX", "eth:payments:lock", f"{BOB}:5")
+    async with world.working():
+        outcome = await world.run()
+    assert outcome.refused.startswith("Unable to start payouts because they are locked")
+    assert world.mine.sums(ANN) == (600_000_000, 0, 0)
+
+
+async def test_too_little_money_waits_and_pays_whom_it_can(world: World, chain: Anvil) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.earn(BOB, 5_000_000_000)
+    await chain.set_balance(LANE.address, 5_000_000_000 * GWEI)
+    async with world.working():
+        outcome = await world.run()
+        assert (outcome.paid, outcome.must_pay) == (1, 2)
+        assert world.said("Not enough pool balance for payment, need")
+        assert world.mine.sums(BOB) == (5_000_000_000, 0, 0)
+        await chain.set_balance(LANE.address, 6_000_000_000 * GWEI)
+        assert (await world.run()).paid == 1
+
+
+async def test_too_few_peers_wait_for_the_next_run(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    async with open_world(server, redis, chain, tmp_path, requirePeers=25) as world, world.working():
+        world.mine.earn(ANN, 600_000_000)
+        outcome = await world.run()
+        assert outcome.paid == 0
+        assert outcome.waits.startswith("Unable to start payouts, ")
+        assert world.mine.sums(ANN) == (600_000_000, 0, 0)
+
+
+async def test_an_address_that_throws_gets_its_money_credited_and_is_not_tried_again(
+    world: World, chain: Anvil
+) -> None:
+    await chain.set_code(CAT, "0x60006000fd")
+    world.mine.earn(CAT, 600_000_000)
+    async with world.working():
+        outcome = await world.run()
+        assert (outcome.paid, world.mine.sums(CAT), world.mine.lock()) == (0, (600_000_000, 0, 0), None)
+        assert world.said(f"Credited 600000000 Shannon back to {CAT}")
+        world.lines.clear()
+        await world.run()
+        assert world.said(f"Skipped {CAT}: the address threw its last payment back")
+        await chain.set_code(CAT, "0x")
+        assert "600000000 Shannon are paid" in await world.desk().repeat(CAT, None, dry_run=False)
+        await world.until(s.PAID)
+    assert world.mine.sums(CAT) == (0, 0, 600_000_000)
+
+
+async def test_what_cannot_be_paid_is_said_and_the_others_are_paid(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.do("HSET", "eth:miners:worker1", "balance", "900000000")
+    world.mine.do("HSET", f"eth:miners:{BOB}", "balance", "lots")
+    world.mine.do("HSET", f"eth:miners:{CAT}", "balance", "9300000000000000000")
+    async with world.working():
+        assert (await world.run()).paid == 1
+    assert world.said("Skipped 'worker1': 'worker1' is no address")
+    assert world.said(f"Skipped '{BOB}': his balance is 'lots'")
+    assert world.said(f"Skipped '{CAT}': his balance is 9300000000000000000 Shannon, more than there can be")
+
+
+async def test_payments_overlap_when_the_file_says_so(server: Deployment, redis: Server, tmp_path: Path) -> None:
+    logins = [f"0x{number:040x}" for number in range(1 << 64, (1 << 64) + 30)]
+    async with (
+        anvil(block_time_s=1) as chain,
+        open_world(server, redis, chain, tmp_path, concurrentTx=30) as world,
+        world.working(),
+    ):
+        for login in logins:
+            world.mine.earn(login, 600_000_000)
+        outcome = await world.run()
+        assert outcome.paid == 30
+        assert world.mine.lock() is None
+        assert world.mine.pending() == []
+        assert await chain.height() < 15
+
+
+async def test_snapshots_are_written_after_a_run_that_paid(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    async with open_world(server, redis, chain, tmp_path, bgsave=True) as world, world.working():
+        await world.run()
+        assert not world.said("Saving backend state to disk")
+        world.mine.earn(ANN, 600_000_000)
+        await world.run()
+        assert world.said("Saving backend state to disk: Background saving started")
+
+
+async def test_a_redis_that_may_forget_sends_nothing(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.do("CONFIG", "SET", "appendonly", "no")
+    async with world.working():
+        outcome = await world.run()
+    assert "keeps no append-only file" in outcome.waits
+    assert world.mine.sums(ANN) == (600_000_000, 0, 0)

@@ -1,0 +1,48 @@
+"""Bounds of payouts are set by currency, checked once at the start, and never applied to another currency."""
+
+import pytest
+
+from machines.core.errors import BadAmount, BadSettings, ShortBalance
+from machines.core.money import ETH, NGN, Assets, Money
+from payflow.config import load
+from payflow.web.bounds import Bounds
+
+
+def bounds(**changes: str) -> Bounds:
+    return Bounds(load({}, **changes), Assets())
+
+
+@pytest.mark.parametrize("text", ["100", "5000000"])
+def test_the_bounds_themselves_are_allowed(text: str) -> None:
+    assert bounds().check(Money.parse(text, NGN)) == Money.parse(text, NGN)
+
+
+@pytest.mark.parametrize("text", ["99.99", "5000000.01"])
+def test_what_is_beyond_them_is_not(text: str) -> None:
+    with pytest.raises(BadAmount, match=r"est payout, NGN (100\.00|5000000\.00)"):
+        bounds().check(Money.parse(text, NGN))
+
+
+@pytest.mark.parametrize("gwei", [1, 10**17])
+def test_a_bound_in_naira_says_nothing_of_ether(gwei: int) -> None:
+    assert bounds().check(Money(gwei, ETH)) == Money(gwei, ETH)
+
+
+def test_each_currency_may_have_bounds_of_its_own() -> None:
+    both = bounds(payout_minimum="100, 0.01 ETH", payout_maximum="2 ETH")
+    assert both.check(Money.parse("0.01", ETH)).units
+    assert both.check(Money.parse("9000000", NGN)).units, "no largest amount in naira is set"
+    for text in ("0.009999999", "2.000000001"):
+        with pytest.raises(BadAmount, match="est payout, ETH"):
+            both.check(Money.parse(text, ETH))
+
+
+def test_all_of_nothing_is_nothing_to_ask_for() -> None:
+    with pytest.raises(ShortBalance, match="There is no ETH to ask for"):
+        bounds().check(Money(0, ETH))
+
+
+@pytest.mark.parametrize("text", ["many", "", "100,", "100.001", "1 XYZ", "0.01ETH", "-1"])
+def test_a_bound_that_is_none_is_told_at_the_start_with_the_name_of_its_setting(text: str) -> None:
+    with pytest.raises(BadSettings, match=r"^PAYFLOW_PAYOUT_MINIMUM: "):
+        bounds(payout_minimum=text)
