@@ -11,7 +11,7 @@ import aiohttp
 from adapters.ethereum.endpoint import Limits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
-from machines.core.chain import Address, PayMany
+from machines.core.chain import NO_DATA, Address, Fee, PayMany, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.decision import keep
 from machines.core.facts import Fact, Nothing
@@ -31,7 +31,7 @@ from payflow.engine.step import take_in
 from payflow.engine.worker import Worker
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
-from tests.chain import CHAIN_ID, LANE, Account, Anvil, stranger
+from tests.chain import CHAIN_ID, GWEI, LANE, Account, Anvil, stranger
 from tests.waiting import PATIENCE_S, wait_until
 
 QUICK = LanePolicy(
@@ -45,6 +45,7 @@ QUICK = LanePolicy(
 IMPATIENT = Limits(exchange_s=2.0, rest_s=0.2, pause_s=0.02)
 
 USD = Asset("USDT", 6)
+USUAL = Fee(50 * GWEI, GWEI)
 
 
 @dataclass
@@ -76,7 +77,19 @@ class Station:
 
     def set_policy(self, **changes: Any) -> None:
         """Change how the lane sends."""
-        self.lanes.lanes["ethereum"] = replace(self.lane, policy=replace(self.lane.policy, **changes))
+        self.change_lane(policy=replace(self.lane.policy, **changes))
+
+    def change_lane(self, **changes: Any) -> None:
+        """Change the lane, as other settings at the next start would."""
+        self.lanes.lanes["ethereum"] = replace(self.lane, **changes)
+
+    async def pause(self) -> None:
+        """Let an operator stop what the lane sends."""
+        await self.store.pauses.pause("rail:ethereum", "ada", "a test", await self.store.records.now())
+
+    async def resume(self) -> None:
+        """Let it send again."""
+        await self.store.pauses.resume("rail:ethereum")
 
     def payment(self, key: str, to: Address | None = None, gwei: int = 1_000_000, asset: Asset = ETH) -> Payment:
         """Make a payment that nobody has seen."""
@@ -155,6 +168,8 @@ class Station:
         """Wait until a nonce has so many attempts."""
 
         async def there() -> bool:
+            # Where a look failed by chance, its next one waits for a clock that stands still.
+            await self.poke()
             return len((await self.transaction(nonce)).data.attempts) >= count
 
         await wait_until(there, description=f"nonce {nonce} has {count} attempts")
@@ -275,3 +290,28 @@ async def open_station(
 async def received(chain: Anvil, payments: Sequence[Payment]) -> dict[str, int]:
     """Say what each recipient has in wei."""
     return {payment.to["address"]: await chain.balance(payment.to["address"]) for payment in payments}
+
+
+async def steal(
+    station: Station, chain: Anvil, *, nonce: int, to: str, wei: int, data: str = NO_DATA, gas: int = 21_000
+) -> TxHash:
+    """Replace what waits at a nonce, as a wallet with the same key would, by a better price."""
+    fee = (await station.transaction(nonce)).data.newest.fee
+    price = Fee(fee.max_wei * 2, (fee.tip_wei or 1) * 2)
+    return await outside(chain, nonce=nonce, to=to, wei=wei, price=price, data=data, gas=gas)
+
+
+async def outside(
+    chain: Anvil,
+    *,
+    nonce: int,
+    to: str,
+    wei: int,
+    price: Fee = USUAL,
+    data: str = NO_DATA,
+    gas: int = 21_000,
+) -> TxHash:
+    """Send from the lane's address, behind its back."""
+    signed = await raw_key(LANE.key).sign(Unsigned(CHAIN_ID, nonce, Address(to), wei, data, gas, price))
+    await chain.rpc("eth_sendRawTransaction", signed.raw)
+    return signed.hash

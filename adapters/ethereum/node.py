@@ -59,6 +59,7 @@ class Nodes:
         self._heights = Heights()
         self._ask = Asking(self._ends, self._heights, limits, rail)
         self._late: set[asyncio.Task[Any]] = set()
+        self._looking: asyncio.Task[Head] | None = None
 
     @property
     def chain_id(self) -> int:
@@ -71,7 +72,7 @@ class Nodes:
 
     async def close(self) -> None:
         """Give up what is under way; the session stays open."""
-        late = list(self._late)
+        late = [*self._late, *([self._looking] if self._looking else [])]
         for task in late:
             task.cancel()
         await asyncio.gather(*late, *(end.close() for end in self._ends), return_exceptions=True)
@@ -79,7 +80,15 @@ class Nodes:
     # ── what is true now ─────────────────────────────────────────────────────────────────────────────────────────────
 
     async def head(self) -> Head:
-        """Say where the chain stands: the best of all nodes, and never behind what was told before."""
+        """Say where the chain stands: the best of all nodes, and never behind what was told before.
+
+        Who asks while somebody looks shares the look: a hundred transactions need not ask a hundred times.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_now())
+        return await asyncio.shield(self._looking)
+
+    async def _look_now(self) -> Head:
         asked = await self._ask.each(self._ends, _look)
         looks = [look for look in asked if not isinstance(look, NodeFailed)]
         if not looks:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import gidgethub
+import jwt
 import msgspec
 from gidgethub import apps
 from gidgethub.aiohttp import GitHubAPI
@@ -50,9 +51,9 @@ class _Comment(msgspec.Struct):
 
 
 class _Permission(msgspec.Struct):
+    user: wire.User | None
     permission: str = ""
     role_name: str = ""
-    user: wire.User | None = None
 
 
 @dataclass(slots=True)
@@ -194,7 +195,7 @@ class GitHub:
     def _jwt(self) -> str:
         try:
             return apps.get_jwt(app_id=self._app.id, private_key=self._app.private_key, expiration=9 * 60)
-        except ValueError as error:
+        except (ValueError, jwt.PyJWTError) as error:
             raise BadSettings("The private key of the GitHub App cannot be read: it should be a PEM file.") from error
 
     async def _token(self, installation: int, door: _Door) -> str:

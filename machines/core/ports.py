@@ -82,6 +82,8 @@ class Pending:
     waiting_for: str = ""
     """Such as `approval` at the gateway; empty when it is simply under way."""
     evidence: Evidence | None = None
+    again_s: float | None = None
+    """When it is worth while to look again, where the rail knows better than the pace of a state."""
 
 
 @dataclass(frozen=True, slots=True)

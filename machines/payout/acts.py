@@ -172,8 +172,8 @@ class Looks:
                 return f.Paid(reference, evidence)
             case Failed(reason, retryable, _, cause):
                 return f.NotPaid(reference, reason, retryable, cause)
-            case Pending(waiting_for):
-                return f.UnderWay(reference, waiting_for)
+            case Pending(waiting_for, _, again_s):
+                return f.UnderWay(reference, waiting_for, again_s)
             case Reversed(evidence):
                 return f.CameBack(reference, evidence)
             case Unsent():

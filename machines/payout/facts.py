@@ -67,6 +67,8 @@ class UnderWay(Fact):
 
     reference: str
     waiting_for: str = ""
+    again_s: float | None = None
+    """When the rail thinks that there is news."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ Choice = Decision[PayoutData]
 NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
 DEFERRED_S = 300.0
+FIRST_LOOK_S = 5.0
 LOST_ALARM = 5
 NO_REASON = "the rail gave no reason"
 SENT_BACK = "the bank sent the money back"
@@ -179,16 +180,16 @@ def _waits(record: PayoutRecord, until: int, now: Millis) -> Choice:
 
 def _submitted(record: PayoutRecord, handle: str) -> Choice:
     data = record.data.with_current(sent=True, handle=handle or (record.data.current or NO_ATTEMPT).handle)
-    return keep("handed to the rail", data=data) if data != record.data else wait()
+    return keep("handed to the rail", data=data, again_s=FIRST_LOOK_S) if data != record.data else wait()
 
 
 def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
     """Say what it waits for: the rail itself, or news of an earlier attempt, without which nothing may be sent."""
-    data, waiting_for = record.data, ""
+    data, waiting_for, again_s = record.data, "", None
     if not _is_current(record, fact.reference):
         waiting_for = f"proof that {fact.reference} was not paid"
     elif isinstance(fact, f.UnderWay):
-        waiting_for = fact.waiting_for
+        waiting_for, again_s = fact.waiting_for, fact.again_s
         data = data.with_current(sent=True)
     data = replace(data, waiting_for=waiting_for)
     told: tuple[Message, ...] = ()
@@ -196,9 +197,9 @@ def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.No
         data = replace(data, alarmed=True)
         told = (alarm(f"waits at {data.rail} for {waiting_for} since {(now - record.since) // HOUR} hours"),)
     if data == record.data:
-        return wait()
+        return wait(again_s)
     why = f"waits for {waiting_for} at the rail" if waiting_for else "the rail works on it"
-    return keep(why, data=data, messages=told)
+    return keep(why, data=data, messages=told, again_s=again_s)
 
 
 def _lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:

@@ -20,14 +20,14 @@ class LaneData:
     noticed: int = 0
     """How many transactions from outside were noticed."""
     suspects: tuple["Suspect", ...] = ()
-    """Transactions from outside that may have paid queued payments."""
+    """Transactions from outside that may have paid payments that are not paid yet."""
     waits_for: str = ""
     """What keeps the lane from signing more, in words; empty when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A transaction from outside, and the payment whose work it did."""
+    """A transaction from outside, and the payment whose work it may have done."""
 
     hash: TxHash
     nonce: int
@@ -78,6 +78,8 @@ class TransactionData:
     """One nonce of a lane, with every attempt to use it."""
 
     lane: str
+    chain_id: int
+    sender: Address
     nonce: int
     to: Address | None
     value_wei: str
@@ -93,7 +95,9 @@ class TransactionData:
     """Why it is to be replaced by nothing; empty when it is not."""
     asked_bump: bool = False
     sent_at: int = 0
-    """When the newest attempt went out."""
+    """When the newest attempt went out for the first time."""
+    repeated_at: int = 0
+    """When its bytes went out last."""
     reply: str = ""
     """What the nodes said last, where it was not simply yes."""
     hash: TxHash = NO_HASH

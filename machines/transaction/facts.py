@@ -6,7 +6,7 @@ from machines.core.chain import Answer, Receipt, Seen, TxHash
 from machines.core.decision import New
 from machines.core.facts import Fact
 from machines.core.ports import Cause
-from machines.transaction.data import Attempt, PaymentRecord, Suspect, TransactionData
+from machines.transaction.data import Attempt, LaneRecord, PaymentRecord, Suspect, TransactionData
 
 # ── a lane ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -37,9 +37,8 @@ class Looked(Fact):
     signed: tuple[Signing, ...] = ()
     unpayable: tuple[Unpayable, ...] = ()
     waits_for: str = ""
-    more: bool = False
-    """Whether there is more to sign at once."""
     again_s: float | None = None
+    """When there is something to see again; None for the usual pace."""
 
     def kept(self) -> object:
         """Keep the nonces and hashes; the bytes are on the transactions."""
@@ -58,14 +57,6 @@ class FoundOutside(Fact):
     def kept(self) -> object:
         """Keep the hashes: what they did stands on the chain."""
         return {"seen": [(one.nonce, one.hash) for one in self.seen], "suspects": self.suspects}
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten(Fact):
-    """The chain no longer has what was final."""
-
-    nonce: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +158,14 @@ class Displaced(Fact):
     members: tuple[PaymentRecord, ...]
     paid: frozenset[int] = frozenset()
     """Which members, by their place, that other transaction paid all the same."""
+    lane: LaneRecord | None = None
+    """The lane, where that transaction may have paid others too."""
+    suspects: tuple[Suspect, ...] = ()
 
     def kept(self) -> object:
         """Keep what took the nonce."""
-        return {"hash": self.seen.hash, "block": self.receipt.block, "paid": sorted(self.paid)}
+        kept = {"hash": self.seen.hash, "block": self.receipt.block, "paid": sorted(self.paid)}
+        return kept | {"suspects": self.suspects} if self.suspects else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +183,6 @@ class CancelAsked(Fact):
     reason: str
 
 
-LANE_FACTS = (Looked, FoundOutside, Forgotten, Adopted)
+LANE_FACTS = (Looked, FoundOutside, Adopted)
 PAYMENT_FACTS = (Withdrawn,)
 TRANSACTION_FACTS = (Broadcast, Bumped, Mined, Unmined, Rooted, Finished, Displaced, BumpAsked, CancelAsked)

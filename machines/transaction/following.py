@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from machines.core.chain import NO_DATA, Answer, Head, Receipt, Reply, Seen, Unsigned
+from machines.core.chain import NO_DATA, Answer, Head, PayMany, Receipt, Reply, Seen, Unsigned
 from machines.core.clock import SECOND
-from machines.core.errors import OutcomeUnknown
+from machines.core.errors import OutcomeUnknown, RailClosed
 from machines.core.facts import Fact, Nothing
 from machines.core.ports import Act, Step
 from machines.transaction import facts as f
@@ -14,9 +14,13 @@ from machines.transaction import lifecycle as s
 from machines.transaction import orders
 from machines.transaction.data import Attempt, PaymentRecord, TransactionData, TransactionRecord
 from machines.transaction.fees import bumped
+from machines.transaction.outside import same_address, suspects, unpaid
 from machines.transaction.ports import Books, Lane
 
 EMPTY_GAS = 21_000
+
+REPEATS, MOST_PATIENCE = 20, 20
+"""What waits for long is sent again the more rarely: after a twentieth of its age, up to twenty times the usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,18 @@ class TransactionLooks:
 
     async def send(self, record: TransactionRecord, step: Step) -> Fact:
         """Give the newest attempt's bytes to the nodes: always the same bytes for the same attempt."""
-        lane = self._lanes.get(record.data.lane)
-        if lane is None:
+        case = await self._case(record, step)
+        if case is None:
             return Nothing()
-        newest = record.data.newest
-        if lane.announce is not None and not newest.sent:
+        lane, newest = case.lane, case.data.newest
+        if any(attempt.sent for attempt in case.data.attempts):
+            # An older attempt may be mined while this one is held back, by a pause for instance.
+            mined = await _mined(case)
+            if mined is not None:
+                return f.Mined(mined.hash, mined.block, mined.block_hash)
+        if case.data.cancel and not newest.empty:
+            return await self._replaced(case, case.data.cancel)
+        if lane.announce is not None and not newest.sent and not newest.empty:
             for payment in await self._books.payments(record.data.members):
                 await lane.announce(payment.data.key, newest.hash, record.data.nonce)
         return await _hand_over(lane, newest, step)
@@ -73,7 +84,7 @@ class TransactionLooks:
         mined = await _mined(case)
         if mined is not None:
             return f.Mined(mined.hash, mined.block, mined.block_hash)
-        latest = await case.lane.chain.nonce(case.lane.signer.address, case.head.number)
+        latest = await case.lane.chain.nonce(case.data.sender, case.head.number)
         if latest > case.data.nonce:
             # Mined, says this count: ours, though no node shows it yet, or somebody else's, which takes proof.
             return await self._displaced(case) or Nothing()
@@ -81,7 +92,7 @@ class TransactionLooks:
 
     async def _displaced(self, case: _Case) -> Fact | None:
         """Prove, at a block that stays, that the nonce went to a transaction that is not ours."""
-        chain, sender, nonce = case.lane.chain, case.lane.signer.address, case.data.nonce
+        chain, sender, nonce = case.lane.chain, case.data.sender, case.data.nonce
         proof = case.lane.policy.proven_up_to(case.head)
         if proof < 0 or await chain.nonce(sender, proof) <= nonce:
             return None
@@ -92,21 +103,33 @@ class TransactionLooks:
         if receipt is None or receipt.block > proof:
             return None
         members = await self._books.payments(case.data.members)
-        return f.Displaced(seen, receipt, members, _paid_by(seen, receipt, members))
+        paid = _paid_by(case, seen, receipt, members)
+        if paid or not receipt.ok:
+            return f.Displaced(seen, receipt, members, paid)
+        return await self._with_suspects(case, f.Displaced(seen, receipt, members))
+
+    async def _with_suspects(self, case: _Case, fact: f.Displaced) -> Fact:
+        """Look for payments, here and elsewhere in the lane, that the other transaction may have made."""
+        name = case.lane.name
+        others = await unpaid(self._books, name, await self._books.unsettled(name))
+        here = {member.id for member in fact.members}
+        found = suspects([fact.seen], [*fact.members, *(one for one in others if one.id not in here)])
+        return replace(fact, lane=await self._books.lane(name), suspects=found) if found else fact
 
     async def _push(self, case: _Case, *, first_in_line: bool) -> Fact:
         """Offer more, replace by nothing, or send the same again: whatever the transaction needs to be mined."""
         data, lane, now = case.data, case.lane, case.step.now
-        refused = data.reply.startswith(Reply.REFUSED)
+        # A bump that is refused leaves the attempt before it where it is.
+        refused = data.reply.startswith(Reply.REFUSED) and len(data.attempts) == 1
         if (data.cancel or refused) and not data.newest.empty:
             return await self._replaced(case, data.cancel or f"the nodes say {data.reply}")
-        waited_s = (now - data.sent_at) / SECOND
+        waits_long = (now - data.sent_at) / SECOND >= lane.policy.bump_after_s
         dear = data.reply.startswith(Reply.TOO_CHEAP)
-        if first_in_line and (data.asked_bump or dear or waited_s >= lane.policy.bump_after_s):
+        if dear or (first_in_line and (data.asked_bump or waits_long)):
             better = await self._bumped(case, empty=data.newest.empty)
             if better is not None:
-                return f.Bumped(better, "asked for by an operator" if data.asked_bump else "it waits for too long")
-        if waited_s < lane.policy.rebroadcast_s:
+                return f.Bumped(better, _why(data, dear=dear))
+        if (now - data.repeated_at) / SECOND < _patience_s(case):
             return Nothing()
         shown = await asyncio.gather(*(lane.chain.transaction(attempt.hash) for attempt in data.attempts))
         return Nothing() if any(shown) else await _hand_over(lane, data.newest, case.step)
@@ -119,14 +142,15 @@ class TransactionLooks:
         """Sign another attempt at a better price; None where the ceiling does not allow one."""
         lane, data = case.lane, case.data
         market = await lane.chain.market(lane.policy.fees.percentile)
-        fee = bumped(tuple(attempt.fee for attempt in data.attempts), market, lane.policy.fees)
+        live = data.attempts if case.record.state == s.SENT else [one for one in data.attempts if one.sent]
+        fee = bumped([attempt.fee for attempt in live], market, lane.policy.fees)
         if fee is None:
             return None
         await case.step.may_send(*lane.scopes)
         if empty:
-            unsigned = Unsigned(lane.chain.chain_id, data.nonce, lane.signer.address, 0, NO_DATA, EMPTY_GAS, fee)
+            unsigned = Unsigned(data.chain_id, data.nonce, data.sender, 0, NO_DATA, EMPTY_GAS, fee)
         else:
-            unsigned = Unsigned(lane.chain.chain_id, data.nonce, data.to, int(data.value_wei), data.data, data.gas, fee)
+            unsigned = Unsigned(data.chain_id, data.nonce, data.to, int(data.value_wei), data.data, data.gas, fee)
         signed = await lane.signer.sign(unsigned)
         if lane.watch is not None:
             lane.watch.bumped(lane.name)
@@ -148,22 +172,18 @@ class TransactionLooks:
         good = receipt.ok and not (attempt.empty and case.data.members)
         policy = case.lane.policy
         enough = policy.settled_up_to(case.head) if good else policy.proven_up_to(case.head)
-        return await self._finished(case, receipt) if receipt.block <= enough else Nothing()
+        return await self._finished(case, receipt, good=good) if receipt.block <= enough else Nothing()
 
-    async def _finished(self, case: _Case, receipt: Receipt) -> Fact:
+    async def _finished(self, case: _Case, receipt: Receipt, *, good: bool) -> Fact:
+        members = await self._books.payments(case.data.members)
+        failed = _not_paid(case, receipt, members) if good else frozenset[int]()
         if case.lane.watch is not None:
             case.lane.watch.finished(case.lane.name, receipt.gas_used * receipt.gas_price_wei)
-        members = await self._books.payments(case.data.members)
-        failed: frozenset[int] = frozenset()
-        if case.data.batch and receipt.ok and case.lane.pay_many is not None:
-            failed = case.lane.pay_many.failed(receipt, case.data.batch, orders.payees_of(members))
-        elif receipt.ok:
-            failed = frozenset(place for place, one in enumerate(members) if not orders.arrived(receipt, one.data))
-        return f.Finished(receipt, members, failed, case.lane.signer.address)
+        return f.Finished(receipt, members, failed, case.data.sender)
 
     async def _unmined(self, case: _Case) -> Fact | None:
         """Tell a block that is gone from a node that does not show a receipt."""
-        chain, sender = case.lane.chain, case.lane.signer.address
+        chain, sender = case.lane.chain, case.data.sender
         proof = case.lane.policy.proven_up_to(case.head)
         if case.head.number < case.data.block:
             return None
@@ -185,16 +205,19 @@ class TransactionLooks:
         receipt = await _mined(case)
         if receipt is None:
             return await self._unmined(case) or Nothing()
-        if receipt.ok != (record.state == s.FINAL) or receipt.hash != case.data.hash:
+        same = receipt.hash == case.data.hash and receipt.block_hash == case.data.block_hash
+        if not same or receipt.ok != (record.state == s.FINAL):
             members = await self._books.payments(case.data.members)
-            return f.Unmined(members, deep=receipt.block <= (case.head.finalized or -1))
-        if receipt.block_hash != case.data.block_hash:
-            return f.Mined(receipt.hash, receipt.block, receipt.block_hash)
+            finalized = case.head.finalized
+            return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
         return f.Rooted() if receipt.block <= case.lane.policy.forgotten_below(case.head) else Nothing()
 
     async def _case(self, record: TransactionRecord, step: Step) -> _Case | None:
         lane = self._lanes.get(record.data.lane)
-        return None if lane is None else _Case(record, lane, await lane.chain.head(), step)
+        if lane is None:
+            return None
+        same_address(lane, record.data.chain_id, record.data.sender)
+        return _Case(record, lane, await lane.chain.head(), step)
 
 
 # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,8 +240,49 @@ async def _mined(case: _Case) -> Receipt | None:
     return next((receipt for receipt in receipts if receipt is not None), None)
 
 
-def _paid_by(seen: Seen, receipt: Receipt, members: tuple[PaymentRecord, ...]) -> frozenset[int]:
-    """Say which member a transaction from outside paid: one at most, however many are alike."""
+def _why(data: TransactionData, *, dear: bool) -> str:
+    if data.asked_bump:
+        return "asked for by an operator"
+    return f"the nodes want more ({data.reply})" if dear else "it waits for too long"
+
+
+def _patience_s(case: _Case) -> float:
+    """Say how long until the same bytes go out again: the longer it has waited already, the longer."""
+    policy, age_s = case.lane.policy, (case.step.now - case.record.created_at) / SECOND
+    return max(policy.rebroadcast_s, min(age_s / REPEATS, policy.rebroadcast_s * MOST_PATIENCE))
+
+
+def _not_paid(case: _Case, receipt: Receipt, members: tuple[PaymentRecord, ...]) -> frozenset[int]:
+    """Say which members, by their place, a successful transaction did not pay."""
+    if case.data.batch:
+        return _contract(case).failed(receipt, case.data.batch, orders.payees_of(members))
+    return frozenset(place for place, one in enumerate(members) if not orders.arrived(receipt, one.data))
+
+
+def _contract(case: _Case) -> PayMany:
+    """Give the contract that a batch went to; no other can say what became of it."""
+    contract = case.lane.pay_many
+    if contract is None or contract.address != case.data.to:
+        raise RailClosed(
+            f"Nonce {case.data.nonce} of the lane {case.lane.name} pays through {case.data.to}, which the settings no "
+            "longer name: put it back into pay_many until that is over.",
+            rail=case.lane.name,
+        )
+    return contract
+
+
+def _paid_by(case: _Case, seen: Seen, receipt: Receipt, members: tuple[PaymentRecord, ...]) -> frozenset[int]:
+    """Say which members a transaction from outside surely paid.
+
+    The very call of our batch, at another price, has paid like the batch. Else it is one at most, however many are
+    alike.
+    """
+    data = case.data
+    if data.batch:
+        same = (seen.to, seen.value_wei, seen.data.lower()) == (data.to, int(data.value_wei), data.data.lower())
+        return (
+            frozenset(range(len(members))) - _not_paid(case, receipt, members) if same and receipt.ok else frozenset()
+        )
     for place, payment in enumerate(members):
         if orders.does(seen, payment.data) and orders.arrived(receipt, payment.data):
             return frozenset((place,))

@@ -1,5 +1,6 @@
 """Which queued payments go into which transaction. Pure."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from machines.core.chain import Address
 from machines.core.clock import SECOND, Millis
 from machines.transaction.data import PaymentRecord
 from machines.transaction.policy import LanePolicy
+
+MOST_BATCHED_UNITS = 2**96
+"""An amount shares a word with its recipient's address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,13 @@ def bundles(queued: Sequence[PaymentRecord], existing: Collection[Address], poli
 
 def joins(payment: PaymentRecord, policy: LanePolicy) -> bool:
     """Say whether a payment may share a transaction at all."""
-    return payment.data.batchable and policy.batch_size > 1 and payment.data.most_together != 1
+    fits = int(payment.data.value_wei) < MOST_BATCHED_UNITS
+    return fits and payment.data.batchable and policy.batch_size > 1 and payment.data.most_together != 1
+
+
+def batch_id(lane: str, nonce: int, members: Sequence[str]) -> str:
+    """Make the 32 bytes that the contract accepts once."""
+    return "0x" + hashlib.sha256(":".join((lane, str(nonce), *members)).encode()).hexdigest()
 
 
 def waits_for_company(queued: Sequence[PaymentRecord], policy: LanePolicy, now: Millis) -> float:

@@ -6,14 +6,18 @@ from typing import Any
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, keep, move, noted, wait
 from machines.core.errors import BadInput
-from machines.core.facts import Fact, Nothing, Override, override
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine
 from machines.core.ports import Act, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction import payment
-from machines.transaction.data import LaneData, LaneRecord
+from machines.transaction.data import LaneData, LaneRecord, Suspect
+
+REFUSED_S = 60.0
+MOST_WORDS = 300
+NAMED = 5
 
 Choice = Decision[LaneData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
@@ -33,13 +37,11 @@ def react(record: LaneRecord, fact: Fact, _: Millis) -> Choice:
             return _looked(record, fact)
         case s.OPEN, f.FoundOutside():
             return _found_outside(record, fact)
-        case s.OPEN, f.Forgotten(nonce, reason):
-            return move("halt", f"nonce {nonce}: {reason}", alarm=f"the lane {record.data.name} stops: {reason}")
-        case s.HALTED, f.Adopted():
+        case s.OPEN, Refused(reason):
+            return _refused(record, reason)
+        case _, f.Adopted():
             return _adopted(record, fact)
-        case s.OPEN, f.Adopted():
-            raise BadInput(f"The lane {record.data.name} is open: there is nothing to adopt.")
-        case _, Nothing() | f.Looked():
+        case _, Nothing() | LostSight() | f.Looked():
             return wait()
         case _:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
@@ -49,7 +51,7 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
     data = replace(record.data, next_nonce=fact.next_nonce, waits_for=fact.waits_for)
     parts: dict[str, Any] = {
         "data": data,
-        "again_s": 0.0 if fact.more else fact.again_s,
+        "again_s": fact.again_s,
         "creates": tuple(one.new for one in fact.signed),
         "group": _signed(fact) + tuple((one.payment, payment.unpayable(one)) for one in fact.unpayable),
     }
@@ -59,6 +61,16 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
     if data == record.data and not parts["group"] and not fact.signed:
         return wait(fact.again_s)
     return keep(_summary(record, fact), **parts)
+
+
+def _refused(record: LaneRecord, reason: str) -> Choice:
+    """Say once what the chain refuses, and try again; nothing was signed."""
+    waits_for = f"an answer: {reason}"[:MOST_WORDS]
+    if record.data.waits_for == waits_for:
+        return wait(REFUSED_S)
+    told = Message("alarm", {"why": f"the lane {record.data.name} waits for {waits_for}"})
+    data = replace(record.data, waits_for=waits_for)
+    return keep(f"waits for {waits_for}", data=data, messages=(told,), again_s=REFUSED_S)
 
 
 def _signed(fact: f.Looked) -> Group:
@@ -88,18 +100,35 @@ def _found_outside(record: LaneRecord, fact: f.FoundOutside) -> Choice:
         record.data,
         next_nonce=fact.next_nonce,
         noticed=record.data.noticed + len(fact.seen),
-        suspects=(*record.data.suspects, *fact.suspects),
         waits_for="",
     )
-    hashes = ", ".join(one.hash for one in fact.seen[:3])
+    hashes = ", ".join(one.hash for one in fact.seen[:NAMED])
     why = f"{len(fact.seen)} transactions of {data.address} are not ours ({hashes}): another sender uses its key"
     if not fact.suspects:
         return keep(why, data=data, again_s=0.0, messages=(Message("alarm", {"why": why}),))
-    matches = "; ".join(f"{one.hash} does what {one.payment} asks for" for one in fact.suspects[:5])
-    return move("halt", f"{why}. {matches}", data=data, alarm=f"the lane {data.name} stops: {matches}")
+    return _halted(record, data, fact.suspects, why)
+
+
+def displaced(record: LaneRecord, suspects: tuple[Suspect, ...], why: str) -> Choice:
+    """Decide, with a transaction whose nonce went elsewhere, that a person must look at what else that paid."""
+    return _halted(record, record.data, suspects, why)
+
+
+def _halted(record: LaneRecord, data: LaneData, suspects: tuple[Suspect, ...], why: str) -> Choice:
+    known = {(one.hash, one.payment) for one in data.suspects}
+    fresh = tuple(one for one in suspects if (one.hash, one.payment) not in known)
+    data = replace(data, suspects=(*data.suspects, *fresh))
+    matches = "; ".join(f"{one.hash} may have paid {one.payment}" for one in suspects[:NAMED])
+    alarm = f"the lane {data.name} stops: {matches}"
+    if record.state == s.HALTED:
+        return keep(f"{why}. {matches}", data=data, alarm=alarm)
+    return move("halt", f"{why}. {matches}", data=data, alarm=alarm)
 
 
 def _adopted(record: LaneRecord, fact: f.Adopted) -> Choice:
+    # An override may have opened a lane that still has suspects; without a word on them they are never paid.
+    if record.state == s.OPEN and not record.data.suspects:
+        raise BadInput(f"The lane {record.data.name} is open: there is nothing to adopt.")
     known = {(one.payment, one.hash) for one in record.data.suspects}
     strangers = [one.id for one, tx in fact.paid if (one.id, tx) not in known]
     if strangers:
@@ -108,4 +137,7 @@ def _adopted(record: LaneRecord, fact: f.Adopted) -> Choice:
         raise BadInput("Say why: it is written into the history for whoever asks later.")
     evidence = {tx: Evidence("ethereum", tx, (("adopted_by", fact.by),)) for _, tx in fact.paid}
     group = tuple((one, payment.recognized(one, evidence[tx], fact.reason)) for one, tx in fact.paid)
-    return move("adopt", f"{fact.by}: {fact.reason}", data=replace(record.data, suspects=()), group=group)
+    data, why = replace(record.data, suspects=()), f"{fact.by}: {fact.reason}"
+    if record.state == s.OPEN:
+        return keep(why, data=data, group=group, again_s=0.0)
+    return move("adopt", why, data=data, group=group)

@@ -30,7 +30,7 @@ LANE = Lifecycle(
     ),
     moves=(
         #    trigger   from        to        because
-        Move("halt",   (OPEN,),    HALTED,   "a transaction that is not ours does what a queued payment asks for, or the chain forgot what was final"),
+        Move("halt",   (OPEN,),    HALTED,   "a transaction that is not ours may have paid what we have not paid yet"),
         Move("adopt",  (HALTED,),  OPEN,     "a person has said what that transaction was"),
     ),
     initial=OPEN,

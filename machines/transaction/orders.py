@@ -11,9 +11,11 @@ ALLOWANCE = "dd62ed3e"
 BALANCE_OF = "70a08231"
 TRANSFERRED = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
+ADDRESS_DIGITS = 40
+# A batch packs an amount into 96 bits; an argument of its own has more zeros before it.
+AMOUNT_DIGITS = 24
+
 UNLIMITED = 2**256 - 1
-# An allowance that only counts down from "unlimited" never comes near this.
-PLENTY = 2**200
 
 
 def word(value: int | Address) -> str:
@@ -60,6 +62,33 @@ def does(seen: Seen, data: PaymentData) -> bool:
     to, value_wei, calldata = asked(data)
     same_place = (seen.to or "").lower() == (to or "").lower()
     return same_place and seen.value_wei == value_wei and seen.data.lower() == calldata.lower()
+
+
+def effect(data: PaymentData) -> tuple[str, ...]:
+    """Give what makes two payments alike."""
+    return data.to or "", data.value_wei, data.data, data.token or ""
+
+
+def traces(seen: Seen) -> frozenset[str]:
+    """List every run of digits in a transaction's data that could be an address."""
+    digits = seen.data.lower()
+    return frozenset(digits[start : start + ADDRESS_DIGITS] for start in range(2, len(digits) - ADDRESS_DIGITS + 1, 2))
+
+
+def may_do(seen: Seen, found: frozenset[str], data: PaymentData) -> int:
+    """Say how many payments like this one a transaction may have made: itself, in a batch, or through some contract.
+
+    Whatever names recipient and amount is suspicious; only a person can tell what a contract did with them.
+    """
+    if does(seen, data):
+        return 1
+    if data.to is None or data.data != NO_DATA or data.to[2:].lower() not in found:
+        return 0
+    digits = seen.data.lower()
+    if data.token is not None and data.token[2:].lower() not in f"{(seen.to or '').lower()}{digits}":
+        return 0
+    amount = f"{int(data.value_wei):0{AMOUNT_DIGITS}x}"
+    return digits.count(data.to[2:].lower()) if amount in digits else 0
 
 
 def arrived(receipt: Receipt, data: PaymentData) -> bool:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from machines.core.chain import NO_HASH, TxHash
 from machines.core.clock import Millis
-from machines.core.decision import Decision, New, move, noted, wait
+from machines.core.decision import Decision, New, contradiction, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, Nothing, Override, override
+from machines.core.ids import RecordId
 from machines.core.machine import Machine
 from machines.core.ports import Cause, Evidence
 from machines.transaction import facts as f
@@ -59,40 +60,53 @@ def unpayable(found: f.Unpayable) -> Choice:
 
 def recognized(record: PaymentRecord, evidence: Evidence, why: str) -> Choice:
     """Decide, on a person's word, that a transaction from outside paid it."""
-    if record.state != s.QUEUED:
-        raise BadInput(f"{record.id} is {record.state}: only what waits can have been paid by somebody else.")
-    data = replace(record.data, evidence=evidence, hash=TxHash(evidence.reference))
-    return move("recognize", why, data=data)
-
-
-# ── what its transaction decides for it ──────────────────────────────────────────────────────────────────────────────
-
-
-def settled(record: PaymentRecord, evidence: Evidence) -> Choice:
-    """Decide that it is paid; from wherever a chain that changed its mind has left it."""
     data = replace(record.data, evidence=evidence, hash=TxHash(evidence.reference), reason="")
     match record.state:
-        case s.SENDING:
-            return move("settle", f"paid in {evidence.reference}", data=data)
-        case s.FAILED:
-            return move("contradict", f"paid in {evidence.reference}", data=data, alarm="paid after it had failed")
         case s.QUEUED:
-            return move("recognize", f"paid in {evidence.reference}", data=data)
+            return move("recognize", why, data=data)
+        case s.FAILED:
+            return move("contradict", why, data=data, alarm="paid from outside, though it had failed here")
+        case s.SENDING:
+            raise BadInput(f"{record.id} is under way at nonce {record.data.nonce}: cancel that transaction first.")
         case _:
-            return noted(f"paid in {evidence.reference}, and settled already")
+            raise BadInput(f"{record.id} is {record.state} already.")
 
 
-def failed(record: PaymentRecord, evidence: Evidence, reason: str, cause: Cause, *, retryable: bool = False) -> Choice:
+# ── what a transaction decides for what it carries, or carried before the chain changed its mind ─────────────────────
+
+
+def settled(record: PaymentRecord, carrier: RecordId, evidence: Evidence, stops: str) -> Choice:
+    """Decide that it is paid; from wherever a chain that changed its mind has left it."""
+    data = replace(record.data, evidence=evidence, hash=TxHash(evidence.reference), reason="")
+    why = f"paid in {evidence.reference}"
+    match record.state:
+        case s.SENDING if record.data.transaction == carrier:
+            return move("settle", why, data=data)
+        case s.SENDING:
+            return contradiction(f"{why}, and under way again at nonce {record.data.nonce}", stops)
+        case s.FAILED:
+            return move("contradict", why, data=data, alarm="paid after it had failed")
+        case s.QUEUED:
+            return move("recognize", why, data=data)
+        case _ if record.data.hash != evidence.reference:
+            return contradiction(f"{why}, and before that in {record.data.hash}", stops)
+        case _:
+            return noted(f"{why}, and settled already")
+
+
+def failed(
+    record: PaymentRecord, carrier: RecordId, evidence: Evidence, reason: str, cause: Cause, *, retryable: bool = False
+) -> Choice:
     """Decide that it is proven not paid, for good."""
-    if record.state != s.SENDING:
+    if not _carried(record, carrier):
         return noted(f"not paid by {evidence.reference}: {reason}")
     data = replace(record.data, evidence=evidence, reason=reason, cause=cause, retryable=retryable)
     return move("fail", reason, data=data)
 
 
-def requeued(record: PaymentRecord, why: str, most_together: int = 0) -> Choice:
+def requeued(record: PaymentRecord, carrier: RecordId, why: str, most_together: int = 0) -> Choice:
     """Decide that it waits again: its transaction is over and did not pay it."""
-    if record.state != s.SENDING:
+    if not _carried(record, carrier):
         return noted(why)
     data = replace(
         record.data,
@@ -104,8 +118,13 @@ def requeued(record: PaymentRecord, why: str, most_together: int = 0) -> Choice:
     return move("requeue", why, data=data)
 
 
-def withdrawn_by_chain(record: PaymentRecord) -> Choice:
+def withdrawn_by_chain(record: PaymentRecord, carrier: RecordId) -> Choice:
     """Decide that what counted as paid is open again."""
-    if record.state != s.SETTLED:
-        return noted("the chain took back the block of its transaction")
+    if record.state != s.SETTLED or record.data.transaction != carrier:
+        return noted("the chain took back the block of a transaction that carried it")
     return move("reverse", "the chain took back the block that paid it", data=replace(record.data, evidence=None))
+
+
+def _carried(record: PaymentRecord, carrier: RecordId) -> bool:
+    """Say whether it is under way in this transaction, and not in another that came after it."""
+    return record.state == s.SENDING and record.data.transaction == carrier

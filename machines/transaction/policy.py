@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from machines.core.chain import Head
 from machines.transaction.fees import FeePolicy
 
+NOTHING = -1
+"""A block below all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class LanePolicy:
@@ -14,7 +17,7 @@ class LanePolicy:
     depth: int = 12
     """In how many blocks, its own included, a transaction must be buried to count."""
     finalized: bool = False
-    """Whether only the chain's own finality counts, where the chain has it."""
+    """Whether only the chain's own finality counts; a chain without it never settles anything then."""
     in_flight: int = 64
     """Transactions that may wait to be mined at a time."""
     at_once: int = 100
@@ -34,8 +37,8 @@ class LanePolicy:
 
     def settled_up_to(self, head: Head) -> int:
         """Give the newest block whose successes count."""
-        if self.finalized and head.finalized is not None:
-            return head.finalized
+        if self.finalized:
+            return -1 if head.finalized is None else head.finalized
         return head.number - self.depth + 1
 
     def proven_up_to(self, head: Head) -> int:
@@ -44,7 +47,9 @@ class LanePolicy:
         What follows from such proof is another payment, so it takes finality where the chain has it.
         """
         buried = head.number - self.depth + 1
-        return buried if head.finalized is None else min(buried, head.finalized)
+        if head.finalized is None:
+            return NOTHING if self.finalized else buried
+        return min(buried, head.finalized)
 
     def forgotten_below(self, head: Head) -> int:
         """Give the newest block that need not be watched any more."""

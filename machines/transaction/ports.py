@@ -8,7 +8,7 @@ from machines.core.chain import Address, Chain, PayMany, Signer, TxHash
 from machines.core.decision import New
 from machines.core.ids import RecordId
 from machines.core.ports import PaymentKey
-from machines.transaction.data import PaymentData, PaymentRecord, TransactionRecord
+from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, TransactionRecord
 from machines.transaction.policy import LanePolicy
 
 Announce = Callable[[PaymentKey, TxHash, int], Awaitable[None]]
@@ -73,6 +73,9 @@ class Watch(Protocol):
 
 class Books(Protocol):
     """The lane's records in the store."""
+
+    async def lane(self, name: str) -> LaneRecord | None:
+        """Find a lane's record; None before its first payment."""
 
     async def queued(self, lane: str, limit: int) -> list[PaymentRecord]:
         """List payments that wait for a signature, the oldest first."""

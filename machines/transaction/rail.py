@@ -9,10 +9,13 @@ from machines.core.errors import BadAmount, BadInput, Contradiction, KeyReused, 
 from machines.core.money import ETH, Money
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
 from machines.transaction import lifecycle as s
+from machines.transaction import orders
 from machines.transaction.data import PaymentData, PaymentRecord, owner_of_lane
 from machines.transaction.ports import Books, Lane
 
 WEI_PER_GWEI = 10**9
+LOOK_AGAIN_S = 5.0
+"""A look at a lane asks only our own store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,9 @@ def status_of(record: PaymentRecord) -> Status:
     data = record.data
     match record.state:
         case s.QUEUED:
-            return Pending("the lane")
+            return Pending("the lane", None, LOOK_AGAIN_S)
         case s.SENDING:
-            return Pending("", Evidence("ethereum", data.hash, (("nonce", str(data.nonce)),)))
+            return Pending("", Evidence("ethereum", data.hash, (("nonce", str(data.nonce)),)), LOOK_AGAIN_S)
         case s.SETTLED if data.evidence is not None:
             return Settled(data.evidence)
         case s.FAILED:
@@ -101,4 +104,4 @@ def status_of(record: PaymentRecord) -> Status:
 
 
 def _fingerprint(data: PaymentData) -> str:
-    return "|".join((data.to or "", data.value_wei, data.data, data.token or ""))
+    return "|".join(orders.effect(data))

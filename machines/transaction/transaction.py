@@ -7,13 +7,13 @@ from machines.core.chain import NO_HASH, Receipt, Reply
 from machines.core.clock import SECOND, Millis
 from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
-from machines.core.facts import Fact, Nothing, Override, override
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine
 from machines.core.ports import Act, Cause, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
+from machines.transaction import lane, payment
 from machines.transaction import lifecycle as s
-from machines.transaction import payment
 from machines.transaction.data import TransactionData, TransactionRecord
 
 Choice = Decision[TransactionData]
@@ -21,6 +21,10 @@ Group = tuple[tuple[Record[Any], Decision[Any]], ...]
 
 NEVER_S = -1.0
 WATCH_S = 60.0
+REFUSED_S = 60.0
+
+SOON_S, LATE_S, PACE = 2.0, 15.0, 1 / 8
+"""What waits for blocks is looked at the more rarely the longer it waits: nothing is learned late by more than that."""
 
 
 def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
@@ -38,18 +42,17 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
         case s.SENT, f.Broadcast(_, answer):
             return keep(f"the same bytes again: {answer.words or answer.reply}", data=_broadcast(record.data, fact))
         case s.SENT, f.Bumped(attempt, why):
-            data = replace(record.data, attempts=(*record.data.attempts, attempt), asked_bump=False, reply="")
-            return move("bump", f"{why}: now {attempt.hash}", data=data)
+            return move("bump", f"{why}: now {attempt.hash}", data=_bumped(record.data, fact))
+        case s.SIGNED, f.Bumped(attempt, why):
+            return keep(f"{why}: now {attempt.hash}", data=_bumped(record.data, fact), again_s=0.0)
         case ((s.SIGNED | s.SENT), f.Mined(_, block)):
             return move("mine", f"in block {block}", data=_in_block(record.data, fact))
         case s.MINED, f.Mined(tx, block):
             return keep(f"now in block {block} as {tx}", data=_in_block(record.data, fact))
-        case ((s.FINAL | s.REVERTED), f.Mined(_, block)):
-            return keep(f"moved to block {block}", data=_in_block(record.data, fact))
         case s.MINED, f.Unmined():
             return move("reorg", "its block is gone", data=replace(record.data, hash=NO_HASH, block=0, block_hash=""))
         case ((s.FINAL | s.REVERTED), f.Unmined()):
-            return _taken_back(record, fact)
+            return _taken_back(record, fact, now)
         case s.MINED, f.Finished():
             return _finished(record, fact)
         case s.SENT, f.Displaced():
@@ -64,11 +67,23 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
         case ((s.FINAL | s.REVERTED), f.Rooted()):
             return wait(NEVER_S)
         case ((s.FINAL | s.REVERTED), Nothing()):
-            return wait(max(WATCH_S, (now - record.since) / SECOND))
+            return wait(max(WATCH_S, _age_s(record, now)))
+        case ((s.SENT | s.MINED), Nothing()):
+            return wait(min(max(SOON_S, _age_s(record, now) * PACE), LATE_S))
+        case _, (Refused() | LostSight()):
+            return wait(REFUSED_S)
         case _, (Nothing() | f.Broadcast() | f.Unmined() | f.Rooted() | f.Finished() | f.Displaced() | f.Bumped()):
             return wait()
         case _:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
+
+
+def _age_s(record: TransactionRecord, now: Millis) -> float:
+    return (now - record.since) / SECOND
+
+
+def _bumped(data: TransactionData, fact: f.Bumped) -> TransactionData:
+    return replace(data, attempts=(*data.attempts, fact.attempt), asked_bump=False, reply="")
 
 
 def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:
@@ -76,7 +91,9 @@ def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:
     answer = fact.answer
     quiet = answer.reply in {Reply.ACCEPTED, Reply.NONCE_USED}
     reply = "" if quiet else f"{answer.reply}: {answer.words}"[:200]
-    return replace(data, attempts=attempts, reply=reply, sent_at=fact.at)
+    first = fact.hash == data.newest.hash and not data.newest.sent
+    sent_at = fact.at if first else data.sent_at
+    return replace(data, attempts=attempts, reply=reply, sent_at=sent_at, repeated_at=fact.at)
 
 
 def _in_block(data: TransactionData, fact: f.Mined) -> TransactionData:
@@ -106,10 +123,10 @@ def _outcomes(record: TransactionRecord, fact: f.Finished) -> Group:
         (
             member,
             payment.failed(
-                member, evidence_of(record, fact, place), "the recipient did not take the money", Cause.DESTINATION
+                member, record.id, evidence_of(record, fact, place), "the recipient did not take it", Cause.DESTINATION
             )
             if place in fact.failed
-            else payment.settled(member, evidence_of(record, fact, place)),
+            else payment.settled(member, record.id, evidence_of(record, fact, place), _rail(record)),
         )
         for place, member in enumerate(fact.members)
     )
@@ -121,14 +138,29 @@ def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
     if count == 1:
         member = fact.members[0]
         reason = f"the chain reverted {fact.receipt.hash}"
-        return ((member, payment.failed(member, evidence_of(record, fact, 0), reason, Cause.DESTINATION)),)
-    half = max(1, count // 2)
-    return tuple((one, payment.requeued(one, "its batch was reverted", half)) for one in fact.members)
+        evidence = evidence_of(record, fact, 0)
+        return ((member, payment.failed(member, record.id, evidence, reason, Cause.DESTINATION)),)
+    return _taken_apart(record, fact, "its batch was reverted")
+
+
+def _taken_apart(record: TransactionRecord, fact: f.Finished, why: str) -> Group:
+    half = max(1, len(fact.members) // 2)
+    return tuple((one, payment.requeued(one, record.id, why, half)) for one in fact.members)
+
+
+def _rail(record: TransactionRecord) -> str:
+    return f"rail:{record.data.lane}"
 
 
 def _given_up(record: TransactionRecord, fact: f.Finished, why: str) -> Group:
+    """Fail what an operator cancelled, or what alone no node takes; a batch that no node takes is tried in halves."""
+    if not record.data.cancel and len(fact.members) > 1:
+        return _taken_apart(record, fact, why)
     return tuple(
-        (member, payment.failed(member, evidence_of(record, fact, place), why, Cause.UNKNOWN, retryable=True))
+        (
+            member,
+            payment.failed(member, record.id, evidence_of(record, fact, place), why, Cause.UNKNOWN, retryable=True),
+        )
         for place, member in enumerate(fact.members)
     )
 
@@ -137,23 +169,26 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
     """Let the payments go on: as paid where the other transaction did their work, else back into the queue."""
     seen = fact.seen
     data = replace(record.data, hash=seen.hash, block=fact.receipt.block, block_hash=fact.receipt.block_hash)
-    group = tuple(
-        (member, payment.settled(member, evidence_of(record, fact, place)))
+    why = f"nonce {seen.nonce} of {seen.sender} was used by {seen.hash}, which is not ours"
+    group: Group = tuple(
+        (member, payment.settled(member, record.id, evidence_of(record, fact, place), _rail(record)))
         if place in fact.paid
-        else (member, payment.requeued(member, f"nonce {seen.nonce} went to {seen.hash}"))
+        else (member, payment.requeued(member, record.id, f"nonce {seen.nonce} went to {seen.hash}"))
         for place, member in enumerate(fact.members)
     )
-    why = f"nonce {seen.nonce} of {seen.sender} was used by {seen.hash}, which is not ours"
+    if fact.lane is not None and fact.suspects:
+        group = (*group, (fact.lane, lane.displaced(fact.lane, fact.suspects, why)))
     told = Message("alarm", {"why": f"{why}: another sender uses its key"})
     return move("displace", why, data=data, group=group, messages=(told,))
 
 
-def _taken_back(record: TransactionRecord, fact: f.Unmined) -> Choice:
+def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choice:
     why = f"the chain took back block {record.data.block}, which counted as final"
     if fact.deep:
-        return contradiction(f"{why}, and called it so itself", f"rail:{record.data.lane}")
+        again_s = max(WATCH_S, _age_s(record, now))
+        return contradiction(f"{why}, and called it so itself", _rail(record)).but(again_s=again_s)
     data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="")
-    group = tuple((member, payment.withdrawn_by_chain(member)) for member in fact.members)
+    group = tuple((member, payment.withdrawn_by_chain(member, record.id)) for member in fact.members)
     return move("reverse", why, data=data, group=group, alarm=why)
 
 

@@ -29,6 +29,7 @@ from payflow.web.readiness import Readiness
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from payflow.app.bounties import Bounties
     from payflow.app.lanes import Lanes
     from payflow.app.reconcile import Reconciles
     from payflow.web.desk import Desk
@@ -64,6 +65,8 @@ class Parts:
     """Opens the desk of the payouts, for the command line; None where none are paid."""
     lanes: "Lanes | None" = None
     """The addresses that pay over a chain; None where there is none."""
+    bounties: "Bounties | None" = None
+    """The bounties of a GitHub organisation; None where they are not set up."""
 
 
 Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
@@ -86,6 +89,11 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
             chains = await open_lanes(settings, clock, stack, meter)
             doors |= chains.doors()
+        paid_work = None
+        if settings.github_app_id or settings.bounty_lane:
+            from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
+
+            paid_work = await open_bounties(settings, chains, stack)
         own = payouts.Payouts(settings, meter.around(doors))
         world = await telling.open_telling(settings, clock, stack)
 
@@ -94,18 +102,37 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             world.open(store)
             if chains is not None:
                 chains.open(store)
+            if paid_work is not None:
+                paid_work.open(store)
+
+        def routes(store: Store, metrics: Metrics) -> "list[web.RouteDef]":
+            return [*own.routes(store, metrics), *(paid_work.routes(store, metrics) if paid_work else ())]
+
+        def reconciles(store: Store, metrics: Metrics) -> "Sequence[Reconciles]":
+            if chains is None:
+                return own.reconciles(store, metrics)
+            from payflow.app.lane_reconcile import LanesReconcile  # noqa: PLC0415  (as above)
+
+            nonces = LanesReconcile(store, chains.lanes, chains.books)
+            return [*own.reconciles(store, metrics, chains.lanes), nonces]
 
         yield Parts(
-            (own.machine, pool({}), *(chains.machines if chains else ())),
+            (
+                own.machine,
+                pool({}),
+                *(chains.machines if chains else _shown_lanes()),
+                *(paid_work.machines if paid_work else ()),
+            ),
             assets=Assets((NGN, ETH, *tokens_of(settings))),
             open=bind,
             watch=meter.bind,
             deliver=world.handlers,
             pollers=payouts.pollers(settings),
-            routes=own.routes,
-            reconciles=own.reconciles,
+            routes=routes,
+            reconciles=reconciles,
             desk=own.desk,
             lanes=chains,
+            bounties=paid_work,
         )
 
 
@@ -115,6 +142,15 @@ def tokens_of(settings: Settings) -> list[Asset]:
         (code, token.ledger_decimals) for lane in settings.lanes.values() for code, token in lane.tokens.items()
     }
     return [Asset(code, decimals) for code, decimals in sorted(declared)]
+
+
+def _shown_lanes() -> tuple[AnyMachine, ...]:
+    """Give the machines of lanes that another process works for, such as a pool's: they are shown, and left alone."""
+    from machines.transaction.lane import lane  # noqa: PLC0415  (as above)
+    from machines.transaction.payment import payment  # noqa: PLC0415
+    from machines.transaction.transaction import transaction  # noqa: PLC0415
+
+    return lane({}), payment(), transaction({})
 
 
 @dataclass(frozen=True, slots=True)

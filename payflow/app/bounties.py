@@ -1,7 +1,9 @@
 """The bounty machine with GitHub, its wallets, its lane and its desk."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
@@ -54,6 +56,8 @@ class Bounties:
         self._policy = policy_of(settings)
         self._acts: dict[str, Act[BountyData]] = {}
         self.wallets = wallets_of(settings, lane)
+        self.standin: StandIn | None = None
+        """The sandbox's stand-in for a maintainer's browser wallet."""
         self.machines: tuple[AnyMachine, ...] = (bounty(self._policy, self._acts), r.repository())
 
     def open(self, store: Store) -> None:
@@ -102,8 +106,20 @@ class Bounties:
         return [
             *GitHubHook(desk, gate, signed).routes(),
             *BountyApi(desk, gate, sessions).routes(),
-            *BountyPage(desk, gate, sessions).routes(),
+            *BountyPage(desk, gate, sessions, self.standin.scripts if self.standin else ()).routes(),
+            *(self.standin.routes() if self.standin else ()),
         ]
+
+
+class StandIn(Protocol):
+    """Stands in for a browser's wallet."""
+
+    @property
+    def scripts(self) -> Sequence[str]:
+        """What a page must run."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places that its script asks."""
 
 
 class ProvenOwners:

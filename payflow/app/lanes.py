@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +14,7 @@ from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Signer
 from machines.core.clock import Clock
 from machines.core.decision import New
-from machines.core.errors import BadSettings, NotFound
+from machines.core.errors import BadSettings, NotFound, Retryable
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.money import Money
@@ -224,12 +224,16 @@ async def open_lane(
     nodes = Nodes(session, [url.get_secret_value() for url in given.rpc], given.chain_id, clock, rail=name)
     stack.push_async_callback(nodes.close)
     signer = await _signer(name, given, session)
+    contract = PayManyContract(checksummed(given.pay_many), rail=name) if given.pay_many else None
+    if contract is not None:
+        with suppress(Retryable):  # no node answers now: what is wrong with the contract then shows on the chain
+            await contract.check(nodes, signer.address)
     return Lane(
         name,
         nodes,
         signer,
         policy_of(given),
-        PayManyContract(checksummed(given.pay_many)) if given.pay_many else None,
+        contract,
         {code: Token(checksummed(one.address), one.decimals) for code, one in given.tokens.items()},
         announce,
         meter.around_lane(nodes.figures) if meter else None,

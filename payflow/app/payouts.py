@@ -1,6 +1,6 @@
 """The payout machine with its rails, its rules and its desk."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -66,11 +66,12 @@ class Payouts:
     def _board(self) -> Board:
         return Board(rails={name: door.wallet for name, door in self._doors.items()})
 
-    def reconciles(self, store: Store, metrics: Metrics) -> list[Reconciles]:
-        """Name what compares payouts with their gateways after the store lost writes."""
+    def reconciles(self, store: Store, metrics: Metrics, lanes: Collection[str] = ()) -> list[Reconciles]:
+        """Name what compares payouts with their gateways after the store lost writes; lanes are compared by nonces."""
         if self._looks is None:
             return []
-        return [PayoutsReconcile(store, metrics, self._looks, {name: door.lists for name, door in self._doors.items()})]
+        lists = {name: door.lists for name, door in self._doors.items() if name not in lanes}
+        return [PayoutsReconcile(store, metrics, self._looks, lists)]
 
     async def _prove(self, record: PayoutRecord) -> Proof:
         return await self._looks.prove(record) if self._looks else Proof.NONE

@@ -54,7 +54,7 @@ class PoolDesk:
     async def pending(self) -> list[Judged]:
         """List what is pending, each with what is proven about it."""
         rows = await self.pool.books.pending()
-        owners = [await self._own.owner_of(self.pool.coin, row) for row in rows]
+        owners = [await self._own.owner_of(self.pool.books, row) for row in rows]
         strange = sum(owner is None for owner in owners)
         return [
             Judged(row, owner, await self._verdict(row, owner, strange))
@@ -92,7 +92,7 @@ class PoolDesk:
             case = await self._case(row.login, row.shannon, row.at_s, rows=strange)
         except BadInput as error:
             return Verdict(Outcome.UNKNOWN, f"{error} Put it right by hand.")
-        return await judge(self.pool.lane.chain, self.pool.node, case, self._depth)
+        return await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
 
     async def _case(self, login: str, shannon: int, at_s: int, *, rows: int = 1, booked: bool = True) -> Case:
         noted = await self.pool.books.remembered(Row(login, shannon, at_s))
@@ -107,11 +107,6 @@ class PoolDesk:
             booked=await self.pool.books.paid_with(login) if booked else frozenset(),
             rows=rows,
         )
-
-    @property
-    def _depth(self) -> int:
-        """How deep a block must be to prove something: where the chain says what is final, that counts."""
-        return 0 if self.pool.lane.policy.finalized else self.pool.lane.policy.depth
 
     # ── resolve and adopt ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,14 +167,14 @@ class PoolDesk:
         rows = [one for one in await self.pool.books.pending() if one.member == row_of(login, shannon)]
         if not rows:
             raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
-        owner = await self._own.owner_of(self.pool.coin, rows[0])
+        owner = await self._own.owner_of(self.pool.books, rows[0])
         return Judged(rows[0], owner, await self._verdict(rows[0], owner, 1))
 
     async def checked(self, login: str, shannon: int, tx: TxHash, *, booked: bool = True) -> Verdict:
         """Say whether the chain proves that a transaction paid this; refuse what it does not prove."""
         at_s = await self._now_s()
         case = await self._case(login, shannon, at_s, booked=booked)
-        verdict = await check(self.pool.lane.chain, case, tx, self._depth)
+        verdict = await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
         if verdict.outcome is not Outcome.PAID:
             raise BadInput(f"It is not proven that this was paid: {verdict.why}.")
         return verdict
@@ -297,7 +292,7 @@ class PoolDesk:
             raise BadInput(f"{tx} is not in the history of {login}.")
         case = await self._case(login, shannon, at_s)
         case = Case(case.sender, case.to, shannon, at_s, case.charge_wei, tx, None, case.booked - {tx})
-        verdict = await judge(self.pool.lane.chain, self.pool.node, case, self._depth)
+        verdict = await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
         if verdict.outcome is not Outcome.UNPAID:
             raise BadInput(f"It is not proven that the old one is dead: {verdict.why}.")
         if not dry_run:

@@ -104,7 +104,7 @@ class Run:
     async def foreign(self) -> str:
         """Say what somebody else left in the middle; a lock and rows that our own payments name are ours."""
         pool, rows = self._pool, await self._pool.books.pending()
-        strange = [row for row in rows if await self._own.owner_of(pool.coin, row) is None]
+        strange = [row for row in rows if await self._own.owner_of(pool.books, row) is None]
         if strange:
             return (
                 "Previous payout failed, you have to resolve it. List of failed payments:\n "
@@ -112,16 +112,12 @@ class Run:
                 + "Look at what the chain says with `payflow pool resolve --dry-run`, then resolve or adopt them."
             )
         lock = await pool.books.lock()
-        if not lock:
+        if not lock or await self._own.names(pool.coin, lock):
             return ""
-        if not await self._own.names(pool.coin, lock):
-            return (
-                f"Unable to start payouts because they are locked: by {lock}, which is no payment of Payflow's. "
-                "Is another payer running? If not, `payflow pool unlock` takes the lock away."
-            )
-        if not rows and not await self._own.open_payments(pool.coin):
-            await pool.books.unlock(lock)
-        return ""
+        return (
+            f"Unable to start payouts because they are locked: by {lock}, which is no open payment of Payflow's. "
+            "Is another payer running? If not, `payflow pool unlock` takes the lock away."
+        )
 
     async def _tell_of_others(self) -> None:
         """Say that somebody else sends from the address: nonces that we did not use are used up."""

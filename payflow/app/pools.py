@@ -98,18 +98,19 @@ class Own:
         ]
 
     async def names(self, coin: str, row: str) -> bool:
-        """Say whether one of our payments, over or not, is this row of the books."""
+        """Say whether a lock with this row is ours: it may name a payment that is over, while others are open."""
         login, _, amount = row.rpartition(":")
-        if not amount.isdecimal():
-            return False
-        # A payment that was called off took no lock and wrote no row.
-        return any(one.state != s.SKIPPED for one in await self.of_row(coin, login, int(amount)))
+        states = {one.state for one in await self.of_row(coin, login, int(amount))} if amount.isdecimal() else set()
+        if states.intersection(s.OPEN):
+            return True
+        over = states & {s.PAID, s.CREDITED}
+        return bool(over) and bool(await self.open_payments(coin))
 
-    async def owner_of(self, coin: str, row: Row) -> PoolRecord | None:
-        """Find the payment that wrote a pending row; None for a row of somebody else."""
-        mine = [one for one in await self.of_row(coin, row.login, row.shannon) if one.state != s.SKIPPED]
-        opened = [one for one in mine if one.state in s.OPEN]
-        return next(iter(opened or mine), None)
+    async def owner_of(self, books: PoolBooks, row: Row) -> PoolRecord | None:
+        """Find the payment that wrote a pending row; None for a row of somebody else, be it over the same amount."""
+        mine = await self.of_row(books.keys.coin, row.login, row.shannon)
+        steps = await books.steps([one.id for one in mine])
+        return next((one for one, step in zip(mine, steps, strict=True) if step == "debited"), None)
 
     async def newest(self, coin: str, login: str) -> PoolRecord | None:
         """Find the newest payment of a miner that was not called off."""

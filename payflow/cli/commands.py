@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from payflow.cli import examples, keeping, lanes, outbox, payouts, pools, providers, tokens
+from payflow.cli import bounties, examples, keeping, lanes, outbox, payouts, pools, providers, tokens
 
 cli = typer.Typer(
     name="payflow",
@@ -33,6 +33,7 @@ cli.add_typer(lanes.lane, rich_help_panel=STEER)
 cli.add_typer(pools.pool, rich_help_panel=RUN)
 cli.add_typer(providers.app, rich_help_panel=STEER)
 cli.add_typer(outbox.app, rich_help_panel=STEER)
+cli.add_typer(bounties.bounty, rich_help_panel=STEER)
 cli.add_typer(keeping.app)
 
 

@@ -28,6 +28,7 @@ async def doctor(desk: Desk) -> Code:
         ok("settings", "All settings can be used."),
         _api_address(desk.settings),
         *await _store(desk),
+        *await _pool(desk.settings),
     ]
     fit = healthy(checks)
     desk.tell(
@@ -54,6 +55,15 @@ async def _store(desk: Desk) -> list[Check]:
     except PayflowError as error:
         checks.append(fail("store", str(error)))
     return checks
+
+
+async def _pool(settings: Settings) -> list[Check]:
+    """Look at the mining pool whose file the settings name, if there is one."""
+    if not settings.pool_config.exists():
+        return []
+    from payflow.app import pool_checkup  # noqa: PLC0415  (few installations have a pool)
+
+    return await pool_checkup.examine(settings, settings.pool_config)
 
 
 @asynccontextmanager

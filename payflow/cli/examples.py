@@ -45,6 +45,11 @@ EXAMPLES: Mapping[str, str] = {
     "provider show": "payflow provider show ann",
     "outbox ls": "payflow outbox ls",
     "outbox replay": "payflow outbox replay --all",
+    # bounties
+    "bounty ls": "payflow bounty ls --all",
+    "bounty show": "payflow bounty show bounty-03-abcdefgh23456777",
+    "bounty decide": "payflow bounty decide bounty-03-abcdefgh23456777 --pull 12",
+    "bounty sync": "payflow bounty sync",
     # a mining pool
     "pool run": "payflow pool run payouts.json --once --dry-run",
     "pool due": "payflow pool due --config payouts.json",

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import AsyncIterator
@@ -121,6 +122,9 @@ def set_back(path: Path, data: Path) -> Millis:
 
 
 def _unpack(path: Path, data: Path) -> Millis:
+    unfinished = data / f"{AOF}.part"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
     saved_at = Millis(0)
     try:
         with (
@@ -135,12 +139,12 @@ def _unpack(path: Path, data: Path) -> Millis:
                 if entry.name == ABOUT:
                     saved_at = Millis(json.loads(content.read())["saved_at"])
                     continue
-                (data / AOF).mkdir(mode=0o700, exist_ok=True)
-                _copy(content, data / entry.name)
+                _copy(content, unfinished / Path(entry.name).name)
     except (OSError, zstandard.ZstdError, tarfile.TarError, ValueError) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
-    if not saved_at or not (data / AOF).exists():
+    if not saved_at or not any(unfinished.glob("*.manifest")):
         raise BadInput(f"{path} is no backup of Payflow, or only a part of one.")
+    unfinished.replace(data / AOF)
     return saved_at
 
 

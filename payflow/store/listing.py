@@ -208,15 +208,14 @@ class Listing:
         return {name.decode(): int(count) for name, count in fields.items()}
 
     async def _read(self, ids: list[RecordId]) -> list[Stored]:
-        found = []
-        for record_id in ids:
-            try:
-                found.append(await self._records.read(record_id))
-            except StoreUnavailable:
-                raise
-            except PayflowError:  # an unreadable record must not hide the others; `verify` names it
-                continue
-        return found
+        found = await asyncio.gather(*map(self._records.read, ids), return_exceptions=True)
+        for one in found:
+            # An unreadable record must not hide the others; `verify` names it.
+            if isinstance(one, BaseException) and (
+                isinstance(one, StoreUnavailable) or not isinstance(one, PayflowError)
+            ):
+                raise one
+        return [one for one in found if isinstance(one, Stored)]
 
     async def verify(self) -> AsyncIterator[Fault]:
         """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""

@@ -10,7 +10,6 @@ from payflow.store.link import Link
 
 _SECRET_BYTES = 32
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
-_FIELDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,7 @@ class Sessions:
         """Open a session for the holder of a token, by its hash, and give what his browser must show."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         key = _key(secret)
-        await self._link.ask("HSET", key, "token", token)
-        await self._link.ask("EXPIRE", key, lasts_s)
+        await self._link.pipeline([("HSET", key, "token", token), ("EXPIRE", key, lasts_s)])
         return secret
 
     async def find(self, secret: str) -> Session | None:
@@ -47,8 +45,9 @@ class Sessions:
     async def say(self, secret: str, said: str) -> None:
         """Keep a word for the next page; a session that is over keeps none."""
         key = _key(secret)
-        if await self._link.ask("EXISTS", key):
-            await self._link.ask("HSET", key, "said", said)
+        _, open_ = await self._link.pipeline([("HSET", key, "said", said), ("HEXISTS", key, "token")])
+        if not open_:
+            await self._link.ask("DEL", key)
 
     async def heard(self, secret: str) -> None:
         """Forget the word: it was shown."""

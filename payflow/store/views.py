@@ -14,15 +14,26 @@ from payflow.store.listing import PAGE, Listing, scored
 from payflow.store.pages import Place
 from payflow.store.records import Records
 
+# No stream numbers more entries of one millisecond.
+MOST_AT_ONCE = 2**64 - 1
+
 StateName = tuple[str, str]
 """A machine and one of its states."""
 
 
 class Posted(NamedTuple):
-    """A posting and when it was made."""
+    """A posting, when it was made and where it is kept."""
 
     at: Millis
+    shard: int
     entry: Entry
+
+
+class Turn(NamedTuple):
+    """A place in the journal of all shards: a moment, and how many postings of it were seen."""
+
+    at: Millis
+    seen: int
 
 
 class Views:
@@ -83,19 +94,25 @@ class Views:
         commands = [("HGET", keys.unique(shard, space), value) for shard in range(self._records.shards)]
         return next((RecordId(one.decode()) for one in await self._link.pipeline(commands) if one), None)
 
-    async def postings(self, limit: int, before: Millis | None = None) -> list[Posted]:
-        """List postings of all owners, the newest first, that were made before a time."""
-        newest = "+" if before is None else f"({before}-0"
+    async def postings(self, limit: int, after: Turn | None = None) -> tuple[list[Posted], Turn | None]:
+        """List postings of all owners, the newest first, behind a turn; and the turn where the next ones begin."""
+        newest, seen = ("+", 0) if after is None else (f"{after.at}-{MOST_AT_ONCE}", after.seen)
+        wanted = seen + limit + 1
         commands = [
-            ("XREVRANGE", f"{keys.prefix(shard)}journal", newest, "-", "COUNT", limit)
+            ("XREVRANGE", f"{keys.prefix(shard)}journal", newest, "-", "COUNT", wanted)
             for shard in range(self._records.shards)
         ]
         found = [
-            Posted(Millis(int(entry_id.decode().partition("-")[0])), entry_of(entry_id, fields))
-            for answer in await self._link.pipeline(commands)
+            Posted(Millis(int(entry_id.decode().partition("-")[0])), shard, entry_of(entry_id, fields))
+            for shard, answer in enumerate(await self._link.pipeline(commands))
             for entry_id, fields in answer
         ]
-        return heapq.nlargest(limit, found, key=lambda posted: (posted.at, posted.entry.id))
+        page = heapq.nlargest(wanted, found, key=lambda one: (one.at, one.shard, _number(one.entry)))[seen:]
+        if len(page) <= limit:
+            return page, None
+        last = page[limit - 1].at
+        together = sum(1 for one in page[:limit] if one.at == last)
+        return page[:limit], Turn(last, together + (seen if after and after.at == last else 0))
 
     async def totals(self) -> dict[str, Account]:
         """Add up the accounts of all owners, by asset: as many reads as there are accounts, in pages."""
@@ -113,6 +130,10 @@ class Views:
         for fields in await self._link.pipeline([("HGETALL", name) for name in names]) if names else []:
             for asset, account in accounts_of(fields).items():
                 sums.setdefault(asset, Account()).add(account)
+
+
+def _number(entry: Entry) -> int:
+    return int(entry.id.partition("-")[2])
 
 
 def _behind_in(

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-import structlog
-
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
-from machines.bounty.data import MACHINE, BountyData, BountyRecord, Hand, bounty_id, owner_of_repository
+from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
 from machines.core.chain import Address
-from machines.core.decision import Claim, New
-from machines.core.errors import BadInput, ClaimTaken, NotFound
+from machines.core.errors import BadInput, NotFound
 from machines.core.facts import Fact
-from machines.core.forge import Forge, Issue, IssueNews, News, Person, Place, Pull, PullNews, RepositoryNews
+from machines.core.forge import Forge, Issue, News, Person, Place, Pull, RepositoryNews
 from machines.core.ids import Owner, RecordId
 from machines.core.ports import Destination
 from machines.core.wallets import Call, Wallets
@@ -26,16 +23,10 @@ from payflow.store.store import Store
 from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
 from payflow.web.auth import STAFF, Caller
+from payflow.web.bounty_news import ISSUES, SHOWN, NewsDesk
 from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem, deciding
 
-log = structlog.get_logger()
-
-ISSUES = "bounty-issue"
-"""The space of unique claims in which an issue's number at the forge names its bounty."""
-UNFINISHED = tuple(name for name, state in s.LIFECYCLE.states.items() if not state.final)
-SHOWN = 500
 RECENT_S = 60.0
-WHO = "github"
 NOBODY = "0x" + "00" * 20
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -87,74 +78,7 @@ class BountyDesk:
 
     async def take(self, news: News) -> str:
         """Take in a piece of news, and say what became of it. Twice, late or out of order it changes nothing."""
-        match news:
-            case IssueNews(place, issue, gone):
-                return await self._issue(place, issue, gone)
-            case PullNews(place, pull, named):
-                return await self._pull(place, pull, named)
-            case RepositoryNews():
-                return await self._repository(news)
-
-    async def _issue(self, place: Place, issue: Issue, gone: str) -> str:
-        record_id = bounty_id(place.repository, issue.id, self.store.records.shards)
-        fact = f.IssueGone(gone) if gone else f.IssueChanged(issue)
-        try:
-            await self.tell(record_id, fact, WHO)
-        except NotFound:
-            if gone or not (issue.open and issue.labelled):
-                return "other"
-            return await self._open(record_id, place, issue)
-        return "taken"
-
-    async def _open(self, record_id: RecordId, place: Place, issue: Issue) -> str:
-        """Make a bounty of a labelled issue."""
-        home = await self._home(place)
-        if home.state != s.ENABLED:
-            return "disabled"
-        if await self._count_open(place) >= self.world.most_open:
-            log.warning("A repository has too many open bounties.", action="bounty_refused", repository=place.name)
-            return "too_many"
-        data = BountyData(place, issue.id, title=issue.title, issue_updated_at=issue.updated_at)
-        claims = (Claim(ISSUES, str(issue.id)), Claim(_numbers(place.repository), str(issue.number)))
-        owner = owner_of_repository(place.repository)
-        try:
-            await self.store.records.create(New(record_id, MACHINE, owner, None, data, claims=claims), WHO)
-        except ClaimTaken:
-            log.warning("Two issues have one number.", action="bounty_refused", repository=place.name)
-            return "taken_already"
-        return "opened"
-
-    async def _count_open(self, place: Place) -> int:
-        found = await self.store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
-        return sum(one.record.machine == MACHINE and one.record.state in UNFINISHED for one in found)
-
-    async def _pull(self, place: Place, pull: Pull, named: Iterable[int]) -> str:
-        outcome = "other"
-        for number in named:
-            record_id = await self._holder(_numbers(place.repository), str(number), place.repository)
-            if record_id is not None:
-                await self.tell(record_id, f.PullChanged(pull), WHO)
-                outcome = "taken"
-        return outcome
-
-    async def _home(self, place: Place) -> r.RepositoryRecord:
-        """Find a repository, or make it: that it tells us anything means that the app is installed there."""
-        record_id = r.repository_id(place.repository, self.store.records.shards)
-        data = r.RepositoryData(place.repository, place.name, place.installation)
-        owner = owner_of_repository(place.repository)
-        made = await self.store.records.create(New(record_id, r.MACHINE, owner, None, data), WHO)
-        return made.record if made.fresh else (await self.store.records.read(record_id)).record
-
-    async def _repository(self, news: RepositoryNews) -> str:
-        place = Place(news.installation, news.repository, news.name, 0)
-        home = await self._home(place)
-        fact = r.Installed(news.name, news.installation) if news.enabled else r.Removed()
-        await self.tell(home.id, fact, WHO)
-        if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
-            for one in await self.store.listing.owned_by(owner_of_repository(news.repository), SHOWN):
-                if one.record.machine == MACHINE:
-                    await self.tell(one.record.id, f.Renamed(news.name, news.installation), WHO)
-        return "taken"
+        return await NewsDesk(self.store, self.tell, self.world.most_open).take(news)
 
     async def tell(self, record_id: RecordId, fact: Fact, who: str) -> None:
         """Let a record learn something."""
@@ -162,11 +86,6 @@ class BountyDesk:
             await take_in(self.store.records, self.metrics, record_id, fact, who)
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _holder(self, space: str, value: str, repository: int) -> RecordId | None:
-        shard = self.store.records.owner_shard(owner_of_repository(repository))
-        found = await self.store.link.ask("HGET", keys.unique(shard, space), value)
-        return RecordId(found.decode()) if found else None
 
     async def find(self, name: str) -> BountyRecord:
         """Find a bounty by its id, or by the number that the forge gave its issue."""
@@ -189,10 +108,11 @@ class BountyDesk:
 
     async def bounties(self, states: Iterable[str] | None = None, limit: int = SHOWN) -> list[BountyRecord]:
         """List bounties in these states, the oldest of each first."""
-        found: list[BountyRecord] = []
+        found: dict[RecordId, BountyRecord] = {}
         for state in states or s.LIFECYCLE.states:
-            found += [one.record for one in await self.store.listing.in_state(MACHINE, state, limit)]
-        return found
+            # Read one after the other, a bounty may move on in between and be listed twice.
+            found |= {one.record.id: one.record for one in await self.store.listing.in_state(MACHINE, state, limit)}
+        return list(found.values())
 
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -358,7 +278,3 @@ def sees_all(caller: Caller) -> bool:
 def account_of(person: int) -> Owner:
     """Name whom a contributor's profile belongs to: by his number, because names change."""
     return Owner(f"github:{person}")
-
-
-def _numbers(repository: int) -> str:
-    return f"issues-of-{repository}"

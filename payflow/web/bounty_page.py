@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import segno
@@ -38,7 +38,9 @@ _FILES = {"bounties.js": "text/javascript", "bounties.css": "text/css"}
 class BountyPage:
     """The page, without whose script everything works but what only a browser's wallet can do."""
 
-    def __init__(self, desk: BountyDesk, gate: Gate, sessions: Sessions) -> None:
+    def __init__(self, desk: BountyDesk, gate: Gate, sessions: Sessions, scripts: Sequence[str] = ()) -> None:
+        """`scripts` are run before the page's own; the sandbox brings a wallet in like this."""
+        self._scripts = tuple(scripts)
         self._desk = desk
         self._gate = gate
         self._frame = Frame(
@@ -81,6 +83,7 @@ class BountyPage:
             visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
             address=await desk.address_of(person) if person else "", homes=homes, state_of=state_of,
             balances=balances, open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
+            scripts=self._scripts,
             decides=visit.caller.role is Role.OPERATOR, chain=hex(desk.world.chain_id), explorer=desk.world.explorer,
         )  # fmt: skip
 

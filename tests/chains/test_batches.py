@@ -4,23 +4,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.ethereum.pay_many import PayManyContract, deploy_data
-from machines.core.chain import Address
+from adapters.ethereum.pay_many import PayManyContract
 from machines.core.clock import FixedClock
 from machines.core.ports import Cause, Failed, Settled
 from machines.transaction import lifecycle as s
 from payflow.config import Settings
-from tests.chain import ETHER, GWEI, LANE, Anvil, stranger
+from tests.chain import ETHER, GWEI, LANE, Anvil
+from tests.chains.batches import existing, made_contract
 from tests.lanes import Station, open_station, received
 
 
 @pytest.fixture
 async def contract(chain: Anvil) -> PayManyContract:
     """The contract, made by the lane's address."""
-    tx = await chain.rpc("eth_sendTransaction", {"from": LANE.address, "data": deploy_data(LANE.address)})
-    await chain.mine(4)
-    receipt = await chain.rpc("eth_getTransactionReceipt", tx)
-    return PayManyContract(receipt["contractAddress"])
+    return await made_contract(chain)
 
 
 @pytest.fixture
@@ -31,14 +28,6 @@ async def station(
     async with open_station(settings, chain, clock=clock, pay_many=contract) as station:
         station.set_policy(batch_wait_s=5, batch_size=100)
         yield station
-
-
-async def existing(chain: Anvil, count: int) -> list[Address]:
-    """Make accounts that exist."""
-    addresses = [stranger() for _ in range(count)]
-    for address in addresses:
-        await chain.set_balance(address, 1)
-    return addresses
 
 
 async def test_a_hundred_payments_leave_in_one_transaction_with_evidence_for_each(

@@ -2,15 +2,13 @@
 
 import pytest
 
-from adapters.ethereum.signers import raw_key
-from machines.core.chain import NO_DATA, Address, Fee, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput
 from machines.core.ports import Cause, Failed, Settled
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from tests.chain import CHAIN_ID, ETHER, GWEI, LANE, Anvil, stranger
-from tests.lanes import Station, received
+from tests.chain import ETHER, GWEI, LANE, Anvil, stranger
+from tests.lanes import Station, outside, received, steal
 
 HOUR_S = 3600
 
@@ -285,19 +283,3 @@ async def test_a_gap_below_what_waits_is_filled_with_nothing(station: Station, c
     assert filler.data.newest.empty
     assert filler.data.members == ()
     assert set((await received(chain, [payment])).values()) == {1_000_000 * GWEI}
-
-
-async def steal(station: Station, chain: Anvil, *, nonce: int, to: str, wei: int) -> TxHash:
-    """Replace what waits at a nonce, as a wallet with the same key would, by a better price."""
-    fee = (await station.transaction(nonce)).data.newest.fee
-    return await outside(chain, nonce=nonce, to=to, wei=wei, max_wei=fee.max_wei * 2, tip_wei=(fee.tip_wei or 1) * 2)
-
-
-async def outside(
-    chain: Anvil, *, nonce: int, to: str, wei: int, max_wei: int = 50 * GWEI, tip_wei: int = GWEI
-) -> TxHash:
-    """Send from the lane's address, behind its back."""
-    unsigned = Unsigned(CHAIN_ID, nonce, Address(to), wei, NO_DATA, 21_000, Fee(max_wei, tip_wei))
-    signed = await raw_key(LANE.key).sign(unsigned)
-    await chain.rpc("eth_sendRawTransaction", signed.raw)
-    return signed.hash

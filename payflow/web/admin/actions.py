@@ -57,7 +57,8 @@ def offer(action: Action, machine: AnyMachine, stored: Stored, caller: Caller) -
 def _lines(lifecycle: Lifecycle, record: Record[Any], decision: Decision[Any]) -> list[str]:
     if decision.trigger is None:
         return [f"It stays in {record.state}: {decision.why}.", "No money moves."]
-    source, target = lifecycle.state(record.state), lifecycle.target(record.state, decision.trigger)
+    source = lifecycle.state(record.state)
+    target = lifecycle.state(decision.to) if decision.to else lifecycle.target(source.name, decision.trigger)
     return [f"{source.name} → {target.name}. {target.means}", money_line(record, source.position, target.position)]
 
 

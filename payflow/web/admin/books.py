@@ -1,5 +1,6 @@
 """Ledger: the trial balance and whether it is true, one owner's accounts, and the newest postings of all."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from machines.core.ids import owner_of
 from payflow.store import verdicts
 from payflow.store.ledger import Account, Books
 from payflow.store.tokens import Role
+from payflow.store.views import Turn
 from payflow.web.admin.frame import Done, Frame, is_record
 from payflow.web.admin.kept import Kept
 from payflow.web.admin.words import decimal
@@ -22,6 +24,8 @@ POSTINGS = 50
 CHECK_WITHIN_S = 600.0
 PATIENCE_S = 1.0
 NEVER_STALE = float("inf")
+
+_TURN = re.compile(r"([0-9]{1,15})\.([0-9]{1,4})")
 
 CHECKS = frozenset(STAFF - {Role.VIEWER})
 
@@ -48,8 +52,8 @@ class LedgerPage:
         asked = query.get("owner", "").strip()
         owner = owner_of(asked) if asked else None
         accounts = await self._store.ledger.account(owner) if owner else {}
-        before = _moment(query.get("before", ""))
-        postings = await self._store.views.postings(POSTINGS + 1, before)
+        after = _turn(query.get("after", ""))
+        postings, following = await self._store.views.postings(POSTINGS, after)
         totals = self._books.value.totals if self._books.value else {}
         assets = self._store.records.assets
         return await self._frame.page(
@@ -61,9 +65,9 @@ class LedgerPage:
                     "at": one.at, "entry": one.entry, "is_record": is_record(one.entry.cause),
                     "amount": decimal(one.entry.units, one.entry.asset, assets),
                 }
-                for one in postings[:POSTINGS]
+                for one in postings
             ],
-            following=postings[POSTINGS - 1].at if len(postings) > POSTINGS else None,
+            following=f"{following.at}.{following.seen}" if following else "",
         )  # fmt: skip
 
     def _rows(self, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
@@ -86,9 +90,10 @@ class LedgerPage:
         return Done(said, f"{self._frame.place}/ledger")
 
 
-def _moment(text: str) -> Millis | None:
+def _turn(text: str) -> Turn | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):  # noqa: PLR2004
+    match = _TURN.fullmatch(text)
+    if match is None:
         raise Problem(BAD_FIELD, "This address of a further page was changed: begin at the first one.")
-    return Millis(int(text))
+    return Turn(Millis(int(match[1])), int(match[2]))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from machines.core.errors import NotFound
 from payflow.config import Settings
 from payflow.store.tokens import Tokens
 from payflow.web.admin.actions import of_all, of_payouts
@@ -24,7 +25,7 @@ from payflow.web.auth import STAFF, Gate
 from payflow.web.desk import Desk
 from payflow.web.reach import Reach
 from payflow.web.review import Review
-from payflow.web.sessions import Sessions
+from payflow.web.sessions import Sessions, Visit, see
 from payflow.web.steering import Steering
 
 COOKIE = "payflow_admin"
@@ -41,7 +42,20 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
     found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
     for page in pages:
         found += page.routes(frame)
-    return found
+    return [
+        *found,
+        web.get("/", _lead),
+        web.get(f"{PLACE}/", _lead),
+        web.get(f"{PLACE}/{{rest:.+}}", frame.shows(_nothing)),
+    ]
+
+
+async def _lead(_: web.Request) -> web.Response:
+    return see(PLACE)
+
+
+async def _nothing(visit: Visit) -> web.StreamResponse:
+    raise NotFound(f"There is no page {visit.request.path[:60]}.")
 
 
 def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> list[Page]:

@@ -118,10 +118,13 @@ def _layers(lifecycle: Lifecycle, moves: Mapping[Pair, object], back: set[Pair])
 
 
 def _way(pair: Pair, layer: Mapping[str, int], *, turned: bool) -> list[str]:
-    """Name the nodes that a line passes, along the flow: its ends, and a gap in each layer between them."""
+    """Name the nodes that a line passes, along the flow: its ends, and a gap in each layer between them.
+
+    All lines to one state pass the same gaps, so that they join on their way, as tracks do before a station.
+    """
     source, target = reversed(pair) if turned else pair
     gaps = range(layer[source] + 1, layer[target])
-    return [source, *(f"{pair[0]}>{pair[1]}#{place}" for place in gaps), target]
+    return [source, *(f"{pair[1]}{turned:d}#{place}" for place in gaps), target]
 
 
 def _ordered(layer: Mapping[str, int], ways: Mapping[Pair, list[str]]) -> list[list[str]]:
@@ -131,7 +134,9 @@ def _ordered(layer: Mapping[str, int], ways: Mapping[Pair, list[str]]) -> list[l
         rows[place].append(name)
     for way in ways.values():
         for step, node in enumerate(way[1:-1], start=1):
-            rows[layer[way[0]] + step].append(node)
+            row = rows[layer[way[0]] + step]
+            if node not in row:
+                row.append(node)
     before, behind = _neighbours(ways)
     for turn in range(ROUNDS):
         near = before if turn % 2 == 0 else behind

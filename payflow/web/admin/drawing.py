@@ -14,6 +14,7 @@ LYING = Size(long=124, wide=56, between_layers=32, between_boxes=18, line=10)
 STANDING = Size(long=56, wide=112, between_layers=38, between_boxes=8, line=6)
 """The flow goes down: for phones."""
 MARGIN = 8
+WIDEST_LETTER = 8.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +148,19 @@ def _box(
         '<a href="{href}" class="{kind}"><title>{means}</title>'
         '<rect class="box" x="{x:.1f}" y="{y:.1f}" width="{w}" height="{h}" rx="5"/>'
         '<rect class="side" x="{x:.1f}" y="{y:.1f}" width="4" height="{h}" rx="2"/>'
-        '<text class="name" x="{tx:.1f}" y="{ty:.1f}">{name}</text>{inner}</a>'
+        '<text class="name" x="{tx:.1f}" y="{ty:.1f}"{fit}>{name}</text>{inner}</a>'
     ).format(
         href=f"{links}?{query}", kind=" ".join(words), means=state.means, x=x, y=y, w=width, h=height, tx=x + 12,
         ty=y + (20 if figures is not None else height / 2 + 4), name=escape(state.name.replace("_", " ")), inner=inner,
+        fit=_fit(state.name, width - 18),
     )  # fmt: skip
+
+
+def _fit(name: str, width: float) -> Markup:
+    """Draw a long name closer together, so that it stays in its box."""
+    if len(name) * WIDEST_LETTER <= width:
+        return Markup("")
+    return Markup(' textLength="{width:.0f}" lengthAdjust="spacingAndGlyphs"').format(width=width)
 
 
 def _figures(found: Figures, x: float, y: float, width: float, height: float) -> Markup:

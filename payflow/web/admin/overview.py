@@ -1,5 +1,6 @@
 """The first page: where everything is, what needs a person, whether money may leave, and how much of it there is."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from payflow.web.sessions import Form, Visit
 from payflow.web.steering import Steering, called
 
 PATIENCE_S = 1.0
+REVIEWS_FRESH_S = 2.0
 TOTALS_FRESH_S, TOTALS_WITHIN_S = 30.0, 60.0
 RAIL_FRESH_S, RAIL_WITHIN_S = 30.0, 8.0
 MOST_SHOWN = 99
@@ -61,7 +63,7 @@ class Overview:
         self._store: Store = frame.store
         self._board = board
         self._steering = steering
-        self._review = review
+        self._reviews = Kept(lambda: review.waiting(MOST_SHOWN), fresh_s=REVIEWS_FRESH_S, within_s=RAIL_WITHIN_S)
         self._totals = Kept(self._store.views.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
         self._wallets = {
             name: Kept(wallet, fresh_s=RAIL_FRESH_S, within_s=RAIL_WITHIN_S)
@@ -88,7 +90,7 @@ class Overview:
         machines = [self._machine(one, crowds, stuck, now) for one in self._store.records.machines.values()]
         return await self._frame.page(
             visit, "overview.html", title="Overview", here="", machines=machines,
-            needs=await self._needs(stuck), switches=await self._switches(visit.request.app, now),
+            needs=await self._needs(visit.request.app, stuck), switches=await self._switches(visit.request.app, now),
             money=self._money(totals or {}), totals_at=self._totals.at, totals_error=self._totals.error,
             books=await verdicts.last(self._store.link), waiting=await self._store.outbox.waiting(),
         )  # fmt: skip
@@ -114,10 +116,11 @@ class Overview:
             "moves": machine.lifecycle.moves,
         }
 
-    async def _needs(self, stuck: Mapping[tuple[str, str], int]) -> list[Need]:
+    async def _needs(self, app: web.Application, stuck: Mapping[tuple[str, str], int]) -> list[Need]:
         place = self._frame.place
-        reviews = await self._review.waiting(MOST_SHOWN)
-        found = [(len(reviews.reviews), f"{len(reviews.reviews)}{'+' if reviews.more else ''}", "to review", "/review")]
+        reviews = await self._reviews.get(app, PATIENCE_S)
+        count = len(reviews.reviews) if reviews else 0
+        found = [(count, f"{count}{'+' if reviews and reviews.more else ''}", "to review", "/review")]
         found += [
             (
                 count,
@@ -139,7 +142,9 @@ class Overview:
         for name in self._store.records.machines:
             scope = f"machine:{name}"
             shown.append(Switch(scope, f"Machine {name}", f"every send of a {name}", pauses.get(scope)))
-        shown += [await self._rail(app, name, pauses.get(f"rail:{name}"), now) for name in self._board.rails]
+        shown += await asyncio.gather(
+            *(self._rail(app, name, pauses.get(f"rail:{name}"), now) for name in self._board.rails)
+        )
         for name in self._board.lanes:
             scope = f"lane:{name}"
             shown.append(Switch(scope, f"Lane {name}", f"every transaction of the lane {name}", pauses.get(scope)))

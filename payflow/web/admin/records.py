@@ -80,11 +80,11 @@ class RecordsPage:
         one = await self._meant(asked.text)
         if one is not None:
             return see(f"{self._frame.place}/records/{one}")
-        found = await self._find(asked)
+        found, now = await self._find(asked), await self._store.records.now()
         machines = self._store.records.machines
         return await self._frame.page(
             visit, "records.html", title="Records", here="records", asked=asked, found=found.records,
-            stuck={one.id for one in found.records if self._is_stuck(one, await self._store.records.now())},
+            stuck={one.id for one in found.records if self._is_stuck(one, now)},
             following=asked.link(after=f"{found.following.at}.{found.following.id}") if found.following else "",
             table=asked.link(**_after(asked)), first=asked.link(), machines=machines,
             states=[

@@ -7,6 +7,7 @@ import pytest
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
 from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
 from machines.core.facts import LostSight, Nothing, Proof
+from machines.core.money import ETH, Money
 from machines.core.ports import Pending, Settled, Status, Unsent
 from machines.core.record import Velocity
 from machines.payout import facts as f
@@ -206,6 +207,15 @@ async def test_a_payout_without_an_attempt_has_nothing_to_look_at() -> None:
     assert rail.asked == []
 
 
+@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED, s.FAILED, s.COMPLETED])
+async def test_a_payout_whose_rail_was_taken_out_of_the_settings_waits_for_it(state: str) -> None:
+    rail = FakeRail()
+    record = payout(state, attempts=ONE, rail="paystack")
+    with pytest.raises(Retryable, match="paystack is not set up"):
+        await looks(rail).acts()[state](record, FakeStep(rail))
+    assert rail.asked == rail.submits == []
+
+
 # ── rules and batches ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -224,6 +234,15 @@ async def test_below_the_amount_for_two_people_one_is_enough() -> None:
     rail = FakeRail()
     fact = await looks(rail, two_from=100_001).assess(payout(s.REQUESTED, units=100_000), FakeStep(rail))
     assert fact == f.Assessed(())
+
+
+async def test_in_another_currency_any_amount_takes_the_two_people_that_large_ones_take() -> None:
+    rail = FakeRail()
+    ether = replace(payout(s.REQUESTED), amount=Money(1, ETH))
+    for two_from, needed in ((100_001, 2), (None, 1)):
+        fact = await looks(rail, two_from=two_from).assess(ether, FakeStep(rail))
+        assert isinstance(fact, f.Assessed)
+        assert (fact.approvals_needed, [finding.code for finding in fact.findings]) == (needed, ["currency"])
 
 
 async def test_a_payout_waits_for_the_next_opening_and_boards_when_it_has_come() -> None:

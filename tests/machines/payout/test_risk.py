@@ -94,7 +94,7 @@ def test_a_newcomer_is_seen_whatever_else_is_found(together: tuple[str, ...]) ->
 
 
 def test_every_rule_is_in_the_table() -> None:
-    assert len(RULES) == len(REASONS) + 1
+    assert len(RULES) == len(REASONS) + len(("new", "currency"))
 
 
 def test_every_finding_says_in_words_what_it_saw() -> None:
@@ -120,5 +120,12 @@ def test_an_operator_may_set_every_threshold() -> None:
 
 
 def test_the_largest_sums_can_be_told() -> None:
-    asked = Request(Money(MAX_UNITS, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), GOOD, NOW)
+    asked = Request(Money(MAX_UNITS, NGN), Velocity(1, MAX_UNITS, 1, MAX_UNITS), GOOD, NOW)
     assert {"amount", "volume", "spike"} <= set(codes(asked))
+
+
+@pytest.mark.parametrize("gwei", [1, 50_000_00, 50_000_01, MAX_UNITS])
+def test_limits_in_naira_say_nothing_of_another_currency_so_people_look_at_any_amount(gwei: int) -> None:
+    asked = Request(Money(gwei, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), replace(GOOD, average_units=gwei), NOW)
+    assert codes(asked) == ["currency"]
+    assert [finding.text for finding in assess(asked, LIMITS)] == ["no limits are set for amounts in ETH"]

@@ -5,9 +5,25 @@ from typing import Any
 
 import pytest
 
+from machines.core.errors import BadInput, Rejected
+from machines.core.ports import Destination
 from payflow.config import Settings
 from payflow.store.tokens import Role
-from tests.web.api.front import ANN, BOB, BOUNCES, GOOD, MUTE, NOBODYS, SHOP, WAITS, Front, asking, open_front
+from payflow.web.desk import Desk
+from tests.web.api.front import (
+    ANN,
+    BOB,
+    BOUNCES,
+    GOOD,
+    MUTE,
+    NOBODYS,
+    SHOP,
+    WAITS,
+    Front,
+    SmallRail,
+    asking,
+    open_front,
+)
 
 HERE = ("/api/provider/payouts", "/api/payouts")
 
@@ -122,7 +138,8 @@ async def test_a_balance_that_is_short_is_told_with_what_there_is(front: Front) 
     await front.earn("1000")
     refused = await front.ann("POST", "/api/payouts", asking("1000.01"))
     assert (refused.status, refused.code) == (400, "short_balance")
-    assert refused.body["error"]["message"] == "NGN 1000.01 was asked for, NGN 1000.00 is available."
+    message = "NGN 1000.01 was asked for, NGN 1000.00 is available."
+    assert refused.body["error"] == {"code": "short_balance", "message": message, "field": "amount"}
 
 
 @pytest.mark.parametrize("all_of_it", [None, "all"])
@@ -136,8 +153,7 @@ async def test_all_that_is_available_may_be_asked_for(front: Front, all_of_it: s
 async def test_amounts_outside_the_limits_are_refused(front: Front, amount: str) -> None:
     await front.earn("9000000")
     refused = await front.ann("POST", "/api/payouts", asking(amount))
-    assert refused.status == 400
-    assert refused.code in ("bad_amount", "bad_input")
+    assert (refused.status, refused.code, refused.body["error"]["field"]) == (400, "bad_amount", "amount")
     assert (await front.money())["held"] == "0.00"
 
 
@@ -324,6 +340,23 @@ async def test_a_correction_must_fit_the_method_and_the_state(open_for_business:
     await front.until(paid["id"], "COMPLETED")
     there = {"destination": {"bank_code": "044", "account_number": GOOD}}
     assert (await front.ann("POST", f"/api/payouts/{paid['id']}/destination", there)).code == "not_possible"
+
+
+async def test_a_corrected_account_is_looked_up_at_the_rail_of_the_payout_whatever_the_settings_say_by_now(
+    open_for_business: Front,
+) -> None:
+    front = open_for_business
+    made = await front.requested("100", account=BOUNCES)
+    await front.until(made["id"], "FAILED")
+    moved = front.settings.model_copy(update={"payout_rail": "paystack"})
+    nobodys = Destination("bank", (("bank_code", "044"), ("account_number", NOBODYS)))
+    schedule = front.desk.schedule
+    desk = Desk(front.store, moved, front.metrics, {"paystack": SmallRail(), "flutterwave": front.rail}, schedule)
+    with pytest.raises(Rejected):
+        await desk.correct(made["id"], ANN, nobodys)
+    without = Desk(front.store, moved, front.metrics, {"paystack": SmallRail()}, schedule)
+    with pytest.raises(BadInput, match="flutterwave is not set up"):
+        await without.correct(made["id"], ANN, nobodys)
 
 
 async def test_an_operator_may_take_a_payout_back_as_well(front: Front) -> None:

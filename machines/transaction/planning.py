@@ -1,0 +1,220 @@
+"""What a lane can pay now, and how: the transactions of one look, as far as its money reaches."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from machines.core.chain import NO_DATA, Address, Fee
+from machines.core.errors import Rejected
+from machines.transaction import facts as f
+from machines.transaction import orders
+from machines.transaction.data import LaneRecord, PaymentRecord, TransactionRecord
+from machines.transaction.grouping import Bundle, batch_id, bundles, joins
+from machines.transaction.policy import LanePolicy
+from machines.transaction.ports import Lane
+
+PLAIN_GAS = 21_000
+APPROVE_GAS = 100_000
+MOST_PAYMENTS = 500
+"""Payments that one look signs for: they all move in one commit, which must not keep the store from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A transaction as it is to be signed."""
+
+    nonce: int
+    to: Address | None
+    value_wei: int
+    data: str
+    gas: int
+    bundle: Bundle | None = None
+    batch: str = ""
+    token: Address | None = None
+    token_units: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether it only uses up its nonce."""
+        return self.bundle is None and self.data == NO_DATA
+
+
+class Purse:
+    """What a lane can still spend in this look."""
+
+    def __init__(
+        self, lane: Lane, address: Address, balance_wei: int, fee: Fee, waiting: Sequence[TransactionRecord]
+    ) -> None:
+        self._lane = lane
+        self._address = address
+        self._free_wei = balance_wei - sum(_most_wei(one) for one in waiting)
+        self._fee = fee
+        self._waiting = waiting
+        self._tokens: dict[Address, int] = {}
+        self._pulled: Counter[Address] = Counter()
+        self.lacks = ""
+        """How much of the chain's own money the first payment that had to wait was short of: all others wait behind."""
+        self.lacking: dict[Address, str] = {}
+        """What is wrong with a token: what does not need it goes on."""
+
+    @property
+    def waits_for(self) -> str:
+        """What is missing, in words; empty when nothing is."""
+        return self.lacks or next(iter(self.lacking.values()), "")
+
+    async def affords(self, value_wei: int, gas: int, token: Address | None = None, units: int = 0) -> bool:
+        """Say whether there is enough for this, its gas included, and set it aside."""
+        cost = value_wei + gas * self._fee.max_wei
+        if cost > self._free_wei:
+            self.lacks = self.lacks or f"{cost - self._free_wei} wei more are needed at {self._address}"
+            return False
+        if token is not None:
+            left = await self._units(token)
+            if units > left:
+                words = f"{units - left} units more of the token {token} are needed at {self._address}"
+                self.lacking.setdefault(token, words)
+                return False
+            self._tokens[token] = left - units
+        self._free_wei -= cost
+        return True
+
+    async def _units(self, token: Address) -> int:
+        if token not in self._tokens:
+            under_way = sum(int(one.data.token_units) for one in self._waiting if one.data.token == token)
+            self._tokens[token] = await self._read(token, orders.balance_of(self._address)) - under_way
+        return self._tokens[token]
+
+    async def may_pull(self, token: Address, spender: Address, units: int) -> bool:
+        """Say whether a contract may pull so much more of a token from the lane."""
+        allowed = await self._read(token, orders.allowance(self._address, spender))
+        pulled = sum(int(one.data.token_units) for one in self._waiting if one.data.token == token and one.data.batch)
+        if allowed - pulled - self._pulled[token] < units:
+            return False
+        self._pulled[token] += units
+        return True
+
+    async def _read(self, token: Address, question: str) -> int:
+        try:
+            return orders.number(await self._lane.chain.call(token, question))
+        except Rejected as refusal:
+            self.lacking.setdefault(token, f"{token} does not answer as a token does: {refusal}")
+            return 0
+
+    def approving(self, token: Address) -> bool:
+        """Say whether the permission to pull is under way."""
+        return any(one.data.to == token and one.data.data[2:10] == orders.APPROVE for one in self._waiting)
+
+
+class Plan:
+    """The transactions of one look."""
+
+    def __init__(self, lane: Lane, record: LaneRecord, purse: Purse) -> None:
+        self._lane = lane
+        self._record = record
+        self._purse = purse
+        self._next_nonce = record.data.next_nonce
+        self.transactions: list[Planned] = []
+        self.unpayable: list[f.Unpayable] = []
+        self.left = 0
+        """How many bundles found no room."""
+
+    async def fill(self, missing: Sequence[int]) -> None:
+        """Use up nonces that the chain waits for and that nobody holds."""
+        for nonce in missing:
+            if await self._purse.affords(0, PLAIN_GAS):
+                self.transactions.append(Planned(nonce, self._record.data.address, 0, NO_DATA, PLAIN_GAS))
+
+    async def pay(self, queued: Sequence[PaymentRecord], room: int) -> None:
+        """Plan for queued payments, the oldest first, until money or room ends."""
+        found = bundles(queued, await self._existing(queued), self._policy)
+        payments = 0
+        for place, bundle in enumerate(found):
+            if self._purse.lacks:
+                break
+            if room <= 0 or (payments and payments + len(bundle.payments) > MOST_PAYMENTS):
+                self.left = len(found) - place
+                break
+            if bundle.token in self._purse.lacking:
+                continue
+            planned = await self._batch(bundle) if not bundle.alone else await self._single(bundle)
+            if planned is not None:
+                self.transactions.append(planned)
+                self._next_nonce += 1
+                room -= 1
+                payments += len(bundle.payments)
+
+    @property
+    def _policy(self) -> LanePolicy:
+        return self._lane.policy if self._lane.pay_many else replace(self._lane.policy, batch_size=1)
+
+    async def _existing(self, queued: Sequence[PaymentRecord]) -> set[Address]:
+        """Find which recipients exist: a batch pays 25,000 gas more for each that does not."""
+        if self._lane.pay_many is None:
+            return set()
+        policy = self._lane.policy
+        wanted = {one.data.to for one in queued if joins(one, policy) and one.data.token is None and one.data.to}
+        if len(wanted) < policy.batch_from:
+            return set()
+        order = sorted(wanted)
+        known = await asyncio.gather(*(self._lane.chain.known(address) for address in order))
+        return {address for address, exists in zip(order, known, strict=True) if exists}
+
+    async def _single(self, bundle: Bundle) -> Planned | None:
+        payment = bundle.payments[0]
+        to, value_wei, data = orders.asked(payment.data)
+        units = int(payment.data.value_wei) if payment.data.token else 0
+        if not await self._purse.affords(value_wei, 0, payment.data.token, units):
+            return None
+        try:
+            gas = await self._gas(to, value_wei, data)
+        except Rejected as refusal:
+            self.unpayable.append(f.Unpayable(payment, str(refusal)))
+            return None
+        if not await self._purse.affords(0, gas):
+            return None
+        return Planned(self._next_nonce, to, value_wei, data, gas, bundle, "", payment.data.token, units)
+
+    async def _gas(self, to: Address | None, value_wei: int, data: str) -> int:
+        if self._lane.policy.gas_limit is not None and data == NO_DATA:
+            return self._lane.policy.gas_limit
+        if to is not None and data == NO_DATA and await self._lane.chain.code(to) == NO_DATA:
+            return PLAIN_GAS
+        needed = await self._lane.chain.estimate(self._record.data.address, to, value_wei, data)
+        return needed + needed // 4
+
+    async def _batch(self, bundle: Bundle) -> Planned | None:
+        contract = self._lane.pay_many
+        if contract is None:
+            raise ValueError("Only a lane with a contract makes batches.")
+        payees = orders.payees_of(bundle.payments)
+        units = sum(one.units_wei for one in payees) if bundle.token else 0
+        if bundle.token and not await self._purse.may_pull(bundle.token, contract.address, units):
+            return await self._permission(bundle.token, contract.address)
+        batch = batch_id(self._lane.name, self._next_nonce, [payment.id for payment in bundle.payments])
+        value_wei, data, gas = contract.pay(batch, payees, bundle.token)
+        if not await self._purse.affords(value_wei, gas, bundle.token, units):
+            return None
+        return Planned(self._next_nonce, contract.address, value_wei, data, gas, bundle, batch, bundle.token, units)
+
+    async def _permission(self, token: Address, spender: Address) -> Planned | None:
+        """Allow the contract, once, to pull a token; batches of it wait until that is mined."""
+        asked_for = any(planned.to == token and planned.bundle is None for planned in self.transactions)
+        if asked_for or token in self._purse.lacking or self._purse.approving(token):
+            return None
+        data = orders.approval(spender)
+        try:
+            # One that would revert costs gas each time that it is tried.
+            await self._lane.chain.estimate(self._record.data.address, token, 0, data)
+        except Rejected as refusal:
+            self._purse.lacking[token] = f"{token} does not let the contract {spender} pull: {refusal}"
+            return None
+        if not await self._purse.affords(0, APPROVE_GAS):
+            return None
+        return Planned(self._next_nonce, token, 0, data, APPROVE_GAS)
+
+
+def _most_wei(transaction: TransactionRecord) -> int:
+    """Say how many wei at most a transaction costs that is not mined yet."""
+    data = transaction.data
+    return int(data.value_wei) + data.gas * data.newest.fee.max_wei

@@ -1,0 +1,62 @@
+"""What the doctor looks at of a mining pool: its file, whether its Redis forgets nothing, and its node."""
+
+from pathlib import Path
+
+from adapters.open_ethereum_pool import config
+from adapters.open_ethereum_pool.books import PoolBooks
+from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.node import Node
+from adapters.open_ethereum_pool.persistence import Persistence
+from machines.core.errors import PayflowError
+from payflow.config import Settings
+from payflow.telemetry.health import Check, fail, ok, warn
+
+
+async def examine(settings: Settings, path: Path) -> list[Check]:
+    """Look at one pool, and say what to do."""
+    try:
+        pool = config.load(path)
+    except PayflowError as error:
+        return [fail("pool file", str(error))]
+    checks = [ok("pool file", f"{path} pays {pool.coin} from {pool.address}, as {pool.flavour} keeps its books.")]
+    async with Link(pool.redis) as link:
+        try:
+            books = PoolBooks(link, pool.coin, pool.flavour)
+            checks += durability(await books.persistence(), accepted=settings.accept_weak_durability)
+            checks.append(await _standing(books))
+        except PayflowError as error:
+            checks.append(fail("pool Redis", str(error)))
+    return [*checks, await _node(pool)]
+
+
+def durability(kept: Persistence, *, accepted: bool) -> list[Check]:
+    """Say whether the pool's Redis keeps what it acknowledged, and whether there is a backup."""
+    faults, advice = kept.faults(), kept.advice()
+    level = warn if accepted else fail
+    found = [level("pool Redis", fault) for fault in faults]
+    found += [warn("pool backups", one) for one in advice]
+    if not faults:
+        found.append(ok("pool Redis", f"It keeps every write (append-only file, fsync {kept.fsync or 'on request'})."))
+    if not advice:
+        found.append(ok("pool backups", f"Its last snapshot is {kept.snapshot_age_s // 3600} hours old; keep copies."))
+    return found
+
+
+async def _standing(books: PoolBooks) -> Check:
+    pending, lock = await books.pending(), await books.lock()
+    if pending or lock:
+        said = f"{len(pending)} payments are pending, the lock is {lock or 'free'}"
+        return warn("pool payments", f"{said}: `payflow pool pending` says whose they are.")
+    return ok("pool payments", "Nothing is pending, and payouts are not locked.")
+
+
+async def _node(pool: config.Config) -> Check:
+    async with Node(pool.daemon, pool.timeout_s) as node:
+        try:
+            peers = await node.count() if pool.require_peers else 0
+            chain_id = await node.chain_id()
+        except PayflowError as error:
+            return fail("pool node", str(error))
+    if peers < pool.require_peers:
+        return warn("pool node", f"It has {peers} peers, and payouts wait until it has {pool.require_peers}.")
+    return ok("pool node", f"It answers for the chain {chain_id}.")

@@ -1,0 +1,77 @@
+"""What the commands on bounties do."""
+
+from machines.bounty.data import BountyRecord
+from machines.bounty.lifecycle import POLLERS
+from machines.core.errors import BadSettings, NotFound
+from payflow.app import Payflow
+from payflow.cli.desk import Code, Desk, Usage, operator
+from payflow.cli.words import rows, table
+from payflow.web import bounty_sweep
+from payflow.web.bounty_desk import BountyDesk
+from payflow.web.bounty_news import UNFINISHED
+from payflow.web.bounty_views import balances, shown
+from payflow.web.problems import Problem
+
+
+async def sync(desk: Desk) -> Code:
+    """Read GitHub as a whole."""
+    async with desk.open() as payflow:
+        told = await bounty_sweep.sweep(_office(payflow))
+    desk.tell(told, ", ".join(f"{count} {what}" for what, count in told.items()) + ".")
+    return Code.OK
+
+
+async def ls(desk: Desk, *, finished: bool) -> Code:
+    """List bounties."""
+    async with desk.open() as payflow:
+        found = await _office(payflow).bounties(None if finished else UNFINISHED)
+    listed = (
+        (one.id, one.data.place.path, one.state, pollers_of(one.state), ", ".join(balances(one.data.holdings)))
+        for one in found
+    )
+    desk.tell([shown(one) for one in found], rows(table("bounty", "issue", "state", "pollers", "holds"), listed))
+    return Code.OK
+
+
+async def show(desk: Desk, *, name: str) -> Code:
+    """Show one bounty."""
+    async with desk.open() as payflow:
+        record = await _found(_office(payflow), name)
+    known = {**shown(record), "pollers": pollers_of(record.state)}
+    told = ((key, str(value)) for key, value in known.items() if value not in (None, "", [], {}))
+    desk.tell(known, rows(table("", ""), told))
+    return Code.OK
+
+
+async def decide(desk: Desk, *, name: str, number: int, named: str | None) -> Code:
+    """Decide who gets a contested bounty."""
+    who = operator(named)
+    async with desk.open() as payflow:
+        office = _office(payflow)
+        record = await _found(office, name)
+        ids = {claim.number: claim.id for claim in record.data.merged}
+        if number and number not in ids:
+            raise Usage(f"{record.data.place.path} has no merged pull request {number}; it has {sorted(ids)}.")
+        record = await office.decide(record.id, who, ids.get(number, 0))
+    desk.tell(shown(record), f"{record.data.place.path} is {record.state}.")
+    return Code.OK
+
+
+def pollers_of(state: str) -> str:
+    """Name who looks after a state, in the words of the payout flow's document."""
+    return ", ".join(name for name, states in POLLERS.items() if state in states)
+
+
+def _office(payflow: Payflow) -> BountyDesk:
+    if payflow.parts.bounties is None:
+        raise BadSettings(
+            "Bounties are not set up: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY_FILE and PAYFLOW_BOUNTY_LANE."
+        )
+    return payflow.parts.bounties.desk(payflow.store, payflow.metrics)
+
+
+async def _found(office: BountyDesk, name: str) -> BountyRecord:
+    try:
+        return await office.find(name)
+    except Problem as problem:
+        raise NotFound(str(problem)) from problem

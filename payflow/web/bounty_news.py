@@ -1,0 +1,116 @@
+"""What the forge tells means to which records: bounties are opened, and told what changed."""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty import repository as r
+from machines.bounty.data import MACHINE, BountyData, bounty_id, owner_of_repository
+from machines.core.decision import Claim, New
+from machines.core.errors import ClaimTaken, NotFound
+from machines.core.facts import Fact
+from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, RepositoryNews
+from machines.core.ids import RecordId
+from payflow.store import keys
+from payflow.store.store import Store
+
+log = structlog.get_logger()
+
+ISSUES = "bounty-issue"
+"""The space of unique claims in which an issue's number at the forge names its bounty."""
+UNFINISHED = tuple(name for name, state in s.LIFECYCLE.states.items() if not state.final)
+SHOWN = 500
+WHO = "github"
+
+Tell = Callable[[RecordId, Fact, str], Awaitable[None]]
+
+
+class NewsDesk:
+    """Takes in what the forge tells."""
+
+    def __init__(self, store: Store, tell: Tell, most_open: int) -> None:
+        self._store = store
+        self._tell = tell
+        self._most_open = most_open
+
+    async def take(self, news: News) -> str:
+        """Take in a piece of news, and say what became of it. Twice, late or out of order it changes nothing."""
+        match news:
+            case IssueNews(place, issue, gone):
+                return await self._issue(place, issue, gone)
+            case PullNews(place, pull, named):
+                return await self._pull(place, pull, named)
+            case RepositoryNews():
+                return await self._repository(news)
+
+    async def _issue(self, place: Place, issue: Issue, gone: str) -> str:
+        record_id = bounty_id(place.repository, issue.id, self._store.records.shards)
+        fact = f.IssueGone(gone) if gone else f.IssueChanged(issue)
+        try:
+            await self._tell(record_id, fact, WHO)
+        except NotFound:
+            if gone or not (issue.open and issue.labelled):
+                return "other"
+            return await self._open(record_id, place, issue)
+        return "taken"
+
+    async def _open(self, record_id: RecordId, place: Place, issue: Issue) -> str:
+        """Make a bounty of a labelled issue."""
+        home = await self._home(place)
+        if home.state != s.ENABLED:
+            return "disabled"
+        if await self._count_open(place) >= self._most_open:
+            log.warning("A repository has too many open bounties.", action="bounty_refused", repository=place.name)
+            return "too_many"
+        data = BountyData(place, issue.id, title=issue.title, issue_updated_at=issue.updated_at)
+        claims = (Claim(ISSUES, str(issue.id)), Claim(_numbers(place.repository), str(issue.number)))
+        owner = owner_of_repository(place.repository)
+        try:
+            await self._store.records.create(New(record_id, MACHINE, owner, None, data, claims=claims), WHO)
+        except ClaimTaken:
+            log.warning("Two issues have one number.", action="bounty_refused", repository=place.name)
+            return "taken_already"
+        return "opened"
+
+    async def _count_open(self, place: Place) -> int:
+        found = await self._store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
+        return sum(one.record.machine == MACHINE and one.record.state in UNFINISHED for one in found)
+
+    async def _pull(self, place: Place, pull: Pull, named: Iterable[int]) -> str:
+        outcome = "other"
+        for number in named:
+            record_id = await self._holder(_numbers(place.repository), str(number), place.repository)
+            if record_id is not None:
+                await self._tell(record_id, f.PullChanged(pull), WHO)
+                outcome = "taken"
+        return outcome
+
+    async def _home(self, place: Place) -> r.RepositoryRecord:
+        """Find a repository, or make it: that it tells us anything means that the app is installed there."""
+        record_id = r.repository_id(place.repository, self._store.records.shards)
+        data = r.RepositoryData(place.repository, place.name, place.installation)
+        owner = owner_of_repository(place.repository)
+        made = await self._store.records.create(New(record_id, r.MACHINE, owner, None, data), WHO)
+        return made.record if made.fresh else (await self._store.records.read(record_id)).record
+
+    async def _repository(self, news: RepositoryNews) -> str:
+        place = Place(news.installation, news.repository, news.name, 0)
+        home = await self._home(place)
+        fact = r.Installed(news.name, news.installation) if news.enabled else r.Removed()
+        await self._tell(home.id, fact, WHO)
+        if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
+            for one in await self._store.listing.owned_by(owner_of_repository(news.repository), SHOWN):
+                if one.record.machine == MACHINE:
+                    await self._tell(one.record.id, f.Renamed(news.name, news.installation), WHO)
+        return "taken"
+
+    async def _holder(self, space: str, value: str, repository: int) -> RecordId | None:
+        shard = self._store.records.owner_shard(owner_of_repository(repository))
+        found = await self._store.link.ask("HGET", keys.unique(shard, space), value)
+        return RecordId(found.decode()) if found else None
+
+
+def _numbers(repository: int) -> str:
+    return f"issues-of-{repository}"

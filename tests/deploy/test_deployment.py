@@ -1,0 +1,239 @@
+"""The files that put Payflow somewhere: true to their schemas, to each other, and to what Payflow is."""
+
+import configparser
+import json
+import re
+import shutil
+import stat
+import subprocess
+from fnmatch import fnmatch
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from payflow.config import NAMES, Settings
+from tests.deploy.commands import fault
+from tests.deploy.dockerfile import PROJECT, stages
+from tests.deploy.rules import DEPLOY, PROMETHEUS
+
+KUBERNETES = "1.36"
+COMPOSE = DEPLOY / "compose/compose.yml"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+MADE_BY = {"api": ["serve"], "worker": ["worker"]}
+
+
+def compose() -> dict[str, Any]:
+    """Read the compose file, with what its anchors stand for."""
+    return dict(yaml.safe_load(COMPOSE.read_text()))
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Read the Kubernetes manifests."""
+    return list(yaml.safe_load_all((DEPLOY / "kubernetes/payflow.yml").read_text()))
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    """The manifests of a kind."""
+    return [one for one in manifests() if one["kind"] == kind]
+
+
+def are_settings(names: Any) -> None:  # noqa: ANN401  (any names)
+    """Payflow knows each setting, so that it would start."""
+    assert {name.removesuffix("_FILE") if name not in NAMES else name for name in names} <= set(NAMES)
+
+
+# ── the image ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_image_is_built_in_one_stage_and_runs_in_another() -> None:
+    build, last = stages()
+    assert build.name == "build"
+    assert [step.list[0] for step in last.steps if step.word == "COPY"] == ["--from=build"]
+    assert not any(step.word == "ADD" for stage in (build, last) for step in stage.steps)
+    assert build.environment["UV_PROJECT_ENVIRONMENT"] in last.environment["PATH"]
+
+
+def test_the_image_runs_as_nobodys_user_behind_an_init_and_says_how_it_is() -> None:
+    last = stages()[-1]
+    user, _, group = last.last("USER").text.partition(":")
+    assert int(user) > 1000
+    assert int(group) > 1000
+    assert last.last("ENTRYPOINT").list[0] == "tini"
+    assert last.last("ENTRYPOINT").text.startswith("["), "a shell would swallow signals"
+    assert fault(last.last("CMD").list) == ""
+    assert "healthz" in last.last("HEALTHCHECK").text
+    assert last.last("VOLUME").text == last.environment["PAYFLOW_DATA"]
+    are_settings(name for name in last.environment if name.startswith("PAYFLOW_"))
+
+
+def test_packages_leave_no_lists_behind() -> None:
+    for stage in stages():
+        for step in stage.steps:
+            if step.word == "RUN" and "apt-get" in step.text:
+                assert "--no-install-recommends" in step.text
+                assert "rm -rf /var/lib/apt/lists/*" in step.text
+
+
+def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
+    allowed = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"]
+    copied = [source for step in stages()[0].steps if step.word == "COPY" for source in step.list[:-1]]
+    assert sorted(copied) == sorted(allowed)
+    for source in copied:
+        assert (PROJECT / source).exists()
+    for secret in (".env", "data", ".git"):
+        assert not any(fnmatch(secret, pattern) for pattern in allowed)
+
+
+# ── compose ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_compose_file_is_true_to_its_schema() -> None:
+    text = resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text()
+    validator = jsonschema.Draft202012Validator(json.loads(text))
+    assert [error.message for error in validator.iter_errors(compose())] == []
+    assert list(validator.iter_errors({"services": {"api": {"imagee": "x"}}})), "the schema refuses what it should"
+
+
+def test_every_service_of_compose_may_do_little() -> None:
+    services = compose()["services"]
+    assert {"api", "worker", "store", "prometheus", "alertmanager", "grafana"} == set(services)
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service.get("read_only") or name == "grafana"
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), f"{name} is open to everybody"
+
+
+def test_payflow_under_compose_gets_settings_that_it_knows() -> None:
+    from_file = dict(
+        line.split("=", 1)
+        for line in (DEPLOY / "compose/payflow.env").read_text().splitlines()
+        if line and line[0] != "#"
+    )
+    for name, command in MADE_BY.items():
+        service = compose()["services"][name]
+        assert service["command"] == command
+        assert service["read_only"] is True
+        are_settings({**service["environment"], **from_file})
+        assert float(service["stop_grace_period"].removesuffix("s")) > Settings().grace_s
+    volumes = [volume for name in MADE_BY for volume in compose()["services"][name]["volumes"]]
+    assert len(set(volumes)) == 2, "two processes must not share one memory of what the store acknowledged"
+
+
+def test_what_compose_mounts_and_scrapes_is_there() -> None:
+    document = compose()
+    for service in document["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (COMPOSE.parent / source).exists()
+            else:
+                assert source in document["volumes"]
+        assert set(service.get("secrets", ())) <= set(document["secrets"])
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    targets = [target for job in config["scrape_configs"] for one in job["static_configs"] for target in one["targets"]]
+    targets += [target for one in config["alerting"]["alertmanagers"] for target in one["static_configs"][0]["targets"]]
+    assert {target.split(":")[0] for target in targets} <= set(document["services"])
+
+
+def test_the_store_of_compose_forgets_nothing() -> None:
+    command = " ".join(compose()["services"]["store"]["command"])
+    for setting in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction", "--requirepass"):
+        assert setting in command
+
+
+# ── Kubernetes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_manifest_is_true_to_its_schema() -> None:
+    for manifest in manifests():
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**of_kind("Service")[0], "spek": {}}, KUBERNETES, strict=True)
+
+
+def test_api_and_workers_are_apart_watched_and_never_all_gone() -> None:
+    sets = {one["metadata"]["name"].removeprefix("payflow-"): one for one in of_kind("StatefulSet")}
+    assert set(sets) == set(MADE_BY)
+    budgets = [one["spec"]["selector"]["matchLabels"] for one in of_kind("PodDisruptionBudget")]
+    for name, one in sets.items():
+        labels = one["spec"]["template"]["metadata"]["labels"]
+        assert one["spec"]["selector"]["matchLabels"] == labels
+        assert labels in budgets
+        assert one["spec"]["replicas"] > 1
+        (container,) = one["spec"]["template"]["spec"]["containers"]
+        assert container["args"] == MADE_BY[name]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert one["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > Settings().grace_s
+        assert one["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_pods_run_as_the_user_of_the_image_on_a_read_only_root() -> None:
+    user = int(stages()[-1].last("USER").text.partition(":")[0])
+    for one in of_kind("StatefulSet"):
+        spec = one["spec"]["template"]["spec"]
+        assert spec["securityContext"]["runAsUser"] == user
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        (container,) = spec["containers"]
+        rights = container["securityContext"]
+        assert rights["readOnlyRootFilesystem"] is True
+        assert rights["allowPrivilegeEscalation"] is False
+        assert rights["capabilities"]["drop"] == ["ALL"]
+        written = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+        assert written == {stages()[-1].environment["PAYFLOW_DATA"], "/tmp"}
+
+
+def test_the_cluster_gives_settings_that_payflow_knows() -> None:
+    (config,) = of_kind("ConfigMap")
+    are_settings(config["data"])
+    for one in of_kind("StatefulSet"):
+        are_settings(entry["name"] for entry in one["spec"]["template"]["spec"]["containers"][0]["env"])
+
+
+def test_the_network_is_closed_but_for_what_is_named() -> None:
+    (policy,) = of_kind("NetworkPolicy")
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    for one in of_kind("StatefulSet"):
+        labels = one["spec"]["template"]["metadata"]["labels"]
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    for rule in policy["spec"]["ingress"]:
+        assert rule["from"], "nobody may come in unnamed"
+
+
+# ── systemd ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_starts_payflow_and_stops_it_with_patience(path: Path) -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(path.read_text())
+    service = unit["Service"]
+    program, *words = service["ExecStart"].split()
+    assert program.endswith("/payflow")
+    assert fault(words) == ""
+    assert service["KillMode"] == "mixed"
+    assert float(service["TimeoutStopSec"]) > Settings().grace_s
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    are_settings(re.findall(r"^Environment=(\w+)=", path.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_systemd_takes_a_unit_as_it_is(path: Path, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd on this machine")
+    program = tmp_path / "payflow"
+    program.touch()
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text().replace("/opt/payflow/bin/payflow", str(program)))
+    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,391 @@
+"""What a fact means to a bounty, state by state; among it the defects of the old system, each as a test against it."""
+
+from dataclasses import replace
+
+import pytest
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty import repository as r
+from machines.bounty.comment import Comment
+from machines.bounty.data import Hand, approval_key, bounty_id, deploy_key
+from machines.core.errors import BadInput
+from machines.core.facts import Fact, LostSight, Nothing, Refused
+from machines.core.forge import PullState
+from machines.core.record import Record
+from tests.machines.bounty.scenes import (
+    ANNS,
+    BOBS,
+    CONFIRM,
+    ETHERS,
+    EVERY_FACT,
+    EXECUTE,
+    ID,
+    LATE,
+    NOW,
+    OTHER,
+    PAYOUT,
+    STATES,
+    WALLET,
+    after,
+    answer,
+    attempt,
+    bounty,
+    decide,
+    issue,
+    paid,
+    proposal,
+    pull,
+)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("fact", [*EVERY_FACT, Nothing(), Refused("no"), LostSight("?")])
+def test_every_state_has_an_answer_to_every_fact(state: str, fact: Fact) -> None:
+    """A move that the table has, or staying, or a refusal in words; never a bug."""
+    found = answer(bounty(state), fact)
+    if not isinstance(found, str) and found.trigger:
+        s.LIFECYCLE.target(state, found.trigger)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("fact", EVERY_FACT)
+def test_the_same_fact_twice_changes_nothing_more(state: str, fact: Fact) -> None:
+    """Deliveries and looks repeat themselves."""
+    first = answer(bounty(state), fact)
+    if isinstance(first, str):
+        return
+    once = after(bounty(state), fact)
+    found = answer(once, fact)
+    if isinstance(found, str) or isinstance(fact, f.SweepWanted | f.DeployFailed | f.Decided | f.NoAddress | f.Held):
+        return
+    again = after(once, fact)
+    assert replace(again.data, reminders=0) == replace(once.data, reminders=0)
+    assert again.state in (once.state, s.MERGED, s.CONTESTED)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("fact", [one for one in EVERY_FACT if not isinstance(one, f.PaidOut)])
+def test_only_the_wallets_own_word_pays(state: str, fact: Fact) -> None:
+    """Whatever else is learned, nothing but the wallet's event leads to PAID or REFUNDED."""
+    found = answer(bounty(state), fact)
+    if not isinstance(found, str):
+        assert found.trigger not in ("pay", "refund")
+
+
+@pytest.mark.parametrize("state", [s.PAID, s.REFUNDED])
+@pytest.mark.parametrize("fact", EVERY_FACT)
+def test_what_is_over_stays_over(state: str, fact: Fact) -> None:
+    """No late fact moves it, or changes who was paid and how."""
+    found = answer(bounty(state), fact)
+    if isinstance(found, str):
+        return
+    assert found.trigger is None
+    before, data = bounty(state).data, found.data or bounty(state).data
+    assert (data.payout_hash, data.winner_login, data.payout_receipt) == (
+        before.payout_hash,
+        before.winner_login,
+        before.payout_receipt,
+    )
+
+
+# ── the defects of the old system ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_bounty_without_money_is_never_paid() -> None:
+    """The old one called an empty wallet paid as soon as there was any receipt."""
+    record = after(bounty(s.MERGED), f.Held(()))
+    assert (record.state, record.data.attempts) == (s.MERGED, ())
+    assert "fund" in record.data.waiting_for
+
+
+def test_a_later_merge_does_not_overwrite_the_winner() -> None:
+    """The old one's guard read a column that was called otherwise, and never fired."""
+    for state in (s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID):
+        record = after(bounty(state), f.PullChanged(pull(9, author="bob")))
+        assert (record.state, record.data.winner_login, record.data.commit_sha) == (state, "ann", pull().commit_sha)
+        assert "bob" in record.data.banners[0]
+
+
+def test_a_second_merge_before_the_payment_is_fixed_is_decided_by_a_person() -> None:
+    """Until then nobody is paid; the operator's word decides, and the same rival contests it no more."""
+    record = after(bounty(s.MERGED), f.PullChanged(pull(9, author="bob")))
+    assert (record.state, record.data.winner_login) == (s.CONTESTED, "ann")
+    record = after(record, f.Decided("olu", pull(9).id))
+    assert (record.state, record.data.winner_login) == (s.MERGED, "bob")
+    record = after(record, f.PullChanged(pull(9, author="bob")))
+    assert after(record, f.Proposed(proposal(1, BOBS), refund=False)).state == s.EXECUTED
+
+
+def test_a_rival_that_surfaces_while_the_payment_is_fixed() -> None:
+    """The look that fixed it had not seen him: the decision does."""
+    rivals = (pull(), pull(9, author="bob"))
+    record = after(bounty(s.MERGED, claims=rivals), f.Proposed(proposal(), refund=False))
+    assert (record.state, record.data.attempts) == (s.CONTESTED, ())
+
+
+def test_time_alone_forgets_neither_winner_nor_what_must_be_confirmed() -> None:
+    """The old one cleared the winner and the hash after three hours, and nothing found them again."""
+    record = after(bounty(s.CONFIRMING), f.Vanished(1, PAYOUT), now=LATE)
+    assert (record.state, record.data.winner_login, record.data.confirm_hash) == (s.CONFIRMABLE, "ann", CONFIRM)
+    assert record.data.earlier_hashes == (PAYOUT,)
+    assert after(record, paid()).state == s.PAID
+
+
+def test_a_failure_inside_the_wallet_is_no_payment() -> None:
+    """The old one never looked at ExecutionFailure; a receipt was enough."""
+    record = after(bounty(s.CONFIRMING), f.NotPaidOut(1, PAYOUT, "the wallet says that the payment failed"))
+    assert (record.state, record.data.payout_hash, record.data.winner_login) == (s.CONFIRMABLE, "", "ann")
+    assert "failed" in record.data.trouble
+
+
+def test_a_hash_that_nobody_told_is_found_by_its_effect() -> None:
+    """The old one waited for the browser to call back, for ever."""
+    record = after(bounty(s.CONFIRMABLE), f.Underway(1, PAYOUT))
+    assert (record.state, record.data.payout_hash) == (s.CONFIRMING, PAYOUT)
+    assert after(bounty(s.CONFIRMABLE), paid()).state == s.PAID
+
+
+def test_a_replaced_transaction_is_followed_to_the_one_that_pays() -> None:
+    """Sped up in the wallet: the hash that was told never comes."""
+    record = after(bounty(s.CONFIRMING), f.Underway(1, OTHER))
+    assert (record.data.payout_hash, record.data.earlier_hashes) == (OTHER, (PAYOUT,))
+    assert after(record, paid(1, OTHER)).data.payout_hash == OTHER
+
+
+def test_a_deploy_is_sent_anew_only_after_proof() -> None:
+    """The old one sent another one after 30 minutes, and two wallets were there."""
+    record = after(bounty(s.OPENING), f.Waits("the lane"), now=LATE)
+    assert deploy_key(record.id, record.data.deploys) == f"{ID}/deploy/1"
+    record = after(record, f.DeployFailed("reverted"))
+    assert deploy_key(record.id, record.data.deploys) == f"{ID}/deploy/2"
+
+
+def test_the_bots_approval_has_one_key_for_ever() -> None:
+    """What may have left is never sent under another name."""
+    record = bounty(s.EXECUTED)
+    for fact in (f.Waits("gas"), f.Executing(1, OTHER), f.Executing(1, EXECUTE), f.Proposed(proposal(2), refund=False)):
+        record = after(record, fact)
+    assert [approval_key(record.id, one.proposal.number) for one in record.data.attempts] == [f"{ID}/approve/1"]
+
+
+# ── claims ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_merge_wins() -> None:
+    """By the time of the merge, not by which delivery comes first; a second one is decided about."""
+    both = (pull(9, author="bob", merged_at=NOW + 1), pull(8, merged_at=NOW + 2))
+    record = after(bounty(s.OPEN), f.Swept(issue(), both))
+    assert (record.state, record.data.winner_login) == (s.MERGED, "bob")
+    assert after(record, f.NoAddress(record.data.winner_id)).state == s.CONTESTED
+
+
+def test_older_news_of_a_claim_change_nothing() -> None:
+    """Deliveries overtake each other; GitHub's own time tells which is newer."""
+    record = after(bounty(s.OPEN), f.PullChanged(pull(8, PullState.CLOSED, updated_at=NOW + 9)))
+    record = after(record, f.PullChanged(pull(8, PullState.OPENED, updated_at=NOW + 1)))
+    assert record.data.claims[0].state == PullState.CLOSED
+
+
+def test_a_merge_is_for_ever() -> None:
+    """No edit after it takes the claim away."""
+    record = after(bounty(s.OPEN), f.PullChanged(pull()))
+    record = after(record, f.PullChanged(pull(8, closes=(), updated_at=NOW + 99)))
+    assert [claim.state for claim in record.data.claims] == [PullState.MERGED]
+
+
+def test_a_reference_that_was_edited_away_claims_nothing() -> None:
+    """The old one never removed it."""
+    record = after(bounty(s.OPEN), f.PullChanged(pull(8, PullState.OPENED)))
+    assert len(record.data.claims) == 1
+    record = after(record, f.PullChanged(pull(8, PullState.OPENED, closes=(), updated_at=NOW + 99)))
+    assert record.data.claims == ()
+
+
+def test_a_merge_that_closes_the_issue_first() -> None:
+    """GitHub tells of the two in any order."""
+    record = after(bounty(s.OPEN), f.IssueChanged(issue(open=False, updated_at=NOW + 9)))
+    assert record.state == s.CLOSED
+    assert after(record, f.PullChanged(pull())).state == s.MERGED
+
+
+def test_a_label_that_is_taken_off_and_put_on_again() -> None:
+    """Before anything is won the bounty closes and opens; after it nothing changes."""
+    off, on = issue(labelled=False, updated_at=NOW + 1), issue(updated_at=NOW + 2)
+    record = after(bounty(s.OPEN), f.IssueChanged(off))
+    assert record.state == s.CLOSED
+    assert after(record, f.IssueChanged(on)).state == s.OPEN
+    assert after(bounty(s.OPENING), f.IssueChanged(off)).state == s.CLOSED
+    assert after(after(bounty(s.OPENING), f.IssueChanged(off)), f.IssueChanged(on)).state == s.OPENING
+    for state in (s.MERGED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID):
+        assert after(bounty(state), f.IssueChanged(off)).state == state
+
+
+def test_a_moved_issue_and_a_renamed_repository() -> None:
+    """The one is gone from here; the other is the same under another name."""
+    assert after(bounty(s.OPEN), f.IssueGone("the issue was moved to a/b#3")).state == s.CLOSED
+    assert after(bounty(s.OPEN), f.Swept(issue(id=1), ())).state == s.CLOSED
+    renamed = after(bounty(s.OPEN), f.Renamed("acme/gadgets", 78))
+    assert (renamed.state, renamed.data.place.path, renamed.data.place.installation) == (s.OPEN, "acme/gadgets#7", 78)
+
+
+# ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_winner_without_an_address_is_asked_reminded_and_passed_over_after_the_deadline() -> None:
+    """And never before it."""
+    rivals = (pull(), pull(9, author="bob"))
+    known = tuple(one.id for one in rivals)
+    record = after(bounty(s.MERGED, claims=rivals, known_merges=known), f.NoAddress(pull().author_id))
+    assert (record.state, record.data.asked_at) == (s.AWAITING_ADDRESS, NOW)
+    assert after(record, f.NoAddress(pull().author_id)).data.reminders == 1
+    with pytest.raises(BadInput, match="may still save"):
+        decide(record, f.Reassigned("mia", pull(9).id))
+    with pytest.raises(BadInput, match="may still save"):
+        decide(record, f.Revoked("mia", BOBS))
+    late = after(record, f.Reassigned("mia", pull(9).id), now=LATE)
+    assert (late.state, late.data.winner_login) == (s.MERGED, "bob")
+    assert after(record, f.Revoked("mia", BOBS), now=LATE).state == s.REVOKING
+
+
+def test_an_address_of_somebody_else_is_no_answer() -> None:
+    """A fact names whom it is about."""
+    assert after(bounty(s.AWAITING_ADDRESS), f.AddressKnown(1, ANNS)).state == s.AWAITING_ADDRESS
+    assert after(bounty(s.AWAITING_ADDRESS), f.AddressKnown(pull().author_id, ANNS)).state == s.MERGED
+
+
+def test_a_payment_that_is_taken_back_dies_before_another_one_is_made() -> None:
+    """Two approvals of one bounty must never both be worth something."""
+    record = after(bounty(s.CONFIRMABLE), f.Retracted("mia", "the winner has another address"))
+    assert (record.state, record.data.confirm_hash) == (s.CONTESTED, "")
+    record = after(record, f.Decided("olu", pull().id))
+    assert record.data.to_withdraw is not None
+    assert after(record, f.Proposed(proposal(2), refund=False)).data.attempts == record.data.attempts
+    record = after(record, f.Withdrawn(1))
+    record = after(record, f.Proposed(proposal(2), refund=False))
+    assert (record.state, len(record.data.attempts)) == (s.EXECUTED, 2)
+
+
+def test_what_a_maintainer_has_confirmed_cannot_be_taken_back() -> None:
+    """It may have left."""
+    for state in (s.EXECUTED, s.CONFIRMING, s.PAID):
+        assert isinstance(answer(bounty(state), f.Retracted("mia", "no")), str)
+
+
+def test_an_old_approval_that_is_carried_out_after_all_is_told() -> None:
+    """The money went where the first payment said: the books say so, and a person is told."""
+    attempts = (attempt(retracted=True), attempt(2))
+    record = bounty(s.CONFIRMABLE, attempts=attempts)
+    decision = decide(record, paid(1))
+    assert (decision.trigger, bool(decision.alarm)) == ("pay", True)
+
+
+def test_a_refund_takes_the_same_two_hands() -> None:
+    """Fixed, approved, confirmed, and then the wallet's word."""
+    record = after(bounty(s.OPEN), f.Revoked("mia", BOBS))
+    assert (record.state, record.data.refund_to) == (s.REVOKING, BOBS)
+    record = after(record, f.Proposed(proposal(1, BOBS), refund=True))
+    record = after(record, f.Approved(1, EXECUTE, CONFIRM))
+    record = after(record, f.Confirmed("mia", 1, PAYOUT))
+    assert record.state == s.REVOKING
+    assert after(record, paid()).state == s.REFUNDED
+
+
+@pytest.mark.parametrize("state", [s.MERGED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID])
+def test_what_is_won_cannot_be_revoked(state: str) -> None:
+    """A winner is not passed over."""
+    assert isinstance(answer(bounty(state), f.Revoked("mia", BOBS)), str)
+
+
+def test_an_empty_wallet_cannot_be_revoked_nor_into_itself() -> None:
+    """Both would wait for ever."""
+    assert isinstance(answer(bounty(s.OPEN, holdings=()), f.Revoked("mia", BOBS)), str)
+    assert isinstance(answer(bounty(s.OPEN), f.Revoked("mia", WALLET)), str)
+
+
+def test_what_comes_in_later_is_paid_out_by_a_sweep_of_its_own() -> None:
+    """The bounty stays paid; the sweep begins with its wallet and its winner."""
+    record = after(bounty(s.PAID), f.Held(ETHERS))
+    decision = decide(record, f.SweepWanted("mia"))
+    (new,) = decision.creates
+    assert (decision.trigger, new.data.sweep_of, new.data.contract_address) == (None, ID, WALLET)
+    assert isinstance(answer(bounty(s.PAID), f.SweepWanted("mia")), str), "there is nothing to sweep"
+    child = Record(new.id, "bounty", s.OPENING, 1, new.owner, None, new.data, NOW, NOW)
+    child = after(child, f.Deployed(WALLET, OTHER))
+    child = after(child, f.Held(ETHERS))
+    assert (child.state, child.data.winner_login) == (s.MERGED, "ann")
+
+
+def test_a_confirmation_before_the_bots_or_of_an_older_payment_is_refused() -> None:
+    """What must be confirmed is known only from the receipt."""
+    assert isinstance(answer(bounty(s.EXECUTED), f.Confirmed("mia", 1, PAYOUT)), str)
+    assert isinstance(answer(bounty(s.CONFIRMABLE), f.Confirmed("mia", 9, PAYOUT)), str)
+
+
+# ── owners ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_hands_are_two_peoples() -> None:
+    """One address may not be two owners, or two of two is one."""
+    record = Record(
+        r.repository_id(1, 8),
+        "repository",
+        s.ENABLED,
+        1,
+        bounty(s.OPEN).owner,
+        None,
+        r.RepositoryData(1, "a/b", 2),
+        NOW,
+        NOW,
+    )
+    decision = r.react(record, r.HandProven(Hand(1, "mia", ANNS), "words", "0x"), NOW)
+    assert decision.data is not None
+    record = replace(record, data=decision.data)
+    with pytest.raises(BadInput, match="two people"):
+        r.react(record, r.HandProven(Hand(2, "moe", ANNS), "words", "0x"), NOW)
+    moved = r.react(record, r.HandProven(Hand(1, "mia", BOBS), "words", "0x"), NOW)
+    assert moved.data is not None
+    assert [hand.address for hand in moved.data.hands] == [BOBS]
+
+
+# ── what people read ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (s.OPENING, "Contract deploying"),
+        (s.OPEN, "Current balance: 0.5 ETH"),
+        (s.CLOSED, "a maintainer can give them back"),
+        (s.MERGED, "Status: Pending maintainer confirmation"),
+        (s.AWAITING_ADDRESS, "Status: Pending user to save ETH address"),
+        (s.CONFIRMABLE, "Winner: ann"),
+        (s.PAID, "Paid to: ann"),
+        (s.REFUNDED, f"Refunded to: {BOBS}"),
+    ],
+)
+def test_the_comment_of_each_state(state: str, words: str) -> None:
+    """Others read these words."""
+    assert words in Comment("https://pay.example", 1).comment(bounty(state))
+
+
+def test_the_comment_names_the_network_and_a_new_picture_for_each_balance() -> None:
+    """A forge keeps pictures for long."""
+    comment = Comment("https://pay.example", 1)
+    assert "Network: Mainnet" in comment.comment(bounty(s.OPEN))
+    assert "Network: Testnet (chain 5)" in Comment("https://pay.example", 5).comment(bounty(s.OPEN))
+    pictures = [
+        next(line for line in comment.comment(one).splitlines() if "qr.png" in line)
+        for one in (bounty(s.OPEN), bounty(s.OPEN, holdings=()))
+    ]
+    assert pictures[0] != pictures[1]
+
+
+def test_a_sweep_writes_no_comment() -> None:
+    """The issue has its one."""
+    assert Comment("https://pay.example", 1).comment(bounty(s.OPEN, sweep_of=ID)) == ""
+
+
+def test_ids_are_wider_than_32_bits() -> None:
+    """And different issues have different bounties."""
+    assert bounty_id(2**63 - 1, 2**63 - 1, 8) != bounty_id(2**63 - 1, 2**63 - 2, 8)

@@ -1,0 +1,160 @@
+"""Ledger, outbox, audit and the switches: what they show is what the store holds, and what they do is written down."""
+
+import asyncio
+
+import pytest
+
+from machines.core.errors import StoreUnavailable
+from machines.core.ids import RecordId
+from machines.core.money import NGN, Money
+from payflow.store.codec import encode
+from payflow.store.outbox import Post
+from payflow.store.tokens import Role
+from payflow.web import api, app
+from payflow.web.admin.board import Board
+from tests.waiting import wait_until
+from tests.web.admin.visitor import Visitor
+from tests.web.api.front import Front
+
+
+async def test_the_trial_balance_is_made_on_demand_and_says_when_it_does_not_balance(
+    visitor: Visitor, flagged: Front
+) -> None:
+    await flagged.requested("400")
+    await visitor.come("otto", Role.OPERATOR)
+    await visitor.see("ledger?owner=ann")
+    assert "600.00 400.00 0.00 1,000.00" in visitor.text
+    assert await visitor.send("ledger/check") == 200
+    assert "conserved 1 accounts" in visitor.text
+    shard = flagged.store.records.owner_shard(RecordId("ann"))  # type: ignore[arg-type]
+    key = f"{{pf:{shard:02d}}}:acct:ann"
+    await flagged.store.link.ask("HINCRBY", key, "NGN.paid", 1)
+    assert await visitor.send("ledger/check") == 200
+    assert "NOT conserved" in visitor.text
+    assert "off by -1 units" in visitor.text
+    await flagged.store.link.ask("HINCRBY", key, "NGN.paid", -1)
+
+
+async def test_the_journal_shows_the_newest_postings_of_all_and_leads_to_their_records(
+    visitor: Visitor, flagged: Front
+) -> None:
+    made = await flagged.requested("400")
+    await visitor.come("vic", Role.VIEWER)
+    text = await visitor.see("ledger")
+    assert f"ann available → held NGN 400.00 {made['id']}" in text
+    assert f'href="/admin/records/{made["id"]}"' in visitor.page
+    assert "shop/income-0" in text
+    assert await visitor.get("ledger?after=x") == 400
+    assert await visitor.get("ledger?owner=%20%21") == 400
+
+
+async def test_a_message_that_was_given_up_is_shown_without_secrets_and_delivered_once_more(
+    visitor: Visitor, flagged: Front
+) -> None:
+    made = await flagged.requested("400")
+    post = Post(f"{made['id']}/1/1", "webhook", RecordId(made["id"]), await flagged.store.records.now(), {}, 0)
+    shard = flagged.store.records.shard_of(post.record)
+    content = encode(("webhook", post.record, post.at, {"event": "payout.completed", "token": "hush-hush"}))
+    await flagged.store.link.ask("HSET", f"{{pf:{shard:02d}}}:message", post.id, content)
+    await flagged.store.link.ask("ZADD", f"{{pf:{shard:02d}}}:undelivered", post.at, post.id)
+    await visitor.come("otto", Role.OPERATOR)
+    assert "1 messages given up" in visitor.text
+    text = await visitor.see("outbox")
+    assert "event: payout.completed" in text
+    assert "hush" not in visitor.page
+    assert await visitor.send("outbox/replay", message=post.id) == 200
+    await wait_until(lambda: any(told.id == post.id for told in flagged.told), "it was delivered")
+    await visitor.see("outbox")
+    assert await visitor.send("outbox/replay", message=post.id) == 404
+    assert await visitor.get("outbox") == 200
+    assert await visitor.send("outbox/replay", message="nonsense") == 409
+    assert [line.act for line in await flagged.store.audit.page(None, 9)] == ["refused", "replay"] * 2 + ["replay"]
+
+
+async def test_the_audit_page_proves_that_no_history_was_changed(visitor: Visitor, flagged: Front) -> None:
+    for number in range(130):
+        await flagged.store.audit.note("otto", "pause", f"rail:{number}", "why not")
+    await visitor.come("otto", Role.OPERATOR)
+    text = await visitor.see("audit")
+    assert "rail:129" in text
+    assert "rail:29 " not in text
+    following = visitor.page.partition('" rel="next"')[0].rpartition('href="/admin/')[2]
+    assert "rail:29 " in await visitor.see(following)
+    await visitor.see("audit")
+    assert await visitor.send("audit/check") == 200
+    assert "chained without a gap" in visitor.text
+    kept = await flagged.store.link.ask("LINDEX", "pf:audit", 7)
+    await flagged.store.link.ask("LSET", "pf:audit", 7, kept[:40] + b"x" + kept[41:])
+    assert await visitor.send("audit/check") == 200
+    assert "line 9 does not follow the one before" in visitor.text
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"scope": "everything", "reason": " "}, "needs a reason"),
+        ({"scope": "nonsense", "reason": "x"}, "cannot be paused"),
+        ({"scope": "shard:00", "reason": "x"}, "Only Payflow itself"),
+        ({"scope": "machine:nothing", "reason": "x"}, "would stop nothing"),
+        ({}, "cannot be paused"),
+    ],
+)
+async def test_a_pause_that_would_stop_nothing_is_refused(
+    visitor: Visitor, flagged: Front, form: dict[str, str], said: str
+) -> None:
+    await visitor.come("otto", Role.OPERATOR)
+    assert await visitor.send("pause", **form) == 409
+    assert said in visitor.text
+    assert await flagged.store.pauses.all() == {}
+
+
+async def test_what_the_guard_closed_is_opened_by_no_button(visitor: Visitor, flagged: Front) -> None:
+    now = await flagged.store.records.now()
+    await flagged.store.pauses.pause("shard:00", "sequence guard", "the store lost writes", now)
+    await visitor.come("otto", Role.OPERATOR)
+    assert "Only payflow reconcile opens it again." in visitor.text
+    assert await visitor.send("resume", scope="shard:00", reason="x") == 409
+    assert "shard:00" in await flagged.store.pauses.all()
+    await visitor.get()
+    assert await visitor.send("resume", scope="rail:flutterwave", reason="x") == 409
+    assert "is not paused" in visitor.text
+
+
+async def test_a_rail_that_tells_its_balance_is_shown_with_it_and_a_mute_one_holds_no_page_up(
+    visitor: Visitor, flagged: Front
+) -> None:
+    async def rich() -> list[Money]:
+        return [Money(123_456_700, NGN)]
+
+    async def broken() -> list[Money]:
+        raise StoreUnavailable("10.0.0.7 is gone")
+
+    async def hangs() -> list[Money]:
+        await asyncio.sleep(3600)
+        return []
+
+    board = Board(rails={"flutterwave": rich, "paystack": broken, "ethereum": hangs, "cash": None}, lanes=("hot",))
+    routes = api.pages(flagged.desk, flagged.settings, board)
+    async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
+        flagged.address = address
+        await visitor.come("otto", Role.OPERATOR)
+        for words in (
+            "Rail flutterwave NGN 1,234,567.00 answered", "Rail paystack does not answer: 10.0.0.7 is gone",
+            "Rail ethereum not asked yet", "Rail cash cannot tell its balance", "Lane hot",
+        ):  # fmt: skip
+            assert words in visitor.text, words
+        begun = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - begun < 2, "what hangs does not hold up the end either"
+
+
+async def test_a_page_that_listens_does_not_hold_up_the_end_of_the_process(visitor: Visitor, flagged: Front) -> None:
+    routes = api.pages(flagged.desk, flagged.settings)
+    async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
+        flagged.address = address
+        await visitor.come("vic", Role.VIEWER)
+        listening = await flagged.session.get(f"{address}/admin/live", headers={"Cookie": visitor.cookie})
+        assert listening.headers["Content-Type"] == "text/event-stream"
+        assert b"event: changed" in await listening.content.readuntil(b"\r\n\r\n")
+        begun = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - begun < 2
+    listening.close()

@@ -1,0 +1,73 @@
+"""Every page in a real Chromium, wide and narrow, light and dark: readable by everybody, silent, at home."""
+
+from machines.core.ids import RecordId
+from machines.payout.risk import Standing
+from payflow.store.batches import Batches
+from payflow.store.proposals import Proposal, Proposals
+from payflow.store.tokens import Role
+from tests.web.admin.chromium import Chromium, flaws
+from tests.web.api.front import ANN, BOUNCES, WAITS, Front, asking
+
+
+async def busy_day(front: Front) -> dict[str, str]:
+    """Leave something on every page: payouts paid, failed, under way and before reviewers, a batch, a pause."""
+    front.known.standing_of_all = Standing(verified=True, successes=9)
+    made = {"paid": (await front.requested("250.50"))["id"]}
+    await front.until(made["paid"], "COMPLETED")
+    for name, account, state in (("failed", BOUNCES, "FAILED"), ("under_way", WAITS, "PROCESSING")):
+        made[name] = (await front.ann("POST", "/api/payouts", asking("100", account))).body["id"]
+        await front.until(made[name], state)
+    front.known.standing_of_all = Standing()
+    made["asked"] = (await front.requested("300", note="July"))["id"]
+    await front.in_review(made["asked"])
+    store = front.store
+    now = await store.records.now()
+    await Batches(store.link, store.records).board("20261120-1200", RecordId(made["paid"]), now)
+    await store.pauses.pause("machine:payout", "otto", "the gateway answers nonsense", now)
+    await store.audit.note("otto", "pause", "machine:payout", "the gateway answers nonsense")
+    version = (await front.record(made["under_way"])).version
+    word = Proposal(RecordId(made["under_way"]), "CANCELLED", "the bank says no", "olga", version, now)
+    await Proposals(store.link).make(word)
+    return made
+
+
+async def test_every_page_can_be_used_by_everybody_and_says_nothing_on_the_console(
+    flagged: Front, browser: Chromium
+) -> None:
+    made = await busy_day(flagged)
+    record = f"/admin/records/{made['under_way']}"
+    seen: dict[str, list[str]] = {}
+    page = await browser.window()
+
+    async def look(path: str) -> None:
+        await page.goto(flagged.address + path)
+        seen[path] = await flaws(page)
+
+    await look("/admin/sign-in")
+    await browser.sign_in(page, await flagged.token(Role.OPERATOR, name="otto"))
+    for path in (
+        "/admin", "/admin/records", "/admin/batches", "/admin/batches/20261120-1200", f"/admin/ledger?owner={ANN}",
+        "/admin/outbox", "/admin/audit", record, f"{record}/override?to=CANCELLED",
+        f"/admin/records/{made['failed']}/do/release",
+    ):  # fmt: skip
+        await look(path)
+    assert browser.troubles == []
+    await look("/admin/records/payout-00-aaaaaaaaaaaaaaaa")
+    assert all("404" in one for one in browser.troubles), "Chromium notes that a page is not there, and nothing else"
+    browser.troubles.clear()
+    await page.context.clear_cookies()
+    await browser.sign_in(page, await flagged.token(Role.REVIEWER, name="rita"))
+    await look("/admin/review")
+    await page.context.clear_cookies()
+    await browser.sign_in(page, await flagged.token(Role.PROVIDER, ANN), "/portal")
+    await look("/portal")
+    assert {path: told for path, told in seen.items() if told} == {}
+
+
+async def test_what_finds_flaws_does_find_them(browser: Chromium) -> None:
+    page = await browser.window()
+    bad = "<p style='color:#ccc'>pale</p><input><img src='data:,'><div style='width:3000px'>wide</div>"
+    await page.set_content(f"<html lang='en'><title>x</title><main><h1>x</h1>{bad}</main></html>")
+    found = " ".join(await flaws(page))
+    for flaw in ("color-contrast", "label", "image-alt", "too wide", "1280 light", "390 dark"):
+        assert flaw in found
