@@ -146,6 +146,8 @@ class Settings(BaseModel):
     """JSON: settings of single pollers, such as {"payout.PROCESSING": {"concurrency": 5, "rate": 10}}."""
     lease_s: float = Field(default=10.0, ge=1, le=600, alias="PAYFLOW_LEASE_S")
     """How long a worker may hold a record without renewing; also how long a dead worker's records wait."""
+    look_limit_s: float = Field(default=300.0, ge=1, le=86_400, alias="PAYFLOW_LOOK_LIMIT_S")
+    """How long one look may take; what it sent is unknown then, and is looked for."""
     grace_s: float = Field(default=20.0, ge=0, le=600, alias="PAYFLOW_GRACE_S")
     """How long a stopping worker may finish what it has begun."""
     health_line_s: float = Field(default=300.0, ge=1, alias="PAYFLOW_HEALTH_LINE_S")

@@ -56,12 +56,22 @@ class Applied:
 class Steps:
     """Runs looks and takes in facts."""
 
-    def __init__(self, store: Store, metrics: Metrics, *, who: str, lease_ms: int, luck: Random | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        *,
+        who: str,
+        lease_ms: int,
+        limit_s: float | None = None,
+        luck: Random | None = None,
+    ) -> None:
         self._store = store
         self._records = store.records
         self._metrics = metrics
         self._who = who
         self._lease_ms = lease_ms
+        self._limit_s = limit_s
         self._luck = luck or Random()  # noqa: S311  (it spreads retries, it guards nothing)
         self.on_messages: Callable[[], None] = lambda: None
         """Called when a commit left messages to deliver."""
@@ -72,7 +82,7 @@ class Steps:
         machine = self._records.machines[record.machine]
         started = perf_counter()
         try:
-            fact = await machine.acts[record.state](record, _Looking(self._store, stored, self._lease_ms))
+            fact = await self._act(stored, machine)
         except asyncio.CancelledError as error:
             if _stopping():
                 raise
@@ -82,6 +92,17 @@ class Steps:
         else:
             await self._settle(stored, fact, machine)
         self._metrics.looked(record.machine, record.state, perf_counter() - started)
+
+    async def _act(self, stored: Stored, machine: AnyMachine) -> Fact:
+        """Do the I/O of a look; one that never ends would hold its record for ever, since its lease is prolonged."""
+        record, limit = stored.record, asyncio.timeout(self._limit_s)
+        try:
+            async with limit:
+                return await machine.acts[record.state](record, _Looking(self._store, stored, self._lease_ms))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise OutcomeUnknown(f"The look took longer than {self._limit_s:g} s.") from error
 
     async def _troubled(self, stored: Stored, machine: AnyMachine, error: Exception) -> None:
         """Deal with an act that gave no fact: each kind of error says what may be done next."""

@@ -69,7 +69,9 @@ class Worker:
         self._metrics = metrics
         self._dispatcher = dispatcher
         self._lease_ms = int(settings.lease_s * SECOND)
-        self._steps = Steps(store, metrics, who=settings.worker_name, lease_ms=self._lease_ms)
+        self._steps = Steps(
+            store, metrics, who=settings.worker_name, lease_ms=self._lease_ms, limit_s=settings.look_limit_s
+        )
         self.pollers = [
             Poller(machine.name, state.name, settings.pollers.get(f"{machine.name}.{state.name}", PollerSettings()))
             for machine in self._records.machines.values()

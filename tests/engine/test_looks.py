@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ from machines.core.ports import Step
 from machines.core.record import Record
 from payflow.engine.step import MOST_CONFLICTS
 from payflow.store.stored import Stored
-from tests.engine.office import Look, Office
+from tests.engine.office import Gate, Look, Office, open_office
 from tests.errand import Approved, Cancelled, Done, ErrandData, NotDone, Sent, react
 
 Thinking = Callable[[Record[ErrandData], Fact, Millis], Decision[ErrandData]]
@@ -693,3 +694,22 @@ async def test_a_look_and_an_override_in_the_same_call_leave_the_record_in_one_i
     assert await office.state(record_id) == "FAILED"
     for state in ("SENDING", "FAILED"):
         assert await office.due_in_ms(record_id, state) is None
+
+
+async def test_a_look_that_never_ends_is_given_up_and_what_it_did_is_unknown(tmp_path: Path) -> None:
+    async with open_office(tmp_path / "data", look_limit_s=1) as office:
+        gate = Gate()
+
+        async def hang(record: Record[ErrandData], step: Step) -> Fact:
+            await gate.pass_through()
+            return Sent()
+
+        pursue, office.acts["SENDING"] = office.acts["SENDING"], hang
+        async with office.worker():
+            (record_id,) = await office.ask()
+            await office.learn(record_id, Approved())
+            await gate.reached(2)
+            office.acts["SENDING"] = pursue
+            await office.until(record_id, "DONE")
+        assert "lost sight: The look took longer than 1 s." in await office.whys(record_id)
+        gate.open()
