@@ -227,6 +227,12 @@ class Settings(BaseModel):
     """Whether a delivery that carries only the old SHA-1 signature is taken, as from an old GitHub Enterprise."""
     github_url: str = Field(default="https://api.github.com", alias="GITHUB_URL")
     """Where GitHub's API is."""
+    github_client_id: str | None = Field(default=None, alias="GITHUB_CLIENT_ID")
+    """The app's client id: with it and its secret people may sign in with GitHub at /bounties."""
+    github_client_secret: SecretStr | None = Field(default=None, alias="GITHUB_CLIENT_SECRET")
+    """Its secret."""
+    github_web_url: str = Field(default="https://github.com", alias="GITHUB_WEB_URL")
+    """Where people sign in at GitHub."""
     bounty_lane: str = Field(default="", alias="PAYFLOW_BOUNTY_LANE")
     """The lane of the bot, by its name in PAYFLOW_LANES; its address is an owner of every wallet."""
     bounty_server: str = Field(default="http://127.0.0.1:8080", alias="PAYFLOW_BOUNTY_SERVER")

@@ -15,7 +15,7 @@ import aiohttp
 from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 
-from adapters.sandbox.github.api import APP_ID
+from adapters.sandbox.github.api import APP_ID, CLIENT_ID, CLIENT_SECRET
 from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Comment, Issue, Pull, Repository
 from adapters.sandbox.github.wallet import StandInWallet
@@ -35,6 +35,7 @@ from payflow.telemetry.metrics import Metrics
 from payflow.web import app
 from payflow.web.admin.frame import static
 from tests.chain import ETHER, FIFTH, FOURTH, LANE, OTHER, THIRD, Account, Anvil, anvil
+from tests.servers import free_port
 from tests.waiting import PATIENCE_S, wait_until
 from tests.wallets import Hands, deploy_safe, deploy_token
 
@@ -237,7 +238,9 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
         session = await stack.enter_async_context(aiohttp.ClientSession())
         hands = Hands(chain)
         token = await deploy_token(hands, DEPLOYER)
+        port = free_port()
         usual = await _usual(chain, hands, github, token, kind, folder)
+        usual["bounty_server"] = f"http://127.0.0.1:{port}"
         settings = load({}, **(settings.model_dump() | usual | changes))
         lanes = await open_lanes(settings, SystemClock(), stack)
         bounties = await open_bounties(settings, lanes, stack)
@@ -247,7 +250,7 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
         lanes.open(store)
         metrics = Metrics()
         routes = app.application(bounties.routes(store, metrics), [static()])
-        address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
+        address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", port))
         github.courier.url = f"{address}/webhook-app"
         home = github.install("acme/widgets", mia="admin", bob="write", eve="read")
         await github.told()
@@ -297,6 +300,9 @@ async def _usual(chain: Anvil, hands: Hands, github: GitHubSimulator, token: Add
         "github_private_key": github.private_key,
         "github_webhook_secret": github.secret,
         "github_url": github.url,
+        "github_web_url": github.url,
+        "github_client_id": CLIENT_ID,
+        "github_client_secret": CLIENT_SECRET,
         "bounty_lane": LANE_NAME,
         "bounty_wallet": kind,
         "bounty_depth": DEPTH,

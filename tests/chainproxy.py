@@ -154,6 +154,11 @@ class ChainProxy:
         """How often a method was called."""
         return sum(called == method for called, _ in self.calls)
 
+    @property
+    def spent(self) -> bool:
+        """Whether all faults that were ordered have been met."""
+        return all(fault.times <= 0 for fault in self._faults)
+
     def forget(self) -> None:
         """Count anew."""
         self.calls.clear()

@@ -27,9 +27,10 @@ from machines.transaction.rail import LaneRail
 from payflow.app.lanes import Lanes
 from payflow.config import Settings, load
 from payflow.engine.dispatcher import Dispatcher
-from payflow.engine.step import take_in
+from payflow.engine.step import Steps, take_in
 from payflow.engine.worker import Worker
 from payflow.store.store import Store, open_store
+from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from tests.chain import CHAIN_ID, GWEI, LANE, Account, Anvil, stranger
 from tests.waiting import PATIENCE_S, wait_until
@@ -44,6 +45,7 @@ QUICK = LanePolicy(
 
 IMPATIENT = Limits(exchange_s=2.0, rest_s=0.2, pause_s=0.02)
 
+LEASE_MS = 10_000
 USD = Asset("USDT", 6)
 USUAL = Fee(50 * GWEI, GWEI)
 
@@ -225,6 +227,12 @@ class Station:
     async def poke_nonce(self, nonce: int) -> None:
         """Let a nonce's transaction be looked at now, whatever became of it."""
         await self.store.records.poke((await self.transaction(nonce)).id)
+
+    async def look_once(self, machine: str, state: str) -> None:
+        """Look once at what is due in a state, as a worker would that ends right after."""
+        steps = Steps(self.store, self.metrics, who="once", lease_ms=LEASE_MS)
+        for claimed in await self.store.records.claim([Queue(machine, state, 100, LEASE_MS)]):
+            await asyncio.gather(*(steps.look(one) for one in claimed.found if isinstance(one, Stored)))
 
     async def alarms(self) -> list[str]:
         """Tell what people were told."""

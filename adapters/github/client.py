@@ -201,7 +201,12 @@ class GitHub:
     async def _token(self, installation: int, door: _Door) -> str:
         if time.monotonic() >= door.until:
             path = f"{self._app.url.rstrip('/')}/app/installations/{installation}/access_tokens"
-            given = await door.api.post(path, data=b"", jwt=self._jwt())
+            try:
+                given = await door.api.post(path, data=b"", jwt=self._jwt())
+            except gidgethub.BadRequest as error:
+                if error.status_code == HTTPStatus.NOT_FOUND:  # that proves nothing of what was to be asked
+                    raise Rejected("The GitHub App is not installed there any more.") from error
+                raise
             door.token, door.until = str(given["token"]), time.monotonic() + TOKEN_S
         return door.token
 

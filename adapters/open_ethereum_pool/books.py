@@ -214,6 +214,13 @@ class PoolBooks:
             return []
         return [str(step or "") for step in await self.link.ask("HMGET", self.keys.applied, *keys)]
 
+    async def row_and_steps(self, row: Row, keys: Sequence[str]) -> tuple[bool, list[str]]:
+        """Say at one moment whether a row is pending, and how far payments came."""
+        commands: list[tuple[str | int, ...]] = [("ZSCORE", self.keys.pending, row.member)]
+        commands += [("HMGET", self.keys.applied, *keys)] if keys else []
+        answers = await self.link.together(commands)
+        return answers[0] is not None, [str(step or "") for step in (answers[1] if keys else [])]
+
     async def lock(self) -> str:
         """Read what holds the lock; empty when payments are not locked."""
         return str(await self.link.ask("GET", self.keys.lock) or "")

@@ -22,8 +22,9 @@ class Node:
     def __init__(self, url: str, timeout_s: float) -> None:
         place = URL(url)
         self._url = place.with_user(None)
-        login = aiohttp.BasicAuth(place.user, place.password or "") if place.user else None
-        self._session = aiohttp.ClientSession(auth=login, timeout=aiohttp.ClientTimeout(timeout_s))
+        login = aiohttp.encode_basic_auth(place.user, place.password or "") if place.user else ""
+        headers = {"Authorization": login} if login else {}
+        self._session = aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(timeout_s))
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,7 +86,8 @@ class Node:
             raise Retryable(f"The pool's node does not answer: {str(error) or type(error).__name__}") from error
         found = answers if isinstance(answers, list) else [answers]
         by_id = {answer.get("id"): answer for answer in found if isinstance(answer, dict)}
-        return [_result(by_id.get(place, found[0])) for place in range(len(bodies))]
+        # A node that cannot answer at all answers once, and not with the number of any question.
+        return [_result(by_id.get(place, found[0] if found else None)) for place in range(len(bodies))]
 
 
 def _result(answer: object) -> Any:  # noqa: ANN401  (as above)

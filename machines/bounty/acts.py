@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from machines.bounty.policy import Policy
 from machines.bounty.ports import Contributors, Owners, Words
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, Rejected, Retryable
-from machines.core.facts import Fact, Nothing
+from machines.core.facts import Fact, Nothing, Proof
 from machines.core.forge import Forge
 from machines.core.money import ETH, Money
 from machines.core.ports import (
@@ -166,7 +167,8 @@ class Looks:
     async def watch(self, record: BountyRecord, step: Step) -> Fact:
         """Read the forge now and then, and what the wallet holds every time."""
         if self._sweep_due(record, step):
-            return await self._sweep(record)
+            with suppress(Rejected):  # who took the app away does not keep us from looking after the money
+                return await self._sweep(record)
         if not record.data.contract_address:
             return Nothing()
         surprise = await self._carried_out(record) if record.state not in (s.PAID, s.REFUNDED) else None
@@ -195,7 +197,8 @@ class Looks:
         if address and address != data.contract_address:
             return f.AddressKnown(data.winner_id, address)
         if self._sweep_due(record, step):
-            return await self._sweep(record)
+            with suppress(Rejected):  # as above
+                return await self._sweep(record)
         due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
         return f.NoAddress(data.winner_id) if step.now >= due else Nothing()
 
@@ -222,6 +225,12 @@ class Looks:
             if outcome.end is End.PAID:
                 return _paid_out(attempt, outcome)
         return None
+
+    async def prove(self, record: BountyRecord) -> Proof:
+        """Say what the wallet proves about a bounty, for a person who wants to override it."""
+        if record.data.payout_receipt or await self._carried_out(record) is not None:
+            return Proof.PAID
+        return Proof.NONE if record.data.attempts else Proof.NOT_PAID
 
     async def _withdraw(self, record: BountyRecord, attempt: Attempt, step: Step) -> Fact:
         number = attempt.proposal.number

@@ -8,7 +8,7 @@ from machines.bounty.data import BountyData, BountyRecord
 from machines.bounty.policy import Policy
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, keep, move, wait
-from machines.core.forge import Pull
+from machines.core.forge import Pull, PullState
 
 Choice = Decision[BountyData]
 
@@ -24,9 +24,12 @@ def swept(policy: Policy, record: BountyRecord, fact: f.Swept, now: Millis) -> C
     elif fact.issue.id != data.issue_id:
         data = replace(data, gone=data.gone or MOVED)
     else:
-        data = replace(data.with_issue(fact.issue), gone="")
+        data = replace(data.with_issue(fact.issue, read=True), gone="")
+    seen = {pull.id for pull in fact.pulls}
+    kept = tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED)
+    data = replace(data, claims=kept)
     for pull in fact.pulls:
-        data = data.with_claim(pull)
+        data = data.with_claim(pull, read=True)
     return standing(policy, record, data, "the forge was read as a whole")
 
 
@@ -69,19 +72,25 @@ def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, t
         return decision
     if trigger is not None:
         return move(trigger, why, data=data)
-    return keep(why, data=data) if data != record.data else wait()
+    if data == record.data:
+        return wait()
+    return keep(why, data=data, again_s=None if data.swept_at else 0)
 
 
 def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:
     """Decide about a bounty that has no winner yet."""
     if data.contract_address and data.refund_to and data.sweep_of:
         return move("revoke", "what came in later goes back too", data=data)
-    if data.contract_address and data.merged:
+    # A merge after the label was taken off wins nothing: whoever took it off did not want that.
+    won = data.merged and data.labelled and not data.gone
+    if data.contract_address and won:
         first = data.merged[0]
         data = replace(data.winning(first), known_merges=(first.id,))
         return move("merge", f"pull request {first.number} of {first.author} was merged", data=data)
     if record.state == s.OPEN and not data.wanted:
         return move("close", _reason(data), data=data)
+    if record.state == s.CLOSED and not data.contract_address and won:
+        return move("restart", "it was won before it had a wallet", data=data)
     if record.state == s.CLOSED and data.wanted:
         return move("reopen" if data.contract_address else "restart", "it is wanted again", data=data)
     return None

@@ -76,7 +76,11 @@ class Comment:
         return [f"Receipt: [{data.payout_hash}]({self.explorer}/tx/{data.payout_hash})"] if data.payout_hash else []
 
     def _asked(self, data: BountyData) -> list[str]:
-        return [f"Winner: {data.winner_login}", f"@{data.winner_login}: save your address at {self.server}/bounties."]
+        again = f" (reminder {data.reminders})" if data.reminders else ""
+        return [
+            f"Winner: {data.winner_login}",
+            f"@{data.winner_login}: save your address at {self.server}/bounties to be paid.{again}",
+        ]
 
     @staticmethod
     def _unfunded(data: BountyData) -> list[str]:

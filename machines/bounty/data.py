@@ -143,10 +143,16 @@ class BountyData:
             reminders=0,
         )
 
-    def with_issue(self, issue: Issue) -> "BountyData":
-        """Learn what the issue is now, unless something newer is known."""
+    def with_issue(self, issue: Issue, *, read: bool = False) -> "BountyData":
+        """Learn what the issue is now, unless something newer is known.
+
+        The forge writes seconds: of two deliveries of one second nobody can tell which is newer, so it is read anew.
+        """
         if issue.updated_at < self.issue_updated_at:
             return self
+        same = (issue.title, issue.open, issue.labelled) == (self.title, self.issue_open, self.labelled)
+        if issue.updated_at == self.issue_updated_at and not read and not same:
+            return replace(self, swept_at=0)
         return replace(
             self,
             title=issue.title,
@@ -155,11 +161,14 @@ class BountyData:
             issue_updated_at=issue.updated_at,
         )
 
-    def with_claim(self, pull: Pull) -> "BountyData":
+    def with_claim(self, pull: Pull, *, read: bool = False) -> "BountyData":
         """Learn what a pull request is now. A merge is for ever; one that no longer names the issue claims nothing."""
         known = next((claim for claim in self.claims if claim.id == pull.id), None)
         if known is not None and (known.state == PullState.MERGED or pull.updated_at < known.updated_at):
             return self
+        doubtful = known is not None and pull.updated_at == known.updated_at and pull != known
+        if doubtful and not read and pull.state != PullState.MERGED:
+            return replace(self, swept_at=0)
         others = tuple(claim for claim in self.claims if claim.id != pull.id)
         claims = (*others, pull) if self.place.number in pull.closes else others
         return replace(self, claims=tuple(sorted(claims, key=lambda claim: claim.number)))

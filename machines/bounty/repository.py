@@ -81,22 +81,28 @@ def react(record: RepositoryRecord, fact: Fact, _: Millis) -> Decision[Repositor
     match record.state, fact:
         case _, Override():
             return override(REPOSITORY, record, fact)
-        case _, Nothing():
-            return wait()
-        case state, Installed(name, installation):
-            data = replace(data, name=name, installation=installation or data.installation)
-            if state == DISABLED:
-                return move("enable", "the app is installed", data=data)
-            return keep(f"it is called {name}", data=data) if data != record.data else wait()
+        case _, Installed():
+            return _installed(record, fact)
         case state, Removed():
             return move("disable", "the app was taken away") if state == ENABLED else wait()
         case _, HandProven(hand):
             return _proven(record, hand)
         case _, HandRemoved(person, by):
             hands = tuple(one for one in data.hands if one.person != person)
-            return keep(f"{by} takes an owner off", data=replace(data, hands=hands)) if hands != data.hands else wait()
+            return _kept(record, replace(data, hands=hands), f"{by} takes an owner off")
         case _:
-            return noted(f"{type(fact).__name__} means nothing here")
+            return wait() if isinstance(fact, Nothing) else noted(f"{type(fact).__name__} means nothing here")
+
+
+def _installed(record: RepositoryRecord, fact: Installed) -> Decision[RepositoryData]:
+    data = replace(record.data, name=fact.name, installation=fact.installation or record.data.installation)
+    if record.state == DISABLED:
+        return move("enable", "the app is installed", data=data)
+    return _kept(record, data, f"it is called {fact.name}")
+
+
+def _kept(record: RepositoryRecord, data: RepositoryData, why: str) -> Decision[RepositoryData]:
+    return keep(why, data=data) if data != record.data else wait()
 
 
 def _proven(record: RepositoryRecord, hand: Hand) -> Decision[RepositoryData]:

@@ -84,9 +84,13 @@ class Looks:
         for _ in range(LOCK_TRIES):
             if answer.code != Booked.LOCKED:
                 break
-            if not await self._ours.names(record.data.coin, answer.found):
-                return await self._called_off(till, line, f"payments are locked by another one: {answer.found}")
-            answer = await till.books.debit(line, answer.found)
+            # A lock that names this very payment, which we have not debited, is another payer's.
+            held = answer.found
+            ours = held != line.row and await self._ours.names(record.data.coin, held)
+            answer = await till.books.debit(line, held if ours else "")
+            if not ours and answer.code == Booked.LOCKED and answer.found == held:
+                # Asked for twice: the first time it may have been the lock of a payment that was just done.
+                return await self._called_off(till, line, f"payments are locked by another one: {held}")
         match Booked(answer.code), answer.found:
             case Booked.DONE, _:
                 return f.Debited(line.at_s)

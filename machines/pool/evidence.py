@@ -10,14 +10,13 @@ transaction may still come, and nobody may pay or credit anything.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from machines.core.chain import Address, Chain, Head, Receipt, Seen, TxHash
 from machines.core.ports import Evidence
 from machines.pool.data import WEI
 from machines.pool.ports import Trail
 
-DEPTH = 12
-"""How many blocks make a block certain on a chain that does not say what is final."""
 MARGIN_S = 600
 """How far the pool's clock and the blocks' may be apart, and how long one transaction may wait for the one before."""
 MOST_BLOCKS = 200_000
@@ -74,19 +73,30 @@ class Case:
         )
 
 
-def certain(head: Head, confirmations: int) -> int:
-    """Give the newest block that is taken for certain."""
-    if confirmations:
-        return head.number - confirmations + 1
-    return head.finalized if head.finalized is not None else head.number - DEPTH + 1
+class Certainty(Protocol):
+    """Which blocks prove something."""
+
+    def settled_up_to(self, head: Head) -> int:
+        """Give the newest block whose successes count."""
+
+    def proven_up_to(self, head: Head) -> int:
+        """Give the newest block that proves that something was not paid; another payment may follow from it."""
 
 
-async def judge(chain: Chain, trail: Trail, case: Case, confirmations: int = 0) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How far the chain is believed, at one moment."""
+
+    settled: int
+    proven: int
+
+
+async def judge(chain: Chain, trail: Trail, case: Case, certainty: Certainty) -> Verdict:
     """Say what the chain proves about a payment."""
     head = await chain.head()
-    solid = certain(head, confirmations)
+    depths = Depths(certainty.settled_up_to(head), certainty.proven_up_to(head))
     if case.tx is not None:
-        found = await _by_hash(chain, case, case.tx, solid)
+        found = await _by_hash(chain, case, case.tx, depths)
         if found is not None:
             return found
     first = await trail.block_before(case.at_s - MARGIN_S) + 1
@@ -98,18 +108,18 @@ async def judge(chain: Chain, trail: Trail, case: Case, confirmations: int = 0) 
     sent = await trail.sent(case.sender, first, head.number)
     for seen in sent:
         if case.fits(seen):
-            return await _by_receipt(chain, case, seen, solid)
-    return await _by_nonces(chain, trail, case, [seen for seen in sent if (seen.block or 0) <= solid])
+            return await _by_receipt(chain, case, seen, depths)
+    return await _by_nonces(chain, trail, case, [seen for seen in sent if (seen.block or 0) <= depths.proven])
 
 
-async def check(chain: Chain, case: Case, tx: TxHash, confirmations: int = 0) -> Verdict:
+async def check(chain: Chain, case: Case, tx: TxHash, certainty: Certainty) -> Verdict:
     """Say whether a transaction that somebody names paid this: sender, recipient, value, success, depth."""
-    solid = certain(await chain.head(), confirmations)
-    found = await _by_hash(chain, case, tx, solid)
+    head = await chain.head()
+    found = await _by_hash(chain, case, tx, Depths(certainty.settled_up_to(head), certainty.proven_up_to(head)))
     return found or _unknown(f"no node knows the transaction {tx}")
 
 
-async def _by_hash(chain: Chain, case: Case, tx: TxHash, solid: int) -> Verdict | None:
+async def _by_hash(chain: Chain, case: Case, tx: TxHash, depths: Depths) -> Verdict | None:
     """Judge by a hash; None where no node knows it, which proves nothing."""
     seen = await chain.transaction(tx)
     if seen is None:
@@ -119,7 +129,7 @@ async def _by_hash(chain: Chain, case: Case, tx: TxHash, solid: int) -> Verdict 
         return _unknown(f"{tx} is not this payment: {wrong}")
     if seen.block is None:
         return _unknown(f"{tx} waits in the mempool: let it be mined, then try again")
-    return await _by_receipt(chain, case, seen, solid)
+    return await _by_receipt(chain, case, seen, depths)
 
 
 def _differences(case: Case, seen: Seen) -> str:
@@ -134,11 +144,11 @@ def _differences(case: Case, seen: Seen) -> str:
     return ""
 
 
-async def _by_receipt(chain: Chain, case: Case, seen: Seen, solid: int) -> Verdict:
+async def _by_receipt(chain: Chain, case: Case, seen: Seen, depths: Depths) -> Verdict:
     receipt = await chain.receipt(seen.hash)
     if receipt is None:
         return _unknown(f"{seen.hash} has no receipt yet: try again in a moment")
-    if receipt.block > solid:
+    if receipt.block > (depths.settled if receipt.ok else depths.proven):
         return _unknown(f"{seen.hash} is in block {receipt.block}, which is not deep enough: try again later")
     evidence = evidence_of(case, seen, receipt)
     if receipt.ok:

@@ -1,5 +1,6 @@
 """A rail that pays through a lane: it opens payments, create-if-absent, and reads what became of them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from machines.transaction.data import PaymentData, PaymentRecord, owner_of_lane
 from machines.transaction.ports import Books, Lane
 
 WEI_PER_GWEI = 10**9
+
+# Nodes take transactions of up to 128 KiB. No chain has more than 10^30 wei.
+_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2}){0,120000}")
+_WEI = re.compile(r"[0-9]{1,30}")
 LOOK_AGAIN_S = 5.0
 """A look at a lane asks only our own store."""
 
@@ -71,8 +76,10 @@ class LaneRail:
 
     def _call(self, payment: Payment) -> PaymentData:
         to, data, value = payment.to["to"], payment.to["data"], payment.to["value_wei"]
-        if not data.startswith(NO_DATA) or not value.isdecimal() or payment.amount != Money(0, ETH):
-            raise BadInput("A call needs data in hex and a value in wei.")
+        if not _DATA.fullmatch(data) or not _WEI.fullmatch(value) or payment.amount != Money(0, ETH):
+            raise BadInput("A call needs data in hex, not too much of it, and a value in wei.")
+        if not to and data == NO_DATA:
+            raise BadInput("A contract needs code to be made of.")
         return PaymentData(payment.key, self.checksummed(to) if to else None, value, data.lower())
 
     def _token_order(self, payment: Payment, to: Address) -> PaymentData:

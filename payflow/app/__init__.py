@@ -106,7 +106,9 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
                 paid_work.open(store)
 
         def routes(store: Store, metrics: Metrics) -> "list[web.RouteDef]":
-            return [*own.routes(store, metrics), *(paid_work.routes(store, metrics) if paid_work else ())]
+            if paid_work is None:
+                return own.routes(store, metrics)
+            return [*own.routes(store, metrics, paid_work.board()), *paid_work.routes(store, metrics)]
 
         def reconciles(store: Store, metrics: Metrics) -> "Sequence[Reconciles]":
             if chains is None:

@@ -21,6 +21,8 @@ async def keep_books_checked(store: Store, every_s: float) -> None:
             await check_in_turn(store, every_s)
         except PayflowError as error:
             log.warning("The books could not be checked.", action="books", error=str(error))
+        except Exception:  # an account that cannot be read must not stop the worker, which knows nothing of it
+            log.exception("The books could not be checked.", action="books")
         await anyio.sleep(min(every_s, LONGEST_NAP_S))
 
 

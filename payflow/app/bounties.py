@@ -15,16 +15,18 @@ from adapters.ethereum.wallets.reading import Reader, Token
 from adapters.ethereum.wallets.safe import Deployment, Safes
 from adapters.github import wire
 from adapters.github.client import App, GitHub
+from adapters.github.sign_in import Client, GitHubSignIn
 from machines.bounty import repository as r
 from machines.bounty.acts import Looks
 from machines.bounty.comment import Comment
-from machines.bounty.data import BountyData, Hand
+from machines.bounty.data import BountyData, BountyRecord, Hand
 from machines.bounty.lifecycle import ENABLED
 from machines.bounty.policy import Policy
 from machines.bounty.react import bounty
 from machines.core.chain import Address
 from machines.core.clock import DAY, HOUR
 from machines.core.errors import BadSettings, NotFound
+from machines.core.facts import Proof
 from machines.core.machine import AnyMachine
 from machines.core.ports import Act, Rail
 from machines.core.wallets import Wallets
@@ -34,12 +36,15 @@ from payflow.config import Settings
 from payflow.store.store import Store
 from payflow.store.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
+from payflow.web.admin.board import Board
+from payflow.web.admin.frame import Page
 from payflow.web.auth import Gate
 from payflow.web.bounty_api import BountyApi
 from payflow.web.bounty_desk import BountyDesk, World, account_of
 from payflow.web.bounty_desk import Reader as Forge
 from payflow.web.bounty_hooks import GitHubHook, Signed
-from payflow.web.bounty_page import COOKIE, EVERYBODY, BountyPage
+from payflow.web.bounty_page import COOKIE, EVERYBODY, PLACE, BountyPage
+from payflow.web.bounty_sign_in import DOOR, GitHubDoor, Identity
 from payflow.web.sessions import Sessions
 
 PATIENCE_S = 20.0
@@ -48,17 +53,21 @@ PATIENCE_S = 20.0
 class Bounties:
     """The machines are known before the store is open; their looks are bound once it is."""
 
-    def __init__(self, settings: Settings, forge: Forge, lane: Lane, rail: Rail) -> None:
+    def __init__(
+        self, settings: Settings, forge: Forge, lane: Lane, rail: Rail, identity: Identity | None = None
+    ) -> None:
+        self._identity = identity
         self._settings = settings
         self._forge = forge
         self._lane = lane
         self._rail = rail
         self._policy = policy_of(settings)
         self._acts: dict[str, Act[BountyData]] = {}
+        self._looks: Looks | None = None
         self.wallets = wallets_of(settings, lane)
         self.standin: StandIn | None = None
         """The sandbox's stand-in for a maintainer's browser wallet."""
-        self.machines: tuple[AnyMachine, ...] = (bounty(self._policy, self._acts), r.repository())
+        self.machines: tuple[AnyMachine, ...] = (bounty(self._policy, self._acts, self._prove), r.repository())
 
     def open(self, store: Store) -> None:
         """Bind the looks to the store."""
@@ -76,6 +85,10 @@ class Bounties:
             self._policy,
         )
         self._acts.update(looks.acts())
+        self._looks = looks
+
+    async def _prove(self, record: BountyRecord) -> Proof:
+        return await self._looks.prove(record) if self._looks else Proof.NONE
 
     def desk(self, store: Store, metrics: Metrics) -> BountyDesk:
         """Open the desk."""
@@ -92,6 +105,10 @@ class Bounties:
         )
         return BountyDesk(store, metrics, world)
 
+    def board(self) -> Board:
+        """Say where the dashboard leads for bounties."""
+        return Board(pages=[Page("bounties", "Manage Payouts", lambda _: (), at=PLACE)])
+
     def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
         """List the places of GitHub, of the API and of the page."""
         settings = self._settings
@@ -103,10 +120,13 @@ class Bounties:
             partial(wire.genuine, secret=secret, old=settings.github_webhook_sha1),
             partial(wire.read, label=settings.bounty_label),
         )
+        scripts = self.standin.scripts if self.standin else ()
+        door = GitHubDoor(store, gate, sessions, self._identity, desk.world.server) if self._identity else None
         return [
             *GitHubHook(desk, gate, signed).routes(),
             *BountyApi(desk, gate, sessions).routes(),
-            *BountyPage(desk, gate, sessions, self.standin.scripts if self.standin else ()).routes(),
+            *(door.routes() if door else ()),
+            *BountyPage(desk, gate, sessions, scripts, ("GitHub", DOOR) if door else ("", "")).routes(),
             *(self.standin.routes() if self.standin else ()),
         ]
 
@@ -171,7 +191,13 @@ async def open_bounties(settings: Settings, lanes: Lanes | None, stack: AsyncExi
         settings.bounty_label,
         settings.github_url,
     )
-    return Bounties(settings, GitHub(session, app), lanes.lanes[settings.bounty_lane], lanes.rail(settings.bounty_lane))
+    identity = None
+    if settings.github_client_id and settings.github_client_secret:
+        secret = settings.github_client_secret.get_secret_value()
+        client = Client(settings.github_client_id, secret, settings.github_web_url, settings.github_url)
+        identity = GitHubSignIn(session, client)
+    lane = lanes.lanes[settings.bounty_lane]
+    return Bounties(settings, GitHub(session, app), lane, lanes.rail(settings.bounty_lane), identity)
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -8,13 +8,13 @@ from pathlib import Path
 import aiohttp
 
 from adapters.ethereum import signers
-from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.addresses import typed
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
-from machines.core.chain import Signer
+from machines.core.chain import Address, Signer
 from machines.core.clock import Clock
 from machines.core.decision import New
-from machines.core.errors import BadSettings, NotFound, Retryable
+from machines.core.errors import BadInput, BadSettings, NotFound, Retryable
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.money import Money
@@ -169,7 +169,7 @@ class Lanes:
 
     def rail(self, name: str) -> LaneRail:
         """Give the rail that pays over a lane."""
-        return LaneRail(self.lanes[name], self.books, checksummed)
+        return LaneRail(self.lanes[name], self.books, typed)
 
 
 class AddressDesk:
@@ -177,7 +177,7 @@ class AddressDesk:
 
     async def resolve(self, destination: Destination) -> str:
         """Refuse an address that is mistyped."""
-        checksummed(destination["address"])
+        typed(destination["address"])
         return ""
 
     async def fee(self, amount: Money, _: Destination) -> Money:
@@ -224,7 +224,7 @@ async def open_lane(
     nodes = Nodes(session, [url.get_secret_value() for url in given.rpc], given.chain_id, clock, rail=name)
     stack.push_async_callback(nodes.close)
     signer = await _signer(name, given, session)
-    contract = PayManyContract(checksummed(given.pay_many), rail=name) if given.pay_many else None
+    contract = PayManyContract(_address(name, given.pay_many), rail=name) if given.pay_many else None
     if contract is not None:
         with suppress(Retryable):  # no node answers now: what is wrong with the contract then shows on the chain
             await contract.check(nodes, signer.address)
@@ -234,17 +234,24 @@ async def open_lane(
         signer,
         policy_of(given),
         contract,
-        {code: Token(checksummed(one.address), one.decimals) for code, one in given.tokens.items()},
+        {code: Token(_address(name, one.address), one.decimals) for code, one in given.tokens.items()},
         announce,
         meter.around_lane(nodes.figures) if meter else None,
     )
+
+
+def _address(lane: str, text: str) -> Address:
+    try:
+        return typed(text)
+    except BadInput as problem:
+        raise BadSettings(f"The lane {lane}: {problem}") from problem
 
 
 async def _signer(name: str, given: LaneSettings, session: aiohttp.ClientSession) -> Signer:
     ways = [way for way in ("keystore", "key_file", "signer") if getattr(given, way) is not None]
     if len(ways) != 1:
         raise BadSettings(f"The lane {name} needs exactly one of keystore, key_file and signer.")
-    expected = checksummed(given.address) if given.address else None
+    expected = _address(name, given.address) if given.address else None
     if given.signer is not None:
         if expected is None:
             raise BadSettings(f"The lane {name} needs the address that its remote signer signs for.")

@@ -123,6 +123,8 @@ class LaneMeter:
             return
         lanes = self._meter.metrics.lanes
         lanes.next_nonce.labels(view.lane).set(view.next_nonce)
+        lanes.fee_paid.labels(view.lane)  # born before their first increase, which Prometheus would not see otherwise
+        lanes.bumps.labels(view.lane)
         lanes.in_flight.labels(view.lane).set(view.in_flight)
         lanes.balance.labels(view.lane).set(view.balance_wei)
         lanes.waiting_money.labels(view.lane).set(1 if "needed" in view.waits_for else 0)

@@ -10,12 +10,14 @@ from machines.core.ids import Owner, RecordId, owner_of, parse_id
 from machines.core.money import Money
 from machines.core.ports import Failed, Lists, PaymentKey, Settled, Trace
 from machines.payout import facts as f
+from machines.payout import lifecycle as s
 from machines.payout.acts import Looks
 from machines.payout.data import Attempt, PayoutRecord, record_of
 from machines.payout.rediscovery import number_of, recreated
 from payflow.app.reconcile import Finding, Word
 from payflow.engine.step import take_in
 from payflow.store.store import Store
+from payflow.store.tombs import Tombstone
 from payflow.telemetry.metrics import Metrics
 from payflow.web.desk import MACHINE, shown
 
@@ -63,7 +65,8 @@ class PayoutsReconcile:
         try:
             record: PayoutRecord = (await self._store.records.read(payout)).record
         except NotFound:
-            return [await self._forgotten(rail, payout, found, word)]
+            tomb = await self._store.archive.tombstone(payout)
+            return [_archived(rail, payout, found, tomb) if tomb else await self._forgotten(rail, payout, found, word)]
         attempts = tuple(self._attempt(trace, record) for trace in found)
         # A payout that was asked for, or approved, when the store was saved takes a move or two to where it really is.
         for _ in range(3):
@@ -169,6 +172,16 @@ def _amount(found: list[Trace]) -> str:
     paid = [trace for trace in found if isinstance(trace.status, Settled)] or found
     amount: Money = paid[-1].amount
     return f"{amount} under {paid[-1].key}"
+
+
+def _archived(rail: str, payout: RecordId, found: list[Trace], tomb: Tombstone) -> Finding:
+    says = f"{_amount(found)}: it was {tomb.state} when it was archived."
+    paid = any(isinstance(trace.status, Settled) for trace in found)
+    if paid == (tomb.state in (s.COMPLETED, s.CONTRADICTED)):
+        return Finding(rail, payout, says)
+    return Finding(
+        rail, payout, f"{says} {rail} says otherwise.", "Settle it with its owner, then say so with --dismiss."
+    )
 
 
 def _cannot_list(name: str) -> Finding:

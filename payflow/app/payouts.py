@@ -1,6 +1,7 @@
 """The payout machine with its rails, its rules and its desk."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -57,14 +58,24 @@ class Payouts:
         gateways = {name: door.gateway for name, door in self._doors.items()}
         return Desk(store, self._settings, metrics, gateways, self._schedule)
 
-    def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
-        """List the routes of the API."""
+    def routes(self, store: Store, metrics: Metrics, more: Board | None = None) -> list[web.RouteDef]:
+        """List the routes of the API and of the pages; what other machines add to the dashboard comes with `more`."""
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
         desk = self.desk(store, metrics)
-        return [*api.routes(desk, self._settings, metrics, hooks), *api.pages(desk, self._settings, self._board())]
+        return [
+            *api.routes(desk, self._settings, metrics, hooks),
+            *api.pages(desk, self._settings, self._board(more or Board())),
+        ]
 
-    def _board(self) -> Board:
-        return Board(rails={name: door.wallet for name, door in self._doors.items()})
+    def _board(self, more: Board) -> Board:
+        explorer = next((lane.explorer for lane in self._settings.lanes.values() if lane.explorer), "")
+        explorers = {"ethereum": f"{explorer}{{reference}}"} if explorer else {}
+        return replace(
+            more,
+            rails={name: door.wallet for name, door in self._doors.items()} | dict(more.rails),
+            lanes=(*self._settings.lanes, *more.lanes),
+            explorers=explorers | dict(more.explorers),
+        )
 
     def reconciles(self, store: Store, metrics: Metrics, lanes: Collection[str] = ()) -> list[Reconciles]:
         """Name what compares payouts with their gateways after the store lost writes; lanes are compared by nonces."""

@@ -53,13 +53,9 @@ class PoolDesk:
 
     async def pending(self) -> list[Judged]:
         """List what is pending, each with what is proven about it."""
-        rows = await self.pool.books.pending()
-        owners = [await self._own.owner_of(self.pool.books, row) for row in rows]
-        strange = sum(owner is None for owner in owners)
-        return [
-            Judged(row, owner, await self._verdict(row, owner, strange))
-            for row, owner in zip(rows, owners, strict=True)
-        ]
+        owners = await self._own.owners(self.pool.books)
+        strange = sum(owner is None for _, owner in owners)
+        return [Judged(row, owner, await self._verdict(row, owner, strange)) for row, owner in owners]
 
     async def _verdict(self, row: Row, record: PoolRecord | None, strange: int) -> Verdict:
         if record is None:
@@ -164,11 +160,11 @@ class PoolDesk:
 
     async def find(self, login: str, shannon: int) -> Judged:
         """Find one pending row."""
-        rows = [one for one in await self.pool.books.pending() if one.member == row_of(login, shannon)]
-        if not rows:
-            raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
-        owner = await self._own.owner_of(self.pool.books, rows[0])
-        return Judged(rows[0], owner, await self._verdict(rows[0], owner, 1))
+        for row, owner in (owners := await self._own.owners(self.pool.books)):
+            if row.member == row_of(login, shannon):
+                strange = sum(other is None for _, other in owners)
+                return Judged(row, owner, await self._verdict(row, owner, strange))
+        raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
 
     async def checked(self, login: str, shannon: int, tx: TxHash, *, booked: bool = True) -> Verdict:
         """Say whether the chain proves that a transaction paid this; refuse what it does not prove."""

@@ -52,7 +52,7 @@ class Outcome:
 class Run:
     """One run over all miners of one pool."""
 
-    def __init__(self, pools: Pools, pool: Pool, say: Say, stop: asyncio.Event) -> None:
+    def __init__(self, pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, drain: bool = False) -> None:
         self._pools = pools
         self._pool = pool
         self._own = pools.own
@@ -60,6 +60,7 @@ class Run:
         self._ready = pools.readiness[pool.coin]
         self._say = say
         self._stop = stop
+        self._drain = drain
         self._out = Outcome()
         self._seen: dict[RecordId, PoolRecord] = {}
         """Payments under way, as they were last seen."""
@@ -92,7 +93,7 @@ class Run:
         await self._tell_of_others()
         for record in await self._own.open_payments(self._pool.coin):
             self._take_up(record)
-        payees = await due(self._pool, self._say)
+        payees = [] if self._drain else await due(self._pool, self._say)
         self._out.must_pay = len(payees)
         await self._pay(payees)
         await self._until(0)
@@ -103,8 +104,8 @@ class Run:
 
     async def foreign(self) -> str:
         """Say what somebody else left in the middle; a lock and rows that our own payments name are ours."""
-        pool, rows = self._pool, await self._pool.books.pending()
-        strange = [row for row in rows if await self._own.owner_of(pool.books, row) is None]
+        pool = self._pool
+        strange = [row for row, owner in await self._own.owners(pool.books) if owner is None]
         if strange:
             return (
                 "Previous payout failed, you have to resolve it. List of failed payments:\n "
@@ -112,7 +113,7 @@ class Run:
                 + "Look at what the chain says with `payflow pool resolve --dry-run`, then resolve or adopt them."
             )
         lock = await pool.books.lock()
-        if not lock or await self._own.names(pool.coin, lock):
+        if not lock or await self._own.names(pool.coin, lock) or await pool.books.lock() != lock:
             return ""
         return (
             f"Unable to start payouts because they are locked: by {lock}, which is no open payment of Payflow's. "
@@ -127,6 +128,8 @@ class Run:
                 f"{lane.data.noticed} transactions from {self._pool.config.address} are not Payflow's: "
                 "somebody else uses this address. Stop the old payouts module, and use a wallet of another address."
             )
+        if lane is not None and lane.data.waits_for:
+            self._say(f"The lane {self._pool.lane.name} waits: {lane.data.waits_for}")
         if lane is not None and lane.state != "OPEN":
             self._say(f"The lane {self._pool.lane.name} is {lane.state}: `payflow lane show {self._pool.lane.name}`.")
 
@@ -170,7 +173,7 @@ class Run:
     # ── follow ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _take_up(self, record: PoolRecord) -> None:
-        if record.state != s.HALTED:
+        if record.state != s.HALTED and not record.parked:
             self._seen[record.id] = record
 
     async def _until(self, under_way: int) -> None:
@@ -199,7 +202,9 @@ class Run:
         if now.state == s.PAID:
             self._out.paid += 1
             self._out.total += shannon_of(now)
-        if now.state not in (s.DUE, s.DEBITED, s.SENT):
+        if now.parked:
+            self._say(f"Set aside the payment to {now.data.login}: {now.parked}. `payflow show {now.id}`")
+        if now.parked or now.state not in (s.DUE, s.DEBITED, s.SENT):
             del self._seen[now.id]
             self._out.records.append(now.id)
 
@@ -313,13 +318,16 @@ def shown(login: str, shannon: int, at_s: int) -> str:
 # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool) -> list[Outcome]:
-    """Run over every pool now, and again an interval after each run ended, until told to stop."""
-    outcomes = await asyncio.gather(*(_serve_one(pools, pool, say, stop, once=once) for pool in pools.pools.values()))
-    return list(outcomes)
+async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool, drain: bool = False) -> list[Outcome]:
+    """Run over every pool now, and again an interval after each run ended, until told to stop.
+
+    With `drain` what is under way is finished, and nothing is begun.
+    """
+    each = (_serve_one(pools, pool, say, stop, once=once or drain, drain=drain) for pool in pools.pools.values())
+    return list(await asyncio.gather(*each))
 
 
-async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, once: bool) -> Outcome:
+async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, once: bool, drain: bool) -> Outcome:
     say("Starting payouts")
     say(f"Set payouts interval to {durations.write(pool.config.interval_ns)}")
     try:
@@ -327,7 +335,7 @@ async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *,
     except PayflowError as error:
         say(f"Can't establish connection to backend: {error}")
     while True:
-        outcome = await Run(pools, pool, say, stop).whole()
+        outcome = await Run(pools, pool, say, stop, drain=drain).whole()
         if once or stop.is_set():
             return outcome
         try:

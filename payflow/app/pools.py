@@ -106,11 +106,25 @@ class Own:
         over = states & {s.PAID, s.CREDITED}
         return bool(over) and bool(await self.open_payments(coin))
 
-    async def owner_of(self, books: PoolBooks, row: Row) -> PoolRecord | None:
-        """Find the payment that wrote a pending row; None for a row of somebody else, be it over the same amount."""
+    async def owners(self, books: PoolBooks) -> list[tuple[Row, PoolRecord | None]]:
+        """List what is pending, each with the payment that wrote it; None for a row of somebody else.
+
+        A row over the same amount as an old payment of ours is somebody else's all the same.
+        """
+        found = []
+        for row in await books.pending():
+            is_pending, owner = await self._owner(books, row)
+            if is_pending and owner is None:
+                # One that was paid and one that was debited since the list was read may look like this.
+                is_pending, owner = await self._owner(books, row)
+            if is_pending:
+                found.append((row, owner))
+        return found
+
+    async def _owner(self, books: PoolBooks, row: Row) -> tuple[bool, PoolRecord | None]:
         mine = await self.of_row(books.keys.coin, row.login, row.shannon)
-        steps = await books.steps([one.id for one in mine])
-        return next((one for one, step in zip(mine, steps, strict=True) if step == "debited"), None)
+        is_pending, steps = await books.row_and_steps(row, [one.id for one in mine])
+        return is_pending, next((one for one, step in zip(mine, steps, strict=True) if step == "debited"), None)
 
     async def newest(self, coin: str, login: str) -> PoolRecord | None:
         """Find the newest payment of a miner that was not called off."""

@@ -2,7 +2,7 @@
 
 from machines.bounty.data import BountyRecord
 from machines.bounty.lifecycle import POLLERS
-from machines.core.errors import BadSettings, NotFound
+from machines.core.errors import BadInput, BadSettings, NotFound
 from payflow.app import Payflow
 from payflow.cli.desk import Code, Desk, Usage, operator
 from payflow.cli.words import rows, table
@@ -52,7 +52,10 @@ async def decide(desk: Desk, *, name: str, number: int, named: str | None) -> Co
         ids = {claim.number: claim.id for claim in record.data.merged}
         if number and number not in ids:
             raise Usage(f"{record.data.place.path} has no merged pull request {number}; it has {sorted(ids)}.")
-        record = await office.decide(record.id, who, ids.get(number, 0))
+        try:
+            record = await office.decide(record.id, who, ids.get(number, 0))
+        except Problem as problem:
+            raise BadInput(str(problem)) from problem
     desk.tell(shown(record), f"{record.data.place.path} is {record.state}.")
     return Code.OK
 

@@ -236,7 +236,8 @@ async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes:
 
 async def _tell(payflow: Payflow, record_id: RecordId, fact: Fact, who: str) -> None:
     refuse_unfit(payflow.store)
-    await take_in(payflow.store.records, payflow.metrics, record_id, fact, who)
+    async with payflow.store.audit.doing(who, type(fact).__name__.lower(), record_id):
+        await take_in(payflow.store.records, payflow.metrics, record_id, fact, who)
 
 
 async def _transaction(payflow: Payflow, name: str, nonce: int) -> TransactionRecord:

@@ -66,12 +66,16 @@ def sandbox(
     *,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier sandboxes left.")] = False,
+    scenario: Annotated[
+        str,
+        typer.Option(help="What is played: default, none, gateway-outage, fraud-spike; with anvil: reorg, stuck-nonce."),
+    ] = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Run Payflow with its world simulated: a Flutterwave, a mail server, tokens for everybody."""
+    """Run Payflow with its world simulated: a bank, a chain, a mining pool, GitHub, mail, tokens for everybody."""
     from payflow.cli import sandbox
 
-    sandbox.run(port=port, fresh=fresh, as_json=as_json)
+    sandbox.run(port=port, fresh=fresh, scenario=scenario, as_json=as_json)
 
 
 @cli.command("seal-key", rich_help_panel=RUN)

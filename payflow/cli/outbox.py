@@ -77,7 +77,7 @@ async def _ls(desk: "Desk", *, limit: int) -> "Code":
 async def _replay(desk: "Desk", *, message: str, everything: bool) -> "Code":
     from rich.text import Text
 
-    from payflow.cli.desk import Code, Usage, typed
+    from payflow.cli.desk import Code, Usage, operator, typed
 
     if bool(message) == everything:
         raise Usage("Name one message, or --all of them.")
@@ -85,7 +85,8 @@ async def _replay(desk: "Desk", *, message: str, everything: bool) -> "Code":
         outbox = payflow.store.outbox
         wanted = [post.id for post in await outbox.undelivered(MOST)] if everything else [message]
         for one in wanted:
-            with typed():
-                await outbox.replay(one)
+            async with payflow.store.audit.doing(operator(None), "replay", one):
+                with typed():
+                    await outbox.replay(one)
     desk.tell({"replayed": wanted}, Text(f"{len(wanted)} messages are sent once more."))
     return Code.OK

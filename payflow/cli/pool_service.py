@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,8 +17,9 @@ from payflow.app.pool_desk import Judged, PoolDesk
 from payflow.app.pool_runs import Outcome as Ran
 from payflow.app.pool_runs import Say, save, serve, shown, spoken
 from payflow.app.pools import Pool, Pools, assemble_for
+from payflow.cli import desk
 from payflow.cli.desk import Code, leaving, operator, print_json
-from payflow.cli.pool_tables import judged_json
+from payflow.cli.pool_tables import due, judged_json
 from payflow.config import Settings, load
 from payflow.telemetry import logs
 from payflow.telemetry.metrics import Metrics
@@ -42,6 +44,7 @@ def run(
     files: list[Path] | None,
     *,
     once: bool,
+    drain: bool,
     dry_run: bool,
     named: str | None,
     as_json: bool,
@@ -54,7 +57,7 @@ def run(
             speak("Running with env RESOLVE_PAYOUT=1, now trying to resolve locked payouts")
             raise typer.Exit(_resolved(context, settings, given, who, dry_run=dry_run, fill=False, as_json=as_json))
         if dry_run:
-            raise BadInput("`payflow pool due` shows who would be paid; --dry-run goes with RESOLVE_PAYOUT=1.")
+            desk.go(context, partial(due, file=given[0]), as_json=as_json)
         outcomes: list[Ran] = []
         for path in given:
             speak(f"Loading config: {path.resolve()}")
@@ -62,7 +65,7 @@ def run(
         async def beside(pools: Pools, stop: asyncio.Event) -> None:
             for pool in pools.pools.values():
                 speak(f"Running with {pool.config.threads} threads")
-            outcomes.extend(await serve(pools, speak, stop, once=once))
+            outcomes.extend(await serve(pools, speak, stop, once=once, drain=drain))
             stop.set()
 
         assemble = assemble_for(context.obj or app.parts, given, lambda _: None, beside)
@@ -104,8 +107,8 @@ def _resolved(
 
     async def beside(pools: Pools, stop: asyncio.Event) -> None:
         for pool in pools.pools.values():
-            desk = PoolDesk(pools, pool, Metrics(), who)
-            codes.append(await _resolve_one(desk, pool, speak, stop, dry_run=dry_run, fill=fill, as_json=as_json))
+            at = PoolDesk(pools, pool, Metrics(), who)
+            codes.append(await _resolve_one(at, pool, speak, stop, dry_run=dry_run, fill=fill, as_json=as_json))
         stop.set()
 
     kept: list[Pools] = []

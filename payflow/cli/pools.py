@@ -34,6 +34,7 @@ def run(
     files: Files = None,
     *,
     once: Annotated[bool, typer.Option("--once", help="Run over all miners once, and leave.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Finish what is pending, begin nothing, and leave.")] = False,
     dry_run: DryRun = False,
     named: Who = None,
     as_json: AsJson = False,
@@ -44,7 +45,7 @@ def run(
     """
     from payflow.cli import pool_service
 
-    pool_service.run(context, files, once=once, dry_run=dry_run, named=named, as_json=as_json)
+    pool_service.run(context, files, once=once, drain=drain, dry_run=dry_run, named=named, as_json=as_json)
 
 
 @pool.command()

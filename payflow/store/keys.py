@@ -14,6 +14,7 @@ PAUSE = "pf:pause"
 TOKENS = "pf:tokens"
 BATCHES = "pf:batches"
 AUDIT = "pf:audit"
+PROPOSALS = "pf:proposals"
 WAKE_CHANNEL = "pf:wake"
 SCHEMA = 1
 
@@ -49,6 +50,7 @@ KEYS = (
     ),
     Key("pf:session:<hash>", "hash", "somebody signed in at our pages: hash of his token; expires", "pages", "pages"),
     Key("pf:proposal:<id>", "string", "an override that waits for a second person; expires", "pages", "pages"),
+    Key("pf:proposals", "zset", "id of a record that somebody wants to override -> since when", "pages", "pages"),
     Key("pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"),
     Key("pf:earned:<platform>:<name>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
     Key("pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),

@@ -95,6 +95,13 @@ class Tokens:
             await self._link.ask("HSET", key, "used_at", now)
         return token
 
+    async def digest_in_use(self, name: str) -> str:
+        """Give the hash of the token in use under a name."""
+        digest = await self._link.ask("HGET", keys.TOKENS, name.casefold())
+        if digest is None:
+            raise NotFound(f"There is no token {name!r} in use.")
+        return str(digest.decode())
+
     async def revoke(self, name: str, by: str) -> Token:
         """Let a token open nothing any more, from this moment, everywhere; its name is free again."""
         digest = await self._link.ask("HGET", keys.TOKENS, name.casefold())

@@ -25,6 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CSRF_HEADER = "X-CSRF"
 PEOPLE = frozenset({Role.PROVIDER})
 MOST_DIGITS = 18
+WON = (s.MERGED, s.AWAITING_ADDRESS, s.CONTESTED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID)
 LONGEST = 2_000
 
 
@@ -167,12 +168,16 @@ class BountyApi:
 
 async def concerning(desk: BountyDesk, caller: Caller) -> list[BountyRecord]:
     """List the bounties that a caller may see: all for people who work here, else of his repositories or won by him."""
-    found = await desk.bounties()
     if sees_all(caller):
-        return found
+        return await desk.bounties()
     person = person_of(caller)
-    mine = {place.repository for place in await desk.maintained(caller)}
-    return [one for one in found if one.data.place.repository in mine or (person and one.data.winner_id == person)]
+    if person is None:
+        return []
+    found = {
+        one.id: one for place in await desk.maintained(caller) for one in await desk.of_repository(place.repository)
+    }
+    found |= {one.id: one for one in await desk.bounties(WON) if one.data.winner_id == person}
+    return list(found.values())
 
 
 async def _body(request: web.Request) -> Json:

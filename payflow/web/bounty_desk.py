@@ -111,8 +111,25 @@ class BountyDesk:
         found: dict[RecordId, BountyRecord] = {}
         for state in states or s.LIFECYCLE.states:
             # Read one after the other, a bounty may move on in between and be listed twice.
-            found |= {one.record.id: one.record for one in await self.store.listing.in_state(MACHINE, state, limit)}
+            found |= {one.id: one for one in await self._in_state(state, limit)}
         return list(found.values())
+
+    async def _in_state(self, state: str, limit: int) -> list[BountyRecord]:
+        """List bounties in a state: of those that are over the newest, of the others those that wait longest."""
+        if not s.LIFECYCLE.state(state).final:
+            return [one.record for one in await self.store.listing.in_state(MACHINE, state, limit)]
+        asked = [
+            ("ZREVRANGE", keys.members(shard, MACHINE, state), 0, limit - 1)
+            for shard in range(self.store.records.shards)
+        ]
+        ids = [RecordId(one.decode()) for part in await self.store.link.pipeline(asked) for one in part]
+        records = [(await self.store.records.read(one)).record for one in ids[:limit]]
+        return sorted(records, key=lambda one: one.since, reverse=True)
+
+    async def of_repository(self, repository: int) -> list[BountyRecord]:
+        """List a repository's bounties, the newest first."""
+        found = await self.store.listing.owned_by(owner_of_repository(repository), SHOWN)
+        return [one.record for one in found if one.record.machine == MACHINE]
 
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,6 +176,9 @@ class BountyDesk:
         if person.id == data.winner_id and not current.refund and others:
             raise Problem(FORBIDDEN, f"You are the winner: {others[0].login}, or another owner, must confirm it.")
         address = self.address(owner)
+        owners = data.creation.owners if data.creation else ()
+        if owners and address not in owners:
+            raise Problem(NOT_POSSIBLE, f"{address} does not own this wallet; these do: {', '.join(owners)}.")
         call = await self.world.wallets.confirmation(current.proposal, data.confirm_hash, address)
         return current.proposal.number, call
 
@@ -241,9 +261,9 @@ class BountyDesk:
         hand = Hand(person.id, person.login, address)
         record_id = r.repository_id(repository, self.store.records.shards)
         await self.tell(record_id, r.HandProven(hand, message, signature), caller.who)
-        for one in await self.store.listing.owned_by(owner_of_repository(repository), SHOWN):
-            if one.record.machine == MACHINE and one.record.state == s.OPENING:
-                await self.store.records.poke(one.record.id)
+        for one in await self.of_repository(repository):
+            if one.state == s.OPENING:
+                await self.store.records.poke(one.id)
         return hand
 
     async def place_of(self, repository: int) -> Place:

@@ -38,7 +38,14 @@ _FILES = {"bounties.js": "text/javascript", "bounties.css": "text/css"}
 class BountyPage:
     """The page, without whose script everything works but what only a browser's wallet can do."""
 
-    def __init__(self, desk: BountyDesk, gate: Gate, sessions: Sessions, scripts: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        desk: BountyDesk,
+        gate: Gate,
+        sessions: Sessions,
+        scripts: Sequence[str] = (),
+        other_door: tuple[str, str] = ("", ""),
+    ) -> None:
         """`scripts` are run before the page's own; the sandbox brings a wallet in like this."""
         self._scripts = tuple(scripts)
         self._desk = desk
@@ -52,6 +59,7 @@ class BountyPage:
             staff=EVERYBODY,
             templates=("payflow.web",),
             inside=False,
+            other_door=other_door,
         )
         self._contents = {name: (_STATIC / name).read_bytes() for name in _FILES}
 

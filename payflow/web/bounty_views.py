@@ -41,7 +41,7 @@ def groups(found: list[BountyRecord]) -> list[Group]:
     for name, means, states in _GROUPS:
         inside = tuple(one for one in found if one.state in states and _belongs(one, name))
         if states == (s.PAID, s.REFUNDED):
-            inside = tuple(reversed(inside))[:NEWEST]
+            inside = tuple(sorted(inside, key=lambda one: one.since, reverse=True))[:NEWEST]
         if inside:
             made.append(Group(name, means, inside))
     return made

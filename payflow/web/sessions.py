@@ -79,10 +79,13 @@ class Sessions:
         _refuse_other_sites(request)
         token = str((await request.post()).get("token", "")).strip()
         await self._gate.admit(request, self._roles, secret=token)
-        answer = see(to)
+        return await self.let_in(request, digest_of(token), see(to))
+
+    async def let_in(self, request: web.Request, token: str, answer: web.Response) -> web.Response:
+        """Open a session for the holder of a token, by its hash, with this answer."""
         answer.set_cookie(
             self._cookie,
-            await self._kept.open(digest_of(token), LASTS_S),
+            await self._kept.open(token, LASTS_S),
             max_age=LASTS_S,
             path=self._place,
             httponly=True,

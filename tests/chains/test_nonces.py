@@ -129,9 +129,10 @@ async def test_a_cancelled_transaction_uses_up_its_nonce_and_pays_nobody(station
         sent = await station.until_nonce(0, s.SENT)
         await station.tell(sent.id, f.CancelAsked("ada", "wrong recipient"))
         await station.until_attempts(0, 2)
+        await station.until_nonce(0, s.SENT)
         await station.pay(next_one)
+        await station.until_all([payment], s.FAILED)
         await station.until_settled([next_one], blocks=4)
-        await station.until_nonce(0, s.DISPLACED)
     status = await station.status(payment)
     assert isinstance(status, Failed)
     assert status.reason == "wrong recipient"

@@ -43,8 +43,8 @@ async def some(station: Station, chain: Anvil, count: int = 4) -> list[Payment]:
 
 async def test_a_batch_that_a_wallet_sped_up_has_paid_its_payments(batching: Station, chain: Anvil) -> None:
     payments = await some(batching, chain)
+    await batching.pay(*payments)
     async with batching.worker():
-        await batching.pay(*payments)
         batch = (await batching.until_nonce(1, s.SENT)).data
         assert len(batch.members) == 4
         await steal(
@@ -60,8 +60,8 @@ async def test_another_batch_at_the_nonce_of_ours_pays_nobody_twice(
     batching: Station, chain: Anvil, contract: PayManyContract
 ) -> None:
     payments = await some(batching, chain)
+    await batching.pay(*payments)
     async with batching.worker():
-        await batching.pay(*payments)
         await batching.until_nonce(1, s.SENT)
         records = [await batching.record(payment) for payment in payments]
         # As a store that was restored would find it: the same payments, in a batch that it has forgotten.
@@ -116,6 +116,7 @@ async def test_what_took_a_nonce_and_did_the_work_of_another_nonce_raises_an_ala
         assert suspect.payment == (await station.record(second)).id
         await station.tell((await station.transaction(1)).id, f.CancelAsked("ada", "paid at nonce 0"))
         await station.until_attempts(1, 2)
+        await station.until_nonce(1, s.SENT)
         await station.until_all([second], s.FAILED)
         lane_id = station.lanes.books.lane_id("ethereum")
         adopted = ((await station.record(second), suspect.hash),)
@@ -172,11 +173,12 @@ async def test_a_batch_from_outside_that_paid_queued_payments_stops_the_lane(
 async def test_a_batch_that_is_cancelled_fails_its_payments_and_stops_nothing(batching: Station, chain: Anvil) -> None:
     payments = await some(batching, chain)
     after = batching.payment("after")
+    await batching.pay(*payments)
     async with batching.worker():
-        await batching.pay(*payments)
         batch = await batching.until_nonce(1, s.SENT)
         await batching.tell(batch.id, f.CancelAsked("ada", "wrong list"))
         await batching.until_attempts(1, 2)
+        await batching.until_nonce(1, s.SENT)
         await batching.until_all(payments, s.FAILED)
         await batching.pay(after)
         await batching.until_settled([after])
@@ -191,8 +193,8 @@ async def test_a_batch_that_is_cancelled_fails_its_payments_and_stops_nothing(ba
 async def test_a_batch_is_never_read_without_its_contract(batching: Station, chain: Anvil) -> None:
     payments = await some(batching, chain)
     thrower = payments[2].to["address"]
+    await batching.pay(*payments)
     async with batching.worker():
-        await batching.pay(*payments)
         await batching.until_nonce(1, s.SENT)
         await chain.set_code(thrower, "0x60006000fd")
         contract = batching.lane.pay_many

@@ -263,3 +263,25 @@ def test_what_the_sequence_guard_closed_is_not_opened_by_hand(till: Till) -> Non
 
     till.do(close)
     assert "run `payflow reconcile`" in till.refused("resume", "shard:01")
+
+
+# --- written down
+
+
+def test_what_operators_do_stands_in_the_audit_log_and_so_does_what_was_refused_to_them(till: Till) -> None:
+    record_id = till.errand("FAILED")
+    till.json("pause", "everything", "--why", "the gateway answers nonsense")
+    till.json("resume", "everything")
+    till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")
+    till.refused("resume", "everything")
+
+    async def read(payflow: Payflow) -> list[tuple[str, str, str]]:
+        return [(line.act, line.subject, line.why) for line in await payflow.store.audit.page(None, 10)]
+
+    assert till.do(read) == [
+        ("refused", "everything", "resume: everything is not paused; paused is: nothing."),
+        ("resume", "everything", ""),
+        ("override to CANCELLED", record_id, "the bank called"),
+        ("resume", "everything", ""),
+        ("pause", "everything", "the gateway answers nonsense"),
+    ]

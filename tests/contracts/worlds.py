@@ -3,7 +3,7 @@
 A new rail joins with one class like these and one line in `WORLDS`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,7 +26,7 @@ from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
 from machines.core.clock import FixedClock
 from machines.core.money import NGN, Money
-from machines.core.ports import Destination, Payment, PaymentKey, Rail
+from machines.core.ports import Destination, Evidence, Payment, PaymentKey, Rail
 
 _NUMBERS = count(1)
 
@@ -68,8 +68,34 @@ class Who(Enum):
     """Would be paid if our wallet were not empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a world can show. A promise that one cannot put to the test in this form is tested in another, or said."""
+
+    hands_over_at_once: bool = True
+    """Whether `submit` itself speaks to the outside: else it writes into our own store, and a worker sends."""
+    asks_at_once: bool = True
+    """Whether `status` itself asks the outside: else it reads what a worker has learned."""
+    hides: bool = True
+    """Whether a look may miss at first what is there."""
+    gives_back: bool = True
+    """Whether money that was paid may come back."""
+    asks_for_approval: bool = True
+    """Whether somebody at the rail may have to approve what was handed over."""
+    waits_for_money: bool = False
+    """Whether a payment waits until there is money, and does not fail for want of it."""
+
+
 class World(Protocol):
     """A rail, and the means to do it harm and to see the truth."""
+
+    @property
+    def can(self) -> Abilities:
+        """What it can show."""
+
+    @property
+    def amounts(self) -> Sequence[str]:
+        """Six amounts, from the smallest to the largest that this world pays."""
 
     @property
     def rail(self) -> Rail:
@@ -93,8 +119,23 @@ class World(Protocol):
     async def pass_time(self, seconds: float) -> None:
         """Let time pass in the rail's world."""
 
-    def paid(self, payment: Payment) -> list[Decimal]:
-        """Tell the truth: what reached the destination, each time."""
+    async def paid(self, payment: Payment) -> list[str]:
+        """Tell the truth: what reached the destination, each time, in decimals of the payment's asset."""
+
+    async def proves(self, evidence: Evidence, payment: Payment, *, paid: bool = True) -> bool:
+        """Say whether evidence speaks of this payment, and shows its outcome to somebody who looks it up."""
+
+    async def until_broken(self) -> None:
+        """Wait until what was to be broken has been met."""
+
+    async def until_closed(self) -> None:
+        """Wait until a rail that hands over later has found out that it is refused."""
+
+    async def reopened(self) -> None:
+        """Let an operator resume what paused by itself."""
+
+    async def fill_wallet(self) -> None:
+        """Put money where the rail lacks it."""
 
     def submissions(self) -> int:
         """Count the requests that could have moved money."""
@@ -141,6 +182,8 @@ class GatewayWorld:
     clock: FixedClock
     looks: str
     """Which requests are looks."""
+    can: Abilities = Abilities()
+    amounts: Sequence[str] = ("0.01", "1.00", "1322.71", "0.29", "70368744177.67", "999999999.99")
 
     @property
     def rail(self) -> Rail:
@@ -166,8 +209,27 @@ class GatewayWorld:
         self.clock.advance(seconds)
         await self.gateway.catch_up()
 
-    def paid(self, payment: Payment) -> list[Decimal]:
-        return [entry.amount for entry in self.gateway.book if entry.asked == payment.key]
+    async def paid(self, payment: Payment) -> list[str]:
+        return [f"{entry.amount:.2f}" for entry in self.gateway.book if entry.asked == payment.key]
+
+    async def proves(self, evidence: Evidence, payment: Payment, *, paid: bool = True) -> bool:
+        details = dict(evidence.details)
+        named = evidence.reference == payment.key
+        return named and (
+            not paid or bool(Decimal(details["amount"]) == Decimal(payment.amount.decimal) and details["id"])
+        )
+
+    async def until_broken(self) -> None:
+        """A gateway is met at once."""
+
+    async def until_closed(self) -> None:
+        """A gateway is met at once."""
+
+    async def reopened(self) -> None:
+        """A gateway opens by itself."""
+
+    async def fill_wallet(self) -> None:
+        """A gateway's payment failed: there is nothing to wait for."""
 
     def submissions(self) -> int:
         return sum(line in _SUBMISSIONS for line in self.gateway.server.calls)
@@ -219,8 +281,18 @@ async def paystack() -> AsyncIterator[GatewayWorld]:
         yield GatewayWorld(rail(25.0), rail(0.1), gateway, clock, "GET /transfer/verify/*")
 
 
+@asynccontextmanager
+async def ethereum() -> AsyncIterator[World]:
+    # Not imported above: a lane needs a store and a chain, which the gateways' worlds do without.
+    from tests.contracts.lane_world import lane_world  # noqa: PLC0415
+
+    async with lane_world() as world:
+        yield world
+
+
 WORLDS: Mapping[str, Callable[[], AbstractAsyncContextManager[World]]] = {
     "flutterwave-v3": flutterwave_v3,
     "flutterwave-v4": flutterwave_v4,
     "paystack": paystack,
+    "ethereum": ethereum,
 }

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from machines.core.errors import Contradiction, OutcomeUnknown, RailClosed, Rejected, Retryable
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
-from payflow.app.bookkeeper import check_in_turn
+from payflow.app.bookkeeper import check_in_turn, keep_books_checked
 from payflow.app.metering import Meter, Watched
 from payflow.store import verdicts
 from payflow.store.store import Store
@@ -18,6 +18,7 @@ from payflow.store.verdicts import Verdict
 from payflow.telemetry.metrics import Metrics
 from payflow.web import gauges
 from tests.desk import ANN, ask, fund
+from tests.waiting import wait_until
 
 PAYMENT = Payment(PaymentKey("key"), Destination("bank", ()), Money(1, NGN))
 
@@ -128,3 +129,17 @@ async def test_a_pause_tells_its_age_and_a_state_its_facts(store: Store) -> None
     assert told.get_sample_value("payflow_state", facts) == 1
     facts = {"machine": "errand", "state": "DONE", "by": "nobody", "sends": "no", "final": "yes"}
     assert told.get_sample_value("payflow_state", facts) == 1
+
+
+async def test_books_that_cannot_be_read_do_not_stop_the_worker(store: Store, quiet: list[dict[str, object]]) -> None:
+    await fund(store)
+    key = f"{{pf:{store.records.owner_shard(ANN):02d}}}:acct:ann"
+    await store.link.ask("HSET", key, "NGN.available", "much")
+    watching = asyncio.create_task(keep_books_checked(store, 3600))
+    await wait_until(lambda: bool(quiet), "the worker says so")
+    assert not watching.done()
+    assert quiet[0]["action"] == "books"
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert await verdicts.last(store.link) is None
+    await store.link.ask("HSET", key, "NGN.available", "1000000")

@@ -269,11 +269,17 @@ async def test_a_request_that_was_archived_is_answered_as_it_was_and_pays_nothin
         assert again["id"] == payout
         assert again["amount"] == first["amount"]
         other = {**body, "amount": "10001"}
-        await town._says("ann", "POST", "/api/provider/payouts", other, expect=409, key="the-key")  # noqa: SLF001
+        await town._says("ann", "POST", "/api/provider/payouts", other, expect=422, key="the-key")  # noqa: SLF001
         async with town.worker():
             await town.time_passes(hours=4)
         assert town.bank.book.times_paid(reference_of(RecordId(payout), 1)) == 1
         assert await town.ann_has() == ("20,000", "0", "10,000")
+        # Nor is it taken for one that the store has forgotten.
+        town.clock.advance(-8 * 86_400)
+        outcome = await reconciled(town, opens=False)
+        (finding,) = outcome.findings
+        assert finding.says.endswith("it was COMPLETED when it was archived.")
+        assert outcome.clear
         found = await find(town.store, RecordId(payout), folder)
         assert found is not None
         assert found.record.state == "COMPLETED"

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,9 +153,21 @@ def zygote_of(environment: dict[str, str], file: Path) -> "Iterator[subprocess.P
 
 
 async def play(
-    farm: Farm, folder: Path, *, miners: int, kills: int, seed: int, furthest: int, concurrent: int, oetc: bool = False
+    farm: Farm,
+    folder: Path,
+    *,
+    miners: int,
+    kills: int,
+    seed: int,
+    furthest: int,
+    concurrent: int,
+    oetc: bool = False,
+    sweep: bool = False,
 ) -> Bed:
-    """Pay so many miners through so many deaths, and prove that each was paid once."""
+    """Pay so many miners through so many deaths, and prove that each was paid once.
+
+    With `sweep` the first life dies at its first event, the second at its second, and so on.
+    """
     dice = Random(seed)
     redis, store = farm.server(tcp=True), farm.server(tcp=True)
     logins = [f"0x{dice.getrandbits(160):040x}" for _ in range(miners)]
@@ -169,7 +181,8 @@ async def play(
                 bed = Bed(mine, chain, zygote)
                 over = False
                 while not over and bed.kills < kills:
-                    over = await asyncio.to_thread(bed.life, dice.randrange(1, furthest))
+                    at = bed.kills % furthest + 1 if sweep else dice.randrange(1, furthest)
+                    over = await asyncio.to_thread(bed.life, at)
                 if not over:
                     assert await asyncio.to_thread(bed.life, 0)
             await prove(chain, mine, earned, folder, environment, file)
@@ -221,11 +234,21 @@ async def prove(
         assert len(paid_records) == len(earned)
 
 
-async def full(miners: int, kills: int, seed: int) -> None:
+async def full(given: Namespace) -> None:
     """The whole of it, with figures."""
-    begun = time.monotonic()
+    miners, seed, begun = given.miners, given.seed, time.monotonic()
     with Farm() as farm, tempfile.TemporaryDirectory() as folder:
-        bed = await play(farm, Path(folder), miners=miners, kills=kills, seed=seed, furthest=400, concurrent=20)
+        bed = await play(
+            farm,
+            Path(folder),
+            miners=miners,
+            kills=given.kills,
+            seed=seed,
+            furthest=given.furthest,
+            concurrent=given.concurrent,
+            oetc=given.oetc,
+            sweep=given.sweep,
+        )
     seconds = time.monotonic() - begun
     print(f"{miners} miners, seed {seed}: {bed.kills} kills in {seconds:.0f} s; 0 paid twice, 0 lost.")  # noqa: T201
 
@@ -239,8 +262,11 @@ def main() -> None:
     parser.add_argument("--miners", type=int, default=200)
     parser.add_argument("--kills", type=int, default=150)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    given = parser.parse_args()
-    asyncio.run(full(given.miners, given.kills, given.seed))
+    parser.add_argument("--furthest", type=int, default=400, help="the latest event that a life may die at")
+    parser.add_argument("--concurrent", type=int, default=20)
+    parser.add_argument("--oetc", action="store_true")
+    parser.add_argument("--sweep", action="store_true", help="die at the first event, the second, and so on")
+    asyncio.run(full(parser.parse_args()))
 
 
 if __name__ == "__main__":

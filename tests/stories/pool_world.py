@@ -21,7 +21,7 @@ from payflow.config import Settings
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, write_config
-from tests.chain import CHAIN_ID, GWEI, LANE, Anvil
+from tests.chain import CHAIN_ID, GWEI, LANE, OTHER, Anvil
 from tests.desk import settings_for
 from tests.servers import Deployment, Farm, Server
 from tests.waiting import wait_until
@@ -85,6 +85,15 @@ class World:
         """Let the old module's node send, past Payflow."""
         return TxHash(await self.chain.send(LANE, login, shannon * GWEI, gas=hex(21_000), **fields))
 
+    async def mined(self, tx: str) -> TxHash:
+        """Wait until a transaction is in a block."""
+
+        async def there() -> bool:
+            return await self.chain.rpc("eth_getTransactionReceipt", tx) is not None
+
+        await wait_until(there, f"{tx} is mined")
+        return TxHash(tx)
+
     def said(self, text: str) -> bool:
         """Whether operators have read this."""
         return any(text in line for line in self.lines)
@@ -119,7 +128,10 @@ def lanes_json(chain: Anvil, folder: Path, *, depth: int = 1, **more: Any) -> st
         "max_fee_ceiling_wei": 10_000 * GWEI,
         "tip_ceiling_wei": 10_000 * GWEI,
     }
-    return json.dumps({"pool": lane | more})
+    second = folder / "second key"
+    second.write_text(OTHER.key, "utf-8")
+    beside = lane | {"key_file": str(second), "address": OTHER.address}
+    return json.dumps({"pool": lane | more, "beside": beside | more})
 
 
 @asynccontextmanager
@@ -130,7 +142,7 @@ async def open_world(
     folder: Path,
     *,
     lane: dict[str, Any] | None = None,
-    coin: str = "eth",
+    beside: tuple[Path, ...] = (),
     **changes: Any,
 ) -> AsyncIterator[World]:
     """Open the installation; no worker works yet."""
@@ -140,10 +152,11 @@ async def open_world(
     )
     kept: list[Pools] = []
     async with AsyncExitStack() as stack:
-        mine = stack.enter_context(mine_of(redis, coin))
-        payflow = await stack.enter_async_context(opened(settings, assemble_for(nothing_else, [file], kept.append)))
-        (pool,) = kept[0].pools.values()
-        yield World(payflow, kept[0], pool, mine, chain)
+        mine = stack.enter_context(mine_of(redis))
+        payflow = await stack.enter_async_context(
+            opened(settings, assemble_for(nothing_else, [file, *beside], kept.append))
+        )
+        yield World(payflow, kept[0], kept[0].pools["eth"], mine, chain)
 
 
 def pool_redis(farm: Farm) -> Server:

@@ -7,7 +7,8 @@ import pytest
 
 from machines.bounty import lifecycle as s
 from payflow.config import Settings
-from tests.bounties import ANN, BOT, ETHER, MIA, Fair, Kind, open_fair
+from tests.bounties import ANN, BOT, MIA, Fair, Kind, open_fair
+from tests.chain import ETHER
 
 
 @pytest.fixture(params=["safe", "multisig"])

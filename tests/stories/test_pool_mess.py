@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from machines.core.errors import BadInput
 from machines.pool import lifecycle as s
 from machines.pool.evidence import Outcome
 from payflow.app import pool_audit
+from payflow.app.pool_runs import Run
 from payflow.cli.desk import Code
 from payflow.cli.pool_service import _resolve_one
 from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
@@ -30,7 +30,7 @@ NOBODY = TxHash("0x" + "7" * 64)
 @pytest.fixture
 async def chain() -> AsyncIterator[Anvil]:
     """A chain that mines each transaction at once, and has been there for a day."""
-    async with anvil() as chain:
+    async with anvil(slots_in_an_epoch=1) as chain:  # what is two blocks old is final
         await chain.mine(3)
         yield chain
 
@@ -55,16 +55,25 @@ async def chain_time(chain: Anvil) -> int:
     return int(block["timestamp"], 16)
 
 
+async def something_else_uses_up_the_nonce(world: World) -> None:
+    """Let the address send something else, for good."""
+    await world.mined(await world.chain.send(LANE, OTHER.address, 5))
+    await world.chain.mine(3)
+
+
 async def later(chain: Anvil, seconds: int = HOUR_S) -> None:
     """Let time pass on the chain."""
     await chain.rpc("evm_increaseTime", hex(seconds))
     await chain.mine()
 
 
-async def left_by_the_old_module(world: World, *, sent: bool, **fields: Any) -> str:
+async def left_by_the_old_module(world: World, *, sent: bool, mined: bool = True) -> str:
     """Debit, and send or not; then the old module dies."""
     world.mine.debit(ANN, AMOUNT, await chain_time(world.chain))
-    return await world.old_payer_sends(ANN, AMOUNT, **fields) if sent else ""
+    if not sent:
+        return ""
+    tx = await world.old_payer_sends(ANN, AMOUNT)
+    return await world.mined(tx) if mined else tx
 
 
 async def resolve(world: World, *, dry_run: bool = False, fill: bool = False) -> Code:
@@ -116,7 +125,7 @@ async def test_what_was_never_sent_is_credited_once_its_nonce_is_used_up(world: 
     assert world.mine.sums(ANN) == (0, AMOUNT, 0)
 
     world.lines.clear()
-    async with world.working():
+    async with world.working(), mining(world.chain):
         assert await resolve(world, fill=True) == Code.OK
     assert world.said("Will credit back following balances:\nAddress: " + ANN)
     assert f"Credited {AMOUNT} Shannon back to {ANN}" in world.lines
@@ -129,7 +138,7 @@ async def test_what_was_never_sent_is_credited_once_its_nonce_is_used_up(world: 
 
 async def test_what_waits_in_the_mempool_is_left(world: World, chain: Anvil) -> None:
     await chain.automine(on=False)
-    tx = await left_by_the_old_module(world, sent=True)
+    tx = await left_by_the_old_module(world, sent=True, mined=False)
     assert await resolve(world) == Code.REFUSED
     assert world.said("wait in the mempool")
     assert world.mine.sums(ANN) == (0, AMOUNT, 0)
@@ -151,6 +160,8 @@ async def test_what_is_not_deep_enough_is_left(server: Deployment, redis: Server
 async def test_a_payment_that_the_address_threw_back_is_credited(world: World, chain: Anvil) -> None:
     await chain.set_code(ANN, "0x60006000fd")
     tx = await left_by_the_old_module(world, sent=True)
+    assert await resolve(world) == Code.REFUSED  # what failed may yet succeed in another block
+    await chain.mine(3)
     assert await resolve(world) == Code.OK
     assert world.said(f"{tx} failed in block")
     assert world.mine.sums(ANN) == (AMOUNT, 0, 0)
@@ -159,7 +170,7 @@ async def test_a_payment_that_the_address_threw_back_is_credited(world: World, c
 async def test_the_same_sum_paid_before_does_not_count_for_the_pending_one(world: World) -> None:
     at = await chain_time(world.chain)
     world.mine.debit(ANN, AMOUNT, at)
-    tx = await world.old_payer_sends(ANN, AMOUNT)
+    tx = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
     world.mine.pay(ANN, AMOUNT, at, tx)
     world.mine.earn(ANN, AMOUNT, height=2)
     world.mine.debit(ANN, AMOUNT, at + 1)
@@ -180,7 +191,7 @@ async def test_a_recorded_nonce_and_hash_are_looked_at_first(world: World, chain
 async def test_a_nonce_that_went_to_something_else_proves_that_it_was_not_paid(world: World, chain: Anvil) -> None:
     await left_by_the_old_module(world, sent=False)
     world.mine.do("HSET", "eth:payments:pendingnonce", f"{ANN}:{AMOUNT}", 0)
-    await chain.send(LANE, OTHER.address, 5)
+    await something_else_uses_up_the_nonce(world)
     assert await resolve(world) == Code.OK
     assert world.mine.sums(ANN) == (AMOUNT, 0, 0)
 
@@ -197,7 +208,7 @@ async def test_a_lock_without_a_row_is_taken_away_by_resolving(world: World) -> 
 async def test_what_is_proven_unpaid_is_adopted_and_paid_once(world: World, chain: Anvil) -> None:
     await left_by_the_old_module(world, sent=False)
     await later(chain)
-    await chain.send(LANE, OTHER.address, 5)
+    await something_else_uses_up_the_nonce(world)
     (judged,) = await world.desk().pending()
     assert judged.verdict.outcome is Outcome.UNPAID
     assert await world.desk().adopt(judged)
@@ -222,9 +233,9 @@ async def test_what_is_proven_paid_is_booked_when_adopted(world: World) -> None:
 async def test_mark_paid_wants_the_right_transaction(world: World, chain: Anvil) -> None:
     await left_by_the_old_module(world, sent=False)
     desk = world.desk()
-    too_little = TxHash(await chain.send(LANE, ANN, AMOUNT * GWEI - 1))
-    by_another = TxHash(await chain.send(OTHER, ANN, AMOUNT * GWEI))
-    to_another = TxHash(await chain.send(LANE, BOB, AMOUNT * GWEI))
+    too_little = await world.mined(await chain.send(LANE, ANN, AMOUNT * GWEI - 1))
+    by_another = await world.mined(await chain.send(OTHER, ANN, AMOUNT * GWEI))
+    to_another = await world.mined(await chain.send(LANE, BOB, AMOUNT * GWEI))
     before = world.mine.everything()
     for tx, why in (
         (NOBODY, "no node knows"),
@@ -234,7 +245,7 @@ async def test_mark_paid_wants_the_right_transaction(world: World, chain: Anvil)
     ):
         with pytest.raises(BadInput, match=why):
             await desk.mark_paid(ANN, AMOUNT, tx, dry_run=False)
-    right = await world.old_payer_sends(ANN, AMOUNT)
+    right = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
     await desk.mark_paid(ANN, AMOUNT, right, dry_run=True)
     assert world.mine.everything() == before
 
@@ -253,7 +264,7 @@ async def test_credit_wants_proof(world: World, chain: Anvil) -> None:
     with pytest.raises(BadInput, match="not proven that this was not paid"):
         await world.desk().credit(ANN, AMOUNT, dry_run=False)
     await later(chain)
-    await chain.send(LANE, OTHER.address, 5)
+    await something_else_uses_up_the_nonce(world)
     await world.desk().credit(ANN, AMOUNT, dry_run=True)
     assert world.mine.sums(ANN) == (0, AMOUNT, 0)
     await world.desk().credit(ANN, AMOUNT, dry_run=False)
@@ -272,7 +283,7 @@ async def test_unlock_leaves_the_lock_while_something_is_pending(world: World) -
 
 
 async def test_a_missing_entry_is_added_with_the_time_of_its_block(world: World, chain: Anvil) -> None:
-    tx = await world.old_payer_sends(ANN, AMOUNT)
+    tx = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
     await world.desk().add_missing(ANN, AMOUNT, tx, dry_run=True)
     assert world.mine.history() == []
     await world.desk().add_missing(ANN, AMOUNT, tx, dry_run=False)
@@ -286,7 +297,7 @@ async def test_a_missing_entry_is_added_with_the_time_of_its_block(world: World,
 async def test_the_drift_of_the_old_manual_procedure_is_found_and_put_right(world: World, chain: Anvil) -> None:
     at = await chain_time(chain)
     world.mine.debit(ANN, AMOUNT, at)
-    tx = await world.old_payer_sends(ANN, AMOUNT)
+    tx = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
     # The document, line by line.
     for command in (
         ("ZADD", "eth:payments:all", at, f"{tx}:{ANN}:{AMOUNT}"),
@@ -320,7 +331,7 @@ async def test_a_booked_payment_that_never_confirmed_is_repeated_only_when_it_is
     with pytest.raises(BadInput, match="not proven that the old one is dead"):
         await world.desk().repeat(ANN, (AMOUNT, NOBODY), dry_run=False)
     await later(chain)
-    await chain.send(LANE, OTHER.address, 5)
+    await something_else_uses_up_the_nonce(world)
     await world.desk().repeat(ANN, (AMOUNT, NOBODY), dry_run=True)
     assert world.mine.history(ANN) == [f"{NOBODY}:{AMOUNT}"]
     await world.desk().repeat(ANN, (AMOUNT, NOBODY), dry_run=False)
@@ -335,7 +346,7 @@ async def test_a_booked_payment_that_never_confirmed_is_repeated_only_when_it_is
 async def test_a_booked_payment_that_did_confirm_is_not_repeated(world: World, chain: Anvil) -> None:
     at = await chain_time(chain)
     world.mine.debit(ANN, AMOUNT, at)
-    tx = await world.old_payer_sends(ANN, AMOUNT)
+    tx = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
     world.mine.pay(ANN, AMOUNT, at, tx)
     with pytest.raises(BadInput, match="paid it in block"):
         await world.desk().repeat(ANN, (AMOUNT, tx), dry_run=False)
@@ -363,7 +374,7 @@ async def test_a_row_taken_away_by_hand_halts_and_mark_paid_ends_it(world: World
 
 
 async def test_nobody_marks_as_paid_what_payflow_itself_still_pays(world: World, chain: Anvil) -> None:
-    by_hand = await world.old_payer_sends(ANN, AMOUNT)
+    by_hand = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
     await chain.automine(on=False)
     async with world.working(), waiting_run(world):
         await world.until(s.SENT)
@@ -371,6 +382,26 @@ async def test_nobody_marks_as_paid_what_payflow_itself_still_pays(world: World,
             await world.desk().mark_paid(ANN, AMOUNT, by_hand, dry_run=False)
         await chain.mine()
         await world.until(s.PAID)
+
+
+async def test_going_back_finishes_what_is_pending_and_begins_nothing(world: World, chain: Anvil) -> None:
+    await chain.automine(on=False)
+    async with world.working():
+        world.stop.set()
+        async with waiting_run(world):
+            pass
+        assert await world.records(s.DUE) == []
+        world.stop.clear()
+        async with waiting_run(world):
+            await world.until(s.SENT)
+            world.stop.set()
+        world.stop.clear()
+        world.mine.earn(BOB, AMOUNT)
+        await chain.automine(on=True)
+        await chain.mine()
+        outcome = await Run(world.pools, world.pool, world.lines.append, world.stop, drain=True).whole()
+    assert (outcome.paid, outcome.must_pay) == (1, 0)
+    assert (world.mine.pending(), world.mine.lock(), world.mine.sums(BOB)) == ([], None, (AMOUNT, 0, 0))
 
 
 async def test_resolving_leaves_what_payflow_is_paying(world: World, chain: Anvil) -> None:
@@ -382,6 +413,14 @@ async def test_resolving_leaves_what_payflow_is_paying(world: World, chain: Anvi
         await chain.mine()
         await world.until(s.PAID)
     assert await world.got(ANN) == AMOUNT
+
+
+@asynccontextmanager
+async def mining(chain: Anvil) -> AsyncIterator[None]:
+    """Let the chain grow by itself."""
+    await chain.interval(1)
+    yield
+    await chain.interval(0)
 
 
 @asynccontextmanager

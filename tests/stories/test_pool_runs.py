@@ -1,14 +1,21 @@
 """A run over a pool's miners: who is paid, what the pool's books hold afterwards, and what stops it."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adapters.open_ethereum_pool.books import Answer, Line
+from machines.core.ids import RecordId
 from machines.pool import lifecycle as s
-from tests.chain import GWEI, LANE, Anvil, anvil
+from tests.adapters.open_ethereum_pool.mine import Mine, payouts_json, write_config
+from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.pool_world import World, open_world, pool_redis
+from tests.waiting import wait_until
 
 ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
 BOB = "0x5a0b54d5dc17e0aadc383d2db43b0a0d3e029c4c"
@@ -211,3 +218,114 @@ async def test_a_redis_that_may_forget_sends_nothing(world: World) -> None:
         outcome = await world.run()
     assert "keeps no append-only file" in outcome.waits
     assert world.mine.sums(ANN) == (600_000_000, 0, 0)
+
+
+async def test_a_row_over_the_same_amount_as_a_payment_of_ours_is_still_another_payers(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    async with world.working():
+        await world.run()
+        world.mine.earn(ANN, 600_000_000, height=2)
+        world.mine.debit(ANN, 600_000_000, 1_508_374_334)
+        before = world.mine.everything()
+        outcome = await world.run()
+    assert outcome.refused.startswith("Previous payout failed")
+    assert world.mine.everything() == before
+
+
+async def test_somebody_else_who_sends_from_the_address_is_told_of(world: World, chain: Anvil) -> None:
+    async with world.working():
+        world.mine.earn(ANN, 600_000_000)
+        await world.run()
+        await world.mined(await chain.send(LANE, BOB, 5))
+        await chain.mine(70)
+        world.mine.earn(ANN, 700_000_000, height=2)
+        await world.run()
+        await world.run()
+    assert world.said(f"transactions from {LANE.address} are not Payflow's")
+    assert await world.got(ANN) == 1_300_000_000
+
+
+async def test_several_coins_are_paid_side_by_side(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    second = payouts_json(redis, chain.url, OTHER.address, top={"coin": "etc"})
+    etc_file = write_config(tmp_path / "etc.json", second)
+    async with open_world(server, redis, chain, tmp_path, beside=(etc_file,)) as eth, eth.working():
+        etc = replace(eth, pool=eth.pools.pools["etc"], mine=Mine(eth.mine.redis, "etc"))
+        eth.mine.earn(ANN, 600_000_000)
+        etc.mine.earn(ANN, 700_000_000)
+        runs = await asyncio.gather(eth.run(), etc.run())
+        assert [one.total for one in runs] == [600_000_000, 700_000_000]
+        assert (eth.mine.sums(ANN), etc.mine.sums(ANN)) == ((0, 0, 600_000_000), (0, 0, 700_000_000))
+
+
+async def test_the_friends_fork_keeps_the_fee_back_and_books_it(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    fees: dict[str, Any] = {"keepNwFees": True, "nwTxGas": "21000", "nwTxGasPrice": "5000000000"}
+    async with open_world(server, redis, chain, tmp_path, **fees) as world, world.working():
+        world.mine.earn(ANN, 600_000_000)
+        assert (await world.run()).paid == 1
+        tx, charge = world.mine.history()[0].partition(":")[0], 21_000 * 5_000_000_000
+        assert world.mine.history() == [f"{tx}:{ANN}:600000000:{charge}"]
+        assert world.mine.history(ANN) == [f"{tx}:600000000:{charge}"]
+        assert await world.got(ANN) == 600_000_000 - charge // GWEI
+
+
+async def test_a_redis_that_answers_errors_in_the_middle_is_waited_for(world: World, chain: Anvil) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    await chain.automine(on=False)
+    async with world.working():
+        run = asyncio.create_task(world.run())
+        await world.until(s.SENT)
+        debited = world.mine.everything()
+        world.mine.do("CONFIG", "SET", "min-replicas-to-write", "1")
+        await chain.mine()
+        (record,) = await world.until(s.SENT)
+        await wait_until(lambda: tried(world, record.id), "the books were tried")
+        assert world.mine.everything() == debited
+        world.mine.do("CONFIG", "SET", "min-replicas-to-write", "0")
+        await wait_until(run.done, "the run ends", limit_s=40)
+    assert run.result().paid == 1
+    assert (world.mine.sums(ANN), await world.got(ANN)) == ((0, 0, 600_000_000), 600_000_000)
+
+
+async def tried(world: World, record_id: RecordId) -> bool:
+    """Whether a look at a payment failed and will be tried again."""
+    return (await world.payflow.store.records.read(record_id)).record.tries > 0
+
+
+async def test_a_payment_that_is_set_aside_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.earn(BOB, 700_000_000)
+    books = world.pool.books
+    debit = books.debit
+
+    async def broken(line: Line, lock: str = "", *, again: bool = False) -> Answer:
+        if line.login == ANN:
+            raise ZeroDivisionError("a bug")
+        return await debit(line, lock, again=again)
+
+    monkeypatch.setattr(books, "debit", broken)
+    async with world.working():
+        assert (await world.run()).paid == 1
+    assert world.said(f"Set aside the payment to {ANN}: ZeroDivisionError: a bug")
+    assert world.mine.sums(ANN) == (600_000_000, 0, 0)
+
+
+async def test_an_operator_pauses_the_pool_and_nothing_is_taken_or_sent(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    now = await world.payflow.store.records.now()
+    await world.payflow.store.pauses.pause("machine:pool", "olu", "counting", now)
+    async with world.working():
+        run = asyncio.create_task(world.run())
+        await world.until(s.DUE)
+        held = {"machine": "pool", "state": "DUE", "kind": "paused"}
+        counted = world.payflow.metrics.registry
+        await wait_until(lambda: bool(counted.get_sample_value("payflow_act_errors_total", held)), "it was held up")
+        assert world.mine.sums(ANN) == (600_000_000, 0, 0)
+        await world.payflow.store.pauses.resume("machine:pool")
+        await wait_until(run.done, "the run ends", limit_s=40)
+    assert run.result().paid == 1

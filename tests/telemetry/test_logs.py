@@ -80,6 +80,7 @@ def test_text_is_for_a_terminal_and_has_no_colours_in_a_file() -> None:
         ("api_key", "hush", "***"),
         ("Authorization", "Bearer hush", "***"),
         ("account_number", 690000040, "***"),
+        ("attempts", [{"sealed": "gAAAAABr", "sent": True}], [{"sealed": "***", "sent": True}]),
         ("note", "key FLWSECK_TEST-abc123-X end", "key *** end"),
         ("note", "to 0690000040, please", "to ***, please"),
         ("note", "rediss://:hush@store:6380/0", "rediss://:***@store:6380/0"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.reading import TRANSFER, Reader, paid, speaks
+from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
@@ -183,4 +183,9 @@ def _why(receipt: Receipt, wallet: str, confirm_hash: str) -> str:
         return "the transaction failed"
     if speaks(receipt, wallet, FAILED, confirm_hash):
         return "the wallet says that the payment failed: whoever was to get it does not take it"
+    if any(
+        log.address == wallet and log.topics[:1] == (CONFIRMED,) and log.topics[2] == confirm_hash
+        for log in receipt.logs
+    ):
+        return AGREED
     return "the transaction does not speak of this payment"

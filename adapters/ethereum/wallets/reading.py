@@ -12,6 +12,7 @@ TRANSFER = "transfer(address,uint256)"
 TRANSFERRED = abi.topic("Transfer(address,address,uint256)")
 # So many blocks are asked about at a time, which every provider answers.
 LOG_BLOCKS = 5_000
+AGREED = "one more owner has agreed, and others must as well"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from adapters.ethereum.addresses import checksummed, keccak_hex
 from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.reading import TRANSFER, Reader, paid, speaks
+from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
@@ -87,10 +87,9 @@ class Safes:
         return await self._checked(creation, place)
 
     async def _checked(self, creation: Creation, wallet: Address) -> Address:
-        (owners,) = abi.decoded(["address[]"], await self._chain.call(wallet, abi.call_data("getOwners()")))
+        owners = await self._owners(wallet)
         threshold = await self._reader.number(wallet, "getThreshold()")
-        found = {checksummed(owner) for owner in owners}
-        if wallet != creation.address or found != set(creation.owners) or threshold != creation.threshold:
+        if wallet != creation.address or set(owners) != set(creation.owners) or threshold != creation.threshold:
             raise Contradiction(f"{wallet} is not the wallet that was wanted: {threshold} of {owners}.", rail=RAIL)
         return wallet
 
@@ -155,15 +154,37 @@ class Safes:
         return ""
 
     async def confirmation(self, proposal: Proposal, confirm_hash: str, owner: Address) -> Call:
-        """Say what a maintainer sends: the payment itself, with the bot's word and, by sending, his own."""
-        hands = sorted((self._bot, owner), key=lambda one: int(one, 16))
-        signatures = b"".join(abi.raw(abi.word_of(hand)) + bytes(32) + b"\x01" for hand in hands)
-        inner = _inner(proposal.operation, int(proposal.value_units), delegate=proposal.delegate)
-        call = Call(proposal.wallet, abi.call_data(EXECUTE, *inner, signatures))
-        if confirm_hash != proposal.hash:
+        """Say what a maintainer sends: the payment itself, with the words of those who agreed and, by sending, his own.
+
+        Where more owners must agree than have, he only gives his word.
+        """
+        wallet = Address(proposal.wallet)
+        agreed = await self._agreed(wallet, proposal.hash)
+        if confirm_hash != proposal.hash or self._bot not in agreed:
             raise Rejected("The bot has not agreed to this payment.")
-        await self._chain.estimate(owner, Address(call.to), 0, call.data)
+        threshold = await self._reader.number(wallet, "getThreshold()")
+        others = [one for one in agreed if one != owner][: threshold - 1]
+        call = Call(wallet, proposal.approval.data)
+        if len(others) + 1 >= threshold:
+            hands = sorted((*others, owner), key=lambda one: int(one, 16))
+            signatures = b"".join(abi.raw(abi.word_of(hand)) + bytes(32) + b"\x01" for hand in hands)
+            inner = _inner(proposal.operation, int(proposal.value_units), delegate=proposal.delegate)
+            call = Call(wallet, abi.call_data(EXECUTE, *inner, signatures))
+        await self._chain.estimate(owner, wallet, 0, call.data)
         return call
+
+    async def _agreed(self, wallet: Address, confirm_hash: str) -> list[Address]:
+        """List the owners who agreed on chain, the bot first."""
+        found = []
+        for owner in sorted(await self._owners(wallet), key=lambda one: one != self._bot):
+            asked = ("approvedHashes(address,bytes32)", owner, abi.raw(confirm_hash))
+            if await self._reader.number(wallet, *asked):
+                found.append(owner)
+        return found
+
+    async def _owners(self, wallet: Address) -> list[Address]:
+        (owners,) = abi.decoded(["address[]"], await self._chain.call(wallet, abi.call_data("getOwners()")))
+        return [checksummed(owner) for owner in owners]
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,7 +202,7 @@ class Safes:
             elif not deep:
                 return Outcome(End.OPEN, tx, receipt.block)
             else:
-                failed = Outcome(End.FAILED, tx, receipt.block, _why(receipt))
+                failed = Outcome(End.FAILED, tx, receipt.block, _why(receipt, proposal))
         return failed
 
     async def _carried_out(self, proposal: Proposal) -> Outcome:
@@ -224,9 +245,9 @@ def _packed(to: Address, holding: Holding) -> bytes:
     return b"\x00" + abi.raw(target) + value.to_bytes(32, "big") + len(data).to_bytes(32, "big") + data
 
 
-def _why(receipt: Receipt) -> str:
-    return (
-        "the transaction does not speak of this payment"
-        if receipt.ok
-        else "the transaction failed: the wallet took it back as a whole, and nothing was paid"
-    )
+def _why(receipt: Receipt, proposal: Proposal) -> str:
+    if not receipt.ok:
+        return "the transaction failed: the wallet took it back as a whole, and nothing was paid"
+    if speaks(receipt, proposal.wallet, APPROVED, proposal.hash):
+        return AGREED
+    return "the transaction does not speak of this payment"

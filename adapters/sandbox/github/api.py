@@ -3,6 +3,7 @@
 from functools import cache
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,6 +17,8 @@ Json = dict[str, Any]
 
 APP_ID = "4242"
 TOKEN = "ghs_sandbox"  # noqa: S105  (of a simulator)
+USER_TOKEN = "gho_sandbox"  # noqa: S105  (as above)
+CLIENT_ID, CLIENT_SECRET = "Iv1.sandbox", "sandbox client secret"
 LIMIT = 5000
 
 
@@ -31,6 +34,11 @@ class Api:
     def __init__(self, town: Town, agenda: Agenda) -> None:
         self._town = town
         self._agenda = agenda
+        self.visitor = "mia"
+        """Who signs in when somebody is sent here."""
+        self._codes: dict[str, str] = {}
+        self.suspended: set[int] = set()
+        """Installations that were taken away."""
         self.remaining = LIMIT
         """How many more requests the rate limit allows."""
 
@@ -41,6 +49,9 @@ class Api:
             Route("GET", "/app/installations", self._installations),
             Route("POST", "/app/installations/{installation}/access_tokens", self._access),
             Route("GET", "/installation/repositories", self._installed),
+            Route("GET", "/login/oauth/authorize", self._authorize),
+            Route("POST", "/login/oauth/access_token", self._exchange),
+            Route("GET", "/user", self._me),
             Route("GET", "/user/{id}", self._user),
             Route("GET", f"{repo}/issues", self._issues),
             Route("GET", f"{repo}/issues/{{number}}", self._one_issue),
@@ -60,6 +71,8 @@ class Api:
     def _access(self, call: Call) -> Answer:
         if not self._is_app(call):
             return _refused(HTTPStatus.UNAUTHORIZED)
+        if int(call.params["installation"]) in self.suspended:
+            return _refused(HTTPStatus.NOT_FOUND)
         token = f"{TOKEN}_{call.params['installation']}"
         return Answer(
             HTTPStatus.CREATED, {"token": token, "expires_at": payloads.stamp(self._agenda.now() + 3_600_000)}
@@ -86,6 +99,25 @@ class Api:
     def _installed(self, call: Call) -> Answer:
         mine = [one for one in self._town.repositories.values() if one.installation == self._installation(call)]
         return self._ok({"repositories": _page(call, [payloads.repository(one) for one in mine])})
+
+    def _authorize(self, call: Call) -> Answer:
+        """Whoever sits at the browser says yes at once."""
+        code = f"code-{next(self._town.ids)}"
+        self._codes[code] = self.visitor
+        query = urlencode({"code": code, "state": call.query.get("state", "")})
+        return Answer(HTTPStatus.FOUND, {}, {"Location": f"{call.query['redirect_uri']}?{query}"})
+
+    def _exchange(self, call: Call) -> Answer:
+        body = call.body
+        login = self._codes.pop(str(body.get("code")), "")
+        if not login or (body.get("client_id"), body.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            return self._ok({"error": "bad_verification_code"})
+        return self._ok({"access_token": f"{USER_TOKEN}_{self._town.person(login).id}"})
+
+    def _me(self, call: Call) -> Answer:
+        token = call.headers.get("authorization", "").partition(" ")[2]
+        found = self._town.people.get(int(token.removeprefix(f"{USER_TOKEN}_") or 0)) if USER_TOKEN in token else None
+        return self._ok(payloads.user(found)) if found else _refused(HTTPStatus.UNAUTHORIZED)
 
     def _user(self, call: Call) -> Answer:
         found = self._town.people.get(int(call.params["id"]))

@@ -15,6 +15,7 @@ from adapters.sandbox.courier import Courier
 from adapters.sandbox.faults import Faults
 from adapters.sandbox.github import payloads
 from adapters.sandbox.github.api import Api, app_key
+from adapters.sandbox.github.control import GitHubControl
 from adapters.sandbox.github.town import Issue, Pull, Repository, Town
 from adapters.sandbox.magic import Webhook
 from adapters.sandbox.server import Answer, Call, Server
@@ -40,7 +41,8 @@ class GitHubSimulator:
         self.secret = secret
         self.how = Webhook.ONCE
         self.api = Api(self.town, self.agenda)
-        self.server = Server(self.agenda, self.faults, self.api.routes(), _unavailable, _at_once)
+        routes = [*GitHubControl(self).routes(), *self.api.routes()]
+        self.server = Server(self.agenda, self.faults, routes, _unavailable, _at_once)
 
     @property
     def url(self) -> str:

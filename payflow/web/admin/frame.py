@@ -17,7 +17,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from machines.core.errors import BadInput, PayflowError
+from machines.core.errors import BadInput, PayflowError, StoreError, StoreUnavailable, StoreUnfit
 from machines.core.ids import parse_id
 from payflow.store.pauses import Pause
 from payflow.store.store import Store
@@ -25,7 +25,7 @@ from payflow.store.tokens import Role
 from payflow.web import problems
 from payflow.web.admin import words
 from payflow.web.auth import STAFF
-from payflow.web.problems import FORBIDDEN, UNAUTHENTICATED, Problem, deciding
+from payflow.web.problems import UNAUTHENTICATED, Problem, deciding
 from payflow.web.sessions import CSRF, Form, Sessions, Visit, see
 
 log = structlog.get_logger()
@@ -48,6 +48,8 @@ class Page:
     routes: Callable[["Frame"], Iterable[web.RouteDef]]
     templates: str = ""
     """The package whose folder `templates` has its templates; empty for those of the dashboard."""
+    at: str = ""
+    """Where it is, for one that stands by itself, with a sign-in of its own; empty for one under /admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Frame:
     """Packages with templates beside those of the pages."""
     inside: bool = True
     """Whether these pages are for people who work here, who are told what is paused."""
+    other_door: tuple[str, str] = ("", "")
+    """Another way to sign in: what it is called, and where it is."""
     _env: jinja2.Environment = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,23 +148,31 @@ class Frame:
 
     async def refusal(self, request: web.Request, error: Exception) -> web.StreamResponse:
         """Say on a page why something was not shown or not done."""
-        problem = _problem_of(error, request.path)
         asked = request.method == hdrs.METH_POST
+        problem = _problem_of(error, request.path, asked=asked)
         if (problem.status, problem.code) == UNAUTHENTICATED:
             if asked:
                 return self.sign_in(problem.status, self.place, "Nothing was done: sign in, then send it again.")
             return see(f"{self.place}/sign-in?{urlencode({'to': self.local(request.path_qs)})}")
+        came = urlsplit(request.headers.get(hdrs.REFERER, ""))
+        back = self.local(f"{came.path}?{came.query}" if came.query else came.path)
+        return self._answer(
+            "refused.html", problem.status, title="Not done" if asked else "Not shown", here="",
+            message=problem.message, back=back,
+            nothing_done=asked and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR,
+            **await self._around(request),
+        )  # fmt: skip
+
+    async def _around(self, request: web.Request) -> dict[str, Any]:
+        """Give what stands around a refusal: the navigation for who is signed in, nothing for anybody else."""
         try:
             visit = await self.sessions.visit(request, self.staff)
-        except Exception:  # noqa: BLE001  (who is no longer known, or while the store is gone, is told on a bare page)
-            return self.sign_in(problem.status, self.place, problem.message)
-        back = self.local(urlsplit(request.headers.get(hdrs.REFERER, "")).path or self.place)
-        title = "Not done" if asked else "Not shown"
-        return self._answer(
-            "refused.html", problem.status, title=title, here="", visit=visit, caller=visit.caller, csrf_name=CSRF,
-            csrf=visit.csrf, said="", pauses=(), message=problem.message, back=back, asked=asked,
-            forbidden=(problem.status, problem.code) == FORBIDDEN, now=0, operates=False, reviews=False,
-        )  # fmt: skip
+        except Exception:  # noqa: BLE001  (he is no longer known, or the store is gone: a bare page will do)
+            return {"visit": None, "said": ""}
+        return {
+            "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": "", "pauses": (),
+            "now": 0, "operates": False, "reviews": False,
+        }  # fmt: skip
 
     def local(self, place: str) -> str:
         """Give a place only if it is one of these pages; whatever else, the first page."""
@@ -168,7 +180,7 @@ class Frame:
         return place if inside and _LOCAL.fullmatch(place) else self.place
 
     def _answer(self, template: str, status: int, **shown: Any) -> web.Response:
-        shown |= {"pages": self.pages, "place": self.place, "home": self.home}
+        shown |= {"pages": self.pages, "place": self.place, "home": self.home, "other_door": self.other_door}
         text = self._env.get_template(template).render(**shown)
         headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
         return web.Response(text=text, content_type="text/html", status=status, headers=headers)
@@ -218,10 +230,19 @@ def is_record(text: str) -> bool:
     return True
 
 
-def _problem_of(error: Exception, path: str) -> Problem:
+# What the API says of a store that is gone is for programs.
+_STORE_GONE = {
+    False: "The store does not answer. Nothing was changed; reload in a moment.",
+    True: "The store did not answer, so it is not known whether this was done. Look before you try it again.",
+}
+
+
+def _problem_of(error: Exception, path: str, *, asked: bool) -> Problem:
     match error:
         case Problem():
             return error
+        case StoreUnavailable() | StoreUnfit():
+            problem = Problem(problems.TABLE[StoreError], _STORE_GONE[asked])
         case PayflowError():
             problem = problems.of(error)
         case _:

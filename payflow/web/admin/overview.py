@@ -29,6 +29,7 @@ REVIEWS_FRESH_S = 2.0
 TOTALS_FRESH_S, TOTALS_WITHIN_S = 30.0, 60.0
 RAIL_FRESH_S, RAIL_WITHIN_S = 30.0, 8.0
 MOST_SHOWN = 99
+PROPOSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +135,21 @@ class Overview:
         given_up = await self._store.outbox.given_up()
         found += [(parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1")]
         found += [(given_up, f"{given_up:,}", "messages given up", "/outbox")]
-        return [Need(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
+        needs = [Need(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
+        waiting = await self._steering.proposals.waiting(await self._store.records.now(), PROPOSALS)
+        return needs + [
+            Need("1", f"override waits for a second person: {one.record}", f"{place}/records/{one.record}")
+            for one in waiting
+        ]
 
     async def _switches(self, app: web.Application, now: Millis) -> list[Switch]:
         pauses = await self._store.pauses.all()
         shown = [Switch(EVERYTHING, "Everything", "all sends of this installation", pauses.get(EVERYTHING))]
-        for name in self._store.records.machines:
-            scope = f"machine:{name}"
-            shown.append(Switch(scope, f"Machine {name}", f"every send of a {name}", pauses.get(scope)))
+        for name, machine in self._store.records.machines.items():
+            # What never sends cannot be stopped from sending.
+            if any(state.sends for state in machine.lifecycle.states.values()):
+                scope = f"machine:{name}"
+                shown.append(Switch(scope, f"Machine {name}", f"every send of a {name}", pauses.get(scope)))
         shown += await asyncio.gather(
             *(self._rail(app, name, pauses.get(f"rail:{name}"), now) for name in self._board.rails)
         )

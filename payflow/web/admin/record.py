@@ -13,11 +13,11 @@ from payflow.store.ledger import Account
 from payflow.store.stored import Stored
 from payflow.store.tokens import Role
 from payflow.web.admin import story
-from payflow.web.admin.actions import Offer, offer, offers
+from payflow.web.admin.actions import Offer, money_line, offer, offers
 from payflow.web.admin.board import Action, Board
 from payflow.web.admin.drawing import Marks, pictures
 from payflow.web.admin.frame import Done, Frame
-from payflow.web.admin.words import decimal
+from payflow.web.admin.words import decimal, utc
 from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, Problem
 from payflow.web.sessions import Form, Visit
 from payflow.web.steering import Steering
@@ -68,6 +68,7 @@ class RecordPage:
         told, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, self._board.explorers), story.kept(record)
         marks = Marks(record.state, story.went(events))
         proposal = await self._steering.proposals.of(record.id)
+        wanted = machine.lifecycle.states.get(proposal.to) if proposal else None
         return await self._frame.page(
             visit, "record.html", title=record.id, here="records", record=record, state=state,
             picture=pictures(machine.lifecycle, None, marks, links=f"{self._frame.place}/records"),
@@ -78,6 +79,7 @@ class RecordPage:
             proof=story.proof(data.get("evidence"), self._board.explorers),
             account=await self._account(stored), offers=offers(self._actions, machine, stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposal=proposal,
+            proposal_money=money_line(record, state.position, wanted.position) if wanted else "",
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
         )  # fmt: skip
 
@@ -141,10 +143,19 @@ class RecordPage:
 
 
 async def read(frame: Frame, visit: Visit) -> Stored:
-    """Read the record that an address names."""
-    name = visit.request.match_info["id"]
+    """Read the record that an address names; of one that was put away, say where it is."""
+    name = RecordId(visit.request.match_info["id"])
     try:
-        frame.store.records.shard_of(RecordId(name))
+        frame.store.records.shard_of(name)
     except BadInput as error:
         raise NotFound(f"There is no record {name[:60]}.") from error
-    return await frame.store.records.read(RecordId(name))
+    try:
+        return await frame.store.records.read(name)
+    except NotFound:
+        tomb = await frame.store.archive.tombstone(name)
+        if tomb is None:
+            raise
+        raise NotFound(
+            f"{name} was {tomb.state} when it was archived on {utc(tomb.at)} UTC, into {tomb.file}: "
+            f"`payflow show {name}` reads it there."
+        ) from None

@@ -125,8 +125,10 @@ class RecordsPage:
         try:
             self._store.records.shard_of(RecordId(name))
             return (await self._store.records.read(RecordId(name))).record.id
-        except (BadInput, NotFound):
+        except BadInput:
             return None
+        except NotFound:
+            return RecordId(name) if await self._store.archive.tombstone(RecordId(name)) else None
 
     async def _find(self, asked: Asked) -> Found:
         if asked.parked:

@@ -95,7 +95,7 @@ def proof(evidence: object, explorers: Mapping[str, str]) -> Proof | None:
     if not isinstance(evidence, Mapping) or not evidence.get("reference"):
         return None
     source, reference = str(evidence.get("source", "")), str(evidence["reference"])
-    link = explorers[source].format(reference=quote(reference, safe="")) if source in explorers else ""
+    link = explorers.get(source, "").replace("{reference}", quote(reference, safe=""))
     details = evidence.get("details")
     told = {str(one[0]): one[1] for one in details or () if isinstance(one, list | tuple) and len(one) > 1}
     return Proof(source, reference, link, pairs(details if isinstance(details, Mapping) else told))

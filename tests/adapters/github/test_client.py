@@ -147,6 +147,14 @@ async def test_another_installations_repository_is_closed_to_us(
     assert await client.issue(replace(place, installation=other.installation)) is None
 
 
+async def test_an_app_that_was_taken_away_says_nothing_of_an_issue(
+    client: GitHub, github: GitHubSimulator, place: Place
+) -> None:
+    github.api.suspended.add(place.installation)
+    with pytest.raises(Rejected, match="not installed"):
+        await client.issue(place)
+
+
 async def test_all_repositories_and_their_labelled_issues(
     client: GitHub, github: GitHubSimulator, place: Place
 ) -> None:
@@ -198,6 +206,28 @@ async def test_another_apps_key(github: GitHubSimulator, place: Place) -> None:
         client = GitHub(session, App("1", github.private_key, url=github.url))
         with pytest.raises(Retryable):
             await client.issue(place)
+
+
+async def test_somebody_in_another_process_plays_the_people(github: GitHubSimulator, home: Repository) -> None:
+    """What the sandbox's user does with curl."""
+    at = f"{github.url}/_sandbox"
+    async with aiohttp.ClientSession() as session:
+
+        async def does(path: str, **body: object) -> int:
+            async with session.post(at + path, json=body) as answer:
+                return answer.status
+
+        assert await does("/repositories", name="acme/more", roles={"mia": "admin"}) == 200
+        assert await does(f"/{home.id}/issues", title="It hurts", labels=["bounty"]) == 200
+        assert await does(f"/{home.id}/pulls", author="ann", title="Heal it", body="Closes #1") == 200
+        assert await does(f"/{home.id}/pulls/2/merge", closes=[1]) == 200
+        assert await does(f"/{home.id}/issues/1/unlabel") == 200
+        assert await does(f"/{home.id}/issues/9/close") == 404
+        assert await does("/1/issues") == 404
+        async with session.get(at) as answer:
+            told = await answer.json()
+    assert [one["full_name"] for one in told["repositories"]] == ["acme/widgets", "acme/more"]
+    assert (home.issues[1].open, home.issues[1].labels, home.pulls[2].merged_at > 0) == (False, set(), True)
 
 
 def test_the_key_is_not_shown() -> None:

@@ -221,6 +221,14 @@ def test_a_label_that_is_taken_off_and_put_on_again() -> None:
         assert after(bounty(state), f.IssueChanged(off)).state == state
 
 
+def test_a_merge_after_the_label_was_taken_off_wins_nothing() -> None:
+    """Whoever took it off did not want to pay for it; put on again, the merge counts."""
+    record = after(bounty(s.OPEN), f.IssueChanged(issue(labelled=False, updated_at=NOW + 1)))
+    record = after(record, f.PullChanged(pull()))
+    assert (record.state, record.data.winner_login) == (s.CLOSED, "")
+    assert after(record, f.IssueChanged(issue(updated_at=NOW + 2))).state == s.MERGED
+
+
 def test_a_moved_issue_and_a_renamed_repository() -> None:
     """The one is gone from here; the other is the same under another name."""
     assert after(bounty(s.OPEN), f.IssueGone("the issue was moved to a/b#3")).state == s.CLOSED

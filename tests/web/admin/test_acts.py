@@ -95,8 +95,10 @@ async def test_an_override_that_gives_back_what_may_have_left_takes_a_second_per
     await expect(otto.get_by_role("status")).to_contain_text("Nothing has changed yet")
     assert (await flagged.record(made["id"])).state == "PROCESSING"
     await expect(otto.get_by_role("button", name="Confirm")).to_have_count(0)
-    await browser.see(olga, f"/records/{made['id']}")
+    await browser.see(olga, "")
+    await olga.get_by_role("link", name=f"1 override waits for a second person: {made['id']}").click()
     await expect(olga.get_by_text("“the bank says no”")).to_be_visible()
+    await expect(olga.get_by_text("NGN 100.00 of ann goes from held to available.")).to_be_visible()
     await olga.get_by_role("button", name="Confirm: put it into CANCELLED").click()
     await expect(olga.get_by_role("status")).to_contain_text("is in CANCELLED now")
     (event,) = (one for one in await flagged.store.records.history(RecordId(made["id"])) if one.trigger == "override")

@@ -158,3 +158,23 @@ async def test_a_page_that_listens_does_not_hold_up_the_end_of_the_process(visit
         begun = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - begun < 2
     listening.close()
+
+
+async def test_a_store_that_is_gone_is_told_apart_from_a_form_that_was_refused(
+    visitor: Visitor, flagged: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await visitor.come("otto", Role.OPERATOR)
+    csrf = visitor.field("csrf")
+
+    async def gone(*_: object) -> None:
+        raise StoreUnavailable("The store at 10.0.0.7 did not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(flagged.store.link, "ask", gone)
+        assert await visitor.get("records") == 503
+        assert "The store does not answer. Nothing was changed" in visitor.text
+        assert "10.0.0.7" not in visitor.page
+        assert await visitor.post("pause", csrf=csrf, scope="everything", reason="x") == 503
+        assert "it is not known whether this was done" in visitor.text
+        assert "Nothing was changed" not in visitor.text
+    assert await visitor.get("records") == 200

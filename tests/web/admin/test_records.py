@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,11 @@ from machines.core.clock import FixedClock
 from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.payout.risk import Standing
+from payflow.app.archive import archive
 from payflow.config import Settings
 from payflow.engine.step import take_in
 from payflow.store.tokens import Role
+from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, BOUNCES, Front, asking, open_front
 
@@ -83,6 +86,31 @@ async def test_a_record_that_is_not_there_is_said_to_be_none(front: Front) -> No
     visitor = await Visitor(front).come("vic", Role.VIEWER)
     for name in ("payout-00-aaaaaaaaaaaaaaaa", "payout-99-aaaaaaaaaaaaaaaa", "errand-00-aaaaaaaaaaaaaaaa", "x", "%00"):
         assert await visitor.get(f"records/{name}") == 404
+
+
+async def test_a_record_that_was_archived_is_still_found_and_said_to_be_where_it_is(
+    front: Front, many: list[str], tmp_path: Path
+) -> None:
+    record = RecordId(many[0])
+    await front.desk.reject(record, "rita", "not ours")
+    since = (await front.record(record)).since
+    while posts := await front.store.outbox.take(100, 1000):
+        for post in posts:
+            await front.store.outbox.done(post)
+
+    async def later() -> bool:
+        return await front.store.records.now() > since
+
+    await wait_until(later, "a moment has passed")
+    done = await archive(front.store, tmp_path, await front.store.records.now(), lambda _: None)
+    assert done.file is not None
+    assert done.records == 1
+    visitor = await Visitor(front).come("vic", Role.VIEWER)
+    assert await visitor.get(f"records?q={record}") == 303
+    assert await visitor.get(f"records/{record}") == 404
+    assert "was REJECTED when it was archived on" in visitor.text
+    assert done.file.name in visitor.text
+    assert "Journal" in await visitor.see("ledger"), "the journal is read after its postings were folded"
 
 
 async def test_a_record_tells_its_story_where_its_money_is_and_what_comes_next(

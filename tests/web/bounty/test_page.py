@@ -155,3 +155,36 @@ async def test_the_picture_of_the_address(fair: Fair) -> None:
     ):
         async with fair.session.get(fair.address + path) as answer:
             assert answer.status == 404
+
+
+async def test_signing_in_with_github(fair: Fair, browser: Chromium) -> None:
+    """Through the door and back, twice: the same account, which has its rights from GitHub."""
+    for _ in range(2):
+        page = await browser.window()
+        await page.goto(fair.address + PLACE)
+        with_github = page.get_by_role("link", name="Sign in with GitHub")
+        await with_github.click()
+        await expect(page.get_by_role("heading", name="Manage payouts")).to_be_visible()
+        await expect(page.get_by_role("button", name="Prove my address")).to_be_visible()
+    browser.troubles[:] = [trouble for trouble in browser.troubles if fair.github.url not in trouble]
+
+
+async def test_a_sign_in_that_began_elsewhere_is_refused(fair: Fair) -> None:
+    """Without the word of this browser, with another one, with a code that is none, or one that was used."""
+    back = f"{fair.address}/bounties/github/back"
+    async with fair.session.get(f"{back}?code=code-1&state=x") as answer:
+        assert answer.status == 403
+    async with fair.session.get(f"{fair.address}/bounties/github", allow_redirects=False) as answer:
+        cookie = answer.cookies["payflow_bounties_state"]
+        door = answer.headers["Location"]
+    assert door.startswith(fair.github.url)
+    headers = {"Cookie": f"payflow_bounties_state={cookie.value}"}
+    async with fair.session.get(f"{back}?code=code-1&state=x", headers=headers) as answer:
+        assert answer.status == 403
+    async with fair.session.get(f"{back}?code=made-up&state={cookie.value}", headers=headers) as answer:
+        assert answer.status == 400
+    async with fair.session.get(door, allow_redirects=False) as answer:
+        returned = answer.headers["Location"]
+    for status in (200, 400):
+        async with fair.session.get(returned, headers=headers) as answer:
+            assert answer.status == status

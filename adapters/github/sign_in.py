@@ -1,0 +1,73 @@
+"""Signing people in with GitHub: where they are sent, and who comes back. It asks for no right, only for who it is."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+
+from adapters.github.wire import User
+from machines.core.errors import Rejected, Retryable
+from machines.core.forge import Person
+
+MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who we are to GitHub when it asks people."""
+
+    id: str
+    secret: str = field(repr=False)
+    web_url: str = "https://github.com"
+    api_url: str = "https://api.github.com"
+
+
+class _Token(msgspec.Struct):
+    access_token: str = ""
+
+
+class GitHubSignIn:
+    """Sends people to GitHub, and learns who they are."""
+
+    def __init__(self, session: aiohttp.ClientSession, client: Client) -> None:
+        self._session = session
+        self._client = client
+
+    def door(self, state: str, back: str) -> str:
+        """Say where somebody is sent; `state` comes back with him."""
+        query = {"client_id": self._client.id, "state": state, "redirect_uri": back, "allow_signup": "false"}
+        return f"{self._client.web_url.rstrip('/')}/login/oauth/authorize?{urlencode(query)}"
+
+    async def who(self, code: str, back: str) -> Person:
+        """Tell who came back with a code, which works once."""
+        asked = {
+            "client_id": self._client.id,
+            "client_secret": self._client.secret,
+            "code": code,
+            "redirect_uri": back,
+        }
+        place = f"{self._client.web_url.rstrip('/')}/login/oauth/access_token"
+        token = msgspec.json.decode(await self._exchange("POST", place, "", asked) or b"{}", type=_Token).access_token
+        if not token:
+            raise Rejected("GitHub does not know this code: sign in again.")
+        raw = await self._exchange("GET", f"{self._client.api_url.rstrip('/')}/user", token, None)
+        found = msgspec.json.decode(raw, type=User)
+        return Person(found.id, found.login)
+
+    async def _exchange(self, method: str, url: str, token: str, body: dict[str, str] | None) -> bytes:
+        headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        try:
+            async with self._session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer:
+                raw = await answer.content.read(MOST_BYTES)
+                status = answer.status
+        except (aiohttp.ClientError, OSError) as error:
+            raise Retryable(f"GitHub did not answer: {type(error).__name__}.") from error
+        if status != HTTPStatus.OK:
+            raise Retryable(f"GitHub answered {status}.")
+        try:
+            msgspec.json.decode(raw)
+        except msgspec.DecodeError as error:
+            raise Retryable("GitHub's answer cannot be read.") from error
+        return raw

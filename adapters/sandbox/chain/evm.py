@@ -1,0 +1,223 @@
+"""A chain inside a process: py-evm's Ethereum, which mines each transaction as it comes and is kept in a file."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eth import constants
+from eth.abc import BlockAPI, BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
+from eth.chains.base import MiningChain
+from eth.db.atomic import AtomicDB
+from eth.exceptions import HeaderNotFound, TransactionNotFound, VMError
+from eth.vm.forks import PragueVM
+from eth.vm.spoof import SpoofTransaction
+from eth_keys import keys
+from eth_utils.exceptions import ValidationError
+
+from adapters.sandbox.chain.accounts import ACCOUNTS, RICH_WEI
+from adapters.sandbox.chain.kept import KeptDB
+
+CHAIN_ID = 31337
+GAS_LIMIT = 30_000_000
+TIP_WEI = 10**9
+FINAL_AFTER = 64
+"""Blocks until one is called finalized: two epochs."""
+
+
+class Refused(Exception):
+    """The node does not do it, in a node's own words."""
+
+    def __init__(self, words: str, code: int = -32000, data: str = "") -> None:
+        super().__init__(words)
+        self.code = code
+        self.data = data
+
+
+class _Mining(MiningChain):
+    chain_id = CHAIN_ID
+    vm_configuration = ((constants.GENESIS_BLOCK_NUMBER, PragueVM),)
+
+    def create_header_from_parent(self, parent_header: BlockHeaderAPI, **params: Any) -> BlockHeaderAPI:
+        """Keep the gas limit as it is."""
+        return super().create_header_from_parent(parent_header, **{**params, "gas_limit": parent_header.gas_limit})
+
+
+class Evm:
+    """The chain. A block is mined for each transaction, and whenever somebody asks for one."""
+
+    def __init__(self, path: Path) -> None:
+        new = not path.exists()
+        self._kept = KeptDB(path)
+        base = AtomicDB(self._kept)
+        self._chain = _Mining.from_genesis(base, _genesis(), _rich()) if new else _Mining(base)
+        self._kept.commit()
+        self.signers = {account.address.lower(): keys.PrivateKey(bytes.fromhex(account.key[2:])) for account in ACCOUNTS}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._kept.close()
+
+    # ── blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def height(self) -> int:
+        """The number of the newest block."""
+        return int(self._chain.header.block_number) - 1
+
+    @property
+    def next_base_fee_wei(self) -> int:
+        """What the next block burns for a unit of gas."""
+        return int(self._chain.header.base_fee_per_gas)
+
+    def header(self, at: int) -> BlockHeaderAPI | None:
+        """Find the header of a block."""
+        if not 0 <= at <= self.height:
+            return None
+        return self._chain.get_canonical_block_header_by_number(at)
+
+    def block(self, at: int) -> BlockAPI | None:
+        """Find a block."""
+        return self._chain.get_canonical_block_by_number(at) if 0 <= at <= self.height else None
+
+    def number_of(self, block_hash: bytes) -> int:
+        """Find a block's number by its hash; -1 where there is none."""
+        try:
+            return int(self._chain.get_block_header_by_hash(block_hash).block_number)
+        except HeaderNotFound:
+            return -1
+
+    def mine(self) -> None:
+        """Make a block of what was applied."""
+        parent = self.header(self.height)
+        if parent is None:
+            raise RuntimeError("The chain has no head.")
+        self._chain.set_header_timestamp(max(int(time.time()), parent.timestamp + 1))
+        self._chain.mine_block(mix_hash=os.urandom(32), blob_gas_used=0)
+        self._kept.commit()
+
+    # ── transactions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, raw: bytes) -> bytes:
+        """Take signed bytes in and mine them; `Refused` for what cannot be mined now."""
+        try:
+            tx = self._vm().get_transaction_builder().decode(raw)
+            tx.validate()
+            tx.check_signature_validity()
+        except Exception as error:
+            raise Refused(f"rlp: it cannot be read: {error}") from error
+        if self.place_of(tx.hash) is not None:
+            raise Refused("already known")
+        self._must_be_next(tx)
+        return self._apply(tx)
+
+    def send_for(self, sender: str, to: bytes, data: bytes, value: int, gas: int) -> bytes:
+        """Sign for one of the rich accounts, and send."""
+        key = self.signers.get(sender.lower())
+        if key is None:
+            raise Refused("No Signer available")
+        price = self.next_base_fee_wei * 2 + TIP_WEI
+        unsigned = self._vm().get_transaction_builder().new_unsigned_dynamic_fee_transaction(
+            CHAIN_ID, self.state().get_nonce(_bytes(sender)), TIP_WEI, price, gas, to, value, data, ()
+        )
+        return self.send(unsigned.as_signed_transaction(key).encode())
+
+    def _must_be_next(self, tx: SignedTransactionAPI) -> None:
+        state = self.state()
+        nonce = state.get_nonce(tx.sender)
+        if tx.nonce != nonce:
+            raise Refused(f"nonce too {'low' if tx.nonce < nonce else 'high'}")
+        if tx.max_fee_per_gas < self.next_base_fee_wei:
+            raise Refused("max fee per gas less than block base fee")
+        if state.get_balance(tx.sender) < tx.gas * tx.max_fee_per_gas + tx.value:
+            raise Refused("insufficient funds for gas * price + value")
+
+    def _apply(self, tx: SignedTransactionAPI) -> bytes:
+        before = self._chain.header
+        try:
+            self._chain.apply_transaction(tx)
+        except (ValidationError, VMError) as error:
+            self._chain.header = before
+            raise Refused(f"transaction invalid: {error}") from error
+        self.mine()
+        return bytes(tx.hash)
+
+    def place_of(self, tx_hash: bytes) -> tuple[int, int] | None:
+        """Find in which block a transaction is, and where in it."""
+        try:
+            block, place = self._chain.chaindb.get_transaction_index(tx_hash)
+        except TransactionNotFound:
+            return None
+        return int(block), int(place)
+
+    def receipts(self, block: BlockAPI) -> tuple[ReceiptAPI, ...]:
+        """Read what became of a block's transactions."""
+        return tuple(block.get_receipts(self._chain.chaindb))
+
+    # ── state ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def state(self, at: int | None = None) -> StateAPI:
+        """Give the state after a block, the newest by default."""
+        header = self.header(self.height if at is None else at)
+        if header is None:
+            raise Refused("header not found")
+        return self._chain.get_vm(header).state
+
+    def call(self, sender: bytes, to: bytes, data: bytes, value: int, at: int) -> bytes:
+        """Carry out a call, and forget it."""
+        if at != self.height:
+            header = self.header(at)
+            if header is None:
+                raise Refused("header not found")
+            vm = self._chain.get_vm(self._chain.create_header_from_parent(header))
+        else:
+            vm = self._vm()
+        with vm.in_costless_state() as state:
+            computation = state.costless_execute_transaction(self._as_if(state, sender, to, data, value))
+        if computation.is_error:
+            raise Refused("execution reverted", 3, "0x" + bytes(computation.output).hex())
+        return bytes(computation.output)
+
+    def estimate(self, sender: bytes, to: bytes, data: bytes, value: int) -> int:
+        """Say how much gas a call takes."""
+        if self.state().get_balance(sender) < value:
+            raise Refused("insufficient funds for transfer")
+        with self._vm().in_costless_state() as state:
+            asked = self._as_if(state, sender, to, data, value)
+            try:
+                return int(self._chain.gas_estimator(state, asked))
+            except VMError as error:
+                raise Refused("execution reverted", 3) from error
+
+    def _vm(self) -> Any:  # noqa: ANN401  (py-evm's machines have no one type)
+        return self._chain.get_vm(self._chain.header)
+
+    def _as_if(self, state: StateAPI, sender: bytes, to: bytes, data: bytes, value: int) -> SpoofTransaction:
+        builder = self._vm().get_transaction_builder()
+        unsigned = builder.create_unsigned_transaction(
+            nonce=state.get_nonce(sender), gas_price=0, gas=GAS_LIMIT // 2, to=to, value=value, data=data
+        )
+        return SpoofTransaction(unsigned, from_=sender)
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def _rich() -> Mapping[bytes, Mapping[str, Any]]:
+    return {
+        _bytes(account.address): {"balance": RICH_WEI, "nonce": 0, "code": b"", "storage": {}} for account in ACCOUNTS
+    }
+
+
+def _genesis() -> Mapping[str, Any]:
+    return {
+        "coinbase": constants.ZERO_ADDRESS,
+        "difficulty": constants.POST_MERGE_DIFFICULTY,
+        "extra_data": b"",
+        "gas_limit": GAS_LIMIT,
+        "mix_hash": constants.POST_MERGE_MIX_HASH,
+        "nonce": constants.POST_MERGE_NONCE,
+        "timestamp": int(time.time()),
+    }

@@ -1,0 +1,159 @@
+"""The folder of a sandbox: one sandbox at a time, what is kept in it, and what is written for shells."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from adapters.sandbox.chain import chain
+from adapters.sandbox.chain.accounts import Account
+from adapters.sandbox.github.town import FIRST_ID, Person, Repository, Town
+from adapters.sandbox.leashed import Leashed
+from machines.core.errors import BadSettings, StoreUnavailable
+
+TOKENS_FILE = "tokens.env"
+SETTINGS_FILE = "payflow.env"
+PATIENCE_S = 8.0
+"""A sandbox that was killed takes a moment to clean up."""
+_PAUSE_S = 0.05
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[IO[bytes]]:
+    """Have the folder alone. The lock goes to whatever ends the sandbox's programs, should we be killed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f"{folder.name}.lock")
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
+        deadline = time.monotonic() + PATIENCE_S
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"Another sandbox runs in {folder}: end it (Ctrl-C), or set PAYFLOW_DATA to another folder."
+                )
+            time.sleep(_PAUSE_S)
+        yield lock
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.Kind, list[str]]:
+    """Make the folder ready; gives the chain that it is for, and what a person should know.
+
+    `anvil_for` names a scenario that only anvil can play. A folder keeps its kind of chain: blocks and wallets of the
+    one are unknown to the other.
+    """
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    kept = chain.kept(folder / "chain")
+    if anvil_for and chain.found(chain.Kind.ANVIL) is None:
+        raise BadSettings(
+            f"The scenario {anvil_for} takes anvil, which is not on this machine: "
+            "install Foundry, or let `make .tools/npm/.ready` fetch it, which takes npm."
+        )
+    if anvil_for and kept is chain.Kind.EVM:
+        raise BadSettings(f"{folder} keeps a chain without anvil, which {anvil_for} takes: add --fresh to begin anew.")
+    told = []
+    if kept is not None and chain.found(kept) is None:
+        aside = folder.with_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.rename(aside)
+        told.append(
+            f"{aside} was made with another chain ({kept}), which is not on this machine any more: "
+            "it is set aside, and everything begins anew."
+        )
+        kept = None
+    kind = chain.found(kept)
+    if kind is None:
+        raise BadSettings("There is no chain for the sandbox: install anvil (Foundry), or `payflow[sandbox]`.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return kind, told
+
+
+def store_watch(folder: Path, lock: int) -> Leashed:
+    """Have the embedded store ended, should we be killed."""
+    command = [sys.executable, "-m", "payflow.store.orphan", str(folder)]
+    return Leashed(command, folder / "watch.log", how="then", keep=(lock,))
+
+
+def key_file(folder: Path, name: str, account: Account) -> Path:
+    """Write an account's key where a lane reads it."""
+    place = folder / "keys"
+    place.mkdir(mode=0o700, exist_ok=True)
+    path = place / name
+    write_secret(path, account.key)
+    return path
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+# ── for shells ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_lines(path: Path) -> dict[str, str]:
+    """Read a file of NAME=value lines; empty where there is none."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def write_lines(path: Path, values: Mapping[str, str]) -> None:
+    """Write a file of NAME=value lines that a shell takes with `.`; what has blanks or quotes is quoted."""
+    plain = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,")
+    quoted = (
+        (name, value if set(value) <= plain else "'" + value.replace("'", "'\\''") + "'")
+        for name, value in values.items()
+    )
+    write_secret(path, "".join(f"{name}={value}\n" for name, value in quoted))
+
+
+# ── GitHub ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _KeptTown(msgspec.Struct):
+    people: list[Person]
+    repositories: list[Repository]
+    next_id: int
+
+
+def read_town(path: Path, town: Town) -> None:
+    """Fill the simulated GitHub with what it had before."""
+    if not path.exists():
+        return
+    kept = msgspec.json.decode(path.read_bytes(), type=_KeptTown)
+    town.people = {one.id: one for one in kept.people}
+    town.repositories = {one.id: one for one in kept.repositories}
+    town.ids = count(max(kept.next_id, FIRST_ID))
+
+
+def write_town(path: Path, town: Town) -> None:
+    """Keep what the simulated GitHub has."""
+    free = next(town.ids)
+    town.ids = count(free)
+    kept = _KeptTown(list(town.people.values()), list(town.repositories.values()), free)
+    content = msgspec.json.encode(kept).decode()
+    if not path.exists() or path.read_text("utf-8") != content:
+        write_secret(path, content)
+
+
+def as_json(value: object) -> str:
+    """Write JSON on one line."""
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,109 @@
+"""A mining pool for the sandbox: a Redis of its own, with books as a pool writes them, and its configuration file."""
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from adapters.sandbox.chain.accounts import POOL
+from adapters.sandbox.leashed import Leashed
+from payflow.store.embedded import server_binary
+
+if TYPE_CHECKING:
+    from adapters.open_ethereum_pool.link import Link
+
+COIN = "eth"
+THRESHOLD_SHANNON = 500_000_000
+RUN_EVERY = "10s"
+
+MINERS: Mapping[str, int] = {
+    "0x00000000000000000000000000000000c0ffee01": 1_250_000_000,
+    "0x00000000000000000000000000000000c0ffee02": 840_000_000,
+    "0x00000000000000000000000000000000c0ffee03": 505_500_000,
+    "0x00000000000000000000000000000000c0ffee04": 61_000_000,
+}
+"""Each miner, and what a block earns him in Shannon. The last one stays below the threshold for a while."""
+
+
+def free_port() -> int:
+    """Find a port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class SandboxPool:
+    """The pool's Redis, and what the pool's other modules write into it."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        words = f"--port {self.port} --bind 127.0.0.1 --dir {{}} --appendonly yes --appendfsync always --daemonize no"
+        command = [str(server_binary()), *(str(folder) if word == "{}" else word for word in words.split()), "--save", ""]
+        self._program = Leashed(command, folder / "log", keep=(lock,))
+        self._link: Link | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        from adapters.open_ethereum_pool.config import Redis  # noqa: PLC0415  (only the sandbox speaks for a pool)
+        from adapters.open_ethereum_pool.link import Link  # noqa: PLC0415  (as above)
+
+        try:
+            await self._program.said(r"(Ready to accept connections)")
+        except BaseException:
+            await self._program.stop()
+            raise
+        self._link = Link(Redis(self.endpoint, 0, "", 4))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._link is not None:
+            await self._link.__aexit__(kind, error, trace)
+        await self._program.stop()
+
+    async def find_block(self) -> int:
+        """Let a block mature, as the pool's unlocker books it; gives its height."""
+        if self._link is None:
+            raise RuntimeError("The pool is not open.")
+        height = int(await self._link.ask("HGET", f"{COIN}:finances", "lastCreditHeight") or 19_000_000) + 1
+        commands: list[tuple[str | int, ...]] = [
+            ("HSET", f"{COIN}:finances", "lastCreditHeight", height, "lastCreditHash", f"0x{height:064x}"),
+            ("HINCRBY", f"{COIN}:finances", "balance", sum(MINERS.values())),
+            ("HINCRBY", f"{COIN}:finances", "totalMined", sum(MINERS.values())),
+        ]
+        for login, shannon in MINERS.items():
+            commands += [
+                ("HINCRBY", f"{COIN}:miners:{login}", "balance", shannon),
+                ("HSET", f"{COIN}:miners:{login}", "lastShare", 1_700_000_000 + height),
+                ("HSETNX", f"{COIN}:credits:{height}:0x{height:064x}", login, shannon),
+            ]
+        await self._link.together(commands)
+        return height
+
+    def write_config(self, path: Path, daemon: str) -> None:
+        """Write the configuration that the pool's payouts module would read."""
+        payouts = {
+            "enabled": True,
+            "requirePeers": 0,
+            "interval": RUN_EVERY,
+            "daemon": daemon,
+            "timeout": "10s",
+            "address": POOL.address,
+            "gas": "21000",
+            "gasPrice": "50000000000",
+            "autoGas": True,
+            "threshold": THRESHOLD_SHANNON,
+            "bgsave": False,
+            "concurrentTx": 10,
+        }
+        redis = {"endpoint": self.endpoint, "poolSize": 10, "database": 0, "password": ""}
+        whole = {"threads": 2, "coin": COIN, "name": "sandbox", "redis": redis, "payouts": payouts}
+        path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")

@@ -1,0 +1,69 @@
+"""Whether the pool's Redis keeps what it acknowledged, as it says itself."""
+
+import pytest
+
+from adapters.open_ethereum_pool.books import PoolBooks
+from adapters.open_ethereum_pool.config import Flavour, Redis
+from adapters.open_ethereum_pool.link import Link
+from machines.core.errors import NotDurable, Retryable
+from tests.adapters.open_ethereum_pool.mine import mine_of
+from tests.servers import Farm, Kind, Server
+
+
+def link_to(server: Server, password: str = "") -> Link:
+    """Connect as `payouts.json` says."""
+    return Link(Redis(f"127.0.0.1:{server.port}", 0, password, 10))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "fault"),
+    [
+        (Kind.VALKEY, (), ""),
+        (Kind.VALKEY, ("--appendfsync", "everysec"), ""),
+        (Kind.REDIS_6, ("--appendfsync", "everysec"), "appendfsync always"),
+        (Kind.VALKEY, ("--appendonly", "no"), "appendonly yes"),
+        (Kind.VALKEY, ("--maxmemory-policy", "allkeys-lru"), "noeviction"),
+    ],
+)
+async def test_nothing_is_sent_on_the_word_of_a_redis_that_may_forget(
+    own: Farm, kind: Kind, options: tuple[str, ...], fault: str
+) -> None:
+    server = own.server(kind, *options, tcp=True)
+    async with link_to(server) as link:
+        books = PoolBooks(link, "eth", Flavour.OEP)
+        assert fault in await books.durability_fault()
+        if fault:
+            with pytest.raises(NotDurable):
+                await books.keep()
+            await PoolBooks(link, "eth", Flavour.OEP, weak_accepted=True).keep()
+        else:
+            await books.keep()
+
+
+async def test_a_replica_is_not_the_books(own: Farm) -> None:
+    primary, replica = own.server(tcp=True), own.server(tcp=True)
+    replica.follow(primary)
+    async with link_to(replica) as link:
+        assert "is a replica" in await PoolBooks(link, "eth", Flavour.OEP).durability_fault()
+
+
+async def test_a_redis_that_is_gone_or_refuses_is_a_reason_to_wait(own: Farm) -> None:
+    server = own.server(tcp=True, password="right")
+    async with link_to(server, "wrong") as link:
+        with pytest.raises(Retryable):
+            await link.ask("PING")
+    async with link_to(server, "right") as link:
+        assert await PoolBooks(link, "eth", Flavour.OEP).ping() == "PONG"
+        server.kill()
+        with pytest.raises(Retryable, match="does not answer"):
+            await link.ask("PING")
+
+
+async def test_a_redis_without_backups_is_told_of(own: Farm) -> None:
+    server = own.server(tcp=True)
+    with mine_of(server) as mine:
+        async with link_to(server) as link:
+            kept = await PoolBooks(link, "eth", Flavour.OEP).persistence()
+            assert (kept.faults(), kept.advice()) == ([], [])
+            mine.do("CONFIG", "SET", "save", "")
+            assert not (await PoolBooks(link, "eth", Flavour.OEP).persistence()).snapshots
