@@ -10,6 +10,8 @@ from machines.core.errors import BadSettings
 T = TypeVar("T")
 
 MOST_CHARS = 1_000_000
+MOST_DEPTH = 100
+"""Counted before it is parsed: the parser recurses, and how deep it may is not ours alone to say."""
 _COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
@@ -18,15 +20,27 @@ def read(text: str, place: str) -> "Section":
     if len(text) > MOST_CHARS:
         raise BadSettings(f"{place}: {len(text)} characters are more than any payouts.json has.")
     plain = _COMMENT.sub(_blank, text).lstrip("\ufeff \t\r\n")
+    if _depth(plain) > MOST_DEPTH:
+        raise BadSettings(f"{place} is no JSON that anybody wrote: it is nested too deeply.")
     try:
         value, _ = json.JSONDecoder().raw_decode(plain)
     except json.JSONDecodeError as error:
         raise BadSettings(f"{place} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
-    except RecursionError:
-        raise BadSettings(f"{place} is no JSON that anybody wrote: it is nested too deeply.") from None
     if not isinstance(value, dict):
         raise BadSettings(f"{place} must hold one object in braces.")
     return Section(value, place, "")
+
+
+def _depth(plain: str) -> int:
+    """Say how deeply brackets are nested, those in strings included: a bound need not be exact."""
+    deepest = depth = 0
+    for char in plain:
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
 
 
 def _blank(found: re.Match[str]) -> str:

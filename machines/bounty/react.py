@@ -57,7 +57,7 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
     """Decide; one case a line, the reasons beside."""
     match record.state, fact:
         case _, Override():
-            return override(s.LIFECYCLE, record, fact)
+            return _overridden(record, fact)
         case _, Nothing():
             return wait()
         # ── what the wallet's own events say, in whatever state it surfaces ──
@@ -142,6 +142,23 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return wait()
         case _:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
+
+
+def _overridden(record: BountyRecord, fact: Override) -> Choice:
+    """Do what the person says, where the record has what the state needs."""
+    decision, data = override(s.LIFECYCLE, record, fact), record.data
+    lacks = {
+        s.OPEN: not data.contract_address and "a wallet",
+        s.MERGED: not data.winner_login and "a winner",
+        s.AWAITING_ADDRESS: not data.winner_login and "a winner",
+        s.EXECUTED: data.current is None and "a payment",
+        s.CONFIRMABLE: not data.confirm_hash and "the bot's approval",
+        s.CONFIRMING: not data.payout_hash and "a maintainer's transaction",
+        s.REVOKING: not (data.refund_to and data.contract_address) and "an address that the money goes back to",
+    }.get(fact.to)
+    if lacks:
+        raise BadInput(f"{data.place.path} cannot be {fact.to}: it has not {lacks}.")
+    return decision
 
 
 def _waits(record: BountyRecord, waiting_for: str) -> Choice:

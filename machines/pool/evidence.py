@@ -109,7 +109,8 @@ async def judge(chain: Chain, trail: Trail, case: Case, certainty: Certainty) ->
     for seen in sent:
         if case.fits(seen):
             return await _by_receipt(chain, case, seen, depths)
-    return await _by_nonces(chain, trail, case, [seen for seen in sent if (seen.block or 0) <= depths.proven])
+    proven = [seen for seen in sent if (seen.block or 0) <= depths.proven]
+    return await _by_nonces(chain, trail, case, proven, head.timestamp_s)
 
 
 async def check(chain: Chain, case: Case, tx: TxHash, certainty: Certainty) -> Verdict:
@@ -156,7 +157,7 @@ async def _by_receipt(chain: Chain, case: Case, seen: Seen, depths: Depths) -> V
     return Verdict(Outcome.UNPAID, f"{seen.hash} failed in block {receipt.block}: the address threw it back", evidence)
 
 
-async def _by_nonces(chain: Chain, trail: Trail, case: Case, sent: Sequence[Seen]) -> Verdict:
+async def _by_nonces(chain: Chain, trail: Trail, case: Case, sent: Sequence[Seen], now_s: int) -> Verdict:
     """Judge a payment that no block shows: is what it might have been sent with used up?"""
     latest, pending = await chain.nonce(case.sender), await chain.nonce(case.sender, "pending")
     if pending > latest:
@@ -168,6 +169,8 @@ async def _by_nonces(chain: Chain, trail: Trail, case: Case, sent: Sequence[Seen
         if used > case.nonce:
             return _dead(f"its nonce {case.nonce} went to something else")
         return _unknown(f"its nonce {case.nonce} is still free, so the old transaction may still come", fill=True)
+    if now_s <= case.at_s + MARGIN_S:
+        return _unknown(f"no block shows it, and the row is younger than {MARGIN_S // 60} minutes: try again later")
     late_from = await trail.block_before(case.at_s + MARGIN_S)
     late = [seen for seen in sent if (seen.block or 0) > late_from]
     if len(late) >= case.rows:

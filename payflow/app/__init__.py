@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from payflow.web.desk import Desk
 
 log = structlog.get_logger()
+
+DEEPEST = 15_000
+"""Calls within calls that fit into a thread's stack; an in-process EVM needs 12,288."""
 
 Announce = Callable[[str, str], None]
 """Is told, once everything runs, what runs and at which address (empty without a port)."""
@@ -170,6 +174,8 @@ async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterato
     """Open an installation for as long as the block runs."""
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(assemble(settings))
+        # A library for keys lets Python recurse 100,000 deep: nested JSON would then overflow the stack of the process.
+        sys.setrecursionlimit(min(sys.getrecursionlimit(), DEEPEST))
         store = await stack.enter_async_context(open_store(settings, own.machines, assets=own.assets))
         metrics = Metrics()
         store.records.on_commit = metrics.committed

@@ -40,14 +40,15 @@ from payflow.web.admin.board import Board
 from payflow.web.admin.frame import Page
 from payflow.web.auth import Gate
 from payflow.web.bounty_api import BountyApi
-from payflow.web.bounty_desk import BountyDesk, World, account_of
+from payflow.web.bounty_desk import BountyDesk, World, account_of, saved_address
 from payflow.web.bounty_desk import Reader as Forge
 from payflow.web.bounty_hooks import GitHubHook, Signed
 from payflow.web.bounty_page import COOKIE, EVERYBODY, PLACE, BountyPage
 from payflow.web.bounty_sign_in import DOOR, GitHubDoor, Identity
 from payflow.web.sessions import Sessions
 
-PATIENCE_S = 20.0
+# A forge that hangs must not keep a look from its money for long.
+PATIENCE_S = 10.0
 
 
 class Bounties:
@@ -166,8 +167,8 @@ class SavedAddresses:
 
     async def address(self, person: int) -> str:
         """Give the address that somebody saved."""
-        profile = await self._store.profiles.read(account_of(person))
-        return profile.destination["address"] if profile.destination else ""
+        saved = saved_address(await self._store.profiles.read(account_of(person)))
+        return checksummed(saved) if saved else ""
 
 
 def wanted(settings: Settings) -> bool:

@@ -18,7 +18,7 @@ from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.acts import payment_of, why_not
 from machines.pool.data import Line, PoolData, PoolRecord, line_of, row_of
-from machines.pool.evidence import Case, Outcome, Verdict, check, judge
+from machines.pool.evidence import MARGIN_S, Case, Outcome, Verdict, check, judge
 from machines.pool.ports import Booked
 from payflow.app.pool_runs import payment_for
 from payflow.app.pools import Pool, Pools
@@ -146,7 +146,9 @@ class PoolDesk:
         """Use up, with transactions that pay nobody, the nonces that old transactions might still come with."""
         address = self.pool.config.address
         to = Destination("call", (("to", address), ("data", "0x"), ("value_wei", "0")))
-        keys = [f"fill:{self.pool.coin}:{one.row.member}:{one.row.at_s}" for one in judged if one.verdict.fill]
+        # What is filled again later, because it proved nothing the first time, takes another nonce.
+        window = await self._now_s() // MARGIN_S
+        keys = [f"fill:{self.pool.coin}:{one.row.member}:{one.row.at_s}:{window}" for one in judged if one.verdict.fill]
         payments = [Payment(PaymentKey(key), to, Money(0, ETH), "uses up a nonce") for key in keys]
         for payment in payments:
             await self.pool.rail.submit(payment)

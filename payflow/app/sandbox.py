@@ -198,16 +198,16 @@ def _settings(settings: Settings, grounds: _Grounds) -> Settings:
 
 def _lanes(grounds: _Grounds) -> dict[str, LaneSettings]:
     named = {"ethereum": accounts.PROVIDERS, "pool": accounts.POOL, "bot": accounts.BOT}
-    trouble = grounds.options.scenario in ON_ANVIL
+    played = grounds.options.scenario
     return {
         name: LaneSettings(
             rpc=(SecretStr(grounds.chain.url),),
             chain_id=CHAIN_ID,
             key_file=sandbox_home.key_file(grounds.folder, name, account),
             address=account.address,
-            depth=6 if trouble and name == "ethereum" else DEPTH,
-            bump_after_s=3 if trouble else 30,
-            rebroadcast_s=3 if trouble else 10,
+            depth=6 if played in ON_ANVIL and name == "ethereum" else DEPTH,
+            bump_after_s=3 if played == "stuck-nonce" else 60,
+            rebroadcast_s=2 if played == "reorg" else 10,
         )
         for name, account in named.items()
     }

@@ -36,7 +36,7 @@ async def provider_payout(cast: Cast) -> None:
     payout = await cast.asks("bayo", "12500", PAYS)
     teller.say("requested", "He is new, so a person must look. Rob does, and approves.")
     await cast.approves("rob", payout)
-    await cast.until(payout, p.COMPLETED, seen=lambda record: teller.say(record.state.lower(), _bank_story(record)))
+    await cast.until(payout, p.COMPLETED, seen=lambda record: teller.follow(record.state, _bank_story(record)))
     teller.done("paid", f"The bank confirmed {payout}; Bayo has a mail.")
 
 
@@ -52,7 +52,7 @@ async def waiting_payout(cast: Cast) -> None:
     if record.state in (p.REJECTED, p.CANCELLED):
         teller.done(record.state.lower(), "The money is hers again, and she was told why.")
         return
-    await cast.until(payout, p.COMPLETED, seen=lambda record: teller.say(record.state.lower(), _bank_story(record)))
+    await cast.until(payout, p.COMPLETED, seen=lambda record: teller.follow(record.state, _bank_story(record)))
     teller.done("paid", f"You approved {payout}, and the bank confirmed it.")
 
 
@@ -105,7 +105,7 @@ async def bounty(cast: Cast) -> None:
     await _exists(cast, record_id)
 
     def tell(record: BountyRecord) -> None:
-        teller.say(record.state.lower(), _bounty_story(record, about))
+        teller.follow(record.state, _bounty_story(record, about))
 
     record = await cast.until(record_id, b.OPEN, seen=tell, hurry=True)
     wallet = record.data.contract_address

@@ -57,6 +57,11 @@ class Teller:
         self._line = replace(self._line, state=state, happens=happens, mark=mark)
         self._stage.tell(self._line)
 
+    def follow(self, state: str, happens: str) -> None:
+        """Say what a record's state means; a state about which nothing need be said is passed over."""
+        if happens:
+            self.say(state.lower(), happens)
+
     def done(self, state: str, happens: str) -> None:
         """Say that it has reached its end."""
         self.say(state, happens, Mark.DONE)

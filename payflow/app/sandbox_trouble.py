@@ -19,10 +19,11 @@ LANE = "ethereum"
 OUTAGE_S = 20.0
 PAID_DURING_OUTAGE = 2
 EVERYTHING = "* /v3/*"
+BURIED = 3
+"""So many blocks carry or bury the payment when they are dropped."""
 DEPTH = 6
 """Of the lane where a reorganisation is played: so many blocks must bury a payment."""
 GWEI = 10**9
-BUMP_AFTER_S = 3.0
 MINE = {"address": "0x00000000000000000000000000000000DeaDBeef"}
 _SHORT = 12
 
@@ -44,7 +45,7 @@ async def gateway_outage(cast: Cast) -> None:
     await asyncio.sleep(OUTAGE_S)
     states = sorted({(await cast.record(payout)).state.lower() for payout in payouts})
     cast.bank.faults.clear()
-    teller.say("back", f"It answers again. Meanwhile they were {', '.join(states)}: none failed, none was sent anew.")
+    teller.say("back", f"It answers again. Meanwhile they were {', '.join(states)}: none counts as failed.")
     await asyncio.gather(*(cast.until(payout, p.COMPLETED, hurry=True) for payout in payouts))
     twice = [entry.asked for entry in cast.bank.book if cast.bank.book.times_paid(entry.asked) > 1]
     if twice:
@@ -63,7 +64,7 @@ async def fraud_spike(cast: Cast) -> None:
         await cast.joins(name, verified=False)
         await cast.earns(name, "45000")
         payouts.append(await cast.asks(name, "45000", where))
-        teller.say("asked", f"{number} requests within seconds, all to the same account.")
+    teller.say("asked", f"{len(payouts)} requests within seconds, all to the same account.")
     while True:
         records: list[PayoutRecord] = [await cast.record(payout) for payout in payouts]
         waiting = [record for record in records if record.state == p.REQUESTED]
@@ -117,7 +118,7 @@ async def reorg(cast: Cast) -> None:
     first = mined.data.hash
     cast.chain.ticking = False
     teller.say("mined", f"{first[:_SHORT]}… is in block {mined.data.block}; {DEPTH} blocks must bury it.")
-    await asyncio.sleep(people.LOOK_S)
+    await cast.chain.mine(BURIED - 1)
     height = int(await cast.chain.ask("eth_blockNumber"), 16)
     dropped = height - mined.data.block + 1
     await cast.chain.ask("anvil_reorg", dropped, [])
@@ -127,7 +128,8 @@ async def reorg(cast: Cast) -> None:
     cast.chain.wake()
 
     def tell(record: TransactionRecord) -> None:
-        teller.say(record.state.lower(), f"The same bytes, {first[:_SHORT]}…, on their way into the chain again.")
+        if record.state in (t.SIGNED, t.SENT):
+            teller.say("sent", f"The same bytes, {first[:_SHORT]}…, on their way into the chain again.")
 
     final = await cast.until(mined.id, t.FINAL, seen=tell, hurry=True)
     await cast.until(payout, p.COMPLETED, hurry=True)

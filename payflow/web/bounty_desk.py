@@ -11,7 +11,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
 from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
 from machines.core.chain import Address
-from machines.core.errors import BadInput, NotFound
+from machines.core.errors import BadInput, NotFound, Rejected
 from machines.core.facts import Fact
 from machines.core.forge import Forge, Issue, News, Person, Place, Pull, RepositoryNews
 from machines.core.ids import Owner, RecordId
@@ -19,6 +19,7 @@ from machines.core.ports import Destination
 from machines.core.wallets import Call, Wallets
 from payflow.engine.step import take_in
 from payflow.store import keys
+from payflow.store.profiles import Profile
 from payflow.store.store import Store
 from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
@@ -179,7 +180,11 @@ class BountyDesk:
         owners = data.creation.owners if data.creation else ()
         if owners and address not in owners:
             raise Problem(NOT_POSSIBLE, f"{address} does not own this wallet; these do: {', '.join(owners)}.")
-        call = await self.world.wallets.confirmation(current.proposal, data.confirm_hash, address)
+        try:
+            call = await self.world.wallets.confirmation(current.proposal, data.confirm_hash, address)
+        except Rejected as error:
+            hint = "Where the winner's address takes no money, take the payment back."
+            raise Problem(NOT_POSSIBLE, f"It would fail now, so nothing is sent: {error} {hint}") from error
         return current.proposal.number, call
 
     async def confirmed(self, name: str, caller: Caller, payout_hash: str, number: int | None = None) -> BountyRecord:
@@ -223,8 +228,7 @@ class BountyDesk:
 
     async def address_of(self, person: int) -> str:
         """Give the address that somebody saved; empty where he saved none."""
-        profile = await self.store.profiles.read(account_of(person))
-        return profile.destination["address"] if profile.destination else ""
+        return saved_address(await self.store.profiles.read(account_of(person)))
 
     async def save_address(self, caller: Caller, text: str, signature: str) -> Address:
         """Save where a contributor wants his money; with a signature it is proven to be his."""
@@ -293,6 +297,12 @@ def person_of(caller: Caller) -> int | None:
 def sees_all(caller: Caller) -> bool:
     """Whether somebody sees the bounties of every repository."""
     return caller.role in STAFF
+
+
+def saved_address(profile: Profile) -> str:
+    """Give the address in a profile; empty where its owner is paid otherwise, or has said nothing."""
+    where = profile.destination
+    return dict(where.fields).get("address", "") if where is not None and where.kind == "ethereum" else ""
 
 
 def account_of(person: int) -> Owner:

@@ -174,7 +174,9 @@ class Run:
         ]
         guard = Guard(store.records.shards, None)
         records = Records(link, guard, machines, store.records.shards, store.records.assets, self._clock)
-        view: Store = replace(store, link=link, guard=guard, records=records, listing=Listing(link, records))
+        # What a process holds in memory is its own, and its locks as well.
+        own: dict[str, Any] = {"_comparing": asyncio.Lock(), "listing": Listing(link, records)}
+        view: Store = replace(store, link=link, guard=guard, records=records, **own)
         books.open(view)
         return Process(records, Steps(view, Metrics(), who="worker", lease_ms=LEASE_MS, luck=self._dice), link, chain)
 

@@ -78,3 +78,23 @@ async def test_from_the_label_to_the_receipt(fair: Fair) -> None:
     assert [receipt.ok for receipt in receipts] == [True, True], "one deploy, one approval, and nothing else"
     assert await fair.chain.balance(BOT.address) > 0
     assert MIA.address in {hand.address for hand in record.data.hands}
+
+
+async def test_two_workers_do_everything_once(fair: Fair) -> None:
+    """Leases keep them apart, keys make a repetition harmless."""
+    async with fair.worker(), fair.worker():
+        issues = [await fair.labelled_issue(f"number {number}") for number in range(3)]
+        await fair.proves("ann", ANN)
+        for issue in issues:
+            await fair.until(issue, s.OPEN)
+            await fair.funds(issue, 0.1)
+            await fair.merge(await fair.pull_for(issue), issue)
+        for issue in issues:
+            await fair.until(issue, s.CONFIRMABLE)
+            await fair.confirms(issue)
+        for issue in issues:
+            await fair.until(issue, s.PAID)
+            await fair.until_comment(issue, "Paid to: ann")
+    receipts = await fair.sent_by_bot()
+    assert [receipt.ok for receipt in receipts] == [True] * 6, "three deploys, three approvals"
+    assert len({(await fair.record(issue)).data.contract_address for issue in issues}) == 3

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.sandbox.faults import Fault, Kind
 from machines.bounty import lifecycle as s
 from machines.bounty.facts import SweepWanted
 from machines.core.ids import derived_id, parse_id
@@ -99,7 +100,26 @@ async def test_a_winner_who_takes_no_money_from_a_safe(safe_fair: Fair) -> None:
         await fair.merge(await fair.pull_for(issue), issue)
         await fair.until(issue, s.CONFIRMABLE)
         path = f"/api/user/bounty/{issue.id}/confirmation?owner={MIA.address}"
-        await fair.says("mia", "GET", path, expect=400)
+        told = await fair.says("mia", "GET", path, expect=409)
+        assert "It would fail now" in told["error"]["message"]
+
+
+async def test_a_forge_that_is_down_keeps_nobody_from_his_money(fair: Fair) -> None:
+    """No comment can be written from the merge to the payment; afterwards the one comment says what happened."""
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        await fair.funds(issue)
+        await fair.proves("ann", ANN)
+        await fair.until_comment(issue, "Current balance")
+        fair.github.faults.add(Fault(Kind.UNAVAILABLE, times=100_000), Fault(Kind.RESET, where="GET *issues*", times=9))
+        await fair.merge(await fair.pull_for(issue), issue)
+        await fair.until(issue, s.CONFIRMABLE)
+        await fair.confirms(issue)
+        await fair.until(issue, s.PAID)
+        assert "Paid to" not in fair.comment(issue).body
+        fair.github.faults.clear()
+        await fair.until_comment(issue, "Paid to: ann")
 
 
 async def test_a_bounty_that_nobody_funded_is_never_paid(fair: Fair) -> None:

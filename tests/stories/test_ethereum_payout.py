@@ -17,6 +17,7 @@ from tests.waiting import wait_until
 
 GWEI = 10**9
 
+JSON = {"Content-Type": "application/json"}
 Json = Any
 """What was answered; its shape is what the test is about."""
 
@@ -114,6 +115,11 @@ async def test_a_provider_is_paid_at_her_address_and_the_lane_shows_it(house: Ho
     assert await chain.balance(home) == 1_250_000_000 * GWEI
     balance = await house.call(ann, "GET", "provider/balance")
     assert "0.75" in json.dumps(balance)
+
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {shop}"}) as session:
+        deep = "[" * 30_000 + "]" * 30_000
+        async with session.post(f"{house.address}/api/earnings", data=deep, headers=JSON) as answer:
+            assert answer.status == 400, "nested as deep as this, a parser may overflow the stack of the process"
 
     (lane,) = await house.run("lane", "ls")
     assert (lane["lane"], lane["state"], lane["next_nonce"], lane["queued"]) == ("ethereum", "OPEN", 1, 0)

@@ -14,7 +14,7 @@ from machines.core.record import Record
 from machines.payout import facts as f
 from payflow.store.stored import Stored
 from payflow.store.tokens import Role
-from payflow.web.admin.board import Action
+from payflow.web.admin.board import Action, Word
 from payflow.web.admin.words import grouped
 from payflow.web.auth import Caller
 from payflow.web.desk import MACHINE, Desk
@@ -72,17 +72,17 @@ def money_line(record: Record[Any], source: object, target: object) -> str:
 def of_payouts(desk: Desk) -> Sequence[Action]:
     """List what people decide about payouts."""
 
-    async def approve(record_id: RecordId, who: str, _: str, seen: str) -> object:
-        return await desk.approve(record_id, who, seen)
+    async def approve(record_id: RecordId, word: Word) -> object:
+        return await desk.approve(record_id, word.who, word.seen)
 
-    async def reject(record_id: RecordId, who: str, reason: str, _: str) -> object:
-        return await desk.reject(record_id, who, reason)
+    async def reject(record_id: RecordId, word: Word) -> object:
+        return await desk.reject(record_id, word.who, word.reason)
 
-    async def cancel(record_id: RecordId, who: str, reason: str, _: str) -> object:
-        return await desk.cancel(record_id, who, reason)
+    async def cancel(record_id: RecordId, word: Word) -> object:
+        return await desk.cancel(record_id, word.who, word.reason)
 
-    async def release(record_id: RecordId, who: str, reason: str, _: str) -> object:
-        return await desk.release(record_id, who, reason)
+    async def release(record_id: RecordId, word: Word) -> object:
+        return await desk.release(record_id, word.who, word.reason)
 
     def seen(record: Record[Any]) -> str:
         return str(record.data.proposal.fingerprint)
@@ -112,8 +112,8 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
 def of_all(machines: Iterable[AnyMachine], steering: Steering) -> list[Action]:
     """List what every machine knows that can be retried."""
 
-    async def retry(record_id: RecordId, who: str, _: str, __: str) -> object:
-        return await steering.retry(record_id, who)
+    async def retry(record_id: RecordId, word: Word) -> object:
+        return await steering.retry(record_id, word.who)
 
     def once_more(made: Callable[[str], Fact], name: str) -> Action:
         return Action(

@@ -16,6 +16,52 @@ Wallet = Callable[[], Awaitable[Sequence[Money]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a lane."""
+
+    name: str
+    lag_blocks: int
+    """How far it is behind the best."""
+    rests: bool = False
+    """Whether it did not answer when it was asked last."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSheet:
+    """What the chain says about a lane."""
+
+    holds: Sequence[Money]
+    nodes: Sequence[Node]
+
+
+LaneLook = Callable[[], Awaitable[LaneSheet]]
+"""Asks the nodes of a lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person says when he does something."""
+
+    who: str
+    reason: str
+    seen: str
+    """What `sees` gave when he looked."""
+    picked: Sequence[str] = ()
+    """Which of the picks he chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Something that may be chosen with an action."""
+
+    name: str
+    """What is sent, such as the id of a record."""
+    says: str
+    reference: str = ""
+    """The transaction that it is about, to look at."""
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """Something that a person may do to a record of a machine. What it would do is found by trying it on `react`."""
 
@@ -29,8 +75,8 @@ class Action:
     roles: frozenset[Role]
     fact: Callable[[Record[Any], str, str], Fact]
     """Makes, of the record, a name and a reason, the fact that `react` is tried on."""
-    run: Callable[[RecordId, str, str, str], Awaitable[object]]
-    """Does it: for the record, by a name, for a reason, having seen what `sees` gave."""
+    run: Callable[[RecordId, Word], Awaitable[object]]
+    """Does it to the record, by a person's word."""
     sees: Callable[[Record[Any]], str] = lambda record: str(record.version)
     """What the person's word is bound to: when this changes, he must look again."""
     asks: str = ""
@@ -39,6 +85,10 @@ class Action:
     """Whether it takes or gives back money, or refuses somebody."""
     foresees: str = ""
     """What has to hold besides, and is found out only when it is done."""
+    picks: Callable[[Record[Any]], Sequence[Pick]] = lambda _: ()
+    """What the person chooses among, none or more of it."""
+    of_picks: str = ""
+    """What choosing means, as a question; empty where there is nothing to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +107,16 @@ class Board:
 
     rails: Mapping[str, Wallet | None] = field(default_factory=dict)
     """By name; None where a rail cannot tell its balance."""
-    lanes: Sequence[str] = ()
-    """Names of lanes, which can be paused."""
+    lanes: Mapping[str, LaneLook | None] = field(default_factory=dict)
+    """Lanes by name, which can be paused; None where this process has no node to ask."""
+    coins: Mapping[str, str] = field(default_factory=dict)
+    """For the coin of each pool, the lane that pays its miners."""
+    bounty_lane: str = ""
+    """The lane that bounties use."""
     pages: Sequence[Page] = ()
     """Pages beside those of the dashboard itself."""
     actions: Sequence[Action] = ()
     searches: Sequence[Search] = ()
     explorers: Mapping[str, str] = field(default_factory=dict)
-    """For a source of evidence, where its reference can be looked at: an address with `{reference}` in it."""
+    """For a lane, or a source of evidence that is no chain, where a reference can be looked at: an address with
+    `{reference}` in it."""

@@ -14,7 +14,7 @@ from payflow.store.stored import Stored
 from payflow.store.tokens import Role
 from payflow.web.admin import story
 from payflow.web.admin.actions import Offer, money_line, offer, offers
-from payflow.web.admin.board import Action, Board
+from payflow.web.admin.board import Action, Board, Word
 from payflow.web.admin.drawing import Marks, pictures
 from payflow.web.admin.frame import Done, Frame
 from payflow.web.admin.words import decimal, utc
@@ -126,7 +126,8 @@ class RecordPage:
                 raise Conflict(f"{record.id} changed since you looked at it: look again.")
             if found.action.asks and not reason:
                 raise BadInput("Say why: it is written into the history, and whoever is concerned reads it.")
-            await found.action.run(record.id, caller.who, reason, seen)
+            picked = [str(one) for one in form.getall("pick", ())]
+            await found.action.run(record.id, Word(caller.who, reason, seen, picked))
             after = (await self._store.records.read(record.id)).record
             back = self._frame.local(str(form.get("back", "")))
             to = f"{self._frame.place}/records/{record.id}" if back == self._frame.place else back

@@ -67,3 +67,17 @@ async def test_a_redis_without_backups_is_told_of(own: Farm) -> None:
             assert (kept.faults(), kept.advice()) == ([], [])
             mine.do("CONFIG", "SET", "save", "")
             assert not (await PoolBooks(link, "eth", Flavour.OEP).persistence()).snapshots
+
+
+async def test_sentinels_lead_to_the_primary(own: Farm) -> None:
+    primary, replica = own.server(tcp=True), own.server(tcp=True)
+    replica.follow(primary)
+    sentinel = own.sentinel(primary)
+    settings = Redis("", 0, "", 10, "mymaster", (f"127.0.0.1:{sentinel.port}",))
+    async with Link(settings) as link:
+        books = PoolBooks(link, "eth", Flavour.FRIENDS)
+        assert await books.ping() == "PONG"
+        assert (await books.persistence()).role == "master"
+        with mine_of(primary) as mine:
+            mine.earn("0xb85150eb365e7df0941f0cf08235f987ba91506a", 5)
+        assert await books.logins() == ["0xb85150eb365e7df0941f0cf08235f987ba91506a"]

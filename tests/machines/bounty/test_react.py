@@ -10,7 +10,7 @@ from machines.bounty import repository as r
 from machines.bounty.comment import Comment
 from machines.bounty.data import Hand, approval_key, bounty_id, deploy_key
 from machines.core.errors import BadInput
-from machines.core.facts import Fact, LostSight, Nothing, Refused
+from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
 from machines.core.forge import PullState
 from machines.core.record import Record
 from tests.machines.bounty.scenes import (
@@ -328,6 +328,13 @@ def test_a_confirmation_before_the_bots_or_of_an_older_payment_is_refused() -> N
     """What must be confirmed is known only from the receipt."""
     assert isinstance(answer(bounty(s.EXECUTED), f.Confirmed("mia", 1, PAYOUT)), str)
     assert isinstance(answer(bounty(s.CONFIRMABLE), f.Confirmed("mia", 9, PAYOUT)), str)
+
+
+def test_an_override_leaves_the_bounty_fit_for_its_state() -> None:
+    """Nobody can be said to be paid by a payment that was never made."""
+    for to in (s.MERGED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.REVOKING):
+        assert isinstance(answer(bounty(s.OPEN), Override(to, "because", "olu", "eve")), str)
+    assert decide(bounty(s.CONFIRMABLE), Override(s.CONTESTED, "because", "olu", "eve")).to == s.CONTESTED
 
 
 # ── owners ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -37,7 +37,7 @@ class World:
         self.sent_by_pool.append(Seen(tx(name), POOL, number, to, wei, "0x", block))
 
     async def head(self) -> Head:
-        return Head(self.height, "0x", AT, None, None)
+        return Head(self.height, "0x", AT + (self.height - 30) * BLOCK_S, None, None)
 
     async def nonce(self, _: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
         mined = sum(one.block is not None for one in self.sent_by_pool)
@@ -113,6 +113,12 @@ async def test_what_went_elsewhere_or_over_another_sum_is_not_this_payment(chang
 async def test_nothing_at_all_proves_nothing() -> None:
     verdict = await judged(World())
     assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, True)
+
+
+async def test_a_young_row_is_waited_for() -> None:
+    verdict = await judged(World(height=LATE - 2))
+    assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, False)
+    assert "younger than 10 minutes" in verdict.why
 
 
 async def test_a_transaction_that_waits_proves_nothing() -> None:

@@ -1,0 +1,156 @@
+"""Tokens as they are: some say no, answer nothing or keep a fee; one that is short holds up no other asset."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+from vyper.compiler import compile_code
+
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.pay_many import PayManyContract
+from machines.core.clock import FixedClock
+from machines.core.ports import Cause, Failed, Payment, Settled
+from machines.transaction import lifecycle as s
+from machines.transaction import orders
+from machines.transaction.ports import Token
+from payflow.config import Settings
+from tests.chain import LANE, Anvil
+from tests.chains.batches import existing, made_contract
+from tests.lanes import USD, Station, open_station
+
+SUPPLY = 10**12
+UNITS = 5_000_000
+NORMAL, SAYS_NO, KEEPS_A_FEE, ANSWERS_NOTHING, IN_96_BITS, LETS_NOBODY_PULL = 0, 1, 2, 4, 8, 16
+
+
+@cache
+def bytecode() -> str:
+    """Compile the token."""
+    source = (Path(__file__).parent / "OddCoin.vy").read_text("utf-8")
+    return str(compile_code(source, output_formats=["bytecode"])["bytecode"])
+
+
+async def made_token(chain: Anvil, oddity: int) -> Token:
+    """Let the lane's address make a token and own all of it."""
+    data = bytecode() + orders.word(SUPPLY) + orders.word(oddity)
+    tx = await chain.rpc("eth_sendTransaction", {"from": LANE.address, "data": data})
+    await chain.mine(4)
+    return Token(checksummed((await chain.rpc("eth_getTransactionReceipt", tx))["contractAddress"]), 6)
+
+
+async def holds(chain: Anvil, token: Token, payment: Payment) -> int:
+    """Say how many units a recipient has."""
+    call = {"to": token.address, "data": orders.balance_of(checksummed(payment.to["address"]))}
+    return int(await chain.rpc("eth_call", call, "latest"), 16)
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, chain: Anvil, clock: FixedClock, token: Token, pay_many: PayManyContract | None = None
+) -> AsyncIterator[Station]:
+    """Open a lane that pays the token."""
+    tokens = {"USDT": token}
+    async with open_station(settings, chain, clock=clock, tokens=tokens, pay_many=pay_many) as station:
+        yield station
+
+
+def dollars(station: Station, key: str, units: int = UNITS) -> Payment:
+    return station.payment(key, gwei=units, asset=USD)
+
+
+@pytest.mark.parametrize(
+    ("oddity", "came"), [(NORMAL, UNITS), (ANSWERS_NOTHING, UNITS), (KEEPS_A_FEE, UNITS - UNITS // 10)]
+)
+async def test_a_token_that_moves_has_paid_whatever_it_answers(
+    settings: Settings, chain: Anvil, clock: FixedClock, oddity: int, came: int
+) -> None:
+    token = await made_token(chain, oddity)
+    async with opened(settings, chain, clock, token) as station:
+        payment = dollars(station, "p-1")
+        async with station.worker():
+            await station.pay(payment)
+            await station.until_settled([payment])
+        assert isinstance(await station.status(payment), Settled)
+    assert await holds(chain, token, payment) == came
+
+
+async def test_a_token_that_says_no_without_failing_has_not_paid(
+    settings: Settings, chain: Anvil, clock: FixedClock
+) -> None:
+    token = await made_token(chain, SAYS_NO)
+    async with opened(settings, chain, clock, token) as station:
+        payment = dollars(station, "p-1")
+        async with station.worker():
+            await station.pay(payment)
+            await station.until_all([payment], s.FAILED)
+        status = await station.status(payment)
+    assert isinstance(status, Failed)
+    assert status.cause is Cause.DESTINATION
+    assert status.evidence is not None
+    assert await holds(chain, token, payment) == 0
+
+
+async def test_a_lane_that_is_short_of_a_token_waits_with_it_and_pays_all_else(
+    settings: Settings, chain: Anvil, clock: FixedClock
+) -> None:
+    token = await made_token(chain, NORMAL)
+    async with opened(settings, chain, clock, token) as station:
+        short, ether = dollars(station, "too-much", SUPPLY + 1), station.payment("ether")
+        async with station.worker():
+            await station.pay(short)
+            await station.until_waits("1 units more of the token")
+            await station.pay(ether)
+            await station.until_settled([ether])
+            assert (await station.record(short)).state == s.QUEUED
+
+
+async def test_a_token_that_is_none_holds_up_nothing_else(settings: Settings, chain: Anvil, clock: FixedClock) -> None:
+    thrower = Token((await existing(chain, 1))[0], 6)
+    await chain.set_code(thrower.address, "0x60006000fd")
+    async with opened(settings, chain, clock, thrower) as station:
+        bad, ether = dollars(station, "bad"), station.payment("ether")
+        async with station.worker():
+            await station.pay(bad)
+            await station.until_waits("does not answer")
+            await station.pay(ether)
+            await station.until_settled([ether])
+            events = len(await station.whys(station.lanes.books.lane_id("ethereum")))
+            await station.settle_down()
+            assert len(await station.whys(station.lanes.books.lane_id("ethereum"))) == events, "said once"
+
+
+@pytest.mark.parametrize("oddity", [NORMAL, IN_96_BITS])
+async def test_the_contract_is_allowed_to_pull_once_and_batches_follow(
+    settings: Settings, chain: Anvil, clock: FixedClock, oddity: int
+) -> None:
+    contract, token = await made_contract(chain), await made_token(chain, oddity)
+    async with opened(settings, chain, clock, token, contract) as station:
+        before = await chain.nonce(LANE.address)
+        first = [dollars(station, f"a-{number}") for number in range(5)]
+        second = [dollars(station, f"b-{number}") for number in range(5)]
+        await station.pay(*first)
+        async with station.worker():
+            await station.until_settled(first)
+        await station.pay(*second)
+        async with station.worker():
+            await station.until_settled(second)
+        assert await chain.nonce(LANE.address) == before + 3, "one permission, two batches"
+        for payment in (*first, *second):
+            assert await holds(chain, token, payment) == UNITS
+
+
+async def test_a_permission_that_would_fail_is_not_tried_on_the_chain(
+    settings: Settings, chain: Anvil, clock: FixedClock
+) -> None:
+    contract, token = await made_contract(chain), await made_token(chain, LETS_NOBODY_PULL)
+    async with opened(settings, chain, clock, token, contract) as station:
+        before = await chain.nonce(LANE.address)
+        payments = [dollars(station, f"p-{number}") for number in range(5)]
+        await station.pay(*payments)
+        async with station.worker():
+            await station.until_waits("does not let the contract")
+            await station.settle_down()
+            assert await chain.nonce(LANE.address) == before
+            assert await chain.waiting() == []
