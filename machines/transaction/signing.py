@@ -57,15 +57,17 @@ class LaneLooks:
         )
         next_nonce = latest if record.data.next_nonce == UNKNOWN_NONCE else record.data.next_nonce
         obstacle = _obstacle(lane, head, next_nonce, latest, pending)
-        if obstacle or next_nonce != record.data.next_nonce:
-            return f.Looked(record.data.next_nonce if obstacle else next_nonce, waits_for=obstacle)
+        if obstacle:
+            return f.Looked(record.data.next_nonce, waits_for=obstacle)
+        if next_nonce != record.data.next_nonce:
+            return f.Looked(next_nonce, again_s=AT_ONCE_S)
         if latest > next_nonce:
             return await self._outside(lane, record, head, unsettled)
         missing = await self._missing(lane, record, latest, unsettled)
         free_from = _start_of_tail(missing, next_nonce)
         if pending <= free_from < next_nonce:
             # Nothing of ours, and nothing that a node knows, was ever at these nonces: they are free.
-            return f.Looked(free_from)
+            return f.Looked(free_from, again_s=AT_ONCE_S)
         return await self._sign(lane, record, step, unsettled, missing)
 
     # ── nonces that do not agree ─────────────────────────────────────────────────────────────────────────────────────

@@ -41,7 +41,12 @@ class SandboxPool:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         words = f"--port {self.port} --bind 127.0.0.1 --dir {{}} --appendonly yes --appendfsync always --daemonize no"
-        command = [str(server_binary()), *(str(folder) if word == "{}" else word for word in words.split()), "--save", ""]
+        command = [
+            str(server_binary()),
+            *(str(folder) if word == "{}" else word for word in words.split()),
+            "--save",
+            "",
+        ]
         self._program = Leashed(command, folder / "log", keep=(lock,))
         self._link: Link | None = None
 

@@ -38,7 +38,8 @@ async def gateway_outage(cast: Cast) -> None:
         where = {"bank_code": "044", "account_number": "0100000001"}
         payouts.append(await cast.asks(name, "5000", where))
     cast.bank.faults.add(
-        Fault(Kind.UNAVAILABLE, created=True, times=PAID_DURING_OUTAGE), Fault(Kind.UNAVAILABLE, times=10**6, where=EVERYTHING)
+        Fault(Kind.UNAVAILABLE, created=True, times=PAID_DURING_OUTAGE),
+        Fault(Kind.UNAVAILABLE, times=10**6, where=EVERYTHING),
     )
     await asyncio.gather(*(cast.approves("rob", payout) for payout in payouts))
     teller.say("outage", f"Every answer is 503 for {OUTAGE_S:g} s. Two transfers land, and nobody says so.")
@@ -123,7 +124,9 @@ async def reorg(cast: Cast) -> None:
     dropped = height - mined.data.block + 1
     await cast.chain.ask("anvil_reorg", dropped, [])
     lost = await cast.chain.ask("eth_getTransactionReceipt", first) is None
-    teller.say("reorganised", f"The chain dropped {dropped} blocks, {'the payment with them' if lost else 'and kept it'}.")
+    teller.say(
+        "reorganised", f"The chain dropped {dropped} blocks, {'the payment with them' if lost else 'and kept it'}."
+    )
     cast.chain.ticking = True
     cast.chain.wake()
 
@@ -151,10 +154,14 @@ async def stuck_nonce(cast: Cast) -> None:
 
     def tell(record: TransactionRecord) -> None:
         offers = " → ".join(f"{one.fee.max_wei / GWEI:.2f}" for one in record.data.attempts)
-        teller.say(record.state.lower(), f"Gas costs three times more now. Nonce {record.data.nonce} offers {offers} gwei.")
+        teller.say(
+            record.state.lower(), f"Gas costs three times more now. Nonce {record.data.nonce} offers {offers} gwei."
+        )
 
     tell(sent)
     final: TransactionRecord = await cast.until(sent.id, t.FINAL, seen=tell, hurry=True)
     await cast.chain.ask("evm_setAutomine", True)  # noqa: FBT003  (as above)
     await cast.until(payout, p.COMPLETED, hurry=True)
-    teller.done("paid", f"Attempt {len(final.data.attempts)} of nonce {final.data.nonce} was mined; the others never can be.")
+    teller.done(
+        "paid", f"Attempt {len(final.data.attempts)} of nonce {final.data.nonce} was mined; the others never can be."
+    )

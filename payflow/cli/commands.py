@@ -68,7 +68,9 @@ def sandbox(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier sandboxes left.")] = False,
     scenario: Annotated[
         str,
-        typer.Option(help="What is played: default, none, gateway-outage, fraud-spike; with anvil: reorg, stuck-nonce."),
+        typer.Option(
+            help="What is played: default, none, gateway-outage, fraud-spike; with anvil: reorg, stuck-nonce."
+        ),
     ] = "default",
     as_json: AsJson = False,
 ) -> None:

@@ -10,7 +10,12 @@ from payflow.app.sandbox import World
 from payflow.app.sandbox_stage import Line, Mark, Stage
 from payflow.cli.words import clean, console, rows, table
 
-_SIGNS = {Mark.GOES: ("…", "cyan"), Mark.WAITS: ("?", "bold yellow"), Mark.DONE: ("✓", "green"), Mark.BROKE: ("✗", "bold red")}
+_SIGNS = {
+    Mark.GOES: ("…", "cyan"),
+    Mark.WAITS: ("?", "bold yellow"),
+    Mark.DONE: ("✓", "green"),
+    Mark.BROKE: ("✗", "bold red"),
+}
 
 
 class Narrator:
@@ -42,7 +47,9 @@ class Narrator:
         if self._drawing is not None:
             self._drawing.update(self._table(), refresh=True)
         elif not self.live and line.state:
-            console().print(f"{time.strftime('%H:%M:%S')}  {clean(line.story)}: {clean(line.state)}. {clean(line.happens)}")
+            console().print(
+                f"{time.strftime('%H:%M:%S')}  {clean(line.story)}: {clean(line.state)}. {clean(line.happens)}"
+            )
 
     def _table(self) -> RenderableType:
         drawn = table("", "story", "about", "where it is", "what happens")
@@ -53,7 +60,13 @@ class Narrator:
 
 def _row(line: Line) -> list[str | Text]:
     sign, style = _SIGNS[line.mark]
-    return [Text(sign, style), Text(clean(line.story), "bold"), line.about, Text(clean(line.state), style), line.happens]
+    return [
+        Text(sign, style),
+        Text(clean(line.story), "bold"),
+        line.about,
+        Text(clean(line.state), style),
+        line.happens,
+    ]
 
 
 def _head(world: World, took_s: float) -> Group:

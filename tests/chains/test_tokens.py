@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from vyper.compiler import compile_code
 
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.pay_many import PayManyContract
@@ -28,6 +27,8 @@ NORMAL, SAYS_NO, KEEPS_A_FEE, ANSWERS_NOTHING, IN_96_BITS, LETS_NOBODY_PULL = 0,
 @cache
 def bytecode() -> str:
     """Compile the token."""
+    from vyper import compile_code  # type: ignore[import-untyped]  # noqa: PLC0415  (slow)
+
     source = (Path(__file__).parent / "OddCoin.vy").read_text("utf-8")
     return str(compile_code(source, output_formats=["bytecode"])["bytecode"])
 

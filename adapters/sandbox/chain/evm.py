@@ -53,7 +53,9 @@ class Evm:
         base = AtomicDB(self._kept)
         self._chain = _Mining.from_genesis(base, _genesis(), _rich()) if new else _Mining(base)
         self._kept.commit()
-        self.signers = {account.address.lower(): keys.PrivateKey(bytes.fromhex(account.key[2:])) for account in ACCOUNTS}
+        self.signers = {
+            account.address.lower(): keys.PrivateKey(bytes.fromhex(account.key[2:])) for account in ACCOUNTS
+        }
 
     def close(self) -> None:
         """Let go of the file."""
@@ -118,8 +120,12 @@ class Evm:
         if key is None:
             raise Refused("No Signer available")
         price = self.next_base_fee_wei * 2 + TIP_WEI
-        unsigned = self._vm().get_transaction_builder().new_unsigned_dynamic_fee_transaction(
-            CHAIN_ID, self.state().get_nonce(_bytes(sender)), TIP_WEI, price, gas, to, value, data, ()
+        unsigned = (
+            self._vm()
+            .get_transaction_builder()
+            .new_unsigned_dynamic_fee_transaction(
+                CHAIN_ID, self.state().get_nonce(_bytes(sender)), TIP_WEI, price, gas, to, value, data, ()
+            )
         )
         return self.send(unsigned.as_signed_transaction(key).encode())
 
