@@ -215,6 +215,8 @@ class Settings(BaseModel):
     """JSON: the sending addresses by name; the one called `ethereum` pays providers. See deploy/operations/lanes.md."""
     pool_config: Path = Field(default=Path("payouts.json"), alias="PAYFLOW_POOL_CONFIG")
     """The configuration file of a mining pool, for `payflow pool` where none is named."""
+    pools: tuple[Path, ...] = Field(default=(), alias="PAYFLOW_POOLS")
+    """Configuration files of the mining pools that the dashboard shows, separated by commas; it runs none of them."""
 
     # Bounties
     github_app_id: str | None = Field(default=None, alias="GITHUB_APP_ID")
@@ -316,7 +318,7 @@ class Settings(BaseModel):
                 raise ValueError(f"{address!r} is no host:port")
         return value
 
-    @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", "reviewers", mode="before")
+    @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", "reviewers", "pools", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -68,12 +68,12 @@ class Payouts:
         ]
 
     def _board(self, more: Board) -> Board:
-        explorer = next((lane.explorer for lane in self._settings.lanes.values() if lane.explorer), "")
-        explorers = {"ethereum": f"{explorer}{{reference}}"} if explorer else {}
+        given = self._settings.lanes
+        explorers = {name: f"{lane.explorer}{{reference}}" for name, lane in given.items() if lane.explorer}
         return replace(
             more,
             rails={name: door.wallet for name, door in self._doors.items()} | dict(more.rails),
-            lanes=(*self._settings.lanes, *more.lanes),
+            lanes=dict.fromkeys(given) | dict(more.lanes),
             explorers=explorers | dict(more.explorers),
         )
 

@@ -320,6 +320,11 @@ def _check_address(pool: Config, lane: Lane) -> None:
         )
 
 
+def lane_name(settings: Settings, pool: Config) -> str:
+    """Name the lane that pays a pool's miners."""
+    return _given_lane(settings, pool)[0]
+
+
 def _given_lane(settings: Settings, pool: Config) -> tuple[str, LaneSettings | None]:
     if pool.lane:
         if pool.lane not in settings.lanes:

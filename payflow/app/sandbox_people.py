@@ -17,7 +17,6 @@ from machines.core.ids import RecordId
 from payflow.app.sandbox_pool import SandboxPool
 from payflow.app.sandbox_stage import Stage
 from payflow.store.store import Store
-from payflow.store.tokens import Role
 
 Json = dict[str, Any]
 
@@ -25,21 +24,7 @@ GLANCE_S = 0.25
 LOOK_S = 1.0
 """While somebody waits for a record it is looked at this often, more than its state asks for."""
 
-PEOPLE: tuple[tuple[str, Role, str], ...] = (
-    ("shop", Role.PLATFORM, "shop"),
-    ("ann", Role.PROVIDER, "ann"),
-    ("bayo", Role.PROVIDER, "bayo"),
-    ("chioma", Role.PROVIDER, "chioma"),
-    ("rita", Role.REVIEWER, ""),
-    ("rob", Role.REVIEWER, ""),
-    ("olu", Role.OPERATOR, ""),
-    ("vic", Role.VIEWER, ""),
-)
-"""Who holds a token: name, role, and the platform or provider that it is bound to."""
-
 HOME = "acme/widgets"
-MAINTAINER, WINNER = "mia", "gus"
-ACCOUNTS_AT_GITHUB = (MAINTAINER, WINNER)
 
 
 class Refused(Exception):

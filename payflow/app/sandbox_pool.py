@@ -4,8 +4,7 @@ import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from adapters.sandbox.chain.accounts import POOL
 from adapters.sandbox.leashed import Leashed
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 COIN = "eth"
 THRESHOLD_SHANNON = 500_000_000
-RUN_EVERY = "10s"
+RUN_EVERY = "5s"
 
 MINERS: Mapping[str, int] = {
     "0x00000000000000000000000000000000c0ffee01": 1_250_000_000,
@@ -55,23 +54,18 @@ class SandboxPool:
         """Where it listens."""
         return f"127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Wait until it answers."""
         from adapters.open_ethereum_pool.config import Redis  # noqa: PLC0415  (only the sandbox speaks for a pool)
         from adapters.open_ethereum_pool.link import Link  # noqa: PLC0415  (as above)
 
-        try:
-            await self._program.said(r"(Ready to accept connections)")
-        except BaseException:
-            await self._program.stop()
-            raise
+        await self._program.said(r"(Ready to accept connections)")
         self._link = Link(Redis(self.endpoint, 0, "", 4))
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """End it."""
         if self._link is not None:
-            await self._link.__aexit__(kind, error, trace)
+            await self._link.__aexit__(None, None, None)
         await self._program.stop()
 
     async def find_block(self) -> int:

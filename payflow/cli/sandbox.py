@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from payflow import app
-from payflow.app.sandbox import SCENARIO_NAMES, Options, World, play
+from payflow.app.sandbox import play
 from payflow.app.sandbox_stage import Stage
+from payflow.app.sandbox_world import SCENARIO_NAMES, Options, World
 from payflow.cli.desk import Usage, leaving, print_json
 from payflow.cli.sandbox_table import Narrator
 from payflow.config import load

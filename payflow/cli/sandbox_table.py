@@ -1,4 +1,4 @@
-"""The sandbox's story in a terminal: a table that changes, or a line for each change where nothing can be drawn anew."""
+"""The sandbox's story in a terminal: a table that changes, or a line for each change where none can be drawn."""
 
 import time
 
@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from payflow.app.sandbox import World
 from payflow.app.sandbox_stage import Line, Mark, Stage
+from payflow.app.sandbox_world import World
 from payflow.cli.words import clean, console, rows, table
 
 _SIGNS = {

@@ -12,10 +12,11 @@ from payflow.store.embedded import embedded
 
 async def end(folder: Path) -> None:
     """Come in, and leave."""
-    if folder.is_dir():
-        async with embedded(folder):
-            pass
+    async with embedded(folder):
+        pass
 
 
 if __name__ == "__main__":
-    asyncio.run(end(Path(sys.argv[1])))
+    where = Path(sys.argv[1])
+    if where.is_dir():
+        asyncio.run(end(where))

@@ -11,7 +11,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -231,8 +231,8 @@ class Run:
             faults.append(f"{fault.place}: {fault.problem}")
 
 
-async def play(seeds: range, folder: Path) -> Tally:
-    """Play some seeds on one store and one chain, the later half in batches."""
+async def play(seeds: range, folder: Path, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
+    """Play some seeds on one store and one chain, every other one in batches."""
     total, clock = Tally(0), FixedClock()
     settings = load({"PAYFLOW_DATA": str(folder)})
     async with anvil(mining=False, slots_in_an_epoch=1) as chain:
@@ -248,6 +248,7 @@ async def play(seeds: range, folder: Path) -> Tally:
                 total.deaths += tally.deaths
                 total.faults += tally.faults
                 await settle(station, chain, clock)
+                tell(total)
     return total
 
 
@@ -260,6 +261,10 @@ async def settle(station: Station, chain: Anvil, clock: FixedClock) -> None:
         clock.advance(60)
         for machine, state in LOOKS:
             await station.look_once(machine, state)
+
+
+def _progress(tally: Tally) -> None:
+    sys.stderr.write(f"\r{tally.payments} payments, {tally.deaths} deaths, {len(tally.faults)} faults")
 
 
 def _drop(*_: object) -> str:
@@ -275,7 +280,7 @@ def main() -> int:
     structlog.configure(processors=[_drop])
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        tally = asyncio.run(play(range(given.seed, given.seed + given.runs), Path(folder)))
+        tally = asyncio.run(play(range(given.seed, given.seed + given.runs), Path(folder), _progress))
     took = time.monotonic() - began
     told = f"{tally.payments} payments, {tally.deaths} deaths in {took:.0f} s, {len(tally.faults)} faults"
     sys.stdout.write("\n".join([*tally.faults, told, ""]))

@@ -86,26 +86,33 @@ class SandboxChain:
         self._session: aiohttp.ClientSession | None = None
         self._ticker: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        try:
-            place = await self._program.said(r"Listening on (127\.0\.0\.1:\d+)")
-        except BaseException:
-            await self._program.stop()
-            raise
-        self.url = f"http://{place}"
+    async def open(self) -> None:
+        """Wait until it answers, and let blocks follow."""
+        self.url = "http://" + await self._program.said(r"Listening on (127\.0\.0\.1:\d+)")
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
         self._ticker = asyncio.create_task(self._tick())
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """End it; what it knows is kept."""
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
         await self._program.stop()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def ask(self, method: str, *params: object) -> Any:  # noqa: ANN401  (each method has its own answer)
         """Ask it something."""
@@ -124,7 +131,7 @@ class SandboxChain:
         tx = str(await self.ask("eth_sendTransaction", call))
         self.wake()
         async with asyncio.timeout(PATIENCE_S):
-            while await self.ask("eth_getTransactionReceipt", tx) is None:
+            while await self.ask("eth_getTransactionReceipt", tx) is None:  # noqa: ASYNC110  (a node sets no event)
                 await asyncio.sleep(BLOCK_S / 20)
         return tx
 

@@ -2,18 +2,19 @@
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from eth import constants
 from eth.abc import BlockAPI, BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
 from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
 from eth.exceptions import HeaderNotFound, TransactionNotFound, VMError
-from eth.vm.forks import PragueVM
+from eth.typing import AccountDetails
+from eth.vm.forks.prague import PragueVM
 from eth.vm.spoof import SpoofTransaction
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
 
 from adapters.sandbox.chain.accounts import ACCOUNTS, RICH_WEI
@@ -51,11 +52,9 @@ class Evm:
         new = not path.exists()
         self._kept = KeptDB(path)
         base = AtomicDB(self._kept)
-        self._chain = _Mining.from_genesis(base, _genesis(), _rich()) if new else _Mining(base)
+        self._chain = cast("_Mining", _Mining.from_genesis(base, _genesis(), _rich())) if new else _Mining(base)
         self._kept.commit()
-        self.signers = {
-            account.address.lower(): keys.PrivateKey(bytes.fromhex(account.key[2:])) for account in ACCOUNTS
-        }
+        self.signers = {account.address.lower(): PrivateKey(bytes.fromhex(account.key[2:])) for account in ACCOUNTS}
 
     def close(self) -> None:
         """Let go of the file."""
@@ -71,22 +70,22 @@ class Evm:
     @property
     def next_base_fee_wei(self) -> int:
         """What the next block burns for a unit of gas."""
-        return int(self._chain.header.base_fee_per_gas)
+        return int(self._chain.header.base_fee_per_gas or 0)
 
     def header(self, at: int) -> BlockHeaderAPI | None:
         """Find the header of a block."""
         if not 0 <= at <= self.height:
             return None
-        return self._chain.get_canonical_block_header_by_number(at)
+        return self._chain.get_canonical_block_header_by_number(BlockNumber(at))
 
     def block(self, at: int) -> BlockAPI | None:
         """Find a block."""
-        return self._chain.get_canonical_block_by_number(at) if 0 <= at <= self.height else None
+        return self._chain.get_canonical_block_by_number(BlockNumber(at)) if 0 <= at <= self.height else None
 
     def number_of(self, block_hash: bytes) -> int:
         """Find a block's number by its hash; -1 where there is none."""
         try:
-            return int(self._chain.get_block_header_by_hash(block_hash).block_number)
+            return int(self._chain.get_block_header_by_hash(Hash32(block_hash)).block_number)
         except HeaderNotFound:
             return -1
 
@@ -124,7 +123,7 @@ class Evm:
             self._vm()
             .get_transaction_builder()
             .new_unsigned_dynamic_fee_transaction(
-                CHAIN_ID, self.state().get_nonce(_bytes(sender)), TIP_WEI, price, gas, to, value, data, ()
+                CHAIN_ID, self.state().get_nonce(address(sender)), TIP_WEI, price, gas, to, value, data, ()
             )
         )
         return self.send(unsigned.as_signed_transaction(key).encode())
@@ -152,7 +151,7 @@ class Evm:
     def place_of(self, tx_hash: bytes) -> tuple[int, int] | None:
         """Find in which block a transaction is, and where in it."""
         try:
-            block, place = self._chain.chaindb.get_transaction_index(tx_hash)
+            block, place = self._chain.chaindb.get_transaction_index(Hash32(tx_hash))
         except TransactionNotFound:
             return None
         return int(block), int(place)
@@ -170,7 +169,7 @@ class Evm:
             raise Refused("header not found")
         return self._chain.get_vm(header).state
 
-    def call(self, sender: bytes, to: bytes, data: bytes, value: int, at: int) -> bytes:
+    def call(self, sender: Address, to: bytes, data: bytes, value: int, at: int) -> bytes:
         """Carry out a call, and forget it."""
         if at != self.height:
             header = self.header(at)
@@ -185,7 +184,7 @@ class Evm:
             raise Refused("execution reverted", 3, "0x" + bytes(computation.output).hex())
         return bytes(computation.output)
 
-    def estimate(self, sender: bytes, to: bytes, data: bytes, value: int) -> int:
+    def estimate(self, sender: Address, to: bytes, data: bytes, value: int) -> int:
         """Say how much gas a call takes."""
         if self.state().get_balance(sender) < value:
             raise Refused("insufficient funds for transfer")
@@ -199,25 +198,25 @@ class Evm:
     def _vm(self) -> Any:  # noqa: ANN401  (py-evm's machines have no one type)
         return self._chain.get_vm(self._chain.header)
 
-    def _as_if(self, state: StateAPI, sender: bytes, to: bytes, data: bytes, value: int) -> SpoofTransaction:
+    def _as_if(self, state: StateAPI, sender: Address, to: bytes, data: bytes, value: int) -> SignedTransactionAPI:
         builder = self._vm().get_transaction_builder()
         unsigned = builder.create_unsigned_transaction(
             nonce=state.get_nonce(sender), gas_price=0, gas=GAS_LIMIT // 2, to=to, value=value, data=data
         )
-        return SpoofTransaction(unsigned, from_=sender)
+        return cast("SignedTransactionAPI", SpoofTransaction(unsigned, from_=sender))
 
 
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
+def address(text: str) -> Address:
+    """Read an address."""
+    return Address(bytes.fromhex(text.removeprefix("0x")))
 
 
-def _rich() -> Mapping[bytes, Mapping[str, Any]]:
-    return {
-        _bytes(account.address): {"balance": RICH_WEI, "nonce": 0, "code": b"", "storage": {}} for account in ACCOUNTS
-    }
+def _rich() -> dict[Address, AccountDetails]:
+    rich: AccountDetails = {"balance": RICH_WEI, "nonce": 0, "code": b"", "storage": {}}
+    return {address(account.address): rich for account in ACCOUNTS}
 
 
-def _genesis() -> Mapping[str, Any]:
+def _genesis() -> dict[str, Any]:
     return {
         "coinbase": constants.ZERO_ADDRESS,
         "difficulty": constants.POST_MERGE_DIFFICULTY,

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import rlp  # type: ignore[import-untyped]
 from eth.abc import BlockAPI, LogAPI, SignedTransactionAPI
+from eth_typing import Address
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, Refused
+from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, Refused, address
 
 Json = dict[str, Any]
 
@@ -32,9 +34,9 @@ class Rpc:
             "eth_blockNumber": lambda: hex(evm.height),
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
-            "eth_getTransactionCount": lambda who, at="latest": hex(evm.state(self._at(at)).get_nonce(_bytes(who))),
-            "eth_getBalance": lambda who, at="latest": hex(evm.state(self._at(at)).get_balance(_bytes(who))),
-            "eth_getCode": lambda who, at="latest": _hex(evm.state(self._at(at)).get_code(_bytes(who))),
+            "eth_getTransactionCount": lambda who, at="latest": hex(evm.state(self._at(at)).get_nonce(address(who))),
+            "eth_getBalance": lambda who, at="latest": hex(evm.state(self._at(at)).get_balance(address(who))),
+            "eth_getCode": lambda who, at="latest": _hex(evm.state(self._at(at)).get_code(address(who))),
             "eth_gasPrice": lambda: hex(evm.next_base_fee_wei + TIP_WEI),
             "eth_maxPriorityFeePerGas": lambda: hex(TIP_WEI),
             "eth_feeHistory": self._fee_history,
@@ -43,7 +45,7 @@ class Rpc:
             "eth_sendRawTransaction": lambda raw: _hex(evm.send(_bytes(raw))),
             "eth_sendTransaction": self._send,
             "personal_sign": lambda text, who, _word="": self._sign(who, text),
-            "eth_sign": lambda who, text: self._sign(who, text),
+            "eth_sign": self._sign,
             "eth_getTransactionByHash": self._transaction,
             "eth_getTransactionReceipt": self._receipt,
             "eth_getLogs": self._logs,
@@ -100,7 +102,7 @@ class Rpc:
             "timestamp": hex(header.timestamp),
             "gasLimit": hex(header.gas_limit),
             "gasUsed": hex(header.gas_used),
-            "baseFeePerGas": hex(header.base_fee_per_gas),
+            "baseFeePerGas": hex(header.base_fee_per_gas or 0),
             "miner": to_checksum_address(header.coinbase),
             "stateRoot": _hex(header.state_root),
             "transactions": [
@@ -112,11 +114,14 @@ class Rpc:
         last = self._at(newest)
         first = max(0, last - min(_number(count), MOST_BLOCKS) + 1)
         headers = [found for at in range(first, last + 1) if (found := self._evm.header(at)) is not None]
-        bases = [hex(header.base_fee_per_gas) for header in headers]
+        bases = [hex(header.base_fee_per_gas or 0) for header in headers]
         following = self._evm.header(last + 1)
         return {
             "oldestBlock": hex(first),
-            "baseFeePerGas": [*bases, hex(following.base_fee_per_gas if following else self._evm.next_base_fee_wei)],
+            "baseFeePerGas": [
+                *bases,
+                hex((following.base_fee_per_gas or 0) if following else self._evm.next_base_fee_wei),
+            ],
             "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
             "reward": [[hex(TIP_WEI if header.gas_used else 0)] for header in headers],
         }
@@ -233,8 +238,6 @@ def _log(block: BlockAPI, place: int, tx: SignedTransactionAPI, log: LogAPI, num
 
 
 def _made_by(tx: SignedTransactionAPI) -> bytes:
-    import rlp  # noqa: PLC0415  (its types are not known, and it is here already)
-
     return bytes(keccak(rlp.encode([tx.sender, tx.nonce])))[12:]
 
 
@@ -244,11 +247,11 @@ def _type(tx: SignedTransactionAPI) -> int:
 
 
 def _price(block: BlockAPI, tx: SignedTransactionAPI) -> int:
-    return int(min(tx.max_fee_per_gas, block.header.base_fee_per_gas + tx.max_priority_fee_per_gas))
+    return int(min(tx.max_fee_per_gas, (block.header.base_fee_per_gas or 0) + tx.max_priority_fee_per_gas))
 
 
-def _call(wanted: Json) -> tuple[bytes, bytes, bytes, int]:
-    sender = _bytes(str(wanted.get("from") or "0x" + "00" * 20))
+def _call(wanted: Json) -> tuple[Address, bytes, bytes, int]:
+    sender = address(str(wanted.get("from") or "0x" + "00" * 20))
     data = _bytes(str(wanted.get("data") or wanted.get("input") or "0x"))
     return sender, _bytes(str(wanted.get("to") or "0x")), data, _number(wanted.get("value") or 0)
 

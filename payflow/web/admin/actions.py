@@ -14,7 +14,7 @@ from machines.core.record import Record
 from machines.payout import facts as f
 from payflow.store.stored import Stored
 from payflow.store.tokens import Role
-from payflow.web.admin.board import Action, Word
+from payflow.web.admin.board import Action, Pick, Word
 from payflow.web.admin.words import grouped
 from payflow.web.auth import Caller
 from payflow.web.desk import MACHINE, Desk
@@ -31,6 +31,7 @@ class Offer:
     action: Action
     seen: str
     lines: list[str]
+    picks: Sequence[Pick] = ()
 
 
 def offers(actions: Iterable[Action], machine: AnyMachine, stored: Stored, caller: Caller) -> list[Offer]:
@@ -51,7 +52,7 @@ def offer(action: Action, machine: AnyMachine, stored: Stored, caller: Caller) -
     if not decision.recorded or decision.why.startswith(("noted:", "contradicts:")):
         return f"{record.id} is in {record.state}, where this means nothing."
     lines = _lines(machine.lifecycle, record, decision) + ([action.foresees] if action.foresees else [])
-    return Offer(action, action.sees(record), lines)
+    return Offer(action, action.sees(record), lines, action.picks(record))
 
 
 def _lines(lifecycle: Lifecycle, record: Record[Any], decision: Decision[Any]) -> list[str]:

@@ -7,12 +7,14 @@ from aiohttp import web
 from machines.core.errors import NotFound
 from payflow.config import Settings
 from payflow.store.tokens import Tokens
+from payflow.web.admin import searches
 from payflow.web.admin.actions import of_all, of_payouts
 from payflow.web.admin.audits import AuditPage
 from payflow.web.admin.batches import BatchPages
 from payflow.web.admin.board import Board
 from payflow.web.admin.books import LedgerPage
 from payflow.web.admin.frame import PLACE, Frame, Page, static
+from payflow.web.admin.lane_actions import of_lanes
 from payflow.web.admin.live import Live
 from payflow.web.admin.messages import OutboxPage
 from payflow.web.admin.override import OverridePages
@@ -20,7 +22,6 @@ from payflow.web.admin.overview import Overview
 from payflow.web.admin.record import RecordPage
 from payflow.web.admin.records import RecordsPage
 from payflow.web.admin.review import ReviewPage
-from payflow.web.admin.searches import TRANSACTION, by_hash
 from payflow.web.auth import STAFF, Gate
 from payflow.web.desk import Desk
 from payflow.web.reach import Reach
@@ -60,12 +61,14 @@ async def _nothing(visit: Visit) -> web.StreamResponse:
 
 def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> list[Page]:
     """List the pages that every dashboard has, in the order of the navigation."""
-    actions = [*of_payouts(desk), *of_all(desk.store.records.machines.values(), steering), *board.actions]
+    store = desk.store
+    actions = [
+        *of_payouts(desk), *of_all(store.records.machines.values(), steering), *of_lanes(store, desk.metrics),
+        *board.actions,
+    ]  # fmt: skip
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:
-        known = TRANSACTION in desk.store.records.machines
-        searches = [*([by_hash(desk.store)] if known else []), *board.searches]
-        yield from RecordsPage(frame, searches).routes()
+        yield from RecordsPage(frame, [*searches.of(store, board), *board.searches]).routes()
         yield from OverridePages(frame, steering).routes()
         yield from RecordPage(frame, board, steering, actions).routes()
 

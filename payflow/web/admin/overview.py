@@ -1,7 +1,7 @@
 """The first page: where everything is, what needs a person, whether money may leave, and how much of it there is."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ from payflow.web.admin.board import Board
 from payflow.web.admin.drawing import Figures, pictures
 from payflow.web.admin.frame import Done, Frame
 from payflow.web.admin.kept import Kept
+from payflow.web.admin.lanes import FRESH_S as LANE_FRESH_S
+from payflow.web.admin.lanes import WITHIN_S as LANE_WITHIN_S
+from payflow.web.admin.lanes import Lanes, LaneShown
+from payflow.web.admin.switches import Switch
 from payflow.web.admin.words import decimal, grouped, span
 from payflow.web.review import Review
 from payflow.web.sessions import Form, Visit
@@ -41,21 +45,6 @@ class Need:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """What can be paused, and whether it is."""
-
-    scope: str
-    called: str
-    stops: str
-    pause: Pause | None
-    wallet: str = ""
-    """What the rail's wallets hold; empty where it has none."""
-    health: str = ""
-    """How the rail answered; empty for what is no rail."""
-    well: bool = True
-
-
 class Overview:
     """The page and its switches."""
 
@@ -71,6 +60,11 @@ class Overview:
             for name, wallet in board.rails.items()
             if wallet is not None
         }
+        looks = {
+            name: Kept(look, fresh_s=LANE_FRESH_S, within_s=LANE_WITHIN_S) if look else None
+            for name, look in board.lanes.items()
+        }
+        self._lanes = Lanes(self._store, looks)
 
     def routes(self) -> list[web.RouteDef]:
         """List the places."""
@@ -89,9 +83,13 @@ class Overview:
         stuck = await self._store.views.stuck()
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
         machines = [self._machine(one, crowds, stuck, now) for one in self._store.records.machines.values()]
+        pauses = await self._store.pauses.all()
+        lanes = await self._lanes.shown(visit.request.app, pauses, now, PATIENCE_S)
+        known = {lane.switch.scope for lane in lanes}
         return await self._frame.page(
-            visit, "overview.html", title="Overview", here="", machines=machines,
-            needs=await self._needs(visit.request.app, stuck), switches=await self._switches(visit.request.app, now),
+            visit, "overview.html", title="Overview", here="", machines=machines, lanes=lanes,
+            needs=await self._needs(visit.request.app, stuck, lanes),
+            switches=await self._switches(visit.request.app, now, pauses, known),
             money=self._money(totals or {}), totals_at=self._totals.at, totals_error=self._totals.error,
             books=await verdicts.last(self._store.link), waiting=await self._store.outbox.waiting(),
         )  # fmt: skip
@@ -117,7 +115,9 @@ class Overview:
             "moves": machine.lifecycle.moves,
         }
 
-    async def _needs(self, app: web.Application, stuck: Mapping[tuple[str, str], int]) -> list[Need]:
+    async def _needs(
+        self, app: web.Application, stuck: Mapping[tuple[str, str], int], lanes: Sequence[LaneShown]
+    ) -> list[Need]:
         place = self._frame.place
         reviews = await self._reviews.get(app, PATIENCE_S)
         count = len(reviews.reviews) if reviews else 0
@@ -135,6 +135,15 @@ class Overview:
         given_up = await self._store.outbox.given_up()
         found += [(parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1")]
         found += [(given_up, f"{given_up:,}", "messages given up", "/outbox")]
+        found += [
+            (
+                lane.suspects,
+                str(lane.suspects),
+                f"from outside may have paid what {lane.switch.called.lower()} has not",
+                f"/records/{lane.record}",
+            )
+            for lane in lanes
+        ]
         needs = [Need(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
         waiting = await self._steering.proposals.waiting(await self._store.records.now(), PROPOSALS)
         return needs + [
@@ -142,8 +151,9 @@ class Overview:
             for one in waiting
         ]
 
-    async def _switches(self, app: web.Application, now: Millis) -> list[Switch]:
-        pauses = await self._store.pauses.all()
+    async def _switches(
+        self, app: web.Application, now: Millis, pauses: Mapping[str, Pause], elsewhere: Collection[str]
+    ) -> list[Switch]:
         shown = [Switch(EVERYTHING, "Everything", "all sends of this installation", pauses.get(EVERYTHING))]
         for name, machine in self._store.records.machines.items():
             # What never sends cannot be stopped from sending.
@@ -153,10 +163,7 @@ class Overview:
         shown += await asyncio.gather(
             *(self._rail(app, name, pauses.get(f"rail:{name}"), now) for name in self._board.rails)
         )
-        for name in self._board.lanes:
-            scope = f"lane:{name}"
-            shown.append(Switch(scope, f"Lane {name}", f"every transaction of the lane {name}", pauses.get(scope)))
-        known = {switch.scope for switch in shown}
+        known = {switch.scope for switch in shown} | set(elsewhere)
         shown += [
             Switch(scope, called(scope).capitalize(), "", pause)
             for scope, pause in sorted(pauses.items())

@@ -1,5 +1,6 @@
 """One record: its story, where it is and its money, what happens next, and what may be done about it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.machine import AnyMachine
+from machines.core.record import Record
 from payflow.store.ledger import Account
 from payflow.store.stored import Stored
 from payflow.store.tokens import Role
-from payflow.web.admin import story
+from payflow.web.admin import story, whereabouts
 from payflow.web.admin.actions import Offer, money_line, offer, offers
 from payflow.web.admin.board import Action, Board, Word
 from payflow.web.admin.drawing import Marks, pictures
@@ -65,7 +67,8 @@ class RecordPage:
         machine = store.records.machines[record.machine]
         events = await store.records.history(record.id)
         state, outlook = machine.lifecycle.state(record.state), await store.listing.outlook(record)
-        told, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, self._board.explorers), story.kept(record)
+        explorers = whereabouts.explorers_of(record, self._board)
+        told, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, explorers), story.kept(record)
         marks = Marks(record.state, story.went(events))
         proposal = await self._steering.proposals.of(record.id)
         wanted = machine.lifecycle.states.get(proposal.to) if proposal else None
@@ -76,12 +79,25 @@ class RecordPage:
             stopped=story.stopping(record, await store.pauses.all(), parse_id(record.id)[1]),
             chapters=told, earlier=max(0, len(events) - MOST_CHAPTERS),
             fault=await store.listing.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
-            proof=story.proof(data.get("evidence"), self._board.explorers),
+            proof=story.proof(data.get("evidence"), explorers), **await self._around(record),
             account=await self._account(stored), offers=offers(self._actions, machine, stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposal=proposal,
             proposal_money=money_line(record, state.position, wanted.position) if wanted else "",
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
         )  # fmt: skip
+
+    async def _around(self, record: Record[Any]) -> dict[str, Any]:
+        """Give where its money is, its transactions, and the records that belong to it, as far as they exist."""
+        found = whereabouts.of(record, self._board, self._store.records.shards)
+        there = await asyncio.gather(*(self._state_of(one) for _, one in found.related))
+        related = [(what, one, state) for (what, one), state in zip(found.related, there, strict=True) if state]
+        return {"money": found.money, "pays": found.pays, "hashes": found.hashes, "related": related}
+
+    async def _state_of(self, record_id: RecordId) -> str:
+        try:
+            return (await self._store.records.read(record_id)).record.state
+        except (NotFound, BadInput):
+            return ""
 
     async def _account(self, stored: Stored) -> dict[str, str]:
         record = stored.record
@@ -100,7 +116,8 @@ class RecordPage:
         found = self._offer(visit.request.match_info["action"], stored, visit)
         return await self._frame.page(
             visit, "act.html", title=f"{found.action.label}: {stored.record.id}", here="records",
-            record=stored.record, offer=found,
+            record=stored.record, offer=found, pays=whereabouts.of(stored.record, self._board, 1).pays,
+            explorer=self._board.explorers.get(whereabouts.lane_of(stored.record, self._board), ""),
         )  # fmt: skip
 
     def _offer(self, name: str, stored: Stored, visit: Visit) -> Offer:

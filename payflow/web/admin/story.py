@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,10 +16,13 @@ from payflow.store.codec import Event
 from payflow.store.listing import Outlook
 from payflow.store.pauses import EVERYTHING, Pause
 from payflow.telemetry.logs import redacted
+from payflow.web.admin.whereabouts import link_to
 from payflow.web.admin.words import grouped, plain, span, utc
 
 # Told elsewhere on the page, or of no use to people.
-_UNTOLD = frozenset({"sealed", "fingerprint", "evidence"})
+_UNTOLD = frozenset({"sealed", "fingerprint", "evidence", "raw"})
+# What is longer, such as the data of a call, is of no use to people.
+LONGEST = 160
 _NAMES = {"shown": "goes_to", "send_units": "sends"}
 # Later than this a number is a time in ms, and no small count.
 SOME_TIME_AGO = 1_000_000_000_000
@@ -95,7 +97,7 @@ def proof(evidence: object, explorers: Mapping[str, str]) -> Proof | None:
     if not isinstance(evidence, Mapping) or not evidence.get("reference"):
         return None
     source, reference = str(evidence.get("source", "")), str(evidence["reference"])
-    link = explorers.get(source, "").replace("{reference}", quote(reference, safe=""))
+    link = link_to(reference, explorers.get(source, ""))
     details = evidence.get("details")
     told = {str(one[0]): one[1] for one in details or () if isinstance(one, list | tuple) and len(one) > 1}
     return Proof(source, reference, link, pairs(details if isinstance(details, Mapping) else told))
@@ -130,10 +132,14 @@ def _value(name: str, value: object, amount: Money | None) -> object:
 def pairs(data: Mapping[str, Any]) -> Pairs:
     """Write what is plain and says something as names and texts."""
     return [
-        (plain(_NAMES.get(name, name).removesuffix("_units")), "yes" if value is True else str(value))
+        (plain(_NAMES.get(name, name).removesuffix("_units")), "yes" if value is True else _short(str(value)))
         for name, value in data.items()
         if name not in _UNTOLD and value not in ("", None, 0, False) and not isinstance(value, list | dict)
     ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
 def tables(data: Mapping[str, Any]) -> list[tuple[str, list[Pairs]]]:

@@ -133,7 +133,7 @@ async def test_a_rail_that_tells_its_balance_is_shown_with_it_and_a_mute_one_hol
         await asyncio.sleep(3600)
         return []
 
-    board = Board(rails={"flutterwave": rich, "paystack": broken, "ethereum": hangs, "cash": None}, lanes=("hot",))
+    board = Board(rails={"flutterwave": rich, "paystack": broken, "ethereum": hangs, "cash": None}, lanes={"hot": None})
     routes = api.pages(flagged.desk, flagged.settings, board)
     async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
         flagged.address = address

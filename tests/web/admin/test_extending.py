@@ -7,7 +7,7 @@ from machines.core.ids import RecordId
 from payflow.engine.step import take_in
 from payflow.store.tokens import Role
 from payflow.web import api, app
-from payflow.web.admin.board import Action, Board, Search
+from payflow.web.admin.board import Action, Board, Search, Word
 from payflow.web.admin.frame import Done, Frame, Page
 from payflow.web.sessions import Form, Visit
 from tests.web.admin.visitor import Visitor
@@ -40,9 +40,9 @@ async def test_a_page_an_action_and_a_search_of_another_machine_need_nothing_but
     async def find(text: str) -> list[RecordId]:
         return [RecordId(made["id"])] if text == "0xminer" else []
 
-    async def shelve(record_id: RecordId, who: str, reason: str, _: str) -> object:
-        word = Override("CANCELLED", reason, who)
-        return await take_in(flagged.store.records, flagged.metrics, record_id, word, who)
+    async def shelve(record_id: RecordId, word: Word) -> object:
+        said = Override("CANCELLED", word.reason, word.who)
+        return await take_in(flagged.store.records, flagged.metrics, record_id, said, word.who)
 
     action = Action(
         "shelve", "Shelve", "Put it on a shelf.", "payout", frozenset({Role.OPERATOR}),
