@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from adapters.sandbox import leash
@@ -49,6 +50,11 @@ class Leashed:
                 pass_fds=tuple(keep),
             )
 
+    @property
+    def pid(self) -> int:
+        """The process that holds it."""
+        return self._process.pid
+
     async def said(self, words: str) -> str:
         """Wait until it has printed something, a pattern with one group; gives what stands there."""
         deadline = time.monotonic() + PATIENCE_S
@@ -65,7 +71,7 @@ class Leashed:
         """Let it end, and wait until it has."""
         pipe = self._process.stdin
         if pipe is not None and not pipe.closed:
-            if self._process.poll() is None:
+            with suppress(BrokenPipeError):
                 os.write(pipe.fileno(), leash.FINE)
             pipe.close()
         await asyncio.to_thread(self._process.wait)

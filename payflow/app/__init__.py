@@ -81,7 +81,7 @@ Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """Put together what ships with Payflow."""
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
-    from payflow.app import gateways, metering, payouts, telling  # noqa: PLC0415  (as above)
+    from payflow.app import boards, gateways, metering, payouts, telling  # noqa: PLC0415  (as above)
 
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -98,21 +98,18 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
 
             paid_work = await open_bounties(settings, chains, stack)
+        rooms = boards.pools_of(settings, stack)
         own = payouts.Payouts(settings, meter.around(doors))
         world = await telling.open_telling(settings, clock, stack)
 
         def bind(store: Store) -> None:
-            own.open(store)
-            world.open(store)
-            if chains is not None:
-                chains.open(store)
-            if paid_work is not None:
-                paid_work.open(store)
+            for one in (own, world, chains, paid_work, rooms):
+                if one is not None:
+                    one.open(store)
 
         def routes(store: Store, metrics: Metrics) -> "list[web.RouteDef]":
-            if paid_work is None:
-                return own.routes(store, metrics)
-            return [*own.routes(store, metrics, paid_work.board()), *paid_work.routes(store, metrics)]
+            board = boards.board_of(settings, metrics, chains, rooms, paid_work)
+            return [*own.routes(store, metrics, board), *(paid_work.routes(store, metrics) if paid_work else ())]
 
         def reconciles(store: Store, metrics: Metrics) -> "Sequence[Reconciles]":
             if chains is None:
@@ -125,7 +122,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         yield Parts(
             (
                 own.machine,
-                pool({}),
+                pool({}, rooms.prove if rooms else None),
                 *(chains.machines if chains else _shown_lanes()),
                 *(paid_work.machines if paid_work else ()),
             ),

@@ -167,11 +167,6 @@ class PoolRooms:
         for room in self.rooms:
             room.open(store)
 
-    def count_in(self, metrics: Metrics) -> None:
-        """Say where to count."""
-        for room in self.rooms:
-            room.count_in(metrics)
-
     async def prove(self, record: PoolRecord) -> Proof:
         """Ask the pool that a payment belongs to; a pool that is not known here proves nothing."""
         room = next((one for one in self.rooms if one.coin == record.data.coin), None)
@@ -193,5 +188,3 @@ def _row(one: Judged) -> Row:
 
 def _same(one: Row) -> tuple[object, ...]:
     return one.login, one.shannon, one.at, one.record, one.outcome, one.tx
-
-

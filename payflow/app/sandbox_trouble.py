@@ -16,7 +16,7 @@ from payflow.app.sandbox_people import Cast
 from payflow.app.sandbox_stage import Teller
 
 LANE = "ethereum"
-OUTAGE_S = 12.0
+OUTAGE_S = 8.0
 PAID_DURING_OUTAGE = 2
 EVERYTHING = "* /v3/*"
 BURIED = 3

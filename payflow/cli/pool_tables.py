@@ -7,23 +7,19 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from machines.core.chain import Address, TxHash
+from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.pool.data import WEI
 from machines.pool.evidence import Outcome
 from payflow.app import Payflow, opened, refuse_unfit
 from payflow.app import pool_audit as auditing
 from payflow.app.pool_desk import Judged, PoolDesk
+from payflow.app.pool_due import estimate
 from payflow.app.pool_runs import due as who_is_due
 from payflow.app.pool_runs import shown
 from payflow.app.pools import Pool, Pools, assemble_for
 from payflow.cli.desk import Code, Desk, Usage, confirm, operator
 from payflow.cli.words import clean, rows, table
-
-PLAIN_GAS = 21_000
-BATCHED_GAS = 10_500
-"""What a payment takes in a batch of a hundred, to an account that exists."""
-LEAST_BATCH = 3
 
 FOUND = {
     Outcome.PAID: "paid: book it",
@@ -61,16 +57,12 @@ async def due(desk: Desk, *, file: Path | None) -> Code:
     skipped: list[str] = []
     async with opened_pool(desk, file) as (_, _, pool):
         payees = await who_is_due(pool, skipped.append)
-        gas_wei = await pool.gas_wei()
-        exist = [one for one in payees if await pool.lane.chain.known(Address(one.to))]
+        cost = await estimate(pool, payees)
     total = sum(one.shannon for one in payees)
-    saved = len(exist) * (PLAIN_GAS - BATCHED_GAS) if len(exist) >= LEAST_BATCH else 0
-    fee_wei = gas_wei * len(payees)
-    saved_wei = gas_wei * saved // PLAIN_GAS
     lines = [(one.login, str(one.shannon)) for one in payees]
     said = [
-        f"{total} Shannon to {len(payees)} payees; the network takes about {fee_wei // WEI} Shannon, one by one.",
-        f"In batches about {saved} gas, {saved_wei // WEI} Shannon, would be saved"
+        f"{total} Shannon to {len(payees)} payees; the network takes about {cost.fee_wei // WEI} Shannon, one by one.",
+        f"In batches about {cost.gas_saved} gas, {cost.saved_wei // WEI} Shannon, would be saved"
         + (", and this lane sends batches." if pool.lane.pay_many else ": set pay_many for the lane."),
         *skipped,
     ]
@@ -78,8 +70,8 @@ async def due(desk: Desk, *, file: Path | None) -> Code:
         {
             "payees": [{"login": one.login, "shannon": str(one.shannon)} for one in payees],
             "total_shannon": str(total),
-            "fee_wei": str(fee_wei),
-            "gas_saved_by_batching": saved,
+            "fee_wei": str(cost.fee_wei),
+            "gas_saved_by_batching": cost.gas_saved,
             "skipped": skipped,
         },
         rows(table("login", "Shannon>"), lines),

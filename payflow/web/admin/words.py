@@ -6,6 +6,9 @@ from machines.core.clock import DAY, HOUR, MINUTE, SECOND
 from machines.core.errors import BadAmount
 from machines.core.money import Assets, Money
 
+USUAL = 2
+"""Decimals that are always written."""
+
 _SIZES = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 
 
@@ -29,13 +32,19 @@ def iso(at: int) -> str:
 
 def grouped(money: Money | None) -> str:
     """Write an amount with its asset, its thousands apart."""
-    return "" if money is None else f"{money.asset.code}\N{NO-BREAK SPACE}{thousands(money.decimal)}"
+    return "" if money is None else f"{money.asset.code}\N{NO-BREAK SPACE}{thousands(_short(money.decimal))}"
+
+
+def _short(text: str) -> str:
+    """Leave zeros out beyond the second decimal, of which ether has many."""
+    whole, point, fraction = text.partition(".")
+    return f"{whole}{point}{fraction[:USUAL]}{fraction[USUAL:].rstrip('0')}"
 
 
 def decimal(units: int, asset: str, assets: Assets) -> str:
     """Write units in the asset's usual unit; what can be no amount is shown as it is kept."""
     try:
-        return thousands(Money(units, assets[asset]).decimal)
+        return thousands(_short(Money(units, assets[asset]).decimal))
     except BadAmount:
         return f"{units} units"
 

@@ -12,7 +12,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
 from payflow.store.tokens import Role
-from tests.web.api.front import Front
+from tests.web.admin.visitor import Served
 
 EXECUTABLE = "/usr/bin/chromium"
 WIDTHS = (1280, 390)
@@ -23,7 +23,7 @@ SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 class Chromium:
     """One browser, with a window of his own for everybody who is named."""
 
-    front: Front
+    front: Served
     browser: Browser
     troubles: list[str] = field(default_factory=list)
     """What the consoles said, and what was asked of other hosts."""
@@ -111,7 +111,7 @@ def _listens_at(process: "subprocess.Popen[str]") -> str:
 
 
 @asynccontextmanager
-async def chromium(front: Front, address: str) -> AsyncIterator[Chromium]:
+async def chromium(front: Served, address: str) -> AsyncIterator[Chromium]:
     """Use it for one test; at its end nothing may have gone wrong in it."""
     async with async_playwright() as playwright:
         opened = Chromium(front, await playwright.chromium.connect_over_cdp(address))

@@ -3,15 +3,32 @@
 import html
 import re
 from http.cookies import SimpleCookie
+from typing import Protocol
+
+import aiohttp
 
 from payflow.store.tokens import Role
-from tests.web.api.front import Front
+
+
+class Served(Protocol):
+    """Pages that are served somewhere."""
+
+    @property
+    def address(self) -> str:
+        """Where."""
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """By what they are asked for."""
+
+    async def token(self, role: Role, of: str = "", name: str = "") -> str:
+        """Give the token of somebody."""
 
 
 class Visitor:
     """One visitor."""
 
-    def __init__(self, front: Front, place: str = "/admin") -> None:
+    def __init__(self, front: Served, place: str = "/admin") -> None:
         self.front = front
         self.place = place
         self.cookie = ""
