@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -22,6 +22,8 @@ T = TypeVar("T")
 REQUESTER = "payflow"
 PER_PAGE = 100
 MOST_PAGES = 10
+MOST_REPOSITORY_PAGES = 1_000
+"""Who is not listed counts as taken away, so that this list is read to its end."""
 TOKEN_S = 50 * 60.0
 """How long an installation's token is used; GitHub gives it for an hour."""
 RESERVE = 50
@@ -42,6 +44,15 @@ class App:
 
 class Gone(Rejected):
     """What was asked for is not there, or not for us to see."""
+
+
+class NotInstalled(Rejected):
+    """The GitHub App is not installed there any more."""
+
+
+class _Installation(msgspec.Struct):
+    id: int
+    suspended_at: str | None = None
 
 
 class _Comment(msgspec.Struct):
@@ -78,10 +89,17 @@ class GitHub:
     async def issue(self, place: Place) -> Issue | None:
         """Read an issue; None where it is gone."""
         try:
-            found = await self._get(place.installation, f"/repos/{place.name}/issues/{place.number}")
+            raw = await self._get(place.installation, f"/repos/{place.name}/issues/{place.number}")
+            found = wire.issue(_read(raw, wire.RawIssue), self._app.label)
+            return replace(found, labelled_at=await self._labelled_at(place)) if found.labelled else found
         except Gone:
             return None
-        return wire.issue(_read(found, wire.RawIssue), self._app.label)
+
+    async def _labelled_at(self, place: Place) -> int:
+        """Say when the label was put on last."""
+        path = f"/repos/{place.name}/issues/{place.number}/events?"
+        events = [_read(raw, wire.RawEvent) async for raw in self._pages(place.installation, path)]
+        return max((wire.labelled_at(one, self._app.label) for one in events), default=0)
 
     async def pulls(self, place: Place) -> tuple[Pull, ...]:
         """List pull requests that say to close an issue, among the thousand that changed last."""
@@ -133,11 +151,21 @@ class GitHub:
 
     async def repositories(self) -> AsyncIterator[RepositoryNews]:
         """List every repository that the app is installed in."""
-        async for raw in self._pages(0, "/app/installations?"):
-            installation = _read(raw, wire.Ref).id
-            async for one in self._pages(installation, "/installation/repositories?", inside="repositories"):
-                found = _read(one, wire.Repository)
-                yield RepositoryNews(installation, found.id, found.full_name, enabled=True)
+        async for raw in self._pages(0, "/app/installations?", most=MOST_REPOSITORY_PAGES):
+            found = _read(raw, _Installation)
+            if found.suspended_at:  # it is there, and closed to us
+                continue
+            try:
+                async for news in self._repositories_of(found.id):
+                    yield news
+            except NotInstalled:
+                continue  # taken away since it was listed: no reason to pass over all the others
+
+    async def _repositories_of(self, installation: int) -> AsyncIterator[RepositoryNews]:
+        path = "/installation/repositories?"
+        async for raw in self._pages(installation, path, inside="repositories", most=MOST_REPOSITORY_PAGES):
+            found = _read(raw, wire.Repository)
+            yield RepositoryNews(installation, found.id, found.full_name, enabled=True)
 
     async def all_pulls(self, place: Place) -> tuple[Pull, ...]:
         """List the thousand pull requests of a repository that changed last."""
@@ -160,8 +188,10 @@ class GitHub:
     async def _send(self, method: str, installation: int, path: str, text: str) -> Any:  # noqa: ANN401  (as above)
         return await self._ask(method, installation, path, {"body": text})
 
-    async def _pages(self, installation: int, path: str, inside: str = "") -> AsyncIterator[Any]:
-        for page in range(1, MOST_PAGES + 1):
+    async def _pages(
+        self, installation: int, path: str, inside: str = "", most: int = MOST_PAGES
+    ) -> AsyncIterator[Any]:
+        for page in range(1, most + 1):
             found = await self._get(installation, f"{path}&per_page={PER_PAGE}&page={page}")
             listed = found.get(inside, []) if inside else found
             for one in listed:
@@ -205,7 +235,7 @@ class GitHub:
                 given = await door.api.post(path, data=b"", jwt=self._jwt())
             except gidgethub.BadRequest as error:
                 if error.status_code == HTTPStatus.NOT_FOUND:  # that proves nothing of what was to be asked
-                    raise Rejected("The GitHub App is not installed there any more.") from error
+                    raise NotInstalled from error
                 raise
             door.token, door.until = str(given["token"]), time.monotonic() + TOKEN_S
         return door.token

@@ -67,6 +67,14 @@ class RawIssue(Struct):
     """There only where it is a pull request, which GitHub lists among the issues."""
 
 
+class RawEvent(Struct):
+    """Something that happened to an issue."""
+
+    event: str = ""
+    created_at: str = ""
+    label: Label = field(default_factory=Label)
+
+
 class Repository(Struct):
     """A repository."""
 
@@ -191,6 +199,8 @@ def _issue_news(told: Delivery, raw: RawIssue, repository: Repository, label: st
 def _pull_news(told: Delivery, raw: RawPull, repository: Repository) -> tuple[News, ...]:
     place = Place(told.installation.id, repository.id, repository.full_name, 0)
     found = pull(raw)
+    if raw.merged_at is not None and told.action != "closed":
+        return ()  # claims freeze at the merge: else whoever was merged once could write himself into any later bounty
     before = closes(raw.base.repo.full_name, told.changes.title.from_, told.changes.body.from_)
     return (PullNews(place, found, tuple(sorted({*found.closes, *before}))),)
 
@@ -202,6 +212,11 @@ def issue(raw: RawIssue, label: str) -> Issue:
     """Say what an issue is."""
     labelled = any(one.name == label for one in raw.labels)
     return Issue(raw.id, raw.number, raw.title[:300], raw.state == "open", labelled, moment(raw.updated_at))
+
+
+def labelled_at(raw: RawEvent, label: str) -> int:
+    """Say when an event put the label on; 0 for every other event."""
+    return moment(raw.created_at) if raw.event == "labeled" and raw.label.name == label else 0
 
 
 def pull(raw: RawPull) -> Pull:

@@ -24,6 +24,9 @@ class Persistence:
     snapshots: bool
     """Whether it writes snapshots by itself."""
     snapshot_age_s: int
+    """Since the last one, or since it started if it wrote none since."""
+    snapshots_written: int | None
+    """Since it started; None where it does not tell."""
     snapshot_failed: bool
     append_failed: bool
     replicas: int
@@ -44,6 +47,7 @@ class Persistence:
             eviction=settings.get("maxmemory-policy", str(info.get("maxmemory_policy", ""))),
             snapshots=bool(settings.get("save", "unknown")),
             snapshot_age_s=max(0, now - written),
+            snapshots_written=int(info["rdb_saves"]) if "rdb_saves" in info else None,
             snapshot_failed=str(info.get("rdb_last_bgsave_status", "ok")) != "ok",
             append_failed=str(info.get("aof_last_write_status", "ok")) != "ok",
             replicas=int(info.get("connected_slaves", 0)),
@@ -85,7 +89,8 @@ class Persistence:
         found = []
         if self.snapshot_failed:
             found.append("Its last snapshot (BGSAVE) failed: look into its log.")
-        if not self.snapshots and not self.replicas and self.snapshot_age_s > SNAPSHOT_OLD_S:
+        is_old = self.snapshots_written == 0 or self.snapshot_age_s > SNAPSHOT_OLD_S
+        if not self.snapshots and not self.replicas and is_old:
             found.append(
                 "It writes no snapshots and has no replica: set `bgsave` to true in payouts.json or `save` in "
                 "redis.conf, and copy dump.rdb and the append-only folder to another machine."

@@ -116,7 +116,7 @@ class Looks:
         try:
             comment = await self._forge.comment(data.place, data.comment_id, record.id, text)
         except Rejected:
-            comment = 0  # a locked or deleted issue takes none, and asking again for the same words changes nothing
+            comment = data.comment_id  # a locked or deleted issue takes none, and asking again for the same words changes nothing
         return f.Commented(comment, fingerprint)
 
     # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -25,6 +25,7 @@ def swept(policy: Policy, record: BountyRecord, fact: f.Swept, now: Millis) -> C
         data = replace(data, gone=data.gone or MOVED)
     else:
         data = replace(data.with_issue(fact.issue, read=True), gone="")
+    data = replace(data, doubtful=(*data.doubtful, *_doubtful(policy, record.data, fact.pulls)))
     seen = {pull.id for pull in fact.pulls}
     kept = tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED)
     data = replace(data, claims=kept)
@@ -55,13 +56,15 @@ def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
 def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None = None) -> Choice:
     """Decide where a bounty stands by what is known now; `trigger` is what would happen else."""
     decision = None
+    if record.state in (s.OPENING, s.OPEN, s.CLOSED):
+        data = _told_of_older(policy, data)
     match record.state:
-        case s.OPENING if not data.wanted and data.creation is None and not data.merged and not data.sweep_of:
+        case s.OPENING if not data.wanted and data.creation is None and not data.rivals and not data.sweep_of:
             decision = move("close", _reason(data), data=data)
         case s.OPEN | s.CLOSED:
             decision = _unfinished(record, data)
-        case s.MERGED | s.AWAITING_ADDRESS if rivals(data):
-            names = ", ".join(str(claim.number) for claim in rivals(data))
+        case s.MERGED | s.AWAITING_ADDRESS if data.rivals:
+            names = ", ".join(str(claim.number) for claim in data.rivals)
             said = f"pull request {names} was merged too: a person decides who gets it"
             decision = move("contest", said, data=data, messages=(Message("alarm", {"why": said}),))
         case s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING | s.PAID | s.REFUNDED:
@@ -82,11 +85,9 @@ def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:
     if data.contract_address and data.refund_to and data.sweep_of:
         return move("revoke", "what came in later goes back too", data=data)
     # A merge after the label was taken off wins nothing: whoever took it off did not want that.
-    won = data.merged and data.labelled and not data.gone
+    won = data.rivals and data.labelled and not data.gone
     if data.contract_address and won:
-        first = data.merged[0]
-        data = replace(data.winning(first), known_merges=(first.id,))
-        return move("merge", f"pull request {first.number} of {first.author} was merged", data=data)
+        return _won(data, data.rivals[0])
     if record.state == s.OPEN and not data.wanted:
         return move("close", _reason(data), data=data)
     if record.state == s.CLOSED and not data.contract_address and won:
@@ -96,16 +97,42 @@ def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:
     return None
 
 
+def _won(data: BountyData, first: Pull) -> Choice:
+    """Name the winner; where it is not sure that he claimed it before the merge, a person does."""
+    if first.id in data.doubtful:
+        said = f"pull request {first.number} was changed after its merge: a person decides whether it claimed this"
+        return move("contest", said, data=data, messages=(Message("alarm", {"why": said}),))
+    data = replace(data.winning(first), known_merges=(*data.known_merges, first.id))
+    return move("merge", f"pull request {first.number} of {first.author} was merged", data=data)
+
+
 def _told_of_rivals(policy: Policy, data: BountyData) -> BountyData:
     """Show what was merged too late to change anything."""
-    for claim in rivals(data):
+    for claim in data.rivals:
         data = with_banner(policy, data, f"Pull request {claim.number} of {claim.author} was merged too, later.")
-    return replace(data, known_merges=tuple(claim.id for claim in data.merged)) if rivals(data) else data
+    return replace(data, known_merges=tuple(claim.id for claim in data.merged)) if data.rivals else data
 
 
-def rivals(data: BountyData) -> tuple[Pull, ...]:
-    """List the merged claims that nobody has decided about."""
-    return tuple(claim for claim in data.merged if claim.id not in data.known_merges)
+def _told_of_older(policy: Policy, data: BountyData) -> BountyData:
+    """Set aside what was merged before there was a bounty: the issue was opened again since, so it did not solve it."""
+    for claim in data.rivals:
+        if claim.merged_at < data.labelled_at:
+            text = f"Pull request {claim.number} of {claim.author} was merged before this was a bounty."
+            data = with_banner(policy, data, f"{text} It wins nothing.")
+            data = replace(data, known_merges=(*data.known_merges, claim.id))
+    return data
+
+
+def _doubtful(policy: Policy, known: BountyData, pulls: tuple[Pull, ...]) -> list[int]:
+    """List merged claims that no delivery told of, and that may have been written after the merge."""
+    before = {claim.id for claim in known.claims}
+    return [
+        pull.id
+        for pull in pulls
+        if pull.state == PullState.MERGED
+        and pull.id not in before
+        and pull.updated_at - pull.merged_at > policy.edited_ms
+    ]
 
 
 def with_banner(policy: Policy, data: BountyData, text: str) -> BountyData:

@@ -44,6 +44,8 @@ class BountyData:
     issue_open: bool = True
     labelled: bool = True
     issue_updated_at: int = 0
+    labelled_at: int = 0
+    """Since when it was a bounty, by the forge's clock: what was merged before was not merged for it."""
     gone: str = ""
     """Why the issue cannot be found where it was, such as `moved to owner/repository#7`."""
     swept_at: int = 0
@@ -62,6 +64,8 @@ class BountyData:
     claims: tuple[Pull, ...] = ()
     known_merges: tuple[int, ...] = ()
     """Ids of the merged claims that somebody, or the first merge, has decided about."""
+    doubtful: tuple[int, ...] = ()
+    """Ids of merged claims that may have been written into a pull request after its merge."""
     winner_pull: int = 0
     """Id of the pull request that wins."""
     winner_id: int = 0
@@ -115,6 +119,16 @@ class BountyData:
         return tuple(sorted(found, key=lambda claim: (claim.merged_at, claim.id)))
 
     @property
+    def rivals(self) -> tuple[Pull, ...]:
+        """The merged claims that nobody has decided about, the first one first."""
+        return tuple(claim for claim in self.merged if claim.id not in self.known_merges)
+
+    @property
+    def surely_won(self) -> bool:
+        """Whether a merged claim is beyond doubt, so that somebody must get it."""
+        return any(claim.id not in self.doubtful and claim.merged_at >= self.labelled_at for claim in self.merged)
+
+    @property
     def wanted(self) -> bool:
         """Whether the issue asks for work."""
         return self.issue_open and self.labelled and not self.gone
@@ -148,6 +162,8 @@ class BountyData:
 
         The forge writes seconds: of two deliveries of one second nobody can tell which is newer, so it is read anew.
         """
+        if issue.labelled_at and not self.labelled_at:
+            return replace(self, labelled_at=issue.labelled_at).with_issue(issue, read=read)
         if issue.updated_at < self.issue_updated_at:
             return self
         same = (issue.title, issue.open, issue.labelled) == (self.title, self.issue_open, self.labelled)

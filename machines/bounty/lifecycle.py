@@ -56,7 +56,7 @@ MOVES = (
     Move("reopen",    (CLOSED,),                                              OPEN,             "the issue is open and labelled again"),
     Move("restart",   (CLOSED,),                                              OPENING,          "as above, and it never had a wallet"),
     Move("merge",     (OPEN, CLOSED),                                         MERGED,           "a pull request that closes it was merged into the default branch"),
-    Move("contest",   (MERGED, AWAITING_ADDRESS),                             CONTESTED,        "a second one was merged before the payment was fixed"),
+    Move("contest",   (OPEN, CLOSED, MERGED, AWAITING_ADDRESS),               CONTESTED,        "a second one was merged before the payment was fixed, or one was changed after its merge"),
     Move("decide",    (CONTESTED,),                                           MERGED,           "an operator says who gets it"),
     Move("resume",    (CONTESTED,),                                           OPEN,             "an operator says that nobody has won it yet"),
     Move("ask",       (MERGED,),                                              AWAITING_ADDRESS, "the winner has no address"),

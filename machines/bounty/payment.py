@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.claims import rivals, standing, with_banner
+from machines.bounty.claims import standing, with_banner
 from machines.bounty.data import Attempt, BountyData, BountyRecord
 from machines.bounty.policy import Policy
 from machines.core.clock import Millis
@@ -28,7 +28,7 @@ def summed(proposal: Proposal) -> str:
 def proposed(policy: Policy, record: BountyRecord, fact: f.Proposed) -> Choice:
     """Write down what is paid, before the bot agrees to it; from here on a rival merge is only a banner."""
     data, proposal = record.data, fact.proposal
-    if record.state == s.MERGED and rivals(data):
+    if record.state == s.MERGED and data.rivals:
         return standing(policy, record, data, "a rival was merged while the payment was being fixed")
     if data.current is not None or data.to_withdraw is not None or proposal.number != len(data.attempts) + 1:
         return wait(0)

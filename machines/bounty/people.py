@@ -19,7 +19,7 @@ def decided(record: BountyRecord, fact: f.Decided) -> Choice:
     """Go on with the claim that an operator names; with none where nobody has won it."""
     data = replace(record.data, known_merges=tuple(claim.id for claim in record.data.merged), trouble="", refund_to="")
     if not fact.pull:
-        if data.merged:
+        if data.surely_won:
             raise BadInput(f"{data.place.path} was won: name the pull request that gets it, or revoke it.")
         return move("resume", f"{fact.by} lets it go on", data=data)
     pull = _merged(record, fact.pull)

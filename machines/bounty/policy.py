@@ -21,4 +21,6 @@ class Policy:
     """After how long without an address a maintainer may name another winner."""
     vanish_ms: int = 30 * MINUTE
     """How long a transaction that no node knows is waited for before the maintainer is asked again."""
+    edited_ms: int = MINUTE
+    """A pull request that changed so long after its merge may have been edited; the forge does not say what changed."""
     most_banners: int = 10

@@ -62,6 +62,8 @@ class Issue:
     labelled: bool
     updated_at: int
     """By the forge's clock, in milliseconds."""
+    labelled_at: int = 0
+    """Since when it carries the label, by the same clock; 0 where that was not read."""
 
 
 @dataclass(frozen=True, slots=True)

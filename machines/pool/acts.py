@@ -66,7 +66,7 @@ class Looks:
 
     def acts(self) -> dict[str, Act[PoolData]]:
         """Name the look of each polled state."""
-        return {s.DUE: self.debit, s.DEBITED: self.send, s.SENT: self.follow}
+        return {s.DUE: self.debit, s.DEBITED: self.send, s.SENT: self.follow, s.PAID: self.watch}
 
     async def debit(self, record: PoolRecord, step: Step) -> Fact:
         """Take it off the balance, or call it off; the books know which, whatever dies in between."""
@@ -145,6 +145,22 @@ class Looks:
         if isinstance(status, Unsent):
             return f.Contradicted(f"the lane does not know it any more, and {record.data.hash} was signed for it")
         return await self._learned(record, till, status, step)
+
+    async def watch(self, record: PoolRecord, step: Step) -> Fact:
+        """See that a finished payment still is one; the lane notices when its chain drops a block."""
+        till = self._tills.get(record.data.coin)
+        if till is None:
+            return Nothing()  # another process pays this coin, and looks in its turn
+        match await till.rail.status(payment_of(record)):
+            case Settled(evidence):
+                return f.Paid(evidence, step.now // SECOND)
+            case Pending(waiting_for, evidence):
+                sent = f"sent again as {evidence.reference}" if evidence else f"waiting for {waiting_for or 'the lane'}"
+                return f.TakenBack(sent)
+            case Failed(reason) if record.data.by_lane:
+                return f.TakenBack(f"proven unpaid ({reason}): `payflow pool repeat` pays it again", unpaid=True)
+            case _:
+                return Nothing()
 
     async def _learned(self, record: PoolRecord, till: Till, status: Status, step: Step) -> Fact:
         """Book what the rail proves, and say what was learned."""

@@ -37,6 +37,10 @@ class PoolData:
     nonce: int = -1
     waiting_for: str = ""
     evidence: Evidence | None = None
+    by_lane: bool = False
+    """Whether the lane itself proved that it is paid."""
+    taken_back: str = ""
+    """How it stands since the chain dropped the block that paid it."""
     reason: str = ""
     refused: bool = False
     """Whether the address itself threw it back, so that paying it again would only burn gas."""

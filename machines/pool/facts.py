@@ -46,6 +46,15 @@ class Paid(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack(Fact):
+    """The lane had proof that it was paid, and has none any more: the chain dropped the block."""
+
+    now: str
+    unpaid: bool = False
+    """Whether it is proven by now that it was not paid at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreditedBack(Fact):
     """It is proven unpaid, and the books gave it back."""
 
@@ -86,6 +95,7 @@ FACTS: tuple[type[Fact], ...] = (
     UnderWay,
     Signed,
     Paid,
+    TakenBack,
     CreditedBack,
     Contradicted,
     Resumed,

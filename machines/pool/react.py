@@ -1,7 +1,7 @@
 """What a fact means to a pool payment. Pure: a record, a fact and the time give a decision."""
 
 from machines.core.chain import TxHash
-from machines.core.clock import Millis
+from machines.core.clock import HOUR, Millis
 from machines.core.decision import Claim, Decision, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
@@ -15,6 +15,9 @@ from machines.pool.data import PoolData, PoolRecord, claim_of
 Choice = Decision[PoolData]
 
 RETRY = RetryPolicy(base_s=1, cap_s=30)
+WATCH_MS = 6 * HOUR
+"""Lanes watch 256 blocks, and on chains that finalize until those are final."""
+NEVER_S = -1.0
 
 
 def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -> Machine[PoolData]:
@@ -31,7 +34,7 @@ def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -
     )
 
 
-def react(record: PoolRecord, fact: Fact, _: Millis) -> Choice:
+def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
     """Decide; one case a line, the reasons below."""
     match record.state, fact:
         case _, Override():
@@ -70,7 +73,11 @@ def react(record: PoolRecord, fact: Fact, _: Millis) -> Choice:
             return _paid("contradict", record, evidence, at_s, why).but(alarm=why)
         # ── late, or twice ──
         case s.PAID, (f.Paid(evidence) | f.MarkedPaid(_, evidence)):
-            return _paid_again(record, evidence)
+            return _paid_again(record, evidence, now)
+        case s.PAID, f.TakenBack(how, unpaid):
+            return _taken_back(record, how, alarming=unpaid or not record.data.taken_back)
+        case s.PAID, Nothing():
+            return _watched(record, now)
         case s.CREDITED, f.Paid(evidence):
             return contradiction(f"{evidence.reference} paid it although it was given back: `payflow pool mark-paid`")
         case s.PAID, f.CreditedBack(reason):
@@ -116,6 +123,7 @@ def _paid(trigger: str, record: PoolRecord, evidence: Evidence, at_s: int, why: 
         hash=TxHash(evidence.reference),
         nonce=int(nonce) if nonce.isdecimal() else record.data.nonce,
         paid_at=at_s,
+        by_lane=trigger == "pay",
         waiting_for="",
         reason="",
     )
@@ -123,10 +131,29 @@ def _paid(trigger: str, record: PoolRecord, evidence: Evidence, at_s: int, why: 
     return move(trigger, why, data=data, releases=() if record.state == s.CREDITED else _claim(record))
 
 
-def _paid_again(record: PoolRecord, evidence: Evidence) -> Choice:
-    if evidence.reference == record.data.hash:
+def _paid_again(record: PoolRecord, evidence: Evidence, now: Millis) -> Choice:
+    tx, data = evidence.reference, record.data
+    if data.taken_back:
+        here = data.but(taken_back="", evidence=evidence, hash=TxHash(tx))
+        if tx == data.hash:
+            return keep(f"{tx} is proven once more", data=here)
+        why = f"{tx} paid it after the chain dropped {data.hash}, which is the one in the pool's history"
+        return keep(why, data=here, alarm=why)
+    if tx == data.hash:
+        return _watched(record, now)
+    return contradiction(f"{tx} paid it, and so did {data.hash}: paid twice")
+
+
+def _taken_back(record: PoolRecord, how: str, *, alarming: bool) -> Choice:
+    """Tell a person; the lane sends what was dropped again by itself."""
+    if how == record.data.taken_back:
         return wait()
-    return contradiction(f"{evidence.reference} paid it, and so did {record.data.hash}: paid twice")
+    why = f"the chain took back {record.data.hash}, and the pool's books have it as paid; it is {how}"
+    return keep(why, data=record.data.but(taken_back=how), alarm=why if alarming else "")
+
+
+def _watched(record: PoolRecord, now: Millis) -> Choice:
+    return wait(None if record.data.taken_back or now < record.since + WATCH_MS else NEVER_S)
 
 
 def _credited(record: PoolRecord, fact: f.CreditedBack) -> Choice:

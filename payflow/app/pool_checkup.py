@@ -38,8 +38,14 @@ def durability(kept: Persistence, *, accepted: bool) -> list[Check]:
     if not faults:
         found.append(ok("pool Redis", f"It keeps every write (append-only file, fsync {kept.fsync or 'on request'})."))
     if not advice:
-        found.append(ok("pool backups", f"Its last snapshot is {kept.snapshot_age_s // 3600} hours old; keep copies."))
+        found.append(ok("pool backups", _backup(kept)))
     return found
+
+
+def _backup(kept: Persistence) -> str:
+    if kept.snapshots_written == 0:
+        return "It has written no snapshot since it started, and will; keep copies elsewhere."
+    return f"Its last snapshot is {kept.snapshot_age_s // 3600} hours old; keep copies elsewhere."
 
 
 async def _standing(books: PoolBooks) -> Check:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from machines.core.chain import Address
-from payflow.app.pool_runs import Due
+from payflow.app.pool_payees import Due
 from payflow.app.pools import Pool
 
 PLAIN_GAS = 21_000

@@ -14,8 +14,10 @@ from machines.pool.data import WEI, PoolRecord
 from machines.pool.evidence import Outcome
 from payflow.app.pool_desk import Judged, PoolDesk
 from payflow.app.pool_due import estimate
-from payflow.app.pool_runs import due, save
-from payflow.app.pools import Pool, Pools, lane_name, open_pools
+from payflow.app.pool_lanes import lane_name
+from payflow.app.pool_payees import due
+from payflow.app.pool_runs import save
+from payflow.app.pools import Pool, Pools, open_pools
 from payflow.config import Settings
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics

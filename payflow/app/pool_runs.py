@@ -7,15 +7,15 @@ from datetime import datetime
 
 import structlog
 
-from adapters.open_ethereum_pool import addresses, durations
-from adapters.open_ethereum_pool.books import Payee
+from adapters.open_ethereum_pool import durations
 from machines.core.decision import New
-from machines.core.errors import BadInput, ClaimTaken, PayflowError
+from machines.core.errors import ClaimTaken, PayflowError
 from machines.core.ids import RecordId
-from machines.core.money import ETH, MAX_UNITS, Money
+from machines.core.money import ETH, Money
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
 from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, payment_id, shannon_of
+from payflow.app.pool_payees import Due, due
 from payflow.app.pool_restored import apply_again
 from payflow.app.pools import Pool, Pools
 
@@ -46,6 +46,8 @@ class Outcome:
     """Why the rest waits for the next run."""
     open: int = 0
     """Payments that are still under way, because the run was told to stop."""
+    pending: int = 0
+    """Rows that are pending in the pool's books."""
     records: list[RecordId] = field(default_factory=list)
 
 
@@ -81,7 +83,16 @@ class Run:
             shannon=self._out.total,
             waits=self._out.waits or self._out.refused,
         )
+        self._count(self._out)
         return self._out
+
+    def _count(self, out: Outcome) -> None:
+        metrics, coin = self._pools.metrics.pools, self._pool.coin
+        metrics.due.labels(coin).set(out.must_pay)
+        metrics.pending.labels(coin).set(out.pending)
+        metrics.paid.labels(coin).inc(out.total)
+        metrics.waiting.labels(coin).set(1 if out.waits or out.refused else 0)
+        metrics.last_run.labels(coin).set_to_current_time()
 
     async def _go(self) -> None:
         self._out.refused = await self.foreign()
@@ -105,7 +116,9 @@ class Run:
     async def foreign(self) -> str:
         """Say what somebody else left in the middle; a lock and rows that our own payments name are ours."""
         pool = self._pool
-        strange = [row for row, owner in await self._own.owners(pool.books) if owner is None]
+        rows = await self._own.owners(pool.books)
+        self._out.pending = len(rows)
+        strange = [row for row, owner in rows if owner is None]
         if strange:
             return (
                 "Previous payout failed, you have to resolve it. List of failed payments:\n "
@@ -113,7 +126,10 @@ class Run:
                 + "Look at what the chain says with `payflow pool resolve --dry-run`, then resolve or adopt them."
             )
         lock = await pool.books.lock()
-        if not lock or await self._own.names(pool.coin, lock) or await pool.books.lock() != lock:
+        # A backup from the middle of a run has the lock and the row of a payment of ours that is over by now.
+        if not lock or lock in {row.member for row, _ in rows}:
+            return ""
+        if await self._own.names(pool.coin, lock) or await pool.books.lock() != lock:
             return ""
         return (
             f"Unable to start payouts because they are locked: by {lock}, which is no open payment of Payflow's. "
@@ -135,7 +151,7 @@ class Run:
 
     # ── pay ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _pay(self, payees: list["Due"]) -> None:
+    async def _pay(self, payees: list[Due]) -> None:
         """Open a payment for each, at most so many at a time; a smaller sum may be there where a larger one is not."""
         run = str(await self._records.now())
         for payee in payees:
@@ -148,7 +164,7 @@ class Run:
                 continue
             await self._open(payee, run)
 
-    async def _fault_of(self, payee: "Due") -> str:
+    async def _fault_of(self, payee: Due) -> str:
         fault = await self._ready.common_fault()
         if fault:
             self._out.waits = fault
@@ -161,7 +177,7 @@ class Run:
             )
         return await self._ready.funds_fault(payee.shannon * WEI - self._pool.config.charge_wei, PaymentKey(""))
 
-    async def _open(self, payee: "Due", run: str) -> None:
+    async def _open(self, payee: Due, run: str) -> None:
         new = payment_for(self._pool, payee.login, payee.to, payee.shannon, run, self._records.shards)
         try:
             made = await self._records.create(new, WHO)
@@ -212,6 +228,7 @@ class Run:
 
     async def _sum_up(self) -> None:
         out = self._out
+        out.pending = len(await self._pool.books.pending())
         if out.must_pay or out.paid:
             self._say(f"Paid total {out.total} Shannon to {out.paid} of {max(out.must_pay, out.paid)} payees")
         else:
@@ -255,47 +272,6 @@ def moved(before: PoolRecord, now: PoolRecord) -> list[str]:
     return lines
 
 
-# ── who is due ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A miner who has reached his threshold."""
-
-    login: str
-    to: str
-    shannon: int
-
-
-async def due(pool: Pool, say: Say = lambda _: None) -> list[Due]:
-    """List who has reached the threshold, the smallest sum first; what cannot be paid is said and left alone."""
-    found = []
-    for payee in await pool.books.payees(pool.config.threshold):
-        try:
-            one = reached(pool, payee)
-        except BadInput as error:
-            say(f"Skipped {payee.login[:60]!r}: {error}")
-            log.warning("A miner cannot be paid.", action="pool_payee", why=str(error))
-        else:
-            found += [one] if one else []
-    return sorted(found, key=lambda one: (one.shannon, one.login))
-
-
-def reached(pool: Pool, payee: Payee) -> Due | None:
-    """Say whether a miner is due; `BadInput` where his balance or his login cannot be used."""
-    digits = payee.balance.removeprefix("-")
-    if not digits.isascii() or not digits.isdecimal():
-        raise BadInput(f"his balance is {payee.balance[:40]!r}, which is no whole number of Shannon.")
-    shannon, threshold = int(payee.balance), payee.threshold
-    if shannon < threshold or (shannon == threshold and not pool.config.reached):
-        return None
-    if shannon > MAX_UNITS:
-        raise BadInput(f"his balance is {payee.balance[:40]} Shannon, more than there can be.")
-    if shannon * WEI <= pool.config.charge_wei:
-        raise BadInput(f"his balance is {shannon} Shannon, less than what is kept back for the network.")
-    return Due(payee.login, addresses.of_login(payee.login), shannon)
-
-
 def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, shards: int) -> New[PoolData]:
     """Write down a payment that is due."""
     data = PoolData(pool.coin, login, to, run, str(pool.config.charge_wei))
@@ -328,12 +304,12 @@ async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool, drai
 
 
 async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, once: bool, drain: bool) -> Outcome:
-    say("Starting payouts")
-    say(f"Set payouts interval to {durations.write(pool.config.interval_ns)}")
     try:
         say(f"Backend check reply: {await pool.books.ping()}")
     except PayflowError as error:
         say(f"Can't establish connection to backend: {error}")
+    say("Starting payouts")
+    say(f"Set payouts interval to {durations.write(pool.config.interval_ns)}")
     while True:
         outcome = await Run(pools, pool, say, stop, drain=drain).whole()
         if once or stop.is_set():

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks, Row
 from adapters.open_ethereum_pool.config import Config
@@ -28,8 +26,11 @@ from machines.transaction.ports import Announce, Lane
 from machines.transaction.rail import LaneRail
 from payflow.app import Assemble, Parts
 from payflow.app.lanes import Lanes, open_lanes
-from payflow.config import LaneSettings, Settings
+from payflow.app.metering import Meter
+from payflow.app.pool_lanes import check_address, lane_settings
+from payflow.config import Settings
 from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
 
 PLAIN_GAS = 21_000
 SIGNER_CHECKED_FOR_S = 60.0
@@ -204,6 +205,8 @@ class Pools:
         self.pools = dict(pools)
         self.lanes = lanes
         self.own = own
+        self.metrics = Metrics()
+        """Where runs are counted: nowhere, until `count_in` says where."""
         self.readiness = {coin: Readiness(pool, own, clock) for coin, pool in self.pools.items()}
         tills = {
             coin: Till(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
@@ -216,6 +219,10 @@ class Pools:
         """Bind to the store."""
         self.own.open(store)
         self.lanes.open(store)
+
+    def count_in(self, metrics: Metrics) -> None:
+        """Say where to count what is done here."""
+        self.metrics = metrics
 
 
 def announcing(books: PoolBooks, own: Own) -> Announce:
@@ -253,7 +260,8 @@ def assemble_for(
     async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         async with AsyncExitStack() as stack:
             own = await stack.enter_async_context(base(settings))
-            pools = await open_pools(settings, files, SystemClock(), stack)
+            meter = Meter()
+            pools = await open_pools(settings, files, SystemClock(), stack, meter)
             keep(pools)
             mine = (pools.machine, *pools.lanes.machines)
             names = {machine.name for machine in mine}
@@ -262,13 +270,21 @@ def assemble_for(
                 own.open(store)
                 pools.open(store)
 
+            def watch(metrics: Metrics) -> None:
+                own.watch(metrics)
+                meter.bind(metrics)
+                pools.count_in(metrics)
+
             machines = (*(machine for machine in own.machines if machine.name not in names), *mine)
-            yield replace(own, machines=machines, open=bind, beside=partial(beside, pools) if beside else own.beside)
+            runs = partial(beside, pools) if beside else own.beside
+            yield replace(own, machines=machines, open=bind, watch=watch, beside=runs)
 
     return assemble
 
 
-async def open_pools(settings: Settings, files: Sequence[Path], clock: Clock, stack: AsyncExitStack) -> Pools:
+async def open_pools(
+    settings: Settings, files: Sequence[Path], clock: Clock, stack: AsyncExitStack, meter: Meter | None = None
+) -> Pools:
     """Open the pools of some configuration files, with their lanes and those of the settings."""
     configs = [config.load(path) for path in files]
     seen: dict[str, str] = {}
@@ -285,64 +301,15 @@ async def open_pools(settings: Settings, files: Sequence[Path], clock: Clock, st
         link = await stack.enter_async_context(Link(one.redis))
         books[one.coin] = PoolBooks(link, one.coin, one.flavour, weak_accepted=settings.accept_weak_durability)
         nodes[one.coin] = await stack.enter_async_context(Node(one.daemon, one.timeout_s))
-        names[one.coin], lane = await _lane_settings(settings, one, nodes[one.coin])
+        names[one.coin], lane = await lane_settings(settings, one, nodes[one.coin])
         if given.get(names[one.coin]) is not settings.lanes.get(names[one.coin]):
             raise BadSettings(f"{one.place}: the lane {names[one.coin]} pays another pool already; each needs its own.")
         given[names[one.coin]] = lane
     announce = {names[coin]: announcing(one, own) for coin, one in books.items()}
-    lanes = await open_lanes(settings.model_copy(update={"lanes": given}), clock, stack, announce=announce)
+    lanes = await open_lanes(settings.model_copy(update={"lanes": given}), clock, stack, meter, announce)
     pools: dict[str, Pool] = {}
     for one in configs:
         paying = lanes.lanes[names[one.coin]]
-        _check_address(one, paying)
+        check_address(one, paying)
         pools[one.coin] = Pool(one, books[one.coin], nodes[one.coin], paying, lanes.rail(paying.name))
     return Pools(pools, lanes, clock, own)
-
-
-async def _lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[str, LaneSettings]:
-    """Choose the lane that pays: the one of the settings with the pool's address, or one over the pool's own node."""
-    name, given = _given_lane(settings, pool)
-    if given is None:
-        try:
-            chain_id = await node.chain_id()
-        except PayflowError as error:
-            raise Retryable(f"{pool.place}: payouts.daemon does not say which chain it is on: {error}") from error
-        daemon = SecretStr(pool.daemon)
-        given = LaneSettings(rpc=(daemon,), chain_id=chain_id, signer=daemon, address=pool.address)
-    return name, _as_the_pool_says(given, pool)
-
-
-def _check_address(pool: Config, lane: Lane) -> None:
-    if lane.signer.address != pool.address:
-        raise BadSettings(
-            f"{pool.place}: payouts.address is {pool.address}, "
-            f"and the lane {lane.name} signs for {lane.signer.address}."
-        )
-
-
-def lane_name(settings: Settings, pool: Config) -> str:
-    """Name the lane that pays a pool's miners."""
-    return _given_lane(settings, pool)[0]
-
-
-def _given_lane(settings: Settings, pool: Config) -> tuple[str, LaneSettings | None]:
-    if pool.lane:
-        if pool.lane not in settings.lanes:
-            raise BadSettings(f"{pool.place}: payflow.lane is {pool.lane!r}, and PAYFLOW_LANES has no such lane.")
-        return pool.lane, settings.lanes[pool.lane]
-    for name, lane in settings.lanes.items():
-        if lane.address is not None and lane.address.lower() == pool.address.lower():
-            return name, lane
-    return f"pool-{pool.coin.lower()}", None
-
-
-def _as_the_pool_says(given: LaneSettings, pool: Config) -> LaneSettings:
-    """Let the lane send as the pool's file has it: its fees, and how many payments may overlap."""
-    changes: dict[str, object] = {}
-    if pool.gas_price_wei is not None:
-        changes |= {"legacy": True, "gas_price_wei": pool.gas_price_wei, "gas_limit": pool.gas}
-        # A fixed price may be any; what replaces a transaction that nobody mines must be able to offer more.
-        changes["max_fee_ceiling_wei"] = max(given.max_fee_ceiling_wei, 4 * pool.gas_price_wei)
-    if pool.confirmations:
-        changes["depth"] = pool.confirmations
-    return given.model_copy(update=changes)

@@ -14,8 +14,8 @@ from machines.pool.evidence import Outcome
 from payflow.app import Payflow, opened, refuse_unfit
 from payflow.app import pool_audit as auditing
 from payflow.app.pool_desk import Judged, PoolDesk
-from payflow.app.pool_due import estimate
-from payflow.app.pool_runs import due as who_is_due
+from payflow.app.pool_due import Cost, estimate
+from payflow.app.pool_payees import due as who_is_due
 from payflow.app.pool_runs import shown
 from payflow.app.pools import Pool, Pools, assemble_for
 from payflow.cli.desk import Code, Desk, Usage, confirm, operator
@@ -62,8 +62,7 @@ async def due(desk: Desk, *, file: Path | None) -> Code:
     lines = [(one.login, str(one.shannon)) for one in payees]
     said = [
         f"{total} Shannon to {len(payees)} payees; the network takes about {cost.fee_wei // WEI} Shannon, one by one.",
-        f"In batches about {cost.gas_saved} gas, {cost.saved_wei // WEI} Shannon, would be saved"
-        + (", and this lane sends batches." if pool.lane.pay_many else ": set pay_many for the lane."),
+        _saved(cost, batches=pool.lane.pay_many is not None),
         *skipped,
     ]
     desk.tell(
@@ -72,6 +71,7 @@ async def due(desk: Desk, *, file: Path | None) -> Code:
             "total_shannon": str(total),
             "fee_wei": str(cost.fee_wei),
             "gas_saved_by_batching": cost.gas_saved,
+            "fee_saved_by_batching_wei": str(cost.saved_wei),
             "skipped": skipped,
         },
         rows(table("login", "Shannon>"), lines),
@@ -79,6 +79,14 @@ async def due(desk: Desk, *, file: Path | None) -> Code:
         *(Text(clean(line)) for line in said),
     )
     return Code.OK
+
+
+def _saved(cost: Cost, *, batches: bool) -> str:
+    """Say what batches would save, or why they would not."""
+    if not cost.gas_saved:
+        return "Batches would save nothing: they are cheaper only for several addresses that exist already."
+    how = "this lane sends batches" if batches else "set pay_many for the lane"
+    return f"Batches save about {cost.gas_saved} gas of it, {cost.saved_wei // WEI} Shannon: {how}."
 
 
 async def pending(desk: Desk, *, file: Path | None) -> Code:

@@ -66,6 +66,7 @@ class Metrics:
         )
         self.store_up = Gauge("payflow_store_up", "1 when the store answered at this scrape.", **where)
         self.lanes = LaneMetrics(self.registry)
+        self.pools = PoolMetrics(self.registry)
         # A look-up by labels costs more than the count itself, so the ones in the hot path are kept.
         self.moved = _Counted(self.moves)
         self.looked = _Timed(self.acts)
@@ -110,6 +111,20 @@ class LaneMetrics:
         self.node_errors = Counter(
             "payflow_node_errors", "Calls to a node that failed, by kind.", ("node", "kind"), registry=registry
         )
+
+
+class PoolMetrics:
+    """What the process that pays a mining pool's miners knows after each run. Without a pool there is no series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        pool: dict[str, Any] = {"labelnames": ("coin",), "registry": registry}
+        self.due = Gauge("payflow_pool_due", "Miners who were due in the pool's last run.", **pool)
+        self.pending = Gauge("payflow_pool_pending", "Rows that the last run left among the pending payments.", **pool)
+        self.paid = Counter("payflow_pool_paid_shannon", "Shannon that the pool's runs saw paid.", **pool)
+        self.waiting = Gauge(
+            "payflow_pool_waiting", "1 when the pool's last run could not pay all who were due.", **pool
+        )
+        self.last_run = Gauge("payflow_pool_last_run_timestamp_seconds", "When the pool's last run ended.", **pool)
 
 
 class StoreGauges:

@@ -13,7 +13,7 @@ from machines.bounty.data import BountyRecord
 from payflow.store.tokens import Role
 from payflow.web import problems
 from payflow.web.auth import LOOKS, Caller, Gate
-from payflow.web.bounty_desk import BountyDesk, person_of, sees_all
+from payflow.web.bounty_desk import MOST_DIGITS, BountyDesk, person_of, sees_all
 from payflow.web.bounty_views import public, shown
 from payflow.web.endpoints import received
 from payflow.web.problems import Problem, answer_to
@@ -24,7 +24,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CSRF_HEADER = "X-CSRF"
 PEOPLE = frozenset({Role.PROVIDER})
-MOST_DIGITS = 18
 WON = (s.MERGED, s.AWAITING_ADDRESS, s.CONTESTED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID)
 LONGEST = 2_000
 

@@ -29,9 +29,11 @@ from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem
 
 RECENT_S = 60.0
 NOBODY = "0x" + "00" * 20
+MOST_DIGITS = 19
+"""Of a number of 64 bits."""
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
-_PERSON = re.compile(r"github:([1-9][0-9]{0,17})")
+_PERSON = re.compile(r"github:([1-9][0-9]{0,18})")
 
 
 class Reader(Forge, Protocol):
@@ -90,7 +92,7 @@ class BountyDesk:
 
     async def find(self, name: str) -> BountyRecord:
         """Find a bounty by its id, or by the number that the forge gave its issue."""
-        if name.isdecimal():
+        if name.isascii() and name.isdecimal() and len(name) <= MOST_DIGITS:
             shards = range(self.store.records.shards)
             asked = [("HGET", keys.unique(shard, ISSUES), str(int(name))) for shard in shards]
             found = [one.decode() for one in await self.store.link.pipeline(asked) if one]
@@ -151,7 +153,11 @@ class BountyDesk:
         key = (place.repository, caller.of)
         known = self._recent.get(key)
         if known is None or known[0] < monotonic():
-            known = (monotonic() + RECENT_S, await self.maintains(place, caller) is not None)
+            try:
+                found = await self.maintains(place, caller)
+            except Rejected:  # the app was taken away there, which must not hide all the other repositories
+                found = None
+            known = (monotonic() + RECENT_S, found is not None)
             self._recent[key] = known
         return known[1]
 

@@ -20,7 +20,7 @@ from payflow.web import problems
 from payflow.web.admin.frame import Done, Frame
 from payflow.web.auth import STAFF, Gate
 from payflow.web.bounty_api import concerning
-from payflow.web.bounty_desk import BountyDesk, person_of
+from payflow.web.bounty_desk import MOST_DIGITS, BountyDesk, person_of
 from payflow.web.bounty_views import balances, groups, open_claims, state_of
 from payflow.web.problems import Problem, answer_to
 from payflow.web.sessions import Form, Sessions, Visit
@@ -168,6 +168,6 @@ class BountyPage:
 
 def _pull(form: Form) -> int:
     text = str(form.get("pull", ""))
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):  # noqa: PLR2004  (the digits of 64 bits)
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
         raise Problem(problems.BAD_FIELD, "Name one of the pull requests.", field="pull")
     return int(text)

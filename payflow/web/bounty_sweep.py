@@ -1,10 +1,15 @@
 """A sweep over all of the forge: it finds what deliveries failed to tell, and tells it the same way."""
 
+import structlog
+
 from machines.bounty import facts as f
 from machines.bounty.data import MACHINE, owner_of_repository
+from machines.core.errors import Rejected
 from machines.core.forge import IssueNews, Place, Pull, RepositoryNews
 from payflow.web.bounty_desk import BountyDesk
 from payflow.web.bounty_news import SHOWN, UNFINISHED, WHO
+
+log = structlog.get_logger()
 
 
 async def sweep(desk: BountyDesk) -> dict[str, int]:
@@ -15,8 +20,11 @@ async def sweep(desk: BountyDesk) -> dict[str, int]:
         await desk.take(news)
         seen.add(news.repository)
         place = Place(news.installation, news.repository, news.name, 0)
-        opened += await _labelled(desk, place)
-        read += await _read(desk, place)
+        try:
+            opened += await _labelled(desk, place)
+            read += await _read(desk, place)
+        except Rejected as error:  # one repository that is closed to us must not hide all the others
+            log.warning("A repository cannot be swept.", action="sweep_refused", repository=news.name, error=str(error))
     for home in await desk.repositories():
         if home.data.number not in seen:
             data = home.data

@@ -149,6 +149,8 @@ class Run:
             for process in processes:
                 process.link.cut = process.chain.cut = True
             await self._fate.bury()
+        if self._fate.died.is_set():  # the death of one that was believed to sleep, with nobody waiting for it
+            await self._fate.bury()
         if sleepers:
             self._fate.left = 0  # it has no second death
             self._fate.wake()

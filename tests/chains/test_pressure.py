@@ -198,6 +198,7 @@ async def test_every_attempt_is_told_before_it_leaves_and_told_again_when_that_f
         await station.until_nonce(0, s.SENT)
         clock.advance(31)
         await station.until_attempts(0, 2)
+        await station.until_nonce(0, s.SENT)
         await station.until_settled([payment])
     first, second = (attempt.hash for attempt in (await station.transaction(0)).data.attempts)
     assert {told for _, told, _ in ledger.told} == {first, second}

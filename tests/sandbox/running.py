@@ -88,7 +88,7 @@ def processes(folder: Path) -> list[str]:
         if place.name.isdecimal() and place.name != str(os.getpid()):
             with suppress(OSError):
                 words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if str(folder) in words or str(folder) in os.readlink(place / "cwd"):
+                if str(folder) in words or str(folder) in str((place / "cwd").readlink()):
                     found.append(words)
     return found
 
@@ -99,6 +99,7 @@ async def sandbox(folder: Path, *words: str, as_json: bool = True, kind: Kind | 
     if kind is not None:
         (folder / "data/sandbox/chain").mkdir(parents=True, exist_ok=True)
         (folder / "data/sandbox/chain/kind").write_text(kind)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  (nothing else runs yet)
     command = [sys.executable, "-m", "payflow", "sandbox", "--port", "0", *words, *(["--json"] if as_json else [])]
     started = time.monotonic()
     with (folder / "err").open("ab") as errors:

@@ -28,7 +28,7 @@ async def answers(one: Sandbox) -> None:
     assert (await one.ask(f"{world['github']}/app/installations"))[0] == 401
     assert await one.rpc("eth_chainId") == hex(31337)
     assert await ping(world["pool"]["redis"]) == b"+PONG\r\n"
-    assert Path(world["pool"]["config"]).exists()
+    assert world["pool"]["config"] == str(one.folder / "data/sandbox/payouts.json")
     host, port = world["mail"].removeprefix("mailto://").partition("?")[0].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     assert (await reader.readline()).startswith(b"220")
@@ -139,8 +139,6 @@ async def test_one_that_is_killed_halfway_goes_on_where_it_was(tmp_path: Path) -
 
 
 async def test_two_at_once_take_free_ports_and_commands_beside_them_find_theirs(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
     async with sandbox(tmp_path / "a", "--scenario", "none") as a, sandbox(tmp_path / "b", "--scenario", "none") as b:
         await asyncio.gather(answers(a), answers(b))
         assert a.world["payflow"] != b.world["payflow"]

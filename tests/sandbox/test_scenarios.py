@@ -15,7 +15,6 @@ ENDS = {
 
 async def played(folder: Path, name: str) -> None:
     """Play one, and see how it ends."""
-    folder.mkdir()
     async with sandbox(folder, "--scenario", name, as_json=False) as one:
         await one.until_said(ENDS[name])
         assert not [line for line in one.lines if "broke off" in line]

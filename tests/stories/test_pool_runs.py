@@ -109,6 +109,46 @@ async def test_restored_books_are_put_right_and_nobody_is_paid_again(world: Worl
     assert sum("The pool's Redis had forgotten a payment" in line for line in world.lines) == 2
 
 
+async def test_runs_and_lanes_of_a_pool_are_measured(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    async with world.working():
+        await world.run()
+
+    def read(name: str, **labels: str) -> float | None:
+        return world.payflow.metrics.registry.get_sample_value(name, labels)
+
+    assert read("payflow_pool_due", coin="eth") == 1
+    assert read("payflow_pool_pending", coin="eth") == 0
+    assert read("payflow_pool_paid_shannon_total", coin="eth") == 600_000_000
+    assert read("payflow_pool_waiting", coin="eth") == 0
+    assert read("payflow_pool_last_run_timestamp_seconds", coin="eth")
+    assert read("payflow_lane_next_nonce", lane="pool") == 0
+    assert read("payflow_lane_fee_paid_wei_total", lane="pool")
+
+    world.mine.do("SETNX", "eth:payments:lock", f"{BOB}:5")
+    await world.run()
+    assert read("payflow_pool_waiting", coin="eth") == 1
+
+
+async def test_a_backup_from_the_middle_of_a_payment_is_put_right_by_the_next_run(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    async with world.working():
+        await world.run()
+    after = world.mine.everything()
+    (paid,) = await world.records(s.PAID)
+
+    world.mine.do("FLUSHALL")
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.debit(ANN, 600_000_000, paid.data.debited_at)
+    world.mine.do("HSET", OURS, paid.id, "debited")
+    world.lines.clear()
+    async with world.working():
+        outcome = await world.run()
+    assert (outcome.refused, outcome.paid) == ("", 0)
+    assert world.mine.everything() == after
+    assert await world.got(ANN) == 600_000_000
+
+
 async def test_a_row_of_another_payer_stops_the_run_and_is_listed(world: World) -> None:
     world.mine.earn(ANN, 600_000_000)
     world.mine.earn(BOB, 700_000_000)

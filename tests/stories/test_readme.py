@@ -13,7 +13,8 @@ PROJECT = Path(__file__).parents[2]
 
 def walk_through() -> str:
     """Read the commands that README.md tells a newcomer to type."""
-    (commands,) = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    (commands,) = (block for block in blocks if "tokens.env" in block)
     return str(commands)
 
 

@@ -144,6 +144,11 @@ class SandboxChain:
         """Say what an account has, in wei."""
         return int(await self.ask("eth_getBalance", address, "latest"), 16)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no block follows by itself until something happens."""
+        return self._quiet >= QUIET_BLOCKS
+
     def wake(self) -> None:
         """Let empty blocks follow again, as after a transaction."""
         self._quiet = 0
@@ -155,7 +160,7 @@ class SandboxChain:
             with suppress(aiohttp.ClientError, TimeoutError, ChainRefused):
                 now = int(await self.ask("eth_blockNumber"), 16)
                 self._quiet = self._quiet + 1 if now == height else 0  # somebody else's block carries something
-                if self.ticking and self._quiet < QUIET_BLOCKS:
+                if self.ticking and not self.quiet:
                     await self.mine()
                     now += 1
                 height = now

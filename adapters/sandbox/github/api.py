@@ -55,6 +55,7 @@ class Api:
             Route("GET", "/user/{id}", self._user),
             Route("GET", f"{repo}/issues", self._issues),
             Route("GET", f"{repo}/issues/{{number}}", self._one_issue),
+            Route("GET", f"{repo}/issues/{{number}}/events", self._events),
             Route("GET", f"{repo}/issues/{{number}}/comments", self._comments),
             Route("POST", f"{repo}/issues/{{number}}/comments", self._add_comment, pays=True),
             Route("PATCH", f"{repo}/issues/comments/{{comment}}", self._edit_comment, pays=True),
@@ -66,7 +67,8 @@ class Api:
         if not self._is_app(call):
             return _refused(HTTPStatus.UNAUTHORIZED)
         found = sorted({home.installation for home in self._town.repositories.values()})
-        return self._ok([{"id": one} for one in found])
+        listed = [{"id": one, "suspended_at": None} for one in found]
+        return self._ok(_page(call, listed))
 
     def _access(self, call: Call) -> Answer:
         if not self._is_app(call):
@@ -147,6 +149,12 @@ class Api:
         if issue is None:
             return _refused(HTTPStatus.NOT_FOUND)
         return self._ok(_page(call, [payloads.comment(one) for one in issue.comments]))
+
+    def _events(self, call: Call) -> Answer:
+        _, issue = self._issue_of(call)
+        if issue is None:
+            return _refused(HTTPStatus.NOT_FOUND)
+        return self._ok(_page(call, [payloads.event(*one) for one in issue.events]))
 
     def _add_comment(self, call: Call) -> Answer:
         _, issue = self._issue_of(call)

@@ -62,6 +62,11 @@ def pull(home: Repository, one: Pull) -> Json:
     }
 
 
+def event(kind: str, label: str, at: int) -> Json:
+    """Write something that happened to an issue's labels."""
+    return {"event": kind, "label": {"name": label}, "created_at": stamp(at)}
+
+
 def comment(one: Comment) -> Json:
     """Write a comment."""
     return {"id": one.id, "body": one.body, "performed_via_github_app": {"id": one.app} if one.app else None}

@@ -113,11 +113,13 @@ class GitHubSimulator:
     def label(self, home: Repository, issue: Issue, label: str = "bounty") -> None:
         """A maintainer puts a label on."""
         issue.labels.add(label)
+        issue.events.append(("labeled", label, self._now()))
         self._issue("labeled", home, issue, label={"name": label})
 
     def unlabel(self, home: Repository, issue: Issue, label: str = "bounty") -> None:
         """A maintainer takes a label off."""
         issue.labels.discard(label)
+        issue.events.append(("unlabeled", label, self._now()))
         self._issue("unlabeled", home, issue, label={"name": label})
 
     def close_issue(self, home: Repository, issue: Issue) -> None:
@@ -143,6 +145,7 @@ class GitHubSimulator:
     def transfer_issue(self, home: Repository, issue: Issue, there: Repository) -> Issue:
         """Somebody moves it to another repository, where it is a new one."""
         moved = Issue(next(self.town.ids), there.next_number, issue.title, set(issue.labels), issue.open)
+        moved.events = [("labeled", label, self._now()) for label in sorted(moved.labels)]
         there.issues[moved.number] = moved
         issue.deleted = True
         changes = {"new_issue": payloads.issue(there, moved), "new_repository": payloads.repository(there)}

@@ -39,6 +39,8 @@ class Issue:
     deleted: bool = False
     locked: bool = False
     comments: list[Comment] = field(default_factory=list)
+    events: list[tuple[str, str, int]] = field(default_factory=list)
+    """What happened to its labels: the event, the label, when."""
 
 
 @dataclass(slots=True)

@@ -163,11 +163,46 @@ async def test_all_repositories_and_their_labelled_issues(
     assert [one.number async for one in client.labelled(place)] == [place.number]
 
 
+async def test_one_installation_that_is_closed_to_us_hides_no_other(
+    client: GitHub, github: GitHubSimulator, place: Place
+) -> None:
+    """It was taken away after it was listed, or is suspended."""
+    gone = github.install("other/place", mallory="admin")
+    github.api.suspended.add(gone.installation)
+    assert [one.name async for one in client.repositories()] == ["acme/widgets"]
+
+
+async def test_repositories_are_listed_to_the_last(client: GitHub, github: GitHubSimulator, place: Place) -> None:
+    """Who is not listed counts as taken away: a thousand and more are listed as well."""
+    first = next(iter(github.town.repositories.values()))
+    for number in range(1_050):
+        made = Repository(number + 1, f"acme/r{number}", first.installation)
+        github.town.repositories[made.id] = made
+    assert len([one async for one in client.repositories()]) == 1_051
+
+
+async def test_since_when_an_issue_is_a_bounty(client: GitHub, github: GitHubSimulator, place: Place) -> None:
+    """The newest label of ours tells; without it nothing is asked."""
+    clock = github.agenda.clock
+    home, issue = next(iter(github.town.repositories.values())), None
+    issue = home.issues[place.number]
+    clock.advance(60)  # type: ignore[attr-defined]
+    github.unlabel(home, issue)
+    clock.advance(60)  # type: ignore[attr-defined]
+    github.label(home, issue, "help wanted")
+    assert (await client.issue(place)).labelled_at == 0  # type: ignore[union-attr]
+    clock.advance(60)  # type: ignore[attr-defined]
+    github.label(home, issue)
+    found = await client.issue(place)
+    assert found is not None
+    assert found.labelled_at == github.agenda.now() // 1000 * 1000
+
+
 async def test_a_rate_limit_is_respected_before_it_ends(client: GitHub, github: GitHubSimulator, place: Place) -> None:
     """Others share it; we say how long to wait, and ask nothing more."""
     github.agenda.clock.at = 4_000_000_000_000  # type: ignore[attr-defined]  # its reset lies ahead of the real clock
     github.api.remaining = 40
-    await client.issue(place)
+    await client.all_pulls(place)
     asked = len(github.server.calls)
     with pytest.raises(Retryable) as refused:
         await client.issue(place)

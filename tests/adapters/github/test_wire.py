@@ -190,6 +190,15 @@ def test_an_edit_names_what_it_no_longer_closes() -> None:
     assert (news.pull.closes, news.named) == ((), (7, 9))
 
 
+@pytest.mark.parametrize("action", ["edited", "labeled", "synchronize", "assigned"])
+def test_after_the_merge_only_its_own_delivery_speaks(action: str) -> None:
+    """Who was merged once could else write himself into any later bounty."""
+    merged = pull(merged_at="2026-11-20T14:00:00Z", state="closed")
+    edit = {"body": {"from": "nothing"}}
+    assert wire.read("pull_request", delivery(action=action, pull_request=merged, changes=edit), "bounty") == ()
+    assert wire.read("pull_request", delivery(action="closed", pull_request=merged), "bounty")
+
+
 def test_an_edit_from_nothing() -> None:
     """The old body may be null as well."""
     edit = {"body": {"from": None}}

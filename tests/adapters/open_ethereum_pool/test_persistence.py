@@ -8,6 +8,7 @@ from adapters.open_ethereum_pool.link import Link
 from machines.core.errors import NotDurable, Retryable
 from tests.adapters.open_ethereum_pool.mine import mine_of
 from tests.servers import Farm, Kind, Server
+from tests.waiting import wait_until
 
 
 def link_to(server: Server, password: str = "") -> Link:
@@ -63,10 +64,20 @@ async def test_a_redis_without_backups_is_told_of(own: Farm) -> None:
     server = own.server(tcp=True)
     with mine_of(server) as mine:
         async with link_to(server) as link:
+            mine.do("CONFIG", "SET", "save", "3600 1")
             kept = await PoolBooks(link, "eth", Flavour.OEP).persistence()
             assert (kept.faults(), kept.advice()) == ([], [])
             mine.do("CONFIG", "SET", "save", "")
-            assert not (await PoolBooks(link, "eth", Flavour.OEP).persistence()).snapshots
+            never = await PoolBooks(link, "eth", Flavour.OEP).persistence()
+            assert (never.snapshots, never.snapshots_written) == (False, 0)
+            assert any("no snapshots" in one for one in never.advice())
+            await link.save_in_background()
+
+            async def written() -> bool:
+                return (await PoolBooks(link, "eth", Flavour.OEP).persistence()).snapshots_written == 1
+
+            await wait_until(written, "the snapshot is written")
+            assert (await PoolBooks(link, "eth", Flavour.OEP).persistence()).advice() == []
 
 
 async def test_sentinels_lead_to_the_primary(own: Farm) -> None:

@@ -8,7 +8,7 @@ import pytest
 from machines.core.chain import TxHash
 from machines.core.clock import Millis
 from machines.core.errors import LeaseLost, NotDurable, OutcomeUnknown, Retryable
-from machines.core.facts import Fact
+from machines.core.facts import Fact, Nothing
 from machines.core.ports import Cause, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
@@ -211,3 +211,33 @@ async def test_a_coin_of_another_process_is_left_to_it() -> None:
     for state in (s.DUE, s.DEBITED, s.SENT):
         with pytest.raises(Retryable, match="another one does"):
             await looks.acts()[state](payment(state), Ports())
+
+
+@pytest.mark.parametrize(
+    ("status", "by_lane", "fact"),
+    [
+        (Settled(PROOF), True, f.Paid(PROOF, NOW // 1000)),
+        (Pending("", PROOF), True, f.TakenBack(f"sent again as {TX}")),
+        (Pending("the lane"), True, f.TakenBack("waiting for the lane")),
+        (Failed("reverted", retryable=False), False, Nothing()),
+        (Unsent(), True, Nothing()),
+    ],
+)
+async def test_what_was_paid_is_watched(status: Status, by_lane: bool, fact: Fact) -> None:  # noqa: FBT001
+    ports = Ports(status_is=status)
+    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    assert await looks.acts()[s.PAID](payment(s.PAID, by_lane=by_lane), ports) == fact
+    assert ports.did == []
+
+
+async def test_what_the_lane_proves_unpaid_after_it_was_booked_is_told() -> None:
+    ports = Ports(status_is=Failed("reverted", retryable=False))
+    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    fact = await looks.acts()[s.PAID](payment(s.PAID, by_lane=True), ports)
+    assert isinstance(fact, f.TakenBack)
+    assert fact.unpaid
+
+
+async def test_a_finished_payment_of_another_processs_coin_is_left_to_it() -> None:
+    ports = Ports()
+    assert await Looks({}, ports).acts()[s.PAID](payment(s.PAID), ports) == Nothing()

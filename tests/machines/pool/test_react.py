@@ -16,7 +16,7 @@ from machines.core.record import Record
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolData, PoolRecord, claim_of
-from machines.pool.react import react
+from machines.pool.react import NEVER_S, WATCH_MS, react
 
 LOGIN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
 TX, OTHER = TxHash("0x" + "1" * 64), TxHash("0x" + "2" * 64)
@@ -32,6 +32,7 @@ LEARNED: tuple[Fact, ...] = (
     f.UnderWay("the lane"),
     f.Signed(TX, 7),
     f.Paid(PROOF, 9),
+    f.TakenBack("sent again"),
     f.CreditedBack("reverted", PROOF),
     f.Contradicted("both", PROOF),
     f.Resumed("olu"),
@@ -103,6 +104,32 @@ def test_paid_twice_is_a_contradiction() -> None:
     decision = react(payment(s.PAID), f.Paid(replace(PROOF, reference=OTHER), 9), NOW)
     assert "paid twice" in decision.alarm
     assert not react(payment(s.PAID), f.Paid(PROOF, 9), NOW).recorded
+
+
+def test_a_block_that_is_dropped_after_it_was_booked_is_told_once_and_watched_until_it_is_back() -> None:
+    dropped = react(payment(s.PAID), f.TakenBack("sent again"), NOW)
+    assert TX in dropped.alarm
+    assert dropped.data is not None
+    record = payment(s.PAID, taken_back=dropped.data.taken_back)
+    long_ago = Millis(NOW + WATCH_MS)
+    again = react(record, f.TakenBack("sent again"), long_ago)
+    assert (again.recorded, again.again_s) == (False, None)
+    moved_on = react(record, f.TakenBack("waiting for the lane"), NOW)
+    assert (moved_on.recorded, moved_on.alarm) == (True, "")
+    assert react(record, f.TakenBack("proven unpaid", unpaid=True), NOW).alarm
+    back = react(record, f.Paid(PROOF, 9), NOW)
+    assert back.data is not None
+    assert (back.data.taken_back, back.alarm) == ("", "")
+    elsewhere = react(record, f.Paid(replace(PROOF, reference=OTHER), 9), NOW)
+    assert elsewhere.data is not None
+    assert elsewhere.data.hash == OTHER
+    assert TX in elsewhere.alarm
+
+
+def test_what_is_paid_is_watched_for_a_while_and_then_left_alone() -> None:
+    for fact in (Nothing(), f.Paid(PROOF, 9)):
+        assert react(payment(s.PAID), fact, NOW).again_s is None
+        assert react(payment(s.PAID), fact, Millis(NOW + WATCH_MS)).again_s == NEVER_S
 
 
 def test_a_success_after_the_credit_is_told_and_booked_by_a_person_only() -> None:

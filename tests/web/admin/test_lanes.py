@@ -98,7 +98,8 @@ async def test_a_transaction_is_offered_more_for_and_replaced_by_nothing(stand: 
         assert await otto.send(f"records/{transaction.id}/do/cancel", **word) == 200
 
         async def empty() -> bool:
-            return (await stand.lane.transaction(0)).data.newest.empty
+            newest = (await stand.lane.transaction(0)).data.newest
+            return newest.empty and newest.sent
 
         await wait_until(empty, "it is to be replaced by nothing")
         await stand.chain.mine(3)

@@ -1,0 +1,58 @@
+"""The lane that pays a pool's miners: one of the settings, or one over the pool's own node."""
+
+from pydantic import SecretStr
+
+from adapters.open_ethereum_pool.config import Config
+from adapters.open_ethereum_pool.node import Node
+from machines.core.errors import BadSettings, PayflowError, Retryable
+from machines.transaction.ports import Lane
+from payflow.config import LaneSettings, Settings
+
+
+async def lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[str, LaneSettings]:
+    """Choose the lane that pays: the one of the settings with the pool's address, or one over the pool's own node."""
+    name, given = _given_lane(settings, pool)
+    if given is None:
+        try:
+            chain_id = await node.chain_id()
+        except PayflowError as error:
+            raise Retryable(f"{pool.place}: payouts.daemon does not say which chain it is on: {error}") from error
+        daemon = SecretStr(pool.daemon)
+        given = LaneSettings(rpc=(daemon,), chain_id=chain_id, signer=daemon, address=pool.address)
+    return name, _as_the_pool_says(given, pool)
+
+
+def check_address(pool: Config, lane: Lane) -> None:
+    if lane.signer.address != pool.address:
+        raise BadSettings(
+            f"{pool.place}: payouts.address is {pool.address}, "
+            f"and the lane {lane.name} signs for {lane.signer.address}."
+        )
+
+
+def lane_name(settings: Settings, pool: Config) -> str:
+    """Name the lane that pays a pool's miners."""
+    return _given_lane(settings, pool)[0]
+
+
+def _given_lane(settings: Settings, pool: Config) -> tuple[str, LaneSettings | None]:
+    if pool.lane:
+        if pool.lane not in settings.lanes:
+            raise BadSettings(f"{pool.place}: payflow.lane is {pool.lane!r}, and PAYFLOW_LANES has no such lane.")
+        return pool.lane, settings.lanes[pool.lane]
+    for name, lane in settings.lanes.items():
+        if lane.address is not None and lane.address.lower() == pool.address.lower():
+            return name, lane
+    return f"pool-{pool.coin.lower()}", None
+
+
+def _as_the_pool_says(given: LaneSettings, pool: Config) -> LaneSettings:
+    """Let the lane send as the pool's file has it: its fees, and how many payments may overlap."""
+    changes: dict[str, object] = {}
+    if pool.gas_price_wei is not None:
+        changes |= {"legacy": True, "gas_price_wei": pool.gas_price_wei, "gas_limit": pool.gas}
+        # A fixed price may be any; what replaces a transaction that nobody mines must be able to offer more.
+        changes["max_fee_ceiling_wei"] = max(given.max_fee_ceiling_wei, 4 * pool.gas_price_wei)
+    if pool.confirmations:
+        changes["depth"] = pool.confirmations
+    return given.model_copy(update=changes)
