@@ -262,9 +262,9 @@ class Settings(BaseModel):
     bounty_explorer: str = Field(default="https://etherscan.io", alias="PAYFLOW_BOUNTY_EXPLORER")
     """Where people look at addresses and transactions."""
     safe_factory: str = Field(default="0x4e1DCf7AD4e460CfD30791CCC4F9c8a4f820ec67", alias="PAYFLOW_SAFE_FACTORY")
-    """Safe's proxy factory; the default is version 1.4.1, which has one address on most chains."""
+    """Safe's proxy factory, of version 1.4 or later; the default is 1.4.1's, at one address on most chains."""
     safe_singleton: str = Field(default="0x41675C099F32341bf84BFc5382aF534df5C7461a", alias="PAYFLOW_SAFE_SINGLETON")
-    """Safe's singleton, as above."""
+    """Safe's singleton, as above; SafeL2, which tells indexers more, does as well."""
     safe_multi_send: str = Field(default="0x9641d764fc13c8B624c04430C7356C1C7C8102e2", alias="PAYFLOW_SAFE_MULTI_SEND")
     """Safe's MultiSendCallOnly, as above."""
 

@@ -1,6 +1,6 @@
 """Workers that die: `python -m tests.bounty_nursery FILE` forks one for each line it reads, with all imports done.
 
-A line says when: `after N` kills it right behind its Nth commit, whose answer is lost; `before N` right in front of it,
+A line says when: `after N` kills it right behind its Nth commit that tells something, whose answer is lost; `before N` right in front of it,
 when all that the look did to the world is done and nothing of it is written; `never 0` lets it live. Each worker is a
 process of its own, killed by SIGKILL. FILE holds the settings, pickled.
 """
@@ -31,12 +31,13 @@ def arm(records: Records, when: str, nth: int) -> None:
     whole = records.commit
     count = 0
 
-    async def commit(*args: Any, **more: Any) -> Any:  # noqa: ANN401  (as the method that it stands for)
+    async def commit(stored: Any, decision: Any, *args: Any, **more: Any) -> Any:  # noqa: ANN401  (as what it stands for)
         nonlocal count
-        count += 1
+        # Who dies of each look that learned nothing too never comes to the look that takes longest.
+        count += decision.recorded
         if when == "before" and count >= nth:
             os.kill(os.getpid(), signal.SIGKILL)
-        done = await whole(*args, **more)
+        done = await whole(stored, decision, *args, **more)
         if when == "after" and count >= nth:
             os.kill(os.getpid(), signal.SIGKILL)
         return done

@@ -9,7 +9,7 @@ from adapters.notify.platforms import Platforms
 from adapters.notify.words import written
 from machines.core.clock import SECOND
 
-FOR_REVIEWERS = "review_needed"
+FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered"})
 # What only steers the delivery, or says twice what stands elsewhere.
 _NOT_TOLD = frozenset({"event", "platform", "to"})
 
@@ -38,7 +38,7 @@ def to_people(people: People, contacts: Callable[[str], Awaitable[Sequence[str]]
 
     async def deliver(post: Post) -> None:
         subject, text = written(post.body)
-        if post.body["event"] == FOR_REVIEWERS:
+        if post.body["event"] in FOR_REVIEWERS:
             await people.tell(reviewers, subject, text)
             return
         # A warning goes to where it was before the change, which the message itself names.

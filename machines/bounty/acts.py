@@ -116,7 +116,9 @@ class Looks:
         try:
             comment = await self._forge.comment(data.place, data.comment_id, record.id, text)
         except Rejected:
-            comment = data.comment_id  # a locked or deleted issue takes none, and asking again for the same words changes nothing
+            # A locked or deleted issue takes none, and asking again for the same words changes nothing. Which one was
+            # ours is still known when it is unlocked.
+            comment = data.comment_id
         return f.Commented(comment, fingerprint)
 
     # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -93,9 +93,9 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return held(policy, record, fact)
         # ── the payment ──
         case s.MERGED, f.NoAddress():
-            return standing(policy, record, replace(record.data, asked_at=now), "the winner has no address", "ask")
+            return _asked(policy, record, now)
         case s.AWAITING_ADDRESS, f.NoAddress(person) if person == record.data.winner_id:
-            return keep("the winner is reminded", data=replace(record.data, reminders=record.data.reminders + 1))
+            return _reminded(record)
         case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
             return standing(policy, record, record.data, "the winner saved an address", "answer")
         case ((s.MERGED | s.REVOKING), f.Withdrawn()):
@@ -159,6 +159,23 @@ def _overridden(record: BountyRecord, fact: Override) -> Choice:
     if lacks:
         raise BadInput(f"{data.place.path} cannot be {fact.to}: it has not {lacks}.")
     return decision
+
+
+def _asked(policy: Policy, record: BountyRecord, now: Millis) -> Choice:
+    """Ask the winner in the comment, and tell reviewers: the forge may tell nobody that a comment was edited."""
+    data = replace(record.data, asked_at=now)
+    decision = standing(policy, record, data, "the winner has no address", "ask")
+    return decision.but(messages=(_unanswered(data),)) if decision.trigger == "ask" else decision
+
+
+def _reminded(record: BountyRecord) -> Choice:
+    data = replace(record.data, reminders=record.data.reminders + 1)
+    return keep("the winner is reminded", data=data, messages=(_unanswered(data),))
+
+
+def _unanswered(data: BountyData) -> Message:
+    body = {"event": "winner_unanswered", "bounty": data.place.path, "winner": data.winner_login}
+    return Message("notify", {**body, "times": str(data.reminders + 1)})
 
 
 def _waits(record: BountyRecord, waiting_for: str) -> Choice:

@@ -168,13 +168,20 @@ class Looks:
             case Pending(waiting_for, None):
                 return f.UnderWay(waiting_for)
             case Pending(waiting_for, Evidence() as evidence):
-                return f.Signed(TxHash(evidence.reference), _nonce(evidence), waiting_for)
+                return await self._signed(record, till, evidence, waiting_for)
             case Settled(evidence):
                 return await self._paid(record, till, evidence, step)
             case Failed() | Reversed():
                 return await self._credited(record, till, status)
             case _:
                 return Nothing()
+
+    async def _signed(self, record: PoolRecord, till: Till, evidence: Evidence, waiting_for: str) -> Fact:
+        """Note it for the pool's own module once more: a process that knows the lane alone may have sent it."""
+        tx, nonce = TxHash(evidence.reference), _nonce(evidence)
+        if tx != record.data.hash:
+            await till.books.announce(line_of(record, record.data.debited_at), tx, nonce)
+        return f.Signed(tx, nonce, waiting_for)
 
     async def _paid(self, record: PoolRecord, till: Till, evidence: Evidence, step: Step) -> Fact:
         at_s = step.now // SECOND

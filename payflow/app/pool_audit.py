@@ -43,10 +43,11 @@ def drifts(books: PoolBooks, ledger: Ledger) -> list[Drift]:
         pending[row.login] += row.shannon
     in_all = _by_login(ledger.everything)
     found: list[Drift] = []
-    paid_total = 0
+    paid_total = balances = 0
     for login, sums in ledger.miners.items():
         key, history = keys.miner(login), _amounts(ledger.histories[login])
         has_paid = _whole(key, "paid", sums)
+        balances += _whole(key, "balance", sums)
         paid_total += max(history, has_paid)
         if _whole(key, "pending", sums) != pending[login]:
             found.append(_sum(key, "pending", sums, pending[login], "the pending rows say so"))
@@ -59,6 +60,9 @@ def drifts(books: PoolBooks, ledger: Ledger) -> list[Drift]:
             why = f"{keys.all} has {in_all[login]} for him: a row is in one list only (`add-missing`)"
             found.append(Drift(keys.payments(login), "rows", str(history), in_all[login], why, repairable=False))
     found += _finances(books, ledger, sum(pending.values()), paid_total)
+    if _whole(keys.finances, "balance", ledger.finances) != balances:
+        why = "the balances of all miners add up to it; no row says which of them is wrong"
+        found.append(_sum(keys.finances, "balance", ledger.finances, balances, why, repairable=False))
     return found
 
 

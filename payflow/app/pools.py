@@ -205,6 +205,8 @@ class Pools:
         self.pools = dict(pools)
         self.lanes = lanes
         self.own = own
+        self.told: dict[str, int] = {}
+        """Of how many transactions that are not ours the runs of a coin have told."""
         self.metrics = Metrics()
         """Where runs are counted: nowhere, until `count_in` says where."""
         self.readiness = {coin: Readiness(pool, own, clock) for coin, pool in self.pools.items()}

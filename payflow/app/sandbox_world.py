@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from adapters.sandbox.chain import accounts
 from adapters.sandbox.chain.chain import SandboxChain
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
-from adapters.sandbox.github.api import APP_ID
+from adapters.sandbox.github.api import APP_ID, CLIENT_ID, CLIENT_SECRET
 from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.mail import MailSink
 from payflow.app import sandbox_home
@@ -137,6 +137,9 @@ def settings_for(settings: Settings, grounds: Grounds) -> Settings:
             "github_private_key": SecretStr(github.private_key),
             "github_webhook_secret": SecretStr(github.secret),
             "github_url": github.url,
+            "github_web_url": github.url,
+            "github_client_id": CLIENT_ID,
+            "github_client_secret": SecretStr(CLIENT_SECRET),
             "bounty_lane": "bot",
             "bounty_wallet": "multisig",
             "bounty_depth": DEPTH,

@@ -39,7 +39,12 @@ async def run(desk: Desk, *, limit: int, yes: bool, named: str | None) -> Code:
         name = batch_name("manual", await payflow.store.records.now())
         if waiting and not yes:
             confirm(desk, [f"{len(waiting)} payouts go out now: {_sum_of(waiting)}."])
-        refused = await _board(payflow, waiting, name, who, bar=not desk.as_json)
+        refused: list[Json] = []
+        if waiting:
+            async with payflow.store.audit.doing(
+                who, "open batch", name, f"{len(waiting)} payouts: {_sum_of(waiting)}"
+            ):
+                refused = await _board(payflow, waiting, name, who, bar=not desk.as_json)
         boarded = len(waiting) - len(refused)
         desk.tell(
             {"batch": name if boarded else None, "boarded": boarded, "refused": refused},

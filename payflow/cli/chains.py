@@ -145,7 +145,7 @@ def _suspects_drawn(record: LaneRecord | None) -> list[object]:
     if not suspects:
         return []
     return [
-        Text("Transactions from outside that do what queued payments ask for:", "bold red"),
+        Text("Transactions from outside that may have paid payments of ours:", "bold red"),
         rows(table("payment", "nonce>", "hash"), ((one.payment, str(one.nonce), one.hash) for one in suspects)),
         Text("Look at them, then say which paid: payflow lane adopt LANE --paid PAYMENT --reason …"),
     ]
@@ -214,8 +214,8 @@ async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes:
         lanes = _lanes(payflow)
         _lane(lanes, name)
         record = await lanes.books.lane(name)
-        if record is None or record.state != s.HALTED:
-            raise BadInput(f"The lane {name} is not halted: there is nothing to adopt.")
+        if record is None or not (record.state == s.HALTED or record.data.suspects):
+            raise BadInput(f"The lane {name} has no suspects: there is nothing to adopt.")
         hashes = {suspect.payment: suspect.hash for suspect in record.data.suspects}
         strangers = [one for one in paid if one not in hashes]
         if strangers:
@@ -228,6 +228,13 @@ async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes:
                 + [f"will be paid: {one}" for one in unpaid],
             )
         chosen = await lanes.books.payments([RecordId(one) for one in paid])
+        under_way = [one for one in chosen if one.state == s.SENDING]
+        if under_way:
+            nonce = under_way[0].data.nonce
+            raise BadInput(
+                f"{under_way[0].id} is under way at nonce {nonce}, and would be paid twice. First: "
+                f"payflow lane cancel {name} {nonce} --reason …; adopt it when it waits again."
+            )
         fact = f.Adopted(who, reason, tuple((one, hashes[one.id]) for one in chosen))
         await _tell(payflow, record.id, fact, who)
         desk.tell({"lane": name, "paid": list(paid), "unpaid": unpaid}, Text(f"The lane {name} is open."))

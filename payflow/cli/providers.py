@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="provider", help="See and verify providers.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
+Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 Owner = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, as earnings name him.")]
 
 
@@ -35,12 +36,14 @@ def set_(
     platform: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which platform speaks for him and hears of him; '' for none.")
     ] = None,
+    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Say that a provider is verified, or which platform speaks for him; he is told when that changes."""
     from payflow.cli import desk
 
-    desk.go(context, partial(_set, owner=owner, verified=verified, platform=platform), as_json=as_json)
+    action = partial(_set, owner=owner, verified=verified, platform=platform, named=named)
+    desk.go(context, action, as_json=as_json)
 
 
 async def _show(desk: "Desk", *, owner: str) -> "Code":
@@ -55,14 +58,15 @@ async def _show(desk: "Desk", *, owner: str) -> "Code":
     return Code.OK
 
 
-async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str | None) -> "Code":
+async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str | None, named: str | None) -> "Code":
     from machines.core.decision import Message
     from machines.core.ids import owner_of
-    from payflow.cli.desk import Code, Usage, typed
+    from payflow.cli.desk import Code, Usage, operator, typed
     from payflow.store.tokens import Role, Tokens
 
     if verified is None and platform is None:
         raise Usage("Say what to set: --verified, --unverified or --platform.")
+    who = operator(named)
     with typed():
         name = owner_of(owner)
     async with desk.open() as payflow:
@@ -81,9 +85,20 @@ async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str
             told = [Message("notify", {**body, "to": "\n".join(before.notify)})]
         if after != before:
             now = await payflow.store.records.now()
-            after = await payflow.store.profiles.write(before, after, now, told)
+            async with payflow.store.audit.doing(who, "set provider", name, _changes(before, after)):
+                after = await payflow.store.profiles.write(before, after, now, told)
     _tell(desk, after)
     return Code.OK
+
+
+def _changes(before: "Profile", after: "Profile") -> str:
+    """Say what is set, and what it was."""
+    told = []
+    if after.verified != before.verified:
+        told.append("verified" if after.verified else "not verified any more")
+    if after.platform != before.platform:
+        told.append(f"spoken for by {after.platform or 'nobody'}, before by {before.platform or 'nobody'}")
+    return "; ".join(told)
 
 
 def _tell(desk: "Desk", profile: "Profile") -> None:

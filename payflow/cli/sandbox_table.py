@@ -77,7 +77,7 @@ def _head(world: World, took_s: float) -> Group:
         ("bounties", f"{world.payflow}/bounties"),
         ("API", f"{world.payflow}/api/openapi.json"),
         ("simulated Flutterwave", f"{world.flutterwave}/_sandbox"),
-        ("simulated GitHub", world.github),
+        ("simulated GitHub", f"{world.github}/_sandbox"),
         ("chain", f"{world.rpc} ({world.chain})"),
         ("a pool's Redis", f"{world.pool_redis}, its configuration in {world.pool_config}"),
         ("mails", world.mails),

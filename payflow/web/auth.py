@@ -76,7 +76,7 @@ class Gate:
 
     async def slow_down(self, request: web.Request) -> None:
         """Count a request against the address that it comes from."""
-        await self._take(f"address:{self._address(request)}", self._address_rate)
+        await self._take(f"address:{self.address(request)}", self._address_rate)
 
     async def _take(self, name: str, rate: float) -> None:
         granted, wait_ms = await self._records.permits(name, rate, 1)
@@ -88,7 +88,7 @@ class Gate:
                 headers={hdrs.RETRY_AFTER: str(max(1, wait_s))},
             )
 
-    def _address(self, request: web.Request) -> str:
+    def address(self, request: web.Request) -> str:
         """Tell the address of the client: the last hop that is none of our proxies."""
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         hops = [*forwarded.split(",")[-_MOST_HOPS:], request.remote or ""] if self._proxies else [request.remote or ""]

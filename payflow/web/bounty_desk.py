@@ -28,6 +28,7 @@ from payflow.web.bounty_news import ISSUES, SHOWN, NewsDesk
 from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem, deciding
 
 RECENT_S = 60.0
+MOST_RECENT = 10_000
 NOBODY = "0x" + "00" * 20
 MOST_DIGITS = 19
 """Of a number of 64 bits."""
@@ -158,6 +159,8 @@ class BountyDesk:
             except Rejected:  # the app was taken away there, which must not hide all the other repositories
                 found = None
             known = (monotonic() + RECENT_S, found is not None)
+            if len(self._recent) >= MOST_RECENT:
+                self._recent.clear()
             self._recent[key] = known
         return known[1]
 

@@ -11,17 +11,24 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+import structlog
 from aiohttp import hdrs, web
 from multidict import MultiMapping
 
+from payflow.store.audit import REFUSED
 from payflow.store.sessions import Sessions as Kept
 from payflow.store.store import Store
 from payflow.store.tokens import Role, digest_of
-from payflow.web.auth import Caller, Gate
+from payflow.web.auth import STAFF, Caller, Gate
 from payflow.web.problems import FORBIDDEN, UNAUTHENTICATED, Problem
+
+log = structlog.get_logger()
 
 LASTS_S = 8 * 3600
 CSRF = "csrf"
+NOBODY = "nobody known"
+REFUSED_A_SECOND = 0.2
+"""So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
 
 Form = MultiMapping[object]
 
@@ -46,6 +53,7 @@ class Sessions:
     """The sessions of one set of pages, for some roles."""
 
     def __init__(self, store: Store, gate: Gate, cookie: str, place: str, roles: Collection[Role]) -> None:
+        self._store = store
         self._kept = Kept(store.link)
         self._gate = gate
         self._cookie = cookie
@@ -78,8 +86,24 @@ class Sessions:
         """Let in who shows a token, and lead him to a page."""
         _refuse_other_sites(request)
         token = str((await request.post()).get("token", "")).strip()
-        await self._gate.admit(request, self._roles, secret=token)
+        try:
+            caller = await self._gate.admit(request, self._roles, secret=token)
+        except Problem as problem:
+            await self._note_refused(request, problem)
+            raise
+        if caller.role in STAFF:
+            await self._store.audit.note(caller.who, "sign in", self._place, f"from {self._gate.address(request)}")
         return await self.let_in(request, digest_of(token), see(to))
+
+    async def _note_refused(self, request: web.Request, problem: Problem) -> None:
+        """Write down that somebody was not let in where people work, without what he showed; of a flood only some."""
+        if not self._roles & STAFF or (problem.status, problem.code) not in (UNAUTHENTICATED, FORBIDDEN):
+            return
+        why = f"{problem.message} From {self._gate.address(request)}."
+        log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
+        granted, _ = await self._store.records.permits("refused-sign-ins", REFUSED_A_SECOND, 1)
+        if granted:
+            await self._store.audit.note(NOBODY, REFUSED, self._place, f"sign in: {why}")
 
     async def let_in(self, request: web.Request, token: str, answer: web.Response) -> web.Response:
         """Open a session for the holder of a token, by its hash, with this answer."""

@@ -28,6 +28,7 @@ from payflow.cli.commands import cli
 from payflow.config import Settings, load
 from payflow.engine.schedule import Schedule
 from payflow.engine.step import take_in
+from payflow.store.audit import Line
 from payflow.store.batches import Batches
 from payflow.store.seals import new_key
 from payflow.store.store import Store
@@ -173,12 +174,19 @@ def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_batch_that_is_opened_by_hand_takes_all_that_is_approved(till: Counter) -> None:
     ready = [till.payout(*APPROVED, key=f"ready {number}") for number in range(3)]
     waits = till.payout(*REVIEW, key="waits")
-    told = till.json("batch", "run", "--yes")
+    told = till.json("batch", "run", "--yes", "--as", "otto")
     assert (told["boarded"], told["refused"]) == (3, [])
     assert told["batch"].endswith("-manual")
     assert {till.record(one).state for one in ready} == {"PROCESSING"}
     assert {till.record(one).data.batch for one in ready} == {told["batch"]}
     assert till.record(waits).state == "REQUESTED"
+
+    async def newest(payflow: Payflow) -> Line:
+        return (await payflow.store.audit.page(None, 1))[0]
+
+    line = till.do(newest)
+    assert (line.who, line.act, line.subject) == ("otto", "open batch", told["batch"])
+    assert line.why.startswith("3 payouts: ")
 
 
 def test_opening_a_batch_asks_first_and_says_how_much_goes_out(till: Counter) -> None:

@@ -8,6 +8,7 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.ports import Destination
 from payflow.app import Payflow
+from payflow.store.audit import Line
 from payflow.store.outbox import Post
 from payflow.store.profiles import Profile
 from payflow.store.seals import new_key
@@ -85,3 +86,19 @@ def test_what_names_nobody_or_says_nothing_is_refused(till: Till) -> None:
     assert "is no owner" in till.refused("provider", "set", "no one", "--verified", code=2)
     assert "is no owner" in till.refused("provider", "show", "no one", code=2)
     assert till.refused("provider", "set", "ann", code=2) == "Say what to set: --verified, --unverified or --platform."
+
+
+def test_who_changed_a_provider_and_what_stands_in_the_audit_log(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYFLOW_SEAL_KEYS", new_key())
+    till.json("provider", "set", "ann", "--verified", "--as", "otto")
+    till.json("provider", "set", "ann", "--verified", "--as", "olga")
+    till.json("provider", "set", "ann", "--unverified", "--as", "pam")
+
+    async def read(payflow: Payflow) -> list[Line]:
+        return await payflow.store.audit.page(None, 10)
+
+    told = [(line.who, line.act, line.subject, line.why) for line in till.do(read)]
+    assert told == [
+        ("pam", "set provider", "ann", "not verified any more"),
+        ("otto", "set provider", "ann", "verified"),
+    ]

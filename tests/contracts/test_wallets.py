@@ -1,7 +1,7 @@
 """The contract of wallets: two hands pay exactly what was fixed, at most once; nothing else is ever called paid."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
@@ -29,6 +29,7 @@ class Bench:
 
     chain: Anvil
     hands: Hands
+    nodes: Nodes
     wallets: Wallets
     token: Address
     liar: Address
@@ -85,7 +86,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
             made = Safes(reader, await deploy_safe(hands, NOBODY), BOT.address)
         else:
             made = MultiSigs(reader, BOT.address)
-        yield Bench(chain, hands, made, token, liar)
+        yield Bench(chain, hands, nodes, made, token, liar)
 
 
 async def test_a_wallet_is_made_and_belongs_to_whom_it_should(bench: Bench) -> None:
@@ -105,6 +106,24 @@ async def test_a_creation_that_failed_made_no_wallet(bench: Bench) -> None:
     """A receipt is no wallet."""
     creation = await bench.wallets.creation((BOT.address, BOT.address), 2, "twice the same owner")
     assert await bench.wallets.made(creation, await bench.hands.send(BOT, creation.call)) is None
+
+
+@pytest.mark.parametrize(("there", "why"), [("nothing", "No contract of Safe"), ("1.3.0", "is Safe 1.3.0")])
+async def test_a_safe_of_contracts_that_are_not_there_or_too_old_is_refused(
+    bench: Bench, there: str, why: str
+) -> None:
+    """The words of 1.3 say a payment's hash where nobody can look it up; an address without code says nothing."""
+    if not isinstance(bench.wallets, Safes):
+        pytest.skip("contracts that others deployed are Safe's alone")
+    place = stranger()
+    if there != "nothing":
+        text = there.encode().ljust(32, b"\0").hex()
+        await bench.chain.set_code(place, f"0x60206000526005602052{'7f' + text}60405260606000f3")
+    deployment = replace(await deploy_safe(bench.hands, NOBODY), singleton=place)
+    reader = Reader(bench.nodes, {}, DEPTH)
+    wallets = Safes(reader, deployment, BOT.address)
+    with pytest.raises(Rejected, match=why):
+        await wallets.creation((BOT.address, MAINTAINER.address), 2, "bounty-8")
 
 
 async def test_who_makes_a_safe_first_made_ours(bench: Bench) -> None:

@@ -34,6 +34,9 @@ class Sandbox:
     folder: Path
     session: aiohttp.ClientSession
     took_s: float = 0.0
+    """Until it was ready, by the clock on the wall."""
+    cpu_s: float = 0.0
+    """And how much of that it worked."""
     world: Json = None
     lines: list[str] = field(default_factory=list)
 
@@ -117,6 +120,7 @@ async def sandbox(folder: Path, *words: str, as_json: bool = True, kind: Kind | 
         try:
             if as_json:
                 one.world = await _announced(one)
+                one.cpu_s = _worked(process.pid)
             else:
                 reading = asyncio.create_task(_read(one))
             one.took_s = time.monotonic() - started
@@ -127,6 +131,11 @@ async def sandbox(folder: Path, *words: str, as_json: bool = True, kind: Kind | 
                 await process.wait()
             if reading is not None:
                 await reading
+
+
+def _worked(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _announced(one: Sandbox) -> Json:

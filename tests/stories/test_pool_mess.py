@@ -322,6 +322,15 @@ async def test_the_drift_of_the_old_manual_procedure_is_found_and_put_right(worl
         await pool_audit.repair(books, found)
 
 
+async def test_balances_that_do_not_add_up_are_shown_and_left_to_a_person(world: World) -> None:
+    world.mine.do("HINCRBY", f"eth:miners:{ANN}", "balance", 5)
+    books = world.pool.books
+    (found,) = await pool_audit.audit(books)
+    assert (found.key, found.field, found.added, found.repairable) == ("eth:finances", "balance", 5, False)
+    await pool_audit.repair(books, [found])
+    assert world.mine.sums("finances") == (AMOUNT, 0, 0)
+
+
 async def test_a_booked_payment_that_never_confirmed_is_repeated_only_when_it_is_dead(
     world: World, chain: Anvil
 ) -> None:

@@ -4,6 +4,7 @@ All proposals of a wallet use the nonce that the wallet has then, so that at mos
 A payment that fails inside takes the whole transaction back with it (no gas is set aside for it): the nonce stays free.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ APPROVED = abi.topic("ApproveHash(bytes32,address)")
 SUCCEEDED = abi.topic("ExecutionSuccess(bytes32,uint256)")
 FAILED = abi.topic("ExecutionFailure(bytes32,uint256)")
 
+_RECENT = re.compile(r"1\.([4-9]|[1-9][0-9]+)\.|[2-9]\.")
 _DOMAIN = keccak_hex(b"EIP712Domain(uint256 chainId,address verifyingContract)")
 _SAFE_TX = keccak_hex(
     b"SafeTx(address to,uint256 value,bytes data,uint8 operation,uint256 safeTxGas,uint256 baseGas,uint256 gasPrice,"
@@ -58,6 +60,7 @@ class Safes:
 
     async def creation(self, owners: Sequence[Address], threshold: int, salt: str) -> Creation:
         """Say how a wallet is made; its address follows from owners and salt, so it can be made only once."""
+        await self._usable()
         setup = abi.call_data(SETUP, list(owners), threshold, NOBODY, b"", NOBODY, NOBODY, 0, NOBODY)
         nonce = int(keccak_hex(salt.encode()), 16)
         code = await self._chain.call(self._deployment.factory, abi.call_data("proxyCreationCode()"))
@@ -68,6 +71,17 @@ class Safes:
         data = abi.call_data(CREATE, self._deployment.singleton, abi.raw(setup), nonce)
         call = Call(self._deployment.factory, data)
         return Creation(self.kind, tuple(owners), threshold, call, abi.address_in(place))
+
+    async def _usable(self) -> None:
+        """Refuse contracts that are not there, or whose events say less: before 1.4 the hash is no topic of theirs."""
+        contracts, chain = self._deployment, self._chain.chain_id
+        for contract in (contracts.factory, contracts.singleton, contracts.multi_send):
+            if await self._chain.code(contract) == NO_DATA:
+                raise Rejected(f"No contract of Safe is at {contract} on chain {chain}: set PAYFLOW_SAFE_*.")
+        told = await self._chain.call(contracts.singleton, abi.call_data("VERSION()"))
+        (version,) = abi.decoded(["string"], told)
+        if not _RECENT.match(version):
+            raise Rejected(f"{contracts.singleton} is Safe {version[:20]}: PAYFLOW_SAFE_* take 1.4 or later.")
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find the wallet that a transaction made, in the factory's own event."""

@@ -87,6 +87,7 @@ class Lanes:
             f"lane:{name}", f"Lane {name}", f"every transaction of the lane {name}", pause,
             wallet=", ".join(grouped(one) for one in sheet.holds) if sheet else "",
             health=_health(kept, now), well=not (kept and kept.error),
+            stopped=record is not None and record.state == s.HALTED,
         )  # fmt: skip
         nodes = tuple(sheet.nodes) if sheet else ()
         if record is None:

@@ -24,6 +24,7 @@ _UNTOLD = frozenset({"sealed", "fingerprint", "evidence", "raw"})
 # What is longer, such as the data of a call, is of no use to people.
 LONGEST = 160
 _NAMES = {"shown": "goes_to", "send_units": "sends"}
+_PUBLIC = {"token": "erc20_contract", "token_units": "erc20_moved"}
 # Later than this a number is a time in ms, and no small count.
 SOME_TIME_AGO = 1_000_000_000_000
 
@@ -105,7 +106,10 @@ def proof(evidence: object, explorers: Mapping[str, str]) -> Proof | None:
 
 def kept(record: Record[Any]) -> Mapping[str, Any]:
     """Give what a record's machine keeps, as a page may show it."""
-    return _spoken(_clean(msgspec.to_builtins(record.data)), record.amount)
+    kept = msgspec.to_builtins(record.data).items()
+    # What tokens are called on a chain is no secret, as what is called a token elsewhere is; nothing is no news.
+    told = {_PUBLIC.get(name, name): value for name, value in kept if value is not None}
+    return _spoken(_clean(told), record.amount)
 
 
 def _clean(data: object) -> Mapping[str, Any]:

@@ -18,3 +18,5 @@ class Switch:
     health: str = ""
     """How the rail answered; empty for what is no rail."""
     well: bool = True
+    stopped: bool = False
+    """Whether it sends nothing though nobody paused it."""

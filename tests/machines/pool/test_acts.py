@@ -206,6 +206,14 @@ async def test_nonce_and_hash_are_learned_from_the_lane() -> None:
     assert await look(Ports(status_is=Pending("the lane")), s.DEBITED) == f.UnderWay("the lane")
 
 
+@pytest.mark.parametrize(("known", "noted"), [("", ["announce"]), (TX, [])])
+async def test_what_another_process_sent_is_noted_for_the_pools_own_module(known: str, noted: list[str]) -> None:
+    ports = Ports(status_is=Pending("", PROOF))
+    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    await looks.acts()[s.SENT](payment(s.SENT, hash=known), ports)
+    assert ports.did == noted
+
+
 async def test_a_coin_of_another_process_is_left_to_it() -> None:
     looks = Looks({}, Ports())
     for state in (s.DUE, s.DEBITED, s.SENT):

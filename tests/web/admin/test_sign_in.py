@@ -5,7 +5,7 @@ import pytest
 from payflow.config import Settings
 from payflow.store.sessions import Sessions
 from payflow.store.tokens import Role, Tokens
-from payflow.web.sessions import LASTS_S
+from payflow.web.sessions import LASTS_S, NOBODY
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front, open_front
 
@@ -133,3 +133,22 @@ async def test_what_a_closed_session_was_to_be_told_is_not_kept(flagged: Front) 
     await sessions.close(secret)
     await sessions.say(secret, "done")
     assert await sessions.find(secret) is None
+
+
+async def test_who_of_the_staff_comes_in_and_who_is_refused_stands_in_the_audit_log_without_what_he_showed(
+    visitor: Visitor, flagged: Front
+) -> None:
+    assert await visitor.sign_in("payflow_guessed") == 401
+    await visitor.come("rita")
+    await Visitor(flagged, "/portal").come("ann", Role.PROVIDER, ANN)
+    lines = [(line.who, line.act, line.subject, line.why) for line in await flagged.store.audit.page(None, 10)]
+    assert [line[:3] for line in lines] == [("rita", "sign in", "/admin"), (NOBODY, "refused", "/admin")]
+    assert lines[0][3] == "from 127.0.0.1"
+    assert "From 127.0.0.1" in lines[1][3]
+    assert "guessed" not in repr(lines)
+
+
+async def test_a_flood_of_guesses_does_not_fill_the_audit_log(visitor: Visitor, flagged: Front) -> None:
+    for number in range(30):
+        assert await visitor.sign_in(f"payflow_{number}") == 401
+    assert 1 <= await flagged.store.audit.count() <= 3
