@@ -1,8 +1,8 @@
 """Workers that die: `python -m tests.bounty_nursery FILE` forks one for each line it reads, with all imports done.
 
-A line says when: `after N` kills it right behind its Nth commit that tells something, whose answer is lost; `before N` right in front of it,
-when all that the look did to the world is done and nothing of it is written; `never 0` lets it live. Each worker is a
-process of its own, killed by SIGKILL. FILE holds the settings, pickled.
+A line says when: `after N` kills it right behind its Nth commit that tells something, whose answer is lost; `before N`
+right in front of it, when all that the look did to the world is done and nothing of it is written; `never 0` lets it
+live. Each worker is a process of its own, killed by SIGKILL. FILE holds the settings, pickled.
 """
 
 import asyncio

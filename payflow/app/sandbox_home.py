@@ -19,6 +19,7 @@ from adapters.sandbox.chain.accounts import Account
 from adapters.sandbox.github.town import FIRST_ID, Person, Repository, Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.errors import BadSettings, StoreUnavailable
+from payflow.store import orphan
 
 TOKENS_FILE = "tokens.env"
 SETTINGS_FILE = "payflow.env"
@@ -51,13 +52,14 @@ def _locked(lock: IO[bytes]) -> bool:
     return True
 
 
-def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.Kind, list[str]]:
+async def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.Kind, list[str]]:
     """Make the folder ready; gives the chain that it is for, and what a person should know.
 
     `anvil_for` names a scenario that only anvil can play. A folder keeps its kind of chain: blocks and wallets of the
     one are unknown to the other.
     """
     if fresh and folder.exists():
+        await _closed(folder)
         shutil.rmtree(folder)
     kept = chain.kept(folder / "chain")
     if anvil_for and chain.found(chain.Kind.ANVIL) is None:
@@ -69,6 +71,7 @@ def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.K
         raise BadSettings(f"{folder} keeps a chain without anvil, which {anvil_for} takes: add --fresh to begin anew.")
     told = []
     if kept is not None and chain.found(kept) is None:
+        await _closed(folder)
         aside = folder.with_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
         folder.rename(aside)
         told.append(
@@ -81,6 +84,22 @@ def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.K
         raise BadSettings("There is no chain for the sandbox: install anvil (Foundry), or `payflow[sandbox]`.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return kind, told
+
+
+async def _closed(folder: Path) -> None:
+    """See that no server works in the folder any more: one whose users all died is ended."""
+    path = folder / "server.lock"
+    if _served(path):
+        await orphan.end(folder)
+        if _served(path):
+            raise StoreUnavailable(f"Somebody still uses the store in {folder}: end that first, such as `payflow top`.")
+
+
+def _served(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as lock:
+        return not _locked(lock)
 
 
 def store_watch(folder: Path, lock: int) -> Leashed:

@@ -1,5 +1,6 @@
 """The folder of a sandbox: one sandbox at a time, one kind of chain, and what is kept of the simulated GitHub."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from adapters.sandbox.leashed import Leashed
 from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings, StoreUnavailable
 from payflow.app import sandbox_home
+from payflow.store.embedded import embedded
 from tests.sandbox.running import processes
 from tests.waiting import block_until
 
@@ -33,36 +35,53 @@ def test_a_second_sandbox_of_the_folder_is_refused(tmp_path: Path, monkeypatch: 
         pass
 
 
-def test_what_takes_anvil_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_anvil_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "anvil", lambda: None)
     with pytest.raises(BadSettings, match="The scenario reorg takes anvil, which is not on this machine"):
-        sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
-    kind, told = sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
+        await sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
+    kind, told = await sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
     assert (kind, told) == (Kind.EVM, [])
 
 
-def test_a_folder_keeps_its_chain(tmp_path: Path) -> None:
+async def test_a_folder_keeps_its_chain(tmp_path: Path) -> None:
     keep(tmp_path / "sandbox", Kind.EVM)
-    assert sandbox_home.prepared(tmp_path / "sandbox", fresh=False) == (Kind.EVM, [])
+    assert await sandbox_home.prepared(tmp_path / "sandbox", fresh=False) == (Kind.EVM, [])
     with pytest.raises(BadSettings, match="add --fresh"):
-        sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
-    kind, _ = sandbox_home.prepared(tmp_path / "sandbox", fresh=True)
+        await sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
+    kind, _ = await sandbox_home.prepared(tmp_path / "sandbox", fresh=True)
     assert kind is Kind.ANVIL
     assert list((tmp_path / "sandbox").iterdir()) == []
 
 
-def test_a_folder_whose_chain_cannot_run_any_more_is_set_aside_and_nothing_of_it_is_lost(
+async def test_a_folder_whose_chain_cannot_run_any_more_is_set_aside_and_nothing_of_it_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(tmp_path / "sandbox", Kind.ANVIL)
     (tmp_path / "sandbox/books").write_text("precious")
     monkeypatch.setattr(chain, "anvil", lambda: None)
-    kind, (told,) = sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
+    kind, (told,) = await sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
     assert kind is Kind.EVM
     (aside,) = tmp_path.glob("sandbox-*")
     assert (aside / "books").read_text() == "precious"
     assert str(aside) in told
     assert "begins anew" in told
+
+
+async def test_to_begin_anew_ends_a_server_that_was_left_behind_and_spares_one_that_is_used(tmp_path: Path) -> None:
+    folder = tmp_path / "sandbox"
+    async with embedded(folder) as store:
+        with pytest.raises(StoreUnavailable, match="Somebody still uses the store"):
+            await sandbox_home.prepared(folder, fresh=True)
+        assert len(processes(folder)) == 1
+    users = (folder / "users.lock").open("wb")
+    fcntl.flock(users, fcntl.LOCK_SH)  # so that whoever leaves is not the last, and the server stays
+    async with embedded(folder) as store:
+        pass
+    users.close()
+    os.kill(store.pid, 0)
+    await sandbox_home.prepared(folder, fresh=True)
+    assert processes(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 def keep(folder: Path, kind: Kind) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from payflow.app.sandbox_scenarios import SCENARIOS
+from payflow.app.sandbox_world import ON_ANVIL, SCENARIO_NAMES
 from tests.sandbox.running import sandbox
 
 ENDS = {
@@ -24,6 +26,11 @@ async def played(folder: Path, name: str) -> None:
 
 async def test_every_scenario_is_played_to_its_end(tmp_path: Path) -> None:
     await asyncio.gather(*(played(tmp_path / name, name) for name in ENDS))
+
+
+def test_the_command_names_the_scenarios_that_there_are() -> None:
+    assert set(SCENARIO_NAMES) == set(SCENARIOS)
+    assert set(ON_ANVIL) < set(SCENARIOS)
 
 
 async def test_a_scenario_that_nobody_knows_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
