@@ -21,6 +21,10 @@ class NoNode(Retryable):
     """No node can be asked."""
 
 
+class TooMuch(Retryable):
+    """A node wants to be asked for less at once."""
+
+
 class Asking:
     """Asks nodes, and gives up in the words of the house."""
 
@@ -143,6 +147,8 @@ def failure(end: Endpoint, fault: Fault) -> NodeFailed:
             raise Rejected(f"The call would fail. {words}")
         case Means.NO_FUNDS:
             raise Retryable(f"The account cannot pay for it now. {words}")
+        case Means.TOO_MUCH:
+            raise TooMuch(words)
         case Means.BUSY:
             end.failed(Busy.kind)
             return Busy(words)

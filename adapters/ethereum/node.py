@@ -14,7 +14,7 @@ import aiohttp
 
 from adapters.ethereum import refusals, wire
 from adapters.ethereum.addresses import keccak_hex
-from adapters.ethereum.asking import Asking, NoNode, failure
+from adapters.ethereum.asking import Asking, NoNode, TooMuch, failure
 from adapters.ethereum.endpoint import Busy, Endpoint, Figures, Limits, NeverLeft, NodeFailed, names
 from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
@@ -150,14 +150,21 @@ class Nodes:
     async def logs(
         self, address: Address, topics: Sequence[str | None], first: int, last: int
     ) -> list[tuple[TxHash, Log]]:
-        """List events of a contract between two blocks."""
+        """List events of a contract between two blocks; a node that wants less at once is asked for half, and half."""
 
         def read(height: Raw, raw: Raw) -> list[tuple[TxHash, Log]]:
             if wire.number(height) < last:
                 raise NodeFailed(f"a node has not reached block {last}")  # and would leave its events out silently
             return wire.events(raw)
 
-        return await self._ask.one([wire.HEIGHT, wire.logs(address, topics, first, last)], read, fresh=True)
+        try:
+            return await self._ask.one([wire.HEIGHT, wire.logs(address, topics, first, last)], read, fresh=True)
+        except TooMuch:
+            if first >= last:
+                raise
+        middle = (first + last) // 2
+        older = await self.logs(address, topics, first, middle)
+        return older + await self.logs(address, topics, middle + 1, last)
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -164,6 +164,19 @@ NO_STATE = (
     "resource not found",  # nethermind
 )
 
+TOO_MUCH = (
+    "block range",  # erigon: "query block range exceeds server limit", and most gateways
+    "range limit",
+    "exceeds limit of",  # infura: "range 1000000 exceeds limit of 10000"
+    "narrow your filter",  # erigon
+    "query returned more than",  # infura, aurora
+    "too many logs",
+    "too many results",
+    "response size exceeded",  # alchemy
+    "exceeds max results",  # reth
+)
+"""What nodes say to a question about events in more blocks, or with more of them, than they answer at once."""
+
 NO_FUNDS = ("insufficient funds", "insufficient balance", "upfront cost exceeds")
 
 
@@ -178,6 +191,8 @@ class Means(Enum):
     """The node does not keep what was asked for, or has not reached it."""
     NO_FUNDS = auto()
     """The account cannot pay."""
+    TOO_MUCH = auto()
+    """It wants to be asked for less at once."""
     TROUBLE = auto()
     """Anything else: another node may know better."""
 
@@ -210,6 +225,8 @@ def means(fault: Fault) -> Means:
         return Means.FAILS
     if any(part in words for part in NO_FUNDS):
         return Means.NO_FUNDS
+    if any(part in words for part in TOO_MUCH):
+        return Means.TOO_MUCH
     if any(part in words for part in NO_STATE):
         return Means.NO_STATE
     return Means.BUSY if busy(fault) else Means.TROUBLE

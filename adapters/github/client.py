@@ -165,7 +165,7 @@ class GitHub:
         path = "/installation/repositories?"
         async for raw in self._pages(installation, path, inside="repositories", most=MOST_REPOSITORY_PAGES):
             found = _read(raw, wire.Repository)
-            yield RepositoryNews(installation, found.id, found.full_name, enabled=True)
+            yield RepositoryNews(installation, found.id, found.full_name, enabled=True, private=found.private)
 
     async def all_pulls(self, place: Place) -> tuple[Pull, ...]:
         """List the thousand pull requests of a repository that changed last."""

@@ -20,6 +20,7 @@ SIGNATURE, OLD_SIGNATURE = "x-hub-signature-256", "x-hub-signature"
 MOST_BYTES = 1024 * 1024
 GHOST = "ghost"
 
+_REPOSITORY = frozenset({"renamed", "transferred", "edited", "deleted", "privatized", "publicized"})
 _SECRETIVE = frozenset({"deleted", "suspend"})
 
 
@@ -81,6 +82,7 @@ class Repository(Struct):
     id: int
     full_name: str
     default_branch: str = ""
+    private: bool = False
 
 
 class Base(Struct):
@@ -174,14 +176,14 @@ def _news(event: str, told: Delivery, label: str) -> tuple[News, ...]:
         case "installation_repositories":
             added = tuple(_repository_news(told, one, enabled=True) for one in told.repositories_added)
             return added + tuple(_repository_news(told, one, enabled=False) for one in told.repositories_removed)
-        case "repository" if told.repository and told.action in ("renamed", "transferred", "edited", "deleted"):
+        case "repository" if told.repository and told.action in _REPOSITORY:
             return (_repository_news(told, told.repository, enabled=told.action != "deleted"),)
         case _:
             return ()
 
 
 def _repository_news(told: Delivery, one: Repository, *, enabled: bool) -> RepositoryNews:
-    return RepositoryNews(told.installation.id, one.id, one.full_name, enabled)
+    return RepositoryNews(told.installation.id, one.id, one.full_name, enabled, one.private)
 
 
 def _issue_news(told: Delivery, raw: RawIssue, repository: Repository, label: str) -> tuple[News, ...]:

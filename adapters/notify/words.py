@@ -97,8 +97,8 @@ Provider: {owner}""",
     "winner_unanswered": Words(
         "{winner} has not said where {bounty} is to be paid",
         """{winner} won {bounty} and has saved no address on the page /bounties.
-Our comment on the issue asks for it, {times} times so far. GitHub may tell nobody that a comment was edited:
-write to {winner}. After the deadline a maintainer may name another merged claim there, or give the money back.""",
+Our comment on the issue asks for it, {times} times so far. GitHub may tell nobody that a comment was edited,
+so write to {winner}. After the deadline a maintainer may name another merged claim there, or give the money back.""",
     ),
     "review_needed": Words(
         "A payout of {sum} waits for you",

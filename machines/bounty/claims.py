@@ -66,7 +66,7 @@ def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, t
         case s.MERGED | s.AWAITING_ADDRESS if data.rivals:
             names = ", ".join(str(claim.number) for claim in data.rivals)
             said = f"pull request {names} was merged too: a person decides who gets it"
-            decision = move("contest", said, data=data, messages=(Message("alarm", {"why": said}),))
+            decision = _contest(data, said)
         case s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING | s.PAID | s.REFUNDED:
             data = _told_of_rivals(policy, data)
         case _:
@@ -101,9 +101,13 @@ def _won(data: BountyData, first: Pull) -> Choice:
     """Name the winner; where it is not sure that he claimed it before the merge, a person does."""
     if first.id in data.doubtful:
         said = f"pull request {first.number} was changed after its merge: a person decides whether it claimed this"
-        return move("contest", said, data=data, messages=(Message("alarm", {"why": said}),))
+        return _contest(data, said)
     data = replace(data.winning(first), known_merges=(*data.known_merges, first.id))
     return move("merge", f"pull request {first.number} of {first.author} was merged", data=data)
+
+
+def _contest(data: BountyData, said: str) -> Choice:
+    return move("contest", said, data=replace(data, trouble=said), messages=(Message("alarm", {"why": said}),))
 
 
 def _told_of_rivals(policy: Policy, data: BountyData) -> BountyData:

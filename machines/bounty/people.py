@@ -82,7 +82,9 @@ def sweep_wanted(record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choi
     shard = parse_id(record.id)[1]
     new_id = derived_id(MACHINE, shard, record.id, "sweep", str(number))
     new = New(id=new_id, machine=MACHINE, owner=record.owner, amount=None, data=child)
-    return keep(f"{fact.by} wants paid out what came in later", data=replace(data, sweeps=number), creates=(new,))
+    # What is paid out by that one is not offered again; what comes in after it is seen by the next look.
+    after = replace(data, sweeps=number, holdings=())
+    return keep(f"{fact.by} wants paid out what came in later", data=after, creates=(new,))
 
 
 def _merged(record: BountyRecord, pull_id: int) -> Pull:

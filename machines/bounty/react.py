@@ -165,17 +165,17 @@ def _asked(policy: Policy, record: BountyRecord, now: Millis) -> Choice:
     """Ask the winner in the comment, and tell reviewers: the forge may tell nobody that a comment was edited."""
     data = replace(record.data, asked_at=now)
     decision = standing(policy, record, data, "the winner has no address", "ask")
-    return decision.but(messages=(_unanswered(data),)) if decision.trigger == "ask" else decision
+    return decision.but(messages=(_unanswered(record, data),)) if decision.trigger == "ask" else decision
 
 
 def _reminded(record: BountyRecord) -> Choice:
     data = replace(record.data, reminders=record.data.reminders + 1)
-    return keep("the winner is reminded", data=data, messages=(_unanswered(data),))
+    return keep("the winner is reminded", data=data, messages=(_unanswered(record, data),))
 
 
-def _unanswered(data: BountyData) -> Message:
-    body = {"event": "winner_unanswered", "bounty": data.place.path, "winner": data.winner_login}
-    return Message("notify", {**body, "times": str(data.reminders + 1)})
+def _unanswered(record: BountyRecord, data: BountyData) -> Message:
+    body = {"event": "winner_unanswered", "owner": record.owner, "bounty": data.place.path}
+    return Message("notify", {**body, "winner": data.winner_login, "times": str(data.reminders + 1)})
 
 
 def _waits(record: BountyRecord, waiting_for: str) -> Choice:

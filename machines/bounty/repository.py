@@ -30,6 +30,8 @@ class RepositoryData:
     installation: int
     hands: tuple[Hand, ...] = ()
     """Maintainers who proved an address."""
+    private: bool = False
+    """Whether what it is about is nobody else's business."""
 
 
 RepositoryRecord = Record[RepositoryData]
@@ -41,6 +43,7 @@ class Installed(Fact):
 
     name: str
     installation: int
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def react(record: RepositoryRecord, fact: Fact, _: Millis) -> Decision[Repositor
 
 
 def _installed(record: RepositoryRecord, fact: Installed) -> Decision[RepositoryData]:
-    data = replace(record.data, name=fact.name, installation=fact.installation or record.data.installation)
+    installation = fact.installation or record.data.installation
+    data = replace(record.data, name=fact.name, installation=installation, private=fact.private)
     if record.state == DISABLED:
         return move("enable", "the app is installed", data=data)
     return _kept(record, data, f"it is called {fact.name}")

@@ -129,6 +129,8 @@ class RepositoryNews:
     repository: int
     name: str
     enabled: bool
+    private: bool = False
+    """Whether only some may see it."""
 
 
 News = IssueNews | PullNews | RepositoryNews

@@ -4,7 +4,8 @@ A payment that the pool's old module left in the middle may have been sent with 
 down. It is *paid* if a transaction of the pool's address to that miner over that amount is deep in the chain. It is
 *unpaid* only if there is none, nothing of the address waits, and what it might have been sent with is used up: its
 nonce is, or so many transactions were mined well after the row was written that its nonce must be. Otherwise the old
-transaction may still come, and nobody may pay or credit anything.
+transaction may still come, and nobody may pay or credit anything. A batch that names the miner and the amount may have
+paid it: such a payment was made by a Payflow whose records are gone, and a person must look.
 """
 
 from collections.abc import Sequence
@@ -62,14 +63,28 @@ class Case:
     rows: int = 1
     """How many payments may be in the middle at the same time."""
 
+    @property
+    def amounts_wei(self) -> frozenset[int]:
+        """What may have arrived."""
+        whole = self.shannon * WEI
+        return frozenset({whole, whole - self.charge_wei})
+
     def fits(self, seen: Seen) -> bool:
         """Say whether a transaction is this payment."""
-        whole = self.shannon * WEI
         return (
             seen.sender == self.sender
             and seen.to == self.to
-            and seen.value_wei in (whole, whole - self.charge_wei)
+            and seen.value_wei in self.amounts_wei
             and seen.hash not in self.booked
+        )
+
+    def names(self, seen: Seen) -> bool:
+        """Say whether a call of a contract may be this payment among others: it names the miner and the amount."""
+        data = seen.data.lower()
+        return (
+            seen.hash not in self.booked
+            and self.to[2:].lower() in data
+            and any(f"{wei:x}" in data for wei in self.amounts_wei)
         )
 
 
@@ -109,6 +124,12 @@ async def judge(chain: Chain, trail: Trail, case: Case, certainty: Certainty) ->
     for seen in sent:
         if case.fits(seen):
             return await _by_receipt(chain, case, seen, depths)
+    for seen in sent:
+        if case.names(seen) and not await _reverted(chain, seen, depths):
+            return _unknown(
+                f"{seen.hash} is a call of {seen.to} that names the miner and the amount: as a batch it may have paid "
+                "it. Look at its events in a block explorer"
+            )
     proven = [seen for seen in sent if (seen.block or 0) <= depths.proven]
     return await _by_nonces(chain, trail, case, proven, head.timestamp_s)
 
@@ -155,6 +176,11 @@ async def _by_receipt(chain: Chain, case: Case, seen: Seen, depths: Depths) -> V
     if receipt.ok:
         return Verdict(Outcome.PAID, f"{seen.hash} paid it in block {receipt.block}", evidence)
     return Verdict(Outcome.UNPAID, f"{seen.hash} failed in block {receipt.block}: the address threw it back", evidence)
+
+
+async def _reverted(chain: Chain, seen: Seen, depths: Depths) -> bool:
+    receipt = await chain.receipt(seen.hash)
+    return receipt is not None and not receipt.ok and receipt.block <= depths.proven
 
 
 async def _by_nonces(chain: Chain, trail: Trail, case: Case, sent: Sequence[Seen], now_s: int) -> Verdict:

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from machines.core.chain import NO_DATA, NO_HASH, Address, Fee, TxHash
+from machines.core.decision import Claim
 from machines.core.ids import Owner, RecordId, derived_id, shard_for
 from machines.core.ports import Cause, Evidence, PaymentKey
 from machines.core.record import Record
+
+HASHES = "hash"
+"""The space of unique claims in which the hash of each attempt names its transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,11 @@ class TransactionData:
 LaneRecord: TypeAlias = Record[LaneData]
 PaymentRecord: TypeAlias = Record[PaymentData]
 TransactionRecord: TypeAlias = Record[TransactionData]
+
+
+def hash_claim(tx: TxHash) -> Claim:
+    """Name what leads from the hash of an attempt to its transaction."""
+    return Claim(HASHES, tx)
 
 
 def owner_of_lane(name: str) -> Owner:

@@ -1,5 +1,6 @@
 """What a fact means to a lane. Pure."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from machines.transaction.data import LaneData, LaneRecord, Suspect
 REFUSED_S = 60.0
 MOST_WORDS = 300
 NAMED = 5
+
+_HOW_MUCH = re.compile(r"^[0-9.]+ ")
 
 Choice = Decision[LaneData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
@@ -55,8 +58,8 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
         "creates": tuple(one.new for one in fact.signed),
         "group": _signed(fact) + tuple((one.payment, payment.unpayable(one)) for one in fact.unpayable),
     }
-    if fact.waits_for and fact.waits_for != record.data.waits_for:
-        told = Message("alarm", {"why": f"the lane {data.name} waits: {fact.waits_for}"})
+    if fact.waits_for and _kind(fact.waits_for) != _kind(record.data.waits_for):
+        told = Message("alarm", {"why": f"the lane {data.name} waits for {fact.waits_for}"})
         parts["messages"] = (told,)
     if data == record.data and not parts["group"] and not fact.signed:
         return wait(fact.again_s)
@@ -81,6 +84,11 @@ def _signed(fact: f.Looked) -> Group:
     )
 
 
+def _kind(waits_for: str) -> str:
+    """Leave out how much: what a lane lacks changes with every block, and a person is told once."""
+    return _HOW_MUCH.sub("", waits_for)
+
+
 def _summary(record: LaneRecord, fact: f.Looked) -> str:
     if fact.signed:
         nonces = [one.new.data.nonce for one in fact.signed]
@@ -88,7 +96,7 @@ def _summary(record: LaneRecord, fact: f.Looked) -> str:
             f"signed {len(nonces)} from nonce {min(nonces)} for {sum(len(one.members) for one in fact.signed)} payments"
         )
     if fact.waits_for:
-        return f"waits: {fact.waits_for}"
+        return f"waits for {fact.waits_for}"
     if fact.next_nonce != record.data.next_nonce:
         return f"the next nonce is {fact.next_nonce}, it was {record.data.next_nonce}"
     return "has what it needs again" if record.data.waits_for else "cannot make a payment as it is"

@@ -40,6 +40,10 @@ class Planned:
         return self.bundle is None and self.data == NO_DATA
 
 
+MORE = "more at"
+"""What a lane waits for has these words where it lacks money."""
+
+
 class Purse:
     """What a lane can still spend in this look."""
 
@@ -67,12 +71,12 @@ class Purse:
         """Say whether there is enough for this, its gas included, and set it aside."""
         cost = value_wei + gas * self._fee.max_wei
         if cost > self._free_wei:
-            self.lacks = self.lacks or f"{cost - self._free_wei} wei more are needed at {self._address}"
+            self.lacks = self.lacks or f"{_ether(cost - self._free_wei)} ETH {MORE} {self._address}"
             return False
         if token is not None:
             left = await self._units(token)
             if units > left:
-                words = f"{units - left} units more of the token {token} are needed at {self._address}"
+                words = f"{units - left} units of the token {token} {MORE} {self._address}"
                 self.lacking.setdefault(token, words)
                 return False
             self._tokens[token] = left - units
@@ -212,6 +216,19 @@ class Plan:
         if not await self._purse.affords(0, APPROVE_GAS):
             return None
         return Planned(self._next_nonce, token, 0, data, APPROVE_GAS)
+
+
+def lacks_money(waits_for: str) -> bool:
+    """Say whether what a lane waits for is money."""
+    return f" {MORE} " in waits_for
+
+
+def _ether(wei: int) -> str:
+    """Write a lack, rounded up to 1, 2 or 5 and zeros: fees change with every block, and words should not."""
+    power = 10 ** (len(str(wei)) - 1)
+    enough = next(step * power for step in (1, 2, 5, 10) if step * power >= wei)
+    digits = str(enough).rjust(19, "0")
+    return f"{digits[:-18]}.{digits[-18:]}".rstrip("0").rstrip(".")
 
 
 def _most_wei(transaction: TransactionRecord) -> int:

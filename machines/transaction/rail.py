@@ -11,7 +11,7 @@ from machines.core.money import ETH, Money
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
 from machines.transaction import lifecycle as s
 from machines.transaction import orders
-from machines.transaction.data import PaymentData, PaymentRecord, owner_of_lane
+from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, owner_of_lane
 from machines.transaction.ports import Books, Lane
 
 WEI_PER_GWEI = 10**9
@@ -59,7 +59,8 @@ class LaneRail:
             return Unsent()
         if _fingerprint(record.data) != _fingerprint(self._order(payment)):
             raise Contradiction(f"{payment.key} is a payment of another amount or recipient.", rail=self.lane.name)
-        return status_of(record)
+        lane = await self.books.lane(self.lane.name) if record.state == s.QUEUED else None
+        return status_of(record, lane)
 
     def _order(self, payment: Payment) -> PaymentData:
         """Read what is to be done on the chain."""
@@ -94,12 +95,12 @@ class LaneRail:
         return PaymentData(payment.key, to, str(units), token=token.address, batchable=True)
 
 
-def status_of(record: PaymentRecord) -> Status:
-    """Read what a payment's record proves."""
+def status_of(record: PaymentRecord, lane: LaneRecord | None) -> Status:
+    """Read what a payment's record proves; while it is queued, what the lane itself waits for."""
     data = record.data
     match record.state:
         case s.QUEUED:
-            return Pending("the lane", None, LOOK_AGAIN_S)
+            return Pending(_reason(lane), None, LOOK_AGAIN_S)
         case s.SENDING:
             return Pending("", Evidence("ethereum", data.hash, (("nonce", str(data.nonce)),)), LOOK_AGAIN_S)
         case s.SETTLED if data.evidence is not None:
@@ -108,6 +109,12 @@ def status_of(record: PaymentRecord) -> Status:
             return Failed(data.reason, data.retryable, data.evidence, data.cause)
         case _:
             return Pending("a person")
+
+
+def _reason(lane: LaneRecord | None) -> str:
+    if lane is not None and lane.state == s.HALTED:
+        return f"a person, because the lane {lane.data.name} stopped"
+    return lane.data.waits_for if lane is not None and lane.data.waits_for else "the lane"
 
 
 def _fingerprint(data: PaymentData) -> str:

@@ -18,6 +18,7 @@ from machines.transaction.data import (
     Suspect,
     TransactionData,
     TransactionRecord,
+    hash_claim,
     owner_of_lane,
 )
 from machines.transaction.fees import offered
@@ -182,7 +183,7 @@ class LaneLooks:
             None,
             data,
             fingerprint=attempt.hash,
-            claims=(Claim(f"nonce:{lane.chain_id}:{lane.address}", str(planned.nonce)),),
+            claims=(Claim(f"nonce:{lane.chain_id}:{lane.address}", str(planned.nonce)), hash_claim(attempt.hash)),
         )
         return f.Signing(new, members)
 

@@ -14,7 +14,7 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lane, payment
 from machines.transaction import lifecycle as s
-from machines.transaction.data import TransactionData, TransactionRecord
+from machines.transaction.data import TransactionData, TransactionRecord, hash_claim
 
 Choice = Decision[TransactionData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
@@ -42,9 +42,11 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
         case s.SENT, f.Broadcast(_, answer):
             return keep(f"the same bytes again: {answer.words or answer.reply}", data=_broadcast(record.data, fact))
         case s.SENT, f.Bumped(attempt, why):
-            return move("bump", f"{why}: now {attempt.hash}", data=_bumped(record.data, fact))
+            claims = (hash_claim(attempt.hash),)
+            return move("bump", f"{why}: now {attempt.hash}", data=_bumped(record.data, fact), claims=claims)
         case s.SIGNED, f.Bumped(attempt, why):
-            return keep(f"{why}: now {attempt.hash}", data=_bumped(record.data, fact), again_s=0.0)
+            claims, data = (hash_claim(attempt.hash),), _bumped(record.data, fact)
+            return keep(f"{why}: now {attempt.hash}", data=data, again_s=0.0, claims=claims)
         case ((s.SIGNED | s.SENT), f.Mined(_, block)):
             return move("mine", f"in block {block}", data=_in_block(record.data, fact))
         case s.MINED, f.Mined(tx, block):

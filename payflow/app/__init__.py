@@ -82,6 +82,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """Put together what ships with Payflow."""
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
     from payflow.app import boards, gateways, metering, payouts, telling  # noqa: PLC0415  (as above)
+    from payflow.web.bounty_document import described  # noqa: PLC0415  (as above)
 
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -93,11 +94,12 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
             chains = await open_lanes(settings, clock, stack, meter)
             doors |= chains.doors()
-        paid_work = None
+        paid_work = beside = None
         if settings.github_app_id or settings.bounty_lane:
             from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
 
             paid_work = await open_bounties(settings, chains, stack)
+            beside = paid_work.keep_swept
         rooms = boards.pools_of(settings, stack)
         own = payouts.Payouts(settings, meter.around(doors))
         world = await telling.open_telling(settings, clock, stack)
@@ -109,7 +111,8 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
         def routes(store: Store, metrics: Metrics) -> "list[web.RouteDef]":
             board = boards.board_of(settings, metrics, chains, rooms, paid_work)
-            return [*own.routes(store, metrics, board), *(paid_work.routes(store, metrics) if paid_work else ())]
+            more = paid_work.routes(store, metrics) if paid_work else []
+            return [*own.routes(store, metrics, board, described(more)), *more]
 
         def reconciles(store: Store, metrics: Metrics) -> "Sequence[Reconciles]":
             if chains is None:
@@ -129,6 +132,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             assets=Assets((NGN, ETH, *tokens_of(settings))),
             open=bind,
             watch=meter.bind,
+            beside=beside,
             deliver=world.handlers,
             pollers=payouts.pollers(settings),
             routes=routes,

@@ -11,8 +11,10 @@ from machines.transaction.orders import balance_of, number
 from machines.transaction.ports import Lane, Token
 from payflow.config import Settings
 from payflow.telemetry.metrics import Metrics
+from payflow.web import bounty_page
 from payflow.web.admin import pool as pool_page
 from payflow.web.admin.board import Board, LaneSheet, Node
+from payflow.web.sessions import Beside
 
 if TYPE_CHECKING:
     from payflow.app.bounties import Bounties
@@ -51,6 +53,7 @@ def board_of(
         lanes={name: partial(_sheet, lane, assets) for name, (lane, assets) in own.items()},
         coins={room.coin: room.lane for room in rooms},
         bounty_lane=settings.bounty_lane,
+        beside=Beside(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
         pages=[*([pool_page.page(rooms)] if rooms else []), *board.pages],
     )
 

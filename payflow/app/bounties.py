@@ -1,11 +1,14 @@
 """The bounty machine with GitHub, its wallets, its lane and its desk."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Protocol
 
 import aiohttp
+import anyio
+import structlog
 from aiohttp import web
 
 from adapters.ethereum.addresses import checksummed
@@ -25,7 +28,7 @@ from machines.bounty.policy import Policy
 from machines.bounty.react import bounty
 from machines.core.chain import Address
 from machines.core.clock import DAY, HOUR
-from machines.core.errors import BadSettings, NotFound
+from machines.core.errors import BadSettings, NotFound, PayflowError
 from machines.core.facts import Proof
 from machines.core.machine import AnyMachine
 from machines.core.ports import Act, Rail
@@ -45,10 +48,15 @@ from payflow.web.bounty_desk import Reader as Forge
 from payflow.web.bounty_hooks import GitHubHook, Signed
 from payflow.web.bounty_page import COOKIE, EVERYBODY, PLACE, BountyPage
 from payflow.web.bounty_sign_in import DOOR, GitHubDoor, Identity
+from payflow.web.bounty_sweep import sweep
 from payflow.web.sessions import Sessions
 
 # A forge that hangs must not keep a look from its money for long.
 PATIENCE_S = 10.0
+TURN = "bounty-sweep"
+LONGEST_NAP_S = 60.0
+
+log = structlog.get_logger()
 
 
 class Bounties:
@@ -66,6 +74,8 @@ class Bounties:
         self._acts: dict[str, Act[BountyData]] = {}
         self._looks: Looks | None = None
         self.wallets = wallets_of(settings, lane)
+        self._store: Store | None = None
+        self._metrics = Metrics()
         self.standin: StandIn | None = None
         """The sandbox's stand-in for a maintainer's browser wallet."""
         self.machines: tuple[AnyMachine, ...] = (bounty(self._policy, self._acts, self._prove), r.repository())
@@ -87,6 +97,30 @@ class Bounties:
         )
         self._acts.update(looks.acts())
         self._looks = looks
+        self._store = store
+
+    async def keep_swept(self, stop: asyncio.Event) -> None:
+        """Find what deliveries failed to tell as often as the settings say, whichever process's turn it is."""
+        while self._settings.enable_workers and not stop.is_set():
+            try:
+                await self.sweep_in_turn()
+            except PayflowError as error:
+                log.warning("GitHub could not be swept.", action="sweep", error=str(error))
+            except Exception:  # a repository that cannot be read must not stop the worker, which knows nothing of it
+                log.exception("GitHub could not be swept.", action="sweep")
+            with anyio.move_on_after(LONGEST_NAP_S):
+                await stop.wait()
+
+    async def sweep_in_turn(self) -> dict[str, int] | None:
+        """Read all of GitHub if nobody did so lately; say what there was."""
+        if self._store is None:
+            return None
+        granted, _ = await self._store.records.permits(TURN, 1000 / self._policy.sweep_ms, 1)
+        if granted < 1:
+            return None
+        found = await sweep(self.desk(self._store, self._metrics))
+        log.info("GitHub was swept.", action="sweep", found=found)
+        return found
 
     async def _prove(self, record: BountyRecord) -> Proof:
         return await self._looks.prove(record) if self._looks else Proof.NONE
@@ -103,6 +137,7 @@ class Bounties:
             chain_id=self._lane.chain.chain_id,
             explorer=settings.bounty_explorer.rstrip("/"),
             most_open=settings.bounty_most_open,
+            recovery=self._policy.recovery,
         )
         return BountyDesk(store, metrics, world)
 
@@ -113,6 +148,7 @@ class Bounties:
     def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
         """List the places of GitHub, of the API and of the page."""
         settings = self._settings
+        self._metrics = metrics
         desk = self.desk(store, metrics)
         gate = Gate(Tokens(store.link), store.records, settings)
         sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY)

@@ -58,12 +58,17 @@ class Payouts:
         gateways = {name: door.gateway for name, door in self._doors.items()}
         return Desk(store, self._settings, metrics, gateways, self._schedule)
 
-    def routes(self, store: Store, metrics: Metrics, more: Board | None = None) -> list[web.RouteDef]:
-        """List the routes of the API and of the pages; what other machines add to the dashboard comes with `more`."""
+    def routes(
+        self, store: Store, metrics: Metrics, more: Board | None = None, beside: Mapping[str, Any] | None = None
+    ) -> list[web.RouteDef]:
+        """List the routes of the API and of the pages.
+
+        What other machines add to the dashboard comes with `more`, the paths that they serve with `beside`.
+        """
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
         desk = self.desk(store, metrics)
         return [
-            *api.routes(desk, self._settings, metrics, hooks),
+            *api.routes(desk, self._settings, metrics, hooks, beside),
             *api.pages(desk, self._settings, self._board(more or Board())),
         ]
 

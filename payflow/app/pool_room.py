@@ -62,7 +62,10 @@ class PoolRoom:
     def terms(self) -> Terms:
         """What its file says."""
         given = self._config
-        return Terms(given.place, given.address, self.lane, given.threshold, durations.write(given.interval_ns))
+        lane = self._settings.lanes.get(self.lane)
+        explorer = f"{lane.explorer}{{reference}}" if lane and lane.explorer else ""
+        interval = durations.write(given.interval_ns)
+        return Terms(given.place, given.address, self.lane, given.threshold, interval, explorer)
 
     # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

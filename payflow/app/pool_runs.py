@@ -147,7 +147,7 @@ class Run:
                 "somebody else uses this address. Stop the old payouts module, and use a wallet of another address."
             )
         if lane is not None and lane.data.waits_for:
-            self._say(f"The lane {self._pool.lane.name} waits: {lane.data.waits_for}")
+            self._say(f"The lane {self._pool.lane.name} waits for {lane.data.waits_for}")
         if lane is not None and lane.state != "OPEN":
             self._say(f"The lane {self._pool.lane.name} is {lane.state}: `payflow lane show {self._pool.lane.name}`.")
 

@@ -22,6 +22,7 @@ from machines.pool import lifecycle as s
 from machines.pool.acts import Looks, Till
 from machines.pool.data import WEI, PoolRecord, line_of, owner_of_login, sent_of
 from machines.pool.react import pool as pool_machine
+from machines.transaction.fees import offered
 from machines.transaction.ports import Announce, Lane
 from machines.transaction.rail import LaneRail
 from payflow.app import Assemble, Parts
@@ -55,12 +56,18 @@ class Pool:
         return self.config.coin
 
     async def gas_wei(self) -> int:
-        """Say what one plain payment costs at most, as the chain is now."""
+        """Say about what one plain payment costs, as the chain is now."""
         price = self.config.gas_price_wei
         if price is None:
             market = await self.lane.chain.market(self.lane.policy.fees.percentile)
             price = max(market.gas_price_wei, (market.base_fee_wei or 0) + market.tip_wei)
         return (self.config.gas or PLAIN_GAS) * price
+
+    async def most_gas_wei(self) -> int:
+        """Say what the lane offers for one: so much must be there, or it waits with what was debited already."""
+        fees = self.lane.policy.fees
+        offer = offered(await self.lane.chain.market(fees.percentile), fees)
+        return (self.config.gas or PLAIN_GAS) * offer.max_wei
 
 
 class Own:
@@ -168,7 +175,8 @@ class Readiness:
         """Say that the address has too little: the amount, its gas, and what is on its way already all count."""
         try:
             balance = await self._pool.lane.chain.balance(self._pool.config.address)
-            needed = needed_wei + await self._pool.gas_wei() + await self._on_its_way(key)
+            gas_wei = await self._pool.most_gas_wei()
+            needed = needed_wei + gas_wei + await self._on_its_way(key, gas_wei)
         except PayflowError as error:
             return f"Unable to get pool balance from node, retrying next cycle: {error}"
         if balance < needed:
@@ -177,14 +185,14 @@ class Readiness:
             )
         return ""
 
-    async def _on_its_way(self, key: PaymentKey) -> int:
+    async def _on_its_way(self, key: PaymentKey, gas_wei: int) -> int:
         mined = await self._pool.lane.chain.nonce(self._pool.config.address)
         leaving = [
             one
             for one in await self._own.open_payments(self._pool.coin)
             if str(one.id) != key and one.state != s.DUE and not 0 <= one.data.nonce < mined
         ]
-        return sum(sent_of(one).units * WEI for one in leaving) + len(leaving) * await self._pool.gas_wei()
+        return sum(sent_of(one).units * WEI for one in leaving) + len(leaving) * gas_wei
 
     async def _try_signer(self) -> None:
         now = self._clock.now() / SECOND

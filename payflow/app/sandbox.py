@@ -56,7 +56,8 @@ async def play(settings: Settings, options: Options, stage: Stage, announce: Cal
     folder = settings.data.resolve()
     with sandbox_home.claimed(folder) as lock:
         anvil_for = options.scenario if options.scenario in ON_ANVIL else ""
-        kind, told = await sandbox_home.prepared(folder, fresh=options.fresh, anvil_for=anvil_for)
+        await sandbox_home.closed(folder, fresh=options.fresh)
+        kind, told = sandbox_home.prepared(folder, fresh=options.fresh, anvil_for=anvil_for)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(sandbox_home.store_watch(folder, lock.fileno()).stop)
             chain = SandboxChain(folder / "chain", kind, keep=(lock.fileno(),))

@@ -52,14 +52,13 @@ def _locked(lock: IO[bytes]) -> bool:
     return True
 
 
-async def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.Kind, list[str]]:
+def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.Kind, list[str]]:
     """Make the folder ready; gives the chain that it is for, and what a person should know.
 
     `anvil_for` names a scenario that only anvil can play. A folder keeps its kind of chain: blocks and wallets of the
     one are unknown to the other.
     """
     if fresh and folder.exists():
-        await _closed(folder)
         shutil.rmtree(folder)
     kept = chain.kept(folder / "chain")
     if anvil_for and chain.found(chain.Kind.ANVIL) is None:
@@ -71,7 +70,6 @@ async def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[c
         raise BadSettings(f"{folder} keeps a chain without anvil, which {anvil_for} takes: add --fresh to begin anew.")
     told = []
     if kept is not None and chain.found(kept) is None:
-        await _closed(folder)
         aside = folder.with_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
         folder.rename(aside)
         told.append(
@@ -86,13 +84,20 @@ async def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[c
     return kind, told
 
 
-async def _closed(folder: Path) -> None:
-    """See that no server works in the folder any more: one whose users all died is ended."""
+async def closed(folder: Path, *, fresh: bool) -> None:
+    """See that no server works in a folder that is given up: one whose users all died is ended."""
+    if not _given_up(folder, fresh=fresh):
+        return
     path = folder / "server.lock"
     if _served(path):
         await orphan.end(folder)
         if _served(path):
             raise StoreUnavailable(f"Somebody still uses the store in {folder}: end that first, such as `payflow top`.")
+
+
+def _given_up(folder: Path, *, fresh: bool) -> bool:
+    kept = chain.kept(folder / "chain")
+    return folder.exists() and (fresh or (kept is not None and chain.found(kept) is None))
 
 
 def _served(path: Path) -> bool:

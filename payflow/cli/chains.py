@@ -46,8 +46,8 @@ async def ls(desk: Desk) -> Code:
                     str(one["next_nonce"]) if one["next_nonce"] is not None else "",
                     str(one["in_flight"]),
                     str(one["queued"]),
-                    one["balance"] or "no node answers",
-                    one["waits_for"],
+                    one["balance"] or "unknown",
+                    one["waits_for"] or one["trouble"],
                 )
                 for one in told
             ),
@@ -74,7 +74,7 @@ async def show(desk: Desk, *, name: str, limit: int) -> Code:
                 "suspects": [_suspect_json(one) for one in (record.data.suspects if record else ())],
             },
             Text(clean(f"{name}: {summary['state']}, {summary['address']} on chain {summary['chain_id']}")),
-            Text(f"balance {summary['balance'] or 'unknown: no node answers'}", "dim"),
+            Text(clean(f"balance {summary['balance'] or 'unknown: ' + summary['trouble']}"), "dim"),
             *([Text(clean(f"waits for: {summary['waits_for']}"), "yellow")] if summary["waits_for"] else []),
             *_suspects_drawn(record),
             "",
@@ -89,6 +89,7 @@ async def _summary(lanes: "Lanes", lane: "Lane") -> Json:
     record = await lanes.books.lane(lane.name)
     unsettled = await lanes.books.unsettled(lane.name)
     count = Counter(one.state for one in unsettled)
+    balance, trouble = await _balance(lane)
     return {
         "lane": lane.name,
         "state": record.state if record else "not used yet",
@@ -98,20 +99,21 @@ async def _summary(lanes: "Lanes", lane: "Lane") -> Json:
         "in_flight": count[s.SIGNED] + count[s.SENT],
         "mined": count[s.MINED],
         "queued": len(await lanes.books.queued(lane.name, 10_000)),
-        "balance": await _balance(lane),
+        "balance": balance,
+        "trouble": trouble,
         "waits_for": record.data.waits_for if record else "",
         "noticed": record.data.noticed if record else 0,
     }
 
 
-async def _balance(lane: "Lane") -> str:
-    """Ask the chain; a lane is shown all the same when no node answers."""
+async def _balance(lane: "Lane") -> tuple[str, str]:
+    """Ask the chain; a lane is shown all the same when no node answers, with what they say."""
     try:
         wei = await lane.chain.balance(lane.signer.address)
-    except PayflowError:
-        return ""
+    except PayflowError as error:
+        return "", str(error)
     digits = str(wei).rjust(ETHER + 1, "0")
-    return f"{digits[:-ETHER]}.{digits[-ETHER:].rstrip('0') or '0'}"
+    return f"{digits[:-ETHER]}.{digits[-ETHER:].rstrip('0') or '0'}", ""
 
 
 def _transactions_drawn(unsettled: Sequence[TransactionRecord], now: int) -> object:

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import typer
 
-from machines.core.errors import BadInput
+from machines.core.errors import BadInput, Retryable
 from machines.pool.evidence import Outcome
 from payflow import app
 from payflow.app.pool_desk import Judged, PoolDesk
@@ -27,6 +27,7 @@ from payflow.telemetry.metrics import Metrics
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 """What Go's strconv.ParseBool takes for yes; all else is no here, as in the pool's own module."""
 LOOK_AT_FILL_S = 1.0
+OPEN_AGAIN_S = 5
 
 
 def speak(text: str) -> None:
@@ -69,10 +70,24 @@ def run(
             stop.set()
 
         assemble = assemble_for(context.obj or app.parts, given, lambda _: None, beside)
-        app.run(app.work(settings, assemble, lambda _says, _address: None))
+        _work(settings, assemble, patient=not (once or drain))
         if as_json:
             print_json([ran_json(one) for one in outcomes])
         raise typer.Exit(Code.REFUSED if any(one.refused for one in outcomes) else Code.OK)
+
+
+def _work(settings: Settings, assemble: app.Assemble, *, patient: bool) -> None:
+    """Let workers and runs work; a service waits for a node or a signer that does not answer yet."""
+    while True:
+        try:
+            app.run(app.work(settings, assemble, lambda _says, _address: None))
+        except Retryable as error:
+            if not patient:
+                raise
+            speak(f"Unable to start payouts, trying again in {OPEN_AGAIN_S} seconds: {error}")
+            time.sleep(OPEN_AGAIN_S)  # nothing is open: any signal may end the process here
+        else:
+            return
 
 
 def ran_json(one: Ran) -> dict[str, object]:

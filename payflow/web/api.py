@@ -1,7 +1,8 @@
 """The API: all its rooms, and the document that describes them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -25,13 +26,19 @@ from payflow.web.review import Review
 from payflow.web.webhooks import Hooks, Webhooks
 
 
-def routes(desk: Desk, settings: Settings, metrics: Metrics, hooks: Iterable[Hooks] = ()) -> list[web.RouteDef]:
-    """List every route of the API."""
+def routes(
+    desk: Desk,
+    settings: Settings,
+    metrics: Metrics,
+    hooks: Iterable[Hooks] = (),
+    beside: Mapping[str, Any] | None = None,
+) -> list[web.RouteDef]:
+    """List every route of the API; `beside` describes what others serve, for the document."""
     hooks = tuple(hooks)
     gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
     places = list(endpoints(desk, settings))
     return [
-        _document(json.dumps(document(places, hooks)), gate),
+        _document(json.dumps(document(places, hooks, beside)), gate),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *Webhooks(desk.store, gate, metrics, hooks).routes(),
     ]

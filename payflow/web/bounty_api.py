@@ -14,7 +14,7 @@ from payflow.store.tokens import Role
 from payflow.web import problems
 from payflow.web.auth import LOOKS, Caller, Gate
 from payflow.web.bounty_desk import MOST_DIGITS, BountyDesk, person_of, sees_all
-from payflow.web.bounty_views import public, shown
+from payflow.web.bounty_views import activity, hunters, public, shown
 from payflow.web.endpoints import received
 from payflow.web.problems import Problem, answer_to
 from payflow.web.sessions import Sessions
@@ -41,7 +41,11 @@ class BountyApi:
         one = "/api/user/bounty/{id}"
         return [
             web.get("/api/open-bounties", self._answering(self.open_bounties)),
+            web.get("/api/activity-feed", self._answering(self.activity)),
+            web.get("/api/top-hunters", self._answering(self.hunters)),
             web.get("/api/user/bounties", self._answering(self.bounties)),
+            web.get("/api/user/repositories", self._answering(self.repositories)),
+            web.get("/api/user/enabled-repositories", self._answering(self.repositories)),
             web.get(one, self._answering(self.bounty)),
             web.get(f"{one}/confirmation", self._answering(self.confirmation)),
             web.post(f"{one}/payout", self._answering(self.payout)),
@@ -58,7 +62,23 @@ class BountyApi:
     async def open_bounties(self, request: web.Request) -> Json:
         """List what anybody may solve."""
         await self._gate.slow_down(request)
-        return {"bounties": [public(one) for one in await self._desk.bounties((s.OPEN,))]}
+        return {"bounties": [public(one) for one in await self._desk.public((s.OPEN,))]}
+
+    async def activity(self, request: web.Request) -> Json:
+        """Tell everybody what became of claims lately."""
+        await self._gate.slow_down(request)
+        return {"activity": activity(await self._desk.public())}
+
+    async def hunters(self, request: web.Request) -> Json:
+        """Tell everybody who was paid most."""
+        await self._gate.slow_down(request)
+        return {"hunters": hunters(await self._desk.public((s.PAID,)))}
+
+    async def repositories(self, request: web.Request) -> Json:
+        """List the repositories with the app that the caller maintains; other ones are none of his."""
+        caller = await self._caller(request)
+        places = await self._desk.maintained(caller)
+        return {"repositories": [{"repo-id": one.repository, "repo-name": one.name} for one in places]}
 
     async def bounties(self, request: web.Request) -> Json:
         """List the bounties that concern the caller: of repositories that he maintains, or that he won."""

@@ -25,6 +25,7 @@ from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
 from payflow.web.auth import STAFF, Caller
 from payflow.web.bounty_news import ISSUES, SHOWN, NewsDesk
+from payflow.web.bounty_views import first_of, sweeping
 from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem, deciding
 
 RECENT_S = 60.0
@@ -67,6 +68,8 @@ class World:
     chain_id: int
     explorer: str
     most_open: int
+    recovery: str = ""
+    """Address of one more owner of every wallet; empty for none."""
 
 
 class BountyDesk:
@@ -109,6 +112,19 @@ class BountyDesk:
     async def repositories(self) -> list[r.RepositoryRecord]:
         """List the repositories that are enabled."""
         return [one.record for one in await self.store.listing.in_state(r.MACHINE, s.ENABLED, SHOWN)]
+
+    async def disabled(self) -> set[int]:
+        """Name the repositories from which the app was taken away: nobody there can be told from a stranger."""
+        return {one.data.number for one in await self._gone()}
+
+    async def _gone(self) -> list[r.RepositoryRecord]:
+        return [one.record for one in await self.store.listing.in_state(r.MACHINE, s.DISABLED, SHOWN)]
+
+    async def public(self, states: Iterable[str] | None = None) -> list[BountyRecord]:
+        """List bounties that anybody may see: those of private repositories are nobody's business."""
+        homes = [*await self.repositories(), *await self._gone()]
+        hidden = {one.data.number for one in homes if one.data.private}
+        return [one for one in await self.bounties(states) if one.data.place.repository not in hidden]
 
     async def bounties(self, states: Iterable[str] | None = None, limit: int = SHOWN) -> list[BountyRecord]:
         """List bounties in these states, the oldest of each first."""
@@ -214,6 +230,13 @@ class BountyDesk:
         person = await self.maintainer(record.data.place, caller)
         await self.tell(record.id, fact(person.login), caller.who)
         return await self.find(record.id)
+
+    async def sweep(self, name: str, caller: Caller) -> BountyRecord:
+        """Let a maintainer have paid out what came in later, one such payment after the other."""
+        record = await self.find(name)
+        if first_of(record) in sweeping(await self.of_repository(record.data.place.repository)):
+            raise Problem(NOT_POSSIBLE, "What came in later is being paid out already: finish that one first.")
+        return await self.act(name, caller, f.SweepWanted)
 
     async def decide(self, name: str, who: str, pull: int) -> BountyRecord:
         """Let an operator decide who gets a contested bounty."""

@@ -98,7 +98,7 @@ class NewsDesk:
     async def _repository(self, news: RepositoryNews) -> str:
         place = Place(news.installation, news.repository, news.name, 0)
         home = await self._home(place)
-        fact = r.Installed(news.name, news.installation) if news.enabled else r.Removed()
+        fact = r.Installed(news.name, news.installation, news.private) if news.enabled else r.Removed()
         await self._tell(home.id, fact, WHO)
         if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
             for one in await self._store.listing.owned_by(owner_of_repository(news.repository), SHOWN):

@@ -21,7 +21,7 @@ from payflow.web.admin.frame import Done, Frame
 from payflow.web.auth import STAFF, Gate
 from payflow.web.bounty_api import concerning
 from payflow.web.bounty_desk import MOST_DIGITS, BountyDesk, person_of
-from payflow.web.bounty_views import balances, groups, open_claims, state_of
+from payflow.web.bounty_views import balances, first_of, groups, open_claims, state_of, sweeping
 from payflow.web.problems import Problem, answer_to
 from payflow.web.sessions import Form, Sessions, Visit
 
@@ -91,7 +91,8 @@ class BountyPage:
             visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
             address=await desk.address_of(person) if person else "", homes=homes, state_of=state_of,
             balances=balances, open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
-            scripts=self._scripts,
+            scripts=self._scripts, recovery=desk.world.recovery,
+            disabled=await desk.disabled(), first_of=first_of, sweeping=sweeping(found),
             decides=visit.caller.role is Role.OPERATOR, chain=hex(desk.world.chain_id), explorer=desk.world.explorer,
         )  # fmt: skip
 
@@ -154,7 +155,7 @@ class BountyPage:
 
     async def sweep(self, visit: Visit, _: Form) -> Done:
         """Have what came in later paid out too."""
-        record = await self._act(visit, f.SweepWanted)
+        record = await self._desk.sweep(visit.request.match_info["id"], visit.caller)
         return Done(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
 
     async def decide(self, visit: Visit, form: Form) -> Done:

@@ -1,5 +1,6 @@
 """How a bounty is shown: one shape for the API, whose names others know, and the groups of the page."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ _GROUPS = (
     ("Paid out", "Paid, with proof.", (s.PAID, s.REFUNDED)),
 )
 NEWEST = 50
+ETHER_DECIMALS = 18
 
 
 def groups(found: list[BountyRecord]) -> list[Group]:
@@ -66,6 +68,17 @@ def state_of(record: BountyRecord) -> str:
             return "claimed" if claims == 1 else "multiple-claims"
         return "funded" if record.data.holdings else "opened"
     return s.LIFECYCLE.state(record.state).public
+
+
+def first_of(record: BountyRecord) -> str:
+    """Name the bounty whose wallet this one pays out of."""
+    return record.data.sweep_of or record.id
+
+
+def sweeping(found: Iterable[BountyRecord]) -> set[str]:
+    """Name the bounties, among these, whose later deposits are being paid out."""
+    open_ones = (one for one in found if not s.LIFECYCLE.state(one.state).final)
+    return {one.data.sweep_of for one in open_ones if one.data.sweep_of}
 
 
 def balances(holdings: tuple[Holding, ...]) -> list[str]:
@@ -122,6 +135,41 @@ def _claim(claim: Pull) -> Json:
         "commit-sha": claim.commit_sha,
         "state": int(claim.state),
     }
+
+
+def activity(found: list[BountyRecord]) -> list[Json]:
+    """List what became of claims, the newest first, in the kinds that others know."""
+    rows = [(claim, record) for record in found if not record.data.sweep_of for claim in record.data.claims]
+    rows.sort(key=lambda row: row[0].updated_at, reverse=True)
+    return [
+        {**_claim(claim), "type": kind, **public(record)}
+        for claim, record in rows
+        if (kind := _activity(claim, record)) is not None
+    ][:NEWEST]
+
+
+def _activity(claim: Pull, record: BountyRecord) -> str | None:
+    if claim.id == record.data.winner_pull:
+        return "claim-payout" if record.state == s.PAID else "claim-pending"
+    return "open-claim" if claim.state == PullState.OPENED else None
+
+
+def hunters(found: list[BountyRecord]) -> list[Json]:
+    """List who was paid most ether, by what the receipts prove."""
+    won: dict[str, list[int]] = {}
+    for record in found:
+        if record.state == s.PAID:
+            moved = record.data.attempts[-1].proposal.holdings if record.data.attempts else ()
+            won.setdefault(record.data.winner_login, []).append(sum(int(h.units) for h in moved if h.token == ETHER))
+    ranked = sorted(won.items(), key=lambda one: (-sum(one[1]), one[0]))[:NEWEST]
+    return [
+        {
+            "user-login": login,
+            "bounties": len(amounts),
+            "total-eth": Holding(ETHER, "ETH", ETHER_DECIMALS, str(sum(amounts))).decimal,
+        }
+        for login, amounts in ranked
+    ]
 
 
 def public(record: BountyRecord) -> Json:

@@ -41,8 +41,10 @@ _SOMEWHERE: dict[HTTPStatus, str] = {
 }
 
 
-def document(endpoints: Iterable[AnyEndpoint], hooks: Iterable[Hooks]) -> Json:
-    """Write the document."""
+def document(
+    endpoints: Iterable[AnyEndpoint], hooks: Iterable[Hooks], beside: Mapping[str, Json] | None = None
+) -> Json:
+    """Write the document; `beside` describes the paths that another machine serves."""
     endpoints = list(endpoints)
     schemas = _schemas(endpoints)
     paths: Json = {PLACE: {"get": _itself()}}
@@ -51,6 +53,7 @@ def document(endpoints: Iterable[AnyEndpoint], hooks: Iterable[Hooks]) -> Json:
     for hook in hooks:
         for path in hook.paths:
             paths[path] = {"post": _delivery(hook, path)}
+    paths |= beside or {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -107,6 +110,14 @@ def _operation(endpoint: AnyEndpoint) -> Json:
 def _id(method: str, path: str) -> str:
     words = [word.strip("{}") for word in path.replace("-", "_").split("/")[2:]]
     return "_".join([method.lower(), *words])
+
+
+def common(*, takes_body: bool, needs_token: bool = True) -> Json:
+    """Give what a place may answer beside its own answers."""
+    reasons = (_EVERYWHERE if needs_token else {one: _EVERYWHERE[one] for one in _OPEN}) | (
+        _WITH_BODY if takes_body else {}
+    )
+    return _refusals(reasons)
 
 
 def _response(status: HTTPStatus, shape: type[BaseModel] | str) -> Json:

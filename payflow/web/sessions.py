@@ -49,16 +49,35 @@ class Visit:
         return hashlib.sha256(b"form of " + self.secret.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Other pages of ours, which one sign-in opens too."""
+
+    cookie: str
+    place: str
+    roles: frozenset[Role]
+    """Who may come in there."""
+
+
 class Sessions:
     """The sessions of one set of pages, for some roles."""
 
-    def __init__(self, store: Store, gate: Gate, cookie: str, place: str, roles: Collection[Role]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        cookie: str,
+        place: str,
+        roles: Collection[Role],
+        beside: Beside | None = None,
+    ) -> None:
         self._store = store
         self._kept = Kept(store.link)
         self._gate = gate
         self._cookie = cookie
         self._place = place
         self._roles = frozenset(roles)
+        self._beside = beside
 
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
         """Tell who is there, or refuse him; `roles` narrows down who may come in here."""
@@ -93,7 +112,7 @@ class Sessions:
             raise
         if caller.role in STAFF:
             await self._store.audit.note(caller.who, "sign in", self._place, f"from {self._gate.address(request)}")
-        return await self.let_in(request, digest_of(token), see(to))
+        return await self.let_in(request, digest_of(token), see(to), caller.role)
 
     async def _note_refused(self, request: web.Request, problem: Problem) -> None:
         """Write down that somebody was not let in where people work, without what he showed; of a flood only some."""
@@ -105,17 +124,18 @@ class Sessions:
         if granted:
             await self._store.audit.note(NOBODY, REFUSED, self._place, f"sign in: {why}")
 
-    async def let_in(self, request: web.Request, token: str, answer: web.Response) -> web.Response:
-        """Open a session for the holder of a token, by its hash, with this answer."""
-        answer.set_cookie(
-            self._cookie,
-            await self._kept.open(token, LASTS_S),
-            max_age=LASTS_S,
-            path=self._place,
-            httponly=True,
-            samesite="Strict",
-            secure=_is_https(request),
-        )
+    async def let_in(
+        self, request: web.Request, token: str, answer: web.Response, role: Role | None = None
+    ) -> web.Response:
+        """Open a session for the holder of a token, by its hash, with this answer; where his role may, beside too."""
+        secret = await self._kept.open(token, LASTS_S)
+        doors = [(self._cookie, self._place)]
+        if self._beside is not None and role in self._beside.roles:
+            doors.append((self._beside.cookie, self._beside.place))
+        for cookie, place in doors:
+            answer.set_cookie(
+                cookie, secret, max_age=LASTS_S, path=place, httponly=True, samesite="Strict", secure=_is_https(request)
+            )
         return answer
 
     async def sign_out(self, visit: Visit, to: str) -> web.Response:

@@ -130,7 +130,7 @@ async def test_a_batch_costs_no_more_than_the_lane_has(station: Station, chain: 
         await station.pay(*payments)
         clock.advance(6)
         await station.poke()
-        await station.until_waits("needed")
+        await station.until_waits("ETH more at")
         await chain.set_balance(LANE.address, ETHER)
         await station.until_settled(payments)
     assert set((await received(chain, payments)).values()) == {1_000_000 * GWEI + 1}

@@ -4,7 +4,7 @@ import pytest
 
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput
-from machines.core.ports import Cause, Failed, Settled
+from machines.core.ports import Cause, Failed, Pending, Settled
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from tests.chain import ETHER, GWEI, LANE, Anvil, stranger
@@ -159,8 +159,12 @@ async def test_a_lane_without_money_waits_and_fails_nothing(station: Station, ch
     payments = [station.payment(f"p-{number}") for number in range(3)]
     async with station.worker():
         await station.pay(*payments)
-        await station.until_waits("needed")
+        await station.until_waits("ETH more at")
         assert {(await station.record(payment)).state for payment in payments} == {s.QUEUED}
+        status = await station.status(payments[0])
+        assert isinstance(status, Pending)
+        assert status.waiting_for == (await station.lane_data()).waits_for
+        assert status.waiting_for.endswith(f"ETH more at {LANE.address}"), "whoever asks for a payment hears of it"
         await chain.set_balance(LANE.address, ETHER)
         await station.until_settled(payments)
     assert (await station.lane_data()).waits_for == ""
@@ -171,7 +175,7 @@ async def test_gas_counts_into_what_a_lane_needs(station: Station, chain: Anvil)
     payment = station.payment("p-1")
     async with station.worker():
         await station.pay(payment)
-        await station.until_waits("needed")
+        await station.until_waits("ETH more at")
     assert await chain.nonce(LANE.address) == 0
 
 

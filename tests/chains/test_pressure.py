@@ -304,7 +304,7 @@ async def test_money_that_is_short_only_while_gas_is_estimated_fails_no_payment(
     async with station.worker():
         await station.pay(payment)
         await station.poke()
-        await station.until_waits("needed")
+        await station.until_waits("ETH more at")
         assert (await station.record(payment)).state == s.QUEUED
         await chain.set_balance(LANE.address, 2 * 10**21)
         await station.until_settled([payment])

@@ -101,7 +101,7 @@ async def test_a_lane_that_is_short_of_a_token_waits_with_it_and_pays_all_else(
         short, ether = dollars(station, "too-much", SUPPLY + 1), station.payment("ether")
         async with station.worker():
             await station.pay(short)
-            await station.until_waits("1 units more of the token")
+            await station.until_waits("1 units of the token")
             await station.pay(ether)
             await station.until_settled([ether])
             assert (await station.record(short)).state == s.QUEUED

@@ -109,9 +109,7 @@ async def test_a_creation_that_failed_made_no_wallet(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("there", "why"), [("nothing", "No contract of Safe"), ("1.3.0", "is Safe 1.3.0")])
-async def test_a_safe_of_contracts_that_are_not_there_or_too_old_is_refused(
-    bench: Bench, there: str, why: str
-) -> None:
+async def test_a_safe_of_contracts_that_are_not_there_or_too_old_is_refused(bench: Bench, there: str, why: str) -> None:
     """The words of 1.3 say a payment's hash where nobody can look it up; an address without code says nothing."""
     if not isinstance(bench.wallets, Safes):
         pytest.skip("contracts that others deployed are Safe's alone")

@@ -35,31 +35,31 @@ def test_a_second_sandbox_of_the_folder_is_refused(tmp_path: Path, monkeypatch: 
         pass
 
 
-async def test_what_takes_anvil_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_anvil_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "anvil", lambda: None)
     with pytest.raises(BadSettings, match="The scenario reorg takes anvil, which is not on this machine"):
-        await sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
-    kind, told = await sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
+        sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
+    kind, told = sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
     assert (kind, told) == (Kind.EVM, [])
 
 
-async def test_a_folder_keeps_its_chain(tmp_path: Path) -> None:
+def test_a_folder_keeps_its_chain(tmp_path: Path) -> None:
     keep(tmp_path / "sandbox", Kind.EVM)
-    assert await sandbox_home.prepared(tmp_path / "sandbox", fresh=False) == (Kind.EVM, [])
+    assert sandbox_home.prepared(tmp_path / "sandbox", fresh=False) == (Kind.EVM, [])
     with pytest.raises(BadSettings, match="add --fresh"):
-        await sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
-    kind, _ = await sandbox_home.prepared(tmp_path / "sandbox", fresh=True)
+        sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
+    kind, _ = sandbox_home.prepared(tmp_path / "sandbox", fresh=True)
     assert kind is Kind.ANVIL
     assert list((tmp_path / "sandbox").iterdir()) == []
 
 
-async def test_a_folder_whose_chain_cannot_run_any_more_is_set_aside_and_nothing_of_it_is_lost(
+def test_a_folder_whose_chain_cannot_run_any_more_is_set_aside_and_nothing_of_it_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(tmp_path / "sandbox", Kind.ANVIL)
     (tmp_path / "sandbox/books").write_text("precious")
     monkeypatch.setattr(chain, "anvil", lambda: None)
-    kind, (told,) = await sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
+    kind, (told,) = sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
     assert kind is Kind.EVM
     (aside,) = tmp_path.glob("sandbox-*")
     assert (aside / "books").read_text() == "precious"
@@ -71,7 +71,7 @@ async def test_to_begin_anew_ends_a_server_that_was_left_behind_and_spares_one_t
     folder = tmp_path / "sandbox"
     async with embedded(folder) as store:
         with pytest.raises(StoreUnavailable, match="Somebody still uses the store"):
-            await sandbox_home.prepared(folder, fresh=True)
+            await sandbox_home.closed(folder, fresh=True)
         assert len(processes(folder)) == 1
     users = (folder / "users.lock").open("wb")
     fcntl.flock(users, fcntl.LOCK_SH)  # so that whoever leaves is not the last, and the server stays
@@ -79,9 +79,8 @@ async def test_to_begin_anew_ends_a_server_that_was_left_behind_and_spares_one_t
         pass
     users.close()
     os.kill(store.pid, 0)
-    await sandbox_home.prepared(folder, fresh=True)
+    await sandbox_home.closed(folder, fresh=True)
     assert processes(folder) == []
-    assert list(folder.iterdir()) == []
 
 
 def keep(folder: Path, kind: Kind) -> None:

@@ -157,6 +157,45 @@ async def test_a_sweep_finds_labels_names_and_what_was_taken_away(fair: Fair) ->
     assert {one.data.name for one in await desk.repositories()} == {"acme/wonders"}
 
 
+async def test_a_worker_sweeps_by_itself_in_its_turn(fair: Fair) -> None:
+    """Nobody has to set a timer; of all processes one does it, once in so many hours."""
+    fair.github.how = Webhook.NEVER
+    issue = await fair.labelled_issue()
+    told = [await fair.bounties.sweep_in_turn() for _ in range(3)]
+    assert told == [{"repositories": 1, "bounties opened": 1, "bounties read": 1}, None, None]
+    assert (await fair.record(issue)).data.labelled_at
+
+
+async def test_one_repository_that_is_closed_to_us_hides_no_other(fair: Fair) -> None:
+    """Its answer is a refusal, not an end."""
+    fair.github.how = Webhook.NEVER
+    issue = await fair.labelled_issue()
+    other = fair.github.install("acme/aaa", mia="admin")
+    other.blocked = True
+    fair.github.town.repositories = {one.id: one for one in (other, fair.home)}
+    told = await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+    assert told["bounties opened"] == 1
+    assert (await fair.record(issue)).state == s.OPENING
+
+
+async def test_a_merged_author_does_not_write_himself_into_a_later_bounty(fair: Fair) -> None:
+    """He edits what was merged long ago, or after the label: told of it, or found by a sweep, he wins nothing by it."""
+    old = await fair.at_github(fair.github.open_pull, fair.home, "eve", "Old work")
+    await fair.merge(old)
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        new = await fair.at_github(fair.github.open_pull, fair.home, "eve", "Other work")
+        await fair.merge(new)
+        fair.ticks.advance(3600)
+        for pull in (old, new):
+            await fair.at_github(fair.github.edit_pull, fair.home, pull, f"Closes #{issue.number}")
+        assert (await fair.record(issue)).data.claims == ()
+        await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        record = await fair.until(issue, s.CONTESTED)
+    assert (record.data.winner_login, "before this was a bounty" in record.data.banners[0]) == ("", True)
+
+
 async def test_a_pull_request_older_than_the_label(fair: Fair) -> None:
     """The first look reads what was there before anybody called it a bounty."""
     issue = await fair.at_github(fair.github.open_issue, fair.home, "It hurts")

@@ -1,6 +1,8 @@
 """`payflow pool` as an operator types it, with nothing but the pool's own file: no other setting, an embedded store."""
 
+import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from aiohttp import web
 from payflow.cli import pool_service
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, write_config
 from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
-from tests.cli.processes import typed
+from tests.cli.processes import environment, typed
 from tests.servers import Farm, Server
 from tests.stories.pool_world import lanes_json, pool_redis
+from tests.waiting import PATIENCE_S, wait_until
 
 ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
 AMOUNT = 600_000_000
@@ -193,3 +196,30 @@ async def test_a_redis_that_is_not_there_waits_and_says_so(shell: Shell, redis: 
     (outcome,) = json.loads(next(line for line in said.splitlines() if line.startswith("[")))
     assert (outcome["paid"], code) == (0, 0)
     assert "does not answer" in outcome["waits"]
+
+
+async def test_a_service_waits_for_a_node_that_is_not_there_yet(shell: Shell, chain: Anvil) -> None:
+    shell.configure(daemon="http://127.0.0.1:1")
+    code, said = await shell.type("pool", "run", "payouts.json", "--once")
+    assert (code, "does not say which chain" in said) == (1, True)
+
+    service = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "payflow", "pool", "run", "payouts.json"),
+        cwd=shell.folder,
+        env=environment(shell.folder),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert service.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        while b"trying again in 5 seconds" not in (line := await service.stderr.readline()):
+            assert line
+        shell.configure()
+
+        async def paid() -> bool:
+            return await chain.balance(ANN) == AMOUNT * GWEI
+
+        await wait_until(paid, "the service pays once its node is there", limit_s=PATIENCE_S)
+        service.terminate()
+        await service.communicate()
+    assert service.returncode == 0

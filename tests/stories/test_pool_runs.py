@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from adapters.open_ethereum_pool.books import Answer, Line
 from machines.core.ids import RecordId
 from machines.pool import lifecycle as s
+from machines.transaction.data import TransactionRecord
 from tests.adapters.open_ethereum_pool.mine import Mine, payouts_json, write_config
-from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
+from tests.chain import GWEI, LANE, OTHER, Anvil, RpcError, anvil
+from tests.chains.batches import existing, made_contract
 from tests.servers import Deployment, Farm, Server
 from tests.stories.pool_world import World, open_world, pool_redis
 from tests.waiting import wait_until
@@ -149,6 +152,49 @@ async def test_a_backup_from_the_middle_of_a_payment_is_put_right_by_the_next_ru
     assert await world.got(ANN) == 600_000_000
 
 
+async def test_a_block_that_goes_away_after_it_was_booked_is_told_and_paid_again_by_the_same_bytes(
+    world: World, chain: Anvil
+) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    records, lanes = world.payflow.store.records, world.pools.lanes.books
+    async with world.working():
+        await world.run()
+        (paid,) = await world.records(s.PAID)
+        raw = (await transaction_of(world)).data.newest.raw
+        await chain.automine(on=False)
+        await chain.reorg(1)
+
+        async def noticed() -> bool:
+            await records.poke((await transaction_of(world)).id, paid.id)
+            return bool((await records.read(paid.id)).record.data.taken_back)
+
+        await wait_until(noticed, "the payment knows that its block is gone", limit_s=30)
+        assert await world.got(ANN) == 0
+        whys = [event.why for event in await records.history(paid.id)]
+        assert any("the chain took back" in why for why in whys)
+        assert world.mine.sums(ANN) == (0, 0, 600_000_000), "the books stay: the lane sends the same bytes again"
+        await chain.automine(on=True)
+        with suppress(RpcError):  # the lane may have sent them already
+            await chain.rpc("eth_sendRawTransaction", raw)
+        await chain.mine()
+
+        async def proven() -> bool:
+            await records.poke((await transaction_of(world)).id, paid.id)
+            return not (await records.read(paid.id)).record.data.taken_back
+
+        await wait_until(proven, "it is proven once more", limit_s=30)
+    assert await world.got(ANN) == 600_000_000
+    assert await lanes.unsettled("pool") == []
+    assert (await world.records(s.PAID))[0].data.hash == paid.data.hash
+
+
+async def transaction_of(world: World) -> TransactionRecord:
+    """The lane's first transaction."""
+    found = await world.pools.lanes.books.transaction("pool", 0)
+    assert found is not None
+    return found
+
+
 async def test_a_row_of_another_payer_stops_the_run_and_is_listed(world: World) -> None:
     world.mine.earn(ANN, 600_000_000)
     world.mine.earn(BOB, 700_000_000)
@@ -183,6 +229,22 @@ async def test_too_little_money_waits_and_pays_whom_it_can(world: World, chain: 
         assert (await world.run()).paid == 1
 
 
+async def test_nobody_is_debited_whom_the_lane_could_not_pay_at_the_price_that_it_offers(
+    world: World, chain: Anvil
+) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    market = await world.pool.lane.chain.market(50)
+    assert market.base_fee_wei
+    tight = 600_000_000 * GWEI + 21_000 * (market.base_fee_wei + market.tip_wei)
+    await chain.set_balance(LANE.address, tight)
+    async with world.working():
+        outcome = await world.run()
+        assert (outcome.paid, world.mine.sums(ANN), world.mine.lock()) == (0, (600_000_000, 0, 0), None)
+        assert world.said("Not enough pool balance for payment")
+        await chain.set_balance(LANE.address, tight + 21_000 * (market.base_fee_wei + market.tip_wei + GWEI))
+        assert (await world.run()).paid == 1
+
+
 async def test_too_few_peers_wait_for_the_next_run(
     server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
 ) -> None:
@@ -210,6 +272,34 @@ async def test_an_address_that_throws_gets_its_money_credited_and_is_not_tried_a
         assert "600000000 Shannon are paid" in await world.desk().repeat(CAT, None, dry_run=False)
         await world.until(s.PAID)
     assert world.mine.sums(CAT) == (0, 0, 600_000_000)
+
+
+async def test_of_a_hundred_miners_in_a_batch_the_one_who_throws_is_credited_back(
+    server: Deployment, redis: Server, tmp_path: Path
+) -> None:
+    async with anvil() as chain:
+        contract = await made_contract(chain)
+        logins = [address.lower() for address in await existing(chain, 100)]
+        thrower = logins[37]
+        await chain.set_code(thrower, "0x60006000fd")
+        batches = {"pay_many": contract.address, "batch_wait_s": 2, "batch_size": 100}
+        async with open_world(server, redis, chain, tmp_path, lane=batches, concurrentTx=100) as world:
+            for login in logins:
+                world.mine.earn(login, 600_000_000)
+            async with world.working():
+                outcome = await world.run()
+            assert (outcome.must_pay, outcome.paid) == (100, 99)
+            assert (world.mine.sums(thrower), await world.got(thrower)) == ((600_000_000, 0, 0), 0)
+            for login in logins:
+                if login != thrower:
+                    assert world.mine.sums(login) == (0, 0, 600_000_000)
+                    assert await world.got(login) == 600_000_000
+            assert (world.mine.pending(), world.mine.lock(), len(world.mine.history())) == ([], None, 99)
+            paid = [dict(one.data.evidence.details) for one in await world.records(s.PAID) if one.data.evidence]
+            assert len({one["place"] for one in paid if "place" in one}) >= 90, "each has evidence of its own"
+            (back,) = await world.records(s.CREDITED)
+            assert back.data.refused
+            assert back.data.evidence is not None
 
 
 async def test_what_cannot_be_paid_is_said_and_the_others_are_paid(world: World) -> None:

@@ -129,6 +129,8 @@ class Api:
         home = self._home(call)
         if home is None:
             return _refused(HTTPStatus.NOT_FOUND)
+        if home.blocked:
+            return _refused(HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS)
         label = call.query.get("labels", "")
         found = [
             one for one in home.issues.values() if one.open and not one.deleted and (not label or label in one.labels)

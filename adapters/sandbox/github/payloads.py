@@ -26,7 +26,7 @@ def repository(one: Repository) -> Json:
         "name": name,
         "full_name": one.name,
         "owner": {"login": owner},
-        "private": False,
+        "private": one.private,
         "default_branch": one.default_branch,
     }
 

@@ -73,6 +73,9 @@ class Repository:
     issues: dict[int, Issue] = field(default_factory=dict)
     pulls: dict[int, Pull] = field(default_factory=dict)
     old_names: set[str] = field(default_factory=set)
+    private: bool = False
+    blocked: bool = False
+    """Whether GitHub shows it to nobody, as after a takedown."""
 
     @property
     def next_number(self) -> int:

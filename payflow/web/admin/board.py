@@ -10,6 +10,7 @@ from machines.core.money import Money
 from machines.core.record import Record
 from payflow.store.tokens import Role
 from payflow.web.admin.frame import Page
+from payflow.web.sessions import Beside
 
 Wallet = Callable[[], Awaitable[Sequence[Money]]]
 """Asks a rail what its wallets hold."""
@@ -117,6 +118,8 @@ class Board:
     """Pages beside those of the dashboard itself."""
     actions: Sequence[Action] = ()
     searches: Sequence[Search] = ()
+    beside: Beside | None = None
+    """Pages with a cookie of their own that the same sign-in opens."""
     explorers: Mapping[str, str] = field(default_factory=dict)
     """For a lane, or a source of evidence that is no chain, where a reference can be looked at: an address with
     `{reference}` in it."""

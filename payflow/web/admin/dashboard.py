@@ -36,7 +36,7 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
     """List every place of the dashboard."""
     store = desk.store
     gate = Gate(Tokens(store.link), store.records, settings)
-    sessions = Sessions(store, gate, COOKIE, PLACE, STAFF)
+    sessions = Sessions(store, gate, COOKIE, PLACE, STAFF, board.beside)
     steering, review = Steering(store, desk.metrics), Review(desk, Reach(desk), settings)
     pages = [*own_pages(desk, board, steering, review), *board.pages]
     frame = Frame(store, sessions, pages)

@@ -25,7 +25,7 @@ from payflow.web.problems import BAD_FIELD, Problem
 from payflow.web.sessions import Form, Visit, see
 
 OPERATES = frozenset({Role.OPERATOR})
-FRESH_S, WITHIN_S, PATIENCE_S = 5.0, 20.0, 3.0
+FRESH_S, WITHIN_S, PATIENCE_S = 2.0, 20.0, 3.0
 SHOWN = 100
 RUNS = 15
 LATEST = 500
@@ -92,6 +92,8 @@ class Terms:
     lane: str
     threshold: int
     interval: str
+    explorer: str = ""
+    """Where a transaction is looked at: an address with `{reference}` in it; empty where nobody said."""
 
 
 class Pool(Protocol):

@@ -1,14 +1,14 @@
 """The story of one record, as a page tells it: what happened, where it is, what happens next. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
-from machines.core.clock import Millis
+from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.money import Money
 from machines.core.record import Record
@@ -25,6 +25,7 @@ _UNTOLD = frozenset({"sealed", "fingerprint", "evidence", "raw"})
 LONGEST = 160
 _NAMES = {"shown": "goes_to", "send_units": "sends"}
 _PUBLIC = {"token": "erc20_contract", "token_units": "erc20_moved"}
+PAIR = 2
 # Later than this a number is a time in ms, and no small count.
 SOME_TIME_AGO = 1_000_000_000_000
 
@@ -113,8 +114,24 @@ def kept(record: Record[Any]) -> Mapping[str, Any]:
 
 
 def _clean(data: object) -> Mapping[str, Any]:
-    shown = redacted(data)
+    shown = redacted(_counted("", data))
     return shown if isinstance(shown, Mapping) else {}
+
+
+def _counted(name: str, value: object) -> object:
+    """Give amounts of wei as numbers: as texts they look like account numbers, which no page shows."""
+    if isinstance(value, Mapping):
+        return {key: _counted(str(key), one) for key, one in value.items()}
+    if _is_pair(value):
+        return [value[0], _counted(value[0], value[1])]
+    if isinstance(value, list | tuple):
+        return [_counted("", one) for one in value]
+    return int(value) if name.endswith("_wei") and isinstance(value, str) and value.isdecimal() else value
+
+
+def _is_pair(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether this is a name with a value, as evidence keeps its details."""
+    return isinstance(value, list | tuple) and len(value) == PAIR and isinstance(value[0], str)
 
 
 def _spoken(data: Mapping[str, Any], amount: Money | None) -> Mapping[str, Any]:
@@ -126,8 +143,9 @@ def _value(name: str, value: object, amount: Money | None) -> object:
     if isinstance(value, int) and value and not isinstance(value, bool):
         if name.endswith("_units") and amount is not None:
             return grouped(Money(value, amount.asset))
-        if name.endswith(("_at", "_since", "until", "at")) and value > SOME_TIME_AGO:
-            return f"{utc(value)} UTC"
+        if name.endswith(("_at", "_since", "until", "at")) and value > SOME_TIME_AGO // SECOND:
+            # A pool's books count in seconds.
+            return f"{utc(value if value > SOME_TIME_AGO else value * SECOND)} UTC"
     if isinstance(value, list):
         return [_spoken(one, amount) if isinstance(one, Mapping) else one for one in value]
     return value
@@ -148,11 +166,13 @@ def _short(text: str) -> str:
 
 def tables(data: Mapping[str, Any]) -> list[tuple[str, list[Pairs]]]:
     """Give the lists among what a record keeps, such as its attempts, each entry as names and texts."""
-    return [
-        (plain(name), [pairs(one) if isinstance(one, Mapping) else [("", str(one))] for one in value])
-        for name, value in data.items()
-        if isinstance(value, list) and value
-    ]
+    return [(plain(name), _rows(value)) for name, value in data.items() if isinstance(value, list) and value]
+
+
+def _rows(value: Sequence[Any]) -> list[Pairs]:
+    if all(map(_is_pair, value)):
+        return [pairs({str(name): one for name, one in value})]
+    return [pairs(one) if isinstance(one, Mapping) else [("", str(one))] for one in value]
 
 
 def what_next(lifecycle: Lifecycle, record: Record[Any], outlook: Outlook, now: Millis) -> str:

@@ -147,6 +147,8 @@ def _pays(record: Record[Any]) -> str:
         fee = f", for a fee of ETH {ether(data.fee_wei)}" if data.fee_wei else ""
         many = f" for {len(data.members)} payments" if data.batch else ""
         return f"ETH {ether(data.value_wei)} to {data.to or 'a new contract'}{many}{fee}"
+    if record.machine == "bounty":
+        return f"whoever solves {data.place.path}: {data.title}"
     return ""
 
 
@@ -186,8 +188,10 @@ def _related(record: Record[Any], lane: str, shards: int) -> Iterable[tuple[str,
             keys = [PaymentKey(one.reference) for one in data.attempts]
             yield from (("Its payment in the lane", payment_id(lane, key, shards)) for key in keys)
         case "bounty" if lane:
-            keys = [PaymentKey(deploy_key(record.id, failed)) for failed in range(data.deploys + 1)]
-            keys += [PaymentKey(approval_key(record.id, one.proposal.number)) for one in data.attempts]
-            yield from (("Its transaction in the lane", payment_id(lane, key, shards)) for key in keys)
+            for failed in range(data.deploys + 1):
+                yield "Makes its wallet", payment_id(lane, PaymentKey(deploy_key(record.id, failed)), shards)
+            for one in data.attempts:
+                key = approval_key(record.id, one.proposal.number)
+                yield "Approves it", payment_id(lane, PaymentKey(key), shards)
         case _:
             return

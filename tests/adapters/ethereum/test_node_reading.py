@@ -444,6 +444,24 @@ async def test_events_are_listed_with_their_transactions(lone: Nodes, chain: Anv
     assert await lone.logs(crier, ["0x" + "0" * 64], 0, 1) == []
 
 
+async def test_events_of_more_blocks_than_a_node_answers_for_are_asked_for_in_parts(
+    lone: Nodes, proxy: ChainProxy, chain: Anvil
+) -> None:
+    crier = stranger()
+    await chain.set_code(crier, "0x602a60006000a100")
+    sent = []
+    for _ in range(3):
+        sent.append(await chain.send(LANE, crier, 0))
+        await chain.mine()
+    words = {"code": -32602, "words": "range 4 exceeds limit of 2"}
+    proxy.fail(Kind.ERROR, "eth_getLogs", times=2, **words)
+    assert [tx for tx, _ in await lone.logs(crier, [None], 0, 3)] == sent
+    assert proxy.count("eth_getLogs") == 5
+    proxy.fail(Kind.ERROR, "eth_getLogs", times=100, **words)
+    with pytest.raises(Retryable, match="exceeds limit"):
+        await lone.logs(crier, [None], 0, 3)
+
+
 async def test_events_are_not_taken_from_a_node_that_has_not_reached_them(
     nodes: Nodes, proxy: ChainProxy, second: ChainProxy, chain: Anvil
 ) -> None:

@@ -124,6 +124,9 @@ def test_no_line_hides_one_of_another_meaning() -> None:
         (-32000, "World state unavailable", Means.NO_STATE),  # besu
         (-32001, "block not found: 0x10", Means.NO_STATE),  # reth
         (-32000, "BlockOutOfRangeError: block height is 1 but requested was 5", Means.NO_STATE),  # anvil
+        (-32602, "range 1000000 exceeds limit of 10000", Means.TOO_MUCH),  # infura
+        (-32000, "query block range exceeds server limit, narrow your filter: 1000", Means.TOO_MUCH),  # erigon
+        (-32005, "query returned more than 10000 results", Means.TOO_MUCH),  # a gateway
         (-32005, "daily request count exceeded, request rate limited", Means.BUSY),  # a gateway
         (429, "Your app has exceeded its compute units per second capacity", Means.BUSY),  # a gateway
         (-32601, "the method eth_feeHistory does not exist/is not available", Means.TROUBLE),  # geth

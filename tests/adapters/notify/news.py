@@ -1,14 +1,17 @@
-"""Messages as the payout machine writes them, one of each kind."""
+"""Messages as the machines write them, one of each kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from machines.bounty import facts as b
+from machines.bounty import lifecycle as bs
 from machines.core.decision import Decision
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Finding
+from tests.machines.bounty import scenes as bounties
 from tests.machines.payout.scenes import FIRST, NOW, ONE, PRINT, decide, failed, not_paid, paid, payout
 
 BACK = f.CameBack(FIRST, Evidence("bank", "returned"))
@@ -27,6 +30,8 @@ DECISIONS: tuple[Decision[Any], ...] = (
     decide(payout(s.PROCESSING, attempts=ONE, **UNITS), not_paid()),
     decide(payout(s.COMPLETED, attempts=ONE, paid_by=FIRST, **UNITS), BACK),
     decide(payout(s.CANCELLED, attempts=ONE, **UNITS), paid()),
+    bounties.decide(bounties.bounty(bs.MERGED), b.NoAddress(bounties.pull().author_id)),
+    bounties.decide(bounties.bounty(bs.AWAITING_ADDRESS), b.NoAddress(bounties.pull().author_id)),
     decide(payout(s.FAILED, attempts=(failed(),), **UNITS), f.Corrected("ann", "sealed", "058 ••••9999", "print")),
 )
 PROFILE_CHANGED = {"event": "profile_changed", "owner": "ann", "changed": "where your money goes"}

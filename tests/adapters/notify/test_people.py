@@ -34,7 +34,7 @@ async def test_each_kind_of_news_arrives_as_mail(sink: MailSink, event: str) -> 
     body = message(event)
     await deliver(Letter(body))
     (mail,) = sink.mails
-    assert mail.to == ((REVIEWERS if event == "review_needed" else ANN),)
+    assert mail.to == ((REVIEWERS if event in ("review_needed", "winner_unanswered") else ANN),)
     assert mail.sender == "payflow@sandbox.example"
     assert (mail.subject, mail.text.strip()) == written(body)
 

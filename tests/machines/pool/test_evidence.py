@@ -9,7 +9,7 @@ import pytest
 from machines.core.chain import Address, Chain, Head, Receipt, Seen, TxHash
 from machines.pool.evidence import MARGIN_S, Case, Outcome, Verdict, check, judge
 
-POOL, MINER, OTHER = Address("0xPool"), Address("0xMiner"), Address("0xOther")
+POOL, MINER, OTHER = Address("0xPool"), Address("0x" + "Ab" * 20), Address("0xOther")
 WEI = 600 * 10**9
 AT = 1_000_000
 BLOCK_S = 10
@@ -30,11 +30,18 @@ class World:
     waiting: int = 0
 
     def sends(
-        self, name: str, block: int | None, *, to: Address = MINER, wei: int = WEI, nonce: int | None = None
+        self,
+        name: str,
+        block: int | None,
+        *,
+        to: Address = MINER,
+        wei: int = WEI,
+        nonce: int | None = None,
+        data: str = "0x",
     ) -> None:
         """Let the pool's address send something."""
         number = len(self.sent_by_pool) if nonce is None else nonce
-        self.sent_by_pool.append(Seen(tx(name), POOL, number, to, wei, "0x", block))
+        self.sent_by_pool.append(Seen(tx(name), POOL, number, to, wei, data, block))
 
     async def head(self) -> Head:
         return Head(self.height, "0x", AT + (self.height - 30) * BLOCK_S, None, None)
@@ -108,6 +115,31 @@ async def test_what_went_elsewhere_or_over_another_sum_is_not_this_payment(chang
     world.sends("a", 31, **changes)  # type: ignore[arg-type]
     verdict = await judged(world)
     assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, True)
+
+
+def naming(shannon: int) -> str:
+    """The data of a batch that pays the miner."""
+    return f"0x12345678{shannon * 10**9:024x}{MINER[2:].lower()}"
+
+
+@pytest.mark.parametrize("changes", [{}, {"nonce": 0}, {"charge_wei": 10**9}])
+async def test_a_batch_that_names_the_miner_and_the_amount_may_have_paid_it(changes: dict[str, object]) -> None:
+    world = World(height=200)
+    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(599 if "charge_wei" in changes else 600))
+    verdict = await judged(world, **changes)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert tx("batch") in verdict.why
+    world.failed.add(tx("batch"))
+    assert (await judged(world, **changes)).outcome is Outcome.UNPAID
+
+
+async def test_a_batch_over_another_amount_or_booked_for_another_payment_is_not_this_one() -> None:
+    world = World(height=200)
+    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(700))
+    assert (await judged(world)).outcome is Outcome.UNPAID
+    world = World(height=200)
+    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(600))
+    assert (await judged(world, booked=frozenset({tx("batch")}))).outcome is Outcome.UNPAID
 
 
 async def test_nothing_at_all_proves_nothing() -> None:

@@ -218,8 +218,17 @@ def test_an_opened_lane_with_suspects_can_still_be_told_what_they_were() -> None
 
 
 def test_a_lane_writes_nothing_while_it_waits_for_the_same() -> None:
-    waits = lane(waits_for="5 wei more are needed")
-    assert not MACHINES["lane"](waits, f.Looked(7, waits_for="5 wei more are needed"), NOW).recorded
+    waits = lane(waits_for="0.2 ETH more at 0x1")
+    assert not MACHINES["lane"](waits, f.Looked(7, waits_for="0.2 ETH more at 0x1"), NOW).recorded
     assert not MACHINES["lane"](lane(), f.Looked(7, again_s=60.0), NOW).recorded
     assert MACHINES["lane"](lane(), f.Looked(7, again_s=60.0), NOW).again_s == 60
     assert int(payment().data.value_wei) == GWEI
+
+
+def test_a_person_is_told_once_that_a_lane_lacks_money_however_much_it_is() -> None:
+    assert MACHINES["lane"](lane(), f.Looked(7, waits_for="0.2 ETH more at 0x1"), NOW).messages
+    waits = lane(waits_for="0.2 ETH more at 0x1")
+    more = MACHINES["lane"](waits, f.Looked(7, waits_for="0.5 ETH more at 0x1"), NOW)
+    assert (more.data.waits_for, more.messages) == ("0.5 ETH more at 0x1", ())
+    other = MACHINES["lane"](waits, f.Looked(7, waits_for="transactions from outside"), NOW)
+    assert other.messages

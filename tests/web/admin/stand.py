@@ -113,8 +113,16 @@ async def open_stand(store: Deployment, redis: Server, chain: Anvil, folder: Pat
     async with AsyncExitStack() as stack:
         mine = stack.enter_context(mine_of(redis))
         payflow = await stack.enter_async_context(opened(settings, assemble_for(parts, [file], kept.append)))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        routes = payflow.parts.routes(payflow.store, payflow.metrics)
-        address = await stack.enter_async_context(app.listening(app.application(routes), "127.0.0.1", 0))
         world = World(payflow, kept[0], kept[0].pools["eth"], mine, chain)
+        yield await stack.enter_async_context(serving(payflow, world))
+
+
+@asynccontextmanager
+async def serving(payflow: Payflow, world: World) -> AsyncIterator[Stand]:
+    """Serve the pages of an installation."""
+    routes = payflow.parts.routes(payflow.store, payflow.metrics)
+    async with (
+        aiohttp.ClientSession() as session,
+        app.listening(app.application(routes), "127.0.0.1", 0) as address,
+    ):
         yield Stand(payflow, world, address, session)

@@ -102,6 +102,11 @@ async def test_a_transaction_is_offered_more_for_and_replaced_by_nothing(stand: 
             return newest.empty and newest.sent
 
         await wait_until(empty, "it is to be replaced by nothing")
+        for attempt in (await stand.lane.transaction(0)).data.attempts:
+            text = await otto.see(f"records?q=0x{attempt.hash[2:].upper()}")
+            assert transaction.id in text
+            assert payment.id in text
+        assert "No such record" in await otto.see(f"records?q=0x{'7' * 64}")
         await stand.chain.mine(3)
         await stand.lane.until_nonce(0, "DISPLACED")
         text = await otto.see(f"records/{payment.id}")

@@ -134,5 +134,6 @@ async def test_a_decision_stands_in_the_audit_log_and_so_does_one_that_was_refus
         ("rob", "refused", payout_id),
         ("rob", "approve", payout_id),
         ("rita", "approve", payout_id),
+        ("rita", "sign in", "/admin"),
     ]
     assert await flagged.store.audit.fault() == ""

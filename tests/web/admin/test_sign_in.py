@@ -1,11 +1,16 @@
 """Signing in: who may come in, what the cookie can be used for, and when it is over."""
 
+from http.cookies import SimpleCookie
+
 import pytest
 
 from payflow.config import Settings
 from payflow.store.sessions import Sessions
 from payflow.store.tokens import Role, Tokens
-from payflow.web.sessions import LASTS_S, NOBODY
+from payflow.web import api, app
+from payflow.web.admin.board import Board
+from payflow.web.auth import STAFF
+from payflow.web.sessions import LASTS_S, NOBODY, Beside
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front, open_front
 
@@ -152,3 +157,22 @@ async def test_a_flood_of_guesses_does_not_fill_the_audit_log(visitor: Visitor, 
     for number in range(30):
         assert await visitor.sign_in(f"payflow_{number}") == 401
     assert 1 <= await flagged.store.audit.count() <= 3
+
+
+async def test_one_sign_in_opens_the_pages_beside_too_where_the_role_may_come_in(flagged: Front) -> None:
+    for roles, cookies in (
+        (STAFF, {"payflow_admin": "/admin", "other": "/"}),
+        (frozenset(), {"payflow_admin": "/admin"}),
+    ):
+        board = Board(beside=Beside("other", "/", frozenset(roles)))
+        routes = api.pages(flagged.desk, flagged.settings, board)
+        async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
+            token = await flagged.token(Role.OPERATOR, name="otto")
+            place = f"{address}/admin/sign-in"
+            async with flagged.session.post(place, data={"token": token}, allow_redirects=False) as answer:
+                assert answer.status == 303
+                told = [SimpleCookie(one) for one in answer.headers.getall("Set-Cookie")]
+        found = {name: one for cookie in told for name, one in cookie.items()}
+        assert {name: one["path"] for name, one in found.items()} == cookies
+        assert len({one.value for one in found.values()}) == 1, "one session"
+        assert all(one["httponly"] and one["samesite"] == "Strict" for one in found.values())

@@ -29,6 +29,14 @@ class Data:
     attempts: tuple[dict[str, object], ...] = ({"reference": "a-1", "sealed": "gAAAA", "fee_units": 1000},)
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    value_wei: str = "1500000000000000000"
+    token: str | None = "0xabc"
+    account: str = "0690000031"
+    receipt: tuple[tuple[str, str], ...] = (("block", "7"), ("gas_price_wei", "1000000000"), ("to", "0690000031"))
+
+
 def record(**changes: object) -> Record[Data]:
     parts: dict[str, object] = {
         "id": RecordId("errand-00-aaaaaaaaaaaaaaaa"), "machine": "errand", "state": "READY", "version": 2,
@@ -52,14 +60,14 @@ def test_what_a_record_keeps_is_told_in_words_and_without_secrets() -> None:
 
 
 def test_events_are_told_newest_first_with_their_evidence_and_a_link_where_one_is_known() -> None:
-    proof = {"source": "ethereum", "reference": "0xab/c", "details": [["block", "7"], ["fee_wei", "21000"]]}
+    proof = {"source": "ethereum", "reference": "0xab/c", "details": [["block", "7"], ["fee_wei", "2100000000"]]}
     events = [event(1, "", "ASKED"), event(2, "approve", "READY"), event(3, "", "READY", "LostSight", evidence=proof)]
     told = story.chapters(events, None, {"ethereum": "https://chain.example/tx/{reference}"})
     assert [(one.what, one.state, one.moved) for one in told] == [
         ("lost sight", "READY", False), ("approve", "READY", True), ("made", "ASKED", True),
     ]  # fmt: skip
     assert told[0].proof == story.Proof(
-        "ethereum", "0xab/c", "https://chain.example/tx/0xab%2Fc", [("block", "7"), ("fee wei", "21000")]
+        "ethereum", "0xab/c", "https://chain.example/tx/0xab%2Fc", [("block", "7"), ("fee wei", "2100000000")]
     )
     assert story.chapters(events, None, {})[0].proof.link == ""  # type: ignore[union-attr]
     assert story.went(events) == {("ASKED", "READY")}
@@ -101,3 +109,9 @@ def test_amounts_and_spans_are_written_as_people_read_them() -> None:
     assert [span(one) for one in (999, 61_000, 3_600_000)] == [
         "less than 1\N{NO-BREAK SPACE}s", "1\N{NO-BREAK SPACE}min", "1\N{NO-BREAK SPACE}h",
     ]  # fmt: skip
+
+
+def test_what_a_chain_counts_is_told_and_what_looks_like_an_account_number_is_not() -> None:
+    kept = story.kept(record(data=Receipt()))
+    assert story.pairs(kept) == [("value wei", "1500000000000000000"), ("erc20 contract", "0xabc"), ("account", "***")]
+    assert story.tables(kept) == [("receipt", [[("block", "7"), ("gas price wei", "1000000000"), ("to", "***")]])]

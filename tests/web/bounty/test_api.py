@@ -4,10 +4,14 @@ import io
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 
+from machines.bounty import lifecycle as s
 from machines.core.errors import NotFound
 from machines.core.forge import Issue, IssueNews, Place
+from payflow.web.bounty_document import described
+from payflow.web.openapi import document
 from tests.bounties import ANN, MIA, Fair
 from tests.chain import OTHER
 
@@ -123,7 +127,8 @@ async def test_what_concerns_whom(fair: Fair) -> None:
     assert len((await fair.says("vic", "GET", "/api/user/bounties"))["bounties"]) == 1
     assert (await fair.says("ann", "GET", "/api/user/bounties"))["bounties"] == []
     await fair.says("ann", "GET", f"/api/user/bounty/{issue.id}", expect=403)
-    await fair.says("mia", "GET", "/api/user/bounty/123", expect=404)
+    for nobody in ("123", "9" * 19, "9" * 5_000, "²"):
+        await fair.says("mia", "GET", f"/api/user/bounty/{nobody}", expect=404)
     await fair.says("mia", "GET", f"/api/user/bounty/{fair.id_of(issue)}")
     async with fair.session.get(fair.address + "/api/open-bounties") as answer:
         assert (answer.status, await answer.json()) == (200, {"bounties": []}), "it has no wallet yet"
@@ -151,6 +156,78 @@ async def test_what_is_no_request(fair: Fair, path: str, body: dict[str, Any], s
     issue = await fair.labelled_issue()
     told = await fair.says("mia", "POST", path.format(issue.id), body, expect=status)
     assert told["error"]["message"]
+
+
+async def test_an_installation_that_was_taken_away_hides_no_other_repository(fair: Fair) -> None:
+    """Nobody told us of it; what others maintain is shown all the same."""
+    issue = await fair.labelled_issue()
+    gone = fair.github.install("other/place", mia="admin")
+    await fair.github.told()
+    fair.github.api.suspended.add(gone.installation)
+    told = await fair.says("mia", "GET", "/api/user/bounties")
+    assert [one["issue-id"] for one in told["bounties"]] == [issue.id]
+
+
+async def test_ids_of_64_bits(fair: Fair) -> None:
+    """The largest that there is goes through signature, store and API unchanged."""
+    body = labelled(fair).replace(b"9000000000001", str(2**63 - 1).encode())
+    assert (await deliver(fair, body, fair.github.signed("issues", body, "one")))[0] == 200
+    told = await fair.says("mia", "GET", f"/api/user/bounty/{2**63 - 1}")
+    assert told["issue-id"] == 2**63 - 1
+
+
+async def test_the_document_of_the_api_names_every_place_of_bounties_and_no_other(fair: Fair) -> None:
+    """Where bounties are not set up it names none."""
+    routes = fair.bounties.routes(fair.store, fair.metrics)
+    served = {(one.method, one.path) for one in routes if one.path.startswith(("/api/", "/webhook"))}
+    told = described(routes)
+    assert {(method.upper(), path) for path, methods in told.items() for method in methods} == served
+    names = [one["operationId"] for methods in told.values() for one in methods.values()]
+    assert len(set(names)) == len(names)
+    assert described([]) == {}
+    whole = document((), (), told)
+    assert set(told) < set(whole["paths"])
+
+
+async def test_what_is_answered_is_what_the_document_says(fair: Fair) -> None:
+    """Every answer that a bounty in each of its states gives fits the schema."""
+    issue = await fair.labelled_issue()
+    async with fair.worker():
+        await fair.until(issue, s.OPEN)
+        await fair.pull_for(issue)
+    told = described(fair.bounties.routes(fair.store, fair.metrics))
+    for path, query in (
+        ("/api/open-bounties", ""),
+        ("/api/activity-feed", ""),
+        ("/api/top-hunters", ""),
+        ("/api/user/bounties", ""),
+        ("/api/user/repositories", ""),
+        ("/api/user/enabled-repositories", ""),
+        ("/api/user/bounty/{id}", ""),
+        ("/api/user", ""),
+        ("/api/user/proof", f"?address={MIA.address}&repository={fair.home.id}"),
+    ):
+        answer = await fair.says("mia", "GET", path.replace("{id}", str(issue.id)) + query)
+        schema = told[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer, schema)
+    feed = await fair.says("mia", "GET", "/api/activity-feed")
+    assert [(one["type"], one["user-login"]) for one in feed["activity"]] == [("open-claim", "ann")]
+
+
+async def test_what_is_private_is_told_to_nobody(fair: Fair) -> None:
+    """A title alone may tell too much."""
+    await fair.labelled_issue("a hole in the wall")
+    assert "hole" not in str(await fair.says("ann", "GET", "/api/open-bounties")), "it has no wallet yet"
+    async with fair.worker():
+        (issue,) = fair.home.issues.values()
+        await fair.until(issue, s.OPEN)
+    await fair.pull_for(issue)
+    for private in (False, True):
+        fair.home.private = private
+        await fair.at_github(fair.github.rename, fair.home, f"acme/private-{private}".lower())
+        for path in ("/api/open-bounties", "/api/activity-feed"):
+            assert ("hole" in str(await fair.says("ann", "GET", path))) is not private
+    assert "hole" in str(await fair.says("mia", "GET", "/api/user/bounties"))
 
 
 async def test_a_cookie_alone_changes_nothing(fair: Fair) -> None:

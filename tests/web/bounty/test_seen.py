@@ -1,0 +1,120 @@
+"""Whatever goes wrong is a sentence on Manage Payouts, for whom it concerns."""
+
+import html
+
+import pytest
+
+from machines.bounty import lifecycle as s
+from machines.core.forge import PullState
+from payflow.store.tokens import Role
+from payflow.web import bounty_sweep
+from payflow.web.auth import Caller
+from payflow.web.problems import Problem
+from tests.bounties import ANN, BOT, MIA, Fair
+from tests.chain import ETHER
+
+
+async def page_of(fair: Fair, who: str) -> str:
+    """What somebody reads."""
+    signing_in = {"token": await fair.token_of(who)}
+    async with fair.session.post(fair.address + "/bounties/sign-in", data=signing_in, allow_redirects=False) as answer:
+        cookie = answer.cookies["payflow_bounties"].value
+    headers = {"Cookie": f"payflow_bounties={cookie}"}
+    async with fair.session.get(fair.address + "/bounties", headers=headers) as answer:
+        assert answer.status == 200
+        return html.unescape(await answer.text())
+
+
+async def test_what_stands_in_the_way_before_anything_is_won(fair: Fair) -> None:
+    """No gas, no label, no issue."""
+    await fair.chain.set_balance(BOT.address, 1000)
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        record = await fair.until(issue, s.OPENING, that=lambda one: bool(one.data.waiting_for))
+        assert f"Waits for {record.data.waiting_for}" in await page_of(fair, "mia")
+        await fair.chain.set_balance(BOT.address, 10 * ETHER)
+        fair.patience_s = 60
+        await fair.until(issue, s.OPEN)
+        await fair.at_github(fair.github.unlabel, fair.home, issue)
+        assert "The label was taken off." in await page_of(fair, "mia")
+        await fair.at_github(fair.github.label, fair.home, issue)
+        await fair.at_github(fair.github.close_issue, fair.home, issue)
+        assert "The issue was closed without a merge." in await page_of(fair, "mia")
+        await fair.at_github(fair.github.delete_issue, fair.home, issue)
+        assert "The issue was deleted." in await page_of(fair, "mia")
+
+
+async def test_what_stands_in_the_way_of_a_payment(fair: Fair) -> None:
+    """No money, a hash of nothing, a later merge, an app that was taken away."""
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        await fair.proves("ann", ANN)
+        await fair.merge(await fair.pull_for(issue), issue)
+        await fair.until(issue, s.MERGED, that=lambda one: bool(one.data.waiting_for))
+        assert "Waits for somebody to fund it" in await page_of(fair, "mia")
+        await fair.funds(issue)
+        await fair.until(issue, s.CONFIRMABLE)
+        tx = await fair.chain.rpc("eth_sendTransaction", {"from": MIA.address, "to": ANN.address, "value": "0x1"})
+        await fair.says("mia", "POST", f"/api/user/bounty/{issue.id}/payout", {"payout-hash": tx})
+        await fair.until(issue, s.CONFIRMABLE, that=lambda one: bool(one.data.trouble))
+        assert "paid nothing: the transaction does not speak of this payment" in await page_of(fair, "mia")
+        await fair.merge(await fair.pull_for(issue, author="bob"))
+        assert "of bob was merged too, later." in await page_of(fair, "mia")
+
+        # Handed on to whom the app is a stranger: GitHub tells nothing, and a sweep finds it gone.
+        home = fair.github.town.repositories.pop(fair.home.id)
+        await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        for who in ("ann", "vic"):
+            assert "The GitHub App is not installed in acme/widgets any more" in await page_of(fair, who)
+        fair.github.town.repositories[home.id] = home
+        fair.github.rename(home, "others/widgets")
+        await fair.github.told()
+        seen = await page_of(fair, "mia")
+        assert "is not installed" not in seen
+        assert "others/widgets" in seen
+        await fair.confirms(issue)
+        await fair.until(issue, s.PAID)
+
+
+async def test_a_claim_that_was_changed_after_its_merge(fair: Fair) -> None:
+    """A person is asked, and may say that nobody has won yet."""
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        pull = await fair.at_github(fair.github.open_pull, fair.home, "eve", "Other work")
+        await fair.merge(pull)
+        fair.ticks.advance(3600)
+        await fair.at_github(fair.github.edit_pull, fair.home, pull, f"Closes #{issue.number}")
+        await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        record = await fair.until(issue, s.CONTESTED)
+        assert [claim.state for claim in record.data.claims] == [PullState.MERGED]
+        seen = await page_of(fair, "olu")
+        assert "was changed after its merge" in seen
+        assert "nobody yet: it goes on" in seen
+        desk = fair.bounties.desk(fair.store, fair.metrics)
+        await desk.decide(str(issue.id), "olu", 0)
+        assert (await fair.record(issue)).state == s.OPEN
+
+
+async def test_no_two_sweeps_of_one_wallet_at_once(fair: Fair) -> None:
+    """Clicked twice, what came in later is prepared once."""
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        await fair.funds(issue)
+        await fair.proves("ann", ANN)
+        await fair.merge(await fair.pull_for(issue), issue)
+        await fair.until(issue, s.CONFIRMABLE)
+        await fair.confirms(issue)
+        await fair.until(issue, s.PAID)
+        await fair.funds(issue, 0.1)
+        await fair.until(issue, s.PAID, that=lambda one: bool(one.data.holdings))
+    assert "Pay out 0.1 ETH that came in later" in await page_of(fair, "mia")
+    desk = fair.bounties.desk(fair.store, fair.metrics)
+    mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
+    await desk.sweep(str(issue.id), mia)
+    with pytest.raises(Problem, match="being paid out already"):
+        await desk.sweep(str(issue.id), mia)
+    assert "that came in later" not in await page_of(fair, "mia")
+    assert len(await desk.of_repository(fair.home.id)) == 2
