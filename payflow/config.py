@@ -261,6 +261,7 @@ class Settings(BaseModel):
     """Unfinished bounties that one repository may have."""
     bounty_explorer: str = Field(default="https://etherscan.io", alias="PAYFLOW_BOUNTY_EXPLORER")
     """Where people look at addresses and transactions."""
+    # The canonical addresses of safe-deployments, v1.4.1.
     safe_factory: str = Field(default="0x4e1DCf7AD4e460CfD30791CCC4F9c8a4f820ec67", alias="PAYFLOW_SAFE_FACTORY")
     """Safe's proxy factory, of version 1.4 or later; the default is 1.4.1's, at one address on most chains."""
     safe_singleton: str = Field(default="0x41675C099F32341bf84BFc5382aF534df5C7461a", alias="PAYFLOW_SAFE_SINGLETON")

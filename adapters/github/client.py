@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import gidgethub
@@ -174,7 +175,7 @@ class GitHub:
 
     async def labelled(self, place: Place) -> AsyncIterator[Issue]:
         """List the open issues of a repository that carry the label."""
-        path = f"/repos/{place.name}/issues?state=open&labels={self._app.label}"
+        path = f"/repos/{place.name}/issues?state=open&labels={quote(self._app.label, safe='')}"
         async for raw in self._pages(place.installation, path):
             found = _read(raw, wire.RawIssue)
             if found.pull_request is msgspec.UNSET:

@@ -6,6 +6,7 @@ Only what can be relied on is read: a number that is none, or a part that is mis
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
@@ -148,6 +149,7 @@ class Delivery(Struct):
     repositories_removed: list[Repository] = field(default_factory=list)
 
 
+_FORM = b"payload="
 _DELIVERY = msgspec.json.Decoder(Delivery)
 
 
@@ -158,10 +160,17 @@ def read(event: str, body: bytes, label: str) -> tuple[News, ...]:
             f"A delivery of more than {MOST_BYTES} bytes is not read; `payflow bounty sync` finds what it told."
         )
     try:
-        told = _DELIVERY.decode(body)
+        told = _DELIVERY.decode(_json_of(body))
         return _news(event, told, label)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadInput("The delivery is not GitHub's JSON.") from error
+
+
+def _json_of(body: bytes) -> bytes:
+    """Give the JSON of a delivery, which GitHub puts into a form where the webhook was set up so."""
+    if not body.startswith(_FORM):
+        return body
+    return unquote_to_bytes(body.removeprefix(_FORM).replace(b"+", b" "))
 
 
 def _news(event: str, told: Delivery, label: str) -> tuple[News, ...]:

@@ -129,7 +129,9 @@ class Looks:
         return f.Swept(await self._forge.issue(place), await self._forge.pulls(place))
 
     def _sweep_due(self, record: BountyRecord, step: Step) -> bool:
-        return not record.data.sweep_of and step.now - record.data.swept_at >= self._policy.sweep_ms
+        if record.data.sweep_of or s.LIFECYCLE.state(record.state).final:
+            return False  # what is paid stays paid, and there are more of those every day
+        return step.now - record.data.swept_at >= self._policy.sweep_ms
 
     # ── the wallet ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,7 +144,9 @@ class Looks:
             return await self._sweep(record)
         if data.creation is not None:
             return await self._deploying(record, data.creation, step)
-        hands = await self._owners.proven(data.place.repository)
+        proven = await self._owners.proven(data.place.repository)
+        # Who proved an address and maintains the repository no more must not own its money.
+        hands = tuple([hand for hand in proven if await self._forge.maintains(data.place, hand.person) is not None])
         if len(hands) + 1 < self._policy.threshold:
             return f.Waits(OWNERS)
         named = (self._bot, *(Address(hand.address) for hand in hands), Address(self._policy.recovery))

@@ -77,7 +77,8 @@ def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, t
         return move(trigger, why, data=data)
     if data == record.data:
         return wait()
-    return keep(why, data=data, again_s=None if data.swept_at else 0)
+    # The first sweep is only what the next look waits for; a doubt about which news is newer asks for another one.
+    return keep(why, data=data, again_s=None if data.swept_at and record.data.swept_at else 0)
 
 
 def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:

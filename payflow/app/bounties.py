@@ -39,9 +39,11 @@ from payflow.config import Settings
 from payflow.store.store import Store
 from payflow.store.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
+from payflow.web.admin import dashboard
 from payflow.web.admin.board import Board
+from payflow.web.admin.frame import PLACE as ADMIN
 from payflow.web.admin.frame import Page
-from payflow.web.auth import Gate
+from payflow.web.auth import STAFF, Gate
 from payflow.web.bounty_api import BountyApi
 from payflow.web.bounty_desk import BountyDesk, World, account_of, saved_address
 from payflow.web.bounty_desk import Reader as Forge
@@ -49,7 +51,7 @@ from payflow.web.bounty_hooks import GitHubHook, Signed
 from payflow.web.bounty_page import COOKIE, EVERYBODY, PLACE, BountyPage
 from payflow.web.bounty_sign_in import DOOR, GitHubDoor, Identity
 from payflow.web.bounty_sweep import sweep
-from payflow.web.sessions import Sessions
+from payflow.web.sessions import Beside, Sessions
 
 # A forge that hangs must not keep a look from its money for long.
 PATIENCE_S = 10.0
@@ -151,7 +153,7 @@ class Bounties:
         self._metrics = metrics
         desk = self.desk(store, metrics)
         gate = Gate(Tokens(store.link), store.records, settings)
-        sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY)
+        sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY, Beside(dashboard.COOKIE, ADMIN, STAFF))
         secret = settings.github_webhook_secret.get_secret_value() if settings.github_webhook_secret else ""
         signed = Signed(
             partial(wire.genuine, secret=secret, old=settings.github_webhook_sha1),

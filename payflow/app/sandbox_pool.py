@@ -1,13 +1,15 @@
 """A mining pool for the sandbox: a Redis of its own, with books as a pool writes them, and its configuration file."""
 
 import json
+import random
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.sandbox.chain.accounts import POOL
-from adapters.sandbox.leashed import Leashed
+from adapters.sandbox.leashed import Leashed, NotStarted
 from payflow.store.embedded import server_binary
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 COIN = "eth"
 THRESHOLD_SHANNON = 500_000_000
+TRIES = 5
+_PORTS = (20_000, 30_000)
 RUN_EVERY = "5s"
 
 MINERS: Mapping[str, int] = {
@@ -27,10 +31,12 @@ MINERS: Mapping[str, int] = {
 
 
 def free_port() -> int:
-    """Find a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nobody uses now, from those that no system hands out by itself: so nobody takes it meanwhile."""
+    while True:
+        port = random.randrange(*_PORTS)  # noqa: S311  (no secret)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class SandboxPool:
@@ -38,16 +44,17 @@ class SandboxPool:
 
     def __init__(self, folder: Path, lock: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        words = f"--port {self.port} --bind 127.0.0.1 --dir {{}} --appendonly yes --appendfsync always --daemonize no"
-        command = [
-            str(server_binary()),
-            *(str(folder) if word == "{}" else word for word in words.split()),
-            "--save",
-            "",
-        ]
-        self._program = Leashed(command, folder / "log", keep=(lock,))
+        self._folder = folder
+        self._lock = lock
         self._link: Link | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self.port = free_port()
+        words = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--daemonize", "no")
+        kept = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+        command = [str(server_binary()), *words, *kept]
+        self._program = Leashed(command, self._folder / "log", keep=(self._lock,))
 
     @property
     def endpoint(self) -> str:
@@ -59,7 +66,16 @@ class SandboxPool:
         from adapters.open_ethereum_pool.config import Redis  # noqa: PLC0415  (only the sandbox speaks for a pool)
         from adapters.open_ethereum_pool.link import Link  # noqa: PLC0415  (as above)
 
-        await self._program.said(r"(Ready to accept connections)")
+        for _ in range(TRIES):
+            try:
+                await self._program.said(r"(Ready to accept connections)")
+            except NotStarted as error:
+                if "already in use" not in str(error):
+                    raise
+                await self._program.stop()
+                self._start()  # somebody was quicker
+            else:
+                break
         self._link = Link(Redis(self.endpoint, 0, "", 4))
 
     async def close(self) -> None:

@@ -109,7 +109,7 @@ async def bounty(cast: Cast) -> None:
     teller = Teller(cast.stage, "Bounty", f"0.5 ETH for an issue of {cast.home.name}")
     await prove_owner(cast)
     github, home = cast.github, cast.home
-    issue = github.open_issue(home, f"It should also work on Sundays ({cast.number()})", "bounty")
+    issue = github.open_issue(home, "It should also work on Sundays", "bounty")
     about = f"#{issue.number}"
     teller.say("labelled", f"Mia labelled {about}: the bot makes its wallet.")
     record_id = bounty_id(home.id, issue.id, cast.store.records.shards)

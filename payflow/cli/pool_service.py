@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,8 @@ def _resolved(
     async def beside(pools: Pools, stop: asyncio.Event) -> None:
         for pool in pools.pools.values():
             at = PoolDesk(pools, pool, Metrics(), who)
-            codes.append(await _resolve_one(at, pool, speak, stop, dry_run=dry_run, fill=fill, as_json=as_json))
+            async with pools.own.store.audit.doing(who, "resolve pool", pool.coin) if not dry_run else nullcontext():
+                codes.append(await _resolve_one(at, pool, speak, stop, dry_run=dry_run, fill=fill, as_json=as_json))
         stop.set()
 
     kept: list[Pools] = []

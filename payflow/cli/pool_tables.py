@@ -9,7 +9,7 @@ from rich.text import Text
 
 from machines.core.chain import TxHash
 from machines.core.errors import BadInput
-from machines.pool.data import WEI
+from machines.pool.data import WEI, row_of
 from machines.pool.evidence import Outcome
 from payflow.app import Payflow, opened, refuse_unfit
 from payflow.app import pool_audit as auditing
@@ -50,6 +50,16 @@ async def opened_pool(desk: Desk, file: Path | None) -> AsyncIterator[Opened]:
 def desk_of(one: Opened, named: str | None) -> PoolDesk:
     """Open the desk of a pool for whoever asks."""
     return PoolDesk(one.pools, one.pool, one.payflow.metrics, operator(named))
+
+
+@asynccontextmanager
+async def noted(one: Opened, named: str | None, act: str, subject: str, *, dry_run: bool) -> AsyncIterator[None]:
+    """Write into the audit log what is done to a pool's books; looking leaves no trace."""
+    if dry_run:
+        yield
+        return
+    async with one.payflow.store.audit.doing(operator(named), act, subject):
+        yield
 
 
 async def due(desk: Desk, *, file: Path | None) -> Code:
@@ -134,7 +144,8 @@ async def adopt(desk: Desk, *, file: Path | None, dry_run: bool, named: str | No
     async with opened_pool(desk, file) as one:
         mine = desk_of(one, named)
         found = [judged for judged in await mine.pending() if judged.record is None]
-        taken = [] if dry_run else [judged for judged in found if await mine.adopt(judged)]
+        async with noted(one, named, "adopt pool payments", one.pool.coin, dry_run=dry_run):
+            taken = [] if dry_run else [judged for judged in found if await mine.adopt(judged)]
     left = sum(judged.verdict.outcome is Outcome.UNKNOWN for judged in found)
     said = [f"{len(found)} rows of another payer; {len(taken)} were taken over, {left} cannot be told yet."]
     show(desk, found, said)
@@ -145,21 +156,27 @@ async def mark_paid(
     desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool, named: str | None
 ) -> Code:
     """Book a pending payment."""
-    async with opened_pool(desk, file) as one:
+    async with (
+        opened_pool(desk, file) as one,
+        noted(one, named, "mark pool payment paid", row_of(login, shannon), dry_run=dry_run),
+    ):
         said = await desk_of(one, named).mark_paid(login, shannon, _hash(tx), dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
 async def credit(desk: Desk, *, login: str, shannon: int, file: Path | None, dry_run: bool, named: str | None) -> Code:
     """Give a pending payment back."""
-    async with opened_pool(desk, file) as one:
+    async with (
+        opened_pool(desk, file) as one,
+        noted(one, named, "credit pool payment", row_of(login, shannon), dry_run=dry_run),
+    ):
         said = await desk_of(one, named).credit(login, shannon, dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
 async def unlock(desk: Desk, *, file: Path | None, dry_run: bool, named: str | None) -> Code:
     """Take the lock away."""
-    async with opened_pool(desk, file) as one:
+    async with opened_pool(desk, file) as one, noted(one, named, "unlock pool", one.pool.coin, dry_run=dry_run):
         said = await desk_of(one, named).unlock(dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
@@ -168,7 +185,10 @@ async def add_missing(
     desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool, named: str | None
 ) -> Code:
     """Add what was not logged."""
-    async with opened_pool(desk, file) as one:
+    async with (
+        opened_pool(desk, file) as one,
+        noted(one, named, "add missing pool payment", row_of(login, shannon), dry_run=dry_run),
+    ):
         said = await desk_of(one, named).add_missing(login, shannon, _hash(tx), dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
@@ -187,7 +207,7 @@ async def repeat(
     if (shannon is None) != (tx is None):
         raise Usage("Name both the amount and the transaction that it is booked with, or neither.")
     booked = (shannon, _hash(tx)) if shannon is not None and tx is not None else None
-    async with opened_pool(desk, file) as one:
+    async with opened_pool(desk, file) as one, noted(one, named, "repeat pool payment", login, dry_run=dry_run):
         said = await desk_of(one, named).repeat(login, booked, dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
@@ -220,7 +240,8 @@ async def audit(desk: Desk, *, file: Path | None, repair: bool, dry_run: bool, y
             return Code.REFUSED if found else Code.OK
         if not yes:
             confirm(desk, [f"{drift.key} {drift.field} {_repaired(drift)}" for drift in found if drift.repairable])
-        await auditing.repair(one.pool.books, found)
+        async with noted(one, None, "repair pool sums", one.pool.coin, dry_run=False):
+            await auditing.repair(one.pool.books, found)
     desk.tell(data, drawn, f"{said} What could be proven was put right.")
     return Code.OK if all(drift.repairable for drift in found) else Code.REFUSED
 

@@ -302,6 +302,12 @@ class BountyDesk:
                 await self.store.records.poke(one.id)
         return hand
 
+    async def remove_owner(self, caller: Caller, repository: int, person: int) -> None:
+        """Take somebody off the owners of the wallets to come; those that are made keep theirs."""
+        by = await self.maintainer(await self.place_of(repository), caller)
+        record_id = r.repository_id(repository, self.store.records.shards)
+        await self.tell(record_id, r.HandRemoved(person, by.login), caller.who)
+
     async def place_of(self, repository: int) -> Place:
         """Say where a repository is."""
         try:

@@ -71,6 +71,7 @@ class BountyPage:
             web.get(PLACE, frame.shows(self.show)),
             web.get(PLACE + "/static/{name}", self.static),
             web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
+            web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
             web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
             web.post(f"{one}/retract", frame.does(self.retract, PEOPLE)),
             web.post(f"{one}/reassign", frame.does(self.reassign, PEOPLE)),
@@ -135,6 +136,12 @@ class BountyPage:
         address = await self._desk.save_address(visit.caller, str(form.get("address", "")), "")
         return Done(f"Bounties that you win are paid to {address}.", PLACE)
 
+    async def remove(self, visit: Visit, form: Form) -> Done:
+        """Take somebody off the owners of the wallets to come."""
+        repository = _whole(visit.request.match_info["id"], "repository")
+        await self._desk.remove_owner(visit.caller, repository, _whole(str(form.get("person", "")), "person"))
+        return Done("Wallets that are made from now on have one owner less; those that are made keep theirs.", PLACE)
+
     async def revoke(self, visit: Visit, form: Form) -> Done:
         """Give the money back."""
         to = self._desk.address(str(form.get("address", "")))
@@ -168,7 +175,10 @@ class BountyPage:
 
 
 def _pull(form: Form) -> int:
-    text = str(form.get("pull", ""))
+    return _whole(str(form.get("pull", "")), "pull")
+
+
+def _whole(text: str, name: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
-        raise Problem(problems.BAD_FIELD, "Name one of the pull requests.", field="pull")
+        raise Problem(problems.BAD_FIELD, f"{name}: a whole number.", field=name)
     return int(text)

@@ -149,7 +149,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def figures_of_lanes() -> AsyncIterator[str]:
-    """Serve what a process that works on lanes tells of them: there is no chain in this run."""
+    """Serve what a process that works on lanes and a pool tells of them: there is no chain in this run."""
     metrics = Metrics()
     lanes = metrics.lanes
     for lane in ("payouts", "pool"):
@@ -159,6 +159,7 @@ async def figures_of_lanes() -> AsyncIterator[str]:
         lanes.bumps.labels(lane)
     lanes.node_lag.labels("a").set(0)
     lanes.node_errors.labels("a", "timeout")
+    metrics.pools.waiting.labels("eth").set(0)
 
     async def tell(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry))

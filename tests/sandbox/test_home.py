@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from adapters.sandbox.github.town import Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings, StoreUnavailable
-from payflow.app import sandbox_home
+from payflow.app import sandbox_home, sandbox_pool
 from payflow.store.embedded import embedded
 from tests.sandbox.running import processes
 from tests.waiting import block_until
@@ -169,3 +170,24 @@ async def test_not_even_a_killed_leash_leaves_something_behind(tmp_path: Path) -
     os.kill(held.pid, signal.SIGKILL)
     block_until(lambda: len(processes(tmp_path)) == 0, "nothing is left", 10)
     await held.stop()
+
+
+# ── the pool's Redis ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_port_that_somebody_else_took_first_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = iter([taken.getsockname()[1], sandbox_pool.free_port()])
+        monkeypatch.setattr(sandbox_pool, "free_port", lambda: next(ports))
+        with (tmp_path / "lock").open("wb") as lock:
+            pool = sandbox_pool.SandboxPool(tmp_path / "pool", lock.fileno())
+            try:
+                await pool.open()
+                assert await pool.find_block() == 19_000_001
+            finally:
+                await pool.close()
+    assert processes(tmp_path) == []

@@ -178,6 +178,24 @@ async def test_one_repository_that_is_closed_to_us_hides_no_other(fair: Fair) ->
     assert (await fair.record(issue)).state == s.OPENING
 
 
+async def test_what_is_paid_asks_github_nothing_any_more(settings: Settings, tmp_path: Path) -> None:
+    """There are more of those every day: reading each for ever would use up what GitHub allows."""
+    async with open_fair(settings, "multisig", tmp_path, bounty_sweep_hours=1e-6) as fair, fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        await fair.funds(issue)
+        await fair.proves("ann", ANN)
+        await fair.merge(await fair.pull_for(issue), issue)
+        await fair.until(issue, s.CONFIRMABLE)
+        await fair.confirms(issue)
+        await fair.until(issue, s.PAID)
+        await fair.until_comment(issue, "Paid to: ann")
+        asked = len(fair.github.server.calls)
+        await fair.funds(issue, 0.1)
+        await fair.until(issue, s.PAID, that=lambda one: bool(one.data.holdings))
+        assert len(fair.github.server.calls) == asked
+
+
 async def test_a_merged_author_does_not_write_himself_into_a_later_bounty(fair: Fair) -> None:
     """He edits what was merged long ago, or after the label: told of it, or found by a sweep, he wins nothing by it."""
     old = await fair.at_github(fair.github.open_pull, fair.home, "eve", "Old work")

@@ -188,10 +188,14 @@ def _related(record: Record[Any], lane: str, shards: int) -> Iterable[tuple[str,
             keys = [PaymentKey(one.reference) for one in data.attempts]
             yield from (("Its payment in the lane", payment_id(lane, key, shards)) for key in keys)
         case "bounty" if lane:
-            for failed in range(data.deploys + 1):
-                yield "Makes its wallet", payment_id(lane, PaymentKey(deploy_key(record.id, failed)), shards)
-            for one in data.attempts:
-                key = approval_key(record.id, one.proposal.number)
-                yield "Approves it", payment_id(lane, PaymentKey(key), shards)
+            yield from _of_bounty(record, lane, shards)
         case _:
             return
+
+
+def _of_bounty(record: Record[Any], lane: str, shards: int) -> Iterable[tuple[str, RecordId]]:
+    for failed in range(record.data.deploys + 1):
+        yield "Makes its wallet", payment_id(lane, PaymentKey(deploy_key(record.id, failed)), shards)
+    for one in record.data.attempts:
+        key = approval_key(record.id, one.proposal.number)
+        yield "Approves it", payment_id(lane, PaymentKey(key), shards)

@@ -3,6 +3,7 @@
 import hmac
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -139,6 +140,13 @@ def test_an_issue_with_ids_wider_than_32_bits() -> None:
     assert isinstance(news, IssueNews)
     assert (news.issue.id, news.place.repository, news.place.installation) == (5_000_000_002, 6_000_000_001, 77)
     assert (news.issue.open, news.issue.labelled, news.gone) == (True, True, "")
+
+
+def test_a_delivery_that_comes_as_a_form() -> None:
+    """As GitHub sends it where nobody chose JSON for the webhook."""
+    whole = delivery(action="labeled", issue=issue(title="50 % + more & more"))
+    form = urlencode({"payload": whole.decode()}).encode()
+    assert wire.read("issues", form, "bounty") == wire.read("issues", whole, "bounty") != ()
 
 
 def test_only_the_label_counts() -> None:

@@ -36,7 +36,7 @@ class Chromium:
         context = await self.browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         self.contexts.append(context)
         page = await context.new_page()
         page.on("console", self._hear)

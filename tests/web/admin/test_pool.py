@@ -108,6 +108,9 @@ async def test_a_miner_is_found_by_his_login_and_his_payment_says_where_his_mone
 async def test_resolving_shows_the_evidence_first_and_does_exactly_that_by_an_operator_s_word(
     stand: Stand, chromium_address: str
 ) -> None:
+    stand.mine.earn(BOB, AMOUNT)
+    async with stand.world.working():
+        assert (await stand.world.run()).paid == 1
     tx = await left_by_the_old_module(stand, sent=True)
     viewer = await Visitor(stand).come("vic", Role.VIEWER)
     text = await seen(viewer, "locked by somebody else")
@@ -131,7 +134,7 @@ async def test_resolving_shows_the_evidence_first_and_does_exactly_that_by_an_op
         await page.get_by_role("button", name="Resolve").click()
         await page.get_by_text("1 booked as paid, 0 credited back, 0 left as they are. Payouts").wait_for()
         assert {name: told for name, told in found.items() if told} == {}
-    assert stand.mine.history() == [f"{tx}:{ANN}:{AMOUNT}"]
+    assert stand.mine.history(ANN) == [f"{tx}:{AMOUNT}"]
     assert (stand.mine.pending(), stand.mine.lock()) == ([], None)
     lines = [(line.who, line.act, line.why) for line in await stand.store.audit.page(None, 10)]
     assert ("otto", "resolve pool", "the old module died") in lines
@@ -156,6 +159,16 @@ async def test_what_changed_since_the_preview_is_not_resolved_and_what_is_not_pr
     assert "left as they are" in visitor.text
     assert f"{BOB}:{AMOUNT}" in stand.mine.pending()
     assert stand.mine.lock() is not None
+
+
+async def test_a_lock_that_nothing_holds_is_taken_away_by_resolving(stand: Stand) -> None:
+    stand.mine.do("SETNX", "eth:payments:lock", f"{ANN}:{AMOUNT}")
+    visitor = await Visitor(stand).come("otto", Role.OPERATOR)
+    assert "No pending payments to resolve" in await visitor.see("pool/eth/resolve")
+    word = {"seen": visitor.field("seen"), "reason": "the old module died before it took anything"}
+    assert await visitor.send("pool/eth/resolve", **word) == 200
+    assert "Payouts unlocked" in visitor.text
+    assert stand.mine.lock() is None
 
 
 async def test_a_pool_whose_redis_is_gone_is_said_to_be_and_nothing_else_suffers(stand: Stand, redis: Server) -> None:

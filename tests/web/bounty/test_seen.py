@@ -4,6 +4,7 @@ import html
 
 import pytest
 
+from adapters.sandbox.github.town import Issue
 from machines.bounty import lifecycle as s
 from machines.core.forge import PullState
 from payflow.store.tokens import Role
@@ -12,6 +13,7 @@ from payflow.web.auth import Caller
 from payflow.web.problems import Problem
 from tests.bounties import ANN, BOT, MIA, Fair
 from tests.chain import ETHER
+from tests.waiting import wait_until
 
 
 async def page_of(fair: Fair, who: str) -> str:
@@ -42,6 +44,45 @@ async def test_what_stands_in_the_way_before_anything_is_won(fair: Fair) -> None
         assert "The issue was closed without a merge." in await page_of(fair, "mia")
         await fair.at_github(fair.github.delete_issue, fair.home, issue)
         assert "The issue was deleted." in await page_of(fair, "mia")
+
+
+async def test_what_to_do_next_where_nobody_has_proven_an_address(fair: Fair) -> None:
+    """Right after the label, to those who maintain the repository and to those who work here."""
+    other = fair.github.install("acme/gadgets", mia="admin")
+    await fair.github.told()
+    fair.home = other
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await wait_until(lambda: known(fair, issue), "it says what it waits for", 5)
+    for who in ("mia", "vic"):
+        assert "who proves his address: a maintainer of acme/gadgets does so on this page" in await page_of(fair, who)
+    assert "Nobody yet: no wallet is made before somebody proves an address." in await page_of(fair, "mia")
+
+
+async def test_who_maintains_no_more_owns_no_wallet_that_is_made(fair: Fair) -> None:
+    """Whether GitHub took the right from him, or a maintainer took him off."""
+    moe = fair.github.town.person("moe").id
+    fair.home.roles[moe] = "maintain"
+    await fair.proves("moe", ANN, owner=True)
+    assert "Take moe off" in await page_of(fair, "mia")
+    fair.home.roles[moe] = "write"
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        record = await fair.until(issue, s.OPEN)
+    assert [hand.login for hand in record.data.hands] == ["mia"]
+
+    fair.home.roles[moe] = "maintain"
+    desk = fair.bounties.desk(fair.store, fair.metrics)
+    with pytest.raises(Problem, match="Only who maintains"):
+        await desk.remove_owner(Caller("eve", Role.PROVIDER, "github:1"), fair.home.id, moe)
+    mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
+    await desk.remove_owner(mia, fair.home.id, moe)
+    assert "Take moe off" not in await page_of(fair, "mia")
+
+
+async def known(fair: Fair, issue: Issue) -> bool:
+    """Whether the bounty says what it waits for, without being asked to look again."""
+    return bool((await fair.record(issue)).data.waiting_for)
 
 
 async def test_what_stands_in_the_way_of_a_payment(fair: Fair) -> None:
