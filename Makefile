@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= true
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench clean
+.PHONY: help run test coverage check format bench clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,11 @@ help: ## list what can be made
 run: $(BIN)/.ready-to-run ## start Payflow with its world simulated
 	$(BIN)/payflow sandbox $(ARGS)
 
-test: $(BIN)/.ready-to-test ## run all tests; with ARGS, those that pytest is told to
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov)
+test: $(BIN)/.ready-to-test ## run all tests, two at a time; with ARGS, those that pytest is told to
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2)
+
+coverage: $(BIN)/.ready-to-test ## run all tests, and show which branches none of them takes
+	$(BIN)/python -m pytest -n 2 --cov
 
 check: $(BIN)/.ready-to-test ## lint, formatting, types, direction of imports
 	$(BIN)/ruff check

@@ -5,7 +5,7 @@ No error of redis-py leaves here.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from payflow.config import Settings
 from payflow.store.scripts import ALL, Script
 
 ANSWER_TIMEOUT_S = 10.0
+CLOSING_S = 0.5
 BARRIER_TIMEOUT_S = 5.0
 LISTEN_S = 30.0
 
@@ -66,6 +67,9 @@ class Link:
         # Where redis-py refuses what exceeds the pool instead of waiting, we wait. None where it waits itself.
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._beside = beside
+        self._closed = False
+        self._under_way = 0
+        self._quiet = asyncio.Event()
 
     async def open(self) -> None:
         """Connect and load the scripts."""
@@ -173,7 +177,13 @@ class Link:
                     yield message["data"]
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections: new questions are refused, and those under way may end first."""
+        self._closed = True
+        if self._under_way:
+            self._quiet.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_S):
+                    await self._quiet.wait()
         await self.client.aclose()
         if self.cluster:
             # After a failure it believes that it has none.
@@ -185,6 +195,10 @@ class Link:
     @asynccontextmanager
     async def errors(self, within_s: float | None = ANSWER_TIMEOUT_S) -> AsyncIterator[None]:
         """Wait so long and no longer, and turn the errors of redis-py into ours, each with what to do."""
+        if self._closed:
+            # A question asked now would open a connection that nobody closes any more.
+            raise StoreUnavailable(f"The store at {self.place} was closed.")
+        self._under_way += 1
         try:
             # Who listens for ever has a connection to himself: it is the one that the turns leave free.
             async with asyncio.timeout(within_s), self._turns if within_s else nullcontext():
@@ -197,6 +211,10 @@ class Link:
             raise StoreUnavailable(
                 f"The store at {self.place} did not answer ({text}): see that it runs and that the settings lead to it."
             ) from error
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
 
 
 def connect(settings: Settings, socket: str | None = None) -> Link:
