@@ -111,7 +111,7 @@ async def test_a_better_price_that_nodes_refuse_leaves_the_payment_under_way(
             await station.settle_down()
             assert len((await station.transaction(0)).data.attempts) == 2, "it is not cancelled"
             await station.until_settled([payment])
-    assert isinstance(await station.status(payment), Settled)
+        assert isinstance(await station.status(payment), Settled)
 
 
 async def test_bytes_that_are_sent_again_do_not_put_off_a_better_price(
