@@ -137,7 +137,8 @@ class LaneLooks:
         signed = await self._signed(lane, record, plan.transactions, fee)
         next_nonce = max([record.data.next_nonce, *(one.new.data.nonce + 1 for one in signed)])
         more = bool(signed) and (plan.left > 0 or len(found) == limit)
-        again_s = (AT_ONCE_S if len(signed) < room else ROOM_S) if more else None
+        full = len(waiting) + len(signed) >= lane.policy.in_flight
+        again_s = (ROOM_S if full else AT_ONCE_S) if more else None
         return f.Looked(next_nonce, signed, tuple(plan.unpayable), purse.waits_for, again_s)
 
     async def _signed(

@@ -132,6 +132,8 @@ async def test_a_node_of_another_chain_gets_nothing(
             assert proxy.count(SEND) == 0
             assert (await station.record(payment)).state == s.QUEUED
             proxy.chain_id = None
+            clock.advance(60)
+            await station.settle_down()  # a look that still met the other chain would pause the rail again
             await station.store.pauses.resume("rail:ethereum")
             await station.until_all([payment], s.SETTLED, each=lambda: clock.advance(60))
 
