@@ -74,6 +74,12 @@ class Courier:
         for _ in range(copies):
             self._agenda.later(LATE_S if how is Webhook.LATE else 0, self._starter(delivery))
 
+    async def deliver_due(self) -> None:
+        """Do all that the agenda has for now, and wait until all news of it was delivered."""
+        while self._agenda.run():
+            await self.idle()
+        await self.idle()
+
     async def idle(self) -> None:
         """Wait until nothing is on its way."""
         while self._under_way:

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from types import TracebackType
-from typing import Self
 
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.book import Book
@@ -11,6 +9,7 @@ from adapters.sandbox.control import Control
 from adapters.sandbox.courier import Courier
 from adapters.sandbox.faults import Fault, Faults, Target
 from adapters.sandbox.magic import STAYS, Fate, fate
+from adapters.sandbox.running import Running
 from adapters.sandbox.server import Answer, Call, Route, Server
 from adapters.sandbox.transfers import Transfers
 from machines.core.clock import Clock
@@ -18,7 +17,7 @@ from machines.core.clock import Clock
 PLENTY: Mapping[str, Decimal] = {currency: Decimal(10**12) for currency in ("NGN", "KES", "GHS", "USD")}
 
 
-class Gateway:
+class Gateway(Running):
     """A gateway that runs in this process and listens on loopback.
 
     `transfers` is its inside and its dashboard, `faults` its bad days, `courier` its webhooks, `book` the truth about
@@ -71,18 +70,7 @@ class Gateway:
 
     async def catch_up(self) -> None:
         """Do all that is due by now, and wait until every webhook that is due was delivered."""
-        while self.agenda.run():
-            await self.courier.idle()
-        await self.courier.idle()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
+        await self.courier.deliver_due()
 
     async def _before_answer(self) -> None:
         if self.transfers.hurried:

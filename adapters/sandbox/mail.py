@@ -7,8 +7,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from types import TracebackType
-from typing import Self
+
+from adapters.sandbox.running import Running
 
 MOST_MAILS = 1000
 MOST_BYTES = 1024 * 1024
@@ -38,7 +38,7 @@ class Mail:
     text: str
 
 
-class MailSink:
+class MailSink(Running):
     """Listens on loopback; `mails` holds the newest of what came, in order."""
 
     def __init__(self) -> None:
@@ -70,15 +70,6 @@ class MailSink:
             for guest in tuple(self._guests):
                 guest.close()
             await self._server.wait_closed()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._guests.add(writer)

@@ -94,13 +94,6 @@ class Ours(Protocol):
         """Say whether one of our payments is this row of the books."""
 
 
-class Peers(Protocol):
-    """What a node knows of its neighbours."""
-
-    async def count(self) -> int:
-        """Count its peers; `Retryable` where it does not say."""
-
-
 class Checks(Protocol):
     """What must hold before a payment."""
 

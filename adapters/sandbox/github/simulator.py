@@ -5,8 +5,7 @@ import hmac
 import json
 import uuid
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
@@ -18,6 +17,7 @@ from adapters.sandbox.github.api import Api, app_key
 from adapters.sandbox.github.control import GitHubControl
 from adapters.sandbox.github.town import Issue, Pull, Repository, Town
 from adapters.sandbox.magic import Webhook
+from adapters.sandbox.running import Running
 from adapters.sandbox.server import Answer, Call, Server
 from machines.core.clock import Clock
 
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 SECRET = "sandbox webhook secret"  # noqa: S105  (of a simulator)
 
 
-class GitHubSimulator:
+class GitHubSimulator(Running):
     """A GitHub that runs in this process and listens on loopback.
 
     `how` says how the next deliveries travel, `faults` how the API misbehaves, `town` is the truth.
@@ -65,20 +65,9 @@ class GitHubSimulator:
         await self.server.stop()
         await self.courier.close()
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
     async def told(self) -> None:
         """Wait until every delivery that is due was made."""
-        while self.agenda.run():
-            await self.courier.idle()
-        await self.courier.idle()
+        await self.courier.deliver_due()
 
     # ── what people do ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,11 +120,6 @@ class GitHubSimulator:
         """Somebody opens it again."""
         issue.open = True
         self._issue("reopened", home, issue)
-
-    def retitle(self, home: Repository, issue: Issue, title: str) -> None:
-        """Somebody calls it otherwise."""
-        before, issue.title = issue.title, title
-        self._issue("edited", home, issue, changes={"title": {"from": before}})
 
     def delete_issue(self, home: Repository, issue: Issue) -> None:
         """Somebody deletes it."""
