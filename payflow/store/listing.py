@@ -142,14 +142,14 @@ class Listing:
         """List an owner's records in a state, those longest in it first."""
         key = keys.members(self._records.owner_shard(owner), machine, state)
         found: list[Stored] = []
-        first = 0
+        first, size = 0, min(limit, PAGE)
         while len(found) < limit:
-            page = await self._link.ask("ZRANGE", key, first, first + PAGE - 1)
+            page = await self._link.ask("ZRANGE", key, first, first + size - 1)
             read = await self._read([RecordId(one.decode()) for one in page])
             found += [one for one in read if one.record.owner == owner and one.record.state == state]
-            if len(page) < PAGE:
+            if len(page) < size:
                 break
-            first += PAGE
+            first += size
         return found[:limit]
 
     async def parked(self, limit: int = PAGE) -> list[tuple[RecordId, str]]:
