@@ -19,6 +19,7 @@ from adapters.sandbox.github.api import APP_ID, CLIENT_ID, CLIENT_SECRET
 from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Comment, Issue, Pull, Repository
 from adapters.sandbox.github.wallet import StandInWallet
+from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord, bounty_id
 from machines.core.chain import Address, Receipt, TxHash
 from machines.core.clock import FixedClock, SystemClock
@@ -83,6 +84,16 @@ class Fair:
     async def labelled_issue(self, title: str = "It hurts") -> Issue:
         """Mia labels an issue."""
         issue: Issue = await self.at_github(self.github.open_issue, self.home, title, "bounty")
+        return issue
+
+    async def confirmable_issue(self) -> Issue:
+        """A labelled issue that is funded, and whose merged work by Ann waits for Mia's yes."""
+        issue = await self.labelled_issue()
+        await self.until(issue, s.OPEN)
+        await self.funds(issue)
+        await self.proves("ann", ANN)
+        await self.merge(await self.pull_for(issue), issue)
+        await self.until(issue, s.CONFIRMABLE)
         return issue
 
     async def pull_for(self, issue: Issue, author: str = "ann", **more: Any) -> Pull:

@@ -181,12 +181,7 @@ async def test_one_repository_that_is_closed_to_us_hides_no_other(fair: Fair) ->
 async def test_what_is_paid_asks_github_nothing_any_more(settings: Settings, tmp_path: Path) -> None:
     """There are more of those every day: reading each for ever would use up what GitHub allows."""
     async with open_fair(settings, "multisig", tmp_path, bounty_sweep_hours=1e-6) as fair, fair.worker():
-        issue = await fair.labelled_issue()
-        await fair.until(issue, s.OPEN)
-        await fair.funds(issue)
-        await fair.proves("ann", ANN)
-        await fair.merge(await fair.pull_for(issue), issue)
-        await fair.until(issue, s.CONFIRMABLE)
+        issue = await fair.confirmable_issue()
         await fair.confirms(issue)
         await fair.until(issue, s.PAID)
         await fair.until_comment(issue, "Paid to: ann")

@@ -141,12 +141,7 @@ async def test_only_maintainers_of_that_repository_confirm(fair: Fair) -> None:
     """Neither a contributor, nor a maintainer of another organisation, nor who may only write."""
     fair.github.install("other/place", mallory="admin")
     async with fair.worker():
-        issue = await fair.labelled_issue()
-        await fair.until(issue, s.OPEN)
-        await fair.funds(issue)
-        await fair.proves("ann", ANN)
-        await fair.merge(await fair.pull_for(issue), issue)
-        await fair.until(issue, s.CONFIRMABLE)
+        issue = await fair.confirmable_issue()
         path = f"/api/user/bounty/{issue.id}"
         body = {"payout-hash": "0x" + "11" * 32}
         for who in ("mallory", "bob", "eve", "ann"):
@@ -165,12 +160,7 @@ async def test_only_maintainers_of_that_repository_confirm(fair: Fair) -> None:
 async def test_the_receipt_of_another_transaction_pays_nothing(fair: Fair) -> None:
     """A real transaction, mined and successful, that has nothing to do with the wallet."""
     async with fair.worker():
-        issue = await fair.labelled_issue()
-        await fair.until(issue, s.OPEN)
-        await fair.funds(issue)
-        await fair.proves("ann", ANN)
-        await fair.merge(await fair.pull_for(issue), issue)
-        await fair.until(issue, s.CONFIRMABLE)
+        issue = await fair.confirmable_issue()
         tx = await fair.hands.send(MIA, Call(ANN.address, "0x"), ETHER // 2)
         await fair.says("mia", "POST", f"/api/user/bounty/{issue.id}/payout", {"payout-hash": tx})
         record = await fair.until(issue, s.CONFIRMABLE, that=lambda one: "paid nothing" in one.data.trouble)
@@ -182,12 +172,7 @@ async def test_the_receipt_of_another_transaction_pays_nothing(fair: Fair) -> No
 async def test_a_tab_that_was_closed_before_it_told(fair: Fair) -> None:
     """The payment is found by its effect."""
     async with fair.worker():
-        issue = await fair.labelled_issue()
-        await fair.until(issue, s.OPEN)
-        await fair.funds(issue)
-        await fair.proves("ann", ANN)
-        await fair.merge(await fair.pull_for(issue), issue)
-        await fair.until(issue, s.CONFIRMABLE)
+        issue = await fair.confirmable_issue()
         tx = await fair.confirms(issue, tell=False)
         record = await fair.until(issue, s.PAID)
     assert record.data.payout_hash == tx

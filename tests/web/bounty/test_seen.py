@@ -141,12 +141,7 @@ async def test_a_claim_that_was_changed_after_its_merge(fair: Fair) -> None:
 async def test_no_two_sweeps_of_one_wallet_at_once(fair: Fair) -> None:
     """Clicked twice, what came in later is prepared once."""
     async with fair.worker():
-        issue = await fair.labelled_issue()
-        await fair.until(issue, s.OPEN)
-        await fair.funds(issue)
-        await fair.proves("ann", ANN)
-        await fair.merge(await fair.pull_for(issue), issue)
-        await fair.until(issue, s.CONFIRMABLE)
+        issue = await fair.confirmable_issue()
         await fair.confirms(issue)
         await fair.until(issue, s.PAID)
         await fair.funds(issue, 0.1)
