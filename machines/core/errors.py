@@ -21,6 +21,7 @@ PayflowError
 │   └── ClaimTaken       somebody else holds the unique claim: act again
 └── BadInput             the caller must change what he sent
     ├── BadAmount
+    ├── ReservedOwner    the owner is one that Payflow names itself: no platform speaks for it
     ├── IllegalMove
     └── BadSettings
 """
@@ -122,6 +123,10 @@ class ClaimTaken(StoreError):
 
 class BadInput(PayflowError):
     """The input cannot be used as it is."""
+
+
+class ReservedOwner(BadInput):
+    """The owner is one that Payflow names itself."""
 
 
 class BadAmount(BadInput):

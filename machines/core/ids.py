@@ -5,6 +5,7 @@ import hashlib
 import re
 import secrets
 import zlib
+from dataclasses import dataclass
 from typing import NewType
 
 from machines.core.errors import BadInput
@@ -18,6 +19,26 @@ MAX_SHARDS = 100
 _TAIL_CHARS = 16
 _ID = re.compile(r"([a-z][a-z_]{1,31})-([0-9]{2})-([a-z2-7]{16})")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@+/-]{0,127}")
+
+
+_RESERVED = frozenset({"github", "repository", "lane"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedOwners:
+    """The owners that Payflow names itself, known by what stands before their first colon; no platform speaks for one.
+
+    Accounts at GitHub, repositories, lanes and the miners of each pool's coin are named like this. Whoever could bring
+    one of them, or write its profile, would have a word in where somebody else's money goes.
+    """
+
+    coins: frozenset[str] = frozenset()
+    """The coins of the pools, however they are spelt."""
+
+    def __contains__(self, owner: str) -> bool:
+        prefix, colon, _ = owner.partition(":")
+        reserved = _RESERVED | {coin.casefold() for coin in self.coins}
+        return bool(colon) and prefix.casefold() in reserved
 
 
 def shard_for(owner: Owner, shards: int) -> int:

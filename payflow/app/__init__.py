@@ -69,6 +69,8 @@ class Parts:
     """Opens the desk of the payouts, for the command line; None where none are paid."""
     lanes: "Lanes | None" = None
     """The addresses that pay over a chain; None where there is none."""
+    coins: tuple[str, ...] = ()
+    """Of the pools that are known here: what their miners are called by is no platform's to name."""
     bounties: "Bounties | None" = None
     """The bounties of a GitHub organisation; None where they are not set up."""
 
@@ -139,6 +141,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             reconciles=reconciles,
             desk=own.desk,
             lanes=chains,
+            coins=tuple(room.coin for room in rooms.rooms) if rooms else (),
             bounties=paid_work,
         )
 
@@ -177,7 +180,7 @@ async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterato
         own = await stack.enter_async_context(assemble(settings))
         # A library for keys lets Python recurse 100,000 deep: nested JSON would then overflow the stack of the process.
         sys.setrecursionlimit(min(sys.getrecursionlimit(), DEEPEST))
-        store = await stack.enter_async_context(open_store(settings, own.machines, assets=own.assets))
+        store = await stack.enter_async_context(open_store(settings, own.machines, assets=own.assets, coins=own.coins))
         metrics = Metrics()
         store.records.on_commit = metrics.committed
         for machine in own.machines:

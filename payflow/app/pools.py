@@ -287,7 +287,8 @@ def assemble_for(
 
             machines = (*(machine for machine in own.machines if machine.name not in names), *mine)
             runs = partial(beside, pools) if beside else own.beside
-            yield replace(own, machines=machines, open=bind, watch=watch, beside=runs)
+            coins = (*own.coins, *pools.pools)
+            yield replace(own, machines=machines, open=bind, watch=watch, beside=runs, coins=coins)
 
     return assemble
 

@@ -73,6 +73,9 @@ async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str
         platforms = {token.of for token in await Tokens(payflow.store.link).all() if token.role is Role.PLATFORM}
         if platform and platform not in platforms:
             raise Usage(f"No platform {platform[:64]!r} ever had a token: `payflow token create` makes one.")
+        if platform:
+            with typed():
+                payflow.store.profiles.refuse_reserved(name)
         before = await payflow.store.profiles.read(name)
         after = replace(
             before,

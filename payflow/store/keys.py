@@ -10,6 +10,7 @@ from typing import Literal
 from machines.core.ids import Owner, RecordId, parse_id
 
 META = "pf:meta"
+COINS = "pf:coins"
 PAUSE = "pf:pause"
 TOKENS = "pf:tokens"
 BATCHES = "pf:batches"
@@ -24,7 +25,7 @@ class Key:
     """One kind of key."""
 
     shape: str
-    type: Literal["string", "hash", "list", "zset", "stream"]
+    type: Literal["string", "hash", "list", "set", "zset", "stream"]
     holds: str
     written_by: str
     read_by: str
@@ -38,6 +39,7 @@ KEYS = (
         "first start, every worker, reconcile, ledger",
         "every start, the sequence guard",
     ),
+    Key("pf:coins", "set", "the coins of the pools, in small letters", "every start", "the API"),
     Key("pf:pause", "hash", "scope -> who paused it, when and why", "operators, the sequence guard", "every send"),
     Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
     Key("pf:tokens", "hash", "name of a token in use -> its hash", "operators", "operators"),

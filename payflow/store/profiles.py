@@ -7,8 +7,8 @@ import msgspec
 
 from machines.core.clock import Clock, Millis
 from machines.core.decision import Message
-from machines.core.errors import BadInput, Conflict
-from machines.core.ids import Owner, derived_id, shard_for
+from machines.core.errors import BadInput, Conflict, ReservedOwner
+from machines.core.ids import Owner, ReservedOwners, derived_id, shard_for
 from machines.core.ports import Destination
 from payflow.store import keys
 from payflow.store.codec import encode
@@ -45,26 +45,40 @@ class _Kept:
 class Profiles:
     """The profiles of all providers."""
 
-    def __init__(self, link: Link, seals: Seals, shards: int, clock: Clock | None = None) -> None:
+    def __init__(
+        self, link: Link, seals: Seals, shards: int, clock: Clock | None = None, reserved: ReservedOwners | None = None
+    ) -> None:
+        self._reserved = reserved or ReservedOwners()
         self._link = link
         self._seals = seals
         self._shards = shards
         self._clock = clock
 
+    def refuse_reserved(self, owner: Owner) -> None:
+        """Raise where no platform may speak for an owner, because Payflow itself names it."""
+        if owner in self._reserved:
+            raise ReservedOwner(
+                f"{owner}: Payflow itself names whoever has `{owner.partition(':')[0]}:` in front (GitHub accounts, "
+                "repositories, lanes, a pool's miners); no platform speaks for them. Name the provider otherwise."
+            )
+
     async def read(self, owner: Owner) -> Profile:
-        """Read a profile; one that nobody wrote is empty."""
+        """Read a profile; one that nobody wrote is empty. What a platform wrote over a reserved owner is not there."""
         key = keys.provider(shard_for(owner, self._shards), owner)
         kept, version = await self._link.ask("HMGET", key, "profile", "version")
         if kept is None:
             return Profile(owner)
         found = msgspec.msgpack.decode(kept, type=_Kept)
+        if found.platform and owner in self._reserved:
+            # It was brought before platforms were kept from these names: nothing tells what else the platform wrote.
+            return Profile(owner, details_changed_at=_moment(found.details_changed_at), version=int(version))
         return Profile(
             owner,
             found.platform,
             found.verified,
             found.notify,
             self._seals.open(found.sealed) if found.sealed else None,
-            Millis(found.details_changed_at) if found.details_changed_at is not None else None,
+            _moment(found.details_changed_at),
             int(version),
         )
 
@@ -75,6 +89,8 @@ class Profiles:
         """
         if before.owner != after.owner:
             raise BadInput("A profile keeps its owner.")
+        if after.platform:
+            self.refuse_reserved(after.owner)
         if before.destination is not None and after.destination != before.destination:
             after = replace(after, details_changed_at=now)
         kept = _Kept(
@@ -95,3 +111,7 @@ class Profiles:
         if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")
         return replace(after, version=version)
+
+
+def _moment(at: int | None) -> Millis | None:
+    return None if at is None else Millis(at)

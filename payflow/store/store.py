@@ -10,6 +10,7 @@ from time import perf_counter
 
 from machines.core.clock import SECOND, Clock
 from machines.core.errors import LeaseLost, NotDurable, Paused, StoreUnfit
+from machines.core.ids import ReservedOwners
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets
 from payflow.config import Settings
@@ -139,9 +140,14 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, machines: Iterable[AnyMachine], *, assets: Assets | None = None, clock: Clock | None = None
+    settings: Settings,
+    machines: Iterable[AnyMachine],
+    *,
+    assets: Assets | None = None,
+    clock: Clock | None = None,
+    coins: Iterable[str] = (),
 ) -> AsyncIterator[Store]:
-    """Open the store for as long as the context lasts."""
+    """Open the store for as long as the context lasts; `coins` are those of the pools that are known here."""
     async with AsyncExitStack() as stack:
         settings.data.mkdir(parents=True, exist_ok=True)
         socket = None
@@ -151,6 +157,7 @@ async def open_store(
         stack.push_async_callback(link.close)
         await link.open()
         shards, store_id = await _meta(link, settings.shards)
+        reserved = await _reserved(link, coins)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
         records = Records(link, guard, machines, shards, assets or Assets(), clock)
@@ -165,7 +172,7 @@ async def open_store(
             ledger=ledger,
             earnings=Earnings(link, records, ledger),
             seals=seals,
-            profiles=Profiles(link, seals, shards, clock),
+            profiles=Profiles(link, seals, shards, clock, reserved),
             listing=listing,
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
@@ -200,3 +207,11 @@ async def _meta(link: Link, shards: int) -> tuple[int, str]:
             "run the newer version."
         )
     return int(meta["shards"]), meta["store"]
+
+
+async def _reserved(link: Link, coins: Iterable[str]) -> ReservedOwners:
+    """Read the coins of all pools that a process of this store ever knew: the API may know none of their files."""
+    given = sorted({coin.casefold() for coin in coins})
+    if given:
+        await link.ask("SADD", keys.COINS, *given)
+    return ReservedOwners(frozenset(coin.decode() for coin in await link.ask("SMEMBERS", keys.COINS)))

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from machines.core.errors import PayflowError
-from machines.core.ids import Owner, owner_of
+from machines.core.errors import PayflowError, ReservedOwner
+from machines.core.ids import Owner
 from payflow.store.tokens import Role
 from payflow.web import answers, problems
 from payflow.web.auth import Caller
@@ -48,36 +48,36 @@ class Platform:
         """Credit one earning."""
         given = call.body
         amount = money(given.amount, given.currency, self._assets)
-        await self._profiles.claim(owner_of(given.owner), call.caller.of)
-        fresh = await self._book(call.caller, given)
+        fresh = await self._book(call.caller, given, await self._profiles.claim(given.owner, call.caller.of))
         told = answers.Credited(id=given.id, owner=given.owner, amount=amount.decimal, currency=given.currency)
         return Reply(told, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
 
-    async def _book(self, caller: Caller, given: EarningGiven) -> bool:
+    async def _book(self, caller: Caller, given: EarningGiven, owner: Owner) -> bool:
         amount = money(given.amount, given.currency, self._assets)
-        return await self._earnings.credit(caller.of, given.id, owner_of(given.owner), amount)
+        return await self._earnings.credit(caller.of, given.id, owner, amount)
 
     async def credit_many(self, call: Call[EarningsGiven, NothingAsked]) -> Reply:
         """Credit many earnings."""
-        owners = {owner_of(given.owner) for given in call.body.earnings}
-        claims = await asyncio.gather(*(self._claimed(owner, call.caller) for owner in owners))
-        refused = {owner: problem for owner, problem in zip(owners, claims, strict=True) if problem}
-        booked = (self._item(call.caller, given, refused.get(owner_of(given.owner))) for given in call.body.earnings)
+        names = {given.owner for given in call.body.earnings}
+        claims = await asyncio.gather(*(self._claimed(name, call.caller) for name in names))
+        claimed = dict(zip(names, claims, strict=True))
+        booked = (self._item(call.caller, given, claimed[given.owner]) for given in call.body.earnings)
         return Reply(answers.BatchResult(results=await asyncio.gather(*booked)))
 
-    async def _claimed(self, owner: Owner, caller: Caller) -> Problem | None:
+    async def _claimed(self, name: str, caller: Caller) -> Owner | Problem:
         try:
-            await self._profiles.claim(owner, caller.of)
+            return await self._profiles.claim(name, caller.of)
+        except ReservedOwner as error:
+            return problems.of(error)
         except Problem as problem:
             return problem
-        return None
 
-    async def _item(self, caller: Caller, given: EarningGiven, refused: Problem | None) -> answers.BatchItem:
+    async def _item(self, caller: Caller, given: EarningGiven, claimed: Owner | Problem) -> answers.BatchItem:
         """Book one earning of many; what is wrong with it is said of it alone, and the others go on."""
         try:
-            if refused is not None:
-                raise refused
-            fresh = await self._book(caller, given)
+            if isinstance(claimed, Problem):
+                raise claimed
+            fresh = await self._book(caller, given, claimed)
         except Problem as problem:
             return _refused(given, problem)
         except PayflowError as error:

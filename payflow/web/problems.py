@@ -19,6 +19,7 @@ log = structlog.get_logger()
 TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
     errors.BadInput: (HTTPStatus.BAD_REQUEST, "bad_input"),
     errors.BadAmount: (HTTPStatus.BAD_REQUEST, "bad_amount"),
+    errors.ReservedOwner: (HTTPStatus.FORBIDDEN, "foreign_owner"),
     errors.IllegalMove: (HTTPStatus.CONFLICT, "not_possible"),
     errors.ShortBalance: (HTTPStatus.BAD_REQUEST, "short_balance"),
     errors.KeyReused: (HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused"),
@@ -35,7 +36,12 @@ TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
 }
 
 # Which field the caller must mend, where an error of ours is about one.
-_FIELDS = {"short_balance": "amount", "bad_amount": "amount", "bad_destination": "destination"}
+_FIELDS = {
+    "short_balance": "amount",
+    "bad_amount": "amount",
+    "bad_destination": "destination",
+    "foreign_owner": "owner",
+}
 
 # What is refused before any of our own errors can arise.
 UNAUTHENTICATED = (HTTPStatus.UNAUTHORIZED, "unauthenticated")

@@ -7,7 +7,7 @@ from typing import Any
 
 from machines.core.decision import Message
 from machines.core.errors import Conflict
-from machines.core.ids import Owner, owner_of
+from machines.core.ids import Owner
 from payflow.store.profiles import Profile
 from payflow.store.tokens import Role
 from payflow.web import answers
@@ -72,10 +72,11 @@ class ProfileRoom:
             sure = before.verified if verified is None else verified
             return replace(before, platform=platform, verified=sure, **_changes(before, call.body))
 
-        return await self._change(owner_of(call.path["owner"]), changed)
+        return await self._change(self._reach.named(call.path["owner"]), changed)
 
-    async def claim(self, owner: Owner, platform: str) -> None:
+    async def claim(self, asked: str, platform: str) -> Owner:
         """Remember which platform brought a provider of whom nobody has heard; refuse one of another platform."""
+        owner = self._reach.named(asked)
 
         def changed(before: Profile) -> Profile:
             if before.platform not in ("", platform):
@@ -84,6 +85,7 @@ class ProfileRoom:
             return before if before.version else replace(before, platform=platform)
 
         await self._change(owner, changed)
+        return owner
 
     async def _change(self, owner: Owner, changed: Callable[[Profile], Profile]) -> Reply:
         for _ in range(MOST_TRIES):

@@ -38,9 +38,16 @@ class Reach:
             return caller.owner
         if asked is None:
             raise Problem(problems.MISSING_FIELD, "owner: say whose.", field="owner")
+        if caller.role is not Role.PLATFORM:
+            return owner_of(asked)
+        owner = self.named(asked)
+        await self.provider(caller, owner)
+        return owner
+
+    def named(self, asked: str) -> Owner:
+        """Read an owner that a platform names: never one that Payflow names itself."""
         owner = owner_of(asked)
-        if caller.role is Role.PLATFORM:
-            await self.provider(caller, owner)
+        self._profiles.refuse_reserved(owner)
         return owner
 
     async def provider(self, caller: Caller, owner: Owner) -> Profile:

@@ -39,6 +39,8 @@ from tests.waiting import wait_until
 
 ANN, BOB = "ann", "bob"
 SHOP, RIVAL = "shop", "rival"
+COIN = "etc"
+"""Of a mining pool of this installation."""
 # Accounts that the small rail knows, by their last digits.
 GOOD, BOUNCES, WAITS, NOBODYS, MUTE = "0690000031", "0690000040", "0690000050", "0690000060", "0690000070"
 SECRET = "whispered"
@@ -329,7 +331,7 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
 
     machine = payout(Policy(settings.retry_after_s), acts, prove)
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, read)
-    async with open_store(settings, [machine], clock=clock) as store, aiohttp.ClientSession() as session:
+    async with open_store(settings, [machine], clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
         most = _units(settings.two_people_from)
         looks = Looks({"flutterwave": rail}, known, schedule, store.seals, thresholds, most)
         acts.update(looks.acts())
