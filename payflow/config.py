@@ -124,7 +124,7 @@ class Settings(BaseModel):
     shards: int = Field(default=8, ge=1, le=100, alias="PAYFLOW_SHARDS")
     """Number of shards, fixed at the first start of a store."""
     fsync: Literal["always", "everysec"] = Field(default="always", alias="PAYFLOW_FSYNC")
-    """How the embedded store writes to disk."""
+    """How the embedded store writes to disk; with `everysec` no money leaves, its engine does not say when it did."""
     accept_weak_durability: bool = Field(default=False, alias="PAYFLOW_ACCEPT_WEAK_DURABILITY")
     """Set to true to send money although the store may forget the last second: payments may then be made twice."""
     replicas: int | None = Field(default=None, ge=0, le=8, alias="PAYFLOW_REPLICAS")

@@ -13,6 +13,7 @@ from machines.core.chain import TxHash
 from machines.core.errors import NotDurable, Retryable
 
 PAGE = 500
+DISK_TIMEOUT_MS = 5000
 SUMS = ("balance", "pending", "paid")
 FRIENDS_THRESHOLD = 500_000_000
 """What the friends fork pays from when a miner has set nothing."""
@@ -188,10 +189,8 @@ class PoolBooks:
         fault = self._fault_of(kept)
         if fault:
             raise NotDurable(fault)
-        if kept.must_wait:
-            local, _ = await self.link.ask("WAITAOF", 1, 0, 5000)
-            if not local:
-                raise NotDurable("The pool's Redis did not reach its disk within 5 seconds.")
+        if kept.must_wait and not await self.link.reaches_disk(self.keys.synced, DISK_TIMEOUT_MS):
+            raise NotDurable(f"The pool's Redis did not reach its disk within {DISK_TIMEOUT_MS // 1000} seconds.")
 
     # ── read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,4 +1,4 @@
-"""The keys of a pool's Redis. All are the pool's own but one, `applied`, which is ours."""
+"""The keys of a pool's Redis. All are the pool's own but `applied` and `synced`, which are ours."""
 
 from dataclasses import dataclass
 
@@ -63,6 +63,11 @@ class Keys:
     def applied(self) -> str:
         """Hash, ours: payment key → the step that the books have reached with it."""
         return self._key("payflow", "applied")
+
+    @property
+    def synced(self) -> str:
+        """String, ours, for some seconds: what is written so that the disk can be waited for."""
+        return self._key("payflow", "synced")
 
     def touched(self, login: str) -> list[str]:
         """List the keys of a change, in the order that the scripts name them."""

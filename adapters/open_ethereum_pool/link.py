@@ -85,6 +85,19 @@ class Link:
         code, found = answer
         return str(code), str(found)
 
+    async def reaches_disk(self, key: str, timeout_ms: int) -> bool:
+        """Write to a key of no importance and wait for the disk: it then has all that was written before, by anybody.
+
+        The server waits for what the *asking* connection wrote last, so one that wrote nothing is answered at once.
+        """
+        try:
+            async with self._redis.client() as single:
+                await single.execute_command("SET", key, "1", "PX", timeout_ms)  # type: ignore[no-untyped-call]
+                answer = await single.execute_command("WAITAOF", 1, 0, timeout_ms)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            raise self._trouble(error) from error
+        return int(answer[0]) > 0
+
     async def save_in_background(self) -> str:
         """Let the server write its snapshot, as the pool's own module does after a run."""
         try:

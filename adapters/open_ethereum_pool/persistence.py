@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from adapters.open_ethereum_pool.link import Link
+from machines.core.engines import Engine, engine_of, weak_sync
 from machines.core.errors import Retryable
 
-WAITAOF_SINCE = (7, 2)
 SNAPSHOT_OLD_S = 24 * 3600
 
 
@@ -15,7 +15,7 @@ SNAPSHOT_OLD_S = 24 * 3600
 class Persistence:
     """What the server says of itself."""
 
-    version: tuple[int, ...]
+    engine: Engine
     role: str
     append_only: bool
     fsync: str
@@ -30,17 +30,18 @@ class Persistence:
     snapshot_failed: bool
     append_failed: bool
     replicas: int
+    syncs_in_rewrites: bool = True
+    """Whether it also syncs while it writes its file anew, or a snapshot."""
 
     @classmethod
     async def of(cls, link: Link) -> Self:
         """Ask the server."""
         info: Mapping[str, Any] = _fields(await link.ask("INFO"))
         settings = await _settings(link)
-        version = str(info.get("valkey_version") or info.get("redis_version") or "0")
         written = int(info.get("rdb_last_save_time", 0))
         now = int((await link.ask("TIME"))[0])
         return cls(
-            version=tuple(int(part) for part in version.split(".")[:3] if part.isdecimal()),
+            engine=engine_of(info),
             role=str(info.get("role", "")),
             append_only=settings.get("appendonly", "yes" if str(info.get("aof_enabled")) == "1" else "no") == "yes",
             fsync=settings.get("appendfsync", ""),
@@ -51,17 +52,13 @@ class Persistence:
             snapshot_failed=str(info.get("rdb_last_bgsave_status", "ok")) != "ok",
             append_failed=str(info.get("aof_last_write_status", "ok")) != "ok",
             replicas=int(info.get("connected_slaves", 0)),
+            syncs_in_rewrites=settings.get("no-appendfsync-on-rewrite", "no") == "no",
         )
-
-    @property
-    def knows_waitaof(self) -> bool:
-        """Whether it can be asked to reach its disk."""
-        return self.version >= WAITAOF_SINCE
 
     @property
     def must_wait(self) -> bool:
         """Whether it must be asked, because it does not do it before it answers."""
-        return self.append_only and self.fsync != "always" and self.knows_waitaof
+        return self.append_only and self.fsync != "always" and self.engine.waits_for_disk
 
     def faults(self) -> list[str]:
         """List why nothing must be sent on the word of this server."""
@@ -73,10 +70,11 @@ class Persistence:
                 "The pool's Redis keeps no append-only file, so that it may forget who was debited: "
                 "`CONFIG SET appendonly yes`, and the same in redis.conf."
             )
-        elif self.fsync != "always" and not self.knows_waitaof:
+        elif weak := weak_sync(self.fsync, self.engine):
+            found.append(f"The pool's Redis {weak}.")
+        elif not self.syncs_in_rewrites:
             found.append(
-                f"The pool's Redis syncs its file {self.fsync or 'unknown'!r}: "
-                "`CONFIG SET appendfsync always`, or run 7.2 or newer."
+                "The pool's Redis stops syncing while it writes its file anew: set `no-appendfsync-on-rewrite no`."
             )
         if self.append_failed:
             found.append("The pool's Redis failed to write its append-only file: is its disk full?")
@@ -109,7 +107,7 @@ def _fields(info: object) -> dict[str, Any]:
 async def _settings(link: Link) -> dict[str, str]:
     """Read the settings that matter; a managed server may forbid it."""
     found: dict[str, str] = {}
-    for name in ("appendonly", "appendfsync", "maxmemory-policy", "save"):
+    for name in ("appendonly", "appendfsync", "maxmemory-policy", "save", "no-appendfsync-on-rewrite"):
         try:
             answer = await link.ask("CONFIG", "GET", name)
         except Retryable:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from machines.core.engines import engine_of
 from machines.core.errors import StoreUnavailable, StoreUnfit
 from payflow.config import Settings
 from payflow.store import durability
@@ -138,11 +139,10 @@ def replicas(servers: list[durability.Server], wanted: int, settings: Settings) 
 
 def version(server: Server, _settings: Settings) -> Check:
     """Whether the server is new enough."""
-    name, text = ("Valkey", server.info.get("valkey_version")) if "valkey_version" in server.info else ("Redis", None)
-    text = str(text or server.info["redis_version"])
-    if name == "Redis" and tuple(int(part) for part in text.split(".")[:2]) < OLDEST_REDIS:
-        return fail("version", f"This is Redis {text}: run Redis 6.2, Valkey 7.2 or a newer one.")
-    return ok("version", f"{name} {text}.")
+    engine = engine_of(server.info)
+    if engine.name == "redis" and engine.numbers < OLDEST_REDIS:
+        return fail("version", f"This is {engine}: run Redis 6.2, Valkey 7.2 or a newer one.")
+    return ok("version", f"{engine}.")
 
 
 def log_written(server: Server, _settings: Settings) -> Check:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from machines.core import engines
 from payflow.config import load
 from payflow.store import checkup
 from payflow.telemetry.health import Level
@@ -43,13 +44,24 @@ def test_a_weak_disk_fails_and_what_was_accepted_warns(till: Till, own: Farm, mo
     assert finding.endswith("You have accepted this.")
 
 
-def test_fsync_every_second_is_enough_only_where_the_disk_can_be_waited_for(
+def test_fsync_every_second_is_not_enough_where_the_engine_answers_before_its_disk(
     till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind, level in ((Kind.VALKEY, "ok"), (Kind.REDIS_6, "fail")):
+    for kind, name in ((Kind.VALKEY, "Valkey 9.1.2"), (Kind.REDIS_6, "Redis 6.2.14")):
         monkeypatch.setenv("REDIS_URL", own.server(kind, "--appendfsync", "everysec").url)
         monkeypatch.setenv("PAYFLOW_DATA", kind.name)
-        assert levels(till, 0 if level == "ok" else 3)["durability"][0] == level
+        level, finding = levels(till, 3)["durability"]
+        assert level == "fail"
+        assert f"{name} was never seen" in finding
+        assert "set `appendfsync always`" in finding
+
+
+def test_fsync_every_second_is_enough_for_an_engine_that_was_seen_to_wait(
+    till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+    monkeypatch.setenv("REDIS_URL", own.server(Kind.VALKEY, "--appendfsync", "everysec").url)
+    assert levels(till)["durability"][0] == "ok"
 
 
 def test_replicas_that_are_asked_for_must_be_there(till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:

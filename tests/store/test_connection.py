@@ -272,7 +272,7 @@ async def test_a_server_that_forgot_the_scripts_gets_them_again(store: Store, se
     forget()
     stored = await claim_one(store, "READY")
     forget()
-    store.records.barrier = Barrier(local=1) if store.servers[0].knows_waitaof else Barrier()
+    store.records.barrier = Barrier(local=1) if store.servers[0].engine.numbers >= (7, 2) else Barrier()
     assert await store.records.hold(stored, 1000)
     forget()
     assert await store.records.poke(record_id) == ["leased"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from machines.core import engines
+from machines.core.engines import Engine, engine_of
 from machines.core.errors import NotDurable
 from payflow.config import Settings
 from payflow.store import durability
@@ -17,9 +19,11 @@ from payflow.store.store import Store
 from payflow.store.stored import Stored
 from tests.desk import LEASE_MS, ask, claim_one, fund, opened, settings_for, tell
 from tests.errand import Approved, Sent
-from tests.servers import Deployment, Farm, Kind, Server
+from tests.servers import SINGLE, Deployment, Farm, Kind, Server
+from tests.store.disk import observe, synced, traced
 
-FIT = Seen(version=(9, 0, 0), role="master", replicas=0, append_only=True, fsync="always", eviction="noeviction")
+WAITS, ANSWERS_AT_ONCE = Engine("redis", "7.2.6"), Engine("valkey", "9.1.2")
+FIT = Seen(engine=ANSWERS_AT_ONCE, role="master", replicas=0, append_only=True, fsync="always", eviction="noeviction")
 
 
 async def about_to_send(store: Store) -> Stored:
@@ -48,16 +52,21 @@ def calls(server: Server, command: str) -> int:
         ({"append_only": False}, "appendonly yes"),
         ({"fsync": "no"}, "appendfsync always"),
         ({"fsync": ""}, "appendfsync always"),
-        ({"fsync": "everysec", "version": (7, 0, 15)}, "appendfsync always"),
-        ({"fsync": "everysec", "version": (7, 2, 0)}, ""),
-        ({"fsync": "everysec"}, ""),
+        ({"fsync": "everysec", "engine": Engine("redis", "7.0.15")}, "appendfsync always"),
+        ({"fsync": "everysec", "engine": Engine("redis", "7.4.1")}, "Redis 7.4.1 was never seen"),
+        ({"fsync": "everysec", "engine": Engine("redis", "99.0.0")}, "appendfsync always"),
+        ({"fsync": "everysec", "engine": Engine("valkey", "7.2.4")}, "appendfsync always"),
+        ({"fsync": "everysec"}, "Valkey 9.1.2 was never seen"),
+        ({"fsync": "everysec", "engine": WAITS}, ""),
+        ({"fsync": "no", "engine": WAITS}, "appendfsync always"),
+        ({"syncs_in_rewrites": False}, "no-appendfsync-on-rewrite no"),
         ({"eviction": "allkeys-lru"}, "noeviction"),
         ({"eviction": "volatile-ttl"}, "noeviction"),
         ({"eviction": ""}, ""),
     ],
 )
 def test_a_server_that_may_forget_is_told_from_one_that_does_not(changes: dict[str, object], fault: str) -> None:
-    found = replace(FIT, **changes).faults()  # type: ignore[arg-type]
+    found = durability.faults([replace(FIT, **changes)], accepted=False)  # type: ignore[arg-type]
     assert (fault in found[0]) if fault else (found == [])
 
 
@@ -71,15 +80,16 @@ def test_an_operator_may_accept_a_weak_disk_but_never_an_eviction_or_a_replica()
 
 def test_one_weak_server_of_a_cluster_is_enough_to_close() -> None:
     assert durability.faults([FIT, FIT, replace(FIT, append_only=False)], accepted=False)
-    assert durability.barrier([FIT, replace(FIT, fsync="everysec")], 0) == Barrier(local=1)
+    assert durability.barrier([FIT, replace(FIT, fsync="everysec", engine=WAITS)], 0) == Barrier(local=1)
 
 
 @pytest.mark.parametrize(
     ("server", "barrier"),
     [
         (FIT, Barrier()),
-        (replace(FIT, fsync="everysec"), Barrier(local=1)),
-        (replace(FIT, fsync="everysec", version=(7, 0, 0)), Barrier()),
+        (replace(FIT, fsync="everysec", engine=WAITS), Barrier(local=1)),
+        (replace(FIT, fsync="everysec"), Barrier()),
+        (replace(FIT, fsync="everysec", engine=Engine("redis", "7.0.0")), Barrier()),
         (replace(FIT, append_only=False), Barrier()),
     ],
 )
@@ -103,9 +113,10 @@ async def test_a_real_server_is_seen_as_it_is(
     async with opened(settings_for(server, tmp_path)) as store:
         (seen,) = store.servers
         assert (seen.role, seen.append_only, seen.fsync, seen.eviction) == ("master", True, fsync, "noeviction")
-        assert seen.version == {Kind.VALKEY: (9, 1, 2), Kind.REDIS_6: (6, 2, 14)}.get(kind, seen.version)
-        assert seen.knows_waitaof == (kind is Kind.VALKEY)
-        assert store.faults() == []
+        name = "valkey" if kind is Kind.VALKEY else "redis"
+        versions = {Kind.VALKEY: "9.1.2", Kind.REDIS_6: "6.2.14"}
+        assert seen.engine == Engine(name, versions.get(kind, seen.engine.version))
+        assert bool(store.faults()) == (fsync != "always")
 
 
 async def test_a_server_that_does_not_tell_its_settings_is_trusted_no_further_than_it_shows(
@@ -120,7 +131,56 @@ async def test_a_server_that_does_not_tell_its_settings_is_trusted_no_further_th
         assert store.faults()
 
 
+@pytest.mark.parametrize(
+    ("says", "engine"),
+    [
+        ({"redis_version": "7.2.6", "gcc_version": "12.2.0"}, Engine("redis", "7.2.6")),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2", "server_name": "valkey"}, Engine("valkey", "9.1.2")),
+        ({"redis_version": "7.2.5", "dragonfly_version": "df-1.27"}, Engine("dragonfly", "df-1.27")),
+        ({}, Engine("redis", "0")),
+    ],
+)
+def test_a_server_that_is_only_called_redis_is_taken_for_what_it_is(says: dict[str, str], engine: Engine) -> None:
+    assert engine_of(says) == engine
+    assert engine.waits_for_disk == (engine == WAITS)
+
+
 # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_an_engine_is_believed_only_where_it_is_seen_to_wait_for_its_disk(own: Farm, kind: Kind) -> None:
+    server = own.server(kind, "--appendfsync", "everysec")
+    assert engine_of(server.info("server")).waits_for_disk == observe(server).waits
+
+
+def test_where_a_server_syncs_at_every_write_that_is_seen(own: Farm) -> None:
+    """What the other observations are worth: the same eyes see a server that does wait."""
+    assert observe(own.server()).waits
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+async def test_whatever_may_be_sent_the_intent_is_on_the_disk(
+    own: Farm, tmp_path: Path, kind: Kind, fsync: str
+) -> None:
+    server = own.server(kind, "--appendfsync", fsync)
+    async with opened(settings_for(server, tmp_path)) as store:
+        with traced(server) as trace:
+            stored = await about_to_send(store)
+            try:
+                await store.may_send(stored, LEASE_MS)
+            except NotDurable:
+                assert fsync == "everysec"
+                return
+            assert synced(await asyncio.to_thread(trace.lines), f"hist:{stored.record.id}")
+
+
+async def test_a_server_that_stops_syncing_while_it_rewrites_its_file_gets_no_sends(own: Farm, tmp_path: Path) -> None:
+    server = own.server(Kind.VALKEY, "--no-appendfsync-on-rewrite", "yes")
+    async with opened(settings_for(server, tmp_path)) as store:
+        with pytest.raises(NotDurable, match="no-appendfsync-on-rewrite no"):
+            await store.may_send(await about_to_send(store), LEASE_MS)
 
 
 async def test_with_a_sync_at_every_write_nothing_more_is_waited_for(own: Farm, tmp_path: Path) -> None:
@@ -131,6 +191,13 @@ async def test_with_a_sync_at_every_write_nothing_more_is_waited_for(own: Farm, 
     assert calls(server, "wait") == calls(server, "waitaof") == 0
 
 
+@pytest.fixture
+def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine of the tests counts as one that waits, so that what is asked of such a one can be seen."""
+    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+
+
+@pytest.mark.usefixtures("_trusted")
 async def test_with_a_sync_every_second_the_disk_is_waited_for_before_a_send(own: Farm, tmp_path: Path) -> None:
     server = own.server(Kind.VALKEY, "--appendfsync", "everysec")
     async with opened(settings_for(server, tmp_path)) as store:
@@ -140,6 +207,7 @@ async def test_with_a_sync_every_second_the_disk_is_waited_for_before_a_send(own
         assert calls(server, "waitaof") == 1
 
 
+@pytest.mark.usefixtures("_trusted")
 async def test_a_disk_that_does_not_keep_up_lets_nothing_leave(
     own: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +220,7 @@ async def test_a_disk_that_does_not_keep_up_lets_nothing_leave(
             await store.may_send(stored, LEASE_MS)
 
 
+@pytest.mark.usefixtures("_trusted")
 async def test_many_sends_share_one_wait(own: Farm, tmp_path: Path) -> None:
     server = own.server(Kind.VALKEY, "--appendfsync", "everysec")
     async with opened(settings_for(server, tmp_path)) as store:

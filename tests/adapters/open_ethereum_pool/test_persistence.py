@@ -1,13 +1,18 @@
 """Whether the pool's Redis keeps what it acknowledged, as it says itself."""
 
+import asyncio
+import socket
+
 import pytest
 
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.config import Flavour, Redis
 from adapters.open_ethereum_pool.link import Link
+from machines.core import engines
 from machines.core.errors import NotDurable, Retryable
 from tests.adapters.open_ethereum_pool.mine import mine_of
 from tests.servers import Farm, Kind, Server
+from tests.store.disk import synced, traced
 from tests.waiting import wait_until
 
 
@@ -20,7 +25,8 @@ def link_to(server: Server, password: str = "") -> Link:
     ("kind", "options", "fault"),
     [
         (Kind.VALKEY, (), ""),
-        (Kind.VALKEY, ("--appendfsync", "everysec"), ""),
+        (Kind.VALKEY, ("--appendfsync", "everysec"), "Valkey 9.1.2 was never seen to reach its disk"),
+        (Kind.VALKEY, ("--no-appendfsync-on-rewrite", "yes"), "no-appendfsync-on-rewrite no"),
         (Kind.REDIS_6, ("--appendfsync", "everysec"), "appendfsync always"),
         (Kind.VALKEY, ("--appendonly", "no"), "appendonly yes"),
         (Kind.VALKEY, ("--maxmemory-policy", "allkeys-lru"), "noeviction"),
@@ -39,6 +45,51 @@ async def test_nothing_is_sent_on_the_word_of_a_redis_that_may_forget(
             await PoolBooks(link, "eth", Flavour.OEP, weak_accepted=True).keep()
         else:
             await books.keep()
+
+
+async def test_the_disk_is_waited_for_on_a_connection_that_wrote(own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server waits for what the asking connection wrote: asked by one that wrote nothing, it says yes at once."""
+    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+    server = own.server(Kind.VALKEY, "--appendfsync", "everysec", tcp=True)
+    async with link_to(server) as link:
+        heard = asyncio.create_task(asyncio.to_thread(_heard, server))
+        await wait_until(lambda: b"flags=O" in _clients(server), "somebody listens")
+        await PoolBooks(link, "eth", Flavour.OEP).keep()
+        server.ask("ECHO", "enough")
+        by = {command.split()[0].upper(): place for place, command in await heard}
+        assert by["SET"] == by["WAITAOF"]
+        assert server.ask("PTTL", "eth:payflow:synced") > 0
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+async def test_what_the_books_keep_is_on_the_disk(own: Farm, fsync: str) -> None:
+    server = own.server(Kind.VALKEY, "--appendfsync", fsync, tcp=True)
+    async with link_to(server) as link:
+        with traced(server) as trace:
+            server.ask("SET", "debited", "the miner")
+            try:
+                await PoolBooks(link, "eth", Flavour.OEP).keep()
+            except NotDurable:
+                assert fsync == "everysec"
+                return
+            assert synced(await asyncio.to_thread(trace.lines), "the miner")
+
+
+def _clients(server: Server) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port)) as ask:
+        ask.sendall(b"CLIENT LIST\r\n")
+        return ask.recv(65536)
+
+
+def _heard(server: Server) -> list[tuple[str, str]]:
+    """Listen to what the server is told, until the word comes: which connection, and what."""
+    told: list[tuple[str, str]] = []
+    with server.client() as client, client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        for said in monitor.listen():
+            if said["command"].endswith("enough"):
+                return told
+            told.append((f"{said['client_address']}:{said['client_port']}", said["command"]))
+    return told
 
 
 async def test_a_replica_is_not_the_books(own: Farm) -> None:
