@@ -27,6 +27,10 @@ class Refusal(StrEnum):
     BLACKLISTED = "blacklisted"
     UNRESOLVED = "unresolved"
     SHORT = "short"
+    LIMIT = "limit"
+    """A limit of the account is used up."""
+    CLOSED = "closed"
+    """The bank takes nothing just now."""
 
 
 class Webhook(StrEnum):
@@ -45,6 +49,8 @@ class Webhook(StrEnum):
     """With another amount and the opposite status."""
     OVERTAKEN = "overtaken"
     """After the next one that is sent, or after ten minutes."""
+    MISNAMED = "misnamed"
+    """With the id of another transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Fate:
     reversed_after_s: float | None = None
     hidden_s: float = 0.0
     """For how long a look-up by reference does not find it."""
+    unlisted_s: float | None = None
+    """For how long the list of all transfers does not show it; as long as a look-up when None."""
     fault: Fault | None = None
     webhook: Webhook = Webhook.ONCE
 

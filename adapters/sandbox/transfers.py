@@ -10,7 +10,7 @@ from itertools import count
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.book import Book, Entry
 from adapters.sandbox.magic import STAYS, Ends, Fate, Refusal, Webhook, fate
-from machines.core.clock import Millis
+from machines.core.clock import SECOND, Millis
 
 SHORT = "DISBURSE FAILED: Insufficient funds in customer wallet"
 DECLINED = "Transfer was declined by the approver"
@@ -112,6 +112,12 @@ class Transfers:
         self.otherwise = otherwise
         """What becomes of a transfer without magic."""
         self.all: list[Transfer] = []
+        self.forbids: Callable[[Order], Refusal] = lambda _: Refusal.NONE
+        """What is refused before anything else is looked at, a reference that is known already included."""
+        self.foretell: Callable[[Order], Fate] = self._foretell
+        """Says what becomes of a transfer."""
+        self.spelt: Callable[[str], str | int] = str
+        """How account numbers are shown, which need not be how they came."""
         self.hurried = False
         """Whether some news must be out before the request that caused it is answered."""
         self.on_news: list[Callable[[Transfer], None]] = []
@@ -130,11 +136,25 @@ class Transfers:
 
     def visible(self, transfer: Transfer) -> bool:
         """Tell whether a look-up finds it by now."""
-        return self.agenda.now() >= transfer.created_at + int(transfer.fate.hidden_s * 1000)
+        return self._older(transfer, transfer.fate.hidden_s)
+
+    def listed(self, transfer: Transfer) -> bool:
+        """Tell whether the list of all transfers shows it by now."""
+        fate_ = transfer.fate
+        return self._older(transfer, fate_.hidden_s if fate_.unlisted_s is None else fate_.unlisted_s)
+
+    def _older(self, transfer: Transfer, seconds: float) -> bool:
+        return self.agenda.now() >= transfer.created_at + int(seconds * SECOND)
+
+    def admit(self, order: Order) -> None:
+        """Refuse what is forbidden before anything else is looked at."""
+        refusal = self.forbids(order)
+        if refusal is not Refusal.NONE:
+            raise Refused(refusal)
 
     def place(self, order: Order, parent: Transfer | None = None, chosen: Fate | None = None) -> Transfer:
         """Take an order in. The caller has seen to it that its reference is new."""
-        foretold = chosen or self._foretell(order)
+        foretold = chosen or self.foretell(order)
         if foretold.refusal is not Refusal.NONE:
             raise Refused(foretold.refusal)
         fee = fee_of(order.amount, order.currency)
@@ -187,6 +207,12 @@ class Transfers:
         again = self.place(order, transfer, chosen)
         transfer.retries.append(again)
         return again
+
+    def revive(self, transfer: Transfer, chosen: Fate) -> None:
+        """Try a failed transfer again under its own reference."""
+        self._must(transfer, transfer.state is State.FAILED and transfer.message != SHORT)
+        transfer.fate, transfer.state, transfer.message = chosen, State.NEW, ""
+        self._begin(transfer)
 
     def _foretell(self, order: Order) -> Fate:
         foretold = fate(order.reference, order.account, self.otherwise)

@@ -9,11 +9,13 @@ import aiohttp
 
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.client import Client as FlutterwaveClient
+from adapters.flutterwave.client import Limits as FlutterwaveLimits
 from adapters.flutterwave.credentials import ClientToken, SecretKey
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
 from adapters.paystack import webhooks as paystack_webhooks
 from adapters.paystack.client import Client as PaystackClient
+from adapters.paystack.client import Limits as PaystackLimits
 from adapters.paystack.rail import Paystack
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
@@ -25,6 +27,7 @@ from payflow.web.desk import Gateway
 from payflow.web.webhooks import Hooks
 
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
+READ_PAUSE_S = FlutterwaveLimits().read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
 
 
@@ -79,23 +82,29 @@ class _PaystackDesk:
 
 
 async def open_doors(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Door]:
-    """Open a session to each gateway that has credentials."""
-    doors: dict[str, Door] = {}
+    """Open a session for the gateways that have credentials."""
+    return doors(settings, clock, await stack.enter_async_context(aiohttp.ClientSession()))
+
+
+def doors(
+    settings: Settings, clock: Clock, session: aiohttp.ClientSession, read_pause_s: float = READ_PAUSE_S
+) -> Mapping[str, Door]:
+    """Set up each gateway that has credentials, over a session."""
+    found: dict[str, Door] = {}
     if settings.flutterwave_secret_key or settings.flutterwave_client_id:
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        doors["flutterwave"] = _flutterwave(settings, clock, session)
+        found["flutterwave"] = _flutterwave(settings, clock, session, FlutterwaveLimits(read_pause_s=read_pause_s))
     if settings.paystack_secret_key:
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        doors["paystack"] = _paystack(settings, session, settings.paystack_secret_key.get_secret_value())
-    return doors
+        key = settings.paystack_secret_key.get_secret_value()
+        found["paystack"] = _paystack(settings, session, key, PaystackLimits(read_pause_s=read_pause_s))
+    return found
 
 
-def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Door:
+def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession, limits: FlutterwaveLimits) -> Door:
     secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
     _check(settings)
     if settings.flutterwave_secret_key and settings.flutterwave_version == "v3":
         credential = SecretKey(settings.flutterwave_secret_key.get_secret_value())
-        client = FlutterwaveClient(session, settings.flutterwave_url, credential, clock)
+        client = FlutterwaveClient(session, settings.flutterwave_url, credential, clock, limits)
         hooks = Hooks(
             "flutterwave",
             FLUTTERWAVE_HOOKS,
@@ -116,7 +125,7 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
         client_secret.get_secret_value() if client_secret else "",
         clock,
     )
-    client = FlutterwaveClient(session, settings.flutterwave_url, token, clock)
+    client = FlutterwaveClient(session, settings.flutterwave_url, token, clock, limits)
     hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
     return Door(FlutterwaveV4(client), _FlutterwaveV4Desk(EnquiriesV4(client)), hooks if secret else None)
 
@@ -133,8 +142,8 @@ def _check(settings: Settings) -> None:
         raise BadSettings("FLUTTERWAVE_VERSION is v4, and FLUTTERWAVE_URL is the address of v3: set the host of v4.")
 
 
-def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str) -> Door:
-    client = PaystackClient(session, settings.paystack_url, key)
+def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str, limits: PaystackLimits) -> Door:
+    client = PaystackClient(session, settings.paystack_url, key, limits)
     genuine = partial(paystack_webhooks.verify, secret_key=key)
     hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack_webhooks.read_webhook)
     return Door(Paystack(client), _PaystackDesk(), hooks)

@@ -72,8 +72,10 @@ class Webhooks:
         except BadInput:
             self._metrics.webhooks.labels(hooks.source, "unread").inc()
             raise
-        if notice is None:
-            return "other"
+        return "other" if notice is None else await self.hear(hooks, notice)
+
+    async def hear(self, hooks: Hooks, notice: Notice) -> str:
+        """Take in what a genuine delivery speaks of, and say what became of it."""
         inbox = Inbox(self._store.link, hooks.source)
         if await inbox.knows(notice):
             return "again"

@@ -99,6 +99,8 @@ class FlutterwaveSimulator(Gateway):
         data["fullname"] = data.pop("full_name")
         if lie:
             data |= {"amount": transfer.order.amount + 1, "status": _opposite(transfer)}
+        if transfer.fate.webhook is Webhook.MISNAMED:
+            data["id"] = transfer.id - 1
         return {"event": "transfer.completed", "event.type": "Transfer", "data": data}
 
     def _v4_news(self, transfer: Transfer, *, lie: bool) -> dict[str, object]:
@@ -106,6 +108,8 @@ class FlutterwaveSimulator(Gateway):
         data = self.v4.show(transfer) | {"type": transfer.order.kind.upper(), "amount": transfer.order.amount}
         if lie:
             data |= {"amount": transfer.order.amount + 1, "status": _opposite(transfer)}
+        if transfer.fate.webhook is Webhook.MISNAMED:
+            data["id"] = f"trf_{transfer.id - 1}"
         return {
             "webhook_id": f"wbk_{len(self.courier.deliveries) + 1:012d}",
             "timestamp": self.agenda.now(),

@@ -26,6 +26,8 @@ REFUSALS: Mapping[Refusal, str] = {
     Refusal.BLACKLISTED: "Payout was made to a blacklisted account number",
     Refusal.UNRESOLVED: "Account resolve failed",
     Refusal.SHORT: "Insufficient funds in customer wallet",  # invented: usually it is told later
+    Refusal.LIMIT: "You have exceeded your daily limit",  # invented: as SHORT
+    Refusal.CLOSED: "Transfers to this bank are currently not supported",  # invented
 }
 
 REQUIRED = ("account_bank", "account_number", "amount", "currency")
@@ -86,7 +88,7 @@ class V3:
         order = transfer.order
         shown: dict[str, object] = {
             "id": transfer.id,
-            "account_number": order.account,
+            "account_number": self._transfers.spelt(order.account),
             "bank_code": order.bank,
             "full_name": order.name or name_of(order.account),
             "created_at": stamp(transfer.created_at),
@@ -142,11 +144,8 @@ class V3:
         amount = body["amount"]
         if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
             raise Refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
-        reference = str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}")
-        if self._transfers.by_reference(reference):
-            raise Refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)
         order = Order(
-            reference=reference,
+            reference=str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}"),
             bank=bank,
             account=str(body["account_number"]),
             amount=Decimal(amount),
@@ -157,6 +156,9 @@ class V3:
             batch=batch,
         )
         try:
+            self._transfers.admit(order)
+            if self._transfers.by_reference(order.reference):
+                raise Refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)
             return self._transfers.place(order)
         except Refused as refused:
             raise Refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
@@ -179,8 +181,9 @@ class V3:
 
     def _matches(self, transfer: Transfer, query: Mapping[str, str]) -> bool:
         day = stamp(transfer.created_at)[:10]
+        shown = self._transfers.visible if query.get("reference") else self._transfers.listed
         return (
-            self._transfers.visible(transfer)
+            shown(transfer)
             and query.get("reference") in (None, "", transfer.reference)
             and query.get("status", "").upper() in ("", STATUSES[transfer.state])
             and query.get("batch_id") in (None, "", str(transfer.order.batch))

@@ -62,6 +62,12 @@ SCENARIO_ERRORS = frozenset(
     }
 )
 
+REFUSALS: Mapping[Refusal, str] = {
+    Refusal.SHORT: "insufficient_balance",
+    Refusal.UNRESOLVED: "account_resolved_failed",
+    Refusal.LIMIT: "day_transfer_limit_exceeded",
+}
+
 
 class Refuse(Exception):
     """The request ends here."""
@@ -122,7 +128,11 @@ class V4:
             "source_currency": order.currency,
             "destination_currency": order.currency,
             "amount": {"value": order.amount, "applies_to": "destination_currency"},
-            "recipient": {"type": order.kind, "name": {"full": name_of(order.account)}, **recipient(order)},
+            "recipient": {
+                "type": order.kind,
+                "name": {"full": name_of(order.account)},
+                **recipient(order, self._transfers.spelt(order.account)),
+            },
             "meta": order.meta,
             "created_datetime": stamp(transfer.created_at),
             "fee": {"currency": order.currency, "value": transfer.fee},
@@ -201,9 +211,10 @@ class V4:
         order = self._order(call)
         if len(order.reference) not in REFERENCE_CHARS:
             raise _not_valid("reference must be 6 to 42 characters")
-        if self._transfers.by_reference(order.reference):
-            raise _taken()
         try:
+            self._transfers.admit(order)
+            if self._transfers.by_reference(order.reference):
+                raise _taken()
             # A scenario that nobody knows leaves a transfer pending.
             chosen = SCENARIOS.get(scenario, Fate(Ends.NEVER)) if scenario else None
             transfer = self._transfers.place(order, chosen=chosen)
@@ -282,11 +293,11 @@ def name(transfer: Transfer) -> str:
     return f"trf_{transfer.id}"
 
 
-def recipient(order: Order) -> dict[str, object]:
+def recipient(order: Order, number: str | int) -> dict[str, object]:
     """Repeat who is paid."""
     if order.kind == "mobile_money":
-        return {"mobile_money": {"network": order.bank, "phone_number": order.account}}
-    return {"bank": {"account_number": order.account, "code": order.bank}}
+        return {"mobile_money": {"network": order.bank, "phone_number": number}}
+    return {"bank": {"account_number": number, "code": order.bank}}
 
 
 def reversal(transfer: Transfer) -> dict[str, object]:
@@ -324,6 +335,4 @@ def _by_scenario(scenario: str) -> Refuse:
 
 
 def _refused(refusal: Refusal) -> Refuse:
-    if refusal is Refusal.SHORT:
-        return _by_scenario("insufficient_balance")
-    return _by_scenario("account_resolved_failed" if refusal is Refusal.UNRESOLVED else "blocked_bank")
+    return _by_scenario(REFUSALS.get(refusal, "blocked_bank"))

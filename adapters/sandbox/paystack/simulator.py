@@ -28,6 +28,8 @@ REFUSALS: Mapping[Refusal, str] = {
     Refusal.SHORT: "Your balance is not enough to fulfil this request",
     Refusal.UNRESOLVED: "Cannot resolve account",  # invented
     Refusal.BLACKLISTED: "Recipient is not valid",  # invented
+    Refusal.LIMIT: "Your daily transfer limit must be raised for this transfer",  # invented
+    Refusal.CLOSED: "This bank is not valid for transfers now",  # invented
 }
 DUPLICATE = "Please provide a unique reference. Reference already exists on a transfer"
 
@@ -88,7 +90,7 @@ class PaystackSimulator(Gateway):
             "recipient": {
                 "recipient_code": code,
                 "currency": order.currency,
-                "details": {"account_number": order.account, "bank_code": order.bank},
+                "details": {"account_number": self.transfers.spelt(order.account), "bank_code": order.bank},
             },
         }
 
@@ -117,9 +119,6 @@ class PaystackSimulator(Gateway):
             return _refuse(HTTPStatus.BAD_REQUEST, "Recipient and amount must be valid")  # invented
         if not self.transfers.switches.transfers_enabled:
             return _refuse(HTTPStatus.BAD_REQUEST, "You cannot initiate third party payouts at this time")
-        known = self.transfers.by_reference(reference)
-        if known is not None:
-            return self._again(known)
         order = Order(
             reference=reference,
             bank=str(recipient["bank_code"]),
@@ -129,6 +128,10 @@ class PaystackSimulator(Gateway):
             narration=str(body.get("reason") or ""),
         )
         try:
+            self.transfers.admit(order)
+            known = self.transfers.by_reference(reference)
+            if known is not None:
+                return self._again(known)
             transfer = self.transfers.place(order)
         except Refused as refused:
             return _refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal])
@@ -157,6 +160,8 @@ class PaystackSimulator(Gateway):
         if how is Webhook.LYING:
             event = "transfer.failed" if transfer.state is State.PAID else "transfer.success"
             data |= {"amount": _kobo(transfer.order.amount) + 1, "status": event.removeprefix("transfer.")}
+        if how is Webhook.MISNAMED:
+            data |= {"id": transfer.id - 1, "transfer_code": f"TRF_{transfer.id - 1}"}
         body = ENCODER.encode({"event": event, "data": data})
         key = FORGED if how is Webhook.FORGED else self.key
         self.courier.post(body, {"x-paystack-signature": hmac.digest(key.encode(), body, "sha512").hex()}, how)
