@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from adapters.flutterwave.exchange import RAIL, ledger_units, plain
-from machines.core.errors import Contradiction, OutcomeUnknown, Rejected
+from machines.core.accounts import same_account
+from machines.core.errors import Contradiction, OtherPayee, OutcomeUnknown, Rejected
 from machines.core.money import Assets
 from machines.core.ports import (
     Cause,
@@ -128,8 +129,9 @@ def check_ours(transfer: Transfer, payment: Payment) -> Transfer:
             rail=RAIL,
         )
     # Bank codes are not compared: one bank answers to several.
-    if transfer.account is not None and transfer.account != dict(payment.to.fields).get(_ACCOUNT_FIELD):
-        raise Contradiction(f"Flutterwave has {transfer.reference} to another account than we meant.", rail=RAIL)
+    ours = dict(payment.to.fields).get(_ACCOUNT_FIELD, "")
+    if transfer.account is not None and not same_account(transfer.account, ours, payment.amount.asset):
+        raise OtherPayee(f"Flutterwave has {transfer.reference} to another account than we meant.", rail=RAIL)
     return transfer
 
 

@@ -65,13 +65,13 @@ class Amount(Struct):
 class Bank(Struct):
     """An account in a bank."""
 
-    account_number: str | None = None
+    account_number: str | int | None = None
 
 
 class Wallet(Struct):
     """A mobile money wallet."""
 
-    phone_number: str | None = None
+    phone_number: str | int | None = None
 
 
 class Recipient(Struct):
@@ -324,8 +324,9 @@ def _transfer(data: Data) -> Transfer:
 
 
 def _account(recipient: Recipient | None) -> str | None:
-    if recipient is None:
-        return None
-    if recipient.mobile_money is not None:
-        return recipient.mobile_money.phone_number
-    return recipient.bank.account_number if recipient.bank is not None else None
+    shown: str | int | None = None
+    if recipient is not None and recipient.mobile_money is not None:
+        shown = recipient.mobile_money.phone_number
+    elif recipient is not None and recipient.bank is not None:
+        shown = recipient.bank.account_number
+    return None if shown is None else str(shown)

@@ -24,8 +24,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct, field
 
+from machines.core.accounts import same_account
 from machines.core.errors import (
     Contradiction,
+    OtherPayee,
     OutcomeUnknown,
     RailClosed,
     Rejected,
@@ -116,7 +118,7 @@ class RecipientAnswer(Struct):
 class Details(Struct):
     """Where a recipient's money goes."""
 
-    account_number: str | None = None
+    account_number: str | int | None = None
 
 
 class Recipient(Struct):
@@ -268,8 +270,9 @@ def _ours(reply: Reply, payment: Payment) -> Transfer:
         )
     details = found.recipient.details if isinstance(found.recipient, Recipient) else None
     number = details.account_number if details else None
-    if number is not None and number != dict(payment.to.fields).get("account_number"):
-        raise Contradiction(f"Paystack has {payment.key} to another account than we meant.", rail=RAIL)
+    ours = dict(payment.to.fields).get("account_number", "")
+    if number is not None and not same_account(str(number), ours, payment.amount.asset):
+        raise OtherPayee(f"Paystack has {payment.key} to another account than we meant.", rail=RAIL)
     return found
 
 

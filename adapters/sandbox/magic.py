@@ -33,6 +33,18 @@ class Refusal(StrEnum):
     """The bank takes nothing just now."""
 
 
+class Spelling(StrEnum):
+    """How the gateway writes the account number that it was given."""
+
+    AS_GIVEN = ""
+    NUMBER = "number"
+    """As a number, so without the zero that it begins with."""
+    ABROAD = "abroad"
+    """With Nigeria's code, as a phone number from abroad."""
+    SPACED = "spaced"
+    """In groups of four."""
+
+
 class Webhook(StrEnum):
     """How the news of its end travels."""
 
@@ -72,6 +84,13 @@ class Fate:
     """For how long the list of all transfers does not show it; as long as a look-up when None."""
     fault: Fault | None = None
     webhook: Webhook = Webhook.ONCE
+    again: Refusal = Refusal.NONE
+    """What a repeat is refused with, before anybody looks whether the reference is there already."""
+    spelling: Spelling = Spelling.AS_GIVEN
+    returned_as_failure: bool = False
+    """Whether a success that is taken back is shown as a failure, with no word of a reversal."""
+    clicked_after_s: float | None = None
+    """How long after it failed somebody clicks Retry in the dashboard; that retry is paid."""
 
 
 PAYS = Fate(Ends.PAID)
@@ -127,6 +146,16 @@ ACCOUNTS: Mapping[str, Fate] = {
     "0100000040": Fate(Ends.PAID, fault=Fault(Kind.RATE_LIMITED, delay_s=3)),  # asked to slow down first
     "0100000041": Fate(Ends.PAID, fault=Fault(Kind.RESET, created=True), hidden_s=30),  # reset, and not found for 30 s
     "0100000042": Fate(Ends.PAID, hidden_s=30),  # not found by its reference for 30 s
+    "0100000043": Fate(  # reset, created, found after an hour; till then a repeat is refused before that is noticed
+        Ends.PAID, fault=Fault(Kind.RESET, created=True), hidden_s=3600, after_s=3600, again=Refusal.UNRESOLVED
+    ),
+    "0100000044": Fate(Ends.PAID, fault=Fault(Kind.RESET), again=Refusal.UNRESOLVED),  # reset, never created
+    # ours, paid and shown in another way than it was asked for
+    "0100000045": Fate(Ends.PAID, spelling=Spelling.NUMBER),  # the account without its first zero
+    "0100000046": Fate(Ends.PAID, spelling=Spelling.ABROAD),  # the account with the code of its country
+    "0100000047": Fate(Ends.PAID, spelling=Spelling.SPACED),  # the account in groups of four
+    "0100000048": Fate(Ends.PAID, reversed_after_s=60, returned_as_failure=True),  # taken back, shown as FAILED
+    "0100000049": Fate(Ends.FAILED, message=_LOCKED, clicked_after_s=900),  # fails; Retry is clicked after 15 minutes
     # ours, paid though the webhook goes astray
     "0100000051": Fate(Ends.PAID, webhook=Webhook.NEVER),  # never comes
     "0100000052": Fate(Ends.PAID, webhook=Webhook.TWICE),  # comes twice

@@ -9,7 +9,7 @@ from itertools import count
 
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.book import Book, Entry
-from adapters.sandbox.magic import STAYS, Ends, Fate, Refusal, Webhook, fate
+from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate, Refusal, Spelling, Webhook, fate
 from machines.core.clock import SECOND, Millis
 
 SHORT = "DISBURSE FAILED: Insufficient funds in customer wallet"
@@ -83,6 +83,11 @@ class Transfer:
         return self.order.reference
 
     @property
+    def looks_failed(self) -> bool:
+        """Whether nothing about it says that it was paid once and came back."""
+        return self.state is State.REVERSED and self.fate.returned_as_failure
+
+    @property
     def first(self) -> "Transfer":
         """The transfer that the caller asked for."""
         return self if self.parent is None else self.parent.first
@@ -99,6 +104,8 @@ class Switches:
     """Every transfer needs it."""
     short_at_once: bool = False
     """A wallet that is too low is told by a refusal, and not by a transfer that fails."""
+    refuses_repeats: bool = False
+    """A repeat of a reference is refused before anybody looks whether it is there already."""
 
 
 class Transfers:
@@ -125,6 +132,8 @@ class Transfers:
         self._by_id: dict[int, Transfer] = {}
         self._numbers = count(1_000_001)
         self._seen: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+        """How often each reference was asked for, whether or not anything came of it."""
 
     def by_reference(self, reference: str) -> Transfer | None:
         """Find a transfer by its reference, lag or no lag."""
@@ -151,6 +160,31 @@ class Transfers:
         refusal = self.forbids(order)
         if refusal is not Refusal.NONE:
             raise Refused(refusal)
+
+    def turn_repeats_away(self, order: Order) -> None:
+        """Refuse a repeat before anybody looks whether its reference is there, if that is the account's fate."""
+        foretold = fate(order.reference, order.account, self.otherwise)
+        known = self._by_reference.get(order.reference)
+        first_was_lost = foretold.fault is not None and not foretold.fault.created
+        again = first_was_lost or self._asked[order.reference] > 0
+        self._asked[order.reference] += 1
+        if self.switches.refuses_repeats and known is not None:
+            raise Refused(Refusal.UNRESOLVED)
+        if foretold.again is not Refusal.NONE and again and (known is None or not self.visible(known)):
+            raise Refused(foretold.again)
+
+    def written(self, transfer: Transfer) -> str | int:
+        """Give the account of a transfer as this gateway shows it."""
+        given = transfer.order.account
+        match transfer.fate.spelling:
+            case Spelling.AS_GIVEN:
+                return self.spelt(given)
+            case Spelling.NUMBER:
+                return int(given) if given.isdecimal() else given
+            case Spelling.ABROAD:
+                return f"+234{given.lstrip('0')}"
+            case Spelling.SPACED:
+                return " ".join(given[place : place + 4] for place in range(0, len(given), 4))
 
     def place(self, order: Order, parent: Transfer | None = None, chosen: Fate | None = None) -> Transfer:
         """Take an order in. The caller has seen to it that its reference is new."""
@@ -254,7 +288,13 @@ class Transfers:
             transfer.state, transfer.message = State.FAILED, message or "DISBURSE FAILED: Transfer failed"
             if transfer.charged:
                 self._move_wallet(transfer.order.currency, transfer.order.amount + transfer.fee)
+            if transfer.fate.clicked_after_s is not None:
+                self.agenda.later(transfer.fate.clicked_after_s, lambda: self._click(transfer))
         self._tell(transfer)
+
+    def _click(self, transfer: Transfer) -> None:
+        if not transfer.retries:
+            self.retry(transfer, chosen=PAYS)
 
     def _take_back(self, transfer: Transfer) -> None:
         if transfer.state is State.PAID:

@@ -7,6 +7,7 @@ PayflowError
 │   ├── Rejected         surely not done: do not repeat it as it is
 │   ├── OutcomeUnknown   perhaps done: ask before anything else
 │   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
+│       └── OtherPayee   the rail has this payment to somebody else: set this record aside, tell a person
 ├── SendRefused          an act must not send now; nothing has left
 │   ├── LeaseLost        another worker may hold the record: drop the work
 │   ├── Paused           a person or an alarm stopped sends: wait
@@ -71,6 +72,10 @@ class Contradiction(StepError):
         super().__init__(message)
         self.rail = rail
         """The rail to pause."""
+
+
+class OtherPayee(Contradiction):
+    """The rail shows this payment with another account than was meant: it waits for a person, and stops no other."""
 
 
 class SendRefused(PayflowError):

@@ -132,14 +132,15 @@ class Rail(Protocol):
     async def submit(self, payment: Payment) -> str | None:
         """Hand over; safe to repeat with the same key. Returns the rail's own name for it, where it has one.
 
-        Raises `Retryable`, `RailClosed`, `Rejected`, `OutcomeUnknown` or `Contradiction`.
+        Raises `Retryable`, `RailClosed`, `Rejected`, `OutcomeUnknown`, `Contradiction` or `OtherPayee`.
         """
 
     async def status(self, payment: Payment) -> Status:
         """Say what became of a payment; a look, which never sends anything.
 
         Never `Failed` without proof. Raises `Retryable` or `RailClosed` when it could not ask, `OutcomeUnknown` when it
-        cannot tell from the answer, `Contradiction` when the key was used for another amount or destination.
+        cannot tell from the answer, `Contradiction` when the key was used for another amount, `OtherPayee` when it was
+        used for another destination.
         """
 
 

@@ -53,11 +53,15 @@ class Attempt:
     """Whether the rail is known to have been asked to pay it. A crash can hide that, so nothing safe hangs on a no."""
     failed: str = ""
     """Why it failed; empty while it has not."""
+    unknown: bool = False
+    """Whether the outcome of a send of it was ever unknown. It stays so: no answer to a repeat speaks of that send."""
+    refusal: str = ""
+    """What a repeat was refused with while the outcome was unknown, which proves nothing of the send before it."""
 
     @property
     def refused(self) -> bool:
-        """Whether the rail turned it away on the spot, so that it should not know it."""
-        return bool(self.failed) and not self.sent
+        """Whether the rail turned its only send away on the spot, so that it should not know it."""
+        return bool(self.failed) and not self.sent and not self.unknown
 
 
 @dataclass(frozen=True, slots=True)

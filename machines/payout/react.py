@@ -100,8 +100,7 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         case s.PROCESSING, LostSight(reason, attempt) if _is_current(record, attempt or _newest(record)):
             return _lost(record, reason, now)
         case s.PROCESSING, Refused(reason, attempt) if _is_current(record, attempt or _newest(record)):
-            data = record.data.with_current(failed=reason or NO_REASON)
-            return _fail(policy, record, data, f.NotPaid("", reason or NO_REASON, retryable=False))
+            return _refused(policy, record, reason or NO_REASON, now)
         case s.UNCONFIRMED, f.UnderWay(reference) if _is_current(record, reference):
             return move("find", "the rail has it", data=replace(record.data, unseen=0, unseen_since=0))
         case s.UNCONFIRMED, f.NotSeen(reference) if _is_current(record, reference):
@@ -202,8 +201,17 @@ def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.No
     return keep(why, data=data, messages=told, again_s=again_s)
 
 
+def _refused(policy: Policy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
+    """Fail on a refusal of the only send; a gateway may refuse a repeat before it looks for what it took already."""
+    current = record.data.current or NO_ATTEMPT
+    if current.unknown:
+        record = replace(record, data=record.data.with_current(refusal=reason))
+        return _lost(record, f"a repeat was refused, which proves nothing of the send before it: {reason}", now)
+    return _fail(policy, record, record.data.with_current(failed=reason), f.NotPaid("", reason, retryable=False))
+
+
 def _lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:
-    data = record.data.with_current(sent=True)
+    data = record.data.with_current(sent=True, unknown=True)
     data = replace(data, unseen=0, unseen_since=now, lost=data.lost + 1)
     told = (alarm(f"{_newest(record)} was lost sight of {data.lost} times"),) if data.lost == LOST_ALARM else ()
     return move("lose_sight", reason or NO_REASON, data=data, messages=told, again_s=5)

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from machines.core.accounts import normal_account, same_account
 from machines.core.clock import Millis
 from machines.core.errors import BadInput, NotFound, PayflowError, ShortBalance
 from machines.core.ids import Owner, RecordId, owner_of, parse_id
@@ -80,7 +81,8 @@ class PayoutsReconcile:
 
     def _attempt(self, trace: Trace, record: PayoutRecord) -> Attempt:
         known = self._store.seals.open(record.data.sealed)
-        same = dict(known.fields).get("account_number") == dict(trace.to.fields).get("account_number")
+        ours, theirs = (dict(place.fields).get("account_number", "") for place in (known, trace.to))
+        same = same_account(ours, theirs, trace.amount.asset)
         sealed = record.data.sealed if same else self._store.seals.seal(trace.to)
         failed = trace.status.reason if isinstance(trace.status, Failed) else ""
         return Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed)
@@ -143,13 +145,14 @@ class PayoutsReconcile:
     async def _likely(self, payout: RecordId, found: list[Trace]) -> list[str]:
         """Name owners of the payout's shard who were paid at this account before, or have it in their profile."""
         _, shard = parse_id(payout)
-        accounts = {dict(trace.to.fields).get("account_number") for trace in found}
+        asset = found[-1].amount.asset
+        accounts = {normal_account(dict(trace.to.fields).get("account_number", ""), asset) for trace in found}
         listing, likely = self._store.listing, set()
         for kind in ("provider", "own"):
             prefix = f"{{pf:{shard:02d}}}:{kind}:"
             async for key in listing.keys(f"{prefix}*"):
                 owner = Owner(key.removeprefix(prefix))
-                if accounts & set(await self._accounts_of(owner)):
+                if accounts & {normal_account(number, asset) for number in await self._accounts_of(owner)}:
                     likely.add(owner)
         return sorted(likely)
 

@@ -18,6 +18,7 @@ from machines.core.errors import (
     Contradiction,
     LeaseLost,
     NotDurable,
+    OtherPayee,
     OutcomeUnknown,
     Paused,
     PayflowError,
@@ -107,6 +108,9 @@ class Steps:
     async def _troubled(self, stored: Stored, machine: AnyMachine, error: Exception) -> None:
         """Deal with an act that gave no fact: each kind of error says what may be done next."""
         match error:
+            case OtherPayee():
+                # What one payee's number looks like at a gateway says nothing about anybody else's payment.
+                await self._park(stored, error)
             case RailClosed() | Contradiction():
                 await self._close_rail(stored, error)
             case Retryable():

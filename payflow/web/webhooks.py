@@ -102,6 +102,10 @@ class Webhooks:
     async def _wake(self, reference: str, hooks: Hooks, notice: Notice) -> str:
         """Have a payout looked at once more that nobody looks at any more: a bank may send money back after weeks."""
         stored = await self._store.records.read(record_of(reference))
+        if stored.record.parked:
+            # A person was told why; that the gateway speaks of it once more answers nothing that they must find out.
+            self._note("A webhook speaks of a payout that was set aside for a person.", "parked", hooks, notice)
+            return "parked"
         try:
             await self._store.records.unpark(stored, "a webhook speaks of it", hooks.source)
         except BadInput:

@@ -13,6 +13,7 @@ from adapters.paystack.wire import Reply
 from machines.core.errors import (
     BadInput,
     Contradiction,
+    OtherPayee,
     OutcomeUnknown,
     RailClosed,
     Rejected,
@@ -68,7 +69,7 @@ REFUSALS: list[tuple[int, object, type[StepError]]] = [
     (200, QUEUED | {"data": DATA | {"amount": 1322.71}}, OutcomeUnknown),
     (200, QUEUED | {"data": DATA | {"currency": "GHS"}}, Contradiction),
     (200, QUEUED | {"data": DATA | {"reference": "payout-03-another0-1"}}, Contradiction),
-    (200, QUEUED | {"data": DATA | {"recipient": {"details": {"account_number": "1"}}}}, Contradiction),
+    (200, QUEUED | {"data": DATA | {"recipient": {"details": {"account_number": "1"}}}}, OtherPayee),
 ]
 
 

@@ -88,7 +88,7 @@ class V3:
         order = transfer.order
         shown: dict[str, object] = {
             "id": transfer.id,
-            "account_number": self._transfers.spelt(order.account),
+            "account_number": self._transfers.written(transfer),
             "bank_code": order.bank,
             "full_name": order.name or name_of(order.account),
             "created_at": stamp(transfer.created_at),
@@ -96,7 +96,7 @@ class V3:
             "debit_currency": order.currency,
             "amount": order.amount,
             "fee": transfer.fee,
-            "status": self.words.reversal if transfer.state is State.REVERSED else STATUSES[transfer.state],
+            "status": self._status(transfer),
             "reference": order.reference,
             "meta": order.meta,
             "narration": order.narration,
@@ -108,6 +108,11 @@ class V3:
         if fetched:
             shown |= {"approver": "N/A"}
         return shown
+
+    def _status(self, transfer: Transfer) -> str:
+        if transfer.looks_failed:
+            return STATUSES[State.FAILED]
+        return self.words.reversal if transfer.state is State.REVERSED else STATUSES[transfer.state]
 
     def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
         def answer(call: Call) -> Answer:
@@ -156,6 +161,7 @@ class V3:
             batch=batch,
         )
         try:
+            self._transfers.turn_repeats_away(order)
             self._transfers.admit(order)
             if self._transfers.by_reference(order.reference):
                 raise Refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)

@@ -131,7 +131,7 @@ class V4:
             "recipient": {
                 "type": order.kind,
                 "name": {"full": name_of(order.account)},
-                **recipient(order, self._transfers.spelt(order.account)),
+                **recipient(order, self._transfers.written(transfer)),
             },
             "meta": order.meta,
             "created_datetime": stamp(transfer.created_at),
@@ -139,7 +139,7 @@ class V4:
         }
         if transfer.message:
             shown["provider_response"] = {"type": "transfer", "code": "00", "message": transfer.message}
-        if transfer.reversed_at is not None:
+        if transfer.reversed_at is not None and not transfer.looks_failed:
             shown["reversal"] = reversal(transfer)
         if transfer.parent is not None:
             shown["retry"] = {"parent_id": name(transfer.parent), "parent_reference": transfer.parent.reference}
@@ -189,6 +189,11 @@ class V4:
             raise Refuse(
                 HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", "X-Idempotency-Key: 12 to 255 characters"
             )
+        if handler == self._create:  # invented: whether anything is checked before the key, nobody documents
+            try:
+                self._transfers.turn_repeats_away(self._order(call))
+            except Refused as refused:
+                raise _refused(refused.refusal) from refused
         now, kept_s = self._transfers.agenda.now(), self.habits.kept_s
         if key in self._answers:
             at, answer = self._answers[key]

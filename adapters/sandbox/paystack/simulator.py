@@ -84,13 +84,13 @@ class PaystackSimulator(Gateway):
             "currency": order.currency,
             "source": "balance",
             "reason": order.narration,
-            "status": "rejected" if transfer.message == DECLINED else status,
+            "status": "rejected" if transfer.message == DECLINED else "failed" if transfer.looks_failed else status,
             "fee_charged": _kobo(transfer.fee),
             "createdAt": stamp(transfer.created_at),
             "recipient": {
                 "recipient_code": code,
                 "currency": order.currency,
-                "details": {"account_number": self.transfers.spelt(order.account), "bank_code": order.bank},
+                "details": {"account_number": self.transfers.written(transfer), "bank_code": order.bank},
             },
         }
 
@@ -128,6 +128,7 @@ class PaystackSimulator(Gateway):
             narration=str(body.get("reason") or ""),
         )
         try:
+            self.transfers.turn_repeats_away(order)
             self.transfers.admit(order)
             known = self.transfers.by_reference(reference)
             if known is not None:

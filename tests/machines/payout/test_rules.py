@@ -295,7 +295,7 @@ def test_a_released_payout_must_be_proven_unpaid() -> None:
 def test_a_time_out_is_not_a_failure() -> None:
     record = after(processing(attempts=(attempt(sent=False),)), LostSight("a time-out", FIRST))
     assert record.state == s.UNCONFIRMED
-    assert record.data.attempts == ONE
+    assert record.data.attempts == (attempt(unknown=True),)
     assert record.data.failures == 0
 
 
@@ -309,8 +309,21 @@ def test_the_same_reference_goes_out_again_after_two_unseen_looks_past_the_windo
     assert once.state == s.UNCONFIRMED
     twice = after(once, f.NotSeen(FIRST), NOW + window + 30 * SECOND)
     assert twice.state == s.PROCESSING
-    assert twice.data.current == attempt(sent=False)
+    assert twice.data.current == attempt(sent=False, unknown=True)
     assert len(twice.data.attempts) == 1
+
+
+@pytest.mark.parametrize("refused", [Refused("daily limit", FIRST), Refused("daily limit")])
+def test_the_refusal_of_a_repeat_proves_nothing_of_the_send_whose_answer_was_lost(refused: Fact) -> None:
+    """A gateway may check limits before duplicates: the limit may be used up by the very transfer that landed."""
+    record = after(processing(attempts=(attempt(sent=False),)), LostSight("a time-out", FIRST))
+    past_window = NOW + POLICY.settle_window_ms
+    record = after(after(record, f.NotSeen(FIRST), past_window), f.NotSeen(FIRST), past_window + MINUTE)
+    assert record.state == s.PROCESSING
+    record = after(record, refused, past_window + 2 * MINUTE)
+    assert record.state == s.UNCONFIRMED
+    assert record.data.current == attempt(unknown=True, refusal="daily limit")
+    assert not record.data.attempts[0].refused
 
 
 def test_seeing_it_between_two_unseen_looks_starts_over() -> None:
@@ -318,7 +331,7 @@ def test_seeing_it_between_two_unseen_looks_starts_over() -> None:
     once = after(record, f.NotSeen(FIRST), NOW + POLICY.settle_window_ms)
     found = after(once, f.UnderWay(FIRST), NOW + POLICY.settle_window_ms + SECOND)
     assert (found.state, found.data.unseen) == (s.PROCESSING, 0)
-    assert found.data.current == attempt()
+    assert found.data.current == attempt(unknown=True)
 
 
 @pytest.mark.parametrize("fact", [Nothing(), f.NotSeen(FIRST), LostSight("again"), f.AllProvenUnpaid(1)])
