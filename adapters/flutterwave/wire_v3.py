@@ -201,7 +201,7 @@ def verify(headers: Mapping[str, str], secret_hash: str) -> bool:
     """Tell whether a webhook shows the secret hash. It does not cover the body: it proves the sender, not the news."""
     shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "")
     # Without a configured hash the gateway sends none, and nothing can be told from a delivery.
-    return bool(secret_hash) and hmac.compare_digest(shown.encode(), secret_hash.encode())
+    return bool(secret_hash) and hmac.compare_digest(shown.encode(errors="surrogateescape"), secret_hash.encode())
 
 
 class Event(Struct):

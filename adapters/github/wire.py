@@ -6,10 +6,11 @@ Only what can be relied on is read: a number that is none, or a part that is mis
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from adapters.github.closing import closes
 from machines.core.clock import SECOND
@@ -20,6 +21,9 @@ EVENT, DELIVERY = "x-github-event", "x-github-delivery"
 SIGNATURE, OLD_SIGNATURE = "x-hub-signature-256", "x-hub-signature"
 MOST_BYTES = 1024 * 1024
 GHOST = "ghost"
+
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""What we keep has 64 bits."""
 
 _REPOSITORY = frozenset({"renamed", "transferred", "edited", "deleted", "privatized", "publicized"})
 _SECRETIVE = frozenset({"deleted", "suspend"})
@@ -35,9 +39,9 @@ def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool =
         return False
     if SIGNATURE in shown or not old:
         expected = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
-        return hmac.compare_digest(shown.get(SIGNATURE, "").encode(), expected.encode())
+        return hmac.compare_digest(shown.get(SIGNATURE, "").encode(errors="surrogateescape"), expected.encode())
     expected = "sha1=" + hmac.digest(secret.encode(), body, "sha1").hex()
-    return hmac.compare_digest(shown.get(OLD_SIGNATURE, "").encode(), expected.encode())
+    return hmac.compare_digest(shown.get(OLD_SIGNATURE, "").encode(errors="surrogateescape"), expected.encode())
 
 
 # ── what GitHub writes ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -46,7 +50,7 @@ def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool =
 class User(Struct):
     """An account."""
 
-    id: int
+    id: Number
     login: str
 
 
@@ -59,8 +63,8 @@ class Label(Struct):
 class RawIssue(Struct):
     """An issue, in a delivery or an answer."""
 
-    id: int
-    number: int
+    id: Number
+    number: Number
     title: str
     state: str
     updated_at: str
@@ -80,7 +84,7 @@ class RawEvent(Struct):
 class Repository(Struct):
     """A repository."""
 
-    id: int
+    id: Number
     full_name: str
     default_branch: str = ""
     private: bool = False
@@ -102,8 +106,8 @@ class Head(Struct):
 class RawPull(Struct):
     """A pull request, in a delivery or an answer."""
 
-    id: int
-    number: int
+    id: Number
+    number: Number
     title: str
     state: str
     updated_at: str
@@ -117,7 +121,7 @@ class RawPull(Struct):
 class Ref(Struct):
     """An installation, by its number."""
 
-    id: int = 0
+    id: Number = 0
 
 
 class From(Struct):

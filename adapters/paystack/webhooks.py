@@ -18,7 +18,7 @@ def verify(headers: Mapping[str, str], body: bytes, secret_key: str) -> bool:
     """Tell whether a webhook is signed: hex of an HMAC-SHA512 over the bytes as they came, with the secret key."""
     shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "")
     expected = hmac.digest(secret_key.encode(), body, "sha512").hex()
-    return bool(secret_key) and hmac.compare_digest(shown.encode(), expected.encode())
+    return bool(secret_key) and hmac.compare_digest(shown.encode(errors="surrogateescape"), expected.encode())
 
 
 class Event(Struct):

@@ -52,13 +52,14 @@ class Gate:
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
 
-    async def admit(self, request: web.Request, roles: Collection[Role], secret: str | None = None) -> Caller:
-        """Tell who asks, or refuse him. Guessing costs permits of the address, before any token is looked up.
-
-        A page passes the token that was typed as `secret`; everybody else shows his in a header.
-        """
+    async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
+        """Tell who asks, or refuse them. Guessing costs permits of the address, before any token is looked up."""
         await self.slow_down(request)
-        return await self._admitted(await self._tokens.find(_shown(request) if secret is None else secret), roles)
+        return await self.recognise(_shown(request), roles)
+
+    async def recognise(self, secret: str, roles: Collection[Role]) -> Caller:
+        """Tell whose token this is, for a page where it was typed and that has slowed its visitor down."""
+        return await self._admitted(await self._tokens.find(secret), roles)
 
     async def readmit(self, digest: str, roles: Collection[Role]) -> Caller:
         """Tell who holds a token, by its hash, as long as it is not revoked: for those who signed in with it."""

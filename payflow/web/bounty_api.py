@@ -15,7 +15,7 @@ from payflow.web import problems
 from payflow.web.auth import LOOKS, Caller, Gate
 from payflow.web.bounty_desk import MOST_DIGITS, BountyDesk, person_of, sees_all
 from payflow.web.bounty_views import activity, hunters, public, shown
-from payflow.web.endpoints import received
+from payflow.web.endpoints import JSON, received
 from payflow.web.problems import Problem, answer_to
 from payflow.web.sessions import Sessions
 
@@ -200,7 +200,7 @@ async def concerning(desk: BountyDesk, caller: Caller) -> list[BountyRecord]:
 
 
 async def _body(request: web.Request) -> Json:
-    raw = await received(request, typed=True)
+    raw = await received(request, of_type=JSON)
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError):

@@ -56,7 +56,7 @@ class GitHubHook:
         return web.json_response({"received": True})
 
     async def _take(self, request: web.Request) -> str:
-        raw = await received(request.clone(client_max_size=MOST_BYTES), typed=False)
+        raw = await received(request.clone(client_max_size=MOST_BYTES))
         if not self._signed.genuine(request.headers, raw):
             self._count("forged")
             log.warning("A delivery was forged, or its secret changed.", action="webhook_forged", source=SOURCE)

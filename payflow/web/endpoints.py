@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
+from multidict import MultiDict, MultiMapping
 from pydantic import BaseModel
 
 from payflow.store.tokens import Role
@@ -20,7 +22,8 @@ from payflow.web.problems import Problem, answer_to
 KEY = "Idempotency-Key"
 LONGEST_KEY = 255
 BODY_WITHIN_S = 15.0
-JSON, CSV = "application/json", "text/csv"
+JSON, CSV, FORM = "application/json", "text/csv", "application/x-www-form-urlencoded"
+MOST_FIELDS = 1000
 
 _KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 _WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
@@ -102,7 +105,7 @@ async def _call(endpoint: AnyEndpoint, gate: Gate, request: web.Request) -> Call
     caller = await gate.admit(request, endpoint.roles)
     query = read_query(endpoint.query, request.query)
     key = _key(request) if endpoint.keyed else ""
-    raw = await received(request, typed=True) if endpoint.takes_body else b""
+    raw = await received(request, of_type=JSON) if endpoint.takes_body else b""
     return Call(caller, request.match_info, read_body(endpoint.body, raw), query, key)
 
 
@@ -124,12 +127,24 @@ def _key(request: web.Request) -> str:
     return given[0]
 
 
-async def received(request: web.Request, *, typed: bool) -> bytes:
+async def received_form(request: web.Request) -> MultiMapping[str]:
+    """Read a form as UTF-8, whatever charset the caller names: some codecs cost seconds for a few kilobytes."""
+    raw = await received(request, of_type=FORM)
+    try:
+        return MultiDict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise Problem(problems.BAD_REQUEST, f"A form is UTF-8 text of at most {MOST_FIELDS} fields.") from None
+
+
+async def received(request: web.Request, *, of_type: str = "") -> bytes:
     """Read a body that is no larger and comes no slower than it may."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
         raise Problem(problems.WRONG_TYPE, "Send the body as it is, not compressed.")
-    if typed and request.body_exists and request.headers.get(hdrs.CONTENT_TYPE) and request.content_type != JSON:
-        raise Problem(problems.WRONG_TYPE, f"Send {JSON}: the header says {hdrs.CONTENT_TYPE}: {request.content_type}.")
+    named = request.body_exists and request.headers.get(hdrs.CONTENT_TYPE)
+    if of_type and named and request.content_type != of_type:
+        raise Problem(
+            problems.WRONG_TYPE, f"Send {of_type}: the header says {hdrs.CONTENT_TYPE}: {request.content_type}."
+        )
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             return await request.read()

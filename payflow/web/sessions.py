@@ -20,6 +20,7 @@ from payflow.store.sessions import Sessions as Kept
 from payflow.store.store import Store
 from payflow.store.tokens import Role, digest_of
 from payflow.web.auth import STAFF, Caller, Gate
+from payflow.web.endpoints import received_form
 from payflow.web.problems import FORBIDDEN, UNAUTHENTICATED, Problem
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ NOBODY = "nobody known"
 REFUSED_A_SECOND = 0.2
 """So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
 
-Form = MultiMapping[object]
+Form = MultiMapping[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,22 @@ class Sessions:
     async def form(self, visit: Visit) -> Form:
         """Read a form that was sent from one of our pages, and refuse any other."""
         _refuse_other_sites(visit.request)
-        form: Form = await visit.request.post()
-        if not hmac.compare_digest(str(form.get(CSRF, "")).encode(), visit.csrf.encode()):
+        form = await received_form(visit.request)
+        if not hmac.compare_digest(form.get(CSRF, "").encode(), visit.csrf.encode()):
             raise Problem(FORBIDDEN, "This form is not from this page, or from an earlier visit: open the page again.")
         return form
 
-    async def sign_in(self, request: web.Request, to: str) -> web.Response:
-        """Let in who shows a token, and lead him to a page."""
+    async def sign_in_form(self, request: web.Request) -> Form:
+        """Read what somebody shows who is not known yet; they are slowed down before any of it is read."""
+        await self._gate.slow_down(request)
         _refuse_other_sites(request)
-        token = str((await request.post()).get("token", "")).strip()
+        return await received_form(request)
+
+    async def sign_in(self, request: web.Request, token: str, to: str) -> web.Response:
+        """Let in who shows a token, and lead them to a page."""
+        token = token.strip()
         try:
-            caller = await self._gate.admit(request, self._roles, secret=token)
+            caller = await self._gate.recognise(token, self._roles)
         except Problem as problem:
             await self._note_refused(request, problem)
             raise
@@ -163,8 +169,15 @@ def see(place: str) -> web.Response:
 def _refuse_other_sites(request: web.Request) -> None:
     """Refuse a form that a browser says was sent from elsewhere, the sign-in included, which has no secret yet."""
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None and urlsplit(origin).netloc.casefold() != request.host.casefold():
+    if origin is not None and _host(origin) != request.host.casefold():
         raise Problem(FORBIDDEN, "This form was sent from another site.")
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.casefold()
+    except ValueError:  # such as `http://[x`
+        return ""
 
 
 def _is_https(request: web.Request) -> bool:

@@ -60,7 +60,7 @@ class Webhooks:
 
     async def _take(self, hooks: Hooks, request: web.Request) -> str:
         """Take in one delivery, and say what became of it."""
-        raw = await received(request, typed=False)
+        raw = await received(request)
         if not hooks.genuine(request.headers, raw):
             # Only who cannot prove himself is slowed down: a gateway with much to tell must not be.
             self._metrics.webhooks.labels(hooks.source, "forged").inc()

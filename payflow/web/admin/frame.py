@@ -154,8 +154,7 @@ class Frame:
             if asked:
                 return self.sign_in(problem.status, self.place, "Nothing was done: sign in, then send it again.")
             return see(f"{self.place}/sign-in?{urlencode({'to': self.local(request.path_qs)})}")
-        came = urlsplit(request.headers.get(hdrs.REFERER, ""))
-        back = self.local(f"{came.path}?{came.query}" if came.query else came.path)
+        back = self.local(_path_of(request.headers.get(hdrs.REFERER, "")))
         return self._answer(
             "refused.html", problem.status, title="Not done" if asked else "Not shown", here="",
             message=problem.message, back=back,
@@ -196,9 +195,11 @@ class Frame:
         ]
 
     async def _come_in(self, request: web.Request) -> web.StreamResponse:
-        to = self.local(str((await request.post()).get("to", "")))
+        to = self.place
         try:
-            return await self.sessions.sign_in(request, to)
+            form = await self.sessions.sign_in_form(request)
+            to = self.local(form.get("to", ""))
+            return await self.sessions.sign_in(request, form.get("token", ""), to)
         except Problem as problem:
             said = problem.message
             if (problem.status, problem.code) == UNAUTHENTICATED:
@@ -219,6 +220,14 @@ class Frame:
             return await self.sessions.sign_out(visit, self.place)
         except Exception as error:  # noqa: BLE001  (as above)
             return await self.refusal(request, error)
+
+
+def _path_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def is_record(text: str) -> bool:

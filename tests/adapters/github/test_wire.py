@@ -252,6 +252,8 @@ def test_what_is_of_no_interest(event: str) -> None:
         b"[" * 100_000,
         delivery(action="labeled", issue=issue())[:-20],
         delivery(action="labeled", issue=issue(id="7")),
+        delivery(action="labeled", issue=issue(id=2**63)),
+        delivery(action="labeled", issue=issue(), installation={"id": -1}),
         delivery(action="labeled", issue=issue(updated_at="yesterday")),
         delivery(action="opened", pull_request=pull(head={})),
         b'{"action":"' + b"x" * wire.MOST_BYTES + b'"}',
