@@ -248,7 +248,8 @@ async def _listening(payflow: Payflow, readiness: Readiness, port: int, *, api: 
 
     watched = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
     own = payflow.parts.routes(payflow.store, payflow.metrics) if api else ()
-    async with app.listening(app.application(watched, own), payflow.settings.host, port) as address:
+    settings = payflow.settings
+    async with app.listening(app.application(watched, own), settings.host, port, settings.trusted_proxies) as address:
         yield address
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable
+import resource
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, cast
 
 from aiohttp import web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,6 +16,7 @@ from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadSettings
 from payflow.web import problems
+from payflow.web.connections import IDLE_S, Connections
 
 MOST_BODY_BYTES = 64 * 1024
 LARGER = {"/webhook-app": 1024 * 1024}
@@ -38,25 +41,38 @@ def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def listening(
+    app: web.Application, host: str, port: int, proxies: Sequence[IPv4Network | IPv6Network] = ()
+) -> AsyncIterator[str]:
     """Serve for as long as the block runs; gives the address."""
     # What is no HTTP is answered before any middleware, with a header that names the versions of Python and aiohttp.
     web_response.SERVER_SOFTWARE = "payflow"  # type: ignore[attr-defined]
     server_logger.addFilter(_worth_a_line)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=LAST_ANSWERS_S)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=LAST_ANSWERS_S, keepalive_timeout=IDLE_S
+    )
     await runner.setup()
     try:
+        serve = cast("web.Server", runner.server)
+        connections = Connections(proxies, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        listener = await _listen(connections.guarding(serve), host, port)
         try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise BadSettings(
-                f"Payflow cannot listen on {host}:{port} ({error.strerror or error}): set another address or port."
-            ) from error
-        bound_host, bound_port, *_ = runner.addresses[0]
-        shown = f"[{bound_host}]" if ":" in bound_host else bound_host
-        yield f"http://{shown}:{bound_port}"
+            bound_host, bound_port, *_ = listener.sockets[0].getsockname()
+            shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+            yield f"http://{shown}:{bound_port}"
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
+
+
+async def _listen(serve: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(serve, host, port)
+    except OSError as error:
+        raise BadSettings(
+            f"Payflow cannot listen on {host}:{port} ({error.strerror or error}): set another address or port."
+        ) from error
 
 
 @web.middleware

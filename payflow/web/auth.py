@@ -99,7 +99,7 @@ class Gate:
             if site is None:
                 break  # what a proxy of ours did not write, anybody may have
             found = site
-            if not _among(hop, self._proxies):
+            if not among(hop, self._proxies):
                 break
         return found or "unknown"
 
@@ -126,6 +126,7 @@ def _site(address: str) -> str | None:
     return str(found)
 
 
-def _among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address lies in one of some networks."""
     found = ip_address(address)
     return any(found in network for network in networks)
