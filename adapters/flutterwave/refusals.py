@@ -1,53 +1,87 @@
-"""What a refusal proves: one table of sentences for both API versions. What does not stand in it proves nothing."""
+"""What a refusal proves: one table for each API version, by status and code. What stands in none proves nothing.
 
+v3 gives no code: its whole sentence is the code, in small letters, `*` for the name of a field. A sentence that only
+resembles one of these is another sentence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
+from fnmatch import fnmatchcase
+from http import HTTPStatus
 
 from adapters.flutterwave.exchange import RAIL, Reply, plain
-from machines.core.errors import OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
+from machines.core.errors import Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 
 
 class Proves(Enum):
-    """What may be concluded from a refusal in the 400s."""
+    """What may be concluded from a refusal in the 400s, and of whom it speaks."""
 
     LANDED = auto()
-    """The reference is taken: an earlier call of ours arrived."""
-    CLOSED = auto()
-    """The gateway refuses us: no payment will pass until somebody changes something."""
+    """Of this payment: the reference is taken, an earlier call of ours arrived."""
     NOT_CREATED = auto()
-    """This payment was looked at and not taken in."""
+    """Of this payment: it was looked at and not taken in, and never will be as it is."""
+    DEFERRED = auto()
+    """Of this payment: it was not taken in now; our wallet is short of its amount, or its bank is out of service."""
+    CLOSED = auto()
+    """Of every payment: none will pass until somebody changes something."""
 
 
-SENTENCES: tuple[tuple[str, Proves], ...] = (
-    # the message contains, proves; where it comes from
-    ("payout with this ref already exists", Proves.LANDED),  # v3, seen by six integrations
-    ("reference already exists", Proves.LANDED),  # v4; some v3 code waits for it too
-    ("enable ip whitelisting", Proves.CLOSED),  # our address is not on the allow-list, in test mode neither
-    ("this request cannot be processed", Proves.CLOSED),  # listed wrongly, or the address changed
-    ("transfers via api", Proves.CLOSED),  # the switch in the dashboard; its wording is not documented
-    ("not enabled", Proves.CLOSED),
-    ("disabled", Proves.CLOSED),
-    ("unavailable transfer option", Proves.CLOSED),  # v4
-    ("authorization", Proves.CLOSED),  # "Authorization required", "Invalid authorization key"
-    ("merchant secret key", Proves.CLOSED),
-    ("insufficient", Proves.CLOSED),  # our wallet; usually told later, by a FAILED transfer
-    ("wallet currently restricted", Proves.CLOSED),
-    ("blacklisted", Proves.NOT_CREATED),
-    ("account resolve", Proves.NOT_CREATED),  # "Account resolve failed", "Account Resolve Error"
-    ("account number is invalid", Proves.NOT_CREATED),
-    ("no account found", Proves.NOT_CREATED),
-    ("blocked bank", Proves.NOT_CREATED),
-    (" is required", Proves.NOT_CREATED),  # "<Field> is required"
-    (" must be ", Proves.NOT_CREATED),
-    (" should be ", Proves.NOT_CREATED),
-    ("invalid", Proves.NOT_CREATED),
-    ("not valid", Proves.NOT_CREATED),
-    ("not supported", Proves.NOT_CREATED),
-    ("limit", Proves.NOT_CREATED),
-    ("minimum", Proves.NOT_CREATED),
-    ("maximum", Proves.NOT_CREATED),
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One refusal of v3."""
+
+    status: int
+    says: str
+    proves: Proves
+    source: str
+
+
+BAD = int(HTTPStatus.BAD_REQUEST)
+
+V3: tuple[Row, ...] = (
+    Row(BAD, "payout with this ref already exists", Proves.LANDED, "six integrations; a sample for bulk transfers"),
+    Row(BAD, "transfer with reference already exists", Proves.LANDED, "v4's text, which some v3 code waits for"),
+    Row(BAD, "please enable ip whitelisting to access this service", Proves.CLOSED, "eight integrations"),
+    Row(BAD, "insufficient funds in customer wallet", Proves.DEFERRED, "a FAILED transfer's text; here by analogy"),
+    Row(BAD, "payout was made to a blacklisted account number", Proves.NOT_CREATED, "the page about test mode"),
+    Row(BAD, "account resolve failed", Proves.NOT_CREATED, "tests of the official SDK"),
+    Row(BAD, "account resolve error", Proves.NOT_CREATED, "the API's specification"),
+    Row(BAD, "* is required", Proves.NOT_CREATED, "the page about errors; refused before anything is looked at"),
 )
 
-# Statuses whose meaning needs no body: the request was turned away at the door.
+V4: Mapping[str, Proves] = {
+    # the type                        proves; all are documented, the scenarios of the sandbox by their names
+    "REFERENCE_ALREADY_EXISTS": Proves.LANDED,
+    "RESOURCE_CONFLICT": Proves.LANDED,
+    "TRANSFER_AMOUNT_LIMIT": Proves.NOT_CREATED,
+    "REQUEST_NOT_VALID": Proves.NOT_CREATED,
+    "UNPROCESSABLE": Proves.NOT_CREATED,
+    "AMOUNT_BELOW_LIMIT_ERROR": Proves.NOT_CREATED,
+    "AMOUNT_EXCEED_LIMIT_ERROR": Proves.NOT_CREATED,
+    "CURRENCY_AMOUNT_BELOW_LIMIT": Proves.NOT_CREATED,
+    "CURRENCY_AMOUNT_EXCEED_LIMIT": Proves.NOT_CREATED,
+    "INVALID_AMOUNT": Proves.NOT_CREATED,
+    "INVALID_AMOUNT_VALIDATION": Proves.NOT_CREATED,
+    "INVALID_CURRENCY": Proves.NOT_CREATED,
+    "INVALID_WALLET_CURRENCY": Proves.NOT_CREATED,
+    "INVALID_REFERENCE": Proves.NOT_CREATED,
+    "INVALID_REFERENCE_LENGTH": Proves.NOT_CREATED,
+    "INVALID_BULK_DATA": Proves.NOT_CREATED,
+    "INVALID_PAYOUTS": Proves.NOT_CREATED,
+    "ACCOUNT_RESOLVED_FAILED": Proves.NOT_CREATED,
+    "NO_ACCOUNT_FOUND": Proves.NOT_CREATED,
+    "BLOCKED_BANK": Proves.DEFERRED,
+    "INSUFFICIENT_BALANCE": Proves.DEFERRED,
+    "DAY_LIMIT_ERROR": Proves.DEFERRED,
+    "DAY_TRANSFER_LIMIT_EXCEEDED": Proves.DEFERRED,
+    "MONTH_LIMIT_ERROR": Proves.DEFERRED,
+    "MONTH_TRANSFER_LIMIT_EXCEEDED": Proves.DEFERRED,
+    "DISABLED_TRANSFER": Proves.DEFERRED,
+    "UNAVAILABLE_TRANSFER_OPTION": Proves.DEFERRED,
+}
+
+# Statuses whose meaning needs no body: the request was turned away at the door, as every other one would be.
 UNAUTHORIZED = 401
 FORBIDDEN = 403
 TOO_MANY = 429
@@ -56,19 +90,27 @@ DOOR = frozenset({UNAUTHORIZED, FORBIDDEN})
 WAIT_WHEN_UNTOLD_S = 30.0
 
 
-def proves(message: str) -> Proves | None:
-    """Look a sentence up; None for one that is not known."""
-    text = message.casefold()
-    return next((meaning for words, meaning in SENTENCES if words in text), None)
+def proves_v3(status: int, message: str) -> Proves | None:
+    """Look a refusal of v3 up; None for one that is not known."""
+    if status in DOOR:
+        return Proves.CLOSED
+    says = " ".join(message.casefold().split()).rstrip(".")
+    return next((row.proves for row in V3 if row.status == status and fnmatchcase(says, row.says)), None)
 
 
-def refusal(status: int, message: str) -> StepError:
+def proves_v4(status: int, kind: str) -> Proves | None:
+    """Look a refusal of v4 up; None for one that is not known."""
+    return Proves.CLOSED if status in DOOR else V4.get(kind)
+
+
+def refusal(status: int, message: str, meaning: Proves | None) -> StepError:
     """Turn a refusal in the 400s into what may be done next. `LANDED` is for the caller to see first."""
     told = f"Flutterwave (HTTP {status}): {plain(message) or 'no reason given'}"
-    meaning = Proves.CLOSED if status in DOOR else proves(message)
     match meaning:
         case Proves.CLOSED:
-            return RailClosed(told, rail=RAIL)
+            return RailClosed(told, rail=RAIL, code=f"HTTP {status}" if status in DOOR else plain(message))
+        case Proves.DEFERRED:
+            return Deferred(told)
         case Proves.NOT_CREATED:
             return Rejected(told)
         case _:

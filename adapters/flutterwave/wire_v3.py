@@ -4,7 +4,7 @@ POST /v3/transfers answers          what it proves                              
 200 "Transfer Queued Successfully"  taken in, not paid                           a Transfer
 200 and anything else               nothing                                      OutcomeUnknown
 400 "…ref already exists"           an earlier call with the reference landed    None: look it up
-400 a sentence of `refusals`        not created, or nobody of ours may pass      Rejected, RailClosed
+400 a row of `refusals`             not created, not now, or none of ours passes Rejected, Deferred, RailClosed
 401, 403                            the key is wrong or revoked                  RailClosed
 429                                 not looked at                                Retryable, after the gateway's delay
 503 after 28 s, any 5xx, HTML, 3xx  nothing: "may still be processing"           OutcomeUnknown
@@ -32,7 +32,7 @@ from adapters.flutterwave.exchange import (
     text_of,
     understood,
 )
-from adapters.flutterwave.refusals import DOOR, TOO_MANY, Proves, proves, refusal, slow_down
+from adapters.flutterwave.refusals import TOO_MANY, Proves, proves_v3, refusal, slow_down
 from adapters.flutterwave.transfer import Transfer, account_of, check_payable, root
 from machines.core.errors import BadInput, OutcomeUnknown, Retryable
 from machines.core.ports import Notice, Payment, PaymentKey
@@ -132,9 +132,10 @@ def read_queued(reply: Reply) -> Transfer | None:
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
     message = understood(reply, Envelope, "A transfer").message
-    if proves(message) is Proves.LANDED:
+    meaning = proves_v3(reply.status, message)
+    if meaning is Proves.LANDED:
         return None
-    raise refusal(reply.status, message)
+    raise refusal(reply.status, message, meaning)
 
 
 def by_reference(key: PaymentKey) -> Request:
@@ -191,9 +192,9 @@ def checked(reply: Reply) -> Reply:
         raise slow_down(reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
-    closed = reply.status in DOOR or (reply.status != HTTPStatus.OK and proves(_message(reply)) is Proves.CLOSED)
-    if closed:
-        raise refusal(reply.status, _message(reply))
+    meaning = None if reply.status == HTTPStatus.OK else proves_v3(reply.status, _message(reply))
+    if meaning is Proves.CLOSED:
+        raise refusal(reply.status, _message(reply), meaning)
     return reply
 
 

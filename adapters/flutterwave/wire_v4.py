@@ -6,10 +6,8 @@ POST /direct-transfers answers       what it proves                             
 REFERENCE_ALREADY_EXISTS 201409      landed, under an id that we do not know     OutcomeUnknown
 RESOURCE_CONFLICT 10409              a call with the key is under way            OutcomeUnknown
 UNAUTHORIZED 10401, 401, 403         the credentials are wrong or revoked        RailClosed
-TRANSFER_AMOUNT_LIMIT 228400         not created                                 Rejected
-REQUEST_NOT_VALID 10400              not created                                 Rejected
-UNPROCESSABLE 10422                  not created                                 Rejected
-other types                          what `refusals` makes of type and message   Rejected, RailClosed, OutcomeUnknown
+a type in the table of `refusals`    not created, or not now                     Rejected, Deferred
+other types                          nothing                                     OutcomeUnknown
 429                                  not looked at                               Retryable, after the gateway's delay
 INTERNAL_SERVER_ERROR 10500, 5xx     nothing                                     OutcomeUnknown
 
@@ -39,9 +37,9 @@ from adapters.flutterwave.exchange import (
     text_of,
     understood,
 )
-from adapters.flutterwave.refusals import DOOR, TOO_MANY, refusal, slow_down
+from adapters.flutterwave.refusals import DOOR, TOO_MANY, Proves, proves_v4, refusal, slow_down
 from adapters.flutterwave.transfer import TAKEN_BACK, Transfer, account_of, check_payable, root
-from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
+from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Retryable, StepError
 from machines.core.ports import Notice, Payment, PaymentKey
 
 SIGNATURE_HEADER = "flutterwave-signature"
@@ -50,10 +48,6 @@ REFERENCE_CHARS = (6, 42)
 NARRATION_CHARS = 180
 
 MOST_WEBHOOK_BYTES = 64 * 1024
-
-UNDER_WAY_ALREADY = frozenset({"REFERENCE_ALREADY_EXISTS", "RESOURCE_CONFLICT"})
-NOT_CREATED = frozenset({"TRANSFER_AMOUNT_LIMIT", "REQUEST_NOT_VALID", "UNPROCESSABLE"})
-NOT_FOUND = "TRANSFER_NOT_FOUND"
 
 
 class Amount(Struct):
@@ -163,7 +157,8 @@ def token(client_id: str, client_secret: str) -> bytes:
 def read_token(reply: Reply) -> Token:
     """Read a token. Nothing has been sent yet whatever comes back, so nothing is unknown."""
     if reply.status in {HTTPStatus.BAD_REQUEST, *DOOR}:
-        raise RailClosed(f"Flutterwave does not accept the client's credentials (HTTP {reply.status}).", rail=RAIL)
+        told = f"Flutterwave does not accept the client's credentials (HTTP {reply.status})."
+        raise RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
     try:
         if reply.status == HTTPStatus.OK:
             return decoded(reply.body, Token)
@@ -232,7 +227,7 @@ def checked(reply: Reply) -> Reply:
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
     if reply.status in DOOR:
-        raise refusal(reply.status, _fault(reply).message)
+        raise refusal(reply.status, _fault(reply).message, Proves.CLOSED)
     return reply
 
 
@@ -288,13 +283,10 @@ def _recipient(payment: Payment) -> dict[str, object]:
 
 def _refusal(status: int, fault: Fault) -> StepError:
     told = f"{fault.type} {fault.message}"
-    if fault.type in UNDER_WAY_ALREADY:
+    meaning = proves_v4(status, fault.type)
+    if meaning is Proves.LANDED:
         return OutcomeUnknown(f"Flutterwave has the reference already and does not say under which id: {told}")
-    error = refusal(status, told.replace("_", " "))
-    # A type that stands in the table needs no words; but the wallet and the key are told apart by words first.
-    if fault.type in NOT_CREATED and not isinstance(error, RailClosed):
-        return Rejected(str(error))
-    return error
+    return refusal(status, told.replace("_", " "), meaning)
 
 
 def _fault(reply: Reply) -> Fault:

@@ -5,8 +5,8 @@ A transfer takes two calls: a recipient (moves nothing, may be made again and ag
 POST /transfer answers                   what it proves                          what comes of it
 200 with a transfer                      taken in, or here already               a Transfer
 duplicate_transfer_reference             an earlier call landed                  None: look it up
-400 "balance is not enough", 401, 403    nobody of ours may pass                 RailClosed
-400 a sentence of `SENTENCES`            not created                             Rejected
+401, 403                                 the key is wrong or revoked             RailClosed
+400 a row of `REFUSALS`                  not created, or not now                 Rejected, Deferred
 429                                      not looked at                           Retryable, after the gateway's delay
 5xx, HTML, 3xx, anything else            nothing                                 OutcomeUnknown
 
@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from msgspec import Struct, field
 from machines.core.accounts import same_account
 from machines.core.errors import (
     Contradiction,
+    Deferred,
     OtherPayee,
     OutcomeUnknown,
     RailClosed,
@@ -66,8 +68,21 @@ NOT_PAID: Mapping[str, bool] = {
 
 LANDED_CODE = "duplicate_transfer_reference"
 LANDED_SENTENCE = "already exists"
-CLOSED_SENTENCES = ("balance is not enough", "insufficient", "third party payouts", "invalid key", "no authorization")
-NOT_CREATED_SENTENCES = (" is required", " must be ", "invalid", "not valid", "could not resolve", "cannot resolve")
+NOT_NOW, NEVER, NOBODY = "not now", "never", "nobody"
+REFUSALS: tuple[tuple[str, str], ...] = (
+    # the whole sentence of a 400 in small letters, `*` for a name; whether this payment is never taken in, or none is
+    ("your balance is not enough to fulfil this request", NOT_NOW),  # told by many integrations
+    (
+        "you cannot initiate third party payouts at this time",
+        NOBODY,
+    ),  # no probe can tell: looks are let in
+    ("* is required", NEVER),
+    ("* is invalid", NEVER),
+    ("recipient and amount must be valid", NEVER),
+    ("recipient is not valid", NEVER),
+    ("cannot resolve account", NEVER),
+    ("could not resolve account name. check parameters or try again", NEVER),
+)
 NOT_FOUND_SENTENCE = "not found"
 
 REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
@@ -293,16 +308,18 @@ def _evidence(found: Transfer) -> Evidence:
 def _refusal(reply: Reply) -> StepError:
     told = f"Paystack answered with HTTP {reply.status}."
     if reply.status in DOOR:
-        return RailClosed(told, rail=RAIL)
+        return RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return OutcomeUnknown(told)
     message = _decoded(reply, Refusal).message
-    text, told = message.casefold(), f"Paystack (HTTP {reply.status}): {_plain(message)}"
-    if any(words in text for words in CLOSED_SENTENCES):
+    says = " ".join(message.casefold().split()).rstrip(".")
+    told = f"Paystack (HTTP {reply.status}): {_plain(message)}"
+    meaning = next((proves for row, proves in REFUSALS if fnmatchcase(says, row)), "")
+    if reply.status != HTTPStatus.BAD_REQUEST or not meaning:
+        return OutcomeUnknown(told)
+    if meaning == NOBODY:
         return RailClosed(told, rail=RAIL)
-    if any(words in text for words in NOT_CREATED_SENTENCES):
-        return Rejected(told)
-    return OutcomeUnknown(told)
+    return Deferred(told) if meaning == NOT_NOW else Rejected(told)
 
 
 def _slow_down(reply: Reply) -> Retryable:

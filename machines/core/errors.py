@@ -3,7 +3,8 @@
 PayflowError
 ├── StepError            an act could not finish its work
 │   ├── Retryable        surely not done: do it again later, with the same key
-│   │   └── RailClosed   the rail refuses us, not the payment: pause it, keep the money held
+│   │   ├── RailClosed   the rail refuses us, not the payment: pause it, keep the money held
+│   │   └── Deferred     the rail refuses this payment for now: hold it, the others go on
 │   ├── Rejected         surely not done: do not repeat it as it is
 │   ├── OutcomeUnknown   perhaps done: ask before anything else
 │   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
@@ -49,12 +50,19 @@ class Retryable(StepError):
 
 
 class RailClosed(Retryable):
-    """The rail refuses us, not the payment (key, allow-list, empty wallet): this call did nothing, nor will others."""
+    """The rail refuses us, not the payment (key, allow-list): this call did nothing, nor will others."""
 
-    def __init__(self, message: str = "", *, rail: str, after_s: float | None = None) -> None:
+    def __init__(self, message: str = "", *, rail: str, after_s: float | None = None, code: str = "") -> None:
         super().__init__(message, after_s=after_s)
         self.rail = rail
         """The rail to pause."""
+        self.code = code
+        """What the rail said, as a code that speaks of every payment; such a rail may open by itself when a probe is
+        let in. Without one only people open it."""
+
+
+class Deferred(Retryable):
+    """The rail takes this payment not now (our wallet is short of it, its bank is out of service), and takes others."""
 
 
 class Rejected(StepError):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import BadAmount, OutcomeUnknown, Retryable
+from machines.core.errors import BadAmount, Deferred, OutcomeUnknown, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import NGN, Money
 from machines.core.ports import (
@@ -97,13 +97,17 @@ class Looks:
         return least is not None and (amount.asset != NGN or amount.units >= least)
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
-        """See whether the batch that it waits for has opened."""
+        """See whether the batch that it waits for has opened; what was deferred waits for no second one."""
+        data = record.data
+        if data.deferred_since and data.batch:
+            # A webhook about the attempt that was turned away wakes it as well: that is no reason to try again.
+            return f.Boarded(data.batch) if data.opens_at <= step.now else f.Waits(Millis(data.opens_at))
         coming = self._schedule.next_opening(step.now)
         if coming is None:
             return Nothing()
         if coming <= step.now:
             return f.Boarded(batch_name("instant", Millis(step.now - step.now % DAY)))
-        opens_at = Millis(min(record.data.opens_at or coming, coming))
+        opens_at = Millis(min(data.opens_at or coming, coming))
         return f.Boarded(batch_name("batch", opens_at)) if opens_at <= step.now else f.Waits(opens_at)
 
     async def pay(self, record: PayoutRecord, step: Step) -> Fact:
@@ -124,8 +128,12 @@ class Looks:
         try:
             handle = await rail.submit(self._payment(record, current))
         except OutcomeUnknown as error:
-            return LostSight(str(error), current.reference)
-        return f.Submitted(current.reference, handle or "")
+            found = LostSight(str(error), current.reference)
+        except Deferred as error:
+            found = f.Deferred(current.reference, str(error))
+        else:
+            found = f.Submitted(current.reference, handle or "")
+        return found
 
     async def find(self, record: PayoutRecord, _: Step) -> Fact:
         """Look for an attempt whose outcome is unknown; send nothing."""

@@ -86,7 +86,12 @@ class PayoutData:
     approvals_needed: int = 1
     approvals: tuple[Approval, ...] = ()
     batch: str = ""
+    """The batch that it left with; one that was deferred leaves with it again as soon as it can be paid."""
     opens_at: int = 0
+    deferred_since: int = 0
+    """Since when the rail would not take it, though it takes others; 0 where it never was passed over."""
+    deferred_told: bool = False
+    """Whether a person was told that it has been passed over for long."""
     attempts: tuple[Attempt, ...] = ()
     failures: int = 0
     """Proven failures that used up a retry."""

@@ -97,6 +97,14 @@ class NotPaid(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred(Fact):
+    """The rail surely did not take an attempt, and will not before something changes that concerns it alone."""
+
+    reference: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CameBack(Fact):
     """An attempt was paid, and the money came back."""
 
@@ -157,6 +165,7 @@ FACTS: tuple[type[Fact], ...] = (
     NotSeen,
     Paid,
     NotPaid,
+    Deferred,
     CameBack,
     AllProvenUnpaid,
     Retried,

@@ -48,7 +48,7 @@ MOVES = (
     Move("reject",      (REQUESTED,),                                   REJECTED,     "a reviewer said no"),
     Move("cancel",      (REQUESTED, APPROVED),                          CANCELLED,    "the provider or an operator does not want it any more"),
     Move("process",     (APPROVED,),                                    PROCESSING,   "its batch opened"),
-    Move("defer",       (PROCESSING, UNCONFIRMED),                      APPROVED,     "our wallet at the rail was empty: it did nothing wrong"),
+    Move("defer",       (PROCESSING, UNCONFIRMED),                      APPROVED,     "the rail does not pay it now, such as for want of money: it did nothing wrong"),
     Move("complete",    (APPROVED, PROCESSING, UNCONFIRMED, FAILED),    COMPLETED,    "the rail proves that it was paid"),
     Move("fail",        (PROCESSING, UNCONFIRMED),                      FAILED,       "the rail proves that it was not paid"),
     Move("lose_sight",  (PROCESSING,),                                  UNCONFIRMED,  "a send's outcome is unknown"),

@@ -68,9 +68,12 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         case s.REQUESTED, f.Paid(reference):
             return contradiction(f"{reference} was paid, and nobody has approved the payout", _rail(record))
         case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if _is_current(record, reference):
-            return _not_paid(policy, record, fact)
+            return _not_paid(policy, record, fact, now)
+        case s.PROCESSING, f.Deferred(reference, reason) if _is_current(record, reference):
+            return _turned_away(record, reason, now)
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
-            return _not_paid(policy, record, f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION))
+            came_back = f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION)
+            return _not_paid(policy, record, came_back, now)
         case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference, reason)) if reference == record.data.paid_by:
             return contradiction(f"{reference} was paid, now the rail says it was not: {reason}", _rail(record))
         case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)):
@@ -135,6 +138,7 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
             | f.AllProvenUnpaid()
             | f.Submitted()
             | f.CameBack()
+            | f.Deferred()
             | LostSight()
         ):
             return wait()
@@ -293,16 +297,30 @@ def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choi
 # ── not paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid) -> Choice:
+def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
     fact = replace(fact, reason=fact.reason or NO_REASON)
     data = record.data.with_current(sent=True, failed=fact.reason)
     if fact.cause is not Cause.WALLET:
         return _fail(policy, record, data, fact)
-    data = data.at_rest(batch="", opens_at=0, reason=fact.reason)
-    # However long the wallet stays empty, the number of attempts must not run away.
+    return _deferred(data, fact.reason, now)
+
+
+def _turned_away(record: PayoutRecord, reason: str, now: Millis) -> Choice:
+    """Hold it, unless the attempt may have arrived before: an answer to a repeat proves nothing about that."""
+    current = record.data.current or NO_ATTEMPT
+    if current.unknown or current.sent:
+        record = replace(record, data=record.data.with_current(refusal=reason))
+        return _lost(record, f"a repeat was refused, which proves nothing of the send before it: {reason}", now)
+    return _deferred(record.data.with_current(failed=reason or NO_REASON), reason or NO_REASON, now)
+
+
+def _deferred(data: PayoutData, reason: str, now: Millis) -> Choice:
+    """Put it back among the approved: it can be cancelled there, the others go on, and it counts as no failure."""
+    # However long it cannot be paid, the number of attempts must not run away.
     again_s = min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10))
-    why = f"the wallet at {data.rail} was empty: {fact.reason}"
-    return move("defer", why, data=data, messages=(alarm(why),), again_s=again_s)
+    opens_at = now + int(again_s * SECOND)
+    data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
+    return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, again_s=again_s)
 
 
 def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:

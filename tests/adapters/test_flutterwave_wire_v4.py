@@ -11,7 +11,7 @@ from adapters.flutterwave import wire_v4
 from adapters.flutterwave.exchange import Reply
 from adapters.flutterwave.transfer import verdict
 from adapters.sandbox.flutterwave.v4 import SCENARIO_ERRORS
-from machines.core.errors import OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
+from machines.core.errors import Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Destination, Failed, Payment, PaymentKey, Reversed, Settled
 from tests.adapters.conftest import payment
 
@@ -57,8 +57,8 @@ REFUSALS: list[tuple[int, object, type[StepError]]] = [
     (503, fault("INTERNAL_SERVER_ERROR", "10500"), OutcomeUnknown),
     (429, b"", Retryable),
     (400, fault("SOMETHING_NEW", "999400", "Nobody knows this"), OutcomeUnknown),
-    (422, fault("UNPROCESSABLE", "10422", "Insufficient balance"), RailClosed),
-    (400, fault("INSUFFICIENT_BALANCE"), RailClosed),
+    (400, fault("SOMETHING_NEW", "999400", "Transfers are disabled, authorization is insufficient"), OutcomeUnknown),
+    (400, fault("INSUFFICIENT_BALANCE"), Deferred),
     (400, {"status": "failed"}, OutcomeUnknown),
     (400, b"<html></html>", OutcomeUnknown),
     (302, b"", OutcomeUnknown),
@@ -77,9 +77,10 @@ def test_an_answer_to_a_transfer_proves_what_the_table_says(status: int, body: o
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIO_ERRORS - {"duplicate_reference"}))
 def test_every_documented_scenario_is_a_refusal_that_proves_something_or_nothing(scenario: str) -> None:
-    closed = scenario in {"insufficient_balance", "disabled_transfer", "unavailable_transfer_option"}
+    waits = {"insufficient_balance", "disabled_transfer", "unavailable_transfer_option", "blocked_bank"}
+    limits = {"day_limit_error", "day_transfer_limit_exceeded", "month_limit_error", "month_transfer_limit_exceeded"}
     vague = scenario in {"file_too_large", "payout_creation_error"}
-    error = RailClosed if closed else OutcomeUnknown if vague else Rejected
+    error = Deferred if scenario in waits | limits else OutcomeUnknown if vague else Rejected
     with pytest.raises(error) as raised:
         wire_v4.read_transfer(reply(400, fault(scenario.upper(), message=scenario.replace("_", " "))))
     assert type(raised.value) is error

@@ -13,6 +13,7 @@ from adapters.paystack.wire import Reply
 from machines.core.errors import (
     BadInput,
     Contradiction,
+    Deferred,
     OtherPayee,
     OutcomeUnknown,
     RailClosed,
@@ -51,7 +52,8 @@ def refused(message: str, code: str = "") -> dict[str, object]:
 REFUSALS: list[tuple[int, object, type[StepError]]] = [
     (401, refused("Invalid key"), RailClosed),
     (403, refused("No"), RailClosed),
-    (400, refused("Your balance is not enough to fulfil this request"), RailClosed),
+    (400, refused("Your balance is not enough to fulfil this request"), Deferred),
+    (400, refused("The balance of your customer is insufficient, and the key invalid for it"), OutcomeUnknown),
     (400, refused("You cannot initiate third party payouts at this time"), RailClosed),
     (400, refused("Amount is required"), Rejected),
     (400, refused("Recipient specified is invalid"), Rejected),

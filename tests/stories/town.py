@@ -90,6 +90,10 @@ class Town:
         body = {"destination": {"bank_code": "044", "account_number": account}}
         await self._says("ann", "POST", f"/api/provider/payouts/{payout}/destination", body)
 
+    async def ann_cancels(self, payout: str, *, expect: int = 200) -> None:
+        """Ann does not want it any more."""
+        await self._says("ann", "POST", f"/api/provider/payouts/{payout}/cancel", {"reason": "no"}, expect=expect)
+
     async def ann_has(self) -> tuple[str, str, str]:
         """Ann's money: what is available, what is held, what was paid out to her."""
         account = await self.account()

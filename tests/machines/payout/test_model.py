@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from machines.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
-from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable
+from machines.core.errors import BadInput, Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Refused
 from machines.core.lifecycle import Position
 from machines.core.ports import Cause, Evidence, Failed, Payment, Pending, Reversed, Settled, Status, Unsent
@@ -55,12 +55,14 @@ class Answer(Enum):
     REJECTS = auto()
     SLOWS_DOWN = auto()
     CLOSES = auto()
+    DEFERS = auto()
 
 
 REFUSALS = {
     Answer.REJECTS: Rejected("blacklisted"),
     Answer.SLOWS_DOWN: Retryable("slow down"),
     Answer.CLOSES: RailClosed("the key was revoked", rail="flutterwave"),
+    Answer.DEFERS: Deferred("insufficient funds"),
     Answer.LOSES_THE_REQUEST: OutcomeUnknown("a time-out"),
 }
 

@@ -67,6 +67,7 @@ FACTS: tuple[Fact, ...] = (
             f.NotPaid(reference, "the bank said no"),
             f.NotPaid(reference, "", retryable=False),
             *(f.NotPaid(reference, "why", cause=cause) for cause in Cause),
+            f.Deferred(reference, "our wallet is short"),
             f.CameBack(reference, RECEIPT),
             Refused("blacklisted", reference),
             LostSight("a time-out", reference),

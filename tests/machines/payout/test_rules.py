@@ -1,5 +1,6 @@
 """The rules of the payout machine, one a test."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -262,11 +263,28 @@ def test_an_empty_wallet_uses_up_no_retry_and_is_no_failure() -> None:
     decision = decide(record, empty)
     assert decision.trigger == "defer"
     assert told(decision) == []
-    assert told(decision, "alarm") == ["the wallet at flutterwave was empty: Insufficient funds"]
+    assert told(decision, "alarm") == [], "the wallet has an alert of its own: one alarm a payout would be thousands"
     record = after(record, empty)
-    assert (record.state, record.data.failures, record.data.batch) == (s.APPROVED, 1, "")
-    boarded = after(record, f.Boarded("20270115-100000-batch"))
+    assert (record.state, record.data.failures, record.data.deferred_since) == (s.APPROVED, 1, NOW)
+    boarded = after(record, f.Boarded(record.data.batch))
     assert boarded.data.current == Attempt(SECOND_REFERENCE, "sealed account")
+
+
+def test_a_payment_that_is_turned_away_for_now_is_held_alone_and_can_be_cancelled() -> None:
+    unsent = (Attempt(FIRST, "sealed account"),)
+    held = after(processing(attempts=unsent, batch="20270115-080000-batch"), f.Deferred(FIRST, "Insufficient funds"))
+    assert (held.state, held.data.failures, held.data.batch) == (s.APPROVED, 0, "20270115-080000-batch")
+    assert held.data.attempts[0].refused
+    assert after(held, f.Cancelled("ada", "too slow")).state == s.CANCELLED
+
+
+def test_a_repeat_that_is_turned_away_proves_nothing_about_an_attempt_that_may_have_arrived() -> None:
+    lost = after(processing(attempts=(Attempt(FIRST, "sealed account"),)), LostSight("a time-out", FIRST))
+    again = after(replace(lost, data=replace(lost.data, unseen_since=NOW - HOUR, unseen=1)), f.NotSeen(FIRST))
+    assert again.state == s.PROCESSING
+    turned_away = after(again, f.Deferred(FIRST, "Insufficient funds"))
+    assert turned_away.state == s.UNCONFIRMED
+    assert not turned_away.data.attempts[0].failed
 
 
 def test_a_wallet_that_stays_empty_is_tried_less_and_less_often() -> None:
