@@ -135,7 +135,8 @@ class Fair:
         """Somebody proves an address by a signature: to be paid there, or to own wallets."""
         repository = f"&repository={self.home.id}" if owner else ""
         asked = await self.says(who, "GET", f"/api/user/proof?address={account.address}{repository}")
-        body = {"address": account.address, "signature": signed(account, asked["message"])}
+        words = asked["message"]
+        body = {"address": account.address, "message": words, "signature": signed(account, words)}
         place = f"/api/user/repository/{self.home.id}/owner" if owner else "/api/user"
         return await self.says(who, "POST", place, body, expect=expect)
 

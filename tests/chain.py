@@ -62,6 +62,15 @@ LANE, OTHER, THIRD, FOURTH, FIFTH = ACCOUNTS
 _STRANGERS = itertools.count(1)
 
 
+def account(name: str) -> Account:
+    """An account of somebody's own, with nothing in it."""
+    from eth_account import Account as EthAccount  # noqa: PLC0415  (as below)
+    from eth_utils.crypto import keccak  # noqa: PLC0415
+
+    key = keccak(text=name)
+    return Account(Address(str(EthAccount.from_key(key).address)), "0x" + key.hex())
+
+
 def stranger() -> Address:
     """An address that nobody has used, and that has no key."""
     from eth_utils.address import to_checksum_address  # noqa: PLC0415  (slow, and few tests need it)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from machines.bounty.data import (
 from machines.bounty.policy import Policy
 from machines.bounty.ports import Contributors, Owners, Words
 from machines.core.chain import Address, TxHash
+from machines.core.clock import SECOND
 from machines.core.errors import BadInput, Rejected, Retryable
 from machines.core.facts import Fact, Nothing, Proof
 from machines.core.forge import Forge
@@ -188,10 +190,10 @@ class Looks:
         earlier = await self._earlier(record, step)
         if earlier is not None:
             return earlier
-        address = await self._contributors.address(data.winner_id)
-        if not address or address == data.contract_address:
+        saved = (await self._contributors.address(data.winner_id)).at(step.now)
+        if not _payable(data, saved.address):
             return f.NoAddress(data.winner_id)
-        return await self._propose(record, Address(address), refund=False)
+        return await self._propose(record, Address(saved.address), refund=False)
 
     async def await_address(self, record: BountyRecord, step: Step) -> Fact:
         """See whether the winner has an address now; remind him every few days."""
@@ -199,12 +201,15 @@ class Looks:
         surprise = await self._carried_out(record)
         if surprise is not None:
             return surprise
-        address = await self._contributors.address(data.winner_id)
-        if address and address != data.contract_address:
-            return f.AddressKnown(data.winner_id, address)
+        saved = (await self._contributors.address(data.winner_id)).at(step.now)
+        if _payable(data, saved.address):
+            return f.AddressKnown(data.winner_id, saved.address)
         if self._sweep_due(record, step):
             with suppress(Rejected):  # as above
                 return await self._sweep(record)
+        if _payable(data, saved.next_address):
+            waiting_for = f"{_day(saved.next_from)}: nobody signed for the address that {data.winner_login} saved"
+            return f.Waits(waiting_for) if waiting_for != data.waiting_for else Nothing()
         due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
         return f.NoAddress(data.winner_id) if step.now >= due else Nothing()
 
@@ -305,6 +310,15 @@ class Looks:
         await step.may_send(self._scope)
         await self._rail.submit(payment)
         return Nothing()
+
+
+def _payable(data: BountyData, address: str) -> bool:
+    """Say whether money can go to an address: not into the wallet that it comes from."""
+    return bool(address) and address != data.contract_address
+
+
+def _day(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d}"
 
 
 def _payment(key: str, call: Call) -> Payment:

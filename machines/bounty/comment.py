@@ -77,9 +77,11 @@ class Comment:
 
     def _asked(self, data: BountyData) -> list[str]:
         again = f" (reminder {data.reminders})" if data.reminders else ""
+        waits = f"Waits for {data.waiting_for}. Signing for it on that page makes it count at once."
         return [
             f"Winner: {data.winner_login}",
             f"@{data.winner_login}: save your address at {self.server}/bounties to be paid.{again}",
+            waits if data.waiting_for else "",
         ]
 
     @staticmethod

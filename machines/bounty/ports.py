@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from machines.bounty.data import BountyRecord, Hand
+from machines.core.saved_address import SavedAddress
 
 
 class Owners(Protocol):
@@ -15,8 +16,8 @@ class Owners(Protocol):
 class Contributors(Protocol):
     """Where contributors want their money."""
 
-    async def address(self, person: int) -> str:
-        """Give the address that somebody saved; empty where he saved none."""
+    async def address(self, person: int) -> SavedAddress:
+        """Give what somebody saved."""
 
 
 class Words(Protocol):

@@ -97,7 +97,8 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
         case s.AWAITING_ADDRESS, f.NoAddress(person) if person == record.data.winner_id:
             return _reminded(record)
         case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
-            return standing(policy, record, record.data, "the winner saved an address", "answer")
+            data = replace(record.data, waiting_for="")
+            return standing(policy, record, data, "the winner has an address that counts", "answer")
         case ((s.MERGED | s.REVOKING), f.Withdrawn()):
             return withdrawn(record, fact)
         case ((s.MERGED | s.REVOKING), f.Proposed()):

@@ -32,6 +32,7 @@ from machines.core.errors import BadSettings, NotFound, PayflowError
 from machines.core.facts import Proof
 from machines.core.machine import AnyMachine
 from machines.core.ports import Act, Rail
+from machines.core.saved_address import SavedAddress
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
 from payflow.app.lanes import Lanes
@@ -45,7 +46,7 @@ from payflow.web.admin.frame import PLACE as ADMIN
 from payflow.web.admin.frame import Page
 from payflow.web.auth import STAFF, Gate
 from payflow.web.bounty_api import BountyApi
-from payflow.web.bounty_desk import BountyDesk, World, account_of, saved_address
+from payflow.web.bounty_desk import BountyDesk, World, account_of
 from payflow.web.bounty_desk import Reader as Forge
 from payflow.web.bounty_hooks import GitHubHook, Signed
 from payflow.web.bounty_page import COOKIE, EVERYBODY, PLACE, BountyPage
@@ -140,6 +141,7 @@ class Bounties:
             explorer=settings.bounty_explorer.rstrip("/"),
             most_open=settings.bounty_most_open,
             recovery=self._policy.recovery,
+            cool_off_ms=int(settings.bounty_cool_off_days * DAY),
         )
         return BountyDesk(store, metrics, world)
 
@@ -198,15 +200,14 @@ class ProvenOwners:
 
 
 class SavedAddresses:
-    """Where contributors want their money, as their profiles say."""
+    """Where contributors want their money, as they alone say."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def address(self, person: int) -> str:
-        """Give the address that somebody saved."""
-        saved = saved_address(await self._store.profiles.read(account_of(person)))
-        return checksummed(saved) if saved else ""
+    async def address(self, person: int) -> SavedAddress:
+        """Give what somebody saved."""
+        return (await self._store.contributors.read(account_of(person))).saved
 
 
 def wanted(settings: Settings) -> bool:

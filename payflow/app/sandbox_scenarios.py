@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
+from adapters.sandbox.chain import accounts
 from adapters.sandbox.chain.accounts import CONTRIBUTOR, FUNDER, MAINTAINER, WEI
 from machines.bounty import lifecycle as b
 from machines.bounty.data import BountyRecord, bounty_id
@@ -122,7 +123,7 @@ async def bounty(cast: Cast) -> None:
     wallet = record.data.contract_address
     teller.say("open", f"{about} has the wallet {wallet}; somebody puts 0.5 ETH in.")
     await cast.chain.send(FUNDER.address, wallet, WEI // 2)
-    await cast.says(WINNER, "POST", "/api/user", {"address": CONTRIBUTOR.address})
+    await cast.says(WINNER, "POST", "/api/user", await _proof(cast, WINNER, CONTRIBUTOR))
     pull = github.open_pull(home, WINNER, "Make it work on Sundays", f"Closes #{issue.number}")
     await asyncio.sleep(GITHUB_TICK_S)
     github.merge(home, pull, issue)
@@ -151,11 +152,15 @@ def _bounty_story(record: BountyRecord, about: str) -> str:
 async def prove_owner(cast: Cast) -> None:
     """Mia proves the address that she will own wallets with."""
     await _enabled(cast)
-    path = f"/api/user/proof?address={MAINTAINER.address}&repository={cast.home.id}"
-    message = (await cast.says(MIA, "GET", path))["message"]
-    signature = Account.sign_message(encode_defunct(text=message), MAINTAINER.key).signature
-    body = {"address": MAINTAINER.address, "signature": "0x" + bytes(signature).hex()}
+    body = await _proof(cast, MIA, MAINTAINER, f"&repository={cast.home.id}")
     await cast.says(MIA, "POST", f"/api/user/repository/{cast.home.id}/owner", body)
+
+
+async def _proof(cast: Cast, who: str, account: accounts.Account, purpose: str = "") -> dict[str, str]:
+    """Somebody signs the words that prove an address."""
+    message = (await cast.says(who, "GET", f"/api/user/proof?address={account.address}{purpose}"))["message"]
+    signature = Account.sign_message(encode_defunct(text=message), account.key).signature
+    return {"address": account.address, "message": message, "signature": "0x" + bytes(signature).hex()}
 
 
 async def _enabled(cast: Cast) -> None:

@@ -51,6 +51,7 @@ KEYS = (
         "pages",
     ),
     Key("pf:session:<hash>", "hash", "somebody signed in at our pages: hash of his token; expires", "pages", "pages"),
+    Key("pf:challenge:<nonce>", "string", "a message to be signed once; expires", "bounties", "bounties"),
     Key("pf:proposal:<id>", "string", "an override that waits for a second person; expires", "pages", "pages"),
     Key("pf:proposals", "zset", "id of a record that somebody wants to override -> since when", "pages", "pages"),
     Key("pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"),
@@ -78,6 +79,13 @@ KEYS = (
     Key("{pf:SS}:in:<machine>:<STATE>", "zset", "id -> since when it is in the state", "commit", "counts, listings"),
     Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings"),
     Key("{pf:SS}:provider:<owner>", "hash", "a provider's profile and its version", "profile", "the desk, risk rules"),
+    Key(
+        "{pf:SS}:contributor:<owner>",
+        "hash",
+        "where a contributor is paid for bounties, and its version",
+        "the contributor alone",
+        "bounties",
+    ),
     Key("{pf:SS}:acct:<owner>", "hash", "<ASSET>.available, .held, .paid, .funded, .owed", "commit", "ledger"),
     Key("{pf:SS}:tally:<owner>", "hash", "<machine>:<STATE> -> times entered", "commit", "risk rules"),
     Key("{pf:SS}:vel:<owner>", "hash", "<ASSET>.hour and .day: units asked for in the window", "commit", "commit"),
@@ -195,6 +203,16 @@ def earned(platform: str, external_id: str) -> str:
 def provider(shard: int, owner: Owner) -> str:
     """Give the key of a provider's profile."""
     return f"{prefix(shard)}provider:{owner}"
+
+
+def contributor(shard: int, owner: Owner) -> str:
+    """Give the key of a contributor's address."""
+    return f"{prefix(shard)}contributor:{owner}"
+
+
+def challenge(nonce: str) -> str:
+    """Give the key of a message that somebody was asked to sign."""
+    return f"pf:challenge:{nonce}"
 
 
 def token(digest: str) -> str:

@@ -106,7 +106,7 @@ class Profiles:
         at = self._clock.now() if self._clock else 0
         names = [keys.sequence(shard)]
         version = await self._link.run(
-            PROFILE, names, at, before.owner, before.version, encode(kept), sender, *messages
+            PROFILE, names, at, f"provider:{before.owner}", before.version, encode(kept), sender, *messages
         )  # fmt: skip
         if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")

@@ -17,6 +17,8 @@ from payflow.config import Settings
 from payflow.store import durability, keys
 from payflow.store.archive import Archive
 from payflow.store.audit import Audit
+from payflow.store.challenges import Challenges
+from payflow.store.contributors import ContributorAddresses
 from payflow.store.earnings import Earnings
 from payflow.store.embedded import embedded
 from payflow.store.guard import Guard
@@ -47,6 +49,8 @@ class Store:
     earnings: Earnings
     seals: Seals
     profiles: Profiles
+    contributors: ContributorAddresses
+    challenges: Challenges
     outbox: Outbox
     pauses: Pauses
     audit: Audit
@@ -164,6 +168,7 @@ async def open_store(
         listing = Listing(link, records)
         ledger = Ledger(link, records, listing)
         seals = Seals(_seal_keys(settings))
+        profiles = Profiles(link, seals, shards, clock, reserved)
         store = Store(
             settings=settings,
             link=link,
@@ -172,7 +177,9 @@ async def open_store(
             ledger=ledger,
             earnings=Earnings(link, records, ledger),
             seals=seals,
-            profiles=Profiles(link, seals, shards, clock, reserved),
+            profiles=profiles,
+            contributors=ContributorAddresses(link, seals, profiles, shards, clock),
+            challenges=Challenges(link),
             listing=listing,
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),

@@ -3,6 +3,7 @@
 import hmac
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -10,6 +11,8 @@ from aiohttp import hdrs, web
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
+from machines.core.clock import SECOND
+from machines.core.saved_address import SavedAddress
 from payflow.store.tokens import Role
 from payflow.web import problems
 from payflow.web.auth import LOOKS, Caller, Gate
@@ -133,15 +136,15 @@ class BountyApi:
         """Say who the caller is, and where he wants his money."""
         caller = await self._caller(request)
         person = person_of(caller)
-        address = "" if person is None else await self._desk.address_of(person)
-        return {"id": person, "name": caller.name, "address": address or None}
+        saved = SavedAddress() if person is None else await self._desk.address_of(person)
+        return {"id": person, "name": caller.name, **_saved(saved)}
 
     async def save(self, request: web.Request) -> Json:
         """Save where the caller wants his money."""
         caller = await self._caller(request, PEOPLE)
         body = await _body(request)
-        signature = _text(body, "signature") if "signature" in body else ""
-        return {"address": await self._desk.save_address(caller, _text(body, "address"), signature)}
+        proof = _proof(body) if "signature" in body else None
+        return _saved(await self._desk.save_address(caller, _text(body, "address"), proof))
 
     async def proof(self, request: web.Request) -> Json:
         """Give the words that prove an address when they are signed."""
@@ -149,17 +152,17 @@ class BountyApi:
         person = person_of(caller)
         if person is None:
             raise Problem(problems.FORBIDDEN, "This takes the token of a GitHub account.")
-        address = self._desk.address(request.query.get("address", ""))
+        address = request.query.get("address", "")
         repository = request.query.get("repository", "")
         place = await self._desk.place_of(_number(repository, "repository")) if repository else None
-        return {"message": self._desk.message(person, address, place)}
+        return {"message": await self._desk.message(person, address, place)}
 
     async def own(self, request: web.Request) -> Json:
         """Take a maintainer on as an owner of the wallets to come."""
         caller = await self._caller(request, PEOPLE)
         body = await _body(request)
         repository = _number(request.match_info["id"], "repository")
-        hand = await self._desk.prove_owner(caller, repository, _text(body, "address"), _text(body, "signature"))
+        hand = await self._desk.prove_owner(caller, repository, _text(body, "address"), _proof(body))
         return {"login": hand.login, "address": hand.address}
 
     # ── who asks ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -215,6 +218,21 @@ def _text(body: Json, name: str) -> str:
     if not isinstance(found, str) or not found or len(found) > LONGEST:
         raise Problem(problems.BAD_FIELD, f"{name}: text, at most {LONGEST} characters.", field=name)
     return found
+
+
+def _proof(body: Json) -> tuple[str, str]:
+    """Read what was signed, and the signature."""
+    return _text(body, "message"), _text(body, "signature")
+
+
+def _saved(saved: SavedAddress) -> Json:
+    day = datetime.fromtimestamp(saved.next_from / SECOND, UTC).isoformat() if saved.next_address else None
+    return {
+        "address": saved.address or None,
+        "proven": saved.proven,
+        "next-address": saved.next_address or None,
+        "next-from": day,
+    }
 
 
 def _issue(body: Json) -> str:

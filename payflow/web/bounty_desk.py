@@ -1,7 +1,8 @@
 """What people and GitHub may do with bounties: one function each, for API, page and command line alike."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -11,15 +12,17 @@ from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
 from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
 from machines.core.chain import Address
+from machines.core.clock import MINUTE, Millis
+from machines.core.decision import Message
 from machines.core.errors import BadInput, NotFound, Rejected
 from machines.core.facts import Fact
 from machines.core.forge import Forge, Issue, News, Person, Place, Pull, RepositoryNews
 from machines.core.ids import Owner, RecordId
-from machines.core.ports import Destination
+from machines.core.saved_address import SavedAddress
+from machines.core.sign_in import SignInMessage
 from machines.core.wallets import Call, Wallets
 from payflow.engine.step import take_in
 from payflow.store import keys
-from payflow.store.profiles import Profile
 from payflow.store.store import Store
 from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
@@ -31,6 +34,8 @@ from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem
 RECENT_S = 60.0
 MOST_RECENT = 10_000
 NOBODY = "0x" + "00" * 20
+SIGN_WITHIN_MS = 15 * MINUTE
+"""How long somebody may take to sign what they were asked to sign."""
 MOST_DIGITS = 19
 """Of a number of 64 bits."""
 
@@ -68,6 +73,8 @@ class World:
     chain_id: int
     explorer: str
     most_open: int
+    cool_off_ms: int
+    """After how long an address counts that nobody signed for."""
     recovery: str = ""
     """Address of one more owner of every wallet; empty for none."""
 
@@ -258,45 +265,42 @@ class BountyDesk:
             raise BadInput("Nobody owns that address.")
         return found
 
-    async def address_of(self, person: int) -> str:
-        """Give the address that somebody saved; empty where he saved none."""
-        return saved_address(await self.store.profiles.read(account_of(person)))
+    async def address_of(self, person: int) -> SavedAddress:
+        """Give what somebody saved."""
+        saved = (await self.store.contributors.read(account_of(person))).saved
+        return saved.at(await self.store.records.now())
 
-    async def save_address(self, caller: Caller, text: str, signature: str) -> Address:
-        """Save where a contributor wants his money; with a signature it is proven to be his."""
+    async def save_address(self, caller: Caller, text: str, proof: tuple[str, str] | None) -> SavedAddress:
+        """Save where a contributor wants their money: what they signed for counts at once, all else after a cool-off.
+
+        Their contacts are told of every change, so that somebody hears of it who is not the one with the session.
+        """
         person = person_of(caller)
         if person is None:
-            raise Problem(FORBIDDEN, "Only a contributor has an address of his own.")
-        address = self.address(text)
-        if signature:
-            self._prove(self.message(person, address), signature, address)
-        where = Destination("ethereum", (("address", address), ("proven", "yes" if signature else "no")))
-        before = await self.store.profiles.read(account_of(person))
-        changed = type(before)(
-            before.owner,
-            before.platform,
-            before.verified,
-            before.notify,
-            where,
-            before.details_changed_at,
-            before.version,
-        )
-        await self.store.profiles.write(before, changed, await self.store.records.now())
+            raise Problem(FORBIDDEN, "Only a contributor has an address of their own.")
+        address, now = self.address(text), await self.store.records.now()
+        if proof is not None:
+            await self._proven(proof, address, _to_be_paid(person), now)
+        before = await self.store.contributors.read(account_of(person))
+        saved = before.saved.saving(address, now, self.world.cool_off_ms, proven=proof is not None)
+        if saved != before.saved:
+            contacts = (await self.store.profiles.read(account_of(person))).notify
+            told = _warning(before.owner, contacts) if before.saved != SavedAddress() else ()
+            await self.store.contributors.write(before, saved, proof or ("", ""), told)
         for one in await self.store.listing.in_state(MACHINE, s.AWAITING_ADDRESS, SHOWN):
             if one.record.data.winner_id == person:
                 await self.store.records.poke(one.record.id)
-        return address
+        return saved
 
-    async def prove_owner(self, caller: Caller, repository: int, text: str, signature: str) -> Hand:
+    async def prove_owner(self, caller: Caller, repository: int, text: str, proof: tuple[str, str]) -> Hand:
         """Take a maintainer on as an owner of the wallets that are made from now on; his address must be proven."""
         place = await self.place_of(repository)
         person = await self.maintainer(place, caller)
         address = self.address(text)
-        message = self.message(person.id, address, place)
-        self._prove(message, signature, address)
+        await self._proven(proof, address, _to_own(person.id, place), await self.store.records.now())
         hand = Hand(person.id, person.login, address)
         record_id = r.repository_id(repository, self.store.records.shards)
-        await self.tell(record_id, r.HandProven(hand, message, signature), caller.who)
+        await self.tell(record_id, r.HandProven(hand, *proof), caller.who)
         for one in await self.of_repository(repository):
             if one.state == s.OPENING:
                 await self.store.records.poke(one.id)
@@ -316,14 +320,46 @@ class BountyDesk:
             raise Problem(UNKNOWN_PLACE, "There is no such repository here.") from None
         return Place(record.data.installation, record.data.number, record.data.name, 0)
 
-    def message(self, person: int, address: str, place: Place | None = None) -> str:
-        """Give the words that prove an address when they are signed."""
-        purpose = f"to own the bounty wallets of repository {place.repository}" if place else "to be paid bounties"
-        return f"GitHub account {person} uses {address} {purpose} at {self.world.server}."
+    async def message(self, person: int, text: str, place: Place | None = None) -> str:
+        """Give the words that prove an address when they are signed: once, within minutes, for this alone."""
+        statement = _to_own(person, place) if place else _to_be_paid(person)
+        now = await self.store.records.now()
+        message = SignInMessage(
+            uri=f"{self.world.server}/bounties",
+            chain_id=self.world.chain_id,
+            address=self.address(text),
+            statement=statement,
+            nonce=secrets.token_hex(16),
+            issued_at=now,
+            expires_at=Millis(now + SIGN_WITHIN_MS),
+        )
+        await self.store.challenges.keep(message)
+        return message.text
 
-    def _prove(self, message: str, signature: str, address: Address) -> None:
-        if self.world.signer_of(message, signature) != address:
+    async def _proven(self, proof: tuple[str, str], address: Address, statement: str, now: Millis) -> None:
+        """See that an account signed what we asked it to sign, for this purpose; the words are used up by it."""
+        message = await self.store.challenges.take(proof[0], now)
+        if message is None or (message.address, message.statement) != (address, statement):
+            raise BadInput(
+                "Those words were not asked for, are used up, or are too old: ask for new ones, and sign them."
+            )
+        if self.world.signer_of(*proof) != address:
             raise BadInput("The signature is not that address's: sign with the account that you name.")
+
+
+def _to_be_paid(person: int) -> str:
+    return f"GitHub account {person} wants to be paid bounties at this address."
+
+
+def _to_own(person: int, place: Place) -> str:
+    return (
+        f"GitHub account {person} wants to own the bounty wallets of repository {place.repository} with this address."
+    )
+
+
+def _warning(owner: Owner, contacts: Sequence[str]) -> tuple[Message, ...]:
+    body = {"event": "profile_changed", "owner": owner, "changed": "where your bounties are paid"}
+    return (Message("notify", {**body, "to": "\n".join(contacts)}),) if contacts else ()
 
 
 def person_of(caller: Caller) -> int | None:
@@ -335,12 +371,6 @@ def person_of(caller: Caller) -> int | None:
 def sees_all(caller: Caller) -> bool:
     """Whether somebody sees the bounties of every repository."""
     return caller.role in STAFF
-
-
-def saved_address(profile: Profile) -> str:
-    """Give the address in a profile; empty where its owner is paid otherwise, or has said nothing."""
-    where = profile.destination
-    return dict(where.fields).get("address", "") if where is not None and where.kind == "ethereum" else ""
 
 
 def account_of(person: int) -> Owner:

@@ -37,6 +37,12 @@ _CLAIM: Json = {
     "commit-sha": _TEXT,
     "state": {"enum": [0, 1, 2], "description": "0 opened, 1 merged, 2 closed."},
 }
+_SAVED: Json = {
+    "address": _MAYBE,
+    "proven": {"type": "boolean"},
+    "next-address": {**_MAYBE, "description": "Saved without a signature: it takes the other one's place in time."},
+    "next-from": _MAYBE,
+}
 _HASHES = ("transaction-hash", "execute-hash", "confirm-hash", "payout-hash", "commit-sha")
 _SAID = ("winner-login", "payout-address", "refund-to", "waiting-for", "trouble")
 
@@ -138,19 +144,19 @@ TOLD = (
         "GET",
         "/api/user",
         "Who the caller is, and where he wants his money.",
-        _object({"id": {"type": ["integer", "null"]}, "name": _TEXT, "address": _MAYBE}),
+        _object({"id": {"type": ["integer", "null"]}, "name": _TEXT, **_SAVED}),
     ),
     Told(
         "POST",
         "/api/user",
-        "Save where the caller wants his money; a signature proves that it is his.",
-        _object({"address": _ADDRESS}),
-        _object({"address": _ADDRESS, "signature": _TEXT}, "signature"),
+        "Save where the caller wants their money; with a signature under the words of the proof it counts at once.",
+        _object(_SAVED),
+        _object({"address": _ADDRESS, "message": _TEXT, "signature": _TEXT}, "message", "signature"),
     ),
     Told(
         "GET",
         "/api/user/proof",
-        "The words that prove an address when they are signed.",
+        "The words (EIP-4361) that prove an address when they are signed: once, within 15 minutes, for this alone.",
         _object({"message": _TEXT}),
         query=("address", "repository"),
         refuses=_NOT_YOURS,
@@ -160,7 +166,7 @@ TOLD = (
         "/api/user/repository/{id}/owner",
         "Take the caller on as an owner of the wallets to come.",
         _object({"login": _TEXT, "address": _ADDRESS}),
-        _object({"address": _ADDRESS, "signature": _TEXT}),
+        _object({"address": _ADDRESS, "message": _TEXT, "signature": _TEXT}),
         refuses={"404": "There is no such repository here."},
     ),
     Told(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib import resources
 
 import segno
@@ -12,9 +13,11 @@ from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import qr_path
 from machines.bounty.data import BountyRecord
+from machines.core.clock import DAY, SECOND
 from machines.core.facts import Fact
 from machines.core.forge import PullState
 from machines.core.ids import RecordId
+from machines.core.saved_address import SavedAddress
 from payflow.store.tokens import Role
 from payflow.web import problems
 from payflow.web.admin.frame import Done, Frame
@@ -87,10 +90,12 @@ class BountyPage:
         desk, person = self._desk, person_of(visit.caller)
         mine = {place.repository for place in await desk.maintained(visit.caller)}
         found = await concerning(desk, visit.caller)
+        saved = await desk.address_of(person) if person else SavedAddress()
         homes = [home for home in await desk.repositories() if home.data.number in mine]
         return await self._frame.page(
             visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
-            address=await desk.address_of(person) if person else "", homes=homes, state_of=state_of,
+            saved=saved, next_from=_day(saved.next_from),
+            cool_off_days=desk.world.cool_off_ms // DAY, homes=homes, state_of=state_of,
             balances=balances, open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
             scripts=self._scripts, recovery=desk.world.recovery,
             disabled=await desk.disabled(), first_of=first_of, sweeping=sweeping(found),
@@ -133,8 +138,11 @@ class BountyPage:
 
     async def save(self, visit: Visit, form: Form) -> Done:
         """Save where the visitor wants his money."""
-        address = await self._desk.save_address(visit.caller, str(form.get("address", "")), "")
-        return Done(f"Bounties that you win are paid to {address}.", PLACE)
+        saved = await self._desk.save_address(visit.caller, str(form.get("address", "")), None)
+        if saved.next_address:
+            counts = f"counts from {_day(saved.next_from)} on, or at once when you sign for it with your wallet"
+            return Done(f"{saved.next_address} {counts}.", PLACE)
+        return Done(f"Bounties that you win are paid to {saved.address}.", PLACE)
 
     async def remove(self, visit: Visit, form: Form) -> Done:
         """Take somebody off the owners of the wallets to come."""
@@ -172,6 +180,10 @@ class BountyPage:
 
     async def _act(self, visit: Visit, fact: Callable[[str], Fact]) -> BountyRecord:
         return await self._desk.act(visit.request.match_info["id"], visit.caller, fact)
+
+
+def _day(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d}"
 
 
 def _pull(form: Form) -> int:

@@ -12,7 +12,7 @@ from machines.core.ids import derived_id, parse_id
 from machines.core.wallets import Call
 from payflow.config import Settings
 from tests.bounties import ANN, BOT, FUNDER, MIA, Fair, open_fair
-from tests.chain import ETHER, FIFTH, stranger
+from tests.chain import ETHER, FIFTH, account, stranger
 from tests.wallets import REFUSES
 
 BOB = FIFTH
@@ -52,30 +52,31 @@ async def test_an_address_is_saved_only_whole_and_proven_only_by_its_own_signatu
     for text in ("0x", "ann", ANN.address[:-1], ANN.address.swapcase(), "0x" + "00" * 20):
         await fair.says("ann", "POST", "/api/user", {"address": text}, expect=400)
     told = await fair.says("ann", "POST", "/api/user", {"address": ANN.address.lower()})
-    assert told == {"address": ANN.address}
-    asked = await fair.says("ann", "GET", f"/api/user/proof?address={ANN.address}")
-    assert ANN.address in asked["message"]
+    assert (told["address"], told["proven"], told["next-address"]) == (None, False, ANN.address)
     for signature in ("0x", "0x" + "11" * 65, "x"):
-        body = {"address": ANN.address, "signature": signature}
+        asked = await fair.says("ann", "GET", f"/api/user/proof?address={ANN.address}")
+        assert ANN.address in asked["message"]
+        body = {"address": ANN.address, "message": asked["message"], "signature": signature}
         await fair.says("ann", "POST", "/api/user", body, expect=400)
+    assert (await fair.proves("ann", ANN))["address"] == ANN.address
 
 
 async def test_a_winner_who_takes_no_money(fair: Fair) -> None:
     """The maintainer's transaction succeeds and pays nothing: it is said, taken back, and paid elsewhere, once."""
-    hostile, good = stranger(), stranger()
-    await fair.chain.set_code(hostile, REFUSES)
+    hostile, good = account("one"), account("another")
     async with fair.worker():
         issue = await fair.labelled_issue()
         await fair.until(issue, s.OPEN)
         await fair.funds(issue)
-        await fair.says("ann", "POST", "/api/user", {"address": hostile})
+        await fair.proves("ann", hostile)
+        await fair.chain.set_code(hostile.address, REFUSES)
         await fair.merge(await fair.pull_for(issue), issue)
         await fair.until(issue, s.CONFIRMABLE)
         await fair.confirms(issue)
         record = await fair.until(issue, s.CONFIRMABLE, that=lambda one: "failed" in one.data.trouble)
         assert (record.data.payout_hash, record.data.winner_login) == ("", "ann")
 
-        await fair.says("ann", "POST", "/api/user", {"address": good})
+        await fair.proves("ann", good)
         await fair.says("mia", "POST", "/api/user/remove-bot-confirmation", {"issue-id": issue.id})
         await fair.until(issue, s.CONTESTED)
         desk = fair.bounties.desk(fair.store, fair.metrics)
@@ -84,19 +85,19 @@ async def test_a_winner_who_takes_no_money(fair: Fair) -> None:
         assert [one.withdrawn for one in record.data.attempts] == [True, False]
         await fair.confirms(issue)
         await fair.until(issue, s.PAID)
-    assert await fair.chain.balance(good) == ETHER // 2
-    assert await fair.chain.balance(hostile) == 0
+    assert await fair.chain.balance(good.address) == ETHER // 2
+    assert await fair.chain.balance(hostile.address) == 0
 
 
 async def test_a_winner_who_takes_no_money_from_a_safe(safe_fair: Fair) -> None:
     """Before anything is sent the maintainer is told that it would fail."""
-    fair, hostile = safe_fair, stranger()
-    await fair.chain.set_code(hostile, REFUSES)
+    fair, hostile = safe_fair, account("one")
     async with fair.worker():
         issue = await fair.labelled_issue()
         await fair.until(issue, s.OPEN)
         await fair.funds(issue)
-        await fair.says("ann", "POST", "/api/user", {"address": hostile})
+        await fair.proves("ann", hostile)
+        await fair.chain.set_code(hostile.address, REFUSES)
         await fair.merge(await fair.pull_for(issue), issue)
         await fair.until(issue, s.CONFIRMABLE)
         path = f"/api/user/bounty/{issue.id}/confirmation?owner={MIA.address}"
@@ -218,7 +219,7 @@ async def test_no_wallet_is_made_before_an_owner_is_proven(fair: Fair) -> None:
     async with fair.worker():
         await fair.until(issue, s.OPENING, that=lambda one: "owner" in one.data.waiting_for)
         asked = await fair.says("mia", "GET", f"/api/user/proof?address={MIA.address}&repository={first.id}")
-        body = {"address": MIA.address, "signature": "0x" + "11" * 65}
+        body = {"address": MIA.address, "message": asked["message"], "signature": "0x" + "11" * 65}
         assert str(first.id) in asked["message"]
         await fair.says("mia", "POST", f"/api/user/repository/{other.id}/owner", body, expect=400)
         await fair.proves("ann", ANN, owner=True, expect=403)

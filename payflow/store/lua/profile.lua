@@ -1,12 +1,13 @@
--- Writes a provider's profile, unless somebody changed it since it was read; and with it, what must be told about that.
+-- Writes a provider's profile, or a contributor's address, unless somebody changed it since it was read; and with it,
+-- what must be told about that.
 --
 -- KEYS  `{pf:SS}:seq` of the owner's shard
--- ARGV  1 now in ms or 0 · 2 owner · 3 version that was read, 0 for none · 4 profile · 5 id that the messages go under ·
+-- ARGV  1 now in ms or 0 · 2 `provider:` or `contributor:` and the owner · 3 version that was read, 0 for none · 4 profile · 5 id that the messages go under ·
 --       6… messages
 -- gives the new version, or 0 when somebody changed the profile meanwhile
 --@include clock
 local P = string.sub(KEYS[1], 1, -4)
-local key = P .. 'provider:' .. ARGV[2]
+local key = P .. ARGV[2]
 local version = tonumber(redis.call('HGET', key, 'version') or '0')
 if version ~= tonumber(ARGV[3]) then return 0 end
 version = version + 1

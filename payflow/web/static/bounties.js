@@ -59,7 +59,7 @@ async function sign(repository) {
   const query = new URLSearchParams(repository ? { address, repository } : { address });
   const { message } = await api("GET", `/api/user/proof?${query}`);
   const signature = await wallet().request({ method: "personal_sign", params: [hex(message), address] });
-  return { address, signature };
+  return { address, message, signature };
 }
 
 async function proveAddress(button) {

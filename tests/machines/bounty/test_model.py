@@ -27,6 +27,7 @@ from machines.core.facts import Fact, LostSight, Refused
 from machines.core.forge import Issue, Person, Place, Pull, PullState
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
 from machines.core.record import Record
+from machines.core.saved_address import SavedAddress
 from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
 from tests.machines.bounty.scenes import ANNS, BOBS, ID, ISSUE, NOW, PLACE, REPOSITORY, WALLET, pull
 
@@ -230,9 +231,9 @@ class Outside:
         """One owner."""
         return (Hand(1, "mia", BOBS),)
 
-    async def address(self, person: int) -> str:
+    async def address(self, person: int) -> SavedAddress:
         """The winner's address."""
-        return await self.truth.address_of()
+        return SavedAddress(await self.truth.address_of())
 
 
 class Silent:

@@ -147,8 +147,8 @@ async def test_what_concerns_whom(fair: Fair) -> None:
         ("/api/user/revoke", {"issue-id": 123456, "address": MIA.address}, 404),
         ("/api/user/remove-bot-confirmation", {"issue-id": "x" * 9999}, 400),
         ("/api/user", {"address": ["0x"]}, 400),
-        ("/api/user/repository/x/owner", {"address": MIA.address, "signature": "0x"}, 400),
-        ("/api/user/repository/77/owner", {"address": MIA.address, "signature": "0x"}, 404),
+        ("/api/user/repository/x/owner", {"address": MIA.address, "message": "x", "signature": "0x"}, 400),
+        ("/api/user/repository/77/owner", {"address": MIA.address, "message": "x", "signature": "0x"}, 404),
     ],
 )
 async def test_what_is_no_request(fair: Fair, path: str, body: dict[str, Any], status: int) -> None:
