@@ -1,168 +1,289 @@
 """Notices that the store forgot acknowledged writes: a failover, an old backup, a wiped store.
 
-Every call that writes counts up its shards and leaves a tag. The newest count and tag that were seen are kept here and
-in a file outside the store. A known server whose count goes backwards, or an unknown server that does not know the tag,
-has lost writes: the rails of these shards close until a person has reconciled. That is written into the store with its
-time, so that every process, and the file of every machine, learns that what it remembers is void.
+Every call that writes counts up its shards, and leaves on each of them its number among the calls of its *writer* (one
+process) and a tag. It also brings the newest mark that was acknowledged to the writer, and the script compares before
+it leaves another: a lost write is missed however many calls came after it. The marks are kept here and in a file of the
+writer outside the store as well, so that who starts on the same folder compares for those who are gone. A known server
+whose count goes backwards, or one that does not hold a mark, has lost writes: the rails of these shards close until a
+person has reconciled. That is written into the store with its time, so that every process, and the files of every
+machine, learn that what they remember is void.
 """
 
 import fcntl
 import os
+import secrets
 import struct
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
+
+from machines.core.errors import StoreUnfit
 
 Identity = tuple[str, str]
 """Run id and replication id of a server."""
 
-_HEADER = struct.Struct("<8s16sQ")
-_SLOT = struct.Struct("<Q8s")
-_COUNT = struct.Struct("<Q")
-_MAGIC = b"payflow1"
-KEPT_MARKS = 256
-# Whoever holds the lock writes for some microseconds.
-_LOCK_PAUSES_S = (0.0, 0.0001, 0.0005, 0.002, 0.005)
+_HEADER = struct.Struct("<8s16sQ16s")
+_SLOT = struct.Struct("<QQ16sQ")
+_MAGIC = b"payflow2"
+RECENT = 256
+MOST_WRITERS = 256
+"""Processes that may use a folder at a time and still be remembered after their end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The newest call on a shard that was acknowledged to us."""
+    """The newest call of a writer on a shard that was acknowledged."""
 
+    count: int = 0
+    """How many calls of anybody there were then."""
+    number: int = 0
+    """How many of this writer."""
+    tag: str = ""
+    at: int = 0
+    """When, by the store's clock."""
+
+
+_NEVER = Mark()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a call that wrote learned of a shard."""
+
+    mark: Mark
+    lost: str
+    """What a call missed when it came, if any ever did."""
+    adopted: int
+    """When the shard was last taken for the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a server says that a shard stands."""
+
+    server: Identity
     count: int
-    tag: bytes
+    marks: Mapping[str, Mark]
+    """Of each writer, its newest call."""
+    lost: str
+    dropped: int
+    """Until when the marks of writers that came back no more were dropped."""
+
+    def mark_of(self, writer: str) -> Mark:
+        """Give a writer's newest call as one that is acknowledged now."""
+        return replace(self.marks.get(writer, _NEVER), count=self.count)
+
+    def holds(self, writer: str, mark: Mark) -> bool:
+        """Whether a call that was acknowledged is in it."""
+        known = self.marks.get(writer)
+        if known is None:
+            return mark.number == 0 or mark.at <= self.dropped
+        return known.number > mark.number or (known.number == mark.number and known.tag == mark.tag)
 
 
-_NEVER = Mark(0, b"\0" * 8)
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a file begins with."""
+
+    magic: bytes
+    store_id: bytes
+    adopted: int
+    writer: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Self | None:
+        """Read it; none where the file is empty, or ends in it: it was never finished."""
+        if len(content) < _HEADER.size:
+            return None
+        magic, store_id, adopted, writer = _HEADER.unpack_from(content)
+        return cls(magic, store_id, adopted, writer.decode("ascii", "replace"))
+
+    def belongs_to(self, store_id: str) -> bool:
+        """Whether it was written for this store."""
+        return self.magic == _MAGIC and self.store_id == _padded(store_id)
+
+
+@dataclass(slots=True)
+class _Shard:
+    """What is known of one shard."""
+
+    own: Mark = _NEVER
+    others: dict[str, Mark] = field(default_factory=dict)
+    """Of other writers: what was in the store when it was compared, and what the folder remembers."""
+    server: Identity | None = None
+    """Who was compared last."""
+    since: int = 0
+    """The number of our last call that it had then."""
+    in_doubt: dict[Identity, Mark] = field(default_factory=dict)
+    """The newest of our calls that servers acknowledged while they were not compared yet."""
+    recent: dict[int, str] = field(default_factory=dict)
+    """The tags of our last calls by their numbers, whoever acknowledged them."""
+
+    def went_apart(self, server: Identity, mark: Mark) -> bool:
+        """Whether another server acknowledged another call of ours under this number."""
+        told = self.recent.setdefault(mark.number, mark.tag) != mark.tag
+        if len(self.recent) > RECENT:
+            del self.recent[next(iter(self.recent))]
+        return told or (server != self.server and self.since < mark.number <= self.own.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a server must hold; to be handed back with what it then says."""
+
+    own: Mark
+    others: Mapping[str, Mark]
+    in_doubt: Mapping[Identity, Mark]
 
 
 class Guard:
     """Remembers what was acknowledged, and compares."""
 
     def __init__(self, shards: int, path: Path | None) -> None:
-        self._marks = [_NEVER] * shards
-        self._known: list[Identity | None] = [None] * shards
+        self._shards = [_Shard() for _ in range(shards)]
         self.doubted: set[int] = set(range(shards))
         """Shards on a server that was not compared yet."""
         self.alarms: dict[int, str] = {}
-        self._unwritten: set[int] = set()
-        """Shards whose marks the file may not have yet."""
-        self._in_doubt: dict[int, dict[Identity, Mark]] = {}
-        """The newest writes that servers acknowledged while they were not compared yet."""
         self.adopted = 0
         """When the store was last taken for the truth."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if path else None
         self._path = path
+        self._file = _claimed(path) if path else None
+        self.writer = secrets.token_hex(8)
+        """Who we are; whoever is the next to use our file goes on under this name."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, for the next one to use."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    def counts(self) -> tuple[int, ...]:
-        """Give the newest counts, to be handed back with what is seen after them."""
-        return tuple(mark.count for mark in self._marks)
+    def acknowledged(self) -> tuple[Mark, ...]:
+        """Give our newest marks: they go with a call, and are handed back with what is seen after it."""
+        return tuple(shard.own for shard in self._shards)
 
-    def saw_write(self, server: Identity, sequences: Mapping[int, int], tag: bytes, before: Sequence[int]) -> None:
-        """Learn from the reply to a call that wrote; `before` are the counts when it was sent."""
-        self._look_at(server, sequences, before, least=1)
-        for shard, count in sequences.items():
-            if self._trusted(shard):
-                self._marks[shard] = max(self._marks[shard], Mark(count, tag), key=_count)
-            elif shard in self.doubted:
-                acknowledged = self._in_doubt.setdefault(shard, {})
-                acknowledged[server] = max(acknowledged.get(server, _NEVER), Mark(count, tag), key=_count)
-        self._write(sequences)
+    def saw_write(self, server: Identity, replies: Mapping[int, Reply], before: Sequence[Mark]) -> None:
+        """Learn from the reply to a call that wrote; `before` are our marks when it was sent."""
+        for place, reply in replies.items():
+            shard, mark = self._shards[place], reply.mark
+            if reply.adopted > self.adopted:
+                self.doubted.add(place)  # somebody reconciled it: what we remember is void
+                continue
+            self._look_at(server, place, mark.count, reply.lost, before[place].count + 1)
+            if server == shard.server and mark.number <= before[place].number:
+                self.raise_alarm(place, _forgot(f"{before[place].number} of ours"))
+            elif shard.went_apart(server, mark):
+                self.raise_alarm(place, f"two servers acknowledged different writes as number {mark.number} of ours")
+            elif self._trusted(place):
+                shard.own = max(shard.own, mark, key=_number)
+            elif place in self.doubted:
+                shard.in_doubt[server] = max(shard.in_doubt.get(server, _NEVER), mark, key=_number)
+        self._write(replies)
 
-    def saw_read(self, server: Identity, sequences: Mapping[int, int], before: Sequence[int]) -> None:
-        """Learn from the reply to a call that only asked."""
-        self._look_at(server, sequences, before, least=0)
+    def saw_read(self, server: Identity, found: Mapping[int, tuple[int, str]], before: Sequence[Mark]) -> None:
+        """Learn from the reply to a call that only asked: the count of each shard, and what it lost."""
+        for place, (count, lost) in found.items():
+            self._look_at(server, place, count, lost, before[place].count)
 
-    def _look_at(self, server: Identity, sequences: Mapping[int, int], before: Sequence[int], least: int) -> None:
-        for shard, count in sequences.items():
-            if server != self._known[shard]:
-                self.doubted.add(shard)
-            elif count < before[shard] + least:
-                self.raise_alarm(shard, f"the store counts {count} where {before[shard]} was acknowledged")
+    def _look_at(self, server: Identity, place: int, count: int, lost: str, least: int) -> None:
+        if server != self._shards[place].server:
+            self.doubted.add(place)
+        elif count < least:
+            self.raise_alarm(place, f"the store counts {count} where more was acknowledged")
+        if lost:
+            self.raise_alarm(place, _forgot(lost))
 
     def _trusted(self, shard: int) -> bool:
         return shard not in self.alarms and shard not in self.doubted
 
     def doubt_all_but(self, servers: Collection[Identity]) -> None:
         """Learn which servers there are now; what others told us must be compared again."""
-        self.doubted |= {shard for shard, known in enumerate(self._known) if known not in servers}
+        self.doubted |= {place for place, shard in enumerate(self._shards) if shard.server not in servers}
 
     def recall(self, store_id: str, adopted: int) -> None:
-        """Take over what the file knows; a file of another store means that this one was wiped or replaced."""
+        """Take over what the files know; a file of another store means that this one was wiped or replaced."""
         if adopted > self.adopted:
             self._start_over(adopted)
         elif adopted < self.adopted:
             self.raise_all("the store forgot that it was reconciled: an old backup, or it was wiped")
+        for path, content in _contents(self._path) if self._path else ():
+            kept = _Header.of(content)
+            if kept is None:
+                continue
+            if not kept.belongs_to(store_id):
+                self.raise_all(f"{path} belongs to another store: this one was wiped or replaced")
+            elif kept.adopted > adopted:
+                self.raise_all(f"{path} knows of a reconciliation that the store forgot: is it an old backup?")
+            elif kept.adopted == adopted:
+                self._remember(kept.writer, content)
+        self._take_up(store_id, adopted)
+
+    def _take_up(self, store_id: str, adopted: int) -> None:
+        """Go on in our file: as who used it before, or anew where it is empty or void."""
         if self._file is None:
             return
-        with self._locked():
-            content = os.pread(self._file, _HEADER.size + _SLOT.size * len(self._marks), 0)
-            if len(content) < _HEADER.size:
-                self._overwrite(store_id)
-                return
-            magic, kept_id, kept_adopted = _HEADER.unpack_from(content)
-            if magic != _MAGIC or kept_id != _padded(store_id):
-                self.raise_all(f"{self._path} belongs to another store: this one was wiped or replaced")
-            elif kept_adopted > adopted:
-                self.raise_all(f"{self._path} knows of a reconciliation that the store forgot: is it an old backup?")
-            elif kept_adopted < adopted:
-                self._overwrite(store_id)
-            else:
-                self._remember(content)
+        kept = _Header.of(os.pread(self._file, _HEADER.size, 0))
+        if kept is None or (kept.belongs_to(store_id) and kept.adopted < adopted):
+            self._overwrite(store_id)
+        elif kept.belongs_to(store_id) and kept.adopted == adopted and kept.writer != self.writer:
+            self.writer = kept.writer
+            for shard in self._shards:
+                shard.own = shard.others.pop(kept.writer, _NEVER)
 
-    def _remember(self, content: bytes) -> None:
-        for shard, mark in enumerate(self._slots(content)):
-            if mark.count > self._marks[shard].count:
-                self._marks[shard] = mark
+    def _remember(self, writer: str, content: bytes) -> None:
+        for shard, mark in zip(self._shards, _slots(content), strict=False):
+            if writer == self.writer:
+                shard.own = max(shard.own, mark, key=_number)
+            elif mark.number:
+                shard.others[writer] = max(shard.others.get(writer, _NEVER), mark, key=_number)
 
     def _start_over(self, adopted: int) -> None:
-        shards = len(self._marks)
         self.adopted = adopted
         self.alarms.clear()
-        self._in_doubt.clear()
-        self._marks, self._known, self.doubted = [_NEVER] * shards, [None] * shards, set(range(shards))
+        self._shards = [_Shard() for _ in self._shards]
+        self.doubted = set(range(len(self._shards)))
 
-    def acknowledged(self, shard: int) -> list[Mark]:
-        """Give what a server must know; to be handed back with what it then says."""
-        return [self._marks[shard], *self._in_doubt.get(shard, {}).values()]
+    def question(self, shard: int) -> Question:
+        """Give what a server must hold; to be handed back with what it then says."""
+        known = self._shards[shard]
+        return Question(known.own, dict(known.others), dict(known.in_doubt))
 
-    def compare(
-        self, shard: int, server: Identity, count: int, tags: Sequence[bytes], acknowledged: Sequence[Mark]
-    ) -> None:
+    def compare(self, place: int, found: Standing, asked: Question) -> None:
         """Decide whether a server that we do not know holds everything that was acknowledged to us."""
-        for mark in acknowledged:
-            if count < mark.count or (mark.count and mark.tag not in tags and count - mark.count < KEPT_MARKS):
-                self.raise_alarm(
-                    shard, f"the store does not know write {mark.count}, which was acknowledged; it counts {count}"
-                )
-        self._known[shard] = server
-        # What was acknowledged since the question: by this server it is sound, by another one it stays in doubt.
-        since = {at: mark for at, mark in self._in_doubt.pop(shard, {}).items() if mark not in acknowledged}
-        newest = max(since.pop(server, _NEVER), Mark(count, tags[0]) if tags else _NEVER, key=_count)
-        if since:
-            self._in_doubt[shard] = since
-            return
-        self.doubted.discard(shard)
-        if self._trusted(shard):
-            self._marks[shard] = max(self._marks[shard], newest, key=_count)
-            self._write((shard,))
+        newest = max([asked.own, *asked.in_doubt.values(), *asked.others.values()], key=_count)
+        if found.count < newest.count:
+            self.raise_alarm(place, f"the store counts {found.count} where {newest.count} was acknowledged")
+        if found.lost:
+            self.raise_alarm(place, _forgot(found.lost))
+        owed = [(self.writer, asked.own), *((self.writer, mark) for mark in asked.in_doubt.values())]
+        for writer, mark in [*owed, *asked.others.items()]:
+            if not found.holds(writer, mark):
+                self.raise_alarm(place, _forgot(f"{mark.number} of {writer}"))
+        self._believe(place, found, asked)
 
-    def adopt(self, store_id: str, adopted: int, newest: Sequence[tuple[int, bytes]]) -> None:
+    def _believe(self, place: int, found: Standing, asked: Question) -> None:
+        shard = self._shards[place]
+        if shard.server != found.server:
+            shard.server, shard.since = found.server, found.mark_of(self.writer).number
+        # What was acknowledged since the question: by this server it is sound, by another one it stays in doubt.
+        since = {at: mark for at, mark in shard.in_doubt.items() if asked.in_doubt.get(at) != mark}
+        newest = max(since.pop(found.server, _NEVER), found.mark_of(self.writer), key=_number)
+        shard.in_doubt = since
+        if since:
+            return
+        self.doubted.discard(place)
+        if self._trusted(place):
+            shard.own = max(newest, shard.own, key=_number)
+            shard.others = {writer: mark for writer, mark in found.marks.items() if writer != self.writer}
+            self._write((place,))
+
+    def adopt(self, store_id: str, adopted: int, standing: Sequence[Standing]) -> None:
         """Take the store as it is for the truth: a person has reconciled it."""
-        self.adopted = adopted
-        self.alarms.clear()
-        self._in_doubt.clear()
-        self._marks = [Mark(count, tag) if count else _NEVER for count, tag in newest]
-        with self._locked():
-            self._overwrite(store_id)
+        self._start_over(adopted)
+        for shard, found in zip(self._shards, standing, strict=True):
+            shard.own = found.mark_of(self.writer)
+        self._overwrite(store_id)
+        self._void_others(store_id)
 
     def raise_alarm(self, shard: int, why: str) -> None:
         """Close the rails of a shard; its mark stays where it is, so that a restart finds the same."""
@@ -170,69 +291,88 @@ class Guard:
 
     def raise_all(self, why: str) -> None:
         """Close the rails of every shard."""
-        for shard in range(len(self._marks)):
+        for shard in range(len(self._shards)):
             self.raise_alarm(shard, why)
 
-    def _slots(self, content: bytes) -> Iterator[Mark]:
-        for offset in range(_HEADER.size, len(content) - _SLOT.size + 1, _SLOT.size):
-            yield Mark(*_SLOT.unpack_from(content, offset))
-
-    def _write(self, shards: Iterable[int]) -> None:
+    def _write(self, places: Iterable[int]) -> None:
         if self._file is None:
             return
-        self._unwritten.update(shards)
-        if not self._lock_soon(self._file):
-            return  # its holder may have been frozen in the middle of it: our marks go with a later write
-        try:
-            for shard in self._unwritten:
-                offset = _HEADER.size + shard * _SLOT.size
-                kept = os.pread(self._file, _COUNT.size, offset)
-                mark = self._marks[shard]
-                if self._trusted(shard) and (len(kept) < _COUNT.size or _COUNT.unpack(kept)[0] < mark.count):
-                    os.pwrite(self._file, _SLOT.pack(mark.count, mark.tag), offset)
-            self._unwritten.clear()
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        for place in places:
+            if self._trusted(place):
+                os.pwrite(self._file, _packed(self._shards[place].own), _HEADER.size + place * _SLOT.size)
 
     def _overwrite(self, store_id: str) -> None:
         if self._file is None:
             return
-        slots = b"".join(_SLOT.pack(mark.count, mark.tag) for mark in self._marks)
+        slots = b"".join(_packed(shard.own) for shard in self._shards)
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, _HEADER.pack(_MAGIC, _padded(store_id), self.adopted) + slots, 0)
+        os.pwrite(self._file, _begins(store_id, self.adopted, self.writer) + slots, 0)
         os.fsync(self._file)
 
-    @staticmethod
-    def _lock_soon(file: int) -> bool:
-        """Take the lock, waiting no longer than our own event loop can bear."""
-        for pause_s in _LOCK_PAUSES_S:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(pause_s)
-            else:
-                return True
-        return False
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if self._file is None:
-            yield
-            return
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+    def _void_others(self, store_id: str) -> None:
+        """Let nobody who is gone, and whose file is of another store, close what a person has opened."""
+        for place, content in _contents(self._path) if self._path else ():
+            kept = _Header.of(content)
+            if kept is not None and kept.writer != self.writer:
+                writer = kept.writer if kept.magic == _MAGIC else secrets.token_hex(8)
+                place.write_bytes(_begins(store_id, self.adopted, writer))
 
 
 def never_seen() -> bytes:
     """Give a file that belongs to no store: whichever is opened with it stays closed until it was reconciled."""
-    return _HEADER.pack(_MAGIC, b"set back", 0)
+    return _begins("set back", 0, secrets.token_hex(8))
+
+
+def _begins(store_id: str, adopted: int, writer: str) -> bytes:
+    return _HEADER.pack(_MAGIC, _padded(store_id), adopted, writer.encode())
+
+
+def _claimed(path: Path) -> int:
+    """Open the first file that no process uses: one for each process of a folder, used again by the next."""
+    for place in _places(path):
+        file = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+        else:
+            return file
+    raise StoreUnfit(f"{MOST_WRITERS} processes use {path.parent} already: stop some.")
+
+
+def _places(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.name}.{number}") for number in range(1, MOST_WRITERS))
+
+
+def _contents(path: Path) -> Iterator[tuple[Path, bytes]]:
+    """Read what all processes of the folder, those that ended too, had acknowledged."""
+    for place in _places(path):
+        if not place.exists():
+            return
+        yield place, place.read_bytes()
+
+
+def _slots(content: bytes) -> Iterator[Mark]:
+    for offset in range(_HEADER.size, len(content) - _SLOT.size + 1, _SLOT.size):
+        count, number, tag, at = _SLOT.unpack_from(content, offset)
+        yield Mark(count, number, tag.rstrip(b"\0").decode("ascii", "replace"), at)
+
+
+def _packed(mark: Mark) -> bytes:
+    return _SLOT.pack(mark.count, mark.number, mark.tag.encode(), mark.at)
+
+
+def _forgot(what: str) -> str:
+    return f"the store does not know write {what}, which was acknowledged"
 
 
 def _count(mark: Mark) -> int:
     return mark.count
+
+
+def _number(mark: Mark) -> tuple[int, int]:
+    return mark.number, mark.count
 
 
 def _padded(store_id: str) -> bytes:

@@ -60,7 +60,13 @@ KEYS = (
     Key("pf:batches", "zset", "name of a batch -> when it opened", "the dispatcher", "operators"),
     Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take", "take"),
     Key("{pf:SS}:seq", "string", "how many calls wrote to the shard", "commit", "the sequence guard"),
-    Key("{pf:SS}:marks", "list", "tags of the last 256 of these calls, newest first", "commit", "the sequence guard"),
+    Key(
+        "{pf:SS}:writers",
+        "hash",
+        "of each process that wrote: how many calls, and the tag and time of the last; `lost`: what one of them missed",
+        "commit",
+        "the sequence guard",
+    ),
     Key("{pf:SS}:rec:<id>", "hash", "a record, see FIELDS", "commit, claim", "everybody"),
     Key(
         "{pf:SS}:hist:<id>",
@@ -145,9 +151,9 @@ def sequence(shard: int) -> str:
     return f"{{pf:{shard:02d}}}:seq"
 
 
-def marks(shard: int) -> str:
-    """Give the key with the tags of the last calls."""
-    return f"{{pf:{shard:02d}}}:marks"
+def writers(shard: int) -> str:
+    """Give the key with the last call of each process."""
+    return f"{{pf:{shard:02d}}}:writers"
 
 
 def history(record_id: RecordId) -> str:

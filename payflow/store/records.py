@@ -31,7 +31,7 @@ from payflow.store import groups, keys
 from payflow.store.batcher import Batcher
 from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, encode, read_event
 from payflow.store.groups import BLOBS_FROM, Group
-from payflow.store.guard import Guard, Identity
+from payflow.store.guard import Guard, Identity, Mark, Reply, Standing
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
@@ -284,16 +284,24 @@ class Records:
     async def _send_renewals(self, asked: list[tuple[int, RecordId, int, int, int]]) -> list[int]:
         shards, places = _places(ask[0] for ask in asked)
         payload = encode([(places[shard], *rest) for shard, *rest in asked])
-        before = self.guard.counts()
+        before = self.guard.acknowledged()
         names = [keys.sequence(shard) for shard in shards]
         answer = await self.link.run_durably(RENEW, names, self.barrier, self._now(), payload)
-        self.guard.saw_read(_identity(answer), dict(zip(shards, answer[3], strict=True)), before)
+        found = {shard: (count, lost.decode()) for shard, (count, lost) in zip(shards, answer[3], strict=True)}
+        self.guard.saw_read(_identity(answer), found, before)
         return list(answer[4])
 
-    async def standing(self, shard: int) -> tuple[Identity, int, list[bytes]]:
-        """Say which server has a shard, what it counts, and the tags of the last calls, newest first."""
+    async def standing(self, shard: int) -> Standing:
+        """Say which server has a shard, what it counts, and the last call of each writer."""
         answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
-        return _identity(answer), answer[3][0], answer[5]
+        fields = {name.decode(): value.decode() for name, value in zip(answer[5][::2], answer[5][1::2], strict=True)}
+        marks = {}
+        for name, told in fields.items():
+            if name.endswith("#"):
+                tag, _, at = told.partition(" ")
+                marks[name[:-1]] = Mark(0, int(fields.get(name[:-1], 0)), tag, int(at))
+        count, lost = answer[3][0]
+        return Standing(_identity(answer), count, marks, lost.decode(), int(fields.get("dropped", 0)))
 
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -379,13 +387,19 @@ class Records:
             blobs += group.blobs
             payload.append([places[group.shard], *group.placed(offset)])
         announce = int(any(group.announce for group in groups))
-        tag = secrets.token_bytes(8)
-        before = self.guard.counts()
+        tag = secrets.token_hex(8)
+        before = self.guard.acknowledged()
+        known = [(before[shard].number, before[shard].tag, before[shard].at) for shard in shards]
+        brought = encode((self.guard.writer, tag, self.guard.adopted, known))
         names = [keys.sequence(shard) for shard in shards]
         begun = perf_counter()
-        answer = await self.link.run(COMMIT, names, self._now(), tag, announce, encode(payload), *blobs)
+        answer = await self.link.run(COMMIT, names, self._now(), brought, announce, encode(payload), *blobs)
         self.on_commit(len(groups), perf_counter() - begun)
-        self.guard.saw_write(_identity(answer), dict(zip(shards, answer[3], strict=True)), tag, before)
+        replies = {
+            shard: Reply(Mark(count, number, tag, answer[0]), lost.decode(), adopted)
+            for shard, (count, (number, lost, adopted)) in zip(shards, answer[3], strict=True)
+        }
+        self.guard.saw_write(_identity(answer), replies, before)
         if not self.guard.doubted.isdisjoint(shards):
             # Nobody is told that it was written before it is sure that the server will be missed if it forgets it.
             await self.on_doubt()

@@ -109,9 +109,8 @@ class Store:
                 self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
             self.guard.recall(self.store_id, adopted)
             for shard in sorted(self.guard.doubted):
-                acknowledged = self.guard.acknowledged(shard)
-                server, count, tags = await self.records.standing(shard)
-                self.guard.compare(shard, server, count, tags, acknowledged)
+                asked = self.guard.question(shard)
+                self.guard.compare(shard, await self.records.standing(shard), asked)
         await self.settle_alarms()
 
     async def adopt(self) -> None:
@@ -121,8 +120,12 @@ class Store:
             raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
         adopted = max(await self.records.now(), (await self._standing())[1] + 1)
         await self.link.ask("HSET", keys.META, "adopted", adopted)
-        standing = [await self.records.standing(shard) for shard in range(self.records.shards)]
-        self.guard.adopt(self.store_id, adopted, [(count, tags[0] if tags else b"") for _, count, tags in standing])
+        for shard in range(self.records.shards):
+            await self.link.ask("HSET", keys.writers(shard), "adopted", adopted)
+            await self.link.ask("HDEL", keys.writers(shard), "lost")
+        self.guard.adopt(
+            self.store_id, adopted, [await self.records.standing(shard) for shard in range(self.records.shards)]
+        )
         for scope in await self.pauses.all():
             if scope.startswith("shard:"):
                 await self.pauses.resume(scope, reconciled=True)

@@ -1,6 +1,5 @@
 """The store goes away and comes back: the worker lives on, and all is as if nothing had happened."""
 
-import fcntl
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,6 @@ from machines.core.record import Record
 from payflow.engine import worker as worker_module
 from payflow.store.embedded import embedded
 from payflow.store.link import Link
-from payflow.store.store import HIGH_WATER
 from payflow.store.stored import Claimed, Queue
 from tests.engine.office import Gate, Office, open_office
 from tests.errand import Approved, ErrandData
@@ -143,19 +141,6 @@ async def test_a_send_is_not_made_while_the_store_is_away(tmp_path: Path) -> Non
                     await wait_until(lambda: looks(office) >= 3, description="the look at SENDING is over")
                     assert office.rail.submits == {}
             await office.until(record_id, "DONE")
-
-
-async def test_a_process_that_was_frozen_with_the_high_water_mark_in_hand_stops_nobody(tmp_path: Path) -> None:
-    async with open_office(tmp_path / "data") as office:
-        with (office.folder / HIGH_WATER).open("rb+") as file:
-            ids = await office.ask(20)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            async with office.worker():
-                await office.until_all(ids, "DONE")
-            fcntl.flock(file, fcntl.LOCK_UN)
-            behind = file.read()
-        await office.ask()
-        assert (office.folder / HIGH_WATER).read_bytes() > behind, "what could not be written then is written later"
 
 
 def looks(office: Office) -> float:

@@ -93,11 +93,11 @@ async def test_a_look_that_learned_nothing_writes_the_next_look_and_nothing_else
     store: Store, server: Deployment, clock: FixedClock
 ) -> None:
     stored = await errand(store)
-    before = dump(server, without=("seq", "marks"))
+    before = dump(server, without=("seq", "writers"))
     await claim_one(store)
     held = (await store.records.read(stored.record.id)).record
     await store.records.commit(replace(stored, fence=1), wait(30), Nothing(), "test")
-    after = dump(server, without=("seq", "marks"))
+    after = dump(server, without=("seq", "writers"))
     due = keys.due(3, "errand", "ASKED")
     assert after.pop(due) == [(stored.record.id.encode(), clock.now() + 30_000)]
     before.pop(due)
@@ -313,7 +313,7 @@ async def test_what_is_refused_leaves_every_byte_as_it_was(
 
     async def watched(*args: Any) -> object:
         before.clear()
-        before.update(dump(server, without=("seq", "marks")))
+        before.update(dump(server, without=("seq", "writers")))
         return await send(*args)
 
     monkeypatch.setattr(store.records.link, "run", watched)
@@ -323,7 +323,7 @@ async def test_what_is_refused_leaves_every_byte_as_it_was(
         before[keys.record((await store.listing.owned_by(ANN))[0].record.id)] = dump(server)[
             keys.record((await store.listing.owned_by(ANN))[0].record.id)
         ]
-    assert before == dump(server, without=("seq", "marks"))
+    assert before == dump(server, without=("seq", "writers"))
     assert await faults(store) == []
 
 

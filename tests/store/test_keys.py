@@ -35,7 +35,7 @@ def test_a_script_builds_only_keys_that_are_listed(name: str) -> None:
 
 def test_the_search_for_keys_in_scripts_finds_some() -> None:
     found = {part for text in LUA.values() for part in BUILT.findall(text) + SUFFIX.findall(text)}
-    assert {"rec:", "hist:", "due:", "in:", "acct:", "uniq:", "journal", "outbox", "marks", "parked"} <= found
+    assert {"rec:", "hist:", "due:", "in:", "acct:", "uniq:", "journal", "outbox", "writers", "parked"} <= found
 
 
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
@@ -63,7 +63,7 @@ def test_every_file_is_a_script_or_part_of_one() -> None:
     "key",
     [
         keys.sequence(3),
-        keys.marks(3),
+        keys.writers(3),
         keys.history(ID),
         keys.record(ID),
         keys.due(3, "errand", "READY"),

@@ -1,9 +1,11 @@
 -- Writes decisions: groups of creations, moves, stays and fundings, each group all or nothing, in order.
 --
 -- KEYS  the sequence key of each shard touched, `{pf:SS}:seq`; all other keys are built on its prefix
--- ARGV  1 now in ms, or 0 for the server's time · 2 tag of this call · 3 '1' to wake workers · 4 groups, as msgpack:
---       {index into KEYS, op, op, …}; an op starts with its kind, see op_*.lua · 5… bytes that ops point to
--- gives {now, run id, replication id, {sequence of each key}, {0 or {code, place of the op} for each group}}
+-- ARGV  1 now in ms, or 0 for the server's time · 2 msgpack {writer, tag of this call, when it last learned that the store
+--       was taken for the truth, {its newest mark for each key}}, see writers.lua · 3 '1' to wake workers · 4 groups, as
+--       msgpack: {index into KEYS, op, op, …}; an op starts with its kind, see op_*.lua · 5… bytes that ops point to
+-- gives {now, run id, replication id, {{sequence, what `leave_mark` gives} of each key},
+--        {0 or {code, place of the op} for each group}}
 -- codes conflict fenced missing short overflow taken exists reused spent broken
 --
 -- Redis does not take a script back, so a group is checked whole before its first write. A group that meets a key of
@@ -24,6 +26,7 @@ local claims = {}
 --@include op_move
 --@include op_stay
 --@include op_fund
+--@include writers
 
 -- Gives nil, or the code of what is wrong and the place of the op that is to blame.
 local function carry_out(P, group)
@@ -42,7 +45,7 @@ local function carry_out(P, group)
   write_accounts()
 end
 
-local answers, sequences = {}, {}
+local answers, left = {}, {}
 for g, group in ipairs(cmsgpack.unpack(ARGV[4])) do
   claims = {}
   local ran, code, place = pcall(carry_out, string.sub(KEYS[group[1]], 1, -4), group)
@@ -52,11 +55,9 @@ for g, group in ipairs(cmsgpack.unpack(ARGV[4])) do
 end
 write_indexes()
 
+local writer, tag, adopted, marks = unpack(cmsgpack.unpack(ARGV[2]))
 for i, key in ipairs(KEYS) do
-  local marks = string.sub(key, 1, -4) .. 'marks'
-  sequences[i] = redis.call('INCR', key)
-  redis.call('LPUSH', marks, ARGV[2])
-  redis.call('LTRIM', marks, 0, 255)
+  left[i] = { redis.call('INCR', key), leave_mark(string.sub(key, 1, -4) .. 'writers', writer, tag, adopted, marks[i]) }
 end
 local run, replication = identity()
-return { now, run, replication, sequences, answers }
+return { now, run, replication, left, answers }

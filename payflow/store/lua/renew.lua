@@ -2,8 +2,9 @@
 --
 -- KEYS  `{pf:SS}:seq` of each shard touched
 -- ARGV  1 now in ms or 0 · 2 msgpack {{index into KEYS, id, fence, lease_ms, version or 0}, …}
--- gives {now, run id, replication id, {sequence of each key}, {1 held, 2 held but in another version, 0 lost, for each},
---       and, where nothing is asked, {tags of the last calls on the first shard}}
+-- gives {now, run id, replication id, {{sequence, what was lost or ''} of each key},
+--        {1 held, 2 held but in another version, 0 lost, for each}, and, where nothing is asked, {the writers of the first
+--        shard, field and value in turn, see writers.lua}}
 --@include clock
 local now = clock(ARGV[1])
 local sequences, held = {}, {}
@@ -19,7 +20,10 @@ for i, ask in ipairs(asked) do
   local same = (version or 0) == 0 or tonumber(known[3]) == version
   held[i] = holds and (same and 1 or 2) or 0
 end
-for i, key in ipairs(KEYS) do sequences[i] = tonumber(redis.call('GET', key) or '0') end
+for i, key in ipairs(KEYS) do
+  local lost = redis.call('HGET', string.sub(key, 1, -4) .. 'writers', 'lost')
+  sequences[i] = { tonumber(redis.call('GET', key) or '0'), lost or '' }
+end
 local run, replication = identity()
-local tags = #asked == 0 and redis.call('LRANGE', string.sub(KEYS[1], 1, -4) .. 'marks', 0, -1) or {}
-return { now, run, replication, sequences, held, tags }
+local writers = #asked == 0 and redis.call('HGETALL', string.sub(KEYS[1], 1, -4) .. 'writers') or {}
+return { now, run, replication, sequences, held, writers }
