@@ -13,11 +13,24 @@ _SECRET_NAMES = re.compile(
     r"(?i)passw|secret|token|authorization|api_?key|private|mnemonic|cookie|verif-hash|signature|sealed"
     r"|account_?(no|num|number)\b|iban|card_?(no|num|number)\b"
 )
+_FIGURE_NAMES = re.compile(r"(?i)(^|_)(g?wei|units|amount|price|balance|gas|nonce|block|height|ms|at|since|until)$")
+_FIGURE = re.compile(r"-?\d+")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+# Each piece is bounded, so that no text takes long.
 _SECRET_TEXTS = re.compile(
-    r"(?P<login>://[^/@\s:]*:)[^/@\s]+@"
+    r"(?P<login>://[^/@\s:]{0,99}:)[^@\s]{1,199}@"
+    r"|(?P<contact>\b(?:tgram|slack|discord)://)\S+"
+    r"|(?P<query>[?&](?:api_?key|apikey|key|token|access_token|secret)=)[^&\s]+"
+    r"|(?P<path>\b(?:https?|wss?)://[^\s?#]{1,199}?/)(?!0x)\w{24,}(?![\w-])"  # the key of a node's provider
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
     r"|FLWSECK[-_A-Za-z0-9]+"
+    r"|\bsk_(?:live|test)_\w+|\bwhsec_[\w+/=-]+|\bgh[opsur]_\w{16,}|\bgithub_pat_\w+"
+    r"|\bpayflow_[\w-]{43}(?![\w-])"  # a token of ours
     r"|\bBearer\s+[A-Za-z0-9._~+/=-]+"
-    r"|\b\d{10}\b"  # an account number
+    r"|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b"  # an IBAN
+    # An account number, unless the word behind it says that it is an amount.
+    r"|(?<![\w.])\d{10,15}(?![\w.]|\s*(?:Shannon|[Gg]?[Ww]ei|units)\b)",
+    re.DOTALL,
 )
 
 _FIRST: list[Processor] = [
@@ -70,7 +83,10 @@ def redacted(value: object) -> object:
 
 
 def _clean(name: str, value: object) -> object:
-    if _SECRET_NAMES.search(name):
+    if _FIGURE_NAMES.search(name) and _FIGURE.fullmatch(str(value)):
+        return value
+    # The token of a payment is the address of its contract, which everybody may see.
+    if _SECRET_NAMES.search(name) and not (name == "token" and _ADDRESS.fullmatch(str(value))):
         return "***"
     match value:
         case None | bool() | int() | float():
@@ -87,4 +103,6 @@ def _clean(name: str, value: object) -> object:
 
 
 def _masked(found: re.Match[str]) -> str:
-    return f"{found['login']}***@" if found["login"] else "***"
+    if found["login"]:
+        return f"{found['login']}***@"
+    return f"{found['contact'] or found['query'] or found['path'] or ''}***"
