@@ -302,6 +302,10 @@ class Settings(BaseModel):
     log_format: Literal["json", "text"] = Field(default="json", alias="PAYFLOW_LOG_FORMAT")
     """JSON for machines, text for a terminal."""
 
+    # The command line
+    token: SecretStr | None = Field(default=None, alias="PAYFLOW_TOKEN")
+    """The token of the person who types commands here; better in a file, named by PAYFLOW_TOKEN_FILE."""
+
     @field_validator("redis_url")
     @classmethod
     def _is_address(cls, value: SecretStr | None) -> SecretStr | None:

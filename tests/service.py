@@ -76,7 +76,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     rail = FileRail(Path(os.environ.get(RAIL) or settings.data / "rail"))
     try:
-        yield Parts(machines=(errand(rail),), deliver={"told": told})
+        yield Parts(machines=(errand(rail),), deliver={"told": told}, scopes=("rail:test",))
     finally:
         rail.close()
 

@@ -59,12 +59,19 @@ class Override(Fact):
     reason: str
     by: str
     second: str = ""
-    """The second person, where one is not enough."""
+    """The second person, where one is not enough; never one who is only named by the first."""
     proof: Proof = Proof.NONE
+    second_approves: bool = False
+    """Whether the second person is one of those who may approve payments."""
 
 
-def override(lifecycle: Lifecycle, record: Record[Any], fact: Override) -> Decision[Any]:
-    """Decide on an operator's word; the same rule for every machine."""
+def override(
+    lifecycle: Lifecycle, record: Record[Any], fact: Override, *, approved: bool = False
+) -> Decision[Any]:  # fmt: skip
+    """Decide on an operator's word; the same rule for every machine.
+
+    `approved` says that the record has every approval that it asks for; a machine that keeps none never says so.
+    """
     target = lifecycle.state(fact.to)
     if not fact.reason.strip():
         raise BadInput("An override needs a reason: it is written into the history for whoever asks later.")
@@ -73,14 +80,16 @@ def override(lifecycle: Lifecycle, record: Record[Any], fact: Override) -> Decis
     second = fact.second.strip()
     if second.casefold() == fact.by.strip().casefold():
         raise BadInput("The second person must be another one.")
-    needs = second_person_needed(lifecycle, record, target.name, fact.proof)
+    needs = second_person_needed(lifecycle, record, target.name, fact.proof, approved=approved)
     if needs and not second:
         raise BadInput(f"{needs} Let a second person confirm, or bring proof from the rail.")
     who = f"{fact.by} and {second}" if second else fact.by
     return Decision(trigger=OVERRIDE, to=target.name, why=f"{fact.reason} ({who})")
 
 
-def second_person_needed(lifecycle: Lifecycle, record: Record[Any], to: str, proof: Proof) -> str:
+def second_person_needed(
+    lifecycle: Lifecycle, record: Record[Any], to: str, proof: Proof, *, approved: bool = False
+) -> str:  # fmt: skip
     """Say why one person's word is not enough; empty when it is."""
     source, target = lifecycle.state(record.state), lifecycle.state(to)
     # A state that forgets that money may have left is refused as well: from there one more word would give it back.
@@ -91,4 +100,9 @@ def second_person_needed(lifecycle: Lifecycle, record: Record[Any], to: str, pro
         return f"The rail says that {record.id} was paid."
     if proof is Proof.NOT_PAID and target.position is Position.PAID:
         return f"The rail says that {record.id} was not paid."
+    # What is over may have been settled in other books than ours: one word more would pay it a second time.
+    if source.final and not target.final:
+        return f"{record.id} is over in {record.state}, and would begin again."
+    if target.cleared and not approved:
+        return f"In {to} {record.id} is sent, or tried again, with nobody's further yes."
     return ""

@@ -63,6 +63,8 @@ class State:
     """Whether its act may send something that cannot be taken back."""
     may_have_left: bool = False
     """Whether the money may have left while the record is here; a sending state always says so."""
+    cleared: bool = False
+    """Whether what is here goes out with nobody's further yes, or on one person's; a sending state always says so."""
     tallied: bool = False
     """Whether the owner's entries into this state are counted, for risk rules."""
     final: bool = False
@@ -74,8 +76,9 @@ class State:
         return self.may_have_left or self.position is Position.PAID
 
     def __post_init__(self) -> None:
-        if self.sends and not self.may_have_left:
+        if self.sends:
             object.__setattr__(self, "may_have_left", True)
+            object.__setattr__(self, "cleared", True)
 
 
 @dataclass(frozen=True, slots=True)

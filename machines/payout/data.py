@@ -9,6 +9,8 @@ from machines.core.ids import RecordId
 from machines.core.ports import Evidence
 from machines.core.record import Record
 
+TWO = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -124,6 +126,23 @@ class PayoutData:
         """What a reviewer looks at: a correction that waits for his yes, or else the payout as it was asked for."""
         return self.correction or Proposal(self.requested_by, self.sealed, self.shown, self.fingerprint)
 
+    def approvals_missing(self) -> int:
+        """Count the people who must still say yes before anything may go to the destination that is kept now.
+
+        What nobody has assessed yet asks for two. What was sent there before was approved before.
+        """
+        if any(attempt.sealed == self.sealed for attempt in self.attempts):
+            return 0
+        if self.assessed and not self.findings and self.approvals_needed < TWO:
+            return 0
+        needed = self.approvals_needed if self.assessed else max(TWO, self.approvals_needed)
+        given = {
+            _one_person(one.by)
+            for one in self.approvals
+            if one.fingerprint == self.fingerprint and _one_person(one.by) != _one_person(self.requested_by)
+        }
+        return max(0, needed - len(given))
+
     @property
     def all_dead(self) -> bool:
         """Whether each attempt so far has failed, so that none is open."""
@@ -152,6 +171,16 @@ class PayoutData:
 
 
 PayoutRecord = Record[PayoutData]
+
+
+def same_person(one: str, other: str) -> bool:
+    """Tell whether two names are one person's: a capital letter makes nobody a second person."""
+    return _one_person(one) == _one_person(other)
+
+
+def _one_person(name: str) -> str:
+    return name.strip().casefold()
+
 
 _AT_REST: Mapping[str, Any] = MappingProxyType(
     {"waiting_for": "", "alarmed": False, "lost": 0, "unseen": 0, "unseen_since": 0}

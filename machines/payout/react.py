@@ -12,7 +12,7 @@ from machines.core.machine import Machine, Prove
 from machines.core.ports import Act, Cause, Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, PayoutData, PayoutRecord
+from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, same_person
 from machines.payout.messages import alarm, boarded, news, review_needed
 from machines.payout.policy import Policy
 from machines.payout.rediscovery import rediscovered
@@ -153,22 +153,42 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
 
 def _overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
     """Do what the person says, and leave the record fit for the state that it comes into."""
-    decision = override(s.LIFECYCLE, record, fact)
-    data = record.data
-    given_back = s.LIFECYCLE.state(fact.to).position is Position.AVAILABLE
+    target = s.LIFECYCLE.state(fact.to)
+    data = _with_second(record, fact, now).at_rest(correction=None)
+    missing = data.approvals_missing()
+    decision = override(s.LIFECYCLE, record, fact, approved=not missing)
+    if target.cleared and missing:
+        raise BadInput(
+            f"{record.id} asks for the yes of {missing} more before anything is sent, whatever state it is put into: "
+            "reviewers who did not ask for it give it with `payflow payout approve`, or on the dashboard."
+        )
+    given_back = target.position is Position.AVAILABLE
     if given_back and not data.all_dead and not fact.second.strip() and fact.proof is not Proof.NOT_PAID:
         raise BadInput(
             f"{record.id} may have been sent before it came into {record.state}. "
             "Let a second person confirm, or bring proof from the rail."
         )
-    data = data.at_rest(approvals=(), correction=None)
-    if fact.to == s.PROCESSING:
+    if fact.to == s.REQUESTED:
+        data = replace(data, approvals=())
+    elif fact.to == s.PROCESSING:
         data = data.next_attempt(record.id)
     elif fact.to == s.UNCONFIRMED:
         if data.current is None:
             raise BadInput(f"Nothing of {record.id} was ever sent: there is nothing to look for.")
         data = replace(data, unseen_since=now)
     return decision.but(data=data)
+
+
+def _with_second(record: PayoutRecord, fact: Override, now: Millis) -> PayoutData:
+    """Count the second person's word as an approval, where they may approve; who asked for the money is nobody here."""
+    data, second = record.data, fact.second.strip()
+    if not second:
+        return data
+    if same_person(second, data.requested_by) or same_person(second, record.owner):
+        raise BadInput(f"{second} asked for {record.id}, and cannot be the second person: another one must.")
+    if not fact.second_approves:
+        return data
+    return replace(data, approvals=(*data.approvals, Approval(second, now, data.fingerprint)))
 
 
 # ── approved, and with the rail ──────────────────────────────────────────────────────────────────────────────────────

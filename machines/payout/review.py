@@ -6,7 +6,7 @@ from machines.core.clock import Millis
 from machines.core.decision import Decision, keep, move, wait
 from machines.core.errors import BadInput
 from machines.payout import facts as f
-from machines.payout.data import Approval, Finding, PayoutData, PayoutRecord, Proposal
+from machines.payout.data import TWO, Approval, Finding, PayoutData, PayoutRecord, Proposal, same_person
 from machines.payout.messages import news, review_needed
 
 Choice = Decision[PayoutData]
@@ -19,7 +19,7 @@ def assessed(record: PayoutRecord, findings: tuple[Finding, ...], needed: int) -
     if record.data.assessed:
         return wait()
     data = replace(record.data, assessed=True, findings=findings, approvals_needed=needed)
-    if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
+    if not findings and needed < TWO:  # an amount that asks for two people asks for people at all
         return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
     why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
     told = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
@@ -39,19 +39,14 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
     data, proposal = record.data, record.data.proposal
     if not data.assessed:
         raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
-    if _same(fact.by, proposal.by):
+    if same_person(fact.by, proposal.by):
         raise BadInput(f"{fact.by} asked for {record.id} and cannot approve it: another person must.")
     if fact.fingerprint != proposal.fingerprint:
         raise BadInput(f"{record.id} changed since you looked at it: look at amount and destination again.")
     valid = tuple(approval for approval in data.approvals if approval.fingerprint == proposal.fingerprint)
-    if any(_same(approval.by, fact.by) for approval in valid):
+    if any(same_person(approval.by, fact.by) for approval in valid):
         raise BadInput(f"{fact.by} approved {record.id} already: a second person must.")
     return replace(data, approvals=(*valid, Approval(fact.by, now, fact.fingerprint)))
-
-
-def _same(one: str, other: str) -> bool:
-    """Tell whether two names are one person's: a capital letter makes nobody a second person."""
-    return one.strip().casefold() == other.strip().casefold()
 
 
 # ── another destination ──────────────────────────────────────────────────────────────────────────────────────────────

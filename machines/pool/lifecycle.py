@@ -16,11 +16,11 @@ HALTED = "HALTED"
 # fmt: off
 STATES = (
     State(name=DUE, means="The miner has reached the threshold; nothing is taken off his balance yet.",
-          by=By.POLLER, every_s=10, stuck_after_s=10 * _MINUTE_S, public="due"),
+          by=By.POLLER, every_s=10, stuck_after_s=10 * _MINUTE_S, cleared=True, public="due"),
     State(name=DEBITED, means="Taken off the miner's balance and logged as pending in the pool's books; handed to the lane, or about to be.",
           by=By.POLLER, every_s=5, stuck_after_s=_HOUR_S, sends=True, public="pending"),
     State(name=SENT, means="Signed; its nonce and hash are known, and it waits to be mined deep enough.",
-          by=By.POLLER, every_s=5, stuck_after_s=_HOUR_S, may_have_left=True, public="pending"),
+          by=By.POLLER, every_s=5, stuck_after_s=_HOUR_S, may_have_left=True, cleared=True, public="pending"),
     State(name=PAID, means="Mined deep enough, and written into the pool's books as paid; watched while the chain could still forget it.",
           by=By.POLLER, every_s=10 * _MINUTE_S, may_have_left=True, tallied=True, final=True, public="paid"),
     State(name=SKIPPED, means="Not paid this time, and nothing was taken; the next run looks again.",

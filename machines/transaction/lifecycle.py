@@ -24,7 +24,7 @@ DISPLACED = "DISPLACED"
 LANE = Lifecycle(
     "lane",
     states=(
-        State(name=OPEN,   means="Signs what is queued, one nonce after the other.", by=By.POLLER, every_s=5),
+        State(name=OPEN,   means="Signs what is queued, one nonce after the other.", by=By.POLLER, every_s=5, cleared=True),
         State(name=HALTED, means="Somebody else sent from its address what may have paid a payment of ours; a person decides.",
               by=By.PERSON, stuck_after_s=_MINUTE_S),
     ),
@@ -39,8 +39,8 @@ LANE = Lifecycle(
 PAYMENT = Lifecycle(
     "payment",
     states=(
-        State(name=QUEUED,  means="Waits until the lane signs for it.", by=By.OUTSIDE, stuck_after_s=_HOUR_S),
-        State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, may_have_left=True),
+        State(name=QUEUED,  means="Waits until the lane signs for it.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, cleared=True),
+        State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, may_have_left=True, cleared=True),
         State(name=SETTLED, means="Paid, deep enough in the chain.", by=By.NOBODY, final=True, may_have_left=True),
         State(name=FAILED,  means="Proven not paid.", by=By.NOBODY, final=True),
     ),

@@ -53,6 +53,8 @@ class Parts:
     """What the ledger keeps books in."""
     open: Callable[[Store], None] = lambda _: None
     """Binds what the machines need of the store, once it is open."""
+    scopes: tuple[str, ...] = ()
+    """What it sends through, as `payflow pause` names it: rails and lanes."""
     deliver: Mapping[str, Handler] = field(default_factory=dict)
     """For each kind of message, who delivers it."""
     pollers: Mapping[str, PollerSettings] = field(default_factory=dict)
@@ -133,6 +135,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             ),
             assets=Assets((NGN, ETH, *tokens_of(settings))),
             open=bind,
+            scopes=scopes_of(doors, chains.lanes if chains else ()),
             watch=meter.bind,
             beside=beside,
             deliver=world.handlers,
@@ -144,6 +147,12 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             coins=tuple(room.coin for room in rooms.rooms) if rooms else (),
             bounties=paid_work,
         )
+
+
+def scopes_of(rails: Iterable[str], lanes: Iterable[str]) -> tuple[str, ...]:
+    """Name what can be paused of rails and lanes; a lane is a rail too."""
+    lanes = list(lanes)
+    return tuple(f"rail:{name}" for name in dict.fromkeys((*rails, *lanes))) + tuple(f"lane:{name}" for name in lanes)
 
 
 def tokens_of(settings: Settings) -> list[Asset]:
@@ -185,6 +194,7 @@ async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterato
         store.records.on_commit = metrics.committed
         for machine in own.machines:
             metrics.noted.labels(machine.name)  # Prometheus sees no increase in a series born with its first event
+        await store.pauses.name(own.scopes, await store.records.now())
         own.watch(metrics)
         own.open(store)
         yield Payflow(settings, own, metrics, store)

@@ -288,7 +288,11 @@ def assemble_for(
             machines = (*(machine for machine in own.machines if machine.name not in names), *mine)
             runs = partial(beside, pools) if beside else own.beside
             coins = (*own.coins, *pools.pools)
-            yield replace(own, machines=machines, open=bind, watch=watch, beside=runs, coins=coins)
+            sent = (scope for pool in pools.pools.values() for scope in pool.lane.scopes)
+            yield replace(
+                own, machines=machines, open=bind, watch=watch, beside=runs, coins=coins,
+                scopes=tuple(dict.fromkeys((*own.scopes, *sent))),
+            )  # fmt: skip
 
     return assemble
 

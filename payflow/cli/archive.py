@@ -15,7 +15,7 @@ from machines.core.ids import Owner, owner_of
 from payflow.app import Payflow, refuse_unfit
 from payflow.app.archive import Count, Found, archive, export, find, folder_of
 from payflow.cli import records
-from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, operator, typed
+from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, named, typed
 from payflow.cli.reconcile import moment
 from payflow.cli.words import amount, utc
 from payflow.store.archive import Kept
@@ -49,10 +49,10 @@ async def export_records(
     return Code.OK
 
 
-async def archive_records(desk: Desk, *, before: str, to: str | None, yes: bool, named: str | None) -> Code:
+async def archive_records(desk: Desk, *, before: str, to: str | None, yes: bool) -> Code:
     """Take finished records and old postings out of the store, into a file."""
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         store = payflow.store
         refuse_unfit(store)
         at = moment(before, await store.records.now())

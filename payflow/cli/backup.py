@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.text import Text
 
 from machines.core.errors import BadInput
-from payflow.cli.desk import Code, Desk, operator
+from payflow.cli.desk import Code, Desk, named
 from payflow.cli.words import utc
 from payflow.store.backup import save, set_back
 from payflow.store.seals import KEY_FILE
@@ -17,13 +17,13 @@ ELSEWHERE = (
 )
 
 
-async def backup(desk: Desk, *, file: str, named: str | None) -> Code:
+async def backup(desk: Desk, *, file: str) -> Code:
     """Save the embedded store into a file, while it works."""
-    settings, who = desk.settings, operator(named)
+    settings = desk.settings
     if not settings.embedded:
         raise BadInput(ELSEWHERE.format("copy", "back-up"))
     async with desk.open() as payflow:
-        await payflow.store.audit.note(who, "backup", file)
+        await payflow.store.audit.note(await named(desk, payflow.store), "backup", file)
         size = await save(payflow.store.link, settings.data, Path(file), await payflow.store.records.now())
     key = settings.data / KEY_FILE
     desk.tell(

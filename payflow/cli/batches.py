@@ -16,7 +16,7 @@ from machines.payout.data import PayoutRecord
 from machines.payout.facts import Boarded
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, PROCESSING
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, confirm, operator
+from payflow.cli.desk import Code, Desk, confirm, named
 from payflow.cli.records import record_json
 from payflow.cli.words import amount, clean, console, decimal, iso, rows, span, table, utc
 from payflow.engine.step import take_in
@@ -30,10 +30,10 @@ Json = dict[str, Any]
 # ── run ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def run(desk: Desk, *, limit: int, yes: bool, named: str | None) -> Code:
+async def run(desk: Desk, *, limit: int, yes: bool) -> Code:
     """Let all approved payouts board a batch that opens now."""
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         refuse_unfit(payflow.store)
         waiting = [one.record for one in await payflow.store.listing.in_state(MACHINE, APPROVED, limit)]
         name = batch_name("manual", await payflow.store.records.now())

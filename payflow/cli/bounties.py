@@ -11,9 +11,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for script
 Name = Annotated[
     str, typer.Argument(metavar="BOUNTY", help="Its id, such as bounty-03-abcdefgh23456777, or its issue's id.")
 ]
-Who = Annotated[
-    str | None, typer.Option("--as", metavar="NAME", help="Who decides; by default the user of this shell.")
-]
 
 
 @bounty.command()
@@ -53,10 +50,9 @@ def decide(
     pull: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="The merged pull request that gets it; 0 lets it go on.")
     ],
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Say who gets a contested bounty."""
     from payflow.cli import bounty_work, desk
 
-    desk.go(context, partial(bounty_work.decide, name=name, number=pull, named=named), as_json=as_json)
+    desk.go(context, partial(bounty_work.decide, name=name, number=pull), as_json=as_json)

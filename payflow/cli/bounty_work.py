@@ -4,7 +4,7 @@ from machines.bounty.data import BountyRecord
 from machines.bounty.lifecycle import POLLERS
 from machines.core.errors import BadInput, BadSettings, NotFound
 from payflow.app import Payflow
-from payflow.cli.desk import Code, Desk, Usage, operator
+from payflow.cli.desk import Code, Desk, Usage, named
 from payflow.cli.words import rows, table
 from payflow.web import bounty_sweep
 from payflow.web.bounty_desk import BountyDesk
@@ -43,10 +43,10 @@ async def show(desk: Desk, *, name: str) -> Code:
     return Code.OK
 
 
-async def decide(desk: Desk, *, name: str, number: int, named: str | None) -> Code:
+async def decide(desk: Desk, *, name: str, number: int) -> Code:
     """Decide who gets a contested bounty."""
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         office = _office(payflow)
         record = await _found(office, name)
         ids = {claim.number: claim.id for claim in record.data.merged}

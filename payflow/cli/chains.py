@@ -14,7 +14,7 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, confirm, operator
+from payflow.cli.desk import Code, Desk, confirm, named
 from payflow.cli.words import clean, iso, rows, span, table
 from payflow.engine.step import take_in
 
@@ -179,10 +179,10 @@ def _suspect_json(one: Suspect) -> Json:
 # ── steer ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def bump(desk: Desk, *, name: str, nonce: int, named: str | None) -> Code:
+async def bump(desk: Desk, *, name: str, nonce: int) -> Code:
     """Ask for a better price."""
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         record = await _transaction(payflow, name, nonce)
         await _tell(payflow, record.id, f.BumpAsked(who), who)
         said = f"Nonce {nonce} will be offered more for as soon as it is next in line, up to the lane's ceiling."
@@ -190,12 +190,12 @@ async def bump(desk: Desk, *, name: str, nonce: int, named: str | None) -> Code:
     return Code.OK
 
 
-async def cancel(desk: Desk, *, name: str, what: str, reason: str, named: str | None) -> Code:
+async def cancel(desk: Desk, *, name: str, what: str, reason: str) -> Code:
     """Take back what waits, or use up a nonce with nothing."""
-    who = operator(named)
     if not reason.strip():
         raise BadInput("Say why with --reason: it is written into the history for whoever asks later.")
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         if what.isdecimal():
             record_id = (await _transaction(payflow, name, int(what))).id
             await _tell(payflow, record_id, f.CancelAsked(who, reason), who)
@@ -209,10 +209,10 @@ async def cancel(desk: Desk, *, name: str, what: str, reason: str, named: str | 
     return Code.OK
 
 
-async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes: bool, named: str | None) -> Code:
+async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes: bool) -> Code:
     """Say what transactions from outside were, and let the lane go on."""
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         lanes = _lanes(payflow)
         _lane(lanes, name)
         record = await lanes.books.lane(name)

@@ -22,7 +22,7 @@ cli = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="A record, such as payout-03-abcdefgh23456777.")]
 Scope = Annotated[str, typer.Argument(help="everything, machine:NAME, rail:NAME or lane:NAME.")]
-Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
+Proposed = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Its hash, or the record that it is about.")]
 
 RUN, LOOK, STEER, PROVE = "Run it", "Look", "Steer", "Prove"
 
@@ -149,28 +149,52 @@ def override(
     state: Annotated[str, typer.Argument(metavar="STATE", help="Where the record is put.")],
     *,
     reason: Annotated[str, typer.Option(help="Why: it is kept in the history for ever.")] = "",
-    second: Annotated[
-        str, typer.Option(metavar="NAME", help="Who else confirms, where money may have left already.")
-    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a record into a state by hand: shows what would change, asks, and keeps who and why."""
+    """Put a record into a state by hand, or propose it where that takes two people; shows first what would change."""
     from payflow.cli import desk, steering
 
-    action = partial(
-        steering.override, record_id=record_id, to=state, reason=reason, second=second, yes=yes, named=named
-    )
+    action = partial(steering.override, record_id=record_id, to=state, reason=reason, yes=yes)
     desk.go(context, action, as_json=as_json)
 
 
 @cli.command(rich_help_panel=STEER)
-def retry(context: typer.Context, record_id: RecordId, *, named: Who = None, as_json: AsJson = False) -> None:
+def proposals(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List what waits for a second person."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, steering.proposals, as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def confirm(
+    context: typer.Context,
+    proposal: Proposed,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; the proposal is named by its hash.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Be the second person: shows what another one proposed, asks, and does exactly that. Takes a token of your own."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, partial(steering.confirm_proposal, named_by=proposal, yes=yes), as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def decline(context: typer.Context, proposal: Proposed, *, as_json: AsJson = False) -> None:
+    """Take off the table what somebody proposed; nothing is changed."""
+    from payflow.cli import desk, steering
+
+    desk.go(context, partial(steering.decline_proposal, named_by=proposal), as_json=as_json)
+
+
+@cli.command(rich_help_panel=STEER)
+def retry(context: typer.Context, record_id: RecordId, *, as_json: AsJson = False) -> None:
     """Try a failed record again, take up one that was set aside, or look at a waiting one now."""
     from payflow.cli import desk, steering
 
-    desk.go(context, partial(steering.retry, record_id=record_id, named=named), as_json=as_json)
+    desk.go(context, partial(steering.retry, record_id=record_id), as_json=as_json)
 
 
 @cli.command(rich_help_panel=STEER)
@@ -179,21 +203,26 @@ def pause(
     scope: Scope,
     *,
     why: Annotated[str, typer.Option(help="Why, for whoever finds it.")] = "",
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Stop sends in a scope, on all workers; looks go on."""
     from payflow.cli import desk, steering
 
-    desk.go(context, partial(steering.pause, scope=scope, why=why, named=named), as_json=as_json)
+    desk.go(context, partial(steering.pause, scope=scope, why=why), as_json=as_json)
 
 
 @cli.command(rich_help_panel=STEER)
-def resume(context: typer.Context, scope: Scope, *, as_json: AsJson = False) -> None:
+def resume(
+    context: typer.Context,
+    scope: Scope,
+    *,
+    why: Annotated[str, typer.Option(help="Why sends may go on: the audit log keeps it.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """Allow sends in a scope again."""
     from payflow.cli import desk, steering
 
-    desk.go(context, partial(steering.resume, scope=scope), as_json=as_json)
+    desk.go(context, partial(steering.resume, scope=scope, why=why), as_json=as_json)
 
 
 @cli.command(rich_help_panel=STEER)

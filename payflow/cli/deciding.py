@@ -11,10 +11,11 @@ from machines.core.ids import RecordId
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, Usage, confirm, operator
+from payflow.cli.desk import OPERATES, REVIEWS, Code, Desk, Usage, confirm, named
 from payflow.cli.records import record_json, record_of
 from payflow.cli.words import amount, clean
 from payflow.engine.step import Applied
+from payflow.store.tokens import Role
 from payflow.web.desk import MACHINE
 from payflow.web.desk import Desk as PayoutDesk
 from payflow.web.payloads import Account, Address, destination
@@ -22,7 +23,7 @@ from payflow.web.payloads import Account, Address, destination
 Decide = Callable[[PayoutDesk, PayoutRecord, str], Awaitable[Applied]]
 
 
-async def approve(desk: Desk, *, payout_id: str, yes: bool, named: str | None) -> Code:
+async def approve(desk: Desk, *, payout_id: str, yes: bool) -> Code:
     """Say yes to what is shown: whatever changes between showing and saying yes is refused."""
 
     def look(record: PayoutRecord) -> None:
@@ -32,58 +33,54 @@ async def approve(desk: Desk, *, payout_id: str, yes: bool, named: str | None) -
     return await _decide(
         desk,
         payout_id,
-        named,
         lambda payouts, record, who: payouts.approve(record.id, who, record.data.proposal.fingerprint),
         look,
+        REVIEWS,
     )
 
 
-async def reject(desk: Desk, *, payout_id: str, reason: str, named: str | None) -> Code:
+async def reject(desk: Desk, *, payout_id: str, reason: str) -> Code:
     """Say no."""
     return await _decide(
-        desk, payout_id, named, lambda payouts, record, who: payouts.reject(record.id, who, _given(reason))
+        desk, payout_id, lambda payouts, record, who: payouts.reject(record.id, who, _given(reason)), roles=REVIEWS
     )
 
 
-async def cancel(desk: Desk, *, payout_id: str, reason: str, named: str | None) -> Code:
+async def cancel(desk: Desk, *, payout_id: str, reason: str) -> Code:
     """Take it back."""
-    return await _decide(
-        desk, payout_id, named, lambda payouts, record, who: payouts.cancel(record.id, who, _given(reason))
-    )
+    return await _decide(desk, payout_id, lambda payouts, record, who: payouts.cancel(record.id, who, _given(reason)))
 
 
-async def retry(desk: Desk, *, payout_id: str, named: str | None) -> Code:
+async def retry(desk: Desk, *, payout_id: str) -> Code:
     """Try once more."""
-    return await _decide(desk, payout_id, named, lambda payouts, record, who: payouts.retry(record.id, who))
+    return await _decide(desk, payout_id, lambda payouts, record, who: payouts.retry(record.id, who))
 
 
-async def release(desk: Desk, *, payout_id: str, reason: str, named: str | None) -> Code:
+async def release(desk: Desk, *, payout_id: str, reason: str) -> Code:
     """Give it back."""
-    return await _decide(
-        desk, payout_id, named, lambda payouts, record, who: payouts.release(record.id, who, _given(reason))
-    )
+    return await _decide(desk, payout_id, lambda payouts, record, who: payouts.release(record.id, who, _given(reason)))
 
 
-async def correct(desk: Desk, *, payout_id: str, account: str, bank: str, name: str, named: str | None) -> Code:
+async def correct(desk: Desk, *, payout_id: str, account: str, bank: str, name: str) -> Code:
     """Name another account."""
 
     async def decide(payouts: PayoutDesk, record: PayoutRecord, who: str) -> Applied:
         where = _destination(payouts.store.seals.open(record.data.sealed), account, bank, name)
         return await payouts.correct(record.id, who, where)
 
-    return await _decide(desk, payout_id, named, decide)
+    return await _decide(desk, payout_id, decide)
 
 
 async def _decide(
     desk: Desk,
     payout_id: str,
-    named: str | None,
     decide: Decide,
     look: Callable[[PayoutRecord], None] = lambda _: None,
+    roles: frozenset[Role] = OPERATES,
 ) -> Code:
-    who = operator(named)
     async with desk.open() as payflow:
         refuse_unfit(payflow.store)
+        who = await named(desk, payflow.store, roles)
         record: PayoutRecord = (await payflow.store.records.read(_payout_of(payflow, payout_id))).record
         look(record)
         applied = await decide(_desk(payflow), record, who)

@@ -1,11 +1,9 @@
 """What every command has at hand: the settings, a way to open the installation, a way to tell what it found."""
 
 import asyncio
-import getpass
 import json
-import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,9 +15,13 @@ from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnava
 from machines.core.machine import AnyMachine
 from payflow.app import Assemble, Payflow, opened, parts
 from payflow.config import Settings, load
+from payflow.desk.person import Person, holder, shell
+from payflow.store.store import Store
+from payflow.store.tokens import Role, Tokens
 from payflow.telemetry import logs
 
-LONGEST_NAME = 64
+OPERATES = frozenset({Role.OPERATOR})
+REVIEWS = frozenset({Role.REVIEWER})
 
 
 class Code(IntEnum):
@@ -149,9 +151,35 @@ def listed(names: Iterable[str]) -> str:
     return f"there is {joined}" if joined else "this Payflow has none yet"
 
 
-def operator(named: str | None) -> str:
-    """Tell who is asking: the name that was given, or the account that the command runs under."""
-    name = named if named is not None else os.environ.get("USER") or getpass.getuser()
-    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
-        raise Usage(f"{name[:LONGEST_NAME]!r} names nobody: give --as a name of 1 to {LONGEST_NAME} characters.")
-    return name.strip()
+async def person(desk: Desk, store: Store, roles: Collection[Role] = OPERATES) -> Person:
+    """Tell who types: the holder of the token that is set, or this shell, which may do what takes one operator.
+
+    Where a shell may not, and somebody is there to be asked, they are asked for their token.
+    """
+    secret = desk.settings.token.get_secret_value().strip() if desk.settings.token else ""
+    if not secret and Role.OPERATOR not in roles and not desk.as_json:
+        secret = _asked()
+    if not secret:
+        who = shell()
+    else:
+        token = await Tokens(store.link).find(secret)
+        if token is None:
+            raise BadInput(
+                "The token that is shown (PAYFLOW_TOKEN, its file, or what was typed) is unknown here or was revoked: "
+                "see that it is of this installation. Nothing was done."
+            )
+        who = holder(token)
+    who.refuse_unless(roles)
+    return who
+
+
+async def named(desk: Desk, store: Store, roles: Collection[Role] = OPERATES) -> str:
+    """Tell who types, as the history calls them."""
+    return (await person(desk, store, roles)).name
+
+
+def _asked() -> str:
+    try:
+        return str(typer.prompt("Your token", default="", show_default=False, hide_input=True, err=True)).strip()
+    except typer.Abort:
+        return ""

@@ -9,7 +9,6 @@ app = typer.Typer()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
 Reason = Annotated[str, typer.Option(help="Why: it is kept for whoever asks later.")]
-Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 KEEP, LOOK, PROVE = "Keep", "Look", "Prove"
@@ -28,14 +27,13 @@ def reconcile(
     ] = None,
     reason: Reason = "",
     yes: Yes = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare the store with what the world did since a time; then open what closed when the store lost writes."""
     from payflow.cli import desk
     from payflow.cli.reconcile import reconcile as run
 
-    action = partial(run, since=since, owners=owner or (), dismissed=dismiss or (), reason=reason, yes=yes, named=named)
+    action = partial(run, since=since, owners=owner or (), dismissed=dismiss or (), reason=reason, yes=yes)
     desk.go(context, action, as_json=as_json)
 
 
@@ -66,14 +64,13 @@ def archive(
         str | None, typer.Option(metavar="FOLDER", help="Where to; by default `archive` in PAYFLOW_DATA.")
     ] = None,
     yes: Yes = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Take finished records and old postings out of the store, into a file; their keys never pay again."""
     from payflow.cli import archive as archives
     from payflow.cli import desk
 
-    action = partial(archives.archive_records, before=before, to=to, yes=yes, named=named)
+    action = partial(archives.archive_records, before=before, to=to, yes=yes)
     desk.go(context, action, as_json=as_json)
 
 
@@ -82,14 +79,13 @@ def backup(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A new file, such as payflow-2027-01-15.tar.zst.")],
     *,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Save the embedded store into a file, while payments go on."""
     from payflow.cli import backup as backups
     from payflow.cli import desk
 
-    desk.go(context, partial(backups.backup, file=file, named=named), as_json=as_json)
+    desk.go(context, partial(backups.backup, file=file), as_json=as_json)
 
 
 @app.command(rich_help_panel=KEEP)

@@ -11,7 +11,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for script
 Name = Annotated[str, typer.Argument(metavar="LANE", help="A lane of PAYFLOW_LANES, such as ethereum.")]
 Nonce = Annotated[int, typer.Argument(min=0, help="Which of its transactions.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is written into the history.")]
-Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 
 
 @lane.command()
@@ -43,14 +42,14 @@ def show(
 
 
 @lane.command()
-def bump(context: typer.Context, name: Name, nonce: Nonce, *, named: Who = None, as_json: AsJson = False) -> None:
+def bump(context: typer.Context, name: Name, nonce: Nonce, *, as_json: AsJson = False) -> None:
     """Offer more for a transaction that waits, at the same nonce and up to the ceiling.
 
     Example: payflow lane bump ethereum 17
     """
     from payflow.cli import chains, desk
 
-    desk.go(context, partial(chains.bump, name=name, nonce=nonce, named=named), as_json=as_json)
+    desk.go(context, partial(chains.bump, name=name, nonce=nonce), as_json=as_json)
 
 
 @lane.command()
@@ -60,7 +59,6 @@ def cancel(
     what: Annotated[str, typer.Argument(metavar="NONCE|PAYMENT", help="A nonce, or a payment that has none yet.")],
     *,
     reason: Reason = "",
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Take back a payment that waits, or use up a nonce with nothing; which one wins, the chain says.
@@ -69,7 +67,7 @@ def cancel(
     """
     from payflow.cli import chains, desk
 
-    desk.go(context, partial(chains.cancel, name=name, what=what, reason=reason, named=named), as_json=as_json)
+    desk.go(context, partial(chains.cancel, name=name, what=what, reason=reason), as_json=as_json)
 
 
 @lane.command()
@@ -83,7 +81,6 @@ def adopt(
     ] = None,
     reason: Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Open a lane that stopped because somebody else sent from its address, and say what those transactions were.
@@ -94,6 +91,4 @@ def adopt(
     """
     from payflow.cli import chains, desk
 
-    desk.go(
-        context, partial(chains.adopt, name=name, paid=paid or [], reason=reason, yes=yes, named=named), as_json=as_json
-    )
+    desk.go(context, partial(chains.adopt, name=name, paid=paid or [], reason=reason, yes=yes), as_json=as_json)

@@ -77,15 +77,15 @@ async def _ls(desk: "Desk", *, limit: int) -> "Code":
 async def _replay(desk: "Desk", *, message: str, everything: bool) -> "Code":
     from rich.text import Text
 
-    from payflow.cli.desk import Code, Usage, operator, typed
+    from payflow.cli.desk import Code, Usage, named, typed
 
     if bool(message) == everything:
         raise Usage("Name one message, or --all of them.")
     async with desk.open() as payflow:
-        outbox = payflow.store.outbox
+        outbox, who = payflow.store.outbox, await named(desk, payflow.store)
         wanted = [post.id for post in await outbox.undelivered(MOST)] if everything else [message]
         for one in wanted:
-            async with payflow.store.audit.doing(operator(None), "replay", one):
+            async with payflow.store.audit.doing(who, "replay", one):
                 with typed():
                     await outbox.replay(one)
     desk.tell({"replayed": wanted}, Text(f"{len(wanted)} messages are sent once more."))

@@ -19,7 +19,7 @@ from payflow.app.pool_runs import Outcome as Ran
 from payflow.app.pool_runs import Say, save, serve, shown, spoken
 from payflow.app.pools import Pool, Pools, assemble_for
 from payflow.cli import desk
-from payflow.cli.desk import Code, leaving, operator, print_json
+from payflow.cli.desk import Code, leaving, named, print_json
 from payflow.cli.pool_tables import due, judged_json
 from payflow.config import Settings, load
 from payflow.telemetry import logs
@@ -48,16 +48,15 @@ def run(
     once: bool,
     drain: bool,
     dry_run: bool,
-    named: str | None,
     as_json: bool,
 ) -> None:
     """Run the payouts of one or more pools."""
     with leaving():
-        settings, who = load(), operator(named)
+        settings = load()
         given = files or [settings.pool_config]
         if must_resolve():
             speak("Running with env RESOLVE_PAYOUT=1, now trying to resolve locked payouts")
-            raise typer.Exit(_resolved(context, settings, given, who, dry_run=dry_run, fill=False, as_json=as_json))
+            raise typer.Exit(_resolved(context, settings, given, dry_run=dry_run, fill=False, as_json=as_json))
         if dry_run:
             desk.go(context, partial(due, file=given[0]), as_json=as_json)
         outcomes: list[Ran] = []
@@ -103,25 +102,24 @@ def ran_json(one: Ran) -> dict[str, object]:
     }
 
 
-def resolve(
-    context: typer.Context, file: Path | None, *, dry_run: bool, fill: bool, named: str | None, as_json: bool
-) -> None:
+def resolve(context: typer.Context, file: Path | None, *, dry_run: bool, fill: bool, as_json: bool) -> None:
     """Resolve what is pending."""
     with leaving():
         settings = load()
         given = [file or settings.pool_config]
-        raise typer.Exit(
-            _resolved(context, settings, given, operator(named), dry_run=dry_run, fill=fill, as_json=as_json)
-        )
+        raise typer.Exit(_resolved(context, settings, given, dry_run=dry_run, fill=fill, as_json=as_json))
 
 
 def _resolved(
-    context: typer.Context, settings: Settings, files: list[Path], who: str, *, dry_run: bool, fill: bool, as_json: bool
+    context: typer.Context, settings: Settings, files: list[Path], *, dry_run: bool, fill: bool, as_json: bool
 ) -> Code:
     """Resolve every pool; only filling nonces sends anything, so that only then workers run beside it."""
     codes: list[Code] = []
 
+    typing = desk.Desk(settings, context.obj or app.parts, as_json)
+
     async def beside(pools: Pools, stop: asyncio.Event) -> None:
+        who = "" if dry_run else await named(typing, pools.own.store)
         for pool in pools.pools.values():
             at = PoolDesk(pools, pool, Metrics(), who)
             async with pools.own.store.audit.doing(who, "resolve pool", pool.coin) if not dry_run else nullcontext():

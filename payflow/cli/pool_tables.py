@@ -18,7 +18,7 @@ from payflow.app.pool_due import Cost, estimate
 from payflow.app.pool_payees import due as who_is_due
 from payflow.app.pool_runs import shown
 from payflow.app.pools import Pool, Pools, assemble_for
-from payflow.cli.desk import Code, Desk, Usage, confirm, operator
+from payflow.cli.desk import Code, Desk, Usage, confirm, named
 from payflow.cli.words import clean, rows, table
 
 FOUND = {
@@ -34,38 +34,40 @@ class Opened(NamedTuple):
     payflow: Payflow
     pools: Pools
     pool: Pool
+    who: str
+    """Who types; nobody where nothing is done."""
 
 
 @asynccontextmanager
-async def opened_pool(desk: Desk, file: Path | None) -> AsyncIterator[Opened]:
+async def opened_pool(desk: Desk, file: Path | None, *, acts: bool = False) -> AsyncIterator[Opened]:
     """Open the installation with one pool."""
     kept: list[Pools] = []
     assemble = assemble_for(desk.assemble, [file or desk.settings.pool_config], kept.append)
     async with opened(desk.settings, assemble) as payflow:
         refuse_unfit(payflow.store)
         (pool,) = kept[0].pools.values()
-        yield Opened(payflow, kept[0], pool)
+        yield Opened(payflow, kept[0], pool, await named(desk, payflow.store) if acts else "")
 
 
-def desk_of(one: Opened, named: str | None) -> PoolDesk:
+def desk_of(one: Opened) -> PoolDesk:
     """Open the desk of a pool for whoever asks."""
-    return PoolDesk(one.pools, one.pool, one.payflow.metrics, operator(named))
+    return PoolDesk(one.pools, one.pool, one.payflow.metrics, one.who)
 
 
 @asynccontextmanager
-async def noted(one: Opened, named: str | None, act: str, subject: str, *, dry_run: bool) -> AsyncIterator[None]:
+async def noted(one: Opened, act: str, subject: str, *, dry_run: bool) -> AsyncIterator[None]:
     """Write into the audit log what is done to a pool's books; looking leaves no trace."""
     if dry_run:
         yield
         return
-    async with one.payflow.store.audit.doing(operator(named), act, subject):
+    async with one.payflow.store.audit.doing(one.who, act, subject):
         yield
 
 
 async def due(desk: Desk, *, file: Path | None) -> Code:
     """Show who would be paid now."""
     skipped: list[str] = []
-    async with opened_pool(desk, file) as (_, _, pool):
+    async with opened_pool(desk, file) as (_, _, pool, _):
         payees = await who_is_due(pool, skipped.append)
         cost = await estimate(pool, payees)
     total = sum(one.shannon for one in payees)
@@ -102,7 +104,7 @@ def _saved(cost: Cost, *, batches: bool) -> str:
 async def pending(desk: Desk, *, file: Path | None) -> Code:
     """List what is pending."""
     async with opened_pool(desk, file) as one:
-        found = await desk_of(one, None).pending()
+        found = await desk_of(one).pending()
         lock = await one.pool.books.lock()
     show(desk, found, [f"Payouts are locked by {lock}." if lock else "Payouts are not locked."])
     return Code.OK
@@ -139,12 +141,12 @@ def judged_json(one: Judged) -> dict[str, Any]:
     }
 
 
-async def adopt(desk: Desk, *, file: Path | None, dry_run: bool, named: str | None) -> Code:
+async def adopt(desk: Desk, *, file: Path | None, dry_run: bool) -> Code:
     """Take over what another payer left."""
-    async with opened_pool(desk, file) as one:
-        mine = desk_of(one, named)
+    async with opened_pool(desk, file, acts=not dry_run) as one:
+        mine = desk_of(one)
         found = [judged for judged in await mine.pending() if judged.record is None]
-        async with noted(one, named, "adopt pool payments", one.pool.coin, dry_run=dry_run):
+        async with noted(one, "adopt pool payments", one.pool.coin, dry_run=dry_run):
             taken = [] if dry_run else [judged for judged in found if await mine.adopt(judged)]
     left = sum(judged.verdict.outcome is Outcome.UNKNOWN for judged in found)
     said = [f"{len(found)} rows of another payer; {len(taken)} were taken over, {left} cannot be told yet."]
@@ -152,44 +154,43 @@ async def adopt(desk: Desk, *, file: Path | None, dry_run: bool, named: str | No
     return Code.REFUSED if left else Code.OK
 
 
-async def mark_paid(
-    desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool, named: str | None
-) -> Code:
+async def mark_paid(desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool) -> Code:
     """Book a pending payment."""
     async with (
-        opened_pool(desk, file) as one,
-        noted(one, named, "mark pool payment paid", row_of(login, shannon), dry_run=dry_run),
+        opened_pool(desk, file, acts=not dry_run) as one,
+        noted(one, "mark pool payment paid", row_of(login, shannon), dry_run=dry_run),
     ):
-        said = await desk_of(one, named).mark_paid(login, shannon, _hash(tx), dry_run=dry_run)
+        said = await desk_of(one).mark_paid(login, shannon, _hash(tx), dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
-async def credit(desk: Desk, *, login: str, shannon: int, file: Path | None, dry_run: bool, named: str | None) -> Code:
+async def credit(desk: Desk, *, login: str, shannon: int, file: Path | None, dry_run: bool) -> Code:
     """Give a pending payment back."""
     async with (
-        opened_pool(desk, file) as one,
-        noted(one, named, "credit pool payment", row_of(login, shannon), dry_run=dry_run),
+        opened_pool(desk, file, acts=not dry_run) as one,
+        noted(one, "credit pool payment", row_of(login, shannon), dry_run=dry_run),
     ):
-        said = await desk_of(one, named).credit(login, shannon, dry_run=dry_run)
+        said = await desk_of(one).credit(login, shannon, dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
-async def unlock(desk: Desk, *, file: Path | None, dry_run: bool, named: str | None) -> Code:
+async def unlock(desk: Desk, *, file: Path | None, dry_run: bool) -> Code:
     """Take the lock away."""
-    async with opened_pool(desk, file) as one, noted(one, named, "unlock pool", one.pool.coin, dry_run=dry_run):
-        said = await desk_of(one, named).unlock(dry_run=dry_run)
+    async with (
+        opened_pool(desk, file, acts=not dry_run) as one,
+        noted(one, "unlock pool", one.pool.coin, dry_run=dry_run),
+    ):
+        said = await desk_of(one).unlock(dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
-async def add_missing(
-    desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool, named: str | None
-) -> Code:
+async def add_missing(desk: Desk, *, login: str, shannon: int, tx: str, file: Path | None, dry_run: bool) -> Code:
     """Add what was not logged."""
     async with (
-        opened_pool(desk, file) as one,
-        noted(one, named, "add missing pool payment", row_of(login, shannon), dry_run=dry_run),
+        opened_pool(desk, file, acts=not dry_run) as one,
+        noted(one, "add missing pool payment", row_of(login, shannon), dry_run=dry_run),
     ):
-        said = await desk_of(one, named).add_missing(login, shannon, _hash(tx), dry_run=dry_run)
+        said = await desk_of(one).add_missing(login, shannon, _hash(tx), dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
@@ -201,20 +202,22 @@ async def repeat(
     tx: str | None,
     file: Path | None,
     dry_run: bool,
-    named: str | None,
 ) -> Code:
     """Pay once more."""
     if (shannon is None) != (tx is None):
         raise Usage("Name both the amount and the transaction that it is booked with, or neither.")
     booked = (shannon, _hash(tx)) if shannon is not None and tx is not None else None
-    async with opened_pool(desk, file) as one, noted(one, named, "repeat pool payment", login, dry_run=dry_run):
-        said = await desk_of(one, named).repeat(login, booked, dry_run=dry_run)
+    async with (
+        opened_pool(desk, file, acts=not dry_run) as one,
+        noted(one, "repeat pool payment", login, dry_run=dry_run),
+    ):
+        said = await desk_of(one).repeat(login, booked, dry_run=dry_run)
     return _told(desk, said, dry_run=dry_run)
 
 
 async def audit(desk: Desk, *, file: Path | None, repair: bool, dry_run: bool, yes: bool) -> Code:
     """Compare sums with rows."""
-    async with opened_pool(desk, file) as one:
+    async with opened_pool(desk, file, acts=repair and not dry_run) as one:
         found = await auditing.audit(one.pool.books)
         shown_lines = [
             (drift.key, drift.field, drift.has or "nothing", str(drift.should), _repaired(drift), drift.why)
@@ -240,7 +243,7 @@ async def audit(desk: Desk, *, file: Path | None, repair: bool, dry_run: bool, y
             return Code.REFUSED if found else Code.OK
         if not yes:
             confirm(desk, [f"{drift.key} {drift.field} {_repaired(drift)}" for drift in found if drift.repairable])
-        async with noted(one, None, "repair pool sums", one.pool.coin, dry_run=False):
+        async with noted(one, "repair pool sums", one.pool.coin, dry_run=False):
             await auditing.repair(one.pool.books, found)
     desk.tell(data, drawn, f"{said} What could be proven was put right.")
     return Code.OK if all(drift.repairable for drift in found) else Code.REFUSED

@@ -24,7 +24,6 @@ Amount = Annotated[
     int, typer.Argument(min=1, metavar="SHANNON", help="The amount in Shannon, as the pool's books have it.")
 ]
 Tx = Annotated[str, typer.Argument(metavar="TX", help="The hash of the transaction.")]
-Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -36,7 +35,6 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Run over all miners once, and leave.")] = False,
     drain: Annotated[bool, typer.Option("--drain", help="Finish what is pending, begin nothing, and leave.")] = False,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Pay all miners who have reached their threshold, now and after each interval, as the pool's own module did.
@@ -45,7 +43,7 @@ def run(
     """
     from payflow.cli import pool_service
 
-    pool_service.run(context, files, once=once, drain=drain, dry_run=dry_run, named=named, as_json=as_json)
+    pool_service.run(context, files, once=once, drain=drain, dry_run=dry_run, as_json=as_json)
 
 
 @pool.command()
@@ -73,13 +71,12 @@ def resolve(
     fill: Annotated[
         bool, typer.Option("--fill", help="Use up the nonces of old transactions that may still come, then resolve.")
     ] = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Resolve what is pending, on evidence: paid is booked, proven unpaid is credited back, the rest is left."""
     from payflow.cli import pool_service
 
-    pool_service.resolve(context, config, dry_run=dry_run, fill=fill, named=named, as_json=as_json)
+    pool_service.resolve(context, config, dry_run=dry_run, fill=fill, as_json=as_json)
 
 
 @pool.command()
@@ -88,13 +85,12 @@ def adopt(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Take over what the old module left in the middle: paid is booked, proven unpaid is paid by the next run."""
     from payflow.cli import desk, pool_tables
 
-    desk.go(context, partial(pool_tables.adopt, file=config, dry_run=dry_run, named=named), as_json=as_json)
+    desk.go(context, partial(pool_tables.adopt, file=config, dry_run=dry_run), as_json=as_json)
 
 
 @pool.command("mark-paid")
@@ -106,15 +102,12 @@ def mark_paid(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Book a pending payment as paid, once the chain proves sender, recipient, value and success."""
     from payflow.cli import desk, pool_tables
 
-    action = partial(
-        pool_tables.mark_paid, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run, named=named
-    )
+    action = partial(pool_tables.mark_paid, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run)
     desk.go(context, action, as_json=as_json)
 
 
@@ -126,13 +119,12 @@ def credit(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a pending payment back to the miner's balance, once it is proven unpaid."""
     from payflow.cli import desk, pool_tables
 
-    action = partial(pool_tables.credit, login=login, shannon=amount, file=config, dry_run=dry_run, named=named)
+    action = partial(pool_tables.credit, login=login, shannon=amount, file=config, dry_run=dry_run)
     desk.go(context, action, as_json=as_json)
 
 
@@ -142,13 +134,12 @@ def unlock(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Take the payouts' lock away, where nothing is pending."""
     from payflow.cli import desk, pool_tables
 
-    desk.go(context, partial(pool_tables.unlock, file=config, dry_run=dry_run, named=named), as_json=as_json)
+    desk.go(context, partial(pool_tables.unlock, file=config, dry_run=dry_run), as_json=as_json)
 
 
 @pool.command("add-missing")
@@ -160,15 +151,12 @@ def add_missing(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Add the history of a payment that the chain proves and the pool did not log."""
     from payflow.cli import desk, pool_tables
 
-    action = partial(
-        pool_tables.add_missing, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run, named=named
-    )
+    action = partial(pool_tables.add_missing, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run)
     desk.go(context, action, as_json=as_json)
 
 
@@ -183,13 +171,12 @@ def repeat(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Pay once more what never confirmed, only on proof that the old transaction is dead."""
     from payflow.cli import desk, pool_tables
 
-    action = partial(pool_tables.repeat, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run, named=named)
+    action = partial(pool_tables.repeat, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run)
     desk.go(context, action, as_json=as_json)
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 app = typer.Typer(name="provider", help="See and verify providers.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
-Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 Owner = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, as earnings name him.")]
 
 
@@ -36,13 +35,12 @@ def set_(
     platform: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which platform speaks for him and hears of him; '' for none.")
     ] = None,
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Say that a provider is verified, or which platform speaks for him; he is told when that changes."""
     from payflow.cli import desk
 
-    action = partial(_set, owner=owner, verified=verified, platform=platform, named=named)
+    action = partial(_set, owner=owner, verified=verified, platform=platform)
     desk.go(context, action, as_json=as_json)
 
 
@@ -58,18 +56,18 @@ async def _show(desk: "Desk", *, owner: str) -> "Code":
     return Code.OK
 
 
-async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str | None, named: str | None) -> "Code":
+async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str | None) -> "Code":
     from machines.core.decision import Message
     from machines.core.ids import owner_of
-    from payflow.cli.desk import Code, Usage, operator, typed
+    from payflow.cli.desk import Code, Usage, named, typed
     from payflow.store.tokens import Role, Tokens
 
     if verified is None and platform is None:
         raise Usage("Say what to set: --verified, --unverified or --platform.")
-    who = operator(named)
     with typed():
         name = owner_of(owner)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         platforms = {token.of for token in await Tokens(payflow.store.link).all() if token.role is Role.PLATFORM}
         if platform and platform not in platforms:
             raise Usage(f"No platform {platform[:64]!r} ever had a token: `payflow token create` makes one.")

@@ -12,7 +12,7 @@ from machines.core.errors import BadInput
 from machines.core.ids import Owner, owner_of
 from payflow.app import refuse_unfit
 from payflow.app.reconcile import Finding, Outcome, Word, compare, open_rails
-from payflow.cli.desk import Code, Desk, Usage, confirm, operator, typed
+from payflow.cli.desk import Code, Desk, Usage, confirm, named, typed
 from payflow.cli.words import rows, table
 
 _AGO = re.compile(r"([0-9]{1,4})(m|h|d)")
@@ -27,12 +27,12 @@ async def reconcile(
     dismissed: Iterable[str],
     reason: str,
     yes: bool,
-    named: str | None,
 ) -> Code:
     """Compare with the world, tell what was found, and open what the guard closed if nothing is left to settle."""
     with typed():
-        word = Word(operator(named), reason, _owners(owners), frozenset(dismissed))
+        whose = _owners(owners)
     async with desk.open() as payflow:
+        word = Word(await named(desk, payflow.store), reason, whose, frozenset(dismissed))
         refuse_unfit(payflow.store)
         at = moment(since, await payflow.store.records.now())
         parts = payflow.parts.reconciles(payflow.store, payflow.metrics)

@@ -1,81 +1,59 @@
-"""Steering: override, retry, and the pause switches."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Steering: override, retry, and the pause switches; the desk does it, as it does for the dashboard."""
 
 from rich.text import Text
 
-from machines.core.errors import BadInput, Conflict, StepError
-from machines.core.facts import Fact, Override, Proof
-from machines.core.lifecycle import By, Lifecycle, State
-from machines.core.record import Record
+from machines.core.errors import BadInput
+from machines.core.ids import RecordId
+from machines.core.lifecycle import By, State
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, operator, typed
+from payflow.cli.desk import Code, Desk, Usage, confirm, listed, named, person
 from payflow.cli.records import record_of
 from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
-from payflow.engine.step import take_in
-from payflow.store.pauses import EVERYTHING, scope_of
-from payflow.store.stored import Stored
+from payflow.desk.steering import Preview, Steering
+from payflow.store.tokens import Role
 
-RETRY = "retry"
+DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
+
+
+def steering_of(payflow: Payflow) -> Steering:
+    """Open the desk."""
+    return Steering(payflow.store, payflow.metrics)
+
 
 # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an override would change."""
-
-    record: Record[Any]
-    source: State
-    target: State
-    why: str
-    evidence: str
-    """What the rail said when it was asked; empty where there is none to ask."""
-
-    @property
-    def moves_money(self) -> bool:
-        """Whether the money changes its position."""
-        return self.record.amount is not None and self.source.position is not self.target.position
-
-    def lines(self) -> list[str]:
-        """Say it to a person."""
-        money = "No money moves."
-        if self.moves_money:
-            way = f"{self.source.position} to {self.target.position}"
-            money = f"{amount(self.record.amount)} of {self.record.owner} goes from {way}."
-        return [
-            f"{self.record.id}: {self.source.name} → {self.target.name}",
-            money,
-            f"Then: {self.target.means} {_looked_after(self.target)}",
-            f"Reason: {self.why}",
-            *([f"Evidence: {self.evidence}"] if self.evidence else []),
-        ]
-
-
-async def override(
-    desk: Desk, *, record_id: str, to: str, reason: str, second: str, yes: bool, named: str | None
-) -> Code:
-    """Put a record into a state, by an operator's word."""
-    who = operator(named)
+async def override(desk: Desk, *, record_id: str, to: str, reason: str, yes: bool) -> Code:
+    """Put a record into a state by one person's word, or propose it to a second one where one is not enough."""
+    if not reason.strip():
+        raise BadInput(
+            "An override needs a reason: add --reason. It is written into the history for whoever asks later."
+        )
     async with desk.open() as payflow:
         refuse_unfit(payflow.store)
-        name = record_of(payflow, record_id)
-        shown = await payflow.store.records.read(name)
-        proof, evidence = await _evidence(payflow, shown.record)
-        word = Override(to, reason, who, second, proof)
-        preview = _preview(payflow, shown, word, evidence)
+        steering, name = steering_of(payflow), record_of(payflow, record_id)
+        who = await person(desk, payflow.store)
+        states = payflow.store.records.machines[name.partition("-")[0]].lifecycle.states
+        if to not in states:
+            raise Usage(f"There is no state {to!r}; {listed(states)}.")
+        preview = await steering.preview(name, to, who.name)
+        if preview.refused:
+            raise BadInput(preview.refused)
+        lines = _lines(preview, reason)
         if not yes:
-            confirm(desk, preview.lines())
-
-        async def unless_changed(record: Record[Any]) -> Fact:
-            if record.version != shown.record.version:
-                raise Conflict(f"{name} changed while you were looking at it: look again.")
-            return word
-
-        by = f"{who} and {second}" if second else who
-        async with payflow.store.audit.doing(by, f"override to {to}", name, reason):
-            applied = await take_in(payflow.store.records, payflow.metrics, name, unless_changed, who)
+            confirm(desk, lines)
+        shown = [Text(clean(line)) for line in lines] if yes else []
+        version = preview.record.version
+        if preview.why_two:
+            proposal = await steering.propose_override(name, to, reason, who, version)
+            desk.tell(
+                {"id": name, "proposal": proposal.digest, "why": preview.why_two, "who": who.name},
+                *shown,
+                Text(clean(f"Nothing has changed yet. {preview.why_two}"), "yellow"),
+                *(Text(clean(line)) for line in _who_confirms(proposal.role, proposal.digest)),
+            )
+            return Code.OK
+        applied = await steering.override(name, to, reason, who.name, version)
         desk.tell(
             {
                 "id": name,
@@ -84,39 +62,38 @@ async def override(
                 "amount": amount_json(applied.after.amount),
                 "from_position": preview.source.position,
                 "to_position": preview.target.position,
-                "who": who,
+                "who": who.name,
                 "why": applied.decision.why,
-                "proof": proof,
+                "proof": preview.proof,
             },
-            *([Text(clean(line)) for line in preview.lines()] if yes else []),
+            *shown,
             Text(f"Done: it is in {applied.after.state}.", "green"),
         )
     return Code.OK
 
 
-async def _evidence(payflow: Payflow, record: Record[Any]) -> tuple[Proof, str]:
-    """Ask the rail before a person overrules it."""
-    prove = payflow.store.records.machines[record.machine].prove
-    if prove is None:
-        return Proof.NONE, ""
-    try:
-        proof = await prove(record)
-    except StepError as error:
-        return Proof.NONE, f"the rail could not be asked ({error})."
-    return proof, {
-        Proof.NONE: "the rail cannot tell whether it was paid.",
-        Proof.PAID: "the rail proves that it was paid.",
-        Proof.NOT_PAID: "the rail proves that it was not paid.",
-    }[proof]
+def _lines(preview: Preview, reason: str) -> list[str]:
+    record = preview.record
+    money = "No money moves."
+    if preview.moves_money:
+        way = f"{preview.source.position} to {preview.target.position}"
+        money = f"{amount(record.amount)} of {record.owner} goes from {way}."
+    return [
+        f"{record.id}: {preview.source.name} → {preview.target.name}",
+        money,
+        f"Then: {preview.target.means} {_looked_after(preview.target)}",
+        f"Reason: {reason}",
+        *([f"Evidence: {preview.evidence}"] if preview.evidence else []),
+        *([f"One person is not enough: {preview.why_two}"] if preview.why_two else []),
+    ]
 
 
-def _preview(payflow: Payflow, stored: Stored, fact: Override, evidence: str) -> Preview:
-    machine = payflow.store.records.machines[stored.record.machine]
-    states = machine.lifecycle.states
-    if fact.to not in states:
-        raise Usage(f"There is no state {fact.to!r}; {listed(states)}.")
-    decision = machine.react(stored.record, fact, stored.at)
-    return Preview(stored.record, states[stored.record.state], states[fact.to], decision.why, evidence)
+def _who_confirms(role: str, digest: str) -> list[str]:
+    who = "a reviewer" if role == Role.REVIEWER else "another operator"
+    return [
+        f"It waits for {who}, with a token of their own, who within a day opens /admin/proposals on the dashboard,",
+        f"or types: payflow confirm {digest}",
+    ]
 
 
 def _looked_after(state: State) -> str:
@@ -128,80 +105,97 @@ def _looked_after(state: State) -> str:
     }[state.by]
 
 
-# ── retry ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what waits for a second person ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def retry(desk: Desk, *, record_id: str, named: str | None) -> Code:
-    """Try again: a retry where the machine knows one, otherwise a look at once."""
-    who = operator(named)
+async def proposals(desk: Desk) -> Code:
+    """List what waits for a second person."""
     async with desk.open() as payflow:
-        refuse_unfit(payflow.store)
-        name = record_of(payflow, record_id)
-        stored = await payflow.store.records.read(name)
-        async with payflow.store.audit.doing(who, RETRY, name, stored.record.parked):
-            did, said = await _tried(payflow, stored, who)
-        desk.tell({"id": name, "state": stored.record.state, "did": did}, Text(said))
+        two = steering_of(payflow).two
+        now, waiting = await payflow.store.records.now(), await two.waiting()
+        desk.tell(
+            [
+                {
+                    "proposal": one.digest, "kind": one.kind, "subject": one.subject, "seen": dict(one.seen),
+                    "role": one.role, "reason": one.reason, "by": one.by, "at": iso(one.at),
+                }
+                for one in waiting
+            ],
+            rows(
+                table("proposal", "act", "of", "since>", "by", "confirmed by a", "why"),
+                (
+                    (one.digest, one.kind, one.subject, span(now - one.at), one.by, one.role, one.reason)
+                    for one in waiting
+                ),
+            )
+            if waiting
+            else Text("Nothing waits for a second person."),
+        )  # fmt: skip
     return Code.OK
 
 
-async def _tried(payflow: Payflow, stored: Stored, who: str) -> tuple[str, str]:
-    record, records = stored.record, payflow.store.records
-    machine = records.machines[record.machine]
-    if record.parked:
-        await records.unpark(stored, f"taken up again by {who}; it was set aside: {record.parked}", who)
-        return "unparked", f"{record.id} is taken up again and will be looked at now."
-    # Where a retry is no move, what was typed asks for a look; where it is one and cannot be now, the machine says why.
-    fact = machine.retried(who) if machine.retried and RETRY in machine.lifecycle.triggers(record.state) else None
-    if fact is not None and machine.react(record, fact, stored.at).trigger == RETRY:
-        applied = await take_in(records, payflow.metrics, record.id, fact, who)
-        return "moved", f"{record.id} is tried again: it is in {applied.after.state}."
-    state = machine.lifecycle.state(record.state)
-    if state.by is not By.POLLER:
-        raise BadInput(f"{record.id} is in {state.name}, where nothing is tried. {_ways(machine.lifecycle, state)}")
-    (answer,) = await records.poke(record.id)
-    if answer == "asleep":
-        await records.unpark(stored, f"woken by {who}", who)
-    if answer == "leased":
-        return "leased", f"A worker looks at {record.id} right now, and will look again as soon as it is done."
-    return "due", f"{record.id} will be looked at now."
+async def confirm_proposal(desk: Desk, *, named_by: str, yes: bool) -> Code:
+    """Be the second person."""
+    async with desk.open() as payflow:
+        refuse_unfit(payflow.store)
+        two = steering_of(payflow).two
+        proposal = await two.find(named_by)
+        if yes and named_by != proposal.digest:
+            raise Usage("With --yes name the proposal by its hash, which says what you have seen: `payflow proposals`.")
+        if not yes:
+            confirm(desk, two.says(proposal))
+        said = await two.confirm(proposal.digest, await person(desk, payflow.store, {Role(proposal.role)}))
+        desk.tell({"proposal": proposal.digest, "did": said}, Text(clean(said), "green"))
+    return Code.OK
 
 
-def _ways(lifecycle: Lifecycle, state: State) -> str:
-    ways = lifecycle.triggers(state.name)
-    return f"It answers to: {', '.join(ways)}." if ways else "Its story ends there."
+async def decline_proposal(desk: Desk, *, named_by: str) -> Code:
+    """Take a proposal off the table."""
+    async with desk.open() as payflow:
+        two = steering_of(payflow).two
+        proposal = await two.decline((await two.find(named_by)).digest, await person(desk, payflow.store, DECIDES))
+        said = f"{proposal.kind} of {proposal.subject} is not proposed any more; nothing was changed."
+        desk.tell({"proposal": proposal.digest, "declined": True}, Text(clean(said)))
+    return Code.OK
+
+
+# ── retry ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def retry(desk: Desk, *, record_id: str) -> Code:
+    """Try again: a retry where the machine knows one, otherwise a look at once."""
+    async with desk.open() as payflow:
+        refuse_unfit(payflow.store)
+        name, before = await _stands(payflow, record_id)
+        again = await steering_of(payflow).again(name, await named(desk, payflow.store))
+        desk.tell({"id": name, "state": before, "did": again.did}, Text(clean(again.said)))
+    return Code.OK
+
+
+async def _stands(payflow: Payflow, record_id: str) -> tuple[RecordId, str]:
+    name = record_of(payflow, record_id)
+    return name, (await payflow.store.records.read(name)).record.state
 
 
 # ── pause ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def pause(desk: Desk, *, scope: str, why: str, named: str | None) -> Code:
+async def pause(desk: Desk, *, scope: str, why: str) -> Code:
     """Stop sends in a scope."""
-    who = operator(named)
-    if not why.strip():
-        raise BadInput("A pause needs a reason, for whoever finds it at night: add --why.")
     async with desk.open() as payflow:
-        _known(payflow, scope)
-        pauses = payflow.store.pauses
-        async with payflow.store.audit.doing(who, "pause", scope, why):
-            fresh = await pauses.pause(scope, who, why, await payflow.store.records.now())
-        standing = (await pauses.all())[scope]
-        said = f"Sends are paused: {scope}. Looks go on; `payflow resume {scope}` opens it again."
-        if not fresh:
-            said = f"{scope} is paused already, by {standing.who}: {standing.why}"
-        desk.tell({"scope": scope, "fresh": fresh, "who": standing.who, "why": standing.why}, Text(clean(said)))
+        who = await named(desk, payflow.store)
+        said = await steering_of(payflow).pause(scope, who, why)
+        standing = (await payflow.store.pauses.all()).get(scope)
+        told = {"who": standing.who, "why": standing.why, "fresh": standing.who == who} if standing else {}
+        desk.tell({"scope": scope, **told}, Text(clean(f"{said} `payflow resume {scope} --why …` opens it again.")))
     return Code.OK
 
 
-async def resume(desk: Desk, *, scope: str) -> Code:
+async def resume(desk: Desk, *, scope: str, why: str) -> Code:
     """Allow sends in a scope again."""
     async with desk.open() as payflow:
-        with typed():
-            scope_of(scope)
-        async with payflow.store.audit.doing(operator(None), "resume", scope):
-            if not await payflow.store.pauses.resume(scope):
-                standing = ", ".join(await payflow.store.pauses.all()) or "nothing"
-                raise BadInput(f"{scope} is not paused; paused is: {standing}.")
-        desk.tell({"scope": scope}, Text(f"Sends go on: {scope}."))
+        said = await steering_of(payflow).resume(scope, await named(desk, payflow.store), why)
+        desk.tell({"scope": scope}, Text(clean(said)))
     return Code.OK
 
 
@@ -220,14 +214,3 @@ async def paused(desk: Desk) -> Code:
             else Text("Nothing is paused."),
         )
     return Code.OK
-
-
-def _known(payflow: Payflow, scope: str) -> None:
-    """Refuse a scope that stops nothing: whoever mistypes it believes that sends have stopped."""
-    kind, _, name = scope.partition(":")
-    if kind == "shard":
-        raise Usage("Only Payflow itself closes a shard, when the store lost writes. Pause `everything` instead.")
-    with typed():
-        scope_of(scope)
-    if kind == "machine" and scope != EVERYTHING:
-        machine_of(payflow, name)

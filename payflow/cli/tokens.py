@@ -12,7 +12,6 @@ app = typer.Typer(name="token", help="Make, list and revoke API tokens.", no_arg
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
 Name = Annotated[str, typer.Argument(help="Who holds it: what the history will call him.")]
-Who = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks; by default the user of this shell.")]
 
 
 @app.command()
@@ -23,13 +22,12 @@ def create(
     role: Annotated[str, typer.Option(help="platform, provider, reviewer, operator or viewer.")],
     owner: Annotated[str, typer.Option(help="Which provider, for a provider's token.")] = "",
     platform: Annotated[str, typer.Option(help="Which platform, for a platform's token.")] = "",
-    named: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it: it is kept nowhere, so it cannot be shown again."""
     from payflow.cli import desk
 
-    action = partial(_create, name=name, role=role, owner=owner, platform=platform, named=named)
+    action = partial(_create, name=name, role=role, owner=owner, platform=platform)
     desk.go(context, action, as_json=as_json)
 
 
@@ -42,17 +40,17 @@ def ls(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(context: typer.Context, name: Name, *, named: Who = None, as_json: AsJson = False) -> None:
+def revoke(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
     """Let a token open nothing any more, at once and everywhere."""
     from payflow.cli import desk
 
-    desk.go(context, partial(_revoke, name=name, named=named), as_json=as_json)
+    desk.go(context, partial(_revoke, name=name), as_json=as_json)
 
 
-async def _create(desk: "Desk", *, name: str, role: str, owner: str, platform: str, named: str | None) -> "Code":
+async def _create(desk: "Desk", *, name: str, role: str, owner: str, platform: str) -> "Code":
     from rich.text import Text
 
-    from payflow.cli.desk import Code, Usage, operator, typed
+    from payflow.cli.desk import Code, Usage, named, typed
     from payflow.store.tokens import Role, Tokens
 
     if role not in set(Role):
@@ -61,8 +59,8 @@ async def _create(desk: "Desk", *, name: str, role: str, owner: str, platform: s
     option, of, other = bound.get(Role(role), ("", owner or platform, ""))
     if option and (not of or other):
         raise Usage(f"A {role}'s token needs {option}, and only that.")
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         with typed():
             secret = await Tokens(payflow.store.link).create(name, Role(role), of, who)
     desk.tell({"name": name, "role": role, "of": of, "token": secret}, Text(secret))
@@ -111,14 +109,14 @@ async def _ls(desk: "Desk") -> "Code":
     return Code.OK
 
 
-async def _revoke(desk: "Desk", *, name: str, named: str | None) -> "Code":
+async def _revoke(desk: "Desk", *, name: str) -> "Code":
     from rich.text import Text
 
-    from payflow.cli.desk import Code, operator
+    from payflow.cli.desk import Code, named
     from payflow.store.tokens import Tokens
 
-    who = operator(named)
     async with desk.open() as payflow:
+        who = await named(desk, payflow.store)
         token = await Tokens(payflow.store.link).revoke(name, who)
     desk.tell({"name": token.name, "revoked": True}, Text(f"{token.name} opens nothing any more."))
     return Code.OK

@@ -15,7 +15,8 @@ PAUSE = "pf:pause"
 TOKENS = "pf:tokens"
 BATCHES = "pf:batches"
 AUDIT = "pf:audit"
-PROPOSALS = "pf:proposals"
+PROPOSED = "pf:proposed"
+SCOPES = "pf:scopes"
 WAKE_CHANNEL = "pf:wake"
 SCHEMA = 1
 
@@ -41,6 +42,7 @@ KEYS = (
     ),
     Key("pf:coins", "set", "the coins of the pools, in small letters", "every start", "the API"),
     Key("pf:pause", "hash", "scope -> who paused it, when and why", "operators, the sequence guard", "every send"),
+    Key("pf:scopes", "hash", "scope that can be paused -> since when it is known", "every start", "pause"),
     Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
     Key("pf:tokens", "hash", "name of a token in use -> its hash", "operators", "operators"),
     Key(
@@ -52,8 +54,7 @@ KEYS = (
     ),
     Key("pf:session:<hash>", "hash", "somebody signed in at our pages: hash of his token; expires", "pages", "pages"),
     Key("pf:challenge:<nonce>", "string", "a message to be signed once; expires", "bounties", "bounties"),
-    Key("pf:proposal:<id>", "string", "an override that waits for a second person; expires", "pages", "pages"),
-    Key("pf:proposals", "zset", "id of a record that somebody wants to override -> since when", "pages", "pages"),
+    Key("pf:proposed", "hash", "kind:subject -> an act that waits for a second person", "the desk", "the desk"),
     Key("pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"),
     Key("pf:earned:<platform>:<name>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
     Key("pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),
@@ -229,11 +230,6 @@ def token(digest: str) -> str:
 def session(digest: str) -> str:
     """Give the key of a session, by the hash of what the browser shows."""
     return f"pf:session:{digest}"
-
-
-def proposal(record_id: RecordId) -> str:
-    """Give the key of an override that waits for a second person."""
-    return f"pf:proposal:{record_id}"
 
 
 def inbox(source: str, digest: str) -> str:

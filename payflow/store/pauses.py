@@ -1,5 +1,6 @@
 """What is paused, by whom and why. A pause stops sends, never looks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -42,6 +43,15 @@ class Pauses:
         """Read every pause."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
         return {scope.decode(): _read(scope.decode(), value) for scope, value in fields.items()}
+
+    async def name(self, scopes: Iterable[str], now: Millis) -> None:
+        """Remember what a process of this installation sends through, so that everybody can tell a typing error."""
+        for scope in scopes:
+            await self._link.ask("HSETNX", keys.SCOPES, scope_of(scope), now)
+
+    async def known(self) -> set[str]:
+        """List what any process of this installation ever named."""
+        return {scope.decode() for scope in await self._link.ask("HKEYS", keys.SCOPES)}
 
     async def pause(self, scope: str, who: str, why: str, now: Millis) -> bool:
         """Pause, unless it is paused already; the first reason stays."""

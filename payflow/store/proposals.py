@@ -1,62 +1,94 @@
-"""Overrides that wait for a second person: proposed by one, confirmed or declined by another."""
+"""What waits for a second person: proposed by the holder of one token, confirmed or declined by the holder of another.
 
+A proposal is named by the hash of all that it says. Whoever confirms shows the name of what they saw, so that nobody
+can put something else in its place between looking and saying yes.
+"""
+
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from machines.core.clock import SECOND, Millis
-from machines.core.ids import RecordId
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
+from payflow.store.scripts import PROPOSAL
 
-LASTS_S = 24 * 3600
+LASTS_MS = 24 * 3600 * SECOND
+MOST = 1000
+"""So many wait at a time: who proposes without an end must not fill the store."""
+
+_MADE = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What one person wants to do to a record, and another must confirm."""
+    """What one person wants to do, and another must confirm."""
 
-    record: RecordId
-    to: str
+    kind: str
+    """Which act it is, such as `override`."""
+    subject: str
+    """What it is done to: the id of a record, a lane, an owner. One proposal of a kind waits for each subject."""
+    seen: Mapping[str, str]
+    """What the person who proposes it saw and wants, in plain values: the second one confirms exactly this."""
+    role: str
+    """Which role the token of the second person must have."""
     reason: str
     by: str
+    """Whose token proposed it."""
     version: int
-    """Of the record when it was looked at: a proposal about another version is void."""
+    """Of what it is about, when it was looked at: a proposal about another version is void."""
     at: Millis
+
+    @property
+    def digest(self) -> str:
+        """The name of the proposal: the hash of all that it says."""
+        return hashlib.sha256(_written(self)).hexdigest()[:32]
 
 
 class Proposals:
-    """At most one a record; it is forgotten after a day."""
+    """At most one of a kind for each subject; it is forgotten after a day."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     async def make(self, proposal: Proposal) -> bool:
-        """Keep a proposal, unless there is one already."""
-        value = encode((proposal.to, proposal.reason, proposal.by, proposal.version, proposal.at))
-        if not await self._link.ask("SET", keys.proposal(proposal.record), value, "NX", "EX", LASTS_S):
-            return False
-        await self._link.ask("ZADD", keys.PROPOSALS, proposal.at, proposal.record)
-        return True
+        """Keep a proposal, unless one of its kind waits for its subject already, or far too many wait."""
+        made = await self._link.run(
+            PROPOSAL, [keys.PROPOSED], "make", _place(proposal.kind, proposal.subject), proposal.digest,
+            _written(proposal), proposal.at, proposal.at - LASTS_MS, MOST,
+        )  # fmt: skip
+        return int(made) == _MADE
 
-    async def of(self, record: RecordId) -> Proposal | None:
-        """Read the proposal about a record."""
-        value = await self._link.ask("GET", keys.proposal(record))
-        return None if value is None else _read(record, value)
+    async def take(self, proposal: Proposal) -> bool:
+        """Take exactly this proposal off the table, and say whether it was still there: only one is told so."""
+        place = _place(proposal.kind, proposal.subject)
+        return bool(await self._link.run(PROPOSAL, [keys.PROPOSED], "take", place, proposal.digest))
 
-    async def waiting(self, now: Millis, limit: int) -> list[Proposal]:
+    async def waiting(self, now: Millis) -> list[Proposal]:
         """List what waits for a second person, the oldest first."""
-        await self._link.ask("ZREMRANGEBYSCORE", keys.PROPOSALS, "-inf", now - LASTS_S * SECOND)
-        ids = [RecordId(one.decode()) for one in await self._link.ask("ZRANGE", keys.PROPOSALS, 0, limit - 1)]
-        values = await self._link.pipeline([("GET", keys.proposal(one)) for one in ids]) if ids else []
-        return [_read(record, value) for record, value in zip(ids, values, strict=True) if value is not None]
+        values = await self._link.ask("HVALS", keys.PROPOSED)
+        found = [_read(value) for value in values]
+        return sorted((one for one in found if one.at > now - LASTS_MS), key=lambda one: one.at)
 
-    async def drop(self, record: RecordId) -> None:
-        """Forget a proposal."""
-        await self._link.pipeline([("DEL", keys.proposal(record)), ("ZREM", keys.PROPOSALS, record)])
+    async def of(self, subject: str, now: Millis) -> list[Proposal]:
+        """List what is proposed about a subject."""
+        return [one for one in await self.waiting(now) if one.subject == subject]
 
 
-def _read(record: RecordId, value: bytes) -> Proposal:
-    to, reason, by, version, at = msgspec.msgpack.decode(value)
-    return Proposal(record, to, reason, by, version, Millis(at))
+def _place(kind: str, subject: str) -> str:
+    return f"{kind}:{subject}"
+
+
+def _written(one: Proposal) -> bytes:
+    seen = sorted(one.seen.items())
+    return encode((one.kind, one.subject, seen, one.role, one.reason, one.by, one.version, one.at))
+
+
+def _read(value: bytes) -> Proposal:
+    # Hash and time stand before what they are of, so that the script need not know how it is written.
+    _, _, content = value.split(b" ", 2)
+    kind, subject, seen, role, reason, by, version, at = msgspec.msgpack.decode(content)
+    return Proposal(kind, subject, dict(seen), role, reason, by, version, Millis(at))

@@ -29,8 +29,21 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT = map(
+COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL = map(
     script,
-    ("commit", "claim", "renew", "poke", "read", "take", "outbox", "profile", "audit", "archive", "checkpoint"),
+    (
+        "commit",
+        "claim",
+        "renew",
+        "poke",
+        "read",
+        "take",
+        "outbox",
+        "profile",
+        "audit",
+        "archive",
+        "checkpoint",
+        "proposal",
+    ),
 )
-ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT)
+ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL)

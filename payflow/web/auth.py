@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from machines.core.clock import SECOND
 from machines.core.ids import Owner
 from payflow.config import Settings
+from payflow.desk.person import Person
 from payflow.store.records import Records
 from payflow.store.tokens import Role, Token, Tokens
 from payflow.web.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
@@ -30,6 +31,13 @@ class Caller:
     role: Role
     of: str
     """The provider or platform that he speaks for; empty for staff."""
+    made_by: str = ""
+    """Who made their token."""
+
+    @property
+    def person(self) -> Person:
+        """Who asks, where an act asks for more than a name."""
+        return Person(self.who, self.role, self.made_by)
 
     @property
     def who(self) -> str:
@@ -113,7 +121,7 @@ def _allowed(token: Token, roles: Collection[Role]) -> Caller:
     if token.role not in roles:
         needed = " or ".join(sorted(roles))
         raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {token.role}.")
-    return Caller(token.name, token.role, token.of)
+    return Caller(token.name, token.role, token.of, token.made_by)
 
 
 def _site(address: str) -> str | None:

@@ -16,7 +16,8 @@ def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The command line in this process."""
     # Loggers keep what they were first configured with: a command must not do that to the tests that come after.
     monkeypatch.setattr(logs, "configure", lambda level, style: None)
-    monkeypatch.setenv("USER", "ola")
+    monkeypatch.setenv("USER", "somebody-else")  # whoever says so
+    monkeypatch.delenv("PAYFLOW_TOKEN", raising=False)
     monkeypatch.chdir(tmp_path)  # where no .env is
     for name, value in {**server.environment, "PAYFLOW_DATA": "data", "PAYFLOW_SHARDS": "4"}.items():
         monkeypatch.setenv(name, value)

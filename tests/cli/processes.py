@@ -62,7 +62,6 @@ def environment(folder: Path, **settings: str) -> Mapping[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": str(PROJECT),
-        "USER": "ola",
         "PAYFLOW_DATA": "data",
         "PAYFLOW_PORT": "0",
         "PAYFLOW_LEASE_S": "2",

@@ -7,7 +7,7 @@ from machines.core.ids import Owner, RecordId
 from payflow.app import Payflow
 from payflow.cli.watching import Tail
 from payflow.store import keys
-from tests.cli.till import Till
+from tests.cli.till import SHELL, Till
 from tests.desk import BOB, ask, claim_one, fund, tell, think
 from tests.errand import LIFECYCLE, Approved, Cancelled, Sent
 
@@ -138,7 +138,7 @@ def test_show_says_that_a_story_has_ended(till: Till) -> None:
 def test_show_says_that_sends_are_paused(till: Till) -> None:
     record_id = till.errand("READY")
     till("pause", "everything", "--why", "the gateway is odd")
-    assert till.json("show", record_id)["paused"] == ["Sends are paused (everything, by ola): the gateway is odd"]
+    assert till.json("show", record_id)["paused"] == [f"Sends are paused (everything, by {SHELL}): the gateway is odd"]
 
 
 def test_show_finds_a_history_that_was_changed(till: Till) -> None:

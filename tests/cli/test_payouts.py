@@ -32,11 +32,12 @@ from payflow.store.audit import Line
 from payflow.store.batches import Batches
 from payflow.store.seals import new_key
 from payflow.store.store import Store
+from payflow.store.tokens import Role
 from payflow.telemetry import logs
 from payflow.telemetry.metrics import Metrics
 from payflow.web.desk import Ask, Desk
 from payflow.web.standings import Standings
-from tests.cli.till import Result
+from tests.cli.till import SHELL, Result, showing
 from tests.servers import Deployment
 
 T = TypeVar("T")
@@ -159,7 +160,7 @@ FAILED = (*APPROVED, f.Boarded("b"), lambda reference: f.NotPaid(reference, "the
 @pytest.fixture
 def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
     monkeypatch.setattr(logs, "configure", lambda level, style: None)
-    monkeypatch.setenv("USER", "ola")
+    monkeypatch.delenv("PAYFLOW_TOKEN", raising=False)
     monkeypatch.chdir(tmp_path)
     ours = {"PAYFLOW_DATA": "data", "PAYFLOW_SHARDS": "4", "PAYFLOW_SEAL_KEYS": new_key()}
     for name, value in {**server.environment, **ours}.items():
@@ -174,7 +175,8 @@ def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_batch_that_is_opened_by_hand_takes_all_that_is_approved(till: Counter) -> None:
     ready = [till.payout(*APPROVED, key=f"ready {number}") for number in range(3)]
     waits = till.payout(*REVIEW, key="waits")
-    told = till.json("batch", "run", "--yes", "--as", "otto")
+    with showing(till, "otto"):
+        told = till.json("batch", "run", "--yes")
     assert (told["boarded"], told["refused"]) == (3, [])
     assert told["batch"].endswith("-manual")
     assert {till.record(one).state for one in ready} == {"PROCESSING"}
@@ -259,27 +261,30 @@ def test_one_batch_shows_its_payouts(till: Counter) -> None:
 
 def test_a_reviewer_sees_what_he_approves(till: Counter) -> None:
     payout_id = till.payout(*REVIEW)
-    shown = till("payout", "approve", payout_id, answer="y\n").out
+    with showing(till, "rita", Role.REVIEWER):
+        shown = till("payout", "approve", payout_id, answer="y\n").out
     assert "NGN 1000.00 to 044 ••••0031, for ann" in shown
     assert "Found: 0 successful payouts, 3 are needed" in shown
-    assert "It is APPROVED now: ola said yes." in shown
+    assert "It is APPROVED now: rita said yes." in shown
     assert till.record(payout_id).state == "APPROVED"
 
 
 def test_a_reviewer_who_says_no_to_the_question_changes_nothing(till: Counter) -> None:
     payout_id = till.payout(*REVIEW)
-    assert till.refused("payout", "approve", payout_id, answer="n\n") == "Nothing was changed."
+    with showing(till, "rita", Role.REVIEWER):
+        assert till.refused("payout", "approve", payout_id, answer="n\n") == "Nothing was changed."
     assert till.record(payout_id).state == "REQUESTED"
 
 
 def test_nobody_approves_his_own_request(till: Counter) -> None:
     payout_id = till.payout(*REVIEW)
-    assert "cannot approve it" in till.refused("payout", "approve", payout_id, "--yes", "--as", "ann")
+    with showing(till, "ann", Role.REVIEWER):
+        assert "cannot approve it" in till.refused("payout", "approve", payout_id, "--yes")
 
 
 def test_what_changed_while_he_looked_is_not_approved(till: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     payout_id = till.payout(*FAILED)
-    till("payout", "correct", payout_id, "--account", "0690000032", "--as", "ann")
+    till("payout", "correct", payout_id, "--account", "0690000032")
 
     async def change(payflow: Payflow) -> None:
         fact = f.Corrected("ann", "sealed", "044 ••••0033", "another print")
@@ -291,15 +296,17 @@ def test_what_changed_while_he_looked_is_not_approved(till: Counter, monkeypatch
         somebody_else.join()
 
     monkeypatch.setattr("payflow.cli.deciding.confirm", meanwhile)
-    assert "changed since you looked at it" in till.refused("payout", "approve", payout_id)
+    with showing(till, "rita", Role.REVIEWER):
+        assert "changed since you looked at it" in till.refused("payout", "approve", payout_id)
     assert till.record(payout_id).data.proposal.fingerprint == "another print"
 
 
 def test_a_rejection_needs_a_reason_and_gives_the_money_back(till: Counter) -> None:
     payout_id = till.payout(*REVIEW)
-    assert "add --reason" in till.refused("payout", "reject", payout_id)
-    told = till.json("payout", "reject", payout_id, "--reason", "no invoice")
-    assert (told["from"], told["state"], told["why"]) == ("REQUESTED", "REJECTED", "ola: no invoice")
+    with showing(till, "rita", Role.REVIEWER):
+        assert "add --reason" in till.refused("payout", "reject", payout_id)
+        told = till.json("payout", "reject", payout_id, "--reason", "no invoice")
+    assert (told["from"], told["state"], told["why"]) == ("REQUESTED", "REJECTED", "rita: no invoice")
 
 
 def test_a_payout_is_cancelled_before_it_is_with_its_rail_and_not_after(till: Counter) -> None:
@@ -318,16 +325,17 @@ def test_a_failed_payout_is_tried_again(till: Counter) -> None:
 def test_a_failed_payout_is_given_back_when_the_rail_proves_it_unpaid(till: Counter) -> None:
     payout_id = till.payout(*FAILED)
     told = till.json("payout", "release", payout_id, "--reason", "he asked for it")
-    assert (told["state"], told["why"]) == ("CANCELLED", "ola: he asked for it")
+    assert (told["state"], told["why"]) == ("CANCELLED", f"{SHELL}: he asked for it")
 
 
 def test_another_account_goes_through_review(till: Counter) -> None:
     payout_id = till.payout(*FAILED)
     told = till.json("payout", "correct", payout_id, "--account", "0690000039")
-    assert (told["state"], told["why"]) == ("FAILED", "ola names another destination: 044 ••••0039")
+    assert (told["state"], told["why"]) == ("FAILED", f"{SHELL} names another destination: 044 ••••0039")
     assert "waits for reviewers" in till.refused("payout", "retry", payout_id)
-    assert "cannot approve it" in till.refused("payout", "approve", payout_id, "--yes")
-    shown = till("payout", "approve", payout_id, "--as", "eve", answer="y\n").out
+    assert "a shell without one is nobody" in till.refused("payout", "approve", payout_id, "--yes")
+    with showing(till, "eve", Role.REVIEWER):
+        shown = till("payout", "approve", payout_id, answer="y\n").out
     assert "to 044 ••••0039" in shown
     assert "It failed before: the account is closed" in shown
     assert till.record(payout_id).state == "PROCESSING"

@@ -12,7 +12,7 @@ from payflow.store.audit import Line
 from payflow.store.outbox import Post
 from payflow.store.profiles import Profile
 from payflow.store.seals import new_key
-from tests.cli.till import Till
+from tests.cli.till import Till, showing
 
 ANN = Owner("ann")
 HOME = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
@@ -90,9 +90,9 @@ def test_what_names_nobody_or_says_nothing_is_refused(till: Till) -> None:
 
 def test_who_changed_a_provider_and_what_stands_in_the_audit_log(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYFLOW_SEAL_KEYS", new_key())
-    till.json("provider", "set", "ann", "--verified", "--as", "otto")
-    till.json("provider", "set", "ann", "--verified", "--as", "olga")
-    till.json("provider", "set", "ann", "--unverified", "--as", "pam")
+    for name, word in (("otto", "--verified"), ("olga", "--verified"), ("pam", "--unverified")):
+        with showing(till, name):
+            till.json("provider", "set", "ann", word)
 
     async def read(payflow: Payflow) -> list[Line]:
         return await payflow.store.audit.page(None, 10)

@@ -1,6 +1,9 @@
 """Steering: an override moves the money by positions and keeps who and why; a retry tries; a pause stops sends."""
 
+import os
 from dataclasses import replace
+from threading import Thread
+from unittest.mock import patch
 
 import pytest
 
@@ -12,10 +15,11 @@ from payflow.app import Payflow
 from payflow.store.ledger import Account
 from payflow.store.records import Records
 from payflow.store.stored import Stored
+from payflow.store.tokens import Role
 from tests import service
-from tests.cli.till import Till
-from tests.desk import ANN, account, claim_one, faults
-from tests.errand import Cancelled, ErrandData, errand
+from tests.cli.till import SHELL, Till, showing
+from tests.desk import ANN, account, claim_one, faults, tell
+from tests.errand import Cancelled, ErrandData, NotDone, errand
 
 
 def books(till: Till) -> Account:
@@ -46,10 +50,10 @@ def test_an_override_of_a_held_record_puts_the_money_where_the_new_state_says(ti
     record_id = till.errand("FAILED", units=1_200)
     assert (books(till).available, books(till).held) == (998_800, 1_200)
     told = till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")
-    assert (told["from"], told["to"], told["who"]) == ("FAILED", "CANCELLED", "ola")
+    assert (told["from"], told["to"], told["who"]) == ("FAILED", "CANCELLED", SHELL)
     assert (told["from_position"], told["to_position"]) == ("held", "available")
     assert (books(till).available, books(till).held) == (1_000_000, 0)
-    assert last_event(till, record_id) == ("override", "CANCELLED", "ola", "the bank called (ola)")
+    assert last_event(till, record_id) == ("override", "CANCELLED", SHELL, f"the bank called ({SHELL})")
     assert nothing_is_wrong(till)
 
 
@@ -60,9 +64,10 @@ def test_an_override_can_say_that_it_was_paid(till: Till) -> None:
     assert nothing_is_wrong(till)
 
 
-def test_an_override_names_the_operator_that_it_is_told(till: Till) -> None:
+def test_an_override_names_the_holder_of_the_token_that_is_shown(till: Till) -> None:
     record_id = till.errand("FAILED")
-    till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes", "--as", "eve")
+    with showing(till, "eve"):
+        till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")
     assert last_event(till, record_id)[2:] == ("eve", "the bank called (eve)")
 
 
@@ -93,16 +98,101 @@ def test_an_override_that_nobody_confirms_changes_nothing(till: Till) -> None:
     assert till.record(record_id).state == "FAILED"
 
 
-def test_money_that_may_have_left_takes_two_people(till: Till) -> None:
+def test_money_that_may_have_left_takes_two_people_of_whom_a_shell_is_neither(till: Till) -> None:
     record_id = till.errand("SENDING")
     words = ("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")
-    assert "may have left" in till.refused(*words)
-    assert "must be another" in till.refused(*words, "--second", "ola")
+    assert "a shell without a token is nobody here" in till.refused(*words)
+    assert till.json("proposals") == []
+    with showing(till, "ola"):
+        told = till.json(*words)
+        assert "may have left" in told["why"]
+        assert told["proposal"] in till("proposals").out
+        assert "must be another one" in till.refused("confirm", told["proposal"], "--yes")
     assert till.record(record_id).state == "SENDING"
-    till.json(*words, "--second", "eve")
-    assert last_event(till, record_id)[3] == "the bank called (ola and eve)"
+    assert "nobody here" in till.refused("confirm", told["proposal"], "--yes")
+    for role, of in ((Role.VIEWER, ""), (Role.REVIEWER, ""), (Role.PROVIDER, "ann"), (Role.PLATFORM, "shop")):
+        with showing(till, "vic", role, of):
+            assert "takes the token of an operator" in till.refused("confirm", told["proposal"], "--yes")
+    with showing(till, "eve", made_by="ola"):
+        assert "ola proposed it and made the token eve" in till.refused("confirm", told["proposal"], "--yes")
+    assert till.record(record_id).state == "SENDING"
+    with showing(till, "eve"):
+        assert "Done" in till("confirm", told["proposal"], "--yes").out
+    assert last_event(till, record_id)[2:] == ("eve", "the bank called (ola and eve)")
     assert books(till).held == 0
+    assert till.json("proposals") == []
     assert nothing_is_wrong(till)
+
+
+def test_what_took_the_place_of_a_proposal_is_not_confirmed_by_whoever_saw_the_first(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """She is shown one thing and asked; while she reads, its proposer puts another thing in its place."""
+    record_id = till.errand("SENDING")
+    words = ("--reason", "the bank called", "--yes")
+    with showing(till, "ola") as ola:
+        seen = till.json("override", record_id, "CANCELLED", *words)["proposal"]
+
+    def swap(*_: object) -> None:
+        def swapped() -> None:
+            till("decline", seen)
+            till("override", record_id, "READY", *words)
+
+        with patch.dict(os.environ, PAYFLOW_TOKEN=ola):
+            somebody_else = Thread(target=swapped)
+            somebody_else.start()
+            somebody_else.join()
+
+    with showing(till, "ola") as ola, showing(till, "eve"):
+        monkeypatch.setattr("payflow.cli.steering.confirm", swap)
+        assert "What you looked at is not proposed any more" in till.refused("confirm", record_id)
+        monkeypatch.undo()
+    (standing,) = till.json("proposals")
+    assert standing["seen"]["to"] == "READY"
+    assert till.record(record_id).state == "SENDING"
+
+
+def test_a_confirmation_shows_what_it_confirms_and_asks(till: Till) -> None:
+    record_id = till.errand("SENDING")
+    with showing(till, "ola"):
+        told = till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")
+    with showing(till, "eve"):
+        assert "name the proposal by its hash" in till.refused("confirm", record_id, "--yes", code=2)
+        refused = till("confirm", record_id, answer="n\n")
+        assert refused.code == 1
+        for part in ("ola proposes", "SENDING → CANCELLED", "from held to available", "the bank called"):
+            assert part in refused.out
+        assert told["proposal"] in refused.out
+        assert till.record(record_id).state == "SENDING"
+        assert till("confirm", record_id, answer="y\n").code == 0
+    assert till.record(record_id).state == "CANCELLED"
+
+
+def test_what_changed_since_it_was_proposed_is_not_confirmed(till: Till) -> None:
+    record_id = till.errand("SENDING")
+    with showing(till, "ola"):
+        digest = till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")["proposal"]
+
+    async def change(payflow: Payflow) -> None:
+        await tell(payflow.store, record_id, NotDone("bounced"))
+
+    till.do(change)
+    with showing(till, "eve"):
+        assert "changed while you were looking at it" in till.refused("confirm", digest, "--yes")
+        assert "No proposal" in till.refused("confirm", digest, "--yes")
+    assert till.record(record_id).state == "FAILED"
+
+
+def test_a_proposal_is_declined_by_its_name(till: Till) -> None:
+    record_id = till.errand("SENDING")
+    with showing(till, "ola"):
+        digest = till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")["proposal"]
+    assert "No proposal nonsense waits" in till.refused("decline", "nonsense")
+    till("decline", digest)
+    assert till.json("proposals") == []
+    with showing(till, "eve"):
+        assert "No proposal" in till.refused("confirm", digest, "--yes")
+    assert till.record(record_id).state == "SENDING"
 
 
 @pytest.mark.parametrize(
@@ -128,9 +218,10 @@ def test_the_rail_is_asked_before_a_person_overrules_it(
     record_id = till.errand("SENDING")
     words = ("override", record_id, to, "--reason", "the bank called")
     if sentence:
-        assert sentence in till.refused(*words, "--yes")
+        with showing(till, "ola"):
+            assert sentence in till.json(*words, "--yes")["why"]
     else:
-        assert "Evidence: the rail proves that it was" in till(*words, answer="y\n").out
+        assert "Evidence: The rail proves that it was" in till(*words, answer="y\n").out
     assert till.record(record_id).state == ("SENDING" if sentence else to)
 
 
@@ -164,8 +255,21 @@ def test_an_override_of_what_changed_since_it_was_shown_is_refused(till: Till, m
     assert till.record(record_id).state == "CANCELLED"
 
 
-def test_an_operator_without_a_name_is_refused(till: Till) -> None:
-    assert "names nobody" in till.refused("override", till.errand("FAILED"), "DONE", "--as", " ", code=2)
+def test_a_token_that_is_none_of_ours_opens_nothing_and_is_not_taken_for_a_shell(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_id = till.errand("FAILED")
+    for secret in ("payflow_" + "x" * 43, "nonsense"):
+        monkeypatch.setenv("PAYFLOW_TOKEN", secret)
+        assert "is unknown here or was revoked" in till.refused("override", record_id, "DONE", "--reason", "x", "--yes")
+    monkeypatch.delenv("PAYFLOW_TOKEN")
+    for role, of in ((Role.VIEWER, ""), (Role.REVIEWER, ""), (Role.PROVIDER, "ann"), (Role.PLATFORM, "shop")):
+        with showing(till, "vic", role, of):
+            for words in (("override", record_id, "DONE", "--reason", "x", "--yes"), ("retry", record_id)):
+                assert "takes the token of an operator" in till.refused(*words)
+            assert "takes the token of an operator" in till.refused("pause", "everything", "--why", "x")
+    assert till.record(record_id).state == "FAILED"
+    assert till.json("paused") == []
 
 
 # --- retry
@@ -175,7 +279,7 @@ def test_a_retry_of_a_failed_record_is_the_machines_own_move(till: Till) -> None
     record_id = till.errand("FAILED")
     assert till.json("retry", record_id)["did"] == "moved"
     assert till.record(record_id).state == "READY"
-    assert last_event(till, record_id) == ("retry", "READY", "ola", "again, says ola")
+    assert last_event(till, record_id) == ("retry", "READY", SHELL, f"again, says {SHELL}")
 
 
 def test_a_retry_takes_up_what_was_set_aside(till: Till) -> None:
@@ -184,7 +288,7 @@ def test_a_retry_takes_up_what_was_set_aside(till: Till) -> None:
     assert till.json("retry", record_id)["did"] == "unparked"
     assert till.json("ls", "--stuck")["records"] == []
     assert "A look has been due" in till.json("show", record_id)["next"]
-    assert last_event(till, record_id)[2] == "ola"
+    assert last_event(till, record_id)[2] == SHELL
     assert nothing_is_wrong(till)
 
 
@@ -215,26 +319,28 @@ def test_a_retry_of_a_finished_record_is_refused(till: Till) -> None:
 def test_a_pause_is_kept_with_who_and_why(till: Till) -> None:
     assert till.json("pause", "rail:test", "--why", "the gateway is odd")["fresh"]
     (standing,) = till.json("paused")
-    assert (standing["scope"], standing["who"], standing["why"]) == ("rail:test", "ola", "the gateway is odd")
+    assert (standing["scope"], standing["who"], standing["why"]) == ("rail:test", SHELL, "the gateway is odd")
     assert "the gateway is odd" in till("paused").out
 
 
 def test_the_first_pause_stays(till: Till) -> None:
     till("pause", "everything", "--why", "the gateway is odd")
-    again = till("pause", "everything", "--why", "me too", "--as", "eve")
-    assert (again.code, again.out) == (0, "everything is paused already, by ola: the gateway is odd\n")
+    with showing(till, "eve"):
+        again = till("pause", "everything", "--why", "me too")
+    assert again.code == 0
+    assert f"It was paused already, by {SHELL}: the gateway is odd" in again.out.replace("\n", " ")
 
 
 def test_a_pause_ends_when_it_is_resumed(till: Till) -> None:
     till("pause", "machine:errand", "--why", "x")
-    assert till("resume", "machine:errand").code == 0
+    assert till("resume", "machine:errand", "--why", "well again").code == 0
     assert till.json("paused") == []
     assert "Nothing is paused." in till("paused").out
 
 
 def test_resuming_what_is_not_paused_names_what_is(till: Till) -> None:
     till("pause", "rail:test", "--why", "x")
-    assert till.refused("resume", "everything") == "everything is not paused; paused is: rail:test."
+    assert till.refused("resume", "everything", "--why", "x") == "everything is not paused; paused is: rail:test."
 
 
 @pytest.mark.parametrize(
@@ -242,10 +348,13 @@ def test_resuming_what_is_not_paused_names_what_is(till: Till) -> None:
     [
         (("everything",), 1, "A pause needs a reason"),
         (("everything", "--why", " "), 1, "A pause needs a reason"),
-        (("everythng", "--why", "x"), 2, "'everythng' cannot be paused: write everything, machine:<name>"),
-        (("rail:", "--why", "x"), 2, "'rail:' cannot be paused"),
-        (("machine:errnd", "--why", "x"), 2, "There is no machine 'errnd'; there is errand."),
-        (("shard:00", "--why", "x"), 2, "Only Payflow itself closes a shard"),
+        (("everythng", "--why", "x"), 1, "'everythng' cannot be paused: write everything, machine:<name>"),
+        (("rail:", "--why", "x"), 1, "'rail:' cannot be paused"),
+        (("machine:errnd", "--why", "x"), 1, "Did you mean machine:errand?"),
+        (("rail:tset", "--why", "x"), 1, "Did you mean rail:test?"),
+        (("rail:flutterwave", "--why", "x"), 1, "Nothing here is called 'rail:flutterwave'"),
+        (("lane:etherium", "--why", "x"), 1, "There is everything, machine:errand, rail:test."),
+        (("shard:00", "--why", "x"), 1, "Only Payflow itself closes a shard"),
     ],
 )
 def test_a_pause_that_would_stop_nothing_is_refused(
@@ -262,7 +371,7 @@ def test_what_the_sequence_guard_closed_is_not_opened_by_hand(till: Till) -> Non
         )
 
     till.do(close)
-    assert "run `payflow reconcile`" in till.refused("resume", "shard:01")
+    assert "run `payflow reconcile`" in till.refused("resume", "shard:01", "--why", "I say so")
 
 
 # --- written down
@@ -271,17 +380,18 @@ def test_what_the_sequence_guard_closed_is_not_opened_by_hand(till: Till) -> Non
 def test_what_operators_do_stands_in_the_audit_log_and_so_does_what_was_refused_to_them(till: Till) -> None:
     record_id = till.errand("FAILED")
     till.json("pause", "everything", "--why", "the gateway answers nonsense")
-    till.json("resume", "everything")
+    till.json("resume", "everything", "--why", "it is well")
     till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")
-    till.refused("resume", "everything")
+    till.refused("resume", "everything", "--why", "again")
+    assert "Say why" in till.refused("resume", "everything")
 
     async def read(payflow: Payflow) -> list[tuple[str, str, str]]:
         return [(line.act, line.subject, line.why) for line in await payflow.store.audit.page(None, 10)]
 
     assert till.do(read) == [
         ("refused", "everything", "resume: everything is not paused; paused is: nothing."),
-        ("resume", "everything", ""),
+        ("resume", "everything", "again"),
         ("override to CANCELLED", record_id, "the bank called"),
-        ("resume", "everything", ""),
+        ("resume", "everything", "it is well"),
         ("pause", "everything", "the gateway answers nonsense"),
     ]

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+from unittest.mock import patch
 
 from typer.testing import CliRunner
 
@@ -14,11 +17,16 @@ from machines.core.record import Record
 from payflow.app import Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import load
+from payflow.desk.person import shell
+from payflow.store.tokens import Role, Tokens
 from tests.desk import ANN, ask, claim_one, fund, tell
 from tests.errand import Approved, Done, NotDone, Sent
 from tests.service import parts
 
 T = TypeVar("T")
+
+SHELL = shell().name
+"""Who types without a token."""
 
 PATHS: dict[str, tuple[Fact, ...]] = {
     "ASKED": (),
@@ -27,6 +35,31 @@ PATHS: dict[str, tuple[Fact, ...]] = {
     "DONE": (Approved(), Sent(), Done("receipt")),
     "FAILED": (Approved(), Sent(), NotDone("bounced")),
 }
+
+
+class Behind(Protocol):
+    """What can do something behind the command line's back."""
+
+    def do(self, work: Callable[[Payflow], Awaitable[T]]) -> T:
+        """Do it."""
+
+
+@contextmanager
+def showing(till: Behind, name: str, role: Role = Role.OPERATOR, of: str = "", made_by: str = "boss") -> Iterator[str]:
+    """Type commands with somebody's token, which is made now and revoked afterwards."""
+
+    async def make(payflow: Payflow) -> str:
+        return await Tokens(payflow.store.link).create(name, role, of, made_by)
+
+    async def revoke(payflow: Payflow) -> None:
+        await Tokens(payflow.store.link).revoke(name, "boss")
+
+    secret = till.do(make)
+    try:
+        with patch.dict(os.environ, PAYFLOW_TOKEN=secret):
+            yield secret
+    finally:
+        till.do(revoke)
 
 
 @dataclass(frozen=True)

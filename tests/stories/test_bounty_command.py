@@ -74,11 +74,11 @@ async def test_decide(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]
         await fair.merge(second)
         await fair.until(issue, s.CONTESTED)
     with pytest.raises(Usage):
-        await bounty_work.decide(desk, name=str(issue.id), number=77, named="olu")
-    await bounty_work.decide(desk, name=str(issue.id), number=second.number, named="olu")
+        await bounty_work.decide(desk, name=str(issue.id), number=77)
+    await bounty_work.decide(desk, name=str(issue.id), number=second.number)
     assert said(capsys)["winner-login"] == "bob"
     with pytest.raises(BadInput, match="cannot be done now"):
-        await bounty_work.decide(desk, name=str(issue.id), number=second.number, named="olu")
+        await bounty_work.decide(desk, name=str(issue.id), number=second.number)
 
 
 async def test_without_bounties_it_says_what_to_set(settings: Settings) -> None:

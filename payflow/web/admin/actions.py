@@ -12,13 +12,13 @@ from machines.core.lifecycle import Lifecycle
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from machines.payout import facts as f
+from payflow.desk.steering import Steering
 from payflow.store.stored import Stored
 from payflow.store.tokens import Role
 from payflow.web.admin.board import Action, Pick, Word
 from payflow.web.admin.words import grouped
 from payflow.web.auth import Caller
 from payflow.web.desk import MACHINE, Desk
-from payflow.web.steering import Steering
 
 REVIEWS = frozenset({Role.REVIEWER})
 OPERATES = frozenset({Role.OPERATOR})

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from machines.core.errors import NotFound
 from payflow.config import Settings
+from payflow.desk.steering import Steering
 from payflow.store.tokens import Tokens
 from payflow.web.admin import searches
 from payflow.web.admin.actions import of_all, of_payouts
@@ -19,6 +20,7 @@ from payflow.web.admin.live import Live
 from payflow.web.admin.messages import OutboxPage
 from payflow.web.admin.override import OverridePages
 from payflow.web.admin.overview import Overview
+from payflow.web.admin.proposals import ProposalsPage
 from payflow.web.admin.record import RecordPage
 from payflow.web.admin.records import RecordsPage
 from payflow.web.admin.review import ReviewPage
@@ -27,7 +29,6 @@ from payflow.web.desk import Desk
 from payflow.web.reach import Reach
 from payflow.web.review import Review
 from payflow.web.sessions import Sessions, Visit, see
-from payflow.web.steering import Steering
 
 COOKIE = "payflow_admin"
 
@@ -37,7 +38,7 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
     store = desk.store
     gate = Gate(Tokens(store.link), store.records, settings)
     sessions = Sessions(store, gate, COOKIE, PLACE, STAFF, board.beside)
-    steering, review = Steering(store, desk.metrics), Review(desk, Reach(desk), settings)
+    steering, review = Steering(store, desk.metrics, scopes=_scopes(board)), Review(desk, Reach(desk), settings)
     pages = [*own_pages(desk, board, steering, review), *board.pages]
     frame = Frame(store, sessions, pages)
     found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
@@ -49,6 +50,10 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
         web.get(f"{PLACE}/", _lead),
         web.get(f"{PLACE}/{{rest:.+}}", frame.shows(_nothing)),
     ]
+
+
+def _scopes(board: Board) -> list[str]:
+    return [f"rail:{name}" for name in board.rails] + [f"lane:{name}" for name in board.lanes]
 
 
 async def _lead(_: web.Request) -> web.Response:
@@ -76,6 +81,7 @@ def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> l
         Page("", "Overview", lambda frame: Overview(frame, board, steering, review).routes()),
         Page("review", "Review", lambda frame: ReviewPage(frame, review, actions).routes()),
         Page("records", "Records", of_records),
+        Page("proposals", "Proposals", lambda frame: ProposalsPage(frame, steering.two).routes()),
         Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),
         Page("ledger", "Ledger", lambda frame: LedgerPage(frame).routes()),
         Page("outbox", "Outbox", lambda frame: OutboxPage(frame, steering).routes()),

@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
+from payflow.desk.steering import Steering
 from payflow.store.tokens import Role
 from payflow.telemetry.logs import redacted
 from payflow.web.admin.frame import Done, Frame
 from payflow.web.admin.words import plain
 from payflow.web.sessions import Form, Visit
-from payflow.web.steering import Steering
 
 SHOWN = 100
 LONGEST = 160

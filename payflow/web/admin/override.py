@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from machines.core.errors import BadInput
+from payflow.desk.steering import Steering
 from payflow.store.tokens import Role
 from payflow.web.admin.actions import money_line
 from payflow.web.admin.frame import Done, Frame
 from payflow.web.admin.record import read
 from payflow.web.sessions import Form, Visit
-from payflow.web.steering import Steering
 
 OPERATES = frozenset({Role.OPERATOR})
 
@@ -29,8 +29,6 @@ class OverridePages:
             web.get(one, self._frame.shows(self.ask, OPERATES)),
             web.post(one, does(self.override, OPERATES)),
             web.post(f"{one}/propose", does(self.propose, OPERATES)),
-            web.post(f"{one}/confirm", does(self.confirm, OPERATES)),
-            web.post(f"{one}/decline", does(self.decline, OPERATES)),
         ]
 
     async def ask(self, visit: Visit) -> web.StreamResponse:
@@ -61,20 +59,10 @@ class OverridePages:
         """Ask a second person."""
         record = (await read(self._frame, visit)).record
         to = _field(form, "to")
-        await self._steering.propose(record.id, to, _field(form, "reason"), visit.caller.who, _version(form))
-        return self._done(record.id, f"Nothing has changed yet: {to} waits for another operator to confirm it here.")
-
-    async def confirm(self, visit: Visit, _: Form) -> Done:
-        """Be the second person."""
-        record = (await read(self._frame, visit)).record
-        applied = await self._steering.confirm(record.id, visit.caller.who)
-        return self._done(record.id, f"Done: {record.id} is in {applied.after.state} now.")
-
-    async def decline(self, visit: Visit, _: Form) -> Done:
-        """Take a proposal off the table."""
-        record = (await read(self._frame, visit)).record
-        await self._steering.decline(record.id, visit.caller.who)
-        return self._done(record.id, "The proposal is off the table; nothing was changed.")
+        reason, version = _field(form, "reason"), _version(form)
+        proposal = await self._steering.propose_override(record.id, to, reason, visit.caller.person, version)
+        second = "a reviewer" if proposal.role == Role.REVIEWER else "another operator"
+        return self._done(record.id, f"Nothing has changed yet: {to} waits for {second} to confirm it here.")
 
     def _done(self, record_id: str, said: str) -> Done:
         return Done(said, f"{self._frame.place}/records/{record_id}")

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from machines.core.clock import SECOND, Millis
 from machines.core.machine import AnyMachine
+from payflow.desk.steering import Steering, called
 from payflow.store import verdicts
 from payflow.store.ledger import Account
 from payflow.store.listing import Crowd
@@ -26,7 +27,6 @@ from payflow.web.admin.switches import Switch
 from payflow.web.admin.words import decimal, grouped, span
 from payflow.web.review import Review
 from payflow.web.sessions import Form, Visit
-from payflow.web.steering import Steering, called
 
 PATIENCE_S = 1.0
 REVIEWS_FRESH_S = 2.0
@@ -145,10 +145,9 @@ class Overview:
             for lane in lanes
         ]
         needs = [Need(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
-        waiting = await self._steering.proposals.waiting(await self._store.records.now(), PROPOSALS)
+        waiting = (await self._steering.two.waiting())[:PROPOSALS]
         return needs + [
-            Need("1", f"override waits for a second person: {one.record}", f"{place}/records/{one.record}")
-            for one in waiting
+            Need("1", f"{one.kind} waits for a second person: {one.subject}", f"{place}/proposals") for one in waiting
         ]
 
     async def _switches(

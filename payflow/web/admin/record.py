@@ -11,18 +11,19 @@ from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
+from payflow.desk.steering import Steering
 from payflow.store.ledger import Account
 from payflow.store.stored import Stored
 from payflow.store.tokens import Role
 from payflow.web.admin import story, whereabouts
-from payflow.web.admin.actions import Offer, money_line, offer, offers
+from payflow.web.admin.actions import Offer, offer, offers
 from payflow.web.admin.board import Action, Board, Word
 from payflow.web.admin.drawing import Marks, pictures
 from payflow.web.admin.frame import Done, Frame
+from payflow.web.admin.proposals import shown
 from payflow.web.admin.words import decimal, utc
 from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, Problem
 from payflow.web.sessions import Form, Visit
-from payflow.web.steering import Steering
 
 OPERATES = frozenset({Role.OPERATOR})
 MOST_CHAPTERS = 200
@@ -70,8 +71,7 @@ class RecordPage:
         explorers = whereabouts.explorers_of(record, self._board)
         told, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, explorers), story.kept(record)
         marks = Marks(record.state, story.went(events))
-        proposal = await self._steering.proposals.of(record.id)
-        wanted = machine.lifecycle.states.get(proposal.to) if proposal else None
+        proposals = shown(self._steering.two, await self._steering.two.of(record.id), visit.caller)
         return await self._frame.page(
             visit, "record.html", title=record.id, here="records", record=record, state=state,
             picture=pictures(machine.lifecycle, None, marks, links=f"{self._frame.place}/records"),
@@ -81,8 +81,7 @@ class RecordPage:
             fault=await store.listing.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
             proof=story.proof(data.get("evidence"), explorers), **await self._around(record),
             account=await self._account(stored), offers=offers(self._actions, machine, stored, visit.caller),
-            overrides=visit.caller.role is Role.OPERATOR, proposal=proposal,
-            proposal_money=money_line(record, state.position, wanted.position) if wanted else "",
+            overrides=visit.caller.role is Role.OPERATOR, proposals=proposals,
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
         )  # fmt: skip
 
@@ -156,8 +155,8 @@ class RecordPage:
     async def take_up(self, visit: Visit, _: Form) -> Done:
         """Have it looked at now."""
         record = (await self.stored(visit)).record
-        said = await self._steering.take_up(record.id, visit.caller.who)
-        return Done(said, f"{self._frame.place}/records/{record.id}")
+        again = await self._steering.take_up(record.id, visit.caller.who)
+        return Done(again.said, f"{self._frame.place}/records/{record.id}")
 
 
 async def read(frame: Frame, visit: Visit) -> Stored:

@@ -408,15 +408,16 @@ def test_an_open_attempt_is_not_forgotten_on_the_way_through_a_state_that_never_
     assert after(record, override_to(s.CANCELLED)).state == s.CANCELLED
 
 
-def test_an_approval_does_not_outlive_an_override() -> None:
+def test_an_approval_does_not_outlive_an_override_that_asks_for_it_again() -> None:
     record = payout(s.REQUESTED, assessed=True, approvals_needed=2)
     record = after(record, f.Approved("eve", record.data.fingerprint))
-    record = after(record, override_to(s.FAILED))
+    record = after(record, override_to(s.REJECTED))
     assert after(record, override_to(s.REQUESTED)).data.approvals == ()
 
 
 def test_an_override_back_into_processing_never_leaves_an_open_reference_behind() -> None:
-    assert after(payout(s.REQUESTED), override_to(s.PROCESSING)).data.attempts == (Attempt(FIRST, "sealed account"),)
+    sent = after(payout(s.REQUESTED, assessed=True), override_to(s.PROCESSING))
+    assert sent.data.attempts == (Attempt(FIRST, "sealed account"),)
     assert after(payout(s.UNCONFIRMED, attempts=ONE), override_to(s.PROCESSING)).data.attempts == ONE
     again = after(payout(s.FAILED, attempts=(failed(),)), override_to(s.PROCESSING)).data.current
     assert again == Attempt(SECOND_REFERENCE, "sealed account")
@@ -424,7 +425,7 @@ def test_an_override_back_into_processing_never_leaves_an_open_reference_behind(
 
 def test_what_was_never_sent_cannot_be_looked_for() -> None:
     with pytest.raises(BadInput, match="ever sent"):
-        decide(payout(s.APPROVED), override_to(s.UNCONFIRMED))
+        decide(payout(s.APPROVED, assessed=True), override_to(s.UNCONFIRMED))
 
 
 def test_a_success_that_two_people_overruled_is_not_brought_up_again() -> None:

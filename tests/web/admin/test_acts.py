@@ -97,13 +97,13 @@ async def test_an_override_that_gives_back_what_may_have_left_takes_a_second_per
     await expect(otto.get_by_role("button", name="Confirm")).to_have_count(0)
     await browser.see(olga, "")
     await olga.get_by_role("link", name=f"1 override waits for a second person: {made['id']}").click()
-    await expect(olga.get_by_text("“the bank says no”")).to_be_visible()
-    await expect(olga.get_by_text("NGN 100.00 of ann goes from held to available.")).to_be_visible()
-    await olga.get_by_role("button", name="Confirm: put it into CANCELLED").click()
+    await expect(olga.get_by_text("Reason: the bank says no")).to_be_visible()
+    await expect(olga.get_by_text("NGN 100.00 goes from held to available.")).to_be_visible()
+    await olga.get_by_role("button", name="Confirm exactly this").click()
     await expect(olga.get_by_role("status")).to_contain_text("is in CANCELLED now")
     (event,) = (one for one in await flagged.store.records.history(RecordId(made["id"])) if one.trigger == "override")
     assert event.why == "the bank says no (otto and olga)"
-    assert await Proposals(flagged.store.link).of(RecordId(made["id"])) is None
+    assert await Proposals(flagged.store.link).waiting(await flagged.store.records.now()) == []
 
 
 async def test_an_override_by_one_person_needs_a_reason(flagged: Front, browser: Chromium) -> None:

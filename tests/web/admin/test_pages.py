@@ -26,8 +26,9 @@ async def busy_day(front: Front) -> dict[str, str]:
     await store.pauses.pause("machine:payout", "otto", "the gateway answers nonsense", now)
     await store.audit.note("otto", "pause", "machine:payout", "the gateway answers nonsense")
     version = (await front.record(made["under_way"])).version
-    word = Proposal(RecordId(made["under_way"]), "CANCELLED", "the bank says no", "olga", version, now)
-    await Proposals(store.link).make(word)
+    seen = {"from": "PROCESSING", "to": "CANCELLED", "proof": "none", "amount": "NGN 100.00"}
+    word = Proposal("override", made["under_way"], seen, Role.OPERATOR, "the bank says no", "olga", version, now)
+    assert await Proposals(store.link).make(word)
     return made
 
 
@@ -47,7 +48,7 @@ async def test_every_page_can_be_used_by_everybody_and_says_nothing_on_the_conso
     await browser.sign_in(page, await flagged.token(Role.OPERATOR, name="otto"))
     for path in (
         "/admin", "/admin/records", "/admin/batches", "/admin/batches/20261120-1200", f"/admin/ledger?owner={ANN}",
-        "/admin/outbox", "/admin/audit", record, f"{record}/override?to=CANCELLED",
+        "/admin/outbox", "/admin/audit", "/admin/proposals", record, f"{record}/override?to=CANCELLED",
         f"/admin/records/{made['failed']}/do/release",
     ):  # fmt: skip
         await look(path)

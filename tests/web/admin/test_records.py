@@ -9,6 +9,7 @@ import pytest
 from machines.core.clock import FixedClock
 from machines.core.facts import Override
 from machines.core.ids import RecordId
+from machines.payout import facts as f
 from machines.payout.risk import Standing
 from payflow.app.archive import archive
 from payflow.config import Settings
@@ -162,6 +163,11 @@ async def test_what_was_set_aside_is_found_and_taken_up_again(front: Front, many
     assert (await front.store.audit.page(None, 1))[0].act == "take up again"
 
 
+async def approved(front: Front, record: RecordId) -> None:
+    """Let the rules find nothing."""
+    await take_in(front.store.records, front.metrics, record, f.Assessed((), 1), "a worker")
+
+
 async def test_an_action_on_what_has_changed_meanwhile_is_refused(front: Front, many: list[str]) -> None:
     record = RecordId(many[0])
     visitor = await Visitor(front).come("otto", Role.OPERATOR)
@@ -170,8 +176,7 @@ async def test_an_action_on_what_has_changed_meanwhile_is_refused(front: Front, 
     seen, form = visitor.field("seen"), visitor.page
     assert await visitor.send(f"records/{record}/do/cancel", seen=seen, reason="  ") == 409
     visitor.page = form
-    word = Override("APPROVED", "first", "olga")
-    await take_in(front.store.records, front.metrics, record, word, "olga")
+    await approved(front, record)
     assert await visitor.send(f"records/{record}/do/cancel", seen=seen, reason="not wanted") == 409
     assert "changed since you looked" in visitor.text
     assert (await front.record(record)).state == "APPROVED"
@@ -182,6 +187,9 @@ async def test_an_override_is_bound_to_what_was_shown_and_its_second_word_to_ano
 ) -> None:
     record = RecordId(many[0])
     one = await Visitor(front).come("otto", Role.OPERATOR)
+    await one.see(f"records/{record}/override?to=PROCESSING")
+    assert "asks for the yes of 2 more" in one.text, "nobody has assessed it yet"
+    await approved(front, record)
     await one.see(f"records/{record}/override?to=PROCESSING")
     form, version = one.page, one.field("version")
     assert await one.send(f"records/{record}/override", to="PROCESSING", reason="", version=version) == 409
@@ -199,30 +207,60 @@ async def test_an_override_is_bound_to_what_was_shown_and_its_second_word_to_ano
     one.page = form
     propose = {"to": "REJECTED", "reason": "came back by post", "version": version}
     assert await one.send(f"records/{record}/override/propose", **propose) == 200
-    assert await one.send(f"records/{record}/override/confirm") == 409
+    await one.see(f"records/{record}")
+    assert "Confirm" not in one.text
+    digest = one.field("proposal")
+    assert await one.send("proposals/confirm", proposal=digest) == 409
     assert "must be another one" in one.text
     await one.see(f"records/{record}")
     assert await one.send(f"records/{record}/override/propose", **propose) == 409
     assert "waits for a second person already" in one.text
     two = await Visitor(front).come("olga", Role.OPERATOR)
     await two.see(f"records/{record}")
-    assert await two.send(f"records/{record}/override/decline") == 200
+    page = two.page
+    assert await two.press("Decline") == 200
     assert (await front.record(record)).state == "PROCESSING"
-    await two.see(f"records/{record}")
-    assert await two.send(f"records/{record}/override/confirm") == 409
-    assert "decided meanwhile" in two.text
+    two.page = page
+    assert await two.press("Confirm") == 409
+    assert "is not proposed any more" in two.text
+
+
+async def test_what_took_the_place_of_a_proposal_is_not_confirmed_by_whoever_saw_the_first(
+    front: Front, many: list[str]
+) -> None:
+    record = RecordId(many[0])
+    await approved(front, record)
+    word = Override("PROCESSING", "first", "olga")
+    await take_in(front.store.records, front.metrics, record, word, "olga")
+    one = await Visitor(front).come("otto", Role.OPERATOR)
+    two = await Visitor(front).come("olga", Role.OPERATOR)
+    for to in ("REJECTED", "CANCELLED"):
+        await one.see(f"records/{record}/override?to={to}")
+        propose = {"to": to, "reason": "lost", "version": one.field("version")}
+        assert await one.send(f"records/{record}/override/propose", **propose) == 200
+        if to == "REJECTED":
+            await two.see(f"records/{record}")
+            assert await one.press("Take it back") == 200
+    assert await two.press("Confirm") == 409
+    assert "is not proposed any more" in two.text
+    assert (await front.record(record)).state == "PROCESSING"
 
 
 async def test_a_proposal_about_what_has_changed_since_is_void(front: Front, many: list[str]) -> None:
     record = RecordId(many[0])
     one = await Visitor(front).come("otto", Role.OPERATOR)
+    await approved(front, record)
     await take_in(front.store.records, front.metrics, record, Override("PROCESSING", "first", "olga"), "olga")
     await one.see(f"records/{record}/override?to=REJECTED")
     propose = {"to": "REJECTED", "reason": "lost", "version": one.field("version")}
     assert await one.send(f"records/{record}/override/propose", **propose) == 200
-    await take_in(front.store.records, front.metrics, record, Override("UNCONFIRMED", "look for it", "pam"), "pam")
     two = await Visitor(front).come("olga", Role.OPERATOR)
+    await two.see("proposals")
+    page = two.page
+    await take_in(front.store.records, front.metrics, record, Override("UNCONFIRMED", "look for it", "pam"), "pam")
     assert "this proposal is void" in await two.see(f"records/{record}")
-    assert "override/confirm" not in two.page
-    assert await two.send(f"records/{record}/override/confirm") == 409
+    assert "proposals/confirm" not in two.page
+    two.page = page
+    assert await two.press("Confirm") == 409
+    assert "changed while you were looking" in two.text
     assert (await front.record(record)).state == "UNCONFIRMED"

@@ -25,6 +25,8 @@ def places(front: Front) -> Iterator[tuple[str, str]]:
 def allowed(path: str, word: str) -> set[Role]:
     if path in CHECKS:
         return {Role.REVIEWER, Role.OPERATOR}
+    if path.startswith("/admin/proposals/"):
+        return {Role.REVIEWER, Role.OPERATOR}
     return {Role.REVIEWER} if word in ("approve", "reject") else {Role.OPERATOR}
 
 
@@ -62,6 +64,7 @@ async def test_a_viewer_sees_everything_and_is_offered_nothing(visitor: Visitor,
         "ledger",
         "outbox",
         "audit",
+        "proposals",
         *(f"records/{one}" for one in made.values()),
     ]
     for path in paths:
@@ -88,4 +91,4 @@ async def test_each_role_is_offered_exactly_what_is_legal_for_it_now(visitor: Vi
                 act for act in ("approve", "reject", "cancel", "release", "retry") if f"/do/{act}" in visitor.page
             }
             assert offered == acts, (role, name)
-            assert ("override" in visitor.page) == (role is Role.OPERATOR)
+            assert ("/override" in visitor.page) == (role is Role.OPERATOR)

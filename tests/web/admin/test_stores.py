@@ -29,6 +29,7 @@ async def test_every_page_opens_and_every_kind_of_act_goes_through_on_every_stor
             "ledger",
             "outbox",
             "audit",
+            "proposals",
             record,
         ):
             assert await otto.get(path) == 200, path
@@ -40,14 +41,14 @@ async def test_every_page_opens_and_every_kind_of_act_goes_through_on_every_stor
         await otto.see("audit")
         assert await otto.send("audit/check") == 200
         await otto.see(record)
-        assert await otto.send(f"{record}/override/decline") == 200
+        assert await otto.press("Decline") == 200
         olga = await Visitor(front).come("olga", Role.OPERATOR)
         await olga.see(f"{record}/override?to=CANCELLED")
         wanted = {"to": "CANCELLED", "reason": "lost", "version": olga.field("version")}
         assert await olga.send(f"{record}/override/propose", **wanted) == 200
         assert "override waits for a second person" in await otto.see()
         await otto.see(record)
-        assert await otto.send(f"{record}/override/confirm") == 200
+        assert await otto.press("Confirm") == 200
         assert (await front.record(made["under_way"])).state == "CANCELLED"
         assert "waits for a second person" not in await otto.see()
         assert await front.store.audit.fault() == ""

@@ -1,0 +1,162 @@
+"""Acts that take two people: one proposes what they saw, and another one confirms exactly that.
+
+Both show a token; two tokens are two people as long as nobody made the other one's. A shell without a token is nobody
+here, neither the first nor the second. What is confirmed is named by a hash of all that was proposed, and is done once,
+whoever confirms at the same moment.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from machines.core.errors import BadInput, Conflict
+from payflow.desk.person import A_ROLE, NotAllowed, Person
+from payflow.store.proposals import Proposal, Proposals
+from payflow.store.store import Store
+from payflow.store.tokens import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One kind of act that takes two."""
+
+    kind: str
+    """What its proposals are called, such as `override`."""
+    says: Callable[[Proposal], Sequence[str]]
+    """What it would do, in sentences for the second person; made of nothing but the proposal."""
+    do: Callable[[Proposal, Person], Awaitable[str]]
+    """Does it, on the word of the second person, and says what was done. Raises `Conflict` where what was seen has
+    changed since: that is looked at first, before anything is written."""
+
+
+class DualControl:
+    """The table where proposals wait."""
+
+    def __init__(self, store: Store, verbs: Sequence[Verb] = ()) -> None:
+        self._store = store
+        self._proposals = Proposals(store.link)
+        self._verbs: dict[str, Verb] = {}
+        for verb in verbs:
+            self.register(verb)
+
+    def register(self, verb: Verb) -> None:
+        """Let proposals of a kind be made."""
+        if verb.kind in self._verbs:
+            raise ValueError(f"{verb.kind} is registered twice")
+        self._verbs[verb.kind] = verb
+
+    # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def waiting(self) -> list[Proposal]:
+        """List what waits for a second person, the oldest first."""
+        return await self._proposals.waiting(await self._store.records.now())
+
+    async def of(self, subject: str) -> list[Proposal]:
+        """List what is proposed about a subject."""
+        return await self._proposals.of(subject, await self._store.records.now())
+
+    async def find(self, name: str) -> Proposal:
+        """Find a proposal by its hash, or by its subject where only one waits for it."""
+        found = [one for one in await self.waiting() if name in (one.digest, one.subject)]
+        if not found:
+            raise Conflict(f"No proposal {name[:60]} waits: it was decided, or replaced, or is older than a day.")
+        if len(found) > 1:
+            raise BadInput(f"More than one proposal waits for {name[:60]}: name it by its hash.")
+        return found[0]
+
+    def says(self, proposal: Proposal) -> list[str]:
+        """Say to the second person what is proposed, by whom, why, and what it would do."""
+        if proposal.kind not in self._verbs:
+            return [f"{proposal.by} proposes: {proposal.kind} of {proposal.subject}, which this version does not know."]
+        return [
+            f"{proposal.by} proposes: {proposal.kind} of {proposal.subject}.",
+            *self._verb(proposal.kind).says(proposal),
+            f"Reason: {proposal.reason}",
+            f"To be confirmed by {A_ROLE[Role(proposal.role)]}; its hash is {proposal.digest}.",
+        ]
+
+    # ── done ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def propose(
+        self, kind: str, subject: str, seen: Mapping[str, str], reason: str, person: Person,
+        *, version: int = 0, role: Role = Role.OPERATOR,
+    ) -> Proposal:  # fmt: skip
+        """Put an act before a second person, who must be the holder of another token with the role."""
+        self._verb(kind)
+        if not reason.strip():
+            raise BadInput("This needs a reason: the second person reads it, and whoever asks later.")
+        _refuse_shell(person)
+        at = await self._store.records.now()
+        proposal = Proposal(kind, subject, dict(seen), role.value, reason.strip(), person.name, version, at)
+        async with self._store.audit.doing(person.name, f"propose {kind}", subject, _told(proposal)):
+            if not await self._proposals.make(proposal):
+                raise Conflict(
+                    f"An act of this kind ({kind}) waits for a second person already for {subject}, or too many wait: "
+                    "decline that one first."
+                )
+        return proposal
+
+    async def confirm(self, digest: str, person: Person) -> str:
+        """Do what another person proposed, exactly as it was seen."""
+        proposal = await self._named(digest)
+        verb = self._verb(proposal.kind)
+        _refuse_second(proposal, person)
+        async with self._store.audit.doing(person.name, f"confirm {proposal.kind}", proposal.subject, _told(proposal)):
+            # It is off the table before it is done: two who confirm at once must not both do it. After a crash in
+            # between nothing was done, and it is proposed again.
+            if not await self._proposals.take(proposal):
+                raise Conflict("Somebody decided this proposal a moment ago: nothing was done by you.")
+            return await verb.do(proposal, person)
+
+    async def decline(self, digest: str, person: Person) -> Proposal:
+        """Take a proposal off the table; its proposer may as well."""
+        proposal = await self._named(digest)
+        async with self._store.audit.doing(person.name, f"decline {proposal.kind}", proposal.subject, _told(proposal)):
+            if not await self._proposals.take(proposal):
+                raise Conflict("Somebody decided this proposal a moment ago.")
+        return proposal
+
+    async def _named(self, digest: str) -> Proposal:
+        """Find exactly what somebody saw."""
+        found = [one for one in await self.waiting() if one.digest == digest]
+        if not found:
+            raise Conflict(
+                "What you looked at is not proposed any more: it was decided, another proposal took its place, or it "
+                "is older than a day. Nothing was done: look again."
+            )
+        return found[0]
+
+    def _verb(self, kind: str) -> Verb:
+        if kind not in self._verbs:
+            raise BadInput(f"This version knows no act {kind[:40]!r} that takes two.")
+        return self._verbs[kind]
+
+
+def same(one: str, other: str) -> bool:
+    """Tell whether two names are one person's: a capital letter makes nobody a second person."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _refuse_shell(person: Person) -> None:
+    if person.role is None:
+        raise NotAllowed(
+            "This takes two people, and a shell without a token is nobody here: set PAYFLOW_TOKEN to your operator's "
+            "token (or PAYFLOW_TOKEN_FILE to a file that holds it), then propose it again. Nothing was changed."
+        )
+    person.refuse_unless({Role.OPERATOR})
+
+
+def _refuse_second(proposal: Proposal, person: Person) -> None:
+    if person.role is None:
+        raise NotAllowed(
+            f"Only {A_ROLE[Role(proposal.role)]} with a token of their own confirms this; a shell without one is "
+            "nobody here: set PAYFLOW_TOKEN, or confirm it on the dashboard."
+        )
+    person.refuse_unless({Role(proposal.role)})
+    if same(person.name, proposal.by):
+        raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
+    if same(person.made_by, proposal.by):
+        raise NotAllowed(f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it.")
+
+
+def _told(proposal: Proposal) -> str:
+    return f"{', '.join(f'{name} {value}' for name, value in sorted(proposal.seen.items()))}: {proposal.reason}"

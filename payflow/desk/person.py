@@ -1,0 +1,55 @@
+"""Who asks for an act: the holder of a token, or an account of a shell."""
+
+import os
+import pwd
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from machines.core.errors import BadInput
+from payflow.store.tokens import Role, Token
+
+A_ROLE = {role: f"{'an' if role is Role.OPERATOR else 'a'} {role}" for role in Role}
+
+
+class NotAllowed(BadInput):
+    """Somebody asked for what another one may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who asks for an act."""
+
+    name: str
+    """What the history calls them: the name of their token, or `shell:account@host`."""
+    role: Role | None
+    """What their token is for; None for a shell, which is nobody where two are needed."""
+    made_by: str = ""
+    """Who made their token."""
+
+    def refuse_unless(self, roles: Collection[Role]) -> None:
+        """Raise unless their token has one of the roles; what takes an operator a shell may do as well."""
+        if self.role in roles or (self.role is None and Role.OPERATOR in roles):
+            return
+        needed = " or ".join(A_ROLE[role] for role in sorted(roles))
+        if self.role is None:
+            raise NotAllowed(
+                f"This takes the token of {needed}, and a shell without one is nobody here: set PAYFLOW_TOKEN, "
+                f"or PAYFLOW_TOKEN_FILE to a file that holds it. `payflow token ls` lists who has one."
+            )
+        raise NotAllowed(f"This takes the token of {needed}; the one shown, {self.name}, is {A_ROLE[self.role]}'s.")
+
+
+def holder(token: Token) -> Person:
+    """Tell who shows a token."""
+    return Person(token.name, token.role, token.made_by)
+
+
+def shell() -> Person:
+    """Tell who types without a token: the account that this process runs under, whatever the environment says."""
+    number = os.getuid()
+    try:
+        account = pwd.getpwuid(number).pw_name
+    except KeyError:
+        account = str(number)
+    return Person(f"shell:{account}@{socket.gethostname()}"[:64], None)

@@ -1,0 +1,279 @@
+"""What operators do to the engine: override, take up again, pause, resume, replay. Each act goes into the audit log."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from machines.core.errors import BadInput, Conflict, StepError
+from machines.core.facts import Fact, Override, Proof
+from machines.core.ids import RecordId, parse_id
+from machines.core.lifecycle import By, State
+from machines.core.record import Record
+from payflow.desk.dual_control import DualControl, Verb
+from payflow.desk.person import Person
+from payflow.engine.step import Applied, take_in
+from payflow.store.pauses import EVERYTHING, scope_of
+from payflow.store.proposals import Proposal
+from payflow.store.store import Store
+from payflow.store.stored import Stored
+from payflow.store.tokens import Role
+from payflow.telemetry.metrics import Metrics
+
+RETRY = "retry"
+OVERRIDING = "override"
+SOMEBODY = "(a second person)"
+SECONDS = (Role.OPERATOR, Role.REVIEWER)
+
+SAID = {
+    Proof.NONE: "The rail cannot tell whether it was paid.",
+    Proof.PAID: "The rail proves that it was paid.",
+    Proof.NOT_PAID: "The rail proves that it was not paid.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an override would change."""
+
+    record: Record[Any]
+    source: State
+    target: State
+    evidence: str
+    """What the rail said when it was asked; empty where there is none to ask."""
+    proof: Proof
+    why_two: str
+    """Why a second person must confirm; empty when one is enough."""
+    second: Role | None
+    """Which role the second person must have; None when one is enough, or when even two cannot."""
+    refused: str
+    """Why even two people cannot; empty when it can be done."""
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether the money changes its position."""
+        return self.record.amount is not None and self.source.position is not self.target.position
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """What a second person must find as it was: where from and to, and the word of the rail."""
+        amount = {"amount": str(self.record.amount)} if self.record.amount is not None else {}
+        return {"from": self.source.name, "to": self.target.name, "proof": self.proof.value, **amount}
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How it went to try again."""
+
+    did: str
+    """`moved`, `unparked`, `due` or `leased`."""
+    said: str
+
+
+class Steering:
+    """What operators do to the engine: the same for dashboard and command line."""
+
+    def __init__(
+        self, store: Store, metrics: Metrics, more: Sequence[Verb] = (), scopes: Iterable[str] = ()
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._records = store.records
+        self._metrics = metrics
+        self._scopes = frozenset(scopes)
+        """What can be paused of this process, beside what others of the installation have named."""
+        self.two = DualControl(store, [Verb(OVERRIDING, self._says, self._confirmed), *more])
+
+    # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def preview(self, record_id: RecordId, to: str, who: str) -> Preview:
+        """Ask the rail, and say what an override would change, whether it may be done, and by whom."""
+        stored = await self._records.read(record_id)
+        states = self._records.machines[stored.record.machine].lifecycle.states
+        if to not in states:
+            raise BadInput(f"There is no state {to[:40]!r}; there is {', '.join(states)}.")
+        proof, evidence = await self._evidence(stored.record)
+        word = Override(to, "preview", who, "", proof)
+        alone = self._refusal(stored, word)
+        # Whoever may approve is asked last: where an operator will do, no reviewer need be found.
+        together = {role: self._refusal(stored, _seconded(word, SOMEBODY, role)) for role in SECONDS} if alone else {}
+        second = next((role for role, refusal in together.items() if not refusal), None)
+        return Preview(
+            stored.record, states[stored.record.state], states[to], evidence, proof,
+            why_two=alone if second else "", second=second,
+            refused=together[Role.OPERATOR] if alone and not second else "",
+        )  # fmt: skip
+
+    def _refusal(self, stored: Stored, word: Override) -> str:
+        try:
+            self._records.machines[stored.record.machine].react(stored.record, word, stored.at)
+        except BadInput as error:
+            return str(error)
+        return ""
+
+    async def _evidence(self, record: Record[Any]) -> tuple[Proof, str]:
+        """Ask the rail before a person overrules it."""
+        prove = self._records.machines[record.machine].prove
+        if prove is None:
+            return Proof.NONE, ""
+        try:
+            proof = await prove(record)
+        except StepError as error:
+            return Proof.NONE, f"The rail could not be asked ({error})."
+        return proof, SAID[proof]
+
+    async def override(self, record_id: RecordId, to: str, reason: str, who: str, version: int) -> Applied:
+        """Put a record into a state by one person's word, if it is as it was shown; the rail is asked once more."""
+
+        async def unless_changed(record: Record[Any]) -> Fact:
+            _refuse_changed(record, version)
+            proof, _ = await self._evidence(record)
+            return Override(to, reason, who, "", proof)
+
+        async with self._store.audit.doing(who, f"override to {to}", record_id, reason):
+            return await take_in(self._records, self._metrics, record_id, unless_changed, who)
+
+    async def propose_override(
+        self, record_id: RecordId, to: str, reason: str, person: Person, version: int
+    ) -> Proposal:  # fmt: skip
+        """Put an override before a second person."""
+        preview = await self.preview(record_id, to, person.name)
+        _refuse_changed(preview.record, version)
+        if preview.refused:
+            raise BadInput(preview.refused)
+        if preview.second is None:
+            raise BadInput(f"{record_id} can be put into {to} by one person: nobody need confirm it.")
+        seen, role = preview.seen, preview.second
+        return await self.two.propose(OVERRIDING, record_id, seen, reason, person, version=version, role=role)
+
+    async def _confirmed(self, proposal: Proposal, second: Person) -> str:
+        """Do what another person proposed, if record and rail say what they said then."""
+        record_id, seen = RecordId(proposal.subject), proposal.seen
+
+        async def unless_changed(record: Record[Any]) -> Fact:
+            _refuse_changed(record, proposal.version)
+            proof, evidence = await self._evidence(record)
+            if proof.value != seen["proof"]:
+                raise Conflict(f"The rail says something else than when this was proposed: {evidence} Look again.")
+            word = Override(seen["to"], proposal.reason, proposal.by, "", proof)
+            return _seconded(word, second.name, Role(proposal.role))
+
+        both = f"{proposal.by} and {second.name}"
+        async with self._store.audit.doing(both, f"override to {seen['to']}", record_id, proposal.reason):
+            applied = await take_in(self._records, self._metrics, record_id, unless_changed, second.name)
+        return f"Done: {record_id} is in {applied.after.state} now."
+
+    def _says(self, proposal: Proposal) -> list[str]:
+        seen, lifecycle = proposal.seen, self._records.machines[parse_id(RecordId(proposal.subject))[0]].lifecycle
+        source, target = lifecycle.state(seen["from"]), lifecycle.state(seen["to"])
+        money = "No money moves in the books."
+        if "amount" in seen and source.position is not target.position:
+            money = f"{seen['amount']} goes from {source.position} to {target.position}."
+        return [f"{source.name} → {target.name}. {target.means}", money, SAID[Proof(seen["proof"])]]
+
+    # ── again ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def again(self, record_id: RecordId, who: str) -> Again:
+        """Try again: take up what was set aside, retry where the machine can now, and otherwise look at once."""
+        stored = await self._records.read(record_id)
+        record, machine = stored.record, self._records.machines[stored.record.machine]
+        # Where a retry is no move, a look was asked for; where it is one and cannot be now, the machine says why.
+        knows = machine.retried if RETRY in machine.lifecycle.triggers(record.state) and not record.parked else None
+        if knows and machine.react(record, knows(who), stored.at).trigger == RETRY:
+            applied = await self.retry(record_id, who)
+            return Again("moved", f"{record_id} is tried again: it is in {applied.after.state}.")
+        return await self.take_up(record_id, who)
+
+    async def take_up(self, record_id: RecordId, who: str) -> Again:
+        """Look again at once: at what was set aside, at what is asleep, or just earlier than it was due."""
+        stored = await self._records.read(record_id)
+        record = stored.record
+        lifecycle = self._records.machines[record.machine].lifecycle
+        state = lifecycle.state(record.state)
+        async with self._store.audit.doing(who, "take up again", record_id, record.parked):
+            if record.parked:
+                why = f"taken up again by {who}; it was set aside: {record.parked}"
+                await self._records.unpark(stored, why, who)
+                return Again("unparked", f"{record_id} is taken up again and will be looked at now.")
+            if state.by is not By.POLLER:
+                ways = lifecycle.triggers(state.name)
+                answers = f"It answers to: {', '.join(ways)}." if ways else "Its story ends there."
+                raise BadInput(f"{record_id} is in {state.name}, where nothing is tried. {answers}")
+            (answer,) = await self._records.poke(record_id)
+            if answer == "asleep":
+                await self._records.unpark(stored, f"woken by {who}", who)
+        if answer == "leased":
+            return Again(
+                "leased", f"A worker looks at {record_id} right now, and will look again as soon as it is done."
+            )
+        return Again("due", f"{record_id} will be looked at now.")
+
+    async def retry(self, record_id: RecordId, who: str) -> Applied:
+        """Ask for the move `retry` of any machine that knows it."""
+        retried = self._records.machines[parse_id(record_id)[0]].retried
+        if retried is None:
+            raise BadInput(f"{record_id}: this machine knows no retry.")
+        async with self._store.audit.doing(who, RETRY, record_id):
+            return await take_in(self._records, self._metrics, record_id, retried(who), who)
+
+    # ── pause ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def pause(self, scope: str, who: str, why: str) -> str:
+        """Stop sends in a scope, and say how that went."""
+        await self._refuse_unknown(scope)
+        if not why.strip():
+            raise BadInput("A pause needs a reason, for whoever finds it at night.")
+        async with self._store.audit.doing(who, "pause", scope, why):
+            fresh = await self._store.pauses.pause(scope, who, why.strip(), await self._records.now())
+        if fresh:
+            return f"Sends are paused: {called(scope)}. Looks go on."
+        standing = (await self._store.pauses.all()).get(scope)
+        return f"It was paused already, by {standing.who}: {standing.why}" if standing else "It was resumed meanwhile."
+
+    async def _refuse_unknown(self, scope: str) -> None:
+        """Refuse a scope that stops nothing: whoever mistypes it believes that sends have stopped."""
+        if scope.startswith("shard:"):
+            raise BadInput("Only Payflow itself closes a shard, when the store lost writes. Pause everything instead.")
+        scope_of(scope)
+        known = {EVERYTHING, *self._scopes, *(f"machine:{name}" for name in self._records.machines)}
+        known |= await self._store.pauses.known()
+        if scope in known:
+            return
+        near = difflib.get_close_matches(scope, known, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise BadInput(
+            f"Nothing here is called {scope[:60]!r}: a pause of it would stop nothing. {hint}"
+            f"There is {', '.join(sorted(known))}."
+        )
+
+    async def resume(self, scope: str, who: str, why: str) -> str:
+        """Allow sends in a scope again."""
+        if not why.strip():
+            raise BadInput("Say why sends may go on: the audit log keeps it.")
+        async with self._store.audit.doing(who, "resume", scope, why):
+            if not await self._store.pauses.resume(scope):
+                standing = ", ".join(await self._store.pauses.all()) or "nothing"
+                raise BadInput(f"{called(scope)} is not paused; paused is: {standing}.")
+        return f"Sends go on: {called(scope)}."
+
+    # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def replay(self, message: str, who: str) -> str:
+        """Deliver a message once more that was given up."""
+        async with self._store.audit.doing(who, "replay", message):
+            await self._store.outbox.replay(message)
+        return f"The message {message} is delivered again."
+
+
+def called(scope: str) -> str:
+    """Name a scope for people."""
+    kind, _, name = scope.partition(":")
+    return "everything" if scope == EVERYTHING else f"the {kind} {name}"
+
+
+def _refuse_changed(record: Record[Any], version: int) -> None:
+    if record.version != version:
+        raise Conflict(f"{record.id} changed while you were looking at it: look again.")
+
+
+def _seconded(word: Override, second: str, role: Role) -> Override:
+    return replace(word, second=second, second_approves=role is Role.REVIEWER)
