@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from machines.core.clock import FixedClock
 from payflow.config import Settings
@@ -11,6 +12,10 @@ from payflow.store.store import Store
 from tests.desk import FakeRail, opened, settings_for
 from tests.keycheck import unlisted
 from tests.servers import Deployment, Farm, Kind, flush, types
+
+# How long an example takes tells how busy the machine is, and nothing else.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
