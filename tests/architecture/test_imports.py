@@ -21,6 +21,7 @@ ADAPTERS = "Adapters are strangers to each other"
 ADAPTERS_CORE = "Adapters know no machine, only machines.core"
 MACHINES = "Machines are strangers to each other and stand on machines.core"
 PURE = "Machines import no framework and do no I/O"
+DESK = "The desk speaks to no browser and to no terminal"
 LIFECYCLE = "Only machines.core.lifecycle uses transitions"
 REDIS = "Only payflow.store speaks Redis, and the adapter to a pool's own Redis"
 
@@ -31,6 +32,7 @@ VIOLATIONS = [
     (FLOORS, "adapters.github", "payflow.store"),
     (STAIRCASE, "payflow.store", "payflow.engine"),
     (STAIRCASE, "payflow.web", "payflow.app"),
+    (STAIRCASE, "payflow.desk", "payflow.web"),
     (STAIRCASE, "payflow.config", "payflow.telemetry"),
     (STAIRCASE, "payflow.attic", "json"),  # a room that is not on the staircase
     (ENGINE, "payflow.engine", "machines.payout"),
@@ -48,6 +50,8 @@ VIOLATIONS = [
     (PURE, "machines.core", "redis"),
     (PURE, "machines.payout", "pydantic"),
     (PURE, "machines.pool", "socket"),
+    (DESK, "payflow.desk", "aiohttp"),
+    (DESK, "payflow.desk", "typer"),
     (LIFECYCLE, "machines.core", "transitions"),
     (LIFECYCLE, "machines.payout", "transitions"),
     (LIFECYCLE, "payflow.engine", "transitions"),
