@@ -234,6 +234,14 @@ class Station:
         for claimed in await self.store.records.claim([Queue(machine, state, 100, LEASE_MS)]):
             await asyncio.gather(*(steps.look(one) for one in claimed.found if isinstance(one, Stored)))
 
+    async def until_told(self, words: str) -> None:
+        """Wait until people were told something."""
+
+        async def told() -> bool:
+            return any(words in one for one in await self.alarms())
+
+        await wait_until(told, description=f"people are told: {words}")
+
     async def alarms(self) -> list[str]:
         """Tell what people were told."""
         return [str(message) for message in self.told]

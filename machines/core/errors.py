@@ -4,7 +4,8 @@ PayflowError
 ├── StepError            an act could not finish its work
 │   ├── Retryable        surely not done: do it again later, with the same key
 │   │   ├── RailClosed   the rail refuses us, not the payment: pause it, keep the money held
-│   │   └── Deferred     the rail refuses this payment for now: hold it, the others go on
+│   │   ├── Deferred     the rail refuses this payment for now: hold it, the others go on
+│   │   └── NoQuorum     too few nodes say the same: nothing is proven now, sends may go on
 │   ├── Rejected         surely not done: do not repeat it as it is
 │   ├── OutcomeUnknown   perhaps done: ask before anything else
 │   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
@@ -63,6 +64,10 @@ class RailClosed(Retryable):
 
 class Deferred(Retryable):
     """The rail takes this payment not now (our wallet is short of it, its bank is out of service), and takes others."""
+
+
+class NoQuorum(Retryable):
+    """Too few of the nodes say the same: nothing is proven now."""
 
 
 class Rejected(StepError):

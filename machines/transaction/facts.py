@@ -135,6 +135,17 @@ class Rooted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """Less of a token came to a payee than was sent: some tokens keep a fee."""
+
+    place: int
+    """Of the payment among the members."""
+    came: int
+    """How many units came to the payee, in all payments of the transaction to them."""
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished(Fact):
     """It is deep enough: this is what it did."""
 
@@ -143,10 +154,12 @@ class Finished(Fact):
     failed: frozenset[int] = frozenset()
     """Which members, by their place, a batch could not pay."""
     sender: str = ""
+    short: tuple["Short", ...] = ()
 
     def kept(self) -> object:
         """Keep the receipt without its events."""
-        return {"receipt": replace(self.receipt, logs=()), "failed": sorted(self.failed)}
+        kept = {"receipt": replace(self.receipt, logs=()), "failed": sorted(self.failed)}
+        return kept | {"short": self.short} if self.short else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,7 @@ class Displaced(Fact):
     lane: LaneRecord | None = None
     """The lane, where that transaction may have paid others too."""
     suspects: tuple[Suspect, ...] = ()
+    short: tuple[Short, ...] = ()
 
     def kept(self) -> object:
         """Keep what took the nonce."""

@@ -1,12 +1,13 @@
 """The looks at a transaction: send its bytes, follow all its hashes, and say what became of it only with proof."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from machines.core.chain import NO_DATA, Answer, Head, PayMany, Receipt, Reply, Seen, Unsigned
+from machines.core.chain import NO_DATA, Address, Answer, Head, PayMany, Receipt, Reply, Seen, Unsigned
 from machines.core.clock import SECOND
-from machines.core.errors import OutcomeUnknown, RailClosed
+from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed
 from machines.core.facts import Fact, Nothing
 from machines.core.ports import Act, Step
 from machines.transaction import facts as f
@@ -52,6 +53,7 @@ class TransactionLooks:
             s.MINED: self.confirm,
             s.FINAL: self.watch,
             s.REVERTED: self.watch,
+            s.DISPLACED: self.watch_displaced,
         }
 
     # ── send ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -72,7 +74,23 @@ class TransactionLooks:
         if lane.announce is not None and not newest.sent and not newest.empty:
             for payment in await self._books.payments(record.data.members):
                 await lane.announce(payment.data.key, newest.hash, record.data.nonce)
-        return await _hand_over(lane, newest, step)
+        return await self._hand_over(case, newest)
+
+    async def _hand_over(self, case: _Case, attempt: Attempt) -> Fact:
+        if not attempt.empty and await self._suspected(case):
+            return Nothing()
+        await case.step.may_send(*case.lane.scopes)
+        try:
+            answer = await case.lane.chain.broadcast(attempt.raw)
+        except OutcomeUnknown as error:
+            # Perhaps some node has it. That changes nothing: its hash is followed, and the same bytes may go again.
+            answer = Answer(Reply.ACCEPTED, f"unknown: {error}")
+        return f.Broadcast(attempt.hash, answer, case.step.now)
+
+    async def _suspected(self, case: _Case) -> bool:
+        """Say whether somebody else may have paid what it carries: until a person says so, it must not be sent."""
+        lane = await self._books.lane(case.lane.name)
+        return lane is not None and any(one.payment in case.data.members for one in lane.data.suspects)
 
     # ── follow ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,7 +102,10 @@ class TransactionLooks:
         mined = await _mined(case)
         if mined is not None:
             return f.Mined(mined.hash, mined.block, mined.block_hash)
-        latest = await case.lane.chain.nonce(case.data.sender, case.head.number)
+        try:
+            latest = await case.lane.chain.nonce(case.data.sender, case.head.number)
+        except NoQuorum:
+            latest = case.data.nonce  # nothing is proven now, and what is to be sent goes on being sent
         if latest > case.data.nonce:
             # Mined, says this count: ours, though no node shows it yet, or somebody else's, which takes proof.
             return await self._displaced(case) or Nothing()
@@ -103,9 +124,9 @@ class TransactionLooks:
         if receipt is None or receipt.block > proof:
             return None
         members = await self._books.payments(case.data.members)
-        paid = _paid_by(case, seen, receipt, members)
-        if paid or not receipt.ok:
-            return f.Displaced(seen, receipt, members, paid)
+        paid, short = _paid_by(case, seen, receipt, members)
+        if paid or short or not receipt.ok:
+            return f.Displaced(seen, receipt, members, paid, short=short)
         return await self._with_suspects(case, f.Displaced(seen, receipt, members))
 
     async def _with_suspects(self, case: _Case, fact: f.Displaced) -> Fact:
@@ -132,15 +153,17 @@ class TransactionLooks:
         if (now - data.repeated_at) / SECOND < _patience_s(case):
             return Nothing()
         shown = await asyncio.gather(*(lane.chain.transaction(attempt.hash) for attempt in data.attempts))
-        return Nothing() if any(shown) else await _hand_over(lane, data.newest, case.step)
+        return Nothing() if any(shown) else await self._hand_over(case, data.newest)
 
     async def _replaced(self, case: _Case, why: str) -> Fact:
         empty = await self._bumped(case, empty=True)
         return Nothing() if empty is None else f.Bumped(empty, f"replaced by nothing: {why}")
 
     async def _bumped(self, case: _Case, *, empty: bool) -> Attempt | None:
-        """Sign another attempt at a better price; None where the ceiling does not allow one."""
+        """Sign another attempt at a better price; None where the ceiling does not allow one, or a person must look."""
         lane, data = case.lane, case.data
+        if not empty and await self._suspected(case):
+            return None
         market = await lane.chain.market(lane.policy.fees.percentile)
         live = data.attempts if case.record.state == s.SENT else [one for one in data.attempts if one.sent]
         fee = bumped([attempt.fee for attempt in live], market, lane.policy.fees)
@@ -176,10 +199,10 @@ class TransactionLooks:
 
     async def _finished(self, case: _Case, receipt: Receipt, *, good: bool) -> Fact:
         members = await self._books.payments(case.data.members)
-        failed = _not_paid(case, receipt, members) if good else frozenset[int]()
+        failed, short = _came(case, receipt, members) if good else (frozenset[int](), ())
         if case.lane.watch is not None:
             case.lane.watch.finished(case.lane.name, receipt.gas_used * receipt.gas_price_wei)
-        return f.Finished(receipt, members, failed, case.data.sender)
+        return f.Finished(receipt, members, failed, case.data.sender, short)
 
     async def _unmined(self, case: _Case) -> Fact | None:
         """Tell a block that is gone from a node that does not show a receipt."""
@@ -193,9 +216,7 @@ class TransactionLooks:
             return None
         if taken and await self._displaced(case) is None:
             return None
-        members = await self._books.payments(case.data.members)
-        finalized = case.head.finalized
-        return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
+        return await self._gone(case)
 
     async def watch(self, record: TransactionRecord, step: Step) -> Fact:
         """See that what counted is still there, until the chain cannot forget it any more."""
@@ -207,10 +228,37 @@ class TransactionLooks:
             return await self._unmined(case) or Nothing()
         same = receipt.hash == case.data.hash and receipt.block_hash == case.data.block_hash
         if not same or receipt.ok != (record.state == s.FINAL):
-            members = await self._books.payments(case.data.members)
-            finalized = case.head.finalized
-            return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
+            return await self._gone(case)
         return f.Rooted() if receipt.block <= case.lane.policy.forgotten_below(case.head) else Nothing()
+
+    async def watch_displaced(self, record: TransactionRecord, step: Step) -> Fact:
+        """See that what took the nonce still has it: what it carried was given another one on that proof."""
+        case = await self._case(record, step)
+        if case is None:
+            return Nothing()
+        receipt = await _mined(case)
+        if receipt is None and case.data.hash not in {attempt.hash for attempt in case.data.attempts}:
+            receipt = await case.lane.chain.receipt(case.data.hash)
+        if receipt is None:
+            return await self._gone(case) if await self._free_or_taken_by_another(case) else Nothing()
+        if (receipt.hash, receipt.block_hash) != (case.data.hash, case.data.block_hash):
+            return await self._gone(case)
+        return f.Rooted() if receipt.block <= case.lane.policy.forgotten_below(case.head) else Nothing()
+
+    async def _free_or_taken_by_another(self, case: _Case) -> bool:
+        """Tell a block that is gone from a node that does not show the receipt of what took the nonce."""
+        if case.head.number < case.data.block:
+            return False
+        if await case.lane.chain.nonce(case.data.sender, case.head.number) <= case.data.nonce:
+            return True
+        taken = await self._displaced(case)
+        return isinstance(taken, f.Displaced) and taken.seen.hash != case.data.hash
+
+    async def _gone(self, case: _Case) -> Fact:
+        """Say that the block on which it was decided is gone."""
+        members = await self._books.payments(case.data.members)
+        finalized = case.head.finalized
+        return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
 
     async def _case(self, record: TransactionRecord, step: Step) -> _Case | None:
         lane = self._lanes.get(record.data.lane)
@@ -221,16 +269,6 @@ class TransactionLooks:
 
 
 # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _hand_over(lane: Lane, attempt: Attempt, step: Step) -> Fact:
-    await step.may_send(*lane.scopes)
-    try:
-        answer = await lane.chain.broadcast(attempt.raw)
-    except OutcomeUnknown as error:
-        # Perhaps some node has it. That changes nothing: its hash is followed, and the same bytes may go out again.
-        answer = Answer(Reply.ACCEPTED, f"unknown: {error}")
-    return f.Broadcast(attempt.hash, answer, step.now)
 
 
 async def _mined(case: _Case) -> Receipt | None:
@@ -252,11 +290,29 @@ def _patience_s(case: _Case) -> float:
     return max(policy.rebroadcast_s, min(age_s / REPEATS, policy.rebroadcast_s * MOST_PATIENCE))
 
 
-def _not_paid(case: _Case, receipt: Receipt, members: tuple[PaymentRecord, ...]) -> frozenset[int]:
-    """Say which members, by their place, a successful transaction did not pay."""
-    if case.data.batch:
-        return _contract(case).failed(receipt, case.data.batch, orders.payees_of(members))
-    return frozenset(place for place, one in enumerate(members) if not orders.arrived(receipt, one.data))
+def _came(
+    case: _Case, receipt: Receipt, members: tuple[PaymentRecord, ...]
+) -> tuple[frozenset[int], tuple[f.Short, ...]]:
+    """Say which members, by their place, a successful transaction did not pay, and to whom less came than was sent."""
+    data, token = case.data, case.data.token
+    failed = frozenset[int]()
+    if data.batch:
+        failed = _contract(case).failed(receipt, data.batch, orders.payees_of(members))
+    if token is None:
+        return failed, ()
+    wanted = Counter[Address]()
+    for place, one in enumerate(members):
+        if place not in failed and one.data.to is not None:
+            wanted[one.data.to] += int(one.data.value_wei)
+    came = {to: orders.came_to(receipt, token, to) for to in wanted}
+    if not data.batch and not any(came.values()) and not orders.left(receipt, token, data.sender):
+        return frozenset(range(len(members))), ()  # it said no without failing
+    short = tuple(
+        f.Short(place, came[to], wanted[to])
+        for place, one in enumerate(members)
+        if place not in failed and (to := one.data.to) is not None and came[to] < wanted[to]
+    )
+    return failed, short
 
 
 def _contract(case: _Case) -> PayMany:
@@ -271,19 +327,22 @@ def _contract(case: _Case) -> PayMany:
     return contract
 
 
-def _paid_by(case: _Case, seen: Seen, receipt: Receipt, members: tuple[PaymentRecord, ...]) -> frozenset[int]:
-    """Say which members a transaction from outside surely paid.
+def _paid_by(
+    case: _Case, seen: Seen, receipt: Receipt, members: tuple[PaymentRecord, ...]
+) -> tuple[frozenset[int], tuple[f.Short, ...]]:
+    """Say which members a transaction from outside surely paid, in whole or in part.
 
-    The very call of our batch, at another price, has paid like the batch. Else it is one at most, however many are
+    The very call of our transaction, at another price, has paid like it. Else it is one at most, however many are
     alike.
     """
     data = case.data
-    if data.batch:
-        same = (seen.to, seen.value_wei, seen.data.lower()) == (data.to, int(data.value_wei), data.data.lower())
-        return (
-            frozenset(range(len(members))) - _not_paid(case, receipt, members) if same and receipt.ok else frozenset()
-        )
+    same = (seen.to, seen.value_wei, seen.data.lower()) == (data.to, int(data.value_wei), data.data.lower())
+    if (data.batch or data.token) and members:
+        if not same or not receipt.ok:
+            return frozenset(), ()
+        failed, short = _came(case, receipt, members)
+        return frozenset(range(len(members))) - failed - {one.place for one in short}, short
     for place, payment in enumerate(members):
-        if orders.does(seen, payment.data) and orders.arrived(receipt, payment.data):
-            return frozenset((place,))
-    return frozenset()
+        if receipt.ok and orders.does(seen, payment.data):
+            return frozenset((place,)), ()
+    return frozenset(), ()

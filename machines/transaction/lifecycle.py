@@ -11,6 +11,7 @@ HALTED = "HALTED"
 QUEUED = "QUEUED"
 SENDING = "SENDING"
 SETTLED = "SETTLED"
+SHORT = "SHORT"
 FAILED = "FAILED"
 
 SIGNED = "SIGNED"
@@ -42,16 +43,18 @@ PAYMENT = Lifecycle(
         State(name=QUEUED,  means="Waits until the lane signs for it.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, cleared=True),
         State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, may_have_left=True, cleared=True),
         State(name=SETTLED, means="Paid, deep enough in the chain.", by=By.NOBODY, final=True, may_have_left=True),
+        State(name=SHORT,   means="Less came to the payee than was sent; a person decides.", by=By.PERSON, stuck_after_s=_MINUTE_S, may_have_left=True),
         State(name=FAILED,  means="Proven not paid.", by=By.NOBODY, final=True),
     ),
     moves=(
         #    trigger       from                to        because
         Move("sign",       (QUEUED,),          SENDING,  "it is part of a transaction that is signed now"),
         Move("settle",     (SENDING,),         SETTLED,  "its transaction is final and paid it"),
+        Move("fall_short", (SENDING,),         SHORT,    "its transaction is final, and its token kept a part"),
         Move("recognize",  (QUEUED,),          SETTLED,  "a transaction from outside paid it, says a person"),
         Move("fail",       (QUEUED, SENDING),  FAILED,   "it can never be paid as it is, or nobody wants it any more"),
         Move("requeue",    (SENDING,),         QUEUED,   "its transaction was reverted or displaced for good"),
-        Move("reverse",    (SETTLED,),         SENDING,  "the chain took back the block that paid it"),
+        Move("reverse",    (SETTLED, SHORT),   SENDING,  "the chain took back the block that paid it"),
         Move("contradict", (FAILED,),          SETTLED,  "the chain paid it after all"),
     ),
     initial=QUEUED,
@@ -65,7 +68,7 @@ TRANSACTION = Lifecycle(
         State(name=MINED,     means="In a block, not yet deep enough.", by=By.POLLER, every_s=2, stuck_after_s=_HOUR_S, may_have_left=True),
         State(name=FINAL,     means="Done, deep enough; watched while the chain could still forget it.", by=By.POLLER, every_s=60, may_have_left=True, final=True),
         State(name=REVERTED,  means="Mined deep enough, and did nothing; watched while the chain could still forget it.", by=By.POLLER, every_s=60, may_have_left=True, final=True),
-        State(name=DISPLACED, means="Another transaction took its nonce, for good.", by=By.NOBODY, final=True),
+        State(name=DISPLACED, means="Another transaction took its nonce; watched while the chain could still forget that.", by=By.POLLER, every_s=60, final=True),
     ),
     moves=(
         #    trigger    from             to          because
@@ -76,7 +79,7 @@ TRANSACTION = Lifecycle(
         Move("finalize", (MINED,),           FINAL,      "deep enough, and successful"),
         Move("revert",   (MINED,),           REVERTED,   "deep enough, and failed"),
         Move("displace", (SENT, MINED),      DISPLACED,  "its nonce is proven to have gone to another transaction"),
-        Move("reverse",  (FINAL, REVERTED),  SENT,       "the chain dropped a block that counted as final"),
+        Move("reverse",  (FINAL, REVERTED, DISPLACED), SENT, "the chain dropped a block that counted as final"),
     ),
     initial=SIGNED,
 )

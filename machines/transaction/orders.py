@@ -91,19 +91,24 @@ def may_do(seen: Seen, found: frozenset[str], data: PaymentData) -> int:
     return digits.count(data.to[2:].lower()) if amount in digits else 0
 
 
-def arrived(receipt: Receipt, data: PaymentData) -> bool:
-    """Say whether a successful receipt shows the effect: a token may answer no, or nothing, without failing."""
-    if data.token is None:
-        return receipt.ok
-    to = word(data.to or Address("0x"))
-    return (
-        receipt.ok
-        and any(
-            log.address.lower() == data.token.lower()
-            and len(log.topics) == 3  # noqa: PLR2004  (Transfer, from, to)
-            and log.topics[0].lower() == TRANSFERRED
-            and log.topics[2][2:].lower() == to
-            and number(log.data) > 0
-            for log in receipt.logs
-        )
-    )
+def came_to(receipt: Receipt, token: Address, to: Address) -> int:
+    """Say how many units of a token came to an address and stayed: some tokens keep a fee, or take it back at once."""
+    moves = [(sender, receiver, units) for sender, receiver, units in _moves(receipt, token) if sender != receiver]
+    came = sum(units for _, receiver, units in moves if receiver == word(to))
+    return came - sum(units for sender, _, units in moves if sender == word(to))
+
+
+def left(receipt: Receipt, token: Address, sender: Address) -> bool:
+    """Say whether any units of a token left an address, wherever they went."""
+    return any(units > 0 and who == word(sender) for who, _, units in _moves(receipt, token))
+
+
+def _moves(receipt: Receipt, token: Address) -> list[tuple[str, str, int]]:
+    """List what a token says it moved: from whom, to whom, how much."""
+    return [
+        (log.topics[1][2:].lower(), log.topics[2][2:].lower(), number(log.data))
+        for log in receipt.logs
+        if log.address.lower() == token.lower()
+        and len(log.topics) == 3  # noqa: PLR2004  (Transfer, from, to)
+        and log.topics[0].lower() == TRANSFERRED
+    ]

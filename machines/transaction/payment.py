@@ -94,6 +94,18 @@ def settled(record: PaymentRecord, carrier: RecordId, evidence: Evidence, stops:
             return noted(f"{why}, and settled already")
 
 
+def short(record: PaymentRecord, carrier: RecordId, evidence: Evidence, came: int, wanted: int) -> Choice:
+    """Decide that less came to the payee than was sent: neither paid nor unpaid, until a person says."""
+    reason = f"only {came} of {wanted} units of {record.data.token} came to {record.data.to} in {evidence.reference}"
+    if not _carried(record, carrier):
+        return noted(reason)
+    details = (*evidence.details, ("came", str(came)), ("wanted", str(wanted)))
+    data = replace(
+        record.data, evidence=replace(evidence, details=details), hash=TxHash(evidence.reference), reason=reason
+    )
+    return move("fall_short", reason, data=data, alarm=f"{record.id}: {reason}")
+
+
 def failed(
     record: PaymentRecord, carrier: RecordId, evidence: Evidence, reason: str, cause: Cause, *, retryable: bool = False
 ) -> Choice:
@@ -120,7 +132,7 @@ def requeued(record: PaymentRecord, carrier: RecordId, why: str, most_together: 
 
 def withdrawn_by_chain(record: PaymentRecord, carrier: RecordId) -> Choice:
     """Decide that what counted as paid is open again."""
-    if record.state != s.SETTLED or record.data.transaction != carrier:
+    if record.state not in {s.SETTLED, s.SHORT} or record.data.transaction != carrier:
         return noted("the chain took back the block of a transaction that carried it")
     return move("reverse", "the chain took back the block that paid it", data=replace(record.data, evidence=None))
 

@@ -105,6 +105,8 @@ def status_of(record: PaymentRecord, lane: LaneRecord | None) -> Status:
             return Pending("", Evidence("ethereum", data.hash, (("nonce", str(data.nonce)),)), LOOK_AGAIN_S)
         case s.SETTLED if data.evidence is not None:
             return Settled(data.evidence)
+        case s.SHORT:
+            return Pending(f"a person: {data.reason}", data.evidence)
         case s.FAILED:
             return Failed(data.reason, data.retryable, data.evidence, data.cause)
         case _:

@@ -56,7 +56,10 @@ class LaneLooks:
         head, latest, pending = await asyncio.gather(
             lane.chain.head(), lane.chain.nonce(address), lane.chain.nonce(address, "pending")
         )
-        next_nonce = latest if record.data.next_nonce == UNKNOWN_NONCE else record.data.next_nonce
+        next_nonce = record.data.next_nonce
+        if next_nonce == UNKNOWN_NONCE:
+            # Where a lane begins is no plan that the next look mends: enough nodes must agree on it.
+            next_nonce = await lane.chain.nonce(address, head.number)
         obstacle = _obstacle(lane, head, next_nonce, latest, pending)
         if obstacle:
             return f.Looked(record.data.next_nonce, waits_for=obstacle)

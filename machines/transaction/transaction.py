@@ -14,7 +14,7 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lane, payment
 from machines.transaction import lifecycle as s
-from machines.transaction.data import TransactionData, TransactionRecord, hash_claim
+from machines.transaction.data import PaymentData, PaymentRecord, TransactionData, TransactionRecord, hash_claim
 
 Choice = Decision[TransactionData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
@@ -53,7 +53,7 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
             return keep(f"now in block {block} as {tx}", data=_in_block(record.data, fact))
         case s.MINED, f.Unmined():
             return move("reorg", "its block is gone", data=replace(record.data, hash=NO_HASH, block=0, block_hash=""))
-        case ((s.FINAL | s.REVERTED), f.Unmined()):
+        case ((s.FINAL | s.REVERTED | s.DISPLACED), f.Unmined()):
             return _taken_back(record, fact, now)
         case s.MINED, f.Finished():
             return _finished(record, fact)
@@ -66,9 +66,9 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
             return keep(f"{by} wants it replaced by nothing: {reason}", data=data, again_s=0.0)
         case _, (f.BumpAsked() | f.CancelAsked()):
             raise BadInput(f"{record.id} is {record.state}: its nonce is used up already.")
-        case ((s.FINAL | s.REVERTED), f.Rooted()):
+        case ((s.FINAL | s.REVERTED | s.DISPLACED), f.Rooted()):
             return wait(NEVER_S)
-        case ((s.FINAL | s.REVERTED), Nothing()):
+        case ((s.FINAL | s.REVERTED | s.DISPLACED), Nothing()):
             return wait(max(WATCH_S, _age_s(record, now)))
         case ((s.SENT | s.MINED), Nothing()):
             return wait(min(max(SOON_S, _age_s(record, now) * PACE), LATE_S))
@@ -121,17 +121,23 @@ def _finished(record: TransactionRecord, fact: f.Finished) -> Choice:
 
 def _outcomes(record: TransactionRecord, fact: f.Finished) -> Group:
     """Settle what was paid; what a batch could not pay is proven unpaid by the receipt."""
-    return tuple(
-        (
-            member,
-            payment.failed(
-                member, record.id, evidence_of(record, fact, place), "the recipient did not take it", Cause.DESTINATION
-            )
-            if place in fact.failed
-            else payment.settled(member, record.id, evidence_of(record, fact, place), _rail(record)),
-        )
-        for place, member in enumerate(fact.members)
-    )
+    short = {one.place: one for one in fact.short}
+
+    def outcome(member: PaymentRecord, place: int) -> Decision[PaymentData]:
+        evidence = evidence_of(record, fact, place)
+        if place in fact.failed:
+            return payment.failed(member, record.id, evidence, "the recipient did not take it", Cause.DESTINATION)
+        return _came(record, member, evidence, short.get(place))
+
+    return tuple((member, outcome(member, place)) for place, member in enumerate(fact.members))
+
+
+def _came(
+    record: TransactionRecord, member: PaymentRecord, evidence: Evidence, short: f.Short | None
+) -> Decision[PaymentData]:
+    if short is not None:
+        return payment.short(member, record.id, evidence, short.came, short.wanted)
+    return payment.settled(member, record.id, evidence, _rail(record))
 
 
 def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
@@ -172,9 +178,10 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
     seen = fact.seen
     data = replace(record.data, hash=seen.hash, block=fact.receipt.block, block_hash=fact.receipt.block_hash)
     why = f"nonce {seen.nonce} of {seen.sender} was used by {seen.hash}, which is not ours"
+    short = {one.place: one for one in fact.short}
     group: Group = tuple(
-        (member, payment.settled(member, record.id, evidence_of(record, fact, place), _rail(record)))
-        if place in fact.paid
+        (member, _came(record, member, evidence_of(record, fact, place), short.get(place)))
+        if place in fact.paid or place in short
         else (member, payment.requeued(member, record.id, f"nonce {seen.nonce} went to {seen.hash}"))
         for place, member in enumerate(fact.members)
     )
@@ -189,7 +196,11 @@ def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choi
     if fact.deep:
         again_s = max(WATCH_S, _age_s(record, now))
         return contradiction(f"{why}, and called it so itself", _rail(record)).but(again_s=again_s)
-    data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="")
+    cancel = record.data.cancel
+    if record.state == s.DISPLACED and not all(one.data.transaction == record.id for one in fact.members):
+        # What it carried went on without it: its bytes must not be mined beside what carries that now.
+        cancel = cancel or "its payments have gone elsewhere"
+    data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="", cancel=cancel)
     group = tuple((member, payment.withdrawn_by_chain(member, record.id)) for member in fact.members)
     return move("reverse", why, data=data, group=group, alarm=why)
 

@@ -125,6 +125,56 @@ async def test_what_took_a_nonce_and_did_the_work_of_another_nonce_raises_an_ala
     assert set((await received(chain, [first, second])).values()) == {AMOUNT}
 
 
+@pytest.mark.parametrize("asked", ["again", "more"])
+async def test_a_stopped_lane_repeats_nothing_that_somebody_else_may_have_paid(
+    station: Station, chain: Anvil, clock: FixedClock, asked: str
+) -> None:
+    station.set_policy(rebroadcast_s=30, bump_after_s=60 if asked == "more" else 10_000)
+    first, second = station.payment("p-1"), station.payment("p-2")
+    async with station.worker():
+        await station.pay(first)
+        await station.until_nonce(0, s.SENT)
+        await station.pay(second)
+        await station.until_nonce(1, s.SENT)
+        # The nodes lost both; somebody paid the second by hand at the first one's nonce.
+        await chain.drop_all()
+        taker = await outside(chain, nonce=0, to=second.to["address"], wei=AMOUNT)
+        await chain.mine(4)
+        await station.poke()
+        await station.until_lane(s.HALTED)
+        for _ in range(4):
+            clock.advance(61)
+            await station.settle_down()
+            await chain.mine(1)
+        assert await chain.balance(second.to["address"]) == AMOUNT
+        await station.tell((await station.transaction(1)).id, f.CancelAsked("ada", "paid at nonce 0"))
+        await station.until_all([second], s.FAILED, each=lambda: clock.advance(61))
+        adopted = ((await station.record(second), taker),)
+        await station.tell(station.lanes.books.lane_id("ethereum"), f.Adopted("ada", "it paid the second", adopted))
+        await station.until_all([first, second], s.SETTLED, each=lambda: clock.advance(61))
+    assert set((await received(chain, [first, second])).values()) == {AMOUNT}
+
+
+async def test_what_a_person_says_was_not_paid_from_outside_goes_out_again(
+    station: Station, chain: Anvil, clock: FixedClock
+) -> None:
+    station.set_policy(rebroadcast_s=30, bump_after_s=10_000)
+    first, second = station.payment("p-1"), station.payment("p-2")
+    async with station.worker():
+        await station.pay(first)
+        await station.until_nonce(0, s.SENT)
+        await station.pay(second)
+        await station.until_nonce(1, s.SENT)
+        await chain.drop_all()
+        await outside(chain, nonce=0, to=second.to["address"], wei=AMOUNT)
+        await chain.mine(4)
+        await station.poke()
+        await station.until_lane(s.HALTED)
+        await station.tell(station.lanes.books.lane_id("ethereum"), f.Adopted("ada", "that was a gift"))
+        await station.until_all([first, second], s.SETTLED, each=lambda: clock.advance(61))
+    assert await chain.balance(second.to["address"]) == 2 * AMOUNT
+
+
 async def test_of_two_payments_alike_one_transaction_from_outside_settles_exactly_one(
     station: Station, chain: Anvil
 ) -> None:

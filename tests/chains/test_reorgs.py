@@ -1,13 +1,18 @@
 """What a chain may take back, and what counts all the same: reorganisations on a real node."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
+from adapters.ethereum.addresses import checksummed
 from machines.core.clock import FixedClock
 from machines.core.ports import Failed, Payment, Pending, Settled
 from machines.transaction import lifecycle as s
 from payflow.config import Settings
 from tests.chain import GWEI, LANE, Anvil, anvil, stranger
-from tests.lanes import Station, open_station, received
+from tests.chainproxy import ChainProxy
+from tests.lanes import Station, open_station, received, steal
 
 
 async def paid_in_block(station: Station, chain: Anvil, payment: Payment) -> str:
@@ -118,6 +123,66 @@ async def test_a_block_that_the_chain_called_final_and_takes_back_stops_the_lane
         await station.until_paused("rail:ethereum")
     assert (await station.transaction(0)).state == s.FINAL
     assert (await station.record(payment)).state == s.SETTLED
+
+
+@asynccontextmanager
+async def without_finality(settings: Settings, clock: FixedClock) -> AsyncIterator[tuple[Station, Anvil]]:
+    """Open a lane on a chain where depth alone counts, and that may take back more than that."""
+    async with (
+        anvil(mining=False) as chain,
+        ChainProxy(chain.url, no_finality=True) as proxy,
+        open_station(settings, chain, urls=[proxy.url], clock=clock) as station,
+    ):
+        yield station, chain
+
+
+async def displaced_and_paid_elsewhere(station: Station, chain: Anvil, payment: Payment) -> str:
+    """Let somebody take a payment's nonce, and the lane pay it at the next one; give the first bytes."""
+    await station.pay(payment)
+    raw = (await station.until_nonce(0, s.SENT)).data.newest.raw
+    await steal(station, chain, nonce=0, to=stranger(), wei=1)
+    await chain.mine(2)
+    await station.poke()
+    await station.until_nonce(0, s.DISPLACED)
+    await station.until_settled([payment])
+    return raw
+
+
+async def test_old_bytes_that_come_back_for_a_nonce_that_was_lost_stop_the_lane(
+    settings: Settings, clock: FixedClock
+) -> None:
+    async with without_finality(settings, clock) as (station, chain):
+        payment = station.payment("p-1")
+        async with station.worker():
+            raw = await displaced_and_paid_elsewhere(station, chain, payment)
+            second = (await station.until_nonce(1, s.FINAL)).data.newest.raw
+            await chain.rollback(await chain.height())
+            for one in (raw, second):
+                await chain.rpc("eth_sendRawTransaction", one)
+            await chain.mine(20)
+            await station.poke_nonce(0)
+            await station.until_paused("rail:ethereum")
+        assert "and before that in" in " ".join(await station.whys((await station.record(payment)).id))
+
+
+async def test_a_lost_nonce_that_is_free_again_is_used_up_by_nothing(settings: Settings, clock: FixedClock) -> None:
+    async with without_finality(settings, clock) as (station, chain):
+        payment = station.payment("p-1")
+        station.set_policy(rebroadcast_s=30)
+        async with station.worker():
+            await displaced_and_paid_elsewhere(station, chain, payment)
+            second = (await station.until_nonce(1, s.FINAL)).data.newest.raw
+            await chain.rollback(await chain.height())
+            await chain.drop_all()
+            await chain.rpc("eth_sendRawTransaction", second)
+            await chain.mine(20)
+            await station.poke_nonce(0)
+            await station.until_nonce(0, s.SENT, s.SIGNED, s.MINED)
+            await station.poke_nonce(1)
+            await station.until_all([payment], s.SETTLED, each=lambda: clock.advance(31))
+            await station.until_nonce(0, s.DISPLACED)
+        assert (await station.transaction(0)).data.newest.empty
+        assert await chain.balance(checksummed(payment.to["address"])) == 1_000_000 * GWEI
 
 
 async def test_a_revert_that_a_reorganisation_turns_into_a_success_is_a_success(station: Station, chain: Anvil) -> None:

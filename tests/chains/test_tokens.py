@@ -10,14 +10,15 @@ import pytest
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.clock import FixedClock
-from machines.core.ports import Cause, Failed, Payment, Settled
+from machines.core.facts import Override
+from machines.core.ports import Cause, Failed, Payment, Pending, Settled
 from machines.transaction import lifecycle as s
 from machines.transaction import orders
 from machines.transaction.ports import Token
 from payflow.config import Settings
 from tests.chain import LANE, Anvil
 from tests.chains.batches import existing, made_contract
-from tests.lanes import USD, Station, open_station
+from tests.lanes import USD, Station, open_station, steal
 
 SUPPLY = 10**12
 UNITS = 5_000_000
@@ -61,11 +62,9 @@ def dollars(station: Station, key: str, units: int = UNITS) -> Payment:
     return station.payment(key, gwei=units, asset=USD)
 
 
-@pytest.mark.parametrize(
-    ("oddity", "came"), [(NORMAL, UNITS), (ANSWERS_NOTHING, UNITS), (KEEPS_A_FEE, UNITS - UNITS // 10)]
-)
+@pytest.mark.parametrize("oddity", [NORMAL, ANSWERS_NOTHING])
 async def test_a_token_that_moves_has_paid_whatever_it_answers(
-    settings: Settings, chain: Anvil, clock: FixedClock, oddity: int, came: int
+    settings: Settings, chain: Anvil, clock: FixedClock, oddity: int
 ) -> None:
     token = await made_token(chain, oddity)
     async with opened(settings, chain, clock, token) as station:
@@ -74,7 +73,45 @@ async def test_a_token_that_moves_has_paid_whatever_it_answers(
             await station.pay(payment)
             await station.until_settled([payment])
         assert isinstance(await station.status(payment), Settled)
-    assert await holds(chain, token, payment) == came
+    assert await holds(chain, token, payment) == UNITS
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_what_comes_short_is_never_paid_and_waits_for_a_person_who_is_told(
+    settings: Settings, chain: Anvil, clock: FixedClock, count: int
+) -> None:
+    contract = await made_contract(chain)
+    token = await made_token(chain, KEEPS_A_FEE)
+    async with opened(settings, chain, clock, token, contract) as station:
+        payments = [dollars(station, f"p-{number}") for number in range(count)]
+        async with station.worker():
+            await station.pay(*payments)
+            await station.until_all(payments, s.SHORT)
+            await station.until_told(f"only {UNITS - UNITS // 10} of {UNITS} units")
+        for payment in payments:
+            status = await station.status(payment)
+            assert isinstance(status, Pending)
+            assert "a person" in status.waiting_for
+            assert await holds(chain, token, payment) == UNITS - UNITS // 10
+        await station.tell((await station.record(payments[0])).id, Override(s.SETTLED, "they take it so", "ada"))
+        assert isinstance(await station.status(payments[0]), Settled)
+
+
+async def test_what_comes_short_and_is_sped_up_by_a_wallet_is_not_paid_a_second_time(
+    settings: Settings, chain: Anvil, clock: FixedClock
+) -> None:
+    token = await made_token(chain, KEEPS_A_FEE)
+    async with opened(settings, chain, clock, token) as station:
+        nonce = await chain.nonce(LANE.address)
+        payment = dollars(station, "p-1")
+        async with station.worker():
+            await station.pay(payment)
+            sent = (await station.until_nonce(nonce, s.SENT)).data
+            await steal(station, chain, nonce=nonce, to=token.address, wei=0, data=sent.data, gas=sent.gas)
+            await station.until_all([payment], s.SHORT)
+            await station.settle_down()
+    assert await chain.nonce(LANE.address) == nonce + 1
+    assert await holds(chain, token, payment) == UNITS - UNITS // 10
 
 
 async def test_a_token_that_says_no_without_failing_has_not_paid(

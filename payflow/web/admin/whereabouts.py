@@ -42,6 +42,7 @@ _PAYMENT: Mapping[str, Line] = {
         f"On its way to {data.to or 'a new contract'}; until its block is deep, it may be in either place."
     ),
     t.SETTLED: lambda data: f"With {data.to or 'the new contract'}.",
+    t.SHORT: lambda data: f"In part with {data.to}: the token kept the rest.",
     t.FAILED: lambda _: "With the lane: it is proven that it did not go out.",
 }
 _TRANSACTION: Mapping[str, Line] = {

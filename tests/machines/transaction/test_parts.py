@@ -136,26 +136,27 @@ def test_a_creation_is_done_by_the_same_creation_only() -> None:
     assert not orders.does(seen(to=ADA, wei=0, data="0x6001"), made)
 
 
-def transfer(to: Address, units: int, token: Address = TOKEN) -> Log:
-    return Log(token, (orders.TRANSFERRED, f"0x{orders.word(US)}", f"0x{orders.word(to)}"), f"0x{units:064x}")
+def transfer(to: Address, units: int, token: Address = TOKEN, *, sender: Address = US) -> Log:
+    return Log(token, (orders.TRANSFERRED, f"0x{orders.word(sender)}", f"0x{orders.word(to)}"), f"0x{units:064x}")
 
 
 @pytest.mark.parametrize(
-    ("log", "ok", "came"),
+    ("logs", "came"),
     [
-        (transfer(ADA, GWEI), True, True),
-        (transfer(ADA, GWEI - 10), True, True),  # a token that keeps a fee
-        (transfer(ADA, 0), True, False),
-        (transfer(US, GWEI), True, False),
-        (transfer(ADA, GWEI, ADA), True, False),
-        (transfer(ADA, GWEI), False, False),
-        (Log(TOKEN, (orders.TRANSFERRED,), f"0x{GWEI:064x}"), True, False),
-        (Log(TOKEN, (), ""), True, False),
+        ((transfer(ADA, GWEI),), GWEI),
+        ((transfer(ADA, GWEI - 10),), GWEI - 10),  # a token that keeps a fee
+        ((transfer(ADA, GWEI), transfer(US, 10, sender=ADA)), GWEI - 10),  # and one that takes it back
+        ((transfer(ADA, GWEI), transfer(ADA, 5, sender=ADA)), GWEI),
+        ((transfer(ADA, GWEI), transfer(ADA, GWEI)), 2 * GWEI),
+        ((transfer(ADA, 0),), 0),
+        ((transfer(US, GWEI),), 0),
+        ((transfer(ADA, GWEI, ADA),), 0),
+        ((Log(TOKEN, (orders.TRANSFERRED,), f"0x{GWEI:064x}"),), 0),
+        ((Log(TOKEN, (), ""),), 0),
     ],
 )
-def test_a_token_has_arrived_when_an_event_of_it_says_so(*, log: Log, ok: bool, came: bool) -> None:
-    assert orders.arrived(receipt(hash_of(1), ok=ok, logs=(log,)), payment(token=TOKEN).data) is came
-    assert orders.arrived(receipt(hash_of(1), ok=ok), payment().data) is ok
+def test_what_came_to_somebody_is_what_the_tokens_own_events_say(*, logs: tuple[Log, ...], came: int) -> None:
+    assert orders.came_to(receipt(hash_of(1), logs=logs), TOKEN, ADA) == came
 
 
 def test_a_batch_from_outside_is_suspected_of_each_payment_that_it_names() -> None:
