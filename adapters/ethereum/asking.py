@@ -1,8 +1,9 @@
-"""How several nodes are asked as one: in order of their health, all of them where one may know more than another."""
+"""How several nodes are asked as one: in order of their health, and all of them where no single one may decide."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
@@ -11,10 +12,12 @@ from adapters.ethereum import refusals, wire
 from adapters.ethereum.endpoint import Busy, Endpoint, Limits, NodeFailed, WrongChain
 from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
+from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.refusals import Means
-from machines.core.errors import RailClosed, Rejected, Retryable
+from machines.core.errors import NoQuorum, RailClosed, Rejected, Retryable, StepError
 
 T = TypeVar("T")
+V = TypeVar("V", bound=Hashable)
 
 
 class NoNode(Retryable):
@@ -25,18 +28,35 @@ class TooMuch(Retryable):
     """A node wants to be asked for less at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A node's word that no other node would say anything else; nodes that refuse alike agree."""
+
+    kind: type[StepError]
+    words: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Refusal) and other.kind is self.kind
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+
 class Asking:
     """Asks nodes, and gives up in the words of the house."""
 
-    def __init__(self, ends: Sequence[Endpoint], heights: Heights, limits: Limits, rail: str) -> None:
+    def __init__(self, ends: Sequence[Endpoint], heights: Heights, limits: Limits, rail: str, quorum: Quorum) -> None:
         self.ends = ends
+        self.quorum = quorum
         self._heights = heights
         self._limits = limits
         self._rail = rail
 
     def order(self) -> list[Endpoint]:
         """Whoever failed or lags is asked last."""
-        return sorted(self.ends, key=lambda end: (end.figures.refused, end.rests, end.figures.lag_blocks))
+        return sorted(
+            self.ends, key=lambda end: (end.figures.refused, end.figures.forked, end.rests, end.figures.lag_blocks)
+        )
 
     async def one(
         self,
@@ -64,26 +84,90 @@ class Asking:
 
         return await again(self._round, results)
 
-    async def anywhere(self, call: Call, read: Callable[[Raw], T | None]) -> tuple[Endpoint, T] | None:
-        """Ask the best node, and then all the others at once, for something that one of them may have."""
+    async def agreed(
+        self, calls: Sequence[Call], read: Callable[..., V], *, fresh: bool = False, rounds: int | None = None
+    ) -> V:
+        """Give what enough nodes answer alike; `NoQuorum` where they do not. With one node, give its word."""
+        if self.quorum.alone:
+            return await self.one(calls, read, fresh=fresh, rounds=rounds)
+        said, failures = await self._said(calls, read, None, fresh=fresh, enough=self.quorum.agreed)
+        found = self.quorum.agreed(said)
+        if found is None:
+            if len(failures) == len(self.ends):
+                self.give_up(failures)
+            for _, value in said:
+                if isinstance(value, _Refusal) and value.kind is TooMuch:
+                    raise TooMuch(value.words)  # asked for less, it may agree with the others
+            raise NoQuorum(f"{self.quorum.needed} nodes must say the same, and do not: {_words(said, failures)}.")
+        return _accepted(found.value)
 
-        async def find(end: Endpoint) -> T | None:
-            said = await end.ask(call)
-            if isinstance(said, Fault):
-                raise failure(end, said)
-            return read(said)
+    async def reached(
+        self, calls: Sequence[Call], read: Callable[..., V], rank: Callable[[V], Any], *, beside: Call | None = None
+    ) -> V:
+        """Give the highest of what enough nodes have reached: for what is planned with, never for proof."""
+        if self.quorum.alone:
+            return await self.one(calls, read, fresh=True, beside=beside)
 
-        failures: list[NodeFailed] = []
-        best, *others = self.order()
-        for group in ([best], others):
-            for end, found in zip(group, await self.each(group, find), strict=True):
-                if isinstance(found, NodeFailed):
-                    failures.append(found)
-                elif found is not None:
-                    return end, found
-        if len(failures) == len(self.ends):
+        def order(value: V | _Refusal) -> tuple[bool, Any]:
+            refused = isinstance(value, _Refusal)
+            return refused, 0 if isinstance(value, _Refusal) else rank(value)
+
+        def enough(said: Sequence[tuple[str, V | _Refusal]]) -> bool:
+            return len(said) >= self.quorum.needed
+
+        said, failures = await self._said(calls, read, beside, fresh=True, enough=enough, grace_s=self._limits.grace_s)
+        if not said:
             self.give_up(failures)
-        return None
+        return _accepted(self.quorum.reached([value for _, value in said], order))
+
+    async def _said(
+        self,
+        calls: Sequence[Call],
+        read: Callable[..., V],
+        beside: Call | None,
+        *,
+        fresh: bool,
+        enough: Callable[[Sequence[tuple[str, V | _Refusal]]], object],
+        grace_s: float = 0.0,
+    ) -> tuple[list[tuple[str, V | _Refusal]], list[NodeFailed]]:
+        async def spoken(end: Endpoint) -> V | _Refusal:
+            try:
+                return read(*await self._results(end, calls, beside, fresh=fresh))
+            except (Rejected, Retryable) as error:
+                return _Refusal(type(error), str(error))
+
+        answers = await self.until(spoken, lambda found: enough(_named(found)), grace_s)
+        return _named(answers), [said for _, said in answers if isinstance(said, NodeFailed)]
+
+    async def until(
+        self,
+        look: Callable[[Endpoint], Awaitable[T]],
+        enough: Callable[[Sequence[tuple[Endpoint, T | NodeFailed]]], object],
+        grace_s: float = 0.0,
+    ) -> list[tuple[Endpoint, T | NodeFailed]]:
+        """Ask all nodes at once until the answers are enough, and wait a little longer for the others.
+
+        Whoever failed lately is asked only where the others are not enough.
+        """
+        found: list[tuple[Endpoint, T | NodeFailed]] = []
+        awake = [end for end in self.ends if not end.rests]
+        for group in (awake, [end for end in self.ends if end not in awake]):
+            waiting = {asyncio.ensure_future(_tried(end, look)): end for end in group}
+            try:
+                while waiting:
+                    limit = grace_s if enough(found) else None
+                    if limit == 0:
+                        break
+                    done, _ = await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                    if not done:
+                        break
+                    found += [(waiting.pop(task), task.result()) for task in done]
+            finally:
+                for task in waiting:
+                    task.cancel()
+            if enough(found):
+                break
+        return found
 
     async def each(self, ends: Sequence[Endpoint], look: Callable[[Endpoint], Awaitable[T]]) -> list[T | NodeFailed]:
         """Ask several nodes at once; what fails is part of the answer."""
@@ -127,6 +211,24 @@ class Asking:
         end.figures.lag_blocks = max(0, behind)
         if behind > self._limits.lag_blocks:
             raise NodeFailed(f"{end.name} is {behind} blocks behind")
+
+
+def _named(
+    answers: Sequence[tuple[Endpoint, V | _Refusal | NodeFailed]],
+) -> list[tuple[str, V | _Refusal]]:
+    return [(end.name, said) for end, said in answers if not isinstance(said, NodeFailed)]
+
+
+def _accepted(value: V | _Refusal) -> V:
+    if isinstance(value, _Refusal):
+        raise value.kind(value.words)
+    return value
+
+
+def _words(said: Sequence[tuple[str, object]], failures: Sequence[NodeFailed]) -> str:
+    """Say who said something else or nothing; what they said may be long, and is left out."""
+    names = ", ".join(name for name, _ in said)
+    return "; ".join([*([f"{names} differ, or are too few"] if names else []), *map(str, failures)])
 
 
 async def _tried(end: Endpoint, look: Callable[[Endpoint], Awaitable[T]]) -> T | NodeFailed:

@@ -42,6 +42,10 @@ class Limits:
     rounds: int = 2
     """How often a read goes over all nodes."""
     pause_s: float = 0.2
+    grace_s: float = 0.25
+    """How long the last nodes are waited for when enough of the others have answered."""
+    taken_back_s: float = 600.0
+    """How long the nodes must stay behind what they told before, until it counts as never told."""
 
 
 class NodeFailed(Exception):
@@ -91,6 +95,10 @@ class Figures:
     lag_blocks: int = 0
     refused: bool = False
     """Whether it answers for another chain."""
+    proves: bool = False
+    """Whether the receipts that it showed last fit the header of their block."""
+    forked: bool = False
+    """Whether it is on another branch than the others, deeper than a reorg goes."""
 
 
 _Waiting = deque[tuple[Call, asyncio.Future[Said]]]

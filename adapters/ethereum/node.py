@@ -1,31 +1,42 @@
 """Several nodes of one chain, as the one `Chain` that machines read and write.
 
-Reads go to one node and fail over. A receipt or a transaction is looked for on all. Signed bytes go to all. What is
-true now (a nonce, a balance, a price) is believed only from a node that has reached the best block that we know of.
+Where there are several, no single one decides: head, finality, what stands at a block, receipts and absence are what
+enough of them say alike, and a receipt is compared with the root in its block's header where that can be written down.
+What is planned with (a balance, a price, a nonce to come) is the highest that enough have reached. Signed bytes go to
+all. One node alone is believed; about the present only if it has reached the best block that we know of.
 """
 
 import asyncio
 import statistics
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import aiohttp
 
-from adapters.ethereum import refusals, wire
+from adapters.ethereum import refusals, roots, wire
 from adapters.ethereum.addresses import keccak_hex
 from adapters.ethereum.asking import Asking, NoNode, TooMuch, failure
 from adapters.ethereum.endpoint import Busy, Endpoint, Figures, Limits, NeverLeft, NodeFailed, names
 from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
+from adapters.ethereum.quorum import Agreed, Quorum
 from adapters.ethereum.search import find_sent
 from adapters.ethereum.wire import NO_PRICE, Header
 from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash
-from machines.core.clock import Clock, SystemClock
-from machines.core.errors import BadSettings, OutcomeUnknown
+from machines.core.clock import SECOND, Clock, Millis, SystemClock
+from machines.core.errors import BadSettings, NoQuorum, OutcomeUnknown, RailClosed, Retryable
 
 RAIL = "ethereum"
 HISTORY_BLOCKS = 10
+REORG_BLOCKS = 12
+NO_HEAD = Head(0, "", 0, None, None)
+"""Where the chain stands before enough nodes have said so: nothing is buried in it."""
+PROVEN_BLOCKS = 32
+"""For how many blocks proven receipts are remembered."""
+LOOKED_LATELY_S = 120.0
+BLOCKS_TOGETHER = 20
 
 BEST_FIRST = (
     Reply.ACCEPTED,
@@ -49,22 +60,48 @@ class Nodes:
         clock: Clock | None = None,
         limits: Limits | None = None,
         rail: str = RAIL,
+        *,
+        quorum: int = 0,
+        reorg_blocks: int = REORG_BLOCKS,
     ) -> None:
         if not urls:
             raise BadSettings("A lane needs the URL of at least one node.")
-        clock, limits = clock or SystemClock(), limits or Limits()
+        if quorum > len(urls):
+            raise BadSettings(f"{quorum} nodes cannot agree where there are {len(urls)}.")
+        self._clock, limits = clock or SystemClock(), limits or Limits()
         pairs = zip(urls, names(urls), strict=True)
-        self._ends = [Endpoint(session, url, name, chain_id, clock, limits) for url, name in pairs]
+        self._ends = [Endpoint(session, url, name, chain_id, self._clock, limits) for url, name in pairs]
         self._chain_id = chain_id
-        self._heights = Heights()
-        self._ask = Asking(self._ends, self._heights, limits, rail)
+        self._rail = rail
+        self._reorg_blocks = reorg_blocks
+        self._limits = limits
+        self._heights = Heights(limits.taken_back_s)
+        self._quorum = Quorum(len(self._ends), quorum)
+        self._ask = Asking(self._ends, self._heights, limits, rail, self._quorum)
         self._late: set[asyncio.Task[Any]] = set()
         self._looking: asyncio.Task[Head] | None = None
+        self._looked_at, self._agrees = Millis(0), True
+        self._agreed_at = self._clock.now()
+        self._proven: OrderedDict[str, dict[TxHash, Receipt]] = OrderedDict()
+        self._proving: dict[str, asyncio.Lock] = {}
+        self.trusted: Callable[[], Awaitable[str]] | None = None
+        """Tells which node's word counts alone for now, by its name; empty for none."""
 
     @property
     def chain_id(self) -> int:
         """Which chain this must be."""
         return self._chain_id
+
+    @property
+    def quorum(self) -> Quorum:
+        """How many must agree."""
+        return self._quorum
+
+    @property
+    def without_quorum(self) -> bool:
+        """Whether too few nodes agreed on a head when they were last asked, lately."""
+        lately = self._clock.now() - self._looked_at <= LOOKED_LATELY_S * SECOND
+        return lately and not self._agrees
 
     def figures(self) -> list[Figures]:
         """Tell what each node was asked and how it did."""
@@ -89,76 +126,185 @@ class Nodes:
         return await asyncio.shield(self._looking)
 
     async def _look_now(self) -> Head:
-        asked = await self._ask.each(self._ends, _look)
-        looks = [look for look in asked if not isinstance(look, NodeFailed)]
+        await self._hear_trust()
+        looks, failures, silent = await self._looks()
+        best = self._only(looks) if self._quorum.alone else await self._agreed_look(looks)
+        if best is None and silent:  # whoever takes longer may be the one that decides
+            late = await self._ask.each(silent, _look)
+            looks += [look for look in late if isinstance(look, _Look)]
+            failures += [look for look in late if isinstance(look, NodeFailed)]
+            best = await self._agreed_look(looks)
+        self._looked_at, self._agrees = self._clock.now(), best is not None
+        if self._agrees:
+            self._agreed_at = self._looked_at
         if not looks:
-            self._ask.give_up([look for look in asked if isinstance(look, NodeFailed)])
-        best = max(looks, key=lambda look: look.header.number)
-        finalized = max((look.finalized for look in looks if look.finalized is not None), default=None)
+            self._ask.give_up(failures)
+        if best is None:
+            await self._see_no_fork(looks)
+            return self._heights.told or NO_HEAD
         told = self._heights.told
         if told is not None and best.header.number < told.number and await self._went_away(best):
-            self._heights.forget()
-        head = self._heights.tell(best.header, finalized)
+            self._heights.reorganized()
+        head = self._heights.tell(best.header, best.finalized, self._clock.now())
         for look in looks:
             look.end.figures.height = look.header.number
             look.end.figures.lag_blocks = max(0, head.number - look.header.number)
         return head
 
+    async def _looks(self) -> "tuple[list[_Look], list[NodeFailed], list[Endpoint]]":
+        """Ask all nodes for the newest block; give what they said, what failed, and who has not answered yet."""
+
+        def enough(asked: "Sequence[tuple[Endpoint, _Look | NodeFailed]]") -> bool:
+            return sum(isinstance(look, _Look) for _, look in asked) >= self._quorum.needed
+
+        asked = await self._ask.until(_look, enough, self._limits.grace_s)
+        looks = [look for _, look in asked if isinstance(look, _Look)]
+        failures = [look for _, look in asked if isinstance(look, NodeFailed)]
+        answered = {end for end, _ in asked}
+        return looks, failures, [end for end in self._ends if end not in answered]
+
+    @staticmethod
+    def _only(looks: "Sequence[_Look]") -> "_Look | None":
+        return looks[0] if looks else None
+
+    async def _hear_trust(self) -> None:
+        """Learn whose word counts alone; what was told on the word of another node than now counts no more."""
+        if self.trusted is None or self._quorum.alone:
+            return
+        trusted = await self.trusted()
+        if trusted != self._quorum.trusted:
+            self._quorum.trusted = trusted
+            self._heights.forget()
+
+    async def _agreed_look(self, looks: "Sequence[_Look]") -> "_Look | None":
+        """Find the highest block on which enough nodes agree; None where there is none. Ahead is no disagreement."""
+        for height in _downwards(self._top(looks), self._reorg_blocks) if looks else ():
+            headers = await self._headers(height, looks)
+            found = self._quorum.agreed(headers)
+            if found is not None:
+                await self._note_forks(found, headers, looks)
+                return self._described(found, looks)
+        return None
+
+    def _top(self, looks: "Sequence[_Look]") -> int:
+        """Give the highest block that enough nodes have reached; where too few answer, the trusted one alone counts."""
+        trusted = [look.header.number for look in looks if look.end.name == self._quorum.trusted]
+        if len(looks) < self._quorum.needed and trusted:
+            return trusted[0]
+        return self._quorum.reached([look.header.number for look in looks], int)
+
+    async def _see_no_fork(self, looks: "Sequence[_Look]") -> None:
+        """Raise `RailClosed` where nodes are on different branches deeper than a reorg goes.
+
+        At once where not even those who are behind or silent could make enough of them agree, else after a while.
+        """
+        deep = self._top(looks) - self._reorg_blocks
+        headers = await self._headers(deep, _deeper_than(looks, deep + self._reorg_blocks)) if deep >= 0 else []
+        sizes = Counter(header.hash for _, header in headers)
+        if len(sizes) < 2:  # noqa: PLR2004  (they do not differ)
+            return
+        may_agree = max(sizes.values()) + len(self._ends) - len(headers) >= self._quorum.needed
+        if may_agree and self._clock.now() - self._agreed_at < self._limits.taken_back_s * SECOND:
+            return
+        names_ = ", ".join(f"{name} has {header.hash}" for name, header in headers)
+        raise RailClosed(
+            f"The nodes differ in block {deep}, {self._reorg_blocks} blocks back, and too few are of one mind: "
+            f"{names_}. Find out which is right; see `payflow lane trust`.",
+            rail=self._rail,
+        )
+
+    async def _headers(self, height: int, looks: "Sequence[_Look]") -> list[tuple[str, Header]]:
+        """Ask whoever has reached a height for the block there."""
+        known = [(look.end.name, look.header) for look in looks if look.header.number == height]
+        ahead = [look.end for look in looks if look.header.number > height]
+        asked = await self._ask.each(ahead, lambda end: _header_at(end, height))
+        said = zip(ahead, asked, strict=True)
+        return known + [(end.name, header) for end, header in said if isinstance(header, Header)]
+
+    def _described(self, found: Agreed[Header], looks: "Sequence[_Look]") -> "_Look":
+        """Give the agreed head, and the newest final block that enough of those who agree have reached."""
+        agreeing = [look for look in looks if look.end.name in found.by]
+        final = sorted((look.finalized for look in agreeing if look.finalized is not None), reverse=True)
+        word = min(self._quorum.needed, len(agreeing))
+        return _Look(agreeing[0].end, found.value, final[word - 1] if len(final) >= word else None)
+
+    async def _note_forks(
+        self, found: Agreed[Header], headers: Sequence[tuple[str, Header]], looks: "Sequence[_Look]"
+    ) -> None:
+        """Tell a node that has not followed a reorg yet from one that is on another branch for good."""
+        odd = {name for name, _ in headers} - found.by
+        deep = found.value.number - self._reorg_blocks
+        if odd and deep >= 0:
+            old = dict(await self._headers(deep, _deeper_than(looks, found.value.number)))
+            right = {header.hash for name, header in old.items() if name in found.by}
+            odd = {name for name in odd if name in old and old[name].hash not in right}
+        for look in looks:
+            forked = look.end.name in odd
+            if forked and not look.end.figures.forked:
+                look.end.figures.errors["forked"] += 1
+            look.end.figures.forked = forked
+
     async def _went_away(self, best: "_Look") -> bool:
-        """The best node is behind what was told: say whether a reorg took blocks away, or it merely lacks them."""
+        """What is told now is behind what was: say whether a reorg took blocks away, or the nodes merely lack them."""
         known = self._heights.newest_known(best.header.number)
         if known is None:
             return False
         try:
-            said = await best.end.ask(wire.block_header(known))
-            header = None if isinstance(said, Fault) else wire.header(said)
-        except (NodeFailed, Unreadable):
+            header = await self._ask.agreed([wire.block_header(known)], wire.header, rounds=1)
+        except Retryable:
             return False
         return header is not None and self._heights.replaced(header)
 
     async def nonce(self, address: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
-        """Count what an address has sent up to a block."""
-        return await self._ask.one([wire.nonce(address, block)], wire.number, fresh=isinstance(block, str))
+        """Count what an address has sent up to a block. About a block enough nodes agree, or `NoQuorum` is raised."""
+        call = [wire.nonce(address, block)]
+        if isinstance(block, int):
+            return await self._ask.agreed(call, wire.number)
+        return await self._ask.reached(call, wire.number, int)
 
     async def balance(self, address: Address) -> int:
         """Say how many wei an address has."""
-        return await self._ask.one([wire.balance(address)], wire.number, fresh=True)
+        return await self._ask.reached([wire.balance(address)], wire.number, int)
 
     async def market(self, percentile: int) -> Market:
         """Say what gas costs now: the next block's base fee, and the usual tip of the last blocks."""
         history = wire.fee_history(HISTORY_BLOCKS, percentile)
         calls = [wire.GAS_PRICE, wire.block_header("latest")]
-        return await self._ask.one(calls, _market, fresh=True, beside=history)
+        return await self._ask.reached(calls, _market, _dearness, beside=history)
 
     async def code(self, address: Address) -> str:
         """Give an address's code, `0x` for an account without."""
-        return await self._ask.one([wire.code(address)], wire.text, fresh=True)
+        return await self._ask.reached([wire.code(address)], wire.text, str)
 
     async def known(self, address: Address) -> bool:
         """Say whether an account exists: it has code, money or a nonce."""
         calls = [wire.balance(address), wire.nonce(address, "latest"), wire.code(address)]
-        return await self._ask.one(calls, _exists, fresh=True)
+        return await self._ask.reached(calls, _exists, bool)
 
     async def estimate(self, sender: Address, to: Address | None, value_wei: int, data: str) -> int:
         """Say how much gas a call takes; `Rejected` where it would fail."""
-        return await self._ask.one([wire.estimate(sender, to, value_wei, data)], wire.number, fresh=True)
+        return await self._ask.reached([wire.estimate(sender, to, value_wei, data)], wire.number, int)
 
     async def call(self, to: Address, data: str, block: int | Literal["latest"] = "latest") -> str:
-        """Read from a contract; `Rejected` where the call fails."""
-        return await self._ask.one([wire.call(to, data, block)], wire.text, fresh=block == "latest")
+        """Read from a contract; `Rejected` where the call fails. About a block enough nodes must agree."""
+        calls = [wire.call(to, data, block)]
+        if isinstance(block, int):
+            return await self._ask.agreed(calls, wire.text)
+        return await self._ask.reached(calls, wire.text, str)
 
     async def logs(
         self, address: Address, topics: Sequence[str | None], first: int, last: int
     ) -> list[tuple[TxHash, Log]]:
         """List events of a contract between two blocks; a node that wants less at once is asked for half, and half."""
 
-        def read(height: Raw, raw: Raw) -> list[tuple[TxHash, Log]]:
+        def read(height: Raw, raw: Raw) -> tuple[tuple[TxHash, Log], ...]:
             if wire.number(height) < last:
                 raise NodeFailed(f"a node has not reached block {last}")  # and would leave its events out silently
-            return wire.events(raw)
+            return tuple(wire.events(raw))
 
         try:
-            return await self._ask.one([wire.HEIGHT, wire.logs(address, topics, first, last)], read, fresh=True)
+            calls = [wire.HEIGHT, wire.logs(address, topics, first, last)]
+            return list(await self._ask.agreed(calls, read, fresh=True))
         except TooMuch:
             if first >= last:
                 raise
@@ -169,46 +315,97 @@ class Nodes:
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def receipt(self, tx: TxHash) -> Receipt | None:
-        """Find a receipt on any of the nodes. None proves nothing: a node may lag."""
-        best = self._ask.order()[0]
-        shown = await self._ask.anywhere(wire.receipt(tx), wire.found_receipt)
-        if shown is None:
+        """Find the receipt that enough nodes show alike. None proves nothing: they may lag, or not agree yet."""
+        try:
+            found = await self._ask.agreed([wire.receipt(tx)], wire.found_receipt, rounds=1)
+        except NoQuorum:
             return None
-        end, found = shown
-        if end is not best and await self._on_a_dead_branch(best, found):
+        if found is None or (not self._quorum.alone and not await self._stands(found)):
             return None
         if found.gas_price_wei != NO_PRICE:
             return found
-        told = await self._ask.anywhere(wire.transaction(tx), wire.gas_price)
-        return None if told is None else replace(found, gas_price_wei=told[1])
-
-    async def _on_a_dead_branch(self, best: Endpoint, found: Receipt) -> bool:
-        """Another node shows a receipt that the best one lacks: see whether the best has another block in its place."""
         try:
-            said = await best.ask(wire.block_header(found.block))
-            header = None if isinstance(said, Fault) else wire.header(said)
-        except (NodeFailed, Unreadable):
-            return False
-        return header is not None and header.hash != found.block_hash
+            price = await self._ask.agreed([wire.transaction(tx)], wire.gas_price, rounds=1)
+        except NoQuorum:
+            return None
+        return None if price is None else replace(found, gas_price_wei=price)
+
+    async def _stands(self, found: Receipt) -> bool:
+        """See that the header of its block commits to a receipt; where no node shows what that takes, enough agree."""
+        async with self._proving.setdefault(found.block_hash, asyncio.Lock()):
+            known = self._proven.get(found.block_hash)
+            if known is None or (known and not _alike(known.get(found.hash), found)):
+                known = self._proven[found.block_hash] = await self._prove(found)
+                while len(self._proven) > PROVEN_BLOCKS:
+                    self._proving.pop(self._proven.popitem(last=False)[0], None)
+        return not known or _alike(known.get(found.hash), found)
+
+    async def _prove(self, found: Receipt) -> dict[TxHash, Receipt]:
+        """Get the receipts of a block to which its header commits; none where no node shows what that takes."""
+        other: dict[TxHash, Receipt] = {}
+        failures: list[NodeFailed] = []
+        for end in self._ask.order():
+            try:
+                header, receipts = await asyncio.gather(
+                    end.ask(wire.block_header(found.block)), end.ask(wire.block_receipts(found.block))
+                )
+            except NodeFailed as error:
+                failures.append(error)
+                continue
+            if isinstance(header, Fault) or isinstance(receipts, Fault):
+                continue
+            proven = await asyncio.to_thread(roots.proven, bytes(header), bytes(receipts), found.block_hash)
+            end.figures.proves = proven is not None
+            # Whose a receipt is no header says: a node that gives it to another transaction is passed over.
+            if proven is not None and _alike(proven.get(found.hash), found):
+                return proven
+            other = proven or other
+        if len(failures) == len(self._ends):
+            self._ask.give_up(failures)
+        return other
 
     async def transaction(self, tx: TxHash) -> Seen | None:
-        """Find a transaction on any of the nodes, mined or waiting. None proves nothing."""
-        shown = await self._ask.anywhere(wire.transaction(tx), wire.seen)
-        return None if shown is None else shown[1]
+        """Find a transaction that enough nodes show alike, mined or waiting. None proves nothing."""
+        try:
+            return await self._ask.agreed([wire.transaction(tx)], wire.seen, rounds=1)
+        except NoQuorum:
+            return None
 
     async def sent_by(self, sender: Address, nonce: int, block: int) -> Seen | None:
         """Find the transaction that used up a nonce, in blocks up to this one; None where the nonce was free then."""
 
         async def count(at: int) -> int | None:
             try:
-                return await self._ask.one([wire.nonce(sender, at)], wire.number, rounds=1)
-            except NoNode:
+                return await self._ask.agreed([wire.nonce(sender, at)], wire.number, rounds=1)
+            except (NoNode, NoQuorum):
                 return None
 
         async def look(at: int) -> Seen | None:
-            return await self._ask.one([wire.full_block(at)], lambda raw: wire.sent(raw, sender, nonce))
+            return await self._ask.agreed([wire.full_block(at)], lambda raw: wire.sent(raw, sender, nonce))
 
         return await find_sent(count, look, nonce, block)
+
+    async def sent(self, sender: Address, first: int, last: int) -> list[Seen]:
+        """List what an address sent in some blocks, oldest first."""
+        found: list[Seen] = []
+        for start in range(first, last + 1, BLOCKS_TOGETHER):
+            heights = range(start, min(start + BLOCKS_TOGETHER, last + 1))
+            calls = [wire.full_block(at, alone=False) for at in heights]
+            found += await self._ask.agreed(
+                calls, lambda *raw: tuple(seen for one in raw for seen in wire.all_sent(one, sender))
+            )
+        return found
+
+    async def block_before(self, second: int) -> int:
+        """Find the newest block that is older than a time."""
+        low, high = 0, (await self.head()).number
+        while low < high:
+            middle = (low + high + 1) // 2
+            header = await self._ask.agreed([wire.block_header(middle)], wire.header)
+            if header is None:
+                raise Retryable(f"The nodes lack block {middle}: they lag, or have pruned it.")
+            low, high = (middle, high) if header.timestamp_s < second else (low, middle - 1)
+        return low
 
     # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -234,12 +431,14 @@ class Nodes:
 
     def _best(self, answers: Sequence[Answer], failures: Sequence[NodeFailed]) -> Answer:
         lost = [one for one in failures if one.taken]
+        refused = sum(answer.reply is Reply.REFUSED for answer in answers)
         best = min(answers, key=lambda answer: BEST_FIRST.index(answer.reply), default=None)
-        # That it can never be mined is believed only when no other node may have taken it.
-        if best is not None and (best.reply is not Reply.REFUSED or not lost):
+        # That it can never be mined is believed of enough nodes, and only when no other may have taken it.
+        if best is not None and (best.reply is not Reply.REFUSED or (not lost and refused >= self._quorum.needed)):
             return best
-        if lost:
-            raise OutcomeUnknown(f"It is not known whether a node took the transaction: {lost[0]}.")
+        if lost or best is not None:
+            why = str(lost[0]) if lost else f"too few refuse it: {best.words if best else ''}"
+            raise OutcomeUnknown(f"It is not known whether a node took the transaction: {why}.")
         return self._ask.give_up(failures)
 
 
@@ -266,6 +465,33 @@ async def _look(end: Endpoint) -> _Look:
         raise Unreadable("the newest block is null")
     finalized = None if isinstance(final, Fault) else wire.header(final)
     return _Look(end, header, None if finalized is None else finalized.number)
+
+
+def _deeper_than(looks: "Sequence[_Look]", height: int) -> "list[_Look]":
+    """Leave out nodes that are behind a height: the branch that they are on may be one that they are about to leave."""
+    return [look for look in looks if look.header.number >= height]
+
+
+def _alike(shown: Receipt | None, found: Receipt) -> bool:
+    """Whether two receipts are one. What was paid for gas is in no root."""
+    return shown is not None and replace(shown, gas_price_wei=found.gas_price_wei) == found
+
+
+def _downwards(top: int, most: int) -> list[int]:
+    """Name heights below one, closer together at first: most branches are short."""
+    steps = [0, *(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
+    return [top - step for step in dict.fromkeys(steps) if step <= top]
+
+
+async def _header_at(end: Endpoint, height: int) -> Header | None:
+    said = await end.ask(wire.block_header(height))
+    if isinstance(said, Fault):
+        raise failure(end, said)
+    return wire.header(said)
+
+
+def _dearness(market: Market) -> tuple[int, int, int]:
+    return (-1 if market.base_fee_wei is None else market.base_fee_wei, market.gas_price_wei, market.tip_wei)
 
 
 def _market(price: Raw, newest: Raw, history: Raw | None = None) -> Market:

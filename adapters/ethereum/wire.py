@@ -39,9 +39,9 @@ def block_header(at: Block) -> Call:
     return Call("eth_getBlockByNumber", (block(at), False))
 
 
-def full_block(at: int) -> Call:
+def full_block(at: int, *, alone: bool = True) -> Call:
     """Ask for a block with its transactions."""
-    return Call("eth_getBlockByNumber", (block(at), True), alone=True)
+    return Call("eth_getBlockByNumber", (block(at), True), alone=alone)
 
 
 def nonce(address: Address, at: Block) -> Call:
@@ -62,6 +62,11 @@ def code(address: Address) -> Call:
 def receipt(tx: TxHash) -> Call:
     """Ask for a receipt."""
     return Call("eth_getTransactionReceipt", (tx,))
+
+
+def block_receipts(at: int) -> Call:
+    """Ask for all receipts of a block."""
+    return Call("eth_getBlockReceipts", (block(at),), alone=True)
 
 
 def transaction(tx: TxHash) -> Call:
@@ -239,6 +244,14 @@ def sent(raw: msgspec.Raw, sender: Address, nonce_: int) -> Seen | None:
         if _int(tx.nonce) == nonce_ and tx.sender.lower() == sender.lower():
             return _seen(tx)
     return None
+
+
+def all_sent(raw: msgspec.Raw, sender: Address) -> tuple[Seen, ...]:
+    """List what a sender has in a full block."""
+    found = _decoded(raw, _FullBlock)
+    if found is None:
+        raise Unreadable("null where a block was expected")
+    return tuple(_seen(tx) for tx in found.transactions if tx.sender.lower() == sender.lower())
 
 
 def _seen(tx: _Transaction) -> Seen:

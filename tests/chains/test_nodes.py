@@ -138,21 +138,52 @@ async def test_a_node_of_another_chain_gets_nothing(
             await station.until_all([payment], s.SETTLED, each=lambda: clock.advance(60))
 
 
-async def test_an_ill_node_beside_a_good_one_holds_nothing_up(
+async def test_an_ill_node_beside_good_ones_holds_nothing_up(
     settings: Settings, chain: Anvil, proxy: ChainProxy, clock: FixedClock
 ) -> None:
-    async with open_station(settings, chain, urls=[proxy.url, chain.url], clock=clock) as station:
+    async with (
+        ChainProxy(chain.url) as third,
+        open_station(settings, chain, urls=[proxy.url, chain.url, third.url], clock=clock) as station,
+    ):
         proxy.fail(Kind.HTML_502, times=FOR_EVER)
         await paid_once(station, chain, clock, "p-1", "p-2", "p-3")
 
 
-async def test_a_node_of_another_chain_beside_a_good_one_is_left_out(
+async def test_a_node_of_another_chain_beside_good_ones_is_left_out(
     settings: Settings, chain: Anvil, proxy: ChainProxy, clock: FixedClock
 ) -> None:
-    async with open_station(settings, chain, urls=[proxy.url, chain.url], clock=clock) as station:
+    async with (
+        ChainProxy(chain.url) as third,
+        open_station(settings, chain, urls=[proxy.url, chain.url, third.url], clock=clock) as station,
+    ):
         proxy.chain_id = 1
         await paid_once(station, chain, clock)
         assert proxy.count(SEND) == 0
+
+
+async def test_without_enough_nodes_sends_go_on_and_nothing_settles_until_they_are_back(
+    settings: Settings, chain: Anvil, proxy: ChainProxy, clock: FixedClock
+) -> None:
+    async with (
+        ChainProxy(chain.url) as second,
+        open_station(settings, chain, urls=[proxy.url, second.url], clock=clock) as station,
+    ):
+        first, later = station.payment("p-1"), station.payment("p-2")
+        station.set_policy(rebroadcast_s=30, bump_after_s=10_000)
+        async with station.worker():
+            await station.pay(first)
+            await station.until_nonce(0, s.SENT)
+            second.outage = True
+            await station.pay(later)
+            await station.until_nonce(1, s.SENT)
+            for _ in range(5):
+                await chain.mine(3)
+                clock.advance(31)
+                await station.settle_down()
+            assert {(await station.record(one)).state for one in (first, later)} == {s.SENDING}
+            assert await chain.nonce(LANE.address) == 2, "what had to be sent was sent"
+            second.outage = False
+            await station.until_all([first, later], s.SETTLED, each=lambda: clock.advance(31))
 
 
 async def test_fifteen_minutes_without_any_node_are_waited_out(

@@ -1,4 +1,4 @@
-"""A chain that mines when it is told to, two nodes of it with faults, and our side of them."""
+"""A chain that mines when it is told to, nodes of it with faults, and our side of them."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -48,6 +48,12 @@ async def second(chain: Anvil) -> AsyncIterator[ChainProxy]:
 
 
 @pytest.fixture
+async def third(chain: Anvil) -> AsyncIterator[ChainProxy]:
+    async with ChainProxy(chain.url) as started:
+        yield started
+
+
+@pytest.fixture
 async def lone(proxy: ChainProxy, session: aiohttp.ClientSession, clock: FixedClock) -> AsyncIterator[Nodes]:
     """Our side, with one node."""
     nodes = Nodes(session, [proxy.url], CHAIN_ID, clock, IMPATIENT)
@@ -61,6 +67,20 @@ async def nodes(
 ) -> AsyncIterator[Nodes]:
     """Our side, with two nodes."""
     made = Nodes(session, [proxy.url, second.url], CHAIN_ID, clock, IMPATIENT)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def three(
+    proxy: ChainProxy,
+    second: ChainProxy,
+    third: ChainProxy,
+    session: aiohttp.ClientSession,
+    clock: FixedClock,
+) -> AsyncIterator[Nodes]:
+    """Our side, with three nodes, of which two must agree."""
+    made = Nodes(session, [proxy.url, second.url, third.url], CHAIN_ID, clock, IMPATIENT)
     yield made
     await made.close()
 
