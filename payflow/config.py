@@ -160,10 +160,10 @@ class Settings(BaseModel):
     """Payouts that a worker sends or follows at a time."""
     payout_worker_rate_limit: float = Field(default=10, gt=0, alias="PAYOUT_WORKER_RATE_LIMIT")
     """Looks a second at payouts that are with a gateway, over all workers."""
-    batch_worker_concurrency: int = Field(default=64, ge=1, le=4096, alias="BATCH_WORKER_CONCURRENCY")
-    """Approved payouts that a worker puts into a batch at a time."""
+    batch_worker_concurrency: int = Field(default=1, ge=1, le=4096, alias="BATCH_WORKER_CONCURRENCY")
+    """Batch runs at a time. A run takes every payout that waits for it, so that one is enough."""
     batch_worker_rate_limit: float | None = Field(default=None, gt=0, alias="BATCH_WORKER_RATE_LIMIT")
-    """Payouts a second that board a batch, over all workers; none for no limit."""
+    """Batch runs a second; with `instant`, what is approved in between opens as one batch. It slows no payout down."""
     batch_schedule: str = Field(default="0 */2 * * *", alias="PAYFLOW_BATCH_SCHEDULE")
     """When batches open: a cron expression in UTC, `instant`, or `manual`."""
     payout_rail: Literal["flutterwave", "paystack"] = Field(default="flutterwave", alias="PAYFLOW_PAYOUT_RAIL")

@@ -48,6 +48,19 @@ class WalletAnswer(Struct):
     data: WalletData
 
 
+class WalletV4(Struct):
+    """A wallet of v4."""
+
+    currency: str
+    available_balance: Decimal
+
+
+class WalletsV4(Struct):
+    """The answer about all wallets of v4."""
+
+    data: list[WalletV4]
+
+
 class AccountData(Struct):
     """Whose account it is."""
 
@@ -141,10 +154,17 @@ class EnquiriesV3:
 
 
 class EnquiriesV4:
-    """Asks over API v4, whose pages show neither balances nor fees."""
+    """Asks over API v4, whose pages show no fees."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    async def balance(self, asset: Asset) -> Balance:
+        """Tell what the wallet of a currency holds; a currency that is not listed has none."""
+        reply = await self._client.read(Request("GET", "/wallets/balances"))
+        wallets = _answer(wire_v4.checked(reply), WalletsV4).data
+        held = next((one.available_balance for one in wallets if one.currency == asset.code), Decimal(0))
+        return Balance(_money(held, asset), _money(held, asset))
 
     async def account_name(self, to: Destination, currency: str = "NGN") -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""

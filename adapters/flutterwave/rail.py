@@ -21,6 +21,8 @@ from machines.core.ports import Payment, PaymentKey, Status, Trace, Unsent
 MOST_RETRIES = 25
 # A list that is longer is asked for in parts.
 MOST_PAGES = 10_000
+PROBE = PaymentKey("payflow-probe")
+"""A reference that no payment has: to ask for it costs one look, and is refused as long as payments are."""
 
 
 class FlutterwaveV3:
@@ -57,6 +59,10 @@ class FlutterwaveV3:
         if len(found) > 1:
             raise Contradiction(f"Flutterwave has {len(found)} transfers {payment.key}.", rail=RAIL)
         return check_ours(found[0], payment) if found else None
+
+    async def probe(self) -> None:
+        """Ask something cheap behind the same door; `RailClosed` while nobody of ours may pass."""
+        wire_v3.checked(await self._client.read(wire_v3.by_reference(PROBE)))
 
     async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
         """List every transfer since a time, each with the retries of it that were made since."""
@@ -114,6 +120,10 @@ class FlutterwaveV4:
         if family[0].reference != payment.key:
             raise OutcomeUnknown(f"{payment.handle} is not {payment.key} at Flutterwave.")
         return verdict([check_ours(member, payment) for member in family])
+
+    async def probe(self) -> None:
+        """Ask something cheap behind the same door; `RailClosed` while nobody of ours may pass."""
+        wire_v4.checked(await self._client.read(wire_v4.by_id(PROBE)))
 
     async def _look(self, transfer_id: str) -> Transfer:
         return wire_v4.read_by_id(await self._client.read(wire_v4.by_id(transfer_id)))

@@ -3,7 +3,11 @@
 from adapters.paystack import wire
 from adapters.paystack.client import Client
 from machines.core.errors import OutcomeUnknown, Retryable
-from machines.core.ports import Payment, Status, Unsent
+from machines.core.money import Asset, Money
+from machines.core.ports import Payment, PaymentKey, Status, Unsent
+
+PROBE = PaymentKey("payflow-probe-of-the-door")
+"""A reference that no payment has: to ask for it costs one look, and is refused as long as payments are."""
 
 
 class Paystack:
@@ -26,6 +30,14 @@ class Paystack:
         """Look the reference up."""
         found = await self._find(payment)
         return wire.verdict(found) if found else Unsent()
+
+    async def balance(self, asset: Asset) -> Money:
+        """Tell what is left to pay from in a currency."""
+        return wire.read_balance(await self._client.read(wire.balance()), asset)
+
+    async def probe(self) -> None:
+        """Ask something cheap behind the same door; `RailClosed` while nobody of ours may pass."""
+        wire.read_probe(await self._client.read(wire.by_reference(PROBE)))
 
     async def _adopt(self, payment: Payment) -> wire.Transfer | None:
         try:

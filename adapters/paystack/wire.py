@@ -27,6 +27,7 @@ from msgspec import Struct, field
 
 from machines.core.accounts import same_account
 from machines.core.errors import (
+    BadAmount,
     Contradiction,
     Deferred,
     OtherPayee,
@@ -36,6 +37,7 @@ from machines.core.errors import (
     Retryable,
     StepError,
 )
+from machines.core.money import Asset, Money
 from machines.core.ports import (
     Cause,
     Evidence,
@@ -163,6 +165,19 @@ class TransferAnswer(Struct):
     data: Transfer
 
 
+class BalanceData(Struct):
+    """What is left in one currency, in hundredths."""
+
+    currency: str
+    balance: int
+
+
+class BalanceAnswer(Struct):
+    """The answer about balances."""
+
+    data: list[BalanceData]
+
+
 def recipient(payment: Payment) -> Request:
     """Ask for a recipient; the same account again is the same recipient."""
     _check_payable(payment)
@@ -233,6 +248,33 @@ def read_by_reference(reply: Reply, payment: Payment) -> Transfer | None:
     refusal = _refusal(reply)
     # A look that was refused says nothing about the payment, however the refusal reads.
     raise refusal if isinstance(refusal, RailClosed) else OutcomeUnknown(str(refusal))
+
+
+def balance() -> Request:
+    """Ask what is left to pay from."""
+    return Request("GET", "/balance")
+
+
+def read_balance(reply: Reply, asset: Asset) -> Money:
+    """Read what is left in a currency, in kobo; one that is not listed holds nothing."""
+    read_probe(reply)
+    if reply.status != HTTPStatus.OK:
+        raise Retryable(f"Paystack answered with HTTP {reply.status}.")
+    try:
+        held = {one.currency: one.balance for one in _decoded(reply, BalanceAnswer).data}
+        return Money(max(0, held.get(asset.code, 0)) * 10 ** max(0, asset.decimals - 2), asset)
+    except (OutcomeUnknown, BadAmount) as error:
+        raise Retryable("Paystack's balance cannot be read.") from error
+
+
+def read_probe(reply: Reply) -> None:
+    """Tell whether we are let in, whatever the answer."""
+    if reply.status in DOOR:
+        raise _refusal(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise _slow_down(reply)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Retryable(f"Paystack answered with HTTP {reply.status}.")
 
 
 def verdict(found: Transfer) -> Status:

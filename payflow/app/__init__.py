@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from payflow.app.bounties import Bounties
+    from payflow.app.gateways import Probe
     from payflow.app.lanes import Lanes
     from payflow.app.reconcile import Reconciles
     from payflow.web.desk import Desk
@@ -57,6 +58,8 @@ class Parts:
     """What it sends through, as `payflow pause` names it: rails and lanes."""
     deliver: Mapping[str, Handler] = field(default_factory=dict)
     """For each kind of message, who delivers it."""
+    probes: "Mapping[str, Probe]" = field(default_factory=dict)
+    """What tells of each rail that closed itself whether it lets us in again."""
     pollers: Mapping[str, PollerSettings] = field(default_factory=dict)
     """How pollers work where PAYFLOW_POLLERS does not say."""
     routes: "Callable[[Store, Metrics], Iterable[web.RouteDef]]" = lambda _store, _metrics: ()
@@ -139,6 +142,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             watch=meter.bind,
             beside=beside,
             deliver=world.handlers,
+            probes={name: door.probe for name, door in doors.items() if door.probe},
             pollers=payouts.pollers(settings),
             routes=routes,
             reconciles=reconciles,
@@ -238,6 +242,10 @@ async def _run(
             group.start_soon(_tell_health, payflow)
             if workers:
                 group.start_soon(keep_books_checked, payflow.store, settings.books_check_s)
+                if payflow.parts.probes:
+                    from payflow.app.probing import keep_closed_rails_probed  # noqa: PLC0415  (as above)
+
+                    group.start_soon(keep_closed_rails_probed, payflow.store, payflow.parts.probes)
             group.start_soon(_stop_when_told, stop, readiness, worker)
             if payflow.parts.beside:
                 group.start_soon(payflow.parts.beside, stop)

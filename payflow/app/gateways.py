@@ -1,6 +1,6 @@
 """The gateways that are set up: the rail that pays, what may be asked before, how webhooks prove themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,10 @@ READ_PAUSE_S = FlutterwaveLimits().read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
 
 
+Probe = Callable[[], Awaitable[None]]
+"""Asks something cheap behind the same door; raises `RailClosed` while nobody of ours may pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """One gateway that is set up."""
@@ -42,7 +46,9 @@ class Door:
     lists: Lists | None = None
     """What tells all that was done, after the store lost writes; None where nobody can tell."""
     wallet: Wallet | None = None
-    """Tells what is left to pay from, for the dashboard; None where the gateway does not say."""
+    """Tells what is left to pay from; None where the gateway does not say."""
+    probe: Probe | None = None
+    """Asks whether we are let in; None where only people open what closed itself."""
 
 
 class _FlutterwaveV3Desk:
@@ -116,7 +122,8 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
         async def wallet() -> list[Money]:
             return [(await enquiries.balance(NGN)).available]
 
-        return Door(rail, _FlutterwaveV3Desk(enquiries), hooks if secret else None, lists=rail, wallet=wallet)
+        desk = _FlutterwaveV3Desk(enquiries)
+        return Door(rail, desk, hooks if secret else None, lists=rail, wallet=wallet, probe=rail.probe)
     client_secret = settings.flutterwave_client_secret
     token = ClientToken(
         session,
@@ -127,7 +134,13 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
     )
     client = FlutterwaveClient(session, settings.flutterwave_url, token, clock, limits)
     hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
-    return Door(FlutterwaveV4(client), _FlutterwaveV4Desk(EnquiriesV4(client)), hooks if secret else None)
+    payer, asks = FlutterwaveV4(client), EnquiriesV4(client)
+
+    async def wallet_v4() -> list[Money]:
+        return [(await asks.balance(NGN)).available]
+
+    desk_v4 = _FlutterwaveV4Desk(asks)
+    return Door(payer, desk_v4, hooks if secret else None, wallet=wallet_v4, probe=payer.probe)
 
 
 def _check(settings: Settings) -> None:
@@ -146,4 +159,9 @@ def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str, limi
     client = PaystackClient(session, settings.paystack_url, key, limits)
     genuine = partial(paystack_webhooks.verify, secret_key=key)
     hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack_webhooks.read_webhook)
-    return Door(Paystack(client), _PaystackDesk(), hooks)
+    rail = Paystack(client)
+
+    async def wallet() -> list[Money]:
+        return [await rail.balance(NGN)]
+
+    return Door(rail, _PaystackDesk(), hooks, wallet=wallet, probe=rail.probe)

@@ -35,7 +35,7 @@ class Payouts:
     def __init__(self, settings: Settings, doors: Mapping[str, Door]) -> None:
         self._settings = settings
         self._doors = doors
-        self._schedule = Schedule(settings.batch_schedule)
+        self._schedule = Schedule(settings.batch_schedule, settings.batch_worker_rate_limit)
         self._thresholds = _thresholds(settings.risk)
         self._acts: dict[str, Act[PayoutData]] = {}
         self._looks: Looks | None = None
@@ -94,13 +94,14 @@ class Payouts:
 
 
 def pollers(settings: Settings) -> dict[str, PollerSettings]:
-    """Say how the pollers of payouts work, as the settings of the provider document name it."""
+    """Say how the pollers of payouts work, as the settings of the provider document name it.
+
+    What it says of batches is about runs, of which each takes all that waits: `Schedule` reads it, no poller does.
+    """
     sending = PollerSettings(concurrency=settings.payout_worker_concurrency, rate=settings.payout_worker_rate_limit)
-    boarding = PollerSettings(concurrency=settings.batch_worker_concurrency, rate=settings.batch_worker_rate_limit)
     return {
         "payout.PROCESSING": sending,
         "payout.UNCONFIRMED": sending,
-        "payout.APPROVED": boarding,
     }
 
 

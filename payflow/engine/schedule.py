@@ -1,5 +1,6 @@
 """When batches open."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -15,9 +16,10 @@ MANUAL = "manual"
 class Schedule:
     """A cron expression in UTC, `instant`, or `manual`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, runs_a_second: float | None = None) -> None:
         self.text = text
-        self._next: Callable[[Millis], Millis | None] = {INSTANT: lambda after: after, MANUAL: lambda _: None}.get(
+        self._apart_ms = max(1, math.ceil(SECOND / runs_a_second)) if runs_a_second else 1
+        self._next: Callable[[Millis], Millis | None] = {INSTANT: self._soon, MANUAL: lambda _: None}.get(
             text, self._tick
         )
         if text not in (INSTANT, MANUAL):
@@ -31,6 +33,10 @@ class Schedule:
     def next_opening(self, after: Millis) -> Millis | None:
         """Say when the next batch opens after a time; None when only a person opens them."""
         return self._next(after)
+
+    def _soon(self, after: Millis) -> Millis:
+        """Open at once, or with all that comes before the next run may begin: the same moment for every worker."""
+        return Millis(-(-after // self._apart_ms) * self._apart_ms)
 
     def _tick(self, after: Millis) -> Millis:
         tick = next(CronSim(self.text, datetime.fromtimestamp(after // SECOND, UTC)))

@@ -182,10 +182,14 @@ class Steps:
         await self._commit_quietly(stored, wait(again_s), record.tries + 1)
 
     async def _close_rail(self, stored: Stored, error: RailClosed | Contradiction) -> None:
-        """Pause a rail by ourselves, until a person resumes it. What contradicts the books is set aside as well."""
+        """Pause a rail by ourselves, until a person resumes it; what its own code closed, until it lets a probe in.
+
+        What contradicts the books is set aside as well.
+        """
         why = f"{type(error).__name__}: {error}"
+        code = error.code if isinstance(error, RailClosed) else ""
         try:
-            paused = await self._store.pauses.pause(f"rail:{error.rail}", self._who, why, stored.at)
+            paused = await self._store.pauses.pause(f"rail:{error.rail}", self._who, why, stored.at, code)
         except BadInput:  # an error that names no rail is a bug of its adapter
             await self._park(stored, error)
             return

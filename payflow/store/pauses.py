@@ -11,6 +11,8 @@ from payflow.store import keys
 from payflow.store.link import Link
 
 EVERYTHING = "everything"
+_CLOSED = "closed:"
+"""In front of a scope that a rail's own code closed: it stands beside a pause by people, and never in its place."""
 KINDS = ("machine", "rail", "lane", "shard")
 GUARD = "sequence guard"
 
@@ -23,6 +25,9 @@ class Pause:
     who: str
     why: str
     at: Millis
+    code: str = ""
+    """What a rail said of every payment when it closed itself; it opens by itself once a probe is let in. A pause by
+    a person, by a contradiction, by false books or by lost writes has none: people open it."""
 
 
 def scope_of(text: str) -> str:
@@ -40,9 +45,10 @@ class Pauses:
         self._link = link
 
     async def all(self) -> dict[str, Pause]:
-        """Read every pause."""
+        """Read every pause; where people paused what had closed itself, theirs."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
-        return {scope.decode(): _read(scope.decode(), value) for scope, value in fields.items()}
+        read = [_read(field.decode(), value) for field, value in fields.items()]
+        return {pause.scope: pause for pause in sorted(read, key=lambda pause: not pause.code)}
 
     async def name(self, scopes: Iterable[str], now: Millis) -> None:
         """Remember what a process of this installation sends through, so that everybody can tell a typing error."""
@@ -53,20 +59,26 @@ class Pauses:
         """List what any process of this installation ever named."""
         return {scope.decode() for scope in await self._link.ask("HKEYS", keys.SCOPES)}
 
-    async def pause(self, scope: str, who: str, why: str, now: Millis) -> bool:
-        """Pause, unless it is paused already; the first reason stays."""
-        value = msgspec.msgpack.encode((who, why, now))
-        return bool(await self._link.ask("HSETNX", keys.PAUSE, scope_of(scope), value))
+    async def pause(self, scope: str, who: str, why: str, now: Millis, code: str = "") -> bool:
+        """Pause, unless it is paused already; the first reason stays. With a code it may open by itself."""
+        field = f"{_CLOSED}{scope_of(scope)}" if code else scope_of(scope)
+        value = msgspec.msgpack.encode((who, why, now, code))
+        return bool(await self._link.ask("HSETNX", keys.PAUSE, field, value))
+
+    async def reopen(self, scope: str) -> None:
+        """Take away what a rail's own code closed, and leave what people paused."""
+        await self._link.ask("HDEL", keys.PAUSE, f"{_CLOSED}{scope_of(scope)}")
+        await self._link.ask("PUBLISH", keys.WAKE_CHANNEL, "resumed")
 
     async def resume(self, scope: str, *, reconciled: bool = False) -> bool:
         """Take a pause away. What the sequence guard closed, only reconciliation opens."""
         if scope.startswith("shard:") and not reconciled:
             raise BadInput(f"{scope} was closed because the store lost writes: run `payflow reconcile`.")
-        removed = bool(await self._link.ask("HDEL", keys.PAUSE, scope_of(scope)))
+        removed = bool(await self._link.ask("HDEL", keys.PAUSE, scope_of(scope), f"{_CLOSED}{scope}"))
         await self._link.ask("PUBLISH", keys.WAKE_CHANNEL, "resumed")
         return removed
 
 
-def _read(scope: str, value: bytes) -> Pause:
-    who, why, at = msgspec.msgpack.decode(value)
-    return Pause(scope, who, why, Millis(at))
+def _read(field: str, value: bytes) -> Pause:
+    who, why, at, *code = msgspec.msgpack.decode(value)
+    return Pause(field.removeprefix(_CLOSED), who, why, Millis(at), *code)

@@ -167,6 +167,12 @@ class StoreGauges:
         )
         self.parked = Gauge("payflow_records_parked", "Records that are set aside for an operator.", **where)
         self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
+        self.rail_closed = Gauge(
+            "payflow_rail_closed",
+            "1 for each rail that closed itself, because the gateway refuses every payment of ours.",
+            ("rail",),
+            **where,
+        )
         self.pause_age = Gauge(
             "payflow_pause_age_seconds", "For how long the sends of a scope have been paused.", ("scope",), **where
         )

@@ -80,6 +80,8 @@ async def _pauses(gauges: StoreGauges, store: Store, now: Millis) -> None:
     for scope, pause in paused.items():
         gauges.paused.labels(scope).set(1)
         gauges.pause_age.labels(scope).set(_age_s(now, pause.at))
+        if pause.code:
+            gauges.rail_closed.labels(scope.removeprefix("rail:")).set(1)
     for shard in range(store.records.shards):
         closed = shard in store.guard.alarms or f"shard:{shard:02d}" in paused
         gauges.sequence_alarm.labels(f"{shard:02d}").set(closed)

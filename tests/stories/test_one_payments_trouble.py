@@ -1,10 +1,14 @@
 """What a gateway says of one payment holds that one, and the others go on: over every gateway, in either form."""
 
+from contextlib import AsyncExitStack
 from decimal import Decimal
 
 import pytest
 
+from payflow.app import gateways
+from payflow.app.probing import probe_closed_rails
 from payflow.config import Settings
+from payflow.web.gauges import read
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import ELSEWHERE, HOME, Town, open_town
 
@@ -13,7 +17,6 @@ EVERY_WAY = pytest.mark.parametrize(
     ("choice", "at_once"), [(v3, True), (v3, False), (v4, True), (v4, False), (paystack, True)]
 )
 SMALL = 8
-UNHURRIED = {"payout_worker_rate_limit": 1000}  # time stands still while they are looked at: nobody gets another permit
 
 
 async def approved(town: Town, amount: str, account: str = HOME) -> str:
@@ -52,7 +55,7 @@ async def test_a_wallet_that_is_too_low_for_one_payout_pays_the_others(
     settings: Settings, choice: Choice, *, at_once: bool
 ) -> None:
     """The large one can be cancelled meanwhile: surely nothing of it left."""
-    async with open_town(settings, choice, **UNHURRIED) as town, town.worker():
+    async with open_town(settings, choice) as town, town.worker():
         large, small = await a_large_one_among_small_ones(town, at_once=at_once)
         await batch_opens(town)
         if not at_once:
@@ -64,3 +67,53 @@ async def test_a_wallet_that_is_too_low_for_one_payout_pays_the_others(
         await town.ann_cancels(large)
         assert (await town.ann_sees(large))["status"] == "cancelled"
         assert await town.ann_has() == ("5,992,000", "0", "8,000")
+
+
+# ── what speaks of every payment ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def a_probe(town: Town) -> None:
+    """A minute later a worker asks the closed rail whether it lets us in."""
+    await town.time_passes(seconds=60)
+    async with AsyncExitStack() as stack:
+        doors = await gateways.open_doors(town.settings, town.clock, stack)
+        probes = {name: door.probe for name, door in doors.items() if door.probe}
+        await probe_closed_rails(town.store, probes)
+
+
+@pytest.mark.parametrize("choice", [v3, v4, paystack])
+async def test_a_revoked_key_closes_the_rail_which_opens_by_itself_when_it_is_restored(
+    settings: Settings, choice: Choice
+) -> None:
+    """A probe is one cheap look: while it is refused the rail stays closed, and nobody has to resume it afterwards."""
+    async with open_town(settings, choice) as town, town.worker():
+        await town.ann_earns("5000")
+        payout = await approved(town, "1000")
+        town.bank.transfers.switches.key_revoked = True
+        await batch_opens(town)
+        rail = f"rail:{town.settings.payout_rail}"
+        await town.until_paused(rail)
+        assert (await town.store.pauses.all())[rail].code == "HTTP 401"
+        gauges = await read(town.store)
+        assert gauges.registry.get_sample_value("payflow_rail_closed", {"rail": rail.removeprefix("rail:")}) == 1
+        await a_probe(town)
+        assert rail in await town.store.pauses.all()
+        town.bank.transfers.switches.key_revoked = False
+        await a_probe(town)
+        assert await town.store.pauses.all() == {}
+        await town.time_passes(seconds=30)
+        await until_paid(town, [payout])
+
+
+async def test_what_people_or_a_contradiction_closed_is_opened_by_no_probe(settings: Settings) -> None:
+    """Not even where the gateway's own code had closed it before."""
+    async with open_town(settings) as town:
+        rail, now = "rail:flutterwave", town.clock.now()
+        await town.store.pauses.pause(rail, "worker-1", "RailClosed: HTTP 401", now, "HTTP 401")
+        assert await town.store.pauses.pause(rail, "payflow", "payout-1 was paid twice", now)
+        await a_probe(town)
+        assert (await town.store.pauses.all())[rail].why == "payout-1 was paid twice"
+        await town.store.pauses.reopen(rail)
+        assert (await town.store.pauses.all())[rail].why == "payout-1 was paid twice"
+        assert await town.store.pauses.resume(rail)
+        assert await town.store.pauses.all() == {}

@@ -110,6 +110,7 @@ class V4:
             ("POST", "/transfers/{id}/retries", self._retry, True),
             ("POST", "/banks/account-resolve", self._resolve, False),
             ("GET", "/banks", self._banks, False),
+            ("GET", "/wallets/balances", self._balances, False),
         ]
         return [
             Route("POST", TOKEN_PATH, self._token),
@@ -287,6 +288,10 @@ class V4:
             raise _not_valid("account number is invalid")
         data = {"account_number": account, "account_name": name_of(account)}
         return Answer(HTTPStatus.OK, _wrapped("Account details fetched", data))
+
+    def _balances(self, _: Call) -> Answer:
+        held = [{"currency": each, "available_balance": money} for each, money in self._transfers.wallets.items()]
+        return Answer(HTTPStatus.OK, _wrapped("Wallet balances fetched", held))
 
     def _banks(self, _: Call) -> Answer:
         data = [{"id": f"bnk_{code}", "code": code, "name": bank} for code, bank in BANKS.items()]
