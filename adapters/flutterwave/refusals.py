@@ -22,7 +22,9 @@ class Proves(Enum):
     NOT_CREATED = auto()
     """Of this payment: it was looked at and not taken in, and never will be as it is."""
     DEFERRED = auto()
-    """Of this payment: it was not taken in now; our wallet is short of its amount, or its bank is out of service."""
+    """Of this payment: it was not taken in now; its bank is out of service, or a limit is reached."""
+    SHORT = auto()
+    """Of this payment: it was not taken in now, because our wallet is short of its amount."""
     CLOSED = auto()
     """Of every payment: none will pass until somebody changes something."""
 
@@ -43,7 +45,7 @@ V3: tuple[Row, ...] = (
     Row(BAD, "payout with this ref already exists", Proves.LANDED, "six integrations; a sample for bulk transfers"),
     Row(BAD, "transfer with reference already exists", Proves.LANDED, "v4's text, which some v3 code waits for"),
     Row(BAD, "please enable ip whitelisting to access this service", Proves.CLOSED, "eight integrations"),
-    Row(BAD, "insufficient funds in customer wallet", Proves.DEFERRED, "a FAILED transfer's text; here by analogy"),
+    Row(BAD, "insufficient funds in customer wallet", Proves.SHORT, "a FAILED transfer's text; here by analogy"),
     Row(BAD, "payout was made to a blacklisted account number", Proves.NOT_CREATED, "the page about test mode"),
     Row(BAD, "account resolve failed", Proves.NOT_CREATED, "tests of the official SDK"),
     Row(BAD, "account resolve error", Proves.NOT_CREATED, "the API's specification"),
@@ -72,7 +74,7 @@ V4: Mapping[str, Proves] = {
     "ACCOUNT_RESOLVED_FAILED": Proves.NOT_CREATED,
     "NO_ACCOUNT_FOUND": Proves.NOT_CREATED,
     "BLOCKED_BANK": Proves.DEFERRED,
-    "INSUFFICIENT_BALANCE": Proves.DEFERRED,
+    "INSUFFICIENT_BALANCE": Proves.SHORT,
     "DAY_LIMIT_ERROR": Proves.DEFERRED,
     "DAY_TRANSFER_LIMIT_EXCEEDED": Proves.DEFERRED,
     "MONTH_LIMIT_ERROR": Proves.DEFERRED,
@@ -109,8 +111,8 @@ def refusal(status: int, message: str, meaning: Proves | None) -> StepError:
     match meaning:
         case Proves.CLOSED:
             return RailClosed(told, rail=RAIL, code=f"HTTP {status}" if status in DOOR else plain(message))
-        case Proves.DEFERRED:
-            return Deferred(told)
+        case Proves.DEFERRED | Proves.SHORT:
+            return Deferred(told, short=meaning is Proves.SHORT)
         case Proves.NOT_CREATED:
             return Rejected(told)
         case _:

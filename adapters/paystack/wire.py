@@ -70,10 +70,10 @@ NOT_PAID: Mapping[str, bool] = {
 
 LANDED_CODE = "duplicate_transfer_reference"
 LANDED_SENTENCE = "already exists"
-NOT_NOW, NEVER, NOBODY = "not now", "never", "nobody"
+SHORT, NEVER, NOBODY = "short", "never", "nobody"
 REFUSALS: tuple[tuple[str, str], ...] = (
     # the whole sentence of a 400 in small letters, `*` for a name; whether this payment is never taken in, or none is
-    ("your balance is not enough to fulfil this request", NOT_NOW),  # told by many integrations
+    ("your balance is not enough to fulfil this request", SHORT),  # told by many integrations
     (
         "you cannot initiate third party payouts at this time",
         NOBODY,
@@ -361,7 +361,7 @@ def _refusal(reply: Reply) -> StepError:
         return OutcomeUnknown(told)
     if meaning == NOBODY:
         return RailClosed(told, rail=RAIL)
-    return Deferred(told) if meaning == NOT_NOW else Rejected(told)
+    return Deferred(told, short=True) if meaning == SHORT else Rejected(told)
 
 
 def _slow_down(reply: Reply) -> Retryable:

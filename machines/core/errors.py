@@ -65,6 +65,11 @@ class RailClosed(Retryable):
 class Deferred(Retryable):
     """The rail takes this payment not now (our wallet is short of it, its bank is out of service), and takes others."""
 
+    def __init__(self, message: str = "", *, short: bool = False) -> None:
+        super().__init__(message)
+        self.short = short
+        """Whether it is our wallet that is short of it."""
+
 
 class NoQuorum(Retryable):
     """Too few of the nodes say the same: nothing is proven now."""

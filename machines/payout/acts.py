@@ -10,6 +10,7 @@ from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import NGN, Money
 from machines.core.ports import (
     Act,
+    Cause,
     Destination,
     Failed,
     Payment,
@@ -49,6 +50,43 @@ class Seals(Protocol):
         """Give the destination in clear, for the rail alone."""
 
 
+class Funding(Protocol):
+    """What our wallets at the rails hold, and who waits for it."""
+
+    async def covers(self, record: PayoutRecord, now: Millis) -> bool:
+        """Tell whether the wallet has money for a payout, after all older ones that it has money for as well."""
+
+    async def take(self, record: PayoutRecord, now: Millis) -> bool:
+        """Tell the same, and count it as gone where it has."""
+
+    async def was_short(self, record: PayoutRecord, now: Millis) -> None:
+        """Keep in mind that the rail had too little for a payout."""
+
+    async def left(self, record: PayoutRecord) -> None:
+        """Keep in mind that a payout has left."""
+
+
+class Unlimited:
+    """Wallets of which nothing is known: each rail answers for itself."""
+
+    async def covers(self, _: PayoutRecord, __: Millis) -> bool:
+        """Leave it to the rail."""
+        return True
+
+    async def take(self, _: PayoutRecord, __: Millis) -> bool:
+        """Leave it to the rail."""
+        return True
+
+    async def was_short(self, _: PayoutRecord, __: Millis) -> None:
+        """Keep nothing in mind."""
+
+    async def left(self, _: PayoutRecord) -> None:
+        """Keep nothing in mind."""
+
+
+SHORT = "our wallet at the rail is too low for it"
+
+
 class Looks:
     """The looks of the payout machine, bound to their ports."""
 
@@ -60,6 +98,7 @@ class Looks:
         seals: Seals,
         thresholds: Thresholds,
         two_people_from: int | None = None,
+        funding: Funding | None = None,
     ) -> None:
         self._rails = rails
         self._providers = providers
@@ -67,6 +106,7 @@ class Looks:
         self._seals = seals
         self._thresholds = thresholds
         self._two_people_from = two_people_from
+        self._funding = funding or Unlimited()
 
     def acts(self) -> dict[str, Act[PayoutData]]:
         """Name the look of each polled state."""
@@ -101,7 +141,9 @@ class Looks:
         data = record.data
         if data.deferred_since and data.batch:
             # A webhook about the attempt that was turned away wakes it as well: that is no reason to try again.
-            return f.Boarded(data.batch) if data.opens_at <= step.now else f.Waits(Millis(data.opens_at))
+            if data.opens_at > step.now:
+                return f.Waits(Millis(data.opens_at))
+            return f.Boarded(data.batch) if await self._funding.covers(record, step.now) else f.PassedOver()
         coming = self._schedule.next_opening(step.now)
         if coming is None:
             return Nothing()
@@ -117,23 +159,31 @@ class Looks:
             return Nothing()
         found = await self._learn(record, current)
         if not isinstance(found, f.NotSeen):
+            if isinstance(found, f.NotPaid) and found.cause is Cause.WALLET:
+                await self._funding.was_short(record, step.now)
             return found
         if current.sent:
             return LostSight(f"the rail took {current.reference} and does not show it", current.reference)
         surprise = await self._surprise(record, record.data.attempts[:-1])
         if surprise is not None:
             return surprise
+        if not current.unknown and not await self._funding.take(record, step.now):
+            return f.Deferred(current.reference, SHORT)
+        return await self._send(record, current, step)
+
+    async def _send(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
         rail = self._rail(record)
         await step.may_send(f"rail:{record.data.rail}")
         try:
             handle = await rail.submit(self._payment(record, current))
         except OutcomeUnknown as error:
-            found = LostSight(str(error), current.reference)
+            return LostSight(str(error), current.reference)
         except Deferred as error:
-            found = f.Deferred(current.reference, str(error))
-        else:
-            found = f.Submitted(current.reference, handle or "")
-        return found
+            if error.short:
+                await self._funding.was_short(record, step.now)
+            return f.Deferred(current.reference, str(error))
+        await self._funding.left(record)
+        return f.Submitted(current.reference, handle or "")
 
     async def find(self, record: PayoutRecord, _: Step) -> Fact:
         """Look for an attempt whose outcome is unknown; send nothing."""

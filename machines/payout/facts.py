@@ -105,6 +105,11 @@ class Deferred(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver(Fact):
+    """Our wallet at the rail is still too low for it, or has to be kept for older ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class CameBack(Fact):
     """An attempt was paid, and the money came back."""
 
@@ -166,6 +171,7 @@ FACTS: tuple[type[Fact], ...] = (
     Paid,
     NotPaid,
     Deferred,
+    PassedOver,
     CameBack,
     AllProvenUnpaid,
     Retried,

@@ -19,3 +19,5 @@ class Policy:
     """How long a finished payout is still looked at."""
     waits_alarm_ms: int = 2 * HOUR
     """How long it may wait for somebody at the rail, such as for an approval, before a person is told."""
+    passed_over_ms: int = 2 * HOUR
+    """How long a payout may be passed over, while others are paid, before people are told."""

@@ -70,7 +70,7 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if _is_current(record, reference):
             return _not_paid(policy, record, fact, now)
         case s.PROCESSING, f.Deferred(reference, reason) if _is_current(record, reference):
-            return _turned_away(record, reason, now)
+            return _turned_away(policy, record, reason, now)
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
             came_back = f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION)
             return _not_paid(policy, record, came_back, now)
@@ -92,6 +92,8 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         # ── approved, waiting for its batch ──
         case s.APPROVED, f.Waits(until):
             return _waits(record, until, now)
+        case s.APPROVED, f.PassedOver():
+            return _passed_over(policy, record, now)
         case s.APPROVED, f.Boarded(batch):
             data = record.data.next_attempt(record.id, batch=batch, opens_at=0)
             return move("process", f"batch {batch}", data=data, messages=(boarded(batch),))
@@ -133,6 +135,7 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         case _, (
             Nothing()
             | f.Waits()
+            | f.PassedOver()
             | f.UnderWay()
             | f.NotSeen()
             | f.AllProvenUnpaid()
@@ -322,25 +325,46 @@ def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis
     data = record.data.with_current(sent=True, failed=fact.reason)
     if fact.cause is not Cause.WALLET:
         return _fail(policy, record, data, fact)
-    return _deferred(data, fact.reason, now)
+    return _deferred(policy, replace(record, data=data), fact.reason, now)
 
 
-def _turned_away(record: PayoutRecord, reason: str, now: Millis) -> Choice:
+def _turned_away(policy: Policy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
     """Hold it, unless the attempt may have arrived before: an answer to a repeat proves nothing about that."""
     current = record.data.current or NO_ATTEMPT
     if current.unknown or current.sent:
         record = replace(record, data=record.data.with_current(refusal=reason))
         return _lost(record, f"a repeat was refused, which proves nothing of the send before it: {reason}", now)
-    return _deferred(record.data.with_current(failed=reason or NO_REASON), reason or NO_REASON, now)
+    reason = reason or NO_REASON
+    return _deferred(policy, replace(record, data=record.data.with_current(failed=reason)), reason, now)
 
 
-def _deferred(data: PayoutData, reason: str, now: Millis) -> Choice:
+def _deferred(policy: Policy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
     """Put it back among the approved: it can be cancelled there, the others go on, and it counts as no failure."""
+    data = record.data
     # However long it cannot be paid, the number of attempts must not run away.
     again_s = min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10))
     opens_at = now + int(again_s * SECOND)
     data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
-    return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, again_s=again_s)
+    data, told = _held_for_long(policy, record, data, now)
+    return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=told, again_s=again_s)
+
+
+def _passed_over(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+    data, told = _held_for_long(policy, record, record.data, now)
+    if not told:
+        return wait(DEFERRED_S)
+    return keep("passed over for long", data=data, messages=told, again_s=DEFERRED_S)
+
+
+def _held_for_long(
+    policy: Policy, record: PayoutRecord, data: PayoutData, now: Millis
+) -> tuple[PayoutData, tuple[Message, ...]]:
+    """Tell people, once, of a payout that the rail has not paid for long although it pays others."""
+    if data.deferred_told or now - data.deferred_since < policy.passed_over_ms:
+        return data, ()
+    hours = (now - data.deferred_since) // HOUR
+    why = f"passed over at {data.rail} for {hours} hours: {data.reason}"
+    return replace(data, deferred_told=True), (alarm(why), review_needed(record, why))
 
 
 def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:

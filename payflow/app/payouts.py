@@ -19,6 +19,7 @@ from machines.payout.risk import Thresholds
 from payflow.app.gateways import Door
 from payflow.app.payout_reconcile import PayoutsReconcile
 from payflow.app.reconcile import Reconciles
+from payflow.app.wallets import WalletQueue
 from payflow.config import PollerSettings, Settings
 from payflow.engine.schedule import Schedule
 from payflow.store.store import Store
@@ -50,6 +51,7 @@ class Payouts:
             store.seals,
             self._thresholds,
             _units(self._settings.two_people_from),
+            WalletQueue(store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
         )
         self._acts.update(self._looks.acts())
 

@@ -17,6 +17,8 @@ BATCHES = "pf:batches"
 AUDIT = "pf:audit"
 PROPOSED = "pf:proposed"
 SCOPES = "pf:scopes"
+WAITING_FOR_MONEY = "pf:waiting-for-money"
+WALLETS = "pf:wallets"
 WAKE_CHANNEL = "pf:wake"
 SCHEMA = 1
 
@@ -59,6 +61,14 @@ KEYS = (
     Key("pf:earned:<platform>:<name>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"),
     Key("pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"),
     Key("pf:batches", "zset", "name of a batch -> when it opened", "the dispatcher", "operators"),
+    Key(
+        "pf:waiting-for-money",
+        "hash",
+        "id of a payout that the wallet at its rail is too low for -> rail, asset, units, since when, last seen",
+        "looks at payouts",
+        "looks at payouts, pages, metrics",
+    ),
+    Key("pf:wallets", "hash", "rail and asset -> what the wallet held, and when it was asked", "workers", "metrics"),
     Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take", "take"),
     Key("{pf:SS}:seq", "string", "how many calls wrote to the shard", "commit", "the sequence guard"),
     Key(

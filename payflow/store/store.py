@@ -30,6 +30,7 @@ from payflow.store.pauses import GUARD, Pauses
 from payflow.store.profiles import Profiles
 from payflow.store.records import Records
 from payflow.store.seals import Seals, key_kept_in, keys_given
+from payflow.store.shortfalls import Shortfalls
 from payflow.store.stored import Stored
 from payflow.store.views import Views
 
@@ -53,6 +54,7 @@ class Store:
     challenges: Challenges
     outbox: Outbox
     pauses: Pauses
+    shortfalls: Shortfalls
     audit: Audit
     archive: Archive
     views: Views
@@ -186,6 +188,7 @@ async def open_store(
             listing=listing,
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
+            shortfalls=Shortfalls(link),
             audit=Audit(link, clock),
             archive=Archive(link, records, listing, ledger),
             views=Views(link, records, listing),

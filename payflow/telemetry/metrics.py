@@ -167,6 +167,16 @@ class StoreGauges:
         )
         self.parked = Gauge("payflow_records_parked", "Records that are set aside for an operator.", **where)
         self.paused = Gauge("payflow_paused", "1 for each scope whose sends are paused.", ("scope",), **where)
+        wallet: dict[str, Any] = {"labelnames": ("rail", "asset"), **where}
+        self.wallet_waiting = Gauge(
+            "payflow_wallet_waiting_payouts", "Payouts that our wallet at a rail is too low for.", **wallet
+        )
+        self.wallet_missing = Gauge(
+            "payflow_wallet_waiting_units", "What those payouts need, in the asset's ledger units.", **wallet
+        )
+        self.wallet_held = Gauge(
+            "payflow_wallet_held_units", "What our wallet at a rail held when it was last asked.", **wallet
+        )
         self.rail_closed = Gauge(
             "payflow_rail_closed",
             "1 for each rail that closed itself, because the gateway refuses every payment of ours.",

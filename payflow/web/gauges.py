@@ -22,6 +22,7 @@ async def read(store: Store) -> StoreGauges:
     await _crowds(gauges, store, now)
     await _rails(gauges, store, now)
     await _pauses(gauges, store, now)
+    await _wallets(gauges, store, now)
     await _books(gauges, store, now)
     await store.look_at_servers()
     gauges.durable.set(not store.faults())
@@ -85,6 +86,16 @@ async def _pauses(gauges: StoreGauges, store: Store, now: Millis) -> None:
     for shard in range(store.records.shards):
         closed = shard in store.guard.alarms or f"shard:{shard:02d}" in paused
         gauges.sequence_alarm.labels(f"{shard:02d}").set(closed)
+
+
+async def _wallets(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    """Tell what our wallets held, and who waits for more; a wallet that once was short says when nobody waits."""
+    for place, units in (await store.shortfalls.held()).items():
+        gauges.wallet_held.labels(*place).set(units)
+        gauges.wallet_waiting.labels(*place).set(0)
+    for one in await store.shortfalls.all(now):
+        gauges.wallet_waiting.labels(one.rail, one.asset).set(one.payouts)
+        gauges.wallet_missing.labels(one.rail, one.asset).set(one.units)
 
 
 async def _books(gauges: StoreGauges, store: Store, now: Millis) -> None:

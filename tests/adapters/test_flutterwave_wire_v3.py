@@ -133,6 +133,7 @@ def test_the_gateways_delay_is_kept_and_one_is_made_up_where_it_names_none() -> 
 ERRORS: dict[Proves, type[StepError]] = {
     Proves.CLOSED: RailClosed,
     Proves.DEFERRED: Deferred,
+    Proves.SHORT: Deferred,
     Proves.NOT_CREATED: Rejected,
 }
 

@@ -1,5 +1,7 @@
 """`BATCH_WORKER_CONCURRENCY` and `BATCH_WORKER_RATE_LIMIT` are about batch runs, each of which takes all that waits."""
 
+from typing import Any
+
 import pytest
 
 from payflow.app.payouts import pollers
@@ -17,7 +19,7 @@ async def test_with_the_documents_settings_one_run_takes_every_payout_that_waits
 ) -> None:
     """They once meant payouts a second: sixty took a minute. Time does not pass here while the run is under way."""
     given = load(DOCUMENT, data=settings.data)
-    changes = {
+    changes: dict[str, Any] = {
         "batch_worker_concurrency": given.batch_worker_concurrency,
         "batch_worker_rate_limit": given.batch_worker_rate_limit,
         "batch_schedule": schedule,

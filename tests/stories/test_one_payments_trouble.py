@@ -11,6 +11,7 @@ from payflow.config import Settings
 from payflow.web.gauges import read
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import ELSEWHERE, HOME, Town, open_town
+from tests.waiting import wait_until
 
 # Paystack fails a transfer without saying why: told later, it is a failure like any other, and tried again by itself.
 EVERY_WAY = pytest.mark.parametrize(
@@ -117,3 +118,121 @@ async def test_what_people_or_a_contradiction_closed_is_opened_by_no_probe(setti
         assert (await town.store.pauses.all())[rail].why == "payout-1 was paid twice"
         assert await town.store.pauses.resume(rail)
         assert await town.store.pauses.all() == {}
+
+
+# ── a wallet that is too low ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def money_comes(town: Town, naira: int) -> None:
+    """Somebody fills the wallet; minutes later whoever waits is looked at again."""
+    town.bank.transfers.wallets["NGN"] += naira
+    await town.time_passes(minutes=11)
+
+
+@pytest.mark.parametrize("choice", [v3, v4, paystack])
+async def test_a_wallet_that_is_filled_pays_who_waited_without_another_batch(
+    settings: Settings, choice: Choice
+) -> None:
+    async with open_town(settings, choice) as town, town.worker():
+        large, small = await a_large_one_among_small_ones(town, at_once=True)
+        await batch_opens(town)
+        await until_paid(town, small)
+        await town.until_in(large, "APPROVED")
+        assert await banner(town) == 1
+        assert (await gauge(town, "waiting_payouts"), await gauge(town, "waiting_units")) == (
+            1,
+            490_000_000 + fee(choice),
+        )
+        await money_comes(town, 2_000_000)
+        await town.until_sent(large, attempt=2)
+        assert (await gauge(town, "waiting_payouts"), await banner(town)) == (0, 0)
+        await town.time_passes(seconds=10)
+        await town.until(large, "paid")
+
+
+def fee(choice: Choice) -> int:
+    """What v3 says that it takes for the large one; the others do not say."""
+    return 5375 if choice is v3 else 0
+
+
+async def gauge(town: Town, name: str) -> float | None:
+    """What a scrape says of our wallet."""
+    labels = {"rail": town.settings.payout_rail, "asset": "NGN"}
+    return (await read(town.store)).registry.get_sample_value(f"payflow_wallet_{name}", labels)
+
+
+async def banner(town: Town) -> int:
+    """How many wallets the dashboard says are too low."""
+    return len(await town.store.shortfalls.all(town.clock.now()))
+
+
+async def test_the_oldest_that_fits_goes_first_and_a_day_later_its_sum_is_kept_back(settings: Settings) -> None:
+    """Small ones pass a large one only for a day; after two hours people know."""
+    async with open_town(settings, batch_schedule="instant") as town, town.worker():
+        town.bank.transfers.switches.short_at_once = True
+        town.bank.transfers.wallets["NGN"] = Decimal(100_000)
+        await town.ann_earns("6000000")
+        large = await town.ann_asks("150000", ELSEWHERE)
+        await town.approve(large)
+        await held_back(town, large)
+        await town.until_all_is_told()
+        told = len(town.reviewers_were_told())
+
+        await town.time_passes(seconds=1)
+        quick = await town.ann_asks("20000")
+        await town.approve(quick)
+        await town.until_sent(quick)
+        for _ in range(3):
+            await town.time_passes(minutes=41)  # in the world somebody looks at it every five minutes
+            await town.until_looked(large)
+        await town.until_all_is_told()
+        assert len(town.reviewers_were_told()) == told + 2, "of the quick one's review, and of the one passed over"
+
+        for _ in range(15):
+            await town.time_passes(minutes=91)
+            await town.until_looked(large)
+        late = await town.ann_asks("20000")
+        await town.approve(late)
+        await held_back(town, late)
+        await money_comes(town, 80_000)
+        await town.until_sent(large, attempt=2)
+        assert (await town.record(late)).state == "APPROVED"
+        await money_comes(town, 80_000)
+        await town.until_sent(late, attempt=2)
+        await town.time_passes(seconds=10)
+        for payout in (large, quick, late):
+            await town.until(payout, "paid")
+
+
+async def held_back(town: Town, payout: str) -> None:
+    """Wait until a payout has been put back among the approved."""
+
+    async def there() -> bool:
+        record = await town.record(payout)
+        return record.state == "APPROVED" and bool(record.data.deferred_since)
+
+    await wait_until(there, f"{payout} is held back")
+
+
+async def test_two_workers_pay_from_a_low_wallet_no_more_than_fits(settings: Settings) -> None:
+    """Whatever one of them believes of the wallet, the gateway refuses what it has not, and that one waits."""
+    async with open_town(settings) as town, town.worker(), town.worker():
+        town.bank.transfers.switches.short_at_once = True
+        town.bank.transfers.wallets["NGN"] = Decimal(5_500)
+        await town.ann_earns("20000")
+        payouts = [await approved(town, "1000") for _ in range(10)]
+        await batch_opens(town)
+
+        async def settled() -> bool:
+            records = [await town.record(payout) for payout in payouts]
+            sent = [record for record in records if record.data.current and record.data.current.sent]
+            return len(sent) == 5 and all(record in sent or record.data.deferred_since for record in records)
+
+        await wait_until(settled, "five are sent, five wait")
+        assert town.bank.transfers.wallets["NGN"] >= 0
+        await money_comes(town, 100_000)
+        for payout in payouts:
+            await town.until_with_gateway(payout)
+        await town.time_passes(seconds=60)
+        for payout in payouts:
+            await town.until(payout, "paid")

@@ -232,6 +232,16 @@ class Town:
         await wait_until(there, f"attempt {attempt} of {payout} is sent")
         return await self.record(payout)
 
+    async def until_with_gateway(self, payout: str) -> PayoutRecord:
+        """Wait until the newest attempt of a payout is with the gateway, whichever it is."""
+
+        async def there() -> bool:
+            current = (await self.record(payout)).data.current
+            return current is not None and current.sent
+
+        await wait_until(there, f"{payout} is with the gateway")
+        return await self.record(payout)
+
     async def until_in(self, payout: str, state: str) -> PayoutRecord:
         """Wait until a payout is in a state of the machine, which says more than Ann reads."""
 

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 from machines.core.errors import BadInput, PayflowError, StoreError, StoreUnavailable, StoreUnfit
 from machines.core.ids import parse_id
 from payflow.store.pauses import Pause
+from payflow.store.shortfalls import Shortfall
 from payflow.store.store import Store
 from payflow.store.tokens import Role
 from payflow.web import problems
@@ -62,6 +63,16 @@ class Done:
 
 Show = Callable[[Visit], Awaitable[web.StreamResponse]]
 Do = Callable[[Visit, Form], Awaitable[Done]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShortWallet:
+    """A wallet at a gateway that is too low for what has to leave."""
+
+    line: Shortfall
+    needs: str
+    holds: str
+    """Empty where it does not say."""
 
 
 @dataclass(slots=True)
@@ -133,6 +144,7 @@ class Frame:
         common = {
             "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": visit.said,
             "now": await self.store.records.now(), "pauses": await self._pauses(),
+            "shortfalls": await self._shortfalls(),
             "operates": visit.caller.role is Role.OPERATOR, "reviews": visit.caller.role is Role.REVIEWER,
         }  # fmt: skip
         answer = self._answer(template, status, title=title, here=here, **common, **shown)
@@ -141,6 +153,20 @@ class Frame:
 
     async def _pauses(self) -> list[Pause]:
         return sorted((await self.store.pauses.all()).values(), key=_at) if self.inside else []
+
+    async def _shortfalls(self) -> list[ShortWallet]:
+        """Say which wallets are too low, for everybody inside to see."""
+        if not self.inside:
+            return []
+        now, assets = await self.store.records.now(), self.store.records.assets
+        return [
+            ShortWallet(
+                one,
+                f"{words.decimal(one.units, one.asset, assets)} {one.asset}",
+                "" if one.held is None else f"{words.decimal(one.held, one.asset, assets)} {one.asset}",
+            )
+            for one in await self.store.shortfalls.all(now)
+        ]
 
     def sign_in(self, status: int, to: str, said: str = "") -> web.Response:
         """Ask who is there, and remember where he wanted to go."""
@@ -170,7 +196,7 @@ class Frame:
             return {"visit": None, "said": ""}
         return {
             "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": "", "pauses": (),
-            "now": 0, "operates": False, "reviews": False,
+            "shortfalls": (), "now": 0, "operates": False, "reviews": False,
         }  # fmt: skip
 
     def local(self, place: str) -> str:

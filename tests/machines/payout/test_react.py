@@ -54,6 +54,7 @@ FACTS: tuple[Fact, ...] = (
     f.Rejected("olu", "no invoice"),
     f.Cancelled("ann"),
     f.Waits(NOW + 1),
+    f.PassedOver(),
     f.Boarded("20270115-080000-batch"),
     *(
         fact
