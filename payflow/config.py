@@ -45,6 +45,8 @@ class LaneSettings(BaseModel, frozen=True, extra="forbid"):
 
     rpc: tuple[SecretStr, ...] = Field(min_length=1, max_length=8)
     """URLs of nodes, best first."""
+    quorum: int = Field(default=0, ge=0, le=8)
+    """How many of the nodes must say the same before it counts; 0 for a majority."""
     chain_id: int = Field(ge=1)
     """The chain that they must answer for."""
     keystore: Path | None = None

@@ -95,8 +95,6 @@ class Figures:
     lag_blocks: int = 0
     refused: bool = False
     """Whether it answers for another chain."""
-    proves: bool = False
-    """Whether the receipts that it showed last fit the header of their block."""
     forked: bool = False
     """Whether it is on another branch than the others, deeper than a reorg goes."""
 

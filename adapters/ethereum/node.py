@@ -114,6 +114,17 @@ class Nodes:
             task.cancel()
         await asyncio.gather(*late, *(end.close() for end in self._ends), return_exceptions=True)
 
+    async def provable(self) -> bool:
+        """Say whether any node shows what it takes to compare receipts with the headers of this chain's blocks."""
+        head = await self.head()
+        for end in self._ask.order():
+            try:
+                if await _committed(end, head.number, head.hash) is not None:
+                    return True
+            except NodeFailed:
+                continue
+        return False
+
     # ── what is true now ─────────────────────────────────────────────────────────────────────────────────────────────
 
     async def head(self) -> Head:
@@ -346,16 +357,10 @@ class Nodes:
         failures: list[NodeFailed] = []
         for end in self._ask.order():
             try:
-                header, receipts = await asyncio.gather(
-                    end.ask(wire.block_header(found.block)), end.ask(wire.block_receipts(found.block))
-                )
+                proven = await _committed(end, found.block, found.block_hash)
             except NodeFailed as error:
                 failures.append(error)
                 continue
-            if isinstance(header, Fault) or isinstance(receipts, Fault):
-                continue
-            proven = await asyncio.to_thread(roots.proven, bytes(header), bytes(receipts), found.block_hash)
-            end.figures.proves = proven is not None
             # Whose a receipt is no header says: a node that gives it to another transaction is passed over.
             if proven is not None and _alike(proven.get(found.hash), found):
                 return proven
@@ -481,6 +486,14 @@ def _downwards(top: int, most: int) -> list[int]:
     """Name heights below one, closer together at first: most branches are short."""
     steps = [0, *(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
     return [top - step for step in dict.fromkeys(steps) if step <= top]
+
+
+async def _committed(end: Endpoint, block: int, block_hash: str) -> dict[TxHash, Receipt] | None:
+    """Give a block's receipts as a node shows them, if the block's header commits to them. Off the loop: it is slow."""
+    header, receipts = await asyncio.gather(end.ask(wire.block_header(block)), end.ask(wire.block_receipts(block)))
+    if isinstance(header, Fault) or isinstance(receipts, Fault):
+        return None
+    return await asyncio.to_thread(roots.proven, bytes(header), bytes(receipts), block_hash)
 
 
 async def _header_at(end: Endpoint, height: int) -> Header | None:

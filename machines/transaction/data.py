@@ -27,6 +27,9 @@ class LaneData:
     """Transactions from outside that may have paid payments that are not paid yet."""
     waits_for: str = ""
     """What keeps the lane from signing more, in words; empty when nothing does."""
+    trusted: str = ""
+    """The node whose word counts alone for a time, by its host and port."""
+    trusted_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,16 @@ class Adopted(Fact):
         return {"by": self.by, "reason": self.reason, "paid": [(one.id, tx) for one, tx in self.paid]}
 
 
+@dataclass(frozen=True, slots=True)
+class Trusted(Fact):
+    """Two people say that the word of one node counts alone until some time; no node's does where none is named."""
+
+    node: str
+    until: int
+    by: str
+    reason: str
+
+
 # ── a payment ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -197,6 +207,6 @@ class CancelAsked(Fact):
     reason: str
 
 
-LANE_FACTS = (Looked, FoundOutside, Adopted)
+LANE_FACTS = (Looked, FoundOutside, Adopted, Trusted)
 PAYMENT_FACTS = (Withdrawn,)
 TRANSACTION_FACTS = (Broadcast, Bumped, Mined, Unmined, Rooted, Finished, Displaced, BumpAsked, CancelAsked)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -139,6 +140,17 @@ class StoreBooks:
         await self.store.records.create(new, WHO)
         self._made.add(lane.name)
 
+    async def trusted(self, name: str) -> str:
+        """Say whose word counts alone now, as two people have said; empty for nobody's."""
+        if self._store is None:
+            return ""
+        try:
+            stored = await self._store.records.read(self.lane_id(name))
+        except NotFound:
+            return ""
+        data: LaneData = stored.record.data
+        return data.trusted if stored.at < data.trusted_until else ""
+
     async def lane(self, name: str) -> LaneRecord | None:
         """Find a lane's record; None before its first payment."""
         try:
@@ -162,6 +174,9 @@ class Lanes:
     def open(self, store: Store) -> None:
         """Bind to the store."""
         self.books.open(store)
+        for name, lane in self.lanes.items():
+            if isinstance(lane.chain, Nodes):
+                lane.chain.trusted = partial(self.books.trusted, name)
 
     def doors(self) -> dict[str, Door]:
         """Give each lane as a way to pay people."""
@@ -170,6 +185,11 @@ class Lanes:
     def rail(self, name: str) -> LaneRail:
         """Give the rail that pays over a lane."""
         return LaneRail(self.lanes[name], self.books, typed)
+
+
+def nodes_of(lane: Lane) -> list[str]:
+    """Name the nodes of a lane, as everything that tells of them does."""
+    return [one.name for one in lane.chain.figures()] if isinstance(lane.chain, Nodes) else []
 
 
 class AddressDesk:
@@ -221,7 +241,8 @@ async def open_lane(
 ) -> Lane:
     """Open one lane."""
     session = await stack.enter_async_context(aiohttp.ClientSession())
-    nodes = Nodes(session, [url.get_secret_value() for url in given.rpc], given.chain_id, clock, rail=name)
+    urls = [url.get_secret_value() for url in given.rpc]
+    nodes = Nodes(session, urls, given.chain_id, clock, rail=name, quorum=given.quorum, reorg_blocks=given.depth)
     stack.push_async_callback(nodes.close)
     signer = await _signer(name, given, session)
     contract = PayManyContract(_address(name, given.pay_many), rail=name) if given.pay_many else None
@@ -236,7 +257,7 @@ async def open_lane(
         contract,
         {code: Token(_address(name, one.address), one.decimals) for code, one in given.tokens.items()},
         announce,
-        meter.around_lane(nodes.figures) if meter else None,
+        meter.around_lane(name, nodes) if meter else None,
     )
 
 

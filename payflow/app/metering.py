@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Protocol, TypeVar
 
@@ -25,6 +26,17 @@ _OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
     (OutcomeUnknown, "unknown"),
     (Contradiction, "contradiction"),
 )
+
+
+class LaneNodes(Protocol):
+    """The nodes of a lane."""
+
+    @property
+    def without_quorum(self) -> bool:
+        """Whether too few of them agreed when they were last asked, lately."""
+
+    def figures(self) -> Sequence["NodeFigures"]:
+        """Tell what each node was asked and how it did."""
 
 
 class NodeFigures(Protocol):
@@ -49,10 +61,13 @@ class Meter:
     def __init__(self) -> None:
         self._metrics: Metrics | None = None
         self._rails: set[str] = set()
+        self._lanes: dict[str, LaneNodes] = {}
 
     def bind(self, metrics: Metrics) -> None:
         """Say where to count."""
         self._metrics = metrics
+        for lane, nodes in self._lanes.items():
+            metrics.lanes.without_quorum.labels(lane).set_function(partial(_without_quorum, nodes))
         for rail in self._rails:
             for call in ("submit", "status"):
                 # Prometheus sees no increase in a series that is born with its first event, and this one must be seen.
@@ -79,14 +94,19 @@ class Meter:
         if self._metrics is not None:
             self._metrics.rail_calls.labels(rail, call, outcome).observe(seconds)
 
-    def around_lane(self, nodes: Callable[[], Sequence[NodeFigures]]) -> "LaneMeter":
+    def around_lane(self, lane: str, nodes: LaneNodes) -> "LaneMeter":
         """Give what a lane tells its doings to."""
-        return LaneMeter(self, nodes)
+        self._lanes[lane] = nodes
+        return LaneMeter(self, nodes.figures)
 
     @property
     def metrics(self) -> Metrics | None:
         """Where to count; None before `bind`."""
         return self._metrics
+
+
+def _without_quorum(nodes: LaneNodes) -> float:
+    return float(nodes.without_quorum)
 
 
 @dataclass(frozen=True, slots=True)

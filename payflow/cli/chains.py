@@ -14,8 +14,10 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord
 from payflow.app import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, confirm, named
+from payflow.cli.desk import Code, Desk, confirm, named, person
+from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, iso, rows, span, table
+from payflow.desk import lane_trust
 from payflow.engine.step import take_in
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ async def show(desk: Desk, *, name: str, limit: int) -> Code:
             Text(clean(f"{name}: {summary['state']}, {summary['address']} on chain {summary['chain_id']}")),
             Text(clean(f"balance {summary['balance'] or 'unknown: ' + summary['trouble']}"), "dim"),
             *([Text(clean(f"waits for: {summary['waits_for']}"), "yellow")] if summary["waits_for"] else []),
+            *([Text(clean(f"the word of {summary['trusted']} counts alone"), "red")] if summary["trusted"] else []),
             *_suspects_drawn(record),
             "",
             _transactions_drawn(unsettled, now),
@@ -103,6 +106,7 @@ async def _summary(lanes: "Lanes", lane: "Lane") -> Json:
         "trouble": trouble,
         "waits_for": record.data.waits_for if record else "",
         "noticed": record.data.noticed if record else 0,
+        "trusted": await lanes.books.trusted(lane.name),
     }
 
 
@@ -240,6 +244,34 @@ async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes:
         fact = f.Adopted(who, reason, tuple((one, hashes[one.id]) for one in chosen))
         await _tell(payflow, record.id, fact, who)
         desk.tell({"lane": name, "paid": list(paid), "unpaid": unpaid}, Text(f"The lane {name} is open."))
+    return Code.OK
+
+
+async def trust(desk: Desk, *, node: str, hours: int, lane: str | None, reason: str) -> Code:
+    """Propose that the word of one node counts alone for a time."""
+    async with desk.open() as payflow:
+        refuse_unfit(payflow.store)
+        from payflow.app.lanes import nodes_of  # noqa: PLC0415  (two seconds, only where a chain is used)
+
+        lanes = _lanes(payflow)
+        among = [_lane(lanes, lane)] if lane else list(lanes.lanes.values())
+        having = [one for one in among if node in nodes_of(one)]
+        if not having:
+            known = ", ".join(dict.fromkeys(name for one in among for name in nodes_of(one)))
+            raise NotFound(f"No lane has a node {node[:100]}; there is {known}.")
+        if len(having) > 1:
+            names = ", ".join(one.name for one in having)
+            raise BadInput(f"More than one lane has the node {node}: {names}. Name one with --lane.")
+        (chosen,) = having
+        await lanes.books.ensure(chosen)
+        who = await person(desk, payflow.store)
+        two = steering_of(payflow).two
+        proposal = await lane_trust.propose(two, chosen.name, node, hours, reason, who)
+        lines = [*two.says(proposal)[1:-1], *who_confirms(proposal.role, proposal.digest)]
+        desk.tell(
+            {"lane": chosen.name, "node": node, "hours": hours, "proposal": proposal.digest},
+            *(Text(clean(line)) for line in lines),
+        )
     return Code.OK
 
 

@@ -52,6 +52,10 @@ async def _store(desk: Desk) -> list[Check]:
         checks.append(_disk(desk.settings))
         async with desk.open() as payflow:
             checks += await _inside(payflow)
+            if payflow.parts.lanes is not None:
+                from payflow.app import lane_checkup  # noqa: PLC0415  (two seconds, only where a chain is used)
+
+                checks += await lane_checkup.examine(payflow.parts.lanes)
     except PayflowError as error:
         checks.append(fail("store", str(error)))
     return checks

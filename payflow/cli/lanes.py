@@ -13,6 +13,13 @@ Nonce = Annotated[int, typer.Argument(min=0, help="Which of its transactions.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is written into the history.")]
 
 
+def _hours(text: str) -> int:
+    digits = text.removesuffix("h")
+    if not digits.isdecimal():
+        raise typer.BadParameter(f"{text!r} is no number of hours: write 6h.")
+    return int(digits)
+
+
 @lane.command()
 def ls(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List the lanes: where they stand, what they hold, what they wait for.
@@ -92,3 +99,28 @@ def adopt(
     from payflow.cli import chains, desk
 
     desk.go(context, partial(chains.adopt, name=name, paid=paid or [], reason=reason, yes=yes), as_json=as_json)
+
+
+@lane.command()
+def trust(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A node of the lane, by host and port.")],
+    *,
+    hours: Annotated[
+        int, typer.Option("--for", metavar="HOURS", parser=_hours, help="For how long, such as 6h; 24h at most.")
+    ],
+    name: Annotated[str | None, typer.Option("--lane", help="Which lane, where several have the node.")] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Propose that one node's word counts alone for a time, while too few others answer; another operator confirms.
+
+    Example: payflow lane trust node-1.example:8545 --for 6h --reason "the other provider is down"
+    """
+    from payflow.cli import chains, desk
+
+    desk.go(
+        context,
+        partial(chains.trust, node=node, hours=hours, lane=name, reason=reason),
+        as_json=as_json,
+    )

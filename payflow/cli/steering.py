@@ -50,7 +50,7 @@ async def override(desk: Desk, *, record_id: str, to: str, reason: str, yes: boo
                 {"id": name, "proposal": proposal.digest, "why": preview.why_two, "who": who.name},
                 *shown,
                 Text(clean(f"Nothing has changed yet. {preview.why_two}"), "yellow"),
-                *(Text(clean(line)) for line in _who_confirms(proposal.role, proposal.digest)),
+                *(Text(clean(line)) for line in who_confirms(proposal.role, proposal.digest)),
             )
             return Code.OK
         applied = await steering.override(name, to, reason, who.name, version)
@@ -88,7 +88,8 @@ def _lines(preview: Preview, reason: str) -> list[str]:
     ]
 
 
-def _who_confirms(role: str, digest: str) -> list[str]:
+def who_confirms(role: str, digest: str) -> list[str]:
+    """Say who confirms a proposal, and where."""
     who = "a reviewer" if role == Role.REVIEWER else "another operator"
     return [
         f"It waits for {who}, with a token of their own, who within a day opens /admin/proposals on the dashboard,",

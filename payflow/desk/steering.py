@@ -10,6 +10,7 @@ from machines.core.facts import Fact, Override, Proof
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
+from payflow.desk import lane_trust
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.person import Person
 from payflow.engine.step import Applied, take_in
@@ -81,7 +82,8 @@ class Steering:
         self._metrics = metrics
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
-        self.two = DualControl(store, [Verb(OVERRIDING, self._says, self._confirmed), *more])
+        own = [Verb(OVERRIDING, self._says, self._confirmed), lane_trust.verb(store, metrics)]
+        self.two = DualControl(store, [*own, *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

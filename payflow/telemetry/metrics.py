@@ -104,6 +104,9 @@ class LaneMetrics:
         self.waiting_money = Gauge(
             "payflow_lane_waiting_money", "Payments of the lane that wait until its address holds more.", **lane
         )
+        self.without_quorum = Gauge(
+            "payflow_lane_without_quorum", "1 while too few of the lane's nodes say the same.", **lane
+        )
         self.node_lag = Gauge(
             "payflow_node_lag_blocks", "By how many blocks a node is behind the best of ours.", ("node",),
             registry=registry,

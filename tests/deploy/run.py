@@ -153,7 +153,8 @@ async def figures_of_lanes() -> AsyncIterator[str]:
     metrics = Metrics()
     lanes = metrics.lanes
     for lane in ("payouts", "pool"):
-        for gauge in (lanes.next_nonce, lanes.in_flight, lanes.oldest_unmined, lanes.balance, lanes.waiting_money):
+        gauges = (lanes.next_nonce, lanes.in_flight, lanes.oldest_unmined, lanes.balance, lanes.waiting_money)
+        for gauge in (*gauges, lanes.without_quorum):
             gauge.labels(lane).set(7)
         lanes.fee_paid.labels(lane)
         lanes.bumps.labels(lane)

@@ -19,7 +19,7 @@ async def a_day(run: Run) -> None:
     hangs = await run.ask("12000", "0100000010")
     await run.until(paid, "paid")
     await run.until(hangs, "processing")
-    await run.command("pause", "rail:paystack", "--why", "not used yet")
+    await run.command("pause", "machine:pool", "--why", "not used yet")
     await run.command("ledger")
     await run.forged_webhook()
     await run.until(failed, "failed")
