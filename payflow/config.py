@@ -155,7 +155,9 @@ class Settings(BaseModel):
     health_line_s: float = Field(default=300.0, ge=1, alias="PAYFLOW_HEALTH_LINE_S")
     """How often the health line is logged."""
     books_check_s: float = Field(default=3600.0, ge=1, alias="PAYFLOW_BOOKS_CHECK_S")
-    """How often the whole ledger is walked over; one worker of all does it."""
+    """How often the whole journal is read anew; one worker of all does it."""
+    books_watch_s: float = Field(default=30.0, ge=1, alias="PAYFLOW_BOOKS_WATCH_S")
+    """How often all accounts are compared with what was posted since, and with the records; a false one stops sends."""
 
     # Payouts
     payout_worker_concurrency: int = Field(default=5, ge=1, le=4096, alias="PAYOUT_WORKER_CONCURRENCY")

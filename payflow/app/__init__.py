@@ -16,7 +16,7 @@ from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError, StoreUnfit
 from machines.core.machine import AnyMachine
 from machines.core.money import ETH, NGN, Asset, Assets
-from payflow.app.bookkeeper import keep_books_checked
+from payflow.app.bookkeeper import Bookkeeper
 from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.worker import Worker
@@ -241,7 +241,7 @@ async def _run(
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
             if workers:
-                group.start_soon(keep_books_checked, payflow.store, settings.books_check_s)
+                group.start_soon(Bookkeeper(payflow.store, settings.books_watch_s, settings.books_check_s).run)
                 if payflow.parts.probes:
                     from payflow.app.probing import keep_closed_rails_probed  # noqa: PLC0415  (as above)
 

@@ -1,42 +1,71 @@
-"""Walks over the books every now and then, one worker of the whole installation at a time."""
+"""Walks over the books every now and then, one worker of the whole installation at a time; false books stop sends."""
 
 import anyio
 import structlog
 
+from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
 from payflow.store import verdicts
+from payflow.store.ledger import Books, Posted
+from payflow.store.pauses import BOOKS
 from payflow.store.store import Store
 from payflow.store.verdicts import Verdict
 
 TURN = "books"
-LONGEST_NAP_S = 60.0
+FEW = 3
+"""So many accounts may be false before it is no longer a matter of their owners."""
+MOST_FROZEN = 100
 
 log = structlog.get_logger()
 
 
-async def keep_books_checked(store: Store, every_s: float) -> None:
-    """Check the books as often as the settings say, whichever worker's turn it is, until cancelled."""
-    while True:
-        try:
-            await check_in_turn(store, every_s)
-        except PayflowError as error:
-            log.warning("The books could not be checked.", action="books", error=str(error))
-        except Exception:  # an account that cannot be read must not stop the worker, which knows nothing of it
-            log.exception("The books could not be checked.", action="books")
-        await anyio.sleep(min(every_s, LONGEST_NAP_S))
+class Bookkeeper:
+    """Reads all accounts and what was posted since its last walk; the whole journal anew after a while."""
+
+    def __init__(self, store: Store, every_s: float, whole_s: float) -> None:
+        self._store = store
+        self._every_s = every_s
+        self._whole_s = whole_s
+        self._posted = Posted()
+        self._begun_anew = Millis(0)
+
+    async def run(self) -> None:
+        """Check the books as often as the settings say, whichever worker's turn it is, until cancelled."""
+        while True:
+            try:
+                await self.check_in_turn()
+            except PayflowError as error:
+                log.warning("The books could not be checked.", action="books", error=str(error))
+            except Exception:  # whatever cannot be read must not stop the worker, which knows nothing of it
+                log.exception("The books could not be checked.", action="books")
+            await anyio.sleep(self._every_s)
+
+    async def check_in_turn(self) -> Verdict | None:
+        """Walk over the books if nobody did so lately, keep what was found, and stop what it concerns."""
+        granted, _ = await self._store.records.permits(TURN, 1 / self._every_s, 1)
+        if granted < 1:
+            return None
+        begun = await self._store.records.now()
+        if begun >= self._begun_anew + self._whole_s * SECOND:
+            self._posted, self._begun_anew = Posted(), begun
+        books = await self._store.ledger.check(self._posted)
+        verdict = Verdict(begun, books.conserved)
+        await verdicts.remember(self._store.link, verdict)
+        if not books.conserved:
+            await freeze(self._store, books)
+        return verdict
 
 
-async def check_in_turn(store: Store, every_s: float) -> Verdict | None:
-    """Walk over the books if nobody did so lately, keep what was found, and say it."""
-    granted, _ = await store.records.permits(TURN, 1 / every_s, 1)
-    if granted < 1:
-        return None
-    begun = await store.records.now()
-    books = await store.ledger.check()
-    verdict = Verdict(begun, books.conserved)
-    await verdicts.remember(store.link, verdict)
-    if not books.conserved:
-        log.error(
-            "The books are not true: something was lost or made.", action="not_conserved", faults=books.faults[:20]
-        )
-    return verdict
+async def freeze(store: Store, books: Books) -> None:
+    """Stop sends: of the owners whose accounts are false; of all that is in our books where it is not theirs alone."""
+    log.error("The books are not true: something was lost or made.", action="not_conserved", faults=books.faults[:20])
+    now = await store.records.now()
+    why = {one.owner: f"the books are false: {one.said()[0]}" for one in books.differences}
+    beyond = books.unreadable or [fault for one in books.differences if one.journal_is_false for fault in one.said()]
+    if beyond or len(why) > FEW:
+        for machine in store.records.machines.values():
+            if machine.lifecycle.holds_money:
+                said = beyond[0] if beyond else f"{len(why)} accounts are false, {min(why)} among them"
+                await store.pauses.pause(f"machine:{machine.name}", BOOKS, f"the books are false: {said}", now)
+    for owner in sorted(why)[:MOST_FROZEN]:
+        await store.pauses.pause(f"owner:{owner}", BOOKS, why[owner], now)

@@ -37,6 +37,8 @@ class Event:
     details: Mapping[str, Any]
     before: bytes
     """The hash of the event before."""
+    amount: tuple[str, str] | None = None
+    """Asset and units, in the event that made the record."""
 
 
 class DataCodec:
@@ -65,6 +67,13 @@ def event_bytes(
     return before + encode((at, version, trigger, state, who, why, fact, details))
 
 
+def first_event_bytes(
+    at: int, state: str, who: str, why: str, fact: str, data: object, amount: tuple[str, str] | None
+) -> bytes:
+    """Write the event that makes a record; it says for which amount, so that nobody can change that beside it."""
+    return GENESIS + encode((at, 1, "", state, who, why, fact, data, *([amount] if amount else [])))
+
+
 def chain(event: bytes) -> bytes:
     """Give the hash of an event, which covers the hash of the one before."""
     return hashlib.sha256(event).digest()
@@ -73,10 +82,25 @@ def chain(event: bytes) -> bytes:
 def read_event(event: bytes) -> Event:
     """Read an event."""
     try:
-        at, version, trigger, state, who, why, fact, details = _decode(event[32:])
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        at, version, trigger, state, who, why, fact, details, *amount = _decode(event[32:])
+        made_for = (str(amount[0][0]), str(amount[0][1])) if amount else None
+    except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
         raise Unreadable(f"An event of the history cannot be read: {error}.") from error
-    return Event(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32])
+    return Event(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32], made_for)
+
+
+def contradicted(events: list[bytes], state: str, version: int, amount: tuple[str, str] | None) -> str:
+    """Say where a record is not what its whole history says; empty where it is."""
+    first, last = read_event(events[0]), read_event(events[-1])
+    if (last.state, last.version) != (state, version):
+        return f"it is in {state}, version {version}; its history ends in {last.state}, version {last.version}"
+    if first.amount is not None and first.amount != amount:
+        return f"its amount is {_said(amount)}; its history begins with {_said(first.amount)}"
+    return ""
+
+
+def _said(amount: tuple[str, str] | None) -> str:
+    return " ".join(amount) if amount else "none"
 
 
 def chain_fault(events: list[bytes], newest: bytes) -> str:

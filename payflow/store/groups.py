@@ -9,7 +9,7 @@ from machines.core.facts import Fact
 from machines.core.ids import RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, State
 from machines.core.record import Record
-from payflow.store.codec import GENESIS, chain, encode, event_bytes
+from payflow.store.codec import chain, encode, event_bytes, first_event_bytes
 from payflow.store.stored import Poison, Stored
 
 CREATED = "Created"
@@ -48,7 +48,9 @@ def create(
 ) -> None:
     """Add the making of a record; in another state than the initial one only where the store had forgotten it."""
     made_in = lifecycle.state(state or lifecycle.initial)
-    _create(group, made_in, new, event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data), at)
+    amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
+    event = first_event_bytes(at, made_in.name, who, why, CREATED, new.data, amount)
+    _create(group, made_in, new, event, at)
 
 
 def _create(group: Group, state: State, new: New[Any], event: bytes, at: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from machines.core.ids import Owner
 from machines.core.lifecycle import Position
@@ -59,23 +59,77 @@ class Entry:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An account that is not what the journal or the records say."""
+
+    owner: Owner
+    asset: str
+    account: Account
+    journal: Account
+    """What the postings sum to."""
+    holding: int
+    """What the records that hold sum to."""
+
+    @property
+    def account_agrees(self) -> bool:
+        """Whether the account agrees with itself and with the records."""
+        return not self.account.imbalance and self.account.held == self.holding
+
+    @property
+    def journal_agrees(self) -> bool:
+        """Whether the journal agrees with itself and with the records."""
+        return not self.journal.imbalance and self.journal.held == self.holding
+
+    @property
+    def journal_is_false(self) -> bool:
+        """Whether it is a posting that is missing, or too many, and not the account."""
+        return self.account_agrees and not self.journal_agrees
+
+    def said(self) -> list[str]:
+        """Say what differs."""
+        name, account = f"{self.owner} {self.asset}", self.account
+        found = {
+            f"{name}: funded + owed and available + held + paid differ by {account.imbalance}.": account.imbalance,
+            f"{name}: the account is {account}, the journal sums to {self.journal}.": account != self.journal,
+            f"{name}: {account.held} is held, the records that hold sum to {self.holding}.": account.held
+            != self.holding,
+        }
+        return [fault for fault, is_so in found.items() if is_so]
+
+
 @dataclass(slots=True)
 class Books:
     """What a walk over the whole ledger found."""
 
     totals: dict[str, Account] = field(default_factory=dict)
     accounts: int = 0
-    faults: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """What is kept in a form that no Payflow writes; whose money that is cannot be told."""
+
+    @property
+    def faults(self) -> list[str]:
+        """List all that is wrong."""
+        return [*self.unreadable, *(fault for one in self.differences for fault in one.said())]
 
     @property
     def conserved(self) -> bool:
         """Whether nothing was lost and nothing was made."""
-        return not self.faults
+        return not self.differences and not self.unreadable
 
 
 Place = tuple[Owner, str]
 """An owner and an asset."""
 Sums = defaultdict[Place, Account]
+
+
+@dataclass(slots=True)
+class Posted:
+    """What the postings of each shard summed to, so that the next walk reads only those that came since."""
+
+    shards: dict[int, tuple[Sums, str, str]] = field(default_factory=dict)
+    """Sums, the posting that the checkpoint ended with, and the last one that is in them."""
 
 
 class Ledger:
@@ -90,9 +144,9 @@ class Ledger:
         """Read an owner's accounts, by asset."""
         return accounts_of(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
 
-    async def journal(self, shard: int) -> AsyncIterator[Entry]:
-        """Walk over the postings of a shard, oldest first."""
-        start = "-"
+    async def journal(self, shard: int, after: str = "") -> AsyncIterator[Entry]:
+        """Walk over the postings of a shard that came after one, oldest first."""
+        start = f"({after}" if after else "-"
         while True:
             page = await self._link.ask("XRANGE", f"{keys.prefix(shard)}journal", start, "+", "COUNT", PAGE)
             for entry_id, fields in page:
@@ -101,49 +155,49 @@ class Ledger:
                 return
             start = f"({page[-1][0].decode()}"
 
-    async def check(self) -> Books:
+    async def check(self, posted: Posted | None = None) -> Books:
         """Prove conservation: accounts against themselves, against the journal, and HELD against the records that hold.
 
         Payments may go on meanwhile: what seems wrong is read again, and is wrong if it was so twice while its account
-        did not change.
+        did not change. With what an earlier walk `posted` only newer postings are read.
         """
         books = Books()
         for shard in range(self._records.shards):
-            kept = await self._kept(shard)
-            for (_, asset), account in kept.items():
-                books.accounts += 1
-                books.totals.setdefault(asset, Account()).add(account)
-            books.faults += await self._faults(shard, kept)
+            try:
+                kept = await self._kept(shard)
+                for (_, asset), account in kept.items():
+                    books.accounts += 1
+                    books.totals.setdefault(asset, Account()).add(account)
+                books.differences += await self._differences(shard, kept, posted or Posted())
+            except (ValueError, AttributeError, IndexError) as error:
+                books.unreadable.append(f"Accounts or journal of shard {shard:02d} cannot be read: {error}.")
         return books
 
-    async def _faults(self, shard: int, kept: Sums) -> list[str]:
-        faults: dict[Place, list[str]] = {}
+    async def difference(self, owner: Owner, asset: str) -> Difference | None:
+        """Say what is wrong with one account; None when nothing is."""
+        shard = self._records.owner_shard(owner)
+        found = await self._differences(shard, await self._kept(shard), Posted())
+        return next((one for one in found if (one.owner, one.asset) == (owner, asset)), None)
+
+    async def _differences(self, shard: int, kept: Sums, posted: Posted) -> list[Difference]:
+        found: dict[Place, Difference] = {}
         seen: Counter[Place] = Counter()
         for _ in range(1 + MOST_READS):
-            wrong = await self._wrong(shard, kept)
+            wrong = await self._wrong(shard, kept, posted)
             if not wrong:
                 break
             again = await self._kept(shard)
             stood_still = [place for place in wrong if again[place] == kept[place]]
             seen.update(stood_still)
-            faults |= {place: wrong[place] for place in stood_still}
+            found |= {place: wrong[place] for place in stood_still}
             kept = again
-        return [fault for place in sorted(faults) if seen[place] > 1 for fault in faults[place]]
+        return [found[place] for place in sorted(found) if seen[place] > 1]
 
-    async def _wrong(self, shard: int, kept: Sums) -> dict[Place, list[str]]:
-        posted, held = await self._posted(shard), await self._held(shard)
-        wrong: dict[Place, list[str]] = {}
-        for place in kept.keys() | posted.keys() | held.keys():
-            account, sums, holding = kept[place], posted[place], held[place].held
-            name = " ".join(place)
-            found = {
-                f"{name}: funded + owed and available + held + paid differ by {account.imbalance}.": account.imbalance,
-                f"{name}: the account is {account}, the journal sums to {sums}.": account != sums,
-                f"{name}: {account.held} is held, the records that hold sum to {holding}.": account.held != holding,
-            }
-            if any(found.values()):
-                wrong[place] = [fault for fault, is_so in found.items() if is_so]
-        return wrong
+    async def _wrong(self, shard: int, kept: Sums, posted: Posted) -> dict[Place, Difference]:
+        sums, held = await self._posted(shard, posted), await self._held(shard)
+        places = kept.keys() | sums.keys() | held.keys()
+        found = (Difference(*place, kept[place], sums[place], held[place].held) for place in places)
+        return {(one.owner, one.asset): one for one in found if one.said()}
 
     async def _kept(self, shard: int) -> Sums:
         kept: Sums = defaultdict(Account)
@@ -154,11 +208,17 @@ class Ledger:
                 kept[owner, asset] = account
         return kept
 
-    async def _posted(self, shard: int) -> Sums:
-        posted, _ = await self.checkpoint(shard)
-        async for entry in self.journal(shard):
-            posted[entry.owner, entry.asset].post(entry)
-        return posted
+    async def _posted(self, shard: int, posted: Posted) -> Sums:
+        sums, until = await self.checkpoint(shard)
+        last = ""
+        if shard in posted.shards and posted.shards[shard][1] == until:
+            known, _, last = posted.shards[shard]
+            sums = _copy(known)
+        async for entry in self.journal(shard, last):
+            sums[entry.owner, entry.asset].post(entry)
+            last = entry.id
+        posted.shards[shard] = (_copy(sums), until, last)
+        return sums
 
     async def checkpoint(self, shard: int) -> tuple[Sums, str]:
         """Give what the postings that were archived sum to, and which was the last of them; '' where none was."""
@@ -194,6 +254,10 @@ class Ledger:
                     if state is not None and state.decode() in holding:
                         held[Owner(owner.decode()), asset.decode()].held += int(units)
         return held
+
+
+def _copy(sums: Sums) -> Sums:
+    return defaultdict(Account, {place: replace(account) for place, account in sums.items()})
 
 
 def accounts_of(fields: dict[bytes, bytes]) -> dict[str, Account]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import chain_fault
+from payflow.store.codec import Unreadable, chain_fault, contradicted
 from payflow.store.link import Link
 from payflow.store.records import Records
 from payflow.store.stored import Stored
@@ -22,6 +22,7 @@ T = TypeVar("T")
 PAGE = 500
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
+_CHECKED = ("state", "hash", "parked", "ver", "asset", "units")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +258,9 @@ class Listing:
 
     async def _problems(self, ids: list[RecordId]) -> list[list[str]]:
         """Say for each record what is wrong with it."""
-        rows = await self._link.pipeline([("HMGET", keys.record(one), "state", "hash", "parked") for one in ids])
+        rows = await self._link.pipeline([("HMGET", keys.record(one), *_CHECKED) for one in ids])
         commands: list[tuple[str | int, ...]] = []
-        for record_id, (state, _, _) in zip(ids, rows, strict=True):
+        for record_id, (state, *_) in zip(ids, rows, strict=True):
             machine, shard = parse_id(record_id)
             commands += [
                 ("ZSCORE", keys.members(shard, machine, _text(state)), record_id),
@@ -269,13 +270,15 @@ class Listing:
         answers = await self._link.pipeline(commands)
         unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
         found = []
-        for place, (state, newest, parked) in enumerate(rows):
+        for place, (state, newest, parked, version, *amount) in enumerate(rows):
             there, due, events = answers[3 * place : 3 * place + 3]
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"")
+            differs = "" if broken else _contradicted(events, state, version, amount)
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
                 f"its history is not whole: {broken}": bool(broken),
+                f"somebody changed it beside its history: {differs}": bool(differs),
                 unreadable[place]: bool(unreadable[place]),
                 f"nobody will ever look at it in {_text(state)}": due is None
                 and not parked
@@ -327,6 +330,17 @@ async def _paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:
             page = []
     if page:
         yield page
+
+
+def _contradicted(
+    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None]
+) -> str:
+    asset, units = amount
+    known = (asset.decode(), units.decode()) if asset and units else None
+    try:
+        return contradicted(events, _text(state), int(version or 0), known)
+    except (Unreadable, ValueError) as error:
+        return str(error)
 
 
 def _text(state: bytes | None) -> str:

@@ -13,8 +13,9 @@ from payflow.store.link import Link
 EVERYTHING = "everything"
 _CLOSED = "closed:"
 """In front of a scope that a rail's own code closed: it stands beside a pause by people, and never in its place."""
-KINDS = ("machine", "rail", "lane", "shard")
+KINDS = ("machine", "rail", "lane", "owner", "shard")
 GUARD = "sequence guard"
+BOOKS = "the books"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,12 @@ class Pause:
 
 
 def scope_of(text: str) -> str:
-    """Accept a scope from outside: `everything`, or `machine:`, `rail:` or `lane:` and a name."""
+    """Accept a scope from outside: `everything`, or `machine:`, `rail:`, `lane:` or `owner:` and a name."""
     kind, _, name = text.partition(":")
     if text != EVERYTHING and (kind not in KINDS or not name):
-        raise BadInput(f"{text!r} cannot be paused: write {EVERYTHING}, machine:<name>, rail:<name> or lane:<name>.")
+        raise BadInput(
+            f"{text!r} cannot be paused: write {EVERYTHING}, machine:<name>, rail:<name>, lane:<name> or owner:<name>."
+        )
     return text
 
 

@@ -75,7 +75,7 @@ class Store:
                 raise NotDurable("Two servers answered for the store within a moment: it is changing its primary.")
         shard = f"shard:{self.records.shard_of(stored.record.id):02d}"
         paused = await self.pauses.all()
-        for scope in ("everything", f"machine:{stored.record.machine}", shard, *scopes):
+        for scope in ("everything", f"machine:{stored.record.machine}", f"owner:{stored.record.owner}", shard, *scopes):
             if scope in paused:
                 raise Paused(f"{scope} is paused: {paused[scope].why}")
         if (perf_counter() - asked_at) * SECOND >= lease_ms:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from machines.core.errors import Contradiction, OutcomeUnknown, RailClosed, Rejected, Retryable
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
-from payflow.app.bookkeeper import check_in_turn, keep_books_checked
+from payflow.app.bookkeeper import Bookkeeper
 from payflow.app.metering import Meter, Watched
 from payflow.store import verdicts
 from payflow.store.store import Store
@@ -93,15 +93,16 @@ async def test_one_worker_of_all_walks_over_the_books_and_everybody_tells_what_i
     store: Store, quiet: list[dict[str, object]]
 ) -> None:
     await fund(store)
-    first = await check_in_turn(store, 3600)
+    keeper, beside = Bookkeeper(store, 3600, 3600), Bookkeeper(store, 3600, 3600)
+    first = await keeper.check_in_turn()
     assert first is not None
     assert first.conserved
-    assert await check_in_turn(store, 3600) is None, "it is nobody's turn"
+    assert await beside.check_in_turn() is None, "it is nobody's turn"
     told = (await gauges.read(store)).registry
     assert told.get_sample_value("payflow_ledger_conserved") == 1
     await store.link.ask("HSET", f"{{pf:{store.records.owner_shard(ANN):02d}}}:acct:ann", "NGN.available", "5")
     store.records._clock.advance(3601)  # type: ignore[union-attr]  # noqa: SLF001  (the fixture's clock obeys)
-    again = await check_in_turn(store, 3600)
+    again = await keeper.check_in_turn()
     assert again is not None
     assert not again.conserved
     told = (await gauges.read(store)).registry
@@ -131,15 +132,20 @@ async def test_a_pause_tells_its_age_and_a_state_its_facts(store: Store) -> None
     assert told.get_sample_value("payflow_state", facts) == 1
 
 
-async def test_books_that_cannot_be_read_do_not_stop_the_worker(store: Store, quiet: list[dict[str, object]]) -> None:
+async def test_books_that_cannot_be_read_stop_sends_and_not_the_worker(
+    store: Store, quiet: list[dict[str, object]]
+) -> None:
     await fund(store)
     key = f"{{pf:{store.records.owner_shard(ANN):02d}}}:acct:ann"
     await store.link.ask("HSET", key, "NGN.available", "much")
-    watching = asyncio.create_task(keep_books_checked(store, 3600))
-    await wait_until(lambda: bool(quiet), "the worker says so")
+    watching = asyncio.create_task(Bookkeeper(store, 3600, 3600).run())
+
+    async def paused() -> bool:
+        return "machine:errand" in await store.pauses.all()
+
+    await wait_until(paused, "what is in our books is paused")
     assert not watching.done()
-    assert quiet[0]["action"] == "books"
+    assert quiet[0]["action"] == "not_conserved"
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    assert await verdicts.last(store.link) is None
     await store.link.ask("HSET", key, "NGN.available", "1000000")

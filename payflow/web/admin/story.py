@@ -202,7 +202,7 @@ def _when(record: Record[Any], outlook: Outlook, now: Millis) -> str:
 
 def stopping(record: Record[Any], pauses: Mapping[str, Pause], shard: int) -> list[Pause]:
     """Name the pauses that stop this record's sends: those of its rail too, where it says which that is."""
-    scopes = {EVERYTHING, f"machine:{record.machine}", f"shard:{shard:02d}"}
+    scopes = {EVERYTHING, f"machine:{record.machine}", f"owner:{record.owner}", f"shard:{shard:02d}"}
     for kind in ("rail", "lane"):
         name = getattr(record.data, kind, "")
         if isinstance(name, str) and name:
