@@ -1,14 +1,16 @@
 """The books: accounts, the trial balance, and the walk that proves that nothing was lost or made."""
 
-from typing import Any
+from typing import Any, cast
 
 from rich.table import Table
 from rich.text import Text
 
 from machines.core.ids import owner_of
 from machines.core.money import Assets
-from payflow.cli.desk import Code, Desk, typed
+from payflow.cli.desk import Code, Desk, Usage, person, typed
+from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, decimal, rows, table
+from payflow.desk.ledger_correction import Believed
 from payflow.store import verdicts
 from payflow.store.ledger import Account
 from payflow.store.verdicts import Verdict
@@ -61,10 +63,28 @@ async def _all(desk: Desk) -> Code:
             Text(f"{books.accounts:,} accounts. Conserved: nothing was lost, nothing was made.", "green")
             if books.conserved
             else Text(
-                "NOT conserved. Run `payflow pause everything --why …`, and find out what wrote this.", "bold red"
+                "NOT conserved. Workers pause what it concerns; find out what wrote this (runbook LedgerNotConserved).",
+                "bold red",
             ),
         )
     return Code.OK if books.conserved else Code.REFUSED
+
+
+async def correct(desk: Desk, *, owner: str, asset: str, believe: str | None, reason: str) -> Code:
+    """Propose to a second person the posting that puts a false account right."""
+    with typed():
+        name = owner_of(owner)
+    if believe not in (None, "account", "journal"):
+        raise Usage("--believe is account or journal.")
+    async with desk.open() as payflow:
+        who, steering = await person(desk, payflow.store), steering_of(payflow)
+        proposal = await steering.propose_correction(name, asset, cast("Believed | None", believe), reason, who)
+        desk.tell(
+            {"proposal": proposal.digest, "seen": dict(proposal.seen), "who": who.name},
+            *(Text(clean(line)) for line in steering.two.says(proposal)),
+            *(Text(clean(line)) for line in who_confirms(proposal.role, proposal.digest)),
+        )
+    return Code.OK
 
 
 def _account_json(asset: str, account: Account, assets: Assets) -> dict[str, Any]:

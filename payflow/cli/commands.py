@@ -238,12 +238,23 @@ def ledger(
     context: typer.Context,
     owner: Annotated[str | None, typer.Argument(help="Whose account; without it, the trial balance of all.")] = None,
     *,
+    correct: Annotated[
+        str | None, typer.Option(metavar="ASSET", help="Propose the one posting that puts a false account right.")
+    ] = None,
+    believe: Annotated[
+        str | None, typer.Option(help="What is believed where both could be right: account or journal.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why the correction is right, for the second person.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the books, and prove that nothing was lost or made."""
     from payflow.cli import books, desk
 
-    desk.go(context, partial(books.ledger, owner=owner), as_json=as_json)
+    if correct is None:
+        desk.go(context, partial(books.ledger, owner=owner), as_json=as_json)
+    else:
+        asked = partial(books.correct, owner=owner or "", asset=correct, believe=believe, reason=reason)
+        desk.go(context, asked, as_json=as_json)
 
 
 @cli.command(rich_help_panel=PROVE)

@@ -7,11 +7,12 @@ from typing import Any
 
 from machines.core.errors import BadInput, Conflict, StepError
 from machines.core.facts import Fact, Override, Proof
-from machines.core.ids import RecordId, parse_id
+from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
-from payflow.desk import lane_trust
+from payflow.desk import lane_trust, ledger_correction
 from payflow.desk.dual_control import DualControl, Verb
+from payflow.desk.ledger_correction import Believed
 from payflow.desk.person import Person
 from payflow.engine.step import Applied, take_in
 from payflow.store.pauses import EVERYTHING, scope_of
@@ -82,8 +83,8 @@ class Steering:
         self._metrics = metrics
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
-        own = [Verb(OVERRIDING, self._says, self._confirmed), lane_trust.verb(store, metrics)]
-        self.two = DualControl(store, [*own, *more])
+        takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_trust.verb(store, metrics)]
+        self.two = DualControl(store, [*takes_two, ledger_correction.verb(store), *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,6 +237,8 @@ class Steering:
         if scope.startswith("shard:"):
             raise BadInput("Only Payflow itself closes a shard, when the store lost writes. Pause everything instead.")
         scope_of(scope)
+        if scope.startswith("owner:") and await self._knows(Owner(scope.removeprefix("owner:"))):
+            return
         known = {EVERYTHING, *self._scopes, *(f"machine:{name}" for name in self._records.machines)}
         known |= await self._store.pauses.known()
         if scope in known:
@@ -247,6 +250,9 @@ class Steering:
             f"There is {', '.join(sorted(known))}."
         )
 
+    async def _knows(self, owner: Owner) -> bool:
+        return bool(await self._store.ledger.account(owner) or await self._store.listing.owned_by(owner, 1))
+
     async def resume(self, scope: str, who: str, why: str) -> str:
         """Allow sends in a scope again."""
         if not why.strip():
@@ -256,6 +262,15 @@ class Steering:
                 standing = ", ".join(await self._store.pauses.all()) or "nothing"
                 raise BadInput(f"{called(scope)} is not paused; paused is: {standing}.")
         return f"Sends go on: {called(scope)}."
+
+    # ── the books ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def propose_correction(
+        self, owner: Owner, asset: str, believe: Believed | None, reason: str, person: Person
+    ) -> Proposal:
+        """Put the one correcting posting of a false account before a second person."""
+        subject, seen = await ledger_correction.proposed(self._store, owner, asset, believe)
+        return await self.two.propose(ledger_correction.CORRECTION, subject, seen, reason, person)
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,7 +9,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import encode
-from payflow.store.ledger import Account, Entry, Ledger
+from payflow.store.ledger import Entry, Ledger
 from payflow.store.link import Link
 from payflow.store.listing import Listing
 from payflow.store.records import Records
@@ -130,11 +130,7 @@ class Archive:
             sums[entry.owner, entry.asset].post(entry)
         words: list[Any] = []
         for owner, asset in sorted(touched):
-            words += [f"{owner} {asset}", _figures(sums[Owner(owner), asset])]
+            words += [f"{owner} {asset}", sums[Owner(owner), asset].figures]
         at, _, number = entries[-1].id.partition("-")
         keep_from = f"{at}-{int(number) + 1}"
         return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, *words))
-
-
-def _figures(account: Account) -> str:
-    return f"{account.available} {account.held} {account.paid} {account.funded} {account.owed}"

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 from machines.core.ids import Owner
 from machines.core.lifecycle import Position
@@ -10,6 +11,7 @@ from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.listing import MOST_READS, PAGE, Listing
 from payflow.store.records import Records
+from payflow.store.scripts import CORRECT
 
 
 @dataclass(slots=True)
@@ -26,6 +28,11 @@ class Account:
     def imbalance(self) -> int:
         """What `funded + owed` and `available + held + paid` differ by: always zero."""
         return self.funded + self.owed - self.available - self.held - self.paid
+
+    @property
+    def figures(self) -> str:
+        """Its figures in turn, as a checkpoint keeps them."""
+        return f"{self.available} {self.held} {self.paid} {self.funded} {self.owed}"
 
     def add(self, other: "Account") -> None:
         """Add another account to this one."""
@@ -85,6 +92,20 @@ class Difference:
     def journal_is_false(self) -> bool:
         """Whether it is a posting that is missing, or too many, and not the account."""
         return self.account_agrees and not self.journal_agrees
+
+    def missing_posting(self) -> str | None:
+        """Give the one posting that makes the journal say what the account says; None where none does."""
+        parts = ("available", "held", "paid", "funded", "owed")
+        lacks = Account(*(getattr(self.account, part) - getattr(self.journal, part) for part in parts))
+        places = ("outside", Position.AVAILABLE, Position.HELD, Position.PAID)
+        for units in sorted({abs(getattr(lacks, part)) for part in parts} - {0}):
+            for source, target in permutations(places, 2):
+                entry = Entry("", self.owner, self.asset, source, target, units, lacks.owed, "")
+                sums = Account()
+                sums.post(entry)
+                if sums == lacks:
+                    return f"{source} {target} {units} {lacks.owed}"
+        return None
 
     def said(self) -> list[str]:
         """Say what differs."""
@@ -178,6 +199,13 @@ class Ledger:
         shard = self._records.owner_shard(owner)
         found = await self._differences(shard, await self._kept(shard), Posted())
         return next((one for one in found if (one.owner, one.asset) == (owner, asset)), None)
+
+    async def correct(self, found: Difference, *, becomes: str, posting: str, cause: str) -> bool:
+        """Write what two people decided, unless the account moved since; a posting is `source target units owed`."""
+        words = (found.owner, found.asset, found.account.figures, becomes)
+        entry = f"{found.owner} {found.asset} {posting} {cause}" if posting else ""
+        key = keys.sequence(self._records.owner_shard(found.owner))
+        return bool(await self._link.run(CORRECT, [key], *words, entry))
 
     async def _differences(self, shard: int, kept: Sums, posted: Posted) -> list[Difference]:
         found: dict[Place, Difference] = {}

@@ -29,7 +29,7 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL = map(
+COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL, CORRECT = map(
     script,
     (
         "commit",
@@ -44,6 +44,7 @@ COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPO
         "archive",
         "checkpoint",
         "proposal",
+        "correct",
     ),
 )
-ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL)
+ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL, CORRECT)

@@ -2,12 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from machines.core.ids import Owner
 from payflow.app import Payflow
+from payflow.cli.books import COLUMNS
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import keys
-from tests.cli.till import Till
+from tests.cli.till import Till, showing
 from tests.desk import ANN, ask, fund, new
 from tests.service import told
 
@@ -147,3 +150,102 @@ def test_verify_finds_data_that_cannot_be_read(till: Till) -> None:
     till.store_ask("HSET", keys.record(record_id), "data", b"\xc1")
     (fault,) = till.json("verify", code=1)["faults"]
     assert "data cannot be read" in fault["problem"]
+
+
+# --- ledger --correct
+
+
+def figures(till: Till) -> str:
+    """Ann's account as the store keeps it."""
+    kept: dict[bytes, bytes] = till.store_ask("HGETALL", account_key())
+    return " ".join(kept.get(f"NGN.{part}".encode(), b"0").decode() for part in COLUMNS)
+
+
+def correcting(till: Till, *more: str) -> str:
+    """Propose the correction of ann's account, and give its hash."""
+    words = ("ledger", "ann", "--correct", "NGN", "--reason", "restored by hand last night", *more)
+    with showing(till, "ola"):
+        return str(till.json(*words)["proposal"])
+
+
+def test_a_false_account_is_put_right_by_two_people_as_its_journal_says(till: Till) -> None:
+    till.errand("FAILED", units=1_200)
+    before = figures(till)
+    till.store_ask("HINCRBY", account_key(), "NGN.available", 200)
+    till.store_ask("HINCRBY", account_key(), "NGN.held", -200)
+    words = ("ledger", "ann", "--correct", "NGN", "--reason", "restored by hand")
+    assert "a shell without a token is nobody here" in till.refused(*words)
+    with showing(till, "ola"):
+        said = till(*words).out
+        assert "The journal is believed. The account becomes 998800 1200 0 1000000 0." in said
+        digest = till.json("proposals")[0]["proposal"]
+        assert "must be another one" in till.refused("confirm", digest, "--yes")
+    with showing(till, "eve"):
+        assert "payflow resume owner:ann" in till("confirm", digest, "--yes").out
+        assert "No proposal" in till.refused("confirm", digest, "--yes")
+    assert figures(till) == before
+    assert till.json("ledger")["conserved"]
+
+
+def test_a_journal_that_lost_a_posting_gets_it_back_with_the_reason_and_both_names(till: Till) -> None:
+    till.errand("FAILED", units=1_200)
+    journal = f"{{pf:{account_key()[4:6]}}}:journal"
+    entries = till.store_ask("XRANGE", journal, "-", "+")
+    (lost,) = [entry for entry, fields in entries if b"available held" in next(iter(dict(fields).values()))]
+    till.store_ask("XDEL", journal, lost)
+    before, digest = figures(till), correcting(till)
+    with showing(till, "eve"):
+        assert "Done" in till("confirm", digest, "--yes").out
+    assert till.json("ledger")["conserved"]
+    assert figures(till) == before
+    newest = till.store_ask("XREVRANGE", journal, "+", "-", "COUNT", 1)[0][1]
+    posted = b"ann NGN available held 1200 0 corrected by ola and eve: restored by hand last night"
+    assert posted in list(dict(newest).values())
+
+
+def test_where_both_could_be_right_a_person_says_which_is_believed(till: Till) -> None:
+    till.errand("DONE", units=1_200)
+    for part in ("available", "funded"):
+        till.store_ask("HINCRBY", account_key(), f"NGN.{part}", 500)
+    words = ("ledger", "ann", "--correct", "NGN", "--reason", "x")
+    with showing(till, "ola"):
+        assert "add --believe account or --believe journal" in till.refused(*words)
+        assert "account or journal" in till.refused(*words, "--believe", "me", code=2)
+        assert "needs a reason" in till.refused("ledger", "ann", "--correct", "NGN", "--believe", "journal")
+    digest = correcting(till, "--believe", "account")
+    with showing(till, "eve"):
+        till("confirm", digest, "--yes")
+    assert till.json("ledger", "ann")["accounts"][0]["funded"] == "10005.00"
+    assert till.json("ledger")["conserved"]
+
+
+def test_what_is_true_needs_no_correction_and_what_nobody_can_tell_gets_none(till: Till) -> None:
+    till.errand("FAILED", units=1_200)
+    with showing(till, "ola"):
+        assert "nothing to correct" in till.refused("ledger", "ann", "--correct", "NGN", "--reason", "x")
+        assert "no asset 'XXX'" in till.refused("ledger", "ann", "--correct", "XXX", "--reason", "x")
+        till.store_ask("HINCRBY", account_key(), "NGN.held", 7)
+        till.store_ask("HSET", f"{{pf:{account_key()[4:6]}}}:checkpoint", "ann NGN", "0 3 0 3 0")
+        said = till.refused("ledger", "ann", "--correct", "NGN", "--reason", "x")
+        assert "Neither of account and journal" in said
+
+
+@pytest.mark.parametrize("when", ["before it is confirmed", "with another figure in its place"])
+def test_books_that_changed_since_a_correction_was_proposed_are_not_corrected(till: Till, when: str) -> None:
+    till.errand("FAILED", units=1_200)
+    till.store_ask("HINCRBY", account_key(), "NGN.available", 200)
+    digest = correcting(till)
+    till.store_ask("HINCRBY", account_key(), "NGN.available", -200 if when.startswith("before") else 5)
+    before = figures(till)
+    with showing(till, "eve"):
+        assert "not as they were when this was proposed" in till.refused("confirm", digest, "--yes")
+    assert figures(till) == before
+
+
+def test_a_payee_can_be_frozen_by_name_and_nobody_unknown_can(till: Till) -> None:
+    till.errand("ASKED")
+    assert "owner ann" in till("pause", "owner:ann", "--why", "looks wrong").out
+    assert "owner:ann" in till("paused").out
+    assert "Nothing here is called 'owner:anne'" in till.refused("pause", "owner:anne", "--why", "typing")
+    till("resume", "owner:ann", "--why", "it is right")
+    assert "Nothing is paused." in till("paused").out
