@@ -273,9 +273,12 @@ class Nodes:
             return await self._ask.agreed(call, wire.number)
         return await self._ask.reached(call, wire.number, int)
 
-    async def balance(self, address: Address) -> int:
-        """Say how many wei an address has."""
-        return await self._ask.reached([wire.balance(address)], wire.number, int)
+    async def balance(self, address: Address, block: int | Literal["latest"] = "latest") -> int:
+        """Say how many wei an address has. About a block enough nodes must agree."""
+        calls = [wire.balance(address, block)]
+        if isinstance(block, int):
+            return await self._ask.agreed(calls, wire.number)
+        return await self._ask.reached(calls, wire.number, int)
 
     async def market(self, percentile: int) -> Market:
         """Say what gas costs now: the next block's base fee, and the usual tip of the last blocks."""
@@ -283,9 +286,12 @@ class Nodes:
         calls = [wire.GAS_PRICE, wire.block_header("latest")]
         return await self._ask.reached(calls, _market, _dearness, beside=history)
 
-    async def code(self, address: Address) -> str:
-        """Give an address's code, `0x` for an account without."""
-        return await self._ask.reached([wire.code(address)], wire.text, str)
+    async def code(self, address: Address, block: int | Literal["latest"] = "latest") -> str:
+        """Give an address's code, `0x` for an account without. About a block enough nodes must agree."""
+        calls = [wire.code(address, block)]
+        if isinstance(block, int):
+            return await self._ask.agreed(calls, wire.text)
+        return await self._ask.reached(calls, wire.text, str)
 
     async def known(self, address: Address) -> bool:
         """Say whether an account exists: it has code, money or a nonce."""

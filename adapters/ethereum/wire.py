@@ -49,14 +49,14 @@ def nonce(address: Address, at: Block) -> Call:
     return Call("eth_getTransactionCount", (address, block(at)))
 
 
-def balance(address: Address) -> Call:
+def balance(address: Address, at: Block = "latest") -> Call:
     """Ask what an account has."""
-    return Call("eth_getBalance", (address, "latest"))
+    return Call("eth_getBalance", (address, block(at)))
 
 
-def code(address: Address) -> Call:
+def code(address: Address, at: Block = "latest") -> Call:
     """Ask for a contract's code."""
-    return Call("eth_getCode", (address, "latest"))
+    return Call("eth_getCode", (address, block(at)))
 
 
 def receipt(tx: TxHash) -> Call:

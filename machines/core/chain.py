@@ -135,7 +135,11 @@ class Answer:
 class Chain(Protocol):
     """Reads a chain, and hands it bytes.
 
-    Every method raises `Retryable` when no node can be asked, `RailClosed` where every node answers for another chain.
+    What is asked about a block is proof: where there are several nodes, enough of them say the same, or `NoQuorum` is
+    raised. What is asked about `latest` is good enough to plan with.
+
+    Every method raises `Retryable` when no node can be asked, `RailClosed` where every node answers for another chain,
+    or where the nodes are on different branches.
     """
 
     @property
@@ -143,19 +147,19 @@ class Chain(Protocol):
         """Which chain this must be."""
 
     async def head(self) -> Head:
-        """Say where the chain stands: never behind what this process has been told before."""
+        """Say where the chain stands, as enough nodes agree: where they do not, where it stood when they last did."""
 
     async def nonce(self, address: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
         """Count what an address has sent up to a block."""
 
-    async def balance(self, address: Address) -> int:
+    async def balance(self, address: Address, block: int | Literal["latest"] = "latest") -> int:
         """Say how many wei an address has."""
 
     async def receipt(self, tx: TxHash) -> Receipt | None:
-        """Find a receipt on any of the nodes. None proves nothing: a node may lag."""
+        """Find the receipt that enough nodes show alike. None proves nothing: they may lag, or not agree yet."""
 
     async def transaction(self, tx: TxHash) -> Seen | None:
-        """Find a transaction on any of the nodes, mined or waiting. None proves nothing."""
+        """Find a transaction that enough nodes show alike, mined or waiting. None proves nothing."""
 
     async def sent_by(self, sender: Address, nonce: int, block: int) -> Seen | None:
         """Find the transaction that used up a nonce, in blocks up to this one; None where the nonce was free then."""
@@ -172,7 +176,7 @@ class Chain(Protocol):
     async def call(self, to: Address, data: str, block: int | Literal["latest"] = "latest") -> str:
         """Read from a contract; `Rejected` where the call fails."""
 
-    async def code(self, address: Address) -> str:
+    async def code(self, address: Address, block: int | Literal["latest"] = "latest") -> str:
         """Give an address's code, `0x` for an account without."""
 
     async def known(self, address: Address) -> bool:

@@ -62,7 +62,7 @@ class MultiSigs:
         if not receipt.ok or receipt.contract is None:
             return None
         wallet = receipt.contract
-        (owners,) = abi.decoded(["address[]"], await self._chain.call(wallet, abi.call_data("getOwners()")))
+        (owners,) = abi.decoded(["address[]"], await self._reader.call(wallet, abi.call_data("getOwners()")))
         required = await self._reader.number(wallet, "required()")
         if {checksummed(owner) for owner in owners} != set(creation.owners) or required != creation.threshold:
             raise Contradiction(f"{wallet} is not the wallet that was wanted: {required} of {owners}.", rail=RAIL)
@@ -125,7 +125,7 @@ class MultiSigs:
 
     async def _listed(self, proposal: Proposal, confirm_hash: str) -> tuple[Address, int, bytes, bool]:
         data = abi.call_data("transactions(uint256)", int(confirm_hash, 16))
-        to, value, content, executed = abi.decoded(_LISTED, await self._chain.call(Address(proposal.wallet), data))
+        to, value, content, executed = abi.decoded(_LISTED, await self._reader.call(Address(proposal.wallet), data))
         return checksummed(to), value, content, executed
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────

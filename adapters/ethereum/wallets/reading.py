@@ -35,15 +35,26 @@ class Reader:
 
     async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
         """List what a wallet holds of ether and of the tokens that count here."""
-        found = [Holding(ETHER, "ETH", 18, str(await self.chain.balance(wallet)))]
+        found = [Holding(ETHER, "ETH", 18, str(await self._balance(wallet)))]
         for symbol, token in self.tokens.items():
             units = await self.number(token.address, "balanceOf(address)", wallet)
             found.append(Holding(token.address, symbol, token.decimals, str(units)))
         return tuple(holding for holding in found if holding.units != "0")
 
+    async def call(self, contract: Address, data: str) -> str:
+        """Ask a contract, as it is in the newest block on which enough nodes agree."""
+        return await self.chain.call(contract, data, (await self.chain.head()).number)
+
     async def number(self, contract: Address, signature: str, *values: object) -> int:
         """Ask a contract for a number."""
-        return abi.number(await self.chain.call(contract, abi.call_data(signature, *values)))
+        return abi.number(await self.call(contract, abi.call_data(signature, *values)))
+
+    async def code(self, address: Address) -> str:
+        """Give an address's code, as it is in that block."""
+        return await self.chain.code(address, (await self.chain.head()).number)
+
+    async def _balance(self, wallet: Address) -> int:
+        return await self.chain.balance(wallet, (await self.chain.head()).number)
 
     def deep(self, head: Head, block: int) -> bool:
         """Say whether a block is so deep that what is in it counts."""

@@ -63,7 +63,7 @@ class Safes:
         await self._usable()
         setup = abi.call_data(SETUP, list(owners), threshold, NOBODY, b"", NOBODY, NOBODY, 0, NOBODY)
         nonce = int(keccak_hex(salt.encode()), 16)
-        code = await self._chain.call(self._deployment.factory, abi.call_data("proxyCreationCode()"))
+        code = await self._reader.call(self._deployment.factory, abi.call_data("proxyCreationCode()"))
         (creation_code,) = abi.decoded(["bytes"], code)
         made_of = keccak_hex(creation_code + abi.raw(abi.word_of(self._deployment.singleton)))
         salted = keccak_hex(abi.raw(keccak_hex(abi.raw(setup))) + nonce.to_bytes(32, "big"))
@@ -76,9 +76,9 @@ class Safes:
         """Refuse contracts that are not there, or whose events say less: before 1.4 the hash is no topic of theirs."""
         contracts, chain = self._deployment, self._chain.chain_id
         for contract in (contracts.factory, contracts.singleton, contracts.multi_send):
-            if await self._chain.code(contract) == NO_DATA:
+            if await self._reader.code(contract) == NO_DATA:
                 raise Rejected(f"No contract of Safe is at {contract} on chain {chain}: set PAYFLOW_SAFE_*.")
-        told = await self._chain.call(contracts.singleton, abi.call_data("VERSION()"))
+        told = await self._reader.call(contracts.singleton, abi.call_data("VERSION()"))
         (version,) = abi.decoded(["string"], told)
         if not _RECENT.match(version):
             raise Rejected(f"{contracts.singleton} is Safe {version[:20]}: PAYFLOW_SAFE_* take 1.4 or later.")
@@ -96,7 +96,7 @@ class Safes:
     async def standing(self, creation: Creation) -> Address | None:
         """Find the wallet where it must be: owners and salt are in its address, so whoever made it, it is ours."""
         place = Address(creation.address)
-        if await self._chain.code(place) == NO_DATA:
+        if await self._reader.code(place) == NO_DATA:
             return None
         return await self._checked(creation, place)
 
@@ -120,7 +120,7 @@ class Safes:
         operation, value, delegate = self._operation(to, holdings)
         mine = await self._hash(wallet, operation, value, delegate=delegate, nonce=nonce)
         asked = abi.call_data(HASH, *_inner(operation, value, delegate=delegate), nonce)
-        its = await self._chain.call(wallet, asked)
+        its = await self._reader.call(wallet, asked)
         if its != mine:
             raise Contradiction(f"{wallet} calls its transaction {its}, we {mine}.", rail=RAIL)
         approval = Call(wallet, abi.call_data("approveHash(bytes32)", abi.raw(mine)))
@@ -197,7 +197,7 @@ class Safes:
         return found
 
     async def _owners(self, wallet: Address) -> list[Address]:
-        (owners,) = abi.decoded(["address[]"], await self._chain.call(wallet, abi.call_data("getOwners()")))
+        (owners,) = abi.decoded(["address[]"], await self._reader.call(wallet, abi.call_data("getOwners()")))
         return [checksummed(owner) for owner in owners]
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
