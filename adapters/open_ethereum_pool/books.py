@@ -14,6 +14,8 @@ from machines.core.errors import NotDurable, Retryable
 
 PAGE = 500
 DISK_TIMEOUT_MS = 5000
+MARK = "accounted for"
+"""The field beside the payments' own that says up to where the chain and the books were compared."""
 SUMS = ("balance", "pending", "paid")
 FRIENDS_THRESHOLD = 500_000_000
 """What the friends fork pays from when a miner has set nothing."""
@@ -41,6 +43,10 @@ class Line(Protocol):
         """The second that rows are written with."""
 
     @property
+    def row_s(self) -> int:
+        """The second that its pending row was written with; 0 where that is not known."""
+
+    @property
     def charge_wei(self) -> int:
         """What is kept back from it."""
 
@@ -56,7 +62,23 @@ class Standing(NamedTuple):
     """How the books have a payment."""
 
     step: str
-    pending: bool
+    row_s: int | None
+    """The second that a pending row over this amount was written with; None where there is none."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether its row is in the list of pending payments."""
+        return self.row_s is not None
+
+
+class Booking(NamedTuple):
+    """One payment in a miner's history."""
+
+    tx: TxHash
+    shannon: int
+    charge_wei: int
+    """What its row says was kept back; 0 where it says nothing."""
+    at_s: int
 
 
 class Row(NamedTuple):
@@ -119,9 +141,7 @@ class PoolBooks:
         return await self._change("skip", line)
 
     async def announce(self, line: Line, tx: TxHash, nonce: int) -> Answer:
-        """Write nonce and hash down, where the pool is one that looks for them."""
-        if not await self.remembers_nonces():
-            return Answer("done", "")
+        """Write nonce and hash down, for every pool: no file says surely which module will resolve one day."""
         return await self._change("announce", line, tx, nonce)
 
     async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
@@ -134,7 +154,7 @@ class PoolBooks:
 
     async def unlock(self, lock: str) -> Answer:
         """Take the lock away if it names this, and nothing is pending."""
-        return Answer(*await self.link.run(script("unlock"), self.keys.touched(""), "", "", "0", "0", lock))
+        return Answer(*await self.link.run(script("unlock"), self.keys.touched(""), "", "", "0", "0", "", lock))
 
     async def add_missing(self, line: Line, tx: TxHash) -> Answer:
         """Add the history of a payment that was made and not logged."""
@@ -158,10 +178,7 @@ class PoolBooks:
             *await self.link.run(
                 script(name),
                 self.keys.touched(line.login),
-                line.key,
-                line.login,
-                str(line.shannon),
-                line.at_s,
+                *_named(line),
                 *more,
             )
         )
@@ -205,7 +222,7 @@ class PoolBooks:
         step, score = await self.link.together(
             [("HGET", self.keys.applied, line.key), ("ZSCORE", self.keys.pending, row)]
         )
-        return Standing(str(step or ""), score is not None)
+        return Standing(str(step or ""), None if score is None else int(float(score)))
 
     async def steps(self, keys: Sequence[str]) -> list[str]:
         """Say how far payments came; empty for those that the books never heard of."""
@@ -235,12 +252,6 @@ class PoolBooks:
             [("HGET", self.keys.pending_tx, row.member), ("HGET", self.keys.pending_nonce, row.member)]
         )
         return Remembered(TxHash(tx) if tx else None, int(nonce) if nonce and str(nonce).isdecimal() else None)
-
-    async def remembers_nonces(self) -> bool:
-        """Say whether the pool is one that notes nonce and hash: it says so, or has done it."""
-        if self.flavour is Flavour.OETC:
-            return True
-        return bool(await self.link.ask("EXISTS", self.keys.pending_nonce, self.keys.pending_tx))
 
     async def logins(self) -> list[str]:
         """List all miners; each once, in the order of the alphabet."""
@@ -276,17 +287,58 @@ class PoolBooks:
         """Read what one miner is owed."""
         return str(await self.link.ask("HGET", self.keys.miner(login), "balance") or "0")
 
-    async def paid_with(self, login: str) -> frozenset[str]:
-        """List the transactions that paid a miner, as his history has them."""
-        members = await self.link.ask("ZRANGE", self.keys.payments(login), 0, -1)
-        return frozenset(str(member).partition(":")[0].lower() for member in members)
+    async def bookings(self, login: str) -> list[Booking]:
+        """List what a miner's history has, oldest first; members that no pool writes are left out."""
+        found = _scored(await self.link.ask("ZRANGE", self.keys.payments(login), 0, -1, "WITHSCORES"))
+        parts = [(member.split(":"), int(at_s)) for member, at_s in found]
+        return [
+            Booking(TxHash(part[0].lower()), int(part[1]), int(part[2]) if _is_third(part) else 0, at_s)
+            for part, at_s in parts
+            if len(part) > 1 and part[1].isdecimal()
+        ]
 
-    async def booked_at(self, login: str, tx: TxHash) -> int | None:
-        """Say when a transaction was booked for a miner; None where it was not."""
-        for member, score in _scored(await self.link.ask("ZREVRANGE", self.keys.payments(login), 0, -1, "WITHSCORES")):
-            if member.partition(":")[0].lower() == tx:
-                return int(score)
-        return None
+    async def booked(self, payments: Sequence[tuple[str, int, TxHash, int]]) -> list[bool]:
+        """Say of payments (login, Shannon, hash, charge in wei) whether the miner's history has them."""
+        commands: list[tuple[str | int, ...]] = []
+        for login, shannon, tx, charge_wei in payments:
+            key, member = self.keys.payments(login), f"{tx}:{shannon}"
+            commands += [("ZSCORE", key, member), ("ZSCORE", key, f"{member}:{charge_wei}")]
+        answers: list[object] = []
+        for first in range(0, len(commands), 2 * PAGE):
+            answers += await self.link.together(commands[first : first + 2 * PAGE])
+        return [answers[place] is not None or answers[place + 1] is not None for place in range(0, len(answers), 2)]
+
+    async def is_miner(self, login: str) -> bool:
+        """Say whether the pool knows a miner of this login."""
+        return bool(await self.link.ask("EXISTS", self.keys.miner(login)))
+
+    async def now(self) -> int:
+        """Say which second it is by the pool's clock."""
+        return int((await self.link.ask("TIME"))[0])
+
+    async def newest_booking(self) -> int | None:
+        """Say in which second the newest payment was booked; None where none ever was."""
+        found = _scored(await self.link.ask("ZREVRANGE", self.keys.all, 0, 0, "WITHSCORES"))
+        return int(found[0][1]) if found else None
+
+    async def accounted_for(self) -> tuple[int, int] | None:
+        """Say up to which block, and which nonce then, all that the address sent is accounted for."""
+        block, _, nonce = str(await self.link.ask("HGET", self.keys.applied, MARK) or "").partition(":")
+        return (int(block), int(nonce)) if block.isdecimal() and nonce.isdecimal() else None
+
+    async def account_for(self, block: int, nonce: int) -> None:
+        """Note it, in the books themselves: a backup takes it back to where they were."""
+        await self.link.ask("HSET", self.keys.applied, MARK, f"{block}:{nonce}")
+
+    async def holds_pending_sum(self, line: Line) -> bool:
+        """Say whether a miner's pending sum still holds a payment whose row is gone: nobody gave it back."""
+        rows = sum(row.shannon for row in await self.pending() if row.login == line.login)
+        has = str(await self.link.ask("HGET", self.keys.miner(line.login), "pending") or "0")
+        return has.isdecimal() and int(has) - rows >= line.shannon
+
+    async def is_fresh(self) -> bool:
+        """Say whether no payment was ever booked in these books."""
+        return not await self.link.ask("EXISTS", self.keys.all)
 
     async def ledger(self) -> Ledger:
         """Read all sums and all rows, for an audit."""
@@ -313,6 +365,15 @@ class PoolBooks:
         return Ledger(
             miners, histories, _sums(finances), [str(one) for one in everything], [_row(one, 0) for one in rows]
         )
+
+
+def _named(line: Line) -> tuple[str | int, ...]:
+    """Name a payment to a script, as books.lua has it."""
+    return line.key, line.login, str(line.shannon), line.at_s, line.row_s or ""
+
+
+def _is_third(parts: Sequence[str]) -> bool:
+    return len(parts) > 2 and parts[2].isdecimal()  # noqa: PLR2004  (what the friends fork adds)
 
 
 def _sums(values: Sequence[str | None]) -> dict[str, str]:

@@ -42,6 +42,11 @@ class Node:
         """Ask which chain it is on."""
         return _number(await self._ask("eth_chainId"))
 
+    async def hash_of(self, block: int) -> str | None:
+        """Give the hash of a block; None where the node does not have it yet."""
+        found = await self._ask("eth_getBlockByNumber", hex(block), False)  # noqa: FBT003  (without its transactions)
+        return str(found["hash"]).lower() if isinstance(found, dict) else None
+
     async def sent(self, sender: Address, first: int, last: int) -> Sequence[Seen]:
         """List what an address sent in some blocks, oldest first."""
         found: list[Seen] = []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from machines.core.chain import TxHash
-from machines.core.clock import SECOND
+from machines.core.clock import HOUR, SECOND
 from machines.core.errors import OutcomeUnknown, Retryable
 from machines.core.facts import Fact, Nothing, Proof
 from machines.core.ports import (
@@ -32,6 +32,8 @@ from machines.pool.ports import Answer, Booked, Books, Checks, Ours
 LOCK_TRIES = 3
 ELSEWHERE_S = 2.0
 RAIL = "rail:ethereum"
+FORGOTTEN_MS = HOUR
+"""What the pool's books forgot is put back by itself so long after it was written; then a person is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ _WORDS = {
     Booked.PENDING: "{} is pending in the pool's books already",
     Booked.SHORT: "the balance is only {} Shannon now",
     Booked.ROW_GONE: "its pending row is gone from the pool's books: somebody resolved it by hand",
+    Booked.BOOKED: "its pending row is gone from the pool's books, and the miner's history has it as paid by {}",
     Booked.CONTRADICTS: "the pool's books have it as {}",
     Booked.BROKEN: "the pool's books cannot be used: {}",
 }
@@ -74,6 +77,7 @@ class Looks:
         if (await till.books.standing(line)).step:
             return await self._debited(record, till, line)
         fault = await till.checks.fault(sent_of(record).units * WEI, line.key)
+        fault = fault or await till.checks.paid_outside(line.login)
         if fault:
             return await self._called_off(till, line, fault)
         await step.may_send(*till.scopes)
@@ -97,7 +101,7 @@ class Looks:
             case Booked.ALREADY, "skipped":
                 return f.Skipped("it was called off")
             case Booked.ALREADY, _:
-                return f.Debited(line.at_s)
+                return await _debited_before(till, line)
             case _:
                 return await self._called_off(till, line, why_not(answer))
 
@@ -105,7 +109,7 @@ class Looks:
         """Call it off in the books too: another worker that was asleep must not debit it afterwards."""
         answer = await till.books.skip(line)
         if answer.code == Booked.ALREADY and answer.found != "skipped":
-            return f.Debited(line.at_s)
+            return await _debited_before(till, line)
         return f.Skipped(why)
 
     async def send(self, record: PoolRecord, step: Step) -> Fact:
@@ -114,7 +118,8 @@ class Looks:
         status = await till.rail.status(payment_of(record))
         if not isinstance(status, Unsent):
             return await self._learned(record, till, status, step)
-        fault = await self._standing_fault(till, line)
+        fault = await self._standing_fault(till, line, step.now - record.since)
+        fault = fault or await till.checks.paid_outside(line.login)
         if fault:
             return f.Contradicted(fault)
         await till.books.keep()
@@ -125,18 +130,20 @@ class Looks:
             raise Retryable(str(error)) from error  # the same key again is safe, and the next look asks first
         return f.UnderWay()
 
-    async def _standing_fault(self, till: Till, line: Line) -> str:
+    async def _standing_fault(self, till: Till, line: Line, age_ms: int) -> str:
         """Say why nothing may be sent although it was debited: somebody changed the books by hand."""
         standing = await till.books.standing(line)
         if standing.step == "debited" and standing.pending:
             return ""
-        if not standing.step and not standing.pending:
-            # The pool's Redis was restored from before the debit.
-            answer = await till.books.debit(line, again=True)
-            return "" if answer.code in (Booked.DONE, Booked.ALREADY) else why_not(answer)
         if standing.step == "debited":
             return "its pending row is gone from the pool's books: somebody resolved it by hand"
-        return f"the pool's books have it as {standing.step or 'a row of somebody else'}"
+        if standing.step:
+            return f"the pool's books have it as {standing.step}"
+        if age_ms > FORGOTTEN_MS:
+            return "the pool's books do not know it any more, and it is too old for them to have lost it just now"
+        # Our mark is gone, or the pool's Redis was restored from before the debit.
+        answer = await till.books.debit(line, again=True)
+        return "" if answer.code in (Booked.DONE, Booked.ALREADY) else why_not(answer)
 
     async def follow(self, record: PoolRecord, step: Step) -> Fact:
         """Follow what was signed."""
@@ -215,6 +222,12 @@ class Looks:
         if till is None:
             raise Retryable(f"This process does not pay {record.data.coin}; another one does.", after_s=ELSEWHERE_S)
         return till
+
+
+async def _debited_before(till: Till, line: Line) -> Fact:
+    """Keep the second of the row as it is: it tells this payment's row from another one over the same amount."""
+    standing = await till.books.standing(line)
+    return f.Debited(line.at_s if standing.row_s is None else standing.row_s)
 
 
 def payment_of(record: PoolRecord) -> Payment:

@@ -67,6 +67,8 @@ class Line:
     shannon: int
     at_s: int
     charge_wei: int = 0
+    row_s: int = 0
+    """The second that its pending row was written with; 0 where that is not known."""
 
     @property
     def row(self) -> str:
@@ -81,7 +83,8 @@ def row_of(login: str, shannon: int) -> str:
 
 def line_of(record: PoolRecord, at_s: int) -> Line:
     """Give a record's line in the books."""
-    return Line(PaymentKey(record.id), record.data.login, shannon_of(record), at_s, int(record.data.charge_wei))
+    data = record.data
+    return Line(PaymentKey(record.id), data.login, shannon_of(record), at_s, int(data.charge_wei), data.debited_at)
 
 
 def shannon_of(record: PoolRecord) -> int:

@@ -48,3 +48,5 @@ MOVES = (
 LIFECYCLE = Lifecycle("pool", states=STATES, moves=MOVES, initial=DUE)
 OPEN = (DUE, DEBITED, SENT, HALTED)
 """The states of a payment that is not over."""
+TAKEN = (DEBITED, SENT, HALTED)
+"""The open states in which the pool's books have taken it off the balance."""

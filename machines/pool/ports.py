@@ -23,6 +23,8 @@ class Booked(StrEnum):
     """The balance, `found`, is less than the amount."""
     ROW_GONE = "row_gone"
     """The pending row is gone, and not by us."""
+    BOOKED = "booked"
+    """The pending row is gone, and the miner's history has the amount with another transaction: `found`."""
     CONTRADICTS = "contradicts"
     """The books have it the other way round: `found`."""
     BROKEN = "broken"
@@ -49,8 +51,12 @@ class Standing(Protocol):
         """How far it came: empty, `debited`, `paid`, `credited` or `skipped`."""
 
     @property
+    def row_s(self) -> int | None:
+        """The second that a pending row over its amount was written with; None where there is none."""
+
+    @property
     def pending(self) -> bool:
-        """Whether its row is in the list of pending payments."""
+        """Whether a row over its amount is in the list of pending payments."""
 
 
 class Books(Protocol):
@@ -65,7 +71,7 @@ class Books(Protocol):
     async def debit(self, line: Line, lock: str = "", *, again: bool = False) -> Answer:
         """Lock, take it off the balance and log it as pending.
 
-        `lock` is what the lock may name already. `again` books what a restored Redis has forgotten, whatever it has.
+        `lock` is what the lock may name already. `again` books what a restored Redis has forgotten, whoever locks.
         """
 
     async def skip(self, line: Line) -> Answer:
@@ -77,7 +83,8 @@ class Books(Protocol):
     async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
         """Book it as paid, and unlock with the last pending row.
 
-        `again` also books what the books have as given back, or whose row somebody took away.
+        A history that has this transaction with this amount is the booking: no sum moves twice. `again` also books what
+        the books have as given back, or whose row somebody took away.
         """
 
     async def rollback(self, line: Line) -> Answer:
@@ -99,6 +106,9 @@ class Checks(Protocol):
 
     async def fault(self, needed_wei: int, key: PaymentKey) -> str:
         """Say why nothing can be paid now; empty where all is well."""
+
+    async def paid_outside(self, login: str) -> str:
+        """Say which transaction that nothing accounts for may have paid a miner already; empty where there is none."""
 
 
 class Trail(Protocol):

@@ -97,6 +97,10 @@ class StoreBooks:
         except NotFound:
             return None
 
+    async def is_archived(self, lane: str, nonce: int) -> bool:
+        """Say whether what the lane did with a nonce was put away."""
+        return await self.store.archive.tombstone(self.transaction_id(lane, nonce)) is not None
+
     async def payments(self, ids: Sequence[RecordId]) -> tuple[PaymentRecord, ...]:
         """Read payments, in the order of their ids."""
         return tuple(one.record for one in await asyncio.gather(*map(self.store.records.read, ids)))

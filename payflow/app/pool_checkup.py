@@ -1,5 +1,6 @@
 """What the doctor looks at of a mining pool: its file, whether its Redis forgets nothing, and its node."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from adapters.open_ethereum_pool import config
@@ -7,7 +8,11 @@ from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.link import Link
 from adapters.open_ethereum_pool.node import Node
 from adapters.open_ethereum_pool.persistence import Persistence
+from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
+from machines.pool.data import WEI
+from payflow.app.lanes import open_lane
+from payflow.app.pool_lanes import check_address, check_chain, lane_settings, try_signer
 from payflow.config import Settings
 from payflow.telemetry.health import Check, fail, ok, warn
 
@@ -26,7 +31,7 @@ async def examine(settings: Settings, path: Path) -> list[Check]:
             checks.append(await _standing(books))
         except PayflowError as error:
             checks.append(fail("pool Redis", str(error)))
-    return [*checks, await _node(pool)]
+    return [*checks, *await _chain(settings, pool)]
 
 
 def durability(kept: Persistence, *, accepted: bool) -> list[Check]:
@@ -56,13 +61,30 @@ async def _standing(books: PoolBooks) -> Check:
     return ok("pool payments", "Nothing is pending, and payouts are not locked.")
 
 
-async def _node(pool: config.Config) -> Check:
-    async with Node(pool.daemon, pool.timeout_s) as node:
+async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
+    """Look at the pool's node, and at the lane that pays: one chain, one address, and a signer that signs."""
+    checks: list[Check] = []
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(Node(pool.daemon, pool.timeout_s))
         try:
-            peers = await node.count() if pool.require_peers else 0
-            chain_id = await node.chain_id()
+            checks.append(await _peers(pool, node))
+            name, given = await lane_settings(settings, pool, node)
+            lane = await open_lane(name, given, SystemClock(), stack)
+            check_address(pool, lane)
+            await check_chain(pool, lane, node)
+            checks.append(ok("pool chain", f"Its node and the lane {name} are on the chain {lane.chain.chain_id}."))
+            await try_signer(lane)
+            checks.append(ok("pool signer", f"It signs for {pool.address}."))
+            wei = await lane.chain.balance(pool.address)
+            checks.append(ok("pool wallet", f"{pool.address} holds {wei // WEI} Shannon."))
         except PayflowError as error:
-            return fail("pool node", str(error))
+            checks.append(fail(("pool node", "pool chain", "pool signer", "pool wallet")[len(checks)], str(error)))
+    return checks
+
+
+async def _peers(pool: config.Config, node: Node) -> Check:
+    peers = await node.count() if pool.require_peers else 0
+    chain_id = await node.chain_id()
     if peers < pool.require_peers:
         return warn("pool node", f"It has {peers} peers, and payouts wait until it has {pool.require_peers}.")
     return ok("pool node", f"It answers for the chain {chain_id}.")

@@ -1,25 +1,28 @@
 """What operators do to a pool's books: each looks at the evidence first, shows it, and changes nothing without it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from adapters.open_ethereum_pool import addresses
 from adapters.open_ethereum_pool.books import Answer, Row
+from adapters.open_ethereum_pool.config import MOST_CHARGE_WEI, Flavour
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND
 from machines.core.decision import New
 from machines.core.errors import BadInput, ClaimTaken
 from machines.core.facts import Fact
 from machines.core.money import ETH, Money
-from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentKey, Pending, Settled
+from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.acts import payment_of, why_not
-from machines.pool.data import Line, PoolData, PoolRecord, line_of, row_of
-from machines.pool.evidence import MARGIN_S, Case, Outcome, Verdict, check, judge
+from machines.pool.data import WEI, Line, PoolData, PoolRecord, line_of, row_of, shannon_of
+from machines.pool.evidence import MARGIN_S, Case, InHistory, Outcome, Verdict, check, judge
 from machines.pool.ports import Booked
+from payflow.app.pool_outside import Stray, key_of
+from payflow.app.pool_restored import Forgotten, apply_again, forgotten
 from payflow.app.pool_runs import payment_for
 from payflow.app.pools import Pool, Pools
 from payflow.engine.step import take_in
@@ -52,10 +55,16 @@ class PoolDesk:
     # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def pending(self) -> list[Judged]:
-        """List what is pending, each with what is proven about it."""
+        """List what is pending, and what is halted without a row, each with what is proven about it."""
         owners = await self._own.owners(self.pool.books)
         strange = sum(owner is None for _, owner in owners)
-        return [Judged(row, owner, await self._verdict(row, owner, strange)) for row, owner in owners]
+        found = [Judged(row, owner, await self._verdict(row, owner, strange)) for row, owner in owners]
+        listed = {owner.id for _, owner in owners if owner is not None}
+        for record in await self._own.open_payments(self.pool.coin):
+            if record.state == s.HALTED and record.id not in listed:
+                row = Row(record.data.login, shannon_of(record), record.data.debited_at)
+                found.append(Judged(row, record, await self._halted(record, strange)))
+        return found
 
     async def _verdict(self, row: Row, record: PoolRecord | None, strange: int) -> Verdict:
         if record is None:
@@ -67,6 +76,8 @@ class PoolDesk:
                 return Verdict(Outcome.UNPAID, f"Payflow had proof: {record.data.reason}", record.data.evidence)
             case s.DUE:
                 return Verdict(Outcome.UNKNOWN, "Payflow is about to send it: let `payflow pool run` go on")
+            case s.HALTED | s.SKIPPED | s.PAID:
+                return await self._halted(record, strange)
             case _:
                 return await self._rail_says(record)
 
@@ -77,10 +88,63 @@ class PoolDesk:
             case Failed(reason, _, evidence):
                 return Verdict(Outcome.UNPAID, reason, evidence)
             case Pending(waiting_for, evidence):
-                sent = f"sent as {evidence.reference}" if evidence else f"waits for {waiting_for}"
-                return Verdict(Outcome.UNKNOWN, f"Payflow is paying it ({sent}): let `payflow pool run` go on")
+                return Verdict(Outcome.UNKNOWN, self._under_way(waiting_for, evidence))
             case _:
                 return Verdict(Outcome.UNKNOWN, "nothing was sent yet: `payflow pool run` sends it")
+
+    def _under_way(self, waiting_for: str, evidence: Evidence | None) -> str:
+        name = self.pool.lane.name
+        if evidence:
+            how = f"`payflow lane show {name}`" if waiting_for else "let `payflow pool run` go on"
+            return f"Payflow is paying it (sent as {evidence.reference}): {how}"
+        return f"Payflow is paying it (waits for {waiting_for}): `payflow lane show {name}` says more"
+
+    async def _halted(self, record: PoolRecord, strange: int) -> Verdict:
+        """Judge a payment of ours that a person must end: by the lane, the books and the chain."""
+        line = line_of(record, 0)
+        standing = await self.pool.books.standing(line)
+        status = await self.pool.rail.status(payment_of(record))
+        if isinstance(status, Settled):
+            return Verdict(Outcome.PAID, f"{status.evidence.reference} paid it", status.evidence)
+        if isinstance(status, Pending):
+            return Verdict(Outcome.UNKNOWN, self._must_withdraw(record, status))
+        if standing.step.startswith("paid:"):
+            return await self._booked_by_others(record, TxHash(standing.step.removeprefix("paid:")))
+        case = await self._case(line.login, line.shannon, line.row_s, rows=max(strange, 1), record=record)
+        verdict = await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
+        if isinstance(status, Failed) and verdict.nothing_came:
+            verdict = Verdict(Outcome.UNPAID, status.reason, status.evidence)
+        if verdict.outcome is not Outcome.UNPAID or standing.pending or standing.step != "debited":
+            return verdict
+        return await self._without_its_row(record, line, verdict)
+
+    async def _without_its_row(self, record: PoolRecord, line: Line, unpaid: Verdict) -> Verdict:
+        """Judge a payment that no transaction has made and whose row is gone: who took it away?"""
+        for one in await self.pool.books.bookings(line.login):
+            if one.shannon == line.shannon and one.at_s >= line.row_s:
+                return await self._booked_by_others(record, one.tx)
+        if await self.pool.books.holds_pending_sum(line):
+            keys = self.pool.books.keys
+            return Verdict(
+                Outcome.UNKNOWN,
+                "its row was taken away, and neither the balance nor the history has the amount. If it was paid by "
+                "hand, `payflow pool add-missing` accounts for the transaction; if not, put the row back and resolve: "
+                f'ZADD "{keys.pending}" {line.row_s} "{line.row}"',
+            )
+        return Verdict(Outcome.UNPAID, f"it was given back by hand, and {unpaid.why}", unpaid.evidence)
+
+    async def _booked_by_others(self, record: PoolRecord, tx: TxHash) -> Verdict:
+        """Judge a payment that the books have as paid by a transaction that is not the lane's."""
+        line = line_of(record, 0)
+        case = await self._case(line.login, line.shannon, line.row_s, record=record)
+        return await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
+
+    def _must_withdraw(self, record: PoolRecord, status: Pending) -> str:
+        """Say how a halted payment is taken out of the lane, which would still send it."""
+        name, key = self.pool.lane.name, self._pools.lanes.books.payment_id(self.pool.lane.name, PaymentKey(record.id))
+        nonce = dict(status.evidence.details).get("nonce", "") if status.evidence else ""
+        how = f"payflow lane cancel {name} {nonce or key} --reason …"
+        return f"the lane {name} still has it, and would pay it: `{how}` takes it out, then resolve"
 
     async def _judged(self, row: Row, strange: int) -> Verdict:
         """Judge a row that another payer wrote, on what it noted and on what the chain says."""
@@ -90,18 +154,30 @@ class PoolDesk:
             return Verdict(Outcome.UNKNOWN, f"{error} Put it right by hand.")
         return await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
 
-    async def _case(self, login: str, shannon: int, at_s: int, *, rows: int = 1, booked: bool = True) -> Case:
-        noted = await self.pool.books.remembered(Row(login, shannon, at_s))
+    async def _case(
+        self, login: str, shannon: int, at_s: int, *, rows: int = 1, record: PoolRecord | None = None
+    ) -> Case:
+        """Gather what is known about a payment that is to be judged."""
+        books, given = self.pool.books, self.pool.config
+        noted = await books.remembered(Row(login, shannon, at_s))
+        pending = await books.pending()
+        friends = given.flavour is Flavour.FRIENDS
         return Case(
-            sender=self.pool.config.address,
+            sender=given.address,
             to=addresses.of_login(login),
             shannon=shannon,
             at_s=at_s,
-            charge_wei=self.pool.config.charge_wei,
-            tx=noted.tx,
+            charge_wei=given.charge_wei,
+            most_charge_wei=MOST_CHARGE_WEI if friends else given.charge_wei,
+            tx=noted.tx or (record.data.hash if record is not None and record.data.hash else None),
             nonce=noted.nonce,
-            booked=await self.pool.books.paid_with(login) if booked else frozenset(),
+            history=tuple(
+                InHistory(one.tx, one.shannon, one.at_s, one.charge_wei) for one in await books.bookings(login)
+            ),
+            ours=await self._own.transactions_to(self.pool.coin, login, shannon, record),
+            others=frozenset(row.shannon for row in pending if row.login == login) - {shannon},
             rows=rows,
+            clock_s=await books.now(),
         )
 
     # ── resolve and adopt ────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,14 +194,16 @@ class PoolDesk:
 
     async def _book_paid(self, judged: Judged, evidence: Evidence) -> None:
         at_s = await self._now_s()
-        self._must(await self.pool.books.write_payment(self._line(judged, at_s), TxHash(evidence.reference)))
-        if judged.record is not None and judged.record.state != s.PAID:
+        line, tx = self._line(judged, at_s, evidence), TxHash(evidence.reference)
+        halted = judged.record is not None and judged.record.state in (s.HALTED, s.PAID)
+        self._must(await self.pool.books.write_payment(line, tx, again=halted))
+        if judged.record is not None and judged.record.state in (*s.OPEN, s.CREDITED):
             await self._learn(judged.record, f.MarkedPaid(self._who, evidence, at_s))
 
     async def _book_unpaid(self, judged: Judged) -> None:
         verdict = judged.verdict
         self._must(await self.pool.books.rollback(self._line(judged, judged.row.at_s)))
-        if judged.record is not None and judged.record.state != s.CREDITED:
+        if judged.record is not None and judged.record.state in s.OPEN:
             fact = f.CreditedBack(verdict.why, verdict.evidence, by=self._who)
             await self._learn(judged.record, fact)
 
@@ -138,7 +216,8 @@ class PoolDesk:
         row = judged.row
         new = self._new(row.login, row.shannon, f"adopted:{row.at_s}")
         # The books first: once the record is there, a worker looks whether it is debited.
-        self._must(await self.pool.books.adopt(Line(PaymentKey(new.id), row.login, row.shannon, row.at_s)))
+        line = Line(PaymentKey(new.id), row.login, row.shannon, row.at_s, row_s=row.at_s)
+        self._must(await self.pool.books.adopt(line))
         await self._make(new)
         return True
 
@@ -155,8 +234,10 @@ class PoolDesk:
         return payments
 
     async def filled(self, payments: Sequence[Payment]) -> bool:
-        """Say whether all of these are deep in the chain."""
-        return all([isinstance(await self.pool.rail.status(one), Settled) for one in payments])
+        """Say whether all of these are in blocks that prove something: resolving judges by no others."""
+        proven = self.pool.lane.policy.proven_up_to(await self.pool.lane.chain.head())
+        blocks = [_block_of(await self.pool.rail.status(one)) for one in payments]
+        return all(block is not None and block <= proven for block in blocks)
 
     # ── single repairs ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,10 +249,8 @@ class PoolDesk:
                 return Judged(row, owner, await self._verdict(row, owner, strange))
         raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
 
-    async def checked(self, login: str, shannon: int, tx: TxHash, *, booked: bool = True) -> Verdict:
+    async def checked(self, case: Case, tx: TxHash) -> Verdict:
         """Say whether the chain proves that a transaction paid this; refuse what it does not prove."""
-        at_s = await self._now_s()
-        case = await self._case(login, shannon, at_s, booked=booked)
         verdict = await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
         if verdict.outcome is not Outcome.PAID:
             raise BadInput(f"It is not proven that this was paid: {verdict.why}.")
@@ -183,11 +262,15 @@ class PoolDesk:
         record = records[0] if records else None
         if record is not None and record.state == s.PAID and record.data.hash == tx:
             return f"{row_of(login, shannon)} is booked with {tx} already."
-        verdict = await self.checked(login, shannon, tx)
         await self._not_ours_to_pay(record, tx)
         pending = [one for one in await self.pool.books.pending() if one.member == row_of(login, shannon)]
+        at_s = pending[0].at_s if pending else record.data.debited_at if record else await self._now_s()
+        verdict = await self.checked(await self._case(login, shannon, at_s, record=record), tx)
         if not pending and (record is None or record.state == s.PAID):
-            raise BadInput(f"{row_of(login, shannon)} is not pending: `payflow pool add-missing` adds its history.")
+            raise BadInput(
+                f"{row_of(login, shannon)} is not pending. If it was taken off the balance, `payflow pool add-missing` "
+                "adds its history; if it was not, because a backup was restored, `payflow pool rebook` books it."
+            )
         if not dry_run and verdict.evidence:
             await self._mark(record, pending, login, shannon, verdict.evidence)
         return f"{verdict.why}: {row_of(login, shannon)} is booked as paid."
@@ -196,7 +279,8 @@ class PoolDesk:
         self, record: PoolRecord | None, pending: Sequence[Row], login: str, shannon: int, evidence: Evidence
     ) -> None:
         at_s = await self._now_s()
-        line = line_of(record, at_s) if record else self._line_of_row(pending[0], at_s)
+        row = pending[0] if pending else Row(login, shannon, record.data.debited_at if record else at_s)
+        line = self._line(Judged(row, record, Verdict(Outcome.PAID, "")), at_s, evidence)
         self._must(await self.pool.books.write_payment(line, TxHash(evidence.reference), again=True))
         log.warning("A payment was marked as paid.", action="pool_mark_paid", who=self._who, row=row_of(login, shannon))
         if record is not None:
@@ -209,6 +293,8 @@ class PoolDesk:
         status = await self.pool.rail.status(payment_of(record))
         if isinstance(status, Failed) or (isinstance(status, Settled) and status.evidence.reference == tx):
             return
+        if isinstance(status, Unsent) and record.state == s.HALTED:
+            return  # the lane never had it, and nothing hands it over from there
         raise BadInput(
             f"Payflow itself pays {record.id} and is not done with it: withdraw it first (`payflow lane`), "
             "or it may be paid twice."
@@ -240,7 +326,9 @@ class PoolDesk:
         """Add the history of a payment that the chain proves and the pool did not log."""
         if any(one.member == row_of(login, shannon) for one in await self.pool.books.pending()):
             raise BadInput(f"{row_of(login, shannon)} is pending: `payflow pool mark-paid` books it whole.")
-        verdict = await self.checked(login, shannon, tx, booked=False)
+        case = await self._case(login, shannon, await self._now_s())
+        # What the history has already is completed, and a payment of ours may lack half of it.
+        verdict = await self.checked(replace(case, history=(), ours=frozenset()), tx)
         if not dry_run and verdict.evidence:
             at_s = await self.pool.node.time_of(int(dict(verdict.evidence.details)["block"]))
             line = Line(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
@@ -249,6 +337,42 @@ class PoolDesk:
             if answer.code == Booked.ALREADY:
                 return f"{answer.found} is in the history already."
         return f"{verdict.why}: added to the history of {login} and of all."
+
+    # ── after a restored backup ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def forgotten(self) -> tuple[Forgotten, Sequence[Stray]]:
+        """Say what the books lack: payments of ours, and what the address sent that nobody knows of."""
+        return await forgotten(self.pool, self._own), await self._pools.outside[self.pool.coin].strays()
+
+    async def rebook(self, found: Forgotten, strays: Sequence[Stray], other: Sequence[TxHash]) -> list[str]:
+        """Book what was shown: payments of ours again, and strays as paid, but for those that were something else."""
+        strange = [tx for tx in other if tx not in {one.seen.hash for one in strays}]
+        if strange:
+            raise BadInput(f"{strange[0]} is none of the transactions that nobody knows of: nothing was changed.")
+        if found.unreadable:
+            raise BadInput(f"Nothing was changed: {found.unreadable[0]}")
+        done = await apply_again(self.pool, [*found.marks, *found.records])
+        booked = [await self._account_for(one, was_something_else=one.seen.hash in other) for one in strays]
+        return [*done.lines, *done.stuck.values(), *booked]
+
+    async def _account_for(self, stray: Stray, *, was_something_else: bool) -> str:
+        seen, login = stray.seen, stray.login
+        shannon = (seen.value_wei + self.pool.config.charge_wei) // WEI
+        line = Line(key_of(seen.hash), login, shannon, await self._now_s(), self.pool.config.charge_wei)
+        if was_something_else:
+            self._must(await self.pool.books.skip(line))
+            return f"{seen.hash} to {login} counts as something else"
+        case = await self._case(login, shannon, line.at_s)
+        if any(row.login == login for row in await self.pool.books.pending()):
+            return f"Left {seen.hash}: {login} has a pending row, `payflow pool resolve` first"
+        if seen.to != case.to or seen.value_wei % WEI:
+            return f"Left {seen.hash}: how much of it went to {login} is not told by it; `--other` if it was no payment"
+        if int(await self.pool.books.balance(login) or "0") < shannon:
+            return f"Left {seen.hash}: {login} has less than {shannon} Shannon; `payflow pool add-missing` logs it"
+        await self.checked(replace(case, history=(), ours=frozenset()), seen.hash)
+        at_s = await self.pool.node.time_of(seen.block or 0)
+        self._must(await self.pool.books.write_payment(replace(line, at_s=at_s), seen.hash))
+        return f"Booked {shannon} Shannon for {login} as paid, TxHash: {seen.hash}"
 
     # ── again ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -285,11 +409,13 @@ class PoolDesk:
         return f"{balance} Shannon are paid to {record.data.login}, after {record.id} failed: {record.data.reason}."
 
     async def _repeat_booked(self, login: str, shannon: int, tx: TxHash, *, dry_run: bool) -> str:
-        at_s = await self.pool.books.booked_at(login, tx)
-        if at_s is None:
+        booked = next((one for one in await self.pool.books.bookings(login) if one.tx == tx), None)
+        if booked is None:
             raise BadInput(f"{tx} is not in the history of {login}.")
+        at_s = booked.at_s
         case = await self._case(login, shannon, at_s)
-        case = Case(case.sender, case.to, shannon, at_s, case.charge_wei, tx, None, case.booked - {tx})
+        history = tuple(one for one in case.history if one.tx != tx)
+        case = replace(case, tx=tx, nonce=None, history=history, ours=case.ours - {tx})
         verdict = await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
         if verdict.outcome is not Outcome.UNPAID:
             raise BadInput(f"It is not proven that the old one is dead: {verdict.why}.")
@@ -315,12 +441,16 @@ class PoolDesk:
     async def _learn(self, record: PoolRecord, fact: Fact) -> None:
         await take_in(self._own.store.records, self._metrics, record.id, fact, self._who)
 
-    def _line(self, judged: Judged, at_s: int) -> Line:
-        return line_of(judged.record, at_s) if judged.record else self._line_of_row(judged.row, at_s)
+    def _line(self, judged: Judged, at_s: int, evidence: Evidence | None = None) -> Line:
+        """Name a payment to the books; what was kept back is what the chain shows, whatever the file says by now."""
+        line = line_of(judged.record, at_s) if judged.record else self._line_of_row(judged.row, at_s)
+        if evidence is None:
+            return line
+        return replace(line, charge_wei=int(dict(evidence.details).get("charge_wei", line.charge_wei)))
 
     def _line_of_row(self, row: Row, at_s: int) -> Line:
         key = PaymentKey(f"row:{row.member}:{row.at_s}")
-        return Line(key, row.login, row.shannon, at_s, self.pool.config.charge_wei)
+        return Line(key, row.login, row.shannon, at_s, self.pool.config.charge_wei, row.at_s)
 
     async def _now_s(self) -> int:
         return await self._own.store.records.now() // SECOND
@@ -328,3 +458,8 @@ class PoolDesk:
     def _must(self, answer: Answer) -> None:
         if answer.code not in DONE:
             raise BadInput(f"The pool's books were not changed: {why_not(answer)}.")
+
+
+def _block_of(status: Status) -> int | None:
+    block = dict(status.evidence.details).get("block", "") if isinstance(status, Settled) else ""
+    return int(block) if block.isdecimal() else None

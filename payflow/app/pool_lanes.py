@@ -4,9 +4,16 @@ from pydantic import SecretStr
 
 from adapters.open_ethereum_pool.config import Config
 from adapters.open_ethereum_pool.node import Node
+from machines.core.chain import NO_DATA, Fee, Unsigned
 from machines.core.errors import BadSettings, PayflowError, Retryable
 from machines.transaction.ports import Lane
 from payflow.config import LaneSettings, Settings
+
+PLAIN_GAS = 21_000
+# No chain ever gets to this nonce, so that what is signed to try a signer out can never be sent.
+NEVER_NONCE = 2**64 - 2
+HEAD_TRIES = 3
+"""The newest blocks may differ for a moment."""
 
 
 async def lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[str, LaneSettings]:
@@ -22,12 +29,39 @@ async def lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[s
     return name, _as_the_pool_says(given, pool)
 
 
+async def check_chain(pool: Config, lane: Lane, node: Node) -> None:
+    """See that the pool's node is on the lane's chain: else what one of them shows proves nothing about the other."""
+    head, chain_id = await lane.chain.head(), await node.chain_id()
+    if chain_id != lane.chain.chain_id:
+        raise BadSettings(
+            f"{pool.place}: payouts.daemon is on the chain {chain_id}, and the lane {lane.name} pays on "
+            f"{lane.chain.chain_id}: name a node of the same chain."
+        )
+    shown = await node.hash_of(head.number)
+    for _ in range(HEAD_TRIES):
+        # A node that is behind does not disagree.
+        if shown in (None, head.hash):
+            return
+        head = await lane.chain.head()
+        shown = await node.hash_of(head.number)
+    raise Retryable(
+        f"{pool.place}: at block {head.number} payouts.daemon has {shown}, and the nodes of the lane {lane.name} have "
+        f"{head.hash}: they are on two forks of the chain {chain_id}."
+    )
+
+
 def check_address(pool: Config, lane: Lane) -> None:
     if lane.signer.address != pool.address:
         raise BadSettings(
             f"{pool.place}: payouts.address is {pool.address}, "
             f"and the lane {lane.name} signs for {lane.signer.address}."
         )
+
+
+async def try_signer(lane: Lane) -> None:
+    """See that the signer signs for the lane's chain: to nobody, over nothing, with a nonce that no chain reaches."""
+    unsigned = Unsigned(lane.chain.chain_id, NEVER_NONCE, lane.signer.address, 0, NO_DATA, PLAIN_GAS, Fee(1))
+    await lane.signer.sign(unsigned)
 
 
 def lane_name(settings: Settings, pool: Config) -> str:

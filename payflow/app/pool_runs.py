@@ -1,7 +1,7 @@
 """The runs of a pool: who is due, one payment after the other or some at a time, and what operators read meanwhile."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,14 +15,19 @@ from machines.core.money import ETH, Money
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
 from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, payment_id, shannon_of
+from machines.transaction import lifecycle as ts
 from payflow.app.pool_payees import Due, due
-from payflow.app.pool_restored import apply_again
+from payflow.app.pool_restored import apply_again, asked, forgotten
 from payflow.app.pools import Pool, Pools
+from payflow.store.pauses import EVERYTHING
 
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 0.2
+PATIENCE_S = 1800.0
+"""So long a single run waits for payments of which none moves."""
 WHO = "pool"
+MACHINE = s.LIFECYCLE.machine
 
 Say = Callable[[str], None]
 """Prints a line for operators."""
@@ -44,17 +49,34 @@ class Outcome:
     """Why nothing may be paid before a person has looked."""
     waits: str = ""
     """Why the rest waits for the next run."""
+    short: str = ""
+    """Why one of the miners was not paid, while others may have been."""
     open: int = 0
     """Payments that are still under way, because the run was told to stop."""
     pending: int = 0
     """Rows that are pending in the pool's books."""
     records: list[RecordId] = field(default_factory=list)
 
+    @property
+    def fault(self) -> str:
+        """Say why somebody was not paid who is owed; empty where all is well."""
+        return self.refused or self.waits or self.short
+
 
 class Run:
     """One run over all miners of one pool."""
 
-    def __init__(self, pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, drain: bool = False) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        pool: Pool,
+        say: Say,
+        stop: asyncio.Event,
+        *,
+        drain: bool = False,
+        once: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._pools = pools
         self._pool = pool
         self._own = pools.own
@@ -63,9 +85,16 @@ class Run:
         self._say = say
         self._stop = stop
         self._drain = drain
+        self._once = once
+        self._patience_s = patience_s
         self._out = Outcome()
         self._seen: dict[RecordId, PoolRecord] = {}
         """Payments under way, as they were last seen."""
+        self._stuck: dict[str, str] = {}
+        """By login: why one of his payments is not in the books as our record has it."""
+        self._hindrance = ""
+        self._moved_at = 0.0
+        """When a payment under way moved last, by the loop's clock."""
 
     async def whole(self) -> Outcome:
         """Pay whoever is due, and say how it went."""
@@ -81,7 +110,7 @@ class Run:
             paid=self._out.paid,
             due=self._out.must_pay,
             shannon=self._out.total,
-            waits=self._out.waits or self._out.refused,
+            waits=self._out.fault,
         )
         self._count(self._out)
         return self._out
@@ -91,16 +120,17 @@ class Run:
         metrics.due.labels(coin).set(out.must_pay)
         metrics.pending.labels(coin).set(out.pending)
         metrics.paid.labels(coin).inc(out.total)
-        metrics.waiting.labels(coin).set(1 if out.waits or out.refused else 0)
+        metrics.waiting.labels(coin).set(1 if out.fault else 0)
         metrics.last_run.labels(coin).set_to_current_time()
 
     async def _go(self) -> None:
-        self._out.refused = await self.foreign()
+        found = await forgotten(self._pool, self._own)
+        await self._put_right(found.marks)
+        self._out.refused = await self.foreign() or (asked(self._pool, found) if found.must_ask else "")
         if self._out.refused:
             self._say(self._out.refused)
             return
-        for line in await apply_again(self._pool, self._own):
-            self._say(line)
+        await self._put_right(found.records)
         await self._tell_of_others()
         for record in await self._own.open_payments(self._pool.coin):
             self._take_up(record)
@@ -110,6 +140,13 @@ class Run:
         await self._until(0)
         self._out.open = len(self._seen)
         await self._sum_up()
+
+    async def _put_right(self, records: Sequence[PoolRecord]) -> None:
+        """Book again what the books forgot; what cannot be done stops this miner alone."""
+        done = await apply_again(self._pool, records)
+        self._stuck |= done.stuck
+        for line in (*done.lines, *done.stuck.values()):
+            self._say(line)
 
     # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,8 +185,6 @@ class Run:
             )
         if lane is not None and lane.data.waits_for:
             self._say(f"The lane {self._pool.lane.name} waits for {lane.data.waits_for}")
-        if lane is not None and lane.state != "OPEN":
-            self._say(f"The lane {self._pool.lane.name} is {lane.state}: `payflow lane show {self._pool.lane.name}`.")
 
     # ── pay ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,10 +193,12 @@ class Run:
         run = str(await self._records.now())
         for payee in payees:
             await self._until(self._pool.config.concurrent - 1)
+            self._out.waits = self._out.waits or (await self._hindered() if self._once else "")
             if self._stop.is_set() or self._out.waits:
                 return
             fault = await self._fault_of(payee)
             if fault:
+                self._out.short = self._out.short or fault
                 self._say(fault)
                 continue
             await self._open(payee, run)
@@ -171,20 +208,36 @@ class Run:
         if fault:
             self._out.waits = fault
             return fault
-        before = await self._own.newest(self._pool.coin, payee.login)
-        if before is not None and before.state == s.CREDITED and before.data.refused:
+        return await self._fault_of_miner(payee.login) or await self._ready.funds_fault(
+            payee.shannon * WEI - self._pool.config.charge_wei, PaymentKey("")
+        )
+
+    async def _fault_of_miner(self, login: str) -> str:
+        """Say why this miner is left out, whatever the others get."""
+        outside = self._stuck.get(login, "") or await self._ready.paid_outside(login)
+        if outside:
+            return f"Skipped {login}: {outside}."
+        before = await self._own.newest(self._pool.coin, login)
+        if before is None:
+            return ""
+        if before.state == s.HALTED or (before.parked and before.state in s.OPEN):
+            why = before.data.reason or before.parked
             return (
-                f"Skipped {payee.login}: the address threw its last payment back ({before.data.reason}). "
-                f"`payflow pool repeat {payee.login}` pays it again."
+                f"Skipped {login}: payment {before.id} is {before.state} ({why}). `payflow pool resolve` looks at it."
             )
-        return await self._ready.funds_fault(payee.shannon * WEI - self._pool.config.charge_wei, PaymentKey(""))
+        if before.state == s.CREDITED and before.data.refused:
+            return (
+                f"Skipped {login}: the address threw its last payment back ({before.data.reason}). "
+                f"`payflow pool repeat {login}` pays it again."
+            )
+        return ""
 
     async def _open(self, payee: Due, run: str) -> None:
         new = payment_for(self._pool, payee.login, payee.to, payee.shannon, run, self._records.shards)
         try:
             made = await self._records.create(new, WHO)
         except ClaimTaken:
-            log.info("A miner has an open payment already.", action="pool_open", owner=new.owner)
+            self._say(f"Skipped {payee.login}: he has an open payment of Payflow's already.")
             return
         self._take_up(made.record)
 
@@ -196,14 +249,51 @@ class Run:
 
     async def _until(self, under_way: int) -> None:
         """Wait until no more than so many payments are under way, and tell of each what happens to it."""
-        while len(self._seen) > under_way and not self._stop.is_set():
+        self._moved_at = asyncio.get_running_loop().time()
+        while len(self._seen) > under_way and not self._stop.is_set() and not self._out.waits:
             found = await asyncio.gather(*map(self._records.read, self._seen))
             for stored in found:
                 self._tell(self._seen[stored.record.id], stored.record)
-            if len(self._seen) > under_way:
-                # While somebody waits for them, they are looked at more often than their states ask for.
-                await self._records.poke(*self._seen)
-                await self._nap()
+            if len(self._seen) <= under_way:
+                return
+            await self._tell_what_hinders()
+            # While somebody waits for them, they are looked at more often than their states ask for.
+            await self._records.poke(*self._seen)
+            await self._nap()
+
+    async def _tell_what_hinders(self) -> None:
+        """Say once why nothing moves. A single run ends then: what is under way is finished by the next one."""
+        hindrance = await self._hindered()
+        if hindrance and hindrance != self._hindrance:
+            self._say(hindrance)
+        self._hindrance = hindrance
+        if not self._once:
+            return
+        still_s = asyncio.get_running_loop().time() - self._moved_at
+        if hindrance:
+            self._out.waits = hindrance
+        elif still_s > self._patience_s:
+            self._out.waits = (
+                f"{len(self._seen)} payments are under way, and none has moved for {still_s:.0f} seconds: "
+                "the next run goes on with them."
+            )
+            self._say(self._out.waits)
+
+    async def _hindered(self) -> str:
+        """Say what lets no payment of this pool leave: a pause, or a lane that a person must open."""
+        pauses, lane = await self._own.store.pauses.all(), self._pool.lane
+        scopes = (EVERYTHING, f"machine:{MACHINE}", *lane.scopes)
+        for scope in scopes:
+            pause = pauses.get(scope)
+            if pause is not None:
+                return f"{scope} is paused by {pause.who} ({pause.why}): `payflow resume {scope}` when that is over."
+        record = await self._pools.lanes.books.lane(lane.name)
+        if record is not None and record.state == ts.HALTED:
+            return (
+                f"The lane {lane.name} stopped: `payflow lane show {lane.name}` says why, `payflow lane adopt "
+                f"{lane.name}` opens it."
+            )
+        return ""
 
     async def _nap(self) -> None:
         try:
@@ -215,6 +305,7 @@ class Run:
         if now.version == before.version:
             return
         self._seen[now.id] = now
+        self._moved_at = asyncio.get_running_loop().time()
         for line in moved(before, now):
             self._say(line)
         if now.state == s.PAID:
@@ -231,7 +322,9 @@ class Run:
     async def _sum_up(self) -> None:
         out = self._out
         out.pending = len(await self._pool.books.pending())
-        if out.must_pay or out.paid:
+        if self._drain:
+            self._say(f"{out.paid} payments were finished, {out.open} are still under way")
+        elif out.must_pay or out.paid:
             self._say(f"Paid total {out.total} Shannon to {out.paid} of {max(out.must_pay, out.paid)} payees")
         else:
             self._say("No payees that have reached payout threshold")
@@ -313,7 +406,7 @@ async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *,
     say("Starting payouts")
     say(f"Set payouts interval to {durations.write(pool.config.interval_ns)}")
     while True:
-        outcome = await Run(pools, pool, say, stop, drain=drain).whole()
+        outcome = await Run(pools, pool, say, stop, drain=drain, once=once).whole()
         if once or stop.is_set():
             return outcome
         try:

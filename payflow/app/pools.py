@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from adapters.open_ethereum_pool.books import PoolBooks, Row
 from adapters.open_ethereum_pool.config import Config
 from adapters.open_ethereum_pool.link import Link
 from adapters.open_ethereum_pool.node import Node
-from machines.core.chain import Fee, TxHash, Unsigned
+from machines.core.chain import TxHash
 from machines.core.clock import SECOND, Clock, SystemClock
 from machines.core.errors import BadInput, BadSettings, NotFound, PayflowError, Retryable
 from machines.core.ids import RecordId
@@ -25,18 +25,16 @@ from machines.pool.react import pool as pool_machine
 from machines.transaction.fees import offered
 from machines.transaction.ports import Announce, Lane
 from machines.transaction.rail import LaneRail
-from payflow.app import Assemble, Parts
+from payflow.app import Assemble, Parts, archive
 from payflow.app.lanes import Lanes, open_lanes
 from payflow.app.metering import Meter
-from payflow.app.pool_lanes import check_address, lane_settings
+from payflow.app.pool_lanes import PLAIN_GAS, check_address, check_chain, lane_settings, try_signer
+from payflow.app.pool_outside import Outside
 from payflow.config import Settings
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
-PLAIN_GAS = 21_000
 SIGNER_CHECKED_FOR_S = 60.0
-# No chain ever gets to this nonce, so that what is signed to try a signer out can never be sent.
-NEVER_NONCE = 2**64 - 2
 MOST_OPEN = 10_000
 
 
@@ -70,10 +68,20 @@ class Pool:
         return (self.config.gas or PLAIN_GAS) * offer.max_wei
 
 
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """What is left in the store of a payment that was archived."""
+
+    id: RecordId
+    state: str
+    units: int
+
+
 class Own:
     """What our own store knows of pool payments."""
 
-    def __init__(self) -> None:
+    def __init__(self, books: Mapping[str, PoolBooks]) -> None:
+        self._books = books
         self._store: Store | None = None
 
     def open(self, store: Store) -> None:
@@ -106,13 +114,54 @@ class Own:
         ]
 
     async def names(self, coin: str, row: str) -> bool:
-        """Say whether a lock with this row is ours: it may name a payment that is over, while others are open."""
+        """Say whether a lock with this row is ours: it may name a payment that is over, while others are open.
+
+        A payment that is only due has locked nothing yet, unless the books say that it is debited.
+        """
         login, _, amount = row.rpartition(":")
-        states = {one.state for one in await self.of_row(coin, login, int(amount))} if amount.isdecimal() else set()
-        if states.intersection(s.OPEN):
+        mine = await self.of_row(coin, login, int(amount)) if amount.isdecimal() else []
+        if any(one.state in s.TAKEN for one in mine):
             return True
-        over = states & {s.PAID, s.CREDITED}
-        return bool(over) and bool(await self.open_payments(coin))
+        if not any(one.state in (s.DUE, s.PAID, s.CREDITED) for one in mine):
+            return False
+        steps = await self._books[coin].steps([one.id for one in mine])
+        if any(one.state == s.DUE and step == "debited" for one, step in zip(mine, steps, strict=True)):
+            return True
+        over = any(one.state in (s.PAID, s.CREDITED) for one in mine)
+        return over and any(one.state in s.TAKEN for one in await self.open_payments(coin))
+
+    async def transactions_to(self, coin: str, login: str, shannon: int, but: PoolRecord | None) -> frozenset[TxHash]:
+        """List the transactions with which other payments of ours to a miner are paid, or are about to be.
+
+        Archived ones count where they are over this amount: others account for themselves in the miner's history.
+        """
+        found = await self.store.listing.owned_by(owner_of_login(coin, login), MOST_OPEN)
+        records = [one.record for one in found if one.record.machine == "pool"]
+        for one in await self.archived(coin, login):
+            if one.state == s.PAID and one.units == shannon:
+                with suppress(BadInput):  # its file is elsewhere: then its transaction counts as a candidate
+                    put_away = await archive.find(self.store, one.id, archive.folder_of(self.store))
+                    records += [put_away.record] if put_away else []
+        return frozenset(
+            one.data.hash
+            for one in records
+            if one.data.hash and one.state in (s.PAID, s.SENT) and (but is None or one.id != but.id)
+        )
+
+    async def archived(self, coin: str, login: str = "") -> list["Buried"]:
+        """List what is left of payments that were put away, of a coin or of one miner."""
+        store, owners = self.store, f"{coin}:"
+        shards = range(store.records.shards)
+        if login:
+            owners = owner_of_login(coin, login)
+            shard = store.records.owner_shard(owner_of_login(coin, login))
+            shards = range(shard, shard + 1)
+        found: dict[RecordId, Buried] = {}
+        for shard in shards:
+            async for record_id, tomb in store.archive.put_away_of("pool", shard):
+                if tomb.owner == owners or (not login and tomb.owner.startswith(owners)):
+                    found[record_id] = Buried(record_id, tomb.state, tomb.units)
+        return list(found.values())
 
     async def owners(self, books: PoolBooks) -> list[tuple[Row, PoolRecord | None]]:
         """List what is pending, each with the payment that wrote it; None for a row of somebody else.
@@ -144,8 +193,9 @@ class Own:
 class Readiness:
     """What must hold before a payment leaves; a reason to wait, never one to halt."""
 
-    def __init__(self, pool: Pool, own: Own, clock: Clock) -> None:
+    def __init__(self, pool: Pool, own: Own, clock: Clock, outside: Outside) -> None:
         self._pool = pool
+        self._outside = outside
         self._own = own
         self._clock = clock
         self._signed_at = 0.0
@@ -153,6 +203,10 @@ class Readiness:
     async def fault(self, needed_wei: int, key: PaymentKey) -> str:
         """Say why it cannot be paid now, in the words that operators know."""
         return await self.common_fault() or await self.funds_fault(needed_wei, key)
+
+    async def paid_outside(self, login: str) -> str:
+        """Say which transaction that nothing accounts for may have paid a miner already."""
+        return await self._outside.fault(login)
 
     async def common_fault(self) -> str:
         """Say why nothing at all can be paid now."""
@@ -198,11 +252,7 @@ class Readiness:
         now = self._clock.now() / SECOND
         if now - self._signed_at < SIGNER_CHECKED_FOR_S:
             return
-        lane = self._pool.lane
-        # To nobody, over nothing, with a nonce that no chain ever reaches: this can never be sent.
-        await lane.signer.sign(
-            Unsigned(lane.chain.chain_id, NEVER_NONCE, self._pool.config.address, 0, "0x", PLAIN_GAS, Fee(1))
-        )
+        await try_signer(self._pool.lane)
         self._signed_at = now
 
 
@@ -217,7 +267,10 @@ class Pools:
         """Of how many transactions that are not ours the runs of a coin have told."""
         self.metrics = Metrics()
         """Where runs are counted: nowhere, until `count_in` says where."""
-        self.readiness = {coin: Readiness(pool, own, clock) for coin, pool in self.pools.items()}
+        self.outside = {
+            coin: Outside(pool.books, pool.node, pool.lane, lanes.books) for coin, pool in self.pools.items()
+        }
+        self.readiness = {coin: Readiness(pool, own, clock, self.outside[coin]) for coin, pool in self.pools.items()}
         tills = {
             coin: Till(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
             for coin, pool in self.pools.items()
@@ -290,7 +343,7 @@ def assemble_for(
             coins = (*own.coins, *pools.pools)
             sent = (scope for pool in pools.pools.values() for scope in pool.lane.scopes)
             yield replace(
-                own, machines=machines, open=bind, watch=watch, beside=runs, coins=coins,
+                own, machines=machines, open=bind, watch=watch, beside=runs, coins=coins, lanes=pools.lanes,
                 scopes=tuple(dict.fromkeys((*own.scopes, *sent))),
             )  # fmt: skip
 
@@ -307,8 +360,8 @@ async def open_pools(
         other = seen.setdefault(one.coin, one.place)
         if other != one.place:
             raise BadSettings(f"{other} and {one.place} are both for the coin {one.coin}: give each file once.")
-    own = Own()
     books: dict[str, PoolBooks] = {}
+    own = Own(books)
     nodes: dict[str, Node] = {}
     names: dict[str, str] = {}
     given = dict(settings.lanes)
@@ -326,5 +379,6 @@ async def open_pools(
     for one in configs:
         paying = lanes.lanes[names[one.coin]]
         check_address(one, paying)
+        await check_chain(one, paying, nodes[one.coin])
         pools[one.coin] = Pool(one, books[one.coin], nodes[one.coin], paying, lanes.rail(paying.name))
     return Pools(pools, lanes, clock, own)

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.text import Text
 
-from machines.core.errors import BadInput, NotFound, PayflowError
+from machines.core.errors import BadInput, NotFound, PayflowError, Retryable
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord
-from payflow.app import Payflow, refuse_unfit
+from payflow.app import Payflow, opened, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named, person
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, iso, rows, span, table
@@ -27,12 +30,42 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ETHER = 18
 
+
+@asynccontextmanager
+async def _opened(desk: Desk) -> AsyncIterator[Payflow]:
+    """Open the installation with its pools' lanes too: a pool without PAYFLOW_LANES has one over its own node."""
+    async with AsyncExitStack() as stack:
+        files = _pool_files(desk)
+        with_pools = await _with_pools(desk, files, stack) if files else None
+        yield await stack.enter_async_context(desk.open()) if with_pools is None else with_pools
+
+
+async def _with_pools(desk: Desk, files: Sequence[Path], stack: AsyncExitStack) -> Payflow | None:
+    from payflow.app.pools import assemble_for  # noqa: PLC0415  (two seconds, only where there is a pool)
+
+    try:
+        return await stack.enter_async_context(
+            opened(desk.settings, assemble_for(desk.assemble, files, lambda _: None))
+        )
+    except Retryable as error:
+        # The other lanes are shown all the same.
+        typer.echo(f"payflow: the lanes of the pools are not shown: {error}", err=True)
+        return None
+
+
+def _pool_files(desk: Desk) -> list[Path]:
+    """Name the files of the pools that are set up here."""
+    own = desk.settings.pool_config
+    named = (*desk.settings.pools, *([own] if own.exists() else []))
+    return list({path.resolve(): path for path in named}.values())
+
+
 # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def ls(desk: Desk) -> Code:
     """List the lanes."""
-    async with desk.open() as payflow:
+    async with _opened(desk) as payflow:
         lanes = _lanes(payflow)
         told = await asyncio.gather(*(_summary(lanes, lane) for lane in lanes.lanes.values()))
         drawn = rows(
@@ -60,7 +93,7 @@ async def ls(desk: Desk) -> Code:
 
 async def show(desk: Desk, *, name: str, limit: int) -> Code:
     """Show one lane."""
-    async with desk.open() as payflow:
+    async with _opened(desk) as payflow:
         lanes = _lanes(payflow)
         lane = _lane(lanes, name)
         now = await payflow.store.records.now()
@@ -185,7 +218,7 @@ def _suspect_json(one: Suspect) -> Json:
 
 async def bump(desk: Desk, *, name: str, nonce: int) -> Code:
     """Ask for a better price."""
-    async with desk.open() as payflow:
+    async with _opened(desk) as payflow:
         who = await named(desk, payflow.store)
         record = await _transaction(payflow, name, nonce)
         await _tell(payflow, record.id, f.BumpAsked(who), who)
@@ -198,7 +231,7 @@ async def cancel(desk: Desk, *, name: str, what: str, reason: str) -> Code:
     """Take back what waits, or use up a nonce with nothing."""
     if not reason.strip():
         raise BadInput("Say why with --reason: it is written into the history for whoever asks later.")
-    async with desk.open() as payflow:
+    async with _opened(desk) as payflow:
         who = await named(desk, payflow.store)
         if what.isdecimal():
             record_id = (await _transaction(payflow, name, int(what))).id
@@ -215,7 +248,7 @@ async def cancel(desk: Desk, *, name: str, what: str, reason: str) -> Code:
 
 async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes: bool) -> Code:
     """Say what transactions from outside were, and let the lane go on."""
-    async with desk.open() as payflow:
+    async with _opened(desk) as payflow:
         who = await named(desk, payflow.store)
         lanes = _lanes(payflow)
         _lane(lanes, name)
@@ -249,7 +282,7 @@ async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes:
 
 async def trust(desk: Desk, *, node: str, hours: int, lane: str | None, reason: str) -> Code:
     """Propose that the word of one node counts alone for a time."""
-    async with desk.open() as payflow:
+    async with _opened(desk) as payflow:
         refuse_unfit(payflow.store)
         from payflow.app.lanes import nodes_of  # noqa: PLC0415  (two seconds, only where a chain is used)
 
@@ -292,7 +325,10 @@ async def _transaction(payflow: Payflow, name: str, nonce: int) -> TransactionRe
 
 def _lanes(payflow: Payflow) -> "Lanes":
     if payflow.parts.lanes is None:
-        raise BadInput("No lane is set up: see PAYFLOW_LANES and deploy/operations/lanes.md.")
+        raise BadInput(
+            "No lane is set up: see PAYFLOW_LANES and deploy/operations/lanes.md, or go to the folder with the pool's "
+            "payouts.json (PAYFLOW_POOL_CONFIG)."
+        )
     return payflow.parts.lanes
 
 

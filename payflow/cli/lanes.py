@@ -8,7 +8,12 @@ import typer
 lane = typer.Typer(name="lane", help="See and steer the addresses that pay over a chain.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
-Name = Annotated[str, typer.Argument(metavar="LANE", help="A lane of PAYFLOW_LANES, such as ethereum.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="LANE", help="A lane of PAYFLOW_LANES, such as ethereum, or a pool's own, such as pool-etc."
+    ),
+]
 Nonce = Annotated[int, typer.Argument(min=0, help="Which of its transactions.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is written into the history.")]
 

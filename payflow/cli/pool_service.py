@@ -73,7 +73,8 @@ def run(
         _work(settings, assemble, patient=not (once or drain))
         if as_json:
             print_json([ran_json(one) for one in outcomes])
-        raise typer.Exit(Code.REFUSED if any(one.refused for one in outcomes) else Code.OK)
+        unpaid = any(one.refused or (one.fault and not one.paid) for one in outcomes)
+        raise typer.Exit(Code.REFUSED if unpaid else Code.OK)
 
 
 def _work(settings: Settings, assemble: app.Assemble, *, patient: bool) -> None:
@@ -98,6 +99,7 @@ def ran_json(one: Ran) -> dict[str, object]:
         "total_shannon": str(one.total),
         "refused": one.refused,
         "waits": one.waits,
+        "short": one.short,
         "records": list(one.records),
     }
 
@@ -158,7 +160,7 @@ async def _resolve_one(
     if pool.config.bgsave:
         await save(pool, say)
     if left:
-        say(f"{len(left)} payments are left as they are, and payouts stay locked until they are told")
+        say(f"{len(left)} payments are left as they are, and payouts stay locked until they are resolved")
         return Code.REFUSED
     await _unlock(desk, pool)
     say("Payouts unlocked")

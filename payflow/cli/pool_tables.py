@@ -9,7 +9,7 @@ from rich.text import Text
 
 from machines.core.chain import TxHash
 from machines.core.errors import BadInput
-from machines.pool.data import WEI, row_of
+from machines.pool.data import WEI, row_of, shannon_of
 from machines.pool.evidence import Outcome
 from payflow.app import Payflow, opened, refuse_unfit
 from payflow.app import pool_audit as auditing
@@ -247,6 +247,32 @@ async def audit(desk: Desk, *, file: Path | None, repair: bool, dry_run: bool, y
             await auditing.repair(one.pool.books, found)
     desk.tell(data, drawn, f"{said} What could be proven was put right.")
     return Code.OK if all(drift.repairable for drift in found) else Code.REFUSED
+
+
+async def rebook(desk: Desk, *, other: list[str], file: Path | None, dry_run: bool, yes: bool) -> Code:
+    """Book what was forgotten."""
+    hashes = [_hash(one) for one in other]
+    async with opened_pool(desk, file, acts=not dry_run) as one:
+        mine = desk_of(one)
+        found, strays = await mine.forgotten()
+        said = [
+            f"The books lack {shannon_of(record)} Shannon for {record.data.login}: {record.state}, {record.id}"
+            for record in found.records
+        ]
+        said += [f"The books lack {lost}" for lost in found.unreadable]
+        said += [stray.says for stray in strays]
+        if not said:
+            desk.tell({"lines": []}, "The books have every payment of Payflow's, and all that the address has sent.")
+            return Code.OK
+        if dry_run:
+            desk.tell({"lines": said, "dry_run": True}, *(Text(clean(line)) for line in said))
+            return Code.OK
+        if not yes:
+            confirm(desk, said)
+        async with noted(one, "rebook pool payments", one.pool.coin, dry_run=False):
+            done = await mine.rebook(found, strays, hashes)
+    desk.tell({"lines": done, "dry_run": False}, *(Text(clean(line)) for line in done))
+    return Code.OK
 
 
 def _repaired(drift: auditing.Drift) -> str:

@@ -181,6 +181,26 @@ def repeat(
 
 
 @pool.command()
+def rebook(
+    context: typer.Context,
+    *,
+    other: Annotated[
+        list[str] | None,
+        typer.Option("--other", metavar="TX", help="A transaction that was something else than a miner's payment."),
+    ] = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """After a restored backup: book again what the pool's Redis, or Payflow too, has forgotten, after showing it."""
+    from payflow.cli import desk, pool_tables
+
+    action = partial(pool_tables.rebook, other=other or [], file=config, dry_run=dry_run, yes=yes)
+    desk.go(context, action, as_json=as_json)
+
+
+@pool.command()
 def audit(
     context: typer.Context,
     *,

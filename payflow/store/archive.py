@@ -14,9 +14,10 @@ from payflow.store.link import Link
 from payflow.store.listing import Listing
 from payflow.store.records import Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT
-from payflow.store.tombs import Tombstone, tombstone
+from payflow.store.tombs import Tombstone, read_tomb, tombstone
 
 NONE = "-"
+SCANNED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,18 @@ class Archive:
         """Read what is left of a record that was put away; None where none was."""
         return await tombstone(self._link, record_id)
 
+    async def put_away_of(self, machine: str, shard: int) -> AsyncIterator[tuple[RecordId, Tombstone]]:
+        """Walk over what is left of a machine's records that were put away; it may come by one twice."""
+        cursor = 0
+        while True:
+            cursor, fields = await self._link.ask(
+                "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", SCANNED
+            )
+            for name, tomb in _pairs(fields):
+                yield RecordId(name.decode()), read_tomb(tomb)
+            if int(cursor) == 0:
+                return
+
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
         """Give a record that was put away as it was when it was made; None where none was."""
         tomb = await self.tombstone(record_id)
@@ -134,3 +147,8 @@ class Archive:
         at, _, number = entries[-1].id.partition("-")
         keep_from = f"{at}-{int(number) + 1}"
         return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, *words))
+
+
+def _pairs(fields: Any) -> list[tuple[bytes, bytes]]:
+    """Read a hash's fields, as either protocol gives them."""
+    return list(fields.items()) if isinstance(fields, dict) else list(zip(fields[::2], fields[1::2], strict=True))

@@ -29,4 +29,9 @@ class Tombstone:
 async def tombstone(link: Link, record_id: RecordId) -> Tombstone | None:
     """Read what is left of a record; None where none was put away under this id."""
     tomb = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
-    return None if tomb is None else msgspec.msgpack.decode(tomb, type=Tombstone)
+    return None if tomb is None else read_tomb(tomb)
+
+
+def read_tomb(stored: bytes) -> Tombstone:
+    """Read what is left of a record, as the store has it."""
+    return msgspec.msgpack.decode(stored, type=Tombstone)

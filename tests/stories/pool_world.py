@@ -144,10 +144,11 @@ async def open_world(
     *,
     lane: dict[str, Any] | None = None,
     beside: tuple[Path, ...] = (),
+    daemon: str = "",
     **changes: Any,
 ) -> AsyncIterator[World]:
     """Open the installation; no worker works yet."""
-    file = write_config(folder / "payouts.json", payouts_json(redis, chain.url, LANE.address, **changes))
+    file = write_config(folder / "payouts.json", payouts_json(redis, daemon or chain.url, LANE.address, **changes))
     settings = settings_for(
         store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder, **(lane or {})), PAYFLOW_LEASE_S="2"
     )

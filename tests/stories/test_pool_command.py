@@ -194,7 +194,7 @@ async def test_a_redis_that_is_not_there_waits_and_says_so(shell: Shell, redis: 
     assert "Can't establish connection to backend" in said
     assert "Traceback" not in said
     (outcome,) = json.loads(next(line for line in said.splitlines() if line.startswith("[")))
-    assert (outcome["paid"], code) == (0, 0)
+    assert (outcome["paid"], code) == (0, 1)
     assert "does not answer" in outcome["waits"]
 
 

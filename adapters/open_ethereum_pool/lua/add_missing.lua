@@ -1,11 +1,11 @@
 -- Adds the history of a payment that the pool made and did not log; sums are the business of `audit`.
 --
--- ARGV  5 hash · 6 the members' extra field in wei, or ''
+-- ARGV  6 hash · 7 the members' extra field in wei, or ''
 -- gives {code, found}: done · already · broken
 --@include books
 
-local extra = ARGV[6] == '' and '' or ':' .. ARGV[6]
-local in_all, own = ARGV[5] .. ':' .. row .. extra, ARGV[5] .. ':' .. amount .. extra
+local extra = ARGV[7] == '' and '' or ':' .. ARGV[7]
+local in_all, own = ARGV[6] .. ':' .. row .. extra, ARGV[6] .. ':' .. amount .. extra
 
 local wrong = fault()
 if wrong then return { 'broken', wrong } end

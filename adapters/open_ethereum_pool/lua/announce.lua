@@ -1,10 +1,10 @@
 -- Writes nonce and hash of a pending payment down where open-etc-pool looks for them.
 --
--- ARGV  5 hash · 6 nonce
+-- ARGV  6 hash · 7 nonce
 -- gives {code, found}: done · already · row_gone · contradicts · broken
 --@include books
 
-local tx, nonce = ARGV[5], ARGV[6]
+local tx, nonce = ARGV[6], ARGV[7]
 
 local wrong = fault()
 if wrong then return { 'broken', wrong } end

@@ -1,11 +1,11 @@
 -- Takes a payment that is booked and never came back into the list of pending ones, as a payment of ours.
 --
--- ARGV  5 the hash that it is booked with · 6 the members' extra field in wei, or ''
+-- ARGV  6 the hash that it is booked with · 7 the members' extra field in wei, or ''
 -- gives {code, found}: done · already · locked · pending · row_gone · broken
 --@include books
 
-local extra = ARGV[6] == '' and '' or ':' .. ARGV[6]
-local in_all, own = ARGV[5] .. ':' .. row .. extra, ARGV[5] .. ':' .. amount .. extra
+local extra = ARGV[7] == '' and '' or ':' .. ARGV[7]
+local in_all, own = ARGV[6] .. ':' .. row .. extra, ARGV[6] .. ':' .. amount .. extra
 
 local wrong = fault()
 if wrong then return { 'broken', wrong } end
@@ -22,7 +22,7 @@ redis.call('HSET', applied, payment, 'debited')
 redis.call('SET', lock, row)
 both('paid', negative(amount))
 both('pending', amount)
-if ARGV[6] ~= '' then redis.call('HINCRBY', finances, 'txcharges', negative(ARGV[6])) end
+if ARGV[7] ~= '' then redis.call('HINCRBY', finances, 'txcharges', negative(ARGV[7])) end
 redis.call('ZREM', all_payments, in_all)
 redis.call('ZREM', payments, own)
 redis.call('ZADD', pending, at, row)

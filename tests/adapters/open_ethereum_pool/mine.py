@@ -10,6 +10,9 @@ from redis import Redis
 
 from tests.servers import Server
 
+MARK = "accounted for"
+"""The field of our own key that says up to where the chain was read; it is no part of the books."""
+
 
 class Mine:
     """What the unlocker, the payer and operators do to the books of one coin, by hand."""
@@ -52,18 +55,27 @@ class Mine:
         self.do("DEL", f"{coin}:payments:lock")
 
     def everything(self) -> dict[str, Any]:
-        """All keys of the coin with all that they hold; sorted sets with their scores."""
+        """All keys of the coin with all that they hold, but for up to where the chain was read; scores too."""
         found: dict[str, Any] = {}
         for key in sorted(str(one) for one in self.do("KEYS", f"{self.coin}:*")):
             match str(self.do("TYPE", key)):
                 case "hash":
-                    found[key] = dict(self.redis.hgetall(key))
+                    held: Any = self.redis.hgetall(key)
+                    found[key] = {name: value for name, value in held.items() if name != MARK}
                 case "zset":
                     scored: Any = self.redis.zrange(key, 0, -1, withscores=True)
                     found[key] = dict(scored)
                 case _:
                     found[key] = self.do("GET", key)
         return found
+
+    def backup(self) -> dict[bytes, Any]:
+        """Copy the whole server, as a snapshot has it."""
+        return copied(self.redis)
+
+    def restore(self, backup: dict[bytes, Any]) -> None:
+        """Put a copy in place of all that is there."""
+        put_back(self.redis, backup)
 
     def sums(self, key: str) -> tuple[int, int, int]:
         """The balance, pending and paid of a miner, or of `finances`."""
@@ -82,6 +94,31 @@ class Mine:
     def history(self, login: str = "") -> list[str]:
         """The rows of what was paid, to one miner or to all."""
         return [str(one) for one in self.do("ZRANGE", f"{self.coin}:payments:{login or 'all'}", 0, -1)]
+
+
+def copied(redis: "Redis") -> dict[bytes, Any]:
+    """Copy everything that a server has."""
+    raw = _raw(redis)
+    try:
+        return {key: (raw.dump(key), max(0, raw.pttl(key))) for key in raw.keys("*")}
+    finally:
+        raw.close()
+
+
+def put_back(redis: "Redis", backup: dict[bytes, Any]) -> None:
+    """Let a server have what a copy has, and nothing else."""
+    raw = _raw(redis)
+    try:
+        raw.flushall()
+        for key, (value, ttl_ms) in backup.items():
+            raw.restore(key, ttl_ms, value)
+    finally:
+        raw.close()
+
+
+def _raw(redis: "Redis") -> Any:  # noqa: ANN401  (a client that decodes nothing)
+    options = {**redis.connection_pool.connection_kwargs, "decode_responses": False}
+    return Redis(connection_pool=type(redis.connection_pool)(redis.connection_pool.connection_class, **options))
 
 
 @contextmanager

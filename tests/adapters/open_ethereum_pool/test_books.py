@@ -222,19 +222,135 @@ async def test_a_sum_that_is_no_number_that_fits_is_named(mine: Mine, books: Poo
     assert mine.everything() == before
 
 
-async def test_nonce_and_hash_are_noted_only_for_a_pool_that_looks_for_them(mine: Mine, link: Link) -> None:
+@pytest.mark.parametrize("flavour", list(Flavour))
+async def test_nonce_and_hash_are_noted_whatever_pool_the_file_seems_to_be_of(
+    mine: Mine, link: Link, flavour: Flavour
+) -> None:
     mine.earn(ANN, 1000)
-    plain, etc = PoolBooks(link, "eth", Flavour.OEP), PoolBooks(link, "eth", Flavour.OETC)
-    await plain.debit(line())
-    await plain.announce(line(), TX, 7)
-    assert not {"eth:payments:pendingtx", "eth:payments:pendingnonce"} & set(mine.everything())
-    await etc.announce(line(), TX, 7)
+    books = PoolBooks(link, "eth", flavour)
+    await books.debit(line())
+    await books.announce(line(), TX, 7)
     assert mine.everything()["eth:payments:pendingnonce"] == {f"{ANN}:600": "7"}
     assert mine.everything()["eth:payments:pendingtx"] == {f"{ANN}:600": TX}
-    await etc.announce(line(), OTHER, 7)
+    await books.announce(line(), OTHER, 7)
     assert mine.everything()["eth:payments:pendingtx"] == {f"{ANN}:600": OTHER}
-    await etc.write_payment(line(), OTHER)
+    await books.write_payment(line(), OTHER)
     assert not {"eth:payments:pendingtx", "eth:payments:pendingnonce"} & set(mine.everything())
+
+
+# ── what others did to it, and what was lost of our mark ─────────────────────────────────────────────────────────────
+
+AT = 1_462_920_526
+
+
+def ours(at_s: int = AT) -> Line:
+    """A payment whose row was written in this second."""
+    return Line(PaymentKey("pool-1"), ANN, 600, at_s, row_s=AT)
+
+
+@pytest.mark.parametrize("flavour", list(Flavour))
+async def test_a_history_that_has_it_is_the_booking_though_our_mark_is_gone(
+    mine: Mine, link: Link, flavour: Flavour
+) -> None:
+    books = PoolBooks(link, "eth", flavour)
+    mine.earn(ANN, 1000)
+    await books.debit(ours())
+    await books.write_payment(ours(), TX)
+    before = without_ours(mine)
+    mine.do("DEL", OURS)
+    assert (await books.write_payment(ours(AT + 50), TX)).code == "done"
+    assert without_ours(mine) == before
+    assert mine.everything()[OURS] == {"pool-1": f"paid:{TX}"}
+
+
+@pytest.mark.parametrize("mark", ["debited", ""])
+@pytest.mark.parametrize("half", ["all", ANN])
+async def test_half_a_history_is_completed_and_moves_no_sum_twice(
+    mine: Mine, books: PoolBooks, mark: str, half: str
+) -> None:
+    mine.earn(ANN, 1000)
+    mine.debit(ANN, 600, AT)
+    mine.pay(ANN, 600, AT + 9, TX)
+    before = mine.everything()
+    mine.do("DEL", f"eth:payments:{half}")
+    if mark:
+        mine.do("HSET", OURS, "pool-1", mark)
+    assert (await books.write_payment(ours(AT + 50), TX)).code == "done"
+    assert without_ours(mine) == before
+
+
+async def test_what_the_old_modules_resolve_gave_back_is_settled(mine: Mine, books: PoolBooks) -> None:
+    mine.earn(ANN, 1000)
+    await books.debit(ours())
+    old_resolve_credits(mine)
+    before = without_ours(mine)
+    assert (await books.write_payment(ours(), TX)).code == "row_gone"
+    assert (await books.rollback(ours())).code == "done"
+    assert without_ours(mine) == before
+
+
+async def test_what_it_gave_back_and_the_chain_paid_is_taken_off_again_on_proof(mine: Mine, books: PoolBooks) -> None:
+    mine.earn(ANN, 1000)
+    await books.debit(ours())
+    old_resolve_credits(mine)
+    assert (await books.write_payment(ours(), TX, again=True)).code == "done"
+    assert (mine.sums(ANN), mine.sums("finances")) == ((400, 0, 600), (400, 0, 600))
+    assert mine.history(ANN) == [f"{TX}:600"]
+
+
+async def test_what_a_person_booked_with_another_transaction_is_not_booked_a_second_time(
+    mine: Mine, books: PoolBooks
+) -> None:
+    mine.earn(ANN, 1000)
+    await books.debit(ours())
+    mine.pay(ANN, 600, AT, OTHER)
+    before = without_ours(mine)
+    assert await books.write_payment(ours(), TX, again=True) == ("booked", OTHER)
+    assert (await books.rollback(ours())).code == "row_gone"
+    assert without_ours(mine) == before
+    assert (await books.write_payment(ours(), OTHER)).code == "done"
+    assert without_ours(mine) == before
+
+
+async def test_a_row_of_another_second_is_another_payment_once_our_mark_is_gone(mine: Mine, books: PoolBooks) -> None:
+    mine.earn(ANN, 1000)
+    mine.debit(ANN, 600, AT + 7)
+    before = without_ours(mine)
+    assert (await books.rollback(ours())).code == "done"
+    assert without_ours(mine) == before
+    mine.do("DEL", OURS)
+    assert (await books.debit(ours(), again=True)).code == "pending"
+    assert mine.everything() == before
+
+
+async def test_a_row_of_its_own_second_is_taken_for_its_own_once_our_mark_is_gone(mine: Mine, books: PoolBooks) -> None:
+    mine.earn(ANN, 1000)
+    await books.debit(ours())
+    before = mine.everything()
+    mine.do("DEL", OURS)
+    assert (await books.debit(ours(), again=True)).code == "done"
+    assert mine.everything() == before
+
+
+@pytest.mark.parametrize("how", ["paid by hand", "spent"])
+async def test_what_the_books_forgot_is_not_taken_off_where_it_was_paid_or_is_not_there(
+    mine: Mine, books: PoolBooks, how: str
+) -> None:
+    mine.earn(ANN, 1000 if how == "paid by hand" else 599)
+    if how == "paid by hand":
+        mine.do("ZADD", f"eth:payments:{ANN}", AT, f"{OTHER}:600")
+    before = mine.everything()
+    assert (await books.debit(ours(), again=True)).code == ("booked" if how == "paid by hand" else "short")
+    assert mine.everything() == before
+
+
+def old_resolve_credits(mine: Mine) -> None:
+    """Give back as the old module's RESOLVE does."""
+    for field, by in (("balance", 600), ("pending", -600)):
+        mine.do("HINCRBY", f"eth:miners:{ANN}", field, by)
+        mine.do("HINCRBY", "eth:finances", field, by)
+    mine.do("ZREM", "eth:payments:pending", f"{ANN}:600")
+    mine.do("DEL", "eth:payments:lock")
 
 
 async def test_friends_books_carry_what_was_kept_back(mine: Mine, link: Link) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from machines.core.chain import TxHash
-from machines.core.clock import Millis
+from machines.core.clock import HOUR, Millis
 from machines.core.errors import LeaseLost, NotDurable, OutcomeUnknown, Retryable
 from machines.core.facts import Fact, Nothing
 from machines.core.ports import Cause, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
@@ -30,10 +30,14 @@ class Standing(NamedTuple):
     """How the books have it."""
 
     step: str
-    pending: bool
+    row_s: int | None
+
+    @property
+    def pending(self) -> bool:
+        return self.row_s is not None
 
 
-NOWHERE = Standing("", pending=False)
+NOWHERE = Standing("", row_s=None)
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Ports:
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     status_is: Status = field(default_factory=Unsent)
     check: str = ""
+    outside: str = ""
     ours: bool = False
     trouble: dict[str, Exception] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
@@ -87,6 +92,9 @@ class Ports:
     async def fault(self, needed_wei: int, key: PaymentKey) -> str:
         return self.check
 
+    async def paid_outside(self, login: str) -> str:
+        return self.outside
+
     async def names(self, coin: str, row: str) -> bool:
         return self.ours
 
@@ -109,7 +117,7 @@ async def test_nothing_is_debited_while_a_check_fails() -> None:
 async def test_what_the_books_have_debited_is_not_called_off_by_a_check() -> None:
     ports = Ports(
         check="too few peers",
-        standing_is=Standing("debited", pending=True),
+        standing_is=Standing("debited", row_s=5),
         answers={"debit": [Answer("already", "debited")]},
     )
     assert isinstance(await look(ports, s.DUE), f.Debited)
@@ -140,11 +148,11 @@ async def test_what_the_books_refuse_is_called_off(code: str) -> None:
 
 
 async def test_it_is_sent_only_once_it_is_on_disk_and_the_lease_holds() -> None:
-    ports = Ports(standing_is=Standing("debited", pending=True))
+    ports = Ports(standing_is=Standing("debited", row_s=5))
     assert await look(ports, s.DEBITED) == f.UnderWay()
     assert ports.did == ["keep", "may_send", "submit"]
     for step, error in (("keep", NotDurable()), ("may_send", LeaseLost())):
-        held = Ports(standing_is=Standing("debited", pending=True), trouble={step: error})
+        held = Ports(standing_is=Standing("debited", row_s=5), trouble={step: error})
         with pytest.raises(type(error)):
             await look(held, s.DEBITED)
         assert "submit" not in held.did
@@ -153,10 +161,9 @@ async def test_it_is_sent_only_once_it_is_on_disk_and_the_lease_holds() -> None:
 @pytest.mark.parametrize(
     "standing",
     [
-        Standing("debited", pending=False),
-        Standing("credited", pending=False),
-        Standing("paid:0x", pending=False),
-        Standing("", pending=True),
+        Standing("debited", row_s=None),
+        Standing("credited", row_s=None),
+        Standing("paid:0x", row_s=None),
     ],
 )
 async def test_nothing_is_sent_when_the_books_say_otherwise(standing: Standing) -> None:
@@ -166,13 +173,34 @@ async def test_nothing_is_sent_when_the_books_say_otherwise(standing: Standing) 
 
 
 async def test_restored_books_are_debited_again_before_anything_is_sent() -> None:
-    ports = Ports(standing_is=Standing("", pending=False))
+    ports = Ports(standing_is=Standing("", row_s=None))
     await look(ports, s.DEBITED)
     assert ports.did == ["debit again", "keep", "may_send", "submit"]
 
 
+async def test_whom_somebody_may_have_paid_already_is_neither_debited_nor_sent_to() -> None:
+    ports = Ports(outside="0xa paid him")
+    assert await look(ports, s.DUE) == f.Skipped("0xa paid him")
+    ports = Ports(outside="0xa paid him", standing_is=Standing("debited", row_s=5))
+    assert await look(ports, s.DEBITED) == f.Contradicted("0xa paid him")
+    assert ports.did == []
+
+
+@pytest.mark.parametrize("code", ["booked", "pending", "short", "broken"])
+async def test_what_the_books_do_not_know_and_do_not_take_again_is_not_sent(code: str) -> None:
+    ports = Ports(answers={"debit again": [Answer(code, "0x")]})
+    assert isinstance(await look(ports, s.DEBITED), f.Contradicted)
+    assert ports.did == ["debit again"]
+
+
+async def test_what_the_books_forgot_long_ago_is_left_to_a_person() -> None:
+    ports = Ports(now=Millis(NOW + HOUR + 1))
+    assert isinstance(await look(ports, s.DEBITED), f.Contradicted)
+    assert ports.did == []
+
+
 async def test_an_unknown_outcome_is_asked_about_and_not_repeated() -> None:
-    ports = Ports(standing_is=Standing("debited", pending=True), trouble={"submit": OutcomeUnknown()})
+    ports = Ports(standing_is=Standing("debited", row_s=5), trouble={"submit": OutcomeUnknown()})
     with pytest.raises(Retryable):
         await look(ports, s.DEBITED)
 

@@ -7,12 +7,16 @@ from typing import Literal, cast
 import pytest
 
 from machines.core.chain import Address, Chain, Head, Receipt, Seen, TxHash
-from machines.pool.evidence import MARGIN_S, Case, Outcome, Verdict, check, judge
+from machines.core.errors import Retryable
+from machines.pool.evidence import BEFORE_S, MARGIN_S, Case, InHistory, Outcome, Verdict, check, judge
 
 POOL, MINER, OTHER = Address("0xPool"), Address("0x" + "Ab" * 20), Address("0xOther")
-WEI = 600 * 10**9
+GWEI = 10**9
+WEI = 600 * GWEI
 AT = 1_000_000
 BLOCK_S = 10
+ROW = 10_000
+"""The block of the row's time."""
 
 
 def tx(name: str) -> TxHash:
@@ -24,10 +28,14 @@ def tx(name: str) -> TxHash:
 class World:
     """A chain of ten-second blocks, of which the newest are not certain; and what the pool's address sent."""
 
-    height: int = 100
+    height: int = ROW + 70
     sent_by_pool: list[Seen] = field(default_factory=list)
     failed: set[TxHash] = field(default_factory=set)
     waiting: int = 0
+    hidden: set[TxHash] = field(default_factory=set)
+    """What the pool's own node does not show."""
+    is_pruned: bool = False
+    """Whether the lane's nodes have forgotten old states."""
 
     def sends(
         self,
@@ -44,9 +52,13 @@ class World:
         self.sent_by_pool.append(Seen(tx(name), POOL, number, to, wei, data, block))
 
     async def head(self) -> Head:
-        return Head(self.height, "0x", AT + (self.height - 30) * BLOCK_S, None, None)
+        return Head(self.height, "0x", AT + (self.height - ROW) * BLOCK_S, None, None)
 
     async def nonce(self, _: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
+        if isinstance(block, int):
+            if self.is_pruned:
+                raise Retryable("missing trie node")
+            return sum(one.block is not None and one.block <= block for one in self.sent_by_pool)
         mined = sum(one.block is not None for one in self.sent_by_pool)
         return mined + (self.waiting if block == "pending" else 0)
 
@@ -60,10 +72,11 @@ class World:
         return Receipt(wanted, seen.block, "0xb", wanted not in self.failed, 21_000, 1)
 
     async def sent(self, _: Address, first: int, last: int) -> Sequence[Seen]:
-        return [one for one in self.sent_by_pool if one.block is not None and first <= one.block <= last]
+        shown = [one for one in self.sent_by_pool if one.block is not None and first <= one.block <= last]
+        return [one for one in shown if one.hash not in self.hidden]
 
     async def block_before(self, second: int) -> int:
-        return max(0, 30 + (second - 1 - AT) // BLOCK_S)
+        return max(0, ROW + (second - 1 - AT) // BLOCK_S)
 
     def settled_up_to(self, head: Head) -> int:
         return head.number - 11
@@ -72,25 +85,25 @@ class World:
         return head.number - 20
 
 
-LATE = 30 + MARGIN_S // BLOCK_S + 1
+LATE = ROW + MARGIN_S // BLOCK_S + 1
 
 
 async def judged(world: World, **changes: object) -> Verdict:
-    """Judge the payment that was taken off in block 30."""
+    """Judge the payment that was taken off in the row's block."""
     case = Case(POOL, MINER, 600, AT, **changes)  # type: ignore[arg-type]
     return await judge(cast("Chain", world), world, case, world)
 
 
 async def test_a_payment_in_a_certain_block_is_paid() -> None:
     world = World()
-    world.sends("a", 31)
+    world.sends("a", ROW + 1)
     verdict = await judged(world)
     assert verdict.outcome is Outcome.PAID
     assert verdict.evidence is not None
     assert verdict.evidence.reference == tx("a")
 
 
-@pytest.mark.parametrize(("block", "failed"), [(90, False), (85, True), (95, True)])
+@pytest.mark.parametrize(("block", "failed"), [(ROW + 60, False), (ROW + 55, True), (ROW + 65, True)])
 async def test_a_block_that_is_not_certain_proves_nothing(block: int, failed: bool) -> None:  # noqa: FBT001
     world = World(failed={tx("a")} if failed else set())
     world.sends("a", block)
@@ -99,22 +112,165 @@ async def test_a_block_that_is_not_certain_proves_nothing(block: int, failed: bo
 
 async def test_a_failed_payment_in_a_final_block_is_unpaid() -> None:
     world = World(failed={tx("a")})
-    world.sends("a", 40)
+    world.sends("a", ROW + 10)
     assert (await judged(world)).outcome is Outcome.UNPAID
 
 
-async def test_a_payment_that_is_booked_for_another_one_is_not_taken_for_this_one() -> None:
-    world = World()
-    world.sends("a", 31)
-    assert (await judged(world, booked=frozenset({"0xa"}))).outcome is Outcome.UNKNOWN
+def booked(name: str, shannon: int, at_s: int = AT, charge_wei: int = 0) -> dict[str, object]:
+    """A history with one payment."""
+    return {"history": (InHistory(tx(name), shannon, at_s, charge_wei),)}
 
 
-@pytest.mark.parametrize("changes", [{"to": OTHER}, {"wei": WEI - 1}, {"wei": 0}])
-async def test_what_went_elsewhere_or_over_another_sum_is_not_this_payment(changes: dict[str, object]) -> None:
+async def test_a_transaction_that_is_booked_over_this_very_amount_is_this_payment() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1)
+    world.sends("b", LATE, to=OTHER)
+    for at_s in (AT, AT + 1, AT + 999_999):
+        verdict = await judged(world, **booked("a", 600, at_s))
+        assert verdict.outcome is Outcome.PAID
+        assert verdict.evidence is not None
+        assert verdict.evidence.reference == tx("a")
+
+
+async def test_what_was_booked_before_the_row_was_written_may_be_for_an_earlier_payment() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW - 5)
+    world.sends("b", LATE, to=OTHER)
+    verdict = await judged(world, **booked("a", 600, AT - 1))
+    assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, False)
+
+
+async def test_what_is_booked_over_another_amount_and_carried_it_accounts_for_itself() -> None:
+    for value_wei, charge_wei in ((700 * GWEI, 0), (700 * GWEI - 5, 5)):
+        world = World(height=LATE + 30)
+        world.sends("a", ROW + 1, wei=value_wei)
+        world.sends("b", LATE, to=OTHER)
+        assert (await judged(world, **booked("a", 700, charge_wei=charge_wei))).outcome is Outcome.UNPAID
+
+
+@pytest.mark.parametrize("value_wei", [WEI, WEI - 1, 5])
+async def test_what_is_booked_over_an_amount_that_it_did_not_carry_may_be_this_payment(value_wei: int) -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1, wei=value_wei)
+    world.sends("b", LATE, to=OTHER)
+    verdict = await judged(world, **booked("a", 700))
+    assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, False)
+
+
+@pytest.mark.parametrize("value_wei", [WEI - 1, WEI // 2, WEI + 1, 5])
+async def test_whatever_else_went_to_the_miner_and_is_accounted_for_by_nothing_may_be_this_payment(
+    value_wei: int,
+) -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1, wei=value_wei)
+    world.sends("b", LATE, to=OTHER)
+    verdict = await judged(world)
+    assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, False)
+    assert tx("a") in verdict.why
+
+
+async def test_a_charge_that_the_file_does_not_name_any_more_may_have_been_kept_back() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1, wei=WEI - 5)
+    world.sends("b", LATE, to=OTHER)
+    assert (await judged(world, charge_wei=7, most_charge_wei=9)).outcome is Outcome.UNKNOWN
+    named = await check(cast("Chain", world), Case(POOL, MINER, 600, AT, 7, most_charge_wei=9), tx("a"), world)
+    assert named.outcome is Outcome.PAID
+    assert named.evidence is not None
+    assert dict(named.evidence.details)["charge_wei"] == "5"
+
+
+async def test_two_transactions_over_this_amount_leave_it_open_which_one_was_it() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1)
+    world.sends("c", ROW + 2)
+    verdict = await judged(world, **booked("a", 600))
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert tx("c") in verdict.why
+
+
+async def test_one_transaction_for_two_rows_that_it_may_be_leaves_both_open() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1)
+    world.sends("b", LATE, to=OTHER)
+    assert (await judged(world, charge_wei=GWEI, others=frozenset({601}))).outcome is Outcome.UNKNOWN
+    assert (await judged(world, charge_wei=GWEI, others=frozenset({700}))).outcome is Outcome.PAID
+
+
+async def test_what_carried_the_amount_of_another_row_of_the_miner_is_that_row() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1, wei=700 * GWEI)
+    world.sends("b", LATE, to=OTHER)
+    assert (await judged(world, others=frozenset({700}))).outcome is Outcome.UNPAID
+
+
+async def test_what_a_record_of_ours_accounts_for_is_no_other_payment() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1)
+    world.sends("b", LATE, to=OTHER)
+    assert (await judged(world, ours=frozenset({tx("a")}), **booked("a", 600))).outcome is Outcome.UNPAID
+
+
+async def test_a_booked_hash_that_no_block_shows_may_be_mistyped() -> None:
+    world = World(height=LATE + 30)
+    world.sends("b", LATE, to=OTHER)
+    verdict = await judged(world, **booked("typo", 600))
+    assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, False)
+
+
+async def test_a_clock_that_was_fast_when_the_row_was_written_hides_nothing() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW - (BEFORE_S - 60) // BLOCK_S)
+    world.sends("b", LATE, to=OTHER)
+    assert (await judged(world)).outcome is Outcome.PAID
+
+
+@pytest.mark.parametrize(("ahead_s", "words"), [(-MARGIN_S - 1, "behind the chain"), (BEFORE_S + 1, "seconds old")])
+async def test_clocks_that_are_apart_prove_nothing(ahead_s: int, words: str) -> None:
+    world = World(height=LATE + 30)
+    world.sends("b", LATE, to=OTHER)
+    now_s = (await world.head()).timestamp_s
+    verdict = await judged(world, clock_s=now_s + ahead_s)
+    assert (verdict.outcome, words in verdict.why) == (Outcome.UNKNOWN, True)
+    assert (await judged(world, clock_s=now_s)).outcome is Outcome.UNPAID
+
+
+async def test_a_node_that_leaves_out_what_others_count_proves_nothing() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW + 1)
+    world.sends("b", LATE, to=OTHER)
+    for name in "ab":
+        world.hidden = {tx(name)}
+        assert "does not show all" in (await judged(world)).why
+    world.is_pruned = True
+    world.sends("c", LATE + 1, to=OTHER)
+    for name in "bc":
+        world.hidden = {tx(name)}
+        assert "does not show all" in (await judged(world)).why
+
+
+async def test_of_two_tries_the_one_that_failed_does_not_hide_the_one_that_paid() -> None:
+    world = World(failed={tx("a")}, height=LATE + 40)
+    world.sends("a", ROW + 1)
+    world.sends("c", ROW + 2)
+    assert (await judged(world)).outcome is Outcome.PAID
+    assert (await judged(world, tx=tx("a"))).outcome is Outcome.PAID
+
+
+async def test_a_noted_hash_that_was_booked_for_an_earlier_payment_is_not_this_one() -> None:
+    world = World(height=LATE + 30)
+    world.sends("a", ROW - 10)
+    assert (await judged(world, tx=tx("a"), **booked("a", 600, AT - 100))).outcome is Outcome.UNKNOWN
+    assert (await judged(world, tx=tx("a"), **booked("a", 600, AT))).outcome is Outcome.PAID
+
+
+async def test_what_went_elsewhere_is_not_this_payment() -> None:
     world = World()
-    world.sends("a", 31, **changes)  # type: ignore[arg-type]
+    world.sends("a", ROW + 1, to=OTHER)
+    world.sends("c", ROW + 2, wei=0)
     verdict = await judged(world)
     assert (verdict.outcome, verdict.fill) == (Outcome.UNKNOWN, True)
+    assert "--fill" in verdict.why
 
 
 def naming(shannon: int) -> str:
@@ -122,24 +278,24 @@ def naming(shannon: int) -> str:
     return f"0x12345678{shannon * 10**9:024x}{MINER[2:].lower()}"
 
 
-@pytest.mark.parametrize("changes", [{}, {"nonce": 0}, {"charge_wei": 10**9}])
-async def test_a_batch_that_names_the_miner_and_the_amount_may_have_paid_it(changes: dict[str, object]) -> None:
-    world = World(height=200)
-    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(599 if "charge_wei" in changes else 600))
-    verdict = await judged(world, **changes)
-    assert verdict.outcome is Outcome.UNKNOWN
-    assert tx("batch") in verdict.why
+@pytest.mark.parametrize("shannon", [600, 599, 700])
+async def test_a_batch_that_names_the_miner_may_have_paid_it(shannon: int) -> None:
+    world = World(height=ROW + 170)
+    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(shannon))
+    for changes in ({}, {"nonce": 0}, {"charge_wei": 10**9}):
+        verdict = await judged(world, **changes)
+        assert verdict.outcome is Outcome.UNKNOWN
+        assert tx("batch") in verdict.why
     world.failed.add(tx("batch"))
-    assert (await judged(world, **changes)).outcome is Outcome.UNPAID
-
-
-async def test_a_batch_over_another_amount_or_booked_for_another_payment_is_not_this_one() -> None:
-    world = World(height=200)
-    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(700))
     assert (await judged(world)).outcome is Outcome.UNPAID
-    world = World(height=200)
-    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(600))
-    assert (await judged(world, booked=frozenset({tx("batch")}))).outcome is Outcome.UNPAID
+
+
+async def test_a_batch_that_is_booked_for_another_payment_or_is_ours_is_not_this_one() -> None:
+    world = World(height=ROW + 170)
+    world.sends("batch", LATE + 1, to=OTHER, wei=5 * WEI, data=naming(700))
+    assert (await judged(world, **booked("batch", 700))).outcome is Outcome.UNPAID
+    assert (await judged(world, ours=frozenset({tx("batch")}))).outcome is Outcome.UNPAID
+    assert (await judged(world, **booked("batch", 600))).outcome is Outcome.UNKNOWN
 
 
 async def test_nothing_at_all_proves_nothing() -> None:
@@ -183,8 +339,8 @@ async def test_of_two_open_rows_both_nonces_must_be_used_up() -> None:
 @pytest.mark.parametrize(("nonce", "outcome"), [(0, Outcome.UNPAID), (1, Outcome.UNKNOWN), (2, Outcome.UNKNOWN)])
 async def test_a_recorded_nonce_must_be_used_up_for_good(nonce: int, outcome: Outcome) -> None:
     world = World()
-    world.sends("b", 31, to=OTHER)
-    world.sends("c", 95, to=OTHER)  # not final
+    world.sends("b", ROW + 1, to=OTHER)
+    world.sends("c", ROW + 65, to=OTHER)  # not final
     assert (await judged(world, nonce=nonce)).outcome is outcome
 
 
@@ -197,7 +353,7 @@ async def test_a_recorded_hash_that_waits_is_waited_for() -> None:
 
 async def test_a_recorded_hash_that_no_node_knows_leaves_the_search_by_effect() -> None:
     world = World()
-    world.sends("a", 31)
+    world.sends("a", ROW + 1)
     assert (await judged(world, tx=tx("lost"))).outcome is Outcome.PAID
 
 
@@ -207,11 +363,11 @@ async def test_a_row_from_long_ago_is_left_to_a_person() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"to": OTHER}, "it went to"), ({"wei": 5}, "it carried"), ({}, "")],
+    [({"to": OTHER}, "it went to"), ({"wei": 5}, "it carried"), ({"wei": WEI - 1}, "it carried"), ({}, "")],
 )
 async def test_a_named_transaction_is_checked_in_every_part(changes: dict[str, object], words: str) -> None:
     world = World()
-    world.sends("a", 31, **changes)  # type: ignore[arg-type]
+    world.sends("a", ROW + 1, **changes)  # type: ignore[arg-type]
     verdict = await check(cast("Chain", world), Case(POOL, MINER, 600, AT), tx("a"), world)
     assert (verdict.outcome is Outcome.PAID) == (not words)
     assert words in verdict.why
@@ -219,5 +375,5 @@ async def test_a_named_transaction_is_checked_in_every_part(changes: dict[str, o
 
 async def test_what_the_friends_fork_keeps_back_is_still_this_payment() -> None:
     world = World()
-    world.sends("a", 31, wei=WEI - 5)
+    world.sends("a", ROW + 1, wei=WEI - 5)
     assert (await judged(world, charge_wei=5)).outcome is Outcome.PAID
