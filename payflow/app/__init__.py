@@ -21,7 +21,7 @@ from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.worker import Worker
 from payflow.store import checkup, durability
-from payflow.store.store import Store, open_store
+from payflow.store.store import Store, open_store, refuse_missing
 from payflow.telemetry import logs
 from payflow.telemetry.health import Work, work_of
 from payflow.telemetry.metrics import Metrics
@@ -187,13 +187,17 @@ class Payflow:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, assemble: Assemble = parts) -> AsyncIterator[Payflow]:
-    """Open an installation for as long as the block runs."""
+async def opened(settings: Settings, assemble: Assemble = parts, *, make: bool = True) -> AsyncIterator[Payflow]:
+    """Open an installation for as long as the block runs; its store must be there, unless it may be made."""
+    if not make and settings.embedded:
+        refuse_missing(settings)
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(assemble(settings))
         # A library for keys lets Python recurse 100,000 deep: nested JSON would then overflow the stack of the process.
         sys.setrecursionlimit(min(sys.getrecursionlimit(), DEEPEST))
-        store = await stack.enter_async_context(open_store(settings, own.machines, assets=own.assets, coins=own.coins))
+        store = await stack.enter_async_context(
+            open_store(settings, own.machines, assets=own.assets, coins=own.coins, make=make)
+        )
         metrics = Metrics()
         store.records.on_commit = metrics.committed
         for machine in own.machines:

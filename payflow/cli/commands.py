@@ -54,6 +54,14 @@ def worker(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 @cli.command(rich_help_panel=RUN)
+def init(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Make the store of a new installation; `serve`, `worker`, `sandbox` and `pool run` make it too."""
+    from payflow.cli import desk, service
+
+    desk.go(context, service.init, as_json=as_json)
+
+
+@cli.command(rich_help_panel=RUN)
 def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Check settings and store, and say what to do."""
     from payflow.cli import desk, doctor

@@ -50,8 +50,12 @@ class Desk:
     as_json: bool
 
     def open(self) -> AbstractAsyncContextManager[Payflow]:
-        """Open the installation; the embedded store is shared with a service that runs."""
-        return opened(self.settings, self.assemble)
+        """Open the installation; the embedded store is shared with a service that runs.
+
+        A command makes no store: whoever types it in the wrong folder, or without the settings of the service, would
+        steer an empty one and believe that it was theirs.
+        """
+        return opened(self.settings, self.assemble, make=False)
 
     def tell(self, data: object, *drawings: object) -> None:
         """Print the data for a machine, or the drawings for a person."""

@@ -16,6 +16,7 @@ from payflow.config import Settings
 from payflow.store import checkup
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
+from payflow.store.store import refuse_missing
 from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
 from payflow.web import readiness
 
@@ -47,6 +48,8 @@ async def _store(desk: Desk) -> list[Check]:
     """Look at the servers, and then, if it can be opened, at what is in the store."""
     checks: list[Check] = []
     try:
+        if desk.settings.embedded:
+            refuse_missing(desk.settings)
         async with _reached(desk.settings) as link:
             checks += [ok("store", f"The store at {link.place} answers."), *await checkup.examine(link, desk.settings)]
         checks.append(_disk(desk.settings))

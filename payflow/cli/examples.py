@@ -14,6 +14,7 @@ EXAMPLES: Mapping[str, str] = {
     # run it
     "serve": "PAYFLOW_PORT=9000 payflow serve",
     "worker": "PAYFLOW_WORKER_PORT=8081 payflow worker",
+    "init": "PAYFLOW_DATA=/var/lib/payflow payflow init",
     "doctor": "payflow doctor --json",
     "sandbox": "payflow sandbox --fresh",
     "seal-key": "payflow seal-key",

@@ -56,7 +56,9 @@ def run(
         given = files or [settings.pool_config]
         if must_resolve():
             speak("Running with env RESOLVE_PAYOUT=1, now trying to resolve locked payouts")
-            raise typer.Exit(_resolved(context, settings, given, dry_run=dry_run, fill=False, as_json=as_json))
+            raise typer.Exit(
+                _resolved(context, settings, given, make=True, dry_run=dry_run, fill=False, as_json=as_json)
+            )
         if dry_run:
             desk.go(context, partial(due, file=given[0]), as_json=as_json)
         outcomes: list[Ran] = []
@@ -109,11 +111,18 @@ def resolve(context: typer.Context, file: Path | None, *, dry_run: bool, fill: b
     with leaving():
         settings = load()
         given = [file or settings.pool_config]
-        raise typer.Exit(_resolved(context, settings, given, dry_run=dry_run, fill=fill, as_json=as_json))
+        raise typer.Exit(_resolved(context, settings, given, make=False, dry_run=dry_run, fill=fill, as_json=as_json))
 
 
 def _resolved(
-    context: typer.Context, settings: Settings, files: list[Path], *, dry_run: bool, fill: bool, as_json: bool
+    context: typer.Context,
+    settings: Settings,
+    files: list[Path],
+    *,
+    make: bool,
+    dry_run: bool,
+    fill: bool,
+    as_json: bool,
 ) -> Code:
     """Resolve every pool; only filling nonces sends anything, so that only then workers run beside it."""
     codes: list[Code] = []
@@ -134,7 +143,7 @@ def _resolved(
 
     async def alone() -> None:
         logs.configure("error", "text")
-        async with app.opened(settings, assemble) as payflow:
+        async with app.opened(settings, assemble, make=make) as payflow:
             app.refuse_unfit(payflow.store)
             await beside(kept[0], asyncio.Event())
 

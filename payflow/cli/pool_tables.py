@@ -43,7 +43,7 @@ async def opened_pool(desk: Desk, file: Path | None, *, acts: bool = False) -> A
     """Open the installation with one pool."""
     kept: list[Pools] = []
     assemble = assemble_for(desk.assemble, [file or desk.settings.pool_config], kept.append)
-    async with opened(desk.settings, assemble) as payflow:
+    async with opened(desk.settings, assemble, make=False) as payflow:
         refuse_unfit(payflow.store)
         (pool,) = kept[0].pools.values()
         yield Opened(payflow, kept[0], pool, await named(desk, payflow.store) if acts else "")

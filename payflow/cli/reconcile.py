@@ -32,7 +32,9 @@ async def reconcile(
     with typed():
         whose = _owners(owners)
     async with desk.open() as payflow:
-        word = Word(await named(desk, payflow.store), reason, whose, frozenset(dismissed))
+        who = await named(desk, payflow.store)
+        with typed():
+            word = Word(who, reason, whose, frozenset(dismissed))
         refuse_unfit(payflow.store)
         at = moment(since, await payflow.store.records.now())
         parts = payflow.parts.reconciles(payflow.store, payflow.metrics)

@@ -3,8 +3,16 @@
 import typer
 
 from payflow import app
-from payflow.cli.desk import leaving, print_json
+from payflow.cli.desk import Code, Desk, leaving, print_json
 from payflow.config import load
+
+
+async def init(desk: Desk) -> Code:
+    """Make the store, unless it is there."""
+    async with app.opened(desk.settings, desk.assemble) as payflow:
+        where = str(desk.settings.data.absolute()) if desk.settings.embedded else payflow.store.link.place
+        desk.tell({"store": payflow.store.store_id, "at": where}, f"The store {payflow.store.store_id} is at {where}.")
+    return Code.OK
 
 
 def run(context: typer.Context, *, api: bool, as_json: bool) -> None:

@@ -77,6 +77,11 @@ class EmbeddedStore:
     version: str
 
 
+def is_made(folder: Path) -> bool:
+    """Tell whether a store was ever made in this folder."""
+    return (folder / "appendonlydir").is_dir() or (folder / "appendonly.aof").exists()
+
+
 @asynccontextmanager
 async def embedded(folder: Path, *, fsync: Fsync = "always") -> AsyncIterator[EmbeddedStore]:
     """Use the store in this folder while the block runs; its server lives for as long as anybody uses it."""

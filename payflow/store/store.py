@@ -20,7 +20,7 @@ from payflow.store.audit import Audit
 from payflow.store.challenges import Challenges
 from payflow.store.contributors import ContributorAddresses
 from payflow.store.earnings import Earnings
-from payflow.store.embedded import embedded
+from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import Guard
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link, connect
@@ -155,8 +155,14 @@ async def open_store(
     assets: Assets | None = None,
     clock: Clock | None = None,
     coins: Iterable[str] = (),
+    make: bool = True,
 ) -> AsyncIterator[Store]:
-    """Open the store for as long as the context lasts; `coins` are those of the pools that are known here."""
+    """Open the store for as long as the context lasts; `coins` are those of the pools that are known here.
+
+    Unless it may be made, it must be there: what is typed in the wrong folder must not be answered by an empty store.
+    """
+    if not make and settings.embedded:
+        refuse_missing(settings)
     async with AsyncExitStack() as stack:
         settings.data.mkdir(parents=True, exist_ok=True)
         socket = None
@@ -165,6 +171,8 @@ async def open_store(
         link = connect(settings, str(socket) if socket else None)
         stack.push_async_callback(link.close)
         await link.open()
+        if not make and not _was_here(settings) and not await link.ask("HEXISTS", keys.META, "store"):
+            raise no_store(f"at {link.place}")
         shards, store_id = await _meta(link, settings.shards)
         reserved = await _reserved(link, coins)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
@@ -199,6 +207,26 @@ async def open_store(
         await store.look_at_servers()
         await store.compare()
         yield store
+
+
+def refuse_missing(settings: Settings) -> None:
+    """Raise where no embedded store was ever made; nothing is written by looking."""
+    if not (is_made(settings.data) or _was_here(settings) or settings.data.is_file()):
+        raise no_store(f"in the folder {settings.data.absolute()}")
+
+
+def _was_here(settings: Settings) -> bool:
+    """Whether a process of this installation knew its store: if it is gone, the sequence guard says so, and closes."""
+    return (settings.data / HIGH_WATER).exists()
+
+
+def no_store(where: str) -> StoreUnfit:
+    """Say that there is no store, and what to do."""
+    return StoreUnfit(
+        f"There is no store of Payflow {where}, so nothing was done. If it is elsewhere, type this with the settings "
+        "of the service: PAYFLOW_DATA for the folder of the embedded store, or REDIS_URL, REDIS_HOST or "
+        "REDIS_SENTINELS. If this installation is new, make its store with `payflow init`, or start `payflow serve`."
+    )
 
 
 def _seal_keys(settings: Settings) -> list[str]:

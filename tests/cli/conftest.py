@@ -22,4 +22,6 @@ def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in {**server.environment, "PAYFLOW_DATA": "data", "PAYFLOW_SHARDS": "4"}.items():
         monkeypatch.setenv(name, value)
     with capture_logs():
-        yield Till()
+        till = Till()
+        till.made()
+        yield till

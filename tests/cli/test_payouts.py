@@ -166,7 +166,12 @@ def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in {**server.environment, **ours}.items():
         monkeypatch.setenv(name, value)
     with capture_logs():
-        yield Counter()
+        counter = Counter()
+
+        async def nothing(_: Payflow) -> None: ...
+
+        counter.do(nothing)
+        yield counter
 
 
 # ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────

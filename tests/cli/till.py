@@ -105,6 +105,13 @@ class Till:
 
         return asyncio.run(opened_for_it())
 
+    def made(self) -> None:
+        """Make the store, as a service does when it starts."""
+
+        async def nothing(_: Payflow) -> None: ...
+
+        self.do(nothing)
+
     def errand(self, state: str = "ASKED", *, owner: Owner = ANN, units: int = 1_200, key: str = "1") -> RecordId:
         """Make an errand of an owner with money, and bring it into a state."""
 

@@ -223,6 +223,8 @@ def test_a_unit_starts_payflow_and_stops_it_with_patience(path: Path) -> None:
     assert float(service["TimeoutStopSec"]) > Settings().grace_s
     assert service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
+    assert unit["Install"]["WantedBy"] == "multi-user.target", "without it nothing is paid after the next boot"
+    assert unit["Service"]["LimitNOFILE"] == "65536"
     are_settings(re.findall(r"^Environment=(\w+)=", path.read_text(), re.MULTILINE))
 
 

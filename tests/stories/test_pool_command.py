@@ -103,6 +103,8 @@ async def node_without(method: str, chain: Anvil) -> AsyncIterator[str]:
 
 async def test_the_file_alone_is_enough_to_pay(shell: Shell, chain: Anvil) -> None:
     shell.configure(autoGas=False, bgsave=True)
+    code, said = await shell.type("init")
+    assert code == 0, said
     code, said = await shell.type("pool", "due")
     assert (code, f"{AMOUNT} Shannon to 1 payees" in said) == (0, True), said
     code, said = await shell.type("pool", "run", "payouts.json", "--once", "--json")
