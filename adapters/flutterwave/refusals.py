@@ -116,7 +116,7 @@ def refusal(status: int, message: str, meaning: Proves | None) -> StepError:
         case Proves.NOT_CREATED:
             return Rejected(told)
         case _:
-            return OutcomeUnknown(told)
+            return OutcomeUnknown(told, answered=True)
 
 
 def slow_down(reply: Reply) -> Retryable:

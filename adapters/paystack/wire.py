@@ -358,7 +358,7 @@ def _refusal(reply: Reply) -> StepError:
     told = f"Paystack (HTTP {reply.status}): {_plain(message)}"
     meaning = next((proves for row, proves in REFUSALS if fnmatchcase(says, row)), "")
     if reply.status != HTTPStatus.BAD_REQUEST or not meaning:
-        return OutcomeUnknown(told)
+        return OutcomeUnknown(told, answered=True)
     if meaning == NOBODY:
         return RailClosed(told, rail=RAIL)
     return Deferred(told, short=True) if meaning == SHORT else Rejected(told)

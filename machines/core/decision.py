@@ -67,6 +67,8 @@ class Decision(Generic[D]):
     """What a person must be told now, because the fact contradicts the record."""
     stops: str = ""
     """What sends nothing any more until a person resumes it, as a scope such as `rail:flutterwave`."""
+    unsent: bool = False
+    """Whether it stands on nothing having left: it is not written where a send of the record was begun meanwhile."""
     messages: tuple[Message, ...] = ()
     claims: tuple[Claim, ...] = ()
     releases: tuple[Claim, ...] = ()

@@ -78,9 +78,19 @@ class NoQuorum(Retryable):
 class Rejected(StepError):
     """Surely not done, and asking again would get the same answer."""
 
+    def __init__(self, message: str = "", *, first: bool = False) -> None:
+        super().__init__(message)
+        self.first = first
+        """Whether the other side says that this is its answer to the first call, and so to each one since."""
+
 
 class OutcomeUnknown(StepError):
     """Perhaps done: the outcome must be looked up first."""
+
+    def __init__(self, message: str = "", *, answered: bool = False) -> None:
+        super().__init__(message)
+        self.answered = answered
+        """Whether the other side did answer, with a refusal that stands in no table."""
 
 
 class Contradiction(StepError):

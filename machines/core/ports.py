@@ -29,6 +29,9 @@ class Step(Protocol):
         Scopes name what is used, such as `rail:flutterwave`.
         """
 
+    async def refuse_paused(self, *scopes: str) -> None:
+        """Raise `Paused` where sends are paused: what has not set out yet stays where it can be taken back."""
+
 
 class Act(Protocol[D_contra]):
     """Does the I/O of one look and returns what was learned."""

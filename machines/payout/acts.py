@@ -1,32 +1,39 @@
 """What a look at a payout does: asks the ports, and returns what was learned."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import BadAmount, Deferred, OutcomeUnknown, Retryable
+from machines.core.errors import BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
-from machines.core.money import NGN, Money
+from machines.core.money import NGN, Assets, Money
 from machines.core.ports import (
     Act,
     Cause,
     Destination,
     Failed,
+    Lists,
     Payment,
     PaymentKey,
     Pending,
     Rail,
     Reversed,
     Settled,
+    Status,
     Step,
     Unsent,
 )
-from machines.core.record import Velocity
+from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord
+from machines.payout.policy import Policy
 from machines.payout.risk import Request, Standing, Thresholds, assess
+
+POLICY = Policy()
 
 
 class Providers(Protocol):
@@ -99,6 +106,8 @@ class Looks:
         thresholds: Thresholds,
         two_people_from: int | None = None,
         funding: Funding | None = None,
+        policy: Policy = POLICY,
+        lists: Mapping[str, Lists | None] = MappingProxyType({}),
     ) -> None:
         self._rails = rails
         self._providers = providers
@@ -107,6 +116,8 @@ class Looks:
         self._thresholds = thresholds
         self._two_people_from = two_people_from
         self._funding = funding or Unlimited()
+        self._policy = policy
+        self._lists = lists
 
     def acts(self) -> dict[str, Act[PayoutData]]:
         """Name the look of each polled state."""
@@ -118,12 +129,16 @@ class Looks:
             s.FAILED: self.look_back,
             s.COMPLETED: self.watch,
             s.REVERSED: self.watch,
+            s.REJECTED: self.watch,
             s.CANCELLED: self.watch,
             s.CONTRADICTED: self.watch,
         }
 
     async def assess(self, record: PayoutRecord, step: Step) -> Fact:
         """Ask the risk rules, once."""
+        old_news = await self._of_old_attempts(record)
+        if old_news is not None:
+            return old_news
         if record.data.assessed or record.amount is None:
             return Nothing()
         standing = await self._providers.standing(record, self._thresholds.failures_within_ms)
@@ -138,22 +153,42 @@ class Looks:
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
         """See whether the batch that it waits for has opened; what was deferred waits for no second one."""
+        old_news = await self._of_old_attempts(record)
+        return old_news if old_news is not None else await self._board(record, step)
+
+    async def _of_old_attempts(self, record: PayoutRecord) -> Fact | None:
+        """Say what is new of attempts that were made before; somebody may have brought one back to life at the rail."""
+        data = record.data
+        surprise = await self._surprise(record, data.attempts)
+        if surprise is None and data.wish and data.all_dead:
+            return f.AllProvenUnpaid(len(data.attempts))
+        # One that is still open, as after an override, is followed where it belongs: in PROCESSING.
+        followed = isinstance(surprise, f.UnderWay | f.NotSeen) and not data.attempt(surprise.reference).failed
+        return None if followed else surprise
+
+    async def _board(self, record: PayoutRecord, step: Step) -> Fact:
         data = record.data
         if data.deferred_since and data.batch:
             # A webhook about the attempt that was turned away wakes it as well: that is no reason to try again.
             if data.opens_at > step.now:
                 return f.Waits(Millis(data.opens_at))
+            await step.refuse_paused(f"rail:{data.rail}")
             return f.Boarded(data.batch) if await self._funding.covers(record, step.now) else f.PassedOver()
         coming = self._schedule.next_opening(step.now)
         if coming is None:
             return Nothing()
         if coming <= step.now:
-            return f.Boarded(batch_name("instant", Millis(step.now - step.now % DAY)))
-        opens_at = Millis(min(data.opens_at or coming, coming))
-        return f.Boarded(batch_name("batch", opens_at)) if opens_at <= step.now else f.Waits(opens_at)
+            name = batch_name("instant", Millis(step.now - step.now % DAY))
+        else:
+            opens_at = Millis(min(data.opens_at or coming, coming))
+            if opens_at > step.now:
+                return f.Waits(opens_at)
+            name = batch_name("batch", opens_at)
+        await step.refuse_paused(f"rail:{data.rail}")
+        return f.Boarded(name)
 
     async def pay(self, record: PayoutRecord, step: Step) -> Fact:
-        """Follow the current attempt, or send it: only when every earlier one is proven unpaid."""
+        """Follow the current attempt, or send it: only when every earlier one is proven unpaid, and it is wanted."""
         current = record.data.current
         if current is None:
             return Nothing()
@@ -164,20 +199,35 @@ class Looks:
             return found
         if current.sent:
             return LostSight(f"the rail took {current.reference} and does not show it", current.reference)
+        if record.sending is not Sending.NO:
+            return LostSight(f"whoever was sending {current.reference} did not say what came of it", current.reference)
         surprise = await self._surprise(record, record.data.attempts[:-1])
-        if surprise is not None:
-            return surprise
+        return surprise if surprise is not None else await self._unless_withheld(record, current, step)
+
+    async def _unless_withheld(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
+        """Send what nothing speaks against, unless nobody wants it any more or the rail has too little for it."""
+        if record.data.wish:
+            return self._withheld(record, current)
         if not current.unknown and not await self._funding.take(record, step.now):
             return f.Deferred(current.reference, SHORT)
         return await self._send(record, current, step)
 
+    def _withheld(self, record: PayoutRecord, current: Attempt) -> Fact:
+        """Say what it means that the rail does not know an attempt that nobody wants to be sent any more."""
+        if current.never_begun:
+            return f.AllProvenUnpaid(len(record.data.attempts))
+        return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
+
     async def _send(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
-        rail = self._rail(record)
         await step.may_send(f"rail:{record.data.rail}")
         try:
-            handle = await rail.submit(self._payment(record, current))
+            handle = await self._rail(record).submit(self._payment(record, current))
         except OutcomeUnknown as error:
+            if error.answered:
+                return f.NotTaken(current.reference, str(error))
             return LostSight(str(error), current.reference)
+        except Rejected as error:
+            return f.NotTaken(current.reference, str(error), proven=error.first or not current.unknown)
         except Deferred as error:
             if error.short:
                 await self._funding.was_short(record, step.now)
@@ -185,10 +235,33 @@ class Looks:
         await self._funding.left(record)
         return f.Submitted(current.reference, handle or "")
 
-    async def find(self, record: PayoutRecord, _: Step) -> Fact:
-        """Look for an attempt whose outcome is unknown; send nothing."""
+    async def find(self, record: PayoutRecord, step: Step) -> Fact:
+        """Look for an attempt whose outcome is unknown, in the end in all that the rail did; send nothing."""
         current = record.data.current
-        return Nothing() if current is None else await self._learn(record, current)
+        if current is None:
+            return Nothing()
+        found = await self._learn(record, current)
+        if not isinstance(found, f.NotSeen):
+            return found
+        lists = self._lists.get(record.data.rail)
+        if lists is None:
+            return found
+        return (
+            await self._listed(record, lists)
+            if self._policy.may_be_absent(record, step.now)
+            else replace(found, listed=True)
+        )
+
+    async def _listed(self, record: PayoutRecord, lists: Lists) -> Fact:
+        """Look for the newest attempt in the complete list of what the rail did since a day before its first send."""
+        current = record.data.attempts[-1]
+        payment = self._payment(record, current)
+        since = Millis((current.opened_at or record.created_at) - DAY)
+        try:
+            traces = await lists.done_since(since, lambda key: key == payment.key, Assets((payment.amount.asset,)))
+        except OutcomeUnknown as error:
+            raise Retryable(str(error)) from error  # the list is not surely whole
+        return _fact(payment.key, traces[0].status) if traces else f.Absent(payment.key)
 
     async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
@@ -225,17 +298,7 @@ class Looks:
             status = await self._rail(record).status(self._payment(record, attempt))
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # this was only a look: nothing was sent
-        match status:
-            case Settled(evidence):
-                return f.Paid(reference, evidence)
-            case Failed(reason, retryable, _, cause):
-                return f.NotPaid(reference, reason, retryable, cause)
-            case Pending(waiting_for, _, again_s):
-                return f.UnderWay(reference, waiting_for, again_s)
-            case Reversed(evidence):
-                return f.CameBack(reference, evidence)
-            case Unsent():
-                return f.NotSeen(reference)
+        return _fact(reference, status)
 
     def _rail(self, record: PayoutRecord) -> Rail:
         """Find the rail that a payout went to, which may be one that nobody is paid through any more."""
@@ -256,6 +319,20 @@ class Looks:
         )
 
 
+def _fact(reference: str, status: Status) -> Fact:
+    match status:
+        case Settled(evidence):
+            return f.Paid(reference, evidence)
+        case Failed(reason, retryable, _, cause):
+            return f.NotPaid(reference, reason, retryable, cause)
+        case Pending(waiting_for, _, again_s):
+            return f.UnderWay(reference, waiting_for, again_s)
+        case Reversed(evidence):
+            return f.CameBack(reference, evidence)
+        case Unsent():
+            return f.NotSeen(reference)
+
+
 # What is learned of attempts that should be over, the gravest first.
 _GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f.NotSeen)
 
@@ -265,8 +342,9 @@ def _expected(record: PayoutRecord, attempt: Attempt, fact: Fact) -> bool:
     data = record.data
     if attempt.reference == data.paid_by or attempt.reference in data.also_paid:
         return isinstance(fact, f.Paid)
-    # That the rail cannot find an attempt proves nothing, unless it turned it away on the spot.
-    return isinstance(fact, f.NotPaid | f.CameBack) or (isinstance(fact, f.NotSeen) and attempt.refused)
+    # That the rail cannot find an attempt proves nothing, unless it turned it away on the spot or was never asked.
+    unasked = attempt.never_begun and record.sending is Sending.NO
+    return isinstance(fact, f.NotPaid | f.CameBack) or (isinstance(fact, f.NotSeen) and (attempt.refused or unasked))
 
 
 def batch_name(kind: str, opened_at: Millis) -> str:

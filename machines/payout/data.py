@@ -1,7 +1,7 @@
 """What a payout keeps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +43,17 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """Somebody's wish to have the money back, taken while it is not proven that nothing of it is paid."""
+
+    trigger: str
+    """The move that carries it out where the payout never left: `cancel` or `reject`."""
+    by: str
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt to pay. Its reference is never used for another one."""
 
@@ -59,11 +70,20 @@ class Attempt:
     """Whether the outcome of a send of it was ever unknown. It stays so: no answer to a repeat speaks of that send."""
     refusal: str = ""
     """What a repeat was refused with while the outcome was unknown, which proves nothing of the send before it."""
+    opened_at: int = field(default=0, compare=False)
+    """When it was opened, so before it was first sent; 0 where a version opened it that did not mark sends."""
+    absent: bool = False
+    """Whether it is proven that the rail never took it."""
+
+    @property
+    def never_begun(self) -> bool:
+        """Whether nothing of it was sent, where its record is not marked as sending."""
+        return bool(self.opened_at) and not (self.sent or self.failed or self.unknown)
 
     @property
     def refused(self) -> bool:
-        """Whether the rail turned its only send away on the spot, so that it should not know it."""
-        return bool(self.failed) and not self.sent and not self.unknown
+        """Whether the rail never took it, so that it should not know it."""
+        return bool(self.failed) and (self.absent or not (self.sent or self.unknown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,12 @@ class PayoutData:
     unseen: int = 0
     """Looks in a row that did not find the current attempt."""
     unseen_since: int = 0
+    """Since when the current attempt is not seen, which is when it was last sent."""
+    unknown_since: int = 0
+    """Since when its outcome is unknown, however often it was sent again."""
+    absent: int = 0
+    """Looks in a row at all that the rail did, that did not have the current attempt."""
+    absent_at: int = 0
     waiting_for: str = ""
     """What the rail waits for, such as `approval`."""
     reason: str = ""
@@ -115,6 +141,8 @@ class PayoutData:
     """Whether a person was told that this attempt takes long."""
     lost: int = 0
     """How often the sight of this attempt was lost."""
+    wish: Wish | None = None
+    """Nothing of it is sent any more: the money is given back as soon as the rail proves that nothing is paid."""
 
     @property
     def current(self) -> Attempt | None:
@@ -148,6 +176,10 @@ class PayoutData:
         """Whether each attempt so far has failed, so that none is open."""
         return all(attempt.failed for attempt in self.attempts)
 
+    def attempt(self, reference: str) -> Attempt:
+        """Find an attempt by its reference; one that is empty where there is none."""
+        return next((one for one in self.attempts if one.reference == reference), Attempt("", ""))
+
     def with_current(self, **changes: Any) -> "PayoutData":
         """Change the newest attempt."""
         return self.with_attempt(self.attempts[-1].reference, **changes)
@@ -157,13 +189,13 @@ class PayoutData:
         changed = (replace(one, **changes) if one.reference == reference else one for one in self.attempts)
         return replace(self, attempts=tuple(changed))
 
-    def next_attempt(self, record_id: RecordId, **changes: Any) -> "PayoutData":
+    def next_attempt(self, record_id: RecordId, now: int, **changes: Any) -> "PayoutData":
         """Open an attempt with a reference of its own; one that has not failed goes on under its old reference."""
         data = replace(self, **_AT_REST, reason="", **changes)
         if data.current and not data.current.failed and data.current.sealed == data.sealed:
             return data
         reference = reference_of(record_id, len(data.attempts) + 1)
-        return replace(data, attempts=(*data.attempts, Attempt(reference, data.sealed)))
+        return replace(data, attempts=(*data.attempts, Attempt(reference, data.sealed, opened_at=now)))
 
     def at_rest(self, **changes: Any) -> "PayoutData":
         """Forget what was only true while an attempt was with the rail."""
@@ -183,7 +215,16 @@ def _one_person(name: str) -> str:
 
 
 _AT_REST: Mapping[str, Any] = MappingProxyType(
-    {"waiting_for": "", "alarmed": False, "lost": 0, "unseen": 0, "unseen_since": 0}
+    {
+        "waiting_for": "",
+        "alarmed": False,
+        "lost": 0,
+        "unseen": 0,
+        "unseen_since": 0,
+        "unknown_since": 0,
+        "absent": 0,
+        "absent_at": 0,
+    }
 )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from machines.core.facts import Fact
+from machines.core.facts import Fact, Override, Proof
 from machines.core.ports import Cause, Evidence
 from machines.payout.data import Attempt, Finding
 
@@ -29,6 +29,8 @@ class Rejected(Fact):
 
     by: str
     reason: str
+    proof: Proof = Proof.NONE
+    """What the rail proves of the attempts, where there were any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Cancelled(Fact):
 
     by: str
     reason: str = ""
+    proof: Proof = Proof.NONE
+    """As for `Rejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,25 @@ class NotSeen(Fact):
     """The rail cannot find an attempt, which proves nothing."""
 
     reference: str
+    listed: bool = False
+    """Whether the rail can tell all that it did, so that what is unknown has an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent(Fact):
+    """The rail neither finds an attempt nor has it in the complete list of what it did since before its first send."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken(Fact):
+    """The rail refused to take an attempt, for good or with an answer that nobody knows."""
+
+    reference: str
+    reason: str
+    proven: bool = False
+    """Whether it proves that the rail never took it: it answers the only send, or is the first answer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +191,10 @@ FACTS: tuple[type[Fact], ...] = (
     Submitted,
     UnderWay,
     NotSeen,
+    Absent,
     Paid,
     NotPaid,
+    NotTaken,
     Deferred,
     PassedOver,
     CameBack,
@@ -179,3 +204,6 @@ FACTS: tuple[type[Fact], ...] = (
     Corrected,
     Rediscovered,
 )
+
+PEOPLE: tuple[type[Fact], ...] = (Approved, Rejected, Cancelled, Retried, Released, Corrected, Override)
+"""What only people say."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from machines.core.clock import DAY, HOUR, MINUTE
+from machines.core.clock import DAY, HOUR, MINUTE, Millis
+from machines.payout.data import PayoutRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,31 @@ class Policy:
     """How long a rail may take to show what it accepted. Only then does not finding it mean anything."""
     looks_unseen: int = 2
     """How often it must not be found, after the window, before the same reference is sent again."""
+    repeat_apart_ms: int = HOUR
+    """How long at most between two sends of the same reference; the time doubles from the settle window on."""
+    absent_after_ms: int = 2 * HOUR
+    """How long after its last send an attempt may be proven never taken, by all that the rail did."""
+    looks_absent: int = 2
+    """How often all that the rail did must lack an attempt."""
+    absent_apart_ms: int = HOUR
+    """How long between the first and the second look at all that the rail did; both must not have it."""
+    unknown_alarm_ms: int = 6 * HOUR
+    """How long an outcome may be unknown before nothing is sent again, and people are told."""
     watch_ms: int = 7 * DAY
     """How long a finished payout is still looked at."""
     waits_alarm_ms: int = 2 * HOUR
     """How long it may wait for somebody at the rail, such as for an approval, before a person is told."""
     passed_over_ms: int = 2 * HOUR
     """How long a payout may be passed over, while others are paid, before people are told."""
+
+    def may_be_absent(self, record: PayoutRecord, now: Millis) -> bool:
+        """Tell whether it is time to look for a lost attempt in all that the rail did."""
+        data = record.data
+        late = now - data.unseen_since >= self.absent_after_ms and now - data.absent_at >= self.absent_apart_ms
+        return late and self.sends_no_more(record, now)
+
+    def sends_no_more(self, record: PayoutRecord, now: Millis) -> bool:
+        """Tell whether a lost attempt is not sent again: it was refused, is not wanted, or is unknown for too long."""
+        data = record.data
+        refused = data.current is not None and bool(data.current.refusal)
+        return refused or data.wish is not None or now - data.unknown_since >= self.unknown_alarm_ms

@@ -10,9 +10,10 @@ from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refus
 from machines.core.lifecycle import Position
 from machines.core.machine import Machine, Prove
 from machines.core.ports import Act, Cause, Evidence
+from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, same_person
+from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, Wish, same_person
 from machines.payout.messages import alarm, boarded, news, review_needed
 from machines.payout.policy import Policy
 from machines.payout.rediscovery import rediscovered
@@ -54,7 +55,19 @@ def payout(
 
 
 def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
-    """Decide; one case a line, the reasons below."""
+    """Decide, with what a send that nobody finished means; and tell of a wish that waits too long."""
+    current = record.data.current
+    lost = record.sending is Sending.LOST and current is not None and not (current.sent or current.failed)
+    if lost:
+        record = replace(record, data=record.data.with_current(sent=True, unknown=True))
+    decision = _decided(policy, record, fact, now)
+    if lost and decision.recorded and decision.data is None:
+        decision = decision.but(data=record.data)
+    return _told_of_wish(policy, record, fact, decision, now)
+
+
+def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
+    """One case a line, the reasons below."""
     match record.state, fact:
         case _, Override():
             return _overridden(record, fact, now)
@@ -80,22 +93,37 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
             return _came_back(record, reference, evidence)
         case _, f.NotPaid(reference, reason):
             return noted(f"{reference} failed, which changes nothing in {record.state}: {reason}")
+        # ── not wanted any more: given back once the rail proves that nothing is paid ──
+        case (
+            (s.REQUESTED | s.APPROVED | s.PROCESSING | s.UNCONFIRMED),
+            (f.Cancelled(by, reason, proof)),
+        ):
+            return _wanted_back(record, Wish("cancel", by, reason, now), proof)
+        case s.REQUESTED, f.Rejected(by, reason, proof):
+            return _wanted_back(record, Wish("reject", by, reason, now), proof)
+        case s.FAILED, f.Released(by, reason, proven):
+            return _wanted_back(record, Wish("cancel", by, reason, now), Proof.NOT_PAID if proven else Proof.NONE)
+        case (
+            (s.REQUESTED | s.APPROVED | s.PROCESSING | s.FAILED),
+            f.AllProvenUnpaid(attempts),
+        ) if record.data.wish and attempts == len(record.data.attempts) and _nothing_open(record):
+            return _given_back(record, record.data.wish)
+        case _, (f.Approved() | f.Retried() | f.Corrected()) if record.data.wish:
+            raise BadInput(f"{record.id} is being cancelled: it waits for proof that nothing was paid.")
         # ── asked for ──
         case s.REQUESTED, f.Assessed(findings, needed):
             return assessed(record, findings, needed)
         case s.REQUESTED, f.Approved():
             return approved(record, fact, now)
-        case s.REQUESTED, f.Rejected(by, reason):
-            return _given_back(record, "reject", by, reason, "rejected")
-        case ((s.REQUESTED | s.APPROVED), f.Cancelled(by, reason)):
-            return _given_back(record, "cancel", by, reason, "cancelled")
         # ── approved, waiting for its batch ──
         case s.APPROVED, f.Waits(until):
             return _waits(record, until, now)
         case s.APPROVED, f.PassedOver():
             return _passed_over(policy, record, now)
+        case s.APPROVED, f.Boarded() if record.data.wish and record.data.all_dead:
+            return wait(0)
         case s.APPROVED, f.Boarded(batch):
-            data = record.data.next_attempt(record.id, batch=batch, opens_at=0)
+            data = record.data.next_attempt(record.id, now, batch=batch, opens_at=0)
             return move("process", f"batch {batch}", data=data, messages=(boarded(batch),))
         # ── with the rail ──
         case s.PROCESSING, f.Submitted(reference, handle) if _is_current(record, reference):
@@ -105,18 +133,20 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
         case s.PROCESSING, LostSight(reason, attempt) if _is_current(record, attempt or _newest(record)):
             return _lost(record, reason, now)
         case s.PROCESSING, Refused(reason, attempt) if _is_current(record, attempt or _newest(record)):
-            return _refused(policy, record, reason or NO_REASON, now)
+            return _refused(policy, record, f.NotTaken(_newest(record), reason, proven=not _was_unknown(record)), now)
+        case s.PROCESSING, f.NotTaken(reference) if _is_current(record, reference):
+            return _refused(policy, record, fact, now)
         case s.UNCONFIRMED, f.UnderWay(reference) if _is_current(record, reference):
             return move("find", "the rail has it", data=replace(record.data, unseen=0, unseen_since=0))
-        case s.UNCONFIRMED, f.NotSeen(reference) if _is_current(record, reference):
-            return _not_seen(policy, record, now)
+        case s.UNCONFIRMED, f.NotSeen(reference, listed) if _is_current(record, reference):
+            return _not_seen(policy, record, now, listed=listed)
+        case s.UNCONFIRMED, f.Absent(reference) if _is_current(record, reference):
+            return _absent(policy, record, now)
         # ── failed ──
         case s.FAILED, f.AllProvenUnpaid(attempts) if attempts == len(record.data.attempts):
             return _retry_if_due(policy, record, now)
         case s.FAILED, f.Retried(by):
-            return _retried(record, by)
-        case s.FAILED, f.Released():
-            return _released(record, fact)
+            return _retried(record, by, now)
         case s.FAILED, f.Corrected():
             return corrected(record, fact)
         case s.FAILED, f.Approved() if record.data.correction:
@@ -128,17 +158,23 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
             return rediscovered(record, fact)
         # ── over ──
         case (
-            (s.COMPLETED | s.REVERSED | s.CANCELLED | s.CONTRADICTED),
+            (s.COMPLETED | s.REVERSED | s.REJECTED | s.CANCELLED | s.CONTRADICTED),
             (Nothing() | f.UnderWay() | f.NotSeen() | f.AllProvenUnpaid()),
         ):
             return wait(None if record.data.attempts and now < record.since + policy.watch_ms else NEVER_S)
+        case _, f.Submitted(reference, handle) if _is_open(record, reference):
+            return _sent_all_the_same(record, reference, handle=handle)
+        case _, LostSight(_, reference) if _is_open(record, reference):
+            return _sent_all_the_same(record, reference, unknown=True)
         case _, (
             Nothing()
             | f.Waits()
             | f.PassedOver()
             | f.UnderWay()
             | f.NotSeen()
+            | f.Absent()
             | f.AllProvenUnpaid()
+            | f.NotTaken()
             | f.Submitted()
             | f.CameBack()
             | f.Deferred()
@@ -157,7 +193,7 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
 def _overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
     """Do what the person says, and leave the record fit for the state that it comes into."""
     target = s.LIFECYCLE.state(fact.to)
-    data = _with_second(record, fact, now).at_rest(correction=None)
+    data = _with_second(record, fact, now).at_rest(correction=None, wish=None)
     missing = data.approvals_missing()
     decision = override(s.LIFECYCLE, record, fact, approved=not missing)
     if target.cleared and missing:
@@ -174,12 +210,13 @@ def _overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
     if fact.to == s.REQUESTED:
         data = replace(data, approvals=())
     elif fact.to == s.PROCESSING:
-        data = data.next_attempt(record.id)
+        data = data.next_attempt(record.id, now)
     elif fact.to == s.UNCONFIRMED:
         if data.current is None:
             raise BadInput(f"Nothing of {record.id} was ever sent: there is nothing to look for.")
         data = replace(data, unseen_since=now)
-    return decision.but(data=data)
+    # What the rail proved, it proved of what had left by then.
+    return decision.but(data=data, unsent=given_back and fact.proof is Proof.NOT_PAID and record.state == s.PROCESSING)
 
 
 def _with_second(record: PayoutRecord, fact: Override, now: Millis) -> PayoutData:
@@ -209,6 +246,18 @@ def _submitted(record: PayoutRecord, handle: str) -> Choice:
     return keep("handed to the rail", data=data, again_s=FIRST_LOOK_S) if data != record.data else wait()
 
 
+def _sent_all_the_same(record: PayoutRecord, reference: str, **what: str | bool) -> Choice:
+    """Write down what left while somebody moved the record elsewhere."""
+    data = record.data.with_attempt(reference, sent=True, **what)
+    why = f"{reference} was being sent when the payout came into {record.state}"
+    return keep(why, data=data) if data != record.data else wait()
+
+
+def _is_open(record: PayoutRecord, reference: str) -> bool:
+    attempt = record.data.attempt(reference)
+    return bool(attempt.reference) and not attempt.failed
+
+
 def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
     """Say what it waits for: the rail itself, or news of an earlier attempt, without which nothing may be sent."""
     data, waiting_for, again_s = record.data, "", None
@@ -228,30 +277,73 @@ def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.No
     return keep(why, data=data, messages=told, again_s=again_s)
 
 
-def _refused(policy: Policy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
+def _refused(policy: Policy, record: PayoutRecord, fact: f.NotTaken, now: Millis) -> Choice:
     """Fail on a refusal of the only send; a gateway may refuse a repeat before it looks for what it took already."""
-    current = record.data.current or NO_ATTEMPT
-    if current.unknown:
-        record = replace(record, data=record.data.with_current(refusal=reason))
-        return _lost(record, f"a repeat was refused, which proves nothing of the send before it: {reason}", now)
-    return _fail(policy, record, record.data.with_current(failed=reason), f.NotPaid("", reason, retryable=False))
+    reason = fact.reason or NO_REASON
+    if fact.proven:
+        data = record.data.with_current(failed=reason, absent=True)
+        return _fail(policy, record, data, f.NotPaid("", reason, retryable=False))
+    record = replace(record, data=record.data.with_current(refusal=reason))
+    return _lost(record, f"refused, which does not prove that nothing was taken: {reason}", now)
+
+
+def _was_unknown(record: PayoutRecord) -> bool:
+    return (record.data.current or NO_ATTEMPT).unknown
 
 
 def _lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:
     data = record.data.with_current(sent=True, unknown=True)
-    data = replace(data, unseen=0, unseen_since=now, lost=data.lost + 1)
+    data = replace(
+        data,
+        unseen=0,
+        unseen_since=now,
+        unknown_since=data.unknown_since or now,
+        lost=data.lost + 1,
+        absent=0,
+    )
     told = (alarm(f"{_newest(record)} was lost sight of {data.lost} times"),) if data.lost == LOST_ALARM else ()
     return move("lose_sight", reason or NO_REASON, data=data, messages=told, again_s=5)
 
 
-def _not_seen(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+def _not_seen(policy: Policy, record: PayoutRecord, now: Millis, *, listed: bool) -> Choice:
+    """Look on, send the same reference again, or, where nothing is sent again, wait for what ends it."""
     data = record.data
     if now - data.unseen_since < policy.settle_window_ms:
         return wait(max(1.0, (data.unseen_since + policy.settle_window_ms - now) / SECOND))
+    if policy.sends_no_more(record, now) and (listed or data.wish):
+        return _waits_for_an_end(policy, record, now)
+    # Each send that is lost doubles the time to the next one; a refusal may pass, and is asked for at the slowest pace.
+    doubled = policy.settle_window_ms << min(max(data.lost - 1, 0), 20)
+    refused = bool((data.current or NO_ATTEMPT).refusal)
+    again_ms = policy.repeat_apart_ms if refused else min(doubled, policy.repeat_apart_ms)
+    if now - data.unseen_since < again_ms:
+        return _waits_for_an_end(policy, record, now)
     if data.unseen + 1 < policy.looks_unseen:
         return keep("not found at the rail", data=replace(data, unseen=data.unseen + 1))
     why = f"not found {policy.looks_unseen} times after the settle window: the same reference goes out again"
     return move("find", why, data=replace(data.with_current(sent=False), unseen=0, unseen_since=0))
+
+
+def _waits_for_an_end(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+    """Look again later; call people, once, where it is unknown for long: two of them may decide it."""
+    data = record.data
+    if data.alarmed or now - data.unknown_since < policy.unknown_alarm_ms:
+        return wait(DEFERRED_S)
+    hours = (now - data.unknown_since) // HOUR
+    why = f"since {hours} hours nobody knows whether {data.rail} took {_newest(record)}: two people may decide it"
+    told = (alarm(why), review_needed(record, why))
+    return keep(why, data=replace(data, alarmed=True), messages=told, again_s=DEFERRED_S)
+
+
+def _absent(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+    """Take it for proven unpaid when all that the rail did lacks it twice, hours after the last send."""
+    data = replace(record.data, absent=record.data.absent + 1, absent_at=now)
+    if data.absent < policy.looks_absent:
+        why = f"{_newest(record)} is not in the list of all that {data.rail} did"
+        return keep(why, data=data, again_s=policy.absent_apart_ms / SECOND)
+    reason = (data.current or NO_ATTEMPT).refusal or f"{data.rail} never took it"
+    data = data.with_current(failed=reason, absent=True)
+    return _fail(policy, record, data, f.NotPaid("", reason))
 
 
 def _rail(record: PayoutRecord) -> str:
@@ -272,7 +364,7 @@ def _newest(record: PayoutRecord) -> str:
 
 def _paid(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     """Complete, whichever attempt was paid; a person must know when a newer one may be under way as well."""
-    data = record.data.at_rest(evidence=evidence, paid_by=reference, reason="", correction=None)
+    data = record.data.at_rest(evidence=evidence, paid_by=reference, reason="", correction=None, wish=None)
     current = record.data.current
     both = ""
     if current and current.sent and not current.failed and current.reference != reference:
@@ -323,7 +415,7 @@ def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choi
 def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
     fact = replace(fact, reason=fact.reason or NO_REASON)
     data = record.data.with_current(sent=True, failed=fact.reason)
-    if fact.cause is not Cause.WALLET:
+    if fact.cause is not Cause.WALLET or data.wish:
         return _fail(policy, record, data, fact)
     return _deferred(policy, replace(record, data=data), fact.reason, now)
 
@@ -346,6 +438,7 @@ def _deferred(policy: Policy, record: PayoutRecord, reason: str, now: Millis) ->
     opens_at = now + int(again_s * SECOND)
     data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
     data, told = _held_for_long(policy, record, data, now)
+    again_s = 0 if data.wish else again_s
     return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=told, again_s=again_s)
 
 
@@ -370,6 +463,8 @@ def _held_for_long(
 def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:
     failures = data.failures + 1
     data = data.at_rest(failures=failures, reason=fact.reason)
+    if data.wish:
+        return move("fail", fact.reason, data=data, again_s=0)
     if fact.retryable and failures <= len(policy.retry_after_s):
         told = news(record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything.")
         return move("fail", fact.reason, data=data, messages=told, again_s=policy.retry_after_s[failures - 1])
@@ -386,26 +481,66 @@ def _retry_if_due(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
     remaining_s = policy.retry_after_s[failures - 1] - (now - record.since) / SECOND
     if remaining_s > 0:
         return wait(remaining_s)
-    return move("retry", f"retry {failures} of {len(policy.retry_after_s)}", data=record.data.next_attempt(record.id))
+    return move(
+        "retry", f"retry {failures} of {len(policy.retry_after_s)}", data=record.data.next_attempt(record.id, now)
+    )
 
 
-def _retried(record: PayoutRecord, by: str) -> Choice:
+def _retried(record: PayoutRecord, by: str, now: Millis) -> Choice:
     if record.data.correction:
         raise BadInput(f"Another destination of {record.id} waits for reviewers: approve or reject it first.")
-    return move("retry", f"{by} says once more", data=record.data.next_attempt(record.id))
+    return move("retry", f"{by} says once more", data=record.data.next_attempt(record.id, now))
 
 
-def _released(record: PayoutRecord, fact: f.Released) -> Choice:
-    if not fact.proven:
-        raise BadInput(f"{record.id} is not proven unpaid: the money cannot be given back yet.")
-    return _given_back(record, "release", fact.by, fact.reason, "cancelled")
+# ── not wanted any more ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _given_back(record: PayoutRecord, trigger: str, by: str, reason: str, event: str) -> Choice:
+def _wanted_back(record: PayoutRecord, wish: Wish, proof: Proof) -> Choice:
+    """Give the money back, or take the wish: till the rail proves that nothing is paid, nothing more is sent."""
+    data = record.data
+    proven = not data.attempts or (_nothing_open(record) and proof is Proof.NOT_PAID)
+    if proven and record.state != s.UNCONFIRMED:
+        return _given_back(record, wish)
+    if data.wish:
+        return wait()
+    data = replace(data, wish=wish, correction=None, approvals=(), alarmed=False)
+    return keep(f"{_whose(wish)}: cancelling, waits for proof that nothing was paid", data=data, again_s=0)
+
+
+def _nothing_open(record: PayoutRecord) -> bool:
+    """Tell whether every attempt is over, but for a newest one that was never begun."""
+    data, current = record.data, record.data.current
+    unasked = current is not None and current.never_begun and record.sending is Sending.NO
+    return data.all_dead or (unasked and all(one.failed for one in data.attempts[:-1]))
+
+
+def _given_back(record: PayoutRecord, wish: Wish) -> Choice:
     """Give the money back; where anything was ever attempted, keep an eye on it."""
-    if trigger != "release" and not record.data.all_dead:
-        raise BadInput(f"{record.id} may have been sent already: the money cannot be given back like this.")
-    data = replace(record.data, reason=reason, correction=None)
-    again_s = WATCH_S if data.attempts else NEVER_S
-    why = f"{by}: {reason}" if reason else by
-    return move(trigger, why, data=data, messages=news(record, event, reason=reason), again_s=again_s)
+    rejected = wish.trigger == "reject" and record.state == s.REQUESTED
+    trigger = "release" if record.state == s.FAILED else "reject" if rejected else "cancel"
+    told = news(record, "rejected" if rejected else "cancelled", reason=wish.reason)
+    data = record.data.at_rest(reason=wish.reason, correction=None, wish=None)
+    return move(
+        trigger,
+        _whose(wish),
+        data=data,
+        messages=told,
+        again_s=WATCH_S if data.attempts else NEVER_S,
+        unsent=record.state == s.PROCESSING,
+    )
+
+
+def _whose(wish: Wish) -> str:
+    return f"{wish.by}: {wish.reason}" if wish.reason else wish.by
+
+
+def _told_of_wish(policy: Policy, record: PayoutRecord, fact: Fact, decision: Choice, now: Millis) -> Choice:
+    """Call people, once, where the rail has proven nothing for too long."""
+    data, wish = decision.data or record.data, record.data.wish
+    if wish is None or decision.trigger or data.alarmed or isinstance(fact, f.PEOPLE):
+        return decision
+    if now - wish.at < policy.waits_alarm_ms:
+        return decision
+    why = f"cancelling since {(now - wish.at) // HOUR} hours: {data.rail} does not prove that nothing was paid"
+    told = (*decision.messages, alarm(why), review_needed(record, why))
+    return decision.but(recorded=True, why=decision.why or why, data=replace(data, alarmed=True), messages=told)

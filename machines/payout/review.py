@@ -73,7 +73,7 @@ def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> 
         requested_by=proposal.by,
         correction=None,
     )
-    return move("retry", f"{fact.by} said yes to {data.shown}", data=data.next_attempt(record.id))
+    return move("retry", f"{fact.by} said yes to {data.shown}", data=data.next_attempt(record.id, now))
 
 
 def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:

@@ -52,6 +52,8 @@ class Payouts:
             self._thresholds,
             _units(self._settings.two_people_from),
             WalletQueue(store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
+            _policy(self._settings),
+            {name: door.lists for name, door in self._doors.items()},
         )
         self._acts.update(self._looks.acts())
 

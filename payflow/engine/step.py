@@ -206,20 +206,22 @@ class Steps:
         self._erred(stored, "retryable")
         log.info("A look will be tried again.", action="retry", record=record.id, tries=tries, error=str(error))
         delay_s = max(error.after_s or 0.0, machine.retry.delay_s(tries, self._luck.random()))
-        await self._commit_quietly(stored, wait(delay_s), tries)
+        await self._commit_quietly(stored, wait(delay_s), tries, settled=True)
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
         kinds: dict[type[Exception], str] = {Paused: "paused", NotDurable: "not_durable"}
         self._erred(stored, kinds.get(type(error), "rail_closed"))
         again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._luck.random())
-        await self._commit_quietly(stored, wait(again_s), stored.record.tries)
+        await self._commit_quietly(stored, wait(again_s), stored.record.tries, settled=True)
 
-    async def _commit_quietly(self, stored: Stored, decision: Decision[Any], tries: int) -> None:
+    async def _commit_quietly(
+        self, stored: Stored, decision: Decision[Any], tries: int, *, settled: bool = False
+    ) -> None:
         """Write only when to look next; what was decided about a state means nothing in another one."""
         try:
             for _ in range(MOST_CONFLICTS):
                 try:
-                    await self._records.commit(stored, decision, Nothing(), self._who, tries=tries)
+                    await self._records.commit(stored, decision, Nothing(), self._who, tries=tries, settled=settled)
                 except Conflict:
                     seen, stored = stored, await self._records.reread(stored)
                     if stored.record.state != seen.record.state:
@@ -279,6 +281,9 @@ class _Looking:
 
     async def may_send(self, *scopes: str) -> None:
         await self._store.may_send(self._stored, self._lease_ms, *scopes)
+
+    async def refuse_paused(self, *scopes: str) -> None:
+        await self._store.refuse_paused(self._stored.record, *scopes)
 
 
 async def take_in(

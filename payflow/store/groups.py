@@ -8,7 +8,7 @@ from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, State
-from machines.core.record import Record
+from machines.core.record import Record, Sending
 from payflow.store.codec import chain, encode, event_bytes, first_event_bytes
 from payflow.store.stored import Poison, Stored
 
@@ -84,8 +84,13 @@ def decide(
     who: str,
     tries: int,
     leader: RecordId | None = None,
+    *,
+    settled: bool = False,
 ) -> Record[Any]:
-    """Add a decision, and give the record as it will be. What moves with a leader keeps its id in place of the fact."""
+    """Add a decision, and give the record as it will be. What moves with a leader keeps its id in place of the fact.
+
+    `settled` says of a look that learned nothing that nothing of what it sent, if anything, has left.
+    """
     record = stored.record
     source = lifecycle.state(record.state)
     if decision.trigger == OVERRIDE:
@@ -104,7 +109,7 @@ def decide(
     if not decision.recorded:
         if decision.data is not None or decision.trigger or decision.alarm or any(_writes(decision)):
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
-        group.ops.append(["stay", record.id, record.version, stored.fence, record.state, after_ms, tries])
+        group.ops.append(["stay", record.id, record.version, stored.fence, record.state, after_ms, tries, settled])
         return record
     event = event_bytes(
         stored.chain,
@@ -140,6 +145,7 @@ def decide(
         flat(decision.claims),
         flat(decision.releases),
         messages_of(group, record.id, stored.at, messages),
+        "none" if decision.unsent else "settled" if stored.fence else "",
     ])  # fmt: skip
     return Record(
         record.id,
@@ -154,6 +160,7 @@ def decide(
         tries,
         record.velocity,
         kept,
+        Sending.NO if stored.fence else record.sending,
     )
 
 
@@ -174,7 +181,7 @@ def mark(
     group.ops.append([
         "move", record_id, version, stored.fence, state, state, False, False, False, group.blob(event),
         group.blob(chain(event)), after_ms, 0, False, parked, [], [],
-        messages_of(group, record_id, stored.at, messages),
+        messages_of(group, record_id, stored.at, messages), "",
     ])  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from machines.core.ids import Owner, RecordId, owner_of, parse_id, shard_for
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
-from machines.core.record import Record, Velocity
+from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
 from payflow.store.batcher import Batcher
 from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, encode, read_event
@@ -42,7 +42,7 @@ CLAIM_PATIENCE_S = 2.0
 # What `renew` answers; 1 is held.
 LOST, CHANGED = 0, 2
 
-_FIELDS = 12
+_FIELDS = 13
 _CODES: Mapping[str, type[PayflowError]] = {
     "conflict": Conflict,
     "fenced": LeaseLost,
@@ -245,7 +245,9 @@ class Records:
             return Poison(record_id, state, version, chained, now, fence, str(error) or type(error).__name__)
 
     def _stored(self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int) -> Stored:
-        state, version, owner, asset, units, data, chained, made, since, tries, velocity, parked = row[:_FIELDS]
+        state, version, owner, asset, units, data, chained, made, since, tries, velocity, parked, sending = row[
+            :_FIELDS
+        ]
         if not chained:
             raise Unreadable("It has lost the hash of its history.")
         record = Record(
@@ -261,6 +263,7 @@ class Records:
             tries=int(tries) if tries else 0,
             velocity=Velocity(*map(int, velocity.split())) if velocity else None,
             parked=parked.decode() if parked else "",
+            sending=_sending(sending, fence or int(row[_FIELDS] or 0)) if sending else Sending.NO,
         )
         self.machines[machine].lifecycle.state(record.state)
         return Stored(record, chained, now, fence)
@@ -270,7 +273,7 @@ class Records:
         return await self._renewed(stored, lease_ms, 0) != LOST
 
     async def confirm(self, stored: Stored, lease_ms: int) -> None:
-        """Prolong a lease as `hold` does, and raise when it is lost or when somebody changed the record meanwhile."""
+        """Mark a send as begun and prolong the lease as `hold` does; raise when it is lost or the record changed."""
         found = await self._renewed(stored, lease_ms, stored.record.version)
         if found == LOST:
             raise LeaseLost(f"{stored.record.id}: the lease ended before the send; nothing has left.")
@@ -306,12 +309,23 @@ class Records:
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def commit(
-        self, stored: Stored, decision: Decision[Any], fact: Fact, who: str, *, tries: int = 0
+        self,
+        stored: Stored,
+        decision: Decision[Any],
+        fact: Fact,
+        who: str,
+        *,
+        tries: int = 0,
+        settled: bool = False,
     ) -> Record[Any]:
-        """Write a decision: the record, and all that goes with it, or nothing."""
+        """Write a decision: the record, and all that goes with it, or nothing.
+
+        `settled` says of a look that learned nothing that it sent nothing either, whatever it was about to.
+        """
         shard = self.shard_of(stored.record.id)
         group = Group(shard, [], [], announce=stored.fence == 0)
-        after = groups.decide(group, self._lifecycle(stored.record), stored, decision, fact, who, tries)
+        lifecycle = self._lifecycle(stored.record)
+        after = groups.decide(group, lifecycle, stored, decision, fact, who, tries, settled=settled)
         strangers = [member.id for member, _ in decision.group if self.shard_of(member.id) != shard]
         if strangers:
             raise BadInput(f"{strangers[0]} is in another shard than {stored.record.id}: they cannot move together.")
@@ -477,6 +491,11 @@ def _places(shards: Iterable[int]) -> tuple[list[int], dict[int, int]]:
         if shard not in places:
             places[shard] = len(places) + 1
     return list(places), places
+
+
+def _sending(mark: bytes, fence: int) -> Sending:
+    """Tell a send whose worker still holds the record from one whose worker lost it, by the fence of its lease."""
+    return Sending.UNDER_WAY if int(mark) == fence else Sending.LOST
 
 
 def _identity(answer: Sequence[Any]) -> Identity:

@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from machines.core.clock import SECOND, Clock
 from machines.core.errors import LeaseLost, NotDurable, Paused, StoreUnfit
 from machines.core.ids import ReservedOwners
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets
+from machines.core.record import Record
 from payflow.config import Settings
 from payflow.store import durability, keys
 from payflow.store.archive import Archive
@@ -63,7 +65,10 @@ class Store:
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def may_send(self, stored: Stored, lease_ms: int, *scopes: str) -> None:
-        """Raise unless, at this very moment, something irreversible may leave for a leased record."""
+        """Raise unless, at this very moment, something irreversible may leave for a leased record.
+
+        The record is marked as sending, as durably as its intent, before anything can leave.
+        """
         asked_at = perf_counter()
         faults = self.faults()
         if faults:
@@ -73,14 +78,18 @@ class Store:
             await self.compare()
             if self.guard.doubted:
                 raise NotDurable("Two servers answered for the store within a moment: it is changing its primary.")
-        shard = f"shard:{self.records.shard_of(stored.record.id):02d}"
-        paused = await self.pauses.all()
-        for scope in ("everything", f"machine:{stored.record.machine}", f"owner:{stored.record.owner}", shard, *scopes):
-            if scope in paused:
-                raise Paused(f"{scope} is paused: {paused[scope].why}")
+        await self.refuse_paused(stored.record, *scopes)
         if (perf_counter() - asked_at) * SECOND >= lease_ms:
             # We were asleep (stopped, swapped out) while the answers lay there: they speak of a lease long gone.
             raise LeaseLost(f"{stored.record.id}: the answers before the send came too late; nothing has left.")
+
+    async def refuse_paused(self, record: Record[Any], *scopes: str) -> None:
+        """Raise where sends of a record, or in the scopes that it uses, are paused."""
+        shard = f"shard:{self.records.shard_of(record.id):02d}"
+        paused = await self.pauses.all()
+        for scope in ("everything", f"machine:{record.machine}", f"owner:{record.owner}", shard, *scopes):
+            if scope in paused:
+                raise Paused(f"{scope} is paused: {paused[scope].why}")
 
     def faults(self) -> list[str]:
         """List why money must not be sent now; from what was last seen of the servers."""

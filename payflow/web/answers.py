@@ -22,6 +22,9 @@ for _state in LIFECYCLE.states.values():
     STATES[_word] = (*STATES.get(_word, ()), _state.name)
 
 
+CANCELLING = "cancelling: waits for proof that nothing was paid"
+
+
 def status_of(state: str) -> str:
     """Say in the public's word where a payout is."""
     return next(word for word, states in STATES.items() if state in states)
@@ -75,7 +78,7 @@ class Payout(Told):
     """Where it goes, by its last digits."""
     note: str
     reason: str
-    """Why it failed, or was rejected or cancelled; empty otherwise."""
+    """Why it failed, or was rejected or cancelled, or that it is being cancelled; empty otherwise."""
     expected_at: Time | None
     """When its batch opens, if no review holds it up; null once it left, and where batches are opened by hand."""
     created_at: Time
@@ -104,7 +107,7 @@ def payout(record: PayoutRecord, expected_at: Millis | None) -> Payout:
         destination=data.shown,
         note=data.note,
         # What holds up one that is approved is ours to mend, such as an empty wallet; its history tells the staff.
-        reason="" if record.state == APPROVED else data.reason,
+        reason=CANCELLING if data.wish else "" if record.state == APPROVED else data.reason,
         expected_at=iso(expected_at) if expected_at is not None else None,
         created_at=iso(record.created_at),
     )

@@ -1,13 +1,13 @@
 """What people and platforms may do with payouts: one function each, for API, pages and command line alike."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from machines.core.clock import Millis
 from machines.core.decision import New
-from machines.core.errors import BadInput, NotFound, ShortBalance
+from machines.core.errors import BadInput, NotFound, ShortBalance, StepError
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
@@ -23,6 +23,10 @@ from payflow.telemetry.metrics import Metrics
 from payflow.web.bounds import Bounds
 
 MACHINE = "payout"
+
+Word: TypeAlias = Fact | Callable[[PayoutRecord], Awaitable[Fact]]
+"""What somebody says, or what is learned of the record right before it is said."""
+
 SHOWN_DIGITS = 4
 
 
@@ -201,32 +205,35 @@ class Desk:
     async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
         """Say no."""
         why = _reason(reason)
-        return await self._decide("reject", payout_id, f.Rejected(by, why), by, why)
+
+        async def learned(record: PayoutRecord) -> Fact:
+            return f.Rejected(by, why, await self._proven(record))
+
+        return await self._decide("reject", payout_id, learned, by, why)
 
     async def cancel(self, payout_id: str, by: str, reason: str, owner: Owner | None = None) -> Applied:
         """Take a payout back before it is paid."""
         await self.payout(payout_id, owner)
-        fact = f.Cancelled(by, reason)
+
+        async def learned(record: PayoutRecord) -> Fact:
+            return f.Cancelled(by, reason, await self._proven(record))
+
         if owner is not None:
-            return await self._tell(payout_id, fact, by)  # his own affair: his payout's history says it
-        return await self._decide("cancel", payout_id, fact, by, reason)
+            return await self._tell(payout_id, learned, by)  # their own affair: the payout's history says it
+        return await self._decide("cancel", payout_id, learned, by, reason)
 
     async def retry(self, payout_id: str, by: str) -> Applied:
         """Try a failed payout once more."""
         return await self._decide("retry", payout_id, f.Retried(by), by)
 
     async def release(self, payout_id: str, by: str, reason: str) -> Applied:
-        """Give back the money of a failed payout, if the rail proves that none of its attempts was paid."""
+        """Give back the money of a failed payout, as soon as the rail proves that none of its attempts was paid."""
         why = _reason(reason)
-        prove = self._records.machines[MACHINE].prove
 
         async def learned(record: PayoutRecord) -> Fact:
-            proven = prove is not None and await prove(record) is Proof.NOT_PAID
-            return f.Released(by, why, proven)
+            return f.Released(by, why, await self._proven(record) is Proof.NOT_PAID)
 
-        await self.payout(payout_id)
-        async with self.store.audit.doing(by, "release", payout_id, why):
-            return await take_in(self._records, self.metrics, RecordId(payout_id), learned, by)
+        return await self._decide("release", payout_id, learned, by, why)
 
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""
@@ -241,13 +248,23 @@ class Desk:
         sealed, fingerprint = self.store.seals.seal(destination), self.print_of(record.amount, destination)
         return await self._tell(payout_id, f.Corrected(by, sealed, shown(destination), fingerprint), by)
 
-    async def _decide(self, act: str, payout_id: str, fact: Fact, by: str, why: str = "") -> Applied:
+    async def _proven(self, record: PayoutRecord) -> Proof:
+        """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing."""
+        prove = self._records.machines[MACHINE].prove
+        if not record.data.attempts or prove is None:
+            return Proof.NONE
+        try:
+            return await prove(record)
+        except StepError:
+            return Proof.NONE
+
+    async def _decide(self, act: str, payout_id: str, fact: Word, by: str, why: str = "") -> Applied:
         """Take in what somebody decides about what is not his own: it goes into the audit log as well."""
         await self.payout(payout_id)
         async with self.store.audit.doing(by, act, payout_id, why):
             return await self._tell(payout_id, fact, by)
 
-    async def _tell(self, payout_id: str, fact: Fact, by: str) -> Applied:
+    async def _tell(self, payout_id: str, fact: Word, by: str) -> Applied:
         await self.payout(payout_id)
         return await take_in(self._records, self.metrics, RecordId(payout_id), fact, by)
 

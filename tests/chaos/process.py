@@ -184,6 +184,9 @@ class _GatedStep:
         await self.gates.pass_through("send")
         await self.step.may_send(*scopes)
 
+    async def refuse_paused(self, *scopes: str) -> None:
+        await self.step.refuse_paused(*scopes)
+
 
 async def work(options: Namespace) -> None:
     """Run a worker until SIGTERM."""

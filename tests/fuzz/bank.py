@@ -1,12 +1,26 @@
 """A bank that does what gateways do, and knows the truth: what was really paid."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from machines.core.clock import MINUTE, SECOND, FixedClock
+from machines.core.clock import MINUTE, SECOND, FixedClock, Millis
 from machines.core.errors import OutcomeUnknown, Rejected, Retryable
-from machines.core.ports import Cause, Evidence, Failed, Payment, Pending, Settled, Status, Unsent
+from machines.core.money import Assets, Money
+from machines.core.ports import (
+    Cause,
+    Destination,
+    Evidence,
+    Failed,
+    Payment,
+    PaymentKey,
+    Pending,
+    Settled,
+    Status,
+    Trace,
+    Unsent,
+)
 
 
 @dataclass(slots=True)
@@ -64,6 +78,12 @@ class Bank:
             return Settled(Evidence("bank", payment.key))
         cause = Cause.WALLET if transfer.ending == "wallet" else Cause.UNKNOWN
         return Failed(f"ended as {transfer.ending}", retryable=True, cause=cause)
+
+    async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
+        """List what the bank has, whenever it was."""
+        found = [PaymentKey(key) for key in self.transfers if ours(PaymentKey(key))]
+        to, amount = Destination("bank", ()), Money(0, next(iter(assets)))
+        return [Trace(key, "", amount, to, await self.status(Payment(key, to, amount))) for key in found]
 
     def click_retry(self, reference: str) -> bool:
         """Somebody clicks Retry on a failed transfer in the bank's own dashboard."""

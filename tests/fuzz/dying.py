@@ -56,6 +56,8 @@ class DyingRail:
 
     def __init__(self, rail: Rail, fate: Fate) -> None:
         self._rail = rail
+        self.bank = rail
+        """What tells all that was done."""
         self._fate = fate
 
     async def submit(self, payment: Payment) -> str | None:

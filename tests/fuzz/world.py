@@ -77,7 +77,8 @@ class OpenSeals:
 
 def machine_on(rails: Mapping[str, Rail]) -> AnyMachine:
     """Make the payout machine over rails."""
-    looks = Looks(rails, Trusting(), Schedule("instant"), OpenSeals(), Thresholds())
+    lists = {name: rail if isinstance(rail, Bank) else getattr(rail, "bank", None) for name, rail in rails.items()}
+    looks = Looks(rails, Trusting(), Schedule("instant"), OpenSeals(), Thresholds(), policy=POLICY, lists=lists)
     return payout(POLICY, looks.acts(), looks.prove)
 
 

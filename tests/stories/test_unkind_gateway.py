@@ -2,6 +2,7 @@
 
 import pytest
 
+from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.magic import ACCOUNTS, PAYS, Fate
 from machines.core.ids import RecordId
 from payflow.config import Settings
@@ -10,7 +11,7 @@ from tests.stories.town import Town, open_town
 from tests.waiting import wait_until
 
 BANKS = [v3, v4, paystack]
-FOUND_LATE, NEVER_THERE = "0100000043", "0100000044"
+FOUND_LATE, NEVER_THERE, CLICKED = "0100000043", "0100000044", "0100000007"
 RESPELLED = ["0100000045", "0100000046", "0100000047"]
 
 
@@ -45,7 +46,7 @@ async def test_a_refused_repeat_of_what_landed_unseen_opens_no_second_transfer(
         await time_goes_by(town, payout, minutes=20)
         if (await town.record(payout)).state == "FAILED":
             await town.retry(payout)
-        await time_goes_by(town, payout, minutes=60, step=10)
+        await time_goes_by(town, payout, minutes=120, step=10)
         await town.until(payout, "paid")
         assert len(town.transfers_of(payout)) == 1
         assert town.bank.book.paid_to(FOUND_LATE) == 1000
@@ -101,3 +102,74 @@ async def test_a_transfer_to_another_account_is_set_aside_alone_and_the_others_a
 def test_every_unkind_account_is_told_from_a_kind_one() -> None:
     assert all(ACCOUNTS[account] != PAYS for account in (FOUND_LATE, NEVER_THERE, *RESPELLED))
     assert all(isinstance(ACCOUNTS[account], Fate) for account in ACCOUNTS)
+
+
+@pytest.mark.parametrize("choice", [v3])
+async def test_what_never_landed_and_is_refused_again_ends_by_itself(settings: Settings, choice: Choice) -> None:
+    """Neither the look-up nor the complete list has it, hours later and twice: then it is proven unpaid."""
+    async with open_town(settings, choice, batch_schedule="instant") as town, town.worker():
+        payout = await asked(town, NEVER_THERE)
+        await town.until_in(payout, "UNCONFIRMED")
+        await time_goes_by(town, payout, minutes=10)
+        assert (await town.record(payout)).state == "UNCONFIRMED"
+        await time_goes_by(town, payout, minutes=240, step=10)
+        record = await town.record(payout)
+        assert record.data.failures == 1
+        assert record.data.attempts[0].refused
+        assert town.reached(NEVER_THERE) == "0"
+
+
+# ── taken back ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("choice", [v3])
+async def test_a_cancel_after_somebody_revived_the_failed_transfer_gives_nothing_back(
+    settings: Settings, choice: Choice
+) -> None:
+    """Our wallet was locked, the payout waits; support unlocks it and clicks Retry. Then Ann cancels, and asks anew."""
+    async with open_town(settings, choice, batch_schedule="instant") as town, town.worker():
+        payout = await asked(town, CLICKED)
+        await town.until_sent(payout)
+        await town.time_passes(seconds=10)
+        await town.until_over(payout)
+        for transfer in town.transfers_of(payout):
+            town.bank.transfers.retry(transfer, chosen=PAYS)
+        await town.ann_cancels(payout)
+        await town.time_passes(seconds=10)
+        await town.until(payout, "paid")
+        assert await town.ann_has() == ("4,000", "0", "1,000")
+
+
+async def test_a_payout_whose_batch_opened_while_nothing_left_can_be_cancelled(town: Town) -> None:
+    await town.store.pauses.pause("rail:flutterwave", "otto", "a look at the wallet", town.clock.now())
+    await town.ann_earns("5000")
+    payout = await town.ann_asks("1000")
+    await town.approve(payout)
+    await town.until_queued(payout)
+    await town.time_passes(hours=2)
+    await town.until_looked(payout)
+    assert (await town.record(payout)).state == "APPROVED", "boarding respects the pause"
+    await town.ann_cancels(payout)
+    await town.until(payout, "cancelled")
+    assert town.sent() == 0
+    assert await town.ann_has() == ("5,000", "0", "0")
+
+
+async def test_a_wish_to_cancel_waits_while_the_gateway_cannot_be_asked_and_then_ends_by_itself(town: Town) -> None:
+    await town.ann_earns("5000")
+    payout = await town.ann_asks("1000", "0100000006")
+    await town.approve(payout)
+    await town.until_queued(payout)
+    await town.time_passes(hours=2)
+    await town.until_sent(payout)
+    town.bank.faults.add(Fault(Kind.UNAVAILABLE, where="GET /v3/transfers*", times=100))
+    await town.ann_cancels(payout)
+    told = await town.ann_sees(payout)
+    assert (told["status"], told["reason"]) == ("processing", "cancelling: waits for proof that nothing was paid")
+    assert await town.ann_has() == ("4,000", "1,000", "0")
+
+    town.bank.faults.clear()
+    await town.time_passes(minutes=10)
+    await town.until(payout, "cancelled")
+    assert await town.ann_has() == ("5,000", "0", "0")
+    assert [each.state for each in town.transfers_of(payout)] == ["failed"]

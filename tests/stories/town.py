@@ -265,6 +265,16 @@ class Town:
         await wait_until(there, f"somebody looked at {payout}")
         return await self.record(payout)
 
+    async def until_over(self, payout: str) -> PayoutRecord:
+        """Wait until the newest attempt of a payout is known to have failed."""
+
+        async def there() -> bool:
+            current = (await self.record(payout)).data.current
+            return current is not None and bool(current.failed)
+
+        await wait_until(there, f"the attempt of {payout} failed")
+        return await self.record(payout)
+
     async def until_paused(self, scope: str) -> None:
         """Wait until sends are paused."""
 

@@ -40,14 +40,14 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
       redis.call('ZREM', index, id)
       answer[#answer + 1] = { q, id, 0 }
     else
-      local fence = (tonumber(fields[13]) or 0) + 1
+      local fence = (tonumber(fields[14]) or 0) + 1
       if fence % 2 == 0 then fence = fence + 1 end
       redis.call('HSET', rec, 'fence', fence)
       local list = leased[index] or {}
       leased[index] = list
       list[#list + 1] = now + lease
       list[#list + 1] = id
-      answer[#answer + 1] = { q, id, fence, unpack(fields, 1, 12) }
+      answer[#answer + 1] = { q, id, fence, unpack(fields, 1, 13) }
     end
   end
   for index, list in pairs(leased) do

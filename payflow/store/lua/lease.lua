@@ -28,6 +28,7 @@ local function rearm(P, rec, id, machine, from, to, after, lease, set)
       redis.call('HDEL', rec, 'poke')
       due = due and now
     end
+    if lease.settled then redis.call('HDEL', rec, 'sending') end
   elseif lease.due and due then
     if lease.fence % 2 == 1 and lease.due > now then
       due = lease.due

@@ -1,15 +1,20 @@
 -- {'move', id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked,
---  claims, releases, messages}; `to` may be the same state. Fence 0 comes from outside a lease.
+--  claims, releases, messages, sends}; `to` may be the same state. Fence 0 comes from outside a lease. `sends` says what
+--  becomes of the mark of a send: 'settled' takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(P, op)
   local id, version, fence, state, from_position, to_position = op[2], op[3], op[4], op[5], op[7], op[8]
   local rec = P .. 'rec:' .. id
-  local ver, holder, at, poke, owner, asset, units, hash, parked, tries =
-    unpack(redis.call('HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries'))
+  local ver, holder, at, poke, owner, asset, units, hash, parked, tries, sending = unpack(
+    redis.call(
+      'HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries', 'sending'
+    )
+  )
   if not ver then return 'missing' end
   if hash == ARGV[op[11]] then return 'done' end
   holder = tonumber(holder or 0)
   if fence > 0 and holder ~= fence then return 'fenced' end
   if tonumber(ver) ~= version or at ~= state or claims[rec] or written[rec] then return 'conflict' end
+  if sending and op[19] == 'none' then return 'conflict' end
   claims[rec] = id
   local owed
   if from_position and from_position ~= to_position then
@@ -21,7 +26,7 @@ function operations.move.check(P, op)
   check_releases(P, id, op[17])
   return check_claims(P, id, op[16]), {
     rec = rec, owner = owner, asset = asset, units = units, owed = owed, parked = parked, tries = tries,
-    held = fence > 0, fence = holder, poked = poke, due = due,
+    held = fence > 0, fence = holder, poked = poke, due = due, settled = sending and op[19] == 'settled',
   }
 end
 

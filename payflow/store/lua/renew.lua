@@ -1,7 +1,8 @@
 -- Confirms leases and prolongs them; the last question before something irreversible leaves.
 --
 -- KEYS  `{pf:SS}:seq` of each shard touched
--- ARGV  1 now in ms or 0 · 2 msgpack {{index into KEYS, id, fence, lease_ms, version or 0}, …}
+-- ARGV  1 now in ms or 0 · 2 msgpack {{index into KEYS, id, fence, lease_ms, version or 0}, …}; a version asks whether
+--       something may leave: if so the record is marked with the fence, until a commit says what came of it
 -- gives {now, run id, replication id, {{sequence, what was lost or ''} of each key},
 --        {1 held, 2 held but in another version, 0 lost, for each}, and, where nothing is asked, {the writers of the first
 --        shard, field and value in turn, see writers.lua}}
@@ -17,7 +18,9 @@ for i, ask in ipairs(asked) do
   local ends = index and redis.call('ZSCORE', index, id)
   local holds = ends and tonumber(known[1]) == fence and tonumber(ends) > now
   if holds then redis.call('ZADD', index, now + lease, id) end
-  local same = (version or 0) == 0 or tonumber(known[3]) == version
+  local sends = (version or 0) > 0
+  local same = not sends or tonumber(known[3]) == version
+  if holds and sends and same then redis.call('HSET', P .. 'rec:' .. id, 'sending', fence) end
   held[i] = holds and (same and 1 or 2) or 0
 end
 for i, key in ipairs(KEYS) do

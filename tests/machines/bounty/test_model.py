@@ -253,6 +253,9 @@ class MaySend:
     async def may_send(self, *scopes: str) -> None:
         """Allow it."""
 
+    async def refuse_paused(self, *scopes: str) -> None:
+        """Nothing is paused."""
+
 
 class Bounties(RuleBasedStateMachine):
     """The steps."""

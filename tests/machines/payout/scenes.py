@@ -13,7 +13,7 @@ from machines.core.ports import Evidence
 from machines.core.record import Record, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, Finding, PayoutData, PayoutRecord, reference_of
+from machines.payout.data import Attempt, Finding, PayoutData, PayoutRecord, Wish, reference_of
 from machines.payout.policy import Policy
 from machines.payout.react import react
 
@@ -69,6 +69,7 @@ def failed(number: int = 1, **parts: Any) -> Attempt:
 
 ONE = (attempt(),)
 TWO = (failed(), attempt(2))
+WISH = Wish("cancel", "ann", "changed my mind", NOW - 1000)
 REVIEW = (Finding("amount", "NGN 60000.00 is more than NGN 50000.00"),)
 
 # What can have happened before, in any state: the facts must find an answer to all of it.
@@ -77,6 +78,9 @@ PASTS: dict[str, dict[str, Any]] = {
     "assessed": {"assessed": True, "findings": REVIEW},
     "two needed": {"assessed": True, "approvals_needed": 2},
     "an attempt that may not be sent": {"assessed": True, "attempts": (attempt(sent=False),)},
+    "an attempt that was never begun": {"assessed": True, "attempts": (attempt(sent=False, opened_at=NOW),)},
+    "an attempt, and not wanted": {"assessed": True, "attempts": ONE, "wish": WISH},
+    "one failed, and not wanted": {"assessed": True, "attempts": (failed(),), "failures": 1, "wish": WISH},
     "an attempt": {"assessed": True, "attempts": ONE},
     "an attempt that was lost": {"assessed": True, "attempts": ONE, "unseen": 1, "unseen_since": 1, "lost": 4},
     "one failed": {"assessed": True, "attempts": (failed(),), "failures": 1},

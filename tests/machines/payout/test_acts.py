@@ -9,13 +9,13 @@ from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Re
 from machines.core.facts import LostSight, Nothing, Proof
 from machines.core.money import ETH, Money
 from machines.core.ports import Pending, Settled, Status, Unsent
-from machines.core.record import Velocity
+from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.acts import batch_name
 from machines.payout.data import PayoutRecord, reference_of
 from machines.payout.risk import Standing
-from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, attempt, failed, payout
+from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, WISH, attempt, failed, payout
 from tests.machines.payout.world import (
     BACK,
     NOT_PAID,
@@ -93,11 +93,59 @@ async def test_a_send_whose_outcome_is_unknown_is_lost_sight_of() -> None:
     assert fact == LostSight("a time-out", FIRST)
 
 
-@pytest.mark.parametrize("error", [Rejected("blacklisted"), Retryable("slow down")])
-async def test_what_surely_did_nothing_is_left_to_the_engine(error: Exception) -> None:
-    rail = FakeRail(refuses=error)
-    with pytest.raises(type(error)):
+async def test_what_surely_did_nothing_and_may_pass_is_left_to_the_engine() -> None:
+    rail = FakeRail(refuses=Retryable("slow down"))
+    with pytest.raises(Retryable):
         await looks(rail).pay(FRESH, FakeStep(rail))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "unknown", "proven"),
+    [
+        (Rejected("blacklisted"), False, True),
+        (Rejected("blacklisted"), True, False),
+        (Rejected("blacklisted", first=True), True, True),
+        (OutcomeUnknown("a sentence that nobody knows", answered=True), False, False),
+    ],
+)
+async def test_a_refusal_proves_something_of_the_only_send_or_where_it_is_the_first_answer(
+    refusal: Exception,
+    unknown: bool,  # noqa: FBT001
+    proven: bool,  # noqa: FBT001
+) -> None:
+    rail = FakeRail(refuses=refusal)
+    record = payout(s.PROCESSING, attempts=(attempt(sent=False, unknown=unknown),))
+    assert await looks(rail).pay(record, FakeStep(rail)) == f.NotTaken(FIRST, str(refusal), proven=proven)
+
+
+async def test_a_send_that_somebody_began_and_nobody_finished_is_looked_for_and_not_repeated() -> None:
+    rail = FakeRail()
+    fact = await looks(rail).pay(replace(FRESH, sending=Sending.LOST), FakeStep(rail))
+    assert isinstance(fact, LostSight)
+    assert rail.submits == []
+
+
+async def test_what_is_not_wanted_any_more_is_not_sent() -> None:
+    for unsent, learned in ((attempt(sent=False, opened_at=NOW), f.AllProvenUnpaid), (attempt(sent=False), LostSight)):
+        rail = FakeRail()
+        fact = await looks(rail).pay(payout(s.PROCESSING, attempts=(unsent,), wish=WISH), FakeStep(rail))
+        assert isinstance(fact, learned)
+        assert rail.submits == []
+
+
+async def test_a_batch_that_opens_while_the_rail_is_paused_takes_nobody_along() -> None:
+    rail = FakeRail()
+    with pytest.raises(Paused):
+        await looks(rail, opens_at=0).board(payout(s.APPROVED), FakeStep(rail, refuses=Paused()))
+
+
+@pytest.mark.parametrize("state", [s.REQUESTED, s.APPROVED, s.FAILED, s.REJECTED, s.CANCELLED])
+async def test_an_old_attempt_that_came_back_to_life_is_seen_in_every_state(state: str) -> None:
+    """Somebody clicked Retry in the gateway's dashboard, and its webhook makes us look."""
+    for found, learned in ((PAID, f.Paid), (UNDER_WAY, f.UnderWay)):
+        rail = FakeRail(truth={FIRST: found})
+        record = payout(state, attempts=(failed(),), assessed=True)
+        assert isinstance(await looks(rail, opens_at=0).acts()[state](record, FakeStep(rail)), learned)
 
 
 async def test_a_look_that_cannot_tell_is_no_send_that_was_lost() -> None:

@@ -76,6 +76,9 @@ class MaySend:
     async def may_send(self, *scopes: str) -> None:
         """Allow it."""
 
+    async def refuse_paused(self, *scopes: str) -> None:
+        """Nothing is paused."""
+
 
 class Gateway:
     """A rail that keeps its promise: the same reference is paid at most once. All else it may do."""

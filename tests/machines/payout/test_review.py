@@ -7,7 +7,7 @@ import pytest
 from machines.core.errors import BadInput
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Attempt, Finding, PayoutRecord
+from machines.payout.data import Approval, Attempt, Finding, PayoutRecord, Wish
 from tests.machines.payout.scenes import (
     NOW,
     PRINT,
@@ -109,9 +109,16 @@ def test_a_yes_that_comes_too_late_is_refused(state: str) -> None:
     assert isinstance(answer(payout(state, assessed=True, attempts=(failed(),)), f.Approved("olu", PRINT)), str)
 
 
-@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED, s.FAILED, s.COMPLETED, s.REVERSED])
-def test_what_is_with_the_rail_cannot_be_cancelled(state: str) -> None:
+@pytest.mark.parametrize("state", [s.FAILED, s.COMPLETED, s.REVERSED, s.REJECTED, s.CANCELLED])
+def test_what_is_over_cannot_be_cancelled(state: str) -> None:
     assert isinstance(answer(payout(state, attempts=(failed(),)), f.Cancelled("ann")), str)
+
+
+@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED])
+def test_of_what_is_with_the_rail_the_wish_to_cancel_is_taken(state: str) -> None:
+    record = after(payout(state, attempts=(attempt(),)), f.Cancelled("ann", "a mistake"))
+    assert (record.state, record.data.wish) == (state, Wish("cancel", "ann", "a mistake", NOW))
+    assert not decide(record, f.Cancelled("ann", "a mistake")).recorded
 
 
 # ── another destination ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from machines.core.clock import DAY, HOUR, MINUTE, SECOND
+from machines.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
 from machines.core.ports import Cause, Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, PayoutRecord, record_of, reference_of
+from machines.payout.data import Attempt, PayoutRecord, Wish, record_of, reference_of
 from machines.payout.policy import Policy
 from tests.machines.payout.scenes import (
     FIRST,
@@ -176,7 +176,8 @@ def test_a_finished_payout_is_watched_for_days_and_then_left_alone(state: str) -
 def test_a_cancelled_payout_that_was_never_attempted_is_not_watched() -> None:
     assert decide(payout(s.REQUESTED), f.Cancelled("ann")).again_s == -1
     assert decide(payout(s.CANCELLED), Nothing()).again_s == -1
-    assert decide(payout(s.APPROVED, attempts=(failed(),)), f.Cancelled("ann")).again_s == WATCH_S
+    proven = f.Cancelled("ann", "", Proof.NOT_PAID)
+    assert decide(payout(s.APPROVED, attempts=(failed(),)), proven).again_s == WATCH_S
 
 
 def test_a_payout_that_a_person_put_away_while_it_may_have_left_is_watched() -> None:
@@ -234,7 +235,7 @@ def test_a_failure_that_would_only_repeat_goes_to_a_person_at_once() -> None:
 def test_a_refusal_on_the_spot_goes_to_a_person() -> None:
     record = after(processing(attempts=(attempt(sent=False),)), Refused("blacklisted"))
     assert record.state == s.FAILED
-    assert record.data.attempts == (attempt(sent=False, failed="blacklisted"),)
+    assert record.data.attempts == (attempt(sent=False, failed="blacklisted", absent=True),)
     assert record.data.attempts[0].refused
     assert decide(record, f.AllProvenUnpaid(1), NOW + DAY).trigger is None
 
@@ -275,7 +276,7 @@ def test_a_payment_that_is_turned_away_for_now_is_held_alone_and_can_be_cancelle
     held = after(processing(attempts=unsent, batch="20270115-080000-batch"), f.Deferred(FIRST, "Insufficient funds"))
     assert (held.state, held.data.failures, held.data.batch) == (s.APPROVED, 0, "20270115-080000-batch")
     assert held.data.attempts[0].refused
-    assert after(held, f.Cancelled("ada", "too slow")).state == s.CANCELLED
+    assert after(held, f.Cancelled("ada", "too slow", Proof.NOT_PAID)).state == s.CANCELLED
 
 
 def test_a_repeat_that_is_turned_away_proves_nothing_about_an_attempt_that_may_have_arrived() -> None:
@@ -300,8 +301,9 @@ def test_a_wallet_that_stays_empty_is_tried_less_and_less_often() -> None:
 
 def test_a_released_payout_must_be_proven_unpaid() -> None:
     record = payout(s.FAILED, attempts=(failed(),), failures=4)
-    with pytest.raises(BadInput, match="not proven unpaid"):
-        decide(record, f.Released("olu", "he asked", proven=False))
+    waits = after(record, f.Released("olu", "they asked", proven=False))
+    assert (waits.state, waits.data.wish) == (s.FAILED, Wish("cancel", "olu", "they asked", NOW))
+    assert after(waits, f.AllProvenUnpaid(1)).state == s.CANCELLED
     decision = decide(record, f.Released("olu", "he asked", proven=True))
     assert decision.trigger == "release"
     assert told(decision) == ["cancelled"]
@@ -350,6 +352,55 @@ def test_seeing_it_between_two_unseen_looks_starts_over() -> None:
     found = after(once, f.UnderWay(FIRST), NOW + POLICY.settle_window_ms + SECOND)
     assert (found.state, found.data.unseen) == (s.PROCESSING, 0)
     assert found.data.current == attempt(unknown=True)
+
+
+def test_a_refused_repeat_ends_when_all_that_the_rail_did_lacks_it_twice_hours_after_the_last_send() -> None:
+    refused = f.NotTaken(FIRST, "daily limit")
+    record = after(processing(attempts=(attempt(sent=False, unknown=True),)), refused)
+    assert record.state == s.UNCONFIRMED
+    for minutes in (3, 30, 119):
+        now = NOW + minutes * MINUTE
+        assert decide(record, f.NotSeen(FIRST, listed=True), now).trigger is None
+        assert not POLICY.may_be_absent(record, Millis(now))
+    now = NOW + POLICY.absent_after_ms
+    assert POLICY.may_be_absent(record, Millis(now))
+    record = after(record, f.Absent(FIRST), now)
+    assert record.state == s.UNCONFIRMED
+    assert not POLICY.may_be_absent(record, Millis(now + MINUTE))
+    now += POLICY.absent_apart_ms
+    record = after(record, f.Absent(FIRST), now)
+    assert (record.state, record.data.failures, record.data.attempts[0].refused) == (s.FAILED, 1, True)
+    assert record.data.attempts[0].failed == "daily limit"
+
+
+def test_found_between_the_two_looks_at_all_that_the_rail_did_it_is_followed() -> None:
+    record = after(processing(attempts=(attempt(sent=False, unknown=True),)), f.NotTaken(FIRST, "daily limit"))
+    record = after(record, f.Absent(FIRST), NOW + 2 * HOUR)
+    assert after(record, paid(), NOW + 3 * HOUR).state == s.COMPLETED
+
+
+def test_where_the_rail_cannot_list_a_refused_repeat_is_asked_again_slowly_and_people_are_told_once() -> None:
+    record = after(processing(attempts=(attempt(sent=False, unknown=True),)), f.NotTaken(FIRST, "daily limit"))
+    assert decide(record, f.NotSeen(FIRST), NOW + 59 * MINUTE).trigger is None
+    record = after(record, f.NotSeen(FIRST), NOW + 60 * MINUTE)
+    assert after(record, f.NotSeen(FIRST), NOW + 61 * MINUTE).state == s.PROCESSING
+    young = replace(record, data=replace(record.data, unseen_since=NOW + 7 * HOUR, unseen=0))
+    late = decide(young, f.NotSeen(FIRST), NOW + 7 * HOUR + 5 * MINUTE)
+    assert (told(late, "alarm") != [], told(late)) == (True, ["review_needed"])
+    again = after(young, f.NotSeen(FIRST), NOW + 7 * HOUR + 5 * MINUTE)
+    assert not decide(again, f.NotSeen(FIRST), NOW + 7 * HOUR + 10 * MINUTE).recorded
+
+
+def test_each_answer_that_is_lost_doubles_the_time_to_the_next_send() -> None:
+    record, now, waits = processing(attempts=(attempt(sent=False),)), int(NOW), []
+    for _ in range(8):
+        record = after(record, LostSight("a time-out", FIRST), now)
+        began = now
+        while record.state == s.UNCONFIRMED:
+            now += MINUTE
+            record = after(record, f.NotSeen(FIRST), now)
+        waits.append((now - began) // MINUTE)
+    assert waits == [3, 5, 9, 17, 33, 61, 61, 61]
 
 
 @pytest.mark.parametrize("fact", [Nothing(), f.NotSeen(FIRST), LostSight("again"), f.AllProvenUnpaid(1)])
@@ -401,7 +452,9 @@ def override_to(state: str, second: str = "eve", proof: Proof = Proof.NONE) -> O
 def test_an_open_attempt_is_not_forgotten_on_the_way_through_a_state_that_never_sends(through: str) -> None:
     """Two people put it back into REQUESTED; from there one word, the provider's own even, must not give it back."""
     record = after(processing(), override_to(through))
-    for fact in (f.Cancelled("olu"), override_to(s.CANCELLED, second=""), override_to(s.REJECTED, second="")):
+    waits = after(record, f.Cancelled("olu"))
+    assert (waits.state, waits.data.wish is not None) == (through, True)
+    for fact in (override_to(s.CANCELLED, second=""), override_to(s.REJECTED, second="")):
         with pytest.raises(BadInput, match="may have been sent"):
             decide(record, fact)
     assert after(record, override_to(s.CANCELLED, second="", proof=Proof.NOT_PAID)).state == s.CANCELLED

@@ -98,6 +98,11 @@ class FakeStep:
         if self.refuses is not None:
             raise self.refuses
 
+    async def refuse_paused(self, *scopes: str) -> None:
+        """Allow what has not set out yet to set out, or not."""
+        if isinstance(self.refuses, Paused):
+            raise self.refuses
+
 
 class Clear:
     """Opens what was never sealed."""

@@ -101,6 +101,9 @@ class Ports:
     async def may_send(self, *scopes: str) -> None:
         self._do("may_send")
 
+    async def refuse_paused(self, *scopes: str) -> None:
+        """Nothing is paused."""
+
 
 async def look(ports: Ports, state: str) -> Fact:
     """Look once at a payment."""
