@@ -140,10 +140,10 @@ class Fair:
         place = f"/api/user/repository/{self.home.id}/owner" if owner else "/api/user"
         return await self.says(who, "POST", place, body, expect=expect)
 
-    async def funds(self, issue: Issue, ether: float = 0.5, units: int = 0) -> None:
+    async def funds(self, issue: Issue, ether: float = 0.5, units: int = 0, by: Account = FUNDER) -> None:
         """Somebody puts money in."""
         wallet = (await self.record(issue)).data.contract_address
-        await self.hands.send(FUNDER, Call(wallet, "0x"), int(ether * ETHER))
+        await self.hands.send(by, Call(wallet, "0x"), int(ether * ETHER))
         if units:
             data = "0xa9059cbb" + wallet[2:].lower().rjust(64, "0") + f"{units:064x}"
             await self.hands.send(DEPLOYER, Call(self.token, data))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from gidgethub.aiohttp import GitHubAPI
 
 from adapters.github import wire
 from machines.core.errors import BadSettings, Rejected, Retryable
-from machines.core.forge import Issue, Person, Place, Pull, RepositoryNews
+from machines.core.forge import Issue, Person, Place, Pull, RepositoryNews, concerns
 
 T = TypeVar("T")
 
@@ -92,19 +92,15 @@ class GitHub:
         try:
             raw = await self._get(place.installation, f"/repos/{place.name}/issues/{place.number}")
             found = wire.issue(_read(raw, wire.RawIssue), self._app.label)
-            return replace(found, labelled_at=await self._labelled_at(place)) if found.labelled else found
+            path = f"/repos/{place.name}/issues/{place.number}/events?"
+            events = [_read(one, wire.RawEvent) async for one in self._pages(place.installation, path)]
+            return wire.with_events(found, events, self._app.label)
         except Gone:
             return None
 
-    async def _labelled_at(self, place: Place) -> int:
-        """Say when the label was put on last."""
-        path = f"/repos/{place.name}/issues/{place.number}/events?"
-        events = [_read(raw, wire.RawEvent) async for raw in self._pages(place.installation, path)]
-        return max((wire.labelled_at(one, self._app.label) for one in events), default=0)
-
     async def pulls(self, place: Place) -> tuple[Pull, ...]:
-        """List pull requests that say to close an issue, among the thousand that changed last."""
-        return tuple(pull for pull in await self.all_pulls(place) if place.number in pull.closes)
+        """List pull requests that say to close an issue or to take others back, of the thousand that changed last."""
+        return tuple(pull for pull in await self.all_pulls(place) if concerns(pull, place.number))
 
     async def comment(self, place: Place, known: int, marker: str, text: str) -> int:
         """See to it that the issue has this one comment of ours."""

@@ -4,7 +4,8 @@ Only what can be relied on is read: a number that is none, or a part that is mis
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
@@ -12,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from adapters.github.closing import closes
+from adapters.github.closing import closes, reverts
 from machines.core.clock import SECOND
 from machines.core.errors import BadInput
 from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, PullState, RepositoryNews
@@ -148,6 +149,7 @@ class Delivery(Struct):
     repository: Repository | None = None
     installation: Ref = field(default_factory=Ref)
     changes: Changes = field(default_factory=Changes)
+    label: Label = field(default_factory=Label)
     repositories: list[Repository] = field(default_factory=list)
     repositories_added: list[Repository] = field(default_factory=list)
     repositories_removed: list[Repository] = field(default_factory=list)
@@ -208,7 +210,14 @@ def _issue_news(told: Delivery, raw: RawIssue, repository: Repository, label: st
         there = told.changes.new_repository.full_name if told.changes.new_repository else "elsewhere"
         number = f"#{told.changes.new_issue.number}" if told.changes.new_issue else ""
         gone = f"the issue was moved to {there}{number}"
-    return (IssueNews(place, issue(raw, label), gone),)
+    found = issue(raw, label)
+    at = found.updated_at
+    found = replace(
+        found,
+        reopened_at=at if told.action == "reopened" else 0,
+        labelled_at=at if told.action == "labeled" and told.label.name == label else 0,
+    )
+    return (IssueNews(place, found, gone),)
 
 
 def _pull_news(told: Delivery, raw: RawPull, repository: Repository) -> tuple[News, ...]:
@@ -229,9 +238,15 @@ def issue(raw: RawIssue, label: str) -> Issue:
     return Issue(raw.id, raw.number, raw.title[:300], raw.state == "open", labelled, moment(raw.updated_at))
 
 
-def labelled_at(raw: RawEvent, label: str) -> int:
-    """Say when an event put the label on; 0 for every other event."""
-    return moment(raw.created_at) if raw.event == "labeled" and raw.label.name == label else 0
+def with_events(one: Issue, events: Iterable[RawEvent], label: str) -> Issue:
+    """Add what its events tell: since when it carries the label, and when it was last opened again."""
+    labelled, reopened = 0, 0
+    for event in events:
+        if event.event == "labeled" and event.label.name == label:
+            labelled = max(labelled, moment(event.created_at))
+        elif event.event == "reopened":
+            reopened = max(reopened, moment(event.created_at))
+    return replace(one, labelled_at=labelled if one.labelled else 0, reopened_at=reopened)
 
 
 def pull(raw: RawPull) -> Pull:
@@ -251,6 +266,7 @@ def pull(raw: RawPull) -> Pull:
         closes=closes(home.full_name, raw.title, raw.body),
         updated_at=moment(raw.updated_at),
         merged_at=moment(raw.merged_at) if merged and raw.merged_at else 0,
+        reverts=reverts(home.full_name, raw.title, raw.body),
     )
 
 

@@ -1,14 +1,14 @@
 """What a look at a bounty does: asks the ports, sends through the lane, and returns what was learned."""
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
+from machines.bounty.comment import day_of, question_told
 from machines.bounty.data import (
     Attempt,
     BountyData,
@@ -17,13 +17,13 @@ from machines.bounty.data import (
     deploy_key,
     withdrawal_key,
 )
+from machines.bounty.hands import are_there, sole_funder, wanted_for
 from machines.bounty.policy import Policy
 from machines.bounty.ports import Contributors, Owners, Words
 from machines.core.chain import Address, TxHash
-from machines.core.clock import SECOND
 from machines.core.errors import BadInput, Rejected, Retryable
 from machines.core.facts import Fact, Nothing, Proof
-from machines.core.forge import Forge
+from machines.core.forge import Forge, Place
 from machines.core.money import ETH, Money
 from machines.core.ports import (
     Act,
@@ -37,7 +37,7 @@ from machines.core.ports import (
     Step,
     Unsent,
 )
-from machines.core.wallets import Call, Creation, End, Outcome, Wallets
+from machines.core.wallets import Call, Creation, End, Holding, Outcome, Wallets
 
 OWNERS = "an owner who proves his address"
 Look = Callable[[BountyRecord, Step], Coroutine[Any, Any, Fact]]
@@ -119,20 +119,19 @@ class Looks:
             comment = await self._forge.comment(data.place, data.comment_id, record.id, text)
         except Rejected:
             # A locked or deleted issue takes none, and asking again for the same words changes nothing. Which one was
-            # ours is still known when it is unlocked.
-            comment = data.comment_id
-        return f.Commented(comment, fingerprint)
+            # ours is still known when it is unlocked. Nobody was told anything by it.
+            return f.Commented(data.comment_id, fingerprint)
+        return f.Commented(comment, fingerprint, question_told(record))
 
     # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _sweep(self, record: BountyRecord) -> Fact:
         """Read issue and pull requests as they are: deliveries get lost, and some are older than the label."""
-        place = record.data.place
-        return f.Swept(await self._forge.issue(place), await self._forge.pulls(place))
+        return await read_anew(self._forge, record.data.place)
 
     def _sweep_due(self, record: BountyRecord, step: Step) -> bool:
         if record.data.sweep_of or s.LIFECYCLE.state(record.state).final:
-            return False  # what is paid stays paid, and there are more of those every day
+            return False  # what is paid stays paid, and there are more of those every day; who sweeps it, asks
         return step.now - record.data.swept_at >= self._policy.sweep_ms
 
     # ── the wallet ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,7 +192,7 @@ class Looks:
         saved = (await self._contributors.address(data.winner_id)).at(step.now)
         if not _payable(data, saved.address):
             return f.NoAddress(data.winner_id)
-        return await self._propose(record, Address(saved.address), refund=False)
+        return await self._propose(record, Address(saved.address), step, refund=False)
 
     async def await_address(self, record: BountyRecord, step: Step) -> Fact:
         """See whether the winner has an address now; remind him every few days."""
@@ -208,7 +207,7 @@ class Looks:
             with suppress(Rejected):  # as above
                 return await self._sweep(record)
         if _payable(data, saved.next_address):
-            waiting_for = f"{_day(saved.next_from)}: nobody signed for the address that {data.winner_login} saved"
+            waiting_for = f"{day_of(saved.next_from)}: nobody signed for the address that {data.winner_login} saved"
             return f.Waits(waiting_for) if waiting_for != data.waiting_for else Nothing()
         due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
         return f.NoAddress(data.winner_id) if step.now >= due else Nothing()
@@ -218,7 +217,7 @@ class Looks:
         data = record.data
         if data.current is None:
             earlier = await self._earlier(record, step)
-            return earlier or await self._propose(record, Address(data.refund_to), refund=True)
+            return earlier or await self._propose(record, Address(data.refund_to), step, refund=True)
         return await (self.settle if data.confirm_hash else self.approve)(record, step)
 
     async def _earlier(self, record: BountyRecord, step: Step) -> Fact | None:
@@ -257,13 +256,30 @@ class Looks:
             case _:
                 return Nothing()
 
-    async def _propose(self, record: BountyRecord, to: Address, *, refund: bool) -> Fact:
+    async def _propose(self, record: BountyRecord, to: Address, step: Step, *, refund: bool) -> Fact:
         wallet = Address(record.data.contract_address)
         holdings = await self._wallets.holdings(wallet)
         if not holdings:
             return f.Held(())
+        if not await self._hands_are_there(record, to, holdings, step, refund=refund):
+            return f.HandWanted(record.data.question)
         number = len(record.data.attempts) + 1
         return f.Proposed(await self._wallets.propose(wallet, to, holdings, number), refund)
+
+    async def _hands_are_there(
+        self, record: BountyRecord, to: str, holdings: Sequence[Holding], step: Step, *, refund: bool
+    ) -> bool:
+        """Say whether the bot may agree: the chain is asked whose money it is, and if need be the forge who is left."""
+        data, funder = record.data, ""
+        since = data.deposits_since or data.transaction_hash
+        if refund and since:
+            came_in = await self._wallets.deposits(Address(data.contract_address), TxHash(since))
+            funder = sole_funder(holdings, came_in)
+        wanted = wanted_for(data, to, refund=refund, funder=funder)
+        if are_there(self._policy, data, wanted, step.now):
+            return True
+        there = await maintaining(self._forge, data)
+        return are_there(self._policy, data, wanted, step.now, there)
 
     async def approve(self, record: BountyRecord, step: Step) -> Fact:
         """Send the bot's approval, and read from its receipt what the others confirm."""
@@ -281,6 +297,9 @@ class Looks:
             case Pending() as pending:
                 return _pending(record, pending, record.data.execute_hash, partial(f.Executing, proposal.number))
             case _:
+                to, held = proposal.to, proposal.holdings
+                if not await self._hands_are_there(record, to, held, step, refund=attempt.refund):
+                    return f.HandWanted(record.data.question)
                 return await self._send(payment, step)
 
     async def settle(self, record: BountyRecord, step: Step) -> Fact:
@@ -312,13 +331,19 @@ class Looks:
         return Nothing()
 
 
+async def read_anew(forge: Forge, place: Place) -> f.Swept:
+    """Read an issue and the pull requests that concern it as they are."""
+    return f.Swept(await forge.issue(place), await forge.pulls(place))
+
+
+async def maintaining(forge: Forge, data: BountyData) -> list[int]:
+    """List which of a wallet's owners maintain the repository now."""
+    return [hand.person for hand in data.hands if await forge.maintains(data.place, hand.person) is not None]
+
+
 def _payable(data: BountyData, address: str) -> bool:
     """Say whether money can go to an address: not into the wallet that it comes from."""
     return bool(address) and address != data.contract_address
-
-
-def _day(at: int) -> str:
-    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d}"
 
 
 def _payment(key: str, call: Call) -> Payment:

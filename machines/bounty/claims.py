@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import BountyData, BountyRecord
+from machines.bounty.data import BountyData, BountyRecord, Doubt
 from machines.bounty.policy import Policy
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, keep, move, wait
@@ -12,6 +12,11 @@ from machines.core.forge import Pull, PullState
 
 Choice = Decision[BountyData]
 
+SECOND_ROUND = "The issue was opened again, or labelled anew: what came in since goes back to who put it in."
+DOUBTS = {
+    Doubt.REOPENED: "The issue was opened again after the merge: another owner must ask for the payment.",
+    Doubt.REVERTED: "The merged work was taken back since: another owner must ask for the payment.",
+}
 GONE = "the issue is not there any more"
 MOVED = "the issue was moved to another repository"
 
@@ -25,18 +30,21 @@ def swept(policy: Policy, record: BountyRecord, fact: f.Swept, now: Millis) -> C
         data = replace(data, gone=data.gone or MOVED)
     else:
         data = replace(data.with_issue(fact.issue, read=True), gone="")
-    data = replace(data, doubtful=(*data.doubtful, *_doubtful(policy, record.data, fact.pulls)))
-    seen = {pull.id for pull in fact.pulls}
+    closing = tuple(pull for pull in fact.pulls if data.place.number in pull.closes)
+    data = replace(data, doubtful=(*data.doubtful, *_doubtful(policy, record.data, closing)))
+    seen = {pull.id for pull in closing}
     kept = tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED)
     data = replace(data, claims=kept)
-    for pull in fact.pulls:
+    for pull in closing:
         data = data.with_claim(pull, read=True)
-    return standing(policy, record, data, "the forge was read as a whole")
+    data = data.with_reverts(*fact.pulls)
+    return standing(policy, record, data, "the forge was read as a whole", read=True)
 
 
 def changed(policy: Policy, record: BountyRecord, pull: Pull) -> Choice:
     """Learn what a pull request is now."""
-    return standing(policy, record, record.data.with_claim(pull), f"pull request {pull.number} changed")
+    data = record.data.with_claim(pull).with_reverts(pull)
+    return standing(policy, record, data, f"pull request {pull.number} changed")
 
 
 def gone(policy: Policy, record: BountyRecord, fact: f.IssueGone) -> Choice:
@@ -53,16 +61,32 @@ def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
     return keep(f"the repository is called {fact.name} now", data=replace(data, place=place))
 
 
-def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None = None) -> Choice:
-    """Decide where a bounty stands by what is known now; `trigger` is what would happen else."""
+def standing(
+    policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None = None, *, read: bool = False
+) -> Choice:
+    """Decide where a bounty stands by what is known now; `trigger` is what would happen else.
+
+    `read` says whether the forge was just read as a whole. Nobody is told that there was no merge before it was: the
+    delivery that told of one may be the one that got lost.
+    """
+    data, told = _told_of_doubts(policy, record, data)
+    decision = _standing(policy, record, data, why, trigger, read=read)
+    return decision.but(messages=(*decision.messages, *told)) if told else decision
+
+
+def _standing(
+    policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None, *, read: bool
+) -> Choice:
     decision = None
     if record.state in (s.OPENING, s.OPEN, s.CLOSED):
         data = _told_of_older(policy, data)
+    if not read and record.state in (s.OPENING, s.OPEN) and record.data.wanted and not data.wanted:
+        data = replace(data, swept_at=0)  # it is read at once
     match record.state:
-        case s.OPENING if not data.wanted and data.creation is None and not data.rivals and not data.sweep_of:
+        case s.OPENING if read and not data.wanted and data.creation is None and not (data.rivals or data.sweep_of):
             decision = move("close", _reason(data), data=data)
         case s.OPEN | s.CLOSED:
-            decision = _unfinished(record, data)
+            decision = _unfinished(record, data, read=read)
         case s.MERGED | s.AWAITING_ADDRESS if data.rivals:
             names = ", ".join(str(claim.number) for claim in data.rivals)
             said = f"pull request {names} was merged too: a person decides who gets it"
@@ -81,7 +105,7 @@ def standing(policy: Policy, record: BountyRecord, data: BountyData, why: str, t
     return keep(why, data=data, again_s=None if data.swept_at and record.data.swept_at else 0)
 
 
-def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:
+def _unfinished(record: BountyRecord, data: BountyData, *, read: bool) -> Choice | None:
     """Decide about a bounty that has no winner yet."""
     if data.contract_address and data.refund_to and data.sweep_of:
         return move("revoke", "what came in later goes back too", data=data)
@@ -89,7 +113,7 @@ def _unfinished(record: BountyRecord, data: BountyData) -> Choice | None:
     won = data.rivals and data.labelled and not data.gone
     if data.contract_address and won:
         return _won(data, data.rivals[0])
-    if record.state == s.OPEN and not data.wanted:
+    if record.state == s.OPEN and not data.wanted and read:
         return move("close", _reason(data), data=data)
     if record.state == s.CLOSED and not data.contract_address and won:
         return move("restart", "it was won before it had a wallet", data=data)
@@ -116,6 +140,19 @@ def _told_of_rivals(policy: Policy, data: BountyData) -> BountyData:
     for claim in data.rivals:
         data = with_banner(policy, data, f"Pull request {claim.number} of {claim.author} was merged too, later.")
     return replace(data, known_merges=tuple(claim.id for claim in data.merged)) if data.rivals else data
+
+
+def _told_of_doubts(policy: Policy, record: BountyRecord, data: BountyData) -> tuple[BountyData, tuple[Message, ...]]:
+    """Show, and tell a person, once, that the work may be undone, or that the issue asks for work once more."""
+    said = []
+    if record.state in (s.PAID, s.REFUNDED) and data.second_round:
+        said = [SECOND_ROUND]
+    elif record.state in (s.MERGED, s.AWAITING_ADDRESS, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING):
+        said = [DOUBTS[doubt] for doubt in data.doubts]
+    new = [text for text in said if text not in record.data.banners]
+    for text in new:
+        data = with_banner(policy, data, text)
+    return data, tuple(Message("alarm", {"why": f"{data.place.path}: {text}"}) for text in new)
 
 
 def _told_of_older(policy: Policy, data: BountyData) -> BountyData:

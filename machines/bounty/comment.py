@@ -2,14 +2,20 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from machines.bounty import lifecycle as s
-from machines.bounty.data import BountyData, BountyRecord
+from machines.bounty.data import BountyData, BountyRecord, Doubt
+from machines.core.clock import SECOND
 from machines.core.wallets import ETHER, Holding
 
 NETWORKS = {1: "Mainnet", 11155111: "Testnet (Sepolia)", 17000: "Testnet (Holesky)", 560048: "Testnet (Hoodi)"}
 PENDING = "Status: Pending maintainer confirmation"
 TWO_DECIMALS = 2
+DOUBTED = {
+    Doubt.REOPENED: "**Attention:** the issue was opened again after the merge.",
+    Doubt.REVERTED: "**Attention:** the merged work was taken back since.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +39,23 @@ class Comment:
         data = record.data
         balance = self._balance(data)
         more = self._more()
-        confirming = [*balance, PENDING, f"Winner: {data.winner_login}", *self._unfunded(data), more]
+        hands = self._hands(record)
+        confirming = [*balance, PENDING, f"Winner: {data.winner_login}", *self._unfunded(data), *hands, more]
         said = {
             s.OPENING: self._deploying(data),
             s.OPEN: self._opened(record),
             s.CLOSED: [*balance, f"Status: {self._closed(data)}", more],
-            s.AWAITING_ADDRESS: [*balance, "Status: Pending user to save ETH address", *self._asked(data), more],
+            s.AWAITING_ADDRESS: [
+                *balance,
+                "Status: Pending user to save ETH address",
+                *self._asked(data),
+                *hands,
+                more,
+            ],
             s.CONTESTED: [*balance, "Status: Pending decision by a person", more],
-            s.REVOKING: [*balance, f"Status: Pending refund to {data.refund_to}", more],
-            s.PAID: [*self._paid(data), f"Paid to: {data.winner_login}", *self._receipt(data), more],
-            s.REFUNDED: [*self._paid(data), f"Refunded to: {data.refund_to}", *self._receipt(data), more],
+            s.REVOKING: [*balance, f"Status: Pending refund to {data.refund_to}", *hands, more],
+            s.PAID: [*self._paid(data), f"Paid to: {data.winner_login}", *self._receipt(data), *hands, more],
+            s.REFUNDED: [*self._paid(data), f"Refunded to: {data.refund_to}", *self._receipt(data), *hands, more],
         }
         return said.get(record.state, confirming)
 
@@ -95,11 +108,48 @@ class Comment:
             return f"{why}."
         return f"{why}. The contract still holds funds: a maintainer can give them back to who funded it."
 
+    def _hands(self, record: BountyRecord) -> list[str]:
+        """Say out loud what nobody may do silently, and how it goes on."""
+        data = record.data
+        if record.state in (s.PAID, s.REFUNDED):
+            text = "What came in since is paid to nobody: a maintainer gives it back to who put it in."
+            return [f"**Opened again, or labelled anew, after this was over.** {text}"] if data.second_round else []
+        if not question_told(record):
+            return []
+        doubts = [] if data.refund_to else [DOUBTED[doubt] for doubt in data.doubts]
+        held = [] if data.hand_wanted != data.question else [self._held(data)]
+        since = f" (since {day_of(data.told_at)})" if data.told_about == data.question else ""
+        return [
+            *doubts,
+            *held,
+            f"Another owner of the contract says at {self.server}/bounties that it goes on.",
+            f"Where there is none, an operator does, or it goes on seven days after this was first said here{since}.",
+        ]
+
+    @staticmethod
+    def _held(data: BountyData) -> str:
+        if data.refund_to:
+            return "**Held back:** this address did not put the money in, so two owners must ask for it."
+        return "" if data.doubts else f"**Held back:** {data.winner_login} is an owner of this contract."
+
     def _network(self) -> str:
         return NETWORKS.get(self.chain_id, f"Testnet (chain {self.chain_id})")
 
     def _more(self) -> str:
         return f"Visit {self.server}/bounties to learn more."
+
+
+def question_told(record: BountyRecord) -> str:
+    """Give the question for another hand that the comment puts; empty where it puts none."""
+    data = record.data
+    held = record.state in (s.MERGED, s.EXECUTED, s.REVOKING) and data.hand_wanted == data.question
+    doubted = record.state in (s.MERGED, s.AWAITING_ADDRESS, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING) and data.doubts
+    return data.question if (held or doubted) and not data.sweep_of else ""
+
+
+def day_of(at: int) -> str:
+    """Write a day, in UTC."""
+    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d}"
 
 
 def qr_path(record: BountyRecord) -> str:

@@ -1,6 +1,9 @@
 """What a bounty keeps. The names that others read (`transaction_hash`, `confirm_hash`, …) are fields here."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from machines.core.forge import Issue, Place, Pull, PullState
@@ -9,6 +12,18 @@ from machines.core.record import Record
 from machines.core.wallets import Creation, Holding, Proposal
 
 MACHINE = "bounty"
+MOST_CLAIMS = 50
+MOST_CLAIMS_A_PERSON = 3
+"""Of claims that were not merged: anybody may write an issue's number into as many pull requests as they like."""
+
+
+class Doubt(StrEnum):
+    """Why work that was merged may not be what is to be paid."""
+
+    REOPENED = "reopened"
+    """The issue was opened again after the merge."""
+    REVERTED = "reverted"
+    """A pull request that takes the work back was merged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +33,17 @@ class Hand:
     person: int
     login: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Somebody's word that what is asked about shall be paid."""
+
+    person: int
+    """0 for an operator."""
+    name: str
+    about: str
+    """The question, as `BountyData.question` puts it: a word about another one is no word about this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +76,14 @@ class BountyData:
     """Why the issue cannot be found where it was, such as `moved to owner/repository#7`."""
     swept_at: int = 0
     """When the forge was last read as a whole."""
+    reopened_at: int = 0
+    """When the issue was last opened again, by the forge's clock."""
+    relabelled_at: int = 0
+    """When the label was last put on, by the same clock."""
+    reverted: tuple[int, ...] = ()
+    """Numbers of claims that were merged and taken back since."""
+    ended_at: int = 0
+    """The newest that was known of the issue when the wallet had paid, by the same clock."""
     # ── the wallet ──
     creation: Creation | None = None
     deploys: int = 0
@@ -87,8 +121,20 @@ class BountyData:
     """Transactions that were named before, and paid nothing or were replaced."""
     payout_receipt: tuple[tuple[str, str], ...] = ()
     """What the receipt says, once it proves that the wallet paid."""
+    deposits_since: str = ""
+    """The transaction since which what came in is still there; empty for the one that made the wallet."""
     refund_to: str = ""
     revoked_by: str = ""
+    revoked_by_id: int = 0
+    refund_named: tuple[tuple[str, str], ...] = ()
+    """Addresses that funded the wallet, each with the one that it signed for to get its money back at."""
+    # ── whose hands ──
+    agreements: tuple[Agreement, ...] = ()
+    hand_wanted: str = ""
+    """The question on which the bot's own approval waits."""
+    told_about: str = ""
+    """The question that the comment tells everybody of, and since when it does."""
+    told_at: int = 0
     # ── what people see ──
     waiting_for: str = ""
     trouble: str = ""
@@ -129,6 +175,34 @@ class BountyData:
         return any(claim.id not in self.doubtful and claim.merged_at >= self.labelled_at for claim in self.merged)
 
     @property
+    def merged_at(self) -> int:
+        """When the winning claim was merged, by the forge's clock."""
+        return next((claim.merged_at for claim in self.claims if claim.id == self.winner_pull), 0)
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why the winner's work may not be what is to be paid."""
+        if not self.winner_pull:
+            return ()
+        winning = next((claim.number for claim in self.claims if claim.id == self.winner_pull), 0)
+        found = {Doubt.REOPENED: self.reopened_at > self.merged_at, Doubt.REVERTED: winning in self.reverted}
+        return tuple(doubt for doubt, is_so in found.items() if is_so)
+
+    @property
+    def second_round(self) -> bool:
+        """Whether the issue was opened again, or labelled anew, since it was won or given back."""
+        ended_at = self.merged_at or self.ended_at
+        return bool(ended_at) and max(self.reopened_at, self.relabelled_at) > ended_at
+
+    @property
+    def question(self) -> str:
+        """Name what another hand is asked about: who is paid, and what speaks against it."""
+        if self.refund_to:
+            return f"refund to {self.refund_to}"
+        reopened = f" reopened {self.reopened_at}" if Doubt.REOPENED in self.doubts else ""
+        return f"pull {self.winner_pull}{reopened}{' reverted' if Doubt.REVERTED in self.doubts else ''}"
+
+    @property
     def wanted(self) -> bool:
         """Whether the issue asks for work."""
         return self.issue_open and self.labelled and not self.gone
@@ -165,16 +239,21 @@ class BountyData:
         if issue.labelled_at and not self.labelled_at:
             return replace(self, labelled_at=issue.labelled_at).with_issue(issue, read=read)
         if issue.updated_at < self.issue_updated_at:
-            return self
+            # When it was opened again or labelled stays true, however late the news comes.
+            return _with_past(self, issue.reopened_at, issue.labelled_at)
         same = (issue.title, issue.open, issue.labelled) == (self.title, self.issue_open, self.labelled)
         if issue.updated_at == self.issue_updated_at and not read and not same:
             return replace(self, swept_at=0)
-        return replace(
-            self,
-            title=issue.title,
-            issue_open=issue.open,
-            labelled=issue.labelled,
-            issue_updated_at=issue.updated_at,
+        return _with_past(
+            replace(
+                self,
+                title=issue.title,
+                issue_open=issue.open,
+                labelled=issue.labelled,
+                issue_updated_at=issue.updated_at,
+            ),
+            issue.reopened_at or (issue.updated_at if issue.open and not self.issue_open else 0),
+            issue.labelled_at or (issue.updated_at if issue.labelled and not self.labelled else 0),
         )
 
     def with_claim(self, pull: Pull, *, read: bool = False) -> "BountyData":
@@ -187,7 +266,34 @@ class BountyData:
             return replace(self, swept_at=0)
         others = tuple(claim for claim in self.claims if claim.id != pull.id)
         claims = (*others, pull) if self.place.number in pull.closes else others
-        return replace(self, claims=tuple(sorted(claims, key=lambda claim: claim.number)))
+        return replace(self, claims=_bounded(claims))
+
+    def with_reverts(self, *pulls: Pull) -> "BountyData":
+        """Learn which claims were taken back by what was merged."""
+        taken_back = {number for pull in pulls if pull.state == PullState.MERGED for number in pull.reverts}
+        known = {claim.number for claim in self.claims}
+        return replace(self, reverted=tuple(sorted({*self.reverted, *(taken_back & known)})))
+
+
+def _with_past(data: BountyData, reopened_at: int, labelled_at: int) -> BountyData:
+    """Learn when it was opened again and labelled."""
+    return replace(
+        data,
+        reopened_at=max(reopened_at, data.reopened_at),
+        relabelled_at=max(labelled_at, data.relabelled_at),
+    )
+
+
+def _bounded(claims: Iterable[Pull]) -> tuple[Pull, ...]:
+    """Keep every claim that was merged, and of the others the newest: open ones first, few of one person."""
+    kept, of_person = [], Counter[int]()
+    for claim in sorted(claims, key=lambda claim: (claim.state == PullState.CLOSED, -claim.updated_at, -claim.id)):
+        merged = claim.state == PullState.MERGED
+        if not merged and (of_person[claim.author_id] >= MOST_CLAIMS_A_PERSON or of_person.total() >= MOST_CLAIMS):
+            continue
+        of_person[claim.author_id] += not merged
+        kept.append(claim)
+    return tuple(sorted(kept, key=lambda claim: claim.number))
 
 
 BountyRecord = Record[BountyData]

@@ -53,6 +53,8 @@ class Commented(Fact):
 
     comment: int
     fingerprint: str
+    told: str = ""
+    """The question for another hand that everybody can read there; empty where it could not be written."""
 
 
 # ── the wallet ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,6 +120,13 @@ class AddressKnown(Fact):
 
     person: int
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandWanted(Fact):
+    """Who would be paid is one of those who agree to it: the bot does not, before another hand has asked for it."""
+
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +253,36 @@ class Revoked(Fact):
 
     by: str
     to: str
+    person: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SweepWanted(Fact):
-    """A maintainer wants paid out what came in later."""
+    """A maintainer wants paid out what came in later: to the winner, or, where there is an address, back to it."""
 
     by: str
+    to: str = ""
+    person: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed(Fact):
+    """Another hand, or an operator, asks for what the bot or the page holds back."""
+
+    by: str
+    person: int
+    """0 for an operator."""
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundNamed(Fact):
+    """Whoever funded the wallet says where they want their money back, and the funding address signed for it."""
+
+    funder: str
+    to: str
+    message: str
+    signature: str
 
 
 FACTS: tuple[type[Fact], ...] = (
@@ -268,6 +300,7 @@ FACTS: tuple[type[Fact], ...] = (
     Held,
     NoAddress,
     AddressKnown,
+    HandWanted,
     Withdrawn,
     Proposed,
     Executing,
@@ -284,4 +317,6 @@ FACTS: tuple[type[Fact], ...] = (
     Retracted,
     Revoked,
     SweepWanted,
+    Agreed,
+    RefundNamed,
 )

@@ -41,6 +41,7 @@ def proposed(policy: Policy, record: BountyRecord, fact: f.Proposed) -> Choice:
         confirm_hash="",
         payout_hash="",
         earlier_hashes=(),
+        hand_wanted="",
         waiting_for="",
         trouble="",
     )
@@ -170,10 +171,15 @@ def paid(record: BountyRecord, fact: f.PaidOut) -> Choice:
         payout_receipt=fact.receipt,
         holdings=(),
         waiting_for="",
+        hand_wanted="",
         trouble="",
+        ended_at=record.data.issue_updated_at,
     )
     why = f"the wallet paid {summed(attempt.proposal)} to {attempt.proposal.to}"
     alarm = f"{why} by an approval that was to be taken back" if unforeseen else ""
+    doubts = () if attempt.refund else record.data.doubts
+    if doubts and not any(one.about == record.data.question for one in record.data.agreements):
+        alarm = f"{why}, {' and '.join(doubts)} since it was merged, and no other hand had asked for it"
     if unforeseen:
         data = with_banner(Policy(), data, "It was paid by an approval that was to be taken back.")
     return move("refund" if attempt.refund else "pay", why, data=data, alarm=alarm)

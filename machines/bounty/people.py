@@ -4,15 +4,19 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import MACHINE, BountyData, BountyRecord
+from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord
 from machines.bounty.policy import Policy
 from machines.core.clock import DAY, Millis
-from machines.core.decision import Decision, New, keep, move
+from machines.core.decision import Decision, New, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.forge import Pull
 from machines.core.ids import derived_id, parse_id
 
 Choice = Decision[BountyData]
+
+ANOTHER_HAND = "another hand that asks for it"
+HAND_AGAIN_S = 600.0
+MOST_NAMED = 20
 
 
 def decided(record: BountyRecord, fact: f.Decided) -> Choice:
@@ -39,6 +43,8 @@ def reassigned(policy: Policy, record: BountyRecord, fact: f.Reassigned, now: Mi
 def retracted(record: BountyRecord, fact: f.Retracted) -> Choice:
     """Take a payment back that no maintainer has confirmed; the bot's approval dies before another one is given."""
     current = record.data.current
+    if current is None and record.state == s.REVOKING:  # it still waits for another hand: nothing was fixed
+        return move("retract", f"{fact.by}: {fact.reason}", data=replace(record.data, trouble=fact.reason))
     if current is None or not current.confirm_hash or record.data.payout_hash:
         raise BadInput(f"{record.data.place.path} is on its way: what may have left cannot be taken back.")
     data = record.data.with_attempt(current.proposal.number, retracted=True)
@@ -52,18 +58,30 @@ def revoked(policy: Policy, record: BountyRecord, fact: f.Revoked, now: Millis) 
         raise BadInput(f"{data.place.path} holds no money that could be given back.")
     if record.state == s.AWAITING_ADDRESS:
         _after_deadline(policy, record, now)
-    if fact.to.lower() == data.contract_address.lower():
-        raise BadInput("The money cannot be given back to the wallet that it is in.")
-    return move(
-        "revoke", f"{fact.by} revokes it to {fact.to}", data=replace(data, refund_to=fact.to, revoked_by=fact.by)
-    )
+    _not_into_itself(data, fact.to)
+    _read_just_now(policy, data, now)
+    data = replace(data, refund_to=fact.to, revoked_by=fact.by, revoked_by_id=fact.person, hand_wanted="")
+    return move("revoke", f"{fact.by} revokes it to {fact.to}", data=data)
 
 
-def sweep_wanted(record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choice:
-    """Pay out what came in later, as a bounty of its own over the same wallet."""
+def sweep_wanted(policy: Policy, record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choice:
+    """Pay out what came in later, as a bounty of its own over the same wallet.
+
+    Who was paid gets it only while the issue stayed what it was: once it was opened again, or labelled anew, money was
+    not put in for them, and it goes back.
+    """
     data = record.data
     if not data.holdings:
         raise BadInput(f"{data.place.path}: nothing has come in since it was paid.")
+    _read_just_now(policy, data, now)
+    goes_back = record.state == s.REFUNDED or data.second_round
+    if goes_back and not fact.to:
+        raise BadInput(
+            f"{data.place.path} was opened again, or given back: say at which address who put it in gets it."
+        )
+    if fact.to and not goes_back:
+        raise BadInput(f"{data.place.path} was paid: what came in later is {data.winner_login}'s too.")
+    _not_into_itself(data, fact.to)
     number = data.sweeps + 1
     of = data.sweep_of or record.id
     child = BountyData(
@@ -72,11 +90,16 @@ def sweep_wanted(record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choi
         title=data.title,
         issue_open=data.issue_open,
         swept_at=now,
+        creation=data.creation,
         hands=data.hands,
         transaction_hash=data.transaction_hash,
         contract_address=data.contract_address,
         claims=tuple(claim for claim in data.claims if claim.id == data.winner_pull),
-        refund_to=data.refund_to if record.state == s.REFUNDED else "",
+        deposits_since=data.payout_hash,
+        refund_to=fact.to,
+        revoked_by=fact.by if fact.to else "",
+        revoked_by_id=fact.person if fact.to else 0,
+        refund_named=data.refund_named,
         sweep_of=of,
     )
     shard = parse_id(record.id)[1]
@@ -85,6 +108,47 @@ def sweep_wanted(record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choi
     # What is paid out by that one is not offered again; what comes in after it is seen by the next look.
     after = replace(data, sweeps=number, holdings=())
     return keep(f"{fact.by} wants paid out what came in later", data=after, creates=(new,))
+
+
+def hand_wanted(record: BountyRecord, about: str) -> Choice:
+    """Hold the bot's approval back, and have everybody told what is missing."""
+    if about != record.data.question or about == record.data.hand_wanted:
+        return wait(HAND_AGAIN_S)
+    data = replace(record.data, hand_wanted=about, waiting_for=ANOTHER_HAND)
+    return keep("the bot holds its approval back until another hand has asked for it", data=data, again_s=0)
+
+
+def agreed(record: BountyRecord, fact: f.Agreed) -> Choice:
+    """Take the word of another owner of the wallet, or of an operator, about exactly what they were shown."""
+    data = record.data
+    if fact.about != data.question:
+        raise BadInput(f"{data.place.path} is another question now than the one that was shown: open the page again.")
+    if fact.person and fact.person not in {hand.person for hand in data.hands}:
+        raise BadInput(f"{fact.by} does not own the wallet of {data.place.path}: another owner's word is needed.")
+    if fact.person and fact.person == data.winner_id and not data.refund_to:
+        raise BadInput(f"{fact.by} would be paid: another owner's word is needed.")
+    others = tuple(one for one in data.agreements if one.person != fact.person and one.about == fact.about)
+    data = replace(data, agreements=(*others, Agreement(fact.person, fact.by, fact.about)), hand_wanted="")
+    return keep(f"{fact.by} asks for it too: {fact.about}", data=data, again_s=0)
+
+
+def refund_named(record: BountyRecord, fact: f.RefundNamed) -> Choice:
+    """Remember where an address that funded the wallet wants its money back."""
+    _not_into_itself(record.data, fact.to)
+    others = tuple(one for one in record.data.refund_named if one[0] != fact.funder)
+    data = replace(record.data, refund_named=(*others, (fact.funder, fact.to))[-MOST_NAMED:])
+    return keep(f"{fact.funder} wants its money back at {fact.to}", data=data, again_s=0)
+
+
+def _not_into_itself(data: BountyData, to: str) -> None:
+    if to.lower() == data.contract_address.lower():
+        raise BadInput("The money cannot be given back to the wallet that it is in.")
+
+
+def _read_just_now(policy: Policy, data: BountyData, now: Millis) -> None:
+    """Refuse what must not be done on old news: deliveries get lost, and a merge may have been among them."""
+    if not data.sweep_of and now - data.swept_at > policy.fresh_ms:
+        raise BadInput(f"{data.place.path} was not read at GitHub just now: ask again when GitHub answers.")
 
 
 def _merged(record: BountyRecord, pull_id: int) -> Pull:

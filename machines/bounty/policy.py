@@ -23,4 +23,8 @@ class Policy:
     """How long a transaction that no node knows is waited for before the maintainer is asked again."""
     edited_ms: int = MINUTE
     """A pull request that changed so long after its merge may have been edited; the forge does not say what changed."""
+    public_ms: int = 7 * DAY
+    """How long the comment tells of a payment before it goes on, where nobody is there to be the other hand."""
+    fresh_ms: int = 5 * MINUTE
+    """How old what was read at the forge may be when money is given back, or paid out once more."""
     most_banners: int = 10

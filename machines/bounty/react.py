@@ -21,7 +21,16 @@ from machines.bounty.payment import (
     vanished,
     withdrawn,
 )
-from machines.bounty.people import decided, reassigned, retracted, revoked, sweep_wanted
+from machines.bounty.people import (
+    agreed,
+    decided,
+    hand_wanted,
+    reassigned,
+    refund_named,
+    retracted,
+    revoked,
+    sweep_wanted,
+)
 from machines.bounty.policy import Policy
 from machines.bounty.wallet import deploy_failed, deployed, deploying, held, planned
 from machines.core.clock import Millis
@@ -66,10 +75,8 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
         case _, f.PaidOut():
             return paid(record, fact)
         # ── what the forge says ──
-        case _, f.Commented(comment, fingerprint):
-            return keep(
-                "commented", data=replace(record.data, comment_id=comment, comment_print=fingerprint), again_s=0
-            )
+        case _, f.Commented():
+            return _commented(record, fact, now)
         case _, f.Renamed():
             return renamed(record, fact)
         case _, f.Swept():
@@ -99,6 +106,8 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
         case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
             data = replace(record.data, waiting_for="")
             return standing(policy, record, data, "the winner has an address that counts", "answer")
+        case ((s.MERGED | s.EXECUTED | s.REVOKING), f.HandWanted(about)):
+            return hand_wanted(record, about)
         case ((s.MERGED | s.REVOKING), f.Withdrawn()):
             return withdrawn(record, fact)
         case ((s.MERGED | s.REVOKING), f.Proposed()):
@@ -130,9 +139,15 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return retracted(record, fact)
         case ((s.OPEN | s.CLOSED | s.AWAITING_ADDRESS | s.CONTESTED), f.Revoked()):
             return revoked(policy, record, fact, now)
+        case ((s.MERGED | s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Agreed()):
+            return agreed(record, fact)
+        case _, f.RefundNamed():
+            return refund_named(record, fact)
         case ((s.PAID | s.REFUNDED), f.SweepWanted()):
-            return sweep_wanted(record, fact, now)
-        case _, (f.Confirmed() | f.Decided() | f.Reassigned() | f.Retracted() | f.Revoked() | f.SweepWanted()):
+            return sweep_wanted(policy, record, fact, now)
+        case _, (
+            f.Confirmed() | f.Decided() | f.Reassigned() | f.Retracted() | f.Revoked() | f.SweepWanted() | f.Agreed()
+        ):
             raise BadInput(f"{record.data.place.path} is {record.state}: that cannot be done now.")
         # ── what stands in the way ──
         case _, f.Waits(waiting_for):
@@ -160,6 +175,14 @@ def _overridden(record: BountyRecord, fact: Override) -> Choice:
     if lacks:
         raise BadInput(f"{data.place.path} cannot be {fact.to}: it has not {lacks}.")
     return decision
+
+
+def _commented(record: BountyRecord, fact: f.Commented, now: Millis) -> Choice:
+    """Remember the comment, and since when everybody can read there what another hand is asked."""
+    data = replace(record.data, comment_id=fact.comment, comment_print=fact.fingerprint)
+    if fact.told == data.question and fact.told != data.told_about:
+        data = replace(data, told_about=fact.told, told_at=now)
+    return keep("commented", data=data, again_s=0)
 
 
 def _asked(policy: Policy, record: BountyRecord, now: Millis) -> Choice:

@@ -40,6 +40,8 @@ def deployed(record: BountyRecord, fact: f.Deployed) -> Choice:
         transaction_hash=fact.transaction_hash or record.data.transaction_hash,
         waiting_for="",
         trouble="",
+        # What is known of the issue may be old news: whether it is still wanted is read before anybody is told.
+        swept_at=record.data.swept_at if record.data.wanted else 0,
     )
     return move("open", f"its wallet is {fact.contract_address}", data=data)
 

@@ -49,6 +49,13 @@ class Pull:
     updated_at: int
     """By the forge's clock, in milliseconds."""
     merged_at: int = 0
+    reverts: tuple[int, ...] = ()
+    """Which pull requests of its own repository it says to take back."""
+
+
+def concerns(pull: Pull, number: int) -> bool:
+    """Say whether whoever has the issue of a number wants to know of a pull request."""
+    return number in pull.closes or (pull.state == PullState.MERGED and bool(pull.reverts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class Issue:
     """By the forge's clock, in milliseconds."""
     labelled_at: int = 0
     """Since when it carries the label, by the same clock; 0 where that was not read."""
+    reopened_at: int = 0
+    """When it was last opened again, by the same clock; 0 where it never was, or that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class Forge(Protocol):
         """Read an issue; None where it is gone."""
 
     async def pulls(self, place: Place) -> tuple[Pull, ...]:
-        """List pull requests of the repository that say to close an issue."""
+        """List pull requests of the repository that say to close an issue, and merged ones that take others back."""
 
     async def comment(self, place: Place, known: int, marker: str, text: str) -> int:
         """See to it that the issue has this one comment of ours, and give its id.

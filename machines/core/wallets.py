@@ -43,6 +43,16 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class Deposit:
+    """What came into a wallet."""
+
+    sender: str
+    token: str
+    """Address of the token; `ETHER` for ether."""
+    units: str
+
+
+@dataclass(frozen=True, slots=True)
 class Creation:
     """How a wallet is made, fixed before anything leaves."""
 
@@ -133,6 +143,12 @@ class Wallets(Protocol):
 
     async def holdings(self, wallet: Address, /) -> tuple[Holding, ...]:
         """List what a wallet holds of ether and of the tokens that count here; what it has none of is left out."""
+
+    async def deposits(self, wallet: Address, made_by: TxHash, /) -> tuple[Deposit, ...] | None:
+        """List what came in since a transaction made the wallet; None where that is too long ago to be read.
+
+        What was forced into it without its knowledge is not there.
+        """
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int, /) -> Proposal:
         """Fix a payment of these amounts."""

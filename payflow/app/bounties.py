@@ -140,6 +140,7 @@ class Bounties:
             chain_id=self._lane.chain.chain_id,
             explorer=settings.bounty_explorer.rstrip("/"),
             most_open=settings.bounty_most_open,
+            policy=self._policy,
             recovery=self._policy.recovery,
             cool_off_ms=int(settings.bounty_cool_off_days * DAY),
         )

@@ -27,6 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CSRF_HEADER = "X-CSRF"
 PEOPLE = frozenset({Role.PROVIDER})
+HANDS = PEOPLE | {Role.OPERATOR}
 WON = (s.MERGED, s.AWAITING_ADDRESS, s.CONTESTED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID)
 LONGEST = 2_000
 
@@ -52,6 +53,9 @@ class BountyApi:
             web.get(one, self._answering(self.bounty)),
             web.get(f"{one}/confirmation", self._answering(self.confirmation)),
             web.post(f"{one}/payout", self._answering(self.payout)),
+            web.post(f"{one}/agree", self._answering(self.agree)),
+            web.get(f"{one}/refund-proof", self._answering(self.refund_proof)),
+            web.post(f"{one}/refund-address", self._answering(self.refund_address)),
             web.post("/api/user/revoke", self._answering(self.revoke)),
             web.post("/api/user/remove-bot-confirmation", self._answering(self.retract)),
             web.get("/api/user", self._answering(self.who)),
@@ -123,14 +127,33 @@ class BountyApi:
         """Give the money back, to an address that a maintainer names."""
         caller = await self._caller(request, PEOPLE)
         body = await _body(request)
-        to = self._desk.address(_text(body, "address"))
-        return shown(await self._desk.act(_issue(body), caller, lambda by: f.Revoked(by, to)))
+        return shown(await self._desk.revoke(_issue(body), caller, _text(body, "address")))
+
+    async def agree(self, request: web.Request) -> Json:
+        """Take the word of another owner, or of an operator, about what is held back."""
+        caller = await self._caller(request, HANDS)
+        body = await _body(request)
+        return shown(await self._desk.agree(request.match_info["id"], caller, _text(body, "about")))
+
+    async def refund_proof(self, request: web.Request) -> Json:
+        """Give the words with which a funding address names where its money goes back to."""
+        await self._caller(request, PEOPLE)
+        asked, name = request.query, request.match_info["id"]
+        return {"message": await self._desk.refund_message(name, asked.get("from", ""), asked.get("to", ""))}
+
+    async def refund_address(self, request: web.Request) -> Json:
+        """Take the word of a funding address."""
+        caller = await self._caller(request, PEOPLE)
+        body, name = await _body(request), request.match_info["id"]
+        funder, to = _text(body, "from"), _text(body, "to")
+        record = await self._desk.name_refund(name, caller, funder, to, _proof(body))
+        return {"refunds": [{"from": one, "to": where} for one, where in record.data.refund_named]}
 
     async def retract(self, request: web.Request) -> Json:
         """Take back a payment that nobody has confirmed yet; a person then decides anew."""
         caller = await self._caller(request, PEOPLE)
         body = await _body(request)
-        return shown(await self._desk.act(_issue(body), caller, lambda by: f.Retracted(by, "taken back")))
+        return shown(await self._desk.act(_issue(body), caller, lambda by: f.Retracted(by.login, "taken back")))
 
     async def who(self, request: web.Request) -> Json:
         """Say who the caller is, and where he wants his money."""

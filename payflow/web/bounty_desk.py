@@ -4,17 +4,22 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import monotonic
 from typing import Protocol
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
+from machines.bounty.acts import maintaining, read_anew
+from machines.bounty.claims import DOUBTS
 from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
-from machines.core.chain import Address
-from machines.core.clock import MINUTE, Millis
+from machines.bounty.hands import may_confirm
+from machines.bounty.policy import Policy
+from machines.core.chain import Address, TxHash
+from machines.core.clock import MINUTE, SECOND, Millis
 from machines.core.decision import Message
-from machines.core.errors import BadInput, NotFound, Rejected
+from machines.core.errors import BadInput, NotFound, Rejected, StepError
 from machines.core.facts import Fact
 from machines.core.forge import Forge, Issue, News, Person, Place, Pull, RepositoryNews
 from machines.core.ids import Owner, RecordId
@@ -28,6 +33,7 @@ from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
 from payflow.web.auth import STAFF, Caller
 from payflow.web.bounty_news import ISSUES, SHOWN, NewsDesk
+from payflow.web.bounty_news import WHO as FORGE
 from payflow.web.bounty_views import first_of, sweeping
 from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem, deciding
 
@@ -73,6 +79,7 @@ class World:
     chain_id: int
     explorer: str
     most_open: int
+    policy: Policy
     cool_off_ms: int
     """After how long an address counts that nobody signed for."""
     recovery: str = ""
@@ -200,14 +207,13 @@ class BountyDesk:
         """Give what a maintainer's wallet must send to confirm a payment, and the payment's number."""
         record = await self.find(name)
         person = await self.maintainer(record.data.place, caller)
+        record = await self._read_since_approval(record)
         data, current = record.data, record.data.current
         if current is None or not data.confirm_hash:
             raise Problem(NOT_POSSIBLE, "The bot has not approved a payment: there is nothing to confirm yet.")
         if record.state not in (s.CONFIRMABLE, s.CONFIRMING, s.REVOKING):
             raise Problem(NOT_POSSIBLE, f"This bounty is {record.state}: there is nothing to confirm.")
-        others = [hand for hand in data.hands if hand.person != person.id]
-        if person.id == data.winner_id and not current.refund and others:
-            raise Problem(FORBIDDEN, f"You are the winner: {others[0].login}, or another owner, must confirm it.")
+        await self._must_be_theirs_to_confirm(record, person)
         address = self.address(owner)
         owners = data.creation.owners if data.creation else ()
         if owners and address not in owners:
@@ -223,6 +229,8 @@ class BountyDesk:
         """Take the hash of the transaction with which a maintainer confirms."""
         record = await self.find(name)
         person = await self.maintainer(record.data.place, caller)
+        record = await self._read_since_approval(record)
+        await self._must_be_theirs_to_confirm(record, person)
         if not _HASH.fullmatch(payout_hash):
             raise BadInput("A transaction's hash is 0x and 64 hexadecimal digits.")
         current = record.data.current
@@ -231,19 +239,90 @@ class BountyDesk:
         await self.tell(record.id, fact, caller.who)
         return await self.find(record.id)
 
-    async def act(self, name: str, caller: Caller, fact: Callable[[str], Fact]) -> BountyRecord:
-        """Let a maintainer decide something."""
-        record = await self.find(name)
-        person = await self.maintainer(record.data.place, caller)
-        await self.tell(record.id, fact(person.login), caller.who)
+    async def _must_be_theirs_to_confirm(self, record: BountyRecord, person: Person) -> None:
+        """Refuse the winner where another owner can confirm, and everybody while the work may be undone."""
+        data, refund = record.data, bool(record.data.current and record.data.current.refund)
+        others = [hand for hand in data.hands if hand.person != person.id]
+        if person.id == data.winner_id and not refund and others:
+            raise Problem(FORBIDDEN, f"You are the winner: {others[0].login}, or another owner, must confirm it.")
+        now = await self.store.records.now()
+        if may_confirm(self.world.policy, data, person.id, now):
+            return
+        there = await maintaining(self.world.forge, data)
+        if not may_confirm(self.world.policy, data, person.id, now, there):
+            why = " ".join(DOUBTS[doubt] for doubt in data.doubts)
+            raise Problem(FORBIDDEN, f"{why} That is not whoever confirms: somebody else says so on /bounties first.")
+
+    async def _read_since_approval(self, record: BountyRecord) -> BountyRecord:
+        """Read it anew, but not twice a minute: a page asks as often as somebody clicks."""
+        swept_at = record.data.swept_at
+        known = swept_at >= record.since and await self.store.records.now() - swept_at < RECENT_S * SECOND
+        return record if known else await self.read_anew(record)
+
+    async def read_anew(self, record: BountyRecord) -> BountyRecord:
+        """Read an issue at the forge before something is done that what we missed would forbid."""
+        data = record.data
+        if data.sweep_of:
+            return record
+        try:
+            swept = await read_anew(self.world.forge, data.place)
+        except StepError as error:
+            said = f"GitHub cannot be asked now what became of {data.place.path}, so nothing was done: ask again later."
+            raise Problem((HTTPStatus.SERVICE_UNAVAILABLE, "forge_unavailable"), said) from error
+        await self.tell(record.id, swept, FORGE)
         return await self.find(record.id)
 
-    async def sweep(self, name: str, caller: Caller) -> BountyRecord:
-        """Let a maintainer have paid out what came in later, one such payment after the other."""
+    async def act(
+        self, name: str, caller: Caller, fact: Callable[[Person], Fact], *, anew: bool = False
+    ) -> BountyRecord:
+        """Let a maintainer decide something; `anew` where it must not be decided on old news."""
+        record = await self.find(name)
+        person = await self.maintainer(record.data.place, caller)
+        if anew:
+            await self.read_anew(record)
+        await self.tell(record.id, fact(person), caller.who)
+        return await self.find(record.id)
+
+    async def revoke(self, name: str, caller: Caller, text: str) -> BountyRecord:
+        """Let a maintainer give the money back."""
+        to = self.address(text)
+        return await self.act(name, caller, lambda by: f.Revoked(by.login, to, by.id), anew=True)
+
+    async def agree(self, name: str, caller: Caller, about: str) -> BountyRecord:
+        """Take the word of another owner, or of an operator, about what they were shown."""
+        record = await self.find(name)
+        if caller.role is Role.OPERATOR:
+            async with self.store.audit.doing(caller.who, "agree to a bounty's payment", record.id, about):
+                await self.tell(record.id, f.Agreed(caller.who, 0, about), caller.who)
+            return await self.find(record.id)
+        return await self.act(record.id, caller, lambda by: f.Agreed(by.login, by.id, about))
+
+    async def refund_message(self, name: str, funder: str, to: str) -> str:
+        """Give the words that whoever funded a bounty signs with that address, to name where it goes back to."""
+        record = await self.find(name)
+        return await self._asked(self.address(funder), _to_get_back(record, self.address(to)))
+
+    async def name_refund(
+        self, name: str, caller: Caller, funder_text: str, to_text: str, proof: tuple[str, str]
+    ) -> BountyRecord:
+        """Take the word of an address that funded a bounty: where its money goes when it is given back."""
+        record, now = await self.find(name), await self.store.records.now()
+        funder, to, data = self.address(funder_text), self.address(to_text), record.data
+        since = data.deposits_since or data.transaction_hash
+        deposits = await self.world.wallets.deposits(Address(data.contract_address), TxHash(since)) if since else ()
+        if funder not in {one.sender for one in deposits or ()}:
+            raise Problem(NOT_POSSIBLE, f"{funder} put nothing into the wallet of {data.place.path}.")
+        await self._proven(proof, funder, _to_get_back(record, to), now)
+        await self.tell(record.id, f.RefundNamed(funder, to, *proof), caller.who)
+        return await self.find(record.id)
+
+    async def sweep(self, name: str, caller: Caller, text: str = "") -> BountyRecord:
+        """Let a maintainer have paid out, or given back, what came in later: one such payment after the other."""
+        to = self.address(text) if text else ""
         record = await self.find(name)
         if first_of(record) in sweeping(await self.of_repository(record.data.place.repository)):
             raise Problem(NOT_POSSIBLE, "What came in later is being paid out already: finish that one first.")
-        return await self.act(name, caller, f.SweepWanted)
+        return await self.act(name, caller, lambda by: f.SweepWanted(by.login, to, by.id), anew=True)
 
     async def decide(self, name: str, who: str, pull: int) -> BountyRecord:
         """Let an operator decide who gets a contested bounty."""
@@ -323,11 +402,14 @@ class BountyDesk:
     async def message(self, person: int, text: str, place: Place | None = None) -> str:
         """Give the words that prove an address when they are signed: once, within minutes, for this alone."""
         statement = _to_own(person, place) if place else _to_be_paid(person)
+        return await self._asked(self.address(text), statement)
+
+    async def _asked(self, address: Address, statement: str) -> str:
         now = await self.store.records.now()
         message = SignInMessage(
             uri=f"{self.world.server}/bounties",
             chain_id=self.world.chain_id,
-            address=self.address(text),
+            address=address,
             statement=statement,
             nonce=secrets.token_hex(16),
             issued_at=now,
@@ -355,6 +437,10 @@ def _to_own(person: int, place: Place) -> str:
     return (
         f"GitHub account {person} wants to own the bounty wallets of repository {place.repository} with this address."
     )
+
+
+def _to_get_back(record: BountyRecord, to: Address) -> str:
+    return f"What this address put into the wallet of bounty {record.id} is given back, if it is given back, to {to}."
 
 
 def _warning(owner: Owner, contacts: Sequence[str]) -> tuple[Message, ...]:

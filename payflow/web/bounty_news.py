@@ -11,7 +11,7 @@ from machines.bounty.data import MACHINE, BountyData, bounty_id, owner_of_reposi
 from machines.core.decision import Claim, New
 from machines.core.errors import ClaimTaken, NotFound
 from machines.core.facts import Fact
-from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, RepositoryNews
+from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, PullState, RepositoryNews
 from machines.core.ids import RecordId
 from payflow.store import keys
 from payflow.store.store import Store
@@ -85,7 +85,18 @@ class NewsDesk:
             if record_id is not None:
                 await self._tell(record_id, f.PullChanged(pull), WHO)
                 outcome = "taken"
+        for record in await self._taken_back(place, pull):
+            await self._tell(record, f.PullChanged(pull), WHO)
+            outcome = "taken"
         return outcome
+
+    async def _taken_back(self, place: Place, pull: Pull) -> list[RecordId]:
+        """List the bounties whose claims a merged pull request takes back."""
+        if pull.state != PullState.MERGED or not pull.reverts:
+            return []
+        found = await self._store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
+        mine = [one.record for one in found if one.record.machine == MACHINE]
+        return [one.id for one in mine if any(claim.number in pull.reverts for claim in one.data.claims)]
 
     async def _home(self, place: Place) -> r.RepositoryRecord:
         """Find a repository, or make it: that it tells us anything means that the app is installed there."""

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib import resources
 
 import segno
@@ -11,11 +10,11 @@ from aiohttp import web
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.comment import qr_path
+from machines.bounty.comment import day_of, qr_path, question_told
 from machines.bounty.data import BountyRecord
-from machines.core.clock import DAY, SECOND
+from machines.core.clock import DAY
 from machines.core.facts import Fact
-from machines.core.forge import PullState
+from machines.core.forge import Person, PullState
 from machines.core.ids import RecordId
 from machines.core.saved_address import SavedAddress
 from payflow.store.tokens import Role
@@ -24,7 +23,7 @@ from payflow.web.admin.frame import Done, Frame
 from payflow.web.auth import STAFF, Gate
 from payflow.web.bounty_api import concerning
 from payflow.web.bounty_desk import MOST_DIGITS, BountyDesk, person_of
-from payflow.web.bounty_views import balances, first_of, groups, open_claims, state_of, sweeping
+from payflow.web.bounty_views import balances, first_of, groups, open_claims, owns, state_of, sweeping
 from payflow.web.problems import Problem, answer_to
 from payflow.web.sessions import Form, Sessions, Visit
 
@@ -76,6 +75,7 @@ class BountyPage:
             web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
             web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
             web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
+            web.post(f"{one}/agree", frame.does(self.agree, PEOPLE | OPERATORS)),
             web.post(f"{one}/retract", frame.does(self.retract, PEOPLE)),
             web.post(f"{one}/reassign", frame.does(self.reassign, PEOPLE)),
             web.post(f"{one}/sweep", frame.does(self.sweep, PEOPLE)),
@@ -94,9 +94,10 @@ class BountyPage:
         homes = [home for home in await desk.repositories() if home.data.number in mine]
         return await self._frame.page(
             visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
-            saved=saved, next_from=_day(saved.next_from),
+            saved=saved, next_from=day_of(saved.next_from),
             cool_off_days=desk.world.cool_off_ms // DAY, homes=homes, state_of=state_of,
-            balances=balances, open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
+            balances=balances, question_told=question_told, day_of=day_of, owns=owns,
+            open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
             scripts=self._scripts, recovery=desk.world.recovery,
             disabled=await desk.disabled(), first_of=first_of, sweeping=sweeping(found),
             decides=visit.caller.role is Role.OPERATOR, chain=hex(desk.world.chain_id), explorer=desk.world.explorer,
@@ -140,7 +141,7 @@ class BountyPage:
         """Save where the visitor wants his money."""
         saved = await self._desk.save_address(visit.caller, str(form.get("address", "")), None)
         if saved.next_address:
-            counts = f"counts from {_day(saved.next_from)} on, or at once when you sign for it with your wallet"
+            counts = f"counts from {day_of(saved.next_from)} on, or at once when you sign for it with your wallet"
             return Done(f"{saved.next_address} {counts}.", PLACE)
         return Done(f"Bounties that you win are paid to {saved.address}.", PLACE)
 
@@ -152,25 +153,32 @@ class BountyPage:
 
     async def revoke(self, visit: Visit, form: Form) -> Done:
         """Give the money back."""
-        to = self._desk.address(str(form.get("address", "")))
-        record = await self._act(visit, lambda by: f.Revoked(by, to))
-        return Done(f"{record.data.place.path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
+        record = await self._desk.revoke(visit.request.match_info["id"], visit.caller, str(form.get("address", "")))
+        to, path = record.data.refund_to, record.data.place.path
+        return Done(f"{path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
+
+    async def agree(self, visit: Visit, form: Form) -> Done:
+        """Ask for what is held back, as another owner or an operator."""
+        about = str(form.get("about", ""))
+        record = await self._desk.agree(visit.request.match_info["id"], visit.caller, about)
+        return Done(f"{record.data.place.path} goes on as far as your word is what it waited for.", PLACE)
 
     async def retract(self, visit: Visit, form: Form) -> Done:
         """Take a payment back."""
         reason = str(form.get("reason", "")).strip()[:200] or "no reason given"
-        record = await self._act(visit, lambda by: f.Retracted(by, reason))
+        record = await self._act(visit, lambda by: f.Retracted(by.login, reason))
         return Done(f"The payment of {record.data.place.path} is taken back; a person decides anew.", PLACE)
 
     async def reassign(self, visit: Visit, form: Form) -> Done:
         """Name another merged claim."""
         pull = _pull(form)
-        record = await self._act(visit, lambda by: f.Reassigned(by, pull))
+        record = await self._act(visit, lambda by: f.Reassigned(by.login, pull))
         return Done(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
 
-    async def sweep(self, visit: Visit, _: Form) -> Done:
-        """Have what came in later paid out too."""
-        record = await self._desk.sweep(visit.request.match_info["id"], visit.caller)
+    async def sweep(self, visit: Visit, form: Form) -> Done:
+        """Have what came in later paid out too, or given back."""
+        name, to = visit.request.match_info["id"], str(form.get("address", "")).strip()
+        record = await self._desk.sweep(name, visit.caller, to)
         return Done(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
 
     async def decide(self, visit: Visit, form: Form) -> Done:
@@ -178,12 +186,8 @@ class BountyPage:
         record = await self._desk.decide(visit.request.match_info["id"], visit.caller.who, _pull(form))
         return Done(f"{record.data.place.path} goes on.", PLACE)
 
-    async def _act(self, visit: Visit, fact: Callable[[str], Fact]) -> BountyRecord:
+    async def _act(self, visit: Visit, fact: Callable[[Person], Fact]) -> BountyRecord:
         return await self._desk.act(visit.request.match_info["id"], visit.caller, fact)
-
-
-def _day(at: int) -> str:
-    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d}"
 
 
 def _pull(form: Form) -> int:

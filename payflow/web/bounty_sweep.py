@@ -5,7 +5,7 @@ import structlog
 from machines.bounty import facts as f
 from machines.bounty.data import MACHINE, owner_of_repository
 from machines.core.errors import Rejected
-from machines.core.forge import IssueNews, Place, Pull, RepositoryNews
+from machines.core.forge import IssueNews, Place, Pull, RepositoryNews, concerns
 from payflow.web.bounty_desk import BountyDesk
 from payflow.web.bounty_news import SHOWN, UNFINISHED, WHO
 
@@ -48,6 +48,6 @@ async def _read(desk: BountyDesk, place: Place) -> int:
     for record in mine:
         there = Place(place.installation, place.repository, place.name, record.data.place.number)
         issue = await desk.world.forge.issue(there)
-        named = tuple(pull for pull in pulls if there.number in pull.closes)
+        named = tuple(pull for pull in pulls if concerns(pull, there.number))
         await desk.tell(record.id, f.Swept(issue, named), WHO)
     return len(mine)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from machines.bounty import lifecycle as s
+from machines.bounty.comment import question_told
 from machines.bounty.data import BountyRecord
 from machines.core.forge import Pull, PullState
 from machines.core.wallets import ETHER, Holding
@@ -70,6 +71,11 @@ def state_of(record: BountyRecord) -> str:
     return s.LIFECYCLE.state(record.state).public
 
 
+def owns(record: BountyRecord, person: int | None) -> bool:
+    """Say whether somebody is an owner of a bounty's wallet."""
+    return any(hand.person == person for hand in record.data.hands)
+
+
 def first_of(record: BountyRecord) -> str:
     """Name the bounty whose wallet this one pays out of."""
     return record.data.sweep_of or record.id
@@ -115,6 +121,9 @@ def shown(record: BountyRecord) -> Json:
         "confirming?": record.state == s.CONFIRMING,
         "payment": None if current is None else _payment(current.proposal.holdings, current.proposal.to),
         "refund-to": data.refund_to or None,
+        "question": question_told(record) or None,
+        "doubts": [str(doubt) for doubt in data.doubts],
+        "second-round?": s.LIFECYCLE.state(record.state).final and data.second_round,
         "waiting-for": data.waiting_for or None,
         "trouble": data.trouble or None,
         "banners": list(data.banners),

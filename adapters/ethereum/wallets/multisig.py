@@ -15,7 +15,7 @@ from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
 
 RAIL = "bounty"
 
@@ -27,6 +27,7 @@ TOGETHER = "payTogether(address,uint256,address[],uint256[])"
 CONFIRMED = abi.topic("Confirmation(address,uint256)")
 EXECUTED = abi.topic("Execution(uint256)")
 FAILED = abi.topic("ExecutionFailure(uint256)")
+RECEIVED = abi.topic("Deposit(address,uint256)")
 
 _LISTED = ["address", "uint256", "bytes", "bool"]
 
@@ -77,6 +78,10 @@ class MultiSigs:
     async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
         """List what a wallet holds."""
         return await self._reader.holdings(wallet)
+
+    async def deposits(self, wallet: Address, made_by: TxHash) -> tuple[Deposit, ...] | None:
+        """List what came in."""
+        return await self._reader.deposits(wallet, RECEIVED, made_by)
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
         """Fix a payment."""

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from adapters.ethereum.wallets import abi
 from machines.core.chain import Address, Chain, Head, Receipt, TxHash
 from machines.core.errors import Retryable
-from machines.core.wallets import ETHER, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, Deposit, End, Holding, Outcome, Proposal
 
 TRANSFER = "transfer(address,uint256)"
 TRANSFERRED = abi.topic("Transfer(address,address,uint256)")
 # So many blocks are asked about at a time, which every provider answers.
 LOG_BLOCKS = 5_000
+MOST_SPANS = 400
+"""So many times that; what is further back is not looked for."""
 AGREED = "one more owner has agreed, and others must as well"
 
 
@@ -88,6 +90,22 @@ class Reader:
                 return found[-1][0]
             last = start - 1
         return None
+
+    async def deposits(self, wallet: Address, received: str, made_by: TxHash) -> tuple[Deposit, ...] | None:
+        """List what came in: ether by the wallet's own event, tokens by theirs; None where that is too far back."""
+        made = await self.chain.receipt(made_by)
+        last = (await self.chain.head()).number
+        if made is None or last - made.block >= MOST_SPANS * LOG_BLOCKS:
+            return None
+        found = []
+        for first in range(made.block, last + 1, LOG_BLOCKS):
+            span = (first, min(last, first + LOG_BLOCKS - 1))
+            logs = await self.chain.logs(wallet, (received,), *span)
+            found += [(ETHER, log) for _, log in logs]
+            for token in self.tokens.values():
+                wanted = (TRANSFERRED, None, abi.word_of(wallet))
+                found += [(token.address, log) for _, log in await self.chain.logs(token.address, wanted, *span)]
+        return tuple(Deposit(abi.address_in(log.topics[1]), token, str(abi.number(log.data))) for token, log in found)
 
 
 def speaks(receipt: Receipt, wallet: str, name: str, subject: str) -> bool:

@@ -13,7 +13,7 @@ from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
 
 NOBODY = Address("0x" + "00" * 20)
 RAIL = "bounty"
@@ -26,6 +26,7 @@ CREATED = abi.topic("ProxyCreation(address,address)")
 APPROVED = abi.topic("ApproveHash(bytes32,address)")
 SUCCEEDED = abi.topic("ExecutionSuccess(bytes32,uint256)")
 FAILED = abi.topic("ExecutionFailure(bytes32,uint256)")
+RECEIVED = abi.topic("SafeReceived(address,uint256)")
 
 _RECENT = re.compile(r"1\.([4-9]|[1-9][0-9]+)\.|[2-9]\.")
 _DOMAIN = keccak_hex(b"EIP712Domain(uint256 chainId,address verifyingContract)")
@@ -112,6 +113,10 @@ class Safes:
     async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
         """List what a wallet holds."""
         return await self._reader.holdings(wallet)
+
+    async def deposits(self, wallet: Address, made_by: TxHash) -> tuple[Deposit, ...] | None:
+        """List what came in."""
+        return await self._reader.deposits(wallet, RECEIVED, made_by)
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
         """Fix a payment; the hash is made here and must be the one that the wallet itself makes."""

@@ -5,7 +5,7 @@ POST  /_sandbox/repositories                 {"name":"acme/widgets","roles":{"mi
 POST  /_sandbox/{repository}/issues          {"title":"It hurts","labels":["bounty"]}
 POST  /_sandbox/{repository}/issues/{n}/{do} label, unlabel, close, reopen, delete
 POST  /_sandbox/{repository}/pulls           {"author":"ann","title":"Heal it","body":"Closes #1","base":"main"}
-POST  /_sandbox/{repository}/pulls/{n}/{do}  merge, close; a merge closes {"closes":[1]}
+POST  /_sandbox/{repository}/pulls/{n}/{do}  merge, close, revert; a merge closes {"closes":[1]}
 
 A repository is named by its number.
 """
@@ -53,6 +53,9 @@ class Deeds(Protocol):
 
     def merge(self, home: Repository, pull: Pull, *closes: Issue) -> None:
         """Merge it."""
+
+    def revert(self, home: Repository, pull: Pull) -> Pull:
+        """Take a merged one back."""
 
 
 class GitHubControl:
@@ -118,10 +121,12 @@ class GitHubControl:
     def _on_pull(self, call: Call) -> Answer:
         home = self._home(call)
         pull = home.pulls.get(_number(call)) if home else None
-        if home is None or pull is None or call.params["do"] not in ("merge", "close"):
+        if home is None or pull is None or call.params["do"] not in ("merge", "close", "revert"):
             return _nothing(call)
         if call.params["do"] == "close":
             self._deeds.close_pull(home, pull)
+        elif call.params["do"] == "revert":
+            pull = self._deeds.revert(home, pull)
         else:
             closes = [home.issues[int(one)] for one in call.body.get("closes") or () if int(one) in home.issues]
             self._deeds.merge(home, pull, *closes)

@@ -63,8 +63,9 @@ def pull(home: Repository, one: Pull) -> Json:
 
 
 def event(kind: str, label: str, at: int) -> Json:
-    """Write something that happened to an issue's labels."""
-    return {"event": kind, "label": {"name": label}, "created_at": stamp(at)}
+    """Write something that happened to an issue."""
+    about = {"label": {"name": label}} if label else {}
+    return {"event": kind, "created_at": stamp(at), **about}
 
 
 def comment(one: Comment) -> Json:

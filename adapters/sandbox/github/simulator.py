@@ -114,11 +114,13 @@ class GitHubSimulator(Running):
     def close_issue(self, home: Repository, issue: Issue) -> None:
         """Somebody closes an issue."""
         issue.open = False
+        issue.events.append(("closed", "", self._now()))
         self._issue("closed", home, issue)
 
     def reopen_issue(self, home: Repository, issue: Issue) -> None:
         """Somebody opens it again."""
         issue.open = True
+        issue.events.append(("reopened", "", self._now()))
         self._issue("reopened", home, issue)
 
     def delete_issue(self, home: Repository, issue: Issue) -> None:
@@ -176,6 +178,13 @@ class GitHubSimulator(Running):
         self._pull("closed", home, pull)
         for issue in closes:
             self.close_issue(home, issue)
+
+    def revert(self, home: Repository, pull: Pull, author: str | None = None) -> Pull:
+        """Somebody presses the button that takes a merged pull request back, and a maintainer merges what it made."""
+        body = f"Reverts {home.name}#{pull.number}"
+        made = self.open_pull(home, author, f'Revert "{pull.title}"', body, fork=False)
+        self.merge(home, made)
+        return made
 
     # ── deliveries ───────────────────────────────────────────────────────────────────────────────────────────────────
 

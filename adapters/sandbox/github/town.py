@@ -40,7 +40,7 @@ class Issue:
     locked: bool = False
     comments: list[Comment] = field(default_factory=list)
     events: list[tuple[str, str, int]] = field(default_factory=list)
-    """What happened to its labels: the event, the label, when."""
+    """What happened to it: the event, the label where it was about one, when."""
 
 
 @dataclass(slots=True)

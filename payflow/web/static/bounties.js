@@ -76,7 +76,20 @@ async function proveOwner(button) {
   tell(button, `${address} owns the wallets that are made from now on.`, "good");
 }
 
-const deeds = { confirm: confirmPayment, address: proveAddress, owner: proveOwner };
+async function nameRefund(button) {
+  const which = document.getElementById("funded-which").value.trim();
+  const to = document.getElementById("funded-to").value.trim();
+  if (!which || !to) throw new Error("Say which bounty it is, and where your money shall go.");
+  const from = await account();
+  const place = `/api/user/bounty/${encodeURIComponent(which)}`;
+  const { message } = await api("GET", `${place}/refund-proof?${new URLSearchParams({ from, to })}`);
+  tell(button, "Sign the message in your wallet.");
+  const signature = await wallet().request({ method: "personal_sign", params: [hex(message), from] });
+  await api("POST", `${place}/refund-address`, { from, to, message, signature });
+  tell(button, `What ${from} put in goes to ${to} if it is given back.`, "good");
+}
+
+const deeds = { confirm: confirmPayment, address: proveAddress, owner: proveOwner, refund: nameRefund };
 const REFUSED = 4001;
 
 function words(error) {

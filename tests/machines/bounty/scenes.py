@@ -187,5 +187,13 @@ EVERY_FACT: tuple[Fact, ...] = (
     f.Retracted("mia", "mistake"),
     f.Revoked("mia", BOBS),
     f.SweepWanted("mia"),
+    f.SweepWanted("mia", BOBS, 1),
+    f.IssueChanged(issue(updated_at=NOW + 9, reopened_at=NOW + 9)),
+    f.PullChanged(pull(11, closes=(), reverts=(8,))),
+    f.HandWanted(f"pull {pull().id}"),
+    f.HandWanted(f"refund to {BOBS}"),
+    f.Agreed("mia", 1, f"pull {pull().id}"),
+    f.Agreed("olu", 0, f"refund to {BOBS}"),
+    f.RefundNamed(ANNS, BOBS, "words", "0x"),
 )
 LATE = NOW + 40 * DAY

@@ -28,7 +28,7 @@ from machines.core.forge import Issue, Person, Place, Pull, PullState
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
 from machines.core.record import Record
 from machines.core.saved_address import SavedAddress
-from machines.core.wallets import ETHER, Call, Creation, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
 from tests.machines.bounty.scenes import ANNS, BOBS, ID, ISSUE, NOW, PLACE, REPOSITORY, WALLET, pull
 
 T = TypeVar("T")
@@ -145,6 +145,11 @@ class Truth:
         """Tell what it holds."""
         self.here()
         return (Holding(ETHER, "ETH", 18, str(self.money)),) if self.money else ()
+
+    async def deposits(self, wallet: Address, made_by: TxHash) -> tuple[Deposit, ...] | None:
+        """Tell nothing: who gets a refund is for two hands."""
+        self.here()
+        return None
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
         """Fix a payment."""
@@ -372,7 +377,7 @@ class Bounties(RuleBasedStateMachine):
         if current:
             self.take(f.Confirmed("mia", current.proposal.number, "0xno"))
 
-    @rule(what=st.sampled_from(["retract", "decide", "resume", "revoke", "reassign", "repeat"]))
+    @rule(what=st.sampled_from(["retract", "decide", "resume", "revoke", "reassign", "repeat", "agree"]))
     def people(self, what: str) -> None:
         """People decide."""
         merged = self.record.data.merged
@@ -381,9 +386,10 @@ class Bounties(RuleBasedStateMachine):
             "retract": f.Retracted("mia", "no"),
             "decide": f.Decided("olu", first),
             "resume": f.Decided("olu", 0),
-            "revoke": f.Revoked("mia", BACK),
+            "revoke": f.Revoked("mia", BACK, 1),
             "reassign": f.Reassigned("mia", first),
             "repeat": LostSight("?"),
+            "agree": f.Agreed("olu", 0, self.record.data.question),
         }
         self.take(facts[what])
 

@@ -8,7 +8,7 @@ from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
 from machines.bounty.comment import Comment
-from machines.bounty.data import Hand, approval_key, bounty_id, deploy_key
+from machines.bounty.data import MOST_CLAIMS, Agreement, Doubt, Hand, approval_key, bounty_id, deploy_key
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
 from machines.core.forge import PullState
@@ -204,7 +204,12 @@ def test_a_reference_that_was_edited_away_claims_nothing() -> None:
 
 def test_a_merge_that_closes_the_issue_first() -> None:
     """GitHub tells of the two in any order."""
-    record = after(bounty(s.OPEN), f.IssueChanged(issue(open=False, updated_at=NOW + 9)))
+    closed = issue(open=False, updated_at=NOW + 9)
+    record = after(bounty(s.OPEN), f.IssueChanged(closed))
+    assert (record.state, record.data.swept_at) == (s.OPEN, 0), "nobody is told before GitHub is read"
+    assert after(record, f.PullChanged(pull())).state == s.MERGED
+    assert after(record, f.Swept(closed, (pull(),))).state == s.MERGED, "the merge's delivery was the one that got lost"
+    record = after(record, f.Swept(closed, ()))
     assert record.state == s.CLOSED
     assert after(record, f.PullChanged(pull())).state == s.MERGED
 
@@ -212,11 +217,12 @@ def test_a_merge_that_closes_the_issue_first() -> None:
 def test_a_label_that_is_taken_off_and_put_on_again() -> None:
     """Before anything is won the bounty closes and opens; after it nothing changes."""
     off, on = issue(labelled=False, updated_at=NOW + 1), issue(updated_at=NOW + 2)
-    record = after(bounty(s.OPEN), f.IssueChanged(off))
-    assert record.state == s.CLOSED
-    assert after(record, f.IssueChanged(on)).state == s.OPEN
-    assert after(bounty(s.OPENING), f.IssueChanged(off)).state == s.CLOSED
-    assert after(after(bounty(s.OPENING), f.IssueChanged(off)), f.IssueChanged(on)).state == s.OPENING
+    for opened in (s.OPEN, s.OPENING):
+        record = after(bounty(opened), f.IssueChanged(off))
+        assert record.state == opened
+        record = after(record, f.Swept(off, ()))
+        assert record.state == s.CLOSED
+        assert after(record, f.IssueChanged(on)).state == opened
     for state in (s.MERGED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID):
         assert after(bounty(state), f.IssueChanged(off)).state == state
 
@@ -225,13 +231,15 @@ def test_a_merge_after_the_label_was_taken_off_wins_nothing() -> None:
     """Whoever took it off did not want to pay for it; put on again, the merge counts."""
     record = after(bounty(s.OPEN), f.IssueChanged(issue(labelled=False, updated_at=NOW + 1)))
     record = after(record, f.PullChanged(pull()))
+    record = after(record, f.Swept(issue(labelled=False, updated_at=NOW + 1), (pull(),)))
     assert (record.state, record.data.winner_login) == (s.CLOSED, "")
     assert after(record, f.IssueChanged(issue(updated_at=NOW + 2))).state == s.MERGED
 
 
 def test_a_moved_issue_and_a_renamed_repository() -> None:
     """The one is gone from here; the other is the same under another name."""
-    assert after(bounty(s.OPEN), f.IssueGone("the issue was moved to a/b#3")).state == s.CLOSED
+    moved = after(after(bounty(s.OPEN), f.IssueGone("the issue was moved to a/b#3")), f.Swept(None, ()))
+    assert (moved.state, moved.data.gone) == (s.CLOSED, "the issue was moved to a/b#3")
     assert after(bounty(s.OPEN), f.Swept(issue(id=1), ())).state == s.CLOSED
     renamed = after(bounty(s.OPEN), f.Renamed("acme/gadgets", 78))
     assert (renamed.state, renamed.data.place.path, renamed.data.place.installation) == (s.OPEN, "acme/gadgets#7", 78)
@@ -253,7 +261,10 @@ def test_a_winner_without_an_address_is_asked_reminded_and_passed_over_after_the
         decide(record, f.Revoked("mia", BOBS))
     late = after(record, f.Reassigned("mia", pull(9).id), now=LATE)
     assert (late.state, late.data.winner_login) == (s.MERGED, "bob")
-    assert after(record, f.Revoked("mia", BOBS), now=LATE).state == s.REVOKING
+    with pytest.raises(BadInput, match="not read at GitHub"):
+        decide(record, f.Revoked("mia", BOBS, 1), now=LATE)
+    record = after(record, f.Swept(issue(), rivals), now=LATE)
+    assert after(record, f.Revoked("mia", BOBS, 1), now=LATE).state == s.REVOKING
 
 
 def test_an_address_of_somebody_else_is_no_answer() -> None:
@@ -404,3 +415,104 @@ def test_a_sweep_writes_no_comment() -> None:
 def test_ids_are_wider_than_32_bits() -> None:
     """And different issues have different bounties."""
     assert bounty_id(2**63 - 1, 2**63 - 1, 8) != bounty_id(2**63 - 1, 2**63 - 2, 8)
+
+
+# ── what comes back ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_confirmed_past_our_page_though_it_was_taken_back_raises_an_alarm() -> None:
+    """What is approved on the chain cannot be unsaid; a person is told, unless another hand had asked for it."""
+    for parts in ({"reopened_at": NOW + 100}, {"reverted": (pull().number,)}):
+        record = bounty(s.CONFIRMING, **parts)
+        assert "no other hand had asked" in decide(record, paid()).alarm
+        agreement = Agreement(2, "bob", record.data.question)
+        assert decide(bounty(s.CONFIRMING, agreements=(agreement,), **parts), paid()).alarm == ""
+    assert decide(bounty(s.CONFIRMING), paid()).alarm == ""
+
+
+@pytest.mark.parametrize("state", [s.MERGED, s.AWAITING_ADDRESS, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING])
+def test_a_person_is_told_once_that_the_work_may_be_undone(state: str) -> None:
+    """By a banner for whoever looks, and an alarm."""
+    again = f.IssueChanged(issue(updated_at=NOW + 100, reopened_at=NOW + 100))
+    decision = decide(bounty(state), again)
+    assert [message.kind for message in decision.messages] == ["alarm"]
+    record = after(bounty(state), again)
+    assert (record.state, len(record.data.banners)) == (state, 1)
+    assert decide(record, again).messages == ()
+    revert = f.PullChanged(pull(9, closes=(), reverts=(pull().number,)))
+    record = after(record, revert)
+    assert (record.data.doubts, len(record.data.banners)) == ((Doubt.REOPENED, Doubt.REVERTED), 2)
+
+
+def test_what_was_opened_again_before_the_merge_was_merged_for_it() -> None:
+    """And news of it may come late; neither is a doubt."""
+    record = after(bounty(s.CONFIRMABLE), f.IssueChanged(issue(updated_at=NOW + 100, reopened_at=NOW - 100)))
+    assert record.data.doubts == ()
+    late = after(record, f.IssueChanged(issue(updated_at=NOW - 1, reopened_at=NOW + 50)))
+    assert late.data.doubts == (Doubt.REOPENED,), "news of a deed after the merge counts, though newer news is known"
+
+
+@pytest.mark.parametrize("state", [s.PAID, s.REFUNDED])
+def test_a_second_round_is_told_once_and_what_comes_in_needs_an_address(state: str) -> None:
+    """The first winner, or the first funder, gets nothing of it."""
+    over = bounty(state, issue_open=False, ended_at=NOW, holdings=ETHERS)
+    again = f.IssueChanged(issue(updated_at=NOW + 100, labelled_at=NOW + 100))
+    decision = decide(over, again)
+    assert [message.kind for message in decision.messages] == ["alarm"]
+    record = after(over, again)
+    assert record.data.second_round
+    assert decide(record, again).messages == ()
+    with pytest.raises(BadInput, match="opened again, or given back"):
+        decide(record, f.SweepWanted("mia"))
+    (child,) = decide(record, f.SweepWanted("mia", BOBS, 1)).creates
+    assert (child.data.refund_to, child.data.revoked_by_id, child.data.deposits_since) == (BOBS, 1, PAYOUT)
+
+
+def test_only_whoever_owns_the_wallet_and_is_not_paid_by_it_agrees_to_what_was_asked() -> None:
+    """About the very question, and each once."""
+    record = bounty(s.MERGED, hands=(Hand(1, "mia", BOBS), Hand(2, "bob", WALLET)))
+    about = record.data.question
+    for refused in (f.Agreed("eve", 99, about), f.Agreed("mia", 1, "pull 1"), f.Agreed("ann", 5_000_000_208, about)):
+        with pytest.raises(BadInput):
+            decide(record, refused)
+    for person, by in ((1, "mia"), (2, "bob"), (0, "olu"), (1, "mia")):
+        record = after(record, f.Agreed(by, person, about))
+    assert sorted(one.name for one in record.data.agreements) == ["bob", "mia", "olu"]
+    for state in (s.OPEN, s.CLOSED, s.CONTESTED, s.PAID, s.REFUNDED):
+        with pytest.raises(BadInput):
+            decide(bounty(state), f.Agreed("mia", 1, bounty(state).data.question))
+
+
+def test_the_days_in_public_begin_when_everybody_can_read_of_it() -> None:
+    """Not when the comment was refused, nor anew when it is written once more."""
+    record = after(bounty(s.MERGED), f.HandWanted(bounty(s.MERGED).data.question))
+    assert (record.data.waiting_for, record.data.hand_wanted) == ("another hand that asks for it", "pull 5000000108")
+    refused = after(record, f.Commented(1, "a"), now=NOW + 5)
+    assert (refused.data.told_about, refused.data.told_at) == ("", 0)
+    told = after(record, f.Commented(1, "b", record.data.question), now=NOW + 9)
+    assert (told.data.told_about, told.data.told_at) == (record.data.question, NOW + 9)
+    assert after(told, f.Commented(1, "c", record.data.question), now=NOW + 99).data.told_at == NOW + 9
+    other = after(told, f.Commented(1, "d", "pull 9"), now=NOW + 99)
+    assert other.data.told_about == record.data.question, "what was written is not what is asked now"
+
+
+# ── many claims ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_claims_are_bounded_by_person_and_in_all_and_what_was_merged_always_counts() -> None:
+    """The newest are kept, open ones before closed ones."""
+    record = bounty(s.OPEN)
+    for number in range(100, 100 + 4 * MOST_CLAIMS):
+        record = after(record, f.PullChanged(pull(number, PullState.OPENED)))
+    assert [claim.number for claim in record.data.claims] == list(range(100 + 3 * MOST_CLAIMS, 100 + 4 * MOST_CLAIMS))
+    crowd = tuple(pull(number, PullState.OPENED, author_id=7) for number in range(1000, 1200))
+    closed = tuple(pull(number, PullState.CLOSED, author_id=number) for number in range(2000, 2200))
+    swept = after(bounty(s.OPEN), f.Swept(issue(), (*crowd, *closed, pull(8, PullState.OPENED))))
+    kept = swept.data.claims
+    assert [claim.number for claim in kept if claim.author_id == 7] == [1197, 1198, 1199]
+    assert (len(kept), kept[0].number) == (MOST_CLAIMS, 8)
+    merged = after(swept, f.PullChanged(pull(8)))
+    assert (merged.state, merged.data.winner_login) == (s.MERGED, "ann")
+    for number in range(3000, 3100):
+        merged = after(merged, f.PullChanged(pull(number, PullState.OPENED)))
+    assert pull(8).id in {claim.id for claim in merged.data.claims}
