@@ -7,7 +7,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord
 from machines.bounty.policy import Policy
 from machines.core.clock import DAY, Millis
-from machines.core.decision import Decision, New, keep, move, wait
+from machines.core.decision import Decision, Message, New, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.forge import Pull
 from machines.core.ids import derived_id, parse_id
@@ -115,7 +115,9 @@ def hand_wanted(record: BountyRecord, about: str) -> Choice:
     if about != record.data.question or about == record.data.hand_wanted:
         return wait(HAND_AGAIN_S)
     data = replace(record.data, hand_wanted=about, waiting_for=ANOTHER_HAND)
-    return keep("the bot holds its approval back until another hand has asked for it", data=data, again_s=0)
+    why = "the bot holds its approval back until another hand has asked for it"
+    told = Message("alarm", {"why": f"{data.place.path}: {why}: {about}"})
+    return keep(why, data=data, again_s=0, messages=(told,))
 
 
 def agreed(record: BountyRecord, fact: f.Agreed) -> Choice:

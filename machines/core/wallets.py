@@ -145,7 +145,7 @@ class Wallets(Protocol):
         """List what a wallet holds of ether and of the tokens that count here; what it has none of is left out."""
 
     async def deposits(self, wallet: Address, made_by: TxHash, /) -> tuple[Deposit, ...] | None:
-        """List what came in since a transaction made the wallet; None where that is too long ago to be read.
+        """List what came in since a transaction that is known; None where that cannot be told for sure.
 
         What was forced into it without its knowledge is not there.
         """

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.ethereum.wallets import abi
-from machines.core.chain import Address, Chain, Head, Receipt, TxHash
+from machines.core.chain import Address, Chain, Head, Log, Receipt, TxHash
 from machines.core.errors import Retryable
 from machines.core.wallets import ETHER, Deposit, End, Holding, Outcome, Proposal
 
@@ -14,6 +14,7 @@ TRANSFERRED = abi.topic("Transfer(address,address,uint256)")
 LOG_BLOCKS = 5_000
 MOST_SPANS = 400
 """So many times that; what is further back is not looked for."""
+MOST_DEPOSITS = 100
 AGREED = "one more owner has agreed, and others must as well"
 
 
@@ -92,20 +93,33 @@ class Reader:
         return None
 
     async def deposits(self, wallet: Address, received: str, made_by: TxHash) -> tuple[Deposit, ...] | None:
-        """List what came in: ether by the wallet's own event, tokens by theirs; None where that is too far back."""
+        """List what came in: ether by the wallet's own event, tokens by theirs; None where nobody can tell for sure.
+
+        One node may list what it likes: what it lists counts as far as the receipts say so too, on which enough agree.
+        """
         made = await self.chain.receipt(made_by)
         last = (await self.chain.head()).number
         if made is None or last - made.block >= MOST_SPANS * LOG_BLOCKS:
             return None
-        found = []
+        listed: list[tuple[str, TxHash, Log]] = []
+        into = (TRANSFERRED, None, abi.word_of(wallet))
+        events = [(ETHER, wallet, (received,)), *((one.address, one.address, into) for one in self.tokens.values())]
         for first in range(made.block, last + 1, LOG_BLOCKS):
-            span = (first, min(last, first + LOG_BLOCKS - 1))
-            logs = await self.chain.logs(wallet, (received,), *span)
-            found += [(ETHER, log) for _, log in logs]
-            for token in self.tokens.values():
-                wanted = (TRANSFERRED, None, abi.word_of(wallet))
-                found += [(token.address, log) for _, log in await self.chain.logs(token.address, wanted, *span)]
-        return tuple(Deposit(abi.address_in(log.topics[1]), token, str(abi.number(log.data))) for token, log in found)
+            for token, contract, topics in events:
+                found = await self.chain.logs(contract, topics, first, min(last, first + LOG_BLOCKS - 1))
+                listed += [(token, tx, log) for tx, log in found]
+            if len(listed) > MOST_DEPOSITS:
+                return None
+        receipts = {tx: await self.chain.receipt(tx) for tx in {tx for _, tx, _ in listed}}
+        if not all(_told(receipts[tx], log) for _, tx, log in listed):
+            return None
+        return tuple(
+            Deposit(abi.address_in(log.topics[1]), token, str(abi.number(log.data))) for token, _, log in listed
+        )
+
+
+def _told(receipt: Receipt | None, log: Log) -> bool:
+    return receipt is not None and receipt.ok and log in receipt.logs
 
 
 def speaks(receipt: Receipt, wallet: str, name: str, subject: str) -> bool:

@@ -4,6 +4,7 @@
 2. A bounty is PAID, or REFUNDED, only where its wallet carried out that payment, and then it says which.
 3. However the looks are cut short, each of the bot's calls is handed to the lane under one key, with one content.
 4. When all is quiet, a payment that was carried out is known, and nothing else is called paid.
+5. The bot agrees to no refund that a maintainer alone wants at an address of their choice.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -411,6 +412,15 @@ class Bounties(RuleBasedStateMachine):
         assert attempt.refund == (self.record.state == s.REFUNDED)
         assert data.payout_address == entry.proposal.to
         assert int(entry.proposal.value_units) > 0
+
+    @invariant()
+    def nothing_goes_back_by_one_word(self) -> None:
+        """5."""
+        back = (
+            [one for one in self.truth.entries.values() if one.proposal.to == BACK] if hasattr(self, "record") else []
+        )
+        asked = {one.about for one in self.record.data.agreements} if back else set()
+        assert not back or f"refund to {BACK}" in asked
 
     @precondition(lambda self: hasattr(self, "record") and any(one.executed for one in self.truth.entries.values()))
     @rule()

@@ -38,9 +38,11 @@ async def test_what_stands_in_the_way_before_anything_is_won(fair: Fair) -> None
         fair.patience_s = 60
         await fair.until(issue, s.OPEN)
         await fair.at_github(fair.github.unlabel, fair.home, issue)
+        await fair.until(issue, s.CLOSED)
         assert "The label was taken off." in await page_of(fair, "mia")
         await fair.at_github(fair.github.label, fair.home, issue)
         await fair.at_github(fair.github.close_issue, fair.home, issue)
+        await fair.until(issue, s.CLOSED)
         assert "The issue was closed without a merge." in await page_of(fair, "mia")
         await fair.at_github(fair.github.delete_issue, fair.home, issue)
         assert "The issue was deleted." in await page_of(fair, "mia")
