@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
-from adapters.notify.people import People, may_be_named
+from adapters.notify.contacts import rebuilt
+from adapters.notify.people import People
 from adapters.notify.platforms import Platforms
 from adapters.notify.words import written
 from machines.core.clock import SECOND
@@ -34,16 +35,17 @@ Deliver: TypeAlias = Callable[[Post], Awaitable[None]]
 
 
 def to_people(people: People, contacts: Callable[[str], Awaitable[Sequence[str]]], reviewers: Sequence[str]) -> Deliver:
-    """Tell providers through the contacts of their profiles, and reviewers through theirs."""
+    """Tell providers through the contacts of their profiles, and reviewers through theirs, who wait for nobody else."""
+    staff = people.apart()
 
     async def deliver(post: Post) -> None:
         subject, text = written(post.body)
         if post.body["event"] in FOR_REVIEWERS:
-            await people.tell(reviewers, subject, text)
+            await staff.tell(reviewers, subject, text)
             return
         # A warning goes to where it was before the change, which the message itself names.
         named = post.body["to"].splitlines() if "to" in post.body else await contacts(post.body["owner"])
-        await people.tell([contact for contact in named if may_be_named(contact)], subject, text)
+        await people.tell([url for contact in named if (url := rebuilt(contact))], subject, text)
 
     return deliver
 

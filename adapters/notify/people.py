@@ -2,7 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -11,41 +14,83 @@ import structlog
 from machines.core.errors import Retryable
 
 if TYPE_CHECKING:
-    from apprise import NotifyBase
+    from apprise import AppriseAsset, NotifyBase
 
 log = structlog.get_logger()
 
 PLAIN = "mailto"
 _ADDRESS = re.compile(r'[^\s,;<>"]+@[^\s,;<>"]+')
-# What a provider may name: services whose host he cannot choose. Our servers must not be made to call his.
-PROVIDERS_MAY = frozenset({PLAIN, "tgram", "slack", "discord", "pover", "pbul"})
+
+CONTACT_S = 10.0
+"""How long one contact may take; the others do not wait for it."""
+THREADS = 16
+"""So many contacts are spoken to at a time. One that hangs keeps its thread until its service gives up."""
 
 
 class People:
     """Sends words to contacts."""
 
-    def __init__(self, mail: str = "") -> None:
+    def __init__(self, mail: str = "", *, contact_s: float = CONTACT_S) -> None:
         self._mail = mail
         """The Apprise URL of our mail server, such as mailtos://user:password@smtp.example.com?from=pay@example.com."""
+        self._contact_s = contact_s
+        self._free = asyncio.Semaphore(THREADS)
+
+    def apart(self) -> "People":
+        """Give others who tell as well, with threads of their own: nobody waits for those of the first."""
+        return People(self._mail, contact_s=self._contact_s)
 
     async def tell(self, contacts: Sequence[str], subject: str, text: str) -> None:
         """Tell somebody through every contact; raises `Retryable` when none of them took it.
 
         One is enough: were all of them told again because one is broken, the others would be told for a day.
         """
-        took = [await self._send(contact, subject, text) for contact in contacts]
+        took = await asyncio.gather(*(self._send(contact, subject, text) for contact in contacts))
         if contacts and not any(took):
             raise Retryable(f"None of {len(contacts)} contacts took the message.")
 
     async def _send(self, contact: str, subject: str, text: str) -> bool:
         url = self._url(contact)
-        service = await asyncio.to_thread(_service, url) if url else None
-        sent = service is not None and await service.async_notify(title=subject, body=text, body_format="text")
+        known = False
+
+        def send() -> bool:
+            nonlocal known
+            service = _service(url)
+            known = service is not None
+            return service is not None and bool(service.notify(title=subject, body=text, body_format="text"))
+
+        sent = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._contact_s):
+                sent = bool(url) and await self._in_a_thread(send)
         if not sent:
             # The URL holds secrets: only its kind may be told.
             kind = urlsplit(contact).scheme[:20]
-            log.warning("A contact did not take a message.", action="contact_failed", kind=kind, known=bool(service))
-        return bool(sent)
+            log.warning("A contact did not take a message.", action="contact_failed", kind=kind, known=known)
+        return sent
+
+    async def _in_a_thread(self, call: Callable[[], bool]) -> bool:
+        """Call what blocks. A thread that hangs is left behind, and its place is free again only when it has ended."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[bool] = loop.create_future()
+
+        def finish(*, took: bool) -> None:
+            self._free.release()
+            if not ended.done():
+                ended.set_result(took)
+
+        def run() -> None:
+            took = False
+            try:
+                took = call()
+            except Exception as error:  # noqa: BLE001  (a library's, of any kind: the contact did not take it)
+                log.warning("A contact cannot be told.", action="contact_broken", error=type(error).__name__)
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
+                loop.call_soon_threadsafe(lambda: finish(took=took))
+
+        threading.Thread(target=run, name="contact", daemon=True).start()
+        return await ended
 
     def _url(self, contact: str) -> str:
         """Give the URL to send through; empty where there is none."""
@@ -63,9 +108,12 @@ def _service(url: str) -> "NotifyBase | None":
     """Make what sends to a URL; None for a URL that is none."""
     from apprise import Apprise  # noqa: PLC0415  (half a second of imports, which only who sends has to wait for)
 
-    return Apprise.instantiate(url)
+    return Apprise.instantiate(url, asset=_asset())
 
 
-def may_be_named(contact: str) -> bool:
-    """Tell whether a provider may name such a contact."""
-    return urlsplit(contact).scheme in PROVIDERS_MAY and not contact.startswith(f"{PLAIN}://")
+@cache
+def _asset() -> "AppriseAsset":
+    """Say how the library behaves: it goes where it is sent, and nowhere that it is led to from there."""
+    from apprise import AppriseAsset  # noqa: PLC0415  (as above)
+
+    return AppriseAsset(http_redirects=False)

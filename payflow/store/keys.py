@@ -129,6 +129,7 @@ KEYS = (
     ),
     Key("{pf:SS}:journal", "stream", "a posting: owner asset from to units owed cause", "commit", "ledger"),
     Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
+    Key("{pf:SS}:outbox:<kind>", "zset", "the same, for kinds with a line of their own", "commit", "the dispatcher"),
     Key("{pf:SS}:message", "hash", "id of a message -> its content", "commit", "the dispatcher"),
     Key("{pf:SS}:undelivered", "zset", "id of a message that was given up -> when", "the dispatcher", "operators"),
 )

@@ -13,6 +13,9 @@ from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.scripts import OUTBOX
 
+LINES = ("outbox:alarm", "outbox:notify", "outbox:webhook", "outbox")
+"""The lines in which messages wait: those of a kind that has one, and all others; as lines.lua names them."""
+
 UNREADABLE = "unreadable"
 """The kind of a message that was damaged."""
 
@@ -40,12 +43,17 @@ class Outbox:
         self._shards = shards
         self._clock = clock
 
-    async def take(self, limit: int, lease_ms: int) -> list[Post]:
-        """Take messages that are due, so many a shard; nobody else gets them before the lease ends."""
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return self._shards
+
+    async def take(self, limit: int, lease_ms: int, line: str = "") -> list[Post]:
+        """Take due messages of a line, or of each, so many a shard; nobody else gets them before the lease ends."""
         ways = [[shard] for shard in range(self._shards)] if self._link.cluster else [list(range(self._shards))]
         posts = []
         for shards in ways:
-            flat = await self._run(shards, "take", limit, lease_ms)
+            flat = await self._run(shards, "take", limit, lease_ms, line)
             posts += [self._post(flat[i].decode(), flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
         return posts
 
@@ -78,16 +86,16 @@ class Outbox:
 
     async def oldest_due(self) -> Millis | None:
         """Say when the message that waits longest was or will be due."""
-        commands = [("ZRANGE", f"{keys.prefix(shard)}outbox", 0, 0, "WITHSCORES") for shard in range(self._shards)]
-        answers = await self._link.pipeline(commands)
+        answers = await self._link.pipeline([("ZRANGE", key, 0, 0, "WITHSCORES") for key in self._waiting()])
         scores = [int(float(_score(answer))) for answer in answers if answer]
         return Millis(min(scores)) if scores else None
 
     async def waiting(self) -> int:
         """Count the messages that wait."""
-        return sum(
-            await self._link.pipeline([("ZCARD", f"{keys.prefix(shard)}outbox") for shard in range(self._shards)])
-        )
+        return sum(await self._link.pipeline([("ZCARD", key) for key in self._waiting()]))
+
+    def _waiting(self) -> list[str]:
+        return [f"{keys.prefix(shard)}{line}" for shard in range(self._shards) for line in LINES]
 
     async def given_up(self) -> int:
         """Count the messages that were set aside for a person."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from adapters.notify.contacts import LONGEST, PATTERN
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadAmount
 from machines.core.money import Assets, Money
@@ -86,11 +87,11 @@ Line: TypeAlias = Annotated[str, Field(max_length=100, pattern=_SOMETHING)]
 # Only where the other side is no host of the caller's choice: what he names here, our own servers will connect to.
 Contact: TypeAlias = Annotated[
     str,
-    StringConstraints(max_length=256),
+    StringConstraints(max_length=LONGEST),
     Field(
-        pattern=r"^(mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|(tgram|slack|discord|pover|pbul)://[!-~]+)$",
+        pattern=PATTERN,
         examples=["mailto:ann@example.com"],
-        description="mailto:, or an Apprise URL of Telegram, Slack, Discord, Pushover or Pushbullet.",
+        description="mailto:, or an Apprise URL of Telegram, Slack, Discord, Pushover or Pushbullet, without a query.",
     ),
 ]
 Method: TypeAlias = Literal["bank", "mobile_money", "ethereum"]

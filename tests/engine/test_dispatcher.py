@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -11,7 +12,7 @@ from machines.core.errors import NotFound, StoreUnavailable
 from machines.core.facts import Nothing
 from machines.core.ids import RecordId
 from payflow.engine import dispatcher as dispatcher_module
-from payflow.engine.dispatcher import AT_A_TIME, LEASE_MS, Dispatcher
+from payflow.engine.dispatcher import AT_A_TIME, LEASE_MS, Dispatcher, Handler
 from payflow.store import keys
 from payflow.store.outbox import Post
 from tests.engine.office import Gate, Office
@@ -243,3 +244,33 @@ async def test_an_alarm_stops_what_it_says_must_stop_until_a_person_resumes_it(s
     (pause,) = (await pauses.all()).values()
     assert (pause.scope, pause.why) == ("rail:test", f"{record_id}: paid twice")
     await pauses.resume("rail:test")
+
+
+@pytest.mark.parametrize("kind", ["notify", "webhook", "told"])
+async def test_an_alarm_stops_a_rail_however_many_messages_hang(still_office: Office, kind: str) -> None:
+    """More messages of one kind than its line has room for, and each hangs: nobody else waits for them."""
+    store = still_office.store
+    for _ in range(3):
+        await say(still_office, *[kind] * 64)
+    gate, ear = Gate(), Ear()
+
+    async def hang(_: Post) -> None:
+        await gate.pass_through()
+
+    async def stopped() -> bool:
+        return "rail:test" in await store.pauses.all()
+
+    handlers: dict[str, Handler] = {"notify": ear, "webhook": ear, "told": ear, kind: hang}
+    delivering = asyncio.create_task(Dispatcher(store.outbox, still_office.metrics, handlers, store.pauses).run())
+    await gate.reached(16)
+    stored = await store.records.read((await still_office.ask())[0])
+    await store.records.commit(stored, contradiction("paid twice", "rail:test"), Nothing(), "test")
+    await wait_until(stopped, description="the rail is stopped")
+    await say(still_office, "webhook" if kind == "notify" else "notify")
+    await wait_until(lambda: bool(ear.heard), description="others are told meanwhile")
+    assert gate.came < 3 * 64, "and the line has its bound"
+    gate.open()
+    await wait_until(lambda: gate.came == 3 * 64, description="all of them are delivered in the end")
+    delivering.cancel()
+    with suppress(asyncio.CancelledError):
+        await delivering

@@ -21,6 +21,7 @@ local claims = {}
 
 --@include velocity
 --@include lease
+--@include lines
 --@include operations
 --@include op_create
 --@include op_move

@@ -41,7 +41,7 @@ local function send_all(P, id, version, messages)
   for i, message in ipairs(messages) do
     local name = id .. '/' .. version .. '/' .. i
     redis.call('HSET', P .. 'message', name, ARGV[message])
-    redis.call('ZADD', P .. 'outbox', now, name)
+    redis.call('ZADD', line_of(P, ARGV[message]), now, name)
     wake('outbox')
   end
 end

@@ -6,6 +6,7 @@
 --       6… messages
 -- gives the new version, or 0 when somebody changed the profile meanwhile
 --@include clock
+--@include lines
 local P = string.sub(KEYS[1], 1, -4)
 local key = P .. ARGV[2]
 local version = tonumber(redis.call('HGET', key, 'version') or '0')
@@ -14,7 +15,7 @@ version = version + 1
 for i = 6, #ARGV do
   local name = ARGV[5] .. '/' .. version .. '/' .. i - 5
   redis.call('HSET', P .. 'message', name, ARGV[i])
-  redis.call('ZADD', P .. 'outbox', clock(ARGV[1]), name)
+  redis.call('ZADD', line_of(P, ARGV[i]), clock(ARGV[1]), name)
 end
 if #ARGV > 5 then redis.call('PUBLISH', 'pf:wake', 'outbox') end
 redis.call('HSET', key, 'profile', ARGV[4], 'version', version)

@@ -109,8 +109,12 @@ async def test_a_provider_who_came_by_himself_is_nobodys_whoever_credits_him(fro
 
 @pytest.mark.parametrize(
     "inward",
-    ["http://169.254.169.254/latest", "json://10.0.0.7", "mailto://user:pass@10.0.0.7", "file:///etc/passwd", "x", ""],
-)
+    [
+        "http://169.254.169.254/latest", "json://10.0.0.7", "mailto://user:pass@10.0.0.7", "file:///etc/passwd",
+        "x", "", "slack://T1/B2/C3/?template=http://169.254.169.254/latest", "discord://1/2?rto=60",
+        "mailto:a@b.example?cc=c@d.e",
+    ],
+)  # fmt: skip
 async def test_nobody_makes_our_servers_call_a_host_of_his_choice(front: Front, inward: str) -> None:
     refused = await front.ann("PUT", PROFILE, {"notify": [inward]})
     assert (refused.status, refused.code, refused.field) == (400, "bad_field", "notify.0")
