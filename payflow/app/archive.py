@@ -178,7 +178,7 @@ async def archive(store: Store, folder: Path, before: Millis, count: Count) -> D
     with written(path) as write:
         async for kept in _finished(store, before):
             write(line_of(store, kept))
-            gone.append(_slim(kept))
+            gone.append(_slim(store, kept))
             count(1)
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
@@ -199,9 +199,11 @@ async def _finished(store: Store, before: Millis) -> AsyncIterator[Kept]:
             yield kept
 
 
-def _slim(kept: Kept) -> Kept:
+def _slim(store: Store, kept: Kept) -> Kept:
     """Forget what only the file needs: there may be very many."""
-    return Kept(kept.id, {name: value for name, value in kept.fields.items() if name != "data"}, kept.events[:1])
+    wanted = store.archive.remembers(parse_id(kept.id)[0])
+    fields = {name: value for name, value in kept.fields.items() if wanted or name != "data"}
+    return Kept(kept.id, fields, kept.events[:1])
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -20,6 +21,7 @@ from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.money import Money
 from machines.core.ports import Destination, PaymentKey
+from machines.core.record import Record
 from machines.transaction import lifecycle as s
 from machines.transaction.data import (
     LaneData,
@@ -92,10 +94,14 @@ class StoreBooks:
 
     async def transaction(self, lane: str, nonce: int) -> TransactionRecord | None:
         """Find what the lane did with a nonce."""
+        return await self._found(self.transaction_id(lane, nonce))
+
+    async def _found(self, record_id: RecordId) -> Record[Any] | None:
+        """Find a record, or what is left of it since it was put away."""
         try:
-            return (await self.store.records.read(self.transaction_id(lane, nonce))).record
+            return (await self.store.records.read(record_id)).record
         except NotFound:
-            return None
+            return await self.store.archive.last_answer(record_id)
 
     async def is_archived(self, lane: str, nonce: int) -> bool:
         """Say whether what the lane did with a nonce was put away."""
@@ -119,10 +125,7 @@ class StoreBooks:
 
     async def payment(self, lane: str, key: PaymentKey) -> PaymentRecord | None:
         """Find a payment by its key."""
-        try:
-            return (await self.store.records.read(self.payment_id(lane, key))).record
-        except NotFound:
-            return None
+        return await self._found(self.payment_id(lane, key))
 
     async def queue(self, lane: Lane, new: New[PaymentData]) -> None:
         """Make a payment unless it exists, and wake the lane."""

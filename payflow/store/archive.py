@@ -92,7 +92,8 @@ class Archive:
         owner, version = fields["owner"].decode(), fields["ver"].decode()
         known = (fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
         asset, units = fields.get("asset", b"").decode(), int(fields.get("units", b"0"))
-        tomb = Tombstone(kept.state, int(version), owner, asset, units, now, file, kept.events[0])
+        data = fields.get("data", b"") if self.remembers(machine) else b""
+        tomb = Tombstone(kept.state, int(version), owner, asset, units, now, file, kept.events[0], data)
         words = (kept.id, machine, kept.state, version, owner, " ".join(known), encode(tomb))
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
 
@@ -111,6 +112,15 @@ class Archive:
                 yield RecordId(name.decode()), read_tomb(tomb)
             if int(cursor) == 0:
                 return
+
+    def remembers(self, machine: str) -> bool:
+        """Say whether what a machine's records came to stays in their tombstones."""
+        return machine in self._records.machines and self._records.machines[machine].remembered
+
+    async def last_answer(self, record_id: RecordId) -> Record[Any] | None:
+        """Give a record that was put away as it was then, as far as that is still known; None where none was."""
+        tomb = await self.tombstone(record_id)
+        return None if tomb is None else self._records.as_left(record_id, tomb)
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
         """Give a record that was put away as it was when it was made; None where none was."""

@@ -191,6 +191,12 @@ class Records:
         initial = self.machines[machine].lifecycle.initial
         return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
 
+    def as_left(self, record_id: RecordId, tomb: Tombstone) -> Record[Any]:
+        """Give a record that was put away as it was then; what its tombstone does not keep is as it was made."""
+        made, at = self.as_made(record_id, tomb), Millis(tomb.at)
+        data = self.data_of(made.machine, tomb.data) if tomb.data else made.data
+        return replace(made, state=tomb.state, version=tomb.version, data=data, since=at)
+
     # ── lease ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def claim(self, queues: Sequence[Queue]) -> list[Claimed]:

@@ -24,6 +24,8 @@ class Tombstone:
     """The name of the archive that has it."""
     first: bytes
     """Its first event, which is the first answer."""
+    data: bytes = b""
+    """What it came to, where somebody may still ask for that."""
 
 
 async def tombstone(link: Link, record_id: RecordId) -> Tombstone | None:

@@ -1,14 +1,19 @@
 """A lane: payments wait, are signed one nonce after the other, sent, mined, buried, and then they are paid."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from machines.core.ports import Pending, Settled, Unsent
+from machines.core.errors import NotFound
+from machines.core.ports import Failed, Pending, Settled, Unsent
 from machines.transaction import lifecycle as s
+from machines.transaction.facts import Withdrawn
+from payflow.app.archive import archive
 from payflow.config import Settings
 from tests.chain import LANE, Anvil, anvil
 from tests.lanes import Station, open_station, received
+from tests.waiting import wait_until
 
 GWEI = 10**9
 
@@ -69,4 +74,30 @@ async def test_the_same_key_is_paid_once_however_often_it_is_submitted(station: 
         await station.pay(*[payment] * 20)
         await station.until_settled([payment])
         await station.pay(payment)
+    assert await chain.nonce(LANE.address) == 1
+
+
+async def test_what_was_put_away_is_still_what_it_was(station: Station, chain: Anvil, tmp_path: Path) -> None:
+    paid, withdrawn = station.payment("p-1"), station.payment("p-2")
+    async with station.worker():
+        await station.pay(paid)
+        await station.until_settled([paid])
+    await station.pay(withdrawn)
+    await station.tell((await station.record(withdrawn)).id, Withdrawn("ada", "not wanted"))
+    before = [await station.status(one) for one in (paid, withdrawn)]
+    assert [type(one) for one in before] == [Settled, Failed]
+
+    async def put_away() -> bool:
+        now = await station.store.records.now()
+        return (await archive(station.store, tmp_path, now, lambda _: None)).records >= 2
+
+    await wait_until(put_away, description="both are put away")
+    for one in (paid, withdrawn):
+        with pytest.raises(NotFound):
+            await station.store.records.read(station.lanes.books.payment_id("ethereum", one.key))
+    assert [await station.status(one) for one in (paid, withdrawn)] == before
+    await station.pay(paid, withdrawn)
+    async with station.worker():
+        await station.settle_down()
+    assert [await station.status(one) for one in (paid, withdrawn)] == before
     assert await chain.nonce(LANE.address) == 1
