@@ -412,11 +412,15 @@ class Nodes:
         low, high = 0, (await self.head()).number
         while low < high:
             middle = (low + high + 1) // 2
-            header = await self._ask.agreed([wire.block_header(middle)], wire.header)
-            if header is None:
-                raise Retryable(f"The nodes lack block {middle}: they lag, or have pruned it.")
-            low, high = (middle, high) if header.timestamp_s < second else (low, middle - 1)
+            low, high = (middle, high) if await self.time_of(middle) < second else (low, middle - 1)
         return low
+
+    async def time_of(self, block: int) -> int:
+        """Say in which second a block was made."""
+        header = await self._ask.agreed([wire.block_header(block)], wire.header)
+        if header is None:
+            raise Retryable(f"The nodes lack block {block}: they lag, or have pruned it.")
+        return header.timestamp_s
 
     # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────────────
 

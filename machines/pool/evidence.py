@@ -167,7 +167,7 @@ async def judge(chain: Chain, trail: Trail, case: Case, certainty: Certainty) ->
             "find the transaction in a block explorer, then `payflow pool mark-paid`"
         )
     sent = await trail.sent(case.sender, first, head.number)
-    latest, pending = await chain.nonce(case.sender), await chain.nonce(case.sender, "pending")
+    latest, pending = await chain.nonce(case.sender, head.number), await chain.nonce(case.sender, "pending")
     before = await _nonce_before(chain, case.sender, first)
     first_nonce = before if before is not None else sent[0].nonce if sent else latest
     # The list comes from one node: what the lane's nodes count must be there, without a gap.

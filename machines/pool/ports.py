@@ -119,3 +119,6 @@ class Trail(Protocol):
 
     async def block_before(self, second: int) -> int:
         """Find the newest block that is older than a time."""
+
+    async def time_of(self, block: int) -> int:
+        """Say in which second a block was made."""

@@ -111,7 +111,7 @@ class PoolDesk:
         if standing.step.startswith("paid:"):
             return await self._booked_by_others(record, TxHash(standing.step.removeprefix("paid:")))
         case = await self._case(line.login, line.shannon, line.row_s, rows=max(strange, 1), record=record)
-        verdict = await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
+        verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
         if isinstance(status, Failed) and verdict.nothing_came:
             verdict = Verdict(Outcome.UNPAID, status.reason, status.evidence)
         if verdict.outcome is not Outcome.UNPAID or standing.pending or standing.step != "debited":
@@ -152,7 +152,7 @@ class PoolDesk:
             case = await self._case(row.login, row.shannon, row.at_s, rows=strange)
         except BadInput as error:
             return Verdict(Outcome.UNKNOWN, f"{error} Put it right by hand.")
-        return await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
+        return await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
 
     async def _case(
         self, login: str, shannon: int, at_s: int, *, rows: int = 1, record: PoolRecord | None = None
@@ -330,7 +330,7 @@ class PoolDesk:
         # What the history has already is completed, and a payment of ours may lack half of it.
         verdict = await self.checked(replace(case, history=(), ours=frozenset()), tx)
         if not dry_run and verdict.evidence:
-            at_s = await self.pool.node.time_of(int(dict(verdict.evidence.details)["block"]))
+            at_s = await self.pool.trail.time_of(int(dict(verdict.evidence.details)["block"]))
             line = Line(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
             answer = await self.pool.books.add_missing(line, tx)
             self._must(answer)
@@ -370,7 +370,7 @@ class PoolDesk:
         if int(await self.pool.books.balance(login) or "0") < shannon:
             return f"Left {seen.hash}: {login} has less than {shannon} Shannon; `payflow pool add-missing` logs it"
         await self.checked(replace(case, history=(), ours=frozenset()), seen.hash)
-        at_s = await self.pool.node.time_of(seen.block or 0)
+        at_s = await self.pool.trail.time_of(seen.block or 0)
         self._must(await self.pool.books.write_payment(replace(line, at_s=at_s), seen.hash))
         return f"Booked {shannon} Shannon for {login} as paid, TxHash: {seen.hash}"
 
@@ -416,7 +416,7 @@ class PoolDesk:
         case = await self._case(login, shannon, at_s)
         history = tuple(one for one in case.history if one.tx != tx)
         case = replace(case, tx=tx, nonce=None, history=history, ours=case.ours - {tx})
-        verdict = await judge(self.pool.lane.chain, self.pool.node, case, self.pool.lane.policy)
+        verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
         if verdict.outcome is not Outcome.UNPAID:
             raise BadInput(f"It is not proven that the old one is dead: {verdict.why}.")
         if not dry_run:

@@ -2,10 +2,12 @@
 
 from pydantic import SecretStr
 
+from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool.config import Config
 from adapters.open_ethereum_pool.node import Node
 from machines.core.chain import NO_DATA, Fee, Unsigned
 from machines.core.errors import BadSettings, PayflowError, Retryable
+from machines.pool.ports import Trail
 from machines.transaction.ports import Lane
 from payflow.config import LaneSettings, Settings
 
@@ -29,6 +31,12 @@ async def lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[s
     return name, _as_the_pool_says(given, pool)
 
 
+def trail_of(lane: Lane, node: Node) -> Trail:
+    """Say where a chain is searched: on enough of the lane's nodes where there are several, else on the pool's own."""
+    chain = lane.chain
+    return chain if isinstance(chain, Nodes) and not chain.quorum.alone else node
+
+
 async def check_chain(pool: Config, lane: Lane, node: Node) -> None:
     """See that the pool's node is on the lane's chain: else what one of them shows proves nothing about the other."""
     head, chain_id = await lane.chain.head(), await node.chain_id()
@@ -37,6 +45,8 @@ async def check_chain(pool: Config, lane: Lane, node: Node) -> None:
             f"{pool.place}: payouts.daemon is on the chain {chain_id}, and the lane {lane.name} pays on "
             f"{lane.chain.chain_id}: name a node of the same chain."
         )
+    if not head.hash:
+        raise Retryable(f"{pool.place}: too few nodes of the lane {lane.name} agree on where its chain stands.")
     shown = await node.hash_of(head.number)
     for _ in range(HEAD_TRIES):
         # A node that is behind does not disagree.

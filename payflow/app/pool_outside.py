@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.open_ethereum_pool.books import PoolBooks
-from adapters.open_ethereum_pool.node import Node
 from machines.core.chain import Seen, TxHash
 from machines.core.ports import PaymentKey
 from machines.pool.data import WEI
 from machines.pool.evidence import BEFORE_S, MARGIN_S, MOST_BLOCKS
+from machines.pool.ports import Trail
 from machines.transaction import lifecycle as ts
 from machines.transaction.ports import Lane
 from payflow.app.lanes import StoreBooks
@@ -47,9 +47,9 @@ def key_of(tx: TxHash) -> PaymentKey:
 class Outside:
     """The transactions of one pool's address that are not Payflow's."""
 
-    def __init__(self, books: PoolBooks, node: Node, lane: Lane, lanes: StoreBooks) -> None:
+    def __init__(self, books: PoolBooks, trail: Trail, lane: Lane, lanes: StoreBooks) -> None:
         self._books = books
-        self._node = node
+        self._trail = trail
         self._lane = lane
         self._lanes = lanes
         self._seen_to = -1
@@ -69,7 +69,8 @@ class Outside:
 
     async def _look(self) -> Sequence[Stray]:
         chain, sender = self._lane.chain, self._lane.signer.address
-        head, latest = await chain.head(), await chain.nonce(sender)
+        head = await chain.head()
+        latest = await chain.nonce(sender, head.number)
         if self._seen_to >= 0 and await self._all_ours(self._seen_to, latest):
             accounted = [await self._is_accounted_for(one.login, one.seen) for one in self._found]
             self._found = [one for one, is_known in zip(self._found, accounted, strict=True) if not is_known]
@@ -80,7 +81,7 @@ class Outside:
         if mark and await self._all_ours(nonce, latest):
             found: list[Stray] = []
         else:
-            sent = await self._node.sent(sender, min(block, head.number) + 1, head.number)
+            sent = await self._trail.sent(sender, min(block, head.number) + 1, head.number)
             found = await self._unknown([one for one in sent if one.nonce >= nonce])
         self._seen_to, self._found = latest, found
         proven = self._lane.policy.proven_up_to(head)
@@ -92,7 +93,7 @@ class Outside:
         """Say after which block to look, where nobody ever looked: a backup is no older than its newest booking."""
         newest_s = await self._books.newest_booking()
         since_s = await self._books.now() - BEFORE_S if newest_s is None else newest_s - MARGIN_S
-        return max(await self._node.block_before(since_s), head - MOST_BLOCKS)
+        return max(await self._trail.block_before(since_s), head - MOST_BLOCKS)
 
     async def _all_ours(self, first: int, end: int) -> bool:
         for nonce in range(first, end):

@@ -21,6 +21,7 @@ from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
 from machines.pool.acts import Looks, Till
 from machines.pool.data import WEI, PoolRecord, line_of, owner_of_login, sent_of
+from machines.pool.ports import Trail
 from machines.pool.react import pool as pool_machine
 from machines.transaction.fees import offered
 from machines.transaction.ports import Announce, Lane
@@ -28,7 +29,7 @@ from machines.transaction.rail import LaneRail
 from payflow.app import Assemble, Parts, archive
 from payflow.app.lanes import Lanes, open_lanes
 from payflow.app.metering import Meter
-from payflow.app.pool_lanes import PLAIN_GAS, check_address, check_chain, lane_settings, try_signer
+from payflow.app.pool_lanes import PLAIN_GAS, check_address, check_chain, lane_settings, trail_of, try_signer
 from payflow.app.pool_outside import Outside
 from payflow.config import Settings
 from payflow.store.store import Store
@@ -52,6 +53,11 @@ class Pool:
     def coin(self) -> str:
         """What its keys begin with."""
         return self.config.coin
+
+    @property
+    def trail(self) -> Trail:
+        """Where the chain is searched."""
+        return trail_of(self.lane, self.node)
 
     async def gas_wei(self) -> int:
         """Say about what one plain payment costs, as the chain is now."""
@@ -268,7 +274,7 @@ class Pools:
         self.metrics = Metrics()
         """Where runs are counted: nowhere, until `count_in` says where."""
         self.outside = {
-            coin: Outside(pool.books, pool.node, pool.lane, lanes.books) for coin, pool in self.pools.items()
+            coin: Outside(pool.books, pool.trail, pool.lane, lanes.books) for coin, pool in self.pools.items()
         }
         self.readiness = {coin: Readiness(pool, own, clock, self.outside[coin]) for coin, pool in self.pools.items()}
         tills = {

@@ -56,7 +56,7 @@ class World:
 
     async def nonce(self, _: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
         if isinstance(block, int):
-            if self.is_pruned:
+            if self.is_pruned and block < self.height:
                 raise Retryable("missing trie node")
             return sum(one.block is not None and one.block <= block for one in self.sent_by_pool)
         mined = sum(one.block is not None for one in self.sent_by_pool)
@@ -77,6 +77,9 @@ class World:
 
     async def block_before(self, second: int) -> int:
         return max(0, ROW + (second - 1 - AT) // BLOCK_S)
+
+    async def time_of(self, block: int) -> int:
+        return AT + (block - ROW) * BLOCK_S
 
     def settled_up_to(self, head: Head) -> int:
         return head.number - 11
