@@ -26,6 +26,7 @@ from tests.chain import Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.old_payer import Died, OldPayer, Step
 from tests.stories.pool_world import World, open_world, pool_redis
+from tests.waiting import wait_until
 
 AMOUNT = 600_000_000
 AGE_S = 11 * 60
@@ -149,6 +150,10 @@ class Trial:
             self.tx = await self._sent_since(before)
 
     async def _sent_since(self, height: int) -> TxHash:
+        async def mined() -> bool:
+            return await self.world.chain.height() > height
+
+        await wait_until(mined, "the transaction is mined")  # anvil answers a moment earlier
         block = await self.world.chain.rpc("eth_getBlockByNumber", hex(height + 1), False)  # noqa: FBT003  (as above)
         return TxHash(block["transactions"][0])
 
