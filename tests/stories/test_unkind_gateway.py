@@ -135,8 +135,9 @@ async def test_a_cancel_after_somebody_revived_the_failed_transfer_gives_nothing
         for transfer in town.transfers_of(payout):
             town.bank.transfers.retry(transfer, chosen=PAYS)
         await town.ann_cancels(payout)
+        assert (await town.ann_has())[0] == "4,000", "she cannot ask for it once more"
         await town.time_passes(seconds=10)
-        await town.until(payout, "paid")
+        await town.until_in(payout, "COMPLETED")
         assert await town.ann_has() == ("4,000", "0", "1,000")
 
 
