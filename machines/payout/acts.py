@@ -1,6 +1,7 @@
 """What a look at a payout does: asks the ports, and returns what was learned."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -292,13 +293,17 @@ class Looks:
         return min(surprises, key=lambda fact: _GRAVITY.index(type(fact)), default=None)
 
     async def _learn(self, record: PayoutRecord, attempt: Attempt) -> Fact:
-        """Turn the rail's word on an attempt into a fact."""
-        reference = attempt.reference
+        """Turn the rail's word on an attempt into a fact; of all the names that it may have, the gravest counts."""
+        payment, rail = self._payment(record, attempt), self._rail(record)
         try:
-            status = await self._rail(record).status(self._payment(record, attempt))
+            found = [_fact(attempt.reference, await rail.status(payment))]
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # this was only a look: nothing was sent
-        return _fact(reference, status)
+        for name in attempt.named:
+            # Whatever the rail shows under such a name, it must show it to be this payment.
+            with suppress(OutcomeUnknown):
+                found.append(_fact(attempt.reference, await rail.status(replace(payment, handle=name))))
+        return min(found, key=lambda fact: _ALIVE_FIRST.index(type(fact)))
 
     def _rail(self, record: PayoutRecord) -> Rail:
         """Find the rail that a payout went to, which may be one that nobody is paid through any more."""
@@ -323,8 +328,8 @@ def _fact(reference: str, status: Status) -> Fact:
     match status:
         case Settled(evidence):
             return f.Paid(reference, evidence)
-        case Failed(reason, retryable, _, cause):
-            return f.NotPaid(reference, reason, retryable, cause)
+        case Failed(reason, retryable, evidence, cause):
+            return f.NotPaid(reference, reason, retryable, cause, evidence)
         case Pending(waiting_for, _, again_s):
             return f.UnderWay(reference, waiting_for, again_s)
         case Reversed(evidence):
@@ -332,6 +337,9 @@ def _fact(reference: str, status: Status) -> Fact:
         case Unsent():
             return f.NotSeen(reference)
 
+
+# What is learned of one attempt under several names: what is paid, or may yet be, before what is over.
+_ALIVE_FIRST: tuple[type[Fact], ...] = (f.Paid, f.UnderWay, f.CameBack, f.NotPaid, f.NotSeen)
 
 # What is learned of attempts that should be over, the gravest first.
 _GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f.NotSeen)

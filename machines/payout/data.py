@@ -72,6 +72,8 @@ class Attempt:
     """What a repeat was refused with while the outcome was unknown, which proves nothing of the send before it."""
     opened_at: int = field(default=0, compare=False)
     """When it was opened, so before it was first sent; 0 where a version opened it that did not mark sends."""
+    named: tuple[str, ...] = ()
+    """What webhooks called it, or a retry of it; believed only as far as the rail shows it to be ours when asked."""
     absent: bool = False
     """Whether it is proven that the rail never took it."""
 
@@ -139,6 +141,9 @@ class PayoutData:
     """Another destination for a failed payout, which waits for reviewers."""
     alarmed: bool = False
     """Whether a person was told that this attempt takes long."""
+    return_of: str = ""
+    """The attempt that was paid and is shown as failed since `return_since`, as a return is by some rails."""
+    return_since: int = 0
     lost: int = 0
     """How often the sight of this attempt was lost."""
     wish: Wish | None = None

@@ -66,6 +66,14 @@ class Submitted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Named(Fact):
+    """A webhook calls an attempt, or a retry of it, by a name of the rail's own, which may be anybody's."""
+
+    reference: str
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnderWay(Fact):
     """The rail has an attempt and has not finished."""
 
@@ -117,6 +125,7 @@ class NotPaid(Fact):
     reason: str
     retryable: bool = True
     cause: Cause = Cause.UNKNOWN
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +198,7 @@ FACTS: tuple[type[Fact], ...] = (
     Waits,
     Boarded,
     Submitted,
+    Named,
     UnderWay,
     NotSeen,
     Absent,

@@ -26,6 +26,8 @@ class Policy:
     """How long between the first and the second look at all that the rail did; both must not have it."""
     unknown_alarm_ms: int = 6 * HOUR
     """How long an outcome may be unknown before nothing is sent again, and people are told."""
+    return_after_ms: int = 10 * MINUTE
+    """How long a rail must say that a paid transfer failed before that counts as money that came back."""
     watch_ms: int = 7 * DAY
     """How long a finished payout is still looked at."""
     waits_alarm_ms: int = 2 * HOUR

@@ -26,6 +26,7 @@ WATCH_S = 6 * 3600.0
 DEFERRED_S = 300.0
 FIRST_LOOK_S = 5.0
 LOST_ALARM = 5
+MOST_NAMES = 8
 NO_REASON = "the rail gave no reason"
 SENT_BACK = "the bank sent the money back"
 NO_ATTEMPT = Attempt("", "")
@@ -87,8 +88,11 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
             came_back = f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION)
             return _not_paid(policy, record, came_back, now)
-        case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference, reason)) if reference == record.data.paid_by:
-            return contradiction(f"{reference} was paid, now the rail says it was not: {reason}", _rail(record))
+        case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference)) if reference in (
+            record.data.paid_by,
+            *record.data.also_paid,
+        ):
+            return _returned(policy, record, fact, now)
         case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)):
             return _came_back(record, reference, evidence)
         case _, f.NotPaid(reference, reason):
@@ -153,6 +157,9 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             return correction_approved(record, fact, now)
         case s.FAILED, f.Rejected(by, reason) if record.data.correction:
             return correction_rejected(record, by, reason)
+        # ── a webhook brings a name ──
+        case _, f.Named(reference, handle):
+            return _named(record, reference, handle)
         # ── the store was set back ──
         case _, f.Rediscovered():
             return rediscovered(record, fact)
@@ -161,7 +168,7 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             (s.COMPLETED | s.REVERSED | s.REJECTED | s.CANCELLED | s.CONTRADICTED),
             (Nothing() | f.UnderWay() | f.NotSeen() | f.AllProvenUnpaid()),
         ):
-            return wait(None if record.data.attempts and now < record.since + policy.watch_ms else NEVER_S)
+            return _watched(policy, record, fact, now)
         case _, f.Submitted(reference, handle) if _is_open(record, reference):
             return _sent_all_the_same(record, reference, handle=handle)
         case _, LostSight(_, reference) if _is_open(record, reference):
@@ -256,6 +263,14 @@ def _sent_all_the_same(record: PayoutRecord, reference: str, **what: str | bool)
 def _is_open(record: PayoutRecord, reference: str) -> bool:
     attempt = record.data.attempt(reference)
     return bool(attempt.reference) and not attempt.failed
+
+
+def _named(record: PayoutRecord, reference: str, handle: str) -> Choice:
+    attempt = record.data.attempt(reference)
+    if not attempt.reference or handle in ("", attempt.handle, *attempt.named):
+        return wait()
+    data = record.data.with_attempt(reference, named=(*attempt.named, handle)[-MOST_NAMES:])
+    return keep(f"a webhook calls {reference} {handle}", data=data, again_s=0)
 
 
 def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
@@ -392,6 +407,22 @@ def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> C
     return contradiction(twice, _rail(record)).but(data=replace(data, also_paid=(*data.also_paid, reference)))
 
 
+def _returned(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
+    """Take a failure after a proven success for money that came back, where the rail still says so a while later.
+
+    Some gateways have no word for a return and show the transfer as failed, with what proves it.
+    """
+    data = record.data
+    if fact.evidence is None:
+        return contradiction(f"{fact.reference} was paid, now the rail says it was not: {fact.reason}", _rail(record))
+    if data.return_of != fact.reference:
+        data = replace(data, return_of=fact.reference, return_since=now)
+        why = f"{fact.reference} was paid, and is shown as failed: {fact.reason}"
+        return keep(why, data=data, messages=(alarm(why),), again_s=policy.return_after_ms / SECOND)
+    remaining_s = (data.return_since + policy.return_after_ms - now) / SECOND
+    return wait(remaining_s) if remaining_s > 0 else _came_back(record, fact.reference, fact.evidence)
+
+
 def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     """Reverse, unless another attempt was paid as well: then the payout is still paid, and no longer twice."""
     data = record.data
@@ -407,6 +438,14 @@ def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choi
     told = news(record, "reversed", reference=reference)
     data = replace(data, evidence=evidence, paid_by="", reason=SENT_BACK)
     return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=WATCH_S)
+
+
+def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
+    again_s = None if record.data.attempts and now < record.since + policy.watch_ms else NEVER_S
+    if record.data.return_of and isinstance(fact, Nothing):
+        data = replace(record.data, return_of="", return_since=0)
+        return keep(f"{record.data.return_of} is shown as paid again", data=data, again_s=again_s)
+    return wait(again_s)
 
 
 # ── not paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────

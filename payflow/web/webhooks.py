@@ -9,7 +9,9 @@ from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadInput, NotFound
 from machines.core.ports import Notice
+from machines.payout import facts as f
 from machines.payout.data import record_of
+from payflow.engine.step import take_in
 from payflow.store.inbox import Inbox
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -88,6 +90,7 @@ class Webhooks:
         """Have the payout looked at, whatever the delivery says of it."""
         for reference in notice.references:
             try:
+                await self._name(reference, hooks, notice)
                 (found,) = await self._store.records.poke(record_of(reference))
             except (BadInput, NotFound):
                 continue
@@ -98,6 +101,14 @@ class Webhooks:
             return "taken"
         self._note("A webhook speaks of a transfer that is not ours.", "unknown", hooks, notice)
         return "unknown"
+
+    async def _name(self, reference: str, hooks: Hooks, notice: Notice) -> None:
+        """Keep what the gateway calls the transfer: some cannot be asked by our reference, nor after a retry of it."""
+        record = (await self._store.records.read(record_of(reference))).record
+        known = [(one.handle, *one.named) for one in record.data.attempts if one.reference == reference]
+        if notice.handle and known and notice.handle not in known[0]:
+            named = f.Named(reference, notice.handle)
+            await take_in(self._store.records, self._metrics, record.id, named, hooks.source)
 
     async def _wake(self, reference: str, hooks: Hooks, notice: Notice) -> str:
         """Have a payout looked at once more that nobody looks at any more: a bank may send money back after weeks."""

@@ -1,9 +1,11 @@
 """A gateway as unkind as the world: it refuses before it looks for duplicates, lags, respells, and people click."""
 
+from dataclasses import replace
+
 import pytest
 
 from adapters.sandbox.faults import Fault, Kind
-from adapters.sandbox.magic import ACCOUNTS, PAYS, Fate
+from adapters.sandbox.magic import ACCOUNTS, PAYS, Fate, Webhook
 from machines.core.ids import RecordId
 from payflow.config import Settings
 from tests.stories.banks import Choice, paystack, v3, v4
@@ -12,6 +14,7 @@ from tests.waiting import wait_until
 
 BANKS = [v3, v4, paystack]
 FOUND_LATE, NEVER_THERE, CLICKED = "0100000043", "0100000044", "0100000007"
+RETURNED = "0100000048"
 RESPELLED = ["0100000045", "0100000046", "0100000047"]
 
 
@@ -122,7 +125,7 @@ async def test_what_never_landed_and_is_refused_again_ends_by_itself(settings: S
 # ── taken back ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("choice", [v3])
+@pytest.mark.parametrize("choice", [v3])  # v4 tells of a retry only when it is over
 async def test_a_cancel_after_somebody_revived_the_failed_transfer_gives_nothing_back(
     settings: Settings, choice: Choice
 ) -> None:
@@ -174,3 +177,58 @@ async def test_a_wish_to_cancel_waits_while_the_gateway_cannot_be_asked_and_then
     await town.until(payout, "cancelled")
     assert await town.ann_has() == ("5,000", "0", "0")
     assert [each.state for each in town.transfers_of(payout)] == ["failed"]
+
+
+# ── what only a webhook tells ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_retry_that_somebody_clicked_at_v4_is_followed_by_the_id_that_its_webhook_brings(
+    settings: Settings,
+) -> None:
+    """v4 has no look-up by reference and lists no retries: without the id our own retry would pay a second time."""
+    async with open_town(settings, v4, batch_schedule="instant") as town, town.worker():
+        payout = await asked(town, "0100000006")
+        await town.until_sent(payout)
+        await town.time_passes(seconds=10)
+        await town.until_in(payout, "FAILED")
+        again = town.bank.transfers.retry(town.transfer(payout), reference="a-click-by-support", chosen=PAYS)
+        await town.time_passes(seconds=10)
+        await town.until_in(payout, "COMPLETED")
+        assert again.state == "paid"
+        await town.time_passes(hours=8)
+        assert len(town.transfers_of(payout)) == 1
+        assert town.bank.book.paid_to("0100000006") == 1000
+
+
+async def test_a_webhook_that_names_somebody_elses_transfer_changes_nothing(settings: Settings) -> None:
+    async with open_town(settings, v4, batch_schedule="instant") as town, town.worker():
+        town.bank.transfers.otherwise = replace(PAYS, webhook=Webhook.MISNAMED)
+        await town.ann_earns("5000")
+        payouts = [await town.ann_asks("1000") for _ in range(2)]
+        for payout in payouts:
+            await town.approve(payout)
+            await town.until_sent(payout)
+        await town.time_passes(seconds=10)
+        for payout in payouts:
+            await town.until(payout, "paid")
+        assert await town.ann_has() == ("3,000", "0", "2,000")
+
+
+# ── a return that has no word ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("choice", BANKS)
+async def test_a_return_that_is_shown_as_failed_is_given_back_and_stops_nobody(
+    settings: Settings, choice: Choice
+) -> None:
+    async with open_town(settings, choice, batch_schedule="instant") as town, town.worker():
+        payout = await asked(town, RETURNED)
+        await town.until_sent(payout)
+        await town.time_passes(seconds=10)
+        await town.until(payout, "paid")
+        await town.time_passes(hours=7)
+        await town.until_looked(payout)
+        await town.time_passes(minutes=11)
+        await town.until(payout, "returned")
+        assert await town.ann_has() == ("5,000", "0", "0")
+        assert await town.store.pauses.all() == {}

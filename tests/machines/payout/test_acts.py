@@ -6,9 +6,9 @@ import pytest
 
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
 from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
-from machines.core.facts import LostSight, Nothing, Proof
+from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import ETH, Money
-from machines.core.ports import Pending, Settled, Status, Unsent
+from machines.core.ports import Payment, Pending, Settled, Status, Unsent
 from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
@@ -131,6 +131,32 @@ async def test_what_is_not_wanted_any_more_is_not_sent() -> None:
         fact = await looks(rail).pay(payout(s.PROCESSING, attempts=(unsent,), wish=WISH), FakeStep(rail))
         assert isinstance(fact, learned)
         assert rail.submits == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "named", "learned"),
+    [
+        (NOT_PAID, UNDER_WAY, f.UnderWay),
+        (NOT_PAID, PAID, f.Paid),
+        (Unsent(), NOT_PAID, f.NotPaid),
+        (UNDER_WAY, NOT_PAID, f.UnderWay),
+        (NOT_PAID, None, f.NotPaid),
+    ],
+)
+async def test_a_retry_that_only_a_webhook_named_is_looked_at_as_well(
+    ours: Status, named: Status | None, learned: type[Fact]
+) -> None:
+    class ByName(FakeRail):
+        async def status(self, payment: Payment) -> Status:
+            if payment.handle != "trf_9":
+                return ours
+            if named is None:
+                raise OutcomeUnknown("trf_9 is somebody else's")
+            return named
+
+    rail = ByName()
+    record = payout(s.UNCONFIRMED, attempts=(attempt(named=("trf_9",)),))
+    assert isinstance(await looks(rail).find(record, FakeStep(rail)), learned)
 
 
 async def test_a_batch_that_opens_while_the_rail_is_paused_takes_nobody_along() -> None:

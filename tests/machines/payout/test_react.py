@@ -66,6 +66,7 @@ FACTS: tuple[Fact, ...] = (
             f.NotSeen(reference),
             f.NotSeen(reference, listed=True),
             f.Absent(reference),
+            f.Named(reference, "trf_9"),
             f.NotTaken(reference, "blacklisted", proven=True),
             f.NotTaken(reference, "nobody knows what that means"),
             f.Paid(reference, RECEIPT),

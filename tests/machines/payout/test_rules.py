@@ -112,6 +112,31 @@ def test_a_failure_after_a_success_contradicts(state: str) -> None:
     assert decision.why.startswith("contradicts")
 
 
+def test_a_failure_with_proof_after_a_success_is_a_return_once_the_rail_says_so_for_a_while() -> None:
+    """A gateway without a word for returns shows them as failed: that stops no rail."""
+    shown = not_paid(evidence=RECEIPT)
+    first = decide(completed(), shown)
+    assert (first.trigger, first.alarm, first.stops, first.again_s) == (None, "", "", 600)
+    record = after(completed(), shown)
+    assert not decide(record, shown, NOW + MINUTE).recorded
+    back = after(record, shown, NOW + 10 * MINUTE)
+    assert (back.state, back.data.evidence, back.data.paid_by) == (s.REVERSED, RECEIPT, "")
+
+
+def test_a_failure_that_is_gone_at_the_next_look_was_none() -> None:
+    record = after(completed(), not_paid(evidence=RECEIPT))
+    record = after(record, Nothing(), NOW + 10 * MINUTE)
+    assert record.state == s.COMPLETED
+    assert after(record, not_paid(evidence=RECEIPT), NOW + HOUR).state == s.COMPLETED
+
+
+def test_what_a_webhook_calls_an_attempt_is_kept_once_and_believed_only_when_the_rail_shows_it() -> None:
+    record = after(processing(), f.Named(FIRST, "trf_9"))
+    assert record.data.current == attempt(named=("trf_9",))
+    assert not decide(record, f.Named(FIRST, "trf_9")).recorded
+    assert not decide(record, f.Named("payout-09-zzzzzzzzzzzzzzzz-1", "trf_9")).recorded
+
+
 def test_a_late_failure_of_another_attempt_after_a_success_is_noted() -> None:
     decision = decide(completed(attempts=TWO, paid_by=SECOND_REFERENCE), not_paid(FIRST))
     assert decision.why.startswith("noted")
