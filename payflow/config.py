@@ -17,6 +17,10 @@ from machines.core.errors import BadSettings
 _PREFIX = "PAYFLOW_"
 MOST_PORT = 65535
 
+# No gateway says how late a bank may send money back. Other networks see it after weeks, and a recall or a dispute of a
+# transfer reaches back a quarter of a year. What a lane has paid is final on its chain, so rails of lanes need nothing.
+RETURNS_DAYS = {"flutterwave": 90.0, "paystack": 90.0}
+
 _Wait = Annotated[float, Field(ge=0, le=30 * 86_400)]  # less than nothing would mean never
 
 
@@ -188,6 +192,8 @@ class Settings(BaseModel):
     """How long a gateway may take to show what it accepted."""
     watch_days: float = Field(default=7, ge=0, le=3650, alias="PAYFLOW_WATCH_DAYS")
     """How long finished payouts are watched for reversals."""
+    returns_days: Mapping[str, float] = Field(default_factory=lambda: dict(RETURNS_DAYS), alias="PAYFLOW_RETURNS_DAYS")
+    """JSON: for each rail, how many days after its end a payout may still come back; until then it is not archived."""
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
     """Keys that encrypt destinations, the newest first, separated by commas; the embedded store has one of its own."""
 

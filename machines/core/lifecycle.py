@@ -176,11 +176,6 @@ class Lifecycle:
         if len({state.position is None for state in self.states.values()}) > 1:
             raise IllegalMove(f"{self.machine}: either every state has a position or none has.")
 
-    @property
-    def holds_money(self) -> bool:
-        """Whether its records move money in our own books."""
-        return any(state.position is not None for state in self.states.values())
-
     def _check_moves(self) -> None:
         if self.initial not in self.states:
             raise IllegalMove(f"{self.machine}: the initial state {self.initial} is not there.")

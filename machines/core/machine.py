@@ -34,8 +34,8 @@ class Machine(Generic[D]):
     """Asks the rail about a record's money before a person overrides it; None where no money leaves."""
     retried: Callable[[str], Fact] | None = None
     """Makes the fact with which an operator, by name, asks for the move `retry`; None where there is none."""
-    remembered: bool = False
-    """Whether what it came to stays known when it is put away: somebody may still wait for it."""
+    open_until: Callable[[Record[D]], Millis] | None = None
+    """Until when the world may still change what became of a finished record; before that it is not archived."""
     money: bool = field(init=False, default=False)
     """Whether its states have positions, so that its moves move money."""
 

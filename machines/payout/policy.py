@@ -1,6 +1,7 @@
 """What an operator may set about payouts. `react` is pure for a given policy."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
 from machines.payout.data import PayoutRecord
@@ -30,6 +31,9 @@ class Policy:
     """How long a rail must say that a paid transfer failed before that counts as money that came back."""
     watch_ms: int = 7 * DAY
     """How long a finished payout is still looked at."""
+    returns_ms: Mapping[str, int] = field(default_factory=dict)
+    """For each rail, how long after the end money may still come back from where it was sent. Until then a payout that
+    was ever sent is not archived."""
     waits_alarm_ms: int = 2 * HOUR
     """How long it may wait for somebody at the rail, such as for an approval, before a person is told."""
     passed_over_ms: int = 2 * HOUR

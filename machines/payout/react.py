@@ -52,7 +52,14 @@ def payout(
         acts=acts,
         prove=prove,
         retried=f.Retried,
+        open_until=partial(open_until, policy),
     )
+
+
+def open_until(policy: Policy, record: PayoutRecord) -> Millis:
+    """Say until when the rail may still change what became of it."""
+    may_return_ms = policy.returns_ms.get(record.data.rail, 0) if record.data.attempts else 0
+    return Millis(record.since + max(may_return_ms, policy.watch_ms if record.data.attempts else 0))
 
 
 def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:

@@ -81,7 +81,12 @@ def line_of(store: Store, kept: Kept) -> bytes:
         **numbers,
         "data": _data(store, machine, kept.fields["data"]),
         "events": events,
-        "raw": {"data": kept.fields["data"], "hash": kept.fields["hash"], "events": kept.events},
+        "raw": {
+            "data": kept.fields["data"],
+            "hash": kept.fields["hash"],
+            "events": kept.events,
+            "archived": kept.fields.get("archived", b""),
+        },
     }
     return msgspec.json.encode(line) + b"\n"
 
@@ -178,7 +183,7 @@ async def archive(store: Store, folder: Path, before: Millis, count: Count) -> D
     with written(path) as write:
         async for kept in _finished(store, before):
             write(line_of(store, kept))
-            gone.append(_slim(store, kept))
+            gone.append(_slim(kept))
             count(1)
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
@@ -199,11 +204,9 @@ async def _finished(store: Store, before: Millis) -> AsyncIterator[Kept]:
             yield kept
 
 
-def _slim(store: Store, kept: Kept) -> Kept:
+def _slim(kept: Kept) -> Kept:
     """Forget what only the file needs: there may be very many."""
-    wanted = store.archive.remembers(parse_id(kept.id)[0])
-    fields = {name: value for name, value in kept.fields.items() if wanted or name != "data"}
-    return Kept(kept.id, fields, kept.events[:1])
+    return Kept(kept.id, {name: value for name, value in kept.fields.items() if name != "data"}, kept.events[:1])
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -242,10 +245,13 @@ def _read(store: Store, record_id: RecordId, line: bytes, path: Path) -> Found:
         created_at=Millis(told["made"]),
         since=Millis(told["since"]),
     )
-    return Found(record, [read_event(event) for event in raw.events], chain_fault(raw.events, raw.hash), path)
+    return Found(
+        record, [read_event(event) for event in raw.events], chain_fault(raw.events, raw.hash, raw.archived), path
+    )
 
 
 class _Raw(msgspec.Struct):
     data: bytes
     hash: bytes
     events: list[bytes]
+    archived: bytes = b""

@@ -64,7 +64,7 @@ async def freeze(store: Store, books: Books) -> None:
     beyond = books.unreadable or [fault for one in books.differences if one.journal_is_false for fault in one.said()]
     if beyond or len(why) > FEW:
         for machine in store.records.machines.values():
-            if machine.lifecycle.holds_money:
+            if machine.money:
                 said = beyond[0] if beyond else f"{len(why)} accounts are false, {min(why)} among them"
                 await store.pauses.pause(f"machine:{machine.name}", BOOKS, f"the books are false: {said}", now)
     for owner in sorted(why)[:MOST_FROZEN]:

@@ -101,15 +101,23 @@ class StoreBooks:
         try:
             return (await self.store.records.read(record_id)).record
         except NotFound:
-            return await self.store.archive.last_answer(record_id)
+            return await self.store.archive.as_left(record_id)
 
     async def is_archived(self, lane: str, nonce: int) -> bool:
         """Say whether what the lane did with a nonce was put away."""
         return await self.store.archive.tombstone(self.transaction_id(lane, nonce)) is not None
 
     async def payments(self, ids: Sequence[RecordId]) -> tuple[PaymentRecord, ...]:
-        """Read payments, in the order of their ids."""
-        return tuple(one.record for one in await asyncio.gather(*map(self.store.records.read, ids)))
+        """Read payments, in the order of their ids; those that were put away come back, for they are to be moved."""
+        return tuple(await asyncio.gather(*map(self._payment, ids)))
+
+    async def _payment(self, record_id: RecordId) -> PaymentRecord:
+        try:
+            return (await self.store.records.read(record_id)).record
+        except NotFound:
+            if not await self.store.archive.bring_back(record_id, WHO, "its transaction is not final any more"):
+                raise
+            return (await self.store.records.read(record_id)).record
 
     def transaction_id(self, lane: str, nonce: int) -> RecordId:
         """Give the id of what a lane does with a nonce."""

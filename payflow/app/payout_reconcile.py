@@ -67,7 +67,12 @@ class PayoutsReconcile:
             record: PayoutRecord = (await self._store.records.read(payout)).record
         except NotFound:
             tomb = await self._store.archive.tombstone(payout)
-            return [_archived(rail, payout, found, tomb) if tomb else await self._forgotten(rail, payout, found, word)]
+            if tomb is None:
+                return [await self._forgotten(rail, payout, found, word)]
+            if _as_left(found, tomb):
+                return [Finding(rail, payout, f"{_amount(found)}: it was {tomb.state} when it was archived.")]
+            await self._store.archive.bring_back(payout, word.who, f"{rail} says otherwise")
+            record = (await self._store.records.read(payout)).record
         attempts = tuple(self._attempt(trace, record) for trace in found)
         # A payout that was asked for, or approved, when the store was saved takes a move or two to where it really is.
         for _ in range(3):
@@ -177,14 +182,10 @@ def _amount(found: list[Trace]) -> str:
     return f"{amount} under {paid[-1].key}"
 
 
-def _archived(rail: str, payout: RecordId, found: list[Trace], tomb: Tombstone) -> Finding:
-    says = f"{_amount(found)}: it was {tomb.state} when it was archived."
+def _as_left(found: list[Trace], tomb: Tombstone) -> bool:
+    """Whether the gateway lists an archived payout as it was left."""
     paid = any(isinstance(trace.status, Settled) for trace in found)
-    if paid == (tomb.state in (s.COMPLETED, s.CONTRADICTED)):
-        return Finding(rail, payout, says)
-    return Finding(
-        rail, payout, f"{says} {rail} says otherwise.", "Settle it with its owner, then say so with --dismiss."
-    )
+    return paid == (tomb.state in (s.COMPLETED, s.CONTRADICTED))
 
 
 def _cannot_list(name: str) -> Finding:

@@ -114,6 +114,7 @@ def _policy(settings: Settings) -> Policy:
         retry_after_s=settings.retry_after_s,
         settle_window_ms=int(settings.settle_window_s * SECOND),
         watch_ms=int(settings.watch_days * DAY),
+        returns_ms={rail: int(days * DAY) for rail, days in settings.returns_days.items()},
     )
 
 

@@ -6,18 +6,20 @@ from typing import Any
 
 from machines.core.clock import Millis
 from machines.core.ids import Owner, RecordId, parse_id
+from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import encode
+from payflow.store.codec import chain, encode, event_bytes
 from payflow.store.ledger import Entry, Ledger
 from payflow.store.link import Link
 from payflow.store.listing import Listing
 from payflow.store.records import Records
-from payflow.store.scripts import ARCHIVE, CHECKPOINT
+from payflow.store.scripts import ARCHIVE, CHECKPOINT, UNARCHIVE
 from payflow.store.tombs import Tombstone, read_tomb, tombstone
 
 NONE = "-"
 SCANNED = 1000
+BROUGHT_BACK = "BroughtBack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class Archive:
                 yield kept
 
     async def finished(self, shard: int, before: Millis) -> AsyncIterator[Kept]:
-        """Walk over records of a shard whose story ended before a time, and that nobody will look at again."""
-        busy = await self._spoken_of(shard)
+        """Walk over records of a shard whose story ended before a time, and of which nothing can come back."""
+        busy, now = await self._spoken_of(shard), await self._records.now()
         for machine in self._records.machines.values():
             for state in machine.lifecycle.states.values():
                 if not state.final:
@@ -68,8 +70,13 @@ class Archive:
                     if since >= before or record_id in busy or await self._link.ask("ZSCORE", due, record_id):
                         continue
                     kept = await self.read(record_id)
-                    if kept is not None and kept.state == state.name and "parked" not in kept.fields:
+                    if kept is None or kept.state != state.name or "parked" in kept.fields:
+                        continue
+                    if machine.open_until is None or now >= machine.open_until(self._record(kept)):
                         yield kept
+
+    def _record(self, kept: Kept) -> Record[Any]:
+        return self._records.as_left(kept.id, _tombstone(kept, Millis(0), "", kept.fields["data"]))
 
     async def read(self, record_id: RecordId) -> Kept | None:
         """Read a record as it is kept; None where there is none."""
@@ -88,14 +95,44 @@ class Archive:
     async def put_away(self, kept: Kept, file: str, now: Millis) -> bool:
         """Take a record out of the store, its copy being safe in a file; False when it has changed since."""
         machine, shard = parse_id(kept.id)
-        fields = kept.fields
-        owner, version = fields["owner"].decode(), fields["ver"].decode()
-        known = (fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
-        asset, units = fields.get("asset", b"").decode(), int(fields.get("units", b"0"))
-        data = fields.get("data", b"") if self.remembers(machine) else b""
-        tomb = Tombstone(kept.state, int(version), owner, asset, units, now, file, kept.events[0], data)
-        words = (kept.id, machine, kept.state, version, owner, " ".join(known), encode(tomb))
+        known = (kept.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
+        data = await self._link.ask("HGET", keys.record(kept.id), "data")  # of this version, or the script refuses it
+        tomb = _tombstone(kept, now, file, data or b"")
+        words = (kept.id, machine, kept.state, str(tomb.version), tomb.owner, " ".join(known), encode(tomb))
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
+
+    async def as_left(self, record_id: RecordId) -> Record[Any] | None:
+        """Give a record that was put away as it was then; None where none was."""
+        tomb = await self.tombstone(record_id)
+        return None if tomb is None else self._records.as_left(record_id, tomb)
+
+    async def bring_back(self, record_id: RecordId, who: str, why: str) -> bool:
+        """Put a record back into the store and have it looked at; False where none was put away under this id.
+
+        It is as it was left. Its history goes on behind the hash that it ended with: the rest of it is in the archive.
+        """
+        machine, shard = parse_id(record_id)
+        content = await self._link.ask("HGET", keys.tombs(shard), record_id)
+        if content is None:
+            return False
+        tomb = read_tomb(content)
+        known = await self._link.ask("HGET", keys.gone(shard), record_id)
+        now = await self._records.now()
+        why = f"brought back from {tomb.file}: {why}"
+        event = event_bytes(tomb.hash, now, tomb.version + 1, "", tomb.state, who, why, BROUGHT_BACK, None)
+        fields = {
+            "state": tomb.state, "ver": tomb.version + 1, "owner": tomb.owner, "data": tomb.data,
+            "made": tomb.made, "since": tomb.since, "archived": tomb.hash,
+        }  # fmt: skip
+        if tomb.asset:
+            fields |= {"asset": tomb.asset, "units": tomb.units}
+        fingerprint = (known or b"").decode().rsplit(" ", 3)[0]
+        if fingerprint not in ("", NONE):
+            fields["print"] = fingerprint
+        words: list[Any] = [part for field in fields.items() for part in field]
+        due = int(self._records.machines[machine].lifecycle.state(tomb.state).by is By.POLLER)
+        whole = (record_id, machine, tomb.state, tomb.owner, content, tomb.first, event, chain(event), due, *words)
+        return bool(await self._link.run(UNARCHIVE, [keys.sequence(shard)], now, *whole))
 
     async def tombstone(self, record_id: RecordId) -> Tombstone | None:
         """Read what is left of a record that was put away; None where none was."""
@@ -112,15 +149,6 @@ class Archive:
                 yield RecordId(name.decode()), read_tomb(tomb)
             if int(cursor) == 0:
                 return
-
-    def remembers(self, machine: str) -> bool:
-        """Say whether what a machine's records came to stays in their tombstones."""
-        return machine in self._records.machines and self._records.machines[machine].remembered
-
-    async def last_answer(self, record_id: RecordId) -> Record[Any] | None:
-        """Give a record that was put away as it was then, as far as that is still known; None where none was."""
-        tomb = await self.tombstone(record_id)
-        return None if tomb is None else self._records.as_left(record_id, tomb)
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
         """Give a record that was put away as it was when it was made; None where none was."""
@@ -162,3 +190,21 @@ class Archive:
 def _pairs(fields: Any) -> list[tuple[bytes, bytes]]:
     """Read a hash's fields, as either protocol gives them."""
     return list(fields.items()) if isinstance(fields, dict) else list(zip(fields[::2], fields[1::2], strict=True))
+
+
+def _tombstone(kept: Kept, now: Millis, file: str, data: bytes) -> Tombstone:
+    fields = kept.fields
+    return Tombstone(
+        kept.state,
+        int(fields["ver"]),
+        fields["owner"].decode(),
+        fields.get("asset", b"").decode(),
+        int(fields.get("units", b"0")),
+        now,
+        file,
+        kept.events[0],
+        data,
+        fields["hash"],
+        int(fields["made"]),
+        kept.since,
+    )

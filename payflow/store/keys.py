@@ -254,6 +254,11 @@ def batch(batch_id: str) -> str:
     return f"pf:batch:{batch_id}"
 
 
+def gone(shard: int) -> str:
+    """Give the key with what a replay of an archived record's key is compared with."""
+    return f"{prefix(shard)}gone"
+
+
 def tombs(shard: int) -> str:
     """Give the key of what is left of archived records."""
     return f"{prefix(shard)}tomb"

@@ -22,7 +22,7 @@ T = TypeVar("T")
 PAGE = 500
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
-_CHECKED = ("state", "hash", "parked", "ver", "asset", "units")
+_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +195,10 @@ class Listing:
         """Say where a record's history was changed or cut; empty when it is whole."""
         broken = ""
         for _ in range(MOST_READS):
-            newest, events = await self._link.pipeline(
-                [("HGET", keys.record(record_id), "hash"), ("LRANGE", keys.history(record_id), 0, -1)]
+            (newest, archived), events = await self._link.pipeline(
+                [("HMGET", keys.record(record_id), "hash", "archived"), ("LRANGE", keys.history(record_id), 0, -1)]
             )
-            broken = chain_fault(events, newest or b"")
+            broken = chain_fault(events, newest or b"", archived or b"")
             if not broken:
                 break
         return broken
@@ -270,10 +270,10 @@ class Listing:
         answers = await self._link.pipeline(commands)
         unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
         found = []
-        for place, (state, newest, parked, version, *amount) in enumerate(rows):
+        for place, (state, newest, parked, archived, version, *amount) in enumerate(rows):
             there, due, events = answers[3 * place : 3 * place + 3]
             machine_name = parse_id(ids[place])[0]
-            broken = chain_fault(events, newest or b"")
+            broken = chain_fault(events, newest or b"", archived or b"")
             differs = "" if broken else _contradicted(events, state, version, amount)
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,

@@ -192,10 +192,12 @@ class Records:
         return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
 
     def as_left(self, record_id: RecordId, tomb: Tombstone) -> Record[Any]:
-        """Give a record that was put away as it was then; what its tombstone does not keep is as it was made."""
-        made, at = self.as_made(record_id, tomb), Millis(tomb.at)
-        data = self.data_of(made.machine, tomb.data) if tomb.data else made.data
-        return replace(made, state=tomb.state, version=tomb.version, data=data, since=at)
+        """Give a record that was put away as it was then."""
+        machine, _ = parse_id(record_id)
+        amount = Money(tomb.units, self.assets[tomb.asset]) if tomb.asset else None
+        data = self._codec.read(machine, tomb.data)
+        made, since = Millis(tomb.made), Millis(tomb.since)
+        return Record(record_id, machine, tomb.state, tomb.version, Owner(tomb.owner), amount, data, made, since)
 
     # ── lease ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

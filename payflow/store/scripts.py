@@ -29,7 +29,7 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL, CORRECT = map(
+COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL, CORRECT, UNARCHIVE = map(
     script,
     (
         "commit",
@@ -45,6 +45,22 @@ COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPO
         "checkpoint",
         "proposal",
         "correct",
+        "unarchive",
     ),
 )
-ALL = (COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL, CORRECT)
+ALL = (
+    COMMIT,
+    CLAIM,
+    RENEW,
+    POKE,
+    READ,
+    TAKE,
+    OUTBOX,
+    PROFILE,
+    AUDIT,
+    ARCHIVE,
+    CHECKPOINT,
+    PROPOSAL,
+    CORRECT,
+    UNARCHIVE,
+)

@@ -1,4 +1,4 @@
-"""What is left of a record that was put away: enough to answer a replay of its key, and to find the rest."""
+"""What is left of a record that was put away: all but its history, which is in the archive."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,11 @@ class Tombstone:
     first: bytes
     """Its first event, which is the first answer."""
     data: bytes = b""
-    """What it came to, where somebody may still ask for that."""
+    """What it kept."""
+    hash: bytes = b""
+    """The hash of its newest event."""
+    made: int = 0
+    since: int = 0
 
 
 async def tombstone(link: Link, record_id: RecordId) -> Tombstone | None:

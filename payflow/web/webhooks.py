@@ -92,6 +92,10 @@ class Webhooks:
             try:
                 await self._name(reference, hooks, notice)
                 (found,) = await self._store.records.poke(record_of(reference))
+                if found == "missing" and await self._store.archive.bring_back(
+                    record_of(reference), hooks.source, f"a webhook speaks of {reference[:64]}"
+                ):
+                    return "taken"
             except (BadInput, NotFound):
                 continue
             if found == "missing":

@@ -257,7 +257,7 @@ async def test_a_request_that_was_archived_is_answered_as_it_was_and_pays_nothin
             await town.time_passes(seconds=10)
             await town.until(payout, "paid")
             await town.until_all_is_told()
-            await town.time_passes(days=8)
+            await town.time_passes(days=91)
             await nobody_watches(town, payout)
         folder = tmp_path / "archive"
         done = await archive(town.store, folder, Millis(town.clock.now()), lambda _: None)
@@ -275,7 +275,7 @@ async def test_a_request_that_was_archived_is_answered_as_it_was_and_pays_nothin
         assert town.bank.book.times_paid(reference_of(RecordId(payout), 1)) == 1
         assert await town.ann_has() == ("20,000", "0", "10,000")
         # Nor is it taken for one that the store has forgotten.
-        town.clock.advance(-8 * 86_400)
+        town.clock.advance(-91 * 86_400)
         outcome = await reconciled(town, opens=False)
         (finding,) = outcome.findings
         assert finding.says.endswith("it was COMPLETED when it was archived.")

@@ -1,0 +1,143 @@
+"""A payout that was archived is not forgotten: what its bank sends back afterwards is credited and told."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from machines.core.clock import DAY, Millis
+from machines.core.errors import NotFound
+from machines.core.ids import RecordId
+from payflow.app import gateways
+from payflow.app.archive import archive, find
+from payflow.app.payouts import Payouts
+from payflow.app.reconcile import compare
+from payflow.config import Settings
+from payflow.store.store import open_store
+from payflow.telemetry.metrics import Metrics
+from tests.deploy.test_setback import OTTO, nobody_watches
+from tests.servers import Kind
+from tests.stories.banks import Choice, paystack, v3, v4
+from tests.stories.town import Town, open_town
+
+
+def nobody(_: int) -> None:
+    """Count nothing."""
+
+
+@pytest.fixture(params=[v4, paystack, v3], ids=lambda choice: choice.__name__)
+async def town(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Town]:
+    """A town whose bank is each of the gateways."""
+    choice: Choice = request.param
+    async with open_town(settings, choice) as town:
+        yield town
+
+
+pytestmark = pytest.mark.parametrize("kind", [Kind.VALKEY], indirect=True)
+
+
+async def paid(town: Town) -> str:
+    """Ann is paid ₦2,000, and everybody has been told everything."""
+    await town.ann_is_an_old_customer()
+    await town.ann_earns("2000")
+    payout = await town.ann_asks("2000")
+    await town.until_queued(payout)
+    await town.time_passes(hours=2)
+    await town.until_sent(payout)
+    await town.time_passes(seconds=60)
+    await town.until(payout, "paid")
+    await town.until_all_is_told()
+    return payout
+
+
+async def put_away(town: Town, folder: Path) -> int:
+    """Archive all that may be archived by now."""
+    town.clock.advance(1)
+    return (await archive(town.store, folder, Millis(town.clock.now()), nobody)).records
+
+
+async def archived(town: Town, payout: str, folder: Path) -> None:
+    """Let so much time pass that it is archived."""
+    await town.time_passes(days=100)
+    await nobody_watches(town, payout)
+    assert await put_away(town, folder) > 0
+    with pytest.raises(NotFound):
+        await town.record(payout)
+
+
+async def test_a_payout_whose_bank_may_still_send_it_back_is_not_archived(town: Town, tmp_path: Path) -> None:
+    async with town.worker():
+        payout = await paid(town)
+        await town.time_passes(days=30)
+        await nobody_watches(town, payout)
+        await put_away(town, tmp_path / "archive")
+        assert (await town.record(payout)).state == "COMPLETED"
+
+
+async def test_what_comes_back_after_the_archive_is_credited_and_told_once(town: Town, tmp_path: Path) -> None:
+    async with town.worker():
+        payout = await paid(town)
+        transfer = town.transfer(payout)
+        await archived(town, payout, tmp_path / "archive")
+        assert await town.ann_has() == ("0", "0", "32,000")
+        told = len(town.bank.courier.deliveries)
+        town.bank.transfers.reverse(transfer)
+        await town.time_passes(hours=1)
+        if len(town.bank.courier.deliveries) == told:  # v3 tells nobody of it: who compares its list finds it
+            await compare_with_the_list(town)
+        await town.until(payout, "returned")
+        assert await town.ann_has() == ("2,000", "0", "30,000")
+        await town.until_told("Your payout of ₦2,000.00 came back")
+        for number in range(told, len(town.bank.courier.deliveries)):
+            await town.gateway_says_again(number)
+        await town.time_passes(days=1)
+        await town.until_looked(payout)
+        assert await town.ann_has() == ("2,000", "0", "30,000")
+        assert [fault async for fault in town.store.listing.verify()] == []
+
+
+async def test_a_payout_that_came_out_of_the_archive_is_archived_again_with_its_whole_story(
+    town: Town, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    async with town.worker():
+        payout = await paid(town)
+        await archived(town, payout, folder)
+        assert await town.store.archive.bring_back(RecordId(payout), "olu", "asked about it")
+        assert not await town.store.archive.bring_back(RecordId(payout), "olu", "asked about it")
+        assert (await town.record(payout)).state == "COMPLETED"
+        history = await town.store.records.history(RecordId(payout))
+        assert [event.fact for event in history] == ["Created", "BroughtBack"]
+        assert history[-1].why.endswith(": asked about it")
+        assert [fault async for fault in town.store.listing.verify()] == []
+        await nobody_watches(town, payout)
+        await put_away(town, folder)
+        found = await find(town.store, RecordId(payout), folder)
+        assert found is not None
+        assert (found.record.state, found.fault, len(found.events)) == ("COMPLETED", "", 2)
+        left = await town.store.archive.as_left(RecordId(payout))
+        assert left is not None
+        assert left.data == found.record.data
+
+
+async def test_a_payout_that_is_being_looked_at_is_not_archived(town: Town, tmp_path: Path) -> None:
+    async with town.worker():
+        payout = await paid(town)
+        await archived(town, payout, tmp_path / "archive")
+    await town.store.archive.bring_back(RecordId(payout), "olu", "asked about it")
+    await put_away(town, tmp_path / "archive")
+    assert (await town.record(payout)).state == "COMPLETED", "it is due"
+    kept = await town.store.archive.read(RecordId(payout))
+    assert kept is not None
+    assert not await town.store.archive.put_away(kept, "a file", Millis(town.clock.now()))
+
+
+async def compare_with_the_list(town: Town) -> None:
+    """Otto compares what the gateway lists with our books, as he does after a store was set back."""
+    async with AsyncExitStack() as stack:
+        payouts = Payouts(town.settings, await gateways.open_doors(town.settings, town.clock, stack))
+        store = await stack.enter_async_context(open_store(town.settings, [payouts.machine], clock=town.clock))
+        payouts.open(store)
+        since = Millis(town.clock.now() - 200 * DAY)
+        await compare(store, payouts.reconciles(store, Metrics()), since, OTTO)
