@@ -116,6 +116,8 @@ class Archive:
         if content is None:
             return False
         tomb = read_tomb(content)
+        if not tomb.hash:
+            return False  # an older version kept too little of it
         known = await self._link.ask("HGET", keys.gone(shard), record_id)
         now = await self._records.now()
         why = f"brought back from {tomb.file}: {why}"

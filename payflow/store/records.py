@@ -192,8 +192,10 @@ class Records:
         return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
 
     def as_left(self, record_id: RecordId, tomb: Tombstone) -> Record[Any]:
-        """Give a record that was put away as it was then."""
+        """Give a record that was put away as it was then; what an older tombstone does not keep is as it was made."""
         machine, _ = parse_id(record_id)
+        if not tomb.data:
+            return replace(self.as_made(record_id, tomb), state=tomb.state, version=tomb.version, since=Millis(tomb.at))
         amount = Money(tomb.units, self.assets[tomb.asset]) if tomb.asset else None
         data = self._codec.read(machine, tomb.data)
         made, since = Millis(tomb.made), Millis(tomb.since)
