@@ -183,6 +183,24 @@ def test_what_changed_since_it_was_proposed_is_not_confirmed(till: Till) -> None
     assert till.record(record_id).state == "FAILED"
 
 
+def test_what_the_rail_says_otherwise_since_it_was_proposed_is_not_confirmed(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [Proof.NONE]
+
+    async def prove(_: Record[ErrandData]) -> Proof:
+        return said[-1]
+
+    monkeypatch.setattr(service, "errand", lambda rail: replace(errand(rail), prove=prove))
+    record_id = till.errand("SENDING")
+    with showing(till, "ola"):
+        digest = till.json("override", record_id, "CANCELLED", "--reason", "the bank called", "--yes")["proposal"]
+    said.append(Proof.PAID)
+    with showing(till, "eve"):
+        assert "The rail says something else" in till.refused("confirm", digest, "--yes")
+    assert till.record(record_id).state == "SENDING"
+
+
 def test_a_proposal_is_declined_by_its_name(till: Till) -> None:
     record_id = till.errand("SENDING")
     with showing(till, "ola"):

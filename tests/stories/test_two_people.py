@@ -1,0 +1,126 @@
+"""What takes two people: one proposes what they saw, another confirms exactly that, and nothing else counts as two."""
+
+import asyncio
+
+import pytest
+
+from adapters.sandbox.faults import Fault, Kind
+from adapters.sandbox.magic import STAYS
+from machines.core.errors import BadInput, Conflict, PayflowError
+from machines.core.ids import RecordId
+from payflow.desk.person import NotAllowed, Person
+from payflow.desk.steering import Steering
+from payflow.store.proposals import Proposal
+from payflow.store.tokens import Role
+from tests.stories.town import HOME, Town
+
+OLU, EVE, PAM = (Person(name, Role.OPERATOR, "boss") for name in ("olu", "eve", "pam"))
+RITA, ROB = (Person(name, Role.REVIEWER, "boss") for name in ("rita", "rob"))
+SHELL = Person("shell:root@desk", None)
+NOBODIES = (
+    SHELL,
+    Person("olu", Role.OPERATOR),
+    Person("OLU ", Role.OPERATOR),
+    Person("second", Role.OPERATOR, "olu"),
+    Person("vic", Role.VIEWER),
+    Person("shop", Role.PLATFORM),
+    Person("ann", Role.PROVIDER),
+)
+
+
+async def with_the_bank(town: Town) -> RecordId:
+    """Ann's ₦2,000 are with the bank, which takes its time."""
+    await town.ann_is_an_old_customer()
+    await town.ann_earns("20000")
+    payout = await town.ann_asks("2000")
+    await town.until_queued(payout)
+    town.bank.transfers.otherwise = STAYS
+    await town.time_passes(hours=2)
+    await town.until_sent(payout)
+    return RecordId(payout)
+
+
+async def wished(town: Town, payout: RecordId, to: str, person: Person = OLU) -> Proposal:
+    """Somebody proposes an override of what they see now."""
+    version = (await town.record(payout)).version
+    return await Steering(town.store, town.metrics).propose_override(payout, to, "night", person, version)
+
+
+async def test_at_three_in_the_morning_the_gateway_is_silent_and_nobody_gives_money_back_alone(town: Town) -> None:
+    payout = await with_the_bank(town)
+    steering = Steering(town.store, town.metrics)
+    town.bank.faults.add(Fault(Kind.RESET))
+    version = (await town.record(payout)).version
+    with pytest.raises(BadInput, match="may have left"):
+        await steering.override(payout, "CANCELLED", "panic", SHELL.name, version)
+    with pytest.raises(NotAllowed, match="nobody here"):
+        await wished(town, payout, "CANCELLED", SHELL)
+    assert await steering.two.waiting() == []
+    proposal = await wished(town, payout, "CANCELLED")
+    for nobody in NOBODIES:
+        with pytest.raises(NotAllowed):
+            await steering.two.confirm(proposal.digest, nobody)
+    assert (await town.record(payout)).state == "PROCESSING"
+    assert await steering.two.waiting() == [proposal], "what was refused took nothing off the table"
+
+
+async def test_what_the_rail_says_now_is_not_what_was_confirmed(town: Town) -> None:
+    """It was proposed while the gateway was silent; before it is confirmed the bank has paid."""
+    payout = await with_the_bank(town)
+    steering = Steering(town.store, town.metrics)
+    proposal = await wished(town, payout, "CANCELLED")
+    assert proposal.seen["proof"] == "none"
+    town.bank.transfers.finish(town.transfer(payout), paid=True)
+    with pytest.raises(Conflict, match=r"changed while|The rail says something else"):
+        await steering.two.confirm(proposal.digest, EVE)
+    await town.time_passes(seconds=60)
+    await town.until(payout, "paid")
+    assert town.reached(HOME) == "32,000"
+
+
+async def test_of_two_who_confirm_at_once_one_does_it_and_of_two_who_propose_one_waits(town: Town) -> None:
+    payout = await with_the_bank(town)
+    steering = Steering(town.store, town.metrics)
+    made = await asyncio.gather(
+        *(wished(town, payout, to, by) for to, by in (("CANCELLED", OLU), ("FAILED", EVE), ("REJECTED", PAM))),
+        return_exceptions=True,
+    )
+    proposed = [one for one in made if isinstance(one, Proposal)]
+    assert len(proposed) == 1
+    assert await steering.two.waiting() == proposed
+    (proposal,) = proposed
+    others = [one for one in (OLU, EVE, PAM) if one.name != proposal.by]
+    ended = await asyncio.gather(
+        *(steering.two.confirm(proposal.digest, one) for one in others), return_exceptions=True
+    )
+    assert len([one for one in ended if isinstance(one, str)]) == 1, ended
+    assert all(isinstance(one, str | PayflowError) for one in ended)
+    assert (await town.story_of(payout)).count("override") == 1
+    assert (await town.record(payout)).state == proposal.seen["to"]
+
+
+async def test_who_would_send_what_reviewers_must_approve_needs_the_reviewer(sunday_town: Town) -> None:
+    """Two reviewers must say yes to ₦2,000; an operator cannot stand in for any of them, one confirms as the last."""
+    town = sunday_town
+    async with town.worker():
+        await town.ann_earns("20000")
+        payout = RecordId(await town.ann_asks("2000"))
+        await town.review_of(payout)
+        steering = Steering(town.store, town.metrics)
+        for to in ("PROCESSING", "APPROVED", "FAILED"):
+            record = await town.record(payout)
+            with pytest.raises(BadInput):
+                await steering.override(payout, to, "hurry", OLU.name, record.version)
+        proposal = await wished(town, payout, "APPROVED")
+        assert proposal.role == Role.REVIEWER
+        with pytest.raises(NotAllowed, match="a reviewer"):
+            await steering.two.confirm(proposal.digest, EVE)
+        assert "Done" in await steering.two.confirm(proposal.digest, RITA)
+        await town.time_passes(minutes=10)
+        await town.until_queued(payout)
+        await town.time_passes(hours=2)
+        await town.until_sent(payout)
+        await town.time_passes(seconds=10)
+        await town.until(payout, "paid")
+    assert town.reached(HOME) == "2,000"
+    assert [one.by for one in (await town.record(payout)).data.approvals] == ["rita"]
