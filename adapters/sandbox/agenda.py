@@ -28,6 +28,10 @@ class Agenda:
         """Plan something."""
         heapq.heappush(self._entries, (self.now() + int(seconds * SECOND), next(self._number), do))
 
+    def next_at(self) -> Millis | None:
+        """Say when the next of it is due."""
+        return Millis(self._entries[0][0]) if self._entries else None
+
     def run(self) -> bool:
         """Do all that is due; say whether there was anything."""
         done = False

@@ -123,8 +123,6 @@ class Transfers:
         """What is refused before anything else is looked at, a reference that is known already included."""
         self.foretell: Callable[[Order], Fate] = self._foretell
         """Says what becomes of a transfer."""
-        self.spelt: Callable[[str], str | int] = str
-        """How account numbers are shown, which need not be how they came."""
         self.hurried = False
         """Whether some news must be out before the request that caused it is answered."""
         self.on_news: list[Callable[[Transfer], None]] = []
@@ -178,11 +176,11 @@ class Transfers:
         given = transfer.order.account
         match transfer.fate.spelling:
             case Spelling.AS_GIVEN:
-                return self.spelt(given)
+                return given
             case Spelling.NUMBER:
                 return int(given) if given.isdecimal() else given
             case Spelling.ABROAD:
-                return f"+234{given.lstrip('0')}"
+                return given if given.startswith("+") else f"+234{given.removeprefix('0')}"
             case Spelling.SPACED:
                 return " ".join(given[place : place + 4] for place in range(0, len(given), 4))
 

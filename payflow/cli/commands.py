@@ -88,6 +88,25 @@ def sandbox(
     sandbox.run(port=port, fresh=fresh, scenario=scenario, as_json=as_json)
 
 
+@cli.command(rich_help_panel=PROVE)
+def simulate(
+    *,
+    runs: Annotated[int, typer.Option(min=1, help="How many payouts to play, each with a seed of its own.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed: the same seed is the same run.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many to play side by side.")] = 2,
+    truthful: Annotated[bool, typer.Option("--truthful", help="Only gateways that say nothing untrue.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Tell each run as a story, and not only those that fail.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play payouts in virtual time against gateways that lie, lag and lose, and compare with what they really paid."""
+    from payflow.cli import simulation
+
+    code = simulation.run(runs=runs, seed=seed, processes=processes, truthful=truthful, trace=trace, as_json=as_json)
+    raise typer.Exit(code)
+
+
 @cli.command("seal-key", rich_help_panel=RUN)
 def seal_key() -> None:
     """Make a key for PAYFLOW_SEAL_KEYS, which encrypts where money goes."""

@@ -17,6 +17,7 @@ EXAMPLES: Mapping[str, str] = {
     "init": "PAYFLOW_DATA=/var/lib/payflow payflow init",
     "doctor": "payflow doctor --json",
     "sandbox": "payflow sandbox --fresh",
+    "simulate": "payflow simulate --runs 20 --seed 1",
     "seal-key": "payflow seal-key",
     # look
     "ls": "payflow ls --stuck",

@@ -40,7 +40,7 @@ class Webhooks:
     """The room of the gateways."""
 
     def __init__(self, store: Store, gate: Gate, metrics: Metrics, hooks: Iterable[Hooks]) -> None:
-        self._store = store
+        self._notices = Notices(store, metrics)
         self._gate = gate
         self._metrics = metrics
         self._hooks = tuple(hooks)
@@ -74,10 +74,18 @@ class Webhooks:
         except BadInput:
             self._metrics.webhooks.labels(hooks.source, "unread").inc()
             raise
-        return "other" if notice is None else await self.hear(hooks, notice)
+        return "other" if notice is None else await self._notices.take(hooks, notice)
 
-    async def hear(self, hooks: Hooks, notice: Notice) -> str:
-        """Take in what a genuine delivery speaks of, and say what became of it."""
+
+class Notices:
+    """Takes in what genuine deliveries speak of."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    async def take(self, hooks: Hooks, notice: Notice) -> str:
+        """Take in one notice, and say what became of it."""
         inbox = Inbox(self._store.link, hooks.source)
         if await inbox.knows(notice):
             return "again"

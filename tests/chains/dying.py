@@ -6,7 +6,7 @@ from typing import Any
 
 from machines.core.chain import Address, Signed, Signer, Unsigned
 from machines.core.errors import OutcomeUnknown, Retryable
-from tests.fuzz.dying import Fate
+from tests.chains.mortal import Fate
 
 CALLS = frozenset(
     {

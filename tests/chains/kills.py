@@ -41,7 +41,7 @@ from payflow.telemetry.metrics import Metrics
 from tests.chain import GWEI, LANE, Anvil, anvil, stranger
 from tests.chains.batches import made_contract
 from tests.chains.dying import DyingChain, DyingSigner
-from tests.fuzz.dying import Died, DyingLink, Fate
+from tests.chains.mortal import Died, DyingLink, Fate
 from tests.lanes import QUICK, Station, open_station
 
 LEASE_MS = 10_000

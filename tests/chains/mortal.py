@@ -10,7 +10,6 @@ from random import Random
 from typing import Any
 
 from machines.core.errors import StoreUnavailable
-from machines.core.ports import Payment, Rail, Status
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import Script
 
@@ -51,32 +50,6 @@ class Fate:
         return self._dice.random() < self._danger
 
 
-class DyingRail:
-    """A rail whose caller may die before or after each call."""
-
-    def __init__(self, rail: Rail, fate: Fate) -> None:
-        self._rail = rail
-        self.bank = rail
-        """What tells all that was done."""
-        self._fate = fate
-
-    async def submit(self, payment: Payment) -> str | None:
-        """Submit, unless death comes first."""
-        await self._fate.meet()
-        try:
-            return await self._rail.submit(payment)
-        finally:
-            await self._fate.meet()
-
-    async def status(self, payment: Payment) -> Status:
-        """Look, unless death comes first."""
-        await self._fate.meet()
-        try:
-            return await self._rail.status(payment)
-        finally:
-            await self._fate.meet()
-
-
 class DyingLink(Link):
     """A link whose caller may die, or lose the answer, around each script."""
 
@@ -86,7 +59,7 @@ class DyingLink(Link):
         self.cut = False
         """Whether its process is dead. A batcher whose call was cancelled would begin the next one."""
 
-    async def run(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Any:
+    async def run(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Any:  # noqa: ANN401  (as the link)
         """Run a script, with everything that can happen around it."""
         if self.cut:
             raise StoreUnavailable("the process is dead")
@@ -99,6 +72,6 @@ class DyingLink(Link):
             raise StoreUnavailable("the connection broke after the call")
         return answer
 
-    async def run_durably(self, script: Script, keys: Sequence[str], barrier: Barrier, *args: str | bytes | int) -> Any:
+    async def run_durably(self, script: Script, keys: Sequence[str], _: Barrier, *args: str | bytes | int) -> Any:  # noqa: ANN401
         """As `run`."""
         return await self.run(script, keys, *args)

@@ -1,0 +1,76 @@
+"""The parts of Payflow as one process of a run has them: its own connection and its own memory, the same store."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from machines.core.clock import Clock
+from machines.core.errors import BadInput
+from machines.payout.data import PayoutRecord
+from payflow.app.gateways import Door
+from payflow.app.payouts import Payouts
+from payflow.config import Settings
+from payflow.desk.person import Person
+from payflow.desk.steering import Steering
+from payflow.store.guard import Guard
+from payflow.store.ledger import Ledger
+from payflow.store.link import Link
+from payflow.store.listing import Listing
+from payflow.store.pauses import Pauses
+from payflow.store.records import Records
+from payflow.store.store import Store
+from payflow.store.tokens import Role
+from payflow.telemetry.metrics import Metrics
+from payflow.web.desk import Desk
+
+OLGA, OMAR = Person("olga", Role.OPERATOR), Person("omar", Role.OPERATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What one process works with."""
+
+    store: Store
+    payouts: Payouts
+    doors: Mapping[str, Door]
+    metrics: Metrics
+    desk: Desk
+    steering: Steering
+
+    async def override(self, record: PayoutRecord, to: str, reason: str, *, by_two: bool) -> None:
+        """Put a payout into a state, as one operator may, or two."""
+        try:
+            await self.steering.override(record.id, to, reason, OLGA.name, record.version)
+        except BadInput:
+            if not by_two:
+                raise
+            proposal = await self.steering.propose_override(record.id, to, reason, OLGA, record.version)
+            await self.steering.two.confirm(proposal.digest, OMAR)
+
+    def close(self) -> None:
+        """Close what it alone had."""
+        self.store.guard.close()
+
+
+def installed(
+    store: Store,
+    link: Link,
+    settings: Settings,
+    doors: Mapping[str, Door],
+    clock: Clock,
+    high_water: Path,
+    metrics: Metrics,
+) -> Installation:
+    """Open the parts over a link."""
+    payouts = Payouts(settings, doors)
+    guard = Guard(store.records.shards, high_water)
+    records = Records(link, guard, [payouts.machine], store.records.shards, store.records.assets, clock)
+    listing = Listing(link, records)
+    ledger, pauses = Ledger(link, records, listing), Pauses(link)
+    memory: dict[str, Any] = {"guard": guard, "records": records, "_comparing": asyncio.Lock()}
+    own: Store = replace(store, settings=settings, link=link, listing=listing, ledger=ledger, pauses=pauses, **memory)
+    records.on_doubt = own.compare
+    payouts.open(own)
+    return Installation(own, payouts, doors, metrics, payouts.desk(own, metrics), Steering(own, metrics))

@@ -1,0 +1,165 @@
+"""Everybody outside: who wants something of a payout, who must help it on, and the gateway's webhooks."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from machines.core.clock import DAY, HOUR, Millis
+from machines.core.errors import PayflowError
+from machines.core.lifecycle import Position
+from machines.core.ports import Destination
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.data import PayoutRecord
+from payflow.app.reconcile import Word, compare, open_rails
+from payflow.engine.step import take_in
+from payflow.simulation.gateway import QueuedWebhook
+from payflow.simulation.installation import Installation
+from payflow.web.webhooks import Notices
+
+if TYPE_CHECKING:
+    from payflow.simulation.run import PayoutRun
+
+PATIENCE_MS = DAY // 2
+"""How long a payout may hang before two people settle it by what the gateway's support says."""
+RESTING = frozenset({s.COMPLETED, s.CANCELLED, s.REJECTED, s.REVERSED, s.CONTRADICTED, s.FAILED})
+OTHER_ACCOUNT = Destination("bank", (("account_number", "0690000099"), ("bank_code", "058")))
+ACCEPTED = 0.7
+"""How likely a reviewer says yes to another destination."""
+
+WISHES = ("poke", "cancel", "cancel for them", "retry", "release", "repeat old news", "correct", "take up")
+UNKIND_WISHES = ("reject",)
+UNPAID = tuple(each.name for each in s.STATES if each.position is not Position.PAID)
+"""Where people put a payout. That one was paid they may say, and we could only believe it."""
+OVERRIDES = ("override", "override", "override by two")
+
+
+class Outside:
+    """People and webhooks, over the same desks that the API and the dashboard call."""
+
+    def __init__(self, run: "PayoutRun", installation: Installation, dice: Random) -> None:
+        self._run = run
+        self._dice = dice
+        self._parts = installation
+        self.needed: list[str] = []
+        """What people had to do so that the payout could go on or come to rest."""
+        self.overrode: list[Millis] = []
+        """When two people overrode what nobody had proven."""
+        self.destinations: list[Destination] = []
+        """Where the payout may go."""
+
+    # ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def deliver(self, webhook: QueuedWebhook) -> None:
+        """Bring a webhook to where Payflow takes them in."""
+        run, (door,) = self._run, self._parts.doors.values()
+        assert door.hooks is not None  # noqa: S101
+        if not door.hooks.genuine(webhook.headers, webhook.body):
+            outcome = "forged"
+        else:
+            try:
+                notice = door.hooks.read(webhook.body)
+                outcome = (
+                    await Notices(self._parts.store, self._parts.metrics).take(door.hooks, notice)
+                    if notice
+                    else "other"
+                )
+            except PayflowError as error:
+                outcome = f"refused: {error}"
+            else:
+                if webhook.true:
+                    run.gateway.heard.setdefault(webhook.transfer.id, run.clock.now())
+        run.story.tell("webhook", f"{webhook.transfer.reference} is {webhook.transfer.state}: {outcome}")
+
+    # ── wishes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def wish(self) -> None:
+        """Let somebody want something, allowed or not."""
+        conditions = self._run.conditions
+        wishes = WISHES + UNKIND_WISHES * (not conditions.truthful) + OVERRIDES * conditions.overrides
+        wish = self._dice.choice(wishes)
+        try:
+            await self._ask_for(wish, await self._run.record())
+        except PayflowError as error:
+            self._run.story.tell("people", f"{wish}: refused: {error}")
+        else:
+            self._run.story.tell("people", f"{wish}: done")
+
+    async def _ask_for(self, wish: str, record: PayoutRecord) -> None:
+        parts, payout, owner = self._parts, record.id, record.owner
+        asked: Mapping[str, Callable[[], Awaitable[object]]] = {
+            "poke": lambda: parts.store.records.poke(payout),
+            "cancel": lambda: parts.desk.cancel(payout, owner, "changed my mind", owner),
+            "cancel for them": lambda: parts.desk.cancel(payout, "olga", "asked for twice"),
+            "retry": lambda: parts.desk.retry(payout, "olga"),
+            "release": lambda: parts.desk.release(payout, "olga", "give it back"),
+            "reject": lambda: parts.desk.reject(payout, "rita", "no"),
+            "repeat old news": lambda: self._repeat_old_news(record),
+            "correct": lambda: self._correct(record),
+            "take up": lambda: parts.steering.take_up(payout, "olga"),
+            "override": lambda: self._override(record, UNPAID),
+            "override by two": lambda: self._override(record, (s.CANCELLED, s.UNCONFIRMED, s.FAILED), by_two=True),
+        }
+        await asked[wish]()
+
+    async def _repeat_old_news(self, record: PayoutRecord) -> None:
+        """Tell once more that attempts failed which are over, as a webhook that comes late might."""
+        for attempt in record.data.attempts[:-1]:
+            fact = f.NotPaid(attempt.reference, "said again")
+            await take_in(self._parts.store.records, self._parts.metrics, record.id, fact, "somebody")
+
+    async def _override(self, record: PayoutRecord, states: Sequence[str], *, by_two: bool = False) -> None:
+        await self._parts.override(record, self._dice.choice(states), "I know better", by_two=by_two)
+        if by_two:
+            self.overrode.append(self._run.clock.now())
+
+    async def _correct(self, record: PayoutRecord) -> None:
+        desk = self._parts.desk
+        applied = await desk.correct(record.id, record.owner, OTHER_ACCOUNT, record.owner)
+        if self._dice.random() < ACCEPTED:
+            self.destinations.append(OTHER_ACCOUNT)
+            await desk.approve(record.id, "rita", applied.after.data.proposal.fingerprint)
+        else:
+            await desk.reject(record.id, "rita", "not that one")
+
+    # ── help ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def make_round(self, record: PayoutRecord) -> None:
+        """Let an operator look for what waits for a person, and do what a careful one would."""
+        parts = self._parts
+        try:
+            for scope, pause in (await parts.store.pauses.all()).items():
+                if scope.startswith("shard:"):
+                    await self._reconcile()
+                else:
+                    self._help(f"resume {scope}: {pause.why}")
+                    await parts.steering.resume(scope, "olga", "looked at it")
+            if record.parked:
+                self._help(f"take up: {record.parked}")
+                await parts.steering.take_up(record.id, "olga")
+            elif record.state not in RESTING and self._run.clock.now() - record.since > PATIENCE_MS:
+                await self._settle(record)
+        except PayflowError as error:
+            self._run.story.tell("operator", f"in vain: {error}")
+
+    async def _reconcile(self) -> None:
+        self._help("reconcile")
+        store, (name,) = self._parts.store, self._parts.doors
+        word = Word("olga", "compared with the dashboard", dismissed=frozenset({f"rail:{name}"}))
+        parts = self._parts.payouts.reconciles(store, self._parts.metrics)
+        outcome = await compare(store, parts, Millis(self._run.story.began - HOUR), word)
+        for finding in outcome.findings:
+            self._run.story.tell("operator", f"reconciles: {finding.says} {finding.advice}")
+        await open_rails(store, outcome, word)
+
+    async def _settle(self, record: PayoutRecord) -> None:
+        """Ask the gateway's support, who can see everything, and do what two people then may."""
+        self._help(f"settle by two: {record.state}")
+        paid_or_may_be = self._run.gateway.alive()
+        onwards = s.COMPLETED if record.state == s.UNCONFIRMED else s.UNCONFIRMED
+        to = onwards if paid_or_may_be else s.CANCELLED
+        await self._parts.override(record, to, "the gateway's support says so", by_two=True)
+
+    def _help(self, what: str) -> None:
+        self.needed.append(what)
+        self._run.story.tell("operator", what)
