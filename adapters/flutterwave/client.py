@@ -18,6 +18,9 @@ from machines.core.errors import OutcomeUnknown, Retryable
 log = structlog.get_logger()
 
 # Raised before a byte of the request was written: nothing can have arrived.
+FIRST_AGAIN = "X-Idempotency-Cache-Hit"
+"""How v4 says that a key was seen before, and is answered as it was then."""
+
 NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -73,7 +76,9 @@ async def exchange(
                 body += chunk
                 if len(body) > limits.body_bytes:
                     raise Broken(f"more than {limits.body_bytes} bytes")
-            return Reply(response.status, bytes(body), delay_s(response.headers.get("Retry-After", ""), clock.now()))
+            after_s = delay_s(response.headers.get("Retry-After", ""), clock.now())
+            first_again = response.headers.get(FIRST_AGAIN, "").casefold() == "true"
+            return Reply(response.status, bytes(body), after_s, first_again)
     except NEVER_LEFT as error:
         raise Retryable(f"Flutterwave cannot be reached: {type(error).__name__}.") from error
     except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it

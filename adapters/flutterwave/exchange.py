@@ -47,6 +47,8 @@ class Reply:
     body: bytes
     retry_after_s: float | None = None
     """How long the gateway asked us to wait."""
+    first_again: bool = False
+    """Whether the gateway says that this is its answer to the first call with the same key."""
 
 
 class Unreadable(Exception):

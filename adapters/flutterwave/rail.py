@@ -58,6 +58,10 @@ class FlutterwaveV3:
         found = wire_v3.read_by_reference(reply, payment.key)
         if len(found) > 1:
             raise Contradiction(f"Flutterwave has {len(found)} transfers {payment.key}.", rail=RAIL)
+        if not found and payment.handle:
+            # The look-up may lag. What its id shows counts only under our own reference.
+            named = wire_v3.read_by_id(await self._client.read(wire_v3.by_id(payment.handle)))
+            found = [named] if named is not None and named.reference == payment.key else []
         return check_ours(found[0], payment) if found else None
 
     async def probe(self) -> None:
@@ -124,6 +128,25 @@ class FlutterwaveV4:
     async def probe(self) -> None:
         """Ask something cheap behind the same door; `RailClosed` while nobody of ours may pass."""
         wire_v4.checked(await self._client.read(wire_v4.by_id(PROBE)))
+
+    async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
+        """List every transfer since a time; there is no filter by time, so that it reads to the end or well before it.
+
+        It stops early only where all pages so far came newest first, and a whole page is from before that time.
+        """
+        families: dict[PaymentKey, dict[str, Transfer]] = {}
+        oldest, in_order = "~", True
+        until = datetime.fromtimestamp((since - DAY) / SECOND, UTC).isoformat()
+        for page in range(1, MOST_PAGES + 1):
+            found = wire_v4.read_page(await self._client.read(wire_v4.listed(page)))
+            for transfer in found:
+                in_order = in_order and "" < transfer.created_at <= oldest
+                oldest = transfer.created_at
+                key = root(transfer.parent_reference or transfer.reference)
+                families.setdefault(key, {})[transfer.id] = transfer
+            if not found or (in_order and all(transfer.created_at < until for transfer in found)):
+                return [trace(key, list(family.values()), assets) for key, family in families.items() if ours(key)]
+        raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages.")
 
     async def _look(self, transfer_id: str) -> Transfer:
         return wire_v4.read_by_id(await self._client.read(wire_v4.by_id(transfer_id)))

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct, field
 
@@ -154,6 +155,18 @@ def read_by_reference(reply: Reply, key: PaymentKey) -> list[Transfer]:
     if not found and listed.meta is not None and listed.meta.page_info.total_pages > 1:
         raise OutcomeUnknown("A look-up was answered with the transfers of others, and there are more.")
     return found
+
+
+def by_id(transfer_id: str) -> Request:
+    """Look at a transfer whose id we were told."""
+    return Request("GET", f"/transfers/{quote(transfer_id, safe='')}")
+
+
+def read_by_id(reply: Reply) -> Transfer | None:
+    """Read a transfer; None where there is none with this id, which says nothing of ours."""
+    if checked(reply).status != HTTPStatus.OK:
+        return None
+    return _transfer(understood(reply, Queued, "A look at a transfer").data)
 
 
 def listed_since(day: str, page: int) -> Request:

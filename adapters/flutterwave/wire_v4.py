@@ -39,7 +39,7 @@ from adapters.flutterwave.exchange import (
 )
 from adapters.flutterwave.refusals import DOOR, TOO_MANY, Proves, proves_v4, refusal, slow_down
 from adapters.flutterwave.transfer import TAKEN_BACK, Transfer, account_of, check_payable, root
-from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Retryable, StepError
+from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Notice, Payment, PaymentKey
 
 SIGNATURE_HEADER = "flutterwave-signature"
@@ -47,6 +47,7 @@ SIGNATURE_HEADER = "flutterwave-signature"
 REFERENCE_CHARS = (6, 42)
 NARRATION_CHARS = 180
 
+PAGE = 50
 MOST_WEBHOOK_BYTES = 64 * 1024
 
 
@@ -124,6 +125,13 @@ class Answer(Struct):
 
     status: str
     data: Data
+
+
+class Listed(Struct):
+    """The answer about all transfers. What it says of its pages is not documented, and not needed."""
+
+    status: str
+    data: list[Data]
 
 
 class Fault(Struct):
@@ -205,7 +213,8 @@ def read_transfer(reply: Reply) -> Transfer:
         return _transfer(understood(reply, Answer, "A transfer").data)
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
-    raise _refusal(reply.status, understood(reply, Refusal, "A transfer").error)
+    error = _refusal(reply.status, understood(reply, Refusal, "A transfer").error)
+    raise Rejected(str(error), first=True) if isinstance(error, Rejected) and reply.first_again else error
 
 
 def by_id(transfer_id: str) -> Request:
@@ -218,6 +227,18 @@ def read_by_id(reply: Reply) -> Transfer:
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave does not show a transfer that it has (HTTP {reply.status}).")
     return _transfer(understood(reply, Answer, "A look at a transfer").data)
+
+
+def listed(page: int) -> Request:
+    """Ask for a page of all transfers."""
+    return Request("GET", "/transfers", query=(("page", str(page)), ("size", str(PAGE))))
+
+
+def read_page(reply: Reply) -> list[Transfer]:
+    """Read a page; one that is empty ends the list."""
+    if checked(reply).status != HTTPStatus.OK:
+        raise OutcomeUnknown(f"Flutterwave lists no transfers (HTTP {reply.status}).")
+    return [_transfer(data) for data in understood(reply, Listed, "A list of transfers").data]
 
 
 def checked(reply: Reply) -> Reply:

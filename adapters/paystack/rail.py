@@ -1,11 +1,17 @@
 """The rail over Paystack: a recipient, then a transfer under our reference, which is also how it is found again."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 from adapters.paystack import wire
 from adapters.paystack.client import Client
+from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import OutcomeUnknown, Retryable
-from machines.core.money import Asset, Money
-from machines.core.ports import Payment, PaymentKey, Status, Unsent
+from machines.core.money import Asset, Assets, Money
+from machines.core.ports import Payment, PaymentKey, Status, Trace, Unsent
 
+# A list that is longer is asked for in parts.
+MOST_PAGES = 10_000
 PROBE = PaymentKey("payflow-probe-of-the-door")
 """A reference that no payment has: to ask for it costs one look, and is refused as long as payments are."""
 
@@ -47,4 +53,24 @@ class Paystack:
             raise OutcomeUnknown(f"{payment.key} exists at Paystack; it could not be read: {error}") from error
 
     async def _find(self, payment: Payment) -> wire.Transfer | None:
-        return wire.read_by_reference(await self._client.read(wire.by_reference(payment.key)), payment)
+        found = wire.read_by_reference(await self._client.read(wire.by_reference(payment.key)), payment)
+        if found is None and payment.handle:
+            # The look-up may lag. What its code shows counts only under our own reference.
+            found = wire.read_by_code(await self._client.read(wire.by_code(payment.handle)), payment)
+        return found
+
+    async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
+        """List every transfer of ours since a time."""
+        day = datetime.fromtimestamp((since - DAY) / SECOND, UTC).date().isoformat()  # whatever zone the gateway is in
+        found: dict[str, wire.Transfer] = {}
+        page, pages = 1, 1
+        while page <= pages:
+            items, pages = wire.read_page(await self._client.read(wire.listed_since(day, page)))
+            for item in items:
+                if ours(PaymentKey(str(item.get("reference")))):
+                    transfer = wire.read_listed(item)
+                    found[transfer.reference] = transfer
+            page += 1
+            if page > MOST_PAGES:
+                raise OutcomeUnknown(f"Paystack lists more than {MOST_PAGES} pages: choose a later time.")
+        return [wire.trace(transfer, assets) for transfer in found.values()]

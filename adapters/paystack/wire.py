@@ -14,12 +14,12 @@ The status says by itself whether it is conclusive; only a conclusive one is an 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -37,9 +37,10 @@ from machines.core.errors import (
     Retryable,
     StepError,
 )
-from machines.core.money import Asset, Money
+from machines.core.money import Asset, Assets, Money
 from machines.core.ports import (
     Cause,
+    Destination,
     Evidence,
     Failed,
     Payment,
@@ -48,6 +49,7 @@ from machines.core.ports import (
     Reversed,
     Settled,
     Status,
+    Trace,
 )
 
 RAIL = "paystack"
@@ -89,6 +91,7 @@ NOT_FOUND_SENTENCE = "not found"
 
 REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
 REASON_CHARS = 100
+PAGE = 100
 WAIT_WHEN_UNTOLD_S = 30.0
 DOOR = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -136,6 +139,7 @@ class Details(Struct):
     """Where a recipient's money goes."""
 
     account_number: str | int | None = None
+    bank_code: str | int | None = None
 
 
 class Recipient(Struct):
@@ -156,6 +160,20 @@ class Transfer(Struct):
     fee_charged: int | None = None
     created_at: str | None = field(default=None, name="createdAt")
     transferred_at: str | None = None
+
+
+class ListMeta(Struct):
+    """How long a list is."""
+
+    pages: int | str = field(name="pageCount")
+
+
+class ListAnswer(Struct):
+    """The answer about all transfers."""
+
+    status: bool
+    data: list[dict[str, Any]]
+    meta: ListMeta
 
 
 class TransferAnswer(Struct):
@@ -233,6 +251,55 @@ def read_transfer(reply: Reply, payment: Payment) -> Transfer | None:
 def by_reference(key: PaymentKey) -> Request:
     """Look a transfer up by our reference."""
     return Request("GET", f"/transfer/verify/{quote(key, safe='')}")
+
+
+def by_code(transfer_code: str) -> Request:
+    """Look at a transfer whose code we were told."""
+    return Request("GET", f"/transfer/{quote(transfer_code, safe='')}")
+
+
+def read_by_code(reply: Reply, payment: Payment) -> Transfer | None:
+    """Read a transfer; None where there is none with this code, or it is another one: neither says anything of ours."""
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise _slow_down(reply)
+    if reply.status != HTTPStatus.OK or _decoded(reply, TransferAnswer).data.reference != payment.key:
+        return None
+    return _ours(reply, payment)
+
+
+def listed_since(day: str, page: int) -> Request:
+    """Ask for a page of all transfers since a day, such as 2027-01-15."""
+    return Request("GET", f"/transfer?from={day}&perPage={PAGE}&page={page}")
+
+
+def read_page(reply: Reply) -> tuple[Sequence[Mapping[str, Any]], int]:
+    """Read a page as it is, because others' transfers may lack what ours have, and how many pages there are."""
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise _slow_down(reply)
+    if reply.status != HTTPStatus.OK:
+        refusal = _refusal(reply)
+        raise refusal if isinstance(refusal, RailClosed) else OutcomeUnknown(str(refusal))
+    page = _decoded(reply, ListAnswer)
+    if not page.status:
+        raise OutcomeUnknown("Paystack lists no transfers.")
+    return page.data, int(page.meta.pages)
+
+
+def read_listed(item: Mapping[str, Any]) -> Transfer:
+    """Read one transfer of a page."""
+    try:
+        return msgspec.convert(item, Transfer)
+    except msgspec.ValidationError as error:
+        raise OutcomeUnknown(f"Paystack lists a transfer of ours that cannot be read: {error}.") from error
+
+
+def trace(found: Transfer, assets: Assets) -> Trace:
+    """Say what became of a payment that we may not remember."""
+    details = (found.recipient.details if isinstance(found.recipient, Recipient) else None) or Details()
+    fields = (("bank_code", str(details.bank_code or "")), ("account_number", str(details.account_number or "")))
+    asset = assets[found.currency.upper()]
+    amount = Money.parse(f"{Decimal(found.amount).scaleb(-2):f}", asset)
+    return Trace(PaymentKey(found.reference), found.transfer_code, amount, Destination("bank", fields), verdict(found))
 
 
 def read_by_reference(reply: Reply, payment: Payment) -> Transfer | None:

@@ -260,9 +260,12 @@ class Looks:
         since = Millis((current.opened_at or record.created_at) - DAY)
         try:
             traces = await lists.done_since(since, lambda key: key == payment.key, Assets((payment.amount.asset,)))
-        except OutcomeUnknown as error:
-            raise Retryable(str(error)) from error  # the list is not surely whole
-        return _fact(payment.key, traces[0].status) if traces else f.Absent(payment.key)
+        except OutcomeUnknown:
+            return f.NotSeen(payment.key)  # the list is not surely whole: it ends nothing
+        if not traces:
+            return f.Absent(payment.key)
+        known = traces[0].handle in (current.handle, *current.named)
+        return _fact(payment.key, traces[0].status) if known else f.Named(payment.key, traces[0].handle)
 
     async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""

@@ -140,7 +140,7 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
         return [(await asks.balance(NGN)).available]
 
     desk_v4 = _FlutterwaveV4Desk(asks)
-    return Door(payer, desk_v4, hooks if secret else None, wallet=wallet_v4, probe=payer.probe)
+    return Door(payer, desk_v4, hooks if secret else None, lists=payer, wallet=wallet_v4, probe=payer.probe)
 
 
 def _check(settings: Settings) -> None:
@@ -164,4 +164,4 @@ def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str, limi
     async def wallet() -> list[Money]:
         return [await rail.balance(NGN)]
 
-    return Door(rail, _PaystackDesk(), hooks, wallet=wallet, probe=rail.probe)
+    return Door(rail, _PaystackDesk(), hooks, lists=rail, wallet=wallet, probe=rail.probe)

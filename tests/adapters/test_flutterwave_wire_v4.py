@@ -93,6 +93,14 @@ def test_a_transfer_that_was_taken_in_is_read_to_the_digit(status: int) -> None:
     assert (transfer.amount, transfer.account) == (Decimal("1322.71"), "0690000031")
 
 
+@pytest.mark.parametrize("first_again", [False, True])
+def test_only_a_refusal_that_the_gateway_calls_its_first_answer_speaks_of_every_send(first_again: bool) -> None:  # noqa: FBT001
+    refused = replace(reply(400, fault("ACCOUNT_RESOLVED_FAILED")), first_again=first_again)
+    with pytest.raises(Rejected) as raised:
+        wire_v4.read_transfer(refused)
+    assert raised.value.first is first_again
+
+
 def test_a_transfer_that_was_there_cannot_cease_to_be() -> None:
     with pytest.raises(OutcomeUnknown):
         wire_v4.read_by_id(reply(404, fault("TRANSFER_NOT_FOUND", "301404")))

@@ -107,7 +107,7 @@ def test_every_unkind_account_is_told_from_a_kind_one() -> None:
     assert all(isinstance(ACCOUNTS[account], Fate) for account in ACCOUNTS)
 
 
-@pytest.mark.parametrize("choice", [v3])
+@pytest.mark.parametrize("choice", BANKS)
 async def test_what_never_landed_and_is_refused_again_ends_by_itself(settings: Settings, choice: Choice) -> None:
     """Neither the look-up nor the complete list has it, hours later and twice: then it is proven unpaid."""
     async with open_town(settings, choice, batch_schedule="instant") as town, town.worker():

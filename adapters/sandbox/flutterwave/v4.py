@@ -105,6 +105,7 @@ class V4:
             ("POST", "/direct-transfers", self._create, True),
             ("POST", "/transfers", self._create, True),
             ("POST", "/transfers/recipients", self._add_recipient, False),
+            ("GET", "/transfers", self._list, False),
             ("GET", "/transfers/{id}", self._get, False),
             ("PUT", "/transfers/{id}", self._put, True),
             ("POST", "/transfers/{id}/retries", self._retry, True),
@@ -256,6 +257,13 @@ class V4:
 
     def _get(self, call: Call) -> Answer:
         return Answer(HTTPStatus.OK, _wrapped("Transfer fetched", self.show(self._known(call))))
+
+    def _list(self, call: Call) -> Answer:
+        """List transfers, newest first; an independent client pages so, the vendor's page says little."""
+        found = [each for each in reversed(self._transfers.all) if self._transfers.listed(each)]
+        page, size = int(call.query.get("page") or 1), int(call.query.get("size") or 10)
+        shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
+        return Answer(HTTPStatus.OK, _wrapped("Transfers fetched", shown))
 
     def _put(self, call: Call) -> Answer:
         """Complete or close a deferred transfer; ours are instant, so there is none to be found."""

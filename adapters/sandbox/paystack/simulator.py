@@ -57,6 +57,8 @@ class PaystackSimulator(Gateway):
             ("POST", "/transferrecipient", self._add_recipient, False),
             ("POST", "/transfer", self._create, True),
             ("GET", "/transfer/verify/{reference}", self._verify, False),
+            ("GET", "/transfer", self._list, False),
+            ("GET", "/transfer/{code}", self._get, False),
             ("GET", "/balance", self._balance, False),
         ]
         return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
@@ -148,6 +150,27 @@ class PaystackSimulator(Gateway):
     def _verify(self, call: Call) -> Answer:
         transfer = self.transfers.by_reference(call.params["reference"])
         if transfer is None or not self.transfers.visible(transfer):
+            return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
+        return _tell_success(HTTPStatus.OK, "Transfer retrieved", self.show(transfer))
+
+    def _list(self, call: Call) -> Answer:
+        """List transfers, newest first."""
+        since = call.query.get("from", "")[:10]
+        found = [
+            each
+            for each in reversed(self.transfers.all)
+            if self.transfers.listed(each) and stamp(each.created_at)[:10] >= since
+        ]
+        page, size = int(call.query.get("page") or 1), int(call.query.get("perPage") or 50)
+        shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
+        meta = {"total": len(found), "perPage": size, "page": page, "pageCount": -(-len(found) // size)}
+        body = {"status": True, "message": "Transfers retrieved", "data": shown, "meta": meta}
+        return Answer(HTTPStatus.OK, body)
+
+    def _get(self, call: Call) -> Answer:
+        digits = call.params["code"].removeprefix("TRF_")
+        transfer = self.transfers.by_id(int(digits)) if digits.isdecimal() else None
+        if transfer is None:
             return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
         return _tell_success(HTTPStatus.OK, "Transfer retrieved", self.show(transfer))
 
