@@ -95,6 +95,8 @@ class ChainProxy:
     """Below this block it has no state."""
     no_finality: bool = False
     unknown_methods: frozenset[str] = frozenset()
+    lie: Callable[[str, Sequence[Any], Any], Any] | None = None
+    """Makes of each true result what is said instead."""
     before: Hook | None = None
     """Is awaited with the methods of each request before anything of it is done: the place to kill somebody."""
     after: Hook | None = None
@@ -233,6 +235,8 @@ class ChainProxy:
         if fault is not None and fault.kind not in _WHOLE:
             return await self._spoilt(call, fault)
         answer = await self._honest(call)
+        if self.lie is not None and "result" in answer:
+            answer = _result(ident, self.lie(method, call.get("params", ()), answer["result"]))
         pattern = self._flapping.get(method)
         return _result(ident, None) if pattern and not pattern.popleft() else answer
 
@@ -274,7 +278,7 @@ class ChainProxy:
 
     @property
     def _is_good(self) -> bool:
-        told = self.chain_id is None and not self.no_finality and not self.unknown_methods
+        told = self.chain_id is None and not self.no_finality and not self.unknown_methods and self.lie is None
         return told and not self.lag and not self.pruned_below and not any(self._flapping.values())
 
     async def _as_it_is(self, asked: Any) -> web.Response:  # noqa: ANN401  (one call or a list of them)

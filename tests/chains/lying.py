@@ -39,12 +39,14 @@ from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from tests.chain import GWEI, LANE, stranger
+from tests.chains import lying_on_anvil
 from tests.chains.stubs import PAY_MANY, TOKEN, Liar, Lie, StubChain, StubNode, StubSession
 
 DEPTH, REORG = 4, 2
 PAYMENTS = 8
 GWEI_EACH = 1_000_000
-TURNS, AT_LEAST, TRUST_FROM = 150, 30, 40
+TURNS, AT_LEAST = 150, 30
+TRUST_FROM, TRUST_UNTIL = 40, 120
 SEEDS_A_STORE = 20
 LEASE_MS = 10_000
 USD = Asset("USDT", 6)
@@ -94,6 +96,8 @@ class Run:
         self._payments: list[Payment] = []
         self._trusts = self._liars * 2 == self._count and self._dice.random() < 0.3
         self._trusted = ""
+        begins = self._dice.randrange(5, 40)
+        self._outage = range(begins, begins + self._dice.choice((0, 5, 25)))
         self.tally = Tally()
 
     @property
@@ -131,6 +135,8 @@ class Run:
         records = await asyncio.gather(*(self._record(one) for one in self._payments))
         self._compare(records)
         self._tick(turn)
+        if turn == TRUST_UNTIL:
+            self._trusted = ""
         if self._trusts and turn == TRUST_FROM:
             # As people do who have found out which node is right.
             self._trusted = next(name for name in self._nodes if name.startswith("honest")) + ":80"
@@ -193,8 +199,10 @@ class Run:
         for node in self._nodes.values():
             if self._dice.random() < 0.8:  # (else it keeps the view that it had, even of a dead branch)
                 node.sync(self._dice.choice((0, 0, 0, 1)))
-            if not isinstance(node, Liar):
-                node.gone = self._honest_are_enough is False and self._dice.random() < 0.05
+            if not isinstance(node, Liar) and not self._honest_are_enough:
+                node.gone = self._dice.random() < 0.05
+        # One of those that are enough goes away for a while: the quorum is lost, and found again.
+        self._nodes[f"honest-{self._count - 1}"].gone = self._honest_are_enough and turn in self._outage
 
     async def _who_is_trusted(self) -> str:
         return self._trusted
@@ -279,16 +287,31 @@ async def _played(runs: list[Run], store: Store, clock: FixedClock) -> list[Run]
     return runs
 
 
+async def play_on_anvil(seeds: Iterable[int], folder: Path) -> Tally:
+    """Play seeds on real nodes, one after the other."""
+    tally = Tally()
+    for seed in seeds:
+        run = await lying_on_anvil.one(seed, folder)
+        tally.runs[run.kind] += 1
+        tally.payments[run.kind] += lying_on_anvil.PAYMENTS
+        tally.settled[run.kind] += run.settled
+        tally.stopped[run.kind] += run.stopped
+        tally.faults += run.faults
+    return tally
+
+
 def main() -> int:
     """Play from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1, help="the first one")
+    parser.add_argument("--real", action="store_true", help="on anvil, behind nodes that lie, instead of in memory")
     chosen = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="payflow-lying-") as folder:
-        tally = asyncio.run(play(range(chosen.seed, chosen.seed + chosen.runs), Path(folder)))
+        seeds = range(chosen.seed, chosen.seed + chosen.runs)
+        tally = asyncio.run((play_on_anvil if chosen.real else play)(seeds, Path(folder)))
         said = [
             f"{kind} lie: {runs} runs, {tally.settled[kind]} of {tally.payments[kind]} payments settled, "
             f"{tally.stopped[kind]} lanes stopped"
