@@ -6,7 +6,7 @@ with the same id and the same past.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from enum import Enum, auto
 from pathlib import Path
@@ -87,7 +87,7 @@ class Run:
             await upstream.rpc("anvil_loadState", await chain.rpc("anvil_dumpState"))
             self._forks.append(upstream)
         proxy = await stack.enter_async_context(ChainProxy(upstream.url))
-        proxy.lie = told(lies, self._dice)
+        proxy.lie = Liar(lies, self._dice)
         self._liar_proxies.append(proxy)
         return proxy.url
 
@@ -131,43 +131,46 @@ class Run:
         self.faults.append(f"seed {self._seed} on anvil, {self.kind}, lies {lies}: {words}")
 
 
-def told(lies: frozenset[Lie], dice: Random) -> Callable[[str, Sequence[Any], Any], Any]:
-    """Give what makes a lie of each answer."""
-    sent: set[str] = set()
+class Liar:
+    """Makes a lie of what a node says."""
 
-    def block(params: Sequence[Any], result: Any) -> Any:  # noqa: ANN401  (as the wire has it)
-        if result is not None and Lie.NEWER_HEAD in lies and params[0] in {"latest", "finalized"}:
-            height = int(result["number"], 16) + 900
-            return result | {"number": hex(height), "hash": f"0x{height:064x}"}
-        if result is not None and Lie.FALSE_HASH in lies:
-            return result | {"hash": f"0x{dice.getrandbits(256):064x}"}
-        return result
+    def __init__(self, lies: frozenset[Lie], dice: Random) -> None:
+        self._lies = lies
+        self._dice = dice
+        self._sent: set[str] = set()
 
-    def receipt(params: Sequence[Any], result: Any) -> Any:  # noqa: ANN401  (as above)
-        if Lie.FALSE_ABSENCE in lies:
-            return None
-        if result is not None and Lie.FALSE_FAILURE in lies:
-            return result | {"status": "0x0", "logs": []}
-        if result is None and Lie.FALSE_RECEIPT in lies and params[0] in sent:
-            parts = {"transactionHash": params[0], "blockNumber": "0x1", "blockHash": "0x" + "77" * 32}
-            return parts | {"status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": "0x1", "logs": []}
-        return result
-
-    def say(method: str, params: Sequence[Any], result: Any) -> Any:  # noqa: ANN401  (as above)
+    def __call__(self, method: str, params: Sequence[Any], result: Any) -> Any:  # noqa: ANN401  (as the wire has it)
+        """Say something else, or the same."""
         match method:
             case "eth_sendRawTransaction":
-                sent.add(tx_of(params[0]).hash)
-            case "eth_blockNumber" if Lie.NEWER_HEAD in lies:
+                self._sent.add(tx_of(params[0]).hash)
+            case "eth_blockNumber" if Lie.NEWER_HEAD in self._lies:
                 return hex(int(result, 16) + 900)
-            case "eth_getBlockByNumber":
-                return block(params, result)
+            case "eth_getBlockByNumber" if result is not None:
+                return self._block(params[0], result)
             case "eth_getTransactionReceipt":
-                return receipt(params, result)
-            case "eth_getTransactionCount" if Lie.HIGHER_NONCE in lies:
+                return self._receipt(params[0], result)
+            case "eth_getTransactionCount" if Lie.HIGHER_NONCE in self._lies:
                 return hex(int(result, 16) + 2)
         return result
 
-    return say
+    def _block(self, tag: str, result: Any) -> Any:  # noqa: ANN401  (as above)
+        if Lie.NEWER_HEAD in self._lies and tag in {"latest", "finalized"}:
+            height = int(result["number"], 16) + 900
+            return result | {"number": hex(height), "hash": f"0x{height:064x}"}
+        if Lie.FALSE_HASH in self._lies:
+            return result | {"hash": f"0x{self._dice.getrandbits(256):064x}"}
+        return result
+
+    def _receipt(self, tx: str, result: Any) -> Any:  # noqa: ANN401  (as above)
+        if Lie.FALSE_ABSENCE in self._lies:
+            return None
+        if result is not None and Lie.FALSE_FAILURE in self._lies:
+            return result | {"status": "0x0", "logs": []}
+        if result is None and Lie.FALSE_RECEIPT in self._lies and tx in self._sent:
+            parts = {"transactionHash": tx, "blockNumber": "0x1", "blockHash": "0x" + "77" * 32}
+            return parts | {"status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": "0x1", "logs": []}
+        return result
 
 
 async def one(seed: int, folder: Path) -> Run:

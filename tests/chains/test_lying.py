@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from tests.chains.lying import play
+from tests.chains.lying import play, play_on_anvil
 
 RUNS = int(os.environ.get("LYING_RUNS", "8"))
 FIRST = int(os.environ.get("LYING_SEED", "1"))
@@ -14,3 +14,8 @@ def test_nothing_settles_that_did_not_happen_whatever_some_nodes_say(tmp_path: P
     tally = asyncio.run(play(range(FIRST, FIRST + RUNS), tmp_path))
     assert tally.faults == []
     assert sum(tally.settled.values()) >= 4 * RUNS
+
+
+def test_the_same_on_real_chains(tmp_path: Path) -> None:
+    tally = asyncio.run(play_on_anvil(range(FIRST, FIRST + 2), tmp_path))
+    assert tally.faults == []
