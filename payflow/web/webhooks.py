@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from machines.core.errors import BadInput, NotFound
 from machines.core.ports import Notice
 from machines.payout import facts as f
-from machines.payout.data import record_of
+from machines.payout.data import PayoutRecord, record_of
 from payflow.engine.step import take_in
 from payflow.store.inbox import Inbox
 from payflow.store.store import Store
@@ -100,10 +100,6 @@ class Notices:
             try:
                 await self._name(reference, hooks, notice)
                 (found,) = await self._store.records.poke(record_of(reference))
-                if found == "missing" and await self._store.archive.bring_back(
-                    record_of(reference), hooks.source, f"a webhook speaks of {reference[:64]}"
-                ):
-                    return "taken"
             except (BadInput, NotFound):
                 continue
             if found == "missing":
@@ -116,11 +112,21 @@ class Notices:
 
     async def _name(self, reference: str, hooks: Hooks, notice: Notice) -> None:
         """Keep what the gateway calls the transfer: some cannot be asked by our reference, nor after a retry of it."""
-        record = (await self._store.records.read(record_of(reference))).record
+        record = await self._found(reference, hooks)
         known = [(one.handle, *one.named) for one in record.data.attempts if one.reference == reference]
         if notice.handle and known and notice.handle not in known[0]:
             named = f.Named(reference, notice.handle)
             await take_in(self._store.records, self._metrics, record.id, named, hooks.source)
+
+    async def _found(self, reference: str, hooks: Hooks) -> PayoutRecord:
+        """Read a payout; one that was archived comes back, to be looked at like any other."""
+        name = record_of(reference)
+        try:
+            return (await self._store.records.read(name)).record
+        except NotFound:
+            if not await self._store.archive.bring_back(name, hooks.source, f"a webhook speaks of {reference}"):
+                raise
+            return (await self._store.records.read(name)).record
 
     async def _wake(self, reference: str, hooks: Hooks, notice: Notice) -> str:
         """Have a payout looked at once more that nobody looks at any more: a bank may send money back after weeks."""
