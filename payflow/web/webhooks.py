@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from machines.core.errors import BadInput, NotFound
+from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ports import Notice
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
@@ -113,10 +113,15 @@ class Notices:
     async def _name(self, reference: str, hooks: Hooks, notice: Notice) -> None:
         """Keep what the gateway calls the transfer: some cannot be asked by our reference, nor after a retry of it."""
         record = await self._found(reference, hooks)
-        known = [(one.handle, *one.named) for one in record.data.attempts if one.reference == reference]
-        if notice.handle and known and notice.handle not in known[0]:
+        if not _lacks(record, reference, notice.handle):
+            return
+        try:
             named = f.Named(reference, notice.handle)
             await take_in(self._store.records, self._metrics, record.id, named, hooks.source)
+        except Conflict:
+            # Very many deliveries of one transfer at once: it is enough that one of them was kept.
+            if _lacks(await self._found(reference, hooks), reference, notice.handle):
+                raise
 
     async def _found(self, reference: str, hooks: Hooks) -> PayoutRecord:
         """Read a payout; one that was archived comes back, to be looked at like any other."""
@@ -150,3 +155,10 @@ class Notices:
             references=[reference[:64] for reference in notice.references[:4]],
             said=notice.said[:40],
         )
+
+
+def _lacks(record: PayoutRecord, reference: str, handle: str) -> bool:
+    """Whether a payout has the attempt, and not yet this name of it."""
+    return bool(handle) and any(
+        handle not in (one.handle, *one.named) for one in record.data.attempts if one.reference == reference
+    )

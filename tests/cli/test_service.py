@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -144,11 +145,14 @@ async def test_tail_follows_until_it_is_interrupted(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
         )
         assert tail.stdout is not None
-        reading = asyncio.create_task(tail.stdout.readline())
-        for number in range(100):
-            await make(payflow, 1, key=f"{number} ")
-            if (await asyncio.wait({reading}, timeout=0.2))[0]:
-                break
+        reading, numbers = asyncio.create_task(tail.stdout.readline()), count()
+
+        async def told() -> bool:
+            # It tells of what happens from when it listens on; how long it takes to begin depends on the machine.
+            await make(payflow, 1, key=f"{next(numbers)} ")
+            return bool((await asyncio.wait({reading}, timeout=0.2))[0])
+
+        await wait_until(told, "it tells of an errand", limit_s=100)
         tail.send_signal(signal.SIGINT)
         assert json.loads(await reading)["id"].startswith("errand-")
         await tail.stdout.read()
