@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from adapters.open_ethereum_pool.config import Flavour
-from adapters.open_ethereum_pool.keys import Keys
+from adapters.open_ethereum_pool.keys import FSYNC, Keys
 from adapters.open_ethereum_pool.link import Link
 from adapters.open_ethereum_pool.persistence import Persistence
 from adapters.open_ethereum_pool.scripts import script
@@ -14,6 +14,7 @@ from machines.core.errors import NotDurable, Retryable
 
 PAGE = 500
 DISK_TIMEOUT_MS = 5000
+ALWAYS = "always"
 MARK = "accounted for"
 """The field beside the payments' own that says up to where the chain and the books were compared."""
 SUMS = ("balance", "pending", "paid")
@@ -199,6 +200,38 @@ class PoolBooks:
     def _fault_of(self, kept: Persistence) -> str:
         faults = kept.faults()
         return faults[0] if faults and not self._weak_accepted else ""
+
+    async def sync_each_write(self) -> None:
+        """Let the server sync each write from now on, and note what it did before; several coins may share one."""
+        before = await self.fsync()
+        noted = await self.link.ask("GET", self.keys.fsync) or next(iter(await self._notes_of_others()), "")
+        if before == ALWAYS and not noted:
+            return
+        # The note comes first: whoever finds it after a crash sets back what it says.
+        await self.link.ask("SET", self.keys.fsync, str(noted) or before)
+        await self.link.ask("CONFIG", "SET", "appendfsync", ALWAYS)
+
+    async def sync_as_before(self) -> None:
+        """Set back what a run has set, this one or one that died, unless another coin still runs."""
+        noted = await self.link.ask("GET", self.keys.fsync)
+        if noted is None:
+            return
+        if not await self._notes_of_others():
+            await self.link.ask("CONFIG", "SET", "appendfsync", str(noted))
+        await self.link.ask("DEL", self.keys.fsync)
+
+    async def fsync(self) -> str:
+        """Say how the server syncs its file."""
+        answer = await self.link.ask("CONFIG", "GET", "appendfsync")
+        return str(answer["appendfsync"] if isinstance(answer, dict) else answer[1])
+
+    async def _notes_of_others(self) -> list[str]:
+        notes, cursor = [], "0"
+        while True:
+            cursor, page = await self.link.ask("SCAN", cursor, "MATCH", "*:" + ":".join(FSYNC), "COUNT", 1000)
+            notes += [str(key) for key in page if str(key) != self.keys.fsync]
+            if str(cursor) == "0":
+                return [str(note) for note in await self.link.together([("GET", key) for key in notes]) if note]
 
     async def keep(self) -> None:
         """Return when all that was written is on disk."""

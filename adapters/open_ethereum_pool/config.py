@@ -74,6 +74,8 @@ class Config:
     lane: str
     """The lane that pays; empty for the one with this address."""
     confirmations: int
+    syncs_runs: bool
+    """Whether its Redis is to sync each write for the time of a run."""
 
     def __repr__(self) -> str:
         return f"Config({self.place}, {self.coin})"
@@ -122,6 +124,7 @@ def read(text: str, place: str) -> Config:
         flavour=flavour,
         lane=own.text("lane"),
         confirmations=own.whole("confirmations", 0, 10_000),
+        syncs_runs=_syncs_runs(own),
     )
 
 
@@ -205,6 +208,16 @@ def _reached(own: json_go.Section) -> bool:
     if named not in words:
         raise BadSettings(f'{own.named("threshold")} must be ">" or ">=", and is {named[:20]!r}.')
     return words[named]
+
+
+def _syncs_runs(own: json_go.Section) -> bool:
+    named = own.text("appendfsync")
+    if named not in ("", "always"):
+        raise BadSettings(
+            f'{own.named("appendfsync")} must be "always", for the time of a run, and is {named[:20]!r}: leave it out '
+            "to let the pool's Redis sync as it does."
+        )
+    return bool(named)
 
 
 def _charge(payouts: json_go.Section) -> int:

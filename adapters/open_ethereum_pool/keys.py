@@ -1,6 +1,9 @@
-"""The keys of a pool's Redis. All are the pool's own but `applied` and `synced`, which are ours."""
+"""The keys of a pool's Redis. All are the pool's own but `applied`, `fsync` and `synced`, which are ours."""
 
 from dataclasses import dataclass
+
+FSYNC = ("payflow", "fsync")
+"""What the key ends with that says how a server synced before a run, whatever the coin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ class Keys:
     def applied(self) -> str:
         """Hash, ours: payment key → the step that the books have reached with it."""
         return self._key("payflow", "applied")
+
+    @property
+    def fsync(self) -> str:
+        """String, ours, for the time of a run: what `appendfsync` was before and will be again."""
+        return self._key(*FSYNC)
 
     @property
     def synced(self) -> str:

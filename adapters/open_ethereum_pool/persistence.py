@@ -71,7 +71,10 @@ class Persistence:
                 "`CONFIG SET appendonly yes`, and the same in redis.conf."
             )
         elif weak := weak_sync(self.fsync, self.engine):
-            found.append(f"The pool's Redis {weak}.")
+            found.append(
+                f"The pool's Redis {weak}; or let `payflow pool run` set it for the time of a run: "
+                '"payflow": {"appendfsync": "always"} in payouts.json.'
+            )
         elif not self.syncs_in_rewrites:
             found.append(
                 "The pool's Redis stops syncing while it writes its file anew: set `no-appendfsync-on-rewrite no`."

@@ -1,6 +1,7 @@
 """What the doctor looks at of a mining pool: its file, whether its Redis forgets nothing, and its node."""
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.open_ethereum_pool import config
@@ -27,7 +28,10 @@ async def examine(settings: Settings, path: Path) -> list[Check]:
     async with Link(pool.redis) as link:
         try:
             books = PoolBooks(link, pool.coin, pool.flavour)
-            checks += durability(await books.persistence(), accepted=settings.accept_weak_durability)
+            kept = await books.persistence()
+            if pool.syncs_runs and kept.append_only:
+                kept = replace(kept, fsync="always")  # as it will be when somebody is paid
+            checks += durability(kept, accepted=settings.accept_weak_durability)
             checks.append(await _standing(books))
         except PayflowError as error:
             checks.append(fail("pool Redis", str(error)))

@@ -358,6 +358,38 @@ async def test_a_redis_that_may_forget_sends_nothing(world: World) -> None:
     assert world.mine.sums(ANN) == (600_000_000, 0, 0)
 
 
+async def test_a_run_may_let_the_pools_redis_sync_each_write_and_sets_it_back(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    async with open_world(server, redis, chain, tmp_path, payflow={"appendfsync": "always"}) as world:
+        world.mine.earn(ANN, 600_000_000)
+        world.mine.do("CONFIG", "SET", "appendfsync", "everysec")
+        await chain.automine(on=False)
+        async with world.working():
+            run = asyncio.create_task(world.run())
+            await world.until(s.SENT)
+            assert await world.pool.books.fsync() == "always"
+            world.stop.set()
+            await wait_until(run.done, "the run is told to stop")
+            assert await world.pool.books.fsync() == "always", "a payment is still under way"
+            world.stop.clear()
+            await chain.automine(on=True)
+            await chain.mine()
+            assert (await world.run()).fault == ""
+    assert world.mine.sums(ANN) == (0, 0, 600_000_000)
+    assert list(world.mine.do("CONFIG", "GET", "appendfsync"))[1] == "everysec"
+    assert "eth:payflow:fsync" not in world.mine.everything()
+
+
+async def test_a_redis_whose_word_is_no_barrier_pays_nobody(world: World) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.do("CONFIG", "SET", "appendfsync", "everysec")
+    async with world.working():
+        outcome = await world.run()
+    assert (outcome.paid, world.mine.sums(ANN)) == (0, (600_000_000, 0, 0))
+    assert '"appendfsync": "always"' in outcome.waits
+
+
 async def test_a_row_over_the_same_amount_as_a_payment_of_ours_is_still_another_payers(world: World) -> None:
     world.mine.earn(ANN, 600_000_000)
     async with world.working():

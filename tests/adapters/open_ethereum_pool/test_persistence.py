@@ -92,6 +92,33 @@ def _heard(server: Server) -> list[tuple[str, str]]:
     return told
 
 
+async def test_each_write_is_synced_for_the_time_of_a_run_and_set_back_also_by_the_next_one(own: Farm) -> None:
+    server = own.server(Kind.VALKEY, "--appendfsync", "everysec", tcp=True)
+    async with link_to(server) as link:
+        books, other = PoolBooks(link, "eth", Flavour.OEP), PoolBooks(link, "etc", Flavour.OEP)
+        await books.sync_as_before()
+        assert await books.fsync() == "everysec"
+        await books.sync_each_write()
+        await books.keep()
+        await books.sync_each_write()  # the run before was killed
+        await other.sync_each_write()
+        await books.sync_as_before()
+        assert await other.fsync() == "always", "another coin's run is under way"
+        await other.sync_as_before()
+        await other.sync_as_before()
+        assert await books.fsync() == "everysec"
+        assert server.ask("KEYS", "*:payflow:fsync") == []
+
+
+async def test_a_server_that_syncs_each_write_stays_as_it_is(own: Farm) -> None:
+    server = own.server(Kind.VALKEY, tcp=True)
+    async with link_to(server) as link:
+        books = PoolBooks(link, "eth", Flavour.OEP)
+        await books.sync_each_write()
+        await books.sync_as_before()
+        assert await books.fsync() == "always"
+
+
 async def test_a_replica_is_not_the_books(own: Farm) -> None:
     primary, replica = own.server(tcp=True), own.server(tcp=True)
     replica.follow(primary)
