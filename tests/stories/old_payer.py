@@ -4,7 +4,7 @@ It is the other side of the stories: it takes over where Payflow left, and leave
 lets it die between any two steps. Amounts are Shannon, as in its books.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.adapters.open_ethereum_pool.mine import Mine
@@ -37,6 +37,8 @@ class OldPayer:
     notes_nonces: bool = True
     """Whether it is open-etc-pool, which notes nonce and hash of what is pending; open-ethereum-pool does not."""
     dies_after: Step | None = None
+    sent: list[str] = field(default_factory=list)
+    """What its node has sent for it, which a block explorer shows too."""
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.mine.coin, *parts))
@@ -69,6 +71,7 @@ class OldPayer:
             self.mine.do("HSET", self._key("payments", "pendingnonce"), row, nonce)
         self._now(Step.NONCE_NOTED)
         tx = await self.chain.send(LANE, login, shannon * GWEI, gas=hex(21_000))
+        self.sent.append(tx)
         self._now(Step.SENT)
         if self.notes_nonces:
             self.mine.do("HSET", self._key("payments", "pendingtx"), row, tx)
@@ -85,9 +88,9 @@ class OldPayer:
         self._forget_notes(f"{login}:{shannon}")
 
     def _credit(self, login: str, shannon: int) -> None:
-        for field, by in (("balance", shannon), ("pending", -shannon)):
-            self.mine.do("HINCRBY", self._key("miners", login), field, by)
-            self.mine.do("HINCRBY", self._key("finances"), field, by)
+        for name, by in (("balance", shannon), ("pending", -shannon)):
+            self.mine.do("HINCRBY", self._key("miners", login), name, by)
+            self.mine.do("HINCRBY", self._key("finances"), name, by)
         self.mine.do("ZREM", self._key("payments", "pending"), f"{login}:{shannon}")
         self._forget_notes(f"{login}:{shannon}")
 

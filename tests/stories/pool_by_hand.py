@@ -26,7 +26,6 @@ from tests.chain import Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.old_payer import Died, OldPayer, Step
 from tests.stories.pool_world import World, open_world, pool_redis
-from tests.waiting import wait_until
 
 AMOUNT = 600_000_000
 AGE_S = 11 * 60
@@ -143,19 +142,10 @@ class Trial:
         self.at_s = await clock(world.chain)
         step = Step.SENT if self.way.sent else Step.NONCE_NOTED
         old = OldPayer(world.mine, world.chain, notes_nonces=self.way.notes_nonces, dies_after=step)
-        before = await world.chain.height()
         with suppress(Died):
             await old.process(self.at_s)
         if self.way.sent:
-            self.tx = await self._sent_since(before)
-
-    async def _sent_since(self, height: int) -> TxHash:
-        async def mined() -> bool:
-            return await self.world.chain.height() > height
-
-        await wait_until(mined, "the transaction is mined")  # anvil answers a moment earlier
-        block = await self.world.chain.rpc("eth_getBlockByNumber", hex(height + 1), False)  # noqa: FBT003  (as above)
-        return TxHash(block["transactions"][0])
+            self.tx = await world.mined(old.sent[-1])
 
     async def _by_hand(self, hand: Hand) -> None:
         mine, row = self.world.mine, f"{self.login}:{self.amount}"
