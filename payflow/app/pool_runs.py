@@ -15,7 +15,7 @@ from machines.core.ids import RecordId
 from machines.core.money import ETH, Money
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
-from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, payment_id, shannon_of
+from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, owner_of_login, payment_id, shannon_of
 from machines.transaction import lifecycle as ts
 from payflow.app.pool_payees import Due, due
 from payflow.app.pool_restored import apply_again, asked, forgotten
@@ -209,7 +209,7 @@ class Run:
         run = str(await self._records.now())
         for payee in payees:
             await self._until(self._pool.config.concurrent - 1)
-            self._out.waits = self._out.waits or (await self._hindered() if self._once else "")
+            await self._tell_what_hinders()
             if self._stop.is_set() or self._out.waits:
                 return
             fault = await self._fault_of(payee)
@@ -230,6 +230,8 @@ class Run:
 
     async def _fault_of_miner(self, login: str) -> str:
         """Say why this miner is left out, whatever the others get."""
+        if f"owner:{owner_of_login(self._pool.coin, login)}" in await self._own.store.pauses.all():
+            return f"Skipped {login}: his payments are paused, `payflow paused` says why."
         outside = self._stuck.get(login, "") or await self._ready.paid_outside(login)
         if outside:
             return f"Skipped {login}: {outside}."
@@ -285,6 +287,8 @@ class Run:
         self._hindrance = hindrance
         if not self._once:
             return
+        if not self._seen:
+            self._moved_at = asyncio.get_running_loop().time()
         still_s = asyncio.get_running_loop().time() - self._moved_at
         if hindrance:
             self._out.waits = hindrance
@@ -303,6 +307,11 @@ class Run:
             pause = pauses.get(scope)
             if pause is not None:
                 return f"{scope} is paused by {pause.who} ({pause.why}): `payflow resume {scope}` when that is over."
+        if self._seen and all(f"owner:{one.owner}" in pauses for one in self._seen.values()):
+            return "All whose payments are under way are paused: `payflow paused` lists them."
+        closed = next((scope for scope in pauses if scope.startswith("shard:")), None)
+        if closed is not None:
+            return f"{closed} is closed because the store lost writes: `payflow reconcile` opens it."
         record = await self._pools.lanes.books.lane(lane.name)
         if record is not None and record.state == ts.HALTED:
             return (

@@ -48,9 +48,9 @@ class World:
     """What operators have read."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self) -> Outcome:
+    async def run(self, **how: Any) -> Outcome:
         """Run over all miners once."""
-        return await Run(self.pools, self.pool, self.lines.append, self.stop).whole()
+        return await Run(self.pools, self.pool, self.lines.append, self.stop, **how).whole()
 
     def desk(self, who: str = "olu") -> PoolDesk:
         """The desk of an operator."""

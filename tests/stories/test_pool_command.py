@@ -225,3 +225,53 @@ async def test_a_service_waits_for_a_node_that_is_not_there_yet(shell: Shell, ch
         service.terminate()
         await service.communicate()
     assert service.returncode == 0
+
+
+async def test_a_paused_rail_ends_a_single_run_with_its_reason(shell: Shell, chain: Anvil) -> None:
+    code, said = await shell.type("pool", "run", "--once")
+    assert code == 0, said
+    shell.mine.earn(ANN, AMOUNT, height=2)
+    code, said = await shell.type("pause", "rail:pool-eth", "--why", "the signer is being looked at")
+    assert code == 0, said
+    code, said = await shell.type("pool", "run", "--once")
+    assert (code, "rail:pool-eth is paused by" in said) == (1, True), said
+    assert shell.mine.sums(ANN) == (AMOUNT, 0, AMOUNT)
+    code, said = await shell.type("resume", "rail:pool-eth", "--why", "looked at")
+    assert code == 0, said
+    code, said = await shell.type("pool", "run", "--once")
+    assert code == 0, said
+    assert await chain.balance(ANN) == 2 * AMOUNT * GWEI
+
+
+async def test_the_lane_commands_know_the_lane_of_a_pool_without_any_other_setting(shell: Shell, chain: Anvil) -> None:
+    code, said = await shell.type("pool", "run", "--once")
+    assert code == 0, said
+    code, said = await shell.type("lane", "ls", "--json")
+    assert code == 0, said
+    (lane,) = json.loads(next(line for line in said.splitlines() if line.startswith("[")))
+    assert (lane["lane"], lane["address"], lane["next_nonce"]) == ("pool-eth", LANE.address, 1)
+    code, said = await shell.type("lane", "show", "pool-eth")
+    assert code == 0, said
+    for words in (("bump", "pool-eth", "0"), ("cancel", "pool-eth", "0", "--reason", "a look")):
+        _, said = await shell.type("lane", *words)
+        assert "its nonce is used up already" in said
+    _, said = await shell.type("lane", "adopt", "pool-eth", "--reason", "a look", "--yes")
+    assert "has no suspects" in said
+
+
+async def test_the_doctor_tells_a_node_of_another_chain_and_a_signer_that_signs_nothing(
+    shell: Shell, chain: Anvil
+) -> None:
+    code, said = await shell.type("doctor")
+    assert "Its node and the lane pool-eth are on the chain" in said
+    assert f"It signs for {LANE.address}" in said
+    async with anvil(chain_id=61) as other:
+        shell.configure(daemon=other.url)
+        code, said = await shell.type("doctor", PAYFLOW_LANES=lanes_json(chain, shell.folder))
+    assert code
+    assert "payouts.daemon is on the chain 61" in said
+    async with node_without("eth_signTransaction", chain) as url:
+        shell.configure(daemon=url)
+        code, said = await shell.type("doctor")
+    assert code
+    assert "eth_signTransaction" in said

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from adapters.open_ethereum_pool.books import Answer, Line
+from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.pool import lifecycle as s
 from machines.transaction.data import TransactionRecord
+from payflow.engine.step import take_in
 from tests.adapters.open_ethereum_pool.mine import Mine, payouts_json, write_config
 from tests.chain import GWEI, LANE, OTHER, Anvil, RpcError, anvil
 from tests.chains.batches import existing, made_contract
@@ -501,3 +503,74 @@ async def test_an_operator_pauses_the_pool_and_nothing_is_taken_or_sent(world: W
         await world.payflow.store.pauses.resume("machine:pool")
         await wait_until(run.done, "the run ends", limit_s=40)
     assert run.result().paid == 1
+
+
+# ── a single run ends, and says why ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scope", ["everything", "machine:pool", "rail:pool", "lane:pool"])
+async def test_a_single_run_ends_when_what_it_needs_is_paused(world: World, scope: str) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    now = await world.payflow.store.records.now()
+    await world.payflow.store.pauses.pause(scope, "olu", "counting", now)
+    async with world.working():
+        outcome = await world.run(once=True)
+        assert (outcome.paid, world.mine.sums(ANN)) == (0, (600_000_000, 0, 0))
+        assert f"{scope} is paused by olu (counting): `payflow resume {scope}`" in outcome.fault
+        await world.payflow.store.pauses.resume(scope)
+        assert (await world.run(once=True)).paid == 1
+
+
+async def test_a_single_run_ends_when_its_rail_is_paused_after_the_debit(world: World, chain: Anvil) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    await chain.automine(on=False)
+    async with world.working():
+        run = asyncio.create_task(world.run(once=True))
+        await world.until(s.SENT)
+        now = await world.payflow.store.records.now()
+        await world.payflow.store.pauses.pause("rail:pool", "the engine", "the signer refused", now)
+        await wait_until(run.done, "the run ends")
+        assert "rail:pool is paused by the engine" in run.result().waits
+        assert run.result().open == 1
+        world.lines.clear()
+        assert (await world.run(once=True)).paid == 0
+        assert world.said("rail:pool is paused by the engine"), "each run says it"
+        await world.payflow.store.pauses.resume("rail:pool")
+        await chain.automine(on=True)
+        await chain.mine()
+        assert (await world.run(once=True)).paid == 1
+
+
+async def test_a_single_run_ends_when_its_lane_has_stopped(world: World) -> None:
+    async with world.working():
+        world.mine.earn(ANN, 600_000_000)
+        assert (await world.run(once=True)).paid == 1
+        store, lane = world.payflow.store, world.pools.lanes.books.lane_id("pool")
+        await take_in(store.records, world.payflow.metrics, lane, Override("HALTED", "a look", "olu", "eve"), "olu")
+        world.mine.earn(ANN, 700_000_000, height=2)
+        outcome = await world.run(once=True)
+    assert outcome.paid == 0
+    assert "The lane pool stopped: `payflow lane show pool`" in outcome.waits
+    assert world.mine.sums(ANN) == (700_000_000, 0, 600_000_000)
+
+
+async def test_a_single_run_ends_when_nothing_moves(world: World, chain: Anvil) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    await chain.automine(on=False)
+    async with world.working():
+        outcome = await world.run(once=True, patience_s=1.0)
+        assert (outcome.paid, outcome.open) == (0, 1)
+        assert "none has moved for" in outcome.waits
+        await chain.automine(on=True)
+        await chain.mine()
+        assert (await world.run(once=True)).paid == 1
+
+
+async def test_a_wallet_that_cannot_pay_all_counts_as_waiting(world: World, chain: Anvil) -> None:
+    world.mine.earn(ANN, 600_000_000)
+    world.mine.earn(BOB, 5_000_000_000)
+    await chain.set_balance(LANE.address, 5_000_000_000 * GWEI)
+    async with world.working():
+        outcome = await world.run(once=True)
+    assert (outcome.paid, "Not enough pool balance" in outcome.fault) == (1, True)
+    assert world.payflow.metrics.registry.get_sample_value("payflow_pool_waiting", {"coin": "eth"}) == 1
