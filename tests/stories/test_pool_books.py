@@ -1,5 +1,6 @@
 """The pool's books after what others did to them: the old module, an operator by hand, a backup; and what was lost."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from machines.core.chain import TxHash
 from machines.core.facts import Override
 from machines.core.ids import parse_id
 from machines.pool import lifecycle as s
+from machines.transaction.facts import Adopted, CancelAsked
 from payflow.app import archive, pool_audit
 from payflow.engine.step import take_in
 from payflow.store import keys
@@ -20,6 +22,7 @@ from tests.servers import Deployment, Farm, Server
 from tests.stories.old_payer import OldPayer
 from tests.stories.pool_world import World, open_world, pool_redis
 from tests.stories.test_pool_mess import chain_time, resolve, waiting_run
+from tests.waiting import wait_until
 
 ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
 BOB = "0x5a0b54d5dc17e0aadc383d2db43b0a0d3e029c4c"
@@ -350,3 +353,60 @@ async def test_a_node_on_a_fork_with_the_same_number_is_refused_at_once(
         with pytest.raises(Exception, match="two forks of the chain"):
             async with open_world(server, redis, chain, tmp_path, daemon=fork.url):
                 raise AssertionError("it opened")
+
+
+# ── a hand beside the lane ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_an_operator_pays_by_hand_while_the_lane_waits_is_not_sent_as_well(
+    server: Deployment, redis: Server, chain: Anvil, tmp_path: Path
+) -> None:
+    lane = {"rebroadcast_s": 1}
+    async with open_world(server, redis, chain, tmp_path, lane=lane, concurrentTx=2) as world, world.working():
+        for login in (ANN, BOB):
+            world.mine.earn(login, AMOUNT)
+        await chain.automine(on=False)
+        run = asyncio.create_task(world.run(once=True))
+        await world.until(s.SENT, 2)
+        (second,) = [one for one in await world.records(s.SENT) if one.data.nonce == 1]
+        (first,) = [one for one in await world.records(s.SENT) if one.data.nonce == 0]
+        # The node has lost what it took, as one does that hung; so the hand's transaction gets the first nonce.
+        await chain.rpc("anvil_dropAllTransactions")
+        by_hand = await world.old_payer_sends(second.data.login, AMOUNT, nonce="0x0", gasPrice=hex(1000 * GWEI))
+        await chain.mine()
+        await world.mined(by_hand)
+        await chain.mine(3)
+        store, lanes = world.payflow.store.records, world.pools.lanes.books
+
+        async def stopped() -> bool:
+            await store.poke(lanes.transaction_id("pool", 0), lanes.lane_id("pool"))
+            found = await lanes.lane("pool")
+            return found is not None and bool(found.data.suspects)
+
+        await wait_until(stopped, "the lane stops", limit_s=40)
+        await wait_until(run.done, "the run ends")
+        assert "The lane pool stopped" in run.result().waits
+        under_way = await lanes.transaction("pool", 1)
+        assert under_way is not None
+        fact = CancelAsked("olu", "paid by hand")
+        await take_in(store, world.payflow.metrics, under_way.id, fact, "olu")
+
+        async def given_back() -> bool:
+            await chain.mine()
+            await store.poke(under_way.id, second.id)
+            return bool(await world.records(s.CREDITED))
+
+        await wait_until(given_back, "what is proven not to come is given back", limit_s=60)
+        record = await lanes.lane("pool")
+        assert record is not None
+        await take_in(store, world.payflow.metrics, record.id, Adopted("olu", "looked at", ()), "olu")
+        await chain.automine(on=True)
+        await chain.mine()
+        outcome = await world.run(once=True)
+        assert by_hand in outcome.short, "it is on his balance, and the chain shows that he has it"
+        desk = world.desk()
+        await desk.rebook(*await desk.forgotten(), ())
+        assert (await world.run(once=True)).fault == ""
+        assert [await world.got(one.data.login) for one in (first, second)] == [AMOUNT, AMOUNT]
+        assert await books_are_right(world)
+        assert world.mine.history(second.data.login) == [f"{by_hand}:{AMOUNT}"]

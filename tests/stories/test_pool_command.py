@@ -213,7 +213,7 @@ async def test_a_service_waits_for_a_node_that_is_not_there_yet(shell: Shell, ch
         stderr=asyncio.subprocess.PIPE,
     )
     assert service.stderr is not None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(4 * PATIENCE_S):  # a process starts twice
         while b"trying again in 5 seconds" not in (line := await service.stderr.readline()):
             assert line
         shell.configure()
