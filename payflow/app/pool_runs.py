@@ -94,6 +94,8 @@ class Run:
         self._stuck: dict[str, str] = {}
         """By login: why one of his payments is not in the books as our record has it."""
         self._hindrance = ""
+        self._gives_up = False
+        """Whether a single run waits no longer for what is under way."""
         self._moved_at = 0.0
         """When a payment under way moved last, by the loop's clock."""
 
@@ -268,7 +270,7 @@ class Run:
     async def _until(self, under_way: int) -> None:
         """Wait until no more than so many payments are under way, and tell of each what happens to it."""
         self._moved_at = asyncio.get_running_loop().time()
-        while len(self._seen) > under_way and not self._stop.is_set() and not self._out.waits:
+        while len(self._seen) > under_way and not self._stop.is_set() and not self._gives_up:
             found = await asyncio.gather(*map(self._records.read, self._seen))
             for stored in found:
                 self._tell(self._seen[stored.record.id], stored.record)
@@ -290,6 +292,7 @@ class Run:
         if not self._seen:
             self._moved_at = asyncio.get_running_loop().time()
         still_s = asyncio.get_running_loop().time() - self._moved_at
+        self._gives_up = bool(hindrance) or still_s > self._patience_s
         if hindrance:
             self._out.waits = hindrance
         elif still_s > self._patience_s:
