@@ -7,10 +7,12 @@ with them. Nonces that our store knows are ours; only others are looked for in t
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from adapters.open_ethereum_pool.books import PoolBooks
 from machines.core.chain import Seen, TxHash
+from machines.core.errors import Retryable
 from machines.core.ports import PaymentKey
 from machines.pool.data import WEI
 from machines.pool.evidence import BEFORE_S, MARGIN_S, MOST_BLOCKS
@@ -86,7 +88,8 @@ class Outside:
         self._seen_to, self._found = latest, found
         proven = self._lane.policy.proven_up_to(head)
         if not found and proven >= 0 and (mark is None or proven > block):
-            await self._books.account_for(proven, await chain.nonce(sender, proven))
+            with suppress(Retryable):  # no node keeps a state that old: then the next look begins where this one did
+                await self._books.account_for(proven, await chain.nonce(sender, proven))
         return found
 
     async def _first_block(self, head: int) -> int:
