@@ -71,7 +71,11 @@ def standing(
     """
     data, told = _told_of_doubts(policy, record, data)
     decision = _standing(policy, record, data, why, trigger, read=read)
-    return decision.but(messages=(*decision.messages, *told)) if told else decision
+    if not told:
+        return decision
+    # The comment says it too, at the next look: that of what is over may be hours away.
+    again_s = decision.again_s if decision.trigger else 0
+    return decision.but(messages=(*decision.messages, *told), again_s=again_s)
 
 
 def _standing(

@@ -230,8 +230,8 @@ class Outside:
         raise AssertionError("there is nothing to say")
 
     async def maintains(self, place: Place, person: int) -> Person | None:
-        """Not asked here."""
-        return None
+        """Mia does."""
+        return Person(person, "mia")
 
     async def proven(self, repository: int) -> tuple[Hand, ...]:
         """One owner."""
@@ -381,6 +381,8 @@ class Bounties(RuleBasedStateMachine):
     @rule(what=st.sampled_from(["retract", "decide", "resume", "revoke", "reassign", "repeat", "agree"]))
     def people(self, what: str) -> None:
         """People decide."""
+        if what == "revoke":  # what the desk does before
+            self.take(f.Swept(self.truth.issue, tuple(self.truth.pulls.values())))
         merged = self.record.data.merged
         first = merged[-1].id if merged else 0
         facts: dict[str, Fact] = {

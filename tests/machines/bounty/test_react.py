@@ -459,6 +459,7 @@ def test_a_second_round_is_told_once_and_what_comes_in_needs_an_address(state: s
     again = f.IssueChanged(issue(updated_at=NOW + 100, labelled_at=NOW + 100))
     decision = decide(over, again)
     assert [message.kind for message in decision.messages] == ["alarm"]
+    assert decision.again_s == 0, "the comment says it now, not at the next look in hours"
     record = after(over, again)
     assert record.data.second_round
     assert decide(record, again).messages == ()

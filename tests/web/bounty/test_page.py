@@ -7,8 +7,8 @@ from playwright.async_api import Page, expect
 
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import qr_path
-from tests.bounties import ANN, MIA, Fair
-from tests.chain import ETHER
+from tests.bounties import ANN, FUNDER, MIA, Fair
+from tests.chain import ETHER, account
 from tests.web.admin.chromium import Chromium, flaws
 
 PLACE = "/bounties"
@@ -131,6 +131,83 @@ async def test_troubles_are_read_on_the_page(fair: Fair, browser: Chromium) -> N
         await expect(operator.get_by_text("goes on.")).to_be_visible()
         record = await fair.until(contested, s.AWAITING_ADDRESS)
         assert record.data.winner_login == "bob"
+
+
+async def test_what_is_held_back_is_read_and_asked_for_on_the_page(fair: Fair, browser: Chromium) -> None:
+    """An owner who wins, a refund elsewhere, work that was taken back, a second round: who may say what."""
+    fair.home.roles[fair.github.town.person("moe").id] = "maintain"
+    for who, whose, owns in (("moe", account("moe"), True), ("mia", MIA, False), ("ann", ANN, False)):
+        await fair.proves(who, whose, owner=owns)
+    async with fair.worker():
+        issues = [await fair.labelled_issue(title) for title in ("mine", "elsewhere", "undone", "again")]
+        own, back, undone, again = issues
+        for issue in issues:
+            await fair.until(issue, s.OPEN)
+            await fair.funds(issue)
+            await fair.until(issue, s.OPEN, that=lambda one: bool(one.data.holdings))
+        await fair.merge(await fair.pull_for(own, author="mia"), own)
+        await fair.until(own, s.MERGED, that=lambda one: bool(one.data.hand_wanted))
+
+        page = await signed_in(fair, browser, "mia")
+        card = page.locator(f"article[id='{fair.id_of(back)}']")
+        await card.get_by_text("Revoke", exact=True).click()
+        await card.get_by_label("Give the money back to").fill(account("fresh").address)
+        await card.get_by_role("button", name="Revoke the bounty").click()
+        await fair.until(back, s.REVOKING, that=lambda one: bool(one.data.hand_wanted))
+
+        for issue in (undone, again):
+            await fair.merge(await fair.pull_for(issue), issue)
+            await fair.until(issue, s.CONFIRMABLE)
+        await fair.at_github(fair.github.reopen_issue, fair.home, undone)
+        await fair.confirms(again)
+        await fair.until(again, s.PAID)
+        await fair.at_github(fair.github.reopen_issue, fair.home, again)
+        await fair.funds(again, 0.2)
+        await fair.until(again, s.PAID, that=lambda one: bool(one.data.holdings))
+
+        await page.reload()
+        mine = page.locator(f"article[id='{fair.id_of(own)}']")
+        await expect(mine).to_contain_text("mia would be paid and is an owner of the wallet")
+        assert await mine.get_by_role("button", name="Ask for the payment").count() == 0, "hers is no other word"
+        await expect(card).to_contain_text("mia has asked for it.")
+        assert await card.get_by_role("button", name="Ask for the refund too").count() == 0
+        doubtful = page.locator(f"article[id='{fair.id_of(undone)}']")
+        await expect(doubtful).to_contain_text("opened again after the merge")
+        await doubtful.get_by_role("button", name="Confirm Payment").click()
+        await expect(doubtful.get_by_role("status")).to_contain_text("another owner must ask")
+        assert "403" in browser.troubles.pop()
+        second = page.locator(f"article[id='{fair.id_of(again)}']")
+        await expect(second).to_contain_text("what came in since goes back to who put it in")
+        assert await second.get_by_role("button", name="Pay out").count() == 0
+        await shot(page, "held-back")
+        assert await flaws(page) == []
+
+        other = await signed_in(fair, browser, "moe")
+        for issue, name in ((own, "Ask for the payment to mia"), (back, "Ask for the refund too")):
+            await other.locator(f"article[id='{fair.id_of(issue)}']").get_by_role("button", name=name).click()
+            await expect(other.get_by_text("as far as your word is what it waited for")).to_be_visible()
+        await fair.until(own, s.CONFIRMABLE)
+        await fair.until(back, s.REVOKING, that=lambda one: bool(one.data.confirm_hash))
+
+        await second.get_by_text("back that came in later").click()
+        await second.get_by_label("To whoever put it in, at").fill(FUNDER.address)
+        await second.get_by_role("button", name="Give it back").click()
+        await expect(page.get_by_text("is being prepared")).to_be_visible()
+
+
+async def test_a_funder_names_another_address_on_the_page(fair: Fair, browser: Chromium) -> None:
+    """Signed by the wallet that funded it; by another one it is refused in words."""
+    async with fair.worker():
+        issue = await fair.labelled_issue()
+        await fair.until(issue, s.OPEN)
+        await fair.funds(issue, by=MIA)  # whose wallet the browser has
+    page = await signed_in(fair, browser, "eve")
+    await page.get_by_label("Its id, or its issue's").fill(str(issue.id))
+    await page.get_by_label("If it is given back, send my part to").fill(ANN.address)
+    await page.get_by_role("button", name="Sign with the wallet that funded it").click()
+    await expect(page.get_by_text(f"goes to {ANN.address} if it is given back.")).to_be_visible()
+    assert (await fair.record(issue)).data.refund_named == ((MIA.address, ANN.address),)
+    assert await flaws(page) == []
 
 
 async def test_without_a_script_and_without_a_wallet(fair: Fair, browser: Chromium) -> None:
