@@ -35,9 +35,10 @@ from payflow.web.auth import STAFF, Caller
 from payflow.web.bounty_news import ISSUES, SHOWN, NewsDesk
 from payflow.web.bounty_news import WHO as FORGE
 from payflow.web.bounty_views import first_of, sweeping
-from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, UNKNOWN_PLACE, Problem, deciding
+from payflow.web.problems import FORBIDDEN, NOT_POSSIBLE, TOO_MANY, UNKNOWN_PLACE, Problem, deciding
 
 RECENT_S = 60.0
+NAMING_S = 10.0
 MOST_RECENT = 10_000
 NOBODY = "0x" + "00" * 20
 SIGN_WITHIN_MS = 15 * MINUTE
@@ -308,11 +309,16 @@ class BountyDesk:
         """Take the word of an address that funded a bounty: where its money goes when it is given back."""
         record, now = await self.find(name), await self.store.records.now()
         funder, to, data = self.address(funder_text), self.address(to_text), record.data
+        await self._proven(proof, funder, _to_get_back(record, to), now)
+        # Any account may ask, and what came in is looked for in many blocks.
+        granted, wait_ms = await self.store.records.permits(f"refund-named:{caller.of}", 1 / NAMING_S, 1)
+        if not granted:
+            wait_s = str(-(-wait_ms // SECOND))
+            raise Problem(TOO_MANY, f"Ask once in {NAMING_S:g} seconds.", headers={"Retry-After": wait_s})
         since = data.deposits_since or data.transaction_hash
         deposits = await self.world.wallets.deposits(Address(data.contract_address), TxHash(since)) if since else ()
         if funder not in {one.sender for one in deposits or ()}:
             raise Problem(NOT_POSSIBLE, f"{funder} put nothing into the wallet of {data.place.path}.")
-        await self._proven(proof, funder, _to_get_back(record, to), now)
         await self.tell(record.id, f.RefundNamed(funder, to, *proof), caller.who)
         return await self.find(record.id)
 

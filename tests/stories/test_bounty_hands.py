@@ -96,12 +96,14 @@ async def revokes(fair: Fair, issue: Issue, to: str, *, who: str = "mia", expect
     await fair.says(who, "POST", "/api/user/revoke", {"issue-id": issue.id, "address": to}, expect=expect)
 
 
-async def names_refund(fair: Fair, issue: Issue, to: str, signer: Account = FUNDER, *, expect: int = 200) -> None:
+async def names_refund(
+    fair: Fair, issue: Issue, to: str, signer: Account = FUNDER, *, who: str = "eve", expect: int = 200
+) -> None:
     """An address says where its money goes back to."""
     path = PATH.format(issue.id)
-    words = (await fair.says("eve", "GET", f"{path}/refund-proof?from={signer.address}&to={to}"))["message"]
+    words = (await fair.says(who, "GET", f"{path}/refund-proof?from={signer.address}&to={to}"))["message"]
     body = {"from": signer.address, "to": to, "message": words, "signature": signed(signer, words)}
-    await fair.says("eve", "POST", f"{path}/refund-address", body, expect=expect)
+    await fair.says(who, "POST", f"{path}/refund-address", body, expect=expect)
 
 
 # ── who wins what she can confirm ────────────────────────────────────────────────────────────────────────────────────
@@ -211,7 +213,8 @@ async def test_a_funder_names_another_address_with_the_signature_of_the_one_that
     back = account("back").address
     async with fair.worker():
         issue, other = await funded(fair), await funded(fair)
-        await names_refund(fair, issue, back, signer=account("nobody"), expect=409)
+        await names_refund(fair, issue, back, signer=account("nobody"), who="bob", expect=409)
+        await names_refund(fair, issue, back, signer=account("nobody"), who="bob", expect=429)
         path = PATH.format(issue.id)
         words = (await fair.says("eve", "GET", f"{path}/refund-proof?from={FUNDER.address}&to={back}"))["message"]
         body = {"from": FUNDER.address, "to": back, "message": words, "signature": signed(MIA, words)}

@@ -32,7 +32,7 @@ async def test_what_stands_in_the_way_before_anything_is_won(fair: Fair) -> None
     await fair.chain.set_balance(BOT.address, 1000)
     async with fair.worker():
         issue = await fair.labelled_issue()
-        record = await fair.until(issue, s.OPENING, that=lambda one: bool(one.data.waiting_for))
+        record = await fair.until(issue, s.OPENING, that=lambda one: BOT.address in one.data.waiting_for)
         assert f"Waits for {record.data.waiting_for}" in await page_of(fair, "mia")
         await fair.chain.set_balance(BOT.address, 10 * ETHER)
         fair.patience_s = 60
