@@ -168,6 +168,8 @@ class Settings(BaseModel):
     """Payouts that a worker sends or follows at a time."""
     payout_worker_rate_limit: float = Field(default=10, gt=0, alias="PAYOUT_WORKER_RATE_LIMIT")
     """Looks a second at payouts that are with a gateway, over all workers."""
+    gateway_calls: float = Field(default=20, ge=0.1, le=100_000, alias="PAYFLOW_GATEWAY_CALLS")
+    """Calls a second that one gateway gets from all processes and for all purposes together."""
     batch_worker_concurrency: int = Field(default=1, ge=1, le=4096, alias="BATCH_WORKER_CONCURRENCY")
     """Batch runs at a time. A run takes every payout that waits for it, so that one is enough."""
     batch_worker_rate_limit: float | None = Field(default=None, gt=0, alias="BATCH_WORKER_RATE_LIMIT")

@@ -12,8 +12,10 @@ from tenacity.wait import wait_random_exponential
 from yarl import URL
 
 from adapters.flutterwave.exchange import Reply, Request, delay_s
+from adapters.flutterwave.refusals import TOO_MANY, WAIT_WHEN_UNTOLD_S
 from machines.core.clock import Clock
 from machines.core.errors import OutcomeUnknown, Retryable
+from machines.core.ports import NO_BUDGET, CallBudget, CallKind
 
 log = structlog.get_logger()
 
@@ -95,17 +97,21 @@ class Client:
         credential: Credential,
         clock: Clock,
         limits: Limits = Limits(),
+        budget: CallBudget = NO_BUDGET,
+        reads: CallKind = CallKind.LOOK,
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._credential = credential
         self._clock = clock
         self._limits = limits
+        self._budget = budget
+        self._reads = reads
 
     async def send(self, request: Request) -> Reply:
         """Make a call that may move money: once, and whatever breaks on the way leaves the outcome unknown."""
         try:
-            return await self._call(request, self._limits.send_s)
+            return await self._call(request, self._limits.send_s, CallKind.SEND)
         except Broken as error:
             log.warning("A call broke off; its outcome is unknown.", action="gateway_lost", path=request.path)
             raise OutcomeUnknown(f"Flutterwave did not answer {request.method} {request.path}: {error}.") from error
@@ -119,22 +125,26 @@ class Client:
             retry_error_callback=_last,
         )
         try:
-            return await again(self._call, request, self._limits.read_s)
+            return await again(self._call, request, self._limits.read_s, self._reads)
         except Broken as error:
             raise Retryable(f"Flutterwave did not answer {request.method} {request.path}: {error}.") from error
 
-    async def _call(self, request: Request, total_s: float) -> Reply:
+    async def _call(self, request: Request, total_s: float, kind: CallKind) -> Reply:
         token = await self._credential.bearer()
-        reply = await self._exchange(request, token, total_s)
+        reply = await self._exchange(request, token, total_s, kind)
         if reply.status == HTTPStatus.UNAUTHORIZED and self._credential.renew(token):
             # Turned away at the door: nothing was done, so that even a payment may be sent once more.
-            reply = await self._exchange(request, await self._credential.bearer(), total_s)
+            reply = await self._exchange(request, await self._credential.bearer(), total_s, kind)
         return reply
 
-    async def _exchange(self, request: Request, token: str, total_s: float) -> Reply:
+    async def _exchange(self, request: Request, token: str, total_s: float, kind: CallKind) -> Reply:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **dict(request.headers)}
         url = URL(self._base_url + request.path, encoded=True)
-        return await exchange(self._session, request, url, headers, self._limits, total_s, self._clock)
+        await self._budget.permit(kind)
+        reply = await exchange(self._session, request, url, headers, self._limits, total_s, self._clock)
+        if reply.status == TOO_MANY:
+            await self._budget.rest(reply.retry_after_s or WAIT_WHEN_UNTOLD_S)
+        return reply
 
 
 def _is_broken(reply: Reply) -> bool:

@@ -9,8 +9,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, ret
 from tenacity.wait import wait_random_exponential
 from yarl import URL
 
-from adapters.paystack.wire import Reply, Request
+from adapters.paystack.wire import WAIT_WHEN_UNTOLD_S, Reply, Request
 from machines.core.errors import OutcomeUnknown, Retryable
+from machines.core.ports import NO_BUDGET, CallBudget, CallKind
 
 log = structlog.get_logger()
 
@@ -39,17 +40,25 @@ class Client:
     """Makes calls to the gateway."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, secret_key: str, limits: Limits = Limits()
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        secret_key: str,
+        limits: Limits = Limits(),
+        budget: CallBudget = NO_BUDGET,
+        reads: CallKind = CallKind.LOOK,
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {secret_key}", "Content-Type": "application/json"}
         self._limits = limits
+        self._budget = budget
+        self._reads = reads
 
     async def send(self, request: Request) -> Reply:
         """Make a call that may move money: once, and whatever breaks on the way leaves the outcome unknown."""
         try:
-            return await self._call(request, self._limits.send_s)
+            return await self._call(request, self._limits.send_s, CallKind.SEND)
         except Broken as error:
             log.warning("A call broke off; its outcome is unknown.", action="gateway_lost", path=request.path)
             raise OutcomeUnknown(f"Paystack did not answer {request.method} {request.path}: {error}.") from error
@@ -63,11 +72,18 @@ class Client:
             retry_error_callback=_last,
         )
         try:
-            return await again(self._call, request, self._limits.read_s)
+            return await again(self._call, request, self._limits.read_s, self._reads)
         except Broken as error:
             raise Retryable(f"Paystack did not answer {request.method} {request.path}: {error}.") from error
 
-    async def _call(self, request: Request, total_s: float) -> Reply:
+    async def _call(self, request: Request, total_s: float, kind: CallKind) -> Reply:
+        await self._budget.permit(kind)
+        reply = await self._exchange(request, total_s)
+        if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+            await self._budget.rest(reply.retry_after_s or WAIT_WHEN_UNTOLD_S)
+        return reply
+
+    async def _exchange(self, request: Request, total_s: float) -> Reply:
         try:
             async with self._session.request(
                 request.method,

@@ -6,6 +6,7 @@ query are tolerated, because an official SDK sends both.
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,36 @@ class Route:
     """Whether it asks for money to move, so that unaimed faults meet it."""
 
 
+@dataclass(slots=True)
+class CallLimit:
+    """How many calls an account may make: no vendor publishes its numbers for transfers, and each has some."""
+
+    calls_a_second: float
+    burst: int
+    cool_off_s: float = 1.0
+    """How long whoever exceeds it gets nothing but 429."""
+    told: bool = True
+    """Whether a refusal says when to come again."""
+    refused: int = 0
+    """How many calls were refused."""
+    _saved: float | None = None
+    _at: int = 0
+    _closed_until: int = 0
+
+    def lets_in(self, now: int) -> bool:
+        """Count a call, and tell whether it is answered."""
+        saved = float(self.burst) if self._saved is None else self._saved
+        self._saved = min(float(self.burst), saved + (now - self._at) * self.calls_a_second / 1000)
+        self._at = now
+        if now >= self._closed_until and self._saved >= 1:
+            self._saved -= 1
+            return True
+        self.refused += 1
+        if now >= self._closed_until:
+            self._closed_until = now + int(self.cool_off_s * 1000)
+        return False
+
+
 class Server:
     """Listens on loopback."""
 
@@ -104,6 +135,8 @@ class Server:
     ) -> None:
         self.calls: list[str] = []
         """Every request's line, for whoever asks what was asked."""
+        self.limit: CallLimit | None = None
+        """Of all calls but those to the simulator's own dashboard."""
         self._agenda = agenda
         self._faults = faults
         self._routes = [(_pattern(route.path), route) for route in routes]
@@ -142,6 +175,8 @@ class Server:
         call, handler = self._routed(await _read(request))
         self._agenda.run()
         self.calls.append(call.line)
+        if self.limit and not call.path.startswith("/_sandbox") and not self.limit.lets_in(self._agenda.now()):
+            return _rate_limited(Fault(Kind.RATE_LIMITED, delay_s=self.limit.cool_off_s if self.limit.told else 0))
         fault = self._faults.take(call)
         if fault is None:
             return _response(await self._handled(call, handler))
@@ -219,7 +254,7 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _rate_limited(fault: Fault) -> web.Response:
-    headers = {"Retry-After": str(int(fault.delay_s))} if fault.delay_s else {}
+    headers = {"Retry-After": str(math.ceil(fault.delay_s))} if fault.delay_s else {}
     body = b'{"status":"error","message":"Too many requests","data":null}'
     return web.Response(
         status=HTTPStatus.TOO_MANY_REQUESTS, body=body, headers=headers, content_type="application/json"

@@ -147,6 +147,42 @@ class Rail(Protocol):
         """
 
 
+class CallKind(StrEnum):
+    """What a call to a rail is for, when all of them share one budget."""
+
+    PERSON = "person"
+    """Somebody waits for the answer."""
+    SEND = "send"
+    """It asks for money to move."""
+    LOOK = "look"
+    """A payment that is not over is followed."""
+    WATCH = "watch"
+    """A payment that is over is looked at once more."""
+
+
+class CallBudget(Protocol):
+    """How many calls a rail may get, from everybody."""
+
+    async def permit(self, kind: CallKind) -> None:
+        """Wait until a call may be made; raises `Retryable` when that takes too long: nothing has left."""
+
+    async def rest(self, seconds: float) -> None:
+        """Let nobody call for so long: the rail asked for it."""
+
+
+class NoBudget:
+    """No limit."""
+
+    async def permit(self, kind: CallKind) -> None:
+        """Let it be made."""
+
+    async def rest(self, seconds: float) -> None:
+        """Go on."""
+
+
+NO_BUDGET = NoBudget()
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A payment that a rail lists under a reference of ours, whether or not we remember it."""

@@ -1,5 +1,6 @@
 """What a fact means to a payout. Pure: a record, a fact and the time give a decision."""
 
+import zlib
 from dataclasses import replace
 from functools import partial
 
@@ -23,6 +24,9 @@ Choice = Decision[PayoutData]
 
 NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
+LONGEST_WATCH_S = 2 * 86_400.0
+FOLLOW_S = 30.0
+LONGEST_FOLLOW_S = 600.0
 DEFERRED_S = 300.0
 FIRST_LOOK_S = 5.0
 LOST_ALARM = 5
@@ -201,6 +205,26 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
 
 
+# ── how often ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _watch_s(record: PayoutRecord, now: Millis) -> float:
+    """Watch what is over ever more seldom, and not at the moment at which the rest of its batch is watched."""
+    age_s = (now - record.since) / SECOND
+    return _spread(record, min(LONGEST_WATCH_S, max(WATCH_S, age_s / 2)))
+
+
+def _follow_s(record: PayoutRecord, now: Millis) -> float:
+    """Follow what is with the rail ever more seldom: its webhook brings the news."""
+    age_s = (now - record.since) / SECOND
+    return _spread(record, min(LONGEST_FOLLOW_S, max(FOLLOW_S, age_s / 20)))
+
+
+def _spread(record: PayoutRecord, seconds: float) -> float:
+    """Take a quarter off or put it on, the same for the same record."""
+    return seconds * (0.75 + zlib.crc32(record.id.encode()) / 2**33)
+
+
 # ── put there by a person ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -293,6 +317,7 @@ def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.No
     if waiting_for and not data.alarmed and now - record.since >= policy.waits_alarm_ms:
         data = replace(data, alarmed=True)
         told = (alarm(f"waits at {data.rail} for {waiting_for} since {(now - record.since) // HOUR} hours"),)
+    again_s = _follow_s(record, now) if again_s is None else again_s
     if data == record.data:
         return wait(again_s)
     why = f"waits for {waiting_for} at the rail" if waiting_for else "the rail works on it"
@@ -392,7 +417,14 @@ def _paid(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     if current and current.sent and not current.failed and current.reference != reference:
         both = f"{reference} was paid while {current.reference} may be under way"
     told = news(replace(record, data=data), "completed", reference=reference)
-    return move("complete", f"{reference} is proven paid", data=data, messages=told, alarm=both, again_s=WATCH_S)
+    return move(
+        "complete",
+        f"{reference} is proven paid",
+        data=data,
+        messages=told,
+        alarm=both,
+        again_s=_spread(record, WATCH_S),
+    )
 
 
 def _paid_after_all(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
@@ -401,7 +433,9 @@ def _paid_after_all(record: PayoutRecord, reference: str, evidence: Evidence) ->
     why = f"{reference} was paid after the payout was {record.state}"
     data = replace(record.data, evidence=evidence, paid_by=reference)
     told = news(record, "paid_after_all", reference=reference)
-    return move("contradict", why, data=data, messages=told, alarm=why, stops=_rail(record), again_s=WATCH_S)
+    return move(
+        "contradict", why, data=data, messages=told, alarm=why, stops=_rail(record), again_s=_spread(record, WATCH_S)
+    )
 
 
 def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
@@ -444,11 +478,12 @@ def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choi
         )
     told = news(record, "reversed", reference=reference)
     data = replace(data, evidence=evidence, paid_by="", reason=SENT_BACK)
-    return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=WATCH_S)
+    return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=_spread(record, WATCH_S))
 
 
 def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
-    again_s = None if record.data.attempts and now < record.since + policy.watch_ms else NEVER_S
+    watched = record.data.attempts and now < record.since + policy.watch_ms
+    again_s = _watch_s(record, now) if watched else NEVER_S
     if record.data.return_of and isinstance(fact, Nothing):
         data = replace(record.data, return_of="", return_since=0)
         return keep(f"{record.data.return_of} is shown as paid again", data=data, again_s=again_s)
@@ -480,7 +515,7 @@ def _deferred(policy: Policy, record: PayoutRecord, reason: str, now: Millis) ->
     """Put it back among the approved: it can be cancelled there, the others go on, and it counts as no failure."""
     data = record.data
     # However long it cannot be paid, the number of attempts must not run away.
-    again_s = min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10))
+    again_s = _spread(record, min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10)))
     opens_at = now + int(again_s * SECOND)
     data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
     data, told = _held_for_long(policy, record, data, now)
@@ -517,13 +552,13 @@ def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPai
     data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1))
     told = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
     messages = (*told, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
-    return move("fail", fact.reason, data=data, messages=messages, again_s=WATCH_S)
+    return move("fail", fact.reason, data=data, messages=messages, again_s=_spread(record, WATCH_S))
 
 
 def _retry_if_due(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
     failures = record.data.failures
     if record.data.correction or not 1 <= failures <= len(policy.retry_after_s):
-        return wait()
+        return wait(_watch_s(record, now))
     remaining_s = policy.retry_after_s[failures - 1] - (now - record.since) / SECOND
     if remaining_s > 0:
         return wait(remaining_s)
@@ -571,7 +606,7 @@ def _given_back(record: PayoutRecord, wish: Wish) -> Choice:
         _whose(wish),
         data=data,
         messages=told,
-        again_s=WATCH_S if data.attempts else NEVER_S,
+        again_s=_spread(record, WATCH_S) if data.attempts else NEVER_S,
         unsent=record.state == s.PROCESSING,
     )
 

@@ -9,6 +9,7 @@ import aiohttp
 
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.client import Client as FlutterwaveClient
+from adapters.flutterwave.client import Credential
 from adapters.flutterwave.client import Limits as FlutterwaveLimits
 from adapters.flutterwave.credentials import ClientToken, SecretKey
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
@@ -20,8 +21,9 @@ from adapters.paystack.rail import Paystack
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
-from machines.core.ports import Destination, Lists, Rail
+from machines.core.ports import CallKind, Destination, Lists, Rail
 from payflow.config import Settings
+from payflow.store.budget import RailBudget
 from payflow.web.admin.board import Wallet
 from payflow.web.desk import Gateway
 from payflow.web.webhooks import Hooks
@@ -49,6 +51,12 @@ class Door:
     """Tells what is left to pay from; None where the gateway does not say."""
     probe: Probe | None = None
     """Asks whether we are let in; None where only people open what closed itself."""
+    watching: Rail | None = None
+    """The same rail for what is over, whose calls have a share of their own; None where it counts no calls."""
+    asking: Rail | None = None
+    """The same rail for a person who waits for the answer; None as above."""
+    budget: RailBudget | None = None
+    """What all calls to it are taken from; to be bound to the store."""
 
 
 class _FlutterwaveV3Desk:
@@ -108,39 +116,76 @@ def doors(
 def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession, limits: FlutterwaveLimits) -> Door:
     secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
     _check(settings)
-    if settings.flutterwave_secret_key and settings.flutterwave_version == "v3":
-        credential = SecretKey(settings.flutterwave_secret_key.get_secret_value())
-        client = FlutterwaveClient(session, settings.flutterwave_url, credential, clock, limits)
-        hooks = Hooks(
-            "flutterwave",
-            FLUTTERWAVE_HOOKS,
-            lambda headers, _: wire_v3.verify(headers, secret),
-            wire_v3.read_webhook,
-        )
-        rail, enquiries = FlutterwaveV3(client), EnquiriesV3(client)
+    credential = _credential(settings, clock, session)
+    budget = RailBudget("flutterwave", settings.gateway_calls)
 
-        async def wallet() -> list[Money]:
-            return [(await enquiries.balance(NGN)).available]
+    def client(reads: CallKind) -> FlutterwaveClient:
+        return FlutterwaveClient(session, settings.flutterwave_url, credential, clock, limits, budget, reads)
 
-        desk = _FlutterwaveV3Desk(enquiries)
-        return Door(rail, desk, hooks if secret else None, lists=rail, wallet=wallet, probe=rail.probe)
-    client_secret = settings.flutterwave_client_secret
-    token = ClientToken(
+    looks, watches, asks = client(CallKind.LOOK), client(CallKind.WATCH), client(CallKind.PERSON)
+    if settings.flutterwave_version == "v3":
+        return _flutterwave_v3(secret, budget, looks, watches, asks)
+    enquiries = EnquiriesV4(asks)
+
+    async def wallet() -> list[Money]:
+        return [(await enquiries.balance(NGN)).available]
+
+    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
+    payer = FlutterwaveV4(looks)
+    return Door(
+        payer,
+        _FlutterwaveV4Desk(EnquiriesV4(looks)),
+        hooks if secret else None,
+        lists=payer,
+        wallet=wallet,
+        probe=FlutterwaveV4(asks).probe,
+        watching=FlutterwaveV4(watches),
+        asking=FlutterwaveV4(asks),
+        budget=budget,
+    )
+
+
+def _flutterwave_v3(
+    secret: str, budget: RailBudget, looks: FlutterwaveClient, watches: FlutterwaveClient, asks: FlutterwaveClient
+) -> Door:
+    enquiries = EnquiriesV3(asks)
+
+    async def wallet() -> list[Money]:
+        return [(await enquiries.balance(NGN)).available]
+
+    hooks = Hooks(
+        "flutterwave",
+        FLUTTERWAVE_HOOKS,
+        lambda headers, _: wire_v3.verify(headers, secret),
+        wire_v3.read_webhook,
+    )
+    rail = FlutterwaveV3(looks)
+    return Door(
+        rail,
+        _FlutterwaveV3Desk(EnquiriesV3(looks)),
+        hooks if secret else None,
+        lists=rail,
+        wallet=wallet,
+        probe=FlutterwaveV3(asks).probe,
+        watching=FlutterwaveV3(watches),
+        asking=FlutterwaveV3(asks),
+        budget=budget,
+    )
+
+
+def _credential(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Credential:
+    """Take the key of v3, or the client of v4: one token for all of its clients."""
+    if settings.flutterwave_version == "v3":
+        key = settings.flutterwave_secret_key
+        return SecretKey(key.get_secret_value() if key else "")
+    secret = settings.flutterwave_client_secret
+    return ClientToken(
         session,
         settings.flutterwave_token_url,
         settings.flutterwave_client_id or "",
-        client_secret.get_secret_value() if client_secret else "",
+        secret.get_secret_value() if secret else "",
         clock,
     )
-    client = FlutterwaveClient(session, settings.flutterwave_url, token, clock, limits)
-    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
-    payer, asks = FlutterwaveV4(client), EnquiriesV4(client)
-
-    async def wallet_v4() -> list[Money]:
-        return [(await asks.balance(NGN)).available]
-
-    desk_v4 = _FlutterwaveV4Desk(asks)
-    return Door(payer, desk_v4, hooks if secret else None, lists=payer, wallet=wallet_v4, probe=payer.probe)
 
 
 def _check(settings: Settings) -> None:
@@ -156,12 +201,27 @@ def _check(settings: Settings) -> None:
 
 
 def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str, limits: PaystackLimits) -> Door:
-    client = PaystackClient(session, settings.paystack_url, key, limits)
+    budget = RailBudget("paystack", settings.gateway_calls)
+
+    def rail(reads: CallKind) -> Paystack:
+        return Paystack(PaystackClient(session, settings.paystack_url, key, limits, budget, reads))
+
+    asking = rail(CallKind.PERSON)
     genuine = partial(paystack_webhooks.verify, secret_key=key)
     hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack_webhooks.read_webhook)
-    rail = Paystack(client)
 
     async def wallet() -> list[Money]:
-        return [await rail.balance(NGN)]
+        return [await asking.balance(NGN)]
 
-    return Door(rail, _PaystackDesk(), hooks, lists=rail, wallet=wallet, probe=rail.probe)
+    payer = rail(CallKind.LOOK)
+    return Door(
+        payer,
+        _PaystackDesk(),
+        hooks,
+        lists=payer,
+        wallet=wallet,
+        probe=asking.probe,
+        watching=rail(CallKind.WATCH),
+        asking=asking,
+        budget=budget,
+    )

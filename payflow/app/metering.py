@@ -76,7 +76,15 @@ class Meter:
     def around(self, doors: Mapping[str, Door]) -> Mapping[str, Door]:
         """Give the same doors with rails that are watched."""
         self._rails |= doors.keys()
-        return {name: replace(door, rail=Watched(name, door.rail, self)) for name, door in doors.items()}
+        return {
+            name: replace(
+                door,
+                rail=Watched(name, door.rail, self),
+                watching=door.watching and Watched(name, door.watching, self),
+                asking=door.asking and Watched(name, door.asking, self),
+            )
+            for name, door in doors.items()
+        }
 
     @contextmanager
     def timed(self, rail: str, call: str) -> Iterator[None]:

@@ -10,7 +10,8 @@ from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadAmount, BadSettings
 from machines.core.facts import Proof
 from machines.core.money import NGN, Money
-from machines.core.ports import Act
+from machines.core.ports import Act, Rail
+from machines.payout import lifecycle as s
 from machines.payout.acts import Looks
 from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
@@ -29,6 +30,10 @@ from payflow.web.admin.board import Board
 from payflow.web.desk import Desk
 from payflow.web.standings import Standings
 
+WATCHERS = 16
+WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.CANCELLED, s.CONTRADICTED)
+"""The states in which a payout is over for now: they are looked at ever more seldom, and behind everything else."""
+
 
 class Payouts:
     """The machine is known before the store is open; its looks are bound once it is."""
@@ -44,8 +49,20 @@ class Payouts:
 
     def open(self, store: Store) -> None:
         """Bind the looks to the store."""
-        self._looks = Looks(
-            {name: door.rail for name, door in self._doors.items()},
+        rails = {name: door.rail for name, door in self._doors.items()}
+        watching = {name: door.watching or door.rail for name, door in self._doors.items()}
+        asking = {name: door.asking or door.rail for name, door in self._doors.items()}
+        for door in self._doors.values():
+            if door.budget is not None:
+                door.budget.bind(store.records)
+        self._looks = self._over(asking, store)
+        watches = self._over(watching, store).acts()
+        self._acts.update(self._over(rails, store).acts() | {state: watches[state] for state in WATCHED})
+
+    def _over(self, rails: Mapping[str, Rail], store: Store) -> Looks:
+        """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
+        return Looks(
+            rails,
             Standings(store),
             self._schedule,
             store.seals,
@@ -55,7 +72,6 @@ class Payouts:
             _policy(self._settings),
             {name: door.lists for name, door in self._doors.items()},
         )
-        self._acts.update(self._looks.acts())
 
     def desk(self, store: Store, metrics: Metrics) -> Desk:
         """Open the desk."""
@@ -104,6 +120,7 @@ def pollers(settings: Settings) -> dict[str, PollerSettings]:
     """
     sending = PollerSettings(concurrency=settings.payout_worker_concurrency, rate=settings.payout_worker_rate_limit)
     return {
+        **{f"payout.{state}": PollerSettings(concurrency=WATCHERS) for state in WATCHED},
         "payout.PROCESSING": sending,
         "payout.UNCONFIRMED": sending,
     }

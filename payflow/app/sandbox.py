@@ -22,6 +22,7 @@ from adapters.sandbox.github.town import Repository
 from adapters.sandbox.leashed import NotStarted
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.mail import MailSink
+from adapters.sandbox.server import CallLimit
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError, StoreUnavailable
 from payflow.app import Assemble, Parts, parts, sandbox_home, serve
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from payflow.app.pools import Pools
 
 KEEP_EVERY_S = 1.0
+CALLS_A_SECOND = 50
+"""More than PAYFLOW_GATEWAY_CALLS: whoever raises that meets a gateway that asks for fewer calls."""
 # Read in while the chain starts: each takes its time.
 _HEAVY = ("payflow.app.pools", "payflow.app.bounties", "payflow.web.api", "payflow.app.sandbox_scenarios")
 
@@ -76,6 +79,7 @@ async def _grounds(
 ) -> Grounds:
     """Open everything around Payflow, while its own modules are read in."""
     bank = await stack.enter_async_context(FlutterwaveSimulator(SystemClock(), otherwise=PAYS))
+    bank.server.limit = CallLimit(CALLS_A_SECOND, burst=2 * CALLS_A_SECOND)
     mails = await stack.enter_async_context(MailSink())
     github = await stack.enter_async_context(GitHubSimulator(SystemClock()))
     bank.control.mails = mails.mails

@@ -69,7 +69,7 @@ KEYS = (
         "looks at payouts, pages, metrics",
     ),
     Key("pf:wallets", "hash", "rail and asset -> what the wallet held, and when it was asked", "workers", "metrics"),
-    Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take", "take"),
+    Key("pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take, call", "take, call"),
     Key("{pf:SS}:seq", "string", "how many calls wrote to the shard", "commit", "the sequence guard"),
     Key(
         "{pf:SS}:writers",

@@ -33,7 +33,7 @@ from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, encode, r
 from payflow.store.groups import BLOBS_FROM, Group
 from payflow.store.guard import Guard, Identity, Mark, Reply, Standing
 from payflow.store.link import Barrier, Link
-from payflow.store.scripts import CLAIM, COMMIT, POKE, READ, RENEW, TAKE
+from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
 from payflow.store.tombs import Tombstone, tombstone
 
@@ -487,6 +487,11 @@ class Records:
     async def permits(self, name: str, rate: float, wanted: int) -> tuple[int, int]:
         """Take permits of a fleet-wide rate: how many were granted, and in how many ms there is another."""
         granted, wait_ms = await self.link.run(TAKE, [keys.rate(name)], self._now(), str(rate), wanted)
+        return granted, wait_ms
+
+    async def call_permit(self, key: str, rate: float, kind: int, rest: Sequence[str]) -> tuple[int, int]:
+        """Take a permit for one call to a rail, as the script says."""
+        granted, wait_ms = await self.link.run(CALL, [key], self._now(), str(rate), kind, *rest)
         return granted, wait_ms
 
 

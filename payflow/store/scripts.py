@@ -29,7 +29,23 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPOINT, PROPOSAL, CORRECT, UNARCHIVE = map(
+(
+    COMMIT,
+    CLAIM,
+    RENEW,
+    POKE,
+    READ,
+    TAKE,
+    OUTBOX,
+    PROFILE,
+    AUDIT,
+    ARCHIVE,
+    CHECKPOINT,
+    PROPOSAL,
+    CORRECT,
+    UNARCHIVE,
+    CALL,
+) = map(
     script,
     (
         "commit",
@@ -46,6 +62,7 @@ COMMIT, CLAIM, RENEW, POKE, READ, TAKE, OUTBOX, PROFILE, AUDIT, ARCHIVE, CHECKPO
         "proposal",
         "correct",
         "unarchive",
+        "call",
     ),
 )
 ALL = (
@@ -63,4 +80,5 @@ ALL = (
     PROPOSAL,
     CORRECT,
     UNARCHIVE,
+    CALL,
 )

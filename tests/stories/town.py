@@ -405,6 +405,7 @@ def _usual(letters: MailSink, shop: Shop) -> Json:
         "platform_webhooks": {"shop": {"url": shop.url, "secret": SIGNS}},
         "webhooks_to_loopback": True,
         "api_rate": 100_000.0,
+        "gateway_calls": 10_000.0,
         "api_address_rate": 100_000.0,
     }
 
