@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
@@ -30,7 +30,7 @@ from machines.core.ports import (
 from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, PayoutData, PayoutRecord
+from machines.payout.data import Attempt, Finding, PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.risk import Request, Standing, Thresholds, assess
 
@@ -56,6 +56,16 @@ class Seals(Protocol):
 
     def open(self, sealed: str) -> Destination:
         """Give the destination in clear, for the rail alone."""
+
+
+class Enquiries(Protocol):
+    """Asks a rail's gateway about a payment before anybody approves it."""
+
+    async def ask(self, record: PayoutRecord, now: Millis) -> f.Enquired | None:
+        """Say whose account it is and what arrives; None where there is nobody to ask.
+
+        Raises `Rejected` when it can never be paid so, `Retryable` when it should be asked again.
+        """
 
 
 class Funding(Protocol):
@@ -92,6 +102,16 @@ class Unlimited:
         """Keep nothing in mind."""
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Whom the looks ask before a payout is approved, and before it leaves."""
+
+    funding: Funding = field(default_factory=Unlimited)
+    enquiries: Enquiries | None = None
+    """None where nobody can say whose an account is."""
+
+
+NOT_ASKED = Finding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
 
 
@@ -106,7 +126,7 @@ class Looks:
         seals: Seals,
         thresholds: Thresholds,
         two_people_from: int | None = None,
-        funding: Funding | None = None,
+        preparation: Preparation | None = None,
         policy: Policy = POLICY,
         lists: Mapping[str, Lists | None] = MappingProxyType({}),
     ) -> None:
@@ -116,7 +136,9 @@ class Looks:
         self._seals = seals
         self._thresholds = thresholds
         self._two_people_from = two_people_from
-        self._funding = funding or Unlimited()
+        preparation = preparation or Preparation()
+        self._funding = preparation.funding
+        self._enquiries = preparation.enquiries
         self._policy = policy
         self._lists = lists
 
@@ -136,16 +158,22 @@ class Looks:
         }
 
     async def assess(self, record: PayoutRecord, step: Step) -> Fact:
-        """Ask the risk rules, once."""
+        """Ask the gateway, then the risk rules, once: before that nobody is asked to approve anything."""
         old_news = await self._of_old_attempts(record)
         if old_news is not None:
             return old_news
         if record.data.assessed or record.amount is None:
             return Nothing()
+        try:
+            enquired = await self._enquiries.ask(record, step.now) if self._enquiries else None
+        except Rejected as error:
+            return f.Unpayable(str(error))
         standing = await self._providers.standing(record, self._thresholds.failures_within_ms)
         velocity = record.velocity or Velocity(0, 0, 0, 0)
         findings = assess(Request(record.amount, velocity, standing, step.now), self._thresholds)
-        return f.Assessed(findings, approvals_needed=2 if self._takes_two(record.amount) else 1)
+        if enquired and enquired.given_up:
+            findings = (*findings, NOT_ASKED)
+        return f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired)
 
     def _takes_two(self, amount: Money) -> bool:
         """Whether two people must approve: the bound is in naira, and any amount in another currency is over it."""

@@ -40,6 +40,8 @@ class Proposal:
     """The destination as people may see it, masked."""
     fingerprint: str
     """Of amount and destination: what a reviewer's yes is bound to."""
+    holder: str = ""
+    """Whose account the bank says that it is; empty where it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,14 @@ class PayoutData:
     shown: str
     """The destination as people may see it, masked."""
     send_units: int
-    """What arrives: the amount, less the fee where the provider bears it."""
+    """What arrives: the amount, less the fee where the provider bears it, which the first look finds out."""
     fee_units: int = 0
     note: str = ""
     requested_by: str = ""
     fingerprint: str = ""
-    """Of amount and destination: what a reviewer's yes is bound to."""
+    """Of amount, destination and what the bank said of it: what a reviewer's yes is bound to."""
+    holder: str = ""
+    """Whose account the bank says that it is; empty where it did not say."""
     findings: tuple[Finding, ...] = ()
     assessed: bool = False
     approvals_needed: int = 1
@@ -157,7 +161,7 @@ class PayoutData:
     @property
     def proposal(self) -> Proposal:
         """What a reviewer looks at: a correction that waits for his yes, or else the payout as it was asked for."""
-        return self.correction or Proposal(self.requested_by, self.sealed, self.shown, self.fingerprint)
+        return self.correction or Proposal(self.requested_by, self.sealed, self.shown, self.fingerprint, self.holder)
 
     def approvals_missing(self) -> int:
         """Count the people who must still say yes before anything may go to the destination that is kept now.

@@ -8,11 +8,35 @@ from machines.payout.data import Attempt, Finding
 
 
 @dataclass(frozen=True, slots=True)
+class Enquired:
+    """What the rail's gateway said of a payment before anybody approved it."""
+
+    holder: str
+    """Whose account it says that it is; empty where it has no word for that, or could not be asked."""
+    fee_units: int
+    send_units: int
+    """What arrives: fixed now, whatever the fee is when it leaves."""
+    fingerprint: str
+    """Of all that a reviewer's yes is bound to."""
+    given_up: bool = False
+    """Whether it could not be asked for so long that people must do without."""
+
+
+@dataclass(frozen=True, slots=True)
 class Assessed(Fact):
-    """The risk rules looked at the request."""
+    """The risk rules looked at the request, and at what the gateway said of it."""
 
     findings: tuple[Finding, ...]
     approvals_needed: int = 1
+    enquired: Enquired | None = None
+    """None where the rail has nobody to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpayable(Fact):
+    """The gateway says that this can never be paid as it was asked for."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +204,8 @@ class Corrected(Fact):
     sealed: str
     shown: str
     fingerprint: str
+    holder: str = ""
+    """Whose account the bank says that it is; empty where it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +218,7 @@ class Rediscovered(Fact):
 
 FACTS: tuple[type[Fact], ...] = (
     Assessed,
+    Unpayable,
     Approved,
     Rejected,
     Cancelled,

@@ -20,7 +20,7 @@ _AVAILABLE, _HELD, _PAID = Position.AVAILABLE, Position.HELD, Position.PAID
 
 # fmt: off
 STATES = (
-    State(name=REQUESTED, means="Asked for; rules look at it, and people where the rules found something.",
+    State(name=REQUESTED, means="Asked for; the gateway says whose account it is, rules look at it, and people where they found something.",
           by=By.POLLER, every_s=_DAY_S, stuck_after_s=_DAY_S, position=_HELD, public="requested"),
     State(name=APPROVED, means="Will be paid when the next batch opens.",
           by=By.POLLER, every_s=10 * _MINUTE_S, stuck_after_s=6 * _HOUR_S, position=_HELD, cleared=True, public="approved"),
@@ -34,7 +34,7 @@ STATES = (
           by=By.POLLER, every_s=6 * _HOUR_S, position=_PAID, may_have_left=True, tallied=True, final=True, public="paid"),
     State(name=REVERSED, means="Paid, and came back; the provider has it available again.",
           by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, tallied=True, final=True, public="returned"),
-    State(name=REJECTED, means="A reviewer said no; watched as CANCELLED is.",
+    State(name=REJECTED, means="A reviewer said no, or there is no such account; watched as CANCELLED is.",
           by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="rejected"),
     State(name=CANCELLED, means="Given back unpaid; watched for some days if anything was ever sent.",
           by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="cancelled"),
@@ -45,7 +45,7 @@ STATES = (
 MOVES = (
     #    trigger        from                                            to            because
     Move("approve",     (REQUESTED,),                                   APPROVED,     "low risk, or enough reviewers said yes"),
-    Move("reject",      (REQUESTED,),                                   REJECTED,     "a reviewer said no"),
+    Move("reject",      (REQUESTED,),                                   REJECTED,     "a reviewer said no, or the gateway: it can never be paid so"),
     Move("cancel",      (REQUESTED, APPROVED, PROCESSING),              CANCELLED,    "it is not wanted any more, and nothing of it left or is paid"),
     Move("process",     (APPROVED,),                                    PROCESSING,   "its batch opened"),
     Move("defer",       (PROCESSING, UNCONFIRMED),                      APPROVED,     "the rail does not pay it now, such as for want of money: it did nothing wrong"),

@@ -126,8 +126,10 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
         case _, (f.Approved() | f.Retried() | f.Corrected()) if record.data.wish:
             raise BadInput(f"{record.id} is being cancelled: it waits for proof that nothing was paid.")
         # ── asked for ──
-        case s.REQUESTED, f.Assessed(findings, needed):
-            return assessed(record, findings, needed)
+        case s.REQUESTED, f.Assessed():
+            return assessed(record, fact)
+        case s.REQUESTED, f.Unpayable(reason):
+            return _wanted_back(record, Wish("reject", "the gateway", reason, now), Proof.NONE)
         case s.REQUESTED, f.Approved():
             return approved(record, fact, now)
         # ── approved, waiting for its batch ──

@@ -6,7 +6,7 @@ from machines.core.clock import Millis
 from machines.core.decision import Decision, keep, move, wait
 from machines.core.errors import BadInput
 from machines.payout import facts as f
-from machines.payout.data import TWO, Approval, Finding, PayoutData, PayoutRecord, Proposal, same_person
+from machines.payout.data import Approval, PayoutData, PayoutRecord, Proposal, same_person
 from machines.payout.messages import news, review_needed
 
 Choice = Decision[PayoutData]
@@ -15,15 +15,30 @@ Choice = Decision[PayoutData]
 # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def assessed(record: PayoutRecord, findings: tuple[Finding, ...], needed: int) -> Choice:
+def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
     if record.data.assessed:
         return wait()
-    data = replace(record.data, assessed=True, findings=findings, approvals_needed=needed)
-    if not findings and needed < TWO:  # an amount that asks for two people asks for people at all
+    findings, needed = fact.findings, fact.approvals_needed
+    data = replace(_enquired(record.data, fact.enquired), assessed=True, findings=findings, approvals_needed=needed)
+    record = replace(record, data=data)
+    if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
         return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
     why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
     told = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
     return keep(f"needs review: {why}", data=data, messages=told)
+
+
+def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:
+    """Keep what the gateway said: what arrives, and what a reviewer's yes is bound to, are fixed with it."""
+    if said is None:
+        return data
+    return replace(
+        data,
+        holder=said.holder,
+        fee_units=said.fee_units,
+        send_units=said.send_units,
+        fingerprint=said.fingerprint,
+    )
 
 
 def approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
@@ -55,7 +70,7 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
 def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
     """Keep the new destination apart until reviewers said yes to it: till then nothing is sent at all."""
     why = f"{fact.by} names another destination: {fact.shown}"
-    proposal = Proposal(fact.by, fact.sealed, fact.shown, fact.fingerprint)
+    proposal = Proposal(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder)
     data = replace(record.data, correction=proposal, approvals=(), assessed=True)
     return keep(why, data=data, messages=(review_needed(record, why),))
 
@@ -71,6 +86,7 @@ def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> 
         shown=proposal.shown,
         fingerprint=proposal.fingerprint,
         requested_by=proposal.by,
+        holder=proposal.holder,
         correction=None,
     )
     return move("retry", f"{fact.by} said yes to {data.shown}", data=data.next_attempt(record.id, now))

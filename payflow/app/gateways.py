@@ -59,7 +59,14 @@ class Door:
     """What all calls to it are taken from; to be bound to the store."""
 
 
-class _FlutterwaveV3Desk:
+class _Checks:
+    """What a bank account or a wallet looks like is checked where a request is read."""
+
+    def check(self, _: Destination) -> None:
+        """Find nothing wrong."""
+
+
+class _FlutterwaveV3Desk(_Checks):
     """Asks before money moves, over v3."""
 
     def __init__(self, enquiries: EnquiriesV3) -> None:
@@ -72,7 +79,7 @@ class _FlutterwaveV3Desk:
         return await self._enquiries.fee(amount, "account" if destination.kind == "bank" else "mobilemoney")
 
 
-class _FlutterwaveV4Desk:
+class _FlutterwaveV4Desk(_Checks):
     """Asks before money moves, over v4, whose pages name no fee."""
 
     def __init__(self, enquiries: EnquiriesV4) -> None:
@@ -85,7 +92,7 @@ class _FlutterwaveV4Desk:
         return Money(0, amount.asset)
 
 
-class _PaystackDesk:
+class _PaystackDesk(_Checks):
     """Paystack checks a destination when it makes the recipient, which is part of paying."""
 
     async def resolve(self, _: Destination) -> str:

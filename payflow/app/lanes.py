@@ -210,9 +210,12 @@ def nodes_of(lane: Lane) -> list[str]:
 class AddressDesk:
     """Checks an address before money is held for it. What a transaction costs is the lane's."""
 
-    async def resolve(self, destination: Destination) -> str:
+    def check(self, destination: Destination) -> None:
         """Refuse an address that is mistyped."""
         typed(destination["address"])
+
+    async def resolve(self, _: Destination) -> str:
+        """Nobody knows whose an address is."""
         return ""
 
     async def fee(self, amount: Money, _: Destination) -> Money:

@@ -12,11 +12,12 @@ from machines.core.facts import Proof
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Rail
 from machines.payout import lifecycle as s
-from machines.payout.acts import Looks
+from machines.payout.acts import Looks, Preparation
 from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
+from payflow.app.first_look import FirstLook
 from payflow.app.gateways import Door
 from payflow.app.payout_reconcile import PayoutsReconcile
 from payflow.app.reconcile import Reconciles
@@ -31,7 +32,7 @@ from payflow.web.desk import Desk
 from payflow.web.standings import Standings
 
 WATCHERS = 16
-WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.CANCELLED, s.CONTRADICTED)
+WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRADICTED)
 """The states in which a payout is over for now: they are looked at ever more seldom, and behind everything else."""
 
 
@@ -61,6 +62,12 @@ class Payouts:
 
     def _over(self, rails: Mapping[str, Rail], store: Store) -> Looks:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
+        gateways = {name: door.gateway for name, door in self._doors.items()}
+        borne = self._settings.payout_fee_bearer == "provider"
+        preparation = Preparation(
+            WalletQueue(store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
+            FirstLook(gateways, store.seals, borne_by_provider=borne),
+        )
         return Looks(
             rails,
             Standings(store),
@@ -68,7 +75,7 @@ class Payouts:
             store.seals,
             self._thresholds,
             _units(self._settings.two_people_from),
-            WalletQueue(store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
+            preparation,
             _policy(self._settings),
             {name: door.lists for name, door in self._doors.items()},
         )

@@ -69,10 +69,10 @@ class Payout(Told):
     amount: Decimal
     """What it takes from the balance."""
     currency: str
-    fee: Decimal
-    """What the gateway takes."""
-    arrives: Decimal
-    """What reaches the destination: less than the amount where the provider bears the fee."""
+    fee: Decimal | None
+    """What the gateway takes; null until it was asked."""
+    arrives: Decimal | None
+    """What reaches the destination: less than the amount where the provider bears the fee. Null until it is fixed."""
     method: str
     destination: str
     """Where it goes, by its last digits."""
@@ -95,14 +95,15 @@ class Payouts(Told):
 def payout(record: PayoutRecord, expected_at: Millis | None) -> Payout:
     """Show a payout."""
     data, amount = record.data, money_of(record)
+    asked = data.assessed or record.state != REQUESTED
     return Payout(
         id=record.id,
         owner=record.owner,
         status=status_of(record.state),
         amount=amount.decimal,
         currency=amount.asset.code,
-        fee=Money(data.fee_units, amount.asset).decimal,
-        arrives=Money(data.send_units, amount.asset).decimal,
+        fee=Money(data.fee_units, amount.asset).decimal if asked else None,
+        arrives=Money(data.send_units, amount.asset).decimal if asked else None,
         method=data.method,
         destination=data.shown,
         note=data.note,
@@ -149,6 +150,8 @@ class Review(Payout):
     """Of amount and destination: an approval must show it."""
     asked_by: str
     """Who named the amount and the destination, and so cannot approve them."""
+    holder: str
+    """Whose account the bank says that it is; empty where it did not say."""
     findings: list[Finding]
     """What the risk rules saw."""
     approvals: list[Approval]
@@ -171,6 +174,7 @@ def review(record: PayoutRecord, expected_at: Millis | None) -> Review:
         **seen,
         fingerprint=proposal.fingerprint,
         asked_by=proposal.by,
+        holder=proposal.holder,
         findings=[Finding(code=finding.code, text=finding.text) for finding in data.findings],
         approvals=[
             Approval(by=approval.by, at=iso(Millis(approval.at)))

@@ -1,5 +1,6 @@
 """What people and platforms may do with payouts: one function each, for API, pages and command line alike."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from machines.core.clock import Millis
 from machines.core.decision import New
-from machines.core.errors import BadInput, NotFound, ShortBalance, StepError
+from machines.core.errors import BadInput, NotFound, Retryable, ShortBalance, StepError
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
@@ -18,6 +19,7 @@ from payflow.config import Settings
 from payflow.engine.schedule import Schedule
 from payflow.engine.step import Applied, take_in
 from payflow.store.profiles import Profile
+from payflow.store.seals import Seals
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.bounds import Bounds
@@ -28,10 +30,14 @@ Word: TypeAlias = Fact | Callable[[PayoutRecord], Awaitable[Fact]]
 """What somebody says, or what is learned of the record right before it is said."""
 
 SHOWN_DIGITS = 4
+ENQUIRY_S = 3.0
 
 
 class Gateway(Protocol):
     """What a rail's gateway tells before any money moves."""
+
+    def check(self, destination: Destination) -> None:
+        """Refuse what anybody can see to be wrong: nobody is asked."""
 
     async def resolve(self, destination: Destination) -> str:
         """Give the name on the account; raise `Rejected` when there is no such account."""
@@ -139,24 +145,16 @@ class Desk:
         destination = ask.destination or await self._usual(ask)
         if destination.kind != ask.method:
             raise BadInput(f"The destination is of kind {destination.kind}, the method is {ask.method}.")
-        gateway = self._gateways.get(rail)
-        fee = Money(0, amount.asset)
-        if gateway is not None:
-            await gateway.resolve(destination)
-            fee = await gateway.fee(amount, destination)
-        borne = self._settings.payout_fee_bearer == "provider"
-        if borne and amount <= fee:
-            raise BadInput(f"The fee of {fee} would eat up {amount}.")
+        self._gateways[rail].check(destination)
         return PayoutData(
             rail=rail,
             method=ask.method,
             sealed=self.store.seals.seal(destination),
             shown=shown(destination),
-            send_units=(amount - fee).units if borne else amount.units,
-            fee_units=fee.units,
+            send_units=amount.units,
             note=ask.note,
             requested_by=ask.by or ask.owner,
-            fingerprint=self.print_of(amount, destination),
+            fingerprint=print_of(self.store.seals, amount, destination),
         )
 
     def rail_of(self, method: str) -> str:
@@ -173,10 +171,6 @@ class Desk:
     def _rails(self) -> dict[str, str]:
         rail = self._settings.payout_rail
         return {"bank": rail, "mobile_money": rail, "ethereum": "ethereum"}
-
-    def print_of(self, amount: Money, destination: Destination) -> str:
-        """Name amount and destination, for a reviewer's yes to be bound to."""
-        return self.store.seals.fingerprint(str(amount), destination.kind, repr(destination.fields))
 
     async def _usual(self, ask: Ask) -> Destination:
         profile = await self.profiles.read(ask.owner)
@@ -242,11 +236,15 @@ class Desk:
         gateway = self._gateways.get(record.data.rail)
         if gateway is None:
             raise BadInput(f"The rail {record.data.rail} is not set up: nothing can be sent through it.")
-        await gateway.resolve(destination)
         if record.amount is None:
             raise BadInput(f"{payout_id} has no amount.")
-        sealed, fingerprint = self.store.seals.seal(destination), self.print_of(record.amount, destination)
-        return await self._tell(payout_id, f.Corrected(by, sealed, shown(destination), fingerprint), by)
+        gateway.check(destination)
+        holder = await _holder(gateway, destination)
+        arrives = Money(record.data.send_units, record.amount.asset)
+        seals = self.store.seals
+        fingerprint = print_of(seals, record.amount, destination, arrives, holder)
+        fact = f.Corrected(by, seals.seal(destination), shown(destination), fingerprint, holder)
+        return await self._tell(payout_id, fact, by)
 
     async def _proven(self, record: PayoutRecord) -> Proof:
         """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing."""
@@ -267,6 +265,23 @@ class Desk:
     async def _tell(self, payout_id: str, fact: Word, by: str) -> Applied:
         await self.payout(payout_id)
         return await take_in(self._records, self.metrics, RecordId(payout_id), fact, by)
+
+
+async def _holder(gateway: Gateway, destination: Destination) -> str:
+    """Ask whose account it is, for a moment: a gateway that does not answer stops nobody, and reviewers see that."""
+    try:
+        async with asyncio.timeout(ENQUIRY_S):
+            return await gateway.resolve(destination)
+    except (TimeoutError, Retryable):
+        return ""
+
+
+def print_of(
+    seals: Seals, amount: Money, destination: Destination, arrives: Money | None = None, holder: str = ""
+) -> str:
+    """Name all that a reviewer sees and says yes to: amount, destination, what arrives there, and whose it is."""
+    seen = (str(arrives), holder) if arrives else ()
+    return seals.fingerprint(str(amount), destination.kind, repr(destination.fields), *seen)
 
 
 def _reason(text: str) -> str:

@@ -18,12 +18,13 @@ from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Evidence, Failed, Payment, Status, Unsent
 from machines.payout import facts as f
-from machines.payout.acts import Looks
+from machines.payout.acts import Looks, Preparation
 from machines.payout.data import Finding, PayoutRecord, reference_of
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.app import Parts, Payflow, opened
+from payflow.app.first_look import FirstLook
 from payflow.cli.commands import cli
 from payflow.config import Settings, load
 from payflow.engine.schedule import Schedule
@@ -49,6 +50,9 @@ ACCOUNT = Destination("bank", (("bank_code", "044"), ("account_number", "0690000
 
 class Gateway:
     """Knows every account but one; every transfer that it was asked for failed."""
+
+    def check(self, destination: Destination) -> None:
+        """Find nothing wrong."""
 
     async def resolve(self, destination: Destination) -> str:
         if destination["account_number"] == "0000000000":
@@ -76,7 +80,17 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
     machine = payout(Policy(), {}, prove)
 
     def bind(store: Store) -> None:
-        late.append(Looks({"flutterwave": gateway}, Standings(store), MANUAL, store.seals, Thresholds()))
+        first = Preparation(enquiries=FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False))
+        late.append(
+            Looks(
+                {"flutterwave": gateway},
+                Standings(store),
+                MANUAL,
+                store.seals,
+                Thresholds(),
+                preparation=first,
+            )
+        )
 
     def desk(store: Store, metrics: Metrics) -> Desk:
         return Desk(store, settings, metrics, {"flutterwave": gateway}, MANUAL)

@@ -147,6 +147,10 @@ class Town:
         body = {"fingerprint": seen["fingerprint"]}
         await self._says(by, "POST", f"/api/reviews/{payout}/approve", body)
 
+    async def refuses_approval(self, payout: str, fingerprint: str) -> None:
+        """A reviewer says yes to something else than what is before them."""
+        await self._says("rita", "POST", f"/api/reviews/{payout}/approve", {"fingerprint": fingerprint}, expect=409)
+
     async def reject(self, payout: str, reason: str) -> None:
         """A reviewer says no."""
         await self.review_of(payout)
@@ -348,7 +352,10 @@ class Town:
         asked = {entry.asked for entry in self.bank.book}
         assert [one for one in asked if self.bank.book.times_paid(one) > 1] == []
         paid = await self.account()
-        assert Decimal(paid.paid) / 100 == self.bank.book.total("NGN")
+        latest: list[PayoutRecord] = [one.record for one in await self.store.listing.owned_by(ANN, 500)]
+        gone = [(one.amount, one.data.send_units) for one in latest if one.state == "COMPLETED"]
+        fees = sum(amount.units - units for amount, units in gone if amount is not None)
+        assert Decimal(paid.paid - fees) / 100 == self.bank.book.total("NGN")
 
     async def _says(
         self, who: str, method: str, path: str, body: Json | None = None, *, expect: int = 200, key: str = ""

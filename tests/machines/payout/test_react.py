@@ -48,6 +48,9 @@ FACTS: tuple[Fact, ...] = (
     f.Assessed(()),
     f.Assessed((Finding("amount", "much"),)),
     f.Assessed((), approvals_needed=2),
+    f.Assessed((), 1, f.Enquired("ADA BELLO", 1075, 98_925, "print of what the bank said")),
+    f.Assessed((Finding("unresolved", "nobody said"),), 1, f.Enquired("", 0, 100_000, "print", given_up=True)),
+    f.Unpayable("there is no such account"),
     f.Approved("olu", PRINT),
     f.Approved("olu", "another print"),
     f.Approved("ann", PRINT),
@@ -180,7 +183,7 @@ def test_money_is_given_back_only_by_people_or_on_the_rails_word(state: str) -> 
     """Towards AVAILABLE: a rejection, a cancellation, a release, an override, a reversal. Nothing else."""
     back: dict[str, tuple[type[Fact], ...]] = {
         "override": (Override,),
-        "reject": (f.Rejected, f.AllProvenUnpaid),
+        "reject": (f.Rejected, f.Unpayable, f.AllProvenUnpaid),
         "cancel": (f.Cancelled, f.AllProvenUnpaid),
         "release": (f.Released, f.AllProvenUnpaid),
         "reverse": (f.CameBack,),

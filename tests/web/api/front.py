@@ -18,11 +18,12 @@ from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
-from machines.payout.acts import Looks
+from machines.payout.acts import Looks, Preparation
 from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Standing, Thresholds
+from payflow.app.first_look import FirstLook
 from payflow.config import Settings, load
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.schedule import Schedule
@@ -76,6 +77,9 @@ class SmallRail:
         if account == WAITS and payment.key not in self.settled:
             return Pending()
         return Settled(Evidence("small rail", payment.key))
+
+    def check(self, destination: Destination) -> None:
+        """Find nothing wrong."""
 
     async def resolve(self, destination: Destination) -> str:
         """Say whose account it is."""
@@ -333,7 +337,17 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, read)
     async with open_store(settings, [machine], clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
         most = _units(settings.two_people_from)
-        looks = Looks({"flutterwave": rail}, known, schedule, store.seals, thresholds, most)
+        borne = settings.payout_fee_bearer == "provider"
+        first = Preparation(enquiries=FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne))
+        looks = Looks(
+            {"flutterwave": rail},
+            known,
+            schedule,
+            store.seals,
+            thresholds,
+            most,
+            preparation=first,
+        )
         acts.update(looks.acts())
         metrics = Metrics()
         desk = Desk(store, settings, metrics, {"flutterwave": rail}, schedule)
