@@ -53,7 +53,8 @@ async def decide(desk: Desk, *, name: str, number: int) -> Code:
         if number and number not in ids:
             raise Usage(f"{record.data.place.path} has no merged pull request {number}; it has {sorted(ids)}.")
         try:
-            record = await office.decide(record.id, who, ids.get(number, 0))
+            async with payflow.store.audit.doing(who, "decide bounty", record.id, f"pull request {number}"):
+                record = await office.decide(record.id, who, ids.get(number, 0))
         except Problem as problem:
             raise BadInput(str(problem)) from problem
     desk.tell(shown(record), f"{record.data.place.path} is {record.state}.")

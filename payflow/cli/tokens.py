@@ -62,7 +62,8 @@ async def _create(desk: "Desk", *, name: str, role: str, owner: str, platform: s
     async with desk.open() as payflow:
         who = await named(desk, payflow.store)
         with typed():
-            secret = await Tokens(payflow.store.link).create(name, Role(role), of, who)
+            async with payflow.store.audit.doing(who, "create token", name, f"{role} {of}".strip()):
+                secret = await Tokens(payflow.store.link).create(name, Role(role), of, who)
     desk.tell({"name": name, "role": role, "of": of, "token": secret}, Text(secret))
     return Code.OK
 
@@ -117,6 +118,7 @@ async def _revoke(desk: "Desk", *, name: str) -> "Code":
 
     async with desk.open() as payflow:
         who = await named(desk, payflow.store)
-        token = await Tokens(payflow.store.link).revoke(name, who)
+        async with payflow.store.audit.doing(who, "revoke token", name):
+            token = await Tokens(payflow.store.link).revoke(name, who)
     desk.tell({"name": token.name, "revoked": True}, Text(f"{token.name} opens nothing any more."))
     return Code.OK

@@ -62,3 +62,20 @@ def test_what_makes_no_sense_is_refused_as_a_mistake_in_the_command_line(
 def test_a_name_that_is_in_use_is_refused(till: Till) -> None:
     till("token", "create", "rita", "--role", "reviewer")
     assert "revoke it first" in till.refused("token", "create", "RITA", "--role", "operator")
+
+
+def test_who_made_a_token_and_who_took_it_away_stands_in_the_audit_log(till: Till) -> None:
+    till.json("token", "create", "rita", "--role", "reviewer")
+    with showing(till, "boss"):
+        till("token", "revoke", "rita")
+        assert "no token" in till.refused("token", "revoke", "rita")
+
+    async def read(payflow: Payflow) -> list[tuple[str, str, str]]:
+        return [(line.who, line.act, line.subject) for line in await payflow.store.audit.page(None, 10)]
+
+    assert till.do(read) == [
+        ("boss", "refused", "rita"),
+        ("boss", "revoke token", "rita"),
+        ("boss", "revoke token", "rita"),
+        (SHELL, "create token", "rita"),
+    ]
