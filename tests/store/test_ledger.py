@@ -197,7 +197,7 @@ async def test_an_override_cannot_hold_what_is_no_longer_there(store: Store) -> 
     record_id = await cancelled(store, 200)
     await ask(store, units=400, key="2")
     with pytest.raises(ShortBalance):
-        await tell(store, record_id, Override(to="READY", reason="again", by="olu"))
+        await tell(store, record_id, Override(to="READY", reason="again", by="olu", second="eve"))
     assert await books(store) == {"available": 100, "held": 400, "funded": 500}
 
 
