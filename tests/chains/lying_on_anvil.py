@@ -7,13 +7,14 @@ with the same id and the same past.
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from enum import Enum, auto
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from machines.core.clock import FixedClock
+from machines.core.errors import StoreUnavailable
 from machines.core.ports import Payment
 from machines.transaction import lifecycle as s
 from payflow.config import load
@@ -94,13 +95,8 @@ class Run:
     async def _turns(self, station: Station, chain: Anvil, clock: FixedClock, payments: Sequence[Payment]) -> None:
         honest = self._count - self._liars > self._count // 2
         for turn in range(TURNS):
-            if turn < PAYMENTS:
-                await station.pay(payments[turn])
-            await station.settle_down()
-            await self._compare(station, chain, payments[: turn + 1])
-            states = Counter([(await station.record(one)).state for one in payments[: turn + 1]])
-            self.settled = states[s.SETTLED]
-            self.stopped = bool(await station.store.pauses.all())
+            with suppress(StoreUnavailable):  # on a busy machine; the next turn asks again
+                await self._turn(station, chain, payments[: turn + 1])
             if self.settled == PAYMENTS or self.faults or (self.stopped and turn > PAYMENTS):
                 break
             await chain.mine(self._dice.randrange(1, 3))
@@ -111,6 +107,14 @@ class Run:
             clock.advance(31)
         if honest and (self.settled != PAYMENTS or self.stopped):
             self._fault(f"{self.settled} of {PAYMENTS} are settled{', and the lane stopped' if self.stopped else ''}")
+
+    async def _turn(self, station: Station, chain: Anvil, payments: Sequence[Payment]) -> None:
+        await station.pay(*payments)
+        await station.settle_down()
+        await self._compare(station, chain, payments)
+        states = Counter([(await station.record(one)).state for one in payments])
+        self.settled = states[s.SETTLED]
+        self.stopped = bool(await station.store.pauses.all())
 
     async def _compare(self, station: Station, chain: Anvil, payments: Sequence[Payment]) -> None:
         records = [await station.record(one) for one in payments]
