@@ -14,6 +14,7 @@ from payflow.app import parts
 from payflow.cli import bounty_work
 from payflow.cli.desk import Code, Desk, Usage
 from payflow.config import Settings
+from payflow.store.store import open_store
 from tests.bounties import Fair, open_fair
 
 
@@ -83,6 +84,8 @@ async def test_decide(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]
 
 async def test_without_bounties_it_says_what_to_set(settings: Settings) -> None:
     """And with half of it, what is missing."""
+    async with open_store(settings, ()):
+        pass  # a command makes no store
     with pytest.raises(BadSettings, match="GITHUB_APP_ID"):
         await bounty_work.sync(Desk(settings, parts, as_json=True))
     half = settings.model_copy(update={"bounty_lane": "bot"})
