@@ -328,11 +328,14 @@ def test_a_rejection_needs_a_reason_and_gives_the_money_back(till: Counter) -> N
     assert (told["from"], told["state"], told["why"]) == ("REQUESTED", "REJECTED", "rita: no invoice")
 
 
-def test_a_payout_is_cancelled_before_it_is_with_its_rail_and_not_after(till: Counter) -> None:
+def test_a_payout_is_cancelled_while_nothing_left_and_after_that_waits_for_proof(till: Counter) -> None:
     payout_id = till.payout(*APPROVED, key="1")
     assert till.json("payout", "cancel", payout_id, "--reason", "twice")["state"] == "CANCELLED"
-    sent = till.payout(*APPROVED, f.Boarded("b"), key="2")
-    assert "is PROCESSING" in till.refused("payout", "cancel", sent, "--reason", "twice")
+    boarded = till.payout(*APPROVED, f.Boarded("b"), key="2")
+    assert till.json("payout", "cancel", boarded, "--reason", "twice")["state"] == "CANCELLED"
+    sent = till.payout(*APPROVED, f.Boarded("b"), f.Submitted, key="3")
+    told = till.json("payout", "cancel", sent, "--reason", "twice")
+    assert (told["state"], "waits for proof" in told["why"]) == ("PROCESSING", True)
 
 
 def test_a_failed_payout_is_tried_again(till: Counter) -> None:

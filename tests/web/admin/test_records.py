@@ -10,6 +10,7 @@ from machines.core.clock import FixedClock
 from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.payout import facts as f
+from machines.payout.data import reference_of
 from machines.payout.risk import Standing
 from payflow.app.archive import archive
 from payflow.config import Settings
@@ -27,6 +28,11 @@ async def many(front: Front) -> list[str]:
     await front.earn("90000", "bob")
     made = [(await front.ann("POST", "/api/payouts", asking("100"))).body["id"] for _ in range(60)]
     return made + [(await front.bob("POST", "/api/payouts", asking("200"))).body["id"] for _ in range(10)]
+
+
+async def sent(front: Front, record: RecordId) -> None:
+    """The rail has taken it: what becomes of it takes the rail's proof, or two people."""
+    await take_in(front.store.records, front.metrics, record, f.Submitted(reference_of(record, 1)), "a worker")
 
 
 async def ids_over_all_pages(visitor: Visitor, query: str) -> list[str]:
@@ -200,6 +206,7 @@ async def test_an_override_is_bound_to_what_was_shown_and_its_second_word_to_ano
     one.page = form
     assert await one.send(f"records/{record}/override", to="PROCESSING", reason="known", version=version) == 200
     assert (await front.record(record)).state == "PROCESSING"
+    await sent(front, record)
     await one.see(f"records/{record}/override?to=REJECTED")
     version = one.field("version")
     form = one.page
@@ -232,6 +239,7 @@ async def test_what_took_the_place_of_a_proposal_is_not_confirmed_by_whoever_saw
     await approved(front, record)
     word = Override("PROCESSING", "first", "olga")
     await take_in(front.store.records, front.metrics, record, word, "olga")
+    await sent(front, record)
     one = await Visitor(front).come("otto", Role.OPERATOR)
     two = await Visitor(front).come("olga", Role.OPERATOR)
     for to in ("REJECTED", "CANCELLED"):
@@ -251,6 +259,7 @@ async def test_a_proposal_about_what_has_changed_since_is_void(front: Front, man
     one = await Visitor(front).come("otto", Role.OPERATOR)
     await approved(front, record)
     await take_in(front.store.records, front.metrics, record, Override("PROCESSING", "first", "olga"), "olga")
+    await sent(front, record)
     await one.see(f"records/{record}/override?to=REJECTED")
     propose = {"to": "REJECTED", "reason": "lost", "version": one.field("version")}
     assert await one.send(f"records/{record}/override/propose", **propose) == 200

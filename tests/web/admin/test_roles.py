@@ -81,7 +81,7 @@ async def test_each_role_is_offered_exactly_what_is_legal_for_it_now(visitor: Vi
     made = await busy_day(flagged)
     wanted = {
         Role.REVIEWER: {"asked": {"approve", "reject"}, "failed": set(), "under_way": set(), "paid": set()},
-        Role.OPERATOR: {"asked": {"cancel"}, "failed": {"release", "retry"}, "under_way": set(), "paid": set()},
+        Role.OPERATOR: {"asked": {"cancel"}, "failed": {"release", "retry"}, "under_way": {"cancel"}, "paid": set()},
     }
     for role, by_name in wanted.items():
         await visitor.come(f"somebody-{role}", role)
