@@ -75,6 +75,10 @@ class NoQuorum(Retryable):
     """Too few of the nodes say the same: nothing is proven now."""
 
 
+class PutOff(Retryable):
+    """Our own budget of calls is used up, or the rail asked for fewer: nobody was asked anything."""
+
+
 class Rejected(StepError):
     """Surely not done, and asking again would get the same answer."""
 

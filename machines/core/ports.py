@@ -164,7 +164,7 @@ class CallBudget(Protocol):
     """How many calls a rail may get, from everybody."""
 
     async def permit(self, kind: CallKind) -> None:
-        """Wait until a call may be made; raises `Retryable` when that takes too long: nothing has left."""
+        """Wait until a call may be made; raises `PutOff` when that takes too long: nothing has left."""
 
     async def rest(self, seconds: float) -> None:
         """Let nobody call for so long: the rail asked for it."""

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Protocol, TypeVar
 
 from machines.core.clock import SECOND
-from machines.core.errors import Contradiction, OutcomeUnknown, RailClosed, Rejected, Retryable
+from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.ports import Payment, Rail, Status
 from machines.transaction.planning import lacks_money
 from machines.transaction.ports import View
@@ -18,9 +18,10 @@ from payflow.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
-# The first that fits: `RailClosed` is a `Retryable`.
+# The first that fits: `RailClosed` and `PutOff` are `Retryable`.
 _OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
     (RailClosed, "closed"),
+    (PutOff, "put_off"),
     (Retryable, "retryable"),
     (Rejected, "refused"),
     (OutcomeUnknown, "unknown"),

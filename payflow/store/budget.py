@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from machines.core.clock import SECOND
-from machines.core.errors import Retryable
+from machines.core.errors import PutOff
 from machines.core.ports import CallKind
 from payflow.store import keys
 from payflow.store.records import Records
@@ -42,7 +42,7 @@ class RailBudget:
         self._records = records
 
     async def permit(self, kind: CallKind) -> None:
-        """Wait until a call may be made; raise `Retryable` when that takes too long, or while the rail rests."""
+        """Wait until a call may be made; raise `PutOff` when that takes too long, or while the rail rests."""
         if self._records is None:
             return
         try:
@@ -50,12 +50,12 @@ class RailBudget:
                 while wait_ms := await self._ask(self._records, kind):  # noqa: ASYNC110  (the store tells how long)
                     await asyncio.sleep(wait_ms / SECOND)
         except TimeoutError as error:
-            raise Retryable(f"The budget of calls to {self._rail} is used up.", after_s=WAITS_S[kind]) from error
+            raise PutOff(f"The budget of calls to {self._rail} is used up.", after_s=WAITS_S[kind]) from error
 
     async def _ask(self, records: Records, kind: CallKind) -> int:
         granted, wait_ms = await records.call_permit(self._key, self._rate, _NUMBERS[kind], _SHARES)
         if granted < 0:
-            raise Retryable(f"{self._rail} asked for fewer calls.", after_s=wait_ms / SECOND)
+            raise PutOff(f"{self._rail} asked for fewer calls.", after_s=wait_ms / SECOND)
         return 0 if granted else wait_ms
 
     async def rest(self, seconds: float) -> None:

@@ -59,7 +59,7 @@ class Metrics:
         self.rail_calls = Histogram(
             "payflow_rail_call_seconds",
             "How long a call to a rail took, by what it was (submit, status) and what came of it: answered, refused, "
-            "retryable, closed, unknown, contradiction, bug.",
+            "retryable, closed, put_off (our own budget), unknown, contradiction, bug.",
             ("rail", "call", "outcome"),
             buckets=_SECONDS,
             **where,

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from machines.core.errors import Contradiction, OutcomeUnknown, RailClosed, Rejected, Retryable
+from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
 from payflow.app.bookkeeper import Bookkeeper
@@ -59,6 +59,7 @@ def quiet() -> Iterator[list[dict[str, object]]]:
     [
         (Retryable(), "retryable"),
         (RailClosed(rail="moody"), "closed"),
+        (PutOff("our own budget"), "put_off"),
         (Rejected(), "refused"),
         (OutcomeUnknown(), "unknown"),
         (Contradiction(rail="moody"), "contradiction"),
