@@ -86,14 +86,15 @@ class Stand:
 
 
 def lanes_json(chain: Anvil, folder: Path) -> str:
-    """Two lanes: the pool's, which has an explorer, and that of providers, which has two nodes, one of them gone."""
+    """Two lanes: the pool's, which has an explorer, and that of providers, with two nodes, one of them gone."""
     given = {}
     for name, account in (("pool", LANE), ("ethereum", OTHER)):
         key = folder / name
         key.write_text(account.key, "utf-8")
         key.chmod(0o600)
         given[name] = {
-            "rpc": [chain.url] if name == "pool" else [chain.url, "http://127.0.0.1:9"], "chain_id": CHAIN_ID,
+            "rpc": [chain.url] if name == "pool" else [chain.url, "http://127.0.0.1:9"], "quorum": 1,
+            "chain_id": CHAIN_ID,
             "key_file": str(key), "address": account.address, "depth": 1,
             "explorer": EXPLORER if name == "pool" else "",
             "max_fee_ceiling_wei": 10_000 * GWEI, "tip_ceiling_wei": 10_000 * GWEI, "bump_after_s": 3600,
