@@ -193,7 +193,7 @@ class Settings(BaseModel):
     settle_window_s: _Wait = Field(default=120, alias="PAYFLOW_SETTLE_WINDOW_S")
     """How long a gateway may take to show what it accepted."""
     watch_days: float = Field(default=7, ge=0, le=3650, alias="PAYFLOW_WATCH_DAYS")
-    """How long finished payouts are watched for reversals."""
+    """How long finished payouts are watched for reversals, at least; longer where `PAYFLOW_RETURNS_DAYS` says so."""
     returns_days: Mapping[str, float] = Field(default_factory=lambda: dict(RETURNS_DAYS), alias="PAYFLOW_RETURNS_DAYS")
     """JSON: for each rail, how many days after its end a payout may still come back; until then it is not archived."""
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")

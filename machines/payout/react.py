@@ -24,7 +24,7 @@ Choice = Decision[PayoutData]
 
 NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
-LONGEST_WATCH_S = 2 * 86_400.0
+LONGEST_WATCH_S = 7 * 86_400.0
 FOLLOW_S = 30.0
 LONGEST_FOLLOW_S = 600.0
 DEFERRED_S = 300.0
@@ -484,7 +484,7 @@ def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choi
 
 
 def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
-    watched = record.data.attempts and now < record.since + policy.watch_ms
+    watched = now < open_until(policy, record)
     again_s = _watch_s(record, now) if watched else NEVER_S
     if record.data.return_of and isinstance(fact, Nothing):
         data = replace(record.data, return_of="", return_since=0)

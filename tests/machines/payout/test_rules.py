@@ -567,3 +567,12 @@ def test_no_message_holds_the_sealed_destination() -> None:
 def test_a_reference_tells_its_payout() -> None:
     assert record_of(reference_of(ID, 12)) == ID
     assert data().current is None
+
+
+def test_a_payout_is_watched_as_long_as_its_rail_may_still_send_it_back_and_less_and_less_often() -> None:
+    policy = Policy(returns_ms={"flutterwave": 90 * DAY})
+    looks, now = 0, int(NOW)
+    while (again_s := decide(completed(), Nothing(), now, policy).again_s) is not None and again_s >= 0:
+        now, looks = now + int(again_s * SECOND), looks + 1
+    assert now - NOW >= 90 * DAY
+    assert looks < 30
