@@ -133,6 +133,8 @@ class Settings(BaseModel):
     """How the embedded store writes to disk; with `everysec` no money leaves, its engine does not say when it did."""
     accept_weak_durability: bool = Field(default=False, alias="PAYFLOW_ACCEPT_WEAK_DURABILITY")
     """Set to true to send money although the store may forget the last second: payments may then be made twice."""
+    installation: str | None = Field(default=None, pattern="^[a-z][a-z2-7]{3}$", alias="PAYFLOW_INSTALLATION")
+    """Name that references carry, made at first start; to be set only where a lost store must have its old one."""
     replicas: int | None = Field(default=None, ge=0, le=8, alias="PAYFLOW_REPLICAS")
     """Replicas that must have an intent before money leaves; by default one, where any was ever seen."""
     data: Path = Field(default=Path("data"), alias="PAYFLOW_DATA")

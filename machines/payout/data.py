@@ -1,5 +1,6 @@
 """What a payout keeps."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -105,6 +106,8 @@ class PayoutData:
     fee_units: int = 0
     note: str = ""
     requested_by: str = ""
+    installation: str = ""
+    """The installation that it was asked of, which its references carry; empty where an older version took it in."""
     fingerprint: str = ""
     """Of amount, destination and what the bank said of it: what a reviewer's yes is bound to."""
     holder: str = ""
@@ -203,7 +206,7 @@ class PayoutData:
         data = replace(self, **_AT_REST, reason="", **changes)
         if data.current and not data.current.failed and data.current.sealed == data.sealed:
             return data
-        reference = reference_of(record_id, len(data.attempts) + 1)
+        reference = reference_of(record_id, len(data.attempts) + 1, data.installation)
         return replace(data, attempts=(*data.attempts, Attempt(reference, data.sealed, opened_at=now)))
 
     def at_rest(self, **changes: Any) -> "PayoutData":
@@ -223,6 +226,8 @@ def _one_person(name: str) -> str:
     return name.strip().casefold()
 
 
+_REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})(?:-([a-z][a-z2-7]{3}))?-([0-9]{1,4})")
+
 _AT_REST: Mapping[str, Any] = MappingProxyType(
     {
         "waiting_for": "",
@@ -237,11 +242,22 @@ _AT_REST: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def reference_of(record_id: RecordId, attempt: int) -> str:
-    """Name an attempt, for ever: 28 characters that every gateway accepts."""
-    return f"{record_id}-{attempt}"
+def reference_of(record_id: RecordId, attempt: int, installation: str = "") -> str:
+    """Name an attempt, for ever: at most 36 characters, of those that every gateway accepts.
+
+    Two installations that use one account of a gateway (staging and production) make the same id of the same owner and
+    key: that their references differ keeps one from taking the other's transfer for its own.
+    """
+    return "-".join(part for part in (record_id, installation, str(attempt)) if part)
+
+
+def parts_of(reference: str) -> tuple[RecordId, str, int] | None:
+    """Read payout, installation and number of a reference; none where it does not have the form of ours."""
+    found = _REFERENCE.fullmatch(reference)
+    return (RecordId(found[1]), found[2] or "", int(found[3])) if found else None
 
 
 def record_of(reference: str) -> RecordId:
-    """Tell which payout a reference belongs to."""
-    return RecordId(reference.rpartition("-")[0])
+    """Tell which payout a reference belongs to; of one that is not ours, an id that nothing has."""
+    parts = parts_of(reference)
+    return parts[0] if parts else RecordId(reference.rpartition("-")[0])

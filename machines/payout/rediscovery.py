@@ -1,5 +1,6 @@
 """What a payout makes of attempts that the rail shows and its record does not: the store was set back."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from machines.core.ids import Owner, RecordId
 from machines.core.ports import Failed, Reversed, Settled, Trace
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, PayoutData, PayoutRecord, reference_of
+from machines.payout.data import Attempt, PayoutData, PayoutRecord, parts_of, reference_of
 
 _PROVEN = (Settled, Reversed)
 
@@ -37,10 +38,14 @@ def rediscovered(record: PayoutRecord, fact: f.Rediscovered) -> Decision[PayoutD
 def merged(record_id: RecordId, data: PayoutData, found: tuple[Attempt, ...]) -> PayoutData:
     """Put attempts in their order; a number that nobody knows is filled, so that no reference is ever used again."""
     known = {attempt.reference: attempt for attempt in (*found, *data.attempts)}
-    numbers = range(1, max((number_of(reference) for reference in known), default=0) + 1)
-    names = [reference_of(record_id, number) for number in numbers]
-    attempts = tuple(known.get(name, Attempt(name, data.sealed, failed=FORGOTTEN)) for name in names)
-    return replace(data, attempts=attempts)
+    by_number: dict[int, list[Attempt]] = defaultdict(list)
+    for reference in sorted(known):
+        by_number[number_of(reference)].append(known[reference])
+    attempts: list[Attempt] = []
+    for number in range(1, max(by_number, default=0) + 1):
+        name = reference_of(record_id, number, data.installation)
+        attempts += by_number.get(number) or [Attempt(name, data.sealed, failed=FORGOTTEN)]
+    return replace(data, attempts=tuple(attempts))
 
 
 def recreated(
@@ -60,6 +65,7 @@ def recreated(
         sealed=sealed,
         shown=shown,
         send_units=newest.amount.units,
+        installation=installation_of(newest.key),
         assessed=True,
         evidence=proof,
         paid_by=paid.key if paid else "",
@@ -78,3 +84,9 @@ def _failure(trace: Trace) -> str:
 def number_of(reference: str) -> int:
     """Tell which attempt a reference names."""
     return int(reference.rpartition("-")[2])
+
+
+def installation_of(reference: str) -> str:
+    """Tell which installation made a reference; empty where an older version did, which named none."""
+    parts = parts_of(reference)
+    return parts[1] if parts else ""

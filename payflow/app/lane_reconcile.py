@@ -7,7 +7,7 @@ from machines.core.chain import Seen
 from machines.core.clock import Millis
 from machines.core.errors import PayflowError
 from machines.core.ports import Destination
-from machines.payout.data import PayoutRecord
+from machines.payout.data import PayoutRecord, record_of
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord
 from machines.transaction.ports import Lane
@@ -91,7 +91,7 @@ class LanesReconcile:
         """Name payments that are open here and would pay the same to the same address."""
         queued = await self._books.queued(lane.name, OPEN_PAYOUTS)
         found = [one.data.key for one in queued if one.data.to == seen.to and int(one.data.value_wei) == seen.value_wei]
-        known = {str(key).rpartition("-")[0] for key in found}
+        known = {record_of(key) for key in found}
         return [*found, *(one.id for one in await self._payouts(lane) if one.id not in known and self._pays(one, seen))]
 
     async def _payouts(self, lane: Lane) -> list[PayoutRecord]:

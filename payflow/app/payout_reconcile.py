@@ -1,8 +1,8 @@
 """Payouts after the store was set back: what the gateways did under our references, and whom it was for."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from machines.core.accounts import normal_account, same_account
 from machines.core.clock import Millis
@@ -13,7 +13,7 @@ from machines.core.ports import Failed, Lists, PaymentKey, Settled, Trace
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.acts import Looks
-from machines.payout.data import Attempt, PayoutRecord, record_of
+from machines.payout.data import Attempt, PayoutRecord, parts_of, record_of
 from machines.payout.rediscovery import number_of, recreated
 from payflow.app.reconcile import Finding, Word
 from payflow.engine.step import take_in
@@ -22,13 +22,13 @@ from payflow.store.tombs import Tombstone
 from payflow.telemetry.metrics import Metrics
 from payflow.web.desk import MACHINE, shown
 
-_REFERENCE = re.compile(r"payout-[0-9]{2}-[a-z2-7]{16}-[0-9]{1,4}")
 LATEST = 100
 
 
-def is_ours(key: PaymentKey) -> bool:
-    """Tell whether a reference at a gateway has the shape of ours."""
-    return _REFERENCE.fullmatch(key) is not None
+def is_of(installation: str, key: PaymentKey) -> bool:
+    """Tell whether a reference at a gateway is of this installation; those of older versions name none."""
+    parts = parts_of(key)
+    return parts is not None and parts[0].startswith(f"{MACHINE}-") and parts[1] in ("", installation)
 
 
 class PayoutsReconcile:
@@ -46,7 +46,8 @@ class PayoutsReconcile:
         asked: set[RecordId] = set()
         for name, rail in self._rails.items():
             try:
-                traces = await rail.done_since(since, is_ours, self._store.records.assets) if rail else None
+                ours = partial(is_of, self._store.installation)
+                traces = await rail.done_since(since, ours, self._store.records.assets) if rail else None
             except PayflowError as error:
                 findings.append(Finding(name, f"rail:{name}", f"It could not be asked: {error}", "Try again later."))
                 continue

@@ -1,6 +1,7 @@
 """Opens the store: the embedded server or a given one, its schema, the sequence guard, its durability."""
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -37,6 +38,7 @@ from payflow.store.stored import Stored
 from payflow.store.views import Views
 
 HIGH_WATER = "high-water"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -61,6 +63,8 @@ class Store:
     archive: Archive
     views: Views
     store_id: str
+    installation: str
+    """A short name of this installation, for ever: whatever is asked of others carries it."""
     servers: list[durability.Server]
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -126,7 +130,7 @@ class Store:
 
     async def adopt(self) -> None:
         """Open what the guard closed: a person has reconciled the store with the world."""
-        shards, self.store_id = await _meta(self.link, self.records.shards)
+        shards, self.store_id, self.installation = await _meta(self.link, self.settings, self.records.shards)
         if shards != self.records.shards:
             raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
         adopted = max(await self.records.now(), (await self._standing())[1] + 1)
@@ -182,7 +186,7 @@ async def open_store(
         await link.open()
         if not make and not _was_here(settings) and not await link.ask("HEXISTS", keys.META, "store"):
             raise no_store(f"at {link.place}")
-        shards, store_id = await _meta(link, settings.shards)
+        shards, store_id, installation = await _meta(link, settings, settings.shards)
         reserved = await _reserved(link, coins)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
@@ -210,6 +214,7 @@ async def open_store(
             archive=Archive(link, records, listing, ledger),
             views=Views(link, records, listing),
             store_id=store_id,
+            installation=installation,
             servers=[],
         )
         records.on_doubt = store.compare
@@ -245,9 +250,14 @@ def _seal_keys(settings: Settings) -> list[str]:
     return key_kept_in(settings.data) if settings.embedded else []
 
 
-async def _meta(link: Link, shards: int) -> tuple[int, str]:
+async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, str]:
     """Read what was fixed at the first start, or fix it now."""
-    fresh = {"schema": keys.SCHEMA, "shards": shards, "store": secrets.token_hex(8)}
+    fresh = {
+        "schema": keys.SCHEMA,
+        "shards": shards,
+        "store": secrets.token_hex(8),
+        "installation": settings.installation or _installation(settings),
+    }
     for name, value in fresh.items():
         await link.ask("HSETNX", keys.META, name, value)
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
@@ -256,7 +266,24 @@ async def _meta(link: Link, shards: int) -> tuple[int, str]:
             f"The store at {link.place} has schema {meta['schema']}, this Payflow knows {keys.SCHEMA}: "
             "run the newer version."
         )
-    return int(meta["shards"]), meta["store"]
+    if settings.installation not in (None, meta["installation"]):
+        raise StoreUnfit(
+            f"The store at {link.place} is of the installation {meta['installation']}, PAYFLOW_INSTALLATION says "
+            f"{settings.installation}: take the setting away, or connect to the other store."
+        )
+    return int(meta["shards"]), meta["store"], meta["installation"]
+
+
+def _installation(settings: Settings) -> str:
+    """Name an installation by four letters and digits of which the first is a letter, as references have it.
+
+    The name comes from the oldest key that opens destinations, which is kept elsewhere: a store that was lost without a
+    backup gets its name again, so that what it has sent is found by its references and not sent once more.
+    """
+    known = _seal_keys(settings)
+    source = hashlib.sha256(b"installation" + known[-1].encode()).digest() if known else secrets.token_bytes(4)
+    rest = "".join((_LETTERS + "234567")[byte % 32] for byte in source[1:4])
+    return _LETTERS[source[0] % 26] + rest
 
 
 async def _reserved(link: Link, coins: Iterable[str]) -> ReservedOwners:

@@ -154,6 +154,7 @@ class Desk:
             send_units=amount.units,
             note=ask.note,
             requested_by=ask.by or ask.owner,
+            installation=self.store.installation,
             fingerprint=print_of(self.store.seals, amount, destination),
         )
 

@@ -140,7 +140,11 @@ class Counter:
             desk = payflow.parts.desk(store, payflow.metrics)
             answer = await desk.request(Ask(ANN, amount, "NGN", "bank", ACCOUNT, key=key))
             for fact in facts:
-                learned = fact if isinstance(fact, Fact) else fact(reference_of(answer.record.id, 1))
+                learned = (
+                    fact
+                    if isinstance(fact, Fact)
+                    else fact(reference_of(answer.record.id, 1, answer.record.data.installation))
+                )
                 await take_in(store.records, payflow.metrics, answer.record.id, learned, "test")
             return answer.record.id
 

@@ -13,7 +13,6 @@ from adapters.sandbox.magic import PAYS, STAYS
 from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, NotFound
 from machines.core.ids import Owner, RecordId
-from machines.payout.data import reference_of
 from payflow.app import gateways
 from payflow.app.archive import archive, find
 from payflow.app.payouts import Payouts
@@ -136,7 +135,7 @@ async def test_after_a_restored_backup_rails_stay_closed_until_all_is_accounted_
         queued, asked, failed = await busy_morning(town)
         backup = saved(server, tmp_path / "backup")
         late, hangs = await more_payments(town, asked, failed)
-        paid = {one: town.bank.book.times_paid(reference_of(RecordId(one), 1)) for one in (queued, asked, late)}
+        paid = {one: town.bank.book.times_paid(town.reference(one, 1)) for one in (queued, asked, late)}
         assert paid == {queued: 1, asked: 1, late: 1}
 
         set_back(server, backup)
@@ -151,7 +150,7 @@ async def test_after_a_restored_backup_rails_stay_closed_until_all_is_accounted_
         await nothing_is_sent(town)
         for payout in (queued, asked, failed):
             assert (await town.record(payout)).state == "COMPLETED"
-        assert (await town.record(failed)).data.paid_by == reference_of(RecordId(failed), 2)
+        assert (await town.record(failed)).data.paid_by == town.reference(failed, 2)
 
         word = replace(OTTO, reason="ann's requests in the log of the API", owners={late: ANN, hangs: ANN})
         outcome = await reconciled(town, word)
@@ -272,7 +271,7 @@ async def test_a_request_that_was_archived_is_answered_as_it_was_and_pays_nothin
         await town._says("ann", "POST", "/api/provider/payouts", other, expect=422, key="the-key")  # noqa: SLF001
         async with town.worker():
             await town.time_passes(hours=4)
-        assert town.bank.book.times_paid(reference_of(RecordId(payout), 1)) == 1
+        assert town.bank.book.times_paid(town.reference(payout, 1)) == 1
         assert await town.ann_has() == ("20,000", "0", "10,000")
         # Nor is it taken for one that the store has forgotten.
         town.clock.advance(-91 * 86_400)

@@ -4,7 +4,6 @@ The numbers in the comments are those of its diagram: 1 request, 2 risk, 3 appro
 """
 
 from adapters.sandbox.magic import PAYS
-from machines.payout.data import reference_of
 from payflow.store.batches import Batches
 from tests.stories.town import BOUNCES, HOME, Town
 
@@ -39,7 +38,7 @@ async def test_the_automated_path(town: Town) -> None:
 
     # 6. Ann and her platform are told, with amount and reference.
     await town.until_told("₦50,000.00 was paid to you")
-    assert reference_of(record.id, 1) in town.letters.mails[-1].text
+    assert town.reference(record.id, 1) in town.letters.mails[-1].text
     await town.until_all_is_told()
     assert town.shop_heard() == ["payout.approved", "payout.completed"]
     assert await town.story_of(payout) == ["approve", "process", "complete"]
@@ -123,7 +122,7 @@ async def test_failure_and_three_retries(town: Town) -> None:
     await town.until_sent(payout, 4)
     await town.time_passes(seconds=10)
     record = await town.until(payout, "paid")
-    assert record.data.paid_by == reference_of(record.id, 4)
+    assert record.data.paid_by == town.reference(record.id, 4)
     assert town.reached(HOME) == "32,000"
 
     # 6. Ann was told of each failure, with what happens next, and of the payment in the end.

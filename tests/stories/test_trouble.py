@@ -8,7 +8,6 @@ from machines.core.clock import HOUR
 from machines.core.ids import RecordId
 from machines.core.ports import Payment, Rail, Status
 from machines.payout import facts as f
-from machines.payout.data import reference_of
 from payflow.engine.step import take_in
 from tests.stories.town import BOUNCES, HOME, Town
 from tests.waiting import wait_until
@@ -55,7 +54,7 @@ async def test_the_failure_of_the_first_attempt_is_told_again_during_the_second(
 
     # The old webhook arrives once more; and, as if another worker had learned it late, so does the fact itself.
     await town.gateway_says_again(failure)
-    late = f.NotPaid(reference_of(RecordId(payout), 1), "it failed")
+    late = f.NotPaid(town.reference(payout, 1), "it failed")
     applied = await take_in(town.store.records, town.metrics, RecordId(payout), late, "a late worker")
     assert applied.decision.trigger is None
     assert applied.decision.why.startswith("noted")
@@ -63,7 +62,7 @@ async def test_the_failure_of_the_first_attempt_is_told_again_during_the_second(
 
     await town.time_passes(seconds=5)
     record = await town.until(payout, "paid")
-    assert record.data.paid_by == reference_of(record.id, 2)
+    assert record.data.paid_by == town.reference(record.id, 2)
     assert await town.ann_has() == ("18,000", "0", "32,000")
     assert town.reached(HOME) == "32,000"
 
@@ -78,7 +77,7 @@ async def test_somebody_clicks_retry_in_the_gateways_dashboard(town: Town) -> No
     # Our own retry is due in ten minutes. Before it sends anything, it reads what became of every earlier attempt.
     await town.time_passes(minutes=10)
     record = await town.until(payout, "paid")
-    assert record.data.paid_by == reference_of(record.id, 1)
+    assert record.data.paid_by == town.reference(record.id, 1)
     assert len(record.data.attempts) == 1
     assert town.reached(HOME) == "32,000"
     assert await town.ann_has() == ("18,000", "0", "32,000")
@@ -135,7 +134,7 @@ async def test_what_contradicts_the_books_stops_the_rail_until_a_person_resumes_
     await town.until_in(payout, "CONTRADICTED")
     await town.until_paused("rail:flutterwave")
     pause = (await town.store.pauses.all())["rail:flutterwave"]
-    assert f"{payout}-1 was paid after the payout was CANCELLED" in pause.why
+    assert f"{town.reference(payout)} was paid after the payout was CANCELLED" in pause.why
 
     # The batch opens; the payout of somebody who has nothing to do with it is looked at, and stays where it is.
     sent_before = town.sent()

@@ -178,9 +178,13 @@ class Town:
         """How often we asked the gateway to pay something."""
         return self.bank.server.calls.count("POST /v3/transfers")
 
+    def reference(self, payout: str, attempt: int = 1) -> str:
+        """What an attempt of ours is called at the gateway."""
+        return reference_of(RecordId(payout), attempt, self.store.installation)
+
     def transfer(self, payout: str, attempt: int = 1) -> Transfer:
         """The gateway's transfer for an attempt of ours."""
-        found = self.bank.transfers.by_reference(reference_of(RecordId(payout), attempt))
+        found = self.bank.transfers.by_reference(self.reference(payout, attempt))
         assert found is not None, f"the gateway has no attempt {attempt} of {payout}"
         return found
 
@@ -227,7 +231,7 @@ class Town:
 
     async def until_sent(self, payout: str, attempt: int = 1) -> PayoutRecord:
         """Wait until an attempt is with the gateway."""
-        reference = reference_of(RecordId(payout), attempt)
+        reference = self.reference(payout, attempt)
 
         async def there() -> bool:
             current = (await self.record(payout)).data.current

@@ -29,7 +29,7 @@ MOST_LOOKED_THROUGH = 500
 COLUMNS = ("id", "machine", "state", "owner", "currency", "amount", "made", "since", "parked")
 
 _CURSOR = re.compile(r"([0-9]{1,15})\.([a-z0-9-]{1,60})")
-_REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})-[0-9]{1,4}")
+_REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})(?:-[a-z][a-z2-7]{3})?-[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Evidence, Failed, PaymentKey, Pending, Reversed, Settled, Status, Trace
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, reference_of
-from machines.payout.rediscovery import FORGOTTEN, merged, recreated
+from machines.payout.data import Attempt, parts_of, record_of, reference_of
+from machines.payout.rediscovery import FORGOTTEN, installation_of, merged, number_of, recreated
 from tests.machines.payout.scenes import ID, ONE, TWO, after, attempt, decide, failed, paid, payout
 
 RECEIPT = Evidence("flutterwave", reference_of(ID, 2))
@@ -99,3 +99,22 @@ def test_a_payout_of_which_nothing_is_left_is_made_again(statuses: list[Status],
     assert [one.sealed for one in new.data.attempts] == [sealed for _, sealed in found]
     assert bool(new.data.paid_by) == (state == s.COMPLETED)
     assert [bool(one.failed) for one in new.data.attempts] == [isinstance(one, Failed | Reversed) for one in statuses]
+
+
+@pytest.mark.parametrize("installation", ["", "k3vq"])
+def test_a_reference_says_which_payout_installation_and_attempt_it_names(installation: str) -> None:
+    for number in (1, 12, 2345):
+        reference = reference_of(ID, number, installation)
+        assert parts_of(reference) == (ID, installation, number)
+        assert (record_of(reference), number_of(reference)) == (ID, number)
+        assert installation_of(reference) == installation
+        assert len(reference) <= 42
+
+
+def test_references_of_two_installations_of_one_payout_are_both_kept_and_none_is_used_again() -> None:
+    ours, older = reference_of(ID, 1, "k3vq"), reference_of(ID, 1)
+    before = payout(s.PROCESSING, installation="k3vq", attempts=(Attempt(ours, "sealed account", sent=True),))
+    data = merged(ID, before.data, (Attempt(older, "sealed account", sent=True, failed="no"),))
+    assert [one.reference for one in data.attempts] == [older, ours]
+    again = data.with_attempt(ours, failed="no").next_attempt(ID, 1)
+    assert again.attempts[-1].reference == reference_of(ID, 3, "k3vq")

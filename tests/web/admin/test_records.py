@@ -32,7 +32,8 @@ async def many(front: Front) -> list[str]:
 
 async def sent(front: Front, record: RecordId) -> None:
     """The rail has taken it: what becomes of it takes the rail's proof, or two people."""
-    await take_in(front.store.records, front.metrics, record, f.Submitted(reference_of(record, 1)), "a worker")
+    reference = reference_of(record, 1, front.store.installation)
+    await take_in(front.store.records, front.metrics, record, f.Submitted(reference), "a worker")
 
 
 async def ids_over_all_pages(visitor: Visitor, query: str) -> list[str]:
@@ -138,7 +139,7 @@ async def test_a_record_tells_its_story_where_its_money_is_and_what_comes_next(
     assert visitor.page.count('class="state in-held here"') == 2, "the map shows its place, lying and standing"
     paid = (await flagged.requested("100"))["id"]
     await flagged.until(paid, "COMPLETED")
-    assert f"small rail {paid}-1" in await visitor.see(f"records/{paid}"), "the evidence"
+    assert f"small rail {paid}-{flagged.store.installation}-1" in await visitor.see(f"records/{paid}"), "the evidence"
 
 
 async def test_a_history_that_was_changed_is_told_in_red(front: Front, many: list[str]) -> None:

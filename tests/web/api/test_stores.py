@@ -7,7 +7,8 @@ import pytest
 
 from machines.core.clock import FixedClock
 from machines.core.errors import Conflict
-from machines.core.ids import Owner
+from machines.core.ids import Owner, RecordId
+from machines.payout.data import reference_of
 from payflow.config import Settings
 from payflow.store.profiles import Profile
 from payflow.store.tokens import Role, Tokens
@@ -24,8 +25,9 @@ async def test_a_payout_is_asked_for_paid_and_listed_on_every_store(settings: Se
     async with open_front(settings) as front, front.working():
         await front.earn("1000")
         made = await front.ann("POST", "/api/payouts", asking("400"), Idempotency_Key="k")
-        await wait_until(lambda: f"{made.body['id']}-1" in front.rail.known, "the rail has it")
-        news = {"event": "transfer.completed", "data": {"reference": f"{made.body['id']}-1", "status": "SUCCESSFUL"}}
+        reference = reference_of(RecordId(made.body["id"]), 1, front.store.installation)
+        await wait_until(lambda: reference in front.rail.known, "the rail has it")
+        news = {"event": "transfer.completed", "data": {"reference": reference, "status": "SUCCESSFUL"}}
         for _ in range(2):
             assert (await front.deliver(news)).status == 200
         await front.until(made.body["id"], "COMPLETED")

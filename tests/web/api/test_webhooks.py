@@ -7,6 +7,7 @@ import pytest
 
 from machines.core.errors import StoreUnavailable
 from machines.core.ids import RecordId
+from machines.payout.data import reference_of
 from payflow.config import Settings
 from tests.waiting import wait_until
 from tests.web.api.front import HOOK, SECRET, WAITS, Front, open_front
@@ -23,7 +24,7 @@ def counted(front: Front, outcome: str) -> float:
 async def with_the_rail(front: Front) -> tuple[str, str]:
     """Give a payout that the rail has and has not finished, and its reference."""
     made = await front.requested("400", account=WAITS)
-    reference = f"{made['id']}-1"
+    reference = reference_of(RecordId(made["id"]), 1, front.store.installation)
     await wait_until(lambda: reference in front.rail.known, "the rail has it")
     return made["id"], reference
 
