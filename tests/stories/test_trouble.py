@@ -253,7 +253,7 @@ async def test_our_wallet_is_empty(town: Town) -> None:
     assert "Your payout of ₦2,000.00 did not go through" not in town.ann_was_told()
 
     town.bank.transfers.wallets["NGN"] += 1_000_000
-    await town.time_passes(minutes=5)  # its batch has opened: it waits for no second one
+    await town.time_passes(minutes=7)  # its batch has opened: it waits for no second one
     await town.until_sent(payout, attempt=2)
     await town.time_passes(seconds=10)
     await town.until(payout, "paid")
