@@ -198,11 +198,9 @@ class Nodes:
         return None
 
     def _top(self, looks: "Sequence[_Look]") -> int:
-        """Give the highest block that enough nodes have reached; where too few answer, the trusted one alone counts."""
+        """Give the highest block that enough nodes have reached, or the trusted one alone."""
         trusted = [look.header.number for look in looks if look.end.name == self._quorum.trusted]
-        if len(looks) < self._quorum.needed and trusted:
-            return trusted[0]
-        return self._quorum.reached([look.header.number for look in looks], int)
+        return max([self._quorum.reached([look.header.number for look in looks], int), *trusted])
 
     async def _see_no_fork(self, looks: "Sequence[_Look]") -> None:
         """Raise `RailClosed` where nodes are on different branches deeper than a reorg goes.

@@ -233,6 +233,16 @@ async def test_trust_ends_and_what_was_told_on_it_is_taken_back_at_once(chain: S
         assert (await nodes.head()).number == 30
 
 
+async def test_who_lags_does_not_hold_back_the_node_that_people_trust(chain: StubChain, clock: FixedClock) -> None:
+    async def whom() -> str:
+        return "node-1:80"
+
+    async with seen(clock, liar(chain, Lie.OLDER_HEAD), honest(chain)) as nodes:
+        assert (await nodes.head()).number == 1
+        nodes.trusted = whom
+        assert (await nodes.head()).number == 30
+
+
 # ── receipts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
