@@ -105,6 +105,7 @@ async def test_the_command_line_proposes_and_confirms_it_and_the_doctor_says_how
     key.write_text(LANE.key)
     lane = {"rpc": [good.url, bad.url], "chain_id": 31337, "key_file": str(key)}
     house = House(tmp_path, {"PAYFLOW_LANES": json.dumps({"ethereum": lane})})
+    await house.run("init")
     checks = (await house.run("doctor"))["checks"]
     (found,) = [one["finding"] for one in checks if one["name"] == "lane ethereum"]
     assert "2 of its 2 nodes must agree, and do" in found
