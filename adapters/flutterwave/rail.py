@@ -13,7 +13,7 @@ from adapters.flutterwave.client import Client
 from adapters.flutterwave.exchange import RAIL
 from adapters.flutterwave.transfer import NOT_PAID, Transfer, check_ours, root, trace, verdict
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import Contradiction, OutcomeUnknown, Retryable
+from machines.core.errors import AnotherPayment, Contradiction, OutcomeUnknown, Retryable
 from machines.core.money import Assets
 from machines.core.ports import Payment, PaymentKey, Status, Trace, Unsent
 
@@ -122,7 +122,7 @@ class FlutterwaveV4:
             # The id came with the webhook of a retry that somebody clicked: our own transfer is its parent.
             family.insert(0, await self._look(transfer.parent))
         if family[0].reference != payment.key:
-            raise OutcomeUnknown(f"{payment.handle} is not {payment.key} at Flutterwave.")
+            raise AnotherPayment(f"{payment.handle} is not {payment.key} at Flutterwave.")
         return verdict([check_ours(member, payment) for member in family])
 
     async def probe(self) -> None:

@@ -8,6 +8,7 @@ PayflowError
 │   │   └── NoQuorum     too few nodes say the same: nothing is proven now, sends may go on
 │   ├── Rejected         surely not done: do not repeat it as it is
 │   ├── OutcomeUnknown   perhaps done: ask before anything else
+│   │   └── AnotherPayment  what was asked for is surely not this payment: look elsewhere
 │   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
 │       └── OtherPayee   the rail has this payment to somebody else: set this record aside, tell a person
 ├── SendRefused          an act must not send now; nothing has left
@@ -95,6 +96,10 @@ class OutcomeUnknown(StepError):
         super().__init__(message)
         self.answered = answered
         """Whether the other side did answer, with a refusal that stands in no table."""
+
+
+class AnotherPayment(OutcomeUnknown):
+    """The rail shows somebody else's payment under the name that was asked for: that says nothing of ours."""
 
 
 class Contradiction(StepError):

@@ -1,14 +1,13 @@
 """What a look at a payout does: asks the ports, and returns what was learned."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
+from machines.core.errors import AnotherPayment, BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import NGN, Assets, Money
 from machines.core.ports import (
@@ -330,11 +329,19 @@ class Looks:
             found = [_fact(attempt.reference, await rail.status(payment))]
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # this was only a look: nothing was sent
+        unread = ""
         for name in attempt.named:
             # Whatever the rail shows under such a name, it must show it to be this payment.
-            with suppress(OutcomeUnknown):
+            try:
                 found.append(_fact(attempt.reference, await rail.status(replace(payment, handle=name))))
-        return min(found, key=lambda fact: _ALIVE_FIRST.index(type(fact)))
+            except AnotherPayment:
+                continue
+            except OutcomeUnknown as error:
+                unread = str(error)
+        learned = min(found, key=lambda fact: _ALIVE_FIRST.index(type(fact)))
+        if unread and not isinstance(learned, f.Paid | f.UnderWay):
+            raise Retryable(unread)  # a retry that the gateway told of and does not show may yet be paid
+        return learned
 
     def _rail(self, record: PayoutRecord) -> Rail:
         """Find the rail that a payout went to, which may be one that nobody is paid through any more."""

@@ -200,6 +200,32 @@ async def test_a_retry_that_somebody_clicked_at_v4_is_followed_by_the_id_that_it
         assert town.bank.book.paid_to("0100000006") == 1000
 
 
+async def test_a_clicked_retry_that_v4_told_of_and_does_not_show_keeps_the_money_held(settings: Settings) -> None:
+    """Its webhook came, and whoever asks for its id gets nothing: the first transfer's failure proves nothing of it."""
+    async with open_town(settings, v4, batch_schedule="instant") as town, town.worker():
+        payout = await asked(town, "0100000006")
+        await town.until_sent(payout)
+        await town.time_passes(seconds=10)
+        await town.until_in(payout, "FAILED")
+        again = town.bank.transfers.retry(town.transfer(payout), reference="a-click-by-support", chosen=PAYS)
+        town.bank.faults.add(Fault(Kind.EMPTY, where=f"GET *{again.id}", times=1000))
+        await town.time_passes(seconds=10)
+
+        async def told() -> bool:
+            current = (await town.record(payout)).data.current
+            return current is not None and bool(current.named)
+
+        await wait_until(told, "its webhook came")
+        await town.release(payout, "Ann wants it elsewhere")
+        await time_goes_by(town, payout, minutes=20, step=5)
+        assert await town.ann_has() == ("4,000", "1,000", "0")
+        assert len(town.transfers_of(payout)) == 1, "nor is it sent once more"
+        town.bank.faults.clear()
+        await town.time_passes(minutes=10)
+        await town.until_in(payout, "COMPLETED")
+        assert town.bank.book.paid_to("0100000006") == 1000
+
+
 async def test_a_webhook_that_names_somebody_elses_transfer_changes_nothing(settings: Settings) -> None:
     async with open_town(settings, v4, batch_schedule="instant") as town, town.worker():
         town.bank.transfers.otherwise = replace(PAYS, webhook=Webhook.MISNAMED)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
-from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
+from machines.core.errors import AnotherPayment, LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import ETH, Money
 from machines.core.ports import Payment, Pending, Settled, Status, Unsent
@@ -151,12 +151,39 @@ async def test_a_retry_that_only_a_webhook_named_is_looked_at_as_well(
             if payment.handle != "trf_9":
                 return ours
             if named is None:
-                raise OutcomeUnknown("trf_9 is somebody else's")
+                raise AnotherPayment("trf_9 is somebody else's")
             return named
 
     rail = ByName()
     record = payout(s.UNCONFIRMED, attempts=(attempt(named=("trf_9",)),))
     assert isinstance(await looks(rail).find(record, FakeStep(rail)), learned)
+
+
+@pytest.mark.parametrize(("ours", "ends"), [(NOT_PAID, False), (BACK, False), (Unsent(), False), (PAID, True)])
+@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED, s.FAILED])
+async def test_a_retry_that_was_named_and_is_not_shown_keeps_a_failure_from_being_proof(
+    ours: Status,
+    ends: bool,  # noqa: FBT001
+    state: str,
+) -> None:
+    """Its webhook came, and the gateway does not show it yet, or in words that nobody knows: it may yet be paid."""
+
+    class Lagging(FakeRail):
+        async def status(self, payment: Payment) -> Status:
+            if payment.handle == "trf_9":
+                raise OutcomeUnknown("HTTP 404")
+            return ours
+
+    rail = Lagging()
+    record = payout(state, attempts=(replace(failed() if state == s.FAILED else attempt(), named=("trf_9",)),))
+    act = looks(rail).acts()[state]
+    if ends:
+        assert isinstance(await act(record, FakeStep(rail)), f.Paid)
+        return
+    with pytest.raises(Retryable):
+        await act(record, FakeStep(rail))
+    with pytest.raises(Retryable):
+        await looks(rail).prove(record)
 
 
 async def test_a_batch_that_opens_while_the_rail_is_paused_takes_nobody_along() -> None:
