@@ -86,7 +86,9 @@ class DualControl:
             raise BadInput("This needs a reason: the second person reads it, and whoever asks later.")
         _refuse_shell(person)
         at = await self._store.records.now()
-        proposal = Proposal(kind, subject, dict(seen), role.value, reason.strip(), person.name, version, at)
+        proposal = Proposal(
+            kind, subject, dict(seen), role.value, reason.strip(), person.name, version, at, person.made_by
+        )
         async with self._store.audit.doing(person.name, f"propose {kind}", subject, _told(proposal)):
             if not await self._proposals.make(proposal):
                 raise Conflict(
@@ -156,6 +158,8 @@ def _refuse_second(proposal: Proposal, person: Person) -> None:
         raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
     if same(person.made_by, proposal.by):
         raise NotAllowed(f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it.")
+    if same(proposal.made_by, person.name):
+        raise NotAllowed(f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm.")
 
 
 def _told(proposal: Proposal) -> str:

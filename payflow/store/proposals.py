@@ -41,6 +41,8 @@ class Proposal:
     version: int
     """Of what it is about, when it was looked at: a proposal about another version is void."""
     at: Millis
+    made_by: str = ""
+    """Who made the token that proposed it; empty where an older version kept it."""
 
     @property
     def digest(self) -> str:
@@ -84,11 +86,12 @@ def _place(kind: str, subject: str) -> str:
 
 def _written(one: Proposal) -> bytes:
     seen = sorted(one.seen.items())
-    return encode((one.kind, one.subject, seen, one.role, one.reason, one.by, one.version, one.at))
+    maker = (one.made_by,) if one.made_by else ()
+    return encode((one.kind, one.subject, seen, one.role, one.reason, one.by, one.version, one.at, *maker))
 
 
 def _read(value: bytes) -> Proposal:
     # Hash and time stand before what they are of, so that the script need not know how it is written.
     _, _, content = value.split(b" ", 2)
-    kind, subject, seen, role, reason, by, version, at = msgspec.msgpack.decode(content)
-    return Proposal(kind, subject, dict(seen), role, reason, by, version, Millis(at))
+    kind, subject, seen, role, reason, by, version, at, *maker = msgspec.msgpack.decode(content)
+    return Proposal(kind, subject, dict(seen), role, reason, by, version, Millis(at), *maker)

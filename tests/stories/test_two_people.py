@@ -64,6 +64,19 @@ async def test_at_three_in_the_morning_the_gateway_is_silent_and_nobody_gives_mo
     assert await steering.two.waiting() == [proposal], "what was refused took nothing off the table"
 
 
+async def test_who_made_the_token_of_the_proposer_is_no_second_person(town: Town) -> None:
+    """An operator makes a token for nobody, proposes with it, and would confirm with their own."""
+    payout = await with_the_bank(town)
+    two = Steering(town.store, town.metrics).two
+    proposal = await wished(town, payout, "CANCELLED", Person("nobody", Role.OPERATOR, "Eve"))
+    (standing,) = await two.waiting()
+    assert standing == proposal
+    with pytest.raises(NotAllowed, match="eve made the token nobody"):
+        await two.confirm(proposal.digest, EVE)
+    assert (await town.record(payout)).state == "PROCESSING"
+    assert "Done" in await two.confirm(proposal.digest, PAM)
+
+
 async def test_what_the_rail_says_now_is_not_what_was_confirmed(town: Town) -> None:
     """It was proposed while the gateway was silent; before it is confirmed the bank has paid."""
     payout = await with_the_bank(town)
