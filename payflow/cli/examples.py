@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, str] = {
     "pool unlock": "payflow pool unlock --config payouts.json --dry-run",
     "pool audit": "payflow pool audit --config payouts.json",
     "pool adopt": "payflow pool adopt --config payouts.json --dry-run",
+    "pool rebook": "payflow pool rebook --config payouts.json --dry-run",
     "pool credit": "payflow pool credit 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 --config payouts.json",
     "pool mark-paid": "payflow pool mark-paid 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run",
     "pool repeat": "payflow pool repeat 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run",
