@@ -147,7 +147,7 @@ def test_a_record_in_a_state_that_this_version_does_not_know(till: Till, server:
     assert till.refused("show", record_id) == sentence
     assert till.refused("retry", record_id) == sentence
     assert till.refused("override", record_id, "CANCELLED", "--reason", "x", "--yes") == sentence
-    assert till.json("verify", code=1)["faults"] == [{"record": record_id, "problem": sentence}]
+    assert {"record": record_id, "problem": sentence} in till.json("verify", code=1)["faults"]
     checks = {check["name"]: check for check in till.json("doctor", code=3)["checks"]}
     assert checks["states"]["finding"] == (
         "This version does not know what to do with 1 errand in LIMBO: run the version that wrote them."
