@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from machines.core.errors import PayflowError
 from machines.core.retry import RetryPolicy
-from payflow.store.outbox import LINES, Outbox, Post
+from payflow.store.outbox import LINES, MessageId, Outbox, Post
 from payflow.store.pauses import Pauses
 from payflow.telemetry.metrics import Metrics
 
@@ -35,7 +35,8 @@ class Line:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.under_way = 0
+        self.under_way: set[MessageId] = set()
+        """What this process delivers now: it does not begin again with it, even if its lease ran out meanwhile."""
         self.news = anyio.Event()
 
     def wake(self) -> None:
@@ -70,13 +71,14 @@ class Dispatcher:
         """Deliver one line: what is due begins as soon as there is room, whatever else is under way."""
         while True:
             line.news = anyio.Event()
-            room = UNDER_WAY - line.under_way
+            room = UNDER_WAY - len(line.under_way)
             # So many are taken of each shard: a few more than there is room for may come.
             limit = min(AT_A_TIME, max(1, room // self._outbox.shards))
             posts = await self._taken(line, limit) if room > 0 else []
             for post in posts:
-                line.under_way += 1
-                group.start_soon(self._deliver_in, line, post)
+                if post.id not in line.under_way:
+                    line.under_way.add(post.id)
+                    group.start_soon(self._deliver_in, line, post)
             if not posts:
                 with anyio.move_on_after(IDLE_S):
                     await line.news.wait()
@@ -92,8 +94,8 @@ class Dispatcher:
         try:
             await self._deliver(post)
         finally:
-            line.under_way -= 1
-            if line.under_way == UNDER_WAY - 1:
+            line.under_way.discard(post.id)
+            if len(line.under_way) == UNDER_WAY - 1:
                 line.wake()
 
     async def deliver_due(self) -> bool:

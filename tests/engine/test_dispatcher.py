@@ -172,6 +172,34 @@ async def test_a_handler_that_hangs_is_given_up_before_its_lease_ends(
     assert await still_office.store.outbox.waiting() == 1
 
 
+async def test_a_delivery_that_outlives_its_lease_is_not_begun_again_beside_itself(
+    still_office: Office, clock: FixedClock
+) -> None:
+    await say(still_office, "told")
+    gate = Gate()
+
+    async def slow(_: Post) -> None:
+        await gate.pass_through()
+
+    ours = Dispatcher(still_office.store.outbox, still_office.metrics, {"told": slow})
+    delivering = asyncio.create_task(ours.run())
+    await gate.reached(1)
+    clock.advance(LEASE_MS / 1000)
+    record_id = await say(still_office, "told")
+    ours.wake()
+    await gate.reached(2)
+    gate.open()
+
+    async def all_is_told() -> bool:
+        return await still_office.store.outbox.waiting() == 0
+
+    await wait_until(all_is_told, description="both are delivered")
+    assert gate.came == 2, record_id
+    delivering.cancel()
+    with suppress(asyncio.CancelledError):
+        await delivering
+
+
 @pytest.mark.parametrize("method", ["done", "later", "give_up"])
 async def test_a_store_that_fails_after_a_delivery_costs_a_second_delivery_and_no_more(
     still_office: Office, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, method: str
