@@ -197,8 +197,9 @@ def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choi
         again_s = max(WATCH_S, _age_s(record, now))
         return contradiction(f"{why}, and called it so itself", _rail(record)).but(again_s=again_s)
     cancel = record.data.cancel
-    if record.state == s.DISPLACED and not all(one.data.transaction == record.id for one in fact.members):
-        # What it carried went on without it: its bytes must not be mined beside what carries that now.
+    waiting = [one for one in fact.members if one.data.transaction == record.id and one.state != s.FAILED]
+    if fact.members and (not waiting or (record.state == s.DISPLACED and len(waiting) < len(fact.members))):
+        # What it carried went on without it, or was given up on its proof: its bytes must not be mined beside that.
         cancel = cancel or "its payments have gone elsewhere"
     data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="", cancel=cancel)
     group = tuple((member, payment.withdrawn_by_chain(member, record.id)) for member in fact.members)

@@ -136,6 +136,24 @@ def test_a_receipt_that_is_not_of_the_block_that_was_counted_decides_nothing() -
     assert REACT(about, f.Finished(receipt(hash_of(1)), (carried(about),)), NOW).trigger is None
 
 
+@pytest.mark.parametrize("state", [s.FINAL, s.REVERTED, s.DISPLACED])
+def test_what_was_given_up_on_the_word_of_a_block_that_is_gone_is_not_sent_again(state: str) -> None:
+    about = transaction(state, 7, hash=hash_of(7))
+    failed = payment(1, s.FAILED, transaction=about.id)
+    queued, moved_on = payment(2), carried(transaction(s.SENT, 8), 3)
+    for members in ((failed,), (queued, moved_on), (moved_on,)):
+        decision = REACT(about, f.Unmined(members, deep=False), NOW)
+        assert (decision.trigger, bool(decision.data.cancel)) == ("reverse", True)
+        assert not any(one.trigger for _, one in decision.group)
+
+
+def test_what_was_paid_in_a_block_that_is_gone_is_sent_again() -> None:
+    about = transaction(s.FINAL, 7, hash=hash_of(7))
+    settled, failed = payment(1, s.SETTLED, transaction=about.id), payment(2, s.FAILED, transaction=about.id)
+    for members in ((settled,), (settled, failed), ()):
+        assert REACT(about, f.Unmined(members, deep=False), NOW).data.cancel == ""
+
+
 @pytest.mark.parametrize(("count", "together"), [(2, 1), (3, 1), (8, 4), (9, 4)])
 def test_a_reverted_batch_is_tried_in_halves(count: int, together: int) -> None:
     about = transaction(s.MINED, 7, hash=hash_of(7), batch="0x77")
