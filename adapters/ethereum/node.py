@@ -24,7 +24,7 @@ from adapters.ethereum.heights import Heights
 from adapters.ethereum.quorum import Agreed, Quorum
 from adapters.ethereum.search import find_sent
 from adapters.ethereum.wire import NO_PRICE, Header
-from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash
+from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash, known_head
 from machines.core.clock import SECOND, Clock, Millis, SystemClock
 from machines.core.errors import BadSettings, NoQuorum, OutcomeUnknown, RailClosed, Retryable
 
@@ -407,7 +407,7 @@ class Nodes:
 
     async def block_before(self, second: int) -> int:
         """Find the newest block that is older than a time."""
-        low, high = 0, (await self.head()).number
+        low, high = 0, (await known_head(self)).number
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if await self.time_of(middle) < second else (low, middle - 1)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from machines.core.errors import NoQuorum
+
 Address = NewType("Address", str)
 TxHash = NewType("TxHash", str)
 
@@ -147,7 +149,10 @@ class Chain(Protocol):
         """Which chain this must be."""
 
     async def head(self) -> Head:
-        """Say where the chain stands, as enough nodes agree: where they do not, where it stood when they last did."""
+        """Say where the chain stands, as enough nodes agree: where they do not, where it stood when they last did.
+
+        Where they never did, it has no hash, and nothing is buried in it; who reads at its block takes `known_head`.
+        """
 
     async def nonce(self, address: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
         """Count what an address has sent up to a block."""
@@ -222,3 +227,11 @@ class PayMany(Protocol):
 
         `Contradiction` where the receipt does not speak of this batch.
         """
+
+
+async def known_head(chain: Chain) -> Head:
+    """Say at which block the chain may be read: `NoQuorum` where enough nodes never agreed, as all do on the first."""
+    head = await chain.head()
+    if not head.hash:
+        raise NoQuorum("Too few nodes have agreed yet on where the chain stands.")
+    return head

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from machines.core.chain import Fee, Head, Seen, Unsigned
+from machines.core.chain import Fee, Head, Seen, Unsigned, known_head
 from machines.core.clock import Millis
 from machines.core.decision import Claim, New
 from machines.core.errors import RailClosed, Retryable
@@ -59,7 +59,7 @@ class LaneLooks:
         next_nonce = record.data.next_nonce
         if next_nonce == UNKNOWN_NONCE:
             # Where a lane begins is no plan that the next look mends: enough nodes must agree on it.
-            next_nonce = await lane.chain.nonce(address, head.number)
+            next_nonce = await lane.chain.nonce(address, (await known_head(lane.chain)).number)
         obstacle = _obstacle(lane, head, next_nonce, latest, pending)
         if obstacle:
             return f.Looked(record.data.next_nonce, waits_for=obstacle)

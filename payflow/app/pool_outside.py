@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from adapters.open_ethereum_pool.books import PoolBooks
-from machines.core.chain import Seen, TxHash
+from machines.core.chain import Seen, TxHash, known_head
 from machines.core.errors import Retryable
 from machines.core.ports import PaymentKey
 from machines.pool.data import WEI
@@ -71,7 +71,7 @@ class Outside:
 
     async def _look(self) -> Sequence[Stray]:
         chain, sender = self._lane.chain, self._lane.signer.address
-        head = await chain.head()
+        head = await known_head(chain)
         latest = await chain.nonce(sender, head.number)
         if self._seen_to >= 0 and await self._all_ours(self._seen_to, latest):
             accounted = [await self._is_accounted_for(one.login, one.seen) for one in self._found]

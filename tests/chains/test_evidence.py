@@ -2,16 +2,19 @@
 
 from contextlib import suppress
 from random import Random
+from typing import Any, cast
 
 import pytest
 
 from adapters.ethereum.signers import raw_key
 from machines.core.chain import Address, Fee, Unsigned
 from machines.core.clock import FixedClock
-from machines.core.errors import Retryable
-from machines.pool.evidence import Case, Outcome, judge
+from machines.core.errors import NoQuorum, Retryable
+from machines.pool.evidence import BEFORE_S, Case, Outcome, judge
 from machines.transaction.policy import LanePolicy
-from tests.adapters.ethereum.test_quorum import CHAIN_ID, DEPTH, honest, liar, seen
+from machines.transaction.ports import Lane
+from payflow.app.pool_outside import Outside
+from tests.adapters.ethereum.test_quorum import CHAIN_ID, DEPTH, gone, honest, liar, seen
 from tests.chain import GWEI, LANE, stranger
 from tests.chains.stubs import Lie, StubChain, StubNode
 
@@ -63,3 +66,50 @@ async def test_one_liar_of_two_makes_no_verdict(clock: FixedClock, lie: Lie, *, 
         with suppress(Retryable):
             verdict = await judge(nodes, nodes, CASE, POLICY)
             assert verdict.outcome is not (Outcome.UNPAID if paid else Outcome.PAID), verdict.why
+
+
+class NothingKnown:
+    """A store and a pool's books that were restored from before the payment."""
+
+    async def accounted_for(self) -> None:
+        """Say that nobody ever looked."""
+
+    async def account_for(self, block: int, nonce: int) -> None:
+        """Forget it."""
+
+    async def newest_booking(self) -> None:
+        """Say that none was booked."""
+
+    async def now(self) -> int:
+        return GENESIS_S + BEFORE_S
+
+    async def is_miner(self, _: str) -> bool:
+        return True
+
+    async def bookings(self, _: str) -> list[Any]:
+        return []
+
+    async def steps(self, keys: list[str]) -> list[str]:
+        return [""] * len(keys)
+
+    async def transaction(self, _: str, __: int) -> None:
+        """Say that our store has none."""
+
+    async def is_archived(self, _: str, __: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("others", ["agree", "are away"])
+async def test_who_was_paid_outside_is_never_cleared_by_nodes_that_agree_on_no_head(
+    clock: FixedClock, others: str
+) -> None:
+    chain, nothing = await story(paid=True), cast("Any", NothingKnown())
+    third = honest(chain) if others == "agree" else gone(chain)
+    async with seen(clock, liar(chain, Lie.FALSE_HASH), honest(chain), third) as nodes:
+        lane = Lane("one", nodes, raw_key(LANE.key), POLICY)
+        outside = Outside(nothing, nodes, lane, nothing)
+        if others == "agree":
+            assert "paid 700000000 Shannon" in await outside.fault(MINER.lower())
+        else:
+            with pytest.raises(NoQuorum):
+                await outside.fault(MINER.lower())

@@ -13,6 +13,7 @@ from payflow.config import Settings
 from tests.chain import GWEI, LANE, Anvil, anvil, stranger
 from tests.chainproxy import ChainProxy
 from tests.lanes import Station, open_station, received, steal
+from tests.waiting import wait_until
 
 
 async def paid_in_block(station: Station, chain: Anvil, payment: Payment) -> str:
@@ -180,7 +181,14 @@ async def test_a_lost_nonce_that_is_free_again_is_used_up_by_nothing(settings: S
             await station.until_nonce(0, s.SENT, s.SIGNED, s.MINED)
             await station.poke_nonce(1)
             await station.until_all([payment], s.SETTLED, each=lambda: clock.advance(31))
-            await station.until_nonce(0, s.DISPLACED)
+
+            async def used_up() -> bool:
+                await chain.mine(3)
+                clock.advance(31)
+                await station.poke()
+                return (await station.transaction(0)).state == s.DISPLACED
+
+            await wait_until(used_up, "nonce 0 is used up by nothing")
         assert (await station.transaction(0)).data.newest.empty
         assert await chain.balance(checksummed(payment.to["address"])) == 1_000_000 * GWEI
 

@@ -273,6 +273,18 @@ async def test_a_winner_who_takes_no_money_is_not_paid(bench: Bench) -> None:
     assert (await bench.wallets.outcome(first, first_hash, ())).end is not End.PAID
 
 
+async def test_a_word_that_is_younger_than_what_counts_still_holds(bench: Bench) -> None:
+    """Where a lane's depth is less than the wallets', the block that would prove it taken back is older than it is."""
+    if bench.wallets.kind != "multisig":
+        return
+    await bench.make()
+    await bench.fund()
+    await bench.deepen()
+    proposal = await bench.propose(stranger())
+    confirm_hash = await bench.agree(proposal)
+    assert not await bench.wallets.withdrawn(proposal, confirm_hash)
+
+
 async def test_a_token_that_breaks_its_word_is_no_payment(bench: Bench) -> None:
     """The wallet says that it was carried out; the token says nothing of it."""
     await bench.make()

@@ -13,7 +13,7 @@ from typing import Any
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
-from machines.core.chain import NO_DATA, Address, Receipt, TxHash
+from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
 
@@ -87,7 +87,7 @@ class MultiSigs:
         """Fix a payment."""
         operation, value = _operation(wallet, to, holdings)
         approval = Call(wallet, abi.call_data(SUBMIT, operation.to, value, abi.raw(operation.data)))
-        head = await self._chain.head()
+        head = await known_head(self._chain)
         return Proposal(
             kind=self.kind,
             number=number,
@@ -163,11 +163,12 @@ class MultiSigs:
         return Call(proposal.wallet, abi.call_data(REVOKE, int(confirm_hash, 16))) if confirm_hash else None
 
     async def withdrawn(self, proposal: Proposal, confirm_hash: str) -> bool:
-        """Say whether the bot's word was taken back, deep enough in the chain."""
-        head = await self._chain.head()
+        """Say whether the bot's word was taken back, deep enough in the chain; a younger one still holds."""
+        head = await known_head(self._chain)
         asked = abi.call_data("confirmations(uint256,address)", int(confirm_hash, 16), self._bot)
         wallet, block = Address(proposal.wallet), max(0, head.number - self._reader.depth + 1)
-        return not abi.number(await self._chain.call(wallet, asked, block))
+        answers = [await self._chain.call(wallet, asked, at) for at in (block, head.number)]
+        return not any(map(abi.number, answers))
 
 
 def _operation(wallet: Address, to: Address, holdings: Sequence[Holding]) -> tuple[Call, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.ethereum.wallets import abi
-from machines.core.chain import Address, Chain, Head, Log, Receipt, TxHash
+from machines.core.chain import Address, Chain, Head, Log, Receipt, TxHash, known_head
 from machines.core.errors import Retryable
 from machines.core.wallets import ETHER, Deposit, End, Holding, Outcome, Proposal
 
@@ -46,7 +46,7 @@ class Reader:
 
     async def call(self, contract: Address, data: str) -> str:
         """Ask a contract, as it is in the newest block on which enough nodes agree."""
-        return await self.chain.call(contract, data, (await self.chain.head()).number)
+        return await self.chain.call(contract, data, (await known_head(self.chain)).number)
 
     async def number(self, contract: Address, signature: str, *values: object) -> int:
         """Ask a contract for a number."""
@@ -54,10 +54,10 @@ class Reader:
 
     async def code(self, address: Address) -> str:
         """Give an address's code, as it is in that block."""
-        return await self.chain.code(address, (await self.chain.head()).number)
+        return await self.chain.code(address, (await known_head(self.chain)).number)
 
     async def _balance(self, wallet: Address) -> int:
-        return await self.chain.balance(wallet, (await self.chain.head()).number)
+        return await self.chain.balance(wallet, (await known_head(self.chain)).number)
 
     def deep(self, head: Head, block: int) -> bool:
         """Say whether a block is so deep that what is in it counts."""
@@ -83,7 +83,7 @@ class Reader:
 
     async def newest(self, wallet: Address, topics: Sequence[str | None], first: int) -> TxHash | None:
         """Find the newest transaction in which a wallet spoke of something."""
-        last = (await self.chain.head()).number
+        last = (await known_head(self.chain)).number
         while last >= first:
             start = max(first, last - LOG_BLOCKS + 1)
             found = await self.chain.logs(wallet, topics, start, last)
@@ -98,7 +98,7 @@ class Reader:
         One node may list what it likes: what it lists counts as far as the receipts say so too, on which enough agree.
         """
         made = await self.chain.receipt(made_by)
-        last = (await self.chain.head()).number
+        last = (await known_head(self.chain)).number
         if made is None or last - made.block >= MOST_SPANS * LOG_BLOCKS:
             return None
         listed: list[tuple[str, TxHash, Log]] = []

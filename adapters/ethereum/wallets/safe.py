@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from adapters.ethereum.addresses import checksummed, keccak_hex
 from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
-from machines.core.chain import NO_DATA, Address, Receipt, TxHash
+from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
 
@@ -120,7 +120,7 @@ class Safes:
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
         """Fix a payment; the hash is made here and must be the one that the wallet itself makes."""
-        head = await self._chain.head()
+        head = await known_head(self._chain)
         nonce = await self._reader.number(wallet, "nonce()")
         operation, value, delegate = self._operation(to, holdings)
         mine = await self._hash(wallet, operation, value, delegate=delegate, nonce=nonce)
@@ -237,7 +237,7 @@ class Safes:
                 return paid(proposal, receipt)
             return Outcome(End.DEAD, receipt.hash, receipt.block, "the wallet says that it failed")
         # The nonce may have been read at a node that is ahead of the one that was asked for events.
-        settled = (await self._chain.head()).number - self._reader.depth
+        settled = (await known_head(self._chain)).number - self._reader.depth
         nonce = abi.number(await self._chain.call(wallet, abi.call_data("nonce()"), max(settled, first)))
         if nonce > proposal.nonce:
             return Outcome(End.DEAD, why=f"the wallet's owners used its number {proposal.nonce} for something else")

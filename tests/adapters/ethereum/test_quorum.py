@@ -12,7 +12,8 @@ from adapters.ethereum.endpoint import Limits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.signers import raw_key
-from machines.core.chain import Fee, TxHash, Unsigned
+from adapters.ethereum.wallets.reading import Reader
+from machines.core.chain import Fee, TxHash, Unsigned, known_head
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed
 from tests.chain import GWEI, LANE, stranger
@@ -77,6 +78,13 @@ async def paid(chain: StubChain) -> TxHash:
     StubNode(chain, CHAIN_ID).answer("eth_sendRawTransaction", [signed.raw])
     chain.mine()
     return signed.hash
+
+
+def gone(chain: StubChain) -> StubNode:
+    """A node that answers nothing."""
+    node = honest(chain)
+    node.gone = True
+    return node
 
 
 # ── the rule ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -368,3 +376,15 @@ async def test_no_single_node_says_what_is_planned_with(
     for lie in (Lie.FALSE_STATE, Lie.HIGHER_NONCE, Lie.LOWER_NONCE):
         async with seen(clock, liar(chain, lie), honest(chain), honest(chain)) as nodes:
             assert await ask(nodes) == right
+
+
+async def test_what_stands_at_the_first_block_says_nothing_where_no_head_was_ever_agreed_on(
+    chain: StubChain, clock: FixedClock
+) -> None:
+    """Of the first block all nodes say the same, the liar too: that nobody has anything yet, and has sent nothing."""
+    async with seen(clock, liar(chain, Lie.FALSE_HASH), honest(chain), gone(chain)) as nodes:
+        assert not (await nodes.head()).hash
+        assert await nodes.nonce(LANE.address, 0) == 0
+        for asked in (known_head(nodes), nodes.block_before(10**12), Reader(nodes, {}, DEPTH).holdings(LANE.address)):
+            with pytest.raises(NoQuorum):
+                await asked
