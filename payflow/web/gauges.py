@@ -78,6 +78,9 @@ def _at_rail(state: State) -> bool:
 
 async def _pauses(gauges: StoreGauges, store: Store, now: Millis) -> None:
     paused = await store.pauses.all()
+    for scope in await store.pauses.known():
+        if scope.startswith("rail:"):  # a rail that closes for the first time must not begin at one
+            gauges.rail_closed.labels(scope.removeprefix("rail:")).set(0)
     for scope, pause in paused.items():
         gauges.paused.labels(scope).set(1)
         gauges.pause_age.labels(scope).set(_age_s(now, pause.at))

@@ -11,18 +11,20 @@ from tests.waiting import wait_until
 
 
 async def a_day(run: Run) -> None:
-    """One payout is paid, one fails, one hangs; somebody pauses a rail, and somebody forges a webhook."""
+    """One payout is paid, one fails, one hangs, one is too large for our wallet; a pause, and a forged webhook."""
     await run.says("shop", "PUT", "/api/providers/ann", {"verified": True})
     await run.says("shop", "POST", "/api/earnings", {"id": "job", "owner": "ann", "amount": "90000", "currency": "NGN"})
     paid = await run.ask("10000", "0123456789")
     failed = await run.ask("11000", "0100000006")
     hangs = await run.ask("12000", "0100000010")
+    short = await run.ask("13000", "0100000022")
     await run.until(paid, "paid")
     await run.until(hangs, "processing")
     await run.command("pause", "machine:pool", "--why", "not used yet")
     await run.command("ledger")
     await run.forged_webhook()
     await run.until(failed, "failed")
+    await run.until(short, "approved")
 
 
 async def has_data(prometheus: Prometheus, expression: str) -> None:
