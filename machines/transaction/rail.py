@@ -35,7 +35,7 @@ class LaneRail:
     async def submit(self, payment: Payment) -> None:
         """Queue a payment; the same key is the same payment, for ever."""
         try:
-            data = self._order(payment)
+            data = self.order(payment)
         except BadInput as problem:
             raise Rejected(str(problem)) from problem
         new = New(
@@ -57,12 +57,12 @@ class LaneRail:
         record = await self.books.payment(self.lane.name, payment.key)
         if record is None:
             return Unsent()
-        if _fingerprint(record.data) != _fingerprint(self._order(payment)):
+        if _fingerprint(record.data) != _fingerprint(self.order(payment)):
             raise Contradiction(f"{payment.key} is a payment of another amount or recipient.", rail=self.lane.name)
         lane = await self.books.lane(self.lane.name) if record.state == s.QUEUED else None
         return status_of(record, lane)
 
-    def _order(self, payment: Payment) -> PaymentData:
+    def order(self, payment: Payment) -> PaymentData:
         """Read what is to be done on the chain."""
         if payment.to.kind == "call":
             return self._call(payment)

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
+from adapters.ethereum.addresses import typed
 from machines.core.chain import Seen
 from machines.core.clock import Millis
-from machines.core.errors import PayflowError
-from machines.core.ports import Destination
+from machines.core.errors import BadInput, PayflowError
+from machines.core.money import Money
+from machines.core.ports import Payment, PaymentKey
 from machines.payout.data import PayoutRecord, record_of
 from machines.transaction import lifecycle as s
-from machines.transaction.data import LaneRecord
+from machines.transaction import orders
+from machines.transaction.data import LaneRecord, PaymentData
 from machines.transaction.ports import Lane
+from machines.transaction.rail import LaneRail
 from payflow.app.lanes import StoreBooks
 from payflow.app.reconcile import Finding, Word
 from payflow.store.store import Store
@@ -18,7 +23,6 @@ from payflow.store.store import Store
 KNOWN_IN_A_ROW = 20
 """So many nonces in a row that the store knows, newest first, and older ones are taken for known."""
 MOST_NONCES = 1000
-WEI_PER_GWEI = 10**9
 PAYOUT = "payout"
 OPEN_PAYOUTS = 10_000
 
@@ -90,9 +94,11 @@ class LanesReconcile:
     async def _likely(self, lane: Lane, seen: Seen) -> list[str]:
         """Name payments that are open here and would pay the same to the same address."""
         queued = await self._books.queued(lane.name, OPEN_PAYOUTS)
-        found = [one.data.key for one in queued if one.data.to == seen.to and int(one.data.value_wei) == seen.value_wei]
+        traces = orders.traces(seen)
+        found = [one.data.key for one in queued if orders.may_do(seen, traces, one.data)]
         known = {record_of(key) for key in found}
-        return [*found, *(one.id for one in await self._payouts(lane) if one.id not in known and self._pays(one, seen))]
+        payouts = [(one, self._order(lane, one)) for one in await self._payouts(lane) if one.id not in known]
+        return [*found, *(one.id for one, order in payouts if order and orders.may_do(seen, traces, order))]
 
     async def _payouts(self, lane: Lane) -> list[PayoutRecord]:
         machine = self._store.records.machines.get(PAYOUT)
@@ -102,9 +108,14 @@ class LanesReconcile:
         found = await asyncio.gather(*(self._store.listing.in_state(PAYOUT, name, OPEN_PAYOUTS) for name in states))
         return [one.record for part in found for one in part if one.record.data.rail == lane.name]
 
-    def _pays(self, payout: PayoutRecord, seen: Seen) -> bool:
-        to: Destination = self._store.seals.open(payout.data.sealed)
-        return dict(to.fields).get("address") == seen.to and payout.data.send_units * WEI_PER_GWEI == seen.value_wei
+    def _order(self, lane: Lane, payout: PayoutRecord) -> PaymentData | None:
+        """Say what the lane would be asked to do; None where it would refuse to."""
+        if payout.amount is None:
+            return None
+        to, amount = self._store.seals.open(payout.data.sealed), Money(payout.data.send_units, payout.amount.asset)
+        with suppress(BadInput):
+            return LaneRail(lane, self._books, typed).order(Payment(PaymentKey(payout.id), to, amount))
+        return None
 
 
 def _knows(record: LaneRecord | None) -> bool:

@@ -41,6 +41,9 @@ class Stray:
         )
 
 
+_NOT_MINED = (ts.SIGNED, ts.SENT)
+
+
 def key_of(tx: TxHash) -> PaymentKey:
     """Name in the books what was paid without a record of ours."""
     return PaymentKey(f"tx:{tx}")
@@ -55,7 +58,7 @@ class Outside:
         self._lane = lane
         self._lanes = lanes
         self._seen_to = -1
-        """All nonces below were looked at by this process."""
+        """All nonces below were looked at by this process, and are over."""
         self._found: Sequence[Stray] = ()
         """What was strange about them."""
         self._looking = asyncio.Lock()
@@ -76,7 +79,7 @@ class Outside:
         if self._seen_to >= 0 and await self._all_ours(self._seen_to, latest):
             accounted = [await self._is_accounted_for(one.login, one.seen) for one in self._found]
             self._found = [one for one, is_known in zip(self._found, accounted, strict=True) if not is_known]
-            self._seen_to = max(self._seen_to, latest)
+            self._seen_to = await self._over_up_to(latest)
             return self._found
         mark = await self._books.accounted_for()
         block, nonce = mark or (await self._first_block(head.number), 0)
@@ -85,7 +88,7 @@ class Outside:
         else:
             sent = await self._trail.sent(sender, min(block, head.number) + 1, head.number)
             found = await self._unknown([one for one in sent if one.nonce >= nonce])
-        self._seen_to, self._found = latest, found
+        self._seen_to, self._found = await self._over_up_to(latest), found
         proven = self._lane.policy.proven_up_to(head)
         if not found and proven >= 0 and (mark is None or proven > block):
             with suppress(Retryable):  # no node keeps a state that old: then the next look begins where this one did
@@ -104,11 +107,18 @@ class Outside:
                 return False
         return True
 
+    async def _over_up_to(self, end: int) -> int:
+        """Give the first nonce that another transaction may still take from ours."""
+        return min([end, *(one.data.nonce for one in await self._lanes.unsettled(self._lane.name))])
+
     async def _is_ours(self, nonce: int, tx: TxHash | None) -> bool:
         found = await self._lanes.transaction(self._lane.name, nonce)
         if found is None:
             return await self._lanes.is_archived(self._lane.name, nonce)
-        return found.state != ts.DISPLACED and (tx is None or tx in {one.hash for one in found.data.attempts})
+        hashes = [one.hash for one in found.data.attempts]
+        if tx is None and found.state in _NOT_MINED:  # the chain has used it up, and our store has not seen by what
+            return any([await self._lane.chain.receipt(one) is not None for one in hashes])
+        return found.state != ts.DISPLACED and (tx is None or tx in hashes)
 
     async def _unknown(self, sent: Sequence[Seen]) -> list[Stray]:
         logins: set[str] | None = None

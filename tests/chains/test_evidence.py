@@ -11,12 +11,15 @@ from machines.core.chain import Address, Fee, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, Retryable
 from machines.pool.evidence import BEFORE_S, Case, Outcome, judge
+from machines.transaction import lifecycle as s
+from machines.transaction.data import TransactionRecord
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Lane
 from payflow.app.pool_outside import Outside
 from tests.adapters.ethereum.test_quorum import CHAIN_ID, DEPTH, gone, honest, liar, seen
 from tests.chain import GWEI, LANE, stranger
 from tests.chains.stubs import Lie, StubChain, StubNode
+from tests.machines.transaction.scenes import transaction
 
 MINER = stranger()
 SHANNON = 700_000_000
@@ -69,7 +72,10 @@ async def test_one_liar_of_two_makes_no_verdict(clock: FixedClock, lie: Lie, *, 
 
 
 class NothingKnown:
-    """A store and a pool's books that were restored from before the payment."""
+    """A store and a pool's books that know nothing of what left, but for these transactions."""
+
+    def __init__(self, *transactions: TransactionRecord) -> None:
+        self.transactions = {one.data.nonce: one for one in transactions}
 
     async def accounted_for(self) -> None:
         """Say that nobody ever looked."""
@@ -92,8 +98,11 @@ class NothingKnown:
     async def steps(self, keys: list[str]) -> list[str]:
         return [""] * len(keys)
 
-    async def transaction(self, _: str, __: int) -> None:
-        """Say that our store has none."""
+    async def transaction(self, _: str, nonce: int) -> TransactionRecord | None:
+        return self.transactions.get(nonce)
+
+    async def unsettled(self, _: str) -> list[TransactionRecord]:
+        return [one for one in self.transactions.values() if one.state in {s.SIGNED, s.SENT, s.MINED}]
 
     async def is_archived(self, _: str, __: int) -> bool:
         return False
@@ -113,3 +122,24 @@ async def test_who_was_paid_outside_is_never_cleared_by_nodes_that_agree_on_no_h
         else:
             with pytest.raises(NoQuorum):
                 await outside.fault(MINER.lower())
+
+
+@pytest.mark.parametrize("state", [s.SIGNED, s.SENT, s.MINED])
+async def test_a_hand_that_takes_a_nonce_of_ours_is_seen_however_late_our_store_hears_of_it(
+    clock: FixedClock, state: str
+) -> None:
+    chain, nothing = StubChain(LANE.address, 10**21, 0, Random(2)), NothingKnown(transaction(state, 0))
+    for _ in range(ROW_AT):
+        chain.mine()
+    nodes_of_one = [honest(chain), honest(chain), honest(chain)]
+    async with seen(clock, *nodes_of_one) as nodes:
+        lane = Lane("one", nodes, raw_key(LANE.key), POLICY)
+        outside = Outside(cast("Any", nothing), nodes, lane, cast("Any", nothing))
+        assert await outside.fault(MINER.lower()) == ""
+        await sent(chain, MINER, SHANNON * GWEI)
+        for node in nodes_of_one:
+            node.sync()
+        first = await outside.fault(MINER.lower())
+        assert first or state == s.MINED, "the chain shows none of our attempts, and the nonce is used up"
+        nothing.transactions[0] = transaction(s.DISPLACED, 0)
+        assert "paid 700000000 Shannon" in await outside.fault(MINER.lower())

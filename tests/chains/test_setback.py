@@ -1,5 +1,7 @@
 """The store was set back, the chain was not: every transaction of the lane's address is accounted for by its nonce."""
 
+from adapters.ethereum.pay_many import PayManyContract
+from machines.core.chain import Address, Payee
 from machines.core.clock import Millis
 from payflow.app.lane_reconcile import LanesReconcile
 from payflow.app.reconcile import Finding, Word
@@ -47,6 +49,19 @@ async def test_each_transaction_that_the_store_forgot_is_named_with_what_it_may_
     assert "It may have paid again" in one.advice
     assert "It may have" not in two.advice
     assert f"7 wei to {other}" in two.says
+
+
+async def test_what_a_batch_that_the_store_forgot_may_have_paid_is_named_too(station: Station, chain: Anvil) -> None:
+    await paid(station, 1)
+    again = station.payment("again")
+    payees = (Payee(stranger(), 5), Payee(Address(dict(again.to.fields)["address"]), AMOUNT))
+    contract = PayManyContract(stranger())
+    wei, data, gas = contract.pay("0x" + "11" * 32, payees, None)
+    await outside(chain, nonce=1, to=contract.address, wei=wei, data=data, gas=gas)
+    await chain.mine()
+    await station.pay(again)
+    (one,) = await reconciled(station)
+    assert "It may have paid again" in one.advice
 
 
 async def test_a_transaction_that_waits_for_its_block_must_be_waited_for(station: Station, chain: Anvil) -> None:
