@@ -95,6 +95,7 @@ def sweep_wanted(policy: Policy, record: BountyRecord, fact: f.SweepWanted, now:
         transaction_hash=data.transaction_hash,
         contract_address=data.contract_address,
         claims=tuple(claim for claim in data.claims if claim.id == data.winner_pull),
+        reverted=data.reverted,
         deposits_since=data.payout_hash,
         refund_to=fact.to,
         revoked_by=fact.by if fact.to else "",

@@ -73,7 +73,9 @@ class TransactionLooks:
             return await self._replaced(case, case.data.cancel)
         if lane.announce is not None and not newest.sent and not newest.empty:
             for payment in await self._books.payments(record.data.members):
-                await lane.announce(payment.data.key, newest.hash, record.data.nonce)
+                fault = await lane.announce(payment.data.key, newest.hash, record.data.nonce)
+                if fault:
+                    return await self._replaced(case, fault)  # else all that waits behind its nonce would wait too
         return await self._hand_over(case, newest)
 
     async def _hand_over(self, case: _Case, attempt: Attempt) -> Fact:

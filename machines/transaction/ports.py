@@ -11,8 +11,8 @@ from machines.core.ports import PaymentKey
 from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, TransactionRecord
 from machines.transaction.policy import LanePolicy
 
-Announce = Callable[[PaymentKey, TxHash, int], Awaitable[None]]
-"""Is told of every attempt, with its nonce, before its bytes leave for the first time."""
+Announce = Callable[[PaymentKey, TxHash, int], Awaitable[str]]
+"""Is told of every attempt, with its nonce, before its bytes leave; says why they must not any more, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from machines.core.errors import BadInput, BadSettings, NotFound, PayflowError, 
 from machines.core.ids import RecordId
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
-from machines.pool.acts import Looks, Till
+from machines.pool.acts import Looks, Till, why_not
 from machines.pool.data import WEI, PoolRecord, line_of, owner_of_login, sent_of
-from machines.pool.ports import Trail
+from machines.pool.ports import Booked, Trail
 from machines.pool.react import pool as pool_machine
 from machines.transaction.fees import offered
 from machines.transaction.ports import Announce, Lane
@@ -297,15 +297,19 @@ class Pools:
 def announcing(books: PoolBooks, own: Own) -> Announce:
     """Note nonce and hash in the pool's books before the bytes leave, for the pool's own module to find."""
 
-    async def announce(key: PaymentKey, tx: TxHash, nonce: int) -> None:
+    async def announce(key: PaymentKey, tx: TxHash, nonce: int) -> str:
         try:
             record: PoolRecord = (await own.store.records.read(RecordId(key))).record
         except (NotFound, BadInput):
-            return  # a payment of the lane that is none of the pool's, such as one that only uses up a nonce
-        if record.machine == "pool" and record.data.coin == books.keys.coin:
-            answer = await books.announce(line_of(record, record.data.debited_at), tx, nonce)
-            if answer.code not in ("done", "already"):
-                raise Retryable(f"{record.id} cannot be noted in the pool's books before it is sent: {answer.found}")
+            return ""  # a payment of the lane that is none of the pool's, such as one that only uses up a nonce
+        if record.machine != "pool" or record.data.coin != books.keys.coin or record.state == s.PAID:
+            return ""  # what is booked and sent again, because the chain took it back, is noted nowhere any more
+        answer = await books.announce(line_of(record, record.data.debited_at), tx, nonce)
+        if answer.code in (Booked.DONE, Booked.ALREADY):
+            return ""
+        if answer.code == Booked.ROW_GONE or answer.found == "credited":
+            return f"{record.id}: {why_not(answer)}"
+        raise Retryable(f"{record.id} cannot be noted in the pool's books before it is sent: {answer.found}")
 
     return announce
 

@@ -164,12 +164,15 @@ class Ledger:
     broken: bool = False
     early: bool = True
     """Whether nothing that it heard of was on its way before."""
+    settled: set[str] = field(default_factory=set)
+    """What must not leave any more."""
 
-    async def announce(self, key: PaymentKey, tx: TxHash, nonce: int) -> None:
+    async def announce(self, key: PaymentKey, tx: TxHash, nonce: int) -> str:
         self.early = self.early and tx not in await self.chain.waiting()
         self.told.append((key, tx, nonce))
         if self.broken:
             raise Retryable("the books cannot be reached")
+        return "somebody settled it by hand" if key in self.settled else ""
 
 
 @pytest.fixture
@@ -204,6 +207,26 @@ async def test_every_attempt_is_told_before_it_leaves_and_told_again_when_that_f
     assert {told for _, told, _ in ledger.told} == {first, second}
     assert {(key, nonce) for key, _, nonce in ledger.told} == {(payment.key, 0)}
     assert ledger.early
+
+
+async def test_what_must_not_leave_any_more_gives_its_nonce_to_nothing_and_keeps_nobody_waiting(
+    station: Station, chain: Anvil, ledger: Ledger
+) -> None:
+    station.change_lane(announce=ledger.announce)
+    settled, other = station.payment("p-1"), station.payment("p-2")
+    await station.pay(settled)
+    async with station.worker():
+        ledger.broken = True
+        await station.until_nonce(0, s.SIGNED)
+        await station.pay(other)
+        await station.until_nonce(1, s.SIGNED)
+        ledger.settled, ledger.broken = {settled.key}, False
+        await station.until_all([settled], s.FAILED)
+        await station.until_settled([other])
+    failed = await station.status(settled)
+    assert isinstance(failed, Failed)
+    assert "settled it by hand" in " ".join(await station.whys((await station.transaction(0)).id))
+    assert await received(chain, [settled]) == {dict(settled.to.fields)["address"]: 0}
 
 
 async def test_nobody_is_told_of_an_attempt_that_pays_nobody(station: Station, chain: Anvil, ledger: Ledger) -> None:

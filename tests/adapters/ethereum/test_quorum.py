@@ -1,6 +1,6 @@
 """Several nodes, of which some lie: what enough of them say alike counts, and nothing else."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, cast
@@ -15,9 +15,9 @@ from adapters.ethereum.signers import raw_key
 from adapters.ethereum.wallets.reading import Reader
 from machines.core.chain import Fee, TxHash, Unsigned, known_head
 from machines.core.clock import FixedClock
-from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed
+from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed, Retryable
 from tests.chain import GWEI, LANE, stranger
-from tests.chains.stubs import Liar, Lie, StubChain, StubNode, StubSession
+from tests.chains.stubs import Liar, Lie, Refused, StubChain, StubNode, StubSession
 
 QUICK = Limits(rest_s=1.0, pause_s=0.001, grace_s=0.01, rounds=1)
 CHAIN_ID = 7
@@ -388,3 +388,25 @@ async def test_what_stands_at_the_first_block_says_nothing_where_no_head_was_eve
         for asked in (known_head(nodes), nodes.block_before(10**12), Reader(nodes, {}, DEPTH).holdings(LANE.address)):
             with pytest.raises(NoQuorum):
                 await asked
+
+
+class Hurried(StubNode):
+    """A node that is asked too often when it is asked what is final."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:  # noqa: ANN401
+        if params and params[0] == "finalized":
+            raise Refused("rate limit exceeded")
+        return super().answer(method, params)
+
+
+async def test_a_node_that_is_too_busy_to_say_what_is_final_does_not_say_that_nothing_is(
+    chain: StubChain, clock: FixedClock
+) -> None:
+    """Without finality depth alone would prove that something was not paid."""
+    hurried = Hurried(chain, CHAIN_ID)
+    hurried.sync()
+    async with seen(clock, hurried) as nodes:
+        with pytest.raises(Retryable, match="rate limit"):
+            await nodes.head()
+    async with seen(clock, hurried, honest(chain), honest(chain)) as nodes:
+        assert (await nodes.head()).finalized is not None

@@ -332,7 +332,16 @@ def test_what_comes_in_later_is_paid_out_by_a_sweep_of_its_own() -> None:
     child = Record(new.id, "bounty", s.OPENING, 1, new.owner, None, new.data, NOW, NOW)
     child = after(child, f.Deployed(WALLET, OTHER))
     child = after(child, f.Held(ETHERS))
-    assert (child.state, child.data.winner_login) == (s.MERGED, "ann")
+    assert (child.state, child.data.winner_login, child.data.doubts) == (s.MERGED, "ann", ())
+
+
+def test_a_sweep_for_work_that_was_taken_back_is_in_as_much_doubt_as_the_bounty() -> None:
+    """It has no news of its own, and the bot must not agree to it as if nothing had been."""
+    record = after(bounty(s.PAID, reverted=(pull().number,)), f.Held(ETHERS))
+    (new,) = decide(record, f.SweepWanted("mia")).creates
+    child = Record(new.id, "bounty", s.OPENING, 1, new.owner, None, new.data, NOW, NOW)
+    child = after(after(child, f.Deployed(WALLET, OTHER)), f.Held(ETHERS))
+    assert (child.state, child.data.doubts) == (s.MERGED, (Doubt.REVERTED,))
 
 
 def test_a_confirmation_before_the_bots_or_of_an_older_payment_is_refused() -> None:
