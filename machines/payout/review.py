@@ -54,7 +54,7 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
     data, proposal = record.data, record.data.proposal
     if not data.assessed:
         raise BadInput(f"{record.id} is still being assessed: try again in a moment.")
-    if same_person(fact.by, proposal.by):
+    if same_person(fact.by, proposal.by) or same_person(fact.by, record.owner):
         raise BadInput(f"{fact.by} asked for {record.id} and cannot approve it: another person must.")
     if fact.fingerprint != proposal.fingerprint:
         raise BadInput(f"{record.id} changed since you looked at it: look at amount and destination again.")

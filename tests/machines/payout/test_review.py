@@ -156,6 +156,15 @@ def test_who_names_the_destination_does_not_approve_it() -> None:
         decide(corrected(), f.Approved("ann", "other print"))
 
 
+def test_whose_money_it_is_does_not_approve_it_whoever_asked_for_them() -> None:
+    """Their platform asked; they are a reviewer as well, under the same name."""
+    asked_for = payout(s.REQUESTED, assessed=True, requested_by="shop", fingerprint=PRINT)
+    for owner in ("ann", "Ann "):
+        with pytest.raises(BadInput, match="cannot approve it"):
+            decide(asked_for, f.Approved(owner, PRINT))
+    assert after(asked_for, f.Approved("olu", PRINT)).state == s.APPROVED
+
+
 def test_a_yes_to_the_old_destination_is_no_yes_to_the_new_one() -> None:
     with pytest.raises(BadInput, match="changed since you looked at it"):
         decide(corrected(), f.Approved("olu", PRINT))
