@@ -72,7 +72,8 @@ class PayoutsReconcile:
                 return [await self._forgotten(rail, payout, found, word)]
             if _as_left(found, tomb):
                 return [Finding(rail, payout, f"{_amount(found)}: it was {tomb.state} when it was archived.")]
-            await self._store.archive.bring_back(payout, word.who, f"{rail} says otherwise")
+            if not await self._store.archive.bring_back(payout, word.who, f"{rail} says otherwise"):
+                return [_kept_too_little(rail, payout, found, tomb)]
             record = (await self._store.records.read(payout)).record
         attempts = tuple(self._attempt(trace, record) for trace in found)
         # A payout that was asked for, or approved, when the store was saved takes a move or two to where it really is.
@@ -187,6 +188,12 @@ def _as_left(found: list[Trace], tomb: Tombstone) -> bool:
     """Whether the gateway lists an archived payout as it was left."""
     paid = any(isinstance(trace.status, Settled) for trace in found)
     return paid == (tomb.state in (s.COMPLETED, s.CONTRADICTED))
+
+
+def _kept_too_little(rail: str, payout: RecordId, found: list[Trace], tomb: Tombstone) -> Finding:
+    says = f"{_amount(found)}: it was {tomb.state} when an older version archived it, and cannot be brought back."
+    advice = f"Settle it with its owner, {tomb.owner}, then say so: --dismiss {payout} --reason WHY."
+    return Finding(rail, payout, says, advice)
 
 
 def _cannot_list(name: str) -> Finding:

@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from adapters.sandbox.transfers import State
 from machines.core.clock import DAY, Millis
 from machines.core.errors import NotFound
-from machines.core.ids import RecordId
+from machines.core.ids import RecordId, parse_id
 from payflow.app import gateways
 from payflow.app.archive import archive, find
 from payflow.app.payouts import Payouts
-from payflow.app.reconcile import compare
+from payflow.app.reconcile import Outcome, compare
 from payflow.config import Settings
+from payflow.store import keys
+from payflow.store.codec import encode
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from tests.deploy.test_setback import OTTO, nobody_watches
@@ -70,7 +74,6 @@ async def test_a_payout_whose_bank_may_still_send_it_back_is_not_archived(town: 
     async with town.worker():
         payout = await paid(town)
         await town.time_passes(days=30)
-        await nobody_watches(town, payout)
         await put_away(town, tmp_path / "archive")
         assert (await town.record(payout)).state == "COMPLETED"
 
@@ -133,11 +136,32 @@ async def test_a_payout_that_is_being_looked_at_is_not_archived(town: Town, tmp_
     assert not await town.store.archive.put_away(kept, "a file", Millis(town.clock.now()))
 
 
-async def compare_with_the_list(town: Town) -> None:
+async def test_what_an_older_version_archived_is_named_when_it_comes_back_and_hides_nothing_else(
+    town: Town, tmp_path: Path
+) -> None:
+    """It kept too little of it to bring it back: a person settles it, and all others are compared as well."""
+    async with town.worker():
+        payout = RecordId(await paid(town))
+        await archived(town, payout, tmp_path / "archive")
+        tomb = await town.store.archive.tombstone(payout)
+        assert tomb is not None
+        old = encode(replace(tomb, data=b"", hash=b""))
+        await town.store.link.ask("HSET", keys.tombs(parse_id(payout)[1]), payout, old)
+    transfer = town.transfer(payout)
+    listed, transfer.state = transfer.state, State.NEW
+    outcome = await compare_with_the_list(town)
+    transfer.state = listed
+    (found,) = [finding for finding in outcome.findings if finding.open]
+    assert found.subject == payout
+    assert "older version" in found.says
+    assert len(outcome.findings) > 1
+
+
+async def compare_with_the_list(town: Town) -> Outcome:
     """Otto compares what the gateway lists with our books, as he does after a store was set back."""
     async with AsyncExitStack() as stack:
         payouts = Payouts(town.settings, await gateways.open_doors(town.settings, town.clock, stack))
         store = await stack.enter_async_context(open_store(town.settings, [payouts.machine], clock=town.clock))
         payouts.open(store)
         since = Millis(town.clock.now() - 200 * DAY)
-        await compare(store, payouts.reconciles(store, Metrics()), since, OTTO)
+        return await compare(store, payouts.reconciles(store, Metrics()), since, OTTO)
