@@ -73,6 +73,11 @@ def plan(found: Difference, believe: Believed | None) -> dict[str, str]:
             "first, with `payflow export` and the last backup."
         )
     right = found.journal if believe == "journal" else found.account
+    if right.overdrawn:
+        raise BadInput(
+            f"{found.owner} would have less than nothing: {right}. What was asked for beyond what is theirs is still "
+            "held: cancel it first, then correct what is left."
+        )
     return {
         "believe": believe,
         "account": found.account.figures,

@@ -30,6 +30,11 @@ class Account:
         return self.funded + self.owed - self.available - self.held - self.paid
 
     @property
+    def overdrawn(self) -> bool:
+        """Whether there is less than nothing anywhere, with which nobody may reckon."""
+        return min(self.available, self.held, self.paid, self.funded, self.owed) < 0
+
+    @property
     def figures(self) -> str:
         """Its figures in turn, as a checkpoint keeps them."""
         return f"{self.available} {self.held} {self.paid} {self.funded} {self.owed}"
@@ -115,6 +120,7 @@ class Difference:
             f"{name}: the account is {account}, the journal sums to {self.journal}.": account != self.journal,
             f"{name}: {account.held} is held, the records that hold sum to {self.holding}.": account.held
             != self.holding,
+            f"{name}: there is less than nothing in the account, {account}.": account.overdrawn,
         }
         return [fault for fault, is_so in found.items() if is_so]
 

@@ -187,6 +187,22 @@ def test_a_false_account_is_put_right_by_two_people_as_its_journal_says(till: Ti
     assert till.json("ledger")["conserved"]
 
 
+def test_no_correction_leaves_less_than_nothing(till: Till) -> None:
+    """The account said more than was theirs, and they asked for it: that is cancelled first."""
+    till.errand("FAILED", units=1_200)
+    till.store_ask("HINCRBY", account_key(), "NGN.available", 500_000)
+    beyond = till.errand("FAILED", units=1_200_000, key="2")
+    with showing(till, "ola"):
+        assert "less than nothing" in till.refused("ledger", "ann", "--correct", "NGN", "--reason", "restored by hand")
+        assert till.json("proposals") == []
+        till.json("override", beyond, "CANCELLED", "--reason", "beyond what is theirs", "--yes")
+    digest = correcting(till)
+    with showing(till, "eve"):
+        assert "Done" in till("confirm", digest, "--yes").out
+    assert figures(till) == "998800 1200 0 1000000 0"
+    assert till.json("ledger")["conserved"]
+
+
 def test_a_journal_that_lost_a_posting_gets_it_back_with_the_reason_and_both_names(till: Till) -> None:
     till.errand("FAILED", units=1_200)
     journal = f"{{pf:{account_key()[4:6]}}}:journal"

@@ -121,6 +121,19 @@ async def test_after_an_error_the_running_balances_are_read_again(store: Store) 
     assert await faults(store) == []
 
 
+async def test_with_less_than_nothing_nobody_reckons(store: Store) -> None:
+    """Figures are compared by their length: a small one below zero would pass for more than was asked for."""
+    await fund(store, BAD, 5_000)
+    account = keys.account(1, BAD)
+    await store.link.ask("HSET", account, "NGN.available", "-500", "NGN.held", "5500")
+    for units in (40, 400, 4_000):
+        with pytest.raises(StoreError):
+            await ask(store, BAD, units, str(units))
+    assert await store.link.ask("HMGET", account, "NGN.available", "NGN.held") == [b"-500", b"5500"]
+    books = await store.ledger.check()
+    assert any("less than nothing" in fault for fault in books.faults)
+
+
 async def test_a_poison_account_does_not_keep_others_from_funding(store: Store) -> None:
     await store.link.ask("HSET", keys.account(1, BAD), "NGN.available", "not a number")
     done = await asyncio.gather(

@@ -11,6 +11,8 @@ local function balance(key, field)
   local units = account.now[field]
   if not units then
     units = redis.call('HGET', key, field) or '0'
+    -- Figures are compared by their length: one below zero would pass for a large one. The group is `broken`.
+    if string.sub(units, 1, 1) == '-' then error('less than nothing in ' .. field) end
     account.now[field] = units
   end
   return units
