@@ -30,5 +30,7 @@ class Inbox:
         await self._link.ask("SET", self._key(notice), said, "PX", KEPT_MS)
 
     def _key(self, notice: Notice) -> str:
-        # Hashed, because the gateway chooses what it is called and how long that is.
-        return keys.inbox(self._source, hashlib.sha256(notice.delivery.encode()).hexdigest())
+        # Hashed, because the gateway chooses what it is called and how long that is. What it says belongs to the
+        # name: a gateway that uses one name for two pieces of news must not keep us from looking at the second.
+        said = "\0".join((notice.delivery, notice.handle, notice.said, *notice.references))
+        return keys.inbox(self._source, hashlib.sha256(said.encode()).hexdigest())
