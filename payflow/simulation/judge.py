@@ -124,7 +124,9 @@ def _at_the_end(run: "PayoutRun", record: PayoutRecord, lives: Sequence[Transfer
     position = s.LIFECYCLE.state(record.state).position
     if position is Position.PAID and not paid and not told:
         yield f"lost: {record.state}, and nothing was paid, or it came back"
-    if position is not Position.PAID and surely:
+    # Two people may take back what they were shown to be paid; what is paid after their word is another matter.
+    unknown = [each for each in surely if record.since not in run.outside.overrode or (each.paid or 0) > record.since]
+    if position is not Position.PAID and unknown:
         yield f"lost: {record.state}, and {names} was paid"
     if len(surely) > 1 and not told:
         yield f"untold: {names} were paid"

@@ -45,6 +45,7 @@ class Outside:
         """What people had to do so that the payout could go on or come to rest."""
         self.overrode: list[Millis] = []
         """When two people overrode what nobody had proven."""
+        self._waits_since = run.clock.now()
         self.destinations: list[Destination] = []
         """Where the payout may go."""
 
@@ -137,7 +138,7 @@ class Outside:
             if record.parked:
                 self._help(f"take up: {record.parked}")
                 await parts.steering.take_up(record.id, "olga")
-            elif record.state not in RESTING and self._run.clock.now() - record.since > PATIENCE_MS:
+            elif record.state not in RESTING and self._run.clock.now() - self._waits_since > PATIENCE_MS:
                 await self._settle(record)
         except PayflowError as error:
             self._run.story.tell("operator", f"in vain: {error}")
@@ -155,6 +156,7 @@ class Outside:
     async def _settle(self, record: PayoutRecord) -> None:
         """Ask the gateway's support, who can see everything, and do what two people then may."""
         self._help(f"settle by two: {record.state}")
+        self._waits_since = self._run.clock.now()
         paid_or_may_be = self._run.gateway.alive()
         onwards = s.COMPLETED if record.state == s.UNCONFIRMED else s.UNCONFIRMED
         to = onwards if paid_or_may_be else s.CANCELLED

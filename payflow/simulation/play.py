@@ -20,6 +20,7 @@ from payflow.app.payouts import Payouts
 from payflow.config import Settings, load
 from payflow.simulation.run import START, PayoutRun, RunResult
 from payflow.simulation.snapshot import Snapshot
+from payflow.store.blocking import blocking
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 
@@ -110,11 +111,12 @@ async def _play(part: _Part, folder: Path) -> list[RunResult]:
     async with open_store(settings["v3"], machines, clock=clock) as store:
         # Losses are played, so that nothing here hangs on the disk: it would only take time.
         await store.link.ask("CONFIG SET", "appendonly", "no")
-        empty = await Snapshot.of(store.link)
-        for seed in range(part.first, part.end):
-            await empty.put_back(store.link)
-            run = PayoutRun(seed, store, clock, settings, folder, metrics, truthful=part.truthful)
-            results.append(await run.play(tell=part.tell))
+        async with blocking(store.link, Path(store.link.place)) as store.link:
+            empty = await Snapshot.of(store.link)
+            for seed in range(part.first, part.end):
+                await empty.put_back(store.link)
+                run = PayoutRun(seed, store, clock, settings, folder, metrics, truthful=part.truthful)
+                results.append(await run.play(tell=part.tell))
     return results
 
 

@@ -211,7 +211,8 @@ class PayoutRun:
         whose = self._dice.randrange(len(awake) + len(idle))
         if whose < len(awake):
             await awake[whose].go_on()
-            self._due = now
+            if awake[whose].idle:
+                self._due = now
         else:
             process, parts = idle[whose - len(awake)]
             await process.run(lambda: self._work(process, parts))
