@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import AnotherPayment, BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
+from machines.core.errors import AnotherPayment, BadAmount, Contradiction, Deferred, OutcomeUnknown, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import NGN, Assets, Money
 from machines.core.ports import (
@@ -338,6 +338,9 @@ class Looks:
                 continue
             except OutcomeUnknown as error:
                 unread = str(error)
+        paid = {fact.evidence.reference for fact in found if isinstance(fact, f.Paid)}
+        if len(paid) > 1:  # somebody clicked Retry twice, and each was paid
+            raise Contradiction(f"{record.data.rail} paid twice: {' and '.join(sorted(paid))}.", rail=record.data.rail)
         learned = min(found, key=lambda fact: _ALIVE_FIRST.index(type(fact)))
         if unread and not isinstance(learned, f.Paid | f.UnderWay):
             raise Retryable(unread)  # a retry that the gateway told of and does not show may yet be paid

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from adapters.sandbox.agenda import Agenda
-from adapters.sandbox.courier import Courier
+from adapters.sandbox.courier import Courier, Delivery
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.magic import Ends, Fate, Refusal, Webhook
 from adapters.sandbox.paystack.simulator import PaystackSimulator
@@ -233,6 +233,7 @@ class _Feed(Courier):
     def post(self, body: bytes, headers: Mapping[str, str], how: Webhook = Webhook.ONCE) -> None:
         """Send a piece of news."""
         assert self._transfer is not None  # noqa: S101
+        self.deliveries.append(Delivery(len(self.deliveries), body, headers))  # v4 numbers its news by them
         webhook = QueuedWebhook(self._transfer, body, headers, how is Webhook.ONCE)
         for _ in range(2 if self._dice.random() < TOLD_TWICE else 1):
             late_s = self._dice.choice(TOLD_LATE_S)
