@@ -344,7 +344,7 @@ class Settings(BaseModel):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("pollers", "risk", "lanes", "bounty_tokens", "platform_webhooks", mode="before")
+    @field_validator("pollers", "risk", "lanes", "bounty_tokens", "platform_webhooks", "returns_days", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value

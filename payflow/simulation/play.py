@@ -131,6 +131,7 @@ def settings_in(folder: Path) -> Mapping[str, Settings]:
         "PAYFLOW_BATCH_SCHEDULE": "instant",
         "PAYFLOW_RISK": '{"least_successes": 0, "details_cool_off_ms": 0}',
         "PAYFLOW_WATCH_DAYS": "1",
+        "PAYFLOW_RETURNS_DAYS": '{"flutterwave": 1, "paystack": 1}',
         "PAYFLOW_GATEWAY_CALLS": "100000",  # who waits for a permit waits in real time, which does not pass in a run
         "FLUTTERWAVE_WEBHOOK_HASH": keys.secret_hash,
     }

@@ -1,6 +1,7 @@
 """Settings are read once and checked together; a mistake is named, a secret is not shown."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def test_an_unknown_setting_with_nothing_near_is_refused_with_where_to_look() ->
     assert problems({"PAYFLOW_XYZZY_QUUX": "4"}) == [
         "PAYFLOW_XYZZY_QUUX is not a setting: remove it, or see .env.example for all names."
     ]
+
+
+def test_every_setting_that_is_a_table_is_written_as_json() -> None:
+    tables = [name for name, key in NAMES.items() if isinstance(getattr(load({}), key), Mapping)]
+    assert len(tables) > 4
+    for name in tables:
+        load({name: "{}"})
 
 
 def test_other_programs_variables_are_none_of_our_business() -> None:
