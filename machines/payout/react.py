@@ -106,8 +106,8 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             return _returned(policy, record, fact, now)
         case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)):
             return _came_back(record, reference, evidence)
-        case _, f.NotPaid(reference, reason):
-            return noted(f"{reference} failed, which changes nothing in {record.state}: {reason}")
+        case _, f.NotPaid():
+            return _failed_already(policy, record, fact, now)
         # ── not wanted any more: given back once the rail proves that nothing is paid ──
         case (
             (s.REQUESTED | s.APPROVED | s.PROCESSING | s.UNCONFIRMED),
@@ -490,6 +490,13 @@ def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
         data = replace(record.data, return_of="", return_since=0)
         return keep(f"{record.data.return_of} is shown as paid again", data=data, again_s=again_s)
     return wait(again_s)
+
+
+def _failed_already(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
+    """Write it down; the watch of what is over must have an end, although the rail says the same at every look."""
+    said = noted(f"{fact.reference} failed, which changes nothing in {record.state}: {fact.reason}")
+    over = s.LIFECYCLE.state(record.state).final
+    return said.but(again_s=_watched(policy, record, fact, now).again_s) if over else said
 
 
 # ── not paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -56,7 +56,7 @@ async def judged(run: "PayoutRun", record: PayoutRecord) -> tuple[tuple[str, ...
     told = [post for post in await store.outbox.take(MOST_MESSAGES, 1) if post.kind == "alarm"]
     lives = list(_lives(run))
     faults = [
-        *_sent_anew(lives),
+        *_sent_anew(run, lives),
         *_given_back(run, history, lives),
         *_at_the_end(run, record, lives, told=bool(told) or bool(record.data.also_paid)),
         *_elsewhere(run, record),
@@ -86,12 +86,14 @@ def _lives(run: "PayoutRun") -> Iterator[TransferLife]:
             yield TransferLife(transfer.reference, began, began, over, paid, ours=True)
 
 
-def _sent_anew(lives: Sequence[TransferLife]) -> Iterator[str]:
-    """Find what we sent while something before it could still be paid, or was."""
+def _sent_anew(run: "PayoutRun", lives: Sequence[TransferLife]) -> Iterator[str]:
+    """Find what we sent while something before it could still be paid, or was and nobody decided to pay again."""
     for sent in (life for life in lives if life.ours):
         for other in lives:
             before = other.reference != sent.reference and other.began < sent.began and other.alive(sent.began)
-            if before and (other.ours or other.known(sent.began - AT_ONCE_MS)):
+            # Two people who were shown that it was paid may still put the payout back, such as for another account.
+            decided = other.paid is not None and any(other.paid <= at <= sent.began for at in run.outside.overrode)
+            if before and not decided and (other.ours or other.known(sent.began - AT_ONCE_MS)):
                 what = "paid twice" if sent.paid and other.paid else "sent anew"
                 yield f"{what}: {sent.reference} went out while {other.reference} was alive"
 

@@ -46,6 +46,7 @@ class Outside:
         self.overrode: list[Millis] = []
         """When two people overrode what nobody had proven."""
         self._waits_since = run.clock.now()
+        self._attempts = 0
         self.destinations: list[Destination] = []
         """Where the payout may go."""
 
@@ -138,10 +139,16 @@ class Outside:
             if record.parked:
                 self._help(f"take up: {record.parked}")
                 await parts.steering.take_up(record.id, "olga")
-            elif record.state not in RESTING and self._run.clock.now() - self._waits_since > PATIENCE_MS:
+            elif record.state not in RESTING and self._hangs(record):
                 await self._settle(record)
         except PayflowError as error:
             self._run.story.tell("operator", f"in vain: {error}")
+
+    def _hangs(self, record: PayoutRecord) -> bool:
+        """Say whether there was no new attempt for so long that a person should look."""
+        if len(record.data.attempts) != self._attempts:
+            self._attempts, self._waits_since = len(record.data.attempts), self._run.clock.now()
+        return self._run.clock.now() - self._waits_since > PATIENCE_MS
 
     async def _reconcile(self) -> None:
         self._help("reconcile")

@@ -128,6 +128,7 @@ def settings_in(folder: Path) -> Mapping[str, Settings]:
     common = {
         "PAYFLOW_DATA": str(folder),
         "PAYFLOW_SHARDS": "2",
+        "PAYFLOW_INSTALLATION": "simu",  # references carry it, and a seed must bring the same ones back
         "PAYFLOW_BATCH_SCHEDULE": "instant",
         "PAYFLOW_RISK": '{"least_successes": 0, "details_cool_off_ms": 0}',
         "PAYFLOW_WATCH_DAYS": "1",
