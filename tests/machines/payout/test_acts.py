@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
-<<<<<<< HEAD
-from machines.core.errors import AnotherPayment, LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
-=======
-from machines.core.errors import Contradiction, LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
->>>>>>> 2e96968 (Two retries of one attempt that were both paid are told, where only webhooks name them; nothing simulated waits for a disk)
+from machines.core.errors import (
+    AnotherPayment,
+    Contradiction,
+    LeaseLost,
+    OutcomeUnknown,
+    Paused,
+    Rejected,
+    Retryable,
+)
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import ETH, Money
 from machines.core.ports import Evidence, Payment, Pending, Settled, Status, Unsent
@@ -163,7 +167,6 @@ async def test_a_retry_that_only_a_webhook_named_is_looked_at_as_well(
     assert isinstance(await looks(rail).find(record, FakeStep(rail)), learned)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(("ours", "ends"), [(NOT_PAID, False), (BACK, False), (Unsent(), False), (PAID, True)])
 @pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED, s.FAILED])
 async def test_a_retry_that_was_named_and_is_not_shown_keeps_a_failure_from_being_proof(
@@ -189,7 +192,8 @@ async def test_a_retry_that_was_named_and_is_not_shown_keeps_a_failure_from_bein
         await act(record, FakeStep(rail))
     with pytest.raises(Retryable):
         await looks(rail).prove(record)
-=======
+
+
 async def test_two_retries_that_were_both_paid_are_a_contradiction_though_they_repeat_one_attempt() -> None:
     class BothPaid(FakeRail):
         async def status(self, payment: Payment) -> Status:
@@ -199,7 +203,6 @@ async def test_two_retries_that_were_both_paid_are_a_contradiction_though_they_r
     record = payout(s.COMPLETED, attempts=(attempt(handle="1", named=("2",)),), paid_by=FIRST)
     with pytest.raises(Contradiction, match="paid twice"):
         await looks(rail).watch(record, FakeStep(rail))
->>>>>>> 2e96968 (Two retries of one attempt that were both paid are told, where only webhooks name them; nothing simulated waits for a disk)
 
 
 async def test_a_batch_that_opens_while_the_rail_is_paused_takes_nobody_along() -> None:
