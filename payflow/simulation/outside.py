@@ -136,7 +136,9 @@ class Outside:
                 else:
                     self._help(f"resume {scope}: {pause.why}")
                     await parts.steering.resume(scope, "olga", "looked at it")
-            if record.parked:
+            if record.parked and f"take up: {record.parked}" in self.needed:
+                await self._settle(record)
+            elif record.parked:
                 self._help(f"take up: {record.parked}")
                 await parts.steering.take_up(record.id, "olga")
             elif record.state not in RESTING and self._hangs(record):

@@ -299,8 +299,7 @@ class PayoutRun:
             return False
         if record.state != s.FAILED:
             return not coming
-        for_good = record.data.failures > len(self._settings.retry_after_s) and record.data.correction is None
-        return for_good and self.clock.at - record.since > FAILED_FOR_GOOD_MS
+        return self.clock.at - record.since > FAILED_FOR_GOOD_MS
 
     # ── a store that forgets ─────────────────────────────────────────────────────────────────────────────────────────
 
