@@ -365,23 +365,24 @@ def _not_seen(policy: Policy, record: PayoutRecord, now: Millis, *, listed: bool
     doubled = policy.settle_window_ms << min(max(data.lost - 1, 0), 20)
     refused = bool((data.current or NO_ATTEMPT).refusal)
     again_ms = policy.repeat_apart_ms if refused else min(doubled, policy.repeat_apart_ms)
-    if now - data.unseen_since < again_ms:
-        return _waits_for_an_end(policy, record, now)
+    left_s = (data.unseen_since + again_ms - now) / SECOND
+    if left_s > 0:
+        return _waits_for_an_end(policy, record, now, min(DEFERRED_S, max(1.0, left_s)))
     if data.unseen + 1 < policy.looks_unseen:
         return keep("not found at the rail", data=replace(data, unseen=data.unseen + 1))
     why = f"not found {policy.looks_unseen} times after the settle window: the same reference goes out again"
     return move("find", why, data=replace(data.with_current(sent=False), unseen=0, unseen_since=0))
 
 
-def _waits_for_an_end(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+def _waits_for_an_end(policy: Policy, record: PayoutRecord, now: Millis, again_s: float = DEFERRED_S) -> Choice:
     """Look again later; call people, once, where it is unknown for long: two of them may decide it."""
     data = record.data
     if data.alarmed or now - data.unknown_since < policy.unknown_alarm_ms:
-        return wait(DEFERRED_S)
+        return wait(again_s)
     hours = (now - data.unknown_since) // HOUR
     why = f"since {hours} hours nobody knows whether {data.rail} took {_newest(record)}: two people may decide it"
     told = (alarm(why), review_needed(record, why))
-    return keep(why, data=replace(data, alarmed=True), messages=told, again_s=DEFERRED_S)
+    return keep(why, data=replace(data, alarmed=True), messages=told, again_s=again_s)
 
 
 def _absent(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:

@@ -1,6 +1,7 @@
 """The scenarios in which something goes wrong: what Payflow does then, and what it never does."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 from adapters.sandbox.faults import Fault, Kind
@@ -37,6 +38,7 @@ async def gateway_outage(cast: Cast) -> None:
         await cast.earns(name, "5000")
         where = {"bank_code": "044", "account_number": "0100000001"}
         payouts.append(await cast.asks(name, "5000", where))
+    await _assessed(cast, payouts)  # a gateway that is down would not say whose accounts these are
     cast.bank.faults.add(
         Fault(Kind.UNAVAILABLE, created=True, times=PAID_DURING_OUTAGE),
         Fault(Kind.UNAVAILABLE, times=10**6, where=EVERYTHING),
@@ -55,6 +57,15 @@ async def gateway_outage(cast: Cast) -> None:
     teller.done("paid", "All five are paid, each exactly once: what had landed was found by its reference.")
 
 
+async def _assessed(cast: Cast, payouts: Sequence[RecordId]) -> list[PayoutRecord]:
+    """Wait until the rules have seen each request."""
+    while True:
+        records = [await cast.record(payout) for payout in payouts]
+        if all(record.data.assessed for record in records if record.state == p.REQUESTED):
+            return records
+        await asyncio.sleep(people.GLANCE_S)
+
+
 async def fraud_spike(cast: Cast) -> None:
     """Eight accounts that nobody knows ask for all they have, to one bank account."""
     teller = Teller(cast.stage, "Fraud spike", "₦45,000.00 for each of eight new accounts")
@@ -66,12 +77,8 @@ async def fraud_spike(cast: Cast) -> None:
         await cast.earns(name, "45000")
         payouts.append(await cast.asks(name, "45000", where))
     teller.say("asked", f"{len(payouts)} requests within seconds, all to the same account.")
-    while True:
-        records: list[PayoutRecord] = [await cast.record(payout) for payout in payouts]
-        waiting = [record for record in records if record.state == p.REQUESTED]
-        if all(record.data.assessed for record in waiting):
-            break
-        await asyncio.sleep(people.GLANCE_S)
+    records = await _assessed(cast, payouts)
+    waiting = [record for record in records if record.state == p.REQUESTED]
     teller.waits("in review", f"The rules stopped all {len(waiting)}: nothing left. Decide at {cast.address}/admin.")
     while waiting:
         await asyncio.sleep(people.GLANCE_S)
