@@ -19,6 +19,7 @@ from adapters.flutterwave.exchange import (
     major_units,
     plain,
 )
+from adapters.flutterwave.refusals import V3_ENQUIRY, Proves, proves_v3
 from machines.core.errors import BadAmount, Rejected, Retryable
 from machines.core.money import Asset, Money
 from machines.core.ports import Destination
@@ -132,7 +133,8 @@ class EnquiriesV3:
         body = encoded({"account_number": to["account_number"], "account_bank": to["bank_code"]})
         reply = wire_v3.checked(await self._client.read(Request("POST", "/accounts/resolve", body=body)))
         if reply.status in _REFUSED:
-            raise Rejected(plain(_answer(reply, Message, refused=True).message) or "There is no such account.")
+            says = _answer(reply, Message, refused=True).message
+            raise _no_name(plain(says), proves_v3(reply.status, says, V3_ENQUIRY))
         return plain(_answer(reply, AccountAnswer).data.account_name)
 
     async def banks(self, country: str) -> list[Bank]:
@@ -171,13 +173,20 @@ class EnquiriesV4:
         body = encoded({"account": {"code": to["bank_code"], "number": to["account_number"]}, "currency": currency})
         reply = wire_v4.checked(await self._client.read(Request("POST", "/banks/account-resolve", body=body)))
         if reply.status in _REFUSED:
-            raise Rejected("There is no such account.")
+            raise _no_name("There is no such account.", wire_v4.proves(reply))
         return plain(_answer(reply, AccountAnswer).data.account_name)
 
     async def banks(self, country: str) -> list[Bank]:
         """List the banks of a country, by its two letters."""
         reply = await self._client.read(Request("GET", "/banks", query=(("country", country),)))
         return [Bank(bank.code, bank.name) for bank in _answer(wire_v4.checked(reply), BanksAnswer).data]
+
+
+def _no_name(says: str, meaning: Proves | None) -> Rejected | Retryable:
+    """Tell an account that there is not from a refusal that may speak of us, which must end nobody's payout."""
+    if meaning is Proves.NOT_CREATED:
+        return Rejected(says)
+    return Retryable(f"Flutterwave does not say whose account it is: {says or 'no reason given'}")
 
 
 def _answer(reply: Reply, shape: type[T], *, refused: bool = False) -> T:

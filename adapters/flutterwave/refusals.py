@@ -52,6 +52,12 @@ V3: tuple[Row, ...] = (
     Row(BAD, "* is required", Proves.NOT_CREATED, "the page about errors; refused before anything is looked at"),
 )
 
+V3_ENQUIRY: tuple[Row, ...] = (
+    Row(BAD, "sorry, that account number is invalid, please check and try again", Proves.NOT_CREATED, "integrations"),
+    *(row for row in V3 if row.proves is Proves.NOT_CREATED),
+)
+"""What an enquiry about an account is refused with; the first sentence was never seen as the answer to a transfer."""
+
 V4: Mapping[str, Proves] = {
     # the type                        proves; all are documented, the scenarios of the sandbox by their names
     "REFERENCE_ALREADY_EXISTS": Proves.LANDED,
@@ -92,12 +98,12 @@ DOOR = frozenset({UNAUTHORIZED, FORBIDDEN})
 WAIT_WHEN_UNTOLD_S = 30.0
 
 
-def proves_v3(status: int, message: str) -> Proves | None:
+def proves_v3(status: int, message: str, table: tuple[Row, ...] = V3) -> Proves | None:
     """Look a refusal of v3 up; None for one that is not known."""
     if status in DOOR:
         return Proves.CLOSED
     says = " ".join(message.casefold().split()).rstrip(".")
-    return next((row.proves for row in V3 if row.status == status and fnmatchcase(says, row.says)), None)
+    return next((row.proves for row in table if row.status == status and fnmatchcase(says, row.says)), None)
 
 
 def proves_v4(status: int, kind: str) -> Proves | None:

@@ -310,6 +310,11 @@ def _refusal(status: int, fault: Fault) -> StepError:
     return refusal(status, told.replace("_", " "), meaning)
 
 
+def proves(reply: Reply) -> Proves | None:
+    """Look up what a refusal proves."""
+    return proves_v4(reply.status, _fault(reply).type)
+
+
 def _fault(reply: Reply) -> Fault:
     try:
         return decoded(reply.body, Refusal).error

@@ -1,12 +1,13 @@
 """What can be asked besides paying."""
 
+import json
 from decimal import Decimal
 
 import pytest
 
 from adapters.flutterwave.client import Client
 from adapters.flutterwave.enquiries import Bank, EnquiriesV3, EnquiriesV4
-from adapters.flutterwave.exchange import Unreadable, ledger_units
+from adapters.flutterwave.exchange import Reply, Unreadable, ledger_units
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from machines.core.errors import RailClosed, Rejected, Retryable
@@ -48,6 +49,21 @@ async def test_an_account_has_a_name_or_is_rejected(client: Client, client_v4: C
         assert await ask.account_name(account("0123456789"))
         with pytest.raises(Rejected):
             await ask.account_name(account("123"))
+
+
+@pytest.mark.parametrize("says", ["Merchant is not enabled for account resolution", ""])
+async def test_a_refusal_that_may_speak_of_us_ends_nobodys_payout(
+    client: Client, client_v4: Client, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    body = {"status": "error", "message": says, "error": {"type": "MERCHANT_NOT_ENABLED", "message": says}}
+
+    async def refused(*_: object, **__: object) -> Reply:
+        return Reply(400, json.dumps(body).encode())
+
+    monkeypatch.setattr(Client, "read", refused)
+    for ask in (EnquiriesV3(client), EnquiriesV4(client_v4)):
+        with pytest.raises(Retryable):
+            await ask.account_name(account("0123456789"))
 
 
 async def test_banks_are_listed(client: Client, client_v4: Client) -> None:
