@@ -254,7 +254,7 @@ def _overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
     elif fact.to == s.UNCONFIRMED:
         if data.current is None:
             raise BadInput(f"Nothing of {record.id} was ever sent: there is nothing to look for.")
-        data = replace(data, unseen_since=now)
+        data = replace(data, unseen_since=now, unknown_since=now)
     # What the rail proved, it proved of what had left by then.
     return decision.but(data=data, unsent=given_back and fact.proof is Proof.NOT_PAID and record.state == s.PROCESSING)
 

@@ -499,6 +499,12 @@ def override_to(state: str, second: str = "eve", proof: Proof = Proof.NONE) -> O
     return Override(to=state, reason="the bank called", by="olu", second=second, proof=proof)
 
 
+def test_what_people_say_is_unknown_is_unknown_since_they_said_so() -> None:
+    record = after(processing(), override_to(s.UNCONFIRMED))
+    assert (record.state, record.data.unknown_since) == (s.UNCONFIRMED, NOW)
+    assert told(decide(record, f.NotSeen(FIRST), NOW + HOUR), "alarm") == []
+
+
 @pytest.mark.parametrize("through", [s.REQUESTED, s.APPROVED])
 def test_an_open_attempt_is_not_forgotten_on_the_way_through_a_state_that_never_sends(through: str) -> None:
     """Two people put it back into REQUESTED; from there one word, the provider's own even, must not give it back."""
