@@ -81,8 +81,8 @@ def drawn(dice: Random, *, truthful: bool) -> Conditions:
         webhooks_lie=sometimes(0.3 * unkind, 0.2),
         returns=sometimes(0.2 * unkind, 0.3),
         returned_as_failure=bool(sometimes(0.5, 1)),
-        clicks=sometimes(0.5 * unkind, 0.1),
-        wishes=sometimes(0.6, 0.05),
+        clicks=sometimes(0.5 * unkind, dice.choice((0.05, 0.2))),
+        wishes=sometimes(0.6, dice.choice((0.05, 0.2))),
         overrides=bool(sometimes(0.3 * unkind, 1)),
         losses=sometimes(0.15 * unkind, 0.02),
     )

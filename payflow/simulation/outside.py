@@ -137,7 +137,8 @@ class Outside:
                     self._help(f"resume {scope}: {pause.why}")
                     await parts.steering.resume(scope, "olga", "looked at it")
             if record.parked and f"take up: {record.parked}" in self.needed:
-                await self._settle(record)
+                if record.state not in RESTING:
+                    await self._settle(record)
             elif record.parked:
                 self._help(f"take up: {record.parked}")
                 await parts.steering.take_up(record.id, "olga")
@@ -154,8 +155,7 @@ class Outside:
 
     async def _reconcile(self) -> None:
         self._help("reconcile")
-        store, (name,) = self._parts.store, self._parts.doors
-        word = Word("olga", "compared with the dashboard", dismissed=frozenset({f"rail:{name}"}))
+        store, word = self._parts.store, Word("olga", "compared with the dashboard")
         parts = self._parts.payouts.reconciles(store, self._parts.metrics)
         outcome = await compare(store, parts, Millis(self._run.story.began - HOUR), word)
         for finding in outcome.findings:
