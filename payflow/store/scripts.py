@@ -29,6 +29,28 @@ def _part(name: str) -> str:
     return (resources.files("payflow.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
+ALL = tuple(
+    map(
+        script,
+        (
+            "commit",
+            "claim",
+            "renew",
+            "poke",
+            "read",
+            "take",
+            "outbox",
+            "profile",
+            "audit",
+            "archive",
+            "checkpoint",
+            "proposal",
+            "correct",
+            "unarchive",
+            "call",
+        ),
+    )
+)
 (
     COMMIT,
     CLAIM,
@@ -45,40 +67,4 @@ def _part(name: str) -> str:
     CORRECT,
     UNARCHIVE,
     CALL,
-) = map(
-    script,
-    (
-        "commit",
-        "claim",
-        "renew",
-        "poke",
-        "read",
-        "take",
-        "outbox",
-        "profile",
-        "audit",
-        "archive",
-        "checkpoint",
-        "proposal",
-        "correct",
-        "unarchive",
-        "call",
-    ),
-)
-ALL = (
-    COMMIT,
-    CLAIM,
-    RENEW,
-    POKE,
-    READ,
-    TAKE,
-    OUTBOX,
-    PROFILE,
-    AUDIT,
-    ARCHIVE,
-    CHECKPOINT,
-    PROPOSAL,
-    CORRECT,
-    UNARCHIVE,
-    CALL,
-)
+) = ALL
