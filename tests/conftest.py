@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings as hypothesis_settings
 
 from machines.core.clock import FixedClock
 from payflow.config import Settings
 from payflow.store.store import Store
+from payflow.telemetry import logs
 from tests.desk import FakeRail, opened, settings_for
 from tests.keycheck import unlisted
 from tests.servers import Deployment, Farm, Kind, flush, types
@@ -16,6 +18,14 @@ from tests.servers import Deployment, Farm, Kind, flush, types
 # How long an example takes tells how busy the machine is, and nothing else.
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loggers keep what they were first configured with: no test may do that to those that come after it."""
+    monkeypatch.setattr(logs, "configure", lambda level, style: None)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from payflow.telemetry import logs
 from tests.cli.till import Till
 from tests.servers import Deployment
 
@@ -14,8 +13,6 @@ from tests.servers import Deployment
 @pytest.fixture
 def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Till]:
     """The command line in this process."""
-    # Loggers keep what they were first configured with: a command must not do that to the tests that come after.
-    monkeypatch.setattr(logs, "configure", lambda level, style: None)
     monkeypatch.setenv("USER", "somebody-else")  # whoever says so
     monkeypatch.delenv("PAYFLOW_TOKEN", raising=False)
     monkeypatch.chdir(tmp_path)  # where no .env is

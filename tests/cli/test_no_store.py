@@ -10,13 +10,12 @@ from typer.testing import CliRunner
 
 from payflow.cli.commands import cli
 from payflow.cli.examples import EXAMPLES
-from payflow.telemetry import logs
 from tests.cli.till import Till
 from tests.servers import Deployment
 from tests.service import parts
 
 MAKE_IT = {"serve", "worker", "sandbox", "init", "pool run", "restore"}
-NEED_NONE = {"seal-key", "lifecycle"}
+NEED_NONE = {"seal-key", "lifecycle", "simulate"}
 TYPED = {
     name: shlex.split(example)
     for name, example in EXAMPLES.items()
@@ -27,7 +26,6 @@ TYPED = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder, and a shell that knows no settings."""
-    monkeypatch.setattr(logs, "configure", lambda level, style: None)
     monkeypatch.chdir(tmp_path)
     for name in ("PAYFLOW_DATA", "REDIS_URL", "REDIS_HOST", "PAYFLOW_TOKEN"):
         monkeypatch.delenv(name, raising=False)

@@ -34,7 +34,6 @@ from payflow.store.batches import Batches
 from payflow.store.seals import new_key
 from payflow.store.store import Store
 from payflow.store.tokens import Role
-from payflow.telemetry import logs
 from payflow.telemetry.metrics import Metrics
 from payflow.web.desk import Ask, Desk
 from payflow.web.standings import Standings
@@ -177,7 +176,6 @@ FAILED = (*APPROVED, f.Boarded("b"), lambda reference: f.NotPaid(reference, "the
 
 @pytest.fixture
 def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
-    monkeypatch.setattr(logs, "configure", lambda level, style: None)
     monkeypatch.delenv("PAYFLOW_TOKEN", raising=False)
     monkeypatch.chdir(tmp_path)
     ours = {"PAYFLOW_DATA": "data", "PAYFLOW_SHARDS": "4", "PAYFLOW_SEAL_KEYS": new_key()}
