@@ -1,6 +1,7 @@
 """What tests share: real servers, a store on them that starts empty, a clock that obeys, a rail that remembers."""
 
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,29 @@ from tests.servers import Deployment, Farm, Kind, flush, types
 # How long an example takes tells how busy the machine is, and nothing else.
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")
+
+
+ENVIRONMENT = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember the environment, which the processes of later tests inherit."""
+    item.stash[ENVIRONMENT] = _environment()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """A test that leaves a variable behind fails, and not one that comes after it."""
+    result = yield
+    if (left := _environment()) != (found := item.stash[ENVIRONMENT]):
+        os.environ.clear()
+        os.environ.update(found)
+        pytest.fail(f"this test left another environment than it found: {sorted(left.items() ^ found.items())}")
+    return result
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(autouse=True)
