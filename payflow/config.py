@@ -268,7 +268,9 @@ class Settings(BaseModel):
     bounty_address_days: float = Field(default=30, gt=0, alias="PAYFLOW_BOUNTY_ADDRESS_DAYS")
     """How long a winner may take to save an address before a maintainer may name another winner."""
     bounty_cool_off_days: float = Field(default=7, ge=1, alias="PAYFLOW_BOUNTY_COOL_OFF_DAYS")
-    """After how long an address counts that a contributor saved without a signature; a signed one counts at once."""
+    """After how long an address counts that a contributor saved without a signature; a first signed one at once."""
+    bounty_replace_days: float = Field(default=3, ge=1, alias="PAYFLOW_BOUNTY_REPLACE_DAYS")
+    """After how long a signed address takes the place of a signed one, unless that one signs that it gives way."""
     bounty_remind_days: float = Field(default=3, gt=0, alias="PAYFLOW_BOUNTY_REMIND_DAYS")
     """How often he is reminded."""
     bounty_sweep_hours: float = Field(default=6, gt=0, alias="PAYFLOW_BOUNTY_SWEEP_HOURS")

@@ -140,6 +140,16 @@ class Fair:
         place = f"/api/user/repository/{self.home.id}/owner" if owner else "/api/user"
         return await self.says(who, "POST", place, body, expect=expect)
 
+    async def releases(
+        self, who: str, old: Account, new: Account, *, by: Account | None = None, expect: int = 200
+    ) -> Json:
+        """Somebody has the address that counts sign that it gives way to the next one."""
+        words = (await self.says(who, "GET", f"/api/user/proof?address={old.address}&gives-way-to={new.address}"))[
+            "message"
+        ]
+        body = {"address": new.address, "message": words, "signature": signed(by or old, words)}
+        return await self.says(who, "POST", "/api/user/release-address", body, expect=expect)
+
     async def funds(self, issue: Issue, ether: float = 0.5, units: int = 0, by: Account = FUNDER) -> None:
         """Somebody puts money in."""
         wallet = (await self.record(issue)).data.contract_address

@@ -94,6 +94,16 @@ If it was not you, tell us at once: somebody may be using your access.
 
 Provider: {owner}""",
     ),
+    "bounty_address_changed": Words(
+        "Where your bounties are paid was changed",
+        """Somebody changed, on {page}, where your bounties are paid.
+They go to {address} now.
+From {day} on they go to {coming}.
+If it was you, all is well. If it was not you, somebody is using your GitHub account: take the change back on that page,
+and end your sessions at GitHub.
+
+Account: {owner}""",
+    ),
     "winner_unanswered": Words(
         "{winner} has not said where {bounty} is to be paid",
         """{winner} won {bounty} and has saved no address on the page /bounties.

@@ -208,6 +208,9 @@ class Looks:
                 return await self._sweep(record)
         if _payable(data, saved.next_address):
             waiting_for = f"{day_of(saved.next_from)}: nobody signed for the address that {data.winner_login} saved"
+            waiting_for += ". Signing for it on that page makes it count at once"
+            if saved.next_proven:
+                waiting_for = f"{day_of(saved.next_from)}: then the new address of {data.winner_login} counts"
             return f.Waits(waiting_for) if waiting_for != data.waiting_for else Nothing()
         due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
         return f.NoAddress(data.winner_id) if step.now >= due else Nothing()

@@ -32,7 +32,7 @@ class Comment:
         data = record.data
         if data.sweep_of:
             return ""
-        lines = self._lines(record)
+        lines = [*self._lines(record), *self._address_changes(record)]
         return "\n".join([f"<!-- payflow {record.id} -->", *(line for line in lines if line)]) + "\n"
 
     def _lines(self, record: BountyRecord) -> list[str]:
@@ -90,11 +90,21 @@ class Comment:
 
     def _asked(self, data: BountyData) -> list[str]:
         again = f" (reminder {data.reminders})" if data.reminders else ""
-        waits = f"Waits for {data.waiting_for}. Signing for it on that page makes it count at once."
+        waits = f"Waits for {data.waiting_for}."
         return [
             f"Winner: {data.winner_login}",
             f"@{data.winner_login}: save your address at {self.server}/bounties to be paid.{again}",
             waits if data.waiting_for else "",
+        ]
+
+    def _address_changes(self, record: BountyRecord) -> list[str]:
+        """Name no address: it may be a thief's."""
+        data, place = record.data, f"{self.server}/bounties"
+        return [
+            f"@{data.claimants[person]}: another address of yours counts from {day_of(counts_from)} on; until then the "
+            f"one that you signed for does. If it was not you who saved it, take it back at {place}."
+            for person, counts_from in data.address_changes
+            if record.state in s.UNFIXED and person in data.claimants
         ]
 
     @staticmethod

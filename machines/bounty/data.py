@@ -1,7 +1,7 @@
 """What a bounty keeps. The names that others read (`transaction_hash`, `confirm_hash`, …) are fields here."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,8 @@ class BountyData:
     winner_login: str = ""
     commit_sha: str = ""
     payout_address: str = ""
+    address_changes: tuple[tuple[int, int], ...] = ()
+    """Of those who claim it, who replaces the address where they are paid, and from when on the new one counts."""
     asked_at: int = 0
     """Since when the winner is asked for an address."""
     reminders: int = 0
@@ -163,6 +165,11 @@ class BountyData:
         """The claims that were merged, the first one first."""
         found = (claim for claim in self.claims if claim.state == PullState.MERGED)
         return tuple(sorted(found, key=lambda claim: (claim.merged_at, claim.id)))
+
+    @property
+    def claimants(self) -> Mapping[int, str]:
+        """Who claims it: their accounts, and what these are called."""
+        return {claim.author_id: claim.author for claim in self.claims}
 
     @property
     def rivals(self) -> tuple[Pull, ...]:

@@ -123,6 +123,15 @@ class AddressKnown(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressChanging(Fact):
+    """Somebody who claims it replaces the address where they are paid."""
+
+    person: int
+    counts_from: int
+    """0 where they took it back, or it counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandWanted(Fact):
     """Who would be paid is one of those who agree to it: the bot does not, before another hand has asked for it."""
 
@@ -300,6 +309,7 @@ FACTS: tuple[type[Fact], ...] = (
     Held,
     NoAddress,
     AddressKnown,
+    AddressChanging,
     HandWanted,
     Withdrawn,
     Proposed,

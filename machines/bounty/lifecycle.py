@@ -75,6 +75,9 @@ MOVES = (
 )
 # fmt: on
 
+UNFIXED = (OPENING, OPEN, CLOSED, MERGED, AWAITING_ADDRESS, CONTESTED)
+"""Where nobody is named yet whom the money goes to, or no address."""
+
 LIFECYCLE = Lifecycle("bounty", states=STATES, moves=MOVES, initial=OPENING)
 
 ENABLED = "ENABLED"

@@ -111,6 +111,18 @@ def sweep_wanted(policy: Policy, record: BountyRecord, fact: f.SweepWanted, now:
     return keep(f"{fact.by} wants paid out what came in later", data=after, creates=(new,))
 
 
+def address_changing(record: BountyRecord, fact: f.AddressChanging) -> Choice:
+    """Have the comment say that somebody who claims it shall be paid elsewhere: they may be the last to know."""
+    data = record.data
+    others = tuple(one for one in data.address_changes if one[0] != fact.person and one[0] in data.claimants)
+    changes = (*others, (fact.person, fact.counts_from)) if fact.counts_from else others
+    if changes == data.address_changes:
+        return wait()
+    name = data.claimants.get(fact.person, str(fact.person))
+    why = f"{name} replaces the address where they are paid" if fact.counts_from else f"{name} replaces none any more"
+    return keep(why, data=replace(data, address_changes=changes), again_s=0)
+
+
 def hand_wanted(record: BountyRecord, about: str) -> Choice:
     """Hold the bot's approval back, and have everybody told what is missing."""
     if about != record.data.question or about == record.data.hand_wanted:

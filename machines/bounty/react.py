@@ -22,6 +22,7 @@ from machines.bounty.payment import (
     withdrawn,
 )
 from machines.bounty.people import (
+    address_changing,
     agreed,
     decided,
     hand_wanted,
@@ -106,6 +107,8 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
         case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
             data = replace(record.data, waiting_for="")
             return standing(policy, record, data, "the winner has an address that counts", "answer")
+        case state, f.AddressChanging() if state in s.UNFIXED:
+            return address_changing(record, fact)
         case ((s.MERGED | s.EXECUTED | s.REVOKING), f.HandWanted(about)):
             return hand_wanted(record, about)
         case ((s.MERGED | s.REVOKING), f.Withdrawn()):

@@ -32,7 +32,7 @@ from machines.core.errors import BadSettings, NotFound, PayflowError
 from machines.core.facts import Proof
 from machines.core.machine import AnyMachine
 from machines.core.ports import Act, Rail
-from machines.core.saved_address import SavedAddress
+from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
 from payflow.app.lanes import Lanes
@@ -142,7 +142,7 @@ class Bounties:
             most_open=settings.bounty_most_open,
             policy=self._policy,
             recovery=self._policy.recovery,
-            cool_off_ms=int(settings.bounty_cool_off_days * DAY),
+            cool_off=CoolOff(int(settings.bounty_cool_off_days * DAY), int(settings.bounty_replace_days * DAY)),
         )
         return BountyDesk(store, metrics, world)
 

@@ -52,6 +52,12 @@ class ContributorAddresses:
         proven = before.get("proven") == "yes"
         return ContributorAddress(owner, SavedAddress(before["address"], proven=True) if proven else SavedAddress())
 
+    async def take_over(self, owner: Owner) -> None:
+        """Copy what was signed for in the profile to where it lasts, before the profile is changed."""
+        before = await self.read(owner)
+        if not before.version and before.saved.proven:
+            await self.write(before, before.saved, ("", ""))
+
     async def write(
         self, before: ContributorAddress, saved: SavedAddress, proof: tuple[str, str], told: Iterable[Message] = ()
     ) -> None:
@@ -61,6 +67,7 @@ class ContributorAddresses:
             "proven": "yes" if saved.proven else "no",
             "next": saved.next_address,
             "from": str(saved.next_from),
+            "next_proven": "yes" if saved.next_proven else "no",
             "message": proof[0],
             "signature": proof[1],
         }
@@ -84,4 +91,6 @@ class ContributorAddresses:
 
 
 def _read(fields: dict[str, str]) -> SavedAddress:
-    return SavedAddress(fields["address"], fields["proven"] == "yes", fields["next"], int(fields["from"]))
+    # Before a signed address could be one to come, none that was to come had been signed for.
+    next_proven = fields.get("next_proven") == "yes"
+    return SavedAddress(fields["address"], fields["proven"] == "yes", fields["next"], int(fields["from"]), next_proven)

@@ -60,6 +60,8 @@ class BountyApi:
             web.post("/api/user/remove-bot-confirmation", self._answering(self.retract)),
             web.get("/api/user", self._answering(self.who)),
             web.post("/api/user", self._answering(self.save)),
+            web.post("/api/user/release-address", self._answering(self.release)),
+            web.post("/api/user/withdraw-address", self._answering(self.withdraw)),
             web.get("/api/user/proof", self._answering(self.proof)),
             web.post("/api/user/repository/{id}/owner", self._answering(self.own)),
         ]
@@ -169,8 +171,18 @@ class BountyApi:
         proof = _proof(body) if "signature" in body else None
         return _saved(await self._desk.save_address(caller, _text(body, "address"), proof))
 
+    async def release(self, request: web.Request) -> Json:
+        """Let the address that is to come count at once, by a signature of the one that counts."""
+        caller = await self._caller(request, PEOPLE)
+        body = await _body(request)
+        return _saved(await self._desk.release_address(caller, _text(body, "address"), _proof(body)))
+
+    async def withdraw(self, request: web.Request) -> Json:
+        """Take back the address that is to come."""
+        return _saved(await self._desk.withdraw_address(await self._caller(request, PEOPLE)))
+
     async def proof(self, request: web.Request) -> Json:
-        """Give the words that prove an address when they are signed."""
+        """Give the words that an address signs: to be paid there, to own wallets, or to give way to another one."""
         caller = await self._caller(request, PEOPLE)
         person = person_of(caller)
         if person is None:
@@ -178,7 +190,8 @@ class BountyApi:
         address = request.query.get("address", "")
         repository = request.query.get("repository", "")
         place = await self._desk.place_of(_number(repository, "repository")) if repository else None
-        return {"message": await self._desk.message(person, address, place)}
+        gives_way_to = request.query.get("gives-way-to", "")
+        return {"message": await self._desk.message(person, address, place, gives_way_to)}
 
     async def own(self, request: web.Request) -> Json:
         """Take a maintainer on as an owner of the wallets to come."""
@@ -255,6 +268,7 @@ def _saved(saved: SavedAddress) -> Json:
         "proven": saved.proven,
         "next-address": saved.next_address or None,
         "next-from": day,
+        "next-proven": saved.next_proven,
     }
 
 

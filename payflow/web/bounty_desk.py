@@ -13,6 +13,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
 from machines.bounty.acts import maintaining, read_anew
 from machines.bounty.claims import DOUBTS
+from machines.bounty.comment import day_of
 from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
 from machines.bounty.hands import may_confirm
 from machines.bounty.policy import Policy
@@ -23,11 +24,12 @@ from machines.core.errors import BadInput, NotFound, Rejected, StepError
 from machines.core.facts import Fact
 from machines.core.forge import Forge, Issue, News, Person, Place, Pull, RepositoryNews
 from machines.core.ids import Owner, RecordId
-from machines.core.saved_address import SavedAddress
+from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.sign_in import SignInMessage
 from machines.core.wallets import Call, Wallets
 from payflow.engine.step import take_in
 from payflow.store import keys
+from payflow.store.contributors import ContributorAddress
 from payflow.store.store import Store
 from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
@@ -81,8 +83,8 @@ class World:
     explorer: str
     most_open: int
     policy: Policy
-    cool_off_ms: int
-    """After how long an address counts that nobody signed for."""
+    cool_off: CoolOff
+    """How long an address of a contributor's waits before it counts."""
     recovery: str = ""
     """Address of one more owner of every wallet; empty for none."""
 
@@ -356,26 +358,63 @@ class BountyDesk:
         return saved.at(await self.store.records.now())
 
     async def save_address(self, caller: Caller, text: str, proof: tuple[str, str] | None) -> SavedAddress:
-        """Save where a contributor wants their money: what they signed for counts at once, all else after a cool-off.
-
-        Their contacts are told of every change, so that somebody hears of it who is not the one with the session.
-        """
-        person = person_of(caller)
-        if person is None:
-            raise Problem(FORBIDDEN, "Only a contributor has an address of their own.")
+        """Save where a contributor wants their money: a first one that signed counts at once, else after a cool-off."""
+        person = _contributor(caller)
         address, now = self.address(text), await self.store.records.now()
         if proof is not None:
             await self._proven(proof, address, _to_be_paid(person), now)
         before = await self.store.contributors.read(account_of(person))
-        saved = before.saved.saving(address, now, self.world.cool_off_ms, proven=proof is not None)
+        saved = before.saved.saving(address, now, self.world.cool_off, proven=proof is not None)
+        return await self._keep(caller, before, saved, now, proof)
+
+    async def release_address(self, caller: Caller, text: str, proof: tuple[str, str]) -> SavedAddress:
+        """Let the address that is to come count at once: the one that counts signed that it gives way to it."""
+        person = _contributor(caller)
+        address, now = self.address(text), await self.store.records.now()
+        before = await self.store.contributors.read(account_of(person))
+        saved = before.saved.released(address, now)
+        await self._proven(proof, Address(before.saved.at(now).address), _to_give_way(person, address), now)
+        return await self._keep(caller, before, saved, now, proof)
+
+    async def withdraw_address(self, caller: Caller) -> SavedAddress:
+        """Take back the address that is to come."""
+        person, now = _contributor(caller), await self.store.records.now()
+        before = await self.store.contributors.read(account_of(person))
+        return await self._keep(caller, before, before.saved.withdrawn(now), now, None)
+
+    async def _keep(
+        self,
+        caller: Caller,
+        before: ContributorAddress,
+        saved: SavedAddress,
+        now: Millis,
+        proof: tuple[str, str] | None,
+    ) -> SavedAddress:
+        """Write it, and say so.
+
+        Their contacts are told of every change, and so is everybody who reads the issues that they claim: somebody
+        must hear of it who is not the one with the session.
+        """
         if saved != before.saved:
-            contacts = (await self.store.profiles.read(account_of(person))).notify
-            told = _warning(before.owner, contacts) if before.saved != SavedAddress() else ()
+            contacts = (await self.store.profiles.read(before.owner)).notify
+            told = self._warning(before.owner, saved, contacts) if before.saved != SavedAddress() else ()
             await self.store.contributors.write(before, saved, proof or ("", ""), told)
-        for one in await self.store.listing.in_state(MACHINE, s.AWAITING_ADDRESS, SHOWN):
-            if one.record.data.winner_id == person:
-                await self.store.records.poke(one.record.id)
+        person = _contributor(caller)
+        counts_from = saved.next_from if saved.address and now < saved.next_from else 0
+        for one in await self.bounties(s.UNFIXED):
+            if person in one.data.claimants:
+                await self.tell(one.id, f.AddressChanging(person, counts_from), caller.who)
+            if one.state == s.AWAITING_ADDRESS and one.data.winner_id == person:
+                await self.store.records.poke(one.id)
         return saved
+
+    def _warning(self, owner: Owner, saved: SavedAddress, contacts: Sequence[str]) -> tuple[Message, ...]:
+        if not contacts:
+            return ()
+        body = {"event": "bounty_address_changed", "owner": owner, "address": saved.address, "to": "\n".join(contacts)}
+        if saved.next_address:
+            body |= {"coming": saved.next_address, "day": day_of(saved.next_from)}
+        return (Message("notify", {**body, "page": f"{self.world.server}/bounties"}),)
 
     async def prove_owner(self, caller: Caller, repository: int, text: str, proof: tuple[str, str]) -> Hand:
         """Take a maintainer on as an owner of the wallets that are made from now on; his address must be proven."""
@@ -405,9 +444,11 @@ class BountyDesk:
             raise Problem(UNKNOWN_PLACE, "There is no such repository here.") from None
         return Place(record.data.installation, record.data.number, record.data.name, 0)
 
-    async def message(self, person: int, text: str, place: Place | None = None) -> str:
-        """Give the words that prove an address when they are signed: once, within minutes, for this alone."""
+    async def message(self, person: int, text: str, place: Place | None = None, gives_way_to: str = "") -> str:
+        """Give the words that an address signs: once, within minutes, for this alone."""
         statement = _to_own(person, place) if place else _to_be_paid(person)
+        if gives_way_to:
+            statement = _to_give_way(person, self.address(gives_way_to))
         return await self._asked(self.address(text), statement)
 
     async def _asked(self, address: Address, statement: str) -> str:
@@ -439,6 +480,10 @@ def _to_be_paid(person: int) -> str:
     return f"GitHub account {person} wants to be paid bounties at this address."
 
 
+def _to_give_way(person: int, to: Address) -> str:
+    return f"GitHub account {person} wants to be paid bounties at {to} from now on, and no longer at this address."
+
+
 def _to_own(person: int, place: Place) -> str:
     return (
         f"GitHub account {person} wants to own the bounty wallets of repository {place.repository} with this address."
@@ -449,15 +494,17 @@ def _to_get_back(record: BountyRecord, to: Address) -> str:
     return f"What this address put into the wallet of bounty {record.id} is given back, if it is given back, to {to}."
 
 
-def _warning(owner: Owner, contacts: Sequence[str]) -> tuple[Message, ...]:
-    body = {"event": "profile_changed", "owner": owner, "changed": "where your bounties are paid"}
-    return (Message("notify", {**body, "to": "\n".join(contacts)}),) if contacts else ()
-
-
 def person_of(caller: Caller) -> int | None:
     """Tell which account of the forge a caller is; None for people who work here."""
     match = _PERSON.fullmatch(caller.of) if caller.role is Role.PROVIDER else None
     return int(match[1]) if match else None
+
+
+def _contributor(caller: Caller) -> int:
+    person = person_of(caller)
+    if person is None:
+        raise Problem(FORBIDDEN, "Only a contributor has an address of their own.")
+    return person
 
 
 def sees_all(caller: Caller) -> bool:

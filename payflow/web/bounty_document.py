@@ -40,8 +40,9 @@ _CLAIM: Json = {
 _SAVED: Json = {
     "address": _MAYBE,
     "proven": {"type": "boolean"},
-    "next-address": {**_MAYBE, "description": "Saved without a signature: it takes the other one's place in time."},
+    "next-address": {**_MAYBE, "description": "It takes the other one's place when its time has come."},
     "next-from": _MAYBE,
+    "next-proven": {"type": "boolean", "description": "Whether it was signed for: then the other one can give way."},
 }
 _HASHES = ("transaction-hash", "execute-hash", "confirm-hash", "payout-hash", "commit-sha")
 _SAID = ("winner-login", "payout-address", "refund-to", "waiting-for", "trouble")
@@ -176,16 +177,24 @@ TOLD = (
     Told(
         "POST",
         "/api/user",
-        "Save where the caller wants their money; with a signature under the words of the proof it counts at once.",
+        "Save where the caller wants their money; a first signed one counts at once, any other one in days.",
         _object(_SAVED),
         _object({"address": _ADDRESS, "message": _TEXT, "signature": _TEXT}, "message", "signature"),
     ),
+    Told(
+        "POST",
+        "/api/user/release-address",
+        "Let the next address count at once: the one that counts signed that it gives way to it.",
+        _object(_SAVED),
+        _object({"address": _ADDRESS, "message": _TEXT, "signature": _TEXT}),
+    ),
+    Told("POST", "/api/user/withdraw-address", "Take back the address that is to come.", _object(_SAVED)),
     Told(
         "GET",
         "/api/user/proof",
         "The words (EIP-4361) that prove an address when they are signed: once, within 15 minutes, for this alone.",
         _object({"message": _TEXT}),
-        query=("address", "repository"),
+        query=("address", "repository", "gives-way-to"),
         refuses=_NOT_YOURS,
     ),
     Told(

@@ -73,6 +73,7 @@ class BountyPage:
             web.get(PLACE, frame.shows(self.show)),
             web.get(PLACE + "/static/{name}", self.static),
             web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
+            web.post(f"{PLACE}/address/withdraw", frame.does(self.withdraw, PEOPLE)),
             web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
             web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
             web.post(f"{one}/agree", frame.does(self.agree, PEOPLE | OPERATORS)),
@@ -95,7 +96,8 @@ class BountyPage:
         return await self._frame.page(
             visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
             saved=saved, next_from=day_of(saved.next_from),
-            cool_off_days=desk.world.cool_off_ms // DAY, homes=homes, state_of=state_of,
+            unsigned_days=desk.world.cool_off.unsigned_ms // DAY,
+            replacing_days=desk.world.cool_off.replacing_ms // DAY, homes=homes, state_of=state_of,
             balances=balances, question_told=question_told, day_of=day_of, owns=owns,
             open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
             scripts=self._scripts, recovery=desk.world.recovery,
@@ -141,9 +143,16 @@ class BountyPage:
         """Save where the visitor wants his money."""
         saved = await self._desk.save_address(visit.caller, str(form.get("address", "")), None)
         if saved.next_address:
-            counts = f"counts from {day_of(saved.next_from)} on, or at once when you sign for it with your wallet"
+            counts = f"counts from {day_of(saved.next_from)} on"
+            if not saved.proven:
+                counts += ", or at once when you sign for it with your wallet"
             return Done(f"{saved.next_address} {counts}.", PLACE)
         return Done(f"Bounties that you win are paid to {saved.address}.", PLACE)
+
+    async def withdraw(self, visit: Visit, _form: Form) -> Done:
+        """Take back the address that is to come."""
+        saved = await self._desk.withdraw_address(visit.caller)
+        return Done(f"It is taken back. Bounties that you win are paid to {saved.address or 'nobody yet'}.", PLACE)
 
     async def remove(self, visit: Visit, form: Form) -> Done:
         """Take somebody off the owners of the wallets to come."""

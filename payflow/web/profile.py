@@ -95,6 +95,8 @@ class ProfileRoom:
                 return Reply(answers.provider(before))
             now = await self._store.records.now()
             try:
+                if after.destination != before.destination:
+                    await self._store.contributors.take_over(owner)
                 return Reply(answers.provider(await self._profiles.write(before, after, now, _warnings(before, after))))
             except Conflict:
                 continue

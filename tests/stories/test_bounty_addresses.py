@@ -11,6 +11,7 @@ from machines.bounty import lifecycle as s
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
 from machines.core.ids import Owner
 from machines.core.ports import Destination
+from machines.core.saved_address import CoolOff
 from payflow.config import Settings
 from payflow.store.profiles import Profile
 from tests.bounties import ANN, Fair, open_fair, signed
@@ -95,14 +96,75 @@ async def test_who_has_only_a_session_moves_nobodys_money_at_once_and_the_true_p
         issue = await won_by_ann(fair)
         record = await fair.until(issue, s.CONFIRMABLE)
         assert record.data.payout_address == ANN.address
-    changed = "where your bounties are paid"
-    bodies = [dict(post.body) for post in told if post.kind == "notify"]
-    assert bodies == [{"event": "profile_changed", "owner": owner, "changed": changed, "to": CONTACT}]
+    (body,) = [dict(post.body) for post in told if post.kind == "notify"]
+    assert (body["event"], body["to"], body["address"]) == ("bounty_address_changed", CONTACT, ANN.address)
+    assert body["coming"] == THIEF.address
     seen = await fair.says("ann", "GET", "/api/user")
     assert (seen["address"], seen["proven"], seen["next-address"]) == (ANN.address, True, THIEF.address)
     # She saves her own again: it is as if nothing had been.
     await fair.says("ann", "POST", "/api/user", {"address": ANN.address})
     assert (await fair.says("ann", "GET", "/api/user"))["next-address"] is None
+
+
+async def test_a_thief_who_signs_with_their_own_wallet_takes_no_proven_address_away(fair: Fair) -> None:
+    """The old one is paid for days; Ann hears of it by mail and on her issue, and takes it back on the page."""
+    owner = ann_of(fair)
+    await fair.store.profiles.write(Profile(owner), Profile(owner, notify=(CONTACT,)), Millis(1))
+    await fair.proves("ann", ANN)
+    async with fair.worker():
+        other = await fair.labelled_issue("not merged yet")
+        await fair.until(other, s.OPEN)
+        await fair.pull_for(other)
+    stolen = await fair.proves("ann", THIEF)
+    assert (stolen["address"], stolen["next-address"], stolen["next-proven"]) == (ANN.address, THIEF.address, True)
+    (told,) = [post.body for post in await fair.store.outbox.take(100, 60_000) if post.kind == "notify"]
+    assert (told["to"], told["address"], told["coming"]) == (CONTACT, ANN.address, THIEF.address)
+    assert told["day"] == str(stolen["next-from"])[:10]
+    async with fair.worker():
+        said = await fair.until_comment(other, f"@ann: another address of yours counts from {told['day']} on")
+        assert THIEF.address not in said
+        # Signing again, saving once more, or through the way that needs the old wallet: nothing makes it sooner.
+        assert (await fair.proves("ann", THIEF))["next-from"] == stolen["next-from"]
+        again = await fair.says("ann", "POST", "/api/user", {"address": THIEF.address})
+        assert (again["next-from"], again["next-proven"]) == (stolen["next-from"], True)
+        await fair.releases("ann", ANN, THIEF, by=THIEF, expect=400)
+        await fair.releases("ann", THIEF, THIEF, expect=400)
+        record = await fair.until(await won_by_ann(fair), s.CONFIRMABLE)
+        assert record.data.payout_address == ANN.address
+        kept = await fair.says("ann", "POST", "/api/user/withdraw-address")
+        assert (kept["address"], kept["proven"], kept["next-address"]) == (ANN.address, True, None)
+        await fair.until(other, that=lambda one: not one.data.address_changes)
+
+
+async def test_the_old_address_lets_another_one_count_at_once(fair: Fair) -> None:
+    """Both signed: nobody waits. What the old one signs for one address is good for no other one."""
+    await fair.proves("ann", OLD)
+    await fair.releases("ann", OLD, ANN, expect=400)  # nothing is to come yet
+    await fair.says("ann", "POST", "/api/user", {"address": ANN.address})
+    await fair.releases("ann", OLD, ANN, expect=400)  # and that one has not signed
+    await fair.proves("ann", ANN)
+    words = (await fair.says("ann", "GET", f"/api/user/proof?address={OLD.address}&gives-way-to={ANN.address}"))[
+        "message"
+    ]
+    signature = signed(OLD, words)
+    body = {"address": THIEF.address, "message": words, "signature": signature}
+    await fair.says("ann", "POST", "/api/user/release-address", body, expect=400)
+    await fair.says("ann", "POST", "/api/user", body | {"address": OLD.address}, expect=400)
+    assert (await fair.releases("ann", OLD, ANN))["address"] == ANN.address
+    seen = await fair.says("ann", "GET", "/api/user")
+    assert (seen["address"], seen["proven"], seen["next-address"]) == (ANN.address, True, None)
+
+
+async def test_a_signed_address_takes_the_others_place_when_its_days_are_over(fair: Fair) -> None:
+    """Nobody objected, and the old wallet may be lost: it is paid there, and as a proven one."""
+    await fair.proves("ann", OLD)
+    before = await fair.store.contributors.read(ann_of(fair))
+    now = await fair.store.records.now()
+    saved = before.saved.saving(ANN.address, Millis(now - 4 * DAY), CoolOff(7 * DAY, 3 * DAY), proven=True)
+    await fair.store.contributors.write(before, saved, ("", ""))
+    seen = await fair.says("ann", "GET", "/api/user")
+    assert (seen["address"], seen["proven"], seen["next-address"]) == (ANN.address, True, None)
+    assert (await fair.proves("ann", THIEF))["address"] == ANN.address
 
 
 async def test_an_unproven_address_is_waited_for_and_a_signature_ends_the_wait(fair: Fair) -> None:
@@ -121,7 +183,7 @@ async def test_an_unproven_address_counts_when_its_days_are_over(fair: Fair) -> 
     """Nobody objected: it is paid."""
     before = await fair.store.contributors.read(ann_of(fair))
     now = await fair.store.records.now()
-    saved = before.saved.saving(ANN.address, Millis(now - 8 * DAY), 7 * DAY, proven=False)
+    saved = before.saved.saving(ANN.address, Millis(now - 8 * DAY), CoolOff(7 * DAY, 3 * DAY), proven=False)
     await fair.store.contributors.write(before, saved, ("", ""))
     async with fair.worker():
         record = await fair.until(await won_by_ann(fair), s.CONFIRMABLE)

@@ -77,6 +77,7 @@ async def test_a_winner_who_takes_no_money(fair: Fair) -> None:
         assert (record.data.payout_hash, record.data.winner_login) == ("", "ann")
 
         await fair.proves("ann", good)
+        await fair.releases("ann", hostile, good)
         await fair.says("mia", "POST", "/api/user/remove-bot-confirmation", {"issue-id": issue.id})
         await fair.until(issue, s.CONTESTED)
         desk = fair.bounties.desk(fair.store, fair.metrics)

@@ -64,9 +64,23 @@ async function sign(repository) {
 
 async function proveAddress(button) {
   tell(button, "Sign the message in your wallet.");
-  const { address } = await api("POST", "/api/user", await sign());
-  document.getElementById("address").value = address;
-  tell(button, `Saved and proven: ${address}`, "good");
+  const saved = await api("POST", "/api/user", await sign());
+  document.getElementById("address").value = saved["next-address"] || saved.address;
+  if (!saved["next-address"]) return tell(button, `Saved and proven: ${saved.address}`, "good");
+  const counts = `counts from ${saved["next-from"].slice(0, 10)} on; until then ${saved.address} does`;
+  return tell(button, `Saved: ${saved["next-address"]} ${counts}.`, "good");
+}
+
+async function releaseAddress(button) {
+  const { counts, next } = button.dataset;
+  const signer = await account();
+  if (signer.toLowerCase() !== counts.toLowerCase()) throw new Error(`Choose ${counts} in your wallet first.`);
+  const query = new URLSearchParams({ address: counts, "gives-way-to": next });
+  const { message } = await api("GET", `/api/user/proof?${query}`);
+  tell(button, "Sign the message in your wallet.");
+  const signature = await wallet().request({ method: "personal_sign", params: [hex(message), signer] });
+  const { address } = await api("POST", "/api/user/release-address", { address: next, message, signature });
+  tell(button, `Bounties that you win are paid to ${address} from now on.`, "good");
 }
 
 async function proveOwner(button) {
@@ -89,7 +103,13 @@ async function nameRefund(button) {
   tell(button, `What ${from} put in goes to ${to} if it is given back.`, "good");
 }
 
-const deeds = { confirm: confirmPayment, address: proveAddress, owner: proveOwner, refund: nameRefund };
+const deeds = {
+  confirm: confirmPayment,
+  address: proveAddress,
+  release: releaseAddress,
+  owner: proveOwner,
+  refund: nameRefund,
+};
 const REFUSED = 4001;
 
 function words(error) {

@@ -35,9 +35,18 @@ DECISIONS: tuple[Decision[Any], ...] = (
     decide(payout(s.FAILED, attempts=(failed(),), **UNITS), f.Corrected("ann", "sealed", "058 ••••9999", "print")),
 )
 PROFILE_CHANGED = {"event": "profile_changed", "owner": "ann", "changed": "where your money goes"}
+ADDRESS_CHANGED = {
+    "event": "bounty_address_changed",
+    "owner": "ann",
+    "address": "0xold",
+    "coming": "0xnew",
+    "day": "2026-12-02",
+    "page": "https://pay.example.com/bounties",
+}
 MESSAGES: tuple[Mapping[str, Any], ...] = (
     *(message.body for decision in DECISIONS for message in decision.messages if message.kind == "notify"),
     PROFILE_CHANGED,
+    ADDRESS_CHANGED,
 )
 
 

@@ -46,6 +46,14 @@ def test_a_payout_that_was_paid_names_amount_and_reference() -> None:
     ]
 
 
+def test_whose_address_is_to_change_reads_what_counts_until_when_and_what_to_do() -> None:
+    _, text = written(message("bounty_address_changed"))
+    assert text.splitlines()[1:3] == ["They go to 0xold now.", "From 2026-12-02 on they go to 0xnew."]
+    assert "take the change back on that page" in text
+    _, text = written(message("bounty_address_changed", coming="", day=""))
+    assert "From" not in text
+
+
 def test_who_bears_the_fee_reads_what_arrives() -> None:
     _, text = written(message("completed", arrives="1223.62"))
     assert "After the fee, ₦1,223.62 arrives." in text

@@ -4,7 +4,11 @@ import asyncio
 
 import pytest
 
+from machines.core.clock import Millis
 from machines.core.ids import Owner
+from machines.core.ports import Destination
+from machines.core.saved_address import SavedAddress
+from payflow.store.profiles import Profile
 from payflow.store.tokens import Role
 from tests.waiting import wait_until
 from tests.web.api.front import ANN, BOB, GOOD, SHOP, Front
@@ -64,6 +68,15 @@ async def test_another_destination_starts_the_cool_off_whichever_way_it_came(
     assert told["details_changed_at"] is not None
     again = (await front.ann("PUT", PROFILE, THERE)).body
     assert again == told
+
+
+async def test_whoever_writes_over_a_profile_takes_no_address_away_that_was_proven_there(front: Front) -> None:
+    """Earlier versions kept it in the profile: a thief who changed that first would then be the first who signed."""
+    owner = Owner(ANN)
+    where = Destination("ethereum", (("address", "0xann"), ("proven", "yes")))
+    await front.store.profiles.write(Profile(owner), Profile(owner, destination=where), Millis(1))
+    assert (await front.ann("PUT", PROFILE, THERE)).status == 200
+    assert (await front.store.contributors.read(owner)).saved == SavedAddress("0xann", proven=True)
 
 
 async def test_of_two_changes_of_one_version_one_is_refused(front: Front) -> None:

@@ -89,6 +89,21 @@ async def test_addresses_are_proven_on_the_page(fair: Fair, browser: Chromium) -
     await expect(ann.get_by_text("or at once when you sign for it with your wallet")).to_be_visible()
     await expect(ann.get_by_text("because nobody signed for it")).to_be_visible()
     await shot(ann, "unproven")
+    await fair.proves("ann", ANN)
+    await fair.proves("ann", account("another"))
+    await ann.reload()
+    await expect(ann.get_by_text("until then the one that you signed for before does")).to_be_visible()
+    release = ann.get_by_role("button", name="Sign with the old wallet")
+    await release.click()  # the wallet of this browser is Mia's
+    await expect(ann.get_by_text(f"Choose {ANN.address} in your wallet first.")).to_be_visible()
+    await shot(ann, "replacing")
+    assert await flaws(ann) == []
+    await ann.get_by_role("button", name="Take it back").click()
+    await expect(ann.get_by_text(f"It is taken back. Bounties that you win are paid to {ANN.address}.")).to_be_visible()
+    await fair.proves("ann", MIA)
+    await ann.reload()
+    await ann.get_by_role("button", name="Take it back").click()
+    await expect(release).to_have_count(0)
     assert await ann.get_by_role("button", name="Prove my address").count() == 0, "she maintains nothing"
     assert await flaws(ann) == []
 
