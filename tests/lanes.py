@@ -22,7 +22,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneData, PaymentRecord, TransactionRecord
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
-from machines.transaction.ports import Announce, Lane, Token
+from machines.transaction.ports import Announce, Lane, LaneToken
 from machines.transaction.rail import LaneRail
 from payflow.app.lanes import Lanes
 from payflow.config import Settings, load
@@ -287,7 +287,7 @@ async def open_station(
     account: Account = LANE,
     clock: FixedClock | None = None,
     pay_many: PayMany | None = None,
-    tokens: Mapping[str, Token] | None = None,
+    tokens: Mapping[str, LaneToken] | None = None,
     announce: Announce | None = None,
     limits: Limits = IMPATIENT,
 ) -> AsyncIterator[Station]:

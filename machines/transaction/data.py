@@ -68,7 +68,7 @@ class PaymentData:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class SignedAttempt:
     """One set of signed bytes for a nonce."""
 
     hash: TxHash
@@ -92,7 +92,7 @@ class TransactionData:
     value_wei: str
     data: str
     gas: int
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[SignedAttempt, ...]
     members: tuple[RecordId, ...] = ()
     batch: str = ""
     """The id of the batch on chain; empty for a transaction that pays one, or nobody."""
@@ -114,7 +114,7 @@ class TransactionData:
     fee_wei: str = ""
 
     @property
-    def newest(self) -> Attempt:
+    def newest(self) -> SignedAttempt:
         """The attempt that offers most."""
         return self.attempts[-1]
 

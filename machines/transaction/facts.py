@@ -6,7 +6,7 @@ from machines.core.chain import Answer, Receipt, Seen, TxHash
 from machines.core.decision import New
 from machines.core.facts import Fact
 from machines.core.ports import Cause
-from machines.transaction.data import Attempt, LaneRecord, PaymentRecord, Suspect, TransactionData
+from machines.transaction.data import LaneRecord, PaymentRecord, SignedAttempt, Suspect, TransactionData
 
 # ── a lane ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -20,7 +20,7 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpayable:
+class UnpayablePayment:
     """A payment that the chain says can never be made as it is; nothing was signed for it."""
 
     payment: PaymentRecord
@@ -35,7 +35,7 @@ class Looked(Fact):
 
     next_nonce: int
     signed: tuple[Signing, ...] = ()
-    unpayable: tuple[Unpayable, ...] = ()
+    unpayable: tuple[UnpayablePayment, ...] = ()
     waits_for: str = ""
     again_s: float | None = None
     """When there is something to see again; None for the usual pace."""
@@ -109,7 +109,7 @@ class Broadcast(Fact):
 class Bumped(Fact):
     """Another attempt at the same nonce is signed."""
 
-    attempt: Attempt
+    attempt: SignedAttempt
     why: str
 
     def kept(self) -> object:

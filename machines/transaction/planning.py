@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from machines.core.chain import NO_DATA, Address, Fee
 from machines.core.errors import Rejected
+from machines.transaction import calldata
 from machines.transaction import facts as f
-from machines.transaction import orders
 from machines.transaction.data import LaneRecord, PaymentRecord, TransactionRecord
 from machines.transaction.grouping import Bundle, batch_id, bundles, joins
 from machines.transaction.policy import LanePolicy
@@ -21,7 +21,7 @@ MOST_PAYMENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedTransaction:
     """A transaction as it is to be signed."""
 
     nonce: int
@@ -44,7 +44,7 @@ MORE = "more at"
 """What a lane waits for has these words where it lacks money."""
 
 
-class Purse:
+class Budget:
     """What a lane can still spend in this look."""
 
     def __init__(
@@ -86,12 +86,12 @@ class Purse:
     async def _units(self, token: Address) -> int:
         if token not in self._tokens:
             under_way = sum(int(one.data.token_units) for one in self._waiting if one.data.token == token)
-            self._tokens[token] = await self._read(token, orders.balance_of(self._address)) - under_way
+            self._tokens[token] = await self._read(token, calldata.balance_of(self._address)) - under_way
         return self._tokens[token]
 
     async def may_pull(self, token: Address, spender: Address, units: int) -> bool:
         """Say whether a contract may pull so much more of a token from the lane."""
-        allowed = await self._read(token, orders.allowance(self._address, spender))
+        allowed = await self._read(token, calldata.allowance(self._address, spender))
         pulled = sum(int(one.data.token_units) for one in self._waiting if one.data.token == token and one.data.batch)
         if allowed - pulled - self._pulled[token] < units:
             return False
@@ -100,46 +100,46 @@ class Purse:
 
     async def _read(self, token: Address, question: str) -> int:
         try:
-            return orders.number(await self._lane.chain.call(token, question))
+            return calldata.number(await self._lane.chain.call(token, question))
         except Rejected as refusal:
             self.lacking.setdefault(token, f"{token} does not answer as a token does: {refusal}")
             return 0
 
     def approving(self, token: Address) -> bool:
         """Say whether the permission to pull is under way."""
-        return any(one.data.to == token and one.data.data[2:10] == orders.APPROVE for one in self._waiting)
+        return any(one.data.to == token and one.data.data[2:10] == calldata.APPROVE for one in self._waiting)
 
 
 class Plan:
     """The transactions of one look."""
 
-    def __init__(self, lane: Lane, record: LaneRecord, purse: Purse) -> None:
+    def __init__(self, lane: Lane, record: LaneRecord, budget: Budget) -> None:
         self._lane = lane
         self._record = record
-        self._purse = purse
+        self._budget = budget
         self._next_nonce = record.data.next_nonce
-        self.transactions: list[Planned] = []
-        self.unpayable: list[f.Unpayable] = []
+        self.transactions: list[PlannedTransaction] = []
+        self.unpayable: list[f.UnpayablePayment] = []
         self.left = 0
         """How many bundles found no room."""
 
     async def fill(self, missing: Sequence[int]) -> None:
         """Use up nonces that the chain waits for and that nobody holds."""
         for nonce in missing:
-            if await self._purse.affords(0, PLAIN_GAS):
-                self.transactions.append(Planned(nonce, self._record.data.address, 0, NO_DATA, PLAIN_GAS))
+            if await self._budget.affords(0, PLAIN_GAS):
+                self.transactions.append(PlannedTransaction(nonce, self._record.data.address, 0, NO_DATA, PLAIN_GAS))
 
     async def pay(self, queued: Sequence[PaymentRecord], room: int) -> None:
         """Plan for queued payments, the oldest first, until money or room ends."""
         found = bundles(queued, await self._existing(queued), self._policy)
         payments = 0
         for place, bundle in enumerate(found):
-            if self._purse.lacks:
+            if self._budget.lacks:
                 break
             if room <= 0 or (payments and payments + len(bundle.payments) > MOST_PAYMENTS):
                 self.left = len(found) - place
                 break
-            if bundle.token in self._purse.lacking:
+            if bundle.token in self._budget.lacking:
                 continue
             planned = await self._batch(bundle) if not bundle.alone else await self._single(bundle)
             if planned is not None:
@@ -164,20 +164,20 @@ class Plan:
         known = await asyncio.gather(*(self._lane.chain.known(address) for address in order))
         return {address for address, exists in zip(order, known, strict=True) if exists}
 
-    async def _single(self, bundle: Bundle) -> Planned | None:
+    async def _single(self, bundle: Bundle) -> PlannedTransaction | None:
         payment = bundle.payments[0]
-        to, value_wei, data = orders.asked(payment.data)
+        to, value_wei, data = calldata.asked(payment.data)
         units = int(payment.data.value_wei) if payment.data.token else 0
-        if not await self._purse.affords(value_wei, 0, payment.data.token, units):
+        if not await self._budget.affords(value_wei, 0, payment.data.token, units):
             return None
         try:
             gas = await self._gas(to, value_wei, data)
         except Rejected as refusal:
-            self.unpayable.append(f.Unpayable(payment, str(refusal)))
+            self.unpayable.append(f.UnpayablePayment(payment, str(refusal)))
             return None
-        if not await self._purse.affords(0, gas):
+        if not await self._budget.affords(0, gas):
             return None
-        return Planned(self._next_nonce, to, value_wei, data, gas, bundle, "", payment.data.token, units)
+        return PlannedTransaction(self._next_nonce, to, value_wei, data, gas, bundle, "", payment.data.token, units)
 
     async def _gas(self, to: Address | None, value_wei: int, data: str) -> int:
         if self._lane.policy.gas_limit is not None and data == NO_DATA:
@@ -187,35 +187,37 @@ class Plan:
         needed = await self._lane.chain.estimate(self._record.data.address, to, value_wei, data)
         return needed + needed // 4
 
-    async def _batch(self, bundle: Bundle) -> Planned | None:
+    async def _batch(self, bundle: Bundle) -> PlannedTransaction | None:
         contract = self._lane.pay_many
         if contract is None:
             raise ValueError("Only a lane with a contract makes batches.")
-        payees = orders.payees_of(bundle.payments)
+        payees = calldata.payees_of(bundle.payments)
         units = sum(one.units_wei for one in payees) if bundle.token else 0
-        if bundle.token and not await self._purse.may_pull(bundle.token, contract.address, units):
+        if bundle.token and not await self._budget.may_pull(bundle.token, contract.address, units):
             return await self._permission(bundle.token, contract.address)
         batch = batch_id(self._lane.name, self._next_nonce, [payment.id for payment in bundle.payments])
         value_wei, data, gas = contract.pay(batch, payees, bundle.token)
-        if not await self._purse.affords(value_wei, gas, bundle.token, units):
+        if not await self._budget.affords(value_wei, gas, bundle.token, units):
             return None
-        return Planned(self._next_nonce, contract.address, value_wei, data, gas, bundle, batch, bundle.token, units)
+        return PlannedTransaction(
+            self._next_nonce, contract.address, value_wei, data, gas, bundle, batch, bundle.token, units
+        )
 
-    async def _permission(self, token: Address, spender: Address) -> Planned | None:
+    async def _permission(self, token: Address, spender: Address) -> PlannedTransaction | None:
         """Allow the contract, once, to pull a token; batches of it wait until that is mined."""
         asked_for = any(planned.to == token and planned.bundle is None for planned in self.transactions)
-        if asked_for or token in self._purse.lacking or self._purse.approving(token):
+        if asked_for or token in self._budget.lacking or self._budget.approving(token):
             return None
-        data = orders.approval(spender)
+        data = calldata.approval(spender)
         try:
             # One that would revert costs gas each time that it is tried.
             await self._lane.chain.estimate(self._record.data.address, token, 0, data)
         except Rejected as refusal:
-            self._purse.lacking[token] = f"{token} does not let the contract {spender} pull: {refusal}"
+            self._budget.lacking[token] = f"{token} does not let the contract {spender} pull: {refusal}"
             return None
-        if not await self._purse.affords(0, APPROVE_GAS):
+        if not await self._budget.affords(0, APPROVE_GAS):
             return None
-        return Planned(self._next_nonce, token, 0, data, APPROVE_GAS)
+        return PlannedTransaction(self._next_nonce, token, 0, data, APPROVE_GAS)
 
 
 def lacks_money(waits_for: str) -> bool:

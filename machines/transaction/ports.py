@@ -16,7 +16,7 @@ Announce = Callable[[PaymentKey, TxHash, int], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class LaneToken:
     """An ERC-20 token that a lane pays."""
 
     address: Address
@@ -32,7 +32,7 @@ class Lane:
     signer: Signer
     policy: LanePolicy
     pay_many: PayMany | None = None
-    tokens: Mapping[str, Token] = field(default_factory=dict)
+    tokens: Mapping[str, LaneToken] = field(default_factory=dict)
     """By the asset's code."""
     announce: Announce | None = None
     watch: "Watch | None" = None
@@ -44,7 +44,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class LaneView:
     """What a look at a lane saw."""
 
     lane: str
@@ -61,7 +61,7 @@ class View:
 class Watch(Protocol):
     """Is told what is worth measuring."""
 
-    def looked(self, view: View) -> None:
+    def looked(self, view: LaneView) -> None:
         """A look at the lane saw this."""
 
     def bumped(self, lane: str) -> None:
@@ -71,7 +71,7 @@ class Watch(Protocol):
         """A transaction was buried, and cost this."""
 
 
-class Books(Protocol):
+class LaneBooks(Protocol):
     """The lane's records in the store."""
 
     async def lane(self, name: str) -> LaneRecord | None:

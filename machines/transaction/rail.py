@@ -9,10 +9,10 @@ from machines.core.decision import New
 from machines.core.errors import BadAmount, BadInput, Contradiction, KeyReused, Rejected
 from machines.core.money import ETH, Money
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
+from machines.transaction import calldata
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
 from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, owner_of_lane
-from machines.transaction.ports import Books, Lane
+from machines.transaction.ports import Lane, LaneBooks
 
 WEI_PER_GWEI = 10**9
 
@@ -28,7 +28,7 @@ class LaneRail:
     """Pays over one lane. Nothing leaves here: the lane signs and sends, on its own time."""
 
     lane: Lane
-    books: Books
+    books: LaneBooks
     checksummed: Callable[[str], Address]
     """Reads an address, refusing one that is none or is mistyped."""
 
@@ -120,4 +120,4 @@ def _reason(lane: LaneRecord | None) -> str:
 
 
 def _fingerprint(data: PaymentData) -> str:
-    return "|".join(orders.effect(data))
+    return "|".join(calldata.effect(data))

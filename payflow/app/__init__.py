@@ -169,9 +169,9 @@ def tokens_of(settings: Settings) -> list[Asset]:
 
 def _shown_lanes() -> tuple[AnyMachine, ...]:
     """Give the machines of lanes that another process works for, such as a pool's: they are shown, and left alone."""
-    from machines.transaction.lane import lane  # noqa: PLC0415  (as above)
-    from machines.transaction.payment import payment  # noqa: PLC0415
-    from machines.transaction.transaction import transaction  # noqa: PLC0415
+    from machines.transaction.react import transaction  # noqa: PLC0415
+    from machines.transaction.react_lane import lane  # noqa: PLC0415  (as above)
+    from machines.transaction.react_payment import payment  # noqa: PLC0415
 
     return lane({}), payment(), transaction({})
 

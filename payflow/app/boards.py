@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from machines.core.money import ETH, MAX_UNITS, Asset, Money
-from machines.transaction.orders import balance_of, number
-from machines.transaction.ports import Lane, Token
+from machines.transaction.calldata import balance_of, number
+from machines.transaction.ports import Lane, LaneToken
 from payflow.config import Settings
 from payflow.telemetry.metrics import Metrics
 from payflow.web import bounty_page
@@ -89,6 +89,6 @@ async def _holds(lane: Lane, assets: dict[str, Asset]) -> Sequence[Money]:
     return held
 
 
-async def _token(lane: Lane, token: Token, asset: Asset) -> Money:
+async def _token(lane: Lane, token: LaneToken, asset: Asset) -> Money:
     units = number(await lane.chain.call(token.address, balance_of(lane.signer.address)))
     return Money(min(units * 10**asset.decimals // 10**token.decimals, MAX_UNITS), asset)

@@ -11,8 +11,8 @@ from machines.core.errors import BadInput, PayflowError
 from machines.core.money import Money
 from machines.core.ports import Payment, PaymentKey
 from machines.payout.data import PayoutRecord, record_of
+from machines.transaction import calldata
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
 from machines.transaction.data import LaneRecord, PaymentData
 from machines.transaction.ports import Lane
 from machines.transaction.rail import LaneRail
@@ -94,11 +94,11 @@ class LanesReconcile:
     async def _likely(self, lane: Lane, seen: Seen) -> list[str]:
         """Name payments that are open here and would pay the same to the same address."""
         queued = await self._books.queued(lane.name, OPEN_PAYOUTS)
-        traces = orders.traces(seen)
-        found = [one.data.key for one in queued if orders.may_do(seen, traces, one.data)]
+        traces = calldata.traces(seen)
+        found = [one.data.key for one in queued if calldata.may_do(seen, traces, one.data)]
         known = {record_of(key) for key in found}
         payouts = [(one, self._order(lane, one)) for one in await self._payouts(lane) if one.id not in known]
-        return [*found, *(one.id for one, order in payouts if order and orders.may_do(seen, traces, order))]
+        return [*found, *(one.id for one, order in payouts if order and calldata.may_do(seen, traces, order))]
 
     async def _payouts(self, lane: Lane) -> list[PayoutRecord]:
         machine = self._store.records.machines.get(PAYOUT)

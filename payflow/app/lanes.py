@@ -23,6 +23,8 @@ from machines.core.money import Money
 from machines.core.ports import Destination, PaymentKey
 from machines.core.record import Record
 from machines.transaction import lifecycle as s
+from machines.transaction.acts import TransactionActs
+from machines.transaction.acts_lane import UNKNOWN_NONCE, LaneActs
 from machines.transaction.data import (
     LaneData,
     LaneRecord,
@@ -35,14 +37,12 @@ from machines.transaction.data import (
     transaction_id,
 )
 from machines.transaction.fees import FeePolicy
-from machines.transaction.following import TransactionLooks
-from machines.transaction.lane import lane as lane_machine
-from machines.transaction.payment import payment as payment_machine
 from machines.transaction.policy import LanePolicy
-from machines.transaction.ports import Announce, Books, Lane, Token
+from machines.transaction.ports import Announce, Lane, LaneBooks, LaneToken
 from machines.transaction.rail import LaneRail
-from machines.transaction.signing import UNKNOWN_NONCE, LaneLooks
-from machines.transaction.transaction import transaction as transaction_machine
+from machines.transaction.react import transaction as transaction_machine
+from machines.transaction.react_lane import lane as lane_machine
+from machines.transaction.react_payment import payment as payment_machine
 from payflow.app.gateways import Door
 from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
@@ -181,9 +181,9 @@ class Lanes:
         self.lanes = dict(lanes)
         self.books = StoreBooks()
         self.machines: tuple[AnyMachine, ...] = (
-            lane_machine({s.OPEN: LaneLooks(self.lanes, self.books).look}),
+            lane_machine({s.OPEN: LaneActs(self.lanes, self.books).look}),
             payment_machine(),
-            transaction_machine(TransactionLooks(self.lanes, self.books).acts()),
+            transaction_machine(TransactionActs(self.lanes, self.books).acts()),
         )
 
     def open(self, store: Store) -> None:
@@ -223,7 +223,7 @@ class AddressDesk:
         return Money(0, amount.asset)
 
 
-_: type[Books] = StoreBooks
+_: type[LaneBooks] = StoreBooks
 
 
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,7 +273,7 @@ async def open_lane(
         signer,
         policy_of(given),
         contract,
-        {code: Token(_address(name, one.address), one.decimals) for code, one in given.tokens.items()},
+        {code: LaneToken(_address(name, one.address), one.decimals) for code, one in given.tokens.items()},
         announce,
         meter.around_lane(name, nodes) if meter else None,
     )

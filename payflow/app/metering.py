@@ -12,7 +12,7 @@ from machines.core.clock import SECOND
 from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.ports import Payment, Rail, Status
 from machines.transaction.planning import lacks_money
-from machines.transaction.ports import View
+from machines.transaction.ports import LaneView
 from payflow.app.gateways import Door
 from payflow.telemetry.metrics import Metrics
 
@@ -147,7 +147,7 @@ class LaneMeter:
         self._nodes = nodes
         self._told: Counter[tuple[str, str]] = Counter()
 
-    def looked(self, view: View) -> None:
+    def looked(self, view: LaneView) -> None:
         """Tell what a look at the lane saw."""
         if self._meter.metrics is None:
             return

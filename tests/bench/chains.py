@@ -21,7 +21,7 @@ from adapters.ethereum.pay_many import PayManyContract, deploy_data
 from machines.core.chain import Address
 from machines.core.ports import Payment, Settled
 from machines.transaction import lifecycle as s
-from machines.transaction.ports import Token
+from machines.transaction.ports import LaneToken
 from payflow.config import PollerSettings, load
 from tests.adapters.ethereum.test_pay_many import bytecode
 from tests.bench.table import TIMES, Row
@@ -62,7 +62,7 @@ async def measure(*, quick: bool) -> list[Row]:
         old_way = await _one_by_one(chain, 5 if quick else 20)
         contract = await _contract(chain)
         coin = await _deployed(chain, f"{bytecode('Coin')}{2**90:064x}")
-        tokens = {USD.code: Token(coin, 6)}
+        tokens = {USD.code: LaneToken(coin, 6)}
         async with _station(chain) as station:
             plain = await _pay(station, [station.payment(f"plain-{n}") for n in range(many)])
         async with _station(chain, contract) as station:
@@ -253,7 +253,7 @@ async def _resolve(chain: Anvil) -> float:
 async def _station(
     chain: Anvil,
     contract: PayManyContract | None = None,
-    tokens: Mapping[str, Token] | None = None,
+    tokens: Mapping[str, LaneToken] | None = None,
     urls: Sequence[str] = (),
     limits: Limits = UNHURRIED,
 ) -> AsyncIterator[Station]:

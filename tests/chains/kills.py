@@ -24,11 +24,11 @@ from machines.core.errors import PayflowError
 from machines.core.machine import AnyMachine
 from machines.core.ports import Payment
 from machines.transaction import lifecycle as s
-from machines.transaction.following import TransactionLooks
-from machines.transaction.lane import lane as lane_machine
-from machines.transaction.payment import payment as payment_machine
-from machines.transaction.signing import LaneLooks
-from machines.transaction.transaction import transaction as transaction_machine
+from machines.transaction.acts import TransactionActs
+from machines.transaction.acts_lane import LaneActs
+from machines.transaction.react import transaction as transaction_machine
+from machines.transaction.react_lane import lane as lane_machine
+from machines.transaction.react_payment import payment as payment_machine
 from payflow.app.lanes import StoreBooks
 from payflow.config import load
 from payflow.engine.step import Steps
@@ -170,9 +170,9 @@ class Run:
         chain = DyingChain(station.nodes, self._fate)
         lane: Any = replace(station.lane, chain=chain, signer=DyingSigner(station.lane.signer, self._fate))
         machines: list[AnyMachine] = [
-            lane_machine({s.OPEN: LaneLooks({"ethereum": lane}, books).look}),
+            lane_machine({s.OPEN: LaneActs({"ethereum": lane}, books).look}),
             payment_machine(),
-            transaction_machine(TransactionLooks({"ethereum": lane}, books).acts()),
+            transaction_machine(TransactionActs({"ethereum": lane}, books).acts()),
         ]
         guard = Guard(store.records.shards, None)
         records = Records(link, guard, machines, store.records.shards, store.records.assets, self._clock)

@@ -31,7 +31,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import PaymentRecord
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
-from machines.transaction.ports import Lane, Token
+from machines.transaction.ports import Lane, LaneToken
 from payflow.app.lanes import Lanes
 from payflow.config import load
 from payflow.engine.step import Steps
@@ -218,7 +218,7 @@ class Run:
             batch_wait_s=self._dice.choice((0, 0, 20)),
         )
         contract = PayManyContract(PAY_MANY, self._name) if self._dice.random() < 0.5 else None
-        return Lane(self._name, nodes, raw_key(LANE.key), policy, contract, {"USDT": Token(TOKEN, 6)})
+        return Lane(self._name, nodes, raw_key(LANE.key), policy, contract, {"USDT": LaneToken(TOKEN, 6)})
 
     async def _pay(self, count: int) -> None:
         for _ in range(min(count, PAYMENTS - len(self._payments))):

@@ -19,7 +19,7 @@ from yarl import URL
 from adapters.ethereum import pay_many, roots, transactions
 from adapters.ethereum.addresses import checksummed
 from machines.core.chain import Address
-from machines.transaction import orders
+from machines.transaction import calldata
 
 GWEI = 10**9
 BASE_FEE = 10 * GWEI
@@ -153,7 +153,7 @@ def _done(tx: Tx, place: int, number: int, balances: dict[tuple[str, str], int])
         balances[asset, tx.sender.lower()] = balances.get((asset, tx.sender.lower()), 0) - units
         balances[asset, to.lower()] = balances.get((asset, to.lower()), 0) + units
         if asset:
-            topics = [orders.TRANSFERRED, f"0x{orders.word(tx.sender)}", f"0x{orders.word(Address(to))}"]
+            topics = [calldata.TRANSFERRED, f"0x{calldata.word(tx.sender)}", f"0x{calldata.word(Address(to))}"]
             logs.append({"address": asset, "topics": topics, "data": f"0x{units:064x}"})
 
     words = [tx.data[10:][start : start + 64] for start in range(0, len(tx.data) - 10, 64)]
@@ -164,7 +164,7 @@ def _done(tx: Tx, place: int, number: int, balances: dict[tuple[str, str], int])
             move("" if ether else TOKEN.lower(), "0x" + word[24:], int(word[:24], 16))
         data = f"0x{len(payees):064x}{0:064x}"
         logs.append({"address": PAY_MANY, "topics": [pay_many.PAID, f"0x{words[0]}"], "data": data})
-    elif tx.data[2:10] == orders.TRANSFER:
+    elif tx.data[2:10] == calldata.TRANSFER:
         move(TOKEN.lower(), "0x" + words[0][24:], int(words[1], 16))
     else:
         move("", tx.to, tx.value)
@@ -324,7 +324,7 @@ def _call(node: StubNode, message: Mapping[str, str], tag: str) -> str:
     if block is None:
         raise Refused("header not found")
     data = message["data"]
-    if data[2:10] == orders.BALANCE_OF:
+    if data[2:10] == calldata.BALANCE_OF:
         return f"0x{block.balances.get((TOKEN.lower(), '0x' + data[-40:]), 0):064x}"
     return f"0x{NOTHING_MORE:064x}"
 

@@ -7,9 +7,9 @@ import pytest
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.clock import FixedClock
 from machines.core.ports import Failed, Payment, Settled
+from machines.transaction import calldata
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
 from payflow.config import Settings
 from tests.chain import GWEI, LANE, Anvil, stranger
 from tests.chains.batches import existing, made_contract
@@ -65,7 +65,7 @@ async def test_another_batch_at_the_nonce_of_ours_pays_nobody_twice(
         await batching.until_nonce(1, s.SENT)
         records = [await batching.record(payment) for payment in payments]
         # As a store that was restored would find it: the same payments, in a batch that it has forgotten.
-        value, data, gas = contract.pay("0x" + "77" * 32, orders.payees_of(records[:3]), None)
+        value, data, gas = contract.pay("0x" + "77" * 32, calldata.payees_of(records[:3]), None)
         forgotten = await steal(batching, chain, nonce=1, to=contract.address, wei=value, data=data, gas=gas)
         await chain.mine(4)
         await batching.poke()
@@ -207,7 +207,7 @@ async def test_a_batch_from_outside_that_paid_queued_payments_stops_the_lane(
         await batching.pause()
         await batching.pay(*payments)
         records = [await batching.record(payment) for payment in payments]
-        value, data, gas = contract.pay("0x" + "77" * 32, orders.payees_of(records), None)
+        value, data, gas = contract.pay("0x" + "77" * 32, calldata.payees_of(records), None)
         await outside(chain, nonce=1, to=contract.address, wei=value, data=data, gas=gas)
         await chain.mine(5)
         await batching.resume()

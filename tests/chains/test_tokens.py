@@ -12,9 +12,9 @@ from adapters.ethereum.pay_many import PayManyContract
 from machines.core.clock import FixedClock
 from machines.core.facts import Override
 from machines.core.ports import Cause, Failed, Payment, Pending, Settled
+from machines.transaction import calldata
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
-from machines.transaction.ports import Token
+from machines.transaction.ports import LaneToken
 from payflow.config import Settings
 from tests.chain import LANE, Anvil
 from tests.chains.batches import existing, made_contract
@@ -34,23 +34,23 @@ def bytecode() -> str:
     return str(compile_code(source, output_formats=["bytecode"])["bytecode"])
 
 
-async def made_token(chain: Anvil, oddity: int) -> Token:
+async def made_token(chain: Anvil, oddity: int) -> LaneToken:
     """Let the lane's address make a token and own all of it."""
-    data = bytecode() + orders.word(SUPPLY) + orders.word(oddity)
+    data = bytecode() + calldata.word(SUPPLY) + calldata.word(oddity)
     tx = await chain.rpc("eth_sendTransaction", {"from": LANE.address, "data": data})
     await chain.mine(4)
-    return Token(checksummed((await chain.rpc("eth_getTransactionReceipt", tx))["contractAddress"]), 6)
+    return LaneToken(checksummed((await chain.rpc("eth_getTransactionReceipt", tx))["contractAddress"]), 6)
 
 
-async def holds(chain: Anvil, token: Token, payment: Payment) -> int:
+async def holds(chain: Anvil, token: LaneToken, payment: Payment) -> int:
     """Say how many units a recipient has."""
-    call = {"to": token.address, "data": orders.balance_of(checksummed(payment.to["address"]))}
+    call = {"to": token.address, "data": calldata.balance_of(checksummed(payment.to["address"]))}
     return int(await chain.rpc("eth_call", call, "latest"), 16)
 
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, chain: Anvil, clock: FixedClock, token: Token, pay_many: PayManyContract | None = None
+    settings: Settings, chain: Anvil, clock: FixedClock, token: LaneToken, pay_many: PayManyContract | None = None
 ) -> AsyncIterator[Station]:
     """Open a lane that pays the token."""
     tokens = {"USDT": token}
@@ -145,7 +145,7 @@ async def test_a_lane_that_is_short_of_a_token_waits_with_it_and_pays_all_else(
 
 
 async def test_a_token_that_is_none_holds_up_nothing_else(settings: Settings, chain: Anvil, clock: FixedClock) -> None:
-    thrower = Token((await existing(chain, 1))[0], 6)
+    thrower = LaneToken((await existing(chain, 1))[0], 6)
     await chain.set_code(thrower.address, "0x60006000fd")
     async with opened(settings, chain, clock, thrower) as station:
         bad, ether = dollars(station, "bad"), station.payment("ether")

@@ -14,11 +14,11 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import (
-    Attempt,
     LaneData,
     LaneRecord,
     PaymentData,
     PaymentRecord,
+    SignedAttempt,
     Suspect,
     TransactionData,
     TransactionRecord,
@@ -26,7 +26,7 @@ from machines.transaction.data import (
     payment_id,
     transaction_id,
 )
-from machines.transaction.transaction import transaction as transaction_machine
+from machines.transaction.react import transaction as transaction_machine
 
 React = Callable[[Any, Fact, Millis], Any]
 
@@ -62,7 +62,7 @@ def payment(number: int = 1, state: str = s.QUEUED, **changes: Any) -> PaymentRe
 
 def transaction(state: str = s.SENT, nonce: int = 7, **changes: Any) -> TransactionRecord:
     """Make a transaction with one attempt and one payment."""
-    attempt = Attempt(hash_of(nonce), "0x02", FEE, sent=state != s.SIGNED)
+    attempt = SignedAttempt(hash_of(nonce), "0x02", FEE, sent=state != s.SIGNED)
     data = TransactionData("one", 1, US, nonce, ADA, str(GWEI), "0x", 21_000, (attempt,), (payment().id,))
     return record("transaction", transaction_id("one", nonce, 4), state, replace(data, **changes))
 
@@ -98,7 +98,7 @@ def facts_for(about: TransactionRecord) -> list[Fact]:
         LostSight("perhaps"),
         f.Broadcast(ours, Answer(Reply.ACCEPTED), NOW),
         f.Broadcast(other, Answer(Reply.REFUSED, "no"), NOW),
-        f.Bumped(Attempt(hash_of(8), "0x", Fee(30 * GWEI, 2 * GWEI)), "late"),
+        f.Bumped(SignedAttempt(hash_of(8), "0x", Fee(30 * GWEI, 2 * GWEI)), "late"),
         f.Mined(ours, 50, hash_of(50)),
         f.Unmined((member,), deep=False),
         f.Unmined((member,), deep=True),
@@ -113,7 +113,7 @@ def facts_for(about: TransactionRecord) -> list[Fact]:
         f.Displaced(seen(), receipt(hash_of(99)), (member,), lane=lane(s.HALTED), suspects=suspects),
         f.BumpAsked("ada"),
         f.CancelAsked("ada", "wrong"),
-        f.Looked(8, (signing(7, payment()),), (f.Unpayable(payment(2), "it throws"),), "money", 0.0),
+        f.Looked(8, (signing(7, payment()),), (f.UnpayablePayment(payment(2), "it throws"),), "money", 0.0),
         f.Looked(7),
         f.FoundOutside(8, (seen(),), ()),
         f.FoundOutside(8, (seen(),), suspects),

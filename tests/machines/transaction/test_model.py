@@ -24,10 +24,10 @@ from machines.core.lifecycle import Lifecycle
 from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction.data import Attempt, Suspect
+from machines.transaction.data import SignedAttempt, Suspect
 from machines.transaction.fees import FeePolicy, bumped
-from machines.transaction.lane import lane as lane_machine
-from machines.transaction.payment import payment as payment_machine
+from machines.transaction.react_lane import lane as lane_machine
+from machines.transaction.react_payment import payment as payment_machine
 from tests.machines.transaction.scenes import GWEI, NOW, REACT, hash_of, lane, payment, receipt, seen, signing
 
 LIVE = (s.SIGNED, s.SENT, s.MINED)
@@ -84,7 +84,7 @@ class Walk(RuleBasedStateMachine):
         fee = bumped([one.fee for one in found.data.attempts], Market(base * GWEI, GWEI, GWEI), FEES)
         if fee is not None:
             self.hashes += 1
-            attempt = Attempt(hash_of(self.hashes), "0x", fee, empty=empty or found.data.newest.empty)
+            attempt = SignedAttempt(hash_of(self.hashes), "0x", fee, empty=empty or found.data.newest.empty)
             self._learn(found, f.Bumped(attempt, "late"))
 
     @rule(nonce=nonces, pick=picks)

@@ -1,4 +1,4 @@
-"""Grouping, orders, policy and the search for suspects, at their limits."""
+"""Grouping, calldata, policy and the search for suspects, at their limits."""
 
 from dataclasses import replace
 
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from machines.core.chain import Address, Head, Log
 from machines.core.clock import SECOND, Millis
+from machines.transaction import calldata
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
+from machines.transaction.foreign import suspects
 from machines.transaction.grouping import batch_id, bundles, joins, waits_for_company
-from machines.transaction.outside import suspects
 from machines.transaction.policy import NOTHING, LanePolicy
 from tests.machines.transaction.scenes import ADA, GWEI, NOW, TOKEN, US, hash_of, payment, receipt, seen
 
@@ -112,7 +112,7 @@ def test_a_batch_has_an_id_of_its_own_for_each_nonce_and_list() -> None:
     assert len(ids) == 4
 
 
-# ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── calldata ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def packed(units: int, to: Address) -> str:
@@ -121,23 +121,23 @@ def packed(units: int, to: Address) -> str:
 
 def test_a_transaction_does_what_a_payment_asks_for_only_when_all_of_it_is_the_same() -> None:
     plain, token = payment().data, payment(token=TOKEN).data
-    assert orders.does(seen(to=ADA, wei=GWEI), plain)
-    assert orders.does(seen(to=Address(ADA.lower()), wei=GWEI), plain)
-    assert not orders.does(seen(to=ADA, wei=GWEI - 1), plain)
-    assert not orders.does(seen(to=US, wei=GWEI), plain)
-    assert not orders.does(seen(to=ADA, wei=GWEI, data="0x00"), plain)
-    assert orders.does(seen(to=TOKEN, wei=0, data=orders.asked(token)[2]), token)
-    assert not orders.does(seen(to=TOKEN, wei=0, data=orders.asked(replace(token, value_wei="1"))[2]), token)
+    assert calldata.does(seen(to=ADA, wei=GWEI), plain)
+    assert calldata.does(seen(to=Address(ADA.lower()), wei=GWEI), plain)
+    assert not calldata.does(seen(to=ADA, wei=GWEI - 1), plain)
+    assert not calldata.does(seen(to=US, wei=GWEI), plain)
+    assert not calldata.does(seen(to=ADA, wei=GWEI, data="0x00"), plain)
+    assert calldata.does(seen(to=TOKEN, wei=0, data=calldata.asked(token)[2]), token)
+    assert not calldata.does(seen(to=TOKEN, wei=0, data=calldata.asked(replace(token, value_wei="1"))[2]), token)
 
 
 def test_a_creation_is_done_by_the_same_creation_only() -> None:
     made = payment(to=None, data="0x6001", value_wei="0").data
-    assert orders.does(seen(to=None, wei=0, data="0x6001"), made)
-    assert not orders.does(seen(to=ADA, wei=0, data="0x6001"), made)
+    assert calldata.does(seen(to=None, wei=0, data="0x6001"), made)
+    assert not calldata.does(seen(to=ADA, wei=0, data="0x6001"), made)
 
 
 def transfer(to: Address, units: int, token: Address = TOKEN, *, sender: Address = US) -> Log:
-    return Log(token, (orders.TRANSFERRED, f"0x{orders.word(sender)}", f"0x{orders.word(to)}"), f"0x{units:064x}")
+    return Log(token, (calldata.TRANSFERRED, f"0x{calldata.word(sender)}", f"0x{calldata.word(to)}"), f"0x{units:064x}")
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def transfer(to: Address, units: int, token: Address = TOKEN, *, sender: Address
         ((transfer(ADA, 0),), 0),
         ((transfer(US, GWEI),), 0),
         ((transfer(ADA, GWEI, ADA),), 0),
-        ((Log(TOKEN, (orders.TRANSFERRED,), f"0x{GWEI:064x}"),), 0),
+        ((Log(TOKEN, (calldata.TRANSFERRED,), f"0x{GWEI:064x}"),), 0),
         ((Log(TOKEN, (), ""),), 0),
     ],
 )
 def test_what_came_to_somebody_is_what_the_tokens_own_events_say(*, logs: tuple[Log, ...], came: int) -> None:
-    assert orders.came_to(receipt(hash_of(1), logs=logs), TOKEN, ADA) == came
+    assert calldata.came_to(receipt(hash_of(1), logs=logs), TOKEN, ADA) == came
 
 
 def test_a_batch_from_outside_is_suspected_of_each_payment_that_it_names() -> None:
@@ -168,7 +168,7 @@ def test_a_batch_from_outside_is_suspected_of_each_payment_that_it_names() -> No
 
 
 def test_a_call_through_another_contract_is_found_wherever_its_words_begin() -> None:
-    inner = orders.asked(payment(token=TOKEN).data)[2][2:]
+    inner = calldata.asked(payment(token=TOKEN).data)[2][2:]
     nested = seen(to=US, wei=0, data="0x12345678" + TOKEN[2:].lower().rjust(64, "0") + inner)
     assert suspects([nested], [payment(token=TOKEN)])
     assert not suspects([seen(to=US, wei=0, data="0x12345678" + inner)], [payment(token=TOKEN)]), "no token is named"

@@ -16,8 +16,8 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import Suspect
-from machines.transaction.lane import lane as lane_machine
-from machines.transaction.payment import payment as payment_machine
+from machines.transaction.react_lane import lane as lane_machine
+from machines.transaction.react_payment import payment as payment_machine
 from tests.machines.transaction.scenes import (
     GWEI,
     NOW,

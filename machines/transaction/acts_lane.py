@@ -12,9 +12,9 @@ from machines.core.ports import Step
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import (
-    Attempt,
     LaneRecord,
     PaymentRecord,
+    SignedAttempt,
     Suspect,
     TransactionData,
     TransactionRecord,
@@ -22,10 +22,10 @@ from machines.transaction.data import (
     owner_of_lane,
 )
 from machines.transaction.fees import offered
+from machines.transaction.foreign import same_address, suspects, unpaid
 from machines.transaction.grouping import waits_for_company
-from machines.transaction.outside import same_address, suspects, unpaid
-from machines.transaction.planning import Plan, Planned, Purse
-from machines.transaction.ports import Books, Lane, View
+from machines.transaction.planning import Budget, Plan, PlannedTransaction
+from machines.transaction.ports import Lane, LaneBooks, LaneView
 
 MOST_LOOKED_UP = 50
 LEAST_QUEUED, MOST_QUEUED = 100, 1000
@@ -37,10 +37,10 @@ AT_ONCE_S, ROOM_S, UNDER_WAY_S, IDLE_S = 0.0, 1.0, 15.0, 60.0
 """When to look again: there is more to sign; more waits for room; nothing is queued; nor is anything under way."""
 
 
-class LaneLooks:
+class LaneActs:
     """Signs for each lane."""
 
-    def __init__(self, lanes: Mapping[str, Lane], books: Books) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], books: LaneBooks) -> None:
         self._lanes = lanes
         self._books = books
 
@@ -130,8 +130,8 @@ class LaneLooks:
             waits_for = "" if company_s else record.data.waits_for
             return f.Looked(record.data.next_nonce, waits_for=waits_for, again_s=company_s or ROOM_S)
         fee = offered(await lane.chain.market(lane.policy.fees.percentile), lane.policy.fees)
-        purse = Purse(lane, record.data.address, balance, fee, waiting)
-        plan = Plan(lane, record, purse)
+        budget = Budget(lane, record.data.address, balance, fee, waiting)
+        plan = Plan(lane, record, budget)
         await plan.fill(missing)
         if queued and not company_s:
             await plan.pay(queued, room)
@@ -142,10 +142,10 @@ class LaneLooks:
         more = bool(signed) and (plan.left > 0 or len(found) == limit)
         full = len(waiting) + len(signed) >= lane.policy.in_flight
         again_s = (ROOM_S if full else AT_ONCE_S) if more else None
-        return f.Looked(next_nonce, signed, tuple(plan.unpayable), purse.waits_for, again_s)
+        return f.Looked(next_nonce, signed, tuple(plan.unpayable), budget.waits_for, again_s)
 
     async def _signed(
-        self, lane: Lane, record: LaneRecord, planned: Sequence[Planned], fee: Fee
+        self, lane: Lane, record: LaneRecord, planned: Sequence[PlannedTransaction], fee: Fee
     ) -> tuple[f.Signing, ...]:
         """Sign in order; where the signer gives up in the middle, what it has signed goes on."""
         made: list[f.Signing] = []
@@ -159,10 +159,10 @@ class LaneLooks:
                 if not made:
                     raise
                 break
-            made.append(self._signing(record, one, Attempt(done.hash, done.raw, fee, empty=one.empty)))
+            made.append(self._signing(record, one, SignedAttempt(done.hash, done.raw, fee, empty=one.empty)))
         return tuple(made)
 
-    def _signing(self, record: LaneRecord, planned: Planned, attempt: Attempt) -> f.Signing:
+    def _signing(self, record: LaneRecord, planned: PlannedTransaction, attempt: SignedAttempt) -> f.Signing:
         members = planned.bundle.payments if planned.bundle else ()
         lane = record.data
         data = TransactionData(
@@ -209,10 +209,10 @@ def _obstacle(lane: Lane, head: Head, next_nonce: int, latest: int, pending: int
     return "transactions from outside that are under way" if latest <= next_nonce < pending else ""
 
 
-def _view(record: LaneRecord, waiting: Sequence[TransactionRecord], balance_wei: int, now: Millis) -> View:
+def _view(record: LaneRecord, waiting: Sequence[TransactionRecord], balance_wei: int, now: Millis) -> LaneView:
     oldest = min((one.created_at for one in waiting), default=None)
     data = record.data
-    return View(data.name, now, data.next_nonce, len(waiting), oldest, balance_wei, data.waits_for)
+    return LaneView(data.name, now, data.next_nonce, len(waiting), oldest, balance_wei, data.waits_for)
 
 
 def _start_of_tail(missing: Sequence[int], end: int) -> int:

@@ -13,7 +13,7 @@ from machines.core.ports import Act, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction import payment
+from machines.transaction import react_payment
 from machines.transaction.data import LaneData, LaneRecord, Suspect
 
 REFUSED_S = 60.0
@@ -60,7 +60,7 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
         "data": data,
         "again_s": fact.again_s,
         "creates": tuple(one.new for one in fact.signed),
-        "group": _signed(fact) + tuple((one.payment, payment.unpayable(one)) for one in fact.unpayable),
+        "group": _signed(fact) + tuple((one.payment, react_payment.unpayable(one)) for one in fact.unpayable),
     }
     if fact.waits_for and _kind(fact.waits_for) != _kind(record.data.waits_for):
         told = Message("alarm", {"why": f"the lane {data.name} waits for {fact.waits_for}"})
@@ -82,7 +82,7 @@ def _refused(record: LaneRecord, reason: str) -> Choice:
 
 def _signed(fact: f.Looked) -> Group:
     return tuple(
-        (member, payment.signed(member, one.new, place))
+        (member, react_payment.signed(member, one.new, place))
         for one in fact.signed
         for place, member in enumerate(one.members)
     )
@@ -148,7 +148,7 @@ def _adopted(record: LaneRecord, fact: f.Adopted) -> Choice:
     if not fact.reason.strip():
         raise BadInput("Say why: it is written into the history for whoever asks later.")
     evidence = {tx: Evidence("ethereum", tx, (("adopted_by", fact.by),)) for _, tx in fact.paid}
-    group = tuple((one, payment.recognized(one, evidence[tx], fact.reason)) for one, tx in fact.paid)
+    group = tuple((one, react_payment.recognized(one, evidence[tx], fact.reason)) for one, tx in fact.paid)
     data, why = replace(record.data, suspects=()), f"{fact.by}: {fact.reason}"
     if record.state == s.OPEN:
         return keep(why, data=data, group=group, again_s=0.0)

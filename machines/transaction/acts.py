@@ -10,13 +10,13 @@ from machines.core.clock import SECOND
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed
 from machines.core.facts import Fact, Nothing
 from machines.core.ports import Act, Step
+from machines.transaction import calldata
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
-from machines.transaction.data import Attempt, PaymentRecord, TransactionData, TransactionRecord
+from machines.transaction.data import PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
 from machines.transaction.fees import bumped
-from machines.transaction.outside import same_address, suspects, unpaid
-from machines.transaction.ports import Books, Lane
+from machines.transaction.foreign import same_address, suspects, unpaid
+from machines.transaction.ports import Lane, LaneBooks
 
 EMPTY_GAS = 21_000
 
@@ -38,10 +38,10 @@ class _Case:
         return self.record.data
 
 
-class TransactionLooks:
+class TransactionActs:
     """Follows the transactions of every lane."""
 
-    def __init__(self, lanes: Mapping[str, Lane], books: Books) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], books: LaneBooks) -> None:
         self._lanes = lanes
         self._books = books
 
@@ -78,7 +78,7 @@ class TransactionLooks:
                     return await self._replaced(case, fault)  # else all that waits behind its nonce would wait too
         return await self._hand_over(case, newest)
 
-    async def _hand_over(self, case: _Case, attempt: Attempt) -> Fact:
+    async def _hand_over(self, case: _Case, attempt: SignedAttempt) -> Fact:
         if not attempt.empty and await self._suspected(case):
             return Nothing()
         await case.step.may_send(*case.lane.scopes)
@@ -161,7 +161,7 @@ class TransactionLooks:
         empty = await self._bumped(case, empty=True)
         return Nothing() if empty is None else f.Bumped(empty, f"replaced by nothing: {why}")
 
-    async def _bumped(self, case: _Case, *, empty: bool) -> Attempt | None:
+    async def _bumped(self, case: _Case, *, empty: bool) -> SignedAttempt | None:
         """Sign another attempt at a better price; None where the ceiling does not allow one, or a person must look."""
         lane, data = case.lane, case.data
         if not empty and await self._suspected(case):
@@ -179,7 +179,7 @@ class TransactionLooks:
         signed = await lane.signer.sign(unsigned)
         if lane.watch is not None:
             lane.watch.bumped(lane.name)
-        return Attempt(signed.hash, signed.raw, fee, empty=empty)
+        return SignedAttempt(signed.hash, signed.raw, fee, empty=empty)
 
     # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -299,15 +299,15 @@ def _came(
     data, token = case.data, case.data.token
     failed = frozenset[int]()
     if data.batch:
-        failed = _contract(case).failed(receipt, data.batch, orders.payees_of(members))
+        failed = _contract(case).failed(receipt, data.batch, calldata.payees_of(members))
     if token is None:
         return failed, ()
     wanted = Counter[Address]()
     for place, one in enumerate(members):
         if place not in failed and one.data.to is not None:
             wanted[one.data.to] += int(one.data.value_wei)
-    came = {to: orders.came_to(receipt, token, to) for to in wanted}
-    if not data.batch and not any(came.values()) and not orders.left(receipt, token, data.sender):
+    came = {to: calldata.came_to(receipt, token, to) for to in wanted}
+    if not data.batch and not any(came.values()) and not calldata.left(receipt, token, data.sender):
         return frozenset(range(len(members))), ()  # it said no without failing
     short = tuple(
         f.Short(place, came[to], wanted[to])
@@ -345,6 +345,6 @@ def _paid_by(
         failed, short = _came(case, receipt, members)
         return frozenset(range(len(members))) - failed - {one.place for one in short}, short
     for place, payment in enumerate(members):
-        if receipt.ok and orders.does(seen, payment.data):
+        if receipt.ok and calldata.does(seen, payment.data):
             return frozenset((place,)), ()
     return frozenset(), ()

@@ -52,7 +52,7 @@ def signed(record: PaymentRecord, new: New[TransactionData], place: int) -> Choi
     return move("sign", f"nonce {carrier.nonce}, {carrier.newest.hash}", data=data)
 
 
-def unpayable(found: f.Unpayable) -> Choice:
+def unpayable(found: f.UnpayablePayment) -> Choice:
     """Decide that it can never be paid as it is: nothing was signed."""
     data = replace(found.payment.data, reason=found.reason, cause=found.cause, retryable=found.retryable)
     return move("fail", found.reason, data=data)

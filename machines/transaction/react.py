@@ -12,8 +12,8 @@ from machines.core.machine import Machine
 from machines.core.ports import Act, Cause, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
-from machines.transaction import lane, payment
 from machines.transaction import lifecycle as s
+from machines.transaction import react_lane, react_payment
 from machines.transaction.data import PaymentData, PaymentRecord, TransactionData, TransactionRecord, hash_claim
 
 Choice = Decision[TransactionData]
@@ -126,7 +126,7 @@ def _outcomes(record: TransactionRecord, fact: f.Finished) -> Group:
     def outcome(member: PaymentRecord, place: int) -> Decision[PaymentData]:
         evidence = evidence_of(record, fact, place)
         if place in fact.failed:
-            return payment.failed(member, record.id, evidence, "the recipient did not take it", Cause.DESTINATION)
+            return react_payment.failed(member, record.id, evidence, "the recipient did not take it", Cause.DESTINATION)
         return _came(record, member, evidence, short.get(place))
 
     return tuple((member, outcome(member, place)) for place, member in enumerate(fact.members))
@@ -136,8 +136,8 @@ def _came(
     record: TransactionRecord, member: PaymentRecord, evidence: Evidence, short: f.Short | None
 ) -> Decision[PaymentData]:
     if short is not None:
-        return payment.short(member, record.id, evidence, short.came, short.wanted)
-    return payment.settled(member, record.id, evidence, _rail(record))
+        return react_payment.short(member, record.id, evidence, short.came, short.wanted)
+    return react_payment.settled(member, record.id, evidence, _rail(record))
 
 
 def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
@@ -147,13 +147,13 @@ def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
         member = fact.members[0]
         reason = f"the chain reverted {fact.receipt.hash}"
         evidence = evidence_of(record, fact, 0)
-        return ((member, payment.failed(member, record.id, evidence, reason, Cause.DESTINATION)),)
+        return ((member, react_payment.failed(member, record.id, evidence, reason, Cause.DESTINATION)),)
     return _taken_apart(record, fact, "its batch was reverted")
 
 
 def _taken_apart(record: TransactionRecord, fact: f.Finished, why: str) -> Group:
     half = max(1, len(fact.members) // 2)
-    return tuple((one, payment.requeued(one, record.id, why, half)) for one in fact.members)
+    return tuple((one, react_payment.requeued(one, record.id, why, half)) for one in fact.members)
 
 
 def _rail(record: TransactionRecord) -> str:
@@ -167,7 +167,9 @@ def _given_up(record: TransactionRecord, fact: f.Finished, why: str) -> Group:
     return tuple(
         (
             member,
-            payment.failed(member, record.id, evidence_of(record, fact, place), why, Cause.UNKNOWN, retryable=True),
+            react_payment.failed(
+                member, record.id, evidence_of(record, fact, place), why, Cause.UNKNOWN, retryable=True
+            ),
         )
         for place, member in enumerate(fact.members)
     )
@@ -182,11 +184,11 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
     group: Group = tuple(
         (member, _came(record, member, evidence_of(record, fact, place), short.get(place)))
         if place in fact.paid or place in short
-        else (member, payment.requeued(member, record.id, f"nonce {seen.nonce} went to {seen.hash}"))
+        else (member, react_payment.requeued(member, record.id, f"nonce {seen.nonce} went to {seen.hash}"))
         for place, member in enumerate(fact.members)
     )
     if fact.lane is not None and fact.suspects:
-        group = (*group, (fact.lane, lane.displaced(fact.lane, fact.suspects, why)))
+        group = (*group, (fact.lane, react_lane.displaced(fact.lane, fact.suspects, why)))
     told = Message("alarm", {"why": f"{why}: another sender uses its key"})
     return move("displace", why, data=data, group=group, messages=(told,))
 
@@ -202,7 +204,7 @@ def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choi
         # What it carried went on without it, or was given up on its proof: its bytes must not be mined beside that.
         cancel = cancel or "its payments have gone elsewhere"
     data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="", cancel=cancel)
-    group = tuple((member, payment.withdrawn_by_chain(member, record.id)) for member in fact.members)
+    group = tuple((member, react_payment.withdrawn_by_chain(member, record.id)) for member in fact.members)
     return move("reverse", why, data=data, group=group, alarm=why)
 
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from machines.core.chain import Address, Seen
 from machines.core.errors import RailClosed
 from machines.core.ids import RecordId
+from machines.transaction import calldata
 from machines.transaction import lifecycle as s
-from machines.transaction import orders
 from machines.transaction.data import PaymentRecord, Suspect, TransactionRecord
-from machines.transaction.ports import Books, Lane
+from machines.transaction.ports import Lane, LaneBooks
 
 MOST_UNPAID = 100_000
 
 
-async def unpaid(books: Books, lane: str, unsettled: Sequence[TransactionRecord] = ()) -> list[PaymentRecord]:
+async def unpaid(books: LaneBooks, lane: str, unsettled: Sequence[TransactionRecord] = ()) -> list[PaymentRecord]:
     """List all that waits in a lane, and all that transactions carry which are not over."""
     carried = [member for transaction in unsettled for member in transaction.data.members]
     under_way = [one for one in await books.payments(carried) if one.state == s.SENDING]
@@ -25,12 +25,12 @@ def suspects(seen: Iterable[Seen], payments: Sequence[PaymentRecord]) -> tuple[S
     """Say which payments each transaction may have made: of payments alike no more than it can have paid."""
     found: dict[RecordId, Suspect] = {}
     for one in seen:
-        traces, told = orders.traces(one), Counter[tuple[str, ...]]()
+        traces, told = calldata.traces(one), Counter[tuple[str, ...]]()
         for payment in payments:
             if payment.id in found:
                 continue
-            alike = orders.effect(payment.data)
-            if told[alike] < orders.may_do(one, traces, payment.data):
+            alike = calldata.effect(payment.data)
+            if told[alike] < calldata.may_do(one, traces, payment.data):
                 told[alike] += 1
                 found[payment.id] = Suspect(one.hash, one.nonce, payment.id)
     return tuple(found.values())
