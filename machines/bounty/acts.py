@@ -172,14 +172,19 @@ class Looks:
         return f.DeployFailed(reason) if wallet is None else f.Deployed(wallet, tx)
 
     async def watch(self, record: BountyRecord, step: Step) -> Fact:
-        """Read the forge now and then, and what the wallet holds every time."""
+        """Read the forge now and then, and what the wallet holds every time.
+
+        An approval that was taken back comes first: as long as it stands, the wallet's other owners can carry it out.
+        """
+        earlier = await self._earlier(record, step) if record.state not in (s.PAID, s.REFUNDED) else None
+        if earlier is not None:
+            return earlier
         if self._sweep_due(record, step):
             with suppress(Rejected):  # who took the app away does not keep us from looking after the money
                 return await self._sweep(record)
         if not record.data.contract_address:
             return Nothing()
-        surprise = await self._carried_out(record) if record.state not in (s.PAID, s.REFUNDED) else None
-        return surprise or f.Held(await self._wallets.holdings(Address(record.data.contract_address)))
+        return f.Held(await self._wallets.holdings(Address(record.data.contract_address)))
 
     # ── the payment ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,6 +252,17 @@ class Looks:
 
     async def _withdraw(self, record: BountyRecord, attempt: Attempt, step: Step) -> Fact:
         number = attempt.proposal.number
+        if not attempt.confirm_hash:
+            approval = _payment(approval_key(record.id, number), attempt.proposal.approval)
+            match await self._rail.status(approval):
+                case Settled(evidence) if found := await self._wallets.approved(
+                    attempt.proposal, TxHash(evidence.reference)
+                ):
+                    return f.Approved(number, evidence.reference, found)
+                case Settled() | Failed() | Unsent():
+                    return f.Withdrawn(number)
+                case _:  # it may still come
+                    return Nothing()
         call = self._wallets.withdrawal(attempt.proposal, attempt.confirm_hash)
         if call is None or await self._wallets.withdrawn(attempt.proposal, attempt.confirm_hash):
             return f.Withdrawn(number)

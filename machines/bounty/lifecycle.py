@@ -33,8 +33,9 @@ STATES = (
           by=By.POLLER, every_s=_MINUTE_S, stuck_after_s=_DAY_S, sends=True, public="pending-sob-confirmation"),
     State(name=AWAITING_ADDRESS, means="The winner has not said where his money should go.",
           by=By.POLLER, every_s=10 * _MINUTE_S, stuck_after_s=7 * _DAY_S, cleared=True, public="pending-contributor-address"),
-    State(name=CONTESTED, means="A person must decide who gets it, or give it back.",
-          by=By.POLLER, every_s=6 * _HOUR_S, stuck_after_s=_DAY_S, may_have_left=True, public="multiple-claims"),
+    # What it sends takes an approval back and moves no money, so nobody's yes is asked before.
+    State(name=CONTESTED, means="A person must decide who gets it, or give it back; the bot takes back what it approved.",
+          by=By.POLLER, every_s=_MINUTE_S, stuck_after_s=_DAY_S, may_have_left=True, public="multiple-claims"),
     State(name=EXECUTED, means="The payment is fixed; the bot's approval of it is on its way.",
           by=By.POLLER, every_s=15, stuck_after_s=_HOUR_S, sends=True, public="pending-sob-confirmation"),
     State(name=CONFIRMABLE, means="The bot has approved; a maintainer must confirm.",

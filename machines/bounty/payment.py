@@ -51,7 +51,7 @@ def proposed(policy: Policy, record: BountyRecord, fact: f.Proposed) -> Choice:
 
 def executing(record: BountyRecord, fact: f.Executing) -> Choice:
     """Keep the hash of the bot's approval."""
-    if not _is_current(record, fact.number) or fact.execute_hash == record.data.execute_hash:
+    if not is_current(record, fact.number) or fact.execute_hash == record.data.execute_hash:
         return wait()
     data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash)
     return keep("the bot's approval is on its way", data=replace(data, waiting_for=""))
@@ -59,7 +59,7 @@ def executing(record: BountyRecord, fact: f.Executing) -> Choice:
 
 def approved(record: BountyRecord, fact: f.Approved) -> Choice:
     """Show a maintainer what he confirms."""
-    if not _is_current(record, fact.number) or record.data.confirm_hash:
+    if record.data.confirm_hash:
         return wait()
     changes = {"execute_hash": fact.execute_hash, "confirm_hash": fact.confirm_hash}
     data = replace(record.data.with_attempt(fact.number, **changes), waiting_for="", trouble="")
@@ -67,9 +67,18 @@ def approved(record: BountyRecord, fact: f.Approved) -> Choice:
     return move("approve", why, data=data) if record.state == s.EXECUTED else keep(why, data=data)
 
 
+def approved_late(record: BountyRecord, fact: f.Approved) -> Choice:
+    """Learn what stands on the chain of a payment that was taken back while the bot's approval was on its way."""
+    back = record.data.to_withdraw
+    if back is None or back.proposal.number != fact.number or back.confirm_hash:
+        return wait()
+    changes = {"execute_hash": fact.execute_hash, "confirm_hash": fact.confirm_hash}
+    return keep("the approval that is to be taken back has come", data=record.data.with_attempt(fact.number, **changes))
+
+
 def not_approved(record: BountyRecord, fact: f.NotApproved) -> Choice:
     """Let a person decide: the bot could not agree, so nothing can be paid like this."""
-    if not _is_current(record, fact.number):
+    if not is_current(record, fact.number):
         return wait()
     trouble = f"the bot could not approve the payment: {fact.reason}"
     data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
@@ -90,7 +99,7 @@ def withdrawn(record: BountyRecord, fact: f.Withdrawn) -> Choice:
 def confirmed(record: BountyRecord, fact: f.Confirmed, now: Millis) -> Choice:
     """Follow the transaction that a maintainer names; it takes the place of an older one, which may still count."""
     data = record.data
-    if not _is_current(record, fact.number):
+    if not is_current(record, fact.number):
         raise BadInput(f"{data.place.path} is to be paid otherwise now: open the page again.")
     if not data.confirm_hash:
         raise BadInput(f"{data.place.path}: the bot has not approved it yet.")
@@ -101,7 +110,7 @@ def confirmed(record: BountyRecord, fact: f.Confirmed, now: Millis) -> Choice:
 
 def underway(record: BountyRecord, fact: f.Underway, now: Millis) -> Choice:
     """Follow what the wallet's chain shows, whoever sent it."""
-    if not _is_current(record, fact.number) or fact.payout_hash == record.data.payout_hash:
+    if not is_current(record, fact.number) or fact.payout_hash == record.data.payout_hash:
         return wait()
     return _follow(record, fact.payout_hash, now, f"the wallet's chain shows {fact.payout_hash}", "")
 
@@ -122,14 +131,14 @@ def _follow(record: BountyRecord, payout_hash: str, now: Millis, why: str, by: s
 
 def not_paid(record: BountyRecord, fact: f.NotPaidOut) -> Choice:
     """Ask a maintainer again: the winner stays who he is, and what must be confirmed stays what it is."""
-    if not _is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
+    if not is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
         return wait()
     return _asked_again(record, f"{fact.payout_hash} paid nothing: {fact.reason}", alarm=True)
 
 
 def vanished(record: BountyRecord, fact: f.Vanished) -> Choice:
     """Ask a maintainer again; should the old transaction come after all, its effect is seen."""
-    if not _is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
+    if not is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
         return wait()
     return _asked_again(record, f"no node knows {fact.payout_hash}", alarm=False)
 
@@ -146,7 +155,7 @@ def _asked_again(record: BountyRecord, trouble: str, *, alarm: bool) -> Choice:
 
 def dead(record: BountyRecord, fact: f.Dead) -> Choice:
     """Let a person decide: this payment can never be carried out."""
-    if not _is_current(record, fact.number):
+    if not is_current(record, fact.number):
         return wait()
     data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
     data = replace(data, trouble=fact.reason, payout_hash="")
@@ -192,6 +201,7 @@ def paid_already(record: BountyRecord, fact: f.PaidOut) -> Choice:
     return contradiction(f"paid twice: {record.data.payout_hash} and {fact.payout_hash}", "machine:bounty")
 
 
-def _is_current(record: BountyRecord, number: int) -> bool:
+def is_current(record: BountyRecord, number: int) -> bool:
+    """Say whether a fact speaks of the payment that is under way."""
     current = record.data.current
     return current is not None and current.proposal.number == number

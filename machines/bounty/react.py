@@ -9,9 +9,11 @@ from machines.bounty.claims import changed, gone, renamed, standing, swept
 from machines.bounty.data import BountyData, BountyRecord
 from machines.bounty.payment import (
     approved,
+    approved_late,
     confirmed,
     dead,
     executing,
+    is_current,
     not_approved,
     not_paid,
     paid,
@@ -111,14 +113,16 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return address_changing(record, fact)
         case ((s.MERGED | s.EXECUTED | s.REVOKING), f.HandWanted(about)):
             return hand_wanted(record, about)
-        case ((s.MERGED | s.REVOKING), f.Withdrawn()):
+        case ((s.OPEN | s.CLOSED | s.CONTESTED | s.MERGED | s.REVOKING), f.Withdrawn()):
             return withdrawn(record, fact)
         case ((s.MERGED | s.REVOKING), f.Proposed()):
             return proposed(policy, record, fact)
         case ((s.EXECUTED | s.REVOKING), f.Executing()):
             return executing(record, fact)
-        case ((s.EXECUTED | s.REVOKING), f.Approved()):
+        case ((s.EXECUTED | s.REVOKING), f.Approved(number)) if is_current(record, number):
             return approved(record, fact)
+        case _, f.Approved():
+            return approved_late(record, fact)
         case ((s.EXECUTED | s.REVOKING), f.NotApproved()):
             return not_approved(record, fact)
         case ((s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Confirmed()):
@@ -166,6 +170,9 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
 def _overridden(record: BountyRecord, fact: Override) -> Choice:
     """Do what the person says, where the record has what the state needs."""
     decision, data = override(s.LIFECYCLE, record, fact), record.data
+    if fact.to == s.CONTESTED and data.current:
+        # Where a person decides no approval of the bot's stands: as when they take it back.
+        decision = decision.but(data=data.with_attempt(data.current.proposal.number, retracted=True))
     lacks = {
         s.OPEN: not data.contract_address and "a wallet",
         s.MERGED: not data.winner_login and "a winner",

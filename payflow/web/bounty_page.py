@@ -176,7 +176,8 @@ class BountyPage:
         """Take a payment back."""
         reason = str(form.get("reason", "")).strip()[:200] or "no reason given"
         record = await self._act(visit, lambda by: f.Retracted(by.login, reason))
-        return Done(f"The payment of {record.data.place.path} is taken back; a person decides anew.", PLACE)
+        said = f"The payment of {record.data.place.path} is taken back; a person decides anew."
+        return Done(f"{said} Confirm nothing of it: the bot revokes its approval on the chain.", PLACE)
 
     async def reassign(self, visit: Visit, form: Form) -> Done:
         """Name another merged claim."""

@@ -285,6 +285,23 @@ def test_a_payment_that_is_taken_back_dies_before_another_one_is_made() -> None:
     assert (record.state, len(record.data.attempts)) == (s.EXECUTED, 2)
 
 
+@pytest.mark.parametrize("state", [s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.REVOKING])
+def test_where_a_person_decides_no_approval_is_left_standing(state: str) -> None:
+    """Whichever way it came there; what was on its way to the chain is revoked once its place is known."""
+    data = decide(bounty(state), Override(s.CONTESTED, "look", "olu")).data
+    assert data is not None
+    record = replace(bounty(state), state=s.CONTESTED, data=data)
+    assert record.data.current is None
+    assert record.data.to_withdraw is not None
+    if not record.data.to_withdraw.confirm_hash:
+        record = after(record, f.Approved(1, EXECUTE, CONFIRM))
+        assert record.data.to_withdraw is not None
+        assert record.data.to_withdraw.confirm_hash == CONFIRM
+    record = after(record, f.Withdrawn(1))
+    assert (record.state, record.data.to_withdraw) == (s.CONTESTED, None)
+    assert after(record, f.Approved(1, EXECUTE, CONFIRM)).data == record.data
+
+
 def test_what_a_maintainer_has_confirmed_cannot_be_taken_back() -> None:
     """It may have left."""
     for state in (s.EXECUTED, s.CONFIRMING, s.PAID):
