@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
 from machines.core.chain import NO_DATA, Address, Fee, PayMany, TxHash, Unsigned
@@ -43,7 +43,7 @@ QUICK = LanePolicy(
 )
 """A policy under which nothing is bumped or sent again by itself unless a test asks for it."""
 
-IMPATIENT = Limits(exchange_s=2.0, rest_s=0.2, pause_s=0.02)
+IMPATIENT = NodeLimits(exchange_s=2.0, rest_s=0.2, pause_s=0.02)
 
 LEASE_MS = 10_000
 USD = Asset("USDT", 6)
@@ -289,7 +289,7 @@ async def open_station(
     pay_many: PayMany | None = None,
     tokens: Mapping[str, LaneToken] | None = None,
     announce: Announce | None = None,
-    limits: Limits = IMPATIENT,
+    limits: NodeLimits = IMPATIENT,
 ) -> AsyncIterator[Station]:
     """Open a lane on a chain."""
     async with AsyncExitStack() as stack:

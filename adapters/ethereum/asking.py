@@ -9,7 +9,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from adapters.ethereum import refusals, wire
-from adapters.ethereum.endpoint import Busy, Endpoint, Limits, NodeFailed, WrongChain
+from adapters.ethereum.endpoint import Busy, Endpoint, NodeFailed, NodeLimits, WrongChain
 from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.quorum import Quorum
@@ -45,7 +45,9 @@ class _Refusal:
 class Asking:
     """Asks nodes, and gives up in the words of the house."""
 
-    def __init__(self, ends: Sequence[Endpoint], heights: Heights, limits: Limits, rail: str, quorum: Quorum) -> None:
+    def __init__(
+        self, ends: Sequence[Endpoint], heights: Heights, limits: NodeLimits, rail: str, quorum: Quorum
+    ) -> None:
         self.ends = ends
         self.quorum = quorum
         self._heights = heights

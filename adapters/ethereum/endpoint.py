@@ -11,23 +11,18 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
-from yarl import URL
 
 from adapters.ethereum import envelope, refusals, wire
 from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
+from adapters.http import BrokenOff, HttpLimits, HttpReply, Overlong, Unreached, exchange, split_login
 from machines.core.clock import SECOND, Clock, Millis
-from machines.core.errors import BadSettings
-
-# Raised before a byte of the request was written: nothing can have arrived.
-NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _DOOR = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 421, 451})
 """Statuses of a server that did not even hand the request to a node."""
-_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class NodeLimits:
     """How long a node may take, how much it may bring, and how it is asked."""
 
     connect_s: float = 5.0
@@ -79,10 +74,6 @@ class WrongChain(NeverLeft):
     kind = "wrong_chain"
 
 
-class _TooLarge(Exception):
-    """The answer is longer than the bound."""
-
-
 @dataclass(slots=True)
 class Figures:
     """What one node was asked, and how it did; read by the metrics."""
@@ -106,14 +97,15 @@ class Endpoint:
     """Asks one node."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, name: str, chain_id: int, clock: Clock, limits: Limits
+        self, session: aiohttp.ClientSession, url: str, name: str, chain_id: int, clock: Clock, limits: NodeLimits
     ) -> None:
         self.figures = Figures(name)
         self._session = session
-        self._url, self._headers = address_of(url)
+        self._url, self._headers = split_login(url)
         self._chain_id = chain_id
         self._clock = clock
         self._limits = limits
+        self._http = HttpLimits(connect_s=limits.connect_s, body_bytes=limits.body_bytes)
         self._waiting: _Waiting = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -238,7 +230,7 @@ class Endpoint:
         """Ask; a batch that a node will not take as one is asked for call by call."""
         try:
             said = await self._post(calls)
-        except _TooLarge as error:
+        except Overlong as error:
             if len(calls) == 1:
                 raise NodeFailed(f"{self.name} sent what cannot be used: {error}") from error
             said = Fault(0, str(error))
@@ -256,33 +248,29 @@ class Endpoint:
         self.figures.requests += 1
         self.figures.calls += len(calls)
         try:
-            async with self._session.post(
+            reply = await exchange(
+                self._session,
+                "POST",
                 self._url,
-                data=envelope.request(calls),
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=self._limits.exchange_s, connect=self._limits.connect_s),
-                allow_redirects=False,
-            ) as response:
-                body = await self._body(response)
-        except NEVER_LEFT as error:
-            raise NeverLeft(f"{self.name} cannot be reached: {type(error).__name__}") from error
-        except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
-            raise NodeFailed(f"{self.name} broke off: {type(error).__name__}") from error
-        return self._read(response, body, len(calls))
+                total_s=self._limits.exchange_s,
+                limits=self._http,
+                body=envelope.request(calls),
+                clock=self._clock,
+            )
+        except Unreached as error:
+            raise NeverLeft(f"{self.name} cannot be reached: {error}") from error
+        except Overlong:
+            raise
+        except BrokenOff as error:
+            raise NodeFailed(f"{self.name} broke off: {error}") from error
+        return self._read(reply, len(calls))
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > self._limits.body_bytes:
-                raise _TooLarge(f"more than {self._limits.body_bytes} bytes")
-        return bytes(body)
-
-    def _read(self, response: aiohttp.ClientResponse, body: bytes, count: int) -> list[Said] | Fault:
-        """Read a response. Some nodes put their errors under a status of 400 or 500; others mean it."""
-        status = response.status
+    def _read(self, reply: HttpReply, count: int) -> list[Said] | Fault:
+        """Read a reply. Some nodes put their errors under a status of 400 or 500; others mean it."""
+        status, body = reply.status, reply.body
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise Busy(f"{self.name} was asked too often", _delay_s(response.headers.get("Retry-After", "")))
+            raise Busy(f"{self.name} was asked too often", reply.retry_after_s)
         if status == HTTPStatus.OK:
             return envelope.answers(body, count)
         try:
@@ -304,31 +292,12 @@ def _tell(batch: _Waiting, error: NodeFailed) -> None:
             future.set_exception(error)
 
 
-def _delay_s(header: str) -> float | None:
-    """Read a Retry-After of seconds; the form with a date is not used by nodes."""
-    return min(float(header), _LONGEST_WAIT_S) if header.strip().isdigit() else None
-
-
-def address_of(url: str) -> tuple[URL, dict[str, str]]:
-    """Take a user's name and password out of a URL, and put them into headers."""
-    try:
-        parsed = URL(url)
-    except ValueError as error:
-        raise BadSettings("A node's URL cannot be read.") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise BadSettings("A node's URL must begin with http:// or https:// and name a host.")
-    headers = {"Content-Type": "application/json"}
-    if parsed.user is not None:
-        headers["Authorization"] = aiohttp.encode_basic_auth(parsed.user, parsed.password or "")
-    return parsed.with_user(None), headers
-
-
 def names(urls: Sequence[str]) -> list[str]:
     """Name nodes by host and port; the path of a URL is often its secret."""
     told: Counter[str] = Counter()
     found = []
     for url in urls:
-        parsed = address_of(url)[0]
+        parsed = split_login(url)[0]
         name = f"{parsed.host}:{parsed.port}"
         told[name] += 1
         found.append(name if told[name] == 1 else f"{name}#{told[name]}")

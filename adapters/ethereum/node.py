@@ -18,7 +18,7 @@ import aiohttp
 from adapters.ethereum import refusals, roots, wire
 from adapters.ethereum.addresses import keccak_hex
 from adapters.ethereum.asking import Asking, NoNode, TooMuch, failure
-from adapters.ethereum.endpoint import Busy, Endpoint, Figures, Limits, NeverLeft, NodeFailed, names
+from adapters.ethereum.endpoint import Busy, Endpoint, Figures, NeverLeft, NodeFailed, NodeLimits, names
 from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.quorum import Agreed, Quorum
@@ -58,7 +58,7 @@ class Nodes:
         urls: Sequence[str],
         chain_id: int,
         clock: Clock | None = None,
-        limits: Limits | None = None,
+        limits: NodeLimits | None = None,
         rail: str = RAIL,
         *,
         quorum: int = 0,
@@ -68,7 +68,7 @@ class Nodes:
             raise BadSettings("A lane needs the URL of at least one node.")
         if quorum > len(urls):
             raise BadSettings(f"{quorum} nodes cannot agree where there are {len(urls)}.")
-        self._clock, limits = clock or SystemClock(), limits or Limits()
+        self._clock, limits = clock or SystemClock(), limits or NodeLimits()
         pairs = zip(urls, names(urls), strict=True)
         self._ends = [Endpoint(session, url, name, chain_id, self._clock, limits) for url, name in pairs]
         self._chain_id = chain_id

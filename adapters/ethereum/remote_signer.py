@@ -11,15 +11,16 @@ import msgspec
 
 from adapters.ethereum import envelope
 from adapters.ethereum.addresses import checksummed
-from adapters.ethereum.endpoint import address_of, names
+from adapters.ethereum.endpoint import names
 from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
 from adapters.ethereum.refusals import METHOD_CODES
 from adapters.ethereum.transactions import Undecodable, decoded, fields, signed
+from adapters.http import HttpLimits, NoReply, exchange, split_login
 from machines.core.chain import Address, Signed, Unsigned
 from machines.core.errors import BadSettings, RailClosed, Retryable
 
 RAIL = "ethereum"
-BODY_BYTES = 4 * 1024 * 1024
+LIMITS = HttpLimits(body_bytes=4 * 1024 * 1024)
 
 SIGNING = ("eth_signTransaction", "account_signTransaction")
 """Nodes and Web3Signer know the first, Clef itself the second."""
@@ -56,11 +57,11 @@ class RemoteSigner:
         wait_s: float = 30.0,
     ) -> None:
         self._session = session
-        self._url, self._headers = address_of(url)
+        self._url, self._headers = split_login(url)
         self._name = names([url])[0]
         self._chain_id = chain_id
         self._rail = rail
-        self._wait = aiohttp.ClientTimeout(total=wait_s, connect=5.0)
+        self._wait_s = wait_s
         self._method: str | None = None
         try:
             self._address = checksummed(address)
@@ -143,22 +144,18 @@ class RemoteSigner:
             raise RailClosed(f"The signer at {self._name} answered no signed bytes.", rail=self._rail) from error
 
     async def _ask(self, call: Call) -> Said:
+        body = envelope.request([call])
         try:
-            async with self._session.post(
-                self._url,
-                data=envelope.request([call]),
-                headers=self._headers,
-                timeout=self._wait,
-                allow_redirects=False,
-            ) as response:
-                body = await response.content.read(BODY_BYTES)
-                if response.status == HTTPStatus.NOT_FOUND and not body.startswith(b"{"):
-                    raise Retryable(f"There is no signer at {self._name}.")
-            said = envelope.answers(body, 1)
+            reply = await exchange(
+                self._session, "POST", self._url, headers=self._headers, total_s=self._wait_s, limits=LIMITS, body=body
+            )
+            if reply.status == HTTPStatus.NOT_FOUND and not reply.body.startswith(b"{"):
+                raise Retryable(f"There is no signer at {self._name}.")
+            said = envelope.answers(reply.body, 1)
         except Unreadable as error:
             raise Retryable(f"The signer at {self._name} sent what cannot be read.") from error
-        except (aiohttp.ClientError, OSError) as error:  # OSError has TimeoutError in it
-            raise Retryable(f"The signer at {self._name} does not answer: {type(error).__name__}.") from error
+        except NoReply as error:
+            raise Retryable(f"The signer at {self._name} does not answer: {error}.") from error
         return said if isinstance(said, Fault) else said[0]
 
 

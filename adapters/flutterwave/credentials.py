@@ -1,4 +1,4 @@
-"""What opens the gateway's door: one key for ever in v3, a token for ten minutes in v4."""
+"""The token of v4, which holds for ten minutes. v3 has one key for ever."""
 
 import asyncio
 
@@ -6,25 +6,9 @@ import aiohttp
 from yarl import URL
 
 from adapters.flutterwave import wire_v4
-from adapters.flutterwave.client import Broken, Limits, exchange
-from adapters.flutterwave.exchange import Request
+from adapters.http import LIMITS, HttpLimits, NoReply, exchange
 from machines.core.clock import SECOND, Clock, Millis
 from machines.core.errors import Retryable
-
-
-class SecretKey:
-    """The secret key of v3."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    async def bearer(self) -> str:
-        """Give the key."""
-        return self._key
-
-    def renew(self, refused: str) -> bool:  # noqa: ARG002  (there is no other key than the refused one)
-        """Say that there is no other key."""
-        return False
 
 
 class ClientToken:
@@ -39,7 +23,7 @@ class ClientToken:
         client_id: str,
         client_secret: str,
         clock: Clock,
-        limits: Limits = Limits(),  # noqa: B008  (frozen, so one default may serve all)
+        limits: HttpLimits = LIMITS,
     ) -> None:
         self._session = session
         self._url = URL(url, encoded=True)
@@ -66,11 +50,17 @@ class ClientToken:
         return True
 
     async def _fetch(self) -> wire_v4.Token:
-        request = Request("POST", self._url.path, body=self._form)
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        limits = self._limits
         try:
-            reply = await exchange(self._session, request, self._url, headers, limits, limits.read_s, self._clock)
-        except Broken as error:
+            reply = await exchange(
+                self._session,
+                "POST",
+                self._url,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                total_s=self._limits.read_s,
+                limits=self._limits,
+                body=self._form,
+                clock=self._clock,
+            )
+        except NoReply as error:
             raise Retryable(f"Flutterwave's identity server did not answer: {error}.") from error
         return wire_v4.read_token(reply)

@@ -8,18 +8,9 @@ from typing import TypeVar
 from msgspec import Struct
 
 from adapters.flutterwave import wire_v3, wire_v4
-from adapters.flutterwave.client import Client
-from adapters.flutterwave.exchange import (
-    Reply,
-    Request,
-    Unreadable,
-    decoded,
-    encoded,
-    ledger_units,
-    major_units,
-    plain,
-)
+from adapters.flutterwave.codec import Unreadable, decoded, encoded, ledger_units, major_units
 from adapters.flutterwave.refusals import V3_ENQUIRY, Proves, proves_v3
+from adapters.http import GatewayClient, HttpReply, HttpRequest, plain
 from machines.core.errors import BadAmount, Rejected, Retryable
 from machines.core.money import Asset, Money
 from machines.core.ports import Destination
@@ -119,19 +110,19 @@ class Bank:
 class EnquiriesV3:
     """Asks over API v3."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
     async def balance(self, asset: Asset) -> Balance:
         """Tell what the wallet of a currency holds."""
-        reply = await self._client.read(Request("GET", f"/balances/{asset.code}"))
+        reply = await self._client.read(HttpRequest("GET", f"/balances/{asset.code}"))
         wallet = _answer(wire_v3.checked(reply), WalletAnswer).data
         return Balance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
 
     async def account_name(self, to: Destination) -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
         body = encoded({"account_number": to["account_number"], "account_bank": to["bank_code"]})
-        reply = wire_v3.checked(await self._client.read(Request("POST", "/accounts/resolve", body=body)))
+        reply = wire_v3.checked(await self._client.read(HttpRequest("POST", "/accounts/resolve", body=body)))
         if reply.status in _REFUSED:
             says = _answer(reply, Message, refused=True).message
             raise _no_name(plain(says), proves_v3(reply.status, says, V3_ENQUIRY))
@@ -139,13 +130,13 @@ class EnquiriesV3:
 
     async def banks(self, country: str) -> list[Bank]:
         """List the banks of a country, by its two letters."""
-        reply = await self._client.read(Request("GET", f"/banks/{country}"))
+        reply = await self._client.read(HttpRequest("GET", f"/banks/{country}"))
         return [Bank(bank.code, bank.name) for bank in _answer(wire_v3.checked(reply), BanksAnswer).data]
 
     async def fee(self, amount: Money, kind: str = "account") -> Money:
         """Tell what a transfer costs, rounded up to a whole unit."""
         query = (("amount", f"{major_units(amount)}"), ("currency", amount.asset.code), ("type", kind))
-        reply = await self._client.read(Request("GET", "/transfers/fee", query=query))
+        reply = await self._client.read(HttpRequest("GET", "/transfers/fee", query=query))
         fees = _answer(wire_v3.checked(reply), FeeAnswer).data
         if not fees:
             raise Retryable("Flutterwave names no fee.")
@@ -158,12 +149,12 @@ class EnquiriesV3:
 class EnquiriesV4:
     """Asks over API v4, whose pages show no fees."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
     async def balance(self, asset: Asset) -> Balance:
         """Tell what the wallet of a currency holds; a currency that is not listed has none."""
-        reply = await self._client.read(Request("GET", "/wallets/balances"))
+        reply = await self._client.read(HttpRequest("GET", "/wallets/balances"))
         wallets = _answer(wire_v4.checked(reply), WalletsV4).data
         held = next((one.available_balance for one in wallets if one.currency == asset.code), Decimal(0))
         return Balance(_money(held, asset), _money(held, asset))
@@ -171,14 +162,14 @@ class EnquiriesV4:
     async def account_name(self, to: Destination, currency: str = "NGN") -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
         body = encoded({"account": {"code": to["bank_code"], "number": to["account_number"]}, "currency": currency})
-        reply = wire_v4.checked(await self._client.read(Request("POST", "/banks/account-resolve", body=body)))
+        reply = wire_v4.checked(await self._client.read(HttpRequest("POST", "/banks/account-resolve", body=body)))
         if reply.status in _REFUSED:
             raise _no_name("There is no such account.", wire_v4.proves(reply))
         return plain(_answer(reply, AccountAnswer).data.account_name)
 
     async def banks(self, country: str) -> list[Bank]:
         """List the banks of a country, by its two letters."""
-        reply = await self._client.read(Request("GET", "/banks", query=(("country", country),)))
+        reply = await self._client.read(HttpRequest("GET", "/banks", query=(("country", country),)))
         return [Bank(bank.code, bank.name) for bank in _answer(wire_v4.checked(reply), BanksAnswer).data]
 
 
@@ -189,7 +180,7 @@ def _no_name(says: str, meaning: Proves | None) -> Rejected | Retryable:
     return Retryable(f"Flutterwave does not say whose account it is: {says or 'no reason given'}")
 
 
-def _answer(reply: Reply, shape: type[T], *, refused: bool = False) -> T:
+def _answer(reply: HttpReply, shape: type[T], *, refused: bool = False) -> T:
     """Read an answer; one that cannot be used is asked for again, since nothing hangs on it."""
     try:
         if refused or reply.status == HTTPStatus.OK:

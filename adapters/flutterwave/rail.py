@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from adapters.flutterwave import wire_v3, wire_v4
-from adapters.flutterwave.client import Client
-from adapters.flutterwave.exchange import RAIL
+from adapters.flutterwave.codec import RAIL
 from adapters.flutterwave.transfer import NOT_PAID, Transfer, check_ours, root, trace, verdict
+from adapters.http import GatewayClient
 from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import AnotherPayment, Contradiction, OutcomeUnknown, Retryable
 from machines.core.money import Assets
@@ -30,7 +30,7 @@ class FlutterwaveV3:
 
     name = RAIL
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
     async def submit(self, payment: Payment) -> str | None:
@@ -105,7 +105,7 @@ class FlutterwaveV4:
 
     name = RAIL
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
     async def submit(self, payment: Payment) -> str | None:

@@ -10,8 +10,9 @@ from enum import Enum, auto
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
-from adapters.flutterwave.exchange import RAIL, Reply, plain
-from machines.core.errors import Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
+from adapters.flutterwave.codec import RAIL
+from adapters.http import ACCESS_DENIED, plain
+from machines.core.errors import Deferred, OutcomeUnknown, RailClosed, Rejected, StepError
 
 
 class Proves(Enum):
@@ -89,18 +90,10 @@ V4: Mapping[str, Proves] = {
     "UNAVAILABLE_TRANSFER_OPTION": Proves.DEFERRED,
 }
 
-# Statuses whose meaning needs no body: the request was turned away at the door, as every other one would be.
-UNAUTHORIZED = 401
-FORBIDDEN = 403
-TOO_MANY = 429
-DOOR = frozenset({UNAUTHORIZED, FORBIDDEN})
-
-WAIT_WHEN_UNTOLD_S = 30.0
-
 
 def proves_v3(status: int, message: str, table: tuple[Row, ...] = V3) -> Proves | None:
     """Look a refusal of v3 up; None for one that is not known."""
-    if status in DOOR:
+    if status in ACCESS_DENIED:
         return Proves.CLOSED
     says = " ".join(message.casefold().split()).rstrip(".")
     return next((row.proves for row in table if row.status == status and fnmatchcase(says, row.says)), None)
@@ -108,7 +101,7 @@ def proves_v3(status: int, message: str, table: tuple[Row, ...] = V3) -> Proves 
 
 def proves_v4(status: int, kind: str) -> Proves | None:
     """Look a refusal of v4 up; None for one that is not known."""
-    return Proves.CLOSED if status in DOOR else V4.get(kind)
+    return Proves.CLOSED if status in ACCESS_DENIED else V4.get(kind)
 
 
 def refusal(status: int, message: str, meaning: Proves | None) -> StepError:
@@ -116,15 +109,10 @@ def refusal(status: int, message: str, meaning: Proves | None) -> StepError:
     told = f"Flutterwave (HTTP {status}): {plain(message) or 'no reason given'}"
     match meaning:
         case Proves.CLOSED:
-            return RailClosed(told, rail=RAIL, code=f"HTTP {status}" if status in DOOR else plain(message))
+            return RailClosed(told, rail=RAIL, code=f"HTTP {status}" if status in ACCESS_DENIED else plain(message))
         case Proves.DEFERRED | Proves.SHORT:
             return Deferred(told, short=meaning is Proves.SHORT)
         case Proves.NOT_CREATED:
             return Rejected(told)
         case _:
             return OutcomeUnknown(told, answered=True)
-
-
-def slow_down(reply: Reply) -> Retryable:
-    """Say how long to leave the gateway alone."""
-    return Retryable("Flutterwave asks for fewer calls.", after_s=reply.retry_after_s or WAIT_WHEN_UNTOLD_S)

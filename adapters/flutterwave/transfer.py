@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from adapters.flutterwave.exchange import RAIL, ledger_units, plain
+from adapters.flutterwave.codec import RAIL, ledger_units
+from adapters.http import plain
 from machines.core.accounts import same_account
 from machines.core.errors import Contradiction, OtherPayee, OutcomeUnknown, Rejected
 from machines.core.money import Assets

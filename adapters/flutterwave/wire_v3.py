@@ -22,19 +22,10 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.exchange import (
-    Reply,
-    Request,
-    Unreadable,
-    decoded,
-    encoded,
-    major_units,
-    plain,
-    text_of,
-    understood,
-)
-from adapters.flutterwave.refusals import TOO_MANY, Proves, proves_v3, refusal, slow_down
+from adapters.flutterwave.codec import Unreadable, decoded, encoded, major_units, text_of, understood
+from adapters.flutterwave.refusals import Proves, proves_v3, refusal
 from adapters.flutterwave.transfer import Transfer, account_of, check_payable, root
+from adapters.http import HttpReply, HttpRequest, plain, slow_down
 from machines.core.errors import BadInput, OutcomeUnknown, Retryable
 from machines.core.ports import Notice, Payment, PaymentKey
 
@@ -101,7 +92,7 @@ class Listed(Struct):
     meta: Meta | None = None
 
 
-def transfer(payment: Payment) -> Request:
+def transfer(payment: Payment) -> HttpRequest:
     """Ask for a transfer."""
     check_payable(payment, *REFERENCE_CHARS)
     to = account_of(payment)
@@ -118,13 +109,13 @@ def transfer(payment: Payment) -> Request:
         "destination_branch_code": to.branch,
     }
     body |= {name: value for name, value in optional.items() if value}
-    return Request("POST", "/transfers", body=encoded(body))
+    return HttpRequest("POST", "/transfers", body=encoded(body))
 
 
-def read_queued(reply: Reply) -> Transfer | None:
+def read_queued(reply: HttpReply) -> Transfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
-    if reply.status == TOO_MANY:
-        raise slow_down(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise slow_down("Flutterwave", reply)
     if reply.status == HTTPStatus.OK:
         queued = understood(reply, Queued, "A transfer")
         if queued.status != SUCCESS:
@@ -139,12 +130,12 @@ def read_queued(reply: Reply) -> Transfer | None:
     raise refusal(reply.status, message, meaning)
 
 
-def by_reference(key: PaymentKey) -> Request:
+def by_reference(key: PaymentKey) -> HttpRequest:
     """Look a transfer up by our reference."""
-    return Request("GET", "/transfers", query=(("reference", key),))
+    return HttpRequest("GET", "/transfers", query=(("reference", key),))
 
 
-def read_by_reference(reply: Reply, key: PaymentKey) -> list[Transfer]:
+def read_by_reference(reply: HttpReply, key: PaymentKey) -> list[Transfer]:
     """Read the transfers with exactly this reference. None of them is an answer only where all matches were seen."""
     listed = understood(_readable(reply), Listed, "A look-up")
     if listed.status != SUCCESS:
@@ -157,24 +148,24 @@ def read_by_reference(reply: Reply, key: PaymentKey) -> list[Transfer]:
     return found
 
 
-def by_id(transfer_id: str) -> Request:
+def by_id(transfer_id: str) -> HttpRequest:
     """Look at a transfer whose id we were told."""
-    return Request("GET", f"/transfers/{quote(transfer_id, safe='')}")
+    return HttpRequest("GET", f"/transfers/{quote(transfer_id, safe='')}")
 
 
-def read_by_id(reply: Reply) -> Transfer | None:
+def read_by_id(reply: HttpReply) -> Transfer | None:
     """Read a transfer; None where there is none with this id, which says nothing of ours."""
     if checked(reply).status != HTTPStatus.OK:
         return None
     return _transfer(understood(reply, Queued, "A look at a transfer").data)
 
 
-def listed_since(day: str, page: int) -> Request:
+def listed_since(day: str, page: int) -> HttpRequest:
     """Ask for a page of all transfers since a day, such as 2027-01-15; the newest come first."""
-    return Request("GET", "/transfers", query=(("from", day), ("page", str(page))))
+    return HttpRequest("GET", "/transfers", query=(("from", day), ("page", str(page))))
 
 
-def read_page(reply: Reply) -> tuple[list[Transfer], int]:
+def read_page(reply: HttpReply) -> tuple[list[Transfer], int]:
     """Read a page, and how many pages there are."""
     listed = understood(_readable(reply), Listed, "A list of transfers")
     if listed.status != SUCCESS or listed.meta is None:
@@ -182,12 +173,12 @@ def read_page(reply: Reply) -> tuple[list[Transfer], int]:
     return [_transfer(data) for data in listed.data or ()], listed.meta.page_info.total_pages
 
 
-def retries(transfer_id: str) -> Request:
+def retries(transfer_id: str) -> HttpRequest:
     """Ask for the retries of a transfer: somebody may have clicked Retry in the dashboard."""
-    return Request("GET", f"/transfers/{transfer_id}/retries")
+    return HttpRequest("GET", f"/transfers/{transfer_id}/retries")
 
 
-def read_retries(reply: Reply) -> list[Transfer]:
+def read_retries(reply: HttpReply) -> list[Transfer]:
     """Read the retries of a transfer; that there are none must be said, not guessed."""
     if reply.status == HTTPStatus.NOT_FOUND:
         # Undocumented; in the gateway's own envelope it says of a transfer that we just saw that it has no retries.
@@ -199,10 +190,10 @@ def read_retries(reply: Reply) -> list[Transfer]:
     return [_transfer(data) for data in listed.data or ()]
 
 
-def checked(reply: Reply) -> Reply:
+def checked(reply: HttpReply) -> HttpReply:
     """Let a reply to an enquiry through if it can hold an answer."""
-    if reply.status == TOO_MANY:
-        raise slow_down(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise slow_down("Flutterwave", reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
     meaning = None if reply.status == HTTPStatus.OK else proves_v3(reply.status, _message(reply))
@@ -263,13 +254,13 @@ def _transfer(data: Data) -> Transfer:
     )
 
 
-def _readable(reply: Reply) -> Reply:
+def _readable(reply: HttpReply) -> HttpReply:
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave answered a look-up with HTTP {reply.status}: {plain(_message(reply))}")
     return reply
 
 
-def _message(reply: Reply) -> str:
+def _message(reply: HttpReply) -> str:
     try:
         return decoded(reply.body, Envelope).message
     except Unreadable:

@@ -26,23 +26,16 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.exchange import (
-    RAIL,
-    Reply,
-    Request,
-    Unreadable,
-    decoded,
-    encoded,
-    major_units,
-    text_of,
-    understood,
-)
-from adapters.flutterwave.refusals import DOOR, TOO_MANY, Proves, proves_v4, refusal, slow_down
+from adapters.flutterwave.codec import RAIL, Unreadable, decoded, encoded, major_units, text_of, understood
+from adapters.flutterwave.refusals import Proves, proves_v4, refusal
 from adapters.flutterwave.transfer import TAKEN_BACK, Transfer, account_of, check_payable, root
+from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, slow_down
 from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Notice, Payment, PaymentKey
 
 SIGNATURE_HEADER = "flutterwave-signature"
+FIRST_AGAIN_HEADER = "X-Idempotency-Cache-Hit"
+"""How it says that a key was seen before, and is answered as it was then."""
 
 REFERENCE_CHARS = (6, 42)
 NARRATION_CHARS = 180
@@ -162,9 +155,9 @@ def token(client_id: str, client_secret: str) -> bytes:
     return urlencode(form).encode()
 
 
-def read_token(reply: Reply) -> Token:
+def read_token(reply: HttpReply) -> Token:
     """Read a token. Nothing has been sent yet whatever comes back, so nothing is unknown."""
-    if reply.status in {HTTPStatus.BAD_REQUEST, *DOOR}:
+    if reply.status in {HTTPStatus.BAD_REQUEST, *ACCESS_DENIED}:
         told = f"Flutterwave does not accept the client's credentials (HTTP {reply.status})."
         raise RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
     try:
@@ -180,7 +173,7 @@ def idempotency_key(key: PaymentKey) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def transfer(payment: Payment) -> Request:
+def transfer(payment: Payment) -> HttpRequest:
     """Ask for a transfer. The same payment gives the same bytes for ever, as a replay needs them."""
     check_payable(payment, *REFERENCE_CHARS)
     currency = payment.amount.asset.code
@@ -197,7 +190,7 @@ def transfer(payment: Payment) -> Request:
     }
     if payment.note:
         body["narration"] = payment.note[:NARRATION_CHARS]
-    return Request(
+    return HttpRequest(
         "POST",
         "/direct-transfers",
         body=encoded(body),
@@ -205,49 +198,53 @@ def transfer(payment: Payment) -> Request:
     )
 
 
-def read_transfer(reply: Reply) -> Transfer:
+def read_transfer(reply: HttpReply) -> Transfer:
     """Read the answer to a transfer."""
-    if reply.status == TOO_MANY:
-        raise slow_down(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise slow_down("Flutterwave", reply)
     if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
         return _transfer(understood(reply, Answer, "A transfer").data)
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
     error = _refusal(reply.status, understood(reply, Refusal, "A transfer").error)
-    raise Rejected(str(error), first=True) if isinstance(error, Rejected) and reply.first_again else error
+    raise Rejected(str(error), first=True) if isinstance(error, Rejected) and _first_again(reply) else error
 
 
-def by_id(transfer_id: str) -> Request:
+def _first_again(reply: HttpReply) -> bool:
+    return reply.headers.get(FIRST_AGAIN_HEADER, "").casefold() == "true"
+
+
+def by_id(transfer_id: str) -> HttpRequest:
     """Look at a transfer whose id we have."""
-    return Request("GET", f"/transfers/{quote(transfer_id, safe='')}")
+    return HttpRequest("GET", f"/transfers/{quote(transfer_id, safe='')}")
 
 
-def read_by_id(reply: Reply) -> Transfer:
+def read_by_id(reply: HttpReply) -> Transfer:
     """Read a transfer. One that was there does not cease to be: not found proves nothing."""
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave does not show a transfer that it has (HTTP {reply.status}).")
     return _transfer(understood(reply, Answer, "A look at a transfer").data)
 
 
-def listed(page: int) -> Request:
+def listed(page: int) -> HttpRequest:
     """Ask for a page of all transfers."""
-    return Request("GET", "/transfers", query=(("page", str(page)), ("size", str(PAGE))))
+    return HttpRequest("GET", "/transfers", query=(("page", str(page)), ("size", str(PAGE))))
 
 
-def read_page(reply: Reply) -> list[Transfer]:
+def read_page(reply: HttpReply) -> list[Transfer]:
     """Read a page; one that is empty ends the list."""
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave lists no transfers (HTTP {reply.status}).")
     return [_transfer(data) for data in understood(reply, Listed, "A list of transfers").data]
 
 
-def checked(reply: Reply) -> Reply:
+def checked(reply: HttpReply) -> HttpReply:
     """Let a reply to an enquiry through if it can hold an answer."""
-    if reply.status == TOO_MANY:
-        raise slow_down(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise slow_down("Flutterwave", reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
-    if reply.status in DOOR:
+    if reply.status in ACCESS_DENIED:
         raise refusal(reply.status, _fault(reply).message, Proves.CLOSED)
     return reply
 
@@ -310,12 +307,12 @@ def _refusal(status: int, fault: Fault) -> StepError:
     return refusal(status, told.replace("_", " "), meaning)
 
 
-def proves(reply: Reply) -> Proves | None:
+def proves(reply: HttpReply) -> Proves | None:
     """Look up what a refusal proves."""
     return proves_v4(reply.status, _fault(reply).type)
 
 
-def _fault(reply: Reply) -> Fault:
+def _fault(reply: HttpReply) -> Fault:
     try:
         return decoded(reply.body, Refusal).error
     except Unreadable:

@@ -1,7 +1,8 @@
 """The client of a GitHub App: signs in as the app and as each of its installations, and repeats nothing that writes."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -12,9 +13,11 @@ import gidgethub
 import jwt
 import msgspec
 from gidgethub import apps
-from gidgethub.aiohttp import GitHubAPI
+from gidgethub.abc import GitHubAPI
+from yarl import URL
 
 from adapters.github import wire
+from adapters.http import LONGEST_WAIT_S, SYSTEM, HttpLimits, HttpReply, NoReply, delay_s, exchange
 from machines.core.errors import BadSettings, Rejected, Retryable
 from machines.core.forge import Issue, Person, Place, Pull, RepositoryNews, concerns
 
@@ -29,7 +32,9 @@ TOKEN_S = 50 * 60.0
 """How long an installation's token is used; GitHub gives it for an hour."""
 RESERVE = 50
 """So many requests are left to others when a rate limit comes near."""
-MOST_WAIT_S = 3600.0
+LIMITS = HttpLimits(body_bytes=32 * 1024 * 1024)
+"""A page of a hundred pull requests has a few megabytes."""
+MOVED = frozenset({301, 302, 307, 308})
 MAINTAINERS = frozenset({"admin", "maintain"})
 
 
@@ -68,9 +73,37 @@ class _Permission(msgspec.Struct):
     role_name: str = ""
 
 
+class _Requests(GitHubAPI):
+    """Makes gidgethub's requests."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, limits: HttpLimits) -> None:
+        super().__init__(REQUESTER, base_url=base_url)
+        self._session = session
+        self._limits = limits
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        reply = await self._exchange(method, URL(url), headers, body)
+        moved = URL(url).join(URL(reply.headers.get("Location", "")))
+        if reply.status in MOVED and moved.origin() == URL(url).origin():
+            # A repository that was renamed is asked for at its new place; nobody else ever sees the token.
+            reply = await self._exchange(method, moved, headers, body)
+        return reply.status, reply.headers, reply.body
+
+    async def _exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        limits = self._limits
+        return await exchange(
+            self._session, method, url, headers=headers, total_s=limits.read_s, limits=limits, body=body
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
 @dataclass(slots=True)
-class _Door:
-    """One installation's way in."""
+class _Session:
+    """What one installation is asked with."""
 
     api: GitHubAPI
     token: str = ""
@@ -80,10 +113,11 @@ class _Door:
 class GitHub:
     """The forge, and what else is asked of GitHub."""
 
-    def __init__(self, session: aiohttp.ClientSession, app: App) -> None:
+    def __init__(self, session: aiohttp.ClientSession, app: App, limits: HttpLimits = LIMITS) -> None:
         self._session = session
         self._app = app
-        self._doors: dict[int, _Door] = {}
+        self._limits = limits
+        self._sessions: dict[int, _Session] = {}
 
     # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,27 +231,27 @@ class GitHub:
                 return
 
     async def _ask(self, method: str, installation: int, path: str, data: Any) -> Any:  # noqa: ANN401  (as above)
-        door = self._doors.setdefault(installation, _Door(self._api()))
-        _respect(door.api)
+        session = self._sessions.setdefault(installation, _Session(self._api()))
+        _respect(session.api)
         url = self._app.url.rstrip("/") + path
         try:
             if not installation:
-                return await door.api.getitem(url, jwt=self._jwt())
-            token = await self._token(installation, door)
+                return await session.api.getitem(url, jwt=self._jwt())
+            token = await self._token(installation, session)
             match method:
                 case "POST":
-                    return await door.api.post(url, data=data, oauth_token=token)
+                    return await session.api.post(url, data=data, oauth_token=token)
                 case "PATCH":
-                    return await door.api.patch(url, data=data, oauth_token=token)
+                    return await session.api.patch(url, data=data, oauth_token=token)
                 case _:
-                    return await door.api.getitem(url, oauth_token=token)
+                    return await session.api.getitem(url, oauth_token=token)
         except Exception as error:
             if isinstance(error, gidgethub.BadRequest) and error.status_code == HTTPStatus.UNAUTHORIZED:
-                door.until = 0.0
+                session.until = 0.0
             raise _meaning(error, method, path) from error
 
     def _api(self) -> GitHubAPI:
-        return GitHubAPI(self._session, REQUESTER, base_url=self._app.url)
+        return _Requests(self._session, self._app.url, self._limits)
 
     def _jwt(self) -> str:
         try:
@@ -225,17 +259,17 @@ class GitHub:
         except (ValueError, jwt.PyJWTError) as error:
             raise BadSettings("The private key of the GitHub App cannot be read: it should be a PEM file.") from error
 
-    async def _token(self, installation: int, door: _Door) -> str:
-        if time.monotonic() >= door.until:
+    async def _token(self, installation: int, session: _Session) -> str:
+        if time.monotonic() >= session.until:
             path = f"{self._app.url.rstrip('/')}/app/installations/{installation}/access_tokens"
             try:
-                given = await door.api.post(path, data=b"", jwt=self._jwt())
+                given = await session.api.post(path, data=b"", jwt=self._jwt())
             except gidgethub.BadRequest as error:
                 if error.status_code == HTTPStatus.NOT_FOUND:  # that proves nothing of what was to be asked
                     raise NotInstalled from error
                 raise
-            door.token, door.until = str(given["token"]), time.monotonic() + TOKEN_S
-        return door.token
+            session.token, session.until = str(given["token"]), time.monotonic() + TOKEN_S
+        return session.token
 
 
 def _respect(api: GitHubAPI) -> None:
@@ -245,7 +279,7 @@ def _respect(api: GitHubAPI) -> None:
         return
     wait_s = limit.reset_datetime.timestamp() - time.time()
     if wait_s > 0:
-        raise Retryable("GitHub's rate limit is nearly used up.", after_s=min(wait_s, MOST_WAIT_S))
+        raise Retryable("GitHub's rate limit is nearly used up.", after_s=min(wait_s, LONGEST_WAIT_S))
 
 
 def _meaning(error: Exception, method: str, path: str) -> Exception:
@@ -254,13 +288,13 @@ def _meaning(error: Exception, method: str, path: str) -> Exception:
     match error:
         case gidgethub.RateLimitExceeded():
             wait_s = error.rate_limit.reset_datetime.timestamp() - time.time()
-            return Retryable(f"{what}: rate limit", after_s=min(max(wait_s, 1.0), MOST_WAIT_S))
+            return Retryable(f"{what}: rate limit", after_s=min(max(wait_s, 1.0), LONGEST_WAIT_S))
         case gidgethub.HTTPException() if error.status_code in _LATER or _asked_to_wait(error):
             return Retryable(f"{what}: {error.status_code.value}", after_s=_asked_to_wait(error))
         case gidgethub.HTTPException():
             gone = error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
             return (Gone if gone else Rejected)(f"{what}: {error.status_code.value}")
-        case aiohttp.ClientError() | TimeoutError() | OSError() | ValueError() | KeyError():
+        case NoReply() | ValueError() | KeyError():
             return Retryable(f"{what}: {type(error).__name__}")
         case _:
             return error
@@ -281,8 +315,7 @@ _LATER = frozenset(
 
 def _asked_to_wait(error: gidgethub.HTTPException) -> float | None:
     headers = getattr(error, "headers", None) or {}
-    text = str(headers.get("retry-after", ""))
-    return min(float(text), MOST_WAIT_S) if text.isdecimal() else None
+    return delay_s(str(headers.get("retry-after", "")), SYSTEM.now())
 
 
 def _read(found: object, kind: type[T]) -> T:

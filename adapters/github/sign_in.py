@@ -6,16 +6,18 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from adapters.github.wire import User
+from adapters.http import JSON, HttpLimits, NoReply, exchange
 from machines.core.errors import Rejected, Retryable
 from machines.core.forge import Person
 
-MOST_BYTES = 64 * 1024
+LIMITS = HttpLimits(body_bytes=64 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class OAuthClient:
     """Who we are to GitHub when it asks people."""
 
     id: str
@@ -31,7 +33,7 @@ class _Token(msgspec.Struct):
 class GitHubSignIn:
     """Sends people to GitHub, and learns who they are."""
 
-    def __init__(self, session: aiohttp.ClientSession, client: Client) -> None:
+    def __init__(self, session: aiohttp.ClientSession, client: OAuthClient) -> None:
         self._session = session
         self._client = client
 
@@ -57,17 +59,18 @@ class GitHubSignIn:
         return Person(found.id, found.login)
 
     async def _exchange(self, method: str, url: str, token: str, body: dict[str, str] | None) -> bytes:
-        headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        headers = {"Accept": "application/json", **JSON, **({"Authorization": f"Bearer {token}"} if token else {})}
+        content = msgspec.json.encode(body) if body else b""
         try:
-            async with self._session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer:
-                raw = await answer.content.read(MOST_BYTES)
-                status = answer.status
-        except (aiohttp.ClientError, OSError) as error:
-            raise Retryable(f"GitHub did not answer: {type(error).__name__}.") from error
-        if status != HTTPStatus.OK:
-            raise Retryable(f"GitHub answered {status}.")
+            reply = await exchange(
+                self._session, method, URL(url), headers=headers, total_s=LIMITS.read_s, limits=LIMITS, body=content
+            )
+        except NoReply as error:
+            raise Retryable(f"GitHub did not answer: {error}.") from error
+        if reply.status != HTTPStatus.OK:
+            raise Retryable(f"GitHub answered {reply.status}.")
         try:
-            msgspec.json.decode(raw)
+            msgspec.json.decode(reply.body)
         except msgspec.DecodeError as error:
             raise Retryable("GitHub's answer cannot be read.") from error
-        return raw
+        return reply.body

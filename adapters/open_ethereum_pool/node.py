@@ -5,26 +5,25 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from yarl import URL
+import msgspec
 
+from adapters.http import HttpLimits, NoReply, exchange, split_login
 from adapters.open_ethereum_pool import addresses
 from machines.core.chain import Address, Seen, TxHash
 from machines.core.errors import Retryable
 
 TOGETHER = 20
 """How many blocks are asked for in one request."""
-MOST_BYTES = 64 * 1024 * 1024
+LIMITS = HttpLimits(body_bytes=64 * 1024 * 1024)
 
 
-class Node:
+class PoolNode:
     """Asks one node. What it does not answer is `Retryable`."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        place = URL(url)
-        self._url = place.with_user(None)
-        login = aiohttp.encode_basic_auth(place.user, place.password or "") if place.user else ""
-        headers = {"Authorization": login} if login else {}
-        self._session = aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(timeout_s))
+        self._url, self._headers = split_login(url)
+        self._timeout_s = timeout_s
+        self._session = aiohttp.ClientSession()
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,13 +81,20 @@ class Node:
             {"jsonrpc": "2.0", "id": place, "method": method, "params": parameters}
             for place, (method, parameters) in enumerate(calls)
         ]
+        content = msgspec.json.encode(bodies if len(bodies) > 1 else bodies[0])
         try:
-            async with self._session.post(self._url, json=bodies if len(bodies) > 1 else bodies[0]) as response:
-                if (response.content_length or 0) > MOST_BYTES:
-                    raise Retryable("The pool's node answers with more than anybody asked for.")
-                answers = await response.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Retryable(f"The pool's node does not answer: {str(error) or type(error).__name__}") from error
+            reply = await exchange(
+                self._session,
+                "POST",
+                self._url,
+                headers=self._headers,
+                total_s=self._timeout_s,
+                limits=LIMITS,
+                body=content,
+            )
+            answers = msgspec.json.decode(reply.body)
+        except (NoReply, ValueError) as error:  # ValueError has msgspec's in it
+            raise Retryable(f"The pool's node does not answer: {error}.") from error
         found = answers if isinstance(answers, list) else [answers]
         by_id = {answer.get("id"): answer for answer in found if isinstance(answer, dict)}
         # A node that cannot answer at all answers once, and not with the number of any question.

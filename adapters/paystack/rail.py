@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from adapters.http import GatewayClient
 from adapters.paystack import wire
-from adapters.paystack.client import Client
 from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import OutcomeUnknown, Retryable
 from machines.core.money import Asset, Assets, Money
@@ -21,7 +21,7 @@ class Paystack:
 
     name = wire.RAIL
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
     async def submit(self, payment: Payment) -> str | None:

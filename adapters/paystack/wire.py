@@ -15,7 +15,6 @@ The status says by itself whether it is conclusive; only a conclusive one is an 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct, field
 
+from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, plain, slow_down
 from machines.core.accounts import same_account
 from machines.core.errors import (
     BadAmount,
@@ -92,28 +92,8 @@ NOT_FOUND_SENTENCE = "not found"
 REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
 REASON_CHARS = 100
 PAGE = 100
-WAIT_WHEN_UNTOLD_S = 30.0
-DOOR = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call, ready to be made."""
-
-    method: str
-    path: str
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back."""
-
-    status: int
-    body: bytes
-    retry_after_s: float | None = None
 
 
 class Refusal(Struct):
@@ -196,7 +176,7 @@ class BalanceAnswer(Struct):
     data: list[BalanceData]
 
 
-def recipient(payment: Payment) -> Request:
+def recipient(payment: Payment) -> HttpRequest:
     """Ask for a recipient; the same account again is the same recipient."""
     _check_payable(payment)
     fields = dict(payment.to.fields)
@@ -207,13 +187,13 @@ def recipient(payment: Payment) -> Request:
         "bank_code": fields["bank_code"],
         "currency": payment.amount.asset.code,
     }
-    return Request("POST", "/transferrecipient", msgspec.json.encode(body))
+    return HttpRequest("POST", "/transferrecipient", body=msgspec.json.encode(body))
 
 
-def read_recipient(reply: Reply) -> str:
+def read_recipient(reply: HttpReply) -> str:
     """Read a recipient's code. Nothing was paid whatever this says, so nothing is unknown."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _slow_down(reply)
+        raise slow_down("Paystack", reply)
     try:
         if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
             return _decoded(reply, RecipientAnswer).data.recipient_code
@@ -222,7 +202,7 @@ def read_recipient(reply: Reply) -> str:
         raise Retryable(str(error)) from error
 
 
-def transfer(payment: Payment, recipient_code: str) -> Request:
+def transfer(payment: Payment, recipient_code: str) -> HttpRequest:
     """Ask for the transfer; the reference is the idempotency key."""
     body = {
         "source": "balance",
@@ -232,13 +212,13 @@ def transfer(payment: Payment, recipient_code: str) -> Request:
         "reference": payment.key,
         "reason": payment.note[:REASON_CHARS],
     }
-    return Request("POST", "/transfer", msgspec.json.encode(body))
+    return HttpRequest("POST", "/transfer", body=msgspec.json.encode(body))
 
 
-def read_transfer(reply: Reply, payment: Payment) -> Transfer | None:
+def read_transfer(reply: HttpReply, payment: Payment) -> Transfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _slow_down(reply)
+        raise slow_down("Paystack", reply)
     if reply.status == HTTPStatus.OK:
         return _ours(reply, payment)
     if HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -248,34 +228,34 @@ def read_transfer(reply: Reply, payment: Payment) -> Transfer | None:
     raise _refusal(reply)
 
 
-def by_reference(key: PaymentKey) -> Request:
+def by_reference(key: PaymentKey) -> HttpRequest:
     """Look a transfer up by our reference."""
-    return Request("GET", f"/transfer/verify/{quote(key, safe='')}")
+    return HttpRequest("GET", f"/transfer/verify/{quote(key, safe='')}")
 
 
-def by_code(transfer_code: str) -> Request:
+def by_code(transfer_code: str) -> HttpRequest:
     """Look at a transfer whose code we were told."""
-    return Request("GET", f"/transfer/{quote(transfer_code, safe='')}")
+    return HttpRequest("GET", f"/transfer/{quote(transfer_code, safe='')}")
 
 
-def read_by_code(reply: Reply, payment: Payment) -> Transfer | None:
+def read_by_code(reply: HttpReply, payment: Payment) -> Transfer | None:
     """Read a transfer; None where there is none with this code, or it is another one: neither says anything of ours."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _slow_down(reply)
+        raise slow_down("Paystack", reply)
     if reply.status != HTTPStatus.OK or _decoded(reply, TransferAnswer).data.reference != payment.key:
         return None
     return _ours(reply, payment)
 
 
-def listed_since(day: str, page: int) -> Request:
+def listed_since(day: str, page: int) -> HttpRequest:
     """Ask for a page of all transfers since a day, such as 2027-01-15."""
-    return Request("GET", f"/transfer?from={day}&perPage={PAGE}&page={page}")
+    return HttpRequest("GET", f"/transfer?from={day}&perPage={PAGE}&page={page}")
 
 
-def read_page(reply: Reply) -> tuple[Sequence[Mapping[str, Any]], int]:
+def read_page(reply: HttpReply) -> tuple[Sequence[Mapping[str, Any]], int]:
     """Read a page as it is, because others' transfers may lack what ours have, and how many pages there are."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _slow_down(reply)
+        raise slow_down("Paystack", reply)
     if reply.status != HTTPStatus.OK:
         refusal = _refusal(reply)
         raise refusal if isinstance(refusal, RailClosed) else OutcomeUnknown(str(refusal))
@@ -302,27 +282,27 @@ def trace(found: Transfer, assets: Assets) -> Trace:
     return Trace(PaymentKey(found.reference), found.transfer_code, amount, Destination("bank", fields), verdict(found))
 
 
-def read_by_reference(reply: Reply, payment: Payment) -> Transfer | None:
+def read_by_reference(reply: HttpReply, payment: Payment) -> Transfer | None:
     """Read a transfer; None when the gateway says that it has none."""
     if reply.status == HTTPStatus.OK:
         return _ours(reply, payment)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _slow_down(reply)
+        raise slow_down("Paystack", reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Paystack answered with HTTP {reply.status}.")
-    if reply.status not in DOOR and NOT_FOUND_SENTENCE in _decoded(reply, Refusal).message.casefold():
+    if reply.status not in ACCESS_DENIED and NOT_FOUND_SENTENCE in _decoded(reply, Refusal).message.casefold():
         return None
     refusal = _refusal(reply)
     # A look that was refused says nothing about the payment, however the refusal reads.
     raise refusal if isinstance(refusal, RailClosed) else OutcomeUnknown(str(refusal))
 
 
-def balance() -> Request:
+def balance() -> HttpRequest:
     """Ask what is left to pay from."""
-    return Request("GET", "/balance")
+    return HttpRequest("GET", "/balance")
 
 
-def read_balance(reply: Reply, asset: Asset) -> Money:
+def read_balance(reply: HttpReply, asset: Asset) -> Money:
     """Read what is left in a currency, in kobo; one that is not listed holds nothing."""
     read_probe(reply)
     if reply.status != HTTPStatus.OK:
@@ -334,12 +314,12 @@ def read_balance(reply: Reply, asset: Asset) -> Money:
         raise Retryable("Paystack's balance cannot be read.") from error
 
 
-def read_probe(reply: Reply) -> None:
+def read_probe(reply: HttpReply) -> None:
     """Tell whether we are let in, whatever the answer."""
-    if reply.status in DOOR:
+    if reply.status in ACCESS_DENIED:
         raise _refusal(reply)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _slow_down(reply)
+        raise slow_down("Paystack", reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Paystack answered with HTTP {reply.status}.")
 
@@ -356,7 +336,7 @@ def verdict(found: Transfer) -> Status:
     if status in NOT_PAID:
         # Why, is not documented as a field; its dashboard knows.
         return Failed(f"Paystack says: {status}.", NOT_PAID[status], _evidence(found), Cause.UNKNOWN)
-    raise OutcomeUnknown(f"{found.reference} is {_plain(found.status)!r} at Paystack, a state that nobody documented.")
+    raise OutcomeUnknown(f"{found.reference} is {plain(found.status)!r} at Paystack, a state that nobody documented.")
 
 
 def _check_payable(payment: Payment) -> None:
@@ -379,7 +359,7 @@ def _minor_units(payment: Payment) -> int:
     return int(minor)
 
 
-def _ours(reply: Reply, payment: Payment) -> Transfer:
+def _ours(reply: HttpReply, payment: Payment) -> Transfer:
     """Read a transfer and make sure that it is the one that we meant; anything else is for a person to see."""
     answer = _decoded(reply, TransferAnswer)
     found = answer.data
@@ -388,7 +368,7 @@ def _ours(reply: Reply, payment: Payment) -> Transfer:
     expected = (payment.key, Decimal(payment.amount.decimal), payment.amount.asset.code)
     if (found.reference, Decimal(found.amount).scaleb(-2), found.currency.upper()) != expected:
         raise Contradiction(
-            f"Paystack has {_plain(found.reference)} with {found.amount} {_plain(found.currency)} in hundredths, "
+            f"Paystack has {plain(found.reference)} with {found.amount} {plain(found.currency)} in hundredths, "
             f"and we meant {payment.key} with {payment.amount}.",
             rail=RAIL,
         )
@@ -414,15 +394,15 @@ def _evidence(found: Transfer) -> Evidence:
     return Evidence(RAIL, found.reference, tuple((name, value) for name, value in details.items() if value))
 
 
-def _refusal(reply: Reply) -> StepError:
+def _refusal(reply: HttpReply) -> StepError:
     told = f"Paystack answered with HTTP {reply.status}."
-    if reply.status in DOOR:
+    if reply.status in ACCESS_DENIED:
         return RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return OutcomeUnknown(told)
     message = _decoded(reply, Refusal).message
     says = " ".join(message.casefold().split()).rstrip(".")
-    told = f"Paystack (HTTP {reply.status}): {_plain(message)}"
+    told = f"Paystack (HTTP {reply.status}): {plain(message)}"
     meaning = next((proves for row, proves in REFUSALS if fnmatchcase(says, row)), "")
     if reply.status != HTTPStatus.BAD_REQUEST or not meaning:
         return OutcomeUnknown(told, answered=True)
@@ -431,18 +411,8 @@ def _refusal(reply: Reply) -> StepError:
     return Deferred(told, short=True) if meaning == SHORT else Rejected(told)
 
 
-def _slow_down(reply: Reply) -> Retryable:
-    return Retryable("Paystack asks for fewer calls.", after_s=reply.retry_after_s or WAIT_WHEN_UNTOLD_S)
-
-
-def _decoded(reply: Reply, shape: type[T]) -> T:
+def _decoded(reply: HttpReply, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(reply.body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise OutcomeUnknown(f"Paystack answered HTTP {reply.status} with a body that is not its JSON.") from error
-
-
-def _plain(text: str) -> str:
-    """Make a vendor's text fit for a history or a log: printable, bounded, without account numbers."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return re.sub(r"\d{5,16}(\d{4})", r"***\1", printable)[:200]

@@ -18,7 +18,7 @@ from adapters.ethereum.wallets.reading import Reader, Token
 from adapters.ethereum.wallets.safe import Deployment, Safes
 from adapters.github import wire
 from adapters.github.client import App, GitHub
-from adapters.github.sign_in import Client, GitHubSignIn
+from adapters.github.sign_in import GitHubSignIn, OAuthClient
 from machines.bounty import repository as r
 from machines.bounty.acts import Looks
 from machines.bounty.comment import Comment
@@ -55,7 +55,6 @@ from payflow.web.bounty_sweep import sweep
 from payflow.web.sessions import Beside, Sessions
 
 # A forge that hangs must not keep a look from its money for long.
-PATIENCE_S = 10.0
 TURN = "bounty-sweep"
 LONGEST_NAP_S = 60.0
 
@@ -223,9 +222,7 @@ async def open_bounties(settings: Settings, lanes: Lanes | None, stack: AsyncExi
     if lanes is None or settings.bounty_lane not in lanes.lanes:
         known = ", ".join(lanes.lanes) if lanes else "none"
         raise BadSettings(f"PAYFLOW_BOUNTY_LANE must name one of PAYFLOW_LANES ({known}).")
-    session = await stack.enter_async_context(
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S, connect=5))
-    )
+    session = await stack.enter_async_context(aiohttp.ClientSession())
     app = App(
         settings.github_app_id,
         settings.github_private_key.get_secret_value(),
@@ -235,7 +232,7 @@ async def open_bounties(settings: Settings, lanes: Lanes | None, stack: AsyncExi
     identity = None
     if settings.github_client_id and settings.github_client_secret:
         secret = settings.github_client_secret.get_secret_value()
-        client = Client(settings.github_client_id, secret, settings.github_web_url, settings.github_url)
+        client = OAuthClient(settings.github_client_id, secret, settings.github_web_url, settings.github_url)
         identity = GitHubSignIn(session, client)
     lane = lanes.lanes[settings.bounty_lane]
     return Bounties(settings, GitHub(session, app), lane, lanes.rail(settings.bounty_lane), identity)

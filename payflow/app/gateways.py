@@ -8,15 +8,11 @@ from functools import partial
 import aiohttp
 
 from adapters.flutterwave import wire_v3, wire_v4
-from adapters.flutterwave.client import Client as FlutterwaveClient
-from adapters.flutterwave.client import Credential
-from adapters.flutterwave.client import Limits as FlutterwaveLimits
-from adapters.flutterwave.credentials import ClientToken, SecretKey
+from adapters.flutterwave.credentials import ClientToken
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
+from adapters.http import LIMITS, Credential, GatewayClient, HttpLimits, SecretKey
 from adapters.paystack import webhooks as paystack_webhooks
-from adapters.paystack.client import Client as PaystackClient
-from adapters.paystack.client import Limits as PaystackLimits
 from adapters.paystack.rail import Paystack
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
@@ -29,7 +25,7 @@ from payflow.web.desk import Gateway
 from payflow.web.webhooks import Hooks
 
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
-READ_PAUSE_S = FlutterwaveLimits().read_pause_s
+READ_PAUSE_S = LIMITS.read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
 
 
@@ -113,21 +109,21 @@ def doors(
     """Set up each gateway that has credentials, over a session."""
     found: dict[str, Door] = {}
     if settings.flutterwave_secret_key or settings.flutterwave_client_id:
-        found["flutterwave"] = _flutterwave(settings, clock, session, FlutterwaveLimits(read_pause_s=read_pause_s))
+        found["flutterwave"] = _flutterwave(settings, clock, session, HttpLimits(read_pause_s=read_pause_s))
     if settings.paystack_secret_key:
         key = settings.paystack_secret_key.get_secret_value()
-        found["paystack"] = _paystack(settings, session, key, PaystackLimits(read_pause_s=read_pause_s))
+        found["paystack"] = _paystack(settings, clock, session, key, HttpLimits(read_pause_s=read_pause_s))
     return found
 
 
-def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession, limits: FlutterwaveLimits) -> Door:
+def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession, limits: HttpLimits) -> Door:
     secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
     _check(settings)
     credential = _credential(settings, clock, session)
     budget = RailBudget("flutterwave", settings.gateway_calls)
 
-    def client(reads: CallKind) -> FlutterwaveClient:
-        return FlutterwaveClient(session, settings.flutterwave_url, credential, clock, limits, budget, reads)
+    def client(reads: CallKind) -> GatewayClient:
+        return GatewayClient(session, "Flutterwave", settings.flutterwave_url, credential, clock, limits, budget, reads)
 
     looks, watches, asks = client(CallKind.LOOK), client(CallKind.WATCH), client(CallKind.PERSON)
     if settings.flutterwave_version == "v3":
@@ -153,7 +149,7 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
 
 
 def _flutterwave_v3(
-    secret: str, budget: RailBudget, looks: FlutterwaveClient, watches: FlutterwaveClient, asks: FlutterwaveClient
+    secret: str, budget: RailBudget, looks: GatewayClient, watches: GatewayClient, asks: GatewayClient
 ) -> Door:
     enquiries = EnquiriesV3(asks)
 
@@ -207,11 +203,14 @@ def _check(settings: Settings) -> None:
         raise BadSettings("FLUTTERWAVE_VERSION is v4, and FLUTTERWAVE_URL is the address of v3: set the host of v4.")
 
 
-def _paystack(settings: Settings, session: aiohttp.ClientSession, key: str, limits: PaystackLimits) -> Door:
+def _paystack(settings: Settings, clock: Clock, session: aiohttp.ClientSession, key: str, limits: HttpLimits) -> Door:
     budget = RailBudget("paystack", settings.gateway_calls)
 
+    credential = SecretKey(key)
+
     def rail(reads: CallKind) -> Paystack:
-        return Paystack(PaystackClient(session, settings.paystack_url, key, limits, budget, reads))
+        url = settings.paystack_url
+        return Paystack(GatewayClient(session, "Paystack", url, credential, clock, limits, budget, reads))
 
     asking = rail(CallKind.PERSON)
     genuine = partial(paystack_webhooks.verify, secret_key=key)

@@ -7,7 +7,7 @@ from pathlib import Path
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.link import Link
-from adapters.open_ethereum_pool.node import Node
+from adapters.open_ethereum_pool.node import PoolNode
 from adapters.open_ethereum_pool.persistence import Persistence
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
@@ -69,7 +69,7 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
     """Look at the pool's node, and at the lane that pays: one chain, one address, and a signer that signs."""
     checks: list[Check] = []
     async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(Node(pool.daemon, pool.timeout_s))
+        node = await stack.enter_async_context(PoolNode(pool.daemon, pool.timeout_s))
         try:
             checks.append(await _peers(pool, node))
             name, given = await lane_settings(settings, pool, node)
@@ -86,7 +86,7 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
     return checks
 
 
-async def _peers(pool: config.Config, node: Node) -> Check:
+async def _peers(pool: config.Config, node: PoolNode) -> Check:
     peers = await node.count() if pool.require_peers else 0
     chain_id = await node.chain_id()
     if peers < pool.require_peers:

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool.config import Config
-from adapters.open_ethereum_pool.node import Node
+from adapters.open_ethereum_pool.node import PoolNode
 from machines.core.chain import NO_DATA, Fee, Unsigned
 from machines.core.errors import BadSettings, PayflowError, Retryable
 from machines.pool.ports import Trail
@@ -18,7 +18,7 @@ HEAD_TRIES = 3
 """The newest blocks may differ for a moment."""
 
 
-async def lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[str, LaneSettings]:
+async def lane_settings(settings: Settings, pool: Config, node: PoolNode) -> tuple[str, LaneSettings]:
     """Choose the lane that pays: the one of the settings with the pool's address, or one over the pool's own node."""
     name, given = _given_lane(settings, pool)
     if given is None:
@@ -31,13 +31,13 @@ async def lane_settings(settings: Settings, pool: Config, node: Node) -> tuple[s
     return name, _as_the_pool_says(given, pool)
 
 
-def trail_of(lane: Lane, node: Node) -> Trail:
+def trail_of(lane: Lane, node: PoolNode) -> Trail:
     """Say where a chain is searched: on enough of the lane's nodes where there are several, else on the pool's own."""
     chain = lane.chain
     return chain if isinstance(chain, Nodes) and not chain.quorum.alone else node
 
 
-async def check_chain(pool: Config, lane: Lane, node: Node) -> None:
+async def check_chain(pool: Config, lane: Lane, node: PoolNode) -> None:
     """See that the pool's node is on the lane's chain: else what one of them shows proves nothing about the other."""
     head, chain_id = await lane.chain.head(), await node.chain_id()
     if chain_id != lane.chain.chain_id:

@@ -12,7 +12,7 @@ from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks, Row
 from adapters.open_ethereum_pool.config import Config
 from adapters.open_ethereum_pool.link import Link
-from adapters.open_ethereum_pool.node import Node
+from adapters.open_ethereum_pool.node import PoolNode
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND, Clock, SystemClock
 from machines.core.errors import BadInput, BadSettings, NotFound, PayflowError, Retryable
@@ -45,7 +45,7 @@ class Pool:
 
     config: Config
     books: PoolBooks
-    node: Node
+    node: PoolNode
     lane: Lane
     rail: LaneRail
 
@@ -372,13 +372,13 @@ async def open_pools(
             raise BadSettings(f"{other} and {one.place} are both for the coin {one.coin}: give each file once.")
     books: dict[str, PoolBooks] = {}
     own = Own(books)
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, PoolNode] = {}
     names: dict[str, str] = {}
     given = dict(settings.lanes)
     for one in configs:
         link = await stack.enter_async_context(Link(one.redis))
         books[one.coin] = PoolBooks(link, one.coin, one.flavour, weak_accepted=settings.accept_weak_durability)
-        nodes[one.coin] = await stack.enter_async_context(Node(one.daemon, one.timeout_s))
+        nodes[one.coin] = await stack.enter_async_context(PoolNode(one.daemon, one.timeout_s))
         names[one.coin], lane = await lane_settings(settings, one, nodes[one.coin])
         if given.get(names[one.coin]) is not settings.lanes.get(names[one.coin]):
             raise BadSettings(f"{one.place}: the lane {names[one.coin]} pays another pool already; each needs its own.")

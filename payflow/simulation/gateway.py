@@ -290,7 +290,6 @@ class DirectRequest:
         """The body, as a stream."""
         return self
 
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Give the body in pieces."""
-        for start in range(0, len(self._body), size):
-            yield self._body[start : start + size]
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Give the body at once."""
+        yield self._body

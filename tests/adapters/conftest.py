@@ -6,17 +6,17 @@ from itertools import count
 import aiohttp
 import pytest
 
-from adapters.flutterwave.client import Client, Limits
-from adapters.flutterwave.credentials import ClientToken, SecretKey
+from adapters.flutterwave.credentials import ClientToken
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
+from adapters.http import GatewayClient, HttpLimits, SecretKey
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.magic import PAYS
 from machines.core.clock import FixedClock
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey
 
-LIMITS = Limits(reads=2, read_pause_s=0.001)
-IMPATIENT = Limits(send_s=0.1, read_s=0.1, reads=2, read_pause_s=0.001)
+LIMITS = HttpLimits(reads=2, read_pause_s=0.001)
+IMPATIENT = HttpLimits(send_s=0.1, read_s=0.1, reads=2, read_pause_s=0.001)
 
 _NUMBERS = count(1)
 
@@ -46,8 +46,8 @@ async def gateway(clock: FixedClock) -> AsyncIterator[FlutterwaveSimulator]:
 
 
 @pytest.fixture
-def client(gateway: FlutterwaveSimulator, session: aiohttp.ClientSession, clock: FixedClock) -> Client:
-    return Client(session, gateway.v3_url, SecretKey(gateway.keys.secret_key), clock, LIMITS)
+def client(gateway: FlutterwaveSimulator, session: aiohttp.ClientSession, clock: FixedClock) -> GatewayClient:
+    return GatewayClient(session, "Flutterwave", gateway.v3_url, SecretKey(gateway.keys.secret_key), clock, LIMITS)
 
 
 @pytest.fixture
@@ -59,15 +59,15 @@ def token(gateway: FlutterwaveSimulator, session: aiohttp.ClientSession, clock: 
 @pytest.fixture
 def client_v4(
     gateway: FlutterwaveSimulator, session: aiohttp.ClientSession, clock: FixedClock, token: ClientToken
-) -> Client:
-    return Client(session, gateway.v4_url, token, clock, LIMITS)
+) -> GatewayClient:
+    return GatewayClient(session, "Flutterwave", gateway.v4_url, token, clock, LIMITS)
 
 
 @pytest.fixture
-def v3(client: Client) -> FlutterwaveV3:
+def v3(client: GatewayClient) -> FlutterwaveV3:
     return FlutterwaveV3(client)
 
 
 @pytest.fixture
-def v4(client_v4: Client) -> FlutterwaveV4:
+def v4(client_v4: GatewayClient) -> FlutterwaveV4:
     return FlutterwaveV4(client_v4)

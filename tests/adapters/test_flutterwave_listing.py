@@ -7,10 +7,8 @@ import aiohttp
 import pytest
 
 from adapters.flutterwave import wire_v3
-from adapters.flutterwave.client import Client
-from adapters.flutterwave.credentials import SecretKey
-from adapters.flutterwave.exchange import Reply
 from adapters.flutterwave.rail import FlutterwaveV3
+from adapters.http import GatewayClient, HttpReply, SecretKey
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate
 from adapters.sandbox.transfers import Order
@@ -49,7 +47,7 @@ async def desk() -> AsyncIterator[Desk]:
     """A rail over the simulated gateway."""
     clock = FixedClock()
     async with FlutterwaveSimulator(clock) as gateway, aiohttp.ClientSession() as session:
-        client = Client(session, gateway.v3_url, SecretKey(gateway.keys.secret_key), clock)
+        client = GatewayClient(session, "Flutterwave", gateway.v3_url, SecretKey(gateway.keys.secret_key), clock)
         yield Desk(clock, gateway, FlutterwaveV3(client))
 
 
@@ -111,4 +109,4 @@ async def test_a_closed_door_is_no_empty_list(desk: Desk) -> None:
 )
 def test_a_list_that_does_not_say_where_it_ends_proves_nothing(body: bytes) -> None:
     with pytest.raises(OutcomeUnknown):
-        wire_v3.read_page(Reply(200, body))
+        wire_v3.read_page(HttpReply(200, body))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.flutterwave import wire_v3
-from adapters.flutterwave.exchange import Reply, delay_s
 from adapters.flutterwave.refusals import V3, Proves
 from adapters.flutterwave.transfer import Transfer, check_ours, failure, root, verdict
+from adapters.http import HttpReply, delay_s
 from machines.core.clock import Millis
 from machines.core.errors import Contradiction, Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.money import ETH, NGN, Money
@@ -42,15 +42,15 @@ QUEUED = {"status": "success", "message": "Transfer Queued Successfully", "data"
 PAGE = b"<html><head><title>503 Service Temporarily Unavailable</title></head><body>nginx</body></html>"
 
 
-def reply(status: int, body: object, retry_after_s: float | None = None) -> Reply:
-    return Reply(status, body if isinstance(body, bytes) else json.dumps(body).encode(), retry_after_s)
+def reply(status: int, body: object, retry_after_s: float | None = None) -> HttpReply:
+    return HttpReply(status, body if isinstance(body, bytes) else json.dumps(body).encode(), retry_after_s)
 
 
 def refused(message: str) -> dict[str, object]:
     return {"status": "error", "message": message, "data": None}
 
 
-def listed(*found: dict[str, Any], pages: int = 1) -> Reply:
+def listed(*found: dict[str, Any], pages: int = 1) -> HttpReply:
     info = {"total": len(found), "current_page": 1, "total_pages": pages if found else 0}
     body = {"status": "success", "message": "Transfers fetched", "meta": {"page_info": info}, "data": list(found)}
     return reply(200, body)

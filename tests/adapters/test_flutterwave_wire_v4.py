@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.flutterwave import wire_v4
-from adapters.flutterwave.exchange import Reply
 from adapters.flutterwave.transfer import verdict
+from adapters.http import HttpReply
 from adapters.sandbox.flutterwave.v4 import SCENARIO_ERRORS
 from machines.core.errors import Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Destination, Failed, Payment, PaymentKey, Reversed, Settled
@@ -33,8 +33,8 @@ DATA: dict[str, Any] = {
 CREATED = {"status": "success", "message": "Transfer created", "data": DATA}
 
 
-def reply(status: int, body: object) -> Reply:
-    return Reply(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+def reply(status: int, body: object) -> HttpReply:
+    return HttpReply(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 def fault(kind: str, code: str = "10400", message: str = "") -> dict[str, object]:
@@ -95,7 +95,8 @@ def test_a_transfer_that_was_taken_in_is_read_to_the_digit(status: int) -> None:
 
 @pytest.mark.parametrize("first_again", [False, True])
 def test_only_a_refusal_that_the_gateway_calls_its_first_answer_speaks_of_every_send(first_again: bool) -> None:  # noqa: FBT001
-    refused = replace(reply(400, fault("ACCOUNT_RESOLVED_FAILED")), first_again=first_again)
+    headers = {wire_v4.FIRST_AGAIN_HEADER: "true"} if first_again else {}
+    refused = replace(reply(400, fault("ACCOUNT_RESOLVED_FAILED")), headers=headers)
     with pytest.raises(Rejected) as raised:
         wire_v4.read_transfer(refused)
     assert raised.value.first is first_again

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters.http import HttpReply
 from adapters.paystack import webhooks, wire
-from adapters.paystack.wire import Reply
 from machines.core.errors import (
     BadInput,
     Contradiction,
@@ -41,8 +41,8 @@ QUEUED = {"status": True, "message": "Transfer has been queued", "data": DATA}
 PAGE = b"<html></html>"
 
 
-def reply(status: int, body: object) -> Reply:
-    return Reply(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+def reply(status: int, body: object) -> HttpReply:
+    return HttpReply(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 def refused(message: str, code: str = "") -> dict[str, object]:

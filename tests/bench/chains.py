@@ -16,7 +16,7 @@ from eth_account import Account as EthAccount
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from adapters.ethereum.addresses import checksummed
-from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.pay_many import PayManyContract, deploy_data
 from machines.core.chain import Address
 from machines.core.ports import Payment, Settled
@@ -31,7 +31,7 @@ from tests.lanes import USD, Station, open_station, outside
 from tests.waiting import wait_until
 
 BLOCK_S = 1
-UNHURRIED = Limits()
+UNHURRIED = NodeLimits()
 EAGER = {f"transaction.{state}": PollerSettings(concurrency=256) for state in (s.SIGNED, s.SENT, s.MINED)}
 
 
@@ -235,7 +235,7 @@ async def _resolve(chain: Anvil) -> float:
     """Time a payment whose broadcast was taken by the node, with the answer lost."""
     async with (
         ChainProxy(chain.url) as proxy,
-        _station(chain, urls=[proxy.url], limits=Limits(exchange_s=1)) as station,
+        _station(chain, urls=[proxy.url], limits=NodeLimits(exchange_s=1)) as station,
     ):
         proxy.fail(Kind.RESET_AFTER, "eth_sendRawTransaction")
         payment = station.payment("lost")
@@ -255,7 +255,7 @@ async def _station(
     contract: PayManyContract | None = None,
     tokens: Mapping[str, LaneToken] | None = None,
     urls: Sequence[str] = (),
-    limits: Limits = UNHURRIED,
+    limits: NodeLimits = UNHURRIED,
 ) -> AsyncIterator[Station]:
     """Open the lane on a store of its own, fsync always."""
     with tempfile.TemporaryDirectory(prefix="payflow-bench-chain-") as folder:

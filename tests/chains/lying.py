@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import structlog
 
-from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
 from adapters.ethereum.signers import raw_key
@@ -50,7 +50,7 @@ TRUST_FROM, TRUST_UNTIL = 40, 120
 SEEDS_A_STORE = 20
 LEASE_MS = 10_000
 USD = Asset("USDT", 6)
-QUICK = Limits(rest_s=3.0, pause_s=0.001, grace_s=0.003, rounds=1)
+QUICK = NodeLimits(rest_s=3.0, pause_s=0.001, grace_s=0.003, rounds=1)
 LOOKED_AT = (
     ("lane", s.OPEN),
     *(("transaction", state) for state in (s.SIGNED, s.SENT, s.MINED, s.FINAL, s.REVERTED, s.DISPLACED)),

@@ -509,7 +509,7 @@ class StubSession:
 
     nodes: Mapping[str, StubNode]
 
-    def post(self, url: URL, *, data: bytes, **_: object) -> "_Exchange":
+    def request(self, _: str, url: URL, *, data: bytes, **__: object) -> "_Exchange":
         """Begin an exchange."""
         return _Exchange(self.nodes[url.host or ""], data)
 

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.endpoint import NodeLimits
 from machines.core.clock import FixedClock
 from machines.core.money import ETH, Money
 from machines.core.ports import Destination, Evidence, Payment, PaymentKey, Rail
@@ -175,7 +175,7 @@ class LaneWorld:
 async def lane_world() -> AsyncIterator[LaneWorld]:
     """Open it; its payments cost a fixed amount of gas, so that a recipient that throws is found out on the chain."""
     policy = replace(QUICK, rebroadcast_s=1, bump_after_s=100_000, gas_limit=60_000)
-    limits = Limits(exchange_s=0.5, rest_s=0.1, pause_s=0.001)
+    limits = NodeLimits(exchange_s=0.5, rest_s=0.1, pause_s=0.001)
     clock = FixedClock()
     with tempfile.TemporaryDirectory(prefix="pf-") as folder:
         settings = load({"PAYFLOW_DATA": str(Path(folder))})

@@ -13,11 +13,9 @@ from typing import Protocol
 
 import aiohttp
 
-from adapters.flutterwave.client import Client, Limits
-from adapters.flutterwave.credentials import ClientToken, SecretKey
+from adapters.flutterwave.credentials import ClientToken
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
-from adapters.paystack.client import Client as PaystackClient
-from adapters.paystack.client import Limits as PaystackLimits
+from adapters.http import GatewayClient, HttpLimits, SecretKey
 from adapters.paystack.rail import Paystack
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
@@ -236,8 +234,8 @@ class GatewayWorld:
 
 
 _SUBMISSIONS = frozenset({"POST /v3/transfers", "POST /v4/direct-transfers", "POST /transfer"})
-_PATIENT = Limits(reads=2, read_pause_s=0.001)
-_IMPATIENT = Limits(send_s=0.1, read_s=0.1, reads=2, read_pause_s=0.001)
+_PATIENT = HttpLimits(reads=2, read_pause_s=0.001)
+_IMPATIENT = HttpLimits(send_s=0.1, read_s=0.1, reads=2, read_pause_s=0.001)
 
 
 def bank_account(number: str) -> Destination:
@@ -249,9 +247,10 @@ def bank_account(number: str) -> Destination:
 async def flutterwave_v3() -> AsyncIterator[GatewayWorld]:
     clock = FixedClock()
     async with FlutterwaveSimulator(clock, PAYS) as gateway, aiohttp.ClientSession() as session:
+        key = SecretKey(gateway.keys.secret_key)
 
-        def rail(limits: Limits) -> Rail:
-            return FlutterwaveV3(Client(session, gateway.v3_url, SecretKey(gateway.keys.secret_key), clock, limits))
+        def rail(limits: HttpLimits) -> Rail:
+            return FlutterwaveV3(GatewayClient(session, "Flutterwave", gateway.v3_url, key, clock, limits))
 
         yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v3/transfers*")
 
@@ -263,8 +262,8 @@ async def flutterwave_v4() -> AsyncIterator[GatewayWorld]:
         keys = gateway.keys
         token = ClientToken(session, gateway.token_url, keys.client_id, keys.client_secret, clock, _PATIENT)
 
-        def rail(limits: Limits) -> Rail:
-            return FlutterwaveV4(Client(session, gateway.v4_url, token, clock, limits))
+        def rail(limits: HttpLimits) -> Rail:
+            return FlutterwaveV4(GatewayClient(session, "Flutterwave", gateway.v4_url, token, clock, limits))
 
         yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v4/transfers*")
 
@@ -274,11 +273,10 @@ async def paystack() -> AsyncIterator[GatewayWorld]:
     clock = FixedClock()
     async with PaystackSimulator(clock, PAYS) as gateway, aiohttp.ClientSession() as session:
 
-        def rail(send_s: float) -> Rail:
-            limits = PaystackLimits(send_s=send_s, reads=2, read_pause_s=0.001)
-            return Paystack(PaystackClient(session, gateway.url, gateway.key, limits))
+        def rail(limits: HttpLimits) -> Rail:
+            return Paystack(GatewayClient(session, "Paystack", gateway.url, SecretKey(gateway.key), clock, limits))
 
-        yield GatewayWorld(rail(25.0), rail(0.1), gateway, clock, "GET /transfer/verify/*")
+        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /transfer/verify/*")
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The part of GitHub's API that Payflow uses, for one app, over what the town has."""
 
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.github import payloads
 from adapters.sandbox.github.town import Comment, Issue, Person, Repository, Town
-from adapters.sandbox.server import Answer, Call, Route
+from adapters.sandbox.server import Answer, Call, Handler, Route
 
 Json = dict[str, Any]
 
@@ -45,7 +46,7 @@ class Api:
     def routes(self) -> list[Route]:
         """List what is answered."""
         repo = "/repos/{owner}/{repo}"
-        return [
+        routes = [
             Route("GET", "/app/installations", self._installations),
             Route("POST", "/app/installations/{installation}/access_tokens", self._access),
             Route("GET", "/installation/repositories", self._installed),
@@ -62,6 +63,20 @@ class Api:
             Route("GET", f"{repo}/pulls", self._pulls),
             Route("GET", f"{repo}/collaborators/{{login}}/permission", self._permission),
         ]
+        return [
+            replace(one, handler=partial(self._by_name, one.handler)) if one.path.startswith(repo) else one
+            for one in routes
+        ]
+
+    def _by_name(self, handler: Handler, call: Call) -> Answer:
+        """Send whoever asks under an old name to the new one."""
+        asked = f"{call.params['owner']}/{call.params['repo']}"
+        home = self._town.repository(asked)
+        if home is None or home.name.casefold() == asked.casefold():
+            return handler(call)
+        status = HTTPStatus.MOVED_PERMANENTLY if call.method == "GET" else HTTPStatus.TEMPORARY_REDIRECT
+        place = call.path.replace(asked, home.name, 1) + (f"?{urlencode(call.query)}" if call.query else "")
+        return Answer(status, {"message": status.phrase}, {"Location": place})
 
     def _installations(self, call: Call) -> Answer:
         if not self._is_app(call):

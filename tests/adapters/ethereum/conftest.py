@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import LocalKey, raw_key
 from machines.core.chain import Address, Fee, Signed, Unsigned
@@ -14,7 +14,7 @@ from machines.core.clock import FixedClock
 from tests.chain import CHAIN_ID, GWEI, LANE, Anvil, anvil, stranger
 from tests.chainproxy import ChainProxy
 
-IMPATIENT = Limits(connect_s=0.5, exchange_s=0.5, body_bytes=256 * 1024, pause_s=0.001)
+IMPATIENT = NodeLimits(connect_s=0.5, exchange_s=0.5, body_bytes=256 * 1024, pause_s=0.001)
 
 
 def payment(nonce: int = 0, to: Address | None = None, **parts: Any) -> Unsigned:

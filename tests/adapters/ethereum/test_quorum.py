@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from adapters.ethereum import roots
-from adapters.ethereum.endpoint import Limits
+from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.signers import raw_key
@@ -19,7 +19,7 @@ from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed, Retryable
 from tests.chain import GWEI, LANE, stranger
 from tests.chains.stubs import Liar, Lie, Refused, StubChain, StubNode, StubSession
 
-QUICK = Limits(rest_s=1.0, pause_s=0.001, grace_s=0.01, rounds=1)
+QUICK = NodeLimits(rest_s=1.0, pause_s=0.001, grace_s=0.01, rounds=1)
 CHAIN_ID = 7
 DEPTH = 4
 

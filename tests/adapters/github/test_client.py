@@ -137,6 +137,8 @@ async def test_a_repository_under_its_old_name(
 ) -> None:
     github.rename(home, "acme/wonders")
     assert await client.issue(place) is not None
+    assert await client.comment(place, 0, MARKER, TEXT)
+    assert len(home.issues[place.number].comments) == 1
 
 
 async def test_another_installations_repository_is_closed_to_us(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import encode_basic_auth, web
 
-from adapters.open_ethereum_pool.node import Node
+from adapters.open_ethereum_pool.node import PoolNode
 from machines.core.chain import Address
 from machines.core.errors import Retryable
 from tests.chain import LANE, OTHER, anvil
@@ -46,7 +46,7 @@ async def test_peers_are_counted_with_the_login_of_the_url() -> None:
         seen.append(request.headers["Authorization"])
         return web.json_response({"jsonrpc": "2.0", "id": 0, "result": "0x1a"})
 
-    async with serving(handler) as url, Node(url, 5) as node:
+    async with serving(handler) as url, PoolNode(url, 5) as node:
         assert await node.count() == 26
     assert seen == [encode_basic_auth("user", "pass")]
 
@@ -66,19 +66,19 @@ async def test_peers_are_counted_with_the_login_of_the_url() -> None:
     ids=str,
 )
 async def test_what_is_no_answer_is_a_reason_to_wait(body: object) -> None:
-    async with serving(says(body)) as url, Node(url, 5) as node:
+    async with serving(says(body)) as url, PoolNode(url, 5) as node:
         with pytest.raises(Retryable):
             await node.count()
 
 
 async def test_a_node_that_is_not_there_is_a_reason_to_wait() -> None:
-    async with Node("http://127.0.0.1:1", 1) as node:
+    async with PoolNode("http://127.0.0.1:1", 1) as node:
         with pytest.raises(Retryable):
             await node.count()
 
 
 async def test_what_an_address_sent_is_found_block_by_block() -> None:
-    async with anvil() as chain, Node(chain.url, 5) as node:
+    async with anvil() as chain, PoolNode(chain.url, 5) as node:
         await chain.mine(30)
         await chain.rpc("evm_increaseTime", hex(60))
         for wei in (5, 6):

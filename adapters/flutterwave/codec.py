@@ -1,16 +1,12 @@
-"""What goes over the wire and comes back, as values; and how its JSON is read without ever losing a digit."""
+"""How the gateway's JSON is written and read, without ever losing a digit."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from machines.core.clock import SECOND, Millis
+from adapters.http import HttpReply
 from machines.core.errors import OutcomeUnknown
 from machines.core.money import Asset, Money
 
@@ -21,34 +17,7 @@ T = TypeVar("T")
 # A Decimal is written as the number that it is; msgspec reads numbers into Decimals digit by digit.
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-# An account or phone number in running text; not "NGN 1000000.00", which is what a limit's message is about.
-_ACCOUNT = re.compile(r"(?<![\d.])\d{5,16}(\d{4})(?![\d.])")
 _LONGEST_TEXT = 200
-_LONGEST_WAIT_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call, ready to be made by anybody with a socket and a key."""
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back, before anybody believed a word of it."""
-
-    status: int
-    body: bytes
-    retry_after_s: float | None = None
-    """How long the gateway asked us to wait."""
-    first_again: bool = False
-    """Whether the gateway says that this is its answer to the first call with the same key."""
 
 
 class Unreadable(Exception):
@@ -68,18 +37,12 @@ def decoded(body: bytes, shape: type[T]) -> T:
         raise Unreadable(str(error)[:_LONGEST_TEXT]) from error
 
 
-def understood(reply: Reply, shape: type[T], what: str) -> T:
+def understood(reply: HttpReply, shape: type[T], what: str) -> T:
     """Read a reply's body; one that cannot be read proves nothing."""
     try:
         return decoded(reply.body, shape)
     except Unreadable as error:
         raise OutcomeUnknown(f"{what}: HTTP {reply.status} with a body that is not the gateway's JSON.") from error
-
-
-def plain(text: str) -> str:
-    """Make a vendor's text fit for a history or a log: one line, bounded, without account numbers."""
-    flat = _CONTROL.sub(" ", text).strip()
-    return _ACCOUNT.sub(r"***\1", flat)[:_LONGEST_TEXT]
 
 
 def text_of(news: object, part: str) -> str:
@@ -107,15 +70,3 @@ def ledger_units(value: Decimal, asset: Asset, *, up: bool = False) -> Money:
     if up and shifted > units:
         units += 1
     return Money(max(units, 0), asset)
-
-
-def delay_s(value: str, now: Millis) -> float | None:
-    """Read a Retry-After header, which holds seconds or a date."""
-    if value.isdecimal():
-        return min(float(value[:6]), _LONGEST_WAIT_S)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    until = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
-    return min(max(until - now / SECOND, 0.0), _LONGEST_WAIT_S)
