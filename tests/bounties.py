@@ -26,15 +26,16 @@ from machines.core.clock import FixedClock, SystemClock
 from machines.core.ids import RecordId
 from machines.core.wallets import Call
 from payflow.app.bounties import Bounties, open_bounties
-from payflow.app.lanes import Lanes, open_lanes
+from payflow.app.lanes import open_lanes
 from payflow.config import Settings, load
+from payflow.desk.lanes import Lanes
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store, open_store
-from payflow.store.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
-from payflow.web import app
-from payflow.web.admin.frame import static
+from payflow.web.http import app
+from payflow.web.pages.admin.frame import static
 from tests.chain import ETHER, FIFTH, FOURTH, LANE, OTHER, THIRD, Account, Anvil, anvil
 from tests.servers import free_port
 from tests.waiting import PATIENCE_S, wait_until

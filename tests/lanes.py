@@ -24,8 +24,8 @@ from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
 from machines.transaction.rail import LaneRail
-from payflow.app.lanes import Lanes
 from payflow.config import Settings, load
+from payflow.desk.lanes import Lanes
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.step import Steps, take_in
 from payflow.engine.worker import Worker

@@ -7,6 +7,7 @@ PayflowError
 │   │   ├── Deferred     the rail refuses this payment for now: hold it, the others go on
 │   │   └── NoQuorum     too few nodes say the same: nothing is proven now, sends may go on
 │   ├── Rejected         surely not done: do not repeat it as it is
+│   ├── ForgeUnavailable the forge could not be asked, so nothing was done
 │   ├── OutcomeUnknown   perhaps done: ask before anything else
 │   │   └── AnotherPayment  what was asked for is surely not this payment: look elsewhere
 │   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
@@ -26,7 +27,10 @@ PayflowError
 └── BadInput             the caller must change what he sent
     ├── BadAmount
     ├── ReservedOwner    the owner is one that Payflow names itself: no platform speaks for it
-    ├── IllegalMove
+    ├── NotAllowed       somebody else may do it
+    ├── TooSoon          ask again later
+    ├── NotPossible      nothing is wrong with the request: the record does not allow it now
+    │   └── IllegalMove
     └── BadSettings
 """
 
@@ -87,6 +91,10 @@ class Rejected(StepError):
         super().__init__(message)
         self.first = first
         """Whether the other side says that this is its answer to the first call, and so to each one since."""
+
+
+class ForgeUnavailable(StepError):
+    """The forge could not be asked, so nothing was done."""
 
 
 class OutcomeUnknown(StepError):
@@ -175,7 +183,24 @@ class BadAmount(BadInput):
     """The amount cannot be used as it is."""
 
 
-class IllegalMove(BadInput):
+class NotAllowed(BadInput):
+    """Somebody asked for what another one may do."""
+
+
+class TooSoon(BadInput):
+    """It was asked for too often."""
+
+    def __init__(self, message: str = "", *, after_s: int = 1) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+        """When it may be asked for again."""
+
+
+class NotPossible(BadInput):
+    """The record does not allow it now."""
+
+
+class IllegalMove(NotPossible):
     """The lifecycle has no such move from this state."""
 
 

@@ -16,8 +16,8 @@ from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError, StoreUnfit
 from machines.core.machine import AnyMachine
 from machines.core.money import ETH, NGN, Asset, Assets
-from payflow.app.bookkeeper import Bookkeeper
 from payflow.config import PollerSettings, Settings
+from payflow.desk.books import Bookkeeper
 from payflow.engine.dispatcher import Dispatcher, Handler
 from payflow.engine.worker import Worker
 from payflow.store import checkup, durability
@@ -25,16 +25,16 @@ from payflow.store.store import Store, open_store, refuse_missing
 from payflow.telemetry import logs
 from payflow.telemetry.health import Work, work_of
 from payflow.telemetry.metrics import Metrics
-from payflow.web.readiness import Readiness
+from payflow.web.http.readiness import Readiness
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from payflow.app.bounties import Bounties
-    from payflow.app.gateways import Probe
-    from payflow.app.lanes import Lanes
-    from payflow.app.reconcile import Reconciles
-    from payflow.web.desk import Desk
+    from payflow.desk.gateways import Probe
+    from payflow.desk.lanes import Lanes
+    from payflow.desk.payouts import Desk
+    from payflow.desk.reconcile.comparison import Reconciles
 
 log = structlog.get_logger()
 
@@ -88,8 +88,9 @@ Assemble = Callable[[Settings], AbstractAsyncContextManager[Parts]]
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """Put together what ships with Payflow."""
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
-    from payflow.app import boards, gateways, metering, payouts, telling  # noqa: PLC0415  (as above)
-    from payflow.web.bounty_document import described  # noqa: PLC0415  (as above)
+    from payflow.app import dashboard as boards  # noqa: PLC0415  (as above)
+    from payflow.app import gateways, metering, notifications, payouts  # noqa: PLC0415  (as above)
+    from payflow.web.api.bounty_document import described  # noqa: PLC0415  (as above)
 
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -97,10 +98,10 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         doors = dict(await gateways.open_doors(settings, clock, stack))
         chains = None
         if settings.lanes:
-            from payflow.app.lanes import open_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
+            from payflow.app.lanes import doors_of, open_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
             chains = await open_lanes(settings, clock, stack, meter)
-            doors |= chains.doors()
+            doors |= doors_of(chains)
         paid_work = beside = None
         if settings.github_app_id or settings.bounty_lane:
             from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
@@ -109,7 +110,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
             beside = paid_work.keep_swept
         rooms = boards.pools_of(settings, stack)
         own = payouts.Payouts(settings, meter.around(doors))
-        world = await telling.open_telling(settings, clock, stack)
+        world = await notifications.open_telling(settings, clock, stack)
 
         def bind(store: Store) -> None:
             for one in (own, world, chains, paid_work, rooms):
@@ -124,7 +125,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         def reconciles(store: Store, metrics: Metrics) -> "Sequence[Reconciles]":
             if chains is None:
                 return own.reconciles(store, metrics)
-            from payflow.app.lane_reconcile import LanesReconcile  # noqa: PLC0415  (as above)
+            from payflow.desk.reconcile.lanes import LanesReconcile  # noqa: PLC0415  (as above)
 
             nonces = LanesReconcile(store, chains.lanes, chains.books)
             return [*own.reconciles(store, metrics, chains.lanes), nonces]
@@ -266,7 +267,7 @@ def _worker(payflow: Payflow) -> Worker:
 
 @asynccontextmanager
 async def _listening(payflow: Payflow, readiness: Readiness, port: int, *, api: bool) -> AsyncIterator[str]:
-    from payflow.web import app, probes  # noqa: PLC0415  (a worker without a port starts faster without aiohttp)
+    from payflow.web.http import app, probes  # noqa: PLC0415  (a worker without a port starts faster without aiohttp)
 
     watched = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
     own = payflow.parts.routes(payflow.store, payflow.metrics) if api else ()

@@ -35,24 +35,25 @@ from machines.core.ports import Act, Rail
 from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
-from payflow.app.lanes import Lanes
 from payflow.config import Settings
+from payflow.desk.bounties import BountyDesk, World, account_of
+from payflow.desk.bounties import Reader as Forge
+from payflow.desk.forge_sweep import sweep
+from payflow.desk.lanes import Lanes
+from payflow.desk.person import STAFF
+from payflow.store.registers.tokens import Tokens
 from payflow.store.store import Store
-from payflow.store.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
-from payflow.web.admin import dashboard
-from payflow.web.admin.board import Board
-from payflow.web.admin.frame import PLACE as ADMIN
-from payflow.web.admin.frame import Page
-from payflow.web.auth import STAFF, Gate
-from payflow.web.bounty_api import BountyApi
-from payflow.web.bounty_desk import BountyDesk, World, account_of
-from payflow.web.bounty_desk import Reader as Forge
-from payflow.web.bounty_hooks import GitHubHook, Signed
-from payflow.web.bounty_page import COOKIE, EVERYBODY, PLACE, BountyPage
-from payflow.web.bounty_sign_in import DOOR, GitHubDoor, Identity
-from payflow.web.bounty_sweep import sweep
-from payflow.web.sessions import Beside, Sessions
+from payflow.web.api.bounties import BountyApi
+from payflow.web.api.github_hooks import GitHubHook, Signed
+from payflow.web.http.auth import Gate
+from payflow.web.http.sessions import Beside, Sessions
+from payflow.web.pages.admin import dashboard
+from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.frame import PLACE as ADMIN
+from payflow.web.pages.admin.frame import Page
+from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, BountyPage
+from payflow.web.pages.github_sign_in import DOOR, GitHubDoor, Identity
 
 # A forge that hangs must not keep a look from its money for long.
 TURN = "bounty-sweep"

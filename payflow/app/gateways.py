@@ -1,8 +1,7 @@
 """The gateways that are set up: the rail that pays, what may be asked before, how webhooks prove themselves."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 
 import aiohttp
@@ -17,42 +16,14 @@ from adapters.paystack.rail import Paystack
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
-from machines.core.ports import CallKind, Destination, Lists, Rail
+from machines.core.ports import CallKind, Destination
 from payflow.config import Settings
+from payflow.desk.gateways import Door, Hooks
 from payflow.store.budget import RailBudget
-from payflow.web.admin.board import Wallet
-from payflow.web.desk import Gateway
-from payflow.web.webhooks import Hooks
 
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
 READ_PAUSE_S = LIMITS.read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
-
-
-Probe = Callable[[], Awaitable[None]]
-"""Asks something cheap behind the same door; raises `RailClosed` while nobody of ours may pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """One gateway that is set up."""
-
-    rail: Rail
-    gateway: Gateway
-    hooks: Hooks | None = None
-    """None where no secret for webhooks is set: then payouts are finished by polling."""
-    lists: Lists | None = None
-    """What tells all that was done, after the store lost writes; None where nobody can tell."""
-    wallet: Wallet | None = None
-    """Tells what is left to pay from; None where the gateway does not say."""
-    probe: Probe | None = None
-    """Asks whether we are let in; None where only people open what closed itself."""
-    watching: Rail | None = None
-    """The same rail for what is over, whose calls have a share of their own; None where it counts no calls."""
-    asking: Rail | None = None
-    """The same rail for a person who waits for the answer; None as above."""
-    budget: RailBudget | None = None
-    """What all calls to it are taken from; to be bound to the store."""
 
 
 class _Checks:

@@ -5,7 +5,7 @@ import asyncio
 from adapters.ethereum.node import Nodes
 from machines.core.errors import PayflowError
 from machines.transaction.ports import Lane
-from payflow.app.lanes import Lanes
+from payflow.desk.lanes import Lanes
 from payflow.telemetry.health import Check, fail, ok, warn
 
 

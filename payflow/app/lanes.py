@@ -1,11 +1,8 @@
 """The lanes that are set up: their nodes and signers, their records in the store, and the rails that pay over them."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -15,218 +12,21 @@ from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address, Signer
 from machines.core.clock import Clock
-from machines.core.decision import New
-from machines.core.errors import BadInput, BadSettings, NotFound, Retryable
-from machines.core.ids import RecordId
-from machines.core.machine import AnyMachine
-from machines.core.money import Money
-from machines.core.ports import Destination, PaymentKey
-from machines.core.record import Record
-from machines.transaction import lifecycle as s
-from machines.transaction.acts import TransactionActs
-from machines.transaction.acts_lane import UNKNOWN_NONCE, LaneActs
-from machines.transaction.data import (
-    LaneData,
-    LaneRecord,
-    PaymentData,
-    PaymentRecord,
-    TransactionRecord,
-    lane_id,
-    owner_of_lane,
-    payment_id,
-    transaction_id,
-)
+from machines.core.errors import BadInput, BadSettings, Retryable
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
-from machines.transaction.ports import Announce, Lane, LaneBooks, LaneToken
-from machines.transaction.rail import LaneRail
-from machines.transaction.react import transaction as transaction_machine
-from machines.transaction.react_lane import lane as lane_machine
-from machines.transaction.react_payment import payment as payment_machine
-from payflow.app.gateways import Door
+from machines.transaction.ports import Announce, Lane, LaneToken
 from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
-from payflow.store.batcher import Batcher
-from payflow.store.store import Store
-
-MOST_UNSETTLED = 10_000
-WHO = "rail"
-
-
-class StoreBooks:
-    """A lane's records, in the store."""
-
-    def __init__(self) -> None:
-        self._store: Store | None = None
-        self._made: set[str] = set()
-        self._waking: Batcher[str, None] = Batcher(self._wake)
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self._store = store
-
-    @property
-    def store(self) -> Store:
-        """The open store."""
-        if self._store is None:
-            raise RuntimeError("The store is not open yet.")
-        return self._store
-
-    @property
-    def _shards(self) -> int:
-        return self.store.records.shards
-
-    async def queued(self, lane: str, limit: int) -> list[PaymentRecord]:
-        """List payments that wait for a signature, the oldest first."""
-        found = await self.store.listing.of_owner("payment", s.QUEUED, owner_of_lane(lane), limit)
-        return sorted((one.record for one in found), key=lambda record: (record.created_at, record.id))
-
-    async def unsettled(self, lane: str) -> list[TransactionRecord]:
-        """List the lane's transactions that are not over, by nonce."""
-        states = (s.SIGNED, s.SENT, s.MINED)
-        owner = owner_of_lane(lane)
-        found = await asyncio.gather(
-            *(self.store.listing.of_owner("transaction", state, owner, MOST_UNSETTLED) for state in states)
-        )
-        # Read one after the other, a record may move on in between and be listed twice.
-        by_id = {one.record.id: one.record for part in found for one in part}
-        return sorted(by_id.values(), key=lambda record: record.data.nonce)
-
-    async def transaction(self, lane: str, nonce: int) -> TransactionRecord | None:
-        """Find what the lane did with a nonce."""
-        return await self._found(self.transaction_id(lane, nonce))
-
-    async def _found(self, record_id: RecordId) -> Record[Any] | None:
-        """Find a record, or what is left of it since it was put away."""
-        try:
-            return (await self.store.records.read(record_id)).record
-        except NotFound:
-            return await self.store.archive.as_left(record_id)
-
-    async def is_archived(self, lane: str, nonce: int) -> bool:
-        """Say whether what the lane did with a nonce was put away."""
-        return await self.store.archive.tombstone(self.transaction_id(lane, nonce)) is not None
-
-    async def payments(self, ids: Sequence[RecordId]) -> tuple[PaymentRecord, ...]:
-        """Read payments, in the order of their ids; those that were put away come back, for they are to be moved."""
-        return tuple(await asyncio.gather(*map(self._payment, ids)))
-
-    async def _payment(self, record_id: RecordId) -> PaymentRecord:
-        try:
-            return (await self.store.records.read(record_id)).record
-        except NotFound:
-            if not await self.store.archive.bring_back(record_id, WHO, "its transaction is not final any more"):
-                raise
-            return (await self.store.records.read(record_id)).record
-
-    def transaction_id(self, lane: str, nonce: int) -> RecordId:
-        """Give the id of what a lane does with a nonce."""
-        return transaction_id(lane, nonce, self._shards)
-
-    def payment_id(self, lane: str, key: PaymentKey) -> RecordId:
-        """Give the id of a payment."""
-        return payment_id(lane, key, self._shards)
-
-    def lane_id(self, lane: str) -> RecordId:
-        """Give the id of a lane."""
-        return lane_id(lane, self._shards)
-
-    async def payment(self, lane: str, key: PaymentKey) -> PaymentRecord | None:
-        """Find a payment by its key."""
-        return await self._found(self.payment_id(lane, key))
-
-    async def queue(self, lane: Lane, new: New[PaymentData]) -> None:
-        """Make a payment unless it exists, and wake the lane."""
-        await self.ensure(lane)
-        await self.store.records.create(new, WHO)
-        await self._waking.ask(lane.name)
-
-    async def _wake(self, lanes: list[str]) -> list[None]:
-        """Let each lane be looked at once, however many payments were queued in it."""
-        await self.store.records.poke(*(self.lane_id(name) for name in dict.fromkeys(lanes)))
-        return [None] * len(lanes)
-
-    async def ensure(self, lane: Lane) -> None:
-        """Make the lane's record unless it exists."""
-        if lane.name in self._made:
-            return
-        data = LaneData(lane.name, lane.chain.chain_id, lane.signer.address, UNKNOWN_NONCE)
-        new = New(self.lane_id(lane.name), "lane", owner_of_lane(lane.name), None, data)
-        await self.store.records.create(new, WHO)
-        self._made.add(lane.name)
-
-    async def trusted(self, name: str) -> str:
-        """Say whose word counts alone now, as two people have said; empty for nobody's."""
-        if self._store is None:
-            return ""
-        try:
-            stored = await self._store.records.read(self.lane_id(name))
-        except NotFound:
-            return ""
-        data: LaneData = stored.record.data
-        return data.trusted if stored.at < data.trusted_until else ""
-
-    async def lane(self, name: str) -> LaneRecord | None:
-        """Find a lane's record; None before its first payment."""
-        try:
-            return (await self.store.records.read(self.lane_id(name))).record
-        except NotFound:
-            return None
-
-
-class Lanes:
-    """The lanes of an installation, and the machines that work in them."""
-
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
-        self.lanes = dict(lanes)
-        self.books = StoreBooks()
-        self.machines: tuple[AnyMachine, ...] = (
-            lane_machine({s.OPEN: LaneActs(self.lanes, self.books).look}),
-            payment_machine(),
-            transaction_machine(TransactionActs(self.lanes, self.books).acts()),
-        )
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self.books.open(store)
-        for name, lane in self.lanes.items():
-            if isinstance(lane.chain, Nodes):
-                lane.chain.trusted = partial(self.books.trusted, name)
-
-    def doors(self) -> dict[str, Door]:
-        """Give each lane as a way to pay people."""
-        return {name: Door(self.rail(name), AddressDesk()) for name in self.lanes}
-
-    def rail(self, name: str) -> LaneRail:
-        """Give the rail that pays over a lane."""
-        return LaneRail(self.lanes[name], self.books, typed)
-
-
-def nodes_of(lane: Lane) -> list[str]:
-    """Name the nodes of a lane, as everything that tells of them does."""
-    return [one.name for one in lane.chain.figures()] if isinstance(lane.chain, Nodes) else []
-
-
-class AddressDesk:
-    """Checks an address before money is held for it. What a transaction costs is the lane's."""
-
-    def check(self, destination: Destination) -> None:
-        """Refuse an address that is mistyped."""
-        typed(destination["address"])
-
-    async def resolve(self, _: Destination) -> str:
-        """Nobody knows whose an address is."""
-        return ""
-
-    async def fee(self, amount: Money, _: Destination) -> Money:
-        """Take nothing off."""
-        return Money(0, amount.asset)
-
-
-_: type[LaneBooks] = StoreBooks
-
+from payflow.desk.gateways import Door
+from payflow.desk.lanes import AddressDesk, Lanes
 
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def doors_of(lanes: Lanes) -> dict[str, Door]:
+    """Give each lane as a way to pay people."""
+    return {name: Door(lanes.rail(name), AddressDesk()) for name in lanes.lanes}
 
 
 async def open_lanes(

@@ -13,7 +13,7 @@ from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClos
 from machines.core.ports import Payment, Rail, Status
 from machines.transaction.planning import lacks_money
 from machines.transaction.ports import LaneView
-from payflow.app.gateways import Door
+from payflow.desk.gateways import Door
 from payflow.telemetry.metrics import Metrics
 
 T = TypeVar("T")

@@ -17,19 +17,19 @@ from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
-from payflow.app.first_look import FirstLook
-from payflow.app.gateways import Door
-from payflow.app.payout_reconcile import PayoutsReconcile
-from payflow.app.reconcile import Reconciles
 from payflow.app.wallets import WalletQueue
 from payflow.config import PollerSettings, Settings
-from payflow.engine.schedule import Schedule
+from payflow.desk.first_look import FirstLook
+from payflow.desk.gateways import Door
+from payflow.desk.payouts import Desk
+from payflow.desk.reconcile.comparison import Reconciles
+from payflow.desk.reconcile.payouts import PayoutsReconcile
+from payflow.desk.schedule import Schedule
+from payflow.desk.standings import Standings
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from payflow.web import api
-from payflow.web.admin.board import Board
-from payflow.web.desk import Desk
-from payflow.web.standings import Standings
+from payflow.web import routes as api
+from payflow.web.pages.admin.extensions import Board
 
 WATCHERS = 16
 WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRADICTED)

@@ -13,8 +13,9 @@ from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
 from machines.pool.data import WEI
 from payflow.app.lanes import open_lane
-from payflow.app.pool_lanes import check_address, check_chain, lane_settings, try_signer
+from payflow.app.pools import check_address, check_chain, lane_settings
 from payflow.config import Settings
+from payflow.desk.pool.pool import try_signer
 from payflow.telemetry.health import Check, fail, ok, warn
 
 

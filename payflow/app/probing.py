@@ -6,7 +6,7 @@ import anyio
 import structlog
 
 from machines.core.errors import PayflowError, RailClosed
-from payflow.app.gateways import Probe
+from payflow.desk.gateways import Probe
 from payflow.store.store import Store
 
 PROBE_S = 60.0

@@ -9,9 +9,9 @@ from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import PayflowError, RailClosed
 from machines.core.ids import RecordId
 from machines.payout.data import PayoutRecord
-from payflow.store.shortfalls import Waiting
+from payflow.desk.gateways import Wallet
+from payflow.store.registers.shortfalls import Waiting
 from payflow.store.store import Store
-from payflow.web.admin.board import Wallet
 
 ASKED_AGAIN_MS = 30 * SECOND
 KEPT_BACK_AFTER_MS = DAY

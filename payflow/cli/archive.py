@@ -13,11 +13,11 @@ from machines.core.clock import Millis
 from machines.core.errors import NotFound
 from machines.core.ids import Owner, owner_of
 from payflow.app import Payflow, refuse_unfit
-from payflow.app.archive import Count, Found, archive, export, find, folder_of
 from payflow.cli import records
 from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, named, typed
 from payflow.cli.reconcile import moment
 from payflow.cli.words import amount, utc
+from payflow.desk.archive import Count, Found, archive, export, find, folder_of
 from payflow.store.archive import Kept
 from payflow.telemetry.logs import redacted
 

@@ -19,9 +19,9 @@ from payflow.app import Payflow, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named
 from payflow.cli.records import record_json
 from payflow.cli.words import amount, clean, console, decimal, iso, rows, span, table, utc
+from payflow.desk.payouts import MACHINE
 from payflow.engine.step import take_in
-from payflow.store.batches import Batch, Batches, Summary
-from payflow.web.desk import MACHINE
+from payflow.store.registers.batches import Batch, Batches, Summary
 
 AT_A_TIME = 64
 

@@ -1,22 +1,20 @@
 """What the commands on bounties do."""
 
-from machines.bounty.data import BountyRecord
 from machines.bounty.lifecycle import POLLERS
-from machines.core.errors import BadInput, BadSettings, NotFound
+from machines.core.errors import BadSettings
 from payflow.app import Payflow
 from payflow.cli.desk import Code, Desk, Usage, named
 from payflow.cli.words import rows, table
-from payflow.web import bounty_sweep
-from payflow.web.bounty_desk import BountyDesk
-from payflow.web.bounty_news import UNFINISHED
-from payflow.web.bounty_views import balances, shown
-from payflow.web.problems import Problem
+from payflow.desk import forge_sweep
+from payflow.desk.bounties import BountyDesk
+from payflow.desk.forge_news import UNFINISHED
+from payflow.web.api.bounty_answers import balances, shown
 
 
 async def sync(desk: Desk) -> Code:
     """Read GitHub as a whole."""
     async with desk.open() as payflow:
-        told = await bounty_sweep.sweep(_office(payflow))
+        told = await forge_sweep.sweep(_office(payflow))
     desk.tell(told, ", ".join(f"{count} {what}" for what, count in told.items()) + ".")
     return Code.OK
 
@@ -36,7 +34,7 @@ async def ls(desk: Desk, *, finished: bool) -> Code:
 async def show(desk: Desk, *, name: str) -> Code:
     """Show one bounty."""
     async with desk.open() as payflow:
-        record = await _found(_office(payflow), name)
+        record = await _office(payflow).find(name)
     known = {**shown(record), "pollers": pollers_of(record.state)}
     told = ((key, str(value)) for key, value in known.items() if value not in (None, "", [], {}))
     desk.tell(known, rows(table("", ""), told))
@@ -48,15 +46,12 @@ async def decide(desk: Desk, *, name: str, number: int) -> Code:
     async with desk.open() as payflow:
         who = await named(desk, payflow.store)
         office = _office(payflow)
-        record = await _found(office, name)
+        record = await office.find(name)
         ids = {claim.number: claim.id for claim in record.data.merged}
         if number and number not in ids:
             raise Usage(f"{record.data.place.path} has no merged pull request {number}; it has {sorted(ids)}.")
-        try:
-            async with payflow.store.audit.doing(who, "decide bounty", record.id, f"pull request {number}"):
-                record = await office.decide(record.id, who, ids.get(number, 0))
-        except Problem as problem:
-            raise BadInput(str(problem)) from problem
+        async with payflow.store.audit.doing(who, "decide bounty", record.id, f"pull request {number}"):
+            record = await office.decide(record.id, who, ids.get(number, 0))
     desk.tell(shown(record), f"{record.data.place.path} is {record.state}.")
     return Code.OK
 
@@ -72,10 +67,3 @@ def _office(payflow: Payflow) -> BountyDesk:
             "Bounties are not set up: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY_FILE and PAYFLOW_BOUNTY_LANE."
         )
     return payflow.parts.bounties.desk(payflow.store, payflow.metrics)
-
-
-async def _found(office: BountyDesk, name: str) -> BountyRecord:
-    try:
-        return await office.find(name)
-    except Problem as problem:
-        raise NotFound(str(problem)) from problem

@@ -25,7 +25,7 @@ from payflow.engine.step import take_in
 
 if TYPE_CHECKING:
     from machines.transaction.ports import Lane
-    from payflow.app.lanes import Lanes
+    from payflow.desk.lanes import Lanes
 
 Json = dict[str, Any]
 ETHER = 18
@@ -284,7 +284,7 @@ async def trust(desk: Desk, *, node: str, hours: int, lane: str | None, reason: 
     """Propose that the word of one node counts alone for a time."""
     async with _opened(desk) as payflow:
         refuse_unfit(payflow.store)
-        from payflow.app.lanes import nodes_of  # noqa: PLC0415  (two seconds, only where a chain is used)
+        from payflow.desk.lanes import nodes_of  # noqa: PLC0415  (two seconds, only where a chain is used)
 
         lanes = _lanes(payflow)
         among = [_lane(lanes, lane)] if lane else list(lanes.lanes.values())

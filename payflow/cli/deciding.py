@@ -14,11 +14,11 @@ from payflow.app import Payflow, refuse_unfit
 from payflow.cli.desk import OPERATES, REVIEWS, Code, Desk, Usage, confirm, named
 from payflow.cli.records import record_json, record_of
 from payflow.cli.words import amount, clean
+from payflow.desk.payouts import MACHINE
+from payflow.desk.payouts import Desk as PayoutDesk
 from payflow.engine.step import Applied
-from payflow.store.tokens import Role
-from payflow.web.desk import MACHINE
-from payflow.web.desk import Desk as PayoutDesk
-from payflow.web.payloads import Account, Address, destination
+from payflow.store.registers.tokens import Role
+from payflow.web.api.payloads import Account, Address, destination
 
 Decide = Callable[[PayoutDesk, PayoutRecord, str], Awaitable[Applied]]
 

@@ -16,8 +16,8 @@ from machines.core.machine import AnyMachine
 from payflow.app import Assemble, Payflow, opened, parts
 from payflow.config import Settings, load
 from payflow.desk.person import Person, holder, shell
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
-from payflow.store.tokens import Role, Tokens
 from payflow.telemetry import logs
 
 OPERATES = frozenset({Role.OPERATOR})

@@ -18,7 +18,7 @@ from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
 from payflow.store.store import refuse_missing
 from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
-from payflow.web import readiness
+from payflow.web.http import readiness
 
 LEAST_FREE_BYTES = 2**30
 

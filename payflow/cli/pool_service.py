@@ -14,14 +14,15 @@ import typer
 from machines.core.errors import BadInput, Retryable
 from machines.pool.evidence import Outcome
 from payflow import app
-from payflow.app.pool_desk import Judged, PoolDesk
-from payflow.app.pool_runs import Outcome as Ran
-from payflow.app.pool_runs import Say, save, serve, shown, spoken
-from payflow.app.pools import Pool, Pools, assemble_for
+from payflow.app.pools import assemble_for
 from payflow.cli import desk
 from payflow.cli.desk import Code, leaving, named, print_json
 from payflow.cli.pool_tables import due, judged_json
 from payflow.config import Settings, load
+from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.repairs import Judged, PoolDesk
+from payflow.desk.pool.runs import Outcome as Ran
+from payflow.desk.pool.runs import Say, save, serve, shown, spoken
 from payflow.telemetry import logs
 from payflow.telemetry.metrics import Metrics
 

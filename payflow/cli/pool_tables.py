@@ -12,14 +12,15 @@ from machines.core.errors import BadInput
 from machines.pool.data import WEI, row_of, shannon_of
 from machines.pool.evidence import Outcome
 from payflow.app import Payflow, opened, refuse_unfit
-from payflow.app import pool_audit as auditing
-from payflow.app.pool_desk import Judged, PoolDesk
-from payflow.app.pool_due import Cost, estimate
-from payflow.app.pool_payees import due as who_is_due
-from payflow.app.pool_runs import shown
-from payflow.app.pools import Pool, Pools, assemble_for
+from payflow.app.pools import assemble_for
 from payflow.cli.desk import Code, Desk, Usage, confirm, named
 from payflow.cli.words import clean, rows, table
+from payflow.desk.pool import audit as auditing
+from payflow.desk.pool.due import due as who_is_due
+from payflow.desk.pool.estimate import Cost, estimate
+from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.repairs import Judged, PoolDesk
+from payflow.desk.pool.runs import shown
 
 FOUND = {
     Outcome.PAID: "paid: book it",

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from payflow.cli.desk import Code, Desk
-    from payflow.store.profiles import Profile
+    from payflow.store.registers.profiles import Profile
 
 app = typer.Typer(name="provider", help="See and verify providers.", no_args_is_help=True)
 
@@ -60,7 +60,7 @@ async def _set(desk: "Desk", *, owner: str, verified: bool | None, platform: str
     from machines.core.decision import Message
     from machines.core.ids import owner_of
     from payflow.cli.desk import Code, Usage, named, typed
-    from payflow.store.tokens import Role, Tokens
+    from payflow.store.registers.tokens import Role, Tokens
 
     if verified is None and platform is None:
         raise Usage("Say what to set: --verified, --unverified or --platform.")
@@ -104,7 +104,7 @@ def _changes(before: "Profile", after: "Profile") -> str:
 
 def _tell(desk: "Desk", profile: "Profile") -> None:
     from payflow.cli.words import clean, iso, rows, table
-    from payflow.web.desk import shown
+    from payflow.desk.payouts import shown
 
     told: dict[str, Any] = {
         "owner": profile.owner,

@@ -11,9 +11,9 @@ from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput
 from machines.core.ids import Owner, owner_of
 from payflow.app import refuse_unfit
-from payflow.app.reconcile import Finding, Outcome, Word, compare, open_rails
 from payflow.cli.desk import Code, Desk, Usage, confirm, named, typed
 from payflow.cli.words import rows, table
+from payflow.desk.reconcile.comparison import Finding, Outcome, Word, compare, open_rails
 
 _AGO = re.compile(r"([0-9]{1,4})(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}

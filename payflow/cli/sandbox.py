@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from payflow import app
-from payflow.app.sandbox import play
-from payflow.app.sandbox_stage import Stage
-from payflow.app.sandbox_world import SCENARIO_NAMES, Options, World
 from payflow.cli.desk import Usage, leaving, print_json
 from payflow.cli.sandbox_table import Narrator
 from payflow.config import load
+from payflow.sandbox.play import play
+from payflow.sandbox.stage import Stage
+from payflow.sandbox.world import SCENARIO_NAMES, Options, World
 
 
 def run(*, port: int | None, fresh: bool, scenario: str, as_json: bool) -> None:

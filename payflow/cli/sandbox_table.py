@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from payflow.app.sandbox_stage import Line, Mark, Stage
-from payflow.app.sandbox_world import World
 from payflow.cli.words import clean, console, rows, table
+from payflow.sandbox.stage import Line, Mark, Stage
+from payflow.sandbox.world import World
 
 _SIGNS = {
     Mark.GOES: ("…", "cyan"),

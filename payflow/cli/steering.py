@@ -10,7 +10,7 @@ from payflow.cli.desk import Code, Desk, Usage, confirm, listed, named, person
 from payflow.cli.records import record_of
 from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
 from payflow.desk.steering import Preview, Steering
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 

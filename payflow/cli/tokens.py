@@ -51,7 +51,7 @@ async def _create(desk: "Desk", *, name: str, role: str, owner: str, platform: s
     from rich.text import Text
 
     from payflow.cli.desk import Code, Usage, named, typed
-    from payflow.store.tokens import Role, Tokens
+    from payflow.store.registers.tokens import Role, Tokens
 
     if role not in set(Role):
         raise Usage(f"There is no role {role!r}; use one of {', '.join(Role)}.")
@@ -73,7 +73,7 @@ async def _ls(desk: "Desk") -> "Code":
 
     from payflow.cli.desk import Code
     from payflow.cli.words import iso, rows, table, utc
-    from payflow.store.tokens import Tokens
+    from payflow.store.registers.tokens import Tokens
 
     async with desk.open() as payflow:
         tokens = await Tokens(payflow.store.link).all()
@@ -114,7 +114,7 @@ async def _revoke(desk: "Desk", *, name: str) -> "Code":
     from rich.text import Text
 
     from payflow.cli.desk import Code, named
-    from payflow.store.tokens import Tokens
+    from payflow.store.registers.tokens import Tokens
 
     async with desk.open() as payflow:
         who = await named(desk, payflow.store)

@@ -8,11 +8,11 @@ whoever confirms at the same moment.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from machines.core.errors import BadInput, Conflict
-from payflow.desk.person import A_ROLE, NotAllowed, Person
-from payflow.store.proposals import Proposal, Proposals
+from machines.core.errors import BadInput, Conflict, NotAllowed
+from payflow.desk.person import A_ROLE, Person
+from payflow.store.registers.proposals import Proposal, Proposals
+from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
-from payflow.store.tokens import Role
 
 
 @dataclass(frozen=True, slots=True)

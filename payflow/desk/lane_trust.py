@@ -7,7 +7,7 @@ from machines.transaction.facts import Trusted
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.person import Person
 from payflow.engine.step import take_in
-from payflow.store.proposals import Proposal
+from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 

@@ -12,7 +12,7 @@ from machines.core.ids import Owner
 from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
 from payflow.store.ledger import Difference
-from payflow.store.proposals import Proposal
+from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 
 CORRECTION = "ledger correction"

@@ -6,14 +6,15 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from machines.core.errors import BadInput
-from payflow.store.tokens import Role, Token
+from machines.core.errors import NotAllowed
+from machines.core.ids import Owner
+from payflow.store.registers.tokens import Role, Token
+
+STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
+ASKS = frozenset({Role.PROVIDER, Role.PLATFORM})
+LOOKS = ASKS | STAFF
 
 A_ROLE = {role: f"{'an' if role is Role.OPERATOR else 'a'} {role}" for role in Role}
-
-
-class NotAllowed(BadInput):
-    """Somebody asked for what another one may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,30 @@ def shell() -> Person:
     except KeyError:
         account = str(number)
     return Person(f"shell:{account}@{socket.gethostname()}"[:64], None)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking."""
+
+    name: str
+    role: Role
+    of: str
+    """The provider or platform that he speaks for; empty for staff."""
+    made_by: str = ""
+    """Who made their token."""
+
+    @property
+    def person(self) -> Person:
+        """Who asks, where an act asks for more than a name."""
+        return Person(self.who, self.role, self.made_by)
+
+    @property
+    def who(self) -> str:
+        """What the history calls him: a provider by the name of his account, whichever of his tokens he shows."""
+        return self.of if self.role is Role.PROVIDER else self.name
+
+    @property
+    def owner(self) -> Owner | None:
+        """The only owner whose records he may see; None where more than one comes into question."""
+        return Owner(self.of) if self.role is Role.PROVIDER else None

@@ -16,10 +16,10 @@ from payflow.desk.ledger_correction import Believed
 from payflow.desk.person import Person
 from payflow.engine.step import Applied, take_in
 from payflow.store.pauses import EVERYTHING, scope_of
-from payflow.store.proposals import Proposal
+from payflow.store.registers.proposals import Proposal
+from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.store.stored import Stored
-from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
 
 RETRY = "retry"

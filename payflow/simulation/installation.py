@@ -9,9 +9,10 @@ from typing import Any
 from machines.core.clock import Clock
 from machines.core.errors import BadInput
 from machines.payout.data import PayoutRecord
-from payflow.app.gateways import Door
 from payflow.app.payouts import Payouts
 from payflow.config import Settings
+from payflow.desk.gateways import Door
+from payflow.desk.payouts import Desk
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.guard import Guard
@@ -20,10 +21,9 @@ from payflow.store.link import Link
 from payflow.store.listing import Listing
 from payflow.store.pauses import Pauses
 from payflow.store.records import Records
+from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
-from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
-from payflow.web.desk import Desk
 
 OLGA, OMAR = Person("olga", Role.OPERATOR), Person("omar", Role.OPERATOR)
 

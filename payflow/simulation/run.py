@@ -19,6 +19,7 @@ from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
 from payflow.app.gateways import doors
 from payflow.config import Settings
+from payflow.desk.payouts import Ask
 from payflow.engine.step import Steps
 from payflow.simulation.conditions import Conditions, drawn
 from payflow.simulation.gateway import AtAwait, DirectSession, UnkindGateway
@@ -28,11 +29,10 @@ from payflow.simulation.outside import RESTING, Outside
 from payflow.simulation.processes import SimulatedLink, SimulatedProcess
 from payflow.simulation.snapshot import Snapshot
 from payflow.simulation.story import Story
-from payflow.store.profiles import Profile
+from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store
 from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
-from payflow.web.desk import Ask
 
 START = 1_800_000_000_000
 LEASE_MS = 10_000

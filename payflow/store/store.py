@@ -19,10 +19,6 @@ from machines.core.record import Record
 from payflow.config import Settings
 from payflow.store import durability, keys
 from payflow.store.archive import Archive
-from payflow.store.audit import Audit
-from payflow.store.challenges import Challenges
-from payflow.store.contributors import ContributorAddresses
-from payflow.store.earnings import Earnings
 from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import Guard
 from payflow.store.ledger import Ledger
@@ -30,10 +26,14 @@ from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses
-from payflow.store.profiles import Profiles
 from payflow.store.records import Records
+from payflow.store.registers.audit import Audit
+from payflow.store.registers.challenges import Challenges
+from payflow.store.registers.contributors import ContributorAddresses
+from payflow.store.registers.earnings import Earnings
+from payflow.store.registers.profiles import Profiles
+from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.seals import Seals, key_kept_in, keys_given
-from payflow.store.shortfalls import Shortfalls
 from payflow.store.stored import Stored
 from payflow.store.views import Views
 

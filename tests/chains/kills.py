@@ -29,8 +29,8 @@ from machines.transaction.acts_lane import LaneActs
 from machines.transaction.react import transaction as transaction_machine
 from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
-from payflow.app.lanes import StoreBooks
 from payflow.config import load
+from payflow.desk.lanes import StoreBooks
 from payflow.engine.step import Steps
 from payflow.store.guard import Guard
 from payflow.store.listing import Listing

@@ -32,8 +32,8 @@ from machines.transaction.data import PaymentRecord
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Lane, LaneToken
-from payflow.app.lanes import Lanes
 from payflow.config import load
+from payflow.desk.lanes import Lanes
 from payflow.engine.step import Steps
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored

@@ -8,8 +8,8 @@ import pytest
 from machines.core.clock import FixedClock, Millis
 from machines.core.ports import Settled
 from machines.transaction import lifecycle as s
-from payflow.app.archive import archive
 from payflow.config import Settings
+from payflow.desk.archive import archive
 from tests.chain import GWEI, LANE, Anvil
 from tests.lanes import Station, open_station, received
 

@@ -15,7 +15,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import TransactionRecord
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Lane
-from payflow.app.pool_outside import Outside
+from payflow.desk.pool.outside import Outside
 from tests.adapters.ethereum.test_quorum import CHAIN_ID, DEPTH, gone, honest, liar, seen
 from tests.chain import GWEI, LANE, stranger
 from tests.chains.stubs import Lie, StubChain, StubNode

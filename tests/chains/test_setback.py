@@ -3,8 +3,8 @@
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address, Payee
 from machines.core.clock import Millis
-from payflow.app.lane_reconcile import LanesReconcile
-from payflow.app.reconcile import Finding, Word
+from payflow.desk.reconcile.comparison import Finding, Word
+from payflow.desk.reconcile.lanes import LanesReconcile
 from tests.chain import GWEI, Anvil, stranger
 from tests.lanes import Station, outside
 

@@ -24,19 +24,19 @@ from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.app import Parts, Payflow, opened
-from payflow.app.first_look import FirstLook
 from payflow.cli.commands import cli
 from payflow.config import Settings, load
-from payflow.engine.schedule import Schedule
+from payflow.desk.first_look import FirstLook
+from payflow.desk.payouts import Ask, Desk
+from payflow.desk.schedule import Schedule
+from payflow.desk.standings import Standings
 from payflow.engine.step import take_in
-from payflow.store.audit import Line
-from payflow.store.batches import Batches
+from payflow.store.registers.audit import Line
+from payflow.store.registers.batches import Batches
+from payflow.store.registers.tokens import Role
 from payflow.store.seals import new_key
 from payflow.store.store import Store
-from payflow.store.tokens import Role
 from payflow.telemetry.metrics import Metrics
-from payflow.web.desk import Ask, Desk
-from payflow.web.standings import Standings
 from tests.cli.till import SHELL, Result, showing
 from tests.servers import Deployment
 

@@ -8,9 +8,9 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.ports import Destination
 from payflow.app import Payflow
-from payflow.store.audit import Line
 from payflow.store.outbox import Post
-from payflow.store.profiles import Profile
+from payflow.store.registers.audit import Line
+from payflow.store.registers.profiles import Profile
 from payflow.store.seals import new_key
 from tests.cli.till import Till, showing
 

@@ -14,8 +14,8 @@ from machines.core.record import Record
 from payflow.app import Payflow
 from payflow.store.ledger import Account
 from payflow.store.records import Records
+from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
-from payflow.store.tokens import Role
 from tests import service
 from tests.cli.till import SHELL, Till, showing
 from tests.desk import ANN, account, claim_one, faults, tell

@@ -3,7 +3,7 @@
 import pytest
 
 from payflow.app import Payflow
-from payflow.store.tokens import Role, Token, Tokens
+from payflow.store.registers.tokens import Role, Token, Tokens
 from tests.cli.till import SHELL, Till, showing
 
 

@@ -18,7 +18,7 @@ from payflow.app import Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import load
 from payflow.desk.person import shell
-from payflow.store.tokens import Role, Tokens
+from payflow.store.registers.tokens import Role, Tokens
 from tests.desk import ANN, ask, claim_one, fund, tell
 from tests.errand import Approved, Done, NotDone, Sent
 from tests.service import parts

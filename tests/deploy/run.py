@@ -17,9 +17,9 @@ from adapters.sandbox.magic import Ends, Fate
 from machines.core.clock import SystemClock
 from payflow.app import opened, parts
 from payflow.config import load
-from payflow.store.tokens import Role, Tokens
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
-from payflow.web import app
+from payflow.web.http import app
 from tests.cli.processes import Process, environment, running, typed
 from tests.waiting import wait_until
 

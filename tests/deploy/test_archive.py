@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, KeyReused, NotFound
 from machines.core.ids import RecordId
-from payflow.app.archive import Done, archive, export, find, folder_of, lines, written
 from payflow.config import Settings
+from payflow.desk.archive import Done, archive, export, find, folder_of, lines, written
 from payflow.store.archive import Kept
 from payflow.store.store import Store
 from tests.desk import ANN, BOB, FakeRail, ask, claim_one, faults, fund, messages, new, opened, stay, tell

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from machines.core.errors import BadInput
 from machines.core.ids import RecordId
-from payflow.app.reconcile import Word, compare, open_rails
 from payflow.config import Settings, load
+from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.store.backup import save, set_back
 from payflow.store.store import Store
 from tests.desk import ANN, ask, claim_one, faults, fund, opened, tell

@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
-from payflow.app.bookkeeper import Bookkeeper
 from payflow.app.metering import Meter, Watched
+from payflow.desk.books import Bookkeeper
 from payflow.store import verdicts
 from payflow.store.store import Store
 from payflow.store.verdicts import Verdict
 from payflow.telemetry.metrics import Metrics
-from payflow.web import gauges
+from payflow.web.http import gauges
 from tests.desk import ANN, ask, fund
 from tests.waiting import wait_until
 

@@ -14,9 +14,9 @@ from machines.core.clock import DAY, Millis
 from machines.core.errors import BadInput, NotFound
 from machines.core.ids import Owner, RecordId
 from payflow.app import gateways
-from payflow.app.archive import archive, find
 from payflow.app.payouts import Payouts
-from payflow.app.reconcile import Outcome, Word, compare, open_rails
+from payflow.desk.archive import archive, find
+from payflow.desk.reconcile.comparison import Outcome, Word, compare, open_rails
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from tests.desk import settings_for

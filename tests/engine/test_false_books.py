@@ -8,7 +8,7 @@ import pytest
 from machines.core.clock import FixedClock
 from machines.core.errors import Paused
 from machines.core.ids import Owner
-from payflow.app.bookkeeper import FEW, Bookkeeper
+from payflow.desk.books import FEW, Bookkeeper
 from payflow.store import keys
 from payflow.store.pauses import BOOKS
 from payflow.store.store import Store

@@ -17,7 +17,8 @@ from adapters.sandbox.github.town import Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings, StoreUnavailable
-from payflow.app import sandbox_home, sandbox_pool
+from payflow.sandbox import home as sandbox_home
+from payflow.sandbox import pool as sandbox_pool
 from payflow.store.embedded import embedded
 from tests.sandbox.running import processes
 from tests.waiting import block_until

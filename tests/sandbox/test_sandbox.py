@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from adapters.sandbox.chain.chain import Kind
-from payflow.app.sandbox_pool import MINERS, THRESHOLD_SHANNON
+from payflow.sandbox.pool import MINERS, THRESHOLD_SHANNON
 from tests.cli.processes import environment
 from tests.sandbox.running import Json, Sandbox, sandbox
 

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from payflow.app.sandbox_scenarios import SCENARIOS
-from payflow.app.sandbox_world import ON_ANVIL, SCENARIO_NAMES
+from payflow.sandbox.scenarios import SCENARIOS
+from payflow.sandbox.world import ON_ANVIL, SCENARIO_NAMES
 from tests.sandbox.running import sandbox
 
 ENDS = {

@@ -7,8 +7,8 @@ import pytest
 from machines.core.clock import FixedClock, Millis
 from machines.core.ids import RecordId
 from payflow.store import keys
-from payflow.store.batches import Batches, Summary
 from payflow.store.outbox import Post
+from payflow.store.registers.batches import Batches, Summary
 from payflow.store.store import Store
 from tests.desk import ANN, BOB, ask, fund, tell
 from tests.errand import Approved, Done, Sent
@@ -115,7 +115,7 @@ async def test_an_unreadable_member_does_not_hide_the_others(store: Store, batch
 async def test_a_batch_of_many_is_walked_over_page_by_page(
     store: Store, batches: Batches, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payflow.store.batches.PAGE", 2)
+    monkeypatch.setattr("payflow.store.registers.batches.PAGE", 2)
     ids = await some(store, 7)
     for number, record_id in enumerate(ids):
         await batches.deliver(boarded(record_id, MORNING, clock.now() + number))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from machines.core.ports import Notice
-from payflow.store.inbox import Inbox
+from payflow.store.registers.inbox import Inbox
 from payflow.store.store import Store
 
 FAILED = Notice(("payout-1",), "trf_1", "FAILED", "wbk_1")

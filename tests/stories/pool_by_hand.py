@@ -20,8 +20,8 @@ from pathlib import Path
 
 from machines.core.chain import NO_HASH, TxHash
 from machines.core.errors import BadInput
-from payflow.app import pool_audit
 from payflow.cli.pool_service import _resolve_one
+from payflow.desk.pool import audit as pool_audit
 from tests.chain import Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.old_payer import Died, OldPayer, Step

@@ -28,10 +28,11 @@ from aiohttp import ClientSession
 
 from adapters.open_ethereum_pool.link import Link as PoolLink
 from payflow.app import opened
-from payflow.app.pool_audit import audit
-from payflow.app.pool_runs import Run
-from payflow.app.pools import Pools, assemble_for
+from payflow.app.pools import assemble_for
 from payflow.config import Settings, load
+from payflow.desk.pool.audit import audit
+from payflow.desk.pool.pool import Pools
+from payflow.desk.pool.runs import Run
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store.link import Link as StoreLink

@@ -14,10 +14,11 @@ from machines.core.chain import TxHash
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord
 from payflow.app import Parts, Payflow, opened
-from payflow.app.pool_desk import PoolDesk
-from payflow.app.pool_runs import Outcome, Run
-from payflow.app.pools import Pool, Pools, assemble_for
+from payflow.app.pools import assemble_for
 from payflow.config import Settings
+from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.repairs import PoolDesk
+from payflow.desk.pool.runs import Outcome, Run
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, write_config

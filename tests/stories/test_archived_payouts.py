@@ -12,10 +12,10 @@ from machines.core.clock import DAY, Millis
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId, parse_id
 from payflow.app import gateways
-from payflow.app.archive import archive, find
 from payflow.app.payouts import Payouts
-from payflow.app.reconcile import Outcome, compare
 from payflow.config import Settings
+from payflow.desk.archive import archive, find
+from payflow.desk.reconcile.comparison import Outcome, compare
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.store import open_store

@@ -13,7 +13,7 @@ from machines.core.ids import Owner
 from machines.core.ports import Destination
 from machines.core.saved_address import CoolOff
 from payflow.config import Settings
-from payflow.store.profiles import Profile
+from payflow.store.registers.profiles import Profile
 from tests.bounties import ANN, Fair, open_fair, signed
 from tests.chain import ETHER, Account, account
 

@@ -12,14 +12,13 @@ from adapters.sandbox.magic import Webhook
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.data import MOST_CLAIMS, MOST_CLAIMS_A_PERSON
-from machines.core.errors import PayflowError
+from machines.core.errors import ForgeUnavailable, PayflowError
 from machines.core.ids import RecordId, derived_id, parse_id
 from machines.core.wallets import Call
 from payflow.config import Settings
-from payflow.store.tokens import Role
-from payflow.web import bounty_sweep
-from payflow.web.auth import Caller
-from payflow.web.problems import Problem
+from payflow.desk import forge_sweep
+from payflow.desk.person import Caller
+from payflow.store.registers.tokens import Role
 from tests.bounties import ANN, FUNDER, MIA, Fair, Kind, open_fair
 from tests.chain import ETHER, FIFTH, account
 
@@ -71,12 +70,12 @@ def sweep_of(fair: Fair, issue: Issue) -> RecordId:
     return derived_id("bounty", parse_id(home)[1], home, "sweep", "1")
 
 
-async def wants_swept(fair: Fair, issue: Issue, to: str = "") -> Problem | None:
+async def wants_swept(fair: Fair, issue: Issue, to: str = "") -> PayflowError | None:
     """Mia asks for what came in later; gives why she does not get it."""
     mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
     try:
         await fair.bounties.desk(fair.store, fair.metrics).sweep(str(issue.id), mia, *((to,) if to else ()))
-    except Problem as problem:
+    except PayflowError as problem:
         return problem
     return None
 
@@ -127,7 +126,7 @@ async def test_a_second_round_is_known_though_no_delivery_told_of_it(one: Fair) 
         fair.github.faults.add(Fault(FaultKind.RESET, where="GET *issues*", times=100_000))
         refused = await wants_swept(fair, issue)
         assert refused is not None
-        assert refused.code == "forge_unavailable", "what cannot be asked is not done"
+        assert isinstance(refused, ForgeUnavailable), "what cannot be asked is not done"
         fair.github.faults.clear()
         refused = await wants_swept(fair, issue)
         assert refused is not None
@@ -298,7 +297,7 @@ async def test_however_many_claim_an_issue_what_is_kept_has_a_bound_and_who_is_m
         for number in range(MOST_CLAIMS + 20):
             fair.github.how = Webhook.NEVER  # no delivery tells of these, the sweep finds them
             await fair.pull_for(issue, author=f"puppet{number}")
-        await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
         assert len((await fair.record(issue)).data.claims) == MOST_CLAIMS
         fair.github.how = Webhook.ONCE
         await fair.merge(honest, issue)

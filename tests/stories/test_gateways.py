@@ -14,8 +14,9 @@ from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Settled
-from payflow.app.gateways import Door, open_doors
+from payflow.app.gateways import open_doors
 from payflow.config import Settings, load
+from payflow.desk.gateways import Door
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import HOME, open_town
 

@@ -9,8 +9,8 @@ from machines.core.errors import NotFound
 from machines.core.ports import Failed, Pending, Settled, Unsent
 from machines.transaction import lifecycle as s
 from machines.transaction.facts import Withdrawn
-from payflow.app.archive import archive
 from payflow.config import Settings
+from payflow.desk.archive import archive
 from tests.chain import LANE, Anvil, anvil
 from tests.lanes import Station, open_station, received
 from tests.waiting import wait_until

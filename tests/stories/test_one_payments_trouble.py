@@ -8,7 +8,7 @@ import pytest
 from payflow.app import gateways
 from payflow.app.probing import probe_closed_rails
 from payflow.config import Settings
-from payflow.web.gauges import read
+from payflow.web.http.gauges import read
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import ELSEWHERE, HOME, Town, open_town
 from tests.waiting import wait_until

@@ -13,7 +13,8 @@ from machines.core.facts import Override
 from machines.core.ids import parse_id
 from machines.pool import lifecycle as s
 from machines.transaction.facts import Adopted, CancelAsked
-from payflow.app import archive, pool_audit
+from payflow.desk import archive
+from payflow.desk.pool import audit
 from payflow.engine.step import take_in
 from payflow.store import keys
 from tests.adapters.open_ethereum_pool.mine import copied, mine_of, put_back
@@ -56,7 +57,7 @@ async def world(server: Deployment, redis: Server, chain: Anvil, tmp_path: Path)
 
 async def books_are_right(world: World) -> bool:
     """Whether every sum agrees with its rows."""
-    return await pool_audit.audit(world.pool.books) == []
+    return await audit.audit(world.pool.books) == []
 
 
 async def got_once(world: World, *logins: str) -> bool:
@@ -269,8 +270,8 @@ async def test_what_the_manual_procedure_booked_is_recognised_and_nobody_waits(w
     await halted_by_hand(world, chain)
     assert await world.records(s.HALTED) == []
     assert len(await world.records(s.PAID)) == 3
-    found = await pool_audit.audit(world.pool.books)
-    await pool_audit.repair(world.pool.books, found)
+    found = await audit.audit(world.pool.books)
+    await audit.repair(world.pool.books, found)
     assert await books_are_right(world)
     assert await got_once(world, *LOGINS)
 
@@ -294,8 +295,8 @@ async def test_a_row_that_is_gone_without_a_trace_stops_its_own_miner_only(world
         await resolve(world)
         assert await world.records(s.HALTED) == []
         assert (await world.run()).paid == 1
-    found = await pool_audit.audit(world.pool.books)
-    await pool_audit.repair(world.pool.books, found)
+    found = await audit.audit(world.pool.books)
+    await audit.repair(world.pool.books, found)
     assert await books_are_right(world)
 
 

@@ -12,10 +12,10 @@ from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.pool import lifecycle as s
 from machines.pool.evidence import Outcome
-from payflow.app import pool_audit
-from payflow.app.pool_runs import Run
 from payflow.cli.desk import Code
 from payflow.cli.pool_service import _resolve_one
+from payflow.desk.pool import audit
+from payflow.desk.pool.runs import Run
 from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.pool_world import World, open_world, pool_redis
@@ -312,25 +312,25 @@ async def test_the_drift_of_the_old_manual_procedure_is_found_and_put_right(worl
     ):
         world.mine.do(*command)
     books = world.pool.books
-    found = await pool_audit.audit(books)
+    found = await audit.audit(books)
     assert [(one.key, one.field, one.added) for one in found] == [
         (f"eth:miners:{ANN}", "pending", -AMOUNT),
         (f"eth:miners:{ANN}", "paid", AMOUNT),
     ]
     assert world.mine.sums(ANN) == (0, AMOUNT, 0)
-    await pool_audit.repair(books, found)
+    await audit.repair(books, found)
     assert world.mine.sums(ANN) == (0, 0, AMOUNT)
-    assert await pool_audit.audit(books) == []
+    assert await audit.audit(books) == []
     with pytest.raises(BadInput, match="the books changed meanwhile"):
-        await pool_audit.repair(books, found)
+        await audit.repair(books, found)
 
 
 async def test_balances_that_do_not_add_up_are_shown_and_left_to_a_person(world: World) -> None:
     world.mine.do("HINCRBY", f"eth:miners:{ANN}", "balance", 5)
     books = world.pool.books
-    (found,) = await pool_audit.audit(books)
+    (found,) = await audit.audit(books)
     assert (found.key, found.field, found.added, found.repairable) == ("eth:finances", "balance", 5, False)
-    await pool_audit.repair(books, [found])
+    await audit.repair(books, [found])
     assert world.mine.sums("finances") == (AMOUNT, 0, 0)
 
 
@@ -380,8 +380,8 @@ async def test_a_row_taken_away_by_hand_halts_and_mark_paid_ends_it(world: World
     await world.desk().mark_paid(ANN, AMOUNT, tx, dry_run=False)
     (paid,) = await world.records(s.PAID)
     assert paid.data.hash == tx
-    found = await pool_audit.audit(world.pool.books)
-    await pool_audit.repair(world.pool.books, found)
+    found = await audit.audit(world.pool.books)
+    await audit.repair(world.pool.books, found)
     assert (world.mine.sums(ANN), world.mine.sums("finances")) == ((0, 0, AMOUNT), (0, 0, AMOUNT))
 
 

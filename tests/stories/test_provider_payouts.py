@@ -4,7 +4,7 @@ The numbers in the comments are those of its diagram: 1 request, 2 risk, 3 appro
 """
 
 from adapters.sandbox.magic import PAYS
-from payflow.store.batches import Batches
+from payflow.store.registers.batches import Batches
 from tests.stories.town import BOUNCES, HOME, Town
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from machines.core.clock import FixedClock
+from machines.core.errors import NotAllowed
 from machines.core.ports import Pending, Settled
 from machines.transaction import lifecycle as s
 from payflow.config import Settings
 from payflow.desk.lane_trust import propose
-from payflow.desk.person import NotAllowed, Person
+from payflow.desk.person import Person
 from payflow.desk.steering import Steering
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.chain import LANE, Anvil, anvil
 from tests.chainproxy import ChainProxy
 from tests.lanes import Station, open_station

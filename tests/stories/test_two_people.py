@@ -6,12 +6,12 @@ import pytest
 
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.magic import STAYS
-from machines.core.errors import BadInput, Conflict, PayflowError
+from machines.core.errors import BadInput, Conflict, NotAllowed, PayflowError
 from machines.core.ids import RecordId
-from payflow.desk.person import NotAllowed, Person
+from payflow.desk.person import Person
 from payflow.desk.steering import Steering
-from payflow.store.proposals import Proposal
-from payflow.store.tokens import Role
+from payflow.store.registers.proposals import Proposal
+from payflow.store.registers.tokens import Role
 from tests.stories.town import HOME, Town
 
 OLU, EVE, PAM = (Person(name, Role.OPERATOR, "boss") for name in ("olu", "eve", "pam"))

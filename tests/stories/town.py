@@ -25,18 +25,18 @@ from machines.core.clock import FixedClock, SystemClock
 from machines.core.ids import Owner, RecordId
 from machines.core.ports import Rail
 from machines.payout.data import PayoutRecord, reference_of
-from payflow.app import gateways, telling
+from payflow.app import gateways, notifications
 from payflow.app.payouts import Payouts
 from payflow.config import Settings, load
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import keys
 from payflow.store.ledger import Account
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
-from payflow.store.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
-from payflow.web import app
+from payflow.web.http import app
 from tests.adapters.notify.shop import Shop, open_shop
 from tests.stories.banks import Choice, v3
 from tests.waiting import wait_until
@@ -334,7 +334,7 @@ class Town:
             payouts, metrics = Payouts(self.settings, doors), Metrics()
             store = await stack.enter_async_context(open_store(self.settings, [payouts.machine], clock=self.clock))
             payouts.open(store)
-            told = await telling.open_telling(self.settings, SystemClock(), stack)
+            told = await notifications.open_telling(self.settings, SystemClock(), stack)
             told.open(store)
             worker = Worker(
                 store, self.settings, metrics, Dispatcher(store.outbox, metrics, told.handlers, store.pauses)

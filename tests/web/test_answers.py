@@ -3,7 +3,7 @@
 import pytest
 
 from machines.payout import lifecycle as s
-from payflow.web import answers
+from payflow.web.api import answers
 from tests.machines.payout.scenes import payout
 
 

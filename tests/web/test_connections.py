@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from payflow.web import app
-from payflow.web.connections import Connections
+from payflow.web.http import app
+from payflow.web.http.connections import Connections
 from tests.waiting import wait_until
 
 FILES = 80
@@ -92,7 +92,7 @@ async def test_a_proxy_of_ours_may_bring_everybody() -> None:
 async def test_a_connection_that_never_finishes_a_header_is_closed(
     monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr("payflow.web.app.IDLE_S", 0.2)
+    monkeypatch.setattr("payflow.web.http.app.IDLE_S", 0.2)
     async with served() as (host, port):
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(said)
@@ -102,7 +102,7 @@ async def test_a_connection_that_never_finishes_a_header_is_closed(
 
 
 async def test_a_connection_that_asks_nothing_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payflow.web.app.IDLE_S", 0.2)
+    monkeypatch.setattr("payflow.web.http.app.IDLE_S", 0.2)
     async with served() as (host, port):
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /heal")

@@ -19,11 +19,11 @@ from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Standing
 from payflow.config import Settings, load
+from payflow.desk.standings import Standings
 from payflow.engine.step import take_in
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
-from payflow.web.standings import Standings
 
 ANN = Owner("ann")
 MONTH = 30 * DAY

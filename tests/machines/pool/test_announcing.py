@@ -9,7 +9,7 @@ from adapters.open_ethereum_pool.books import Answer
 from machines.core.errors import Retryable
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
-from payflow.app.pools import announcing
+from payflow.desk.pool.pool import announcing
 from tests.machines.pool.test_react import TX, payment
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.web.admin.visitor import Served
 
 EXECUTABLE = "/usr/bin/chromium"

@@ -14,9 +14,9 @@ from machines.core.ports import Destination, Payment, PaymentKey
 from machines.transaction.data import LaneRecord, PaymentRecord, TransactionRecord
 from payflow.app import Payflow, opened, parts
 from payflow.app.pools import assemble_for
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
-from payflow.store.tokens import Role, Tokens
-from payflow.web import app
+from payflow.web.http import app
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, write_config
 from tests.chain import CHAIN_ID, GWEI, LANE, OTHER, Anvil, stranger
 from tests.desk import settings_for

@@ -5,8 +5,8 @@ from playwright.async_api import expect
 from machines.core.ids import RecordId
 from machines.payout.risk import Standing
 from payflow.config import Settings
-from payflow.store.proposals import Proposals
-from payflow.store.tokens import Role, Tokens
+from payflow.store.registers.proposals import Proposals
+from payflow.store.registers.tokens import Role, Tokens
 from tests.web.admin.chromium import Chromium, chromium
 from tests.web.api.front import BOUNCES, WAITS, Front, asking, open_front
 

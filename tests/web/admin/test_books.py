@@ -9,9 +9,10 @@ from machines.core.ids import RecordId
 from machines.core.money import NGN, Money
 from payflow.store.codec import encode
 from payflow.store.outbox import Post
-from payflow.store.tokens import Role
-from payflow.web import api, app
-from payflow.web.admin.board import Board
+from payflow.store.registers.tokens import Role
+from payflow.web import routes as api
+from payflow.web.http import app
+from payflow.web.pages.admin.extensions import Board
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front

@@ -7,8 +7,8 @@ from itertools import combinations, pairwise
 import pytest
 
 from machines.core.lifecycle import OVERRIDE, Lifecycle
-from payflow.web.admin.diagram import Layout, lay_out
-from payflow.web.admin.drawing import LYING, STANDING, Figures, Marks, pictures
+from payflow.web.pages.admin.diagram import Layout, lay_out
+from payflow.web.pages.admin.drawing import LYING, STANDING, Figures, Marks, pictures
 from tests.errand import LIFECYCLE as ERRAND
 
 NAMES = ("payout", "pool", "bounty", "transaction")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.chain import GWEI, OTHER, Anvil, anvil, stranger
 from tests.servers import Deployment, Farm
 from tests.waiting import wait_until

@@ -2,9 +2,9 @@
 
 from machines.core.ids import RecordId
 from machines.payout.risk import Standing
-from payflow.store.batches import Batches
-from payflow.store.proposals import Proposal, Proposals
-from payflow.store.tokens import Role
+from payflow.store.registers.batches import Batches
+from payflow.store.registers.proposals import Proposal, Proposals
+from payflow.store.registers.tokens import Role
 from tests.web.admin.chromium import Chromium, flaws
 from tests.web.api.front import ANN, BOUNCES, WAITS, Front, asking
 

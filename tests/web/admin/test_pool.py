@@ -8,9 +8,9 @@ import pytest
 
 from machines.core.errors import BadSettings
 from payflow.app import opened, parts
-from payflow.app.pool_room import PoolRooms
+from payflow.app.pools import rooms_of
 from payflow.config import load
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.adapters.open_ethereum_pool.mine import payouts_json, write_config
 from tests.chain import LANE, Anvil, anvil
 from tests.servers import Deployment, Farm, Server
@@ -200,6 +200,6 @@ async def test_two_files_for_one_coin_are_refused_before_anything_is_opened(tmp_
     settings = load({"PAYFLOW_POOLS": f"{files[0]}, {files[1]}"})
     async with AsyncExitStack() as stack:
         with pytest.raises(BadSettings, match="two files for the coin eth"):
-            PoolRooms(settings, stack)
+            rooms_of(settings, stack)
         with pytest.raises(BadSettings, match="cannot be read"):
-            PoolRooms(load({"PAYFLOW_POOLS": str(tmp_path / "none.json")}), stack)
+            rooms_of(load({"PAYFLOW_POOLS": str(tmp_path / "none.json")}), stack)

@@ -12,10 +12,10 @@ from machines.core.ids import RecordId
 from machines.payout import facts as f
 from machines.payout.data import reference_of
 from machines.payout.risk import Standing
-from payflow.app.archive import archive
 from payflow.config import Settings
+from payflow.desk.archive import archive
 from payflow.engine.step import take_in
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, BOUNCES, Front, asking, open_front
@@ -218,7 +218,7 @@ async def test_an_override_is_bound_to_what_was_shown_and_its_second_word_to_ano
     await one.see(f"records/{record}")
     assert "Confirm" not in one.text
     digest = one.field("proposal")
-    assert await one.send("proposals/confirm", proposal=digest) == 409
+    assert await one.send("proposals/confirm", proposal=digest) == 403
     assert "must be another one" in one.text
     await one.see(f"records/{record}")
     assert await one.send(f"records/{record}/override/propose", **propose) == 409

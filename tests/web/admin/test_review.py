@@ -3,7 +3,7 @@
 import pytest
 
 from machines.payout.risk import Standing
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import BOUNCES, GOOD, Front, asking
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from payflow.store.tokens import Role
-from payflow.web.admin import dashboard
-from payflow.web.admin.board import Board
+from payflow.store.registers.tokens import Role
+from payflow.web.pages.admin import dashboard
+from payflow.web.pages.admin.extensions import Board
 from tests.web.admin.test_pages import busy_day
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front

@@ -14,8 +14,8 @@ from machines.pool.data import PoolData, payment_id
 from machines.pool.react import pool
 from payflow.config import Settings
 from payflow.store.store import Store, open_store
-from payflow.web.admin import searches
-from payflow.web.admin.board import Board
+from payflow.web.pages.admin import searches
+from payflow.web.pages.admin.extensions import Board
 
 HOUSES = {11: "Shop/wares", 12: "shop/wares-old"}
 LOGIN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"

@@ -5,12 +5,13 @@ from http.cookies import SimpleCookie
 import pytest
 
 from payflow.config import Settings
-from payflow.store.sessions import Sessions
-from payflow.store.tokens import Role, Tokens
-from payflow.web import api, app
-from payflow.web.admin.board import Board
-from payflow.web.auth import STAFF
-from payflow.web.sessions import LASTS_S, NOBODY, Beside
+from payflow.desk.person import STAFF
+from payflow.store.registers.sessions import Sessions
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.web import routes as api
+from payflow.web.http import app
+from payflow.web.http.sessions import LASTS_S, NOBODY, Beside
+from payflow.web.pages.admin.extensions import Board
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front, open_front
 

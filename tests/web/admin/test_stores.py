@@ -3,7 +3,7 @@
 import pytest
 
 from payflow.config import Settings
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 from tests.servers import EVERY, Kind
 from tests.web.admin.test_pages import busy_day
 from tests.web.admin.visitor import Visitor

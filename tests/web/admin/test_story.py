@@ -8,11 +8,11 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.record import Record
+from payflow.shown import grouped, span, thousands
 from payflow.store.codec import Event
 from payflow.store.listing import Outlook
 from payflow.store.pauses import Pause
-from payflow.web.admin import story
-from payflow.web.admin.words import grouped, span, thousands
+from payflow.web.pages.admin import story
 from tests.errand import LIFECYCLE
 
 NOW = Millis(1_800_000_000_000)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import aiohttp
 
-from payflow.store.tokens import Role
+from payflow.store.registers.tokens import Role
 
 
 class Served(Protocol):

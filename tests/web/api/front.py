@@ -23,19 +23,20 @@ from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Standing, Thresholds
-from payflow.app.first_look import FirstLook
 from payflow.config import Settings, load
+from payflow.desk.first_look import FirstLook
+from payflow.desk.gateways import Hooks
+from payflow.desk.payouts import Desk
+from payflow.desk.schedule import Schedule
 from payflow.engine.dispatcher import Dispatcher
-from payflow.engine.schedule import Schedule
 from payflow.engine.worker import Worker
 from payflow.store.outbox import Post
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
-from payflow.store.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
-from payflow.web import api, app
-from payflow.web.desk import Desk
-from payflow.web.webhooks import Hooks
+from payflow.web import routes as api
+from payflow.web.http import app
 from tests.waiting import wait_until
 
 ANN, BOB = "ann", "bob"

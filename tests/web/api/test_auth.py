@@ -9,8 +9,8 @@ from machines.core.clock import HOUR, FixedClock
 from machines.core.errors import BadInput, Conflict, NotFound, StoreUnavailable
 from payflow.config import Settings
 from payflow.store.records import Records
-from payflow.store.tokens import Role, Tokens
-from payflow.web import api
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.web import routes
 from tests.web.api.front import ANN, BOB, SHOP, Answer, Front, asking, open_front
 
 BALANCE = "/api/provider/balance"
@@ -54,7 +54,7 @@ async def every_role(front: Front) -> Iterable[tuple[Role, str]]:
 
 async def test_every_place_lets_in_the_roles_that_the_document_names_and_no_other(front: Front) -> None:
     tokens = await every_role(front)
-    for endpoint in api.endpoints(front.desk, front.settings):
+    for endpoint in routes.endpoints(front.desk, front.settings):
         for role, token in tokens:
             path = endpoint.path.replace("{id}", "payout-00-aaaaaaaaaaaaaaaa").replace("{owner}", ANN)
             body = {"nonsense": 1} if endpoint.method != "GET" else None
@@ -64,7 +64,7 @@ async def test_every_place_lets_in_the_roles_that_the_document_names_and_no_othe
 
 
 async def test_a_viewer_sees_and_changes_nothing(front: Front) -> None:
-    places = [one for one in api.endpoints(front.desk, front.settings) if Role.VIEWER in one.roles]
+    places = [one for one in routes.endpoints(front.desk, front.settings) if Role.VIEWER in one.roles]
     assert places
     assert {one.method for one in places} == {"GET"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from payflow.store.tokens import Role
-from payflow.web.app import MOST_BODY_BYTES
+from payflow.store.registers.tokens import Role
+from payflow.web.http.app import MOST_BODY_BYTES
 from tests.web.api.front import ANN, GOOD, SHOP, Front, asking
 
 Refused = tuple[int, str]
@@ -299,7 +299,7 @@ async def test_a_place_that_is_not_there_and_a_method_that_does_not_fit_are_told
 
 
 async def test_a_body_that_never_ends_is_not_waited_for(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payflow.web.endpoints.BODY_WITHIN_S", 0.1)
+    monkeypatch.setattr("payflow.web.http.endpoints.BODY_WITHIN_S", 0.1)
     released = asyncio.Event()
 
     async def slowly() -> Any:  # noqa: ANN401

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from machines.payout.risk import Standing
-from payflow.store.tokens import Role
-from payflow.web import api
+from payflow.store.registers.tokens import Role
+from payflow.web import routes as api
 from tests.web.api.front import ANN, SHOP, Front
 
 DOCUMENT = "/api/openapi.json"

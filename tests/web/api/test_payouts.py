@@ -8,8 +8,8 @@ import pytest
 from machines.core.errors import BadInput, Rejected
 from machines.core.ports import Destination
 from payflow.config import Settings
-from payflow.store.tokens import Role
-from payflow.web.desk import Desk
+from payflow.desk.payouts import Desk
+from payflow.store.registers.tokens import Role
 from tests.web.api.front import (
     ANN,
     BOB,

@@ -8,8 +8,8 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.ports import Destination
 from machines.core.saved_address import SavedAddress
-from payflow.store.profiles import Profile
-from payflow.store.tokens import Role
+from payflow.store.registers.profiles import Profile
+from payflow.store.registers.tokens import Role
 from tests.waiting import wait_until
 from tests.web.api.front import ANN, BOB, GOOD, SHOP, Front
 

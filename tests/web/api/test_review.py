@@ -4,7 +4,7 @@ import asyncio
 
 from machines.core.ids import RecordId
 from payflow.config import Settings
-from payflow.store.tokens import Role, Tokens
+from payflow.store.registers.tokens import Role, Tokens
 from tests.web.api.front import ANN, BOUNCES, GOOD, Front, asking, open_front
 
 

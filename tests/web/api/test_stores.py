@@ -10,8 +10,8 @@ from machines.core.errors import Conflict
 from machines.core.ids import Owner, RecordId
 from machines.payout.data import reference_of
 from payflow.config import Settings
-from payflow.store.profiles import Profile
-from payflow.store.tokens import Role, Tokens
+from payflow.store.registers.profiles import Profile
+from payflow.store.registers.tokens import Role, Tokens
 from tests.servers import EVERY, Kind
 from tests.waiting import wait_until
 from tests.web.api.front import ANN, GOOD, Front, asking, open_front

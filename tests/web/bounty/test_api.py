@@ -10,8 +10,8 @@ import pytest
 from machines.bounty import lifecycle as s
 from machines.core.errors import NotFound
 from machines.core.forge import Issue, IssueNews, Place
-from payflow.web.bounty_document import described
-from payflow.web.openapi import document
+from payflow.web.api.bounty_document import described
+from payflow.web.api.openapi import document
 from tests.bounties import ANN, MIA, Fair
 from tests.chain import OTHER
 

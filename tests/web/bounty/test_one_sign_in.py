@@ -9,8 +9,8 @@ import aiohttp
 
 from payflow.app import opened
 from payflow.config import Settings
-from payflow.store.tokens import Role, Tokens
-from payflow.web import app
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.web.http import app
 from tests.bounties import Fair, open_fair
 
 

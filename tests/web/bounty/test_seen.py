@@ -6,11 +6,11 @@ import pytest
 
 from adapters.sandbox.github.town import Issue
 from machines.bounty import lifecycle as s
+from machines.core.errors import PayflowError
 from machines.core.forge import PullState
-from payflow.store.tokens import Role
-from payflow.web import bounty_sweep
-from payflow.web.auth import Caller
-from payflow.web.problems import Problem
+from payflow.desk import forge_sweep
+from payflow.desk.person import Caller
+from payflow.store.registers.tokens import Role
 from tests.bounties import ANN, BOT, MIA, Fair
 from tests.chain import ETHER
 from tests.waiting import wait_until
@@ -75,7 +75,7 @@ async def test_who_maintains_no_more_owns_no_wallet_that_is_made(fair: Fair) -> 
 
     fair.home.roles[moe] = "maintain"
     desk = fair.bounties.desk(fair.store, fair.metrics)
-    with pytest.raises(Problem, match="Only who maintains"):
+    with pytest.raises(PayflowError, match="Only who maintains"):
         await desk.remove_owner(Caller("eve", Role.PROVIDER, "github:1"), fair.home.id, moe)
     mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
     await desk.remove_owner(mia, fair.home.id, moe)
@@ -107,7 +107,7 @@ async def test_what_stands_in_the_way_of_a_payment(fair: Fair) -> None:
 
         # Handed on to whom the app is a stranger: GitHub tells nothing, and a sweep finds it gone.
         home = fair.github.town.repositories.pop(fair.home.id)
-        await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
         for who in ("ann", "vic"):
             assert "The GitHub App is not installed in acme/widgets any more" in await page_of(fair, who)
         fair.github.town.repositories[home.id] = home
@@ -129,7 +129,7 @@ async def test_a_claim_that_was_changed_after_its_merge(fair: Fair) -> None:
         await fair.merge(pull)
         fair.ticks.advance(3600)
         await fair.at_github(fair.github.edit_pull, fair.home, pull, f"Closes #{issue.number}")
-        await bounty_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
         record = await fair.until(issue, s.CONTESTED)
         assert [claim.state for claim in record.data.claims] == [PullState.MERGED]
         seen = await page_of(fair, "olu")
@@ -152,7 +152,7 @@ async def test_no_two_sweeps_of_one_wallet_at_once(fair: Fair) -> None:
     desk = fair.bounties.desk(fair.store, fair.metrics)
     mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
     await desk.sweep(str(issue.id), mia)
-    with pytest.raises(Problem, match="being paid out already"):
+    with pytest.raises(PayflowError, match="being paid out already"):
         await desk.sweep(str(issue.id), mia)
     assert "that came in later" not in await page_of(fair, "mia")
     assert len(await desk.of_repository(fair.home.id)) == 2

@@ -3,9 +3,9 @@
 import pytest
 from playwright.async_api import expect
 
-from payflow.store.tokens import Role
-from payflow.web import portal
-from payflow.web.answers import STATES
+from payflow.store.registers.tokens import Role
+from payflow.web.api.answers import STATES
+from payflow.web.pages import portal
 from tests.web.admin.chromium import Chromium
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, BOB, BOUNCES, GOOD, WAITS, Front, asking

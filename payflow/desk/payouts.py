@@ -1,0 +1,302 @@
+"""What people and platforms may do with payouts: one function each, for API, pages and command line alike."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from machines.core.clock import Millis
+from machines.core.decision import New
+from machines.core.errors import BadInput, NotFound, Retryable, ShortBalance, StepError
+from machines.core.facts import Fact, Proof
+from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
+from machines.core.money import NGN, Asset, Money
+from machines.core.ports import Destination
+from machines.payout import facts as f
+from machines.payout.data import PayoutData, PayoutRecord
+from payflow.config import Settings
+from payflow.desk.bounds import Bounds
+from payflow.desk.schedule import Schedule
+from payflow.engine.step import Applied, take_in
+from payflow.store.registers.profiles import Profile
+from payflow.store.seals import Seals
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+
+MACHINE = "payout"
+
+Word: TypeAlias = Fact | Callable[[PayoutRecord], Awaitable[Fact]]
+"""What somebody says, or what is learned of the record right before it is said."""
+
+SHOWN_DIGITS = 4
+ENQUIRY_S = 3.0
+
+
+class Gateway(Protocol):
+    """What a rail's gateway tells before any money moves."""
+
+    def check(self, destination: Destination) -> None:
+        """Refuse what anybody can see to be wrong: nobody is asked."""
+
+    async def resolve(self, destination: Destination) -> str:
+        """Give the name on the account; raise `Rejected` when there is no such account."""
+
+    async def fee(self, amount: Money, destination: Destination) -> Money:
+        """Say what the gateway takes for a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for a payout, as a provider makes it."""
+
+    owner: Owner
+    amount: str | None
+    """In the currency's usual unit; None for all that is available."""
+    currency: str
+    method: str
+    destination: Destination | None
+    """None takes the one of the profile."""
+    note: str = ""
+    key: str = ""
+    """The idempotency key; without one every request is a new payout."""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request got: the payout as it was made, and whether this request made it."""
+
+    record: PayoutRecord
+    fresh: bool
+    expected_at: Millis | None
+    """When its batch opens, if no review holds it up; None when a person opens batches."""
+
+
+class Desk:
+    """The desk where payouts are asked for, approved and steered."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        metrics: Metrics,
+        gateways: Mapping[str, Gateway],
+        schedule: Schedule,
+    ) -> None:
+        self.store = store
+        self.schedule = schedule
+        self.profiles = store.profiles
+        self._records = store.records
+        self.metrics = metrics
+        self._gateways = gateways
+        self._settings = settings
+        self._bounds = Bounds(settings, store.records.assets)
+
+    # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def request(self, ask: Ask) -> Answer:
+        """Make a payout, or give the first answer to the same request; the balance is checked as it is held."""
+        asset = self.store.records.assets[ask.currency]
+        shard = self._records.owner_shard(ask.owner)
+        payout_id = derived_id(MACHINE, shard, ask.owner, ask.key) if ask.key else fresh_id(MACHINE, shard)
+        fingerprint = self._fingerprint(ask)
+        known = await self._known(payout_id) if ask.key else None
+        if known is not None:
+            data, amount = known.data, known.amount
+        else:
+            amount = await self._amount(ask, asset)
+            data = await self._data(ask, amount)
+        new = New(payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True)
+        try:
+            made = await self._records.create(new, ask.by or ask.owner)
+        except ShortBalance:
+            raise await self._short(ask.owner, amount or Money(0, asset)) from None
+        return Answer(made.record, made.fresh, self.schedule.next_opening(made.record.created_at))
+
+    async def _known(self, payout_id: RecordId) -> PayoutRecord | None:
+        try:
+            return (await self._records.read(payout_id)).record
+        except NotFound:
+            return await self.store.archive.first_answer(payout_id)
+
+    def _fingerprint(self, ask: Ask) -> str:
+        destination = ask.destination and (ask.destination.kind, *ask.destination.fields)
+        body = [ask.amount, ask.currency, ask.method, destination, ask.note]
+        return self.store.seals.fingerprint("request", json.dumps(body))
+
+    async def _amount(self, ask: Ask, asset: Asset) -> Money:
+        if ask.amount is None:
+            account = (await self.store.ledger.account(ask.owner)).get(asset.code)
+            amount = Money(account.available if account else 0, asset)
+        else:
+            amount = Money.parse(ask.amount, asset)
+        return self._bounds.check(amount)
+
+    async def _short(self, owner: Owner, amount: Money) -> ShortBalance:
+        account = (await self.store.ledger.account(owner)).get(amount.asset.code)
+        available = Money(account.available if account else 0, amount.asset)
+        return ShortBalance(f"{amount} was asked for, {available} is available.")
+
+    async def _data(self, ask: Ask, amount: Money) -> PayoutData:
+        rail = self.rail_of(ask.method)
+        if (amount.asset != NGN) != (ask.method == "ethereum"):
+            raise BadInput(f"{amount.asset.code} cannot be paid by {ask.method}.")
+        destination = ask.destination or await self._usual(ask)
+        if destination.kind != ask.method:
+            raise BadInput(f"The destination is of kind {destination.kind}, the method is {ask.method}.")
+        self._gateways[rail].check(destination)
+        return PayoutData(
+            rail=rail,
+            method=ask.method,
+            sealed=self.store.seals.seal(destination),
+            shown=shown(destination),
+            send_units=amount.units,
+            note=ask.note,
+            requested_by=ask.by or ask.owner,
+            installation=self.store.installation,
+            fingerprint=print_of(self.store.seals, amount, destination),
+        )
+
+    def rail_of(self, method: str) -> str:
+        """Tell which rail pays a method, or refuse."""
+        rail = self._rails().get(method)
+        if rail is None or rail not in self._gateways:
+            raise BadInput(f"{method!r} is no way to be paid here: use {' or '.join(self.methods()) or 'nothing yet'}.")
+        return rail
+
+    def methods(self) -> list[str]:
+        """List the ways to be paid here."""
+        return [method for method, rail in self._rails().items() if rail in self._gateways]
+
+    def _rails(self) -> dict[str, str]:
+        rail = self._settings.payout_rail
+        return {"bank": rail, "mobile_money": rail, "ethereum": "ethereum"}
+
+    async def _usual(self, ask: Ask) -> Destination:
+        profile = await self.profiles.read(ask.owner)
+        if profile.destination is None or profile.destination.kind != ask.method:
+            raise BadInput(f"Name a destination: the profile of {ask.owner} has none for {ask.method}.")
+        return profile.destination
+
+    # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def payout(self, payout_id: str, owner: Owner | None = None) -> PayoutRecord:
+        """Read a payout; for a provider only his own, and another's does not exist."""
+        machine, _ = parse_id(payout_id)
+        if machine != MACHINE:
+            raise NotFound(f"There is no payout {payout_id}.")
+        record: PayoutRecord = (await self._records.read(RecordId(payout_id))).record
+        if owner is not None and record.owner != owner:
+            raise NotFound(f"There is no payout {payout_id}.")
+        return record
+
+    # ── decided ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def approve(self, payout_id: str, by: str, fingerprint: str) -> Applied:
+        """Say yes to what was seen."""
+        return await self._decide("approve", payout_id, f.Approved(by, fingerprint), by)
+
+    async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
+        """Say no."""
+        why = _reason(reason)
+
+        async def learned(record: PayoutRecord) -> Fact:
+            return f.Rejected(by, why, await self._proven(record))
+
+        return await self._decide("reject", payout_id, learned, by, why)
+
+    async def cancel(self, payout_id: str, by: str, reason: str, owner: Owner | None = None) -> Applied:
+        """Take a payout back before it is paid."""
+        await self.payout(payout_id, owner)
+
+        async def learned(record: PayoutRecord) -> Fact:
+            return f.Cancelled(by, reason, await self._proven(record))
+
+        if owner is not None:
+            return await self._tell(payout_id, learned, by)  # their own affair: the payout's history says it
+        return await self._decide("cancel", payout_id, learned, by, reason)
+
+    async def retry(self, payout_id: str, by: str) -> Applied:
+        """Try a failed payout once more."""
+        return await self._decide("retry", payout_id, f.Retried(by), by)
+
+    async def release(self, payout_id: str, by: str, reason: str) -> Applied:
+        """Give back the money of a failed payout, as soon as the rail proves that none of its attempts was paid."""
+        why = _reason(reason)
+
+        async def learned(record: PayoutRecord) -> Fact:
+            return f.Released(by, why, await self._proven(record) is Proof.NOT_PAID)
+
+        return await self._decide("release", payout_id, learned, by, why)
+
+    async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
+        """Name another destination for a failed payout; it goes through review."""
+        record = await self.payout(payout_id, owner)
+        # The rail stays the one that its earlier attempts went to, whichever one is the settings' now.
+        gateway = self._gateways.get(record.data.rail)
+        if gateway is None:
+            raise BadInput(f"The rail {record.data.rail} is not set up: nothing can be sent through it.")
+        if record.amount is None:
+            raise BadInput(f"{payout_id} has no amount.")
+        gateway.check(destination)
+        holder = await _holder(gateway, destination)
+        arrives = Money(record.data.send_units, record.amount.asset)
+        seals = self.store.seals
+        fingerprint = print_of(seals, record.amount, destination, arrives, holder)
+        fact = f.Corrected(by, seals.seal(destination), shown(destination), fingerprint, holder)
+        return await self._tell(payout_id, fact, by)
+
+    async def _proven(self, record: PayoutRecord) -> Proof:
+        """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing."""
+        prove = self._records.machines[MACHINE].prove
+        if not record.data.attempts or prove is None:
+            return Proof.NONE
+        try:
+            return await prove(record)
+        except StepError:
+            return Proof.NONE
+
+    async def _decide(self, act: str, payout_id: str, fact: Word, by: str, why: str = "") -> Applied:
+        """Take in what somebody decides about what is not his own: it goes into the audit log as well."""
+        await self.payout(payout_id)
+        async with self.store.audit.doing(by, act, payout_id, why):
+            return await self._tell(payout_id, fact, by)
+
+    async def _tell(self, payout_id: str, fact: Word, by: str) -> Applied:
+        await self.payout(payout_id)
+        return await take_in(self._records, self.metrics, RecordId(payout_id), fact, by)
+
+
+async def _holder(gateway: Gateway, destination: Destination) -> str:
+    """Ask whose account it is, for a moment: a gateway that does not answer stops nobody, and reviewers see that."""
+    try:
+        async with asyncio.timeout(ENQUIRY_S):
+            return await gateway.resolve(destination)
+    except (TimeoutError, Retryable):
+        return ""
+
+
+def print_of(
+    seals: Seals, amount: Money, destination: Destination, arrives: Money | None = None, holder: str = ""
+) -> str:
+    """Name all that a reviewer sees and says yes to: amount, destination, what arrives there, and whose it is."""
+    seen = (str(arrives), holder) if arrives else ()
+    return seals.fingerprint(str(amount), destination.kind, repr(destination.fields), *seen)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise BadInput("Say why: the provider will read it.")
+    return text.strip()
+
+
+def shown(destination: Destination) -> str:
+    """Give a destination as people may see it: the last digits only."""
+    fields: dict[str, Any] = dict(destination.fields)
+    number = str(fields.get("account_number") or fields.get("address") or "")
+    masked = "•" * max(0, min(SHOWN_DIGITS, len(number) - SHOWN_DIGITS)) + number[-SHOWN_DIGITS:]
+    return " ".join(part for part in (fields.get("bank_code", ""), masked) if part)
+
+
+__all__ = ["Answer", "Ask", "Desk", "Gateway", "Profile", "shown"]

@@ -1,0 +1,465 @@
+"""What operators do to a pool's books: each looks at the evidence first, shows it, and changes nothing without it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from adapters.open_ethereum_pool import addresses
+from adapters.open_ethereum_pool.books import Answer, Row
+from adapters.open_ethereum_pool.config import MOST_CHARGE_WEI, Flavour
+from machines.core.chain import TxHash
+from machines.core.clock import SECOND
+from machines.core.decision import New
+from machines.core.errors import BadInput, ClaimTaken
+from machines.core.facts import Fact
+from machines.core.money import ETH, Money
+from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
+from machines.pool import facts as f
+from machines.pool import lifecycle as s
+from machines.pool.acts import payment_of, why_not
+from machines.pool.data import WEI, Line, PoolData, PoolRecord, line_of, row_of, shannon_of
+from machines.pool.evidence import MARGIN_S, Case, InHistory, Outcome, Verdict, check, judge
+from machines.pool.ports import Booked
+from payflow.desk.pool.outside import Stray, key_of
+from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.restored import Forgotten, apply_again, forgotten
+from payflow.desk.pool.runs import payment_for
+from payflow.engine.step import take_in
+from payflow.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+DONE = (Booked.DONE, Booked.ALREADY)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A pending row, whose it is, and what is proven about it."""
+
+    row: Row
+    record: PoolRecord | None
+    verdict: Verdict
+
+
+class PoolDesk:
+    """The desk of one pool, for one person."""
+
+    def __init__(self, pools: Pools, pool: Pool, metrics: Metrics, who: str) -> None:
+        self._pools = pools
+        self.pool = pool
+        self._own = pools.own
+        self._metrics = metrics
+        self._who = who
+
+    # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def pending(self) -> list[Judged]:
+        """List what is pending, and what is halted without a row, each with what is proven about it."""
+        owners = await self._own.owners(self.pool.books)
+        strange = sum(owner is None for _, owner in owners)
+        found = [Judged(row, owner, await self._verdict(row, owner, strange)) for row, owner in owners]
+        listed = {owner.id for _, owner in owners if owner is not None}
+        for record in await self._own.open_payments(self.pool.coin):
+            if record.state == s.HALTED and record.id not in listed:
+                row = Row(record.data.login, shannon_of(record), record.data.debited_at)
+                found.append(Judged(row, record, await self._halted(record, strange)))
+        return found
+
+    async def _verdict(self, row: Row, record: PoolRecord | None, strange: int) -> Verdict:
+        if record is None:
+            return await self._judged(row, strange)
+        match record.state:
+            case s.PAID if record.data.evidence is not None:
+                return Verdict(Outcome.PAID, f"Payflow paid it: {record.data.hash}", record.data.evidence)
+            case s.CREDITED:
+                return Verdict(Outcome.UNPAID, f"Payflow had proof: {record.data.reason}", record.data.evidence)
+            case s.DUE:
+                return Verdict(Outcome.UNKNOWN, "Payflow is about to send it: let `payflow pool run` go on")
+            case s.HALTED | s.SKIPPED | s.PAID:
+                return await self._halted(record, strange)
+            case _:
+                return await self._rail_says(record)
+
+    async def _rail_says(self, record: PoolRecord) -> Verdict:
+        match await self.pool.rail.status(payment_of(record)):
+            case Settled(evidence):
+                return Verdict(Outcome.PAID, f"{evidence.reference} paid it", evidence)
+            case Failed(reason, _, evidence):
+                return Verdict(Outcome.UNPAID, reason, evidence)
+            case Pending(waiting_for, evidence):
+                return Verdict(Outcome.UNKNOWN, self._under_way(waiting_for, evidence))
+            case _:
+                return Verdict(Outcome.UNKNOWN, "nothing was sent yet: `payflow pool run` sends it")
+
+    def _under_way(self, waiting_for: str, evidence: Evidence | None) -> str:
+        name = self.pool.lane.name
+        if evidence:
+            how = f"`payflow lane show {name}`" if waiting_for else "let `payflow pool run` go on"
+            return f"Payflow is paying it (sent as {evidence.reference}): {how}"
+        return f"Payflow is paying it (waits for {waiting_for}): `payflow lane show {name}` says more"
+
+    async def _halted(self, record: PoolRecord, strange: int) -> Verdict:
+        """Judge a payment of ours that a person must end: by the lane, the books and the chain."""
+        line = line_of(record, 0)
+        standing = await self.pool.books.standing(line)
+        status = await self.pool.rail.status(payment_of(record))
+        if isinstance(status, Settled):
+            return Verdict(Outcome.PAID, f"{status.evidence.reference} paid it", status.evidence)
+        if isinstance(status, Pending):
+            return Verdict(Outcome.UNKNOWN, self._must_withdraw(record, status))
+        if standing.step.startswith("paid:"):
+            return await self._booked_by_others(record, TxHash(standing.step.removeprefix("paid:")))
+        case = await self._case(line.login, line.shannon, line.row_s, rows=max(strange, 1), record=record)
+        verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
+        if isinstance(status, Failed) and verdict.nothing_came:
+            verdict = Verdict(Outcome.UNPAID, status.reason, status.evidence)
+        if verdict.outcome is not Outcome.UNPAID or standing.pending or standing.step != "debited":
+            return verdict
+        return await self._without_its_row(record, line, verdict)
+
+    async def _without_its_row(self, record: PoolRecord, line: Line, unpaid: Verdict) -> Verdict:
+        """Judge a payment that no transaction has made and whose row is gone: who took it away?"""
+        for one in await self.pool.books.bookings(line.login):
+            if one.shannon == line.shannon and one.at_s >= line.row_s:
+                return await self._booked_by_others(record, one.tx)
+        if await self.pool.books.holds_pending_sum(line):
+            keys = self.pool.books.keys
+            return Verdict(
+                Outcome.UNKNOWN,
+                "its row was taken away, and neither the balance nor the history has the amount. If it was paid by "
+                "hand, `payflow pool add-missing` accounts for the transaction; if not, put the row back and resolve: "
+                f'ZADD "{keys.pending}" {line.row_s} "{line.row}"',
+            )
+        return Verdict(Outcome.UNPAID, f"it was given back by hand, and {unpaid.why}", unpaid.evidence)
+
+    async def _booked_by_others(self, record: PoolRecord, tx: TxHash) -> Verdict:
+        """Judge a payment that the books have as paid by a transaction that is not the lane's."""
+        line = line_of(record, 0)
+        case = await self._case(line.login, line.shannon, line.row_s, record=record)
+        return await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
+
+    def _must_withdraw(self, record: PoolRecord, status: Pending) -> str:
+        """Say how a halted payment is taken out of the lane, which would still send it."""
+        name, key = self.pool.lane.name, self._pools.lanes.books.payment_id(self.pool.lane.name, PaymentKey(record.id))
+        nonce = dict(status.evidence.details).get("nonce", "") if status.evidence else ""
+        how = f"payflow lane cancel {name} {nonce or key} --reason …"
+        return f"the lane {name} still has it, and would pay it: `{how}` takes it out, then resolve"
+
+    async def _judged(self, row: Row, strange: int) -> Verdict:
+        """Judge a row that another payer wrote, on what it noted and on what the chain says."""
+        try:
+            case = await self._case(row.login, row.shannon, row.at_s, rows=strange)
+        except BadInput as error:
+            return Verdict(Outcome.UNKNOWN, f"{error} Put it right by hand.")
+        return await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
+
+    async def _case(
+        self, login: str, shannon: int, at_s: int, *, rows: int = 1, record: PoolRecord | None = None
+    ) -> Case:
+        """Gather what is known about a payment that is to be judged."""
+        books, given = self.pool.books, self.pool.config
+        noted = await books.remembered(Row(login, shannon, at_s))
+        pending = await books.pending()
+        friends = given.flavour is Flavour.FRIENDS
+        return Case(
+            sender=given.address,
+            to=addresses.of_login(login),
+            shannon=shannon,
+            at_s=at_s,
+            charge_wei=given.charge_wei,
+            most_charge_wei=MOST_CHARGE_WEI if friends else given.charge_wei,
+            tx=noted.tx or (record.data.hash if record is not None and record.data.hash else None),
+            nonce=noted.nonce,
+            history=tuple(
+                InHistory(one.tx, one.shannon, one.at_s, one.charge_wei) for one in await books.bookings(login)
+            ),
+            ours=await self._own.transactions_to(self.pool.coin, login, shannon, record),
+            others=frozenset(row.shannon for row in pending if row.login == login) - {shannon},
+            rows=rows,
+            clock_s=await books.now(),
+        )
+
+    # ── resolve and adopt ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def book(self, judged: Judged) -> bool:
+        """Book a row that is proven paid, or give back one that is proven unpaid; False where nothing is proven."""
+        if judged.verdict.outcome is Outcome.PAID and judged.verdict.evidence:
+            await self._book_paid(judged, judged.verdict.evidence)
+        elif judged.verdict.outcome is Outcome.UNPAID:
+            await self._book_unpaid(judged)
+        else:
+            return False
+        return True
+
+    async def _book_paid(self, judged: Judged, evidence: Evidence) -> None:
+        at_s = await self._now_s()
+        line, tx = self._line(judged, at_s, evidence), TxHash(evidence.reference)
+        halted = judged.record is not None and judged.record.state in (s.HALTED, s.PAID)
+        self._must(await self.pool.books.write_payment(line, tx, again=halted))
+        if judged.record is not None and judged.record.state in (*s.OPEN, s.CREDITED):
+            await self._learn(judged.record, f.MarkedPaid(self._who, evidence, at_s))
+
+    async def _book_unpaid(self, judged: Judged) -> None:
+        verdict = judged.verdict
+        self._must(await self.pool.books.rollback(self._line(judged, judged.row.at_s)))
+        if judged.record is not None and judged.record.state in s.OPEN:
+            fact = f.CreditedBack(verdict.why, verdict.evidence, by=self._who)
+            await self._learn(judged.record, fact)
+
+    async def adopt(self, judged: Judged) -> bool:
+        """Pay a row of another payer that is proven unpaid, as a payment of ours; book one that is proven paid."""
+        if judged.record is not None:
+            return False
+        if judged.verdict.outcome is not Outcome.UNPAID:
+            return await self.book(judged)
+        row = judged.row
+        new = self._new(row.login, row.shannon, f"adopted:{row.at_s}")
+        # The books first: once the record is there, a worker looks whether it is debited.
+        line = Line(PaymentKey(new.id), row.login, row.shannon, row.at_s, row_s=row.at_s)
+        self._must(await self.pool.books.adopt(line))
+        await self._make(new)
+        return True
+
+    async def fill(self, judged: Sequence[Judged]) -> list[Payment]:
+        """Use up, with transactions that pay nobody, the nonces that old transactions might still come with."""
+        address = self.pool.config.address
+        to = Destination("call", (("to", address), ("data", "0x"), ("value_wei", "0")))
+        # What is filled again later, because it proved nothing the first time, takes another nonce.
+        window = await self._now_s() // MARGIN_S
+        keys = [f"fill:{self.pool.coin}:{one.row.member}:{one.row.at_s}:{window}" for one in judged if one.verdict.fill]
+        payments = [Payment(PaymentKey(key), to, Money(0, ETH), "uses up a nonce") for key in keys]
+        for payment in payments:
+            await self.pool.rail.submit(payment)
+        return payments
+
+    async def filled(self, payments: Sequence[Payment]) -> bool:
+        """Say whether all of these are in blocks that prove something: resolving judges by no others."""
+        proven = self.pool.lane.policy.proven_up_to(await self.pool.lane.chain.head())
+        blocks = [_block_of(await self.pool.rail.status(one)) for one in payments]
+        return all(block is not None and block <= proven for block in blocks)
+
+    # ── single repairs ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def find(self, login: str, shannon: int) -> Judged:
+        """Find one pending row."""
+        for row, owner in (owners := await self._own.owners(self.pool.books)):
+            if row.member == row_of(login, shannon):
+                strange = sum(other is None for _, other in owners)
+                return Judged(row, owner, await self._verdict(row, owner, strange))
+        raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
+
+    async def checked(self, case: Case, tx: TxHash) -> Verdict:
+        """Say whether the chain proves that a transaction paid this; refuse what it does not prove."""
+        verdict = await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
+        if verdict.outcome is not Outcome.PAID:
+            raise BadInput(f"It is not proven that this was paid: {verdict.why}.")
+        return verdict
+
+    async def mark_paid(self, login: str, shannon: int, tx: TxHash, *, dry_run: bool) -> str:
+        """Book a pending payment with a transaction that somebody names, once the chain proves it."""
+        records = [one for one in await self._own.of_row(self.pool.coin, login, shannon) if one.state != s.SKIPPED]
+        record = records[0] if records else None
+        if record is not None and record.state == s.PAID and record.data.hash == tx:
+            return f"{row_of(login, shannon)} is booked with {tx} already."
+        await self._not_ours_to_pay(record, tx)
+        pending = [one for one in await self.pool.books.pending() if one.member == row_of(login, shannon)]
+        at_s = pending[0].at_s if pending else record.data.debited_at if record else await self._now_s()
+        verdict = await self.checked(await self._case(login, shannon, at_s, record=record), tx)
+        if not pending and (record is None or record.state == s.PAID):
+            raise BadInput(
+                f"{row_of(login, shannon)} is not pending. If it was taken off the balance, `payflow pool add-missing` "
+                "adds its history; if it was not, because a backup was restored, `payflow pool rebook` books it."
+            )
+        if not dry_run and verdict.evidence:
+            await self._mark(record, pending, login, shannon, verdict.evidence)
+        return f"{verdict.why}: {row_of(login, shannon)} is booked as paid."
+
+    async def _mark(
+        self, record: PoolRecord | None, pending: Sequence[Row], login: str, shannon: int, evidence: Evidence
+    ) -> None:
+        at_s = await self._now_s()
+        row = pending[0] if pending else Row(login, shannon, record.data.debited_at if record else at_s)
+        line = self._line(Judged(row, record, Verdict(Outcome.PAID, "")), at_s, evidence)
+        self._must(await self.pool.books.write_payment(line, TxHash(evidence.reference), again=True))
+        log.warning("A payment was marked as paid.", action="pool_mark_paid", who=self._who, row=row_of(login, shannon))
+        if record is not None:
+            await self._learn(record, f.MarkedPaid(self._who, evidence, at_s))
+
+    async def _not_ours_to_pay(self, record: PoolRecord | None, tx: TxHash) -> None:
+        """Refuse to book as paid by hand what Payflow itself may still pay."""
+        if record is None or record.state not in (s.DUE, s.DEBITED, s.SENT, s.HALTED):
+            return
+        status = await self.pool.rail.status(payment_of(record))
+        if isinstance(status, Failed) or (isinstance(status, Settled) and status.evidence.reference == tx):
+            return
+        if isinstance(status, Unsent) and record.state == s.HALTED:
+            return  # the lane never had it, and nothing hands it over from there
+        raise BadInput(
+            f"Payflow itself pays {record.id} and is not done with it: withdraw it first (`payflow lane`), "
+            "or it may be paid twice."
+        )
+
+    async def credit(self, login: str, shannon: int, *, dry_run: bool) -> str:
+        """Give one pending payment back, once it is proven unpaid."""
+        judged = await self.find(login, shannon)
+        if judged.verdict.outcome is not Outcome.UNPAID:
+            raise BadInput(f"It is not proven that this was not paid: {judged.verdict.why}.")
+        if not dry_run:
+            await self._book_unpaid(judged)
+        return f"Credited {shannon} Shannon back to {login}: {judged.verdict.why}."
+
+    async def unlock(self, *, dry_run: bool) -> str:
+        """Take the lock away, where nothing is pending."""
+        lock, rows = await self.pool.books.lock(), await self.pool.books.pending()
+        if not lock:
+            return "Payouts are not locked."
+        if rows:
+            raise BadInput(f"{len(rows)} payments are pending: `payflow pool resolve` first, it unlocks with the last.")
+        if await self._own.open_payments(self.pool.coin):
+            raise BadInput("Payflow has payments under way: they unlock when they are done.")
+        if not dry_run:
+            self._must(await self.pool.books.unlock(lock))
+        return f"Payouts unlocked: {lock} held the lock, and nothing is pending."
+
+    async def add_missing(self, login: str, shannon: int, tx: TxHash, *, dry_run: bool) -> str:
+        """Add the history of a payment that the chain proves and the pool did not log."""
+        if any(one.member == row_of(login, shannon) for one in await self.pool.books.pending()):
+            raise BadInput(f"{row_of(login, shannon)} is pending: `payflow pool mark-paid` books it whole.")
+        case = await self._case(login, shannon, await self._now_s())
+        # What the history has already is completed, and a payment of ours may lack half of it.
+        verdict = await self.checked(replace(case, history=(), ours=frozenset()), tx)
+        if not dry_run and verdict.evidence:
+            at_s = await self.pool.trail.time_of(int(dict(verdict.evidence.details)["block"]))
+            line = Line(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
+            answer = await self.pool.books.add_missing(line, tx)
+            self._must(answer)
+            if answer.code == Booked.ALREADY:
+                return f"{answer.found} is in the history already."
+        return f"{verdict.why}: added to the history of {login} and of all."
+
+    # ── after a restored backup ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def forgotten(self) -> tuple[Forgotten, Sequence[Stray]]:
+        """Say what the books lack: payments of ours, and what the address sent that nobody knows of."""
+        return await forgotten(self.pool, self._own), await self._pools.outside[self.pool.coin].strays()
+
+    async def rebook(self, found: Forgotten, strays: Sequence[Stray], other: Sequence[TxHash]) -> list[str]:
+        """Book what was shown: payments of ours again, and strays as paid, but for those that were something else."""
+        strange = [tx for tx in other if tx not in {one.seen.hash for one in strays}]
+        if strange:
+            raise BadInput(f"{strange[0]} is none of the transactions that nobody knows of: nothing was changed.")
+        if found.unreadable:
+            raise BadInput(f"Nothing was changed: {found.unreadable[0]}")
+        done = await apply_again(self.pool, [*found.marks, *found.records])
+        booked = [await self._account_for(one, was_something_else=one.seen.hash in other) for one in strays]
+        return [*done.lines, *done.stuck.values(), *booked]
+
+    async def _account_for(self, stray: Stray, *, was_something_else: bool) -> str:
+        seen, login = stray.seen, stray.login
+        shannon = (seen.value_wei + self.pool.config.charge_wei) // WEI
+        line = Line(key_of(seen.hash), login, shannon, await self._now_s(), self.pool.config.charge_wei)
+        if was_something_else:
+            self._must(await self.pool.books.skip(line))
+            return f"{seen.hash} to {login} counts as something else"
+        case = await self._case(login, shannon, line.at_s)
+        if any(row.login == login for row in await self.pool.books.pending()):
+            return f"Left {seen.hash}: {login} has a pending row, `payflow pool resolve` first"
+        if seen.to != case.to or seen.value_wei % WEI:
+            return f"Left {seen.hash}: how much of it went to {login} is not told by it; `--other` if it was no payment"
+        if int(await self.pool.books.balance(login) or "0") < shannon:
+            return f"Left {seen.hash}: {login} has less than {shannon} Shannon; `payflow pool add-missing` logs it"
+        await self.checked(replace(case, history=(), ours=frozenset()), seen.hash)
+        at_s = await self.pool.trail.time_of(seen.block or 0)
+        self._must(await self.pool.books.write_payment(replace(line, at_s=at_s), seen.hash))
+        return f"Booked {shannon} Shannon for {login} as paid, TxHash: {seen.hash}"
+
+    # ── again ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def repeat(self, login: str, booked: tuple[int, TxHash] | None, *, dry_run: bool) -> str:
+        """Pay once more what never came, only on proof that it never will."""
+        if booked is not None:
+            return await self._repeat_booked(login, *booked, dry_run=dry_run)
+        strange = [one for one in await self.pending() if one.row.login == login and one.record is None]
+        if strange:
+            return await self._repeat_pending(strange[0], dry_run=dry_run)
+        record = await self._own.newest(self.pool.coin, login)
+        if record is None or record.state == s.PAID:
+            raise BadInput(
+                f"Payflow has no unpaid payment of {login}: name the amount and the transaction of the old one."
+            )
+        if record.state != s.CREDITED:
+            verdict = await self._rail_says(record)
+            raise BadInput(f"{record.id} is {record.state}: {verdict.why}. It must be over before it is paid again.")
+        return await self._repeat_credited(record, dry_run=dry_run)
+
+    async def _repeat_pending(self, judged: Judged, *, dry_run: bool) -> str:
+        if judged.verdict.outcome is not Outcome.UNPAID:
+            raise BadInput(f"It is not proven that the old one is dead: {judged.verdict.why}.")
+        if not dry_run:
+            await self.adopt(judged)
+        return f"{judged.row.member} is paid again: {judged.verdict.why}."
+
+    async def _repeat_credited(self, record: PoolRecord, *, dry_run: bool) -> str:
+        balance = await self.pool.books.balance(record.data.login)
+        if not balance.isdecimal() or not int(balance):
+            raise BadInput(f"{record.data.login} has a balance of {balance} Shannon: there is nothing to pay.")
+        if not dry_run:
+            await self._make(self._new(record.data.login, int(balance), f"repeat:{record.id}"))
+        return f"{balance} Shannon are paid to {record.data.login}, after {record.id} failed: {record.data.reason}."
+
+    async def _repeat_booked(self, login: str, shannon: int, tx: TxHash, *, dry_run: bool) -> str:
+        booked = next((one for one in await self.pool.books.bookings(login) if one.tx == tx), None)
+        if booked is None:
+            raise BadInput(f"{tx} is not in the history of {login}.")
+        at_s = booked.at_s
+        case = await self._case(login, shannon, at_s)
+        history = tuple(one for one in case.history if one.tx != tx)
+        case = replace(case, tx=tx, nonce=None, history=history, ours=case.ours - {tx})
+        verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
+        if verdict.outcome is not Outcome.UNPAID:
+            raise BadInput(f"It is not proven that the old one is dead: {verdict.why}.")
+        if not dry_run:
+            new = self._new(login, shannon, f"repeat:{tx}")
+            line = Line(PaymentKey(new.id), login, shannon, at_s, self.pool.config.charge_wei)
+            self._must(await self.pool.books.reopen(line, tx))
+            await self._make(new)
+        return f"{row_of(login, shannon)} is paid again: {verdict.why}."
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _new(self, login: str, shannon: int, run: str) -> New[PoolData]:
+        to, shards = addresses.of_login(login), self._own.store.records.shards
+        return payment_for(self.pool, login, to, shannon, run, shards)
+
+    async def _make(self, new: New[PoolData]) -> None:
+        try:
+            await self._own.store.records.create(new, self._who)
+        except ClaimTaken as error:
+            raise BadInput(f"{new.data.login} has an open payment of Payflow's already.") from error
+
+    async def _learn(self, record: PoolRecord, fact: Fact) -> None:
+        await take_in(self._own.store.records, self._metrics, record.id, fact, self._who)
+
+    def _line(self, judged: Judged, at_s: int, evidence: Evidence | None = None) -> Line:
+        """Name a payment to the books; what was kept back is what the chain shows, whatever the file says by now."""
+        line = line_of(judged.record, at_s) if judged.record else self._line_of_row(judged.row, at_s)
+        if evidence is None:
+            return line
+        return replace(line, charge_wei=int(dict(evidence.details).get("charge_wei", line.charge_wei)))
+
+    def _line_of_row(self, row: Row, at_s: int) -> Line:
+        key = PaymentKey(f"row:{row.member}:{row.at_s}")
+        return Line(key, row.login, row.shannon, at_s, self.pool.config.charge_wei, row.at_s)
+
+    async def _now_s(self) -> int:
+        return await self._own.store.records.now() // SECOND
+
+    def _must(self, answer: Answer) -> None:
+        if answer.code not in DONE:
+            raise BadInput(f"The pool's books were not changed: {why_not(answer)}.")
+
+
+def _block_of(status: Status) -> int | None:
+    block = dict(status.evidence.details).get("block", "") if isinstance(status, Settled) else ""
+    return int(block) if block.isdecimal() else None

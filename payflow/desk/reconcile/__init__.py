@@ -1,0 +1,1 @@
+"""Comparing our books with what rails and lanes say."""

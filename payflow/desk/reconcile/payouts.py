@@ -1,0 +1,205 @@
+"""Payouts after the store was set back: what the gateways did under our references, and whom it was for."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from machines.core.accounts import normal_account, same_account
+from machines.core.clock import Millis
+from machines.core.errors import BadInput, NotFound, PayflowError, ShortBalance
+from machines.core.ids import Owner, RecordId, owner_of, parse_id
+from machines.core.money import Money
+from machines.core.ports import Failed, Lists, PaymentKey, Settled, Trace
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.acts import Looks
+from machines.payout.data import Attempt, PayoutRecord, parts_of, record_of
+from machines.payout.rediscovery import number_of, recreated
+from payflow.desk.payouts import MACHINE, shown
+from payflow.desk.reconcile.comparison import Finding, Word
+from payflow.engine.step import take_in
+from payflow.store.store import Store
+from payflow.store.tombs import Tombstone
+from payflow.telemetry.metrics import Metrics
+
+LATEST = 100
+
+
+def is_of(installation: str, key: PaymentKey) -> bool:
+    """Tell whether a reference at a gateway is of this installation; those of older versions name none."""
+    parts = parts_of(key)
+    return parts is not None and parts[0].startswith(f"{MACHINE}-") and parts[1] in ("", installation)
+
+
+class PayoutsReconcile:
+    """Compares payouts with the gateways that pay them."""
+
+    def __init__(self, store: Store, metrics: Metrics, looks: Looks, rails: Mapping[str, Lists | None]) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._looks = looks
+        self._rails = rails
+
+    async def reconcile(self, since: Millis, word: Word) -> Sequence[Finding]:
+        """Take in what the gateways list, then ask them about every payout whose money may have left."""
+        findings: list[Finding] = []
+        asked: set[RecordId] = set()
+        for name, rail in self._rails.items():
+            try:
+                ours = partial(is_of, self._store.installation)
+                traces = await rail.done_since(since, ours, self._store.records.assets) if rail else None
+            except PayflowError as error:
+                findings.append(Finding(name, f"rail:{name}", f"It could not be asked: {error}", "Try again later."))
+                continue
+            if traces is None:
+                findings.append(_cannot_list(name))
+            for payout, found in _by_payout(traces or ()).items():
+                findings += await self._account_for(name, payout, found, word)
+                asked.add(payout)
+        for record in await self._may_have_left():
+            if record.id not in asked:
+                findings += await self._learn(record.data.rail, record.id, word)
+        return findings
+
+    # ── what a gateway lists ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _account_for(self, rail: str, payout: RecordId, found: list[Trace], word: Word) -> list[Finding]:
+        try:
+            record: PayoutRecord = (await self._store.records.read(payout)).record
+        except NotFound:
+            tomb = await self._store.archive.tombstone(payout)
+            if tomb is None:
+                return [await self._forgotten(rail, payout, found, word)]
+            if _as_left(found, tomb):
+                return [Finding(rail, payout, f"{_amount(found)}: it was {tomb.state} when it was archived.")]
+            if not await self._store.archive.bring_back(payout, word.who, f"{rail} says otherwise"):
+                return [_kept_too_little(rail, payout, found, tomb)]
+            record = (await self._store.records.read(payout)).record
+        attempts = tuple(self._attempt(trace, record) for trace in found)
+        # A payout that was asked for, or approved, when the store was saved takes a move or two to where it really is.
+        for _ in range(3):
+            applied = await take_in(
+                self._store.records, self._metrics, payout, f.Rediscovered(attempts, word.who), word.who
+            )
+            if applied.decision.trigger is None:
+                break
+        findings = await self._learn(rail, payout, word)
+        return findings or [Finding(rail, payout, f"{_amount(found)}: as the store has it.")]
+
+    def _attempt(self, trace: Trace, record: PayoutRecord) -> Attempt:
+        known = self._store.seals.open(record.data.sealed)
+        ours, theirs = (dict(place.fields).get("account_number", "") for place in (known, trace.to))
+        same = same_account(ours, theirs, trace.amount.asset)
+        sealed = record.data.sealed if same else self._store.seals.seal(trace.to)
+        failed = trace.status.reason if isinstance(trace.status, Failed) else ""
+        return Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed)
+
+    async def _learn(self, rail: str, payout: RecordId, word: Word) -> list[Finding]:
+        """Ask the rail about every attempt of a payout, and let the payout react as it would to a look."""
+        before: PayoutRecord = (await self._store.records.read(payout)).record
+        try:
+            for fact in await self._looks.ask(before):
+                await take_in(self._store.records, self._metrics, payout, fact, word.who)
+        except PayflowError as error:
+            return [Finding(rail, payout, f"{before.state}: {error}", "Look at it with `payflow show`.")]
+        after: PayoutRecord = (await self._store.records.read(payout)).record
+        if after.data.also_paid:
+            twice = f"paid by {after.data.paid_by} and by {', '.join(after.data.also_paid)}"
+            return [Finding(rail, payout, twice, "Get the money back, then say so with --dismiss.")]
+        if after.version == before.version:
+            return []
+        return [Finding(rail, payout, f"{before.state} → {after.state}, by what the rail proves.")]
+
+    async def _may_have_left(self) -> list[PayoutRecord]:
+        listing, found = self._store.listing, []
+        for state in self._store.records.machines[MACHINE].lifecycle.states.values():
+            if state.may_have_left and not state.final:
+                found += [stored.record for stored in await listing.in_state(MACHINE, state.name, 1_000_000)]
+        return found
+
+    # ── what the store has forgotten altogether ──────────────────────────────────────────────────────────────────────
+
+    async def _forgotten(self, rail: str, payout: RecordId, found: list[Trace], word: Word) -> Finding:
+        if all(isinstance(trace.status, Failed) for trace in found):
+            return Finding(rail, payout, f"{_amount(found)}: the store has forgotten it, and nothing was paid.")
+        owner = word.owners.get(payout)
+        says = f"{_amount(found)} to {shown(found[-1].to)}: the store has forgotten this payout."
+        if owner is None:
+            likely = ", ".join(await self._likely(payout, found))
+            whose = f" It may be {likely}." if likely else ""
+            return Finding(rail, payout, says, f"Say whose it was: --owner {payout}=NAME --reason WHY.{whose}")
+        try:
+            state = await self._recreate(rail, payout, found, owner, word)
+        except ShortBalance:
+            return Finding(
+                rail,
+                payout,
+                says,
+                f"{owner} has too little for what is under way: book what he earned, then try again.",
+            )
+        return Finding(rail, payout, f"{_amount(found)}: made again for {owner}, {state}.")
+
+    async def _recreate(self, rail: str, payout: RecordId, found: list[Trace], owner: Owner, word: Word) -> str:
+        _, shard = parse_id(payout)
+        if self._store.records.owner_shard(owner_of(owner)) != shard:
+            raise BadInput(f"{payout} is not of {owner}: it would be in another shard.")
+        attempts = [(trace, self._store.seals.seal(trace.to)) for trace in found]
+        state, new = recreated(payout, owner, rail, attempts, shown(found[-1].to))
+        why = f"the store had forgotten it, {rail} has it: {word.reason}"
+        await self._store.records.recreate(new, state, word.who, why)
+        return state
+
+    async def _likely(self, payout: RecordId, found: list[Trace]) -> list[str]:
+        """Name owners of the payout's shard who were paid at this account before, or have it in their profile."""
+        _, shard = parse_id(payout)
+        asset = found[-1].amount.asset
+        accounts = {normal_account(dict(trace.to.fields).get("account_number", ""), asset) for trace in found}
+        listing, likely = self._store.listing, set()
+        for kind in ("provider", "own"):
+            prefix = f"{{pf:{shard:02d}}}:{kind}:"
+            async for key in listing.keys(f"{prefix}*"):
+                owner = Owner(key.removeprefix(prefix))
+                if accounts & {normal_account(number, asset) for number in await self._accounts_of(owner)}:
+                    likely.add(owner)
+        return sorted(likely)
+
+    async def _accounts_of(self, owner: Owner) -> list[str]:
+        profile = await self._store.profiles.read(owner)
+        places = [profile.destination] if profile.destination else []
+        payouts = [one.record for one in await self._store.listing.owned_by(owner, LATEST)]
+        places += [self._store.seals.open(one.data.sealed) for one in payouts if one.machine == MACHINE]
+        return [dict(place.fields).get("account_number", "") for place in places]
+
+
+def _by_payout(traces: Sequence[Trace]) -> dict[RecordId, list[Trace]]:
+    found: dict[RecordId, list[Trace]] = defaultdict(list)
+    for trace in sorted(traces, key=lambda trace: number_of(trace.key)):
+        found[record_of(trace.key)].append(trace)
+    return found
+
+
+def _amount(found: list[Trace]) -> str:
+    paid = [trace for trace in found if isinstance(trace.status, Settled)] or found
+    amount: Money = paid[-1].amount
+    return f"{amount} under {paid[-1].key}"
+
+
+def _as_left(found: list[Trace], tomb: Tombstone) -> bool:
+    """Whether the gateway lists an archived payout as it was left."""
+    paid = any(isinstance(trace.status, Settled) for trace in found)
+    return paid == (tomb.state in (s.COMPLETED, s.CONTRADICTED))
+
+
+def _kept_too_little(rail: str, payout: RecordId, found: list[Trace], tomb: Tombstone) -> Finding:
+    says = f"{_amount(found)}: it was {tomb.state} when an older version archived it, and cannot be brought back."
+    advice = f"Settle it with its owner, {tomb.owner}, then say so: --dismiss {payout} --reason WHY."
+    return Finding(rail, payout, says, advice)
+
+
+def _cannot_list(name: str) -> Finding:
+    return Finding(
+        name,
+        f"rail:{name}",
+        "It cannot list what it did.",
+        f"Compare its dashboard with `payflow ls`, then say so: --dismiss rail:{name} --reason WHY.",
+    )

@@ -1,0 +1,181 @@
+"""Payflow with its world simulated: bank, chain, pool, GitHub and mail on loopback, that the real adapters talk to.
+
+All of it is one tree of processes, and one folder. What is slow to start starts first and at once; nothing outlives
+this process, however it ends.
+"""
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from adapters.sandbox.chain import accounts
+from adapters.sandbox.chain.chain import SandboxChain
+from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
+from adapters.sandbox.github.simulator import GitHubSimulator
+from adapters.sandbox.github.town import Repository
+from adapters.sandbox.leashed import NotStarted
+from adapters.sandbox.magic import PAYS
+from adapters.sandbox.mail import MailSink
+from adapters.sandbox.server import CallLimit
+from machines.core.clock import SystemClock
+from machines.core.errors import PayflowError, StoreUnavailable
+from payflow.app import Assemble, Parts, parts, serve
+from payflow.config import Settings
+from payflow.sandbox import home as sandbox_home
+from payflow.sandbox.home import TOKENS_FILE
+from payflow.sandbox.people import HOME, Cast
+from payflow.sandbox.pool import SandboxPool
+from payflow.sandbox.stage import Stage
+from payflow.sandbox.tokens import MAINTAINER, WINNER, tokens
+from payflow.sandbox.world import ON_ANVIL, Grounds, Options, World, settings_for, world_of, write_settings
+from payflow.store.store import Store, open_store
+from payflow.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from payflow.desk.pool.pool import Pools
+
+KEEP_EVERY_S = 1.0
+CALLS_A_SECOND = 50
+"""More than PAYFLOW_GATEWAY_CALLS: whoever raises that meets a gateway that asks for fewer calls."""
+# Read in while the chain starts: each takes its time.
+_HEAVY = ("payflow.app.pools", "payflow.app.bounties", "payflow.web.routes", "payflow.sandbox.scenarios")
+
+
+async def play(settings: Settings, options: Options, stage: Stage, announce: Callable[[World], None]) -> None:
+    """Run the sandbox until a signal comes."""
+    folder = settings.data.resolve()
+    with sandbox_home.claimed(folder) as lock:
+        anvil_for = options.scenario if options.scenario in ON_ANVIL else ""
+        await sandbox_home.closed(folder, fresh=options.fresh)
+        kind, told = sandbox_home.prepared(folder, fresh=options.fresh, anvil_for=anvil_for)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(sandbox_home.store_watch(folder, lock.fileno()).stop)
+            chain = SandboxChain(folder / "chain", kind, keep=(lock.fileno(),))
+            stack.push_async_callback(chain.close)
+            pool = SandboxPool(folder / "pool", lock.fileno())
+            stack.push_async_callback(pool.close)
+            grounds = await _grounds(stack, folder, options, chain, pool, stage)
+            stack.callback(lambda: sandbox_home.write_town(grounds.town, grounds.github.town))
+            await _run(
+                grounds, settings_for(settings, grounds), lambda world: announce(replace(world, told=tuple(told)))
+            )
+
+
+async def _grounds(
+    stack: AsyncExitStack, folder: Path, options: Options, chain: SandboxChain, pool: SandboxPool, stage: Stage
+) -> Grounds:
+    """Open everything around Payflow, while its own modules are read in."""
+    bank = await stack.enter_async_context(FlutterwaveSimulator(SystemClock(), otherwise=PAYS))
+    bank.server.limit = CallLimit(CALLS_A_SECOND, burst=2 * CALLS_A_SECOND)
+    mails = await stack.enter_async_context(MailSink())
+    github = await stack.enter_async_context(GitHubSimulator(SystemClock()))
+    bank.control.mails = mails.mails
+    for name in _HEAVY:
+        importlib.import_module(name)
+    try:
+        await chain.open()
+        await pool.open()
+    except NotStarted as error:
+        raise StoreUnavailable(f"{error}\nWhere it cannot be mended, --fresh begins anew.") from error
+    grounds = Grounds(folder, options, bank, mails, github, chain, pool, stage)
+    sandbox_home.read_town(grounds.town, github.town)
+    pool.write_config(grounds.pool_config, chain.url)
+    return grounds
+
+
+async def _run(grounds: Grounds, settings: Settings, announce: Callable[[World], None]) -> None:
+    """Run the service in its world, with the scenario beside it."""
+    playing: list[asyncio.Task[None]] = []
+
+    def announced(_: str, address: str) -> None:
+        grounds.bank.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
+        grounds.github.courier.url = f"{address}/webhook-app"
+        playing.append(asyncio.create_task(_play(grounds, address)))
+        playing.append(asyncio.create_task(_keep_town(grounds)))
+        announce(world_of(grounds, address))
+
+    # Nothing needs a machine for this; and while this is open the embedded store keeps running.
+    async with open_store(settings, ()) as store:
+        mails = {"MAILS": grounds.read_mails}
+        grounds.tokens = await tokens(store, grounds.folder / TOKENS_FILE, grounds.github.town, mails)
+        write_settings(grounds, settings)
+        try:
+            await serve(settings, _assembled(grounds), announced)
+        finally:
+            for task in playing:
+                task.cancel()
+            await asyncio.gather(*playing, return_exceptions=True)
+
+
+def _assembled(grounds: Grounds) -> Assemble:
+    """Add the pool's runs to what ships, a stand-in for browsers' wallets, and an ear for the store."""
+    from adapters.sandbox.github.wallet import StandInWallet  # noqa: PLC0415  (slow to import, and read in by now)
+    from payflow.app.pools import assemble_for  # noqa: PLC0415  (as above)
+    from payflow.desk.pool.runs import serve as run_pools  # noqa: PLC0415  (as above)
+
+    async def runs(pools: "Pools", stop: asyncio.Event) -> None:
+        await run_pools(pools, lambda _: None, stop, once=False)
+
+    whole = assemble_for(parts, [grounds.pool_config], lambda _: None, runs)
+
+    @asynccontextmanager
+    async def assemble(settings: Settings) -> AsyncIterator[Parts]:
+        async with whole(settings) as own:
+            if own.bounties is not None:
+                own.bounties.standin = StandInWallet(grounds.chain.url, accounts.MAINTAINER.key)
+
+            def bind(store: Store) -> None:
+                own.open(store)
+                grounds.store = store
+                grounds.bounties = own.bounties
+
+            yield replace(own, open=bind)
+
+    return assemble
+
+
+def _home(github: GitHubSimulator) -> Repository:
+    """Find the repository of the scenarios, or have Mia make it."""
+    return github.town.repository(HOME) or github.install(HOME, **{MAINTAINER: "admin", WINNER: "read"})
+
+
+# ── beside the service ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _play(grounds: Grounds, address: str) -> None:
+    """Play the scenario, once the service has its store."""
+    from payflow.desk.forge_sweep import sweep  # noqa: PLC0415  (as above)
+    from payflow.sandbox import scenarios as sandbox_scenarios  # noqa: PLC0415  (as above)
+
+    if grounds.store is None or grounds.bounties is None:
+        raise RuntimeError("The service announced itself without a store.")
+    home = _home(grounds.github)
+    with suppress(PayflowError):  # what GitHub told while nobody listened is lost, as it would be: it is read instead
+        await sweep(grounds.bounties.desk(grounds.store, Metrics()))
+    async with aiohttp.ClientSession() as session:
+        cast = Cast(
+            address,
+            grounds.tokens,
+            grounds.store,
+            grounds.bank,
+            grounds.chain,
+            grounds.pool,
+            grounds.github,
+            home,
+            grounds.stage,
+            session,
+        )
+        await sandbox_scenarios.play(grounds.options.scenario, cast)
+
+
+async def _keep_town(grounds: Grounds) -> None:
+    """Write down what GitHub has, so that a kill forgets little of it."""
+    while True:
+        await asyncio.sleep(KEEP_EVERY_S)
+        sandbox_home.write_town(grounds.town, grounds.github.town)

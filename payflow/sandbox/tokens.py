@@ -1,0 +1,62 @@
+"""The tokens of the sandbox's people: made once, kept in a file, and made anew where they open nothing any more."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from adapters.sandbox.github.town import Town
+from payflow.sandbox import home
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.store import Store
+
+PEOPLE: tuple[tuple[str, Role, str], ...] = (
+    ("shop", Role.PLATFORM, "shop"),
+    ("ann", Role.PROVIDER, "ann"),
+    ("bayo", Role.PROVIDER, "bayo"),
+    ("chioma", Role.PROVIDER, "chioma"),
+    ("rita", Role.REVIEWER, ""),
+    ("rob", Role.REVIEWER, ""),
+    ("olu", Role.OPERATOR, ""),
+    ("vic", Role.VIEWER, ""),
+)
+"""Who holds a token: name, role, and the platform or provider that it is bound to."""
+
+MAINTAINER, WINNER = "mia", "gus"
+AT_GITHUB = (MAINTAINER, WINNER)
+
+Holders = Sequence[tuple[str, Role, str]]
+
+
+def holders(town: Town) -> Holders:
+    """List who holds a token, those with an account at GitHub included."""
+    at_github = ((name, Role.PROVIDER, f"github:{town.person(name).id}") for name in AT_GITHUB)
+    return [*PEOPLE, *at_github]
+
+
+async def tokens(store: Store, path: Path, town: Town, more: Mapping[str, str]) -> dict[str, str]:
+    """Read the tokens, or make them; the file is for shells, and has `more` in it too."""
+    wanted, kept = holders(town), Tokens(store.link)
+    found = await _kept(kept, home.read_lines(path), wanted) or await _made(kept, wanted)
+    home.write_lines(path, {**found, **more})
+    return found
+
+
+async def _kept(tokens: Tokens, written: Mapping[str, str], holders: Holders) -> dict[str, str]:
+    """Take the tokens of an earlier sandbox; none where one of them opens nothing any more, or something else."""
+    found = {}
+    for name, role, of in holders:
+        token = await tokens.find(written.get(name.upper(), ""))
+        if token is None or (token.role, token.of) != (role, of):
+            return {}
+        found[name.upper()] = written[name.upper()]
+    return found
+
+
+async def _made(tokens: Tokens, holders: Holders) -> dict[str, str]:
+    """Make the tokens anew."""
+    in_use = {token.name for token in await tokens.all() if token.revoked_at is None}
+    made = {}
+    for name, role, of in holders:
+        if name in in_use:
+            await tokens.revoke(name, "sandbox")
+        made[name.upper()] = await tokens.create(name, role, of, "sandbox")
+    return made

@@ -1,0 +1,96 @@
+"""Where contributors are paid for bounties: a key of its own, which nobody but they themselves writes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from machines.core.clock import Clock
+from machines.core.decision import Message
+from machines.core.errors import Conflict
+from machines.core.ids import Owner, derived_id, shard_for
+from machines.core.ports import Destination
+from machines.core.saved_address import SavedAddress
+from payflow.store import keys
+from payflow.store.codec import encode
+from payflow.store.link import Link
+from payflow.store.registers.profiles import Profiles
+from payflow.store.scripts import PROFILE
+from payflow.store.seals import Seals
+
+KIND = "ethereum"
+
+
+@dataclass(frozen=True, slots=True)
+class ContributorAddress:
+    """A contributor's address, as it was read."""
+
+    owner: Owner
+    saved: SavedAddress
+    version: int = 0
+
+
+class ContributorAddresses:
+    """The addresses of all contributors."""
+
+    def __init__(self, link: Link, seals: Seals, profiles: Profiles, shards: int, clock: Clock | None = None) -> None:
+        self._link = link
+        self._seals = seals
+        self._profiles = profiles
+        self._shards = shards
+        self._clock = clock
+
+    async def read(self, owner: Owner) -> ContributorAddress:
+        """Read an address; one that was signed for in the profile, where earlier versions kept it, still counts."""
+        key = keys.contributor(shard_for(owner, self._shards), owner)
+        kept, version = await self._link.ask("HMGET", key, "profile", "version")
+        if kept is not None:
+            fields = dict(self._seals.open(msgspec.msgpack.decode(kept, type=str)).fields)
+            return ContributorAddress(owner, _read(fields), int(version))
+        where = (await self._profiles.read(owner)).destination
+        before = dict(where.fields) if where is not None and where.kind == KIND else {}
+        proven = before.get("proven") == "yes"
+        return ContributorAddress(owner, SavedAddress(before["address"], proven=True) if proven else SavedAddress())
+
+    async def take_over(self, owner: Owner) -> None:
+        """Copy what was signed for in the profile to where it lasts, before the profile is changed."""
+        before = await self.read(owner)
+        if not before.version and before.saved.proven:
+            await self.write(before, before.saved, ("", ""))
+
+    async def write(
+        self, before: ContributorAddress, saved: SavedAddress, proof: tuple[str, str], told: Iterable[Message] = ()
+    ) -> None:
+        """Save an address, unless it changed since it was read; `proof` is what was signed, and the signature."""
+        fields = {
+            "address": saved.address,
+            "proven": "yes" if saved.proven else "no",
+            "next": saved.next_address,
+            "from": str(saved.next_from),
+            "next_proven": "yes" if saved.next_proven else "no",
+            "message": proof[0],
+            "signature": proof[1],
+        }
+        sealed = self._seals.seal(Destination(KIND, tuple(fields.items())))
+        shard = shard_for(before.owner, self._shards)
+        sender = derived_id("contributor", shard, before.owner)
+        at = self._clock.now() if self._clock else 0
+        messages = [encode((message.kind, sender, at, message.body)) for message in told]
+        written = await self._link.run(
+            PROFILE,
+            [keys.sequence(shard)],
+            at,
+            f"contributor:{before.owner}",
+            before.version,
+            encode(sealed),
+            sender,
+            *messages,
+        )
+        if not written:
+            raise Conflict("The address was changed by somebody else meanwhile: look again.")
+
+
+def _read(fields: dict[str, str]) -> SavedAddress:
+    # Before a signed address could be one to come, none that was to come had been signed for.
+    next_proven = fields.get("next_proven") == "yes"
+    return SavedAddress(fields["address"], fields["proven"] == "yes", fields["next"], int(fields["from"]), next_proven)

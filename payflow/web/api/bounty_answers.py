@@ -1,0 +1,176 @@
+"""How a bounty is shown: one shape for the API, whose names others know, and the groups of the page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from machines.bounty import lifecycle as s
+from machines.bounty.comment import question_told
+from machines.bounty.data import BountyRecord
+from machines.core.forge import Pull, PullState
+from machines.core.wallets import ETHER, Holding
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Bounties that ask for the same of a maintainer."""
+
+    name: str
+    means: str
+    bounties: tuple[BountyRecord, ...]
+
+
+_GROUPS = (
+    ("To confirm payment", "The bot has approved these. They are paid when you confirm.", (s.CONFIRMABLE,)),
+    ("Being confirmed", "Sent, and not yet deep enough in the chain to count.", (s.CONFIRMING,)),
+    ("Needs a decision", "A person must say who gets these.", (s.CONTESTED,)),
+    ("Waiting for an address", "Won, and the winner has not saved an address.", (s.AWAITING_ADDRESS,)),
+    ("Being prepared", "Merged; the bot fixes the payment and approves it.", (s.MERGED, s.EXECUTED)),
+    ("Refunds", "The money goes back.", (s.REVOKING,)),
+    ("To merge", "Somebody says to have solved these.", (s.OPEN,)),
+    ("Unclaimed", "Nobody has claimed these yet.", (s.OPENING, s.OPEN)),
+    ("Closed", "Closed without a merge, unlabelled, moved or deleted.", (s.CLOSED,)),
+    ("Paid out", "Paid, with proof.", (s.PAID, s.REFUNDED)),
+)
+NEWEST = 50
+ETHER_DECIMALS = 18
+
+
+def groups(found: list[BountyRecord]) -> list[Group]:
+    """Sort bounties by what is to be done; groups without any are left out."""
+    made = []
+    for name, means, states in _GROUPS:
+        inside = tuple(one for one in found if one.state in states and _belongs(one, name))
+        if states == (s.PAID, s.REFUNDED):
+            inside = tuple(sorted(inside, key=lambda one: one.since, reverse=True))[:NEWEST]
+        if inside:
+            made.append(Group(name, means, inside))
+    return made
+
+
+def _belongs(record: BountyRecord, group: str) -> bool:
+    if record.state != s.OPEN:
+        return True
+    return bool(open_claims(record)) == (group == "To merge")
+
+
+def open_claims(record: BountyRecord) -> tuple[Pull, ...]:
+    """List the claims that wait for a merge."""
+    return tuple(claim for claim in record.data.claims if claim.state == PullState.OPENED)
+
+
+def state_of(record: BountyRecord) -> str:
+    """Say the state in the words that others know."""
+    if record.state == s.OPEN:
+        claims = len(open_claims(record))
+        if claims:
+            return "claimed" if claims == 1 else "multiple-claims"
+        return "funded" if record.data.holdings else "opened"
+    return s.LIFECYCLE.state(record.state).public
+
+
+def owns(record: BountyRecord, person: int | None) -> bool:
+    """Say whether somebody is an owner of a bounty's wallet."""
+    return any(hand.person == person for hand in record.data.hands)
+
+
+def balances(holdings: tuple[Holding, ...]) -> list[str]:
+    """Write what a wallet holds."""
+    return [f"{one.decimal} {one.symbol}" for one in holdings]
+
+
+def shown(record: BountyRecord) -> Json:
+    """Show a bounty as the API does."""
+    data = record.data
+    owner, _, name = data.place.name.partition("/")
+    current = data.current
+    ether = next((one.decimal for one in data.holdings if one.token == ETHER), "0")
+    return {
+        "id": record.id,
+        "issue-id": data.issue_id,
+        "issue-number": data.place.number,
+        "issue-title": data.title,
+        "repo-id": data.place.repository,
+        "repo-owner": owner,
+        "repo-name": name,
+        "state": state_of(record),
+        "transaction-hash": data.transaction_hash or None,
+        "contract-address": data.contract_address or None,
+        "balance-eth": ether,
+        "tokens": {one.symbol: one.decimal for one in data.holdings if one.token != ETHER},
+        "commit-sha": data.commit_sha or None,
+        "winner-login": data.winner_login or None,
+        "payout-address": data.payout_address or None,
+        "execute-hash": data.execute_hash or None,
+        "confirm-hash": data.confirm_hash or None,
+        "payout-hash": data.payout_hash or None,
+        "payout-receipt": dict(data.payout_receipt) or None,
+        "confirming?": record.state == s.CONFIRMING,
+        "payment": None if current is None else _payment(current.proposal.holdings, current.proposal.to),
+        "refund-to": data.refund_to or None,
+        "question": question_told(record) or None,
+        "doubts": [str(doubt) for doubt in data.doubts],
+        "second-round?": s.LIFECYCLE.state(record.state).final and data.second_round,
+        "waiting-for": data.waiting_for or None,
+        "trouble": data.trouble or None,
+        "banners": list(data.banners),
+        "claims": [_claim(claim) for claim in data.claims],
+    }
+
+
+def _payment(holdings: tuple[Holding, ...], to: str) -> Json:
+    return {"to": to, "amounts": {one.symbol: one.decimal for one in holdings}}
+
+
+def _claim(claim: Pull) -> Json:
+    return {
+        "pr-id": claim.id,
+        "pr-number": claim.number,
+        "pr-title": claim.title,
+        "user-login": claim.author,
+        "commit-sha": claim.commit_sha,
+        "state": int(claim.state),
+    }
+
+
+def activity(found: list[BountyRecord]) -> list[Json]:
+    """List what became of claims, the newest first, in the kinds that others know."""
+    rows = [(claim, record) for record in found if not record.data.sweep_of for claim in record.data.claims]
+    rows.sort(key=lambda row: row[0].updated_at, reverse=True)
+    return [
+        {**_claim(claim), "type": kind, **public(record)}
+        for claim, record in rows
+        if (kind := _activity(claim, record)) is not None
+    ][:NEWEST]
+
+
+def _activity(claim: Pull, record: BountyRecord) -> str | None:
+    if claim.id == record.data.winner_pull:
+        return "claim-payout" if record.state == s.PAID else "claim-pending"
+    return "open-claim" if claim.state == PullState.OPENED else None
+
+
+def hunters(found: list[BountyRecord]) -> list[Json]:
+    """List who was paid most ether, by what the receipts prove."""
+    won: dict[str, list[int]] = {}
+    for record in found:
+        if record.state == s.PAID:
+            moved = record.data.attempts[-1].proposal.holdings if record.data.attempts else ()
+            won.setdefault(record.data.winner_login, []).append(sum(int(h.units) for h in moved if h.token == ETHER))
+    ranked = sorted(won.items(), key=lambda one: (-sum(one[1]), one[0]))[:NEWEST]
+    return [
+        {
+            "user-login": login,
+            "bounties": len(amounts),
+            "total-eth": Holding(ETHER, "ETH", ETHER_DECIMALS, str(sum(amounts))).decimal,
+        }
+        for login, amounts in ranked
+    ]
+
+
+def public(record: BountyRecord) -> Json:
+    """Show what anybody may see."""
+    known = shown(record)
+    names = ("issue-id", "issue-number", "issue-title", "repo-owner", "repo-name", "state", "contract-address")
+    return {name: known[name] for name in (*names, "balance-eth", "tokens")}

@@ -1,0 +1,201 @@
+"""The document of the API, made of the very types that check what comes in."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from payflow.desk.gateways import Hooks
+from payflow.web.api import answers
+from payflow.web.http.endpoints import JSON, KEY, LONGEST_KEY, AnyEndpoint
+
+Json = dict[str, Any]
+
+PLACE = "/api/openapi.json"
+_REF = "#/components/schemas/{model}"
+
+# What every place may answer, for the reasons in the words beside it.
+_EVERYWHERE: dict[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "What was sent cannot be used; `field` names where.",
+    HTTPStatus.UNAUTHORIZED: "No token, or one that is unknown or revoked.",
+    HTTPStatus.FORBIDDEN: "The token may not do this.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too fast; `Retry-After` says when to go on.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of ours.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The store or the gateway does not answer; ask again with the same key.",
+}
+_WITH_BODY: dict[HTTPStatus, str] = {
+    HTTPStatus.REQUEST_TIMEOUT: "The body came too slowly.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is no plain JSON.",
+}
+_OPEN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+_SOMEWHERE: dict[HTTPStatus, str] = {
+    HTTPStatus.OK: "Done.",
+    HTTPStatus.CREATED: "Made.",
+    HTTPStatus.NOT_FOUND: "There is none that this token may see.",
+    HTTPStatus.CONFLICT: "It cannot be done as things are now.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The key was used for another request.",
+}
+
+
+def document(
+    endpoints: Iterable[AnyEndpoint], hooks: Iterable[Hooks], beside: Mapping[str, Json] | None = None
+) -> Json:
+    """Write the document; `beside` describes the paths that another machine serves."""
+    endpoints = list(endpoints)
+    schemas = _schemas(endpoints)
+    paths: Json = {PLACE: {"get": _itself()}}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    for hook in hooks:
+        for path in hook.paths:
+            paths[path] = {"post": _delivery(hook, path)}
+    paths |= beside or {}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Payflow",
+            "version": version("payflow"),
+            "description": "Amounts are text in the currency's usual unit, times are in UTC.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "Made with `payflow token create`."}
+            },
+        },
+    }
+
+
+def _schemas(endpoints: list[AnyEndpoint]) -> Json:
+    """Describe every body and every answer. The names are those of the types, which are all different."""
+    told = {shape for endpoint in endpoints for shape in endpoint.answers.values() if not isinstance(shape, str)}
+    given = {endpoint.body for endpoint in endpoints if endpoint.takes_body}
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shape, "validation") for shape in _sorted(given)]
+    wanted += [(shape, "serialization") for shape in _sorted({*told, answers.Problem})]
+    _, definitions = models_json_schema(wanted, ref_template=_REF)
+    found: Json = definitions["$defs"]
+    return found
+
+
+def _sorted(shapes: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    return sorted(shapes, key=lambda shape: shape.__name__)
+
+
+def _operation(endpoint: AnyEndpoint) -> Json:
+    says: Json = {
+        "operationId": _id(endpoint.method, endpoint.path),
+        "summary": endpoint.summary,
+        "description": f"For a token of a {' or '.join(sorted(endpoint.roles))}.",
+        "tags": [endpoint.path.split("/")[2]],
+        "parameters": [*_in_path(endpoint.path), *_in_query(endpoint.query), *([_key()] if endpoint.keyed else [])],
+        "responses": {str(status.value): _response(status, shape) for status, shape in endpoint.answers.items()},
+    }
+    if endpoint.takes_body:
+        needed = any(part.is_required() for part in endpoint.body.model_fields.values())
+        says["requestBody"] = {"required": needed, "content": {JSON: {"schema": _ref(endpoint.body)}}}
+    refusals = _EVERYWHERE | (_WITH_BODY if endpoint.takes_body else {}) | {
+        status: _SOMEWHERE[status] for status in endpoint.refuses
+    }  # fmt: skip
+    return says | {"responses": says["responses"] | _refusals(refusals)}
+
+
+def _id(method: str, path: str) -> str:
+    words = [word.strip("{}") for word in path.replace("-", "_").split("/")[2:]]
+    return "_".join([method.lower(), *words])
+
+
+def common(*, takes_body: bool, needs_token: bool = True) -> Json:
+    """Give what a place may answer beside its own answers."""
+    reasons = (_EVERYWHERE if needs_token else {one: _EVERYWHERE[one] for one in _OPEN}) | (
+        _WITH_BODY if takes_body else {}
+    )
+    return _refusals(reasons)
+
+
+def _response(status: HTTPStatus, shape: type[BaseModel] | str) -> Json:
+    content = {shape: {"schema": {"type": "string"}}} if isinstance(shape, str) else {JSON: {"schema": _ref(shape)}}
+    return {"description": _SOMEWHERE[status], "content": content}
+
+
+def _refusals(reasons: Mapping[HTTPStatus, str]) -> Json:
+    content = {JSON: {"schema": _ref(answers.Problem)}}
+    return {str(status.value): {"description": why, "content": content} for status, why in sorted(reasons.items())}
+
+
+def _ref(shape: type[BaseModel]) -> Json:
+    return {"$ref": _REF.format(model=shape.__name__)}
+
+
+def _in_path(path: str) -> list[Json]:
+    names = [word.strip("{}") for word in path.split("/") if word.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _in_query(shape: type[BaseModel]) -> list[Json]:
+    schema = shape.model_json_schema(by_alias=True)
+    needed = schema.get("required", [])
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in needed,
+            "description": part.pop("description", ""),
+            "schema": _without_null(part),
+        }
+        for name, part in schema.get("properties", {}).items()
+    ]
+
+
+def _without_null(part: Json) -> Json:
+    """Leave out null, which a query cannot say, and what is not said at all."""
+    shapes = [one for one in part.get("anyOf", []) if one != {"type": "null"}]
+    kept = {name: value for name, value in part.items() if name not in ("anyOf", "title") and value is not None}
+    return kept | shapes[0] if len(shapes) == 1 else kept | ({"anyOf": shapes} if shapes else {})
+
+
+def _key() -> Json:
+    return {
+        "name": KEY,
+        "in": "header",
+        "required": False,
+        "description": "Chosen by the caller: one key makes one payout, however often it is sent. Always send one.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"},
+    }
+
+
+def _itself() -> Json:
+    return {
+        "operationId": "get_openapi",
+        "summary": "This document.",
+        "tags": ["openapi.json"],
+        "security": [],
+        "responses": {
+            "200": {"description": "This document.", "content": {JSON: {"schema": {"type": "object"}}}},
+            **_refusals({status: _EVERYWHERE[status] for status in _OPEN}),
+        },
+    }
+
+
+def _delivery(hook: Hooks, path: str) -> Json:
+    refused = _EVERYWHERE | _WITH_BODY | {HTTPStatus.UNAUTHORIZED: "It does not prove that the gateway sent it."}
+    del refused[HTTPStatus.FORBIDDEN]
+    received = {"type": "object", "properties": {"received": {"const": True}}, "required": ["received"]}
+    return {
+        "operationId": _id("post", path),
+        "summary": f"For {hook.source} alone: news of a transfer, which is then read back from the gateway.",
+        "tags": ["webhooks"],
+        "security": [],
+        "requestBody": {"required": True, "content": {JSON: {"schema": {"type": "object"}}}},
+        "responses": {
+            "200": {"description": "Received.", "content": {JSON: {"schema": received}}},
+            **_refusals(refused),
+        },
+    }

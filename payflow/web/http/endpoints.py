@@ -1,0 +1,155 @@
+"""One place of the API: what it takes, who may ask, what it answers. The routes and the document are made of these."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+from multidict import MultiDict, MultiMapping
+from pydantic import BaseModel
+
+from payflow.desk.person import Caller
+from payflow.store.registers.tokens import Role
+from payflow.telemetry.metrics import Metrics
+from payflow.web.api.payloads import Asked, Empty, Given, NothingAsked, read_body, read_query
+from payflow.web.http import problems
+from payflow.web.http.auth import Gate
+from payflow.web.http.problems import Problem, answer_to
+
+KEY = "Idempotency-Key"
+LONGEST_KEY = 255
+BODY_WITHIN_S = 15.0
+JSON, CSV, FORM = "application/json", "text/csv", "application/x-www-form-urlencoded"
+MOST_FIELDS = 1000
+
+_KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+_WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
+
+B = TypeVar("B", bound=Given)
+Q = TypeVar("Q", bound=Asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[B, Q]):
+    """One request that may be served: checked, and by whom."""
+
+    caller: Caller
+    path: Mapping[str, str]
+    body: B
+    query: Q
+    key: str
+    """The idempotency key; empty without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request is answered."""
+
+    body: BaseModel
+    status: HTTPStatus = HTTPStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table for a spreadsheet."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[B, Q]):
+    """One place of the API."""
+
+    method: str
+    path: str
+    summary: str
+    roles: frozenset[Role]
+    run: Callable[[Call[B, Q]], Awaitable[Reply | Sheet]]
+    answers: Mapping[HTTPStatus, type[BaseModel] | str]
+    """The shape of each good answer, or a content type where it is no JSON."""
+    body: type[B] = Empty  # type: ignore[assignment]
+    query: type[Q] = NothingAsked  # type: ignore[assignment]
+    refuses: tuple[HTTPStatus, ...] = ()
+    """What it may refuse beyond what every place may."""
+    keyed: bool = field(default=False)
+    """Whether it takes an idempotency key."""
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether anything may be sent with it."""
+        return self.method in _WITH_BODY and self.body is not Empty
+
+
+AnyEndpoint = Endpoint[Any, Any]
+
+
+def route(endpoint: AnyEndpoint, gate: Gate, metrics: Metrics) -> web.RouteDef:
+    """Serve an endpoint."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        try:
+            answer: web.StreamResponse = _written(await endpoint.run(await _call(endpoint, gate, request)))
+        except Exception as error:  # noqa: BLE001  (whatever it was, the caller gets an answer and the log the rest)
+            answer = answer_to(error, request.path)
+        metrics.requests.labels(f"{endpoint.method} {endpoint.path}", str(answer.status)).inc()
+        return answer
+
+    return web.route(endpoint.method, endpoint.path, serve)
+
+
+async def _call(endpoint: AnyEndpoint, gate: Gate, request: web.Request) -> Call[Any, Any]:
+    caller = await gate.admit(request, endpoint.roles)
+    query = read_query(endpoint.query, request.query)
+    key = _key(request) if endpoint.keyed else ""
+    raw = await received(request, of_type=JSON) if endpoint.takes_body else b""
+    return Call(caller, request.match_info, read_body(endpoint.body, raw), query, key)
+
+
+def _written(reply: Reply | Sheet) -> web.Response:
+    if isinstance(reply, Sheet):
+        named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{reply.name}"'}
+        return web.Response(text=reply.text, content_type=CSV, charset="utf-8", headers=named)
+    return web.Response(text=reply.body.model_dump_json(), content_type=JSON, status=reply.status)
+
+
+def _key(request: web.Request) -> str:
+    given = request.headers.getall(KEY, [])
+    if not given:
+        return ""
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise Problem(
+            problems.BAD_FIELD, f"{KEY}: one key of 1 to {LONGEST_KEY} visible ASCII characters, no spaces.", field=KEY
+        )
+    return given[0]
+
+
+async def received_form(request: web.Request) -> MultiMapping[str]:
+    """Read a form as UTF-8, whatever charset the caller names: some codecs cost seconds for a few kilobytes."""
+    raw = await received(request, of_type=FORM)
+    try:
+        return MultiDict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise Problem(problems.BAD_REQUEST, f"A form is UTF-8 text of at most {MOST_FIELDS} fields.") from None
+
+
+async def received(request: web.Request, *, of_type: str = "") -> bytes:
+    """Read a body that is no larger and comes no slower than it may."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        raise Problem(problems.WRONG_TYPE, "Send the body as it is, not compressed.")
+    named = request.body_exists and request.headers.get(hdrs.CONTENT_TYPE)
+    if of_type and named and request.content_type != of_type:
+        raise Problem(
+            problems.WRONG_TYPE, f"Send {of_type}: the header says {hdrs.CONTENT_TYPE}: {request.content_type}."
+        )
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(problems.TOO_SLOW, f"The body did not come within {BODY_WITHIN_S:g} s.") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise Problem(problems.BAD_REQUEST, "The body was cut off, or its pieces do not fit together.") from None

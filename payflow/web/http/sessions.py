@@ -1,0 +1,186 @@
+"""People at our pages: they sign in with their token; a cookie that no script and no other site can use keeps them in.
+
+What the browser shows is a secret of the session, never the token. Each request asks whether the token still holds, so
+that a revoked one ends its sessions at once.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import hdrs, web
+from multidict import MultiMapping
+
+from payflow.desk.person import STAFF, Caller
+from payflow.store.registers.audit import REFUSED
+from payflow.store.registers.sessions import Sessions as Kept
+from payflow.store.registers.tokens import Role, digest_of
+from payflow.store.store import Store
+from payflow.web.http.auth import Gate
+from payflow.web.http.endpoints import received_form
+from payflow.web.http.problems import FORBIDDEN, UNAUTHENTICATED, Problem
+
+log = structlog.get_logger()
+
+LASTS_S = 8 * 3600
+CSRF = "csrf"
+NOBODY = "nobody known"
+REFUSED_A_SECOND = 0.2
+"""So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
+
+Form = MultiMapping[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who is signed in."""
+
+    request: web.Request
+    caller: Caller
+    secret: str
+    said: str = ""
+    """What he must be told: how the form went that he sent before."""
+
+    @property
+    def csrf(self) -> str:
+        """What each of his forms must show: only a page of ours can know it."""
+        return hashlib.sha256(b"form of " + self.secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Other pages of ours, which one sign-in opens too."""
+
+    cookie: str
+    place: str
+    roles: frozenset[Role]
+    """Who may come in there."""
+
+
+class Sessions:
+    """The sessions of one set of pages, for some roles."""
+
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        cookie: str,
+        place: str,
+        roles: Collection[Role],
+        beside: Beside | None = None,
+    ) -> None:
+        self._store = store
+        self._kept = Kept(store.link)
+        self._gate = gate
+        self._cookie = cookie
+        self._place = place
+        self._roles = frozenset(roles)
+        self._beside = beside
+
+    async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
+        """Tell who is there, or refuse him; `roles` narrows down who may come in here."""
+        await self._gate.slow_down(request)
+        secret = request.cookies.get(self._cookie, "")
+        session = await self._kept.find(secret)
+        if session is None:
+            raise Problem(UNAUTHENTICATED, "Sign in first.")
+        caller = await self._gate.readmit(session.token, self._roles if roles is None else roles)
+        return Visit(request, caller, secret, session.said)
+
+    async def slow_down(self, request: web.Request) -> None:
+        """Count the request of somebody who is not known yet."""
+        await self._gate.slow_down(request)
+
+    async def form(self, visit: Visit) -> Form:
+        """Read a form that was sent from one of our pages, and refuse any other."""
+        _refuse_other_sites(visit.request)
+        form = await received_form(visit.request)
+        if not hmac.compare_digest(form.get(CSRF, "").encode(), visit.csrf.encode()):
+            raise Problem(FORBIDDEN, "This form is not from this page, or from an earlier visit: open the page again.")
+        return form
+
+    async def sign_in_form(self, request: web.Request) -> Form:
+        """Read what somebody shows who is not known yet; they are slowed down before any of it is read."""
+        await self._gate.slow_down(request)
+        _refuse_other_sites(request)
+        return await received_form(request)
+
+    async def sign_in(self, request: web.Request, token: str, to: str) -> web.Response:
+        """Let in who shows a token, and lead them to a page."""
+        token = token.strip()
+        try:
+            caller = await self._gate.recognise(token, self._roles)
+        except Problem as problem:
+            await self._note_refused(request, problem)
+            raise
+        if caller.role in STAFF:
+            await self._store.audit.note(caller.who, "sign in", self._place, f"from {self._gate.address(request)}")
+        return await self.let_in(request, digest_of(token), see(to), caller.role)
+
+    async def _note_refused(self, request: web.Request, problem: Problem) -> None:
+        """Write down that somebody was not let in where people work, without what he showed; of a flood only some."""
+        if not self._roles & STAFF or (problem.status, problem.code) not in (UNAUTHENTICATED, FORBIDDEN):
+            return
+        why = f"{problem.message} From {self._gate.address(request)}."
+        log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
+        granted, _ = await self._store.records.permits("refused-sign-ins", REFUSED_A_SECOND, 1)
+        if granted:
+            await self._store.audit.note(NOBODY, REFUSED, self._place, f"sign in: {why}")
+
+    async def let_in(
+        self, request: web.Request, token: str, answer: web.Response, role: Role | None = None
+    ) -> web.Response:
+        """Open a session for the holder of a token, by its hash, with this answer; where his role may, beside too."""
+        secret = await self._kept.open(token, LASTS_S)
+        doors = [(self._cookie, self._place)]
+        if self._beside is not None and role in self._beside.roles:
+            doors.append((self._beside.cookie, self._beside.place))
+        for cookie, place in doors:
+            answer.set_cookie(
+                cookie, secret, max_age=LASTS_S, path=place, httponly=True, samesite="Strict", secure=_is_https(request)
+            )
+        return answer
+
+    async def sign_out(self, visit: Visit, to: str) -> web.Response:
+        """End a session, here and in the store."""
+        await self._kept.close(visit.secret)
+        answer = see(to)
+        answer.del_cookie(self._cookie, path=self._place, httponly=True, samesite="Strict")
+        return answer
+
+    async def say(self, visit: Visit, said: str) -> None:
+        """Tell him something at the next page."""
+        await self._kept.say(visit.secret, said)
+
+    async def heard(self, visit: Visit) -> None:
+        """Forget what he was told."""
+        if visit.said:
+            await self._kept.heard(visit.secret)
+
+
+def see(place: str) -> web.Response:
+    """Lead to another page, so that going back or reloading sends no form twice."""
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: place})
+
+
+def _refuse_other_sites(request: web.Request) -> None:
+    """Refuse a form that a browser says was sent from elsewhere, the sign-in included, which has no secret yet."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and _host(origin) != request.host.casefold():
+        raise Problem(FORBIDDEN, "This form was sent from another site.")
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.casefold()
+    except ValueError:  # such as `http://[x`
+        return ""
+
+
+def _is_https(request: web.Request) -> bool:
+    """Whether the browser speaks https, to us or to a proxy before us. Who lies about it only harms himself."""
+    return request.secure or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

@@ -1,0 +1,90 @@
+"""The dashboard put together: its own pages, and those that the installation adds."""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from machines.core.errors import NotFound
+from payflow.config import Settings
+from payflow.desk.payouts import Desk
+from payflow.desk.person import STAFF
+from payflow.desk.steering import Steering
+from payflow.store.registers.tokens import Tokens
+from payflow.web.api.reach import Reach
+from payflow.web.api.review import Review
+from payflow.web.http.auth import Gate
+from payflow.web.http.sessions import Sessions, Visit, see
+from payflow.web.pages.admin import searches
+from payflow.web.pages.admin.actions import of_all, of_payouts
+from payflow.web.pages.admin.audits import AuditPage
+from payflow.web.pages.admin.batches import BatchPages
+from payflow.web.pages.admin.books import LedgerPage
+from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.frame import PLACE, Frame, Page, static
+from payflow.web.pages.admin.lane_actions import of_lanes
+from payflow.web.pages.admin.live import Live
+from payflow.web.pages.admin.messages import OutboxPage
+from payflow.web.pages.admin.override import OverridePages
+from payflow.web.pages.admin.overview import Overview
+from payflow.web.pages.admin.proposals import ProposalsPage
+from payflow.web.pages.admin.record import RecordPage
+from payflow.web.pages.admin.records import RecordsPage
+from payflow.web.pages.admin.review import ReviewPage
+
+COOKIE = "payflow_admin"
+
+
+def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
+    """List every place of the dashboard."""
+    store = desk.store
+    gate = Gate(Tokens(store.link), store.records, settings)
+    sessions = Sessions(store, gate, COOKIE, PLACE, STAFF, board.beside)
+    steering, review = Steering(store, desk.metrics, scopes=_scopes(board)), Review(desk, Reach(desk), settings)
+    pages = [*own_pages(desk, board, steering, review), *board.pages]
+    frame = Frame(store, sessions, pages)
+    found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
+    for page in pages:
+        found += page.routes(frame)
+    return [
+        *found,
+        web.get("/", _lead),
+        web.get(f"{PLACE}/", _lead),
+        web.get(f"{PLACE}/{{rest:.+}}", frame.shows(_nothing)),
+    ]
+
+
+def _scopes(board: Board) -> list[str]:
+    return [f"rail:{name}" for name in board.rails] + [f"lane:{name}" for name in board.lanes]
+
+
+async def _lead(_: web.Request) -> web.Response:
+    return see(PLACE)
+
+
+async def _nothing(visit: Visit) -> web.StreamResponse:
+    raise NotFound(f"There is no page {visit.request.path[:60]}.")
+
+
+def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> list[Page]:
+    """List the pages that every dashboard has, in the order of the navigation."""
+    store = desk.store
+    actions = [
+        *of_payouts(desk), *of_all(store.records.machines.values(), steering), *of_lanes(store, desk.metrics),
+        *board.actions,
+    ]  # fmt: skip
+
+    def of_records(frame: Frame) -> Iterable[web.RouteDef]:
+        yield from RecordsPage(frame, [*searches.of(store, board), *board.searches]).routes()
+        yield from OverridePages(frame, steering).routes()
+        yield from RecordPage(frame, board, steering, actions).routes()
+
+    return [
+        Page("", "Overview", lambda frame: Overview(frame, board, steering, review).routes()),
+        Page("review", "Review", lambda frame: ReviewPage(frame, review, actions).routes()),
+        Page("records", "Records", of_records),
+        Page("proposals", "Proposals", lambda frame: ProposalsPage(frame, steering.two).routes()),
+        Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),
+        Page("ledger", "Ledger", lambda frame: LedgerPage(frame).routes()),
+        Page("outbox", "Outbox", lambda frame: OutboxPage(frame, steering).routes()),
+        Page("audit", "Audit", lambda frame: AuditPage(frame).routes()),
+    ]

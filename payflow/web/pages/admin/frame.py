@@ -1,0 +1,317 @@
+"""The frame of every page: who may come in, what stands around it, how forms are taken, what a refusal looks like.
+
+A page module names itself with a `Page` and makes its routes of `Frame.shows` and `Frame.does`; it needs nothing else.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import jinja2
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from machines.core.errors import BadInput, PayflowError, StoreError, StoreUnavailable, StoreUnfit
+from machines.core.ids import parse_id
+from payflow import shown as words
+from payflow.desk.person import STAFF
+from payflow.store.pauses import Pause
+from payflow.store.registers.shortfalls import Shortfall
+from payflow.store.registers.tokens import Role
+from payflow.store.store import Store
+from payflow.web.http import problems
+from payflow.web.http.problems import UNAUTHENTICATED, Problem, deciding
+from payflow.web.http.sessions import CSRF, Form, Sessions, Visit, see
+
+log = structlog.get_logger()
+
+PLACE = "/admin"
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'"
+)
+_LOCAL = re.compile(r"/[A-Za-z0-9/._~%?&=:+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One entry of the navigation, and the places behind it."""
+
+    name: str
+    """The first word of its places under /admin, such as `records`; empty for the first page."""
+    title: str
+    routes: Callable[["Frame"], Iterable[web.RouteDef]]
+    templates: str = ""
+    """The package whose folder `templates` has its templates; empty for those of the dashboard."""
+    at: str = ""
+    """Where it is, for one that stands by itself, with a sign-in of its own; empty for one under /admin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a form did, and where to go on."""
+
+    said: str
+    to: str
+
+
+Show = Callable[[Visit], Awaitable[web.StreamResponse]]
+Do = Callable[[Visit, Form], Awaitable[Done]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShortWallet:
+    """A wallet at a gateway that is too low for what has to leave."""
+
+    line: Shortfall
+    needs: str
+    holds: str
+    """Empty where it does not say."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """What all pages share."""
+
+    store: Store
+    sessions: Sessions
+    pages: Sequence[Page]
+    place: str = PLACE
+    home: str = "Payflow"
+    staff: frozenset[Role] = STAFF
+    templates: tuple[str, ...] = ()
+    """Packages with templates beside those of the pages."""
+    inside: bool = True
+    """Whether these pages are for people who work here, who are told what is paused."""
+    other_door: tuple[str, str] = ("", "")
+    """Another way to sign in: what it is called, and where it is."""
+    _env: jinja2.Environment = field(init=False)
+
+    def __post_init__(self) -> None:
+        of_pages = (page.templates for page in self.pages if page.templates)
+        packages = dict.fromkeys(["payflow.web.pages.admin", *self.templates, *of_pages])
+        loader = jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages])
+        self._env = jinja2.Environment(
+            loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        )
+        self._env.filters |= {
+            "span": words.span, "utc": words.utc, "iso": words.iso, "money": words.grouped, "words": words.plain,
+            "path": lambda text: quote(str(text), safe=""), "query": urlencode,
+        }  # fmt: skip
+        self._env.globals["asset"] = _asset_url
+
+    # ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def shows(self, show: Show, roles: Collection[Role] | None = None) -> Handler:
+        """Serve a page to those who may see it; a stranger is asked to sign in first."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            try:
+                return await show(await self.sessions.visit(request, self.staff if roles is None else roles))
+            except Exception as error:  # noqa: BLE001  (whatever it was, a person gets a page and the log the rest)
+                return await self.refusal(request, error)
+
+        return serve
+
+    def does(self, do: Do, roles: Collection[Role]) -> Handler:
+        """Take a form from those who may send it; then lead on, so that a reload does nothing twice."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            try:
+                visit = await self.sessions.visit(request, roles)
+                form = await self.sessions.form(visit)
+                with deciding():
+                    done = await do(visit, form)
+                await self.sessions.say(visit, done.said)
+                return see(done.to)
+            except Exception as error:  # noqa: BLE001  (as above)
+                return await self.refusal(request, error)
+
+        return serve
+
+    # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def page(
+        self, visit: Visit, template: str, *, title: str, here: str = "", status: int = HTTPStatus.OK, **shown: Any
+    ) -> web.Response:
+        """Answer with a page."""
+        common = {
+            "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": visit.said,
+            "now": await self.store.records.now(), "pauses": await self._pauses(),
+            "shortfalls": await self._shortfalls(),
+            "operates": visit.caller.role is Role.OPERATOR, "reviews": visit.caller.role is Role.REVIEWER,
+        }  # fmt: skip
+        answer = self._answer(template, status, title=title, here=here, **common, **shown)
+        await self.sessions.heard(visit)
+        return answer
+
+    async def _pauses(self) -> list[Pause]:
+        return sorted((await self.store.pauses.all()).values(), key=_at) if self.inside else []
+
+    async def _shortfalls(self) -> list[ShortWallet]:
+        """Say which wallets are too low, for everybody inside to see."""
+        if not self.inside:
+            return []
+        now, assets = await self.store.records.now(), self.store.records.assets
+        return [
+            ShortWallet(
+                one,
+                f"{words.decimal(one.units, one.asset, assets)} {one.asset}",
+                "" if one.held is None else f"{words.decimal(one.held, one.asset, assets)} {one.asset}",
+            )
+            for one in await self.store.shortfalls.all(now)
+        ]
+
+    def sign_in(self, status: int, to: str, said: str = "") -> web.Response:
+        """Ask who is there, and remember where he wanted to go."""
+        return self._answer("sign_in.html", status, title="Sign in", visit=None, to=self.local(to), said=said)
+
+    async def refusal(self, request: web.Request, error: Exception) -> web.StreamResponse:
+        """Say on a page why something was not shown or not done."""
+        asked = request.method == hdrs.METH_POST
+        problem = _problem_of(error, request.path, asked=asked)
+        if (problem.status, problem.code) == UNAUTHENTICATED:
+            if asked:
+                return self.sign_in(problem.status, self.place, "Nothing was done: sign in, then send it again.")
+            return see(f"{self.place}/sign-in?{urlencode({'to': self.local(request.path_qs)})}")
+        back = self.local(_path_of(request.headers.get(hdrs.REFERER, "")))
+        return self._answer(
+            "refused.html", problem.status, title="Not done" if asked else "Not shown", here="",
+            message=problem.message, back=back,
+            nothing_done=asked and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR,
+            **await self._around(request),
+        )  # fmt: skip
+
+    async def _around(self, request: web.Request) -> dict[str, Any]:
+        """Give what stands around a refusal: the navigation for who is signed in, nothing for anybody else."""
+        try:
+            visit = await self.sessions.visit(request, self.staff)
+        except Exception:  # noqa: BLE001  (he is no longer known, or the store is gone: a bare page will do)
+            return {"visit": None, "said": ""}
+        return {
+            "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": "", "pauses": (),
+            "shortfalls": (), "now": 0, "operates": False, "reviews": False,
+        }  # fmt: skip
+
+    def local(self, place: str) -> str:
+        """Give a place only if it is one of these pages; whatever else, the first page."""
+        inside = place == self.place or place.startswith((f"{self.place}/", f"{self.place}?"))
+        return place if inside and _LOCAL.fullmatch(place) else self.place
+
+    def _answer(self, template: str, status: int, **shown: Any) -> web.Response:
+        shown |= {"pages": self.pages, "place": self.place, "home": self.home, "other_door": self.other_door}
+        text = self._env.get_template(template).render(**shown)
+        headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
+        return web.Response(text=text, content_type="text/html", status=status, headers=headers)
+
+    # ── signing in and out ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def doors(self) -> list[web.RouteDef]:
+        """List the places where people come in and go."""
+        return [
+            web.get(f"{self.place}/sign-in", self._ask),
+            web.post(f"{self.place}/sign-in", self._come_in),
+            web.post(f"{self.place}/sign-out", self._go),
+        ]
+
+    async def _come_in(self, request: web.Request) -> web.StreamResponse:
+        to = self.place
+        try:
+            form = await self.sessions.sign_in_form(request)
+            to = self.local(form.get("to", ""))
+            return await self.sessions.sign_in(request, form.get("token", ""), to)
+        except Problem as problem:
+            said = problem.message
+            if (problem.status, problem.code) == UNAUTHENTICATED:
+                said = "This token opens nothing here: it is unknown, or it was revoked."
+            return self.sign_in(problem.status, to, said)
+
+    async def _ask(self, request: web.Request) -> web.StreamResponse:
+        try:
+            await self.sessions.slow_down(request)
+        except Problem as problem:
+            return self.sign_in(problem.status, self.place, problem.message)
+        return self.sign_in(HTTPStatus.OK, request.query.get("to", ""))
+
+    async def _go(self, request: web.Request) -> web.StreamResponse:
+        try:
+            visit = await self.sessions.visit(request)
+            await self.sessions.form(visit)
+            return await self.sessions.sign_out(visit, self.place)
+        except Exception as error:  # noqa: BLE001  (as above)
+            return await self.refusal(request, error)
+
+
+def _path_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def is_record(text: str) -> bool:
+    """Whether a text is the id of a record, so that a page may lead there."""
+    try:
+        parse_id(text)
+    except BadInput:
+        return False
+    return True
+
+
+# What the API says of a store that is gone is for programs.
+_STORE_GONE = {
+    False: "The store does not answer. Nothing was changed; reload in a moment.",
+    True: "The store did not answer, so it is not known whether this was done. Look before you try it again.",
+}
+
+
+def _problem_of(error: Exception, path: str, *, asked: bool) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case StoreUnavailable() | StoreUnfit():
+            problem = Problem(problems.TABLE[StoreError], _STORE_GONE[asked])
+        case PayflowError():
+            problem = problems.of(error)
+        case _:
+            problem = Problem(problems.INTERNAL, "Payflow failed on this page; its log says why.")
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("A page was not served.", action="page_refused", path=path, exc_info=error)
+    return problem
+
+
+def _at(pause: Pause) -> int:
+    return pause.at
+
+
+# ── what does not change ─────────────────────────────────────────────────────────────────────────────────────────────
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_STATIC = resources.files("payflow.web.pages.admin") / "static"
+_FILES = {file.name: file.read_bytes() for file in _STATIC.iterdir() if file.name.rpartition(".")[2] in _TYPES}
+
+
+def _asset_url(name: str) -> str:
+    return f"{PLACE}/static/{name}?{hashlib.sha256(_FILES[name]).hexdigest()[:12]}"
+
+
+def static() -> web.RouteDef:
+    """Serve style, script and icon; their addresses change with them, so a browser may keep them."""
+
+    async def give(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in _FILES:
+            raise web.HTTPNotFound
+        kept = {"Cache-Control": "public, max-age=86400"}
+        return web.Response(
+            body=_FILES[name], content_type=_TYPES[name.rpartition(".")[2]], charset="utf-8", headers=kept
+        )
+
+    return web.get(f"{PLACE}/static/{{name}}", give)

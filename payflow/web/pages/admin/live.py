@@ -1,0 +1,66 @@
+"""Tells open pages that something changed; each then fetches itself again. One look at the store serves them all."""
+
+import asyncio
+from contextlib import suppress
+from time import monotonic
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+
+from machines.core.errors import PayflowError
+from payflow.store.store import Store
+from payflow.web.http.app import STOPPING
+from payflow.web.http.problems import TOO_MANY, Problem
+from payflow.web.http.sessions import Sessions, Visit
+
+LOOK_EVERY_S = 1.0
+# Ages on a page grow though nothing changes.
+TELL_AT_LEAST_EVERY_S = 20.0
+ASK_AGAIN_EVERY_S = 5.0
+MOST_LISTENERS = 100
+
+
+class Live:
+    """The line to all open pages of this process."""
+
+    def __init__(self, store: Store, sessions: Sessions) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._listeners = 0
+        self._looking = asyncio.Lock()
+        self._seen = ("", 0.0)
+
+    async def stream(self, visit: Visit) -> web.StreamResponse:
+        """Speak to one page until it goes, its session ends, or we stop."""
+        if self._listeners >= MOST_LISTENERS:
+            raise Problem(TOO_MANY, "Too many pages are open: this one is not live. Reload it to see news.")
+        self._listeners += 1
+        try:
+            async with sse_response(visit.request) as page:
+                with suppress(ConnectionError, PayflowError, Problem):
+                    await self._speak(visit, page)
+            return page
+        finally:
+            self._listeners -= 1
+
+    async def _speak(self, visit: Visit, page: EventSourceResponse) -> None:
+        stopping = visit.request.app[STOPPING]
+        told, told_at, asked_at = "", monotonic(), monotonic()
+        while not stopping.is_set():
+            pulse, now = await self._pulse(), monotonic()
+            if now - asked_at >= ASK_AGAIN_EVERY_S:
+                await self._sessions.visit(visit.request)  # a session that is over hears nothing more
+                asked_at = now
+            if pulse != told or now - told_at >= TELL_AT_LEAST_EVERY_S:
+                await page.send(pulse, event="changed")
+                told, told_at = pulse, now
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await stopping.wait()
+
+    async def _pulse(self) -> str:
+        async with self._looking:
+            pulse, at = self._seen
+            if monotonic() - at >= LOOK_EVERY_S / 2:
+                self._seen = pulse, _ = await self._store.views.pulse(), monotonic()
+            return pulse

@@ -1,0 +1,51 @@
+"""Outbox: how many messages wait, and those that were given up, which an operator can have delivered once more."""
+
+from aiohttp import web
+
+from payflow.desk.steering import Steering
+from payflow.shown import plain
+from payflow.store.registers.tokens import Role
+from payflow.telemetry.logs import redacted
+from payflow.web.http.sessions import Form, Visit
+from payflow.web.pages.admin.frame import Done, Frame
+
+SHOWN = 100
+LONGEST = 160
+
+
+class OutboxPage:
+    """The page."""
+
+    def __init__(self, frame: Frame, steering: Steering) -> None:
+        self._frame = frame
+        self._store = frame.store
+        self._steering = steering
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        place = f"{self._frame.place}/outbox"
+        return [
+            web.get(place, self._frame.shows(self.show)),
+            web.post(f"{place}/replay", self._frame.does(self.replay, frozenset({Role.OPERATOR}))),
+        ]
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """Show it."""
+        outbox = self._store.outbox
+        posts = await outbox.undelivered(SHOWN)
+        return await self._frame.page(
+            visit, "outbox.html", title="Outbox", here="outbox", waiting=await outbox.waiting(),
+            oldest=await outbox.oldest_due(), given_up=await outbox.given_up(),
+            posts=[(post, _says(dict(post.body))) for post in posts],
+        )  # fmt: skip
+
+    async def replay(self, visit: Visit, form: Form) -> Done:
+        """Deliver one once more."""
+        said = await self._steering.replay(str(form.get("message", ""))[:100], visit.caller.who)
+        return Done(said, f"{self._frame.place}/outbox")
+
+
+def _says(body: dict[str, object]) -> str:
+    shown = redacted(body)
+    told = "; ".join(f"{plain(name)}: {value}" for name, value in shown.items()) if isinstance(shown, dict) else ""
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}…"

@@ -1,0 +1,212 @@
+"""Pool: who is due, what is pending and what the chain proves about it, who holds the lock, what the last runs did."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from machines.core.clock import Millis
+from machines.core.errors import BadInput, Conflict, NotFound, PayflowError
+from machines.core.money import ETH, Money
+from machines.core.record import Record
+from machines.pool import lifecycle as s
+from machines.pool.data import PoolRecord, shannon_of
+from machines.pool.evidence import Outcome
+from payflow.desk.pool.room import Row, Sheet, Terms
+from payflow.store.registers.tokens import Role
+from payflow.web.http.problems import BAD_FIELD, Problem
+from payflow.web.http.sessions import Form, Visit, see
+from payflow.web.pages.admin.cached import Kept
+from payflow.web.pages.admin.frame import Done, Frame, Page
+from payflow.web.pages.admin.whereabouts import ether
+
+OPERATES = frozenset({Role.OPERATOR})
+FRESH_S, WITHIN_S, PATIENCE_S = 2.0, 20.0, 3.0
+SHOWN = 100
+RUNS = 15
+LATEST = 500
+"""So many of the newest payments are read to tell of runs."""
+
+_RUN = re.compile(r"[0-9]{1,15}")
+
+
+class Pool(Protocol):
+    """One pool that can be asked."""
+
+    @property
+    def coin(self) -> str:
+        """What its keys begin with."""
+
+    @property
+    def terms(self) -> Terms:
+        """What its file says."""
+
+    async def sheet(self) -> Sheet:
+        """Say how it stands."""
+
+    async def rows(self) -> tuple[str, Sequence[Row]]:
+        """Give the lock and what is pending, with what is proven now."""
+
+    async def resolve(self, who: str, rows: Sequence[Row]) -> Sequence[str]:
+        """Book what is proven of these rows, unlock where nothing is left, and say what was done."""
+
+
+@dataclass(slots=True)
+class Ran:
+    """What became of one run."""
+
+    run: str
+    at: Millis | None
+    """None for what a person had paid again or taken over."""
+    records: list[PoolRecord] = field(default_factory=list)
+
+    @property
+    def states(self) -> list[tuple[str, int]]:
+        """Where its payments are."""
+        return Counter(str(one.state) for one in self.records).most_common()
+
+    @property
+    def paid(self) -> int:
+        """What arrived, in Shannon."""
+        return sum(shannon_of(one) for one in self.records if one.state == s.PAID)
+
+    @property
+    def fee(self) -> str:
+        """What the network took, in ether; a batch is counted once."""
+        told = [one.data.evidence for one in self.records if one.data.evidence is not None]
+        by_tx = {one.reference: dict(one.details).get("fee_wei", "0") for one in told}
+        return ether(str(sum(int(fee) for fee in by_tx.values() if fee.isdecimal())))
+
+
+class PoolPages:
+    """The pages of all pools."""
+
+    def __init__(self, frame: Frame, pools: Sequence[Pool]) -> None:
+        self._frame = frame
+        self._store = frame.store
+        self._pools = {pool.coin: pool for pool in pools}
+        self._sheets = {pool.coin: Kept(pool.sheet, fresh_s=FRESH_S, within_s=WITHIN_S) for pool in pools}
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        place, shows = f"{self._frame.place}/pool", self._frame.shows
+        one = f"{place}/{{coin}}"
+        return [
+            web.get(place, shows(self.first)),
+            web.get(one, shows(self.show)),
+            web.get(f"{one}/runs/{{run}}", shows(self.run)),
+            web.get(f"{one}/resolve", shows(self.ask, OPERATES)),
+            web.post(f"{one}/resolve", self._frame.does(self.resolve, OPERATES)),
+        ]
+
+    # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def first(self, _: Visit) -> web.StreamResponse:
+        """Lead to the first pool."""
+        return see(self._place(next(iter(self._pools.values()))))
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """Show one pool."""
+        pool = self._pool(visit)
+        kept = self._sheets[pool.coin]
+        sheet = await kept.get(visit.request.app, PATIENCE_S)
+        return await self._frame.page(
+            visit, "pool.html", title=f"Pool {pool.coin}", here="pool", pool=pool, coins=list(self._pools),
+            sheet=sheet, seen_at=kept.at, error=kept.error, shown=SHOWN,
+            runs=runs_of(await self._newest(pool.coin))[:RUNS], eth=_eth, ether=ether, Outcome=Outcome,
+        )  # fmt: skip
+
+    async def run(self, visit: Visit) -> web.StreamResponse:
+        """List the payments of one run."""
+        pool, name = self._pool(visit), visit.request.match_info["run"]
+        found = next((one for one in runs_of(await self._newest(pool.coin)) if one.run == name), None)
+        if found is None:
+            raise NotFound(f"No run {name[:60]} is among the newest {LATEST} payments.")
+        return await self._frame.page(
+            visit, "pool_run.html", title=f"Pool {pool.coin}: a run", here="pool", pool=pool, ran=found, eth=_eth
+        )
+
+    async def _newest(self, coin: str) -> list[PoolRecord]:
+        states = [("pool", state) for state in self._store.records.machines["pool"].lifecycle.states]
+        places = await self._store.views.in_states(states, None, LATEST, oldest_first=False)
+        found: list[Record[Any]] = []
+        for place in places:
+            try:
+                found.append((await self._store.records.read(place.id)).record)
+            except NotFound:
+                continue  # archived since it was listed
+        return [one for one in found if one.data.coin == coin]
+
+    # ── resolve ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def ask(self, visit: Visit) -> web.StreamResponse:
+        """Show what resolving would do now, and ask whether it is meant."""
+        pool = self._pool(visit)
+        lock, rows = await _looked(pool)
+        return await self._frame.page(
+            visit, "pool_resolve.html", title=f"Resolve pool {pool.coin}", here="pool", pool=pool, lock=lock,
+            rows=rows, seen=print_of(lock, rows), Outcome=Outcome,
+        )  # fmt: skip
+
+    async def resolve(self, visit: Visit, form: Form) -> Done:
+        """Do what was shown, if it is still what the evidence says."""
+        pool, reason = self._pool(visit), str(form.get("reason", "")).strip()
+        if not reason:
+            raise BadInput("Say why: the audit log keeps it.")
+        lock, rows = await _looked(pool)
+        if str(form.get("seen", "")) != print_of(lock, rows):
+            raise Conflict("The books or the evidence changed since you looked: look again.")
+        who, audit = visit.caller.who, self._store.audit
+        async with audit.doing(who, "resolve pool", pool.coin, reason):
+            said = await pool.resolve(who, rows)
+        for row in rows:
+            if row.outcome is not Outcome.UNKNOWN:
+                await audit.note(who, f"resolved as {row.outcome}", row.record or f"{row.login}:{row.shannon}", row.why)
+        return Done(" ".join(said), self._place(pool))
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pool(self, visit: Visit) -> Pool:
+        coin = visit.request.match_info["coin"]
+        if coin not in self._pools:
+            raise NotFound(f"There is no pool for the coin {coin[:40]}.")
+        return self._pools[coin]
+
+    def _place(self, pool: Pool) -> str:
+        return f"{self._frame.place}/pool/{pool.coin}"
+
+
+def page(pools: Sequence[Pool]) -> Page:
+    """Give the page, for the navigation."""
+    return Page("pool", "Pool", lambda frame: PoolPages(frame, pools).routes())
+
+
+def runs_of(records: Iterable[PoolRecord]) -> list[Ran]:
+    """Sort payments by the run that found them due, the newest run first."""
+    runs: dict[str, Ran] = {}
+    for record in records:
+        name = record.data.run
+        at = Millis(int(name)) if _RUN.fullmatch(name) else None
+        runs.setdefault(name, Ran(name, at)).records.append(record)
+    return sorted(runs.values(), key=lambda ran: ran.at or max(one.created_at for one in ran.records), reverse=True)
+
+
+def print_of(lock: str, rows: Sequence[Row]) -> str:
+    """Give what changes when there is something else to decide; not the words, which grow with the chain."""
+    told = [(one.login, one.shannon, one.at, one.record, one.outcome, one.tx) for one in rows]
+    return hashlib.sha256(repr((lock, told)).encode()).hexdigest()[:32]
+
+
+async def _looked(pool: Pool) -> tuple[str, Sequence[Row]]:
+    try:
+        return await pool.rows()
+    except PayflowError as error:
+        raise Problem(BAD_FIELD, f"The pool cannot be looked at now, and nothing was changed: {error}") from error
+
+
+def _eth(shannon: int) -> Money:
+    return Money(shannon, ETH)

@@ -1,0 +1,82 @@
+"""Proposals: what waits for a second person, who confirms exactly what they see here, or declines it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from machines.core.ids import RecordId
+from payflow.desk.dual_control import DualControl, same
+from payflow.desk.person import Caller
+from payflow.store.registers.proposals import Proposal
+from payflow.store.registers.tokens import Role
+from payflow.web.http.sessions import Form, Visit
+from payflow.web.pages.admin.frame import Done, Frame, is_record
+
+DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A proposal as somebody sees it."""
+
+    proposal: Proposal
+    lines: list[str]
+    own: bool
+    """Whether it is their own, which another person must confirm."""
+    confirms: bool
+    """Whether their token has the role that it takes."""
+    declines: bool
+    record: RecordId | None
+    """The record that it is about, if it is about one."""
+
+
+class ProposalsPage:
+    """The page, and the two answers."""
+
+    def __init__(self, frame: Frame, two: DualControl) -> None:
+        self._frame = frame
+        self._two = two
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        place, does = f"{self._frame.place}/proposals", self._frame.does
+        return [
+            web.get(place, self._frame.shows(self.show)),
+            web.post(f"{place}/confirm", does(self.confirm, DECIDES)),
+            web.post(f"{place}/decline", does(self.decline, DECIDES)),
+        ]
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """List what waits."""
+        found = shown(self._two, await self._two.waiting(), visit.caller)
+        return await self._frame.page(
+            visit, "proposals.html", title="Proposals", here="proposals", proposals=found
+        )  # fmt: skip
+
+    async def confirm(self, visit: Visit, form: Form) -> Done:
+        """Be the second person, for exactly what the form was about."""
+        said = await self._two.confirm(_digest(form), visit.caller.person)
+        return Done(said, self._back(form))
+
+    async def decline(self, visit: Visit, form: Form) -> Done:
+        """Take a proposal off the table."""
+        await self._two.decline(_digest(form), visit.caller.person)
+        return Done("The proposal is off the table; nothing was changed.", self._back(form))
+
+    def _back(self, form: Form) -> str:
+        return self._frame.local(str(form.get("back", "")) or f"{self._frame.place}/proposals")
+
+
+def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller) -> list[Shown]:
+    """Say what is proposed, and what somebody may answer."""
+    found = []
+    for one in proposals:
+        own, decides = same(one.by, caller.who), caller.role in DECIDES
+        record = RecordId(one.subject) if is_record(one.subject) else None
+        found.append(Shown(one, two.says(one), own, caller.role.value == one.role and not own, decides, record))
+    return found
+
+
+def _digest(form: Form) -> str:
+    return str(form.get("proposal", ""))[:64]

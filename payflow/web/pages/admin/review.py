@@ -1,0 +1,117 @@
+"""Review: what waits for people, why, and what is known of who asks, so that yes or no can be given on one page."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from machines.core.errors import PayflowError, StoreError
+from machines.core.ids import Owner, RecordId
+from machines.payout.data import Approval, PayoutRecord
+from machines.payout.lifecycle import COMPLETED
+from payflow.desk.payouts import MACHINE
+from payflow.desk.person import Caller
+from payflow.store.registers.profiles import Profile
+from payflow.store.registers.tokens import Role
+from payflow.web.api import answers
+from payflow.web.api.review import Review
+from payflow.web.http.sessions import Visit, see
+from payflow.web.pages.admin.actions import Offer, offer
+from payflow.web.pages.admin.extensions import Action
+from payflow.web.pages.admin.frame import Frame
+
+SHOWN = 25
+EARLIER = 5
+OLD_PLACE = "/review"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a provider, beside his request."""
+
+    profile: Profile
+    paid: int
+    failed: int
+    latest: list[tuple[PayoutRecord, str]]
+    """His newest payouts, each with the public word for where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One payout before the reviewers."""
+
+    record: PayoutRecord
+    approvals: tuple[Approval, ...]
+    """Those that are about what is proposed now."""
+    history: History
+    approve: Offer | str
+    """What a yes would do, or why this reviewer cannot give it."""
+    reject: Offer | str
+
+    @property
+    def missing(self) -> int:
+        """How many must still say yes."""
+        return self.record.data.approvals_needed - len(self.approvals)
+
+
+class ReviewPage:
+    """The line of what waits."""
+
+    def __init__(self, frame: Frame, review: Review, actions: Sequence[Action]) -> None:
+        self._frame = frame
+        self._machine = frame.store.records.machines[MACHINE]
+        self._actions = {action.name: action for action in actions if action.machine == MACHINE}
+        self._store = frame.store
+        self._review = review
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places; the page stood elsewhere before, and bookmarks and mails lead there."""
+        return [
+            web.get(f"{self._frame.place}/review", self._frame.shows(self.show)),
+            web.get(OLD_PLACE, self._moved),
+        ]
+
+    async def _moved(self, _: web.Request) -> web.Response:
+        return see(f"{self._frame.place}/review")
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """Show the oldest."""
+        waiting = await self._review.waiting(SHOWN)
+        cases = await asyncio.gather(*(self._case(RecordId(one.id), visit.caller) for one in waiting.reviews))
+        return await self._frame.page(
+            visit, "review.html", title="Review", here="review", cases=cases, more=waiting.more,
+            may_decide=visit.caller.role is Role.REVIEWER,
+        )  # fmt: skip
+
+    async def _case(self, payout_id: RecordId, caller: Caller) -> Case:
+        stored = await self._store.records.read(payout_id)
+        record: PayoutRecord = stored.record
+        data, history = record.data, await self._history(record)
+        approvals = tuple(one for one in data.approvals if one.fingerprint == data.proposal.fingerprint)
+        approve, reject = (offer(self._actions[name], self._machine, stored, caller) for name in ("approve", "reject"))
+        return Case(record, approvals, history, approve, reject)
+
+    async def _history(self, payout: PayoutRecord) -> History:
+        owner = payout.owner
+        profile, tallies, latest = await asyncio.gather(
+            self._profile(owner),
+            self._store.listing.tallies(owner),
+            self._store.listing.owned_by(owner, EARLIER + 1),
+        )
+        records = [one.record for one in latest if one.record.machine == MACHINE and one.record.id != payout.id]
+        return History(
+            profile,
+            tallies.get(f"{MACHINE}:{COMPLETED}", 0),
+            sum(1 for one in records if one.data.failures),
+            [(one, answers.status_of(one.state)) for one in records[:EARLIER]],
+        )
+
+    async def _profile(self, owner: Owner) -> Profile:
+        """Read a profile; one that cannot be opened must not hide the request."""
+        try:
+            return await self._store.profiles.read(owner)
+        except StoreError:
+            raise
+        except PayflowError:
+            return Profile(owner)

@@ -1,0 +1,211 @@
+"""Manage Payouts: what is to be merged, to be confirmed, being confirmed, paid; and where contributors get theirs."""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from importlib import resources
+
+import segno
+from aiohttp import web
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.comment import day_of, qr_path, question_told
+from machines.bounty.data import BountyRecord
+from machines.core.clock import DAY
+from machines.core.facts import Fact
+from machines.core.forge import Person, PullState
+from machines.core.ids import RecordId
+from machines.core.saved_address import SavedAddress
+from payflow.desk.bounties import MOST_DIGITS, BountyDesk, first_of, person_of, sweeping
+from payflow.desk.person import STAFF
+from payflow.store.registers.tokens import Role
+from payflow.web.api.bounties import concerning
+from payflow.web.api.bounty_answers import balances, groups, open_claims, owns, state_of
+from payflow.web.http import problems
+from payflow.web.http.auth import Gate
+from payflow.web.http.problems import Problem, answer_to
+from payflow.web.http.sessions import Form, Sessions, Visit
+from payflow.web.pages.admin.frame import Done, Frame
+
+PLACE = "/bounties"
+COOKIE = "payflow_bounties"
+PEOPLE = frozenset({Role.PROVIDER})
+EVERYBODY = STAFF | PEOPLE
+OPERATORS = frozenset({Role.OPERATOR})
+
+_STATIC = resources.files("payflow.web.pages") / "static"
+_FILES = {"bounties.js": "text/javascript", "bounties.css": "text/css"}
+
+
+class BountyPage:
+    """The page, without whose script everything works but what only a browser's wallet can do."""
+
+    def __init__(
+        self,
+        desk: BountyDesk,
+        gate: Gate,
+        sessions: Sessions,
+        scripts: Sequence[str] = (),
+        other_door: tuple[str, str] = ("", ""),
+    ) -> None:
+        """`scripts` are run before the page's own; the sandbox brings a wallet in like this."""
+        self._scripts = tuple(scripts)
+        self._desk = desk
+        self._gate = gate
+        self._frame = Frame(
+            desk.store,
+            sessions,
+            (),
+            place=PLACE,
+            home="Bounties",
+            staff=EVERYBODY,
+            templates=("payflow.web.pages",),
+            inside=False,
+            other_door=other_door,
+        )
+        self._contents = {name: (_STATIC / name).read_bytes() for name in _FILES}
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        frame, one = self._frame, PLACE + "/{id}"
+        return [
+            *frame.doors(),
+            web.get(PLACE, frame.shows(self.show)),
+            web.get(PLACE + "/static/{name}", self.static),
+            web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
+            web.post(f"{PLACE}/address/withdraw", frame.does(self.withdraw, PEOPLE)),
+            web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
+            web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
+            web.post(f"{one}/agree", frame.does(self.agree, PEOPLE | OPERATORS)),
+            web.post(f"{one}/retract", frame.does(self.retract, PEOPLE)),
+            web.post(f"{one}/reassign", frame.does(self.reassign, PEOPLE)),
+            web.post(f"{one}/sweep", frame.does(self.sweep, PEOPLE)),
+            web.post(f"{one}/decide", frame.does(self.decide, OPERATORS)),
+            web.get("/qr/{owner}/{repo}/bounty/{number}/{hash}/qr.png", self.qr),
+        ]
+
+    # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """Show what concerns the visitor."""
+        desk, person = self._desk, person_of(visit.caller)
+        mine = {place.repository for place in await desk.maintained(visit.caller)}
+        found = await concerning(desk, visit.caller)
+        saved = await desk.address_of(person) if person else SavedAddress()
+        homes = [home for home in await desk.repositories() if home.data.number in mine]
+        return await self._frame.page(
+            visit, "bounties.html", title="Manage payouts", groups=groups(found), mine=mine, person=person,
+            saved=saved, next_from=day_of(saved.next_from),
+            unsigned_days=desk.world.cool_off.unsigned_ms // DAY,
+            replacing_days=desk.world.cool_off.replacing_ms // DAY, homes=homes, state_of=state_of,
+            balances=balances, question_told=question_told, day_of=day_of, owns=owns,
+            open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
+            scripts=self._scripts, recovery=desk.world.recovery,
+            disabled=await desk.disabled(), first_of=first_of, sweeping=sweeping(found),
+            decides=visit.caller.role is Role.OPERATOR, chain=hex(desk.world.chain_id), explorer=desk.world.explorer,
+        )  # fmt: skip
+
+    def _versions(self) -> dict[str, str]:
+        return {
+            name: f"{PLACE}/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
+            for name, content in self._contents.items()
+        }
+
+    async def static(self, request: web.Request) -> web.StreamResponse:
+        """Give the script and the style sheet."""
+        name = request.match_info["name"]
+        if name not in _FILES:
+            return answer_to(Problem(problems.UNKNOWN_PLACE, "There is no such file."), request.path)
+        kept = {"Cache-Control": "public, max-age=86400"}
+        return web.Response(body=self._contents[name], content_type=_FILES[name], charset="utf-8", headers=kept)
+
+    async def qr(self, request: web.Request) -> web.StreamResponse:
+        """Give the picture of a bounty's address, which anybody may see."""
+        try:
+            await self._gate.slow_down(request)
+            record = await self._desk.find(RecordId(request.match_info["hash"].partition(".")[0]))
+            address = record.data.contract_address
+            if not address or int(request.match_info["number"] or "0") != record.data.place.number:
+                raise Problem(problems.UNKNOWN_PLACE, "There is no such picture.")  # noqa: TRY301
+        except (Problem, ValueError) as error:
+            problem = (
+                error if isinstance(error, Problem) else Problem(problems.UNKNOWN_PLACE, "There is no such picture.")
+            )
+            return answer_to(problem, request.path)
+        picture = io.BytesIO()
+        segno.make_qr(f"ethereum:{address}").save(picture, kind="png", scale=8, border=4)
+        kept = {"Cache-Control": "public, max-age=86400"} if request.path == qr_path(record) else {}
+        return web.Response(body=picture.getvalue(), content_type="image/png", headers=kept)
+
+    # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def save(self, visit: Visit, form: Form) -> Done:
+        """Save where the visitor wants his money."""
+        saved = await self._desk.save_address(visit.caller, str(form.get("address", "")), None)
+        if saved.next_address:
+            counts = f"counts from {day_of(saved.next_from)} on"
+            if not saved.proven:
+                counts += ", or at once when you sign for it with your wallet"
+            return Done(f"{saved.next_address} {counts}.", PLACE)
+        return Done(f"Bounties that you win are paid to {saved.address}.", PLACE)
+
+    async def withdraw(self, visit: Visit, _form: Form) -> Done:
+        """Take back the address that is to come."""
+        saved = await self._desk.withdraw_address(visit.caller)
+        return Done(f"It is taken back. Bounties that you win are paid to {saved.address or 'nobody yet'}.", PLACE)
+
+    async def remove(self, visit: Visit, form: Form) -> Done:
+        """Take somebody off the owners of the wallets to come."""
+        repository = _whole(visit.request.match_info["id"], "repository")
+        await self._desk.remove_owner(visit.caller, repository, _whole(str(form.get("person", "")), "person"))
+        return Done("Wallets that are made from now on have one owner less; those that are made keep theirs.", PLACE)
+
+    async def revoke(self, visit: Visit, form: Form) -> Done:
+        """Give the money back."""
+        record = await self._desk.revoke(visit.request.match_info["id"], visit.caller, str(form.get("address", "")))
+        to, path = record.data.refund_to, record.data.place.path
+        return Done(f"{path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
+
+    async def agree(self, visit: Visit, form: Form) -> Done:
+        """Ask for what is held back, as another owner or an operator."""
+        about = str(form.get("about", ""))
+        record = await self._desk.agree(visit.request.match_info["id"], visit.caller, about)
+        return Done(f"{record.data.place.path} goes on as far as your word is what it waited for.", PLACE)
+
+    async def retract(self, visit: Visit, form: Form) -> Done:
+        """Take a payment back."""
+        reason = str(form.get("reason", "")).strip()[:200] or "no reason given"
+        record = await self._act(visit, lambda by: f.Retracted(by.login, reason))
+        said = f"The payment of {record.data.place.path} is taken back; a person decides anew."
+        return Done(f"{said} Confirm nothing of it: the bot revokes its approval on the chain.", PLACE)
+
+    async def reassign(self, visit: Visit, form: Form) -> Done:
+        """Name another merged claim."""
+        pull = _pull(form)
+        record = await self._act(visit, lambda by: f.Reassigned(by.login, pull))
+        return Done(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
+
+    async def sweep(self, visit: Visit, form: Form) -> Done:
+        """Have what came in later paid out too, or given back."""
+        name, to = visit.request.match_info["id"], str(form.get("address", "")).strip()
+        record = await self._desk.sweep(name, visit.caller, to)
+        return Done(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
+
+    async def decide(self, visit: Visit, form: Form) -> Done:
+        """Decide who gets a contested bounty."""
+        record = await self._desk.decide(visit.request.match_info["id"], visit.caller.who, _pull(form))
+        return Done(f"{record.data.place.path} goes on.", PLACE)
+
+    async def _act(self, visit: Visit, fact: Callable[[Person], Fact]) -> BountyRecord:
+        return await self._desk.act(visit.request.match_info["id"], visit.caller, fact)
+
+
+def _pull(form: Form) -> int:
+    return _whole(str(form.get("pull", "")), "pull")
+
+
+def _whole(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise Problem(problems.BAD_FIELD, f"{name}: a whole number.", field=name)
+    return int(text)

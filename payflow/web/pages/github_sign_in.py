@@ -1,0 +1,94 @@
+"""Signing in with GitHub: people are sent there, come back with a code, and have a token of their own here."""
+
+import hmac
+import secrets
+from typing import Protocol
+
+from aiohttp import web
+
+from machines.core.errors import Conflict, PayflowError
+from machines.core.forge import Person
+from payflow.store.registers.tokens import Role, Tokens, digest_of
+from payflow.store.store import Store
+from payflow.web.http.auth import Gate
+from payflow.web.http.problems import FORBIDDEN, Problem, answer_to, of
+from payflow.web.http.sessions import Sessions, see
+
+DOOR, BACK = "/bounties/github", "/bounties/github/back"
+STATE = "payflow_bounties_state"
+STATE_S = 600
+BY = "GitHub sign-in"
+
+
+class Identity(Protocol):
+    """Somebody who can tell who people are."""
+
+    def door(self, state: str, back: str) -> str:
+        """Say where somebody is sent."""
+
+    async def who(self, code: str, back: str) -> Person:
+        """Tell who came back."""
+
+
+class GitHubDoor:
+    """The door on our page, and the way back through it."""
+
+    def __init__(self, store: Store, gate: Gate, sessions: Sessions, identity: Identity, server: str) -> None:
+        self._tokens = Tokens(store.link)
+        self._gate = gate
+        self._sessions = sessions
+        self._identity = identity
+        self._back = server + BACK
+
+    def routes(self) -> list[web.RouteDef]:
+        """List both sides of the door."""
+        return [web.get(DOOR, self.go), web.get(BACK, self.come)]
+
+    async def go(self, request: web.Request) -> web.StreamResponse:
+        """Send somebody to GitHub, with a word that only his browser can bring back."""
+        try:
+            await self._gate.slow_down(request)
+        except Problem as problem:
+            return problem.answer()
+        state = secrets.token_urlsafe(32)
+        answer = see(self._identity.door(state, self._back))
+        # Not Strict: he comes back from another site, and the word must come with him.
+        answer.set_cookie(
+            STATE, state, max_age=STATE_S, path=DOOR, httponly=True, samesite="Lax", secure=request.secure
+        )
+        return answer
+
+    async def come(self, request: web.Request) -> web.StreamResponse:
+        """Let in who comes back with that word and a code that GitHub knows."""
+        try:
+            await self._gate.slow_down(request)
+            sent, brought = request.cookies.get(STATE, ""), request.query.get("state", "")
+            if not sent or not hmac.compare_digest(sent.encode(), brought.encode()):
+                raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")  # noqa: TRY301
+            person = await self._identity.who(request.query.get("code", "")[:200], self._back)
+            token = await self._token_of(person)
+        except PayflowError as error:
+            return of(error).answer()
+        except Exception as error:  # noqa: BLE001  (whatever it was, a person gets an answer and the log the rest)
+            return answer_to(error, request.path)
+        answer = await self._sessions.let_in(request, token, _onwards())
+        answer.del_cookie(STATE, path=DOOR)
+        return answer
+
+    async def _token_of(self, person: Person) -> str:
+        """Give the hash of the token that this account has here, made when it first comes; nobody ever sees it."""
+        name = f"github-{person.id}"
+        try:
+            return digest_of(await self._tokens.create(name, Role.PROVIDER, f"github:{person.id}", BY))
+        except Conflict:
+            return await self._tokens.digest_in_use(name)
+
+
+def _onwards() -> web.Response:
+    """Lead on from a page of our own: on a way that began at another site, a browser would not show the session."""
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/bounties">'
+        '<title>Signed in</title><p>You are signed in. <a href="/bounties">Go on</a></p></html>'
+    )
+    headers = {"Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer"}
+    return web.Response(text=page, content_type="text/html", headers=headers)

@@ -1,0 +1,154 @@
+"""A provider's own page: what he has, how to ask for it, and what became of what he asked for, in honest words."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel
+
+from machines.core.clock import SECOND, Millis
+from machines.core.ids import Owner
+from machines.payout.lifecycle import APPROVED, FAILED, REJECTED, REQUESTED, REVERSED
+from payflow.config import Settings
+from payflow.desk.payouts import Desk, shown
+from payflow.shown import plain, thousands
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.web.api import answers
+from payflow.web.api.account import Accounts, StatementAsked
+from payflow.web.api.answers import status_of
+from payflow.web.api.payloads import CancelGiven, Empty, NothingAsked, OwnerAsked, PayoutGiven, read_body, read_query
+from payflow.web.api.provider import PayoutsAsked, Provider
+from payflow.web.api.reach import Reach
+from payflow.web.http import problems
+from payflow.web.http.auth import Gate
+from payflow.web.http.endpoints import CSV, Call, Reply, Sheet
+from payflow.web.http.problems import Problem
+from payflow.web.http.sessions import Form, Sessions, Visit
+from payflow.web.pages.admin.frame import Done, Frame
+
+B = TypeVar("B", bound=BaseModel)
+
+PLACE = "/portal"
+COOKIE = "payflow_portal"
+PROVIDERS = frozenset({Role.PROVIDER})
+SHOWN = 20
+MONTHS = 6
+USUAL = "usual"
+FIELDS = ("amount", "currency", "method", "note", "bank_code", "account", "holder")
+
+# What each of the public's words means to him. Nothing is called paid before it is proven.
+MEANS: Mapping[str, str] = {
+    "requested": "We are checking it. Nothing has been sent.",
+    "approved": "It is sent when the next batch opens.",
+    "processing": "It is on its way. We call it paid only when the bank or the chain has confirmed it.",
+    "paid": "Confirmed as paid.",
+    "failed": "It was not paid. The money is still kept for it.",
+    "returned": "It was paid and came back. The money is available again.",
+    "rejected": "It was not approved. The money is available again.",
+    "cancelled": "It was taken back before it was paid. The money is available again.",
+}
+TAKEN_BACK = frozenset(map(status_of, (REQUESTED, APPROVED)))
+BAD = frozenset(map(status_of, (FAILED, REJECTED, REVERSED)))
+
+_YEAR = 12
+
+
+class Portal:
+    """The page. It does what the API does for a provider, and nothing beside it."""
+
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
+        sessions = Sessions(desk.store, gate, COOKIE, PLACE, PROVIDERS)
+        self._desk = desk
+        self._frame = Frame(
+            desk.store, sessions, (), PLACE, "Payouts", staff=PROVIDERS, templates=("payflow.web.pages",), inside=False
+        )
+        reach = Reach(desk)
+        self._provider, self._accounts = Provider(desk, reach), Accounts(desk, reach)
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        return [
+            *self._frame.doors(),
+            web.get(PLACE, self._frame.shows(self.show)),
+            web.get(f"{PLACE}/statement", self._frame.shows(self.statement)),
+            web.post(f"{PLACE}/payouts", self._frame.does(self.ask, PROVIDERS)),
+            web.post(PLACE + "/payouts/{id}/cancel", self._frame.does(self.cancel, PROVIDERS)),
+        ]
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """Show what he has and what he asked for."""
+        cursor = visit.request.query.get("cursor", "")
+        asked = PayoutsAsked.model_validate({"limit": SHOWN, "cursor": cursor[:200]})
+        payouts = _body(await self._provider.listed(Call(visit.caller, {}, Empty(), asked, "")), answers.Payouts)
+        balances = _body(
+            await self._accounts.balance(Call(visit.caller, {}, Empty(), OwnerAsked(), "")), answers.Balances
+        )
+        usual = (await self._desk.profiles.read(Owner(visit.caller.of))).destination
+        return await self._frame.page(
+            visit, "portal.html", title="Your payouts", payouts=payouts.payouts, following=payouts.next,
+            first=not cursor, means=MEANS, takes_back=TAKEN_BACK, bad=BAD, thousands=thousands,
+            balances=_worth_showing(balances.balances), methods=self._desk.methods(),
+            usual=f"{shown(usual)} ({plain(usual.kind)})" if usual else "", key=secrets.token_urlsafe(16),
+            currencies=[asset.code for asset in self._desk.store.records.assets],
+            months=_months(await self._desk.store.records.now()),
+        )  # fmt: skip
+
+    async def ask(self, visit: Visit, form: Form) -> Done:
+        """Ask for a payout. The form carries a key of its own, so that sending it twice makes one payout."""
+        given = read_body(PayoutGiven, json.dumps(await self._given(visit, form)).encode())
+        key = f"portal/ {str(form.get('key', ''))[:64]}"
+        reply = await self._provider.ask(Call(visit.caller, {}, given, NothingAsked(), key))
+        payout = _body(reply, answers.Payout)
+        return Done(f"You asked for {payout.currency} {thousands(payout.amount)}. {MEANS[payout.status]}", PLACE)
+
+    async def _given(self, visit: Visit, form: Form) -> dict[str, Any]:
+        """Write the form as the API would be asked, which checks it."""
+        fields = {name: str(form.get(name, "")).strip() for name in FIELDS}
+        body: dict[str, Any] = {name: fields[name] for name in ("amount", "currency", "method", "note")}
+        if fields["method"] == USUAL:
+            usual = (await self._desk.profiles.read(Owner(visit.caller.of))).destination
+            if usual is None:
+                raise Problem(problems.BAD_FIELD, "You have no usual account: say where the money goes.")
+            return body | {"method": usual.kind}
+        if fields["method"] == "ethereum":
+            return body | {"destination": {"address": fields["account"]}}
+        where = {"bank_code": fields["bank_code"], "account_number": fields["account"]}
+        return body | {"destination": where | ({"account_name": fields["holder"]} if fields["holder"] else {})}
+
+    async def cancel(self, visit: Visit, _: Form) -> Done:
+        """Take a payout back."""
+        path = {"id": visit.request.match_info["id"]}
+        reply = await self._provider.cancel(Call(visit.caller, path, CancelGiven(), NothingAsked(), ""))
+        payout = _body(reply, answers.Payout)
+        return Done(f"You took {payout.currency} {thousands(payout.amount)} back. It is available again.", PLACE)
+
+    async def statement(self, visit: Visit) -> web.StreamResponse:
+        """Give a month's statement as a table."""
+        asked = read_query(StatementAsked, visit.request.query)
+        sheet: Sheet = await self._accounts.statement(Call(visit.caller, {}, Empty(), asked, ""))
+        named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{sheet.name}"'}
+        return web.Response(text=sheet.text, content_type=CSV, charset="utf-8", headers=named)
+
+
+def _body(reply: Reply, shape: type[B]) -> B:
+    """Give what a room of the API answered."""
+    if not isinstance(reply.body, shape):
+        raise TypeError(f"{type(reply.body).__name__} is no {shape.__name__}.")
+    return reply.body
+
+
+def _worth_showing(balances: list[answers.Balance]) -> list[answers.Balance]:
+    """Leave out currencies in which nothing ever happened, unless that is all of them."""
+    used = [one for one in balances if any(part.strip("0.") for part in (one.available, one.held, one.paid, one.owed))]
+    return used or balances[:1]
+
+
+def _months(now: Millis) -> list[str]:
+    """List the last months, the newest first."""
+    today = datetime.fromtimestamp(now / SECOND, UTC)
+    counted = [today.year * _YEAR + today.month - 1 - back for back in range(MONTHS)]
+    return [f"{one // _YEAR}-{one % _YEAR + 1:02d}" for one in counted]

@@ -1,0 +1,75 @@
+"""The API: all its rooms, and the document that describes them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from payflow.config import Settings
+from payflow.desk.gateways import Hooks
+from payflow.desk.payouts import Desk
+from payflow.store.registers.tokens import Tokens
+from payflow.telemetry.metrics import Metrics
+from payflow.web.api.account import Accounts
+from payflow.web.api.openapi import PLACE, document
+from payflow.web.api.platform import Platform
+from payflow.web.api.profile import ProfileRoom
+from payflow.web.api.provider import Provider
+from payflow.web.api.reach import Reach
+from payflow.web.api.review import Review
+from payflow.web.api.webhooks import Webhooks
+from payflow.web.http.auth import Gate
+from payflow.web.http.endpoints import JSON, AnyEndpoint, route
+from payflow.web.http.problems import answer_to
+from payflow.web.pages.admin import dashboard
+from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.portal import Portal
+
+
+def routes(
+    desk: Desk,
+    settings: Settings,
+    metrics: Metrics,
+    hooks: Iterable[Hooks] = (),
+    beside: Mapping[str, Any] | None = None,
+) -> list[web.RouteDef]:
+    """List every route of the API; `beside` describes what others serve, for the document."""
+    hooks = tuple(hooks)
+    gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
+    places = list(endpoints(desk, settings))
+    return [
+        _document(json.dumps(document(places, hooks, beside)), gate),
+        *(route(endpoint, gate, metrics) for endpoint in places),
+        *Webhooks(desk.store, gate, metrics, hooks).routes(),
+    ]
+
+
+def pages(desk: Desk, settings: Settings, board: Board | None = None) -> list[web.RouteDef]:
+    """List the pages for people, which are no part of the API; the installation adds what is on its board."""
+    return [*dashboard.routes(desk, settings, board or Board()), *Portal(desk, settings).routes()]
+
+
+def endpoints(desk: Desk, settings: Settings) -> Iterable[AnyEndpoint]:
+    """List every place that asks for a token."""
+    reach = Reach(desk)
+    profiles = ProfileRoom(desk, reach)
+    for room in (
+        Provider(desk, reach),
+        Accounts(desk, reach),
+        profiles,
+        Platform(desk, profiles),
+        Review(desk, reach, settings),
+    ):
+        yield from room.endpoints()
+
+
+def _document(text: str, gate: Gate) -> web.RouteDef:
+    async def show(request: web.Request) -> web.StreamResponse:
+        try:
+            await gate.slow_down(request)
+        except Exception as error:  # noqa: BLE001  (as everywhere in the API: an answer for whatever it was)
+            return answer_to(error, request.path)
+        return web.Response(text=text, content_type=JSON)
+
+    return web.route("GET", PLACE, show)
