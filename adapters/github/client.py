@@ -18,7 +18,7 @@ from yarl import URL
 
 from adapters.github import wire
 from adapters.http import LONGEST_WAIT_S, SYSTEM, HttpLimits, HttpReply, NoReply, delay_s, exchange
-from machines.core.errors import BadSettings, Rejected, Retryable
+from machines.core.errors import BadSettings, Rejected, Retryable, TooLong
 from machines.core.forge import Issue, Person, Place, Pull, RepositoryNews, concerns
 
 T = TypeVar("T")
@@ -26,6 +26,8 @@ T = TypeVar("T")
 REQUESTER = "payflow"
 PER_PAGE = 100
 MOST_PAGES = 10
+MOST_EVENT_PAGES = 100
+"""The oldest come first and the newest decide, so that they are all read, or none counts."""
 MOST_REPOSITORY_PAGES = 1_000
 """Who is not listed counts as taken away, so that this list is read to its end."""
 TOKEN_S = 50 * 60.0
@@ -127,7 +129,13 @@ class GitHub:
             raw = await self._get(place.installation, f"/repos/{place.name}/issues/{place.number}")
             found = wire.issue(_read(raw, wire.RawIssue), self._app.label)
             path = f"/repos/{place.name}/issues/{place.number}/events?"
-            events = [_read(one, wire.RawEvent) async for one in self._pages(place.installation, path)]
+            pages = self._pages(place.installation, path, most=MOST_EVENT_PAGES + 1)
+            events = [_read(one, wire.RawEvent) async for one in pages]
+            if len(events) > MOST_EVENT_PAGES * PER_PAGE:
+                raise TooLong(
+                    f"{place.path} has more than {MOST_EVENT_PAGES * PER_PAGE} events: nobody can tell whether it was "
+                    "opened again. Delete it at GitHub, or transfer it: then its bounty goes on without it."
+                )
             return wire.with_events(found, events, self._app.label)
         except Gone:
             return None

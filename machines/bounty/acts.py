@@ -21,7 +21,7 @@ from machines.bounty.hands import are_there, sole_funder, wanted_for
 from machines.bounty.policy import Policy
 from machines.bounty.ports import Contributors, Owners, Words
 from machines.core.chain import Address, TxHash
-from machines.core.errors import BadInput, Rejected, Retryable
+from machines.core.errors import BadInput, Rejected, Retryable, TooLong
 from machines.core.facts import Fact, Nothing, Proof
 from machines.core.forge import Forge, Place
 from machines.core.money import ETH, Money
@@ -127,7 +127,10 @@ class Looks:
 
     async def _sweep(self, record: BountyRecord) -> Fact:
         """Read issue and pull requests as they are: deliveries get lost, and some are older than the label."""
-        return await read_anew(self._forge, record.data.place)
+        try:
+            return await read_anew(self._forge, record.data.place)
+        except TooLong as error:
+            return f.Unreadable(str(error))
 
     def _sweep_due(self, record: BountyRecord, step: Step) -> bool:
         if record.data.sweep_of or s.LIFECYCLE.state(record.state).final:

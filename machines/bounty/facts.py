@@ -19,6 +19,13 @@ class Swept(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable(Fact):
+    """There is more of the issue than may be read: nothing is known of it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class IssueChanged(Fact):
     """The forge told what an issue is now."""
 
@@ -296,6 +303,7 @@ class RefundNamed(Fact):
 
 FACTS: tuple[type[Fact], ...] = (
     Swept,
+    Unreadable,
     IssueChanged,
     IssueGone,
     PullChanged,

@@ -48,6 +48,8 @@ Choice = Decision[BountyData]
 
 # Nobody's money waits for a comment, so a forge that is down must not slow a look much.
 RETRY = RetryPolicy(base_s=1, cap_s=60)
+UNREADABLE_AGAIN_S = 3600.0
+"""It costs dozens of requests to find out that an issue is still too long."""
 
 
 def bounty(
@@ -84,6 +86,8 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return renamed(record, fact)
         case _, f.Swept():
             return swept(policy, record, fact, now)
+        case _, f.Unreadable(why):
+            return _trouble(record, why).but(again_s=UNREADABLE_AGAIN_S)
         case _, f.IssueChanged(issue):
             return standing(policy, record, record.data.with_issue(issue), "the issue changed")
         case _, f.IssueGone():

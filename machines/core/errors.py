@@ -7,6 +7,7 @@ PayflowError
 │   │   ├── Deferred     the rail refuses this payment for now: hold it, the others go on
 │   │   └── NoQuorum     too few nodes say the same: nothing is proven now, sends may go on
 │   ├── Rejected         surely not done: do not repeat it as it is
+│   │   └── TooLong      there is more of it than may be read: decide nothing on a part
 │   ├── ForgeUnavailable the forge could not be asked, so nothing was done
 │   ├── OutcomeUnknown   perhaps done: ask before anything else
 │   │   └── AnotherPayment  what was asked for is surely not this payment: look elsewhere
@@ -91,6 +92,10 @@ class Rejected(StepError):
         super().__init__(message)
         self.first = first
         """Whether the other side says that this is its answer to the first call, and so to each one since."""
+
+
+class TooLong(Rejected):
+    """There is more of it than may be read, and a part proves nothing."""
 
 
 class ForgeUnavailable(StepError):

@@ -27,6 +27,7 @@ from machines.core.errors import (
     NotPossible,
     Rejected,
     StepError,
+    TooLong,
     TooSoon,
 )
 from machines.core.facts import Fact
@@ -277,6 +278,8 @@ class BountyDesk:
             return record
         try:
             swept = await read_anew(self.world.forge, data.place)
+        except TooLong as error:
+            raise NotPossible(str(error)) from error
         except StepError as error:
             said = f"GitHub cannot be asked now what became of {data.place.path}, so nothing was done: ask again later."
             raise ForgeUnavailable(said) from error

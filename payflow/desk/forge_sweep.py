@@ -4,7 +4,8 @@ import structlog
 
 from machines.bounty import facts as f
 from machines.bounty.data import MACHINE, owner_of_repository
-from machines.core.errors import Rejected
+from machines.core.errors import Rejected, TooLong
+from machines.core.facts import Fact
 from machines.core.forge import IssueNews, Place, Pull, RepositoryNews, concerns
 from payflow.desk.bounties import BountyDesk
 from payflow.desk.forge_news import SHOWN, UNFINISHED, WHO
@@ -47,7 +48,10 @@ async def _read(desk: BountyDesk, place: Place) -> int:
     pulls: tuple[Pull, ...] = await desk.world.forge.all_pulls(place) if mine else ()
     for record in mine:
         there = Place(place.installation, place.repository, place.name, record.data.place.number)
-        issue = await desk.world.forge.issue(there)
         named = tuple(pull for pull in pulls if concerns(pull, there.number))
-        await desk.tell(record.id, f.Swept(issue, named), WHO)
+        try:
+            fact: Fact = f.Swept(await desk.world.forge.issue(there), named)
+        except TooLong as error:
+            fact = f.Unreadable(str(error))
+        await desk.tell(record.id, fact, WHO)
     return len(mine)

@@ -11,7 +11,7 @@ from adapters.sandbox.github.town import Issue
 from adapters.sandbox.magic import Webhook
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import MOST_CLAIMS, MOST_CLAIMS_A_PERSON
+from machines.bounty.data import MOST_CLAIMS, MOST_CLAIMS_A_PERSON, Doubt
 from machines.core.errors import ForgeUnavailable, PayflowError
 from machines.core.ids import RecordId, derived_id, parse_id
 from machines.core.wallets import Call
@@ -222,6 +222,36 @@ async def test_nothing_is_given_back_on_old_news(one: Fair) -> None:
 
 
 # ── work that is taken back ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_however_much_noise_is_made_on_an_issue_its_newest_events_decide(one: Fair) -> None:
+    """Labels go on and off all day, then it is opened again, untold; or there are more than can be read."""
+    fair = one
+    async with fair.worker():
+        issue = await fair.confirmable_issue()
+        issue.events += [("labeled", "noise", issue.updated_at) for _ in range(2_000)]
+        fair.github.how = Webhook.NEVER
+        await fair.at_github(fair.github.reopen_issue, fair.home, issue)
+        ask = f"/api/user/bounty/{issue.id}/confirmation?owner={MIA.address}"
+        refused = await fair.says("mia", "GET", ask, expect=403)
+        assert "opened again after the merge" in refused["error"]["message"]
+
+        fair.github.how = Webhook.ONCE
+        other = await fair.labelled_issue("the loud one")
+        await fair.until(other, s.OPEN)
+        await fair.funds(other)
+        await fair.until(other, s.OPEN, that=lambda record: bool(record.data.holdings))
+        other.events += [("labeled", "noise", other.updated_at) for _ in range(10_000)]
+        body = {"issue-id": other.id, "address": FUNDER.address}
+        refused = await fair.says("mia", "POST", "/api/user/revoke", body, expect=409)
+        assert "more than 10000 events" in refused["error"]["message"]
+        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await fair.until(other, s.OPEN, that=lambda record: "more than 10000 events" in record.data.trouble)
+        # The others of its repository are read all the same, and what the error advises helps.
+        assert (await fair.record(issue)).data.doubts == (Doubt.REOPENED,)
+        other.deleted = True
+        await fair.says("mia", "POST", "/api/user/revoke", body)
+        await fair.until(other, s.REVOKING)
 
 
 @pytest.mark.parametrize("how", [Webhook.ONCE, Webhook.NEVER], ids=["told", "lost"])

@@ -11,8 +11,8 @@ from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.github.api import APP_ID
 from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Comment, Issue, Repository
-from machines.core.clock import FixedClock
-from machines.core.errors import BadSettings, Rejected, Retryable
+from machines.core.clock import DAY, SECOND, FixedClock
+from machines.core.errors import BadSettings, Rejected, Retryable, TooLong
 from machines.core.forge import Person, Place, PullState
 
 MARKER = "bounty-03-abcdefgh23456777"
@@ -60,6 +60,33 @@ async def test_an_issue_is_read_as_it_is(client: GitHub, github: GitHubSimulator
     found = await client.issue(place)
     assert found is not None
     assert not found.labelled
+    issue.deleted = True
+    assert await client.issue(place) is None
+
+
+async def test_the_newest_of_thousands_of_events_decides(client: GitHub, issue: Issue, place: Place) -> None:
+    """GitHub lists the oldest first, and anybody who may label can make a thousand of them."""
+    now = issue.updated_at
+    issue.events += [("labeled", "noise", now + number * SECOND) for number in range(1_500)]
+    issue.events += [("reopened", "", now + DAY), ("labeled", "bounty", now + 2 * DAY)]
+    found = await client.issue(place)
+    assert found is not None
+    assert (found.reopened_at, found.labelled_at) == (now + DAY, now + 2 * DAY)
+
+
+@pytest.mark.parametrize(("events", "too_many"), [(10_000, False), (10_001, True)])
+async def test_of_an_issue_with_more_events_than_are_read_nothing_is_said(
+    client: GitHub, issue: Issue, place: Place, *, events: int, too_many: bool
+) -> None:
+    """What is not read may be what decides; deleting the issue is the way out that the error names."""
+    issue.events = [("labeled", "noise", DAY)] * (events - 1) + [("reopened", "", 2 * DAY)]
+    if not too_many:
+        found = await client.issue(place)
+        assert found is not None
+        assert found.reopened_at == 2 * DAY
+        return
+    with pytest.raises(TooLong, match="more than 10000 events"):
+        await client.issue(place)
     issue.deleted = True
     assert await client.issue(place) is None
 

@@ -153,6 +153,7 @@ EVERY_FACT: tuple[Fact, ...] = (
     f.IssueChanged(issue(open=False, updated_at=NOW + 9)),
     f.IssueChanged(issue(labelled=False, updated_at=NOW + 9)),
     f.IssueGone("deleted"),
+    f.Unreadable("it has too many events"),
     f.PullChanged(pull(9, author="bob")),
     f.PullChanged(pull(10, PullState.OPENED)),
     f.Renamed("acme/gadgets", 78),
