@@ -161,11 +161,10 @@ def verdict(family: list[Transfer]) -> Status:
         if transfer.status not in UNDER_WAY | {PAID, NOT_PAID, TAKEN_BACK}:
             raise OutcomeUnknown(f"{transfer.reference} is {plain(transfer.status)!r}, a state that nobody documented.")
     paid = [transfer for transfer in family if _is_paid(transfer)]
-    if len(paid) > 1:
-        names = " and ".join(transfer.reference for transfer in paid)
-        raise Contradiction(f"Flutterwave paid twice: {names}.", rail=RAIL)
     if paid:
-        return Settled(evidence(paid[0]))
+        over = tuple(one.reference for one in family if one.status == NOT_PAID or _is_taken_back(one))
+        first, *more = paid
+        return Settled(evidence(first), tuple(map(evidence, more)), over, repeated=first is not family[0])
     for transfer in family:
         if transfer.status in UNDER_WAY:
             return Pending("approval" if transfer.waits_for_approval else "", evidence(transfer))
@@ -181,7 +180,12 @@ def trace(key: PaymentKey, family: list[Transfer], assets: Assets) -> Trace:
     first = family[0]
     fields = ((_BANK_FIELD, first.bank), (_ACCOUNT_FIELD, first.account or ""))
     amount = ledger_units(first.amount, assets[first.currency])
-    return Trace(key, first.id, amount, Destination("bank", fields), verdict(family))
+    try:
+        status = verdict(family)
+    except OutcomeUnknown as error:
+        status = Pending(str(error))  # nobody can tell of this one; the others stand
+    names = tuple(transfer.id for transfer in sorted(family[1:], key=lambda one: one.status != NOT_PAID))
+    return Trace(key, first.id, amount, Destination("bank", fields), status, names)
 
 
 def failure(transfer: Transfer) -> Failed:

@@ -62,15 +62,15 @@ class Paystack:
     async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
         """List every transfer of ours since a time."""
         day = datetime.fromtimestamp((since - DAY) / SECOND, UTC).date().isoformat()  # whatever zone the gateway is in
-        found: dict[str, wire.Transfer] = {}
+        families: dict[str, dict[str, wire.Transfer]] = {}
         page, pages = 1, 1
         while page <= pages:
             items, pages = wire.read_page(await self._client.read(wire.listed_since(day, page)))
             for item in items:
                 if ours(PaymentKey(str(item.get("reference")))):
                     transfer = wire.read_listed(item)
-                    found[transfer.reference] = transfer
+                    families.setdefault(transfer.reference, {})[transfer.transfer_code] = transfer
             page += 1
             if page > MOST_PAGES:
                 raise OutcomeUnknown(f"Paystack lists more than {MOST_PAGES} pages: choose a later time.")
-        return [wire.trace(transfer, assets) for transfer in found.values()]
+        return [wire.trace(list(family.values()), assets) for family in families.values()]

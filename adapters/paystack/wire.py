@@ -273,13 +273,28 @@ def read_listed(item: Mapping[str, Any]) -> Transfer:
         raise OutcomeUnknown(f"Paystack lists a transfer of ours that cannot be read: {error}.") from error
 
 
-def trace(found: Transfer, assets: Assets) -> Trace:
-    """Say what became of a payment that we may not remember."""
+def trace(family: Sequence[Transfer], assets: Assets) -> Trace:
+    """Say what became of a payment that we may not remember; a reference should have one transfer."""
+    found = family[0]
     details = (found.recipient.details if isinstance(found.recipient, Recipient) else None) or Details()
     fields = (("bank_code", str(details.bank_code or "")), ("account_number", str(details.account_number or "")))
     asset = assets[found.currency.upper()]
     amount = Money.parse(f"{Decimal(found.amount).scaleb(-2):f}", asset)
-    return Trace(PaymentKey(found.reference), found.transfer_code, amount, Destination("bank", fields), verdict(found))
+    names = tuple(one.transfer_code for one in family[1:])
+    key, to = PaymentKey(found.reference), Destination("bank", fields)
+    return Trace(key, found.transfer_code, amount, to, _of_all(family), names)
+
+
+def _of_all(family: Sequence[Transfer]) -> Status:
+    """Say what became of all transfers under one reference: what is paid, or may yet be, before what is over."""
+    try:
+        found = [verdict(one) for one in family]
+    except OutcomeUnknown as error:
+        return Pending(str(error))  # nobody can tell of this one; the others stand
+    paid = [one.evidence for one in found if isinstance(one, Settled)]
+    if paid:
+        return Settled(paid[0], tuple(paid[1:]), repeated=True)
+    return next((one for one in found if isinstance(one, Pending)), found[0])
 
 
 def read_by_reference(reply: HttpReply, payment: Payment) -> Transfer | None:
@@ -330,7 +345,7 @@ def verdict(found: Transfer) -> Status:
     if status in UNDER_WAY:
         return Pending(UNDER_WAY[status], _evidence(found))
     if status == PAID:
-        return Settled(_evidence(found))
+        return Settled(_evidence(found), repeated=True)  # a Retry in its dashboard keeps the reference
     if status == TAKEN_BACK:
         return Reversed(_evidence(found))
     if status in NOT_PAID:

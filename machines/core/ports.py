@@ -94,6 +94,12 @@ class Settled:
     """Paid, with proof."""
 
     evidence: Evidence
+    also: tuple[Evidence, ...] = ()
+    """Proof of each further payment of the same key, which somebody must have asked for in the rail's dashboard."""
+    over: tuple[str, ...] = ()
+    """What the rail calls transfers of the same key that are proven unpaid, or came back."""
+    repeated: bool = False
+    """Whether somebody may have asked for it in the rail's dashboard after it had failed, which was no lie then."""
 
 
 class Cause(StrEnum):
@@ -192,6 +198,8 @@ class Trace:
     amount: Money
     to: Destination
     status: Status
+    names: tuple[str, ...] = ()
+    """The rail's own names for further transfers of it, which somebody asked for in its dashboard."""
 
 
 class Lists(Protocol):

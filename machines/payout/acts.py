@@ -1,13 +1,13 @@
 """What a look at a payout does: asks the ports, and returns what was learned."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import AnotherPayment, BadAmount, Contradiction, Deferred, OutcomeUnknown, Rejected, Retryable
+from machines.core.errors import AnotherPayment, BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import NGN, Assets, Money
 from machines.core.ports import (
@@ -271,6 +271,9 @@ class Looks:
         found = await self._learn(record, current)
         if not isinstance(found, f.NotSeen):
             return found
+        earlier = await self._surprise(record, record.data.attempts[:-1])
+        if isinstance(earlier, f.Paid):
+            return earlier  # somebody brought it back to life while this one is looked for
         lists = self._lists.get(record.data.rail)
         if lists is None:
             return found
@@ -291,8 +294,10 @@ class Looks:
             return f.NotSeen(payment.key)  # the list is not surely whole: it ends nothing
         if not traces:
             return f.Absent(payment.key)
-        known = traces[0].handle in (current.handle, *current.named)
-        return _fact(payment.key, traces[0].status) if known else f.Named(payment.key, traces[0].handle)
+        (trace,) = traces
+        names = (trace.handle, *trace.names)
+        known = current.named_too(names) == current
+        return _fact(payment.key, trace.status) if known else f.Named(payment.key, names)
 
     async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
@@ -338,10 +343,8 @@ class Looks:
                 continue
             except OutcomeUnknown as error:
                 unread = str(error)
-        paid = {fact.evidence.reference for fact in found if isinstance(fact, f.Paid)}
-        if len(paid) > 1:  # somebody clicked Retry twice, and each was paid
-            raise Contradiction(f"{record.data.rail} paid twice: {' and '.join(sorted(paid))}.", rail=record.data.rail)
-        learned = min(found, key=lambda fact: _ALIVE_FIRST.index(type(fact)))
+        paid = [fact for fact in found if isinstance(fact, f.Paid)]
+        learned = _all_paid(attempt, found, paid) if paid else min(found, key=_liveliness)
         if unread and not isinstance(learned, f.Paid | f.UnderWay):
             raise Retryable(unread)  # a retry that the gateway told of and does not show may yet be paid
         return learned
@@ -367,8 +370,8 @@ class Looks:
 
 def _fact(reference: str, status: Status) -> Fact:
     match status:
-        case Settled(evidence):
-            return f.Paid(reference, evidence)
+        case Settled(evidence, also, over, repeated):
+            return f.Paid(reference, evidence, also, over, repeated)
         case Failed(reason, retryable, evidence, cause):
             return f.NotPaid(reference, reason, retryable, cause, evidence)
         case Pending(waiting_for, _, again_s):
@@ -382,6 +385,23 @@ def _fact(reference: str, status: Status) -> Fact:
 # What is learned of one attempt under several names: what is paid, or may yet be, before what is over.
 _ALIVE_FIRST: tuple[type[Fact], ...] = (f.Paid, f.UnderWay, f.CameBack, f.NotPaid, f.NotSeen)
 
+
+def _liveliness(fact: Fact) -> int:
+    return _ALIVE_FIRST.index(type(fact))
+
+
+def _all_paid(attempt: Attempt, found: Iterable[Fact], paid: Sequence[f.Paid]) -> f.Paid:
+    """Put together what was learned of an attempt under several names; the payment that is known comes first."""
+    proofs = {proof.reference: proof for fact in paid for proof in (fact.evidence, *fact.also)}
+    over = {name for fact in paid for name in fact.over}
+    over |= {one.evidence.reference for one in found if isinstance(one, f.NotPaid | f.CameBack) and one.evidence}
+    own = next(name for name in (*attempt.paid_as, attempt.reference, *proofs) if name in proofs)
+    first = proofs.pop(own)
+    over -= {own, *proofs}
+    repeated = all(fact.repeated for fact in paid)
+    return f.Paid(attempt.reference, first, tuple(proofs.values()), tuple(sorted(over)), repeated)
+
+
 # What is learned of attempts that should be over, the gravest first.
 _GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f.NotSeen)
 
@@ -390,7 +410,7 @@ def _expected(record: PayoutRecord, attempt: Attempt, fact: Fact) -> bool:
     """Tell whether the rail says of an attempt what we know already."""
     data = record.data
     if attempt.reference == data.paid_by or attempt.reference in data.also_paid:
-        return isinstance(fact, f.Paid)
+        return isinstance(fact, f.Paid) and not (fact.beyond(attempt) or fact.gone(attempt))
     # That the rail cannot find an attempt proves nothing, unless it turned it away on the spot or was never asked.
     unasked = attempt.never_begun and record.sending is Sending.NO
     return isinstance(fact, f.NotPaid | f.CameBack) or (isinstance(fact, f.NotSeen) and (attempt.refused or unasked))

@@ -1,7 +1,7 @@
 """What a payout keeps."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +11,7 @@ from machines.core.ports import Evidence
 from machines.core.record import Record
 
 TWO = 2
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,14 @@ class Attempt:
     """What webhooks called it, or a retry of it; believed only as far as the rail shows it to be ours when asked."""
     absent: bool = False
     """Whether it is proven that the rail never took it."""
+    paid_as: tuple[str, ...] = ()
+    """What the rail calls the payments of it that are proven; several where somebody clicked Retry in its dashboard."""
+
+    def named_too(self, handles: Iterable[str]) -> "Attempt":
+        """Keep further names of the rail's own for it, the newest ones."""
+        newest = tuple(handles)[-MOST_NAMES:]
+        new = tuple(dict.fromkeys(one for one in newest if one not in ("", self.handle, *self.named)))
+        return replace(self, named=(*self.named, *new)[-MOST_NAMES:]) if new else self
 
     @property
     def never_begun(self) -> bool:
@@ -143,7 +152,8 @@ class PayoutData:
     paid_by: str = ""
     """The reference of the attempt that is proven paid."""
     also_paid: tuple[str, ...] = ()
-    """References of further attempts that are proven paid, which should never be; a person knows."""
+    """What is proven paid besides, which should never be, and a person knows: other attempts, by their references, and
+    further payments of one attempt, by what the rail calls them."""
     correction: Proposal | None = None
     """Another destination for a failed payout, which waits for reviewers."""
     alarmed: bool = False
@@ -200,6 +210,14 @@ class PayoutData:
         """Change one attempt."""
         changed = (replace(one, **changes) if one.reference == reference else one for one in self.attempts)
         return replace(self, attempts=tuple(changed))
+
+    def with_payments(self, reference: str, names: tuple[str, ...]) -> "PayoutData":
+        """Note the payments of an attempt, by what the rail calls them; all but the payout's own are paid besides."""
+        before = (self.paid_by, *self.attempt(reference).paid_as[1:])
+        also = tuple(one for one in self.also_paid if one not in before)
+        if reference not in (self.paid_by, *also):
+            also = (*also, reference)
+        return replace(self.with_attempt(reference, paid_as=names), also_paid=(*also, *names[1:]))
 
     def next_attempt(self, record_id: RecordId, now: int, **changes: Any) -> "PayoutData":
         """Open an attempt with a reference of its own; one that has not failed goes on under its old reference."""

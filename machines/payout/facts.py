@@ -91,10 +91,10 @@ class Submitted(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Named(Fact):
-    """A webhook calls an attempt, or a retry of it, by a name of the rail's own, which may be anybody's."""
+    """Names of the rail's own for an attempt and for retries of it: from a webhook, they may be anybody's."""
 
     reference: str
-    handle: str
+    handles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,26 @@ class Paid(Fact):
 
     reference: str
     evidence: Evidence
+    also: tuple[Evidence, ...] = ()
+    """Proof of further payments of the same attempt, which somebody asked for in the rail's dashboard."""
+    over: tuple[str, ...] = ()
+    """What the rail calls those of them that are proven unpaid, or came back."""
+    repeated: bool = False
+    """Whether somebody may have asked for it there after it had failed."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the rail calls the payments."""
+        return (self.evidence.reference, *(proof.reference for proof in self.also))
+
+    def beyond(self, attempt: Attempt) -> tuple[str, ...]:
+        """Name the payments that are news of an attempt which is known to be paid; older versions kept no names."""
+        known = attempt.paid_as or self.names[:1]
+        return tuple(name for name in self.names if name not in known)
+
+    def gone(self, attempt: Attempt) -> tuple[str, ...]:
+        """Name the payments that were known, and are over."""
+        return tuple(name for name in attempt.paid_as if name in self.over)
 
 
 @dataclass(frozen=True, slots=True)

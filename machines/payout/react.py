@@ -30,7 +30,6 @@ LONGEST_FOLLOW_S = 600.0
 DEFERRED_S = 300.0
 FIRST_LOOK_S = 5.0
 LOST_ALARM = 5
-MOST_NAMES = 8
 NO_REASON = "the rail gave no reason"
 SENT_BACK = "the bank sent the money back"
 NO_ATTEMPT = Attempt("", "")
@@ -84,14 +83,14 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
         case _, Override():
             return _overridden(record, fact, now)
         # ── the money's own story: what a rail proves, in whatever state it surfaces ──
-        case ((s.APPROVED | s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Paid(reference, evidence)):
-            return _paid(record, reference, evidence)
-        case ((s.CANCELLED | s.REVERSED | s.REJECTED), f.Paid(reference, evidence)):
-            return _paid_after_all(record, reference, evidence)
-        case ((s.COMPLETED | s.CONTRADICTED), f.Paid(reference, evidence)):
-            return _paid_already(record, reference, evidence)
-        case s.REQUESTED, f.Paid(reference):
-            return contradiction(f"{reference} was paid, and nobody has approved the payout", _rail(record))
+        case ((s.APPROVED | s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Paid()):
+            return _paid(record, fact)
+        case ((s.CANCELLED | s.REVERSED | s.REJECTED), f.Paid()):
+            return _paid_after_all(record, fact)
+        case ((s.COMPLETED | s.CONTRADICTED), f.Paid()):
+            return _paid_already(policy, record, fact, now)
+        case s.REQUESTED, f.Paid():
+            return _paid_unapproved(record, fact)
         case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if _is_current(record, reference):
             return _not_paid(policy, record, fact, now)
         case s.PROCESSING, f.Deferred(reference, reason) if _is_current(record, reference):
@@ -170,9 +169,9 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             return correction_approved(record, fact, now)
         case s.FAILED, f.Rejected(by, reason) if record.data.correction:
             return correction_rejected(record, by, reason)
-        # ── a webhook brings a name ──
-        case _, f.Named(reference, handle):
-            return _named(record, reference, handle)
+        # ── a webhook, or a list, brings names ──
+        case _, f.Named(reference, handles):
+            return _named(record, reference, handles)
         # ── the store was set back ──
         case _, f.Rediscovered():
             return rediscovered(record, fact)
@@ -298,12 +297,14 @@ def _is_open(record: PayoutRecord, reference: str) -> bool:
     return bool(attempt.reference) and not attempt.failed
 
 
-def _named(record: PayoutRecord, reference: str, handle: str) -> Choice:
+def _named(record: PayoutRecord, reference: str, handles: tuple[str, ...]) -> Choice:
     attempt = record.data.attempt(reference)
-    if not attempt.reference or handle in ("", attempt.handle, *attempt.named):
+    named = attempt.named_too(handles)
+    if not attempt.reference or named == attempt:
         return wait()
-    data = record.data.with_attempt(reference, named=(*attempt.named, handle)[-MOST_NAMES:])
-    return keep(f"a webhook calls {reference} {handle}", data=data, again_s=0)
+    new = " and ".join(name for name in named.named if name not in attempt.named)
+    data = record.data.with_attempt(reference, named=named.named)
+    return keep(f"the rail calls {reference} {new}", data=data, again_s=0)
 
 
 def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
@@ -412,13 +413,14 @@ def _newest(record: PayoutRecord) -> str:
 # ── paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _paid(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
-    """Complete, whichever attempt was paid; a person must know when a newer one may be under way as well."""
-    data = record.data.at_rest(evidence=evidence, paid_by=reference, reason="", correction=None, wish=None)
-    current = record.data.current
-    both = ""
+def _paid(record: PayoutRecord, fact: f.Paid) -> Choice:
+    """Complete, whichever attempt was paid; a person must know when anything else was, or may be under way as well."""
+    reference, current = fact.reference, record.data.current
+    data = record.data.at_rest(evidence=fact.evidence, paid_by=reference, reason="", correction=None, wish=None)
+    data = data.with_payments(reference, fact.names)
+    both = f"{_several(fact.names)} were paid: paid twice" if fact.also else ""
     if current and current.sent and not current.failed and current.reference != reference:
-        both = f"{reference} was paid while {current.reference} may be under way"
+        both = f"{both or f'{reference} was paid'} while {current.reference} may be under way"
     told = news(replace(record, data=data), "completed", reference=reference)
     return move(
         "complete",
@@ -430,25 +432,80 @@ def _paid(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     )
 
 
-def _paid_after_all(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
-    if reference == record.data.paid_by:
+def _paid_after_all(record: PayoutRecord, fact: f.Paid) -> Choice:
+    reference = fact.reference
+    if reference == record.data.paid_by and not fact.beyond(record.data.attempt(reference)):
         return wait()  # people who knew of it decided otherwise
-    why = f"{reference} was paid after the payout was {record.state}"
-    data = replace(record.data, evidence=evidence, paid_by=reference)
+    why = f"{_several(fact.names) if fact.also else reference} was paid after the payout was {record.state}"
+    data = replace(record.data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
     told = news(record, "paid_after_all", reference=reference)
     return move(
-        "contradict", why, data=data, messages=told, alarm=why, stops=_rail(record), again_s=_spread(record, WATCH_S)
+        "contradict",
+        why,
+        data=data,
+        messages=told,
+        alarm=why,
+        stops=_rail(record),
+        again_s=_spread(record, WATCH_S),
     )
 
 
-def _paid_already(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
-    data = record.data
-    if reference == data.paid_by or reference in data.also_paid:
+def _paid_unapproved(record: PayoutRecord, fact: f.Paid) -> Choice:
+    """Tell, once, that somebody was paid with nobody's yes; it is not completed without one."""
+    told = record.data.attempt(fact.reference).paid_as
+    new = tuple(name for name in fact.names if name not in told)
+    if not new:
         return wait()
+    why = f"{_several(new)} was paid, and nobody has approved the payout"
+    data = record.data.with_attempt(fact.reference, paid_as=(*told, *new))
+    return contradiction(why, _stops(record, fact)).but(data=data)
+
+
+def _paid_already(policy: Policy, record: PayoutRecord, fact: f.Paid, now: Millis) -> Choice:
+    """Tell, once, of each payment besides the payout's own; and keep what is known true when one of them comes back."""
+    data, reference = record.data, fact.reference
+    attempt = data.attempt(reference)
     if not data.paid_by:
-        return keep(f"{reference} is proven paid", data=replace(data, evidence=evidence, paid_by=reference))
-    twice = f"{reference} was paid, and so was {data.paid_by}: paid twice"
-    return contradiction(twice, _rail(record)).but(data=replace(data, also_paid=(*data.also_paid, reference)))
+        data = replace(data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
+        both = f"{_several(fact.names)} were paid: paid twice" if fact.also else ""
+        return keep(f"{reference} is proven paid", data=data, alarm=both)
+    if reference not in (data.paid_by, *data.also_paid):
+        twice = f"{_several(fact.names)} was paid, and so was {data.paid_by}: paid twice"
+        return contradiction(twice, _stops(record, fact)).but(data=data.with_payments(reference, fact.names))
+    new = fact.beyond(attempt)
+    if new:
+        known = attempt.paid_as or fact.names[:1]
+        twice = f"{_several(new)} was paid, and so was {_several(known)}: paid twice"
+        return contradiction(twice).but(data=data.with_payments(reference, (*known, *new)))
+    gone = fact.gone(attempt)
+    return _one_came_back(policy, record, fact, gone, now) if gone else _watched(policy, record, fact, now)
+
+
+def _one_came_back(policy: Policy, record: PayoutRecord, fact: f.Paid, gone: tuple[str, ...], now: Millis) -> Choice:
+    """Take one of several payments of an attempt for returned, where the rail still says so a while later."""
+    data, names = record.data, _several(gone)
+    if data.return_of != names:
+        why = f"{names} was paid, and is shown as not paid"
+        again_s = policy.return_after_ms / SECOND
+        return keep(why, data=replace(data, return_of=names, return_since=now), again_s=again_s)
+    remaining_s = (data.return_since + policy.return_after_ms - now) / SECOND
+    if remaining_s > 0:
+        return wait(remaining_s)
+    left = tuple(name for name in data.attempt(fact.reference).paid_as if name not in gone)
+    data = replace(data.with_payments(fact.reference, left), return_of="", return_since=0)
+    if fact.reference == data.paid_by:
+        data = replace(data, evidence=fact.evidence)
+    return keep(f"{names} came back; {_several(left)} is still paid", data=data)
+
+
+def _stops(record: PayoutRecord, fact: f.Paid) -> str:
+    """Close the rail where its word was not true; what was repeated in its dashboard concerns this payout alone."""
+    attempt = record.data.attempt(fact.reference)
+    return "" if fact.repeated and attempt.failed and not attempt.refused else _rail(record)
+
+
+def _several(names: tuple[str, ...]) -> str:
+    return " and ".join(names)
 
 
 def _returned(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
@@ -470,17 +527,18 @@ def _returned(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis
 def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     """Reverse, unless another attempt was paid as well: then the payout is still paid, and no longer twice."""
     data = record.data
-    known = tuple(one for one in (data.paid_by, *data.also_paid) if one)
-    if reference not in known:
+    if reference not in (data.paid_by, *data.also_paid):
         return wait()
-    data = data.with_attempt(reference, failed=SENT_BACK)
-    if len(known) > 1:
-        first, *others = (one for one in known if one != reference)
+    own = (reference, *data.attempt(reference).paid_as)
+    left = tuple(one for one in (data.paid_by, *data.also_paid) if one and one not in own)
+    data = data.with_attempt(reference, failed=SENT_BACK, paid_as=())
+    if left:
+        first, *others = left
         return keep(
             f"{reference} came back; {first} is still paid", data=replace(data, paid_by=first, also_paid=tuple(others))
         )
     told = news(record, "reversed", reference=reference)
-    data = replace(data, evidence=evidence, paid_by="", reason=SENT_BACK)
+    data = replace(data, evidence=evidence, paid_by="", also_paid=(), reason=SENT_BACK)
     return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=_spread(record, WATCH_S))
 
 

@@ -30,14 +30,21 @@ def rediscovered(record: PayoutRecord, fact: f.Rediscovered) -> Decision[PayoutD
         names = ", ".join(attempt.reference for attempt in fact.attempts)
         why = f"the rail has {names}, which the store had forgotten ({fact.by})"
         return move(trigger, why, data=data.at_rest(reason="", correction=None))
-    if not found:
+    if found:
+        return keep(f"the rail has {len(found)} attempts that the store had forgotten ({fact.by})", data=data)
+    if data.attempts == record.data.attempts:
         return wait()
-    return keep(f"the rail has {len(found)} attempts that the store had forgotten ({fact.by})", data=data)
+    return keep(f"the rail has names for its attempts that the store had forgotten ({fact.by})", data=data, again_s=0)
 
 
 def merged(record_id: RecordId, data: PayoutData, found: tuple[Attempt, ...]) -> PayoutData:
-    """Put attempts in their order; a number that nobody knows is filled, so that no reference is ever used again."""
+    """Put attempts in their order; a number that nobody knows is filled, so that no reference is ever used again.
+
+    Of what is known already only the rail's names are taken: by them it is asked what became of it, retries included.
+    """
     known = {attempt.reference: attempt for attempt in (*found, *data.attempts)}
+    for one in found:
+        known[one.reference] = known[one.reference].named_too((one.handle, *one.named))
     by_number: dict[int, list[Attempt]] = defaultdict(list)
     for reference in sorted(known):
         by_number[number_of(reference)].append(known[reference])
@@ -57,7 +64,8 @@ def recreated(
     back = next((trace for trace, _ in found if isinstance(trace.status, Reversed)), None)
     proof = next((one.status.evidence for one in (paid, back) if one and isinstance(one.status, _PROVEN)), None)
     attempts = tuple(
-        Attempt(trace.key, place, trace.handle, sent=True, failed=_failure(trace)) for trace, place in found
+        Attempt(trace.key, place, trace.handle, sent=True, failed=_failure(trace)).named_too(trace.names)
+        for trace, place in found
     )
     data = PayoutData(
         rail=rail,
@@ -71,6 +79,10 @@ def recreated(
         paid_by=paid.key if paid else "",
     )
     data = merged(record_id, data, attempts)
+    for trace, _ in found:
+        if isinstance(trace.status, Settled):
+            proofs = (trace.status.evidence, *trace.status.also)
+            data = data.with_payments(trace.key, tuple(proof.reference for proof in proofs))
     state = s.COMPLETED if paid else s.REVERSED if back else s.PROCESSING
     return state, New(record_id, s.LIFECYCLE.machine, owner, (paid or newest).amount, data)
 

@@ -76,15 +76,21 @@ async def test_retries_that_cannot_be_read_leave_the_failure_unproven(
     assert isinstance(await v3.status(sent), Failed)
 
 
-async def test_two_retries_that_are_paid_are_a_contradiction(
+async def test_of_two_retries_that_are_paid_each_is_told(
     v3: FlutterwaveV3, gateway: FlutterwaveSimulator, clock: FixedClock
 ) -> None:
     sent, transfer = await failed(v3, gateway, clock)
-    for _ in range(2):
-        gateway.transfers.retry(transfer, chosen=Fate(Ends.PAID))
+    first, second = (gateway.transfers.retry(transfer, chosen=Fate(Ends.PAID)) for _ in range(2))
     clock.advance(10)
-    with pytest.raises(Contradiction, match="paid twice"):
-        await v3.status(sent)
+    status = await v3.status(sent)
+    assert isinstance(status, Settled)
+    assert (status.evidence.reference, status.repeated) == (first.reference, True)
+    assert [proof.reference for proof in status.also] == [second.reference]
+    assert status.over == (sent.key,)
+    gateway.transfers.reverse(first)
+    left = await v3.status(sent)
+    assert isinstance(left, Settled)
+    assert (left.evidence.reference, left.also, set(left.over)) == (second.reference, (), {sent.key, first.reference})
 
 
 async def test_retries_without_end_are_not_followed_without_end(

@@ -265,9 +265,11 @@ def test_a_retry_decides_together_with_its_original() -> None:
     assert last.cause is Cause.DESTINATION
 
 
-def test_two_successes_of_one_payment_are_a_contradiction() -> None:
-    with pytest.raises(Contradiction, match="paid twice"):
-        verdict([known("SUCCESSFUL"), known("SUCCESSFUL", "payout-1_RETRY_1")])
+def test_of_two_successes_of_one_payment_our_own_comes_first() -> None:
+    status = verdict([known("SUCCESSFUL"), known("SUCCESSFUL", "payout-1_RETRY_1")])
+    assert isinstance(status, Settled)
+    assert (status.evidence.reference, status.repeated) == ("payout-1", False)
+    assert [proof.reference for proof in status.also] == ["payout-1_RETRY_1"]
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,24 @@ from decimal import Decimal
 
 import pytest
 
+from adapters.sandbox.flutterwave import v3 as wire_v3
+from adapters.sandbox.flutterwave import v4 as wire_v4
 from adapters.sandbox.gateway import Gateway
-from adapters.sandbox.magic import PAYS
-from adapters.sandbox.transfers import Order
+from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate
+from adapters.sandbox.paystack import simulator as wire_paystack
+from adapters.sandbox.paystack.simulator import PaystackSimulator
+from adapters.sandbox.transfers import Order, State
 from machines.core.clock import DAY, FixedClock, Millis
 from machines.core.errors import RailClosed
 from machines.core.money import Assets
-from machines.core.ports import Lists, PaymentKey, Rail, Settled
+from machines.core.ports import Lists, PaymentKey, Pending, Rail, Settled
 from payflow.app.gateways import open_doors
 from payflow.config import load
 from tests.adapters.conftest import payment
 from tests.stories.banks import Choice, paystack, v3, v4
 
 BANKS = [v3, v4, paystack]
+BOUNCES = Fate(Ends.FAILED, message="DISBURSE FAILED: A fatal error occured while proccesing your request.")
 
 
 @asynccontextmanager
@@ -65,3 +70,54 @@ async def test_a_list_that_is_refused_is_none(choice: Choice) -> None:
         gateway.transfers.switches.key_revoked = True
         with pytest.raises(RailClosed):
             await lists.done_since(Millis(clock.now() - DAY), lambda _: True, Assets())
+
+
+def paid_twice(gateway: Gateway, clock: FixedClock, reference: str) -> None:
+    """Have a payment made twice: by two clicks on Retry, or in a book that knows its reference twice."""
+    order = Order(reference, "044", "0123456789", Decimal(20), "NGN")
+    if isinstance(gateway, PaystackSimulator):
+        for _ in range(2):
+            gateway.transfers.place(order, None, PAYS)
+        return
+    transfer = gateway.transfers.place(order, None, BOUNCES)
+    clock.advance(10)
+    gateway.agenda.run()
+    for _ in range(2):
+        gateway.transfers.retry(transfer, chosen=PAYS)
+
+
+@pytest.mark.parametrize("choice", BANKS)
+async def test_one_payment_that_was_made_twice_hides_no_other(choice: Choice) -> None:
+    clock = FixedClock()
+    async with opened(choice, clock) as (gateway, lists, rail):
+        sent = payment()
+        since = clock.now()
+        await rail.submit(sent)
+        paid_twice(gateway, clock, "payout-made-twice-1")
+        clock.advance(10)
+        await gateway.catch_up()
+        found = {trace.key: trace for trace in await lists.done_since(since, lambda _: True, Assets())}
+        twice, other = found[PaymentKey("payout-made-twice-1")], found[sent.key]
+        assert isinstance(other.status, Settled)
+        assert (other.status.also, other.names) == ((), ())
+        assert isinstance(twice.status, Settled)
+        assert len(twice.status.also) == 1
+        assert len(twice.names) == (1 if isinstance(gateway, PaystackSimulator) else 2)
+
+
+@pytest.mark.parametrize("choice", BANKS)
+async def test_one_payment_of_which_nobody_can_tell_hides_no_other(
+    choice: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (wire_v3.STATUSES, wire_v4.STATUSES, wire_paystack.STATUSES):
+        monkeypatch.setitem(words, State.PENDING, "PROCESSED")
+    clock = FixedClock()
+    async with opened(choice, clock) as (gateway, lists, rail):
+        sent, odd = payment(), PaymentKey("payout-in-an-odd-state-1")
+        await rail.submit(sent)
+        gateway.transfers.place(Order(odd, "044", "0123456789", Decimal(20), "NGN"), None, STAYS)
+        clock.advance(10)
+        await gateway.catch_up()
+        found = {trace.key: trace.status for trace in await lists.done_since(clock.now(), lambda _: True, Assets())}
+        assert isinstance(found[sent.key], Settled)
+        assert isinstance(found[odd], Pending)

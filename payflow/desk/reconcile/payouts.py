@@ -13,7 +13,7 @@ from machines.core.ports import Failed, Lists, PaymentKey, Settled, Trace
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.acts import Looks
-from machines.payout.data import Attempt, PayoutRecord, parts_of, record_of
+from machines.payout.data import Attempt, PayoutData, PayoutRecord, parts_of, record_of
 from machines.payout.rediscovery import number_of, recreated
 from payflow.desk.payouts import MACHINE, shown
 from payflow.desk.reconcile.comparison import Finding, Word
@@ -83,7 +83,7 @@ class PayoutsReconcile:
             )
             if applied.decision.trigger is None:
                 break
-        findings = await self._learn(rail, payout, word)
+        findings = await self._learn(rail, payout, word, found)
         return findings or [Finding(rail, payout, f"{_amount(found)}: as the store has it.")]
 
     def _attempt(self, trace: Trace, record: PayoutRecord) -> Attempt:
@@ -92,9 +92,9 @@ class PayoutsReconcile:
         same = same_account(ours, theirs, trace.amount.asset)
         sealed = record.data.sealed if same else self._store.seals.seal(trace.to)
         failed = trace.status.reason if isinstance(trace.status, Failed) else ""
-        return Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed)
+        return Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed).named_too(trace.names)
 
-    async def _learn(self, rail: str, payout: RecordId, word: Word) -> list[Finding]:
+    async def _learn(self, rail: str, payout: RecordId, word: Word, found: Sequence[Trace] = ()) -> list[Finding]:
         """Ask the rail about every attempt of a payout, and let the payout react as it would to a look."""
         before: PayoutRecord = (await self._store.records.read(payout)).record
         try:
@@ -104,8 +104,10 @@ class PayoutsReconcile:
             return [Finding(rail, payout, f"{before.state}: {error}", "Look at it with `payflow show`.")]
         after: PayoutRecord = (await self._store.records.read(payout)).record
         if after.data.also_paid:
-            twice = f"paid by {after.data.paid_by} and by {', '.join(after.data.also_paid)}"
-            return [Finding(rail, payout, twice, "Get the money back, then say so with --dismiss.")]
+            return [_twice(rail, payout, (after.data.paid_by, *after.data.also_paid))]
+        several = [name for trace in found for name in _payments(trace)]
+        if len(several) > 1:
+            return [_twice(rail, payout, several)]
         if after.version == before.version:
             return []
         return [Finding(rail, payout, f"{before.state} → {after.state}, by what the rail proves.")]
@@ -129,7 +131,7 @@ class PayoutsReconcile:
             whose = f" It may be {likely}." if likely else ""
             return Finding(rail, payout, says, f"Say whose it was: --owner {payout}=NAME --reason WHY.{whose}")
         try:
-            state = await self._recreate(rail, payout, found, owner, word)
+            state, data = await self._recreate(rail, payout, found, owner, word)
         except ShortBalance:
             return Finding(
                 rail,
@@ -137,9 +139,13 @@ class PayoutsReconcile:
                 says,
                 f"{owner} has too little for what is under way: book what he earned, then try again.",
             )
+        if data.also_paid:
+            return _twice(rail, payout, (data.paid_by, *data.also_paid))
         return Finding(rail, payout, f"{_amount(found)}: made again for {owner}, {state}.")
 
-    async def _recreate(self, rail: str, payout: RecordId, found: list[Trace], owner: Owner, word: Word) -> str:
+    async def _recreate(
+        self, rail: str, payout: RecordId, found: list[Trace], owner: Owner, word: Word
+    ) -> tuple[str, PayoutData]:
         _, shard = parse_id(payout)
         if self._store.records.owner_shard(owner_of(owner)) != shard:
             raise BadInput(f"{payout} is not of {owner}: it would be in another shard.")
@@ -147,7 +153,7 @@ class PayoutsReconcile:
         state, new = recreated(payout, owner, rail, attempts, shown(found[-1].to))
         why = f"the store had forgotten it, {rail} has it: {word.reason}"
         await self._store.records.recreate(new, state, word.who, why)
-        return state
+        return state, new.data
 
     async def _likely(self, payout: RecordId, found: list[Trace]) -> list[str]:
         """Name owners of the payout's shard who were paid at this account before, or have it in their profile."""
@@ -186,8 +192,21 @@ def _amount(found: list[Trace]) -> str:
 
 def _as_left(found: list[Trace], tomb: Tombstone) -> bool:
     """Whether the gateway lists an archived payout as it was left."""
-    paid = any(isinstance(trace.status, Settled) for trace in found)
-    return paid == (tomb.state in (s.COMPLETED, s.CONTRADICTED))
+    paid = [name for trace in found for name in _payments(trace)]
+    return len(paid) == (tomb.state in (s.COMPLETED, s.CONTRADICTED))
+
+
+def _payments(trace: Trace) -> list[str]:
+    """Name what was paid of an attempt, with the gateway's own ids."""
+    status = trace.status
+    proofs = (status.evidence, *status.also) if isinstance(status, Settled) else ()
+    return [f"{proof.reference} ({dict(proof.details).get('id', '')})" for proof in proofs]
+
+
+def _twice(rail: str, payout: RecordId, names: Sequence[str]) -> Finding:
+    first, *others = names
+    says = f"paid by {first} and by {', '.join(others)}"
+    return Finding(rail, payout, says, "Get the money back, then say so with --dismiss.")
 
 
 def _kept_too_little(rail: str, payout: RecordId, found: list[Trace], tomb: Tombstone) -> Finding:

@@ -103,7 +103,7 @@ class Notices:
         if not _lacks(record, reference, notice.handle):
             return
         try:
-            named = f.Named(reference, notice.handle)
+            named = f.Named(reference, (notice.handle,))
             await take_in(self._store.records, self._metrics, record.id, named, hooks.source)
         except Conflict:
             # Very many deliveries of one transfer at once: it is enough that one of them was kept.

@@ -7,7 +7,6 @@ import pytest
 from machines.core.clock import DAY, HOUR, MINUTE, Millis
 from machines.core.errors import (
     AnotherPayment,
-    Contradiction,
     LeaseLost,
     OutcomeUnknown,
     Paused,
@@ -16,7 +15,7 @@ from machines.core.errors import (
 )
 from machines.core.facts import Fact, LostSight, Nothing, Proof
 from machines.core.money import ETH, Money
-from machines.core.ports import Evidence, Payment, Pending, Settled, Status, Unsent
+from machines.core.ports import Evidence, Payment, Pending, Reversed, Settled, Status, Unsent
 from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
@@ -194,15 +193,51 @@ async def test_a_retry_that_was_named_and_is_not_shown_keeps_a_failure_from_bein
         await looks(rail).prove(record)
 
 
-async def test_two_retries_that_were_both_paid_are_a_contradiction_though_they_repeat_one_attempt() -> None:
-    class BothPaid(FakeRail):
-        async def status(self, payment: Payment) -> Status:
-            return Settled(Evidence("flutterwave", f"{payment.key}_RETRY_{payment.handle}"))
+class Retried(FakeRail):
+    """Names no retries: each is asked for by a name that a webhook brought."""
 
-    rail = BothPaid()
-    record = payout(s.COMPLETED, attempts=(attempt(handle="1", named=("2",)),), paid_by=FIRST)
-    with pytest.raises(Contradiction, match="paid twice"):
-        await looks(rail).watch(record, FakeStep(rail))
+    def __init__(self, **retries: Status) -> None:
+        super().__init__()
+        self.retries = retries
+
+    async def status(self, payment: Payment) -> Status:
+        return self.retries[payment.handle]
+
+
+ONE_PAID, TWO_PAID = (Settled(Evidence("flutterwave", f"{FIRST}_RETRY_{number}"), repeated=True) for number in (1, 2))
+
+
+@pytest.mark.parametrize("state", [s.PROCESSING, s.UNCONFIRMED, s.FAILED, s.COMPLETED, s.CANCELLED])
+async def test_of_two_retries_of_one_attempt_that_were_paid_both_are_told(state: str) -> None:
+    rail = Retried(one=ONE_PAID, two=TWO_PAID)
+    record = payout(state, attempts=(attempt(handle="one", named=("two",)),))
+    learned = await looks(rail).acts()[state](record, FakeStep(rail))
+    assert learned == f.Paid(FIRST, ONE_PAID.evidence, (TWO_PAID.evidence,), repeated=True)
+
+
+async def test_a_watch_says_nothing_of_payments_that_are_known_and_the_known_one_stays_the_payouts_own() -> None:
+    rail = Retried(one=ONE_PAID, two=TWO_PAID)
+    names = (TWO_PAID.evidence.reference, ONE_PAID.evidence.reference)
+    twice = (attempt(handle="one", named=("two",), paid_as=names),)
+    record = payout(s.COMPLETED, attempts=twice, paid_by=FIRST, also_paid=names[1:])
+    assert await looks(rail).watch(record, FakeStep(rail)) == Nothing()
+    rail = Retried(one=BACK, two=TWO_PAID)
+    assert await looks(rail).watch(record, FakeStep(rail)) == Nothing(), "of what came back it is not said which it is"
+    rail = Retried(one=Reversed(ONE_PAID.evidence), two=TWO_PAID)
+    back = f.Paid(FIRST, TWO_PAID.evidence, over=names[1:], repeated=True)
+    assert await looks(rail).watch(record, FakeStep(rail)) == back
+    once = replace(record, data=replace(record.data, attempts=(replace(twice[0], paid_as=()),), also_paid=()))
+    learned = await looks(Retried(one=ONE_PAID, two=TWO_PAID)).watch(once, FakeStep(rail))
+    assert isinstance(learned, f.Paid), "an older version kept no names"
+    assert learned.also
+
+
+async def test_what_is_unknown_does_not_hide_that_an_earlier_attempt_was_brought_back_to_life() -> None:
+    rail = FakeRail(truth={FIRST: PAID})
+    record = payout(s.UNCONFIRMED, attempts=(failed(), attempt(2, unknown=True)))
+    assert isinstance(await looks(rail).find(record, FakeStep(rail)), f.Paid)
+    rail = FakeRail(truth={FIRST: NOT_PAID})
+    assert isinstance(await looks(rail).find(record, FakeStep(rail)), f.NotSeen)
 
 
 async def test_a_batch_that_opens_while_the_rail_is_paused_takes_nobody_along() -> None:

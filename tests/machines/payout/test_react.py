@@ -3,6 +3,7 @@
 import builtins
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -69,10 +70,12 @@ FACTS: tuple[Fact, ...] = (
             f.NotSeen(reference),
             f.NotSeen(reference, listed=True),
             f.Absent(reference),
-            f.Named(reference, "trf_9"),
+            f.Named(reference, ("trf_9",)),
             f.NotTaken(reference, "blacklisted", proven=True),
             f.NotTaken(reference, "nobody knows what that means"),
             f.Paid(reference, RECEIPT),
+            f.Paid(reference, RECEIPT, (replace(RECEIPT, reference="another"),), repeated=True),
+            f.Paid(reference, replace(RECEIPT, reference="another"), over=("receipt",)),
             f.NotPaid(reference, "the bank said no"),
             f.NotPaid(reference, "", retryable=False),
             *(f.NotPaid(reference, "why", cause=cause) for cause in Cause),

@@ -144,10 +144,10 @@ def test_a_failure_that_is_gone_at_the_next_look_was_none() -> None:
 
 
 def test_what_a_webhook_calls_an_attempt_is_kept_once_and_believed_only_when_the_rail_shows_it() -> None:
-    record = after(processing(), f.Named(FIRST, "trf_9"))
+    record = after(processing(), f.Named(FIRST, ("trf_9",)))
     assert record.data.current == attempt(named=("trf_9",))
-    assert not decide(record, f.Named(FIRST, "trf_9")).recorded
-    assert not decide(record, f.Named("payout-09-zzzzzzzzzzzzzzzz-1", "trf_9")).recorded
+    assert not decide(record, f.Named(FIRST, ("trf_9",))).recorded
+    assert not decide(record, f.Named("payout-09-zzzzzzzzzzzzzzzz-1", ("trf_9",))).recorded
 
 
 def test_a_late_failure_of_another_attempt_after_a_success_is_noted() -> None:
@@ -168,6 +168,112 @@ def test_a_second_success_is_told_once_and_kept() -> None:
     again = after(record, paid(SECOND_REFERENCE))
     assert again.data.also_paid == (SECOND_REFERENCE,)
     assert not decide(again, paid(SECOND_REFERENCE)).recorded
+
+
+# ── one attempt, several payments: somebody clicked Retry in the rail's dashboard more than once ─────────────────────
+
+
+CLICKS = tuple(Evidence("flutterwave", f"{FIRST}_RETRY_{number}") for number in (1, 2, 3))
+CLICKED = tuple(proof.reference for proof in CLICKS)
+
+
+def repeated(*proofs: Evidence, over: tuple[str, ...] = ()) -> f.Paid:
+    """The rail proves that retries of attempt 1 were paid."""
+    own, *others = proofs
+    return f.Paid(FIRST, own, tuple(others), over, repeated=True)
+
+
+@pytest.mark.parametrize("state", [s.APPROVED, s.PROCESSING, s.UNCONFIRMED, s.FAILED])
+def test_two_payments_of_one_attempt_complete_it_tell_a_person_once_and_stop_nobody_else(state: str) -> None:
+    record, both = payout(state, attempts=(failed(),)), repeated(*CLICKS[:2])
+    decision = decide(record, both)
+    assert (decision.trigger, decision.stops) == ("complete", "")
+    assert all(name in decision.alarm for name in CLICKED[:2])
+    record = after(record, both)
+    assert (record.data.paid_by, record.data.evidence, record.data.also_paid) == (FIRST, CLICKS[0], CLICKED[1:2])
+    assert not decide(record, both).recorded
+    more = decide(record, repeated(*CLICKS))
+    assert (more.trigger, more.stops) == (None, "")
+    assert CLICKED[2] in more.alarm
+    assert after(record, repeated(*CLICKS)).data.also_paid == CLICKED[1:]
+
+
+def test_a_further_payment_that_is_seen_later_is_told_when_it_is_seen() -> None:
+    record = after(payout(s.FAILED, attempts=(failed(),)), repeated(CLICKS[0]))
+    assert record.data.also_paid == ()
+    decision = decide(record, repeated(*CLICKS[:2]))
+    assert (decision.trigger, decision.stops, bool(decision.alarm)) == (None, "", True)
+    record = after(record, repeated(*CLICKS[:2]))
+    assert not decide(record, repeated(*CLICKS[:2])).recorded
+    assert not decide(record, repeated(CLICKS[0])).recorded, "a look from before says nothing of the second"
+    assert record.data.also_paid == CLICKED[1:2]
+
+
+def test_what_older_versions_completed_without_names_is_told_of_a_second_payment_only() -> None:
+    assert not decide(completed(), repeated(CLICKS[0])).recorded
+    record = after(completed(), repeated(*CLICKS[:2]))
+    assert (record.data.paid_by, record.data.also_paid) == (FIRST, CLICKED[1:2])
+
+
+@pytest.mark.parametrize("state", [s.CANCELLED, s.REJECTED, s.REVERSED])
+def test_payments_after_the_money_was_given_back_are_told_together_and_a_further_one_stops_nobody_again(
+    state: str,
+) -> None:
+    record = payout(state, attempts=(failed(),))
+    decision = decide(record, repeated(*CLICKS[:2]))
+    assert (decision.trigger, decision.stops) == ("contradict", "rail:flutterwave")
+    assert all(name in decision.alarm for name in CLICKED[:2])
+    record = after(record, repeated(*CLICKS[:2]))
+    assert (record.data.paid_by, record.data.also_paid) == (FIRST, CLICKED[1:2])
+    assert decide(record, repeated(*CLICKS)).stops == ""
+
+
+def test_a_second_payment_after_people_put_away_the_first_is_no_old_news() -> None:
+    record = after(after(payout(s.FAILED, attempts=(failed(),)), repeated(CLICKS[0])), override_to(s.CANCELLED))
+    assert not decide(record, repeated(CLICKS[0])).recorded
+    assert decide(record, repeated(*CLICKS[:2])).trigger == "contradict"
+
+
+@pytest.mark.parametrize("clicked", [failed(), failed(sent=False), attempt()])
+def test_a_rail_is_closed_where_its_own_word_was_false_and_not_for_what_people_repeated_there(clicked: Attempt) -> None:
+    """Of an attempt that was never taken, or did not fail, nobody can have clicked Retry."""
+    record = completed(attempts=(clicked, attempt(2)), paid_by=SECOND_REFERENCE)
+    assert decide(record, repeated(CLICKS[0])).stops == ("" if clicked == failed() else "rail:flutterwave")
+    assert decide(record, paid()).stops == "rail:flutterwave"
+
+
+def test_of_two_payments_of_one_attempt_one_that_came_back_leaves_the_other() -> None:
+    twice = after(payout(s.FAILED, attempts=(failed(),)), repeated(*CLICKS[:2]))
+    left = repeated(CLICKS[1], over=(CLICKED[0],))
+    first = decide(twice, left)
+    assert (first.trigger, first.alarm, first.again_s) == (None, "", 600)
+    record = after(twice, left)
+    assert not decide(record, left, NOW + MINUTE).recorded
+    record = after(record, left, NOW + 10 * MINUTE)
+    assert (record.state, record.data.paid_by, record.data.also_paid) == (s.COMPLETED, FIRST, ())
+    assert record.data.evidence == CLICKS[1]
+    record = after(record, f.CameBack(FIRST, CLICKS[1]))
+    assert (record.state, record.data.paid_by, record.data.also_paid) == (s.REVERSED, "", ())
+
+
+def test_all_payments_of_an_attempt_that_came_back_leave_the_payment_of_another_attempt() -> None:
+    record = after(payout(s.FAILED, attempts=(failed(), failed(2))), repeated(*CLICKS[:2]))
+    record = after(record, paid(SECOND_REFERENCE))
+    assert record.data.also_paid == (CLICKED[1], SECOND_REFERENCE)
+    left = after(record, f.CameBack(FIRST, RECEIPT))
+    assert (left.state, left.data.paid_by, left.data.also_paid) == (s.COMPLETED, SECOND_REFERENCE, ())
+    left = after(record, f.CameBack(SECOND_REFERENCE, RECEIPT))
+    assert (left.data.paid_by, left.data.also_paid) == (FIRST, CLICKED[1:2])
+
+
+def test_that_somebody_was_paid_with_nobodys_yes_is_told_once() -> None:
+    record = payout(s.REQUESTED, attempts=(failed(),))
+    assert decide(record, repeated(CLICKS[0])).alarm
+    record = after(record, repeated(CLICKS[0]))
+    assert not decide(record, repeated(CLICKS[0])).recorded
+    assert decide(record, repeated(*CLICKS[:2])).alarm
+    record = after(replace(record, state=s.APPROVED), repeated(*CLICKS[:2]))
+    assert (record.state, record.data.also_paid) == (s.COMPLETED, CLICKED[1:2])
 
 
 def test_a_success_that_surfaces_under_a_word_of_a_person_is_adopted() -> None:
