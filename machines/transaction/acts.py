@@ -143,11 +143,11 @@ class TransactionActs:
         """Offer more, replace by nothing, or send the same again: whatever the transaction needs to be mined."""
         data, lane, now = case.data, case.lane, case.step.now
         # A bump that is refused leaves the attempt before it where it is.
-        refused = data.reply.startswith(Reply.REFUSED) and len(data.attempts) == 1
+        refused = data.reply_code == Reply.REFUSED and len(data.attempts) == 1
         if (data.cancel or refused) and not data.newest.empty:
             return await self._replaced(case, data.cancel or f"the nodes say {data.reply}")
         waits_long = (now - data.sent_at) / SECOND >= lane.policy.bump_after_s
-        dear = data.reply.startswith(Reply.TOO_CHEAP)
+        dear = data.reply_code == Reply.TOO_CHEAP
         if dear or (first_in_line and (data.asked_bump or waits_long)):
             better = await self._bumped(case, empty=data.newest.empty)
             if better is not None:

@@ -127,8 +127,10 @@ class LaneActs:
         if not missing and not queued:
             return f.Looked(record.data.next_nonce, again_s=UNDER_WAY_S if unsettled else IDLE_S)
         if not missing and (company_s or room <= 0):
-            waits_for = "" if company_s else record.data.waits_for
-            return f.Looked(record.data.next_nonce, waits_for=waits_for, again_s=company_s or ROOM_S)
+            if company_s:
+                return f.Looked(record.data.next_nonce, again_s=company_s)
+            waits_for, lacks = record.data.waits_for, record.data.lacks
+            return f.Looked(record.data.next_nonce, waits_for=waits_for, lacks=lacks, again_s=ROOM_S)
         fee = offered(await lane.chain.market(lane.policy.fees.percentile), lane.policy.fees)
         budget = Budget(lane, record.data.address, balance, fee, waiting)
         plan = Plan(lane, record, budget)
@@ -142,7 +144,8 @@ class LaneActs:
         more = bool(signed) and (plan.left > 0 or len(found) == limit)
         full = len(waiting) + len(signed) >= lane.policy.in_flight
         again_s = (ROOM_S if full else AT_ONCE_S) if more else None
-        return f.Looked(next_nonce, signed, tuple(plan.unpayable), budget.waits_for, again_s)
+        missing_money = budget.shortage
+        return f.Looked(next_nonce, signed, tuple(plan.unpayable), missing_money.words, missing_money.asset, again_s)
 
     async def _signed(
         self, lane: Lane, record: LaneRecord, planned: Sequence[PlannedTransaction], fee: Fee
@@ -212,7 +215,7 @@ def _obstacle(lane: Lane, head: Head, next_nonce: int, latest: int, pending: int
 def _view(record: LaneRecord, waiting: Sequence[TransactionRecord], balance_wei: int, now: Millis) -> LaneView:
     oldest = min((one.created_at for one in waiting), default=None)
     data = record.data
-    return LaneView(data.name, now, data.next_nonce, len(waiting), oldest, balance_wei, data.waits_for)
+    return LaneView(data.name, now, data.next_nonce, len(waiting), oldest, balance_wei, bool(data.lacks))
 
 
 def _start_of_tail(missing: Sequence[int], end: int) -> int:

@@ -9,6 +9,9 @@ from machines.core.ids import Owner, RecordId, derived_id, shard_for
 from machines.core.ports import Cause, Evidence, PaymentKey
 from machines.core.record import Record
 
+ETHER = "ether"
+"""What a lane lacks where it is the chain's own money."""
+
 HASHES = "hash"
 """The space of unique claims in which the hash of each attempt names its transaction."""
 
@@ -27,6 +30,8 @@ class LaneData:
     """Transactions from outside that may have paid payments that are not paid yet."""
     waits_for: str = ""
     """What keeps the lane from signing more, in words; empty when nothing does."""
+    lacks: str = ""
+    """Which money is missing: `ETHER`, or the address of a token; empty where it is not money that it waits for."""
     trusted: str = ""
     """The node whose word counts alone for a time, by its host and port."""
     trusted_until: int = 0
@@ -106,7 +111,9 @@ class TransactionData:
     repeated_at: int = 0
     """When its bytes went out last."""
     reply: str = ""
-    """What the nodes said last, where it was not simply yes."""
+    """What the nodes said last, in their words, where it was not simply yes."""
+    reply_code: str = ""
+    """The same as one of `Reply`: what is decided about it, is decided by this."""
     hash: TxHash = NO_HASH
     """Which attempt was mined, or what took its nonce."""
     block: int = 0

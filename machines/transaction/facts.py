@@ -37,6 +37,8 @@ class Looked(Fact):
     signed: tuple[Signing, ...] = ()
     unpayable: tuple[UnpayablePayment, ...] = ()
     waits_for: str = ""
+    lacks: str = ""
+    """As in the lane's data."""
     again_s: float | None = None
     """When there is something to see again; None for the usual pace."""
 

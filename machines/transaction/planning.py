@@ -4,12 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from machines.core.chain import NO_DATA, Address, Fee
 from machines.core.errors import Rejected
 from machines.transaction import calldata
 from machines.transaction import facts as f
-from machines.transaction.data import LaneRecord, PaymentRecord, TransactionRecord
+from machines.transaction.data import ETHER, LaneRecord, PaymentRecord, TransactionRecord
 from machines.transaction.grouping import Bundle, batch_id, bundles, joins
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Lane
@@ -40,8 +41,16 @@ class PlannedTransaction:
         return self.bundle is None and self.data == NO_DATA
 
 
-MORE = "more at"
-"""What a lane waits for has these words where it lacks money."""
+class Shortage(NamedTuple):
+    """What keeps a lane from paying."""
+
+    words: str = ""
+    """Empty where nothing does."""
+    asset: str = ""
+    """Which money is missing: `ETHER`, or the address of a token; empty where it is not money."""
+
+
+NO_SHORTAGE = Shortage()
 
 
 class Budget:
@@ -55,39 +64,40 @@ class Budget:
         self._free_wei = balance_wei - sum(_most_wei(one) for one in waiting)
         self._fee = fee
         self._waiting = waiting
-        self._tokens: dict[Address, int] = {}
+        self._left: dict[Address, int] = {}
         self._pulled: Counter[Address] = Counter()
-        self.lacks = ""
-        """How much of the chain's own money the first payment that had to wait was short of: all others wait behind."""
-        self.lacking: dict[Address, str] = {}
+        self.ether = NO_SHORTAGE
+        """What of the chain's own money the first payment that had to wait was short of: all others wait behind."""
+        self.tokens: dict[Address, Shortage] = {}
         """What is wrong with a token: what does not need it goes on."""
 
     @property
-    def waits_for(self) -> str:
-        """What is missing, in words; empty when nothing is."""
-        return self.lacks or next(iter(self.lacking.values()), "")
+    def shortage(self) -> Shortage:
+        """What is missing first."""
+        return self.ether if self.ether.words else next(iter(self.tokens.values()), NO_SHORTAGE)
 
     async def affords(self, value_wei: int, gas: int, token: Address | None = None, units: int = 0) -> bool:
         """Say whether there is enough for this, its gas included, and set it aside."""
         cost = value_wei + gas * self._fee.max_wei
         if cost > self._free_wei:
-            self.lacks = self.lacks or f"{_ether(cost - self._free_wei)} ETH {MORE} {self._address}"
+            if not self.ether.words:
+                self.ether = Shortage(f"{_ether(cost - self._free_wei)} ETH more at {self._address}", ETHER)
             return False
         if token is not None:
             left = await self._units(token)
             if units > left:
-                words = f"{units - left} units of the token {token} {MORE} {self._address}"
-                self.lacking.setdefault(token, words)
+                words = f"{units - left} units of the token {token} more at {self._address}"
+                self.tokens.setdefault(token, Shortage(words, token))
                 return False
-            self._tokens[token] = left - units
+            self._left[token] = left - units
         self._free_wei -= cost
         return True
 
     async def _units(self, token: Address) -> int:
-        if token not in self._tokens:
+        if token not in self._left:
             under_way = sum(int(one.data.token_units) for one in self._waiting if one.data.token == token)
-            self._tokens[token] = await self._read(token, calldata.balance_of(self._address)) - under_way
-        return self._tokens[token]
+            self._left[token] = await self._read(token, calldata.balance_of(self._address)) - under_way
+        return self._left[token]
 
     async def may_pull(self, token: Address, spender: Address, units: int) -> bool:
         """Say whether a contract may pull so much more of a token from the lane."""
@@ -102,7 +112,7 @@ class Budget:
         try:
             return calldata.number(await self._lane.chain.call(token, question))
         except Rejected as refusal:
-            self.lacking.setdefault(token, f"{token} does not answer as a token does: {refusal}")
+            self.tokens.setdefault(token, Shortage(f"{token} does not answer as a token does: {refusal}"))
             return 0
 
     def approving(self, token: Address) -> bool:
@@ -134,12 +144,12 @@ class Plan:
         found = bundles(queued, await self._existing(queued), self._policy)
         payments = 0
         for place, bundle in enumerate(found):
-            if self._budget.lacks:
+            if self._budget.ether.words:
                 break
             if room <= 0 or (payments and payments + len(bundle.payments) > MOST_PAYMENTS):
                 self.left = len(found) - place
                 break
-            if bundle.token in self._budget.lacking:
+            if bundle.token in self._budget.tokens:
                 continue
             planned = await self._batch(bundle) if not bundle.alone else await self._single(bundle)
             if planned is not None:
@@ -206,23 +216,19 @@ class Plan:
     async def _permission(self, token: Address, spender: Address) -> PlannedTransaction | None:
         """Allow the contract, once, to pull a token; batches of it wait until that is mined."""
         asked_for = any(planned.to == token and planned.bundle is None for planned in self.transactions)
-        if asked_for or token in self._budget.lacking or self._budget.approving(token):
+        if asked_for or token in self._budget.tokens or self._budget.approving(token):
             return None
         data = calldata.approval(spender)
         try:
             # One that would revert costs gas each time that it is tried.
             await self._lane.chain.estimate(self._record.data.address, token, 0, data)
         except Rejected as refusal:
-            self._budget.lacking[token] = f"{token} does not let the contract {spender} pull: {refusal}"
+            words = f"{token} does not let the contract {spender} pull: {refusal}"
+            self._budget.tokens[token] = Shortage(words)
             return None
         if not await self._budget.affords(0, APPROVE_GAS):
             return None
         return PlannedTransaction(self._next_nonce, token, 0, data, APPROVE_GAS)
-
-
-def lacks_money(waits_for: str) -> bool:
-    """Say whether what a lane waits for is money."""
-    return f" {MORE} " in waits_for
 
 
 def _ether(wei: int) -> str:

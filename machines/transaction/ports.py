@@ -54,8 +54,8 @@ class LaneView:
     oldest_unmined_at: int | None
     """When the oldest transaction that waits was made; None when none waits."""
     balance_wei: int
-    waits_for: str
-    """What it lacks; empty when nothing."""
+    lacks_money: bool
+    """Whether it waits for money."""
 
 
 class Watch(Protocol):

@@ -85,17 +85,17 @@ def _age_s(record: TransactionRecord, now: Millis) -> float:
 
 
 def _bumped(data: TransactionData, fact: f.Bumped) -> TransactionData:
-    return replace(data, attempts=(*data.attempts, fact.attempt), asked_bump=False, reply="")
+    return replace(data, attempts=(*data.attempts, fact.attempt), asked_bump=False, reply="", reply_code="")
 
 
 def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:
     attempts = tuple(replace(one, sent=True) if one.hash == fact.hash else one for one in data.attempts)
     answer = fact.answer
-    quiet = answer.reply in {Reply.ACCEPTED, Reply.NONCE_USED}
-    reply = "" if quiet else f"{answer.reply}: {answer.words}"[:200]
+    code = "" if answer.reply in {Reply.ACCEPTED, Reply.NONCE_USED} else answer.reply.value
+    reply = f"{code}: {answer.words}"[:200] if code else ""
     first = fact.hash == data.newest.hash and not data.newest.sent
     sent_at = fact.at if first else data.sent_at
-    return replace(data, attempts=attempts, reply=reply, sent_at=sent_at, repeated_at=fact.at)
+    return replace(data, attempts=attempts, reply=reply, reply_code=code, sent_at=sent_at, repeated_at=fact.at)
 
 
 def _in_block(data: TransactionData, fact: f.Mined) -> TransactionData:

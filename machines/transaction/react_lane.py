@@ -1,6 +1,5 @@
 """What a fact means to a lane. Pure."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +18,6 @@ from machines.transaction.data import LaneData, LaneRecord, Suspect
 REFUSED_S = 60.0
 MOST_WORDS = 300
 NAMED = 5
-
-_HOW_MUCH = re.compile(r"^[0-9.]+ ")
 
 Choice = Decision[LaneData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
@@ -55,14 +52,16 @@ def react(record: LaneRecord, fact: Fact, _: Millis) -> Choice:
 
 
 def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
-    data = replace(record.data, next_nonce=fact.next_nonce, waits_for=fact.waits_for)
+    data = replace(record.data, next_nonce=fact.next_nonce, waits_for=fact.waits_for, lacks=fact.lacks)
     parts: dict[str, Any] = {
         "data": data,
         "again_s": fact.again_s,
         "creates": tuple(one.new for one in fact.signed),
         "group": _signed(fact) + tuple((one.payment, react_payment.unpayable(one)) for one in fact.unpayable),
     }
-    if fact.waits_for and _kind(fact.waits_for) != _kind(record.data.waits_for):
+    # How much a lane lacks changes with every block, and a person is told once.
+    same = fact.lacks == record.data.lacks if fact.lacks else fact.waits_for == record.data.waits_for
+    if fact.waits_for and not same:
         told = Message("alarm", {"why": f"the lane {data.name} waits for {fact.waits_for}"})
         parts["messages"] = (told,)
     if data == record.data and not parts["group"] and not fact.signed:
@@ -76,7 +75,7 @@ def _refused(record: LaneRecord, reason: str) -> Choice:
     if record.data.waits_for == waits_for:
         return wait(REFUSED_S)
     told = Message("alarm", {"why": f"the lane {record.data.name} waits for {waits_for}"})
-    data = replace(record.data, waits_for=waits_for)
+    data = replace(record.data, waits_for=waits_for, lacks="")
     return keep(f"waits for {waits_for}", data=data, messages=(told,), again_s=REFUSED_S)
 
 
@@ -86,11 +85,6 @@ def _signed(fact: f.Looked) -> Group:
         for one in fact.signed
         for place, member in enumerate(one.members)
     )
-
-
-def _kind(waits_for: str) -> str:
-    """Leave out how much: what a lane lacks changes with every block, and a person is told once."""
-    return _HOW_MUCH.sub("", waits_for)
 
 
 def _summary(record: LaneRecord, fact: f.Looked) -> str:
@@ -113,6 +107,7 @@ def _found_outside(record: LaneRecord, fact: f.FoundOutside) -> Choice:
         next_nonce=fact.next_nonce,
         noticed=record.data.noticed + len(fact.seen),
         waits_for="",
+        lacks="",
     )
     hashes = ", ".join(one.hash for one in fact.seen[:NAMED])
     why = f"{len(fact.seen)} transactions of {data.address} are not ours ({hashes}): another sender uses its key"

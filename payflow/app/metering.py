@@ -11,7 +11,6 @@ from typing import Protocol, TypeVar
 from machines.core.clock import SECOND
 from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.ports import Payment, Rail, Status
-from machines.transaction.planning import lacks_money
 from machines.transaction.ports import LaneView
 from payflow.desk.gateways import Door
 from payflow.telemetry.metrics import Metrics
@@ -157,7 +156,7 @@ class LaneMeter:
         lanes.bumps.labels(view.lane)
         lanes.in_flight.labels(view.lane).set(view.in_flight)
         lanes.balance.labels(view.lane).set(view.balance_wei)
-        lanes.waiting_money.labels(view.lane).set(1 if lacks_money(view.waits_for) else 0)
+        lanes.waiting_money.labels(view.lane).set(int(view.lacks_money))
         oldest_s = (view.now - view.oldest_unmined_at) / SECOND if view.oldest_unmined_at else 0
         lanes.oldest_unmined.labels(view.lane).set(oldest_s)
         for node in self._nodes():

@@ -167,7 +167,8 @@ async def test_a_lane_without_money_waits_and_fails_nothing(station: Station, ch
         assert status.waiting_for.endswith(f"ETH more at {LANE.address}"), "whoever asks for a payment hears of it"
         await chain.set_balance(LANE.address, ETHER)
         await station.until_settled(payments)
-    assert (await station.lane_data()).waits_for == ""
+    data = await station.lane_data()
+    assert (data.waits_for, data.lacks) == ("", "")
 
 
 async def test_gas_counts_into_what_a_lane_needs(station: Station, chain: Anvil) -> None:

@@ -139,6 +139,7 @@ async def test_a_lane_that_is_short_of_a_token_waits_with_it_and_pays_all_else(
         async with station.worker():
             await station.pay(short)
             await station.until_waits("1 units of the token")
+            assert (await station.lane_data()).lacks == token.address
             await station.pay(ether)
             await station.until_settled([ether])
             assert (await station.record(short)).state == s.QUEUED
@@ -152,6 +153,7 @@ async def test_a_token_that_is_none_holds_up_nothing_else(settings: Settings, ch
         async with station.worker():
             await station.pay(bad)
             await station.until_waits("does not answer")
+            assert (await station.lane_data()).lacks == ""
             await station.pay(ether)
             await station.until_settled([ether])
             events = len(await station.whys(station.lanes.books.lane_id("ethereum")))

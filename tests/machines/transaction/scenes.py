@@ -14,6 +14,7 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import (
+    ETHER,
     LaneData,
     LaneRecord,
     PaymentData,
@@ -113,7 +114,7 @@ def facts_for(about: TransactionRecord) -> list[Fact]:
         f.Displaced(seen(), receipt(hash_of(99)), (member,), lane=lane(s.HALTED), suspects=suspects),
         f.BumpAsked("ada"),
         f.CancelAsked("ada", "wrong"),
-        f.Looked(8, (signing(7, payment()),), (f.UnpayablePayment(payment(2), "it throws"),), "money", 0.0),
+        f.Looked(8, (signing(7, payment()),), (f.UnpayablePayment(payment(2), "it throws"),), "money", ETHER, 0.0),
         f.Looked(7),
         f.FoundOutside(8, (seen(),), ()),
         f.FoundOutside(8, (seen(),), suspects),

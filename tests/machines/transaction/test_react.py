@@ -15,7 +15,7 @@ from machines.core.lifecycle import OVERRIDE, By, Lifecycle
 from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction.data import Suspect
+from machines.transaction.data import ETHER, Suspect
 from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
 from tests.machines.transaction.scenes import (
@@ -244,9 +244,12 @@ def test_a_lane_writes_nothing_while_it_waits_for_the_same() -> None:
 
 
 def test_a_person_is_told_once_that_a_lane_lacks_money_however_much_it_is() -> None:
-    assert MACHINES["lane"](lane(), f.Looked(7, waits_for="0.2 ETH more at 0x1"), NOW).messages
-    waits = lane(waits_for="0.2 ETH more at 0x1")
-    more = MACHINES["lane"](waits, f.Looked(7, waits_for="0.5 ETH more at 0x1"), NOW)
+    react = MACHINES["lane"]
+    assert react(lane(), f.Looked(7, waits_for="0.2 ETH more at 0x1", lacks=ETHER), NOW).messages
+    waits = lane(waits_for="0.2 ETH more at 0x1", lacks=ETHER)
+    more = react(waits, f.Looked(7, waits_for="0.5 ETH more at 0x1", lacks=ETHER), NOW)
     assert (more.data.waits_for, more.messages) == ("0.5 ETH more at 0x1", ())
-    other = MACHINES["lane"](waits, f.Looked(7, waits_for="transactions from outside"), NOW)
+    assert react(waits, f.Looked(7, waits_for="2 units more at 0x1", lacks="0x70"), NOW).messages
+    other = react(waits, f.Looked(7, waits_for="transactions from outside"), NOW)
+    assert other.data.lacks == ""
     assert other.messages
