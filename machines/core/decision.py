@@ -63,6 +63,8 @@ class Decision(Generic[D]):
     """One sentence for the history."""
     recorded: bool = True
     """False where a look learned nothing: only the next due time is written."""
+    moot: bool = False
+    """Whether the fact is only written down: it means nothing in this state, or contradicts the record."""
     alarm: str = ""
     """What a person must be told now, because the fact contradicts the record."""
     stops: str = ""
@@ -99,9 +101,9 @@ def keep(why: str, **parts: Any) -> Decision[Any]:
 
 def noted(why: str) -> Decision[Any]:
     """Write down a fact that means nothing in this state."""
-    return Decision(why=f"noted: {why}")
+    return Decision(why=f"noted: {why}", moot=True)
 
 
 def contradiction(why: str, stops: str = "") -> Decision[Any]:
     """Write down a fact that contradicts the record, tell a person, and stop what cannot be trusted now."""
-    return Decision(why=f"contradicts: {why}", alarm=why, stops=stops)
+    return Decision(why=f"contradicts: {why}", alarm=why, stops=stops, moot=True)

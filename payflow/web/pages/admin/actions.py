@@ -49,7 +49,7 @@ def offer(action: Action, machine: AnyMachine, stored: Stored, caller: Caller) -
         decision = machine.react(record, action.fact(record, caller.who, "…"), stored.at)
     except BadInput as error:
         return str(error)
-    if not decision.recorded or decision.why.startswith(("noted:", "contradicts:")):
+    if not decision.recorded or decision.moot:
         return f"{record.id} is in {record.state}, where this means nothing."
     lines = _lines(machine.lifecycle, record, decision) + ([action.foresees] if action.foresees else [])
     return Offer(action, action.sees(record), lines, action.picks(record))
