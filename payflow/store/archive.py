@@ -87,7 +87,7 @@ class Archive:
 
     async def _spoken_of(self, shard: int) -> set[str]:
         """Name the records of which a message has not been delivered yet."""
-        names = await self._link.ask("HKEYS", f"{keys.prefix(shard)}message")
+        names = await self._link.ask("HKEYS", keys.messages(shard))
         return {name.decode().partition("/")[0] for name in names}
 
     # ── put away ─────────────────────────────────────────────────────────────────────────────────────────────────────

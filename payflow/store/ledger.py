@@ -175,7 +175,7 @@ class Ledger:
         """Walk over the postings of a shard that came after one, oldest first."""
         start = f"({after}" if after else "-"
         while True:
-            page = await self._link.ask("XRANGE", f"{keys.prefix(shard)}journal", start, "+", "COUNT", PAGE)
+            page = await self._link.ask("XRANGE", keys.journal(shard), start, "+", "COUNT", PAGE)
             for entry_id, fields in page:
                 yield entry_of(entry_id, fields)
             if len(page) < PAGE:

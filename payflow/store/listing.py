@@ -157,10 +157,7 @@ class Listing:
         """List records that were set aside, and why."""
         found: list[tuple[RecordId, str]] = []
         for shard in range(self._records.shards):
-            ids = [
-                RecordId(one.decode())
-                for one in await self._link.ask("ZRANGE", f"{keys.prefix(shard)}parked", 0, limit - 1)
-            ]
+            ids = [RecordId(one.decode()) for one in await self._link.ask("ZRANGE", keys.parked(shard), 0, limit - 1)]
             whys = await self._link.pipeline([("HGET", keys.record(one), "parked") for one in ids]) if ids else []
             found += [(one, (why or b"").decode()) for one, why in zip(ids, whys, strict=True)]
         return found[:limit]
@@ -169,7 +166,7 @@ class Listing:
         """Count the records that were set aside."""
         return sum(
             await self._link.pipeline([
-                ("ZCARD", f"{keys.prefix(shard)}parked") for shard in range(self._records.shards)
+                ("ZCARD", keys.parked(shard)) for shard in range(self._records.shards)
             ])
         )  # fmt: skip
 

@@ -78,9 +78,9 @@ class Outbox:
         """List messages that were set aside, the oldest of each shard first."""
         posts = []
         for shard in range(self._shards):
-            ids = await self._link.ask("ZRANGE", f"{keys.prefix(shard)}undelivered", 0, limit - 1)
+            ids = await self._link.ask("ZRANGE", keys.undelivered(shard), 0, limit - 1)
             if ids:
-                contents = await self._link.ask("HMGET", f"{keys.prefix(shard)}message", *ids)
+                contents = await self._link.ask("HMGET", keys.messages(shard), *ids)
                 posts += [self._post(name.decode(), content, 0) for name, content in zip(ids, contents, strict=True)]
         return posts[:limit]
 
@@ -99,9 +99,7 @@ class Outbox:
 
     async def given_up(self) -> int:
         """Count the messages that were set aside for a person."""
-        return sum(
-            await self._link.pipeline([("ZCARD", f"{keys.prefix(shard)}undelivered") for shard in range(self._shards)])
-        )
+        return sum(await self._link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self._shards)]))
 
     async def _run(self, shards: list[int], *action: str | int) -> Any:
         now = self._clock.now() if self._clock else 0

@@ -99,8 +99,7 @@ class Views:
         newest, seen = ("+", 0) if after is None else (f"{after.at}-{MOST_AT_ONCE}", after.seen)
         wanted = seen + limit + 1
         commands = [
-            ("XREVRANGE", f"{keys.prefix(shard)}journal", newest, "-", "COUNT", wanted)
-            for shard in range(self._records.shards)
+            ("XREVRANGE", keys.journal(shard), newest, "-", "COUNT", wanted) for shard in range(self._records.shards)
         ]
         found = [
             Posted(Millis(int(entry_id.decode().partition("-")[0])), shard, entry_of(entry_id, fields))

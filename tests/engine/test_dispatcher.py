@@ -227,7 +227,7 @@ async def test_a_message_that_cannot_be_read_is_set_aside_and_the_others_go(
     still_office: Office, content: bytes
 ) -> None:
     record_id = await say(still_office, "told", "told")
-    key = f"{keys.prefix(still_office.store.records.shard_of(record_id))}message"
+    key = keys.messages(still_office.store.records.shard_of(record_id))
     await still_office.store.link.ask("HSET", key, f"{record_id}/2/1", content)
     ear = Ear()
     await dispatcher(still_office, told=ear).deliver_due()

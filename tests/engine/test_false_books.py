@@ -48,7 +48,7 @@ async def about_to_send(store: Store, *owners: Owner) -> dict[Owner, Stored]:
 
 async def posting(store: Store, cause: str) -> tuple[bytes, list[bytes]]:
     """Find the newest posting of ann with this in it."""
-    entries = await store.link.ask("XRANGE", f"{keys.prefix(SHARD)}journal", "-", "+")
+    entries = await store.link.ask("XRANGE", keys.journal(SHARD), "-", "+")
     found = []
     for entry_id, fields in entries:
         values = [part for pair in fields.items() for part in pair] if isinstance(fields, dict) else list(fields)
@@ -83,7 +83,7 @@ async def smaller_record(store: Store) -> None:
 
 async def earning_forgotten(store: Store) -> None:
     """Take the posting of what was earned out of the journal."""
-    await store.link.ask("XDEL", f"{keys.prefix(SHARD)}journal", (await posting(store, "outside"))[0])
+    await store.link.ask("XDEL", keys.journal(SHARD), (await posting(store, "outside"))[0])
 
 
 @pytest.mark.parametrize("falsify", [more_available, freed, twice_funded, smaller_record, earning_forgotten])
@@ -102,17 +102,17 @@ async def test_a_false_account_stops_its_owners_payouts_and_nobody_elses(
 
 async def posting_forgotten(store: Store) -> None:
     """Take the posting that held the money out of the journal."""
-    await store.link.ask("XDEL", f"{keys.prefix(SHARD)}journal", (await posting(store, "available held"))[0])
+    await store.link.ask("XDEL", keys.journal(SHARD), (await posting(store, "available held"))[0])
 
 
 async def posting_repeated(store: Store) -> None:
     """Write the posting that held the money a second time."""
-    await store.link.ask("XADD", f"{keys.prefix(SHARD)}journal", "*", *(await posting(store, "available held"))[1])
+    await store.link.ask("XADD", keys.journal(SHARD), "*", *(await posting(store, "available held"))[1])
 
 
 async def posting_of_nobody(store: Store) -> None:
     """Write something into the journal that is no posting."""
-    await store.link.ask("XADD", f"{keys.prefix(SHARD)}journal", "*", "e", "what is this")
+    await store.link.ask("XADD", keys.journal(SHARD), "*", "e", "what is this")
 
 
 async def account_of_no_numbers(store: Store) -> None:
@@ -138,7 +138,7 @@ async def test_what_is_not_one_owners_matter_stops_all_that_is_in_our_books(
     assert "machine:errand" in await look(store)
     with pytest.raises(Paused, match="machine:errand is paused: the books are false"):
         await store.may_send(sending[BOB], LONG_MS, "rail:test")
-    await store.link.ask("DEL", f"{keys.prefix(SHARD)}journal")
+    await store.link.ask("DEL", keys.journal(SHARD))
 
 
 async def test_a_few_false_accounts_stop_their_owners_alone(store: Store) -> None:
@@ -171,7 +171,7 @@ async def test_a_later_walk_reads_what_was_posted_since_and_finds_the_same(store
     assert await look(store, bookkeeper) == set()
     await posting_repeated(store)
     assert "machine:errand" in await look(store, bookkeeper)
-    await store.link.ask("DEL", f"{keys.prefix(SHARD)}journal")
+    await store.link.ask("DEL", keys.journal(SHARD))
 
 
 async def test_a_walk_that_goes_on_after_postings_were_archived_raises_nothing(store: Store) -> None:

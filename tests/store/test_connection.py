@@ -387,7 +387,7 @@ async def test_who_is_cancelled_leaves_no_answer_for_the_next(store: Store) -> N
         assert record.amount == ngn(100 + number)
         history = await store.records.history(ids[number])
         assert history[0].version == 1
-        await store.link.ask("GET", f"{keys.prefix(number % 4)}seq")
+        await store.link.ask("GET", keys.sequence(number % 4))
         with pytest.raises(NotFound):
             await store.records.read(derived_id("errand", number % 4, "nobody", str(number)))
 

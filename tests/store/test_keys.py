@@ -68,9 +68,9 @@ def test_every_file_is_a_script_or_part_of_one() -> None:
         keys.record(ID),
         keys.due(3, "errand", "READY"),
         keys.members(3, "errand", "READY"),
-        keys.owned(3, "ann"),  # type: ignore[arg-type]
-        keys.account(3, "ann"),  # type: ignore[arg-type]
-        keys.tally(3, "ann"),  # type: ignore[arg-type]
+        keys.owned(3, "ann"),
+        keys.account(3, "ann"),
+        keys.tally(3, "ann"),
         keys.rate("errand.SENDING"),
         keys.META,
         keys.PAUSE,

@@ -348,7 +348,7 @@ async def test_a_posting_that_vanished_is_found(store: Store) -> None:
     await fund(store, units=500)
     await ask(store, units=200)
     (first, _) = await journal(store)
-    await store.link.ask("XDEL", f"{keys.prefix(3)}journal", first.id)
+    await store.link.ask("XDEL", keys.journal(3), first.id)
     assert (await store.ledger.check()).faults
 
 

@@ -163,7 +163,7 @@ async def test_so_many_of_a_shard_are_taken_at_a_time_the_oldest_first(store: St
 
 async def test_a_message_whose_content_is_lost_does_not_stop_the_others(store: Store, clock: FixedClock) -> None:
     lost, kept = await message(store, shard=1), await message(store, shard=2)
-    await store.link.ask("HDEL", f"{keys.prefix(1)}message", f"{lost}/1/1")
+    await store.link.ask("HDEL", keys.messages(1), f"{lost}/1/1")
     assert [post.record for post in await take(store)] == [kept]
     clock.advance(LEASE_MS / 1000)
     assert [post.record for post in await take(store)] == [kept]

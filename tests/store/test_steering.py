@@ -287,7 +287,7 @@ async def test_facts_that_mean_nothing_leave_a_parked_record_parked(
     store: Store, clock: FixedClock, record_id: RecordId
 ) -> None:
     stored = await parked(store, record_id)
-    since = await store.link.ask("ZSCORE", f"{keys.prefix(3)}parked", record_id)
+    since = await store.link.ask("ZSCORE", keys.parked(3), record_id)
     clock.advance(60)
     noted = await tell(store, record_id, Done("means nothing in ASKED"))
     await tell(store, record_id, Nothing())
@@ -296,7 +296,7 @@ async def test_facts_that_mean_nothing_leave_a_parked_record_parked(
     clock.advance(10**6)
     assert await claim(store) == []
     assert await store.listing.parked() == [(record_id, "a bug")]
-    assert await store.link.ask("ZSCORE", f"{keys.prefix(3)}parked", record_id) == since
+    assert await store.link.ask("ZSCORE", keys.parked(3), record_id) == since
     assert await faults(store) == []
 
 
