@@ -1,13 +1,15 @@
 """What a decision becomes: the ops of one atomic write, in the order that `commit.lua` reads them."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from machines.core.decision import Claim, Decision, Message, New
 from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
-from machines.core.ids import RecordId
-from machines.core.lifecycle import OVERRIDE, By, Lifecycle, State
+from machines.core.ids import Owner, RecordId
+from machines.core.lifecycle import OVERRIDE, By, Lifecycle
 from machines.core.record import Record, Sending
 from payflow.store.codec import chain, encode, event_bytes, first_event_bytes
 from payflow.store.stored import Poison, Stored
@@ -16,31 +18,101 @@ CREATED = "Created"
 PARKED = "Parked"
 UNPARKED = "Unparked"
 
-# ARGV of the script up to here is not bytes of a group.
-BLOBS_FROM = 5
+# ── the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# Each op goes to the script as an array: its tag, and its fields in this order. op_<tag>.lua takes them under the same
+# names. What is not there is False, because an array of Lua ends at its first nil.
+
+Place = int
+"""Where something stands among the bytes of its group, which go beside it: msgpack as Lua reads it has no bytes."""
+Absent = Literal[False]
 
 
-class Blob(int):
-    """A place among a group's bytes, to be shifted to a place in ARGV."""
+class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
+    """The making of a record."""
+
+    id: RecordId
+    owner: Owner
+    asset: str | Absent
+    units: str | Absent
+    state: str
+    position: str | Absent
+    print: str
+    data: Place
+    event: Place
+    hash: Place
+    after_ms: int
+    counted: bool
+    claims: list[str]
+    messages: list[Place]
+
+
+class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
+    """A decision, or a mark, that is written into a record's history."""
+
+    id: RecordId
+    version: int
+    fence: int
+    """0 comes from outside a lease."""
+    state: str
+    to: str
+    from_position: str | Absent
+    to_position: str | Absent
+    data: Place | Absent
+    event: Place
+    hash: Place
+    after_ms: int
+    tries: int
+    tallied: bool
+    parked: str
+    claims: list[str]
+    releases: list[str]
+    messages: list[Place]
+    sends: Literal["", "settled", "none"]
+
+
+class StayOp(msgspec.Struct, array_like=True, tag="stay", gc=False):
+    """A look that learned nothing."""
+
+    id: RecordId
+    version: int
+    fence: int
+    state: str
+    after_ms: int
+    tries: int
+    settled: bool
+
+
+class FundOp(msgspec.Struct, array_like=True, tag="fund", gc=False):
+    """Money that came from outside, or went back there."""
+
+    owner: Owner
+    asset: str
+    units: str
+    way: Literal["in", "out"]
+    reference: str
+    earning: str
+    most: str | Absent
+
+
+Op = CreateOp | MoveOp | StayOp | FundOp
 
 
 class Group(NamedTuple):
     """Ops that are written together or not at all."""
 
     shard: int
-    ops: list[list[Any]]
+    ops: list[Op]
     blobs: list[bytes]
     announce: bool
     """Whether workers elsewhere should hear of it."""
 
-    def blob(self, content: bytes) -> Blob:
-        """Add bytes, which msgpack as Lua reads it does not have."""
+    def place(self, content: bytes) -> Place:
+        """Add bytes, and say where they stand."""
         self.blobs.append(content)
-        return Blob(len(self.blobs) - 1)
+        return len(self.blobs) - 1
 
-    def placed(self, offset: int) -> list[list[Any]]:
-        """Give the ops with the places that their bytes have in the call."""
-        return [_placed(op, offset) for op in self.ops]
+
+# ── what is decided ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def create(
@@ -50,29 +122,25 @@ def create(
     made_in = lifecycle.state(state or lifecycle.initial)
     amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
     event = first_event_bytes(at, made_in.name, who, why, CREATED, new.data, amount)
-    _create(group, made_in, new, event, at)
-
-
-def _create(group: Group, state: State, new: New[Any], event: bytes, at: int) -> None:
-    data = encode(new.data)
-    after = -1 if new.due_in_s is None or state.by is not By.POLLER else int(new.due_in_s * 1000)
-    group.ops.append([
-        "create",
-        new.id,
-        new.owner,
-        new.amount.asset.code if new.amount else False,
-        str(new.amount.units) if new.amount else False,
-        state.name,
-        state.position.value if state.position else False,
-        new.fingerprint,
-        group.blob(data),
-        group.blob(event),
-        group.blob(chain(event)),
-        after,
-        new.counted,
-        flat(new.claims),
-        messages_of(group, new.id, at, new.messages),
-    ])  # fmt: skip
+    after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
+    group.ops.append(
+        CreateOp(
+            id=new.id,
+            owner=new.owner,
+            asset=amount[0] if amount else False,
+            units=amount[1] if amount else False,
+            state=made_in.name,
+            position=made_in.position.value if made_in.position else False,
+            print=new.fingerprint,
+            data=group.place(encode(new.data)),
+            event=group.place(event),
+            hash=group.place(chain(event)),
+            after_ms=after_ms,
+            counted=new.counted,
+            claims=_flat(new.claims),
+            messages=_placed(group, new.id, at, new.messages),
+        )
+    )
 
 
 def decide(
@@ -109,7 +177,8 @@ def decide(
     if not decision.recorded:
         if decision.data is not None or decision.trigger or decision.alarm or any(_writes(decision)):
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
-        group.ops.append(["stay", record.id, record.version, stored.fence, record.state, after_ms, tries, settled])
+        stay = StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled)
+        group.ops.append(stay)
         return record
     event = event_bytes(
         stored.chain,
@@ -126,27 +195,28 @@ def decide(
     if decision.alarm:
         told = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
         messages = (*messages, Message("alarm", told))
-    group.ops.append([
-        "move",
-        record.id,
-        record.version,
-        stored.fence,
-        record.state,
-        target.name,
-        source.position.value if source.position else False,
-        target.position.value if target.position else False,
-        False if decision.data is None else group.blob(encode(decision.data)),
-        group.blob(event),
-        group.blob(chain(event)),
-        after_ms,
-        tries,
-        target.tallied,
-        kept,
-        flat(decision.claims),
-        flat(decision.releases),
-        messages_of(group, record.id, stored.at, messages),
-        "none" if decision.unsent else "settled" if stored.fence else "",
-    ])  # fmt: skip
+    group.ops.append(
+        MoveOp(
+            id=record.id,
+            version=record.version,
+            fence=stored.fence,
+            state=record.state,
+            to=target.name,
+            from_position=source.position.value if source.position else False,
+            to_position=target.position.value if target.position else False,
+            data=False if decision.data is None else group.place(encode(decision.data)),
+            event=group.place(event),
+            hash=group.place(chain(event)),
+            after_ms=after_ms,
+            tries=tries,
+            tallied=target.tallied,
+            parked=kept,
+            claims=_flat(decision.claims),
+            releases=_flat(decision.releases),
+            messages=_placed(group, record.id, stored.at, messages),
+            sends="none" if decision.unsent else "settled" if stored.fence else "",
+        )
+    )
     return Record(
         record.id,
         record.machine,
@@ -178,11 +248,28 @@ def mark(
     """Add an event that changes nothing but whether, and when, a record is looked at."""
     record_id, state, version = standing(stored)
     event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, fact, None)
-    group.ops.append([
-        "move", record_id, version, stored.fence, state, state, False, False, False, group.blob(event),
-        group.blob(chain(event)), after_ms, 0, False, parked, [], [],
-        messages_of(group, record_id, stored.at, messages), "",
-    ])  # fmt: skip
+    group.ops.append(
+        MoveOp(
+            id=record_id,
+            version=version,
+            fence=stored.fence,
+            state=state,
+            to=state,
+            from_position=False,
+            to_position=False,
+            data=False,
+            event=group.place(event),
+            hash=group.place(chain(event)),
+            after_ms=after_ms,
+            tries=0,
+            tallied=False,
+            parked=parked,
+            claims=[],
+            releases=[],
+            messages=_placed(group, record_id, stored.at, messages),
+            sends="",
+        )
+    )
 
 
 def standing(stored: Stored | Poison) -> tuple[RecordId, str, int]:
@@ -196,20 +283,9 @@ def _writes(decision: Decision[Any]) -> tuple[tuple[Any, ...], ...]:
     return decision.messages, decision.claims, decision.releases, decision.creates, decision.group
 
 
-def _placed(op: list[Any], offset: int) -> list[Any]:
-    return [
-        offset + part
-        if type(part) is Blob
-        else [offset + one if type(one) is Blob else one for one in part]
-        if type(part) is list
-        else part
-        for part in op
-    ]
-
-
-def flat(claims: Iterable[Claim]) -> list[str]:
+def _flat(claims: Iterable[Claim]) -> list[str]:
     return [part for claim in claims for part in (claim.space, claim.value)]
 
 
-def messages_of(group: Group, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[Blob]:
-    return [group.blob(encode((message.kind, record_id, at, message.body))) for message in messages]
+def _placed(group: Group, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[Place]:
+    return [group.place(encode((message.kind, record_id, at, message.body))) for message in messages]

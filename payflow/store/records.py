@@ -30,8 +30,8 @@ from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
 from payflow.store.batcher import Batcher
 from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, encode, read_event
-from payflow.store.groups import BLOBS_FROM, Group
-from payflow.store.guard import Guard, Identity, Mark, Reply, Standing
+from payflow.store.groups import FundOp, Group
+from payflow.store.guard import Guard, Mark, Reply, Standing
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
@@ -42,7 +42,9 @@ CLAIM_PATIENCE_S = 2.0
 # What `renew` answers; 1 is held.
 LOST, CHANGED = 0, 2
 
-_FIELDS = 13
+# ARGV of the script up to here is not bytes of a group.
+BLOBS_FROM = 5
+
 _CODES: Mapping[str, type[PayflowError]] = {
     "conflict": Conflict,
     "fenced": LeaseLost,
@@ -55,7 +57,27 @@ _CODES: Mapping[str, type[PayflowError]] = {
 }
 
 
-class Refusal(NamedTuple):
+class Row(NamedTuple):
+    """A record as the scripts give it: fields.lua names the same, in the same order."""
+
+    state: bytes
+    ver: bytes
+    owner: bytes
+    asset: bytes | None
+    units: bytes
+    data: bytes
+    hash: bytes | None
+    made: bytes
+    since: bytes
+    tries: bytes | None
+    vel: bytes | None
+    parked: bytes | None
+    sending: bytes | None
+    fence: bytes | None
+    """As it was before a claim."""
+
+
+class CommitRefusal(NamedTuple):
     """Why a group was not written, and which of its ops is to blame."""
 
     code: str
@@ -233,50 +255,48 @@ class Records:
     async def _claim_from(self, shards: Iterable[int], queues: Sequence[Queue]) -> Claimed:
         wanted = encode(queues)
         answer = await self.link.run(CLAIM, [keys.sequence(shard) for shard in shards], self._now(), wanted)
-        now = Millis(answer[0])
+        now, next_due, *rows = answer
         found: list[Stored | Poison] = []
         astray: list[RecordId] = []
-        for row in answer[2:]:
-            queue, record_id, fence = queues[row[0] - 1], RecordId(row[1].decode()), row[2]
+        for row in rows:
+            place, name, fence, *fields = row
+            record_id = RecordId(name.decode())
             if fence == 0:
                 astray.append(record_id)
-                continue
-            found.append(self._stored_or_poison(queue.machine, record_id, row[3:], now, fence))
-        return Claimed(now, Millis(answer[1]) if answer[1] >= 0 else None, found, astray)
+            else:
+                found.append(self._stored_or_poison(queues[place - 1].machine, record_id, Row(*fields), now, fence))
+        return Claimed(now, Millis(next_due) if next_due >= 0 else None, found, astray)
 
     def _stored_or_poison(
-        self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int
+        self, machine: str, record_id: RecordId, row: Row, now: Millis, fence: int
     ) -> Stored | Poison:
         try:
             return self._stored(machine, record_id, row, now, fence)
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
-            state, chained = row[0].decode(), row[6] or GENESIS
-            version = int(row[1]) if (row[1] or b"").isdigit() else 0
-            return Poison(record_id, state, version, chained, now, fence, str(error) or type(error).__name__)
+            state, version = row.state.decode(), int(row.ver) if (row.ver or b"").isdigit() else 0
+            why = str(error) or type(error).__name__
+            return Poison(record_id, state, version, row.hash or GENESIS, now, fence, why)
 
-    def _stored(self, machine: str, record_id: RecordId, row: Sequence[Any], now: Millis, fence: int) -> Stored:
-        state, version, owner, asset, units, data, chained, made, since, tries, velocity, parked, sending = row[
-            :_FIELDS
-        ]
-        if not chained:
+    def _stored(self, machine: str, record_id: RecordId, row: Row, now: Millis, fence: int) -> Stored:
+        if not row.hash:
             raise Unreadable("It has lost the hash of its history.")
         record = Record(
             id=record_id,
             machine=machine,
-            state=state.decode(),
-            version=int(version),
-            owner=Owner(owner.decode()),
-            amount=Money(int(units), self.assets[asset.decode()]) if asset else None,
-            data=self._codec.read(machine, data),
-            created_at=Millis(int(made)),
-            since=Millis(int(since)),
-            tries=int(tries) if tries else 0,
-            velocity=Velocity(*map(int, velocity.split())) if velocity else None,
-            parked=parked.decode() if parked else "",
-            sending=_sending(sending, fence or int(row[_FIELDS] or 0)) if sending else Sending.NO,
+            state=row.state.decode(),
+            version=int(row.ver),
+            owner=Owner(row.owner.decode()),
+            amount=Money(int(row.units), self.assets[row.asset.decode()]) if row.asset else None,
+            data=self._codec.read(machine, row.data),
+            created_at=Millis(int(row.made)),
+            since=Millis(int(row.since)),
+            tries=int(row.tries) if row.tries else 0,
+            velocity=Velocity(*map(int, row.vel.split())) if row.vel else None,
+            parked=row.parked.decode() if row.parked else "",
+            sending=_sending(row.sending, fence or int(row.fence or 0)) if row.sending else Sending.NO,
         )
         self.machines[machine].lifecycle.state(record.state)
-        return Stored(record, chained, now, fence)
+        return Stored(record, row.hash, now, fence)
 
     async def hold(self, stored: Stored, lease_ms: int) -> bool:
         """Prolong a lease; False when it is lost. True also means that all we wrote is as durable as it must be."""
@@ -300,21 +320,23 @@ class Records:
         before = self.guard.acknowledged()
         names = [keys.sequence(shard) for shard in shards]
         answer = await self.link.run_durably(RENEW, names, self.barrier, self._now(), payload)
-        found = {shard: (count, lost.decode()) for shard, (count, lost) in zip(shards, answer[3], strict=True)}
-        self.guard.saw_read(_identity(answer), found, before)
-        return list(answer[4])
+        _, run, replication, sequences, held, _ = answer
+        found = {shard: (count, lost.decode()) for shard, (count, lost) in zip(shards, sequences, strict=True)}
+        self.guard.saw_read((run.decode(), replication.decode()), found, before)
+        return list(held)
 
     async def standing(self, shard: int) -> Standing:
         """Say which server has a shard, what it counts, and the last call of each writer."""
         answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
-        fields = {name.decode(): value.decode() for name, value in zip(answer[5][::2], answer[5][1::2], strict=True)}
+        _, run, replication, ((count, lost),), _, writers = answer
+        fields = {name.decode(): value.decode() for name, value in zip(writers[::2], writers[1::2], strict=True)}
         marks = {}
         for name, told in fields.items():
             if name.endswith("#"):
                 tag, _, at = told.partition(" ")
                 marks[name[:-1]] = Mark(0, int(fields.get(name[:-1], 0)), tag, int(at))
-        count, lost = answer[3][0]
-        return Standing(_identity(answer), count, marks, lost.decode(), int(fields.get("dropped", 0)))
+        server = (run.decode(), replication.decode())
+        return Standing(server, count, marks, lost.decode(), int(fields.get("dropped", 0)))
 
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -392,8 +414,15 @@ class Records:
         Of an earning no more than `most` is ever taken back.
         """
         shard = self.owner_shard(owner_of(owner))
-        way, limit = "out" if out else "in", str(most.units) if most else False
-        op = ["fund", owner, amount.asset.code, str(amount.units), way, reference, earning, limit]
+        op = FundOp(
+            owner=owner,
+            asset=amount.asset.code,
+            units=str(amount.units),
+            way="out" if out else "in",
+            reference=reference,
+            earning=earning,
+            most=str(most.units) if most else False,
+        )
         refusal = await self._commits[self._way(shard)].ask(Group(shard, [op], [], announce=False))
         if refusal is None:
             return True
@@ -401,7 +430,7 @@ class Records:
             return False
         raise self._error(refusal, RecordId(reference))
 
-    async def _send_commits(self, groups: list[Group]) -> list[Refusal | None]:
+    async def _send_commits(self, groups: list[Group]) -> list[CommitRefusal | None]:
         self.batches.append(len(groups))
         shards, places = _places(group.shard for group in groups)
         blobs: list[bytes] = []
@@ -409,7 +438,7 @@ class Records:
         for group in groups:
             offset = len(blobs) + BLOBS_FROM
             blobs += group.blobs
-            payload.append([places[group.shard], *group.placed(offset)])
+            payload.append((places[group.shard], offset, *group.ops))
         announce = int(any(group.announce for group in groups))
         tag = secrets.token_hex(8)
         before = self.guard.acknowledged()
@@ -419,17 +448,18 @@ class Records:
         begun = perf_counter()
         answer = await self.link.run(COMMIT, names, self._now(), brought, announce, encode(payload), *blobs)
         self.on_commit(len(groups), perf_counter() - begun)
+        now, run, replication, left, refusals = answer
         replies = {
-            shard: Reply(Mark(count, number, tag, answer[0]), lost.decode(), adopted)
-            for shard, (count, (number, lost, adopted)) in zip(shards, answer[3], strict=True)
+            shard: Reply(Mark(count, number, tag, now), lost.decode(), adopted)
+            for shard, (count, (number, lost, adopted)) in zip(shards, left, strict=True)
         }
-        self.guard.saw_write(_identity(answer), replies, before)
+        self.guard.saw_write((run.decode(), replication.decode()), replies, before)
         if not self.guard.doubted.isdisjoint(shards):
             # Nobody is told that it was written before it is sure that the server will be missed if it forgets it.
             await self.on_doubt()
-        return [None if reply == 0 else Refusal(reply[0].decode(), reply[1]) for reply in answer[4]]
+        return [CommitRefusal(one[0].decode(), one[1]) if one else None for one in refusals]
 
-    def _error(self, refusal: Refusal, record_id: RecordId) -> PayflowError:
+    def _error(self, refusal: CommitRefusal, record_id: RecordId) -> PayflowError:
         kind = _CODES.get(refusal.code)
         if kind is None:
             return StoreUnavailable(f"The store answered {refusal.code!r} for {record_id}.")
@@ -443,7 +473,7 @@ class Records:
         now, row = await self._reads[self._way(shard)].ask((shard, record_id))
         if row is None:
             raise NotFound(f"There is no record {record_id}.")
-        return self._stored(parse_id(record_id)[0], record_id, row, now, 0)
+        return self._stored(parse_id(record_id)[0], record_id, Row(*row), now, 0)
 
     async def reread(self, stored: Stored) -> Stored:
         """Read again a record that we hold a lease on."""
@@ -511,7 +541,3 @@ def _places(shards: Iterable[int]) -> tuple[list[int], dict[int, int]]:
 def _sending(mark: bytes, fence: int) -> Sending:
     """Tell a send whose worker still holds the record from one whose worker lost it, by the fence of its lease."""
     return Sending.UNDER_WAY if int(mark) == fence else Sending.LOST
-
-
-def _identity(answer: Sequence[Any]) -> Identity:
-    return answer[1].decode(), answer[2].decode()

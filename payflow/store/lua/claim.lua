@@ -3,7 +3,8 @@
 -- KEYS  `{pf:SS}:seq` of each shard to look into
 -- A fence is odd while a record is leased: a lease that ran out is followed by the next odd number.
 -- ARGV  1 now in ms or 0 · 2 msgpack {{machine, state, limit, lease_ms}, …}
--- gives {now, when the next record of these queues is due (-1: none known), {place of the queue, id, fence, fields…}, …}
+-- gives {now, when the next record of these queues is due (-1: none known), {place of the queue, id, fence, fields…}, …},
+--       the fence among the fields being that of the lease before
 --       and, for an id without a record or in another state, {place of the queue, id, 0}
 --@include clock
 --@include fields
@@ -40,14 +41,14 @@ for q, queue in ipairs(cmsgpack.unpack(ARGV[2])) do
       redis.call('ZREM', index, id)
       answer[#answer + 1] = { q, id, 0 }
     else
-      local fence = (tonumber(fields[14]) or 0) + 1
+      local fence = (tonumber(fields[FENCE]) or 0) + 1
       if fence % 2 == 0 then fence = fence + 1 end
       redis.call('HSET', rec, 'fence', fence)
       local list = leased[index] or {}
       leased[index] = list
       list[#list + 1] = now + lease
       list[#list + 1] = id
-      answer[#answer + 1] = { q, id, fence, unpack(fields, 1, 13) }
+      answer[#answer + 1] = { q, id, fence, unpack(fields) }
     end
   end
   for index, list in pairs(leased) do

@@ -1,21 +1,22 @@
--- {'move', id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked,
---  claims, releases, messages, sends}; `to` may be the same state. Fence 0 comes from outside a lease. `sends` says what
---  becomes of the mark of a send: 'settled' takes it off, 'none' refuses a record that has one, '' leaves it.
-function operations.move.check(P, op)
-  local id, version, fence, state, from_position, to_position = op[2], op[3], op[4], op[5], op[7], op[8]
+-- `to` may be the same state. Fence 0 comes from outside a lease. `sends` says what becomes of the mark of a send: 'settled'
+-- takes it off, 'none' refuses a record that has one, '' leaves it.
+function operations.move.check(
+  P, id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked, claims,
+  releases, messages, sends
+)
   local rec = P .. 'rec:' .. id
-  local ver, holder, at, poke, owner, asset, units, hash, parked, tries, sending = unpack(
+  local ver, holder, at, poke, owner, asset, units, newest, was_parked, had_tries, sending = unpack(
     redis.call(
       'HMGET', rec, 'ver', 'fence', 'state', 'poke', 'owner', 'asset', 'units', 'hash', 'parked', 'tries', 'sending'
     )
   )
   if not ver then return 'missing' end
-  if hash == ARGV[op[11]] then return 'done' end
+  if newest == ARGV[base + hash] then return 'done' end
   holder = tonumber(holder or 0)
   if fence > 0 and holder ~= fence then return 'fenced' end
-  if tonumber(ver) ~= version or at ~= state or claims[rec] or written[rec] then return 'conflict' end
-  if sending and op[19] == 'none' then return 'conflict' end
-  claims[rec] = id
+  if tonumber(ver) ~= version or at ~= state or claimed[rec] or written[rec] then return 'conflict' end
+  if sending and sends == 'none' then return 'conflict' end
+  claimed[rec] = id
   local owed
   if from_position and from_position ~= to_position then
     local code
@@ -23,25 +24,26 @@ function operations.move.check(P, op)
     if code then return code end
   end
   local due = fence == 0 and due_now(P, machine_of(id), state, id)
-  check_releases(P, id, op[17])
-  return check_claims(P, id, op[16]), {
-    rec = rec, owner = owner, asset = asset, units = units, owed = owed, parked = parked, tries = tries,
-    held = fence > 0, fence = holder, poked = poke, due = due, settled = sending and op[19] == 'settled',
+  check_releases(P, id, releases)
+  return check_claims(P, id, claims), {
+    rec = rec, owner = owner, asset = asset, units = units, owed = owed, parked = was_parked, tries = had_tries,
+    held = fence > 0, fence = holder, poked = poke, due = due, settled = sending and sends == 'settled',
   }
 end
 
-function operations.move.write(P, op, known)
-  local _, id, version, _, state, to, from_position, to_position, data, event, hash, after, tries, tallied, parked =
-    unpack(op, 1, 15)
+function operations.move.write(
+  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked,
+  claims, releases, messages, sends
+)
   local rec, machine = known.rec, machine_of(id)
   written[rec] = true
-  redis.call('RPUSH', P .. 'hist:' .. id, ARGV[event])
-  local set = { 'ver', version + 1, 'hash', ARGV[hash] }
+  redis.call('RPUSH', P .. 'hist:' .. id, ARGV[base + event])
+  local set = { 'ver', version + 1, 'hash', ARGV[base + hash] }
   local function also(name, value)
     set[#set + 1] = name
     set[#set + 1] = value
   end
-  if data then also('data', ARGV[data]) end
+  if data then also('data', ARGV[base + data]) end
   if to ~= state then
     also('state', to)
     also('since', now)
@@ -57,10 +59,10 @@ function operations.move.write(P, op, known)
     redis.call('HDEL', rec, 'parked')
     redis.call('ZREM', P .. 'parked', id)
   end
-  rearm(P, rec, id, machine, state, to, after, known, set)
+  rearm(P, rec, id, machine, state, to, after_ms, known, set)
   redis.call('HSET', rec, unpack(set))
   if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id) end
-  write_releases(P, id, op[17])
-  write_claims(P, id, op[16])
-  send_all(P, id, version + 1, op[18])
+  write_releases(P, id, releases)
+  write_claims(P, id, claims)
+  send_all(P, id, version + 1, messages)
 end

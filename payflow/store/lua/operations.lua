@@ -1,5 +1,6 @@
 -- The kinds of op. `check` gives the code of what is wrong, or nil and what `write` needs; 'done' means that it is written
--- already. `write` only writes. data, event, hash and messages are places in ARGV: msgpack as Lua reads it has no bytes.
+-- already. `write` only writes. Both take what the op holds, under the names that groups.py gives it: a test compares them.
+-- data, event, hash and messages are places in ARGV, from `base` on: msgpack as Lua reads it has no bytes.
 local operations = { create = {}, move = {}, stay = {}, fund = {} }
 
 -- A record is written at most once a call, so that the index writes, which are gathered, cannot overtake each other.
@@ -12,9 +13,9 @@ local FREE = '' -- no record has this id
 local function check_claims(P, id, wanted)
   for i = 1, #wanted, 2 do
     local key, value = P .. 'uniq:' .. wanted[i], wanted[i + 1]
-    local holder = claims[key .. '\0' .. value] or redis.call('HGET', key, value)
+    local holder = claimed[key .. '\0' .. value] or redis.call('HGET', key, value)
     if holder and holder ~= FREE and holder ~= id then return 'taken' end
-    claims[key .. '\0' .. value] = id
+    claimed[key .. '\0' .. value] = id
   end
 end
 
@@ -22,7 +23,7 @@ end
 local function check_releases(P, id, released)
   for i = 1, #released, 2 do
     local key, value = P .. 'uniq:' .. released[i], released[i + 1]
-    if redis.call('HGET', key, value) == id then claims[key .. '\0' .. value] = FREE end
+    if redis.call('HGET', key, value) == id then claimed[key .. '\0' .. value] = FREE end
   end
 end
 
@@ -40,8 +41,8 @@ end
 local function send_all(P, id, version, messages)
   for i, message in ipairs(messages) do
     local name = id .. '/' .. version .. '/' .. i
-    redis.call('HSET', P .. 'message', name, ARGV[message])
-    redis.call('ZADD', line_of(P, ARGV[message]), now, name)
+    redis.call('HSET', P .. 'message', name, ARGV[base + message])
+    redis.call('ZADD', line_of(P, ARGV[base + message]), now, name)
     wake('outbox')
   end
 end
