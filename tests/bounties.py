@@ -230,13 +230,10 @@ class Fair:
     async def worker(self) -> AsyncIterator[None]:
         """Let a worker work for as long as the block runs, with connections of its own, as another process has."""
         async with AsyncExitStack() as stack:
-            lanes = await open_lanes(self.settings, SystemClock(), stack)
-            bounties = await open_bounties(self.settings, lanes, stack)
-            machines = [*bounties.machines, *lanes.machines]
-            store = await stack.enter_async_context(open_store(self.settings, machines))
-            bounties.open(store)
-            lanes.open(store)
-            metrics = Metrics()
+            store, metrics = await stack.enter_async_context(open_store(self.settings)), Metrics()
+            lanes = await open_lanes(self.settings, store, SystemClock(), stack)
+            bounties = await open_bounties(self.settings, store, metrics, lanes, stack)
+            store.serve([*bounties.machines, *lanes.machines])
             worker = Worker(store, self.settings, metrics, Dispatcher(store.outbox, metrics, {}))
             running = asyncio.create_task(worker.run())
             try:
@@ -265,14 +262,12 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
         usual = await _usual(chain, hands, github, token, kind, folder)
         usual["bounty_server"] = f"http://127.0.0.1:{port}"
         settings = load({}, **(settings.model_dump() | usual | changes))
-        lanes = await open_lanes(settings, SystemClock(), stack)
-        bounties = await open_bounties(settings, lanes, stack)
+        store, metrics = await stack.enter_async_context(open_store(settings)), Metrics()
+        lanes = await open_lanes(settings, store, SystemClock(), stack)
+        bounties = await open_bounties(settings, store, metrics, lanes, stack)
         bounties.standin = wallet = StandInWallet(chain.url, MIA.key)
-        store = await stack.enter_async_context(open_store(settings, [*bounties.machines, *lanes.machines]))
-        bounties.open(store)
-        lanes.open(store)
-        metrics = Metrics()
-        routes = app.application(bounties.routes(store, metrics), [static()])
+        store.serve([*bounties.machines, *lanes.machines])
+        routes = app.application(bounties.routes(), [static()])
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", port))
         github.courier.url = f"{address}/webhook-app"
         home = github.install("acme/widgets", mia="admin", bob="write", eve="read")

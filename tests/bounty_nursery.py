@@ -48,13 +48,11 @@ def arm(records: Records, when: str, nth: int) -> None:
 async def work(settings: Settings, when: str, nth: int) -> None:
     """Work until death."""
     async with AsyncExitStack() as stack:
-        lanes = await open_lanes(settings, SystemClock(), stack)
-        bounties = await open_bounties(settings, lanes, stack)
-        store = await stack.enter_async_context(open_store(settings, [*bounties.machines, *lanes.machines]))
-        bounties.open(store)
-        lanes.open(store)
+        store, metrics = await stack.enter_async_context(open_store(settings)), Metrics()
+        lanes = await open_lanes(settings, store, SystemClock(), stack)
+        bounties = await open_bounties(settings, store, metrics, lanes, stack)
+        store.serve([*bounties.machines, *lanes.machines])
         arm(store.records, when, nth)
-        metrics = Metrics()
         await Worker(store, settings, metrics, Dispatcher(store.outbox, metrics, {})).run()
 
 

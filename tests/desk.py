@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from machines.core.clock import Clock
 from machines.core.decision import Claim, Decision, Message, New
@@ -55,7 +56,8 @@ async def opened(
     settings: Settings, *, clock: Clock | None = None, rail: FakeRail | None = None
 ) -> AsyncIterator[Store]:
     """Open a store of the sample machine, as another process would."""
-    async with open_store(settings, [errand(rail or FakeRail())], clock=clock) as store:
+    async with open_store(settings, clock=clock) as store:
+        store.serve([errand(rail or FakeRail())])
         yield store
 
 
@@ -149,3 +151,14 @@ def messages(*kinds: str) -> tuple[Message, ...]:
 def stay(why: str = "noted", **parts: Any) -> Decision[Any]:
     """A decision to stay that is written down."""
     return Decision(why=why, **parts)
+
+
+class _Grants:
+    """Grants every call at once."""
+
+    async def call_permit(self, *_: object) -> tuple[int, int]:
+        return 1, 0
+
+
+UNLIMITED = cast("Store", SimpleNamespace(records=_Grants()))
+"""Stands for a store where only its budget of calls is asked."""

@@ -297,9 +297,9 @@ async def open_station(
         nodes = Nodes(session, list(urls) or [chain.url], CHAIN_ID, clock, limits)
         stack.push_async_callback(nodes.close)
         lane = Lane("ethereum", nodes, raw_key(account.key), policy, pay_many, tokens or {}, announce)
-        lanes = Lanes({"ethereum": lane})
-        store = await stack.enter_async_context(open_store(settings, lanes.machines, clock=clock))
-        lanes.open(store)
+        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        lanes = Lanes({"ethereum": lane}, store)
+        store.serve(lanes.machines)
         yield Station(settings, store, chain, nodes, lanes)
 
 

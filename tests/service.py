@@ -7,15 +7,16 @@ any moment, share one count: more than one line of a key is a payment made twice
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
-from payflow.app import Parts
+from payflow.app.installation import Parts
 from payflow.cli import main
 from payflow.config import Settings
 from payflow.store.outbox import Post
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
 from tests.errand import errand
 
 RAIL = "TEST_RAIL"
@@ -70,15 +71,12 @@ async def told(_post: Post) -> None:
     """Deliver what the errands say: to nobody."""
 
 
-@asynccontextmanager
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def parts(settings: Settings, _store: Store, _metrics: Metrics, stack: AsyncExitStack) -> Parts:
     """Put the sample machine on the rail in the file."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     rail = FileRail(Path(os.environ.get(RAIL) or settings.data / "rail"))
-    try:
-        yield Parts(machines=(errand(rail),), deliver={"told": told}, scopes=("rail:test",))
-    finally:
-        rail.close()
+    stack.callback(rail.close)
+    return Parts(machines=(errand(rail),), deliver={"told": told}, scopes=("rail:test",))
 
 
 if __name__ == "__main__":

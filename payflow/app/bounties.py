@@ -22,16 +22,15 @@ from adapters.github.sign_in import GitHubSignIn, OAuthClient
 from machines.bounty import repository as r
 from machines.bounty.acts import Looks
 from machines.bounty.comment import Comment
-from machines.bounty.data import BountyData, BountyRecord, Hand
+from machines.bounty.data import Hand
 from machines.bounty.lifecycle import ENABLED
 from machines.bounty.policy import Policy
 from machines.bounty.react import bounty
 from machines.core.chain import Address
 from machines.core.clock import DAY, HOUR
 from machines.core.errors import BadSettings, NotFound, PayflowError
-from machines.core.facts import Proof
 from machines.core.machine import AnyMachine
-from machines.core.ports import Act, Rail
+from machines.core.ports import Rail
 from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
@@ -63,44 +62,52 @@ log = structlog.get_logger()
 
 
 class Bounties:
-    """The machines are known before the store is open; their looks are bound once it is."""
+    """The machines, their desk, and where GitHub and people reach them."""
 
     def __init__(
-        self, settings: Settings, forge: Forge, lane: Lane, rail: Rail, identity: Identity | None = None
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        forge: Forge,
+        lane: Lane,
+        rail: Rail,
+        identity: Identity | None = None,
     ) -> None:
         self._identity = identity
         self._settings = settings
-        self._forge = forge
-        self._lane = lane
-        self._rail = rail
-        self._policy = policy_of(settings)
-        self._acts: dict[str, Act[BountyData]] = {}
-        self._looks: Looks | None = None
-        self.wallets = wallets_of(settings, lane)
-        self._store: Store | None = None
-        self._metrics = Metrics()
+        self._store = store
+        self._policy = policy = policy_of(settings)
         self.standin: StandIn | None = None
         """The sandbox's stand-in for a maintainer's browser wallet."""
-        self.machines: tuple[AnyMachine, ...] = (bounty(self._policy, self._acts, self._prove), r.repository())
-
-    def open(self, store: Store) -> None:
-        """Bind the looks to the store."""
-        settings = self._settings
-        words = Comment(settings.bounty_server.rstrip("/"), self._lane.chain.chain_id, settings.bounty_explorer)
+        wallets = wallets_of(settings, lane)
+        server, explorer = settings.bounty_server.rstrip("/"), settings.bounty_explorer
         looks = Looks(
-            self._rail,
-            f"rail:{self._lane.name}",
-            self._lane.signer.address,
-            self.wallets,
-            self._forge,
+            rail,
+            f"rail:{lane.name}",
+            lane.signer.address,
+            wallets,
+            forge,
             ProvenOwners(store),
             SavedAddresses(store),
-            words,
-            self._policy,
+            Comment(server, lane.chain.chain_id, explorer),
+            policy,
         )
-        self._acts.update(looks.acts())
-        self._looks = looks
-        self._store = store
+        self.machines: tuple[AnyMachine, ...] = (bounty(policy, looks.acts(), looks.prove), r.repository())
+        world = World(
+            forge=forge,
+            wallets=wallets,
+            checksummed=checksummed,
+            signer_of=signer_of,
+            server=server,
+            chain_id=lane.chain.chain_id,
+            explorer=explorer.rstrip("/"),
+            most_open=settings.bounty_most_open,
+            policy=policy,
+            recovery=policy.recovery,
+            cool_off=CoolOff(int(settings.bounty_cool_off_days * DAY), int(settings.bounty_replace_days * DAY)),
+        )
+        self.desk = BountyDesk(store, metrics, world)
 
     async def keep_swept(self, stop: asyncio.Event) -> None:
         """Find what deliveries failed to tell as often as the settings say, whichever process's turn it is."""
@@ -116,45 +123,21 @@ class Bounties:
 
     async def sweep_in_turn(self) -> dict[str, int] | None:
         """Read all of GitHub if nobody did so lately; say what there was."""
-        if self._store is None:
-            return None
         granted, _ = await self._store.records.permits(TURN, 1000 / self._policy.sweep_ms, 1)
         if granted < 1:
             return None
-        found = await sweep(self.desk(self._store, self._metrics))
+        found = await sweep(self.desk)
         log.info("GitHub was swept.", action="sweep", found=found)
         return found
-
-    async def _prove(self, record: BountyRecord) -> Proof:
-        return await self._looks.prove(record) if self._looks else Proof.NONE
-
-    def desk(self, store: Store, metrics: Metrics) -> BountyDesk:
-        """Open the desk."""
-        settings = self._settings
-        world = World(
-            forge=self._forge,
-            wallets=self.wallets,
-            checksummed=checksummed,
-            signer_of=signer_of,
-            server=settings.bounty_server.rstrip("/"),
-            chain_id=self._lane.chain.chain_id,
-            explorer=settings.bounty_explorer.rstrip("/"),
-            most_open=settings.bounty_most_open,
-            policy=self._policy,
-            recovery=self._policy.recovery,
-            cool_off=CoolOff(int(settings.bounty_cool_off_days * DAY), int(settings.bounty_replace_days * DAY)),
-        )
-        return BountyDesk(store, metrics, world)
 
     def board(self) -> Board:
         """Say where the dashboard leads for bounties."""
         return Board(pages=[Page("bounties", "Manage Payouts", lambda _: (), at=PLACE)])
 
-    def routes(self, store: Store, metrics: Metrics) -> list[web.RouteDef]:
+    def routes(self) -> list[web.RouteDef]:
         """List the places of GitHub, of the API and of the page."""
         settings = self._settings
-        self._metrics = metrics
-        desk = self.desk(store, metrics)
+        store, desk = self._store, self.desk
         gate = Gate(Tokens(store.link), store.records, settings)
         sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY, Beside(dashboard.COOKIE, ADMIN, STAFF))
         secret = settings.github_webhook_secret.get_secret_value() if settings.github_webhook_secret else ""
@@ -211,12 +194,9 @@ class SavedAddresses:
         return (await self._store.contributors.read(account_of(person))).saved
 
 
-def wanted(settings: Settings) -> bool:
-    """Whether bounties are set up."""
-    return bool(settings.github_app_id or settings.bounty_lane)
-
-
-async def open_bounties(settings: Settings, lanes: Lanes | None, stack: AsyncExitStack) -> Bounties:
+async def open_bounties(
+    settings: Settings, store: Store, metrics: Metrics, lanes: Lanes | None, stack: AsyncExitStack
+) -> Bounties:
     """Open a session to GitHub, and put the machine on its lane."""
     if not settings.github_app_id or settings.github_private_key is None:
         raise BadSettings("Bounties need GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE beside PAYFLOW_BOUNTY_LANE.")
@@ -236,7 +216,8 @@ async def open_bounties(settings: Settings, lanes: Lanes | None, stack: AsyncExi
         client = OAuthClient(settings.github_client_id, secret, settings.github_web_url, settings.github_url)
         identity = GitHubSignIn(session, client)
     lane = lanes.lanes[settings.bounty_lane]
-    return Bounties(settings, GitHub(session, app), lane, lanes.rail(settings.bounty_lane), identity)
+    rail = lanes.rail(settings.bounty_lane)
+    return Bounties(settings, store, metrics, GitHub(session, app), lane, rail, identity)
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -11,6 +11,7 @@ from machines.transaction.calldata import balance_of, number
 from machines.transaction.ports import Lane, LaneToken
 from payflow.config import Settings
 from payflow.desk.lanes import LaneSheet, Node
+from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http.sessions import Beside
 from payflow.web.pages import bounties as bounty_page
@@ -26,18 +27,17 @@ if TYPE_CHECKING:
 WEI_PER_GWEI = 10**9
 
 
-def pools_of(settings: Settings, stack: AsyncExitStack) -> "PoolRooms | None":
+def pools_of(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> "PoolRooms | None":
     """Make room for the pools that the dashboard shows; None where there are none."""
     if not settings.pools:
         return None
     from payflow.app.pools import rooms_of  # noqa: PLC0415  (two seconds, only where a chain is used)
 
-    return rooms_of(settings, stack)
+    return rooms_of(settings, store, metrics, stack)
 
 
 def board_of(
     settings: Settings,
-    metrics: Metrics,
     lanes: "Lanes | None",
     pools: "PoolRooms | None",
     bounties: "Bounties | None",
@@ -45,8 +45,6 @@ def board_of(
     """Say what these add to the dashboard."""
     board = bounties.board() if bounties else Board()
     rooms = pools.rooms if pools else []
-    for room in rooms:
-        room.count_in(metrics)
     own = {name: (lane, ledger_of(settings, name)) for name, lane in (lanes.lanes if lanes else {}).items()}
     return replace(
         board,

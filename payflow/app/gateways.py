@@ -20,6 +20,7 @@ from machines.core.ports import CallKind, Destination
 from payflow.config import Settings
 from payflow.desk.gateways import Door, Hooks
 from payflow.store.budget import RailBudget
+from payflow.store.store import Store
 
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
 READ_PAUSE_S = LIMITS.read_pause_s
@@ -69,36 +70,38 @@ class _PaystackDesk(_Checks):
         return Money(0, amount.asset)
 
 
-async def open_doors(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Door]:
+async def open_doors(settings: Settings, store: Store, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Door]:
     """Open a session for the gateways that have credentials."""
-    return doors(settings, clock, await stack.enter_async_context(aiohttp.ClientSession()))
+    return doors(settings, store, clock, await stack.enter_async_context(aiohttp.ClientSession()))
 
 
 def doors(
-    settings: Settings, clock: Clock, session: aiohttp.ClientSession, read_pause_s: float = READ_PAUSE_S
+    settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, read_pause_s: float = READ_PAUSE_S
 ) -> Mapping[str, Door]:
     """Set up each gateway that has credentials, over a session."""
     found: dict[str, Door] = {}
     if settings.flutterwave_secret_key or settings.flutterwave_client_id:
-        found["flutterwave"] = _flutterwave(settings, clock, session, HttpLimits(read_pause_s=read_pause_s))
+        found["flutterwave"] = _flutterwave(settings, store, clock, session, HttpLimits(read_pause_s=read_pause_s))
     if settings.paystack_secret_key:
         key = settings.paystack_secret_key.get_secret_value()
-        found["paystack"] = _paystack(settings, clock, session, key, HttpLimits(read_pause_s=read_pause_s))
+        found["paystack"] = _paystack(settings, store, clock, session, key, HttpLimits(read_pause_s=read_pause_s))
     return found
 
 
-def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSession, limits: HttpLimits) -> Door:
+def _flutterwave(
+    settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, limits: HttpLimits
+) -> Door:
     secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
     _check(settings)
     credential = _credential(settings, clock, session)
-    budget = RailBudget("flutterwave", settings.gateway_calls)
+    budget = RailBudget(store.records, "flutterwave", settings.gateway_calls)
 
     def client(reads: CallKind) -> GatewayClient:
         return GatewayClient(session, "Flutterwave", settings.flutterwave_url, credential, clock, limits, budget, reads)
 
     looks, watches, asks = client(CallKind.LOOK), client(CallKind.WATCH), client(CallKind.PERSON)
     if settings.flutterwave_version == "v3":
-        return _flutterwave_v3(secret, budget, looks, watches, asks)
+        return _flutterwave_v3(secret, looks, watches, asks)
     enquiries = EnquiriesV4(asks)
 
     async def wallet() -> list[Money]:
@@ -115,13 +118,10 @@ def _flutterwave(settings: Settings, clock: Clock, session: aiohttp.ClientSessio
         probe=FlutterwaveV4(asks).probe,
         watching=FlutterwaveV4(watches),
         asking=FlutterwaveV4(asks),
-        budget=budget,
     )
 
 
-def _flutterwave_v3(
-    secret: str, budget: RailBudget, looks: GatewayClient, watches: GatewayClient, asks: GatewayClient
-) -> Door:
+def _flutterwave_v3(secret: str, looks: GatewayClient, watches: GatewayClient, asks: GatewayClient) -> Door:
     enquiries = EnquiriesV3(asks)
 
     async def wallet() -> list[Money]:
@@ -143,7 +143,6 @@ def _flutterwave_v3(
         probe=FlutterwaveV3(asks).probe,
         watching=FlutterwaveV3(watches),
         asking=FlutterwaveV3(asks),
-        budget=budget,
     )
 
 
@@ -174,8 +173,10 @@ def _check(settings: Settings) -> None:
         raise BadSettings("FLUTTERWAVE_VERSION is v4, and FLUTTERWAVE_URL is the address of v3: set the host of v4.")
 
 
-def _paystack(settings: Settings, clock: Clock, session: aiohttp.ClientSession, key: str, limits: HttpLimits) -> Door:
-    budget = RailBudget("paystack", settings.gateway_calls)
+def _paystack(
+    settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, key: str, limits: HttpLimits
+) -> Door:
+    budget = RailBudget(store.records, "paystack", settings.gateway_calls)
 
     credential = SecretKey(key)
 
@@ -200,5 +201,4 @@ def _paystack(settings: Settings, clock: Clock, session: aiohttp.ClientSession, 
         probe=asking.probe,
         watching=rail(CallKind.WATCH),
         asking=asking,
-        budget=budget,
     )

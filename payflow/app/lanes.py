@@ -20,6 +20,7 @@ from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
 from payflow.desk.gateways import Door
 from payflow.desk.lanes import AddressDesk, Lanes
+from payflow.store.store import Store
 
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -31,6 +32,7 @@ def doors_of(lanes: Lanes) -> dict[str, Door]:
 
 async def open_lanes(
     settings: Settings,
+    store: Store,
     clock: Clock,
     stack: AsyncExitStack,
     meter: Meter | None = None,
@@ -46,7 +48,7 @@ async def open_lanes(
         other = taken.setdefault((lane.chain.chain_id, lane.signer.address), name)
         if other != name:
             raise BadSettings(f"The lanes {other} and {name} have one address: an address has one sequence of nonces.")
-    return Lanes(lanes)
+    return Lanes(lanes, store)
 
 
 async def open_lane(

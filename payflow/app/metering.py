@@ -56,26 +56,17 @@ class NodeFigures(Protocol):
 
 
 class Meter:
-    """Puts itself around rails; what it counts goes nowhere before `bind`."""
+    """Puts itself around rails."""
 
-    def __init__(self) -> None:
-        self._metrics: Metrics | None = None
-        self._rails: set[str] = set()
-        self._lanes: dict[str, LaneNodes] = {}
-
-    def bind(self, metrics: Metrics) -> None:
-        """Say where to count."""
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        for lane, nodes in self._lanes.items():
-            metrics.lanes.without_quorum.labels(lane).set_function(partial(_without_quorum, nodes))
-        for rail in self._rails:
-            for call in ("submit", "status"):
-                # Prometheus sees no increase in a series that is born with its first event, and this one must be seen.
-                metrics.rail_calls.labels(rail, call, "contradiction")
 
     def around(self, doors: Mapping[str, Door]) -> Mapping[str, Door]:
         """Give the same doors with rails that are watched."""
-        self._rails |= doors.keys()
+        for name in doors:
+            for call in ("submit", "status"):
+                # Prometheus sees no increase in a series that is born with its first event, and this one must be seen.
+                self._metrics.rail_calls.labels(name, call, "contradiction")
         return {
             name: replace(
                 door,
@@ -99,18 +90,12 @@ class Meter:
         self._count(rail, call, "answered", perf_counter() - begun)
 
     def _count(self, rail: str, call: str, outcome: str, seconds: float) -> None:
-        if self._metrics is not None:
-            self._metrics.rail_calls.labels(rail, call, outcome).observe(seconds)
+        self._metrics.rail_calls.labels(rail, call, outcome).observe(seconds)
 
     def around_lane(self, lane: str, nodes: LaneNodes) -> "LaneMeter":
         """Give what a lane tells its doings to."""
-        self._lanes[lane] = nodes
-        return LaneMeter(self, nodes.figures)
-
-    @property
-    def metrics(self) -> Metrics | None:
-        """Where to count; None before `bind`."""
-        return self._metrics
+        self._metrics.lanes.without_quorum.labels(lane).set_function(partial(_without_quorum, nodes))
+        return LaneMeter(self._metrics, nodes.figures)
 
 
 def _without_quorum(nodes: LaneNodes) -> float:
@@ -141,16 +126,14 @@ class Watched:
 class LaneMeter:
     """Writes down what a lane and its nodes do."""
 
-    def __init__(self, meter: Meter, nodes: Callable[[], Sequence[NodeFigures]]) -> None:
-        self._meter = meter
+    def __init__(self, metrics: Metrics, nodes: Callable[[], Sequence[NodeFigures]]) -> None:
+        self._metrics = metrics.lanes
         self._nodes = nodes
         self._told: Counter[tuple[str, str]] = Counter()
 
     def looked(self, view: LaneView) -> None:
         """Tell what a look at the lane saw."""
-        if self._meter.metrics is None:
-            return
-        lanes = self._meter.metrics.lanes
+        lanes = self._metrics
         lanes.next_nonce.labels(view.lane).set(view.next_nonce)
         lanes.fee_paid.labels(view.lane)  # born before their first increase, which Prometheus would not see otherwise
         lanes.bumps.labels(view.lane)
@@ -167,10 +150,8 @@ class LaneMeter:
 
     def bumped(self, lane: str) -> None:
         """Count a better offer."""
-        if self._meter.metrics is not None:
-            self._meter.metrics.lanes.bumps.labels(lane).inc()
+        self._metrics.bumps.labels(lane).inc()
 
     def finished(self, lane: str, fee_wei: int) -> None:
         """Count what a transaction cost."""
-        if self._meter.metrics is not None:
-            self._meter.metrics.lanes.fee_paid.labels(lane).inc(fee_wei)
+        self._metrics.fee_paid.labels(lane).inc(fee_wei)

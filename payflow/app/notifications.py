@@ -9,56 +9,32 @@ from adapters.notify.handlers import to_people, to_platforms
 from adapters.notify.people import People
 from adapters.notify.platforms import Hook, Platforms
 from machines.core.clock import Clock
-from machines.core.errors import BadSettings, StoreUnavailable
+from machines.core.errors import BadSettings
 from machines.core.ids import Owner
 from payflow.config import Settings
 from payflow.engine.dispatcher import Handler
-from payflow.store.outbox import Post
 from payflow.store.registers.batches import Batches
-from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store
 
 
-class Telling:
-    """The handlers are known before the store is open; they read profiles once it is."""
-
-    def __init__(self, settings: Settings, platforms: Platforms) -> None:
-        mail = settings.mail.get_secret_value() if settings.mail else ""
-        self._store: Store | None = None
-        self.handlers: Mapping[str, Handler] = {
-            "notify": to_people(People(mail), self._contacts, settings.reviewers),
-            "webhook": to_platforms(platforms, self._platform_of),
-            "batch": self._board,
-        }
-
-    def open(self, store: Store) -> None:
-        """Bind the handlers to the store."""
-        self._store = store
-
-    async def _profile(self, owner: str) -> Profile:
-        return await self._opened.profiles.read(Owner(owner))
-
-    async def _contacts(self, owner: str) -> Sequence[str]:
-        return (await self._profile(owner)).notify
-
-    async def _platform_of(self, owner: str) -> str:
-        return (await self._profile(owner)).platform
-
-    async def _board(self, post: Post) -> None:
-        await Batches(self._opened.link, self._opened.records).deliver(post)
-
-    @property
-    def _opened(self) -> Store:
-        if self._store is None:
-            raise StoreUnavailable("The store is not open yet.")
-        return self._store
-
-
-async def open_telling(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Telling:
-    """Open what tells the world."""
+async def open_handlers(settings: Settings, store: Store, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Handler]:
+    """Open what delivers each kind of message."""
     session = await stack.enter_async_context(aiohttp.ClientSession())
     hooks = {name: _hook(name, given) for name, given in settings.platform_webhooks.items()}
-    return Telling(settings, Platforms(session, clock, hooks, loopback=settings.webhooks_to_loopback))
+    platforms = Platforms(session, clock, hooks, loopback=settings.webhooks_to_loopback)
+    mail = settings.mail.get_secret_value() if settings.mail else ""
+
+    async def contacts(owner: str) -> Sequence[str]:
+        return (await store.profiles.read(Owner(owner))).notify
+
+    async def platform_of(owner: str) -> str:
+        return (await store.profiles.read(Owner(owner))).platform
+
+    return {
+        "notify": to_people(People(mail), contacts, settings.reviewers),
+        "webhook": to_platforms(platforms, platform_of),
+        "batch": Batches(store.link, store.records).deliver,
+    }
 
 
 def _hook(name: str, given: Mapping[str, str]) -> Hook:

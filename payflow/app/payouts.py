@@ -8,12 +8,10 @@ from aiohttp import web
 
 from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadAmount, BadSettings
-from machines.core.facts import Proof
 from machines.core.money import NGN, Money
-from machines.core.ports import Act, Rail
+from machines.core.ports import Rail
 from machines.payout import lifecycle as s
 from machines.payout.acts import Looks, Preparation
-from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
@@ -22,7 +20,6 @@ from payflow.config import PollerSettings, Settings
 from payflow.desk.first_look import FirstLook
 from payflow.desk.gateways import Door
 from payflow.desk.payouts import Desk
-from payflow.desk.reconcile.comparison import Reconciles
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.desk.schedule import Schedule
 from payflow.desk.standings import Standings
@@ -37,42 +34,36 @@ WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRAD
 
 
 class Payouts:
-    """The machine is known before the store is open; its looks are bound once it is."""
+    """The machine, its desk and its pages."""
 
-    def __init__(self, settings: Settings, doors: Mapping[str, Door]) -> None:
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics, doors: Mapping[str, Door]) -> None:
         self._settings = settings
+        self._store = store
+        self._metrics = metrics
         self._doors = doors
         self._schedule = Schedule(settings.batch_schedule, settings.batch_worker_rate_limit)
         self._thresholds = _thresholds(settings.risk)
-        self._acts: dict[str, Act[PayoutData]] = {}
-        self._looks: Looks | None = None
-        self.machine = payout(_policy(settings), self._acts, self._prove)
+        watches = self._over({name: door.watching or door.rail for name, door in doors.items()}).acts()
+        looks = self._over({name: door.rail for name, door in doors.items()}).acts()
+        self._asking = self._over({name: door.asking or door.rail for name, door in doors.items()})
+        acts = looks | {state: watches[state] for state in WATCHED}
+        self.machine = payout(_policy(settings), acts, self._asking.prove)
+        gateways = {name: door.gateway for name, door in doors.items()}
+        self.desk = Desk(store, settings, metrics, gateways, self._schedule)
 
-    def open(self, store: Store) -> None:
-        """Bind the looks to the store."""
-        rails = {name: door.rail for name, door in self._doors.items()}
-        watching = {name: door.watching or door.rail for name, door in self._doors.items()}
-        asking = {name: door.asking or door.rail for name, door in self._doors.items()}
-        for door in self._doors.values():
-            if door.budget is not None:
-                door.budget.bind(store.records)
-        self._looks = self._over(asking, store)
-        watches = self._over(watching, store).acts()
-        self._acts.update(self._over(rails, store).acts() | {state: watches[state] for state in WATCHED})
-
-    def _over(self, rails: Mapping[str, Rail], store: Store) -> Looks:
+    def _over(self, rails: Mapping[str, Rail]) -> Looks:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
         gateways = {name: door.gateway for name, door in self._doors.items()}
         borne = self._settings.payout_fee_bearer == "provider"
         preparation = Preparation(
-            WalletQueue(store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
-            FirstLook(gateways, store.seals, borne_by_provider=borne),
+            WalletQueue(self._store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
+            FirstLook(gateways, self._store.seals, borne_by_provider=borne),
         )
         return Looks(
             rails,
-            Standings(store),
+            Standings(self._store),
             self._schedule,
-            store.seals,
+            self._store.seals,
             self._thresholds,
             _units(self._settings.two_people_from),
             preparation,
@@ -80,23 +71,15 @@ class Payouts:
             {name: door.lists for name, door in self._doors.items()},
         )
 
-    def desk(self, store: Store, metrics: Metrics) -> Desk:
-        """Open the desk."""
-        gateways = {name: door.gateway for name, door in self._doors.items()}
-        return Desk(store, self._settings, metrics, gateways, self._schedule)
-
-    def routes(
-        self, store: Store, metrics: Metrics, more: Board | None = None, beside: Mapping[str, Any] | None = None
-    ) -> list[web.RouteDef]:
+    def routes(self, more: Board | None = None, beside: Mapping[str, Any] | None = None) -> list[web.RouteDef]:
         """List the routes of the API and of the pages.
 
         What other machines add to the dashboard comes with `more`, the paths that they serve with `beside`.
         """
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
-        desk = self.desk(store, metrics)
         return [
-            *api.routes(desk, self._settings, metrics, hooks, beside),
-            *api.pages(desk, self._settings, self._board(more or Board())),
+            *api.routes(self.desk, self._settings, self._metrics, hooks, beside),
+            *api.pages(self.desk, self._settings, self._board(more or Board())),
         ]
 
     def _board(self, more: Board) -> Board:
@@ -109,15 +92,10 @@ class Payouts:
             explorers=explorers | dict(more.explorers),
         )
 
-    def reconciles(self, store: Store, metrics: Metrics, lanes: Collection[str] = ()) -> list[Reconciles]:
-        """Name what compares payouts with their gateways after the store lost writes; lanes are compared by nonces."""
-        if self._looks is None:
-            return []
+    def reconcile(self, lanes: Collection[str] = ()) -> PayoutsReconcile:
+        """Give what compares payouts with their gateways after the store lost writes; lanes are compared by nonces."""
         lists = {name: door.lists for name, door in self._doors.items() if name not in lanes}
-        return [PayoutsReconcile(store, metrics, self._looks, lists)]
-
-    async def _prove(self, record: PayoutRecord) -> Proof:
-        return await self._looks.prove(record) if self._looks else Proof.NONE
+        return PayoutsReconcile(self._store, self._metrics, self._asking, lists)
 
 
 def pollers(settings: Settings) -> dict[str, PollerSettings]:

@@ -1,12 +1,9 @@
 """The mining pools that this process pays for: their books, their nodes, and the lane that each is paid from."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -18,7 +15,7 @@ from adapters.open_ethereum_pool.node import PoolNode
 from machines.core.clock import Clock, SystemClock
 from machines.core.errors import BadSettings, PayflowError, Retryable
 from machines.transaction.ports import Lane
-from payflow.app import Assemble, Parts
+from payflow.app.installation import Parts
 from payflow.app.lanes import open_lanes
 from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
@@ -33,51 +30,25 @@ HEAD_TRIES = 3
 # ── from the files ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-Beside = Callable[[Pools, asyncio.Event], Coroutine[Any, Any, None]]
-"""What runs beside the workers, until the event is set."""
-
-
-def assemble_for(
-    base: Assemble, files: Sequence[Path], keep: Callable[[Pools], None], beside: Beside | None = None
-) -> Assemble:
-    """Give what opens an installation that also pays for the pools of these files, and hands them to `keep`.
-
-    All else stays as it is: a store may be shared with payouts, whose messages this process delivers too.
-    """
-
-    @asynccontextmanager
-    async def assemble(settings: Settings) -> AsyncIterator[Parts]:
-        async with AsyncExitStack() as stack:
-            own = await stack.enter_async_context(base(settings))
-            meter = Meter()
-            pools = await open_pools(settings, files, SystemClock(), stack, meter)
-            keep(pools)
-            mine = (pools.machine, *pools.lanes.machines)
-            names = {machine.name for machine in mine}
-
-            def bind(store: Store) -> None:
-                own.open(store)
-                pools.open(store)
-
-            def watch(metrics: Metrics) -> None:
-                own.watch(metrics)
-                meter.bind(metrics)
-                pools.count_in(metrics)
-
-            machines = (*(machine for machine in own.machines if machine.name not in names), *mine)
-            runs = partial(beside, pools) if beside else own.beside
-            coins = (*own.coins, *pools.pools)
-            sent = (scope for pool in pools.pools.values() for scope in pool.lane.scopes)
-            yield replace(
-                own, machines=machines, open=bind, watch=watch, beside=runs, coins=coins, lanes=pools.lanes,
-                scopes=tuple(dict.fromkeys((*own.scopes, *sent))),
-            )  # fmt: skip
-
-    return assemble
+async def with_pools(
+    own: Parts, settings: Settings, files: Sequence[Path], store: Store, metrics: Metrics, stack: AsyncExitStack
+) -> Parts:
+    """Add the pools of these files to an installation."""
+    pools = await open_pools(settings, files, store, metrics, SystemClock(), stack)
+    mine = (pools.machine, *pools.lanes.machines)
+    names = {machine.name for machine in mine}
+    sent = (scope for pool in pools.pools.values() for scope in pool.lane.scopes)
+    return replace(
+        own,
+        machines=(*(machine for machine in own.machines if machine.name not in names), *mine),
+        lanes=pools.lanes,
+        pools=pools,
+        scopes=tuple(dict.fromkeys((*own.scopes, *sent))),
+    )
 
 
 async def open_pools(
-    settings: Settings, files: Sequence[Path], clock: Clock, stack: AsyncExitStack, meter: Meter | None = None
+    settings: Settings, files: Sequence[Path], store: Store, metrics: Metrics, clock: Clock, stack: AsyncExitStack
 ) -> Pools:
     """Open the pools of some configuration files, with their lanes and those of the settings."""
     configs = [config.load(path) for path in files]
@@ -87,7 +58,7 @@ async def open_pools(
         if other != one.place:
             raise BadSettings(f"{other} and {one.place} are both for the coin {one.coin}: give each file once.")
     books: dict[str, PoolBooks] = {}
-    own = Own(books)
+    own = Own(books, store)
     nodes: dict[str, PoolNode] = {}
     names: dict[str, str] = {}
     given = dict(settings.lanes)
@@ -100,14 +71,16 @@ async def open_pools(
             raise BadSettings(f"{one.place}: the lane {names[one.coin]} pays another pool already; each needs its own.")
         given[names[one.coin]] = lane
     announce = {names[coin]: announcing(one, own) for coin, one in books.items()}
-    lanes = await open_lanes(settings.model_copy(update={"lanes": given}), clock, stack, meter, announce)
+    lanes = await open_lanes(
+        settings.model_copy(update={"lanes": given}), store, clock, stack, Meter(metrics), announce
+    )
     pools: dict[str, Pool] = {}
     for one in configs:
         paying = lanes.lanes[names[one.coin]]
         check_address(one, paying)
         await check_chain(one, paying, nodes[one.coin])
         pools[one.coin] = Pool(one, books[one.coin], nodes[one.coin], paying, lanes.rail(paying.name))
-    return Pools(pools, lanes, clock, own)
+    return Pools(pools, lanes, clock, own, metrics)
 
 
 async def lane_settings(settings: Settings, pool: Config, node: PoolNode) -> tuple[str, LaneSettings]:
@@ -182,12 +155,12 @@ def _as_the_pool_says(given: LaneSettings, pool: Config) -> LaneSettings:
     return given.model_copy(update=changes)
 
 
-def rooms_of(settings: Settings, stack: AsyncExitStack) -> PoolRooms:
+def rooms_of(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> PoolRooms:
     """Make room for the pools that the dashboard shows."""
-    return PoolRooms([_room(settings, file, stack) for file in settings.pools])
+    return PoolRooms([_room(settings, file, store, metrics, stack) for file in settings.pools])
 
 
-def _room(settings: Settings, file: Path, stack: AsyncExitStack) -> PoolRoom:
+def _room(settings: Settings, file: Path, store: Store, metrics: Metrics, stack: AsyncExitStack) -> PoolRoom:
     given = config.load(file)
     name = lane_name(settings, given)
     # Only the lane that pays this pool: each of the others would ask its own signer once more.
@@ -196,6 +169,6 @@ def _room(settings: Settings, file: Path, stack: AsyncExitStack) -> PoolRoom:
     explorer = lanes[name].explorer if lanes else ""
 
     def opens(trying: AsyncExitStack) -> Awaitable[Pools]:
-        return open_pools(own, [file], SystemClock(), trying)
+        return open_pools(own, [file], store, metrics, SystemClock(), trying)
 
-    return PoolRoom(given, name, f"{explorer}{{reference}}" if explorer else "", opens, stack)
+    return PoolRoom(given, name, f"{explorer}{{reference}}" if explorer else "", opens, metrics, stack)

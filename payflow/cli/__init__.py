@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from payflow.cli.commands import cli
 
 if TYPE_CHECKING:
-    from payflow.app import Assemble
+    from payflow.app.installation import Assemble
 
 __all__ = ["main"]
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from machines.core.clock import Millis
 from machines.core.errors import NotFound
 from machines.core.ids import Owner, owner_of
-from payflow.app import Payflow, refuse_unfit
+from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli import records
 from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, named, typed
 from payflow.cli.reconcile import moment

@@ -15,7 +15,7 @@ from machines.payout.acts import batch_name
 from machines.payout.data import PayoutRecord
 from machines.payout.facts import Boarded
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, PROCESSING
-from payflow.app import Payflow, refuse_unfit
+from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named
 from payflow.cli.records import record_json
 from payflow.cli.words import amount, clean, console, decimal, iso, rows, span, table, utc

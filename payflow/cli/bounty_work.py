@@ -2,7 +2,7 @@
 
 from machines.bounty.lifecycle import POLLERS
 from machines.core.errors import BadSettings
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk, Usage, named
 from payflow.cli.words import rows, table
 from payflow.desk import forge_sweep
@@ -66,4 +66,4 @@ def _office(payflow: Payflow) -> BountyDesk:
         raise BadSettings(
             "Bounties are not set up: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY_FILE and PAYFLOW_BOUNTY_LANE."
         )
-    return payflow.parts.bounties.desk(payflow.store, payflow.metrics)
+    return payflow.parts.bounties.desk

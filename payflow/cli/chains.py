@@ -16,7 +16,7 @@ from machines.core.ids import RecordId
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord
-from payflow.app import Payflow, opened, refuse_unfit
+from payflow.app.installation import Payflow, opened, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named, person
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, iso, rows, span, table
@@ -41,12 +41,8 @@ async def _opened(desk: Desk) -> AsyncIterator[Payflow]:
 
 
 async def _with_pools(desk: Desk, files: Sequence[Path], stack: AsyncExitStack) -> Payflow | None:
-    from payflow.app.pools import assemble_for  # noqa: PLC0415  (two seconds, only where there is a pool)
-
     try:
-        return await stack.enter_async_context(
-            opened(desk.settings, assemble_for(desk.assemble, files, lambda _: None))
-        )
+        return await stack.enter_async_context(opened(desk.settings, desk.assemble, pool_files=files))
     except Retryable as error:
         # The other lanes are shown all the same.
         typer.echo(f"payflow: the lanes of the pools are not shown: {error}", err=True)

@@ -10,7 +10,7 @@ from machines.core.errors import BadInput
 from machines.core.ids import RecordId
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
-from payflow.app import Payflow, refuse_unfit
+from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import OPERATES, REVIEWS, Code, Desk, Usage, confirm, named
 from payflow.cli.records import record_json, record_of
 from payflow.cli.words import amount, clean
@@ -94,7 +94,7 @@ async def _decide(
 def _desk(payflow: Payflow) -> PayoutDesk:
     if payflow.parts.desk is None:
         raise Usage("This Payflow pays no payouts.")
-    return payflow.parts.desk(payflow.store, payflow.metrics)
+    return payflow.parts.desk
 
 
 def _payout_of(payflow: Payflow, text: str) -> RecordId:

@@ -13,7 +13,7 @@ import typer
 
 from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnavailable, StoreUnfit
 from machines.core.machine import AnyMachine
-from payflow.app import Assemble, Payflow, opened, parts
+from payflow.app.installation import Assemble, Payflow, assemble, opened
 from payflow.config import Settings, load
 from payflow.desk.person import Person, holder, shell
 from payflow.store.registers.tokens import Role, Tokens
@@ -74,7 +74,7 @@ Action = Callable[[Desk], Coroutine[Any, Any, Code]]
 def go(context: typer.Context, action: Action, *, as_json: bool) -> None:
     """Run a command and leave with its exit code; an error that was foreseen is one clear sentence."""
     with leaving():
-        desk = Desk(load(), context.obj or parts, as_json)
+        desk = Desk(load(), context.obj or assemble, as_json)
         logs.configure("error", "text")
         raise typer.Exit(asyncio.run(action(desk)))
 

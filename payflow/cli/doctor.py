@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from machines.core.errors import PayflowError
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import LEVEL_STYLES, clean
 from payflow.config import Settings

@@ -3,23 +3,25 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import typer
 
 from machines.core.errors import BadInput, Retryable
 from machines.pool.evidence import Outcome
-from payflow import app
-from payflow.app.pools import assemble_for
+from payflow.app import installation, service
+from payflow.app.installation import Payflow
 from payflow.cli import desk
 from payflow.cli.desk import Code, leaving, named, print_json
-from payflow.cli.pool_tables import due, judged_json
+from payflow.cli.pool_tables import due, judged_json, pools_of
 from payflow.config import Settings, load
-from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.pool import Pool
 from payflow.desk.pool.repairs import Judged, PoolDesk
 from payflow.desk.pool.runs import Outcome as Ran
 from payflow.desk.pool.runs import Say, save, serve, shown, spoken
@@ -66,25 +68,30 @@ def run(
         for path in given:
             speak(f"Loading config: {path.resolve()}")
 
-        async def beside(pools: Pools, stop: asyncio.Event) -> None:
+        async def runs(payflow: Payflow, stop: asyncio.Event) -> None:
+            pools = pools_of(payflow)
             for pool in pools.pools.values():
                 speak(f"Running with {pool.config.threads} threads")
             outcomes.extend(await serve(pools, speak, stop, once=once, drain=drain))
             stop.set()
 
-        assemble = assemble_for(context.obj or app.parts, given, lambda _: None, beside)
-        _work(settings, assemble, patient=not (once or drain))
+        parts = context.obj or installation.assemble
+        _work(partial(service.work, settings, parts, _silent, given, runs), patient=not (once or drain))
         if as_json:
             print_json([ran_json(one) for one in outcomes])
         unpaid = any(one.refused or (one.fault and not one.paid) for one in outcomes)
         raise typer.Exit(Code.REFUSED if unpaid else Code.OK)
 
 
-def _work(settings: Settings, assemble: app.Assemble, *, patient: bool) -> None:
+def _silent(_says: str, _address: str) -> None:
+    """Announce nothing: the pool's own lines are what its operator reads."""
+
+
+def _work(work: Callable[[], Coroutine[Any, Any, None]], *, patient: bool) -> None:
     """Let workers and runs work; a service waits for a node or a signer that does not answer yet."""
     while True:
         try:
-            app.run(app.work(settings, assemble, lambda _says, _address: None))
+            service.run(work())
         except Retryable as error:
             if not patient:
                 raise
@@ -128,9 +135,10 @@ def _resolved(
     """Resolve every pool; only filling nonces sends anything, so that only then workers run beside it."""
     codes: list[Code] = []
 
-    typing = desk.Desk(settings, context.obj or app.parts, as_json)
+    typing = desk.Desk(settings, context.obj or installation.assemble, as_json)
 
-    async def beside(pools: Pools, stop: asyncio.Event) -> None:
+    async def resolving(payflow: Payflow, stop: asyncio.Event) -> None:
+        pools = pools_of(payflow)
         who = "" if dry_run else await named(typing, pools.own.store)
         for pool in pools.pools.values():
             at = PoolDesk(pools, pool, Metrics(), who)
@@ -138,17 +146,16 @@ def _resolved(
                 codes.append(await _resolve_one(at, pool, speak, stop, dry_run=dry_run, fill=fill, as_json=as_json))
         stop.set()
 
-    kept: list[Pools] = []
-    sends = fill and not dry_run
-    assemble = assemble_for(context.obj or app.parts, files, kept.append, beside if sends else None)
+    parts = context.obj or installation.assemble
 
     async def alone() -> None:
         logs.configure("error", "text")
-        async with app.opened(settings, assemble, make=make) as payflow:
-            app.refuse_unfit(payflow.store)
-            await beside(kept[0], asyncio.Event())
+        async with installation.opened(settings, parts, pool_files=files, make=make) as payflow:
+            installation.refuse_unfit(payflow.store)
+            await resolving(payflow, asyncio.Event())
 
-    app.run(app.work(settings, assemble, lambda _says, _address: None) if sends else alone())
+    sends = fill and not dry_run
+    service.run(service.work(settings, parts, _silent, files, resolving) if sends else alone())
     return max(codes, default=Code.OK)
 
 

@@ -11,8 +11,7 @@ from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.pool.data import WEI, row_of, shannon_of
 from machines.pool.evidence import Outcome
-from payflow.app import Payflow, opened, refuse_unfit
-from payflow.app.pools import assemble_for
+from payflow.app.installation import Payflow, opened, refuse_unfit
 from payflow.cli.desk import Code, Desk, Usage, confirm, named
 from payflow.cli.words import clean, rows, table
 from payflow.desk.pool import audit as auditing
@@ -42,12 +41,19 @@ class Opened(NamedTuple):
 @asynccontextmanager
 async def opened_pool(desk: Desk, file: Path | None, *, acts: bool = False) -> AsyncIterator[Opened]:
     """Open the installation with one pool."""
-    kept: list[Pools] = []
-    assemble = assemble_for(desk.assemble, [file or desk.settings.pool_config], kept.append)
-    async with opened(desk.settings, assemble, make=False) as payflow:
+    files = [file or desk.settings.pool_config]
+    async with opened(desk.settings, desk.assemble, pool_files=files, make=False) as payflow:
         refuse_unfit(payflow.store)
-        (pool,) = kept[0].pools.values()
-        yield Opened(payflow, kept[0], pool, await named(desk, payflow.store) if acts else "")
+        pools = pools_of(payflow)
+        (pool,) = pools.pools.values()
+        yield Opened(payflow, pools, pool, await named(desk, payflow.store) if acts else "")
+
+
+def pools_of(payflow: Payflow) -> Pools:
+    """Give the pools that were opened with an installation."""
+    if payflow.parts.pools is None:
+        raise Usage("No pool is set up here: name the file of one.")
+    return payflow.parts.pools
 
 
 def desk_of(one: Opened) -> PoolDesk:

@@ -10,7 +10,7 @@ from rich.text import Text
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput
 from machines.core.ids import Owner, owner_of
-from payflow.app import refuse_unfit
+from payflow.app.installation import refuse_unfit
 from payflow.cli.desk import Code, Desk, Usage, confirm, named, typed
 from payflow.cli.words import rows, table
 from payflow.desk.reconcile.comparison import Finding, Outcome, Word, compare, open_rails
@@ -37,7 +37,7 @@ async def reconcile(
             word = Word(who, reason, whose, frozenset(dismissed))
         refuse_unfit(payflow.store)
         at = moment(since, await payflow.store.records.now())
-        parts = payflow.parts.reconciles(payflow.store, payflow.metrics)
+        parts = payflow.parts.reconciles
         outcome = await compare(payflow.store, parts, at, word)
         opens = outcome.clear and bool(outcome.closed)
         if opens and not yes and not desk.as_json:

@@ -11,7 +11,7 @@ from machines.core.ids import Owner, RecordId, owner_of, parse_id
 from machines.core.lifecycle import By, Lifecycle, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, typed
 from payflow.cli.words import amount, amount_json, clean, decimal, iso, rows, span, table, utc
 from payflow.store.codec import Event

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from payflow import app
+from payflow.app import service
 from payflow.cli.desk import Usage, leaving, print_json
 from payflow.cli.sandbox_table import Narrator
 from payflow.config import load
@@ -36,7 +36,7 @@ def run(*, port: int | None, fresh: bool, scenario: str, as_json: bool) -> None:
             changes["port"] = port
         with _log_beside(folder, apart=narrator is not None and narrator.live):
             try:
-                app.run(play(settings.model_copy(update=changes), Options(fresh, scenario), stage, announce))
+                service.run(play(settings.model_copy(update=changes), Options(fresh, scenario), stage, announce))
             finally:
                 if narrator is not None:
                     narrator.end()

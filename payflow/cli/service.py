@@ -2,14 +2,14 @@
 
 import typer
 
-from payflow import app
+from payflow.app import installation, service
 from payflow.cli.desk import Code, Desk, leaving, print_json
 from payflow.config import load
 
 
 async def init(desk: Desk) -> Code:
     """Make the store, unless it is there."""
-    async with app.opened(desk.settings, desk.assemble) as payflow:
+    async with installation.opened(desk.settings, desk.assemble) as payflow:
         where = str(desk.settings.data.absolute()) if desk.settings.embedded else payflow.store.link.place
         desk.tell({"store": payflow.store.store_id, "at": where}, f"The store {payflow.store.store_id} is at {where}.")
     return Code.OK
@@ -25,5 +25,5 @@ def run(context: typer.Context, *, api: bool, as_json: bool) -> None:
             typer.echo(sentence)
 
     with leaving():
-        service = app.serve if api else app.work
-        app.run(service(load(), context.obj or app.parts, announce))
+        run_it = service.serve if api else service.work
+        service.run(run_it(load(), context.obj or installation.assemble, announce))

@@ -5,7 +5,7 @@ from rich.text import Text
 from machines.core.errors import BadInput
 from machines.core.ids import RecordId
 from machines.core.lifecycle import By, State
-from payflow.app import Payflow, refuse_unfit
+from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import Code, Desk, Usage, confirm, listed, named, person
 from payflow.cli.records import record_of
 from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc

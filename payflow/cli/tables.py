@@ -6,14 +6,14 @@ from rich.text import Text
 
 from machines.core.clock import SECOND
 from machines.core.lifecycle import Lifecycle, State
+from payflow.app.installation import lifecycles
 from payflow.cli.desk import Code, Desk, Usage, listed
 from payflow.cli.words import rows, span, table
 
 
 async def lifecycle(desk: Desk, *, machine: str, mermaid: bool) -> Code:
     """Show what the records of a machine can be and do."""
-    async with desk.assemble(desk.settings) as parts:
-        known = {one.name: one.lifecycle for one in parts.machines}
+    known = lifecycles()
     if machine not in known:
         raise Usage(f"There is no machine {machine!r}; {listed(known)}.")
     shown = known[machine]

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import State
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import clean, console, iso, rows, span, table, utc
 from payflow.store import checkup, verdicts

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from machines.core.clock import Millis
 from machines.core.ids import RecordId
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import clean, iso, utc
 from payflow.store.codec import Event

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from machines.core.money import Money
 from machines.core.ports import Lists, Notice, Rail
 from payflow.desk.payouts import Gateway
-from payflow.store.budget import RailBudget
 
 Probe = Callable[[], Awaitable[None]]
 """Asks something cheap behind the same door; raises `RailClosed` while nobody of ours may pass."""
@@ -46,5 +45,3 @@ class Door:
     """The same rail for what is over, whose calls have a share of their own; None where it counts no calls."""
     asking: Rail | None = None
     """The same rail for a person who waits for the answer; None as above."""
-    budget: RailBudget | None = None
-    """What all calls to it are taken from; to be bound to the store."""

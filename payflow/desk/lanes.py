@@ -44,21 +44,10 @@ WHO = "rail"
 class StoreBooks:
     """A lane's records, in the store."""
 
-    def __init__(self) -> None:
-        self._store: Store | None = None
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self._made: set[str] = set()
         self._waking: Batcher[str, None] = Batcher(self._wake)
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self._store = store
-
-    @property
-    def store(self) -> Store:
-        """The open store."""
-        if self._store is None:
-            raise RuntimeError("The store is not open yet.")
-        return self._store
 
     @property
     def _shards(self) -> int:
@@ -145,10 +134,8 @@ class StoreBooks:
 
     async def trusted(self, name: str) -> str:
         """Say whose word counts alone now, as two people have said; empty for nobody's."""
-        if self._store is None:
-            return ""
         try:
-            stored = await self._store.records.read(self.lane_id(name))
+            stored = await self.store.records.read(self.lane_id(name))
         except NotFound:
             return ""
         data: LaneData = stored.record.data
@@ -165,18 +152,14 @@ class StoreBooks:
 class Lanes:
     """The lanes of an installation, and the machines that work in them."""
 
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], store: Store) -> None:
         self.lanes = dict(lanes)
-        self.books = StoreBooks()
+        self.books = StoreBooks(store)
         self.machines: tuple[AnyMachine, ...] = (
             lane_machine({s.OPEN: LaneActs(self.lanes, self.books).look}),
             payment_machine(),
             transaction_machine(TransactionActs(self.lanes, self.books).acts()),
         )
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self.books.open(store)
         for name, lane in self.lanes.items():
             if isinstance(lane.chain, Nodes):
                 lane.chain.trusted = partial(self.books.trusted, name)

@@ -6,11 +6,10 @@ this process, however it ends.
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -25,7 +24,8 @@ from adapters.sandbox.mail import MailSink
 from adapters.sandbox.server import CallLimit
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError, StoreUnavailable
-from payflow.app import Assemble, Parts, parts, serve
+from payflow.app.installation import Assemble, Parts, Payflow, assemble
+from payflow.app.service import serve
 from payflow.config import Settings
 from payflow.sandbox import home as sandbox_home
 from payflow.sandbox.home import TOKENS_FILE
@@ -36,9 +36,6 @@ from payflow.sandbox.tokens import MAINTAINER, WINNER, tokens
 from payflow.sandbox.world import ON_ANVIL, Grounds, Options, World, settings_for, world_of, write_settings
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from payflow.desk.pool.pool import Pools
 
 KEEP_EVERY_S = 1.0
 CALLS_A_SECOND = 50
@@ -101,43 +98,37 @@ async def _run(grounds: Grounds, settings: Settings, announce: Callable[[World],
         announce(world_of(grounds, address))
 
     # Nothing needs a machine for this; and while this is open the embedded store keeps running.
-    async with open_store(settings, ()) as store:
+    async with open_store(settings) as store:
         mails = {"MAILS": grounds.read_mails}
         grounds.tokens = await tokens(store, grounds.folder / TOKENS_FILE, grounds.github.town, mails)
         write_settings(grounds, settings)
         try:
-            await serve(settings, _assembled(grounds), announced)
+            await serve(settings, _assembled(grounds), announced, [grounds.pool_config], _run_pools)
         finally:
             for task in playing:
                 task.cancel()
             await asyncio.gather(*playing, return_exceptions=True)
 
 
+async def _run_pools(payflow: Payflow, stop: asyncio.Event) -> None:
+    from payflow.desk.pool.runs import serve as run_pools  # noqa: PLC0415  (slow to import, and read in by now)
+
+    if payflow.parts.pools is not None:
+        await run_pools(payflow.parts.pools, lambda _: None, stop, once=False)
+
+
 def _assembled(grounds: Grounds) -> Assemble:
-    """Add the pool's runs to what ships, a stand-in for browsers' wallets, and an ear for the store."""
+    """Add a stand-in for browsers' wallets to what ships, and an ear for the store."""
     from adapters.sandbox.github.wallet import StandInWallet  # noqa: PLC0415  (slow to import, and read in by now)
-    from payflow.app.pools import assemble_for  # noqa: PLC0415  (as above)
-    from payflow.desk.pool.runs import serve as run_pools  # noqa: PLC0415  (as above)
 
-    async def runs(pools: "Pools", stop: asyncio.Event) -> None:
-        await run_pools(pools, lambda _: None, stop, once=False)
+    async def parts(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> Parts:
+        own = await assemble(settings, store, metrics, stack)
+        if own.bounties is not None:
+            own.bounties.standin = StandInWallet(grounds.chain.url, accounts.MAINTAINER.key)
+        grounds.store, grounds.bounties = store, own.bounties
+        return own
 
-    whole = assemble_for(parts, [grounds.pool_config], lambda _: None, runs)
-
-    @asynccontextmanager
-    async def assemble(settings: Settings) -> AsyncIterator[Parts]:
-        async with whole(settings) as own:
-            if own.bounties is not None:
-                own.bounties.standin = StandInWallet(grounds.chain.url, accounts.MAINTAINER.key)
-
-            def bind(store: Store) -> None:
-                own.open(store)
-                grounds.store = store
-                grounds.bounties = own.bounties
-
-            yield replace(own, open=bind)
-
-    return assemble
+    return parts
 
 
 def _home(github: GitHubSimulator) -> Repository:
@@ -157,7 +148,7 @@ async def _play(grounds: Grounds, address: str) -> None:
         raise RuntimeError("The service announced itself without a store.")
     home = _home(grounds.github)
     with suppress(PayflowError):  # what GitHub told while nobody listened is lost, as it would be: it is read instead
-        await sweep(grounds.bounties.desk(grounds.store, Metrics()))
+        await sweep(grounds.bounties.desk)
     async with aiohttp.ClientSession() as session:
         cast = Cast(
             address,

@@ -1,7 +1,7 @@
 """The parts of Payflow as one process of a run has them: its own connection and its own memory, the same store."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,19 +58,20 @@ def installed(
     store: Store,
     link: Link,
     settings: Settings,
-    doors: Mapping[str, Door],
+    doors_over: Callable[[Store], Mapping[str, Door]],
     clock: Clock,
     high_water: Path,
     metrics: Metrics,
 ) -> Installation:
     """Open the parts over a link."""
-    payouts = Payouts(settings, doors)
     guard = Guard(store.records.shards, high_water)
-    records = Records(link, guard, [payouts.machine], store.records.shards, store.records.assets, clock)
+    records = Records(link, guard, store.records.shards, store.records.assets, clock)
     listing = Listing(link, records)
     ledger, pauses = Ledger(link, records, listing), Pauses(link)
     memory: dict[str, Any] = {"guard": guard, "records": records, "_comparing": asyncio.Lock()}
     own: Store = replace(store, settings=settings, link=link, listing=listing, ledger=ledger, pauses=pauses, **memory)
     records.on_doubt = own.compare
-    payouts.open(own)
-    return Installation(own, payouts, doors, metrics, payouts.desk(own, metrics), Steering(own, metrics))
+    doors = doors_over(own)
+    payouts = Payouts(settings, own, metrics, doors)
+    own.serve([payouts.machine])
+    return Installation(own, payouts, doors, metrics, payouts.desk, Steering(own, metrics))

@@ -156,7 +156,7 @@ class Outside:
     async def _reconcile(self) -> None:
         self._help("reconcile")
         store, word = self._parts.store, Word("olga", "compared with the dashboard")
-        parts = self._parts.payouts.reconciles(store, self._parts.metrics)
+        parts = [self._parts.payouts.reconcile()]
         outcome = await compare(store, parts, Millis(self._run.story.began - HOUR), word)
         for finding in outcome.findings:
             self._run.story.tell("operator", f"reconciles: {finding.says} {finding.advice}")

@@ -108,9 +108,9 @@ def _played(part: _Part) -> list[RunResult]:
 
 async def _play(part: _Part, folder: Path) -> list[RunResult]:
     clock, metrics, settings = FixedClock(START), Metrics(), settings_in(folder)
-    machines = [Payouts(settings["v3"], {}).machine]
     results = []
-    async with open_store(settings["v3"], machines, clock=clock) as store:
+    async with open_store(settings["v3"], clock=clock) as store:
+        store.serve([Payouts(settings["v3"], store, metrics, {}).machine])
         # Losses are played, so that nothing here hangs on the disk: it would only take time.
         await store.link.ask("CONFIG SET", "appendonly", "no")
         async with blocking(store.link, Path(store.link.place)) as store.link:

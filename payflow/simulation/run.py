@@ -19,6 +19,7 @@ from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
 from payflow.app.gateways import doors
 from payflow.config import Settings
+from payflow.desk.gateways import Door
 from payflow.desk.payouts import Ask
 from payflow.engine.step import Steps
 from payflow.simulation.conditions import Conditions, drawn
@@ -187,7 +188,10 @@ class PayoutRun:
         session = cast("aiohttp.ClientSession", DirectSession(self.gateway, at_await))
         link = self._store.link
         own = SimulatedLink(link, process, self._on_barrier) if process else link
-        gateways = doors(self._settings, self.clock, session, read_pause_s=0)
+
+        def gateways(store: Store) -> Mapping[str, Door]:
+            return doors(self._settings, store, self.clock, session, read_pause_s=0)
+
         # It is of the machine, and outlives the process.
         high_water = self._folder / f"{self.seed}-{name}"
         return installed(self._store, own, self._settings, gateways, self.clock, high_water, self._metrics)

@@ -27,33 +27,27 @@ _SHARES = tuple(str(share) for share in SHARES.values())
 
 
 class RailBudget:
-    """The budget of one rail. Before it is bound to a store it is without limit: only tests call so early."""
+    """The budget of one rail."""
 
-    def __init__(self, rail: str, calls_a_second: float) -> None:
+    def __init__(self, records: Records, rail: str, calls_a_second: float) -> None:
         self._rail = rail
         self._key = keys.rate(f"calls-{rail}")
         self._rate = calls_a_second
-        self._records: Records | None = None
+        self._records = records
         # One of a kind asks the store at a time: the others wait behind it in the order in which they came.
         self._lines: dict[CallKind, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def bind(self, records: Records) -> None:
-        """Say where the budget is kept."""
-        self._records = records
-
     async def permit(self, kind: CallKind) -> None:
         """Wait until a call may be made; raise `PutOff` when that takes too long, or while the rail rests."""
-        if self._records is None:
-            return
         try:
             async with asyncio.timeout(WAITS_S[kind]), self._lines[kind]:
-                while wait_ms := await self._ask(self._records, kind):  # noqa: ASYNC110  (the store tells how long)
+                while wait_ms := await self._ask(kind):  # noqa: ASYNC110  (the store tells how long)
                     await asyncio.sleep(wait_ms / SECOND)
         except TimeoutError as error:
             raise PutOff(f"The budget of calls to {self._rail} is used up.", after_s=WAITS_S[kind]) from error
 
-    async def _ask(self, records: Records, kind: CallKind) -> int:
-        granted, wait_ms = await records.call_permit(self._key, self._rate, _NUMBERS[kind], _SHARES)
+    async def _ask(self, kind: CallKind) -> int:
+        granted, wait_ms = await self._records.call_permit(self._key, self._rate, _NUMBERS[kind], _SHARES)
         if granted < 0:
             raise PutOff(f"{self._rail} asked for fewer calls.", after_s=wait_ms / SECOND)
         return 0 if granted else wait_ms

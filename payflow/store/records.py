@@ -91,7 +91,6 @@ class Records:
         self,
         link: Link,
         guard: Guard,
-        machines: Iterable[AnyMachine],
         shards: int,
         assets: Assets,
         clock: Clock | None = None,
@@ -100,7 +99,7 @@ class Records:
         self.guard = guard
         self.shards = shards
         self.assets = assets
-        self.machines = {machine.name: machine for machine in machines}
+        self.machines: Mapping[str, AnyMachine] = {}
         self.barrier = Barrier()
         self._clock = clock
         self._codec = DataCodec(self.machines)
@@ -115,6 +114,11 @@ class Records:
         self.on_doubt: Callable[[], Awaitable[None]] = _nothing
         """Called when a server wrote that we have not compared yet."""
         self._turn = 0
+
+    def serve(self, machines: Iterable[AnyMachine]) -> None:
+        """Say which machines' records these are."""
+        self.machines = {machine.name: machine for machine in machines}
+        self._codec = DataCodec(self.machines)
 
     @property
     def _servers(self) -> int:

@@ -68,6 +68,10 @@ class Store:
     servers: list[durability.Server]
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def serve(self, machines: Iterable[AnyMachine]) -> None:
+        """Say which machines' records it keeps; before that nothing of any record can be read or written."""
+        self.records.serve(machines)
+
     async def may_send(self, stored: Stored, lease_ms: int, *scopes: str) -> None:
         """Raise unless, at this very moment, something irreversible may leave for a leased record.
 
@@ -163,7 +167,6 @@ class Store:
 @asynccontextmanager
 async def open_store(
     settings: Settings,
-    machines: Iterable[AnyMachine],
     *,
     assets: Assets | None = None,
     clock: Clock | None = None,
@@ -190,7 +193,7 @@ async def open_store(
         reserved = await _reserved(link, coins)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
-        records = Records(link, guard, machines, shards, assets or Assets(), clock)
+        records = Records(link, guard, shards, assets or Assets(), clock)
         listing = Listing(link, records)
         ledger = Ledger(link, records, listing)
         seals = Seals(_seal_keys(settings))

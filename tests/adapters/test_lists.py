@@ -20,6 +20,7 @@ from machines.core.ports import Lists, PaymentKey, Pending, Rail, Settled
 from payflow.app.gateways import open_doors
 from payflow.config import load
 from tests.adapters.conftest import payment
+from tests.desk import UNLIMITED
 from tests.stories.banks import Choice, paystack, v3, v4
 
 BANKS = [v3, v4, paystack]
@@ -31,7 +32,7 @@ async def opened(choice: Choice, clock: FixedClock) -> AsyncIterator[tuple[Gatew
     async with AsyncExitStack() as stack:
         bank = choice(clock)
         await stack.enter_async_context(bank.gateway)
-        ((_, door),) = (await open_doors(load({}, **bank.settings()), clock, stack)).items()
+        ((_, door),) = (await open_doors(load({}, **bank.settings()), UNLIMITED, clock, stack)).items()
         assert door.lists is not None
         yield bank.gateway, door.lists, door.rail
 

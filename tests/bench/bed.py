@@ -201,7 +201,8 @@ async def bed(fsync: Fsync = "always", *, clock: Clock | None = None) -> AsyncIt
         folder = Path(tempfile.mkdtemp(prefix="payflow-bench-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         settings = load({"PAYFLOW_DATA": str(folder), "PAYFLOW_FSYNC": fsync})
-        store = await stack.enter_async_context(open_store(settings, [chain()], clock=clock))
+        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        store.serve([chain()])
         yield Bed(folder, fsync, settings, store)
 
 

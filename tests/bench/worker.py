@@ -60,7 +60,8 @@ async def main(data: Path, fsync: str, lease_s: float, rail: FileRail | None) ->
     configure("warning", "text")
     settings = load({"PAYFLOW_DATA": str(data), "PAYFLOW_FSYNC": fsync, "PAYFLOW_LEASE_S": str(lease_s)})
     metrics = Metrics()
-    async with open_store(settings, [chain(rail)]) as store:
+    async with open_store(settings) as store:
+        store.serve([chain(rail)])
         worker = Worker(store, settings, metrics, Dispatcher(store.outbox, metrics, {}))
         running = asyncio.create_task(worker.run())
         print("ready", flush=True)

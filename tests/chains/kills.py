@@ -21,7 +21,6 @@ import structlog
 
 from machines.core.clock import FixedClock
 from machines.core.errors import PayflowError
-from machines.core.machine import AnyMachine
 from machines.core.ports import Payment
 from machines.transaction import lifecycle as s
 from machines.transaction.acts import TransactionActs
@@ -166,20 +165,21 @@ class Run:
         station = self._station
         store = station.store
         link = DyingLink(store.link, self._fate)
-        books = StoreBooks()
         chain = DyingChain(station.nodes, self._fate)
         lane: Any = replace(station.lane, chain=chain, signer=DyingSigner(station.lane.signer, self._fate))
-        machines: list[AnyMachine] = [
-            lane_machine({s.OPEN: LaneActs({"ethereum": lane}, books).look}),
-            payment_machine(),
-            transaction_machine(TransactionActs({"ethereum": lane}, books).acts()),
-        ]
         guard = Guard(store.records.shards, None)
-        records = Records(link, guard, machines, store.records.shards, store.records.assets, self._clock)
+        records = Records(link, guard, store.records.shards, store.records.assets, self._clock)
         # What a process holds in memory is its own, and its locks as well.
         own: dict[str, Any] = {"_comparing": asyncio.Lock(), "listing": Listing(link, records)}
         view: Store = replace(store, link=link, guard=guard, records=records, **own)
-        books.open(view)
+        books = StoreBooks(view)
+        view.serve(
+            [
+                lane_machine({s.OPEN: LaneActs({"ethereum": lane}, books).look}),
+                payment_machine(),
+                transaction_machine(TransactionActs({"ethereum": lane}, books).acts()),
+            ]
+        )
         return Process(records, Steps(view, Metrics(), who="worker", lease_ms=LEASE_MS, luck=self._dice), link, chain)
 
     async def _work(self, process: Process) -> None:

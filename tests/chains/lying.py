@@ -259,10 +259,11 @@ async def play(seeds: Iterable[int], folder: Path) -> Tally:
     tally, left = Tally(), list(seeds)
     while left:
         some, left = left[:SEEDS_A_STORE], left[SEEDS_A_STORE:]
-        clock, lanes = FixedClock(), Lanes({})
+        clock = FixedClock()
         where = {"PAYFLOW_DATA": str(folder / f"{some[0]}")}
-        async with open_store(load(where), lanes.machines, clock=clock) as store:
-            lanes.open(store)
+        async with open_store(load(where), clock=clock) as store:
+            lanes = Lanes({}, store)
+            store.serve(lanes.machines)
             for run in await _played([Run(seed, store, lanes, clock) for seed in some], store, clock):
                 tally.add(run.tally)
     return tally

@@ -174,7 +174,8 @@ def settings_of(folder: Path) -> Settings:
 @asynccontextmanager
 async def fleet(folder: Path) -> AsyncIterator[Fleet]:
     """Open the store for the test, and end all its processes with it."""
-    async with open_store(settings_of(folder), [MACHINE]) as store:
+    async with open_store(settings_of(folder)) as store:
+        store.serve([MACHINE])
         fleet = Fleet(folder, store)
         for owner in OWNERS:
             await store.records.fund(owner, Money(10**12, NGN), f"funds of {owner}")

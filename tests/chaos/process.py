@@ -135,7 +135,8 @@ async def opened(
     """Open the store for the sample machine."""
     machine = errand(rail)
     machine = replace(machine, acts={state: gates.before(state, act) for state, act in machine.acts.items()})
-    async with open_store(settings, [machine], clock=clock) as store:
+    async with open_store(settings, clock=clock) as store:
+        store.serve([machine])
         yield store
 
 

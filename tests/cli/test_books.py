@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from machines.core.ids import Owner
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.cli.books import COLUMNS
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker

@@ -4,7 +4,8 @@ import pytest
 
 from machines.core.facts import Nothing
 from machines.core.ids import Owner, RecordId
-from payflow.app import Payflow
+from machines.payout import lifecycle as payout
+from payflow.app.installation import Payflow
 from payflow.cli.watching import Tail
 from payflow.store import keys
 from tests.cli.till import SHELL, Till
@@ -181,22 +182,25 @@ def test_show_says_what_is_wrong_with_an_id(till: Till, typed: str, code: int, s
 
 
 def test_lifecycle_shows_states_and_moves(till: Till) -> None:
-    text = till("lifecycle", "errand").out
-    for part in ("SENDING", "poller, which sends", "Not done; a person decides.", "the intent is written down"):
+    text = till("lifecycle", "payout").out
+    for part in ("PROCESSING", "poller, which sends", "held"):
         assert part in text
-    told = till.json("lifecycle", "errand")
-    assert [state["name"] for state in told["states"]] == list(LIFECYCLE.states)
-    assert {move["trigger"] for move in told["moves"]} == {move.trigger for move in LIFECYCLE.moves}
+    told = till.json("lifecycle", "payout")
+    assert [state["name"] for state in told["states"]] == list(payout.LIFECYCLE.states)
+    assert {move["trigger"] for move in told["moves"]} == {move.trigger for move in payout.LIFECYCLE.moves}
 
 
 def test_lifecycle_draws_a_diagram(till: Till) -> None:
-    drawn = till("lifecycle", "errand", "--mermaid").out
+    drawn = till("lifecycle", "repository", "--mermaid").out
     assert "stateDiagram-v2" in drawn
-    assert "ASKED --> READY: approve" in drawn
+    assert "DISABLED --> ENABLED" in drawn
 
 
 def test_lifecycle_of_an_unknown_machine_names_the_known_ones(till: Till) -> None:
-    assert till.refused("lifecycle", "payout", code=2) == "There is no machine 'payout'; there is errand."
+    told = till.refused("lifecycle", "paiout", code=2)
+    assert told.startswith("There is no machine 'paiout'; there is ")
+    for name in ("payout", "pool", "lane", "payment", "transaction", "bounty", "repository"):
+        assert name in told
 
 
 # --- tail

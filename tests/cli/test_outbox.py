@@ -1,6 +1,6 @@
 """News that nobody took is seen at the terminal, and sent once more."""
 
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from tests.cli.till import Till
 
 

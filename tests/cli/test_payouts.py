@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from machines.core.errors import Rejected
-from machines.core.facts import Fact, Proof
+from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Evidence, Failed, Payment, Status, Unsent
@@ -23,7 +23,7 @@ from machines.payout.data import Finding, PayoutRecord, reference_of
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
-from payflow.app import Parts, Payflow, opened
+from payflow.app.installation import Parts, Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import Settings, load
 from payflow.desk.first_look import FirstLook
@@ -68,33 +68,19 @@ class Gateway:
         return Failed("the account is closed", retryable=False) if payment.to["bank_code"] == "044" else Unsent()
 
 
-@asynccontextmanager
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: AsyncExitStack) -> Parts:
     """The payout machine without the outside world."""
-    gateway, late = Gateway(), list[Looks]()
-
-    async def prove(record: PayoutRecord) -> Proof:
-        return await late[0].prove(record)
-
-    machine = payout(Policy(), {}, prove)
-
-    def bind(store: Store) -> None:
-        first = Preparation(enquiries=FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False))
-        late.append(
-            Looks(
-                {"flutterwave": gateway},
-                Standings(store),
-                MANUAL,
-                store.seals,
-                Thresholds(),
-                preparation=first,
-            )
-        )
-
-    def desk(store: Store, metrics: Metrics) -> Desk:
-        return Desk(store, settings, metrics, {"flutterwave": gateway}, MANUAL)
-
-    yield Parts((machine,), open=bind, desk=desk)
+    gateway = Gateway()
+    looks = Looks(
+        {"flutterwave": gateway},
+        Standings(store),
+        MANUAL,
+        store.seals,
+        Thresholds(),
+        preparation=Preparation(enquiries=FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False)),
+    )
+    desk = Desk(store, settings, metrics, {"flutterwave": gateway}, MANUAL)
+    return Parts((payout(Policy(), {}, looks.prove),), desk=desk)
 
 
 class Counter:
@@ -136,8 +122,7 @@ class Counter:
             store = payflow.store
             await store.records.fund(ANN, Money.parse("1000000", NGN), "earned")
             assert payflow.parts.desk is not None
-            desk = payflow.parts.desk(store, payflow.metrics)
-            answer = await desk.request(Ask(ANN, amount, "NGN", "bank", ACCOUNT, key=key))
+            answer = await payflow.parts.desk.request(Ask(ANN, amount, "NGN", "bank", ACCOUNT, key=key))
             for fact in facts:
                 learned = (
                     fact

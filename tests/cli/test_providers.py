@@ -7,7 +7,7 @@ import pytest
 from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.ports import Destination
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.store.outbox import Post
 from payflow.store.registers.audit import Line
 from payflow.store.registers.profiles import Profile

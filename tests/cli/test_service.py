@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from machines.core.ids import RecordId
-from payflow.app import Payflow, opened
+from payflow.app.installation import Payflow, opened
 from payflow.config import load
 from tests import service
 from tests.cli.processes import Process, environment, running, typed

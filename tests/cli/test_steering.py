@@ -11,7 +11,7 @@ from machines.core.errors import OutcomeUnknown
 from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.record import Record
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.store.ledger import Account
 from payflow.store.records import Records
 from payflow.store.registers.tokens import Role

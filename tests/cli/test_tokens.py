@@ -2,7 +2,7 @@
 
 import pytest
 
-from payflow.app import Payflow
+from payflow.app.installation import Payflow
 from payflow.store.registers.tokens import Role, Token, Tokens
 from tests.cli.till import SHELL, Till, showing
 

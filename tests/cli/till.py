@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.record import Record
-from payflow.app import Payflow, opened
+from payflow.app.installation import Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import load
 from payflow.desk.person import shell

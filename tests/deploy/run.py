@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.magic import Ends, Fate
 from machines.core.clock import SystemClock
-from payflow.app import opened, parts
+from payflow.app.installation import assemble, opened
 from payflow.config import load
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.telemetry.metrics import Metrics
@@ -131,7 +131,7 @@ async def begun(
 async def _tokens(folder: Path, settings: dict[str, str]) -> dict[str, str]:
     """Make tokens, as `payflow token create` does."""
     own = load({**environment(folder, **settings), "PAYFLOW_DATA": str(folder / "data")})
-    async with opened(own, parts) as payflow:
+    async with opened(own, assemble) as payflow:
         tokens = Tokens(payflow.store.link)
         return {name: await tokens.create(name, role, of, "test") for name, role, of in PEOPLE}
 

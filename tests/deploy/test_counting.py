@@ -67,26 +67,23 @@ def quiet() -> Iterator[list[dict[str, object]]]:
     ],
 )
 async def test_a_call_to_a_rail_is_counted_by_what_came_of_it(mood: Exception, outcome: str) -> None:
-    metrics, meter, rail = Metrics(), Meter(), Moody()
-    watched = Watched("moody", rail, meter)
-    assert await watched.submit(PAYMENT) == "handle"
-    meter.bind(metrics)
+    metrics, rail = Metrics(), Moody()
+    watched = Watched("moody", rail, Meter(metrics))
     assert await watched.submit(PAYMENT) == "handle"
     assert await watched.status(PAYMENT) == Unsent()
     rail.mood = mood
     with pytest.raises(type(mood)):
         await watched.submit(PAYMENT)
-    assert count(metrics.registry, "submit", "answered") == 1, "before it was bound nothing was counted"
+    assert count(metrics.registry, "submit", "answered") == 1
     assert count(metrics.registry, "status", "answered") == 1
     assert count(metrics.registry, "submit", outcome) == 1
 
 
 async def test_a_call_that_was_cut_off_is_not_counted() -> None:
-    metrics, meter, rail = Metrics(), Meter(), Moody()
-    meter.bind(metrics)
+    metrics, rail = Metrics(), Moody()
     rail.mood = asyncio.CancelledError()
     with pytest.raises(asyncio.CancelledError):
-        await Watched("moody", rail, meter).submit(PAYMENT)
+        await Watched("moody", rail, Meter(metrics)).submit(PAYMENT)
     assert count(metrics.registry, "submit", "answered") is None
 
 

@@ -61,12 +61,11 @@ def set_back(server: Server, backup: Path | None) -> None:
 async def reconciled(town: Town, word: Word = OTTO, *, opens: bool = True) -> Outcome:
     """Otto reconciles, with connections of his own, as the command does."""
     async with AsyncExitStack() as stack:
-        doors = await gateways.open_doors(town.settings, town.clock, stack)
-        payouts = Payouts(town.settings, doors)
-        store = await stack.enter_async_context(open_store(town.settings, [payouts.machine], clock=town.clock))
-        payouts.open(store)
-        parts = payouts.reconciles(store, Metrics())
-        outcome = await compare(store, parts, Millis(town.clock.now() - DAY), word)
+        store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))
+        doors = await gateways.open_doors(town.settings, store, town.clock, stack)
+        payouts = Payouts(town.settings, store, Metrics(), doors)
+        store.serve([payouts.machine])
+        outcome = await compare(store, [payouts.reconcile()], Millis(town.clock.now() - DAY), word)
         if opens:
             await open_rails(store, outcome, word)
         return outcome

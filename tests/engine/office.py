@@ -110,7 +110,8 @@ class Office:
     @asynccontextmanager
     async def another_store(self) -> AsyncIterator[Store]:
         """Open the same store once more, with connections of its own, as another process would."""
-        async with open_store(self.settings, [self.machine], clock=self.clock) as store:
+        async with open_store(self.settings, clock=self.clock) as store:
+            store.serve([self.machine])
             yield store
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,7 +271,8 @@ async def open_office(
     """Open an office; what it leaves behind must be sound. `planted` where a test damaged a record on purpose."""
     rail = CountingRail()
     office = Office(folder, load({}, data=folder, **changes), rail, clock, dict(acts(rail)))
-    async with open_store(office.settings, [office.machine], clock=clock) as store:
+    async with open_store(office.settings, clock=clock) as store:
+        store.serve([office.machine])
         office._store = store  # noqa: SLF001  (the machine that the store needs reads the office)
         await store.records.fund(office.owner, FUNDS, "funds")
         yield office

@@ -27,11 +27,9 @@ from typing import Any
 from aiohttp import ClientSession
 
 from adapters.open_ethereum_pool.link import Link as PoolLink
-from payflow.app import opened
-from payflow.app.pools import assemble_for
+from payflow.app.installation import opened
 from payflow.config import Settings, load
 from payflow.desk.pool.audit import audit
-from payflow.desk.pool.pool import Pools
 from payflow.desk.pool.runs import Run
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
@@ -41,7 +39,7 @@ from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, 
 from tests.chain import GWEI, LANE, Anvil, anvil
 from tests.desk import settings_for
 from tests.servers import Farm, Server
-from tests.stories.pool_world import lanes_json, nothing_else
+from tests.stories.pool_world import lanes_json, nothing_else, pools_of
 
 SHARE = 600_000_000
 DONE = 0
@@ -83,16 +81,16 @@ class Death:
 
 async def live(settings: Settings, file: Path) -> None:
     """Work until everybody is paid."""
-    kept: list[Pools] = []
-    async with opened(settings, assemble_for(nothing_else, [file], kept.append)) as payflow:
-        (pool,) = kept[0].pools.values()
+    async with opened(settings, nothing_else, pool_files=[file]) as payflow:
+        pools = pools_of(payflow)
+        (pool,) = pools.pools.values()
         worker = Worker(payflow.store, settings, payflow.metrics, Dispatcher(payflow.store.outbox, payflow.metrics, {}))
         work = asyncio.create_task(worker.run())
         while True:
-            outcome = await Run(kept[0], pool, lambda _: None, asyncio.Event()).whole()
+            outcome = await Run(pools, pool, lambda _: None, asyncio.Event()).whole()
             if outcome.refused:
                 raise AssertionError(outcome.refused)
-            if not outcome.must_pay and not await kept[0].own.open_payments(pool.coin):
+            if not outcome.must_pay and not await pools.own.open_payments(pool.coin):
                 break
         worker.stop()
         await work
@@ -226,9 +224,8 @@ async def prove(
     steps_of = mine.everything()["eth:payflow:applied"].values()
     assert sum(step.startswith("paid:") for step in steps_of) == len(earned)
     assert not {"eth:payments:pendingtx", "eth:payments:pendingnonce"} & set(mine.everything())
-    kept: list[Pools] = []
-    async with opened(load(environment), assemble_for(nothing_else, [file], kept.append)) as payflow:
-        (pool,) = kept[0].pools.values()
+    async with opened(load(environment), nothing_else, pool_files=[file]) as payflow:
+        (pool,) = pools_of(payflow).pools.values()
         assert await audit(pool.books) == []
         assert [fault async for fault in payflow.store.listing.verify()] == []
         paid_records = await payflow.store.listing.in_state("pool", "PAID", 10_000)

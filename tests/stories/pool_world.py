@@ -13,9 +13,7 @@ import anyio
 from machines.core.chain import TxHash
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord
-from payflow.app import Parts, Payflow, opened
-from payflow.app.pools import assemble_for
-from payflow.config import Settings
+from payflow.app.installation import Parts, Payflow, opened
 from payflow.desk.pool.pool import Pool, Pools
 from payflow.desk.pool.repairs import PoolDesk
 from payflow.desk.pool.runs import Outcome, Run
@@ -30,10 +28,15 @@ from tests.waiting import wait_until
 SHARDS = "4"
 
 
-@asynccontextmanager
-async def nothing_else(_: Settings) -> AsyncIterator[Parts]:
+async def nothing_else(*_: object) -> Parts:
     """An installation that pays for a pool, and does nothing besides."""
-    yield Parts()
+    return Parts()
+
+
+def pools_of(payflow: Payflow) -> Pools:
+    """The pools that an installation was opened with."""
+    assert payflow.parts.pools is not None
+    return payflow.parts.pools
 
 
 @dataclass
@@ -153,13 +156,11 @@ async def open_world(
     settings = settings_for(
         store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder, **(lane or {})), PAYFLOW_LEASE_S="2"
     )
-    kept: list[Pools] = []
     async with AsyncExitStack() as stack:
         mine = stack.enter_context(mine_of(redis))
-        payflow = await stack.enter_async_context(
-            opened(settings, assemble_for(nothing_else, [file, *beside], kept.append))
-        )
-        yield World(payflow, kept[0], kept[0].pools["eth"], mine, chain)
+        payflow = await stack.enter_async_context(opened(settings, nothing_else, pool_files=[file, *beside]))
+        pools = pools_of(payflow)
+        yield World(payflow, pools, pools.pools["eth"], mine, chain)
 
 
 def pool_redis(farm: Farm) -> Server:

@@ -160,8 +160,9 @@ async def test_what_an_older_version_archived_is_named_when_it_comes_back_and_hi
 async def compare_with_the_list(town: Town) -> Outcome:
     """Otto compares what the gateway lists with our books, as he does after a store was set back."""
     async with AsyncExitStack() as stack:
-        payouts = Payouts(town.settings, await gateways.open_doors(town.settings, town.clock, stack))
-        store = await stack.enter_async_context(open_store(town.settings, [payouts.machine], clock=town.clock))
-        payouts.open(store)
+        store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))
+        doors = await gateways.open_doors(town.settings, store, town.clock, stack)
+        payouts = Payouts(town.settings, store, Metrics(), doors)
+        store.serve([payouts.machine])
         since = Millis(town.clock.now() - 200 * DAY)
-        return await compare(store, payouts.reconciles(store, Metrics()), since, OTTO)
+        return await compare(store, [payouts.reconcile()], since, OTTO)

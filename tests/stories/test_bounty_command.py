@@ -10,7 +10,7 @@ import pytest
 from adapters.sandbox.magic import Webhook
 from machines.bounty import lifecycle as s
 from machines.core.errors import BadInput, BadSettings, NotFound
-from payflow.app import parts
+from payflow.app.installation import assemble
 from payflow.cli import bounty_work
 from payflow.cli.desk import Code, Desk, Usage
 from payflow.config import Settings
@@ -28,7 +28,7 @@ async def fair(settings: Settings, tmp_path: Path) -> AsyncIterator[Fair]:
 @pytest.fixture
 def desk(fair: Fair) -> Desk:
     """A command that answers in JSON."""
-    return Desk(fair.settings, parts, as_json=True)
+    return Desk(fair.settings, assemble, as_json=True)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401  (JSON)
@@ -58,7 +58,7 @@ async def test_ls_and_show(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture
             "deploy-pending-contracts, update-issue-contract-address",
         )
     for people in (False, True):
-        await bounty_work.ls(Desk(fair.settings, parts, as_json=False), finished=people)
+        await bounty_work.ls(Desk(fair.settings, assemble, as_json=False), finished=people)
     assert "acme/widgets#1" in capsys.readouterr().out
     with pytest.raises(NotFound):
         await bounty_work.show(desk, name="1")
@@ -84,10 +84,10 @@ async def test_decide(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]
 
 async def test_without_bounties_it_says_what_to_set(settings: Settings) -> None:
     """And with half of it, what is missing."""
-    async with open_store(settings, ()):
+    async with open_store(settings):
         pass  # a command makes no store
     with pytest.raises(BadSettings, match="GITHUB_APP_ID"):
-        await bounty_work.sync(Desk(settings, parts, as_json=True))
+        await bounty_work.sync(Desk(settings, assemble, as_json=True))
     half = settings.model_copy(update={"bounty_lane": "bot"})
     with pytest.raises(BadSettings, match="GITHUB_PRIVATE_KEY_FILE"):
-        await bounty_work.sync(Desk(half, parts, as_json=True))
+        await bounty_work.sync(Desk(half, assemble, as_json=True))

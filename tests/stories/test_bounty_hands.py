@@ -64,7 +64,7 @@ async def held_back(fair: Fair, issue: Issue) -> BountyRecord:
 
 async def takes_all_that_the_wallet_lets_her(fair: Fair, issue: Issue, to: Address, owner: Account = MIA) -> None:
     """An owner sends, without asking our page, everything that could bring a wallet to pay `to`."""
-    record, wallets = await fair.record(issue), fair.bounties.wallets
+    record, wallets = await fair.record(issue), fair.bounties.desk.world.wallets
     wallet = Address(record.data.contract_address)
     current = record.data.current
     mine = await wallets.propose(wallet, to, await wallets.holdings(wallet), 99)

@@ -38,7 +38,7 @@ async def test_a_call_that_no_node_estimates_takes_no_nonce(fair: Fair) -> None:
         assert await fair.chain.nonce(BOT.address) == 2
 
         await fair.chain.set_code(wallet, whole)
-        desk = fair.bounties.desk(fair.store, fair.metrics)
+        desk = fair.bounties.desk
         await desk.decide(str(stuck.id), "olu", record.data.winner_pull)
         await fair.until(stuck, s.CONFIRMABLE)
         await fair.confirms(stuck)

@@ -55,7 +55,7 @@ async def test_a_payment_that_was_taken_back_is_revoked_while_nobody_decides(fai
         for _ in range(3):
             await fair.look(fair.id_of(issue))
         assert len(await fair.sent_by_bot()) == sent, "it is revoked once"
-        await fair.bounties.desk(fair.store, fair.metrics).decide(str(issue.id), "olu", record.data.winner_pull)
+        await fair.bounties.desk.decide(str(issue.id), "olu", record.data.winner_pull)
         await fair.until(issue, s.CONFIRMABLE)
         await fair.confirms(issue)
         await fair.until(issue, s.PAID)

@@ -74,7 +74,7 @@ async def wants_swept(fair: Fair, issue: Issue, to: str = "") -> PayflowError | 
     """Mia asks for what came in later; gives why she does not get it."""
     mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
     try:
-        await fair.bounties.desk(fair.store, fair.metrics).sweep(str(issue.id), mia, *((to,) if to else ()))
+        await fair.bounties.desk.sweep(str(issue.id), mia, *((to,) if to else ()))
     except PayflowError as problem:
         return problem
     return None
@@ -327,7 +327,7 @@ async def test_however_many_claim_an_issue_what_is_kept_has_a_bound_and_who_is_m
         for number in range(MOST_CLAIMS + 20):
             fair.github.how = Webhook.NEVER  # no delivery tells of these, the sweep finds them
             await fair.pull_for(issue, author=f"puppet{number}")
-        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk)
         assert len((await fair.record(issue)).data.claims) == MOST_CLAIMS
         fair.github.how = Webhook.ONCE
         await fair.merge(honest, issue)

@@ -80,7 +80,7 @@ async def test_a_winner_who_takes_no_money(fair: Fair) -> None:
         await fair.releases("ann", hostile, good)
         await fair.says("mia", "POST", "/api/user/remove-bot-confirmation", {"issue-id": issue.id})
         await fair.until(issue, s.CONTESTED)
-        desk = fair.bounties.desk(fair.store, fair.metrics)
+        desk = fair.bounties.desk
         await desk.decide(str(issue.id), "olu", (await fair.record(issue)).data.winner_pull)
         record = await fair.until(issue, s.CONFIRMABLE)
         assert [one.withdrawn for one in record.data.attempts] == [True, False]
@@ -327,7 +327,7 @@ async def test_what_comes_in_later_is_swept_to_the_winner(safe_fair: Fair) -> No
         await fair.confirms(issue)
         await fair.until(issue, s.PAID, that=lambda one: bool(one.data.holdings))
         assert await fair.chain.balance(ANN.address) - before == ETHER // 2
-        desk = fair.bounties.desk(fair.store, fair.metrics)
+        desk = fair.bounties.desk
         home = fair.id_of(issue)
         await desk.tell(home, SweepWanted("mia"), "mia")
         child = derived_id("bounty", parse_id(home)[1], home, "sweep", "1")

@@ -17,6 +17,7 @@ from machines.core.ports import Destination, Payment, PaymentKey, Settled
 from payflow.app.gateways import open_doors
 from payflow.config import Settings, load
 from payflow.desk.gateways import Door
+from tests.desk import UNLIMITED
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import HOME, open_town
 
@@ -38,7 +39,7 @@ async def test_a_gateway_that_is_set_up_pays_and_its_webhook_is_known_from_a_for
     chosen = choice(clock)
     bank = await stack.enter_async_context(chosen.gateway)
     settings = load({}, **chosen.settings())
-    ((name, door),) = (await open_doors(settings, clock, stack)).items()
+    ((name, door),) = (await open_doors(settings, UNLIMITED, clock, stack)).items()
     assert name == settings.payout_rail
     bank.courier.url = "http://127.0.0.1:9/nobody-listens"
     await pays(door, bank, clock)
@@ -82,13 +83,13 @@ async def test_credentials_of_the_other_version_are_refused_before_anybody_waits
     stack: AsyncExitStack, given: dict[str, str], wrong: str
 ) -> None:
     with pytest.raises(BadSettings, match=re.escape(wrong)):
-        await open_doors(load({}, **given), FixedClock(), stack)
+        await open_doors(load({}, **given), UNLIMITED, FixedClock(), stack)
 
 
 async def test_v4_is_set_up_with_its_own_host_and_without_a_hash_it_has_no_door_for_webhooks(
     stack: AsyncExitStack,
 ) -> None:
-    doors = await open_doors(load({}, **CLIENT, flutterwave_url=V4_ELSEWHERE), FixedClock(), stack)
+    doors = await open_doors(load({}, **CLIENT, flutterwave_url=V4_ELSEWHERE), UNLIMITED, FixedClock(), stack)
     assert [(name, door.hooks) for name, door in doors.items()] == [("flutterwave", None)]
 
 

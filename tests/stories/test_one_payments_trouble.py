@@ -9,6 +9,7 @@ from payflow.app import gateways
 from payflow.app.probing import probe_closed_rails
 from payflow.config import Settings
 from payflow.web.http.gauges import read
+from tests.desk import UNLIMITED
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import ELSEWHERE, HOME, Town, open_town
 from tests.waiting import wait_until
@@ -77,7 +78,7 @@ async def a_probe(town: Town) -> None:
     """A minute later a worker asks the closed rail whether it lets us in."""
     await town.time_passes(seconds=60)
     async with AsyncExitStack() as stack:
-        doors = await gateways.open_doors(town.settings, town.clock, stack)
+        doors = await gateways.open_doors(town.settings, UNLIMITED, town.clock, stack)
         probes = {name: door.probe for name, door in doors.items() if door.probe}
         await probe_closed_rails(town.store, probes)
 

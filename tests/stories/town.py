@@ -331,16 +331,13 @@ class Town:
     async def worker(self, around: Callable[[Rail], Rail] = lambda rail: rail) -> AsyncIterator[Metrics]:
         """Let a worker work for as long as the block runs, with connections of its own, as another process has."""
         async with AsyncExitStack() as stack:
-            doors = await gateways.open_doors(self.settings, self.clock, stack)
+            store, metrics = await stack.enter_async_context(open_store(self.settings, clock=self.clock)), Metrics()
+            doors = await gateways.open_doors(self.settings, store, self.clock, stack)
             doors = {name: replace(door, rail=around(door.rail)) for name, door in doors.items()}
-            payouts, metrics = Payouts(self.settings, doors), Metrics()
-            store = await stack.enter_async_context(open_store(self.settings, [payouts.machine], clock=self.clock))
-            payouts.open(store)
-            told = await notifications.open_telling(self.settings, SystemClock(), stack)
-            told.open(store)
-            worker = Worker(
-                store, self.settings, metrics, Dispatcher(store.outbox, metrics, told.handlers, store.pauses)
-            )
+            payouts = Payouts(self.settings, store, metrics, doors)
+            store.serve([payouts.machine])
+            deliver = await notifications.open_handlers(self.settings, store, SystemClock(), stack)
+            worker = Worker(store, self.settings, metrics, Dispatcher(store.outbox, metrics, deliver, store.pauses))
             async with asyncio.TaskGroup() as group:
                 group.create_task(worker.run())
                 try:
@@ -395,11 +392,10 @@ async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> 
         shop = await stack.enter_async_context(open_shop())
         session = await stack.enter_async_context(aiohttp.ClientSession())
         settings = load({}, **(settings.model_dump() | _usual(letters, shop) | chosen.settings() | changes))
-        payouts = Payouts(settings, await gateways.open_doors(settings, clock, stack))
-        store = await stack.enter_async_context(open_store(settings, [payouts.machine], clock=clock))
-        payouts.open(store)
-        metrics = Metrics()
-        routes = app.application(payouts.routes(store, metrics))
+        store, metrics = await stack.enter_async_context(open_store(settings, clock=clock)), Metrics()
+        payouts = Payouts(settings, store, metrics, await gateways.open_doors(settings, store, clock, stack))
+        store.serve([payouts.machine])
+        routes = app.application(payouts.routes())
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))
         bank.courier.url = address + chosen.hook
         town = Town(clock, settings, store, bank, letters, shop, address, session, metrics)

@@ -82,7 +82,8 @@ class Past:
 @pytest.fixture
 async def past(settings: Settings, clock: FixedClock) -> AsyncIterator[Past]:
     sealing = load({}, **(settings.model_dump() | {"seal_keys": new_key()}))
-    async with open_store(sealing, [payout(Policy(), {})], clock=clock) as store:
+    async with open_store(sealing, clock=clock) as store:
+        store.serve([payout(Policy(), {})])
         yield Past(store, clock, count())
 
 

@@ -83,20 +83,9 @@ class Buried:
 class Own:
     """What our own store knows of pool payments."""
 
-    def __init__(self, books: Mapping[str, PoolBooks]) -> None:
+    def __init__(self, books: Mapping[str, PoolBooks], store: Store) -> None:
         self._books = books
-        self._store: Store | None = None
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self._store = store
-
-    @property
-    def store(self) -> Store:
-        """The open store."""
-        if self._store is None:
-            raise RuntimeError("The store is not open yet.")
-        return self._store
+        self.store = store
 
     async def open_payments(self, coin: str) -> list[PoolRecord]:
         """List the payments of a coin that are not over."""
@@ -262,14 +251,14 @@ class Readiness:
 class Pools:
     """The pools of an installation, and the machine of their payments."""
 
-    def __init__(self, pools: Mapping[str, Pool], lanes: Lanes, clock: Clock, own: Own) -> None:
+    def __init__(self, pools: Mapping[str, Pool], lanes: Lanes, clock: Clock, own: Own, metrics: Metrics) -> None:
         self.pools = dict(pools)
         self.lanes = lanes
         self.own = own
         self.told: dict[str, int] = {}
         """Of how many transactions that are not ours the runs of a coin have told."""
-        self.metrics = Metrics()
-        """Where runs are counted: nowhere, until `count_in` says where."""
+        self.metrics = metrics
+        """Where runs are counted."""
         self.outside = {
             coin: Outside(pool.books, pool.trail, pool.lane, lanes.books) for coin, pool in self.pools.items()
         }
@@ -280,15 +269,6 @@ class Pools:
         }
         looks = Looks(tills, own)
         self.machine = pool_machine(looks.acts(), looks.prove)
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self.own.open(store)
-        self.lanes.open(store)
-
-    def count_in(self, metrics: Metrics) -> None:
-        """Say where to count what is done here."""
-        self.metrics = metrics
 
 
 def announcing(books: PoolBooks, own: Own) -> Announce:

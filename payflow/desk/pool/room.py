@@ -18,7 +18,6 @@ from payflow.desk.pool.estimate import estimate
 from payflow.desk.pool.pool import Pool, Pools
 from payflow.desk.pool.repairs import Judged, PoolDesk
 from payflow.desk.pool.runs import save
-from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
 MOST_SKIPPED = 20
@@ -94,7 +93,9 @@ Opens = Callable[[AsyncExitStack], Awaitable[Pools]]
 class PoolRoom:
     """One pool. Its Redis, node and signer are opened when it is first looked at: a dashboard starts without them."""
 
-    def __init__(self, given: config.Config, lane: str, explorer: str, opens: Opens, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, given: config.Config, lane: str, explorer: str, opens: Opens, metrics: Metrics, stack: AsyncExitStack
+    ) -> None:
         self._config = given
         self.lane = lane
         """The lane that pays its miners."""
@@ -103,15 +104,6 @@ class PoolRoom:
         self._stack = stack
         self._opening = asyncio.Lock()
         self._pools: Pools | None = None
-        self._store: Store | None = None
-        self._metrics = Metrics()
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        self._store = store
-
-    def count_in(self, metrics: Metrics) -> None:
-        """Say where to count what is done here."""
         self._metrics = metrics
 
     @property
@@ -201,13 +193,10 @@ class PoolRoom:
         return PoolDesk(pools, pool, self._metrics, who)
 
     async def _opened(self) -> tuple[Pools, Pool]:
-        if self._store is None:
-            raise RuntimeError("The store is not open yet.")
         async with self._opening:
             if self._pools is None:
                 async with AsyncExitStack() as trying:
                     pools = await self._opens(trying)
-                    pools.open(self._store)
                     self._stack.push_async_callback(trying.pop_all().aclose)
                     self._pools = pools
         return self._pools, self._pools.pools[self.coin]
@@ -222,11 +211,6 @@ class PoolRooms:
         twice = next((coin for coin in coins if coins.count(coin) > 1), None)
         if twice is not None:
             raise BadSettings(f"PAYFLOW_POOLS names two files for the coin {twice}: give each coin once.")
-
-    def open(self, store: Store) -> None:
-        """Bind to the store."""
-        for room in self.rooms:
-            room.open(store)
 
     async def prove(self, record: PoolRecord) -> Proof:
         """Ask the pool that a payment belongs to; a pool that is not known here proves nothing."""

@@ -12,8 +12,7 @@ import aiohttp
 from machines.core.money import ETH, Money
 from machines.core.ports import Destination, Payment, PaymentKey
 from machines.transaction.data import LaneRecord, PaymentRecord, TransactionRecord
-from payflow.app import Payflow, opened, parts
-from payflow.app.pools import assemble_for
+from payflow.app.installation import Payflow, opened
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 from payflow.web.http import app
@@ -22,7 +21,7 @@ from tests.chain import CHAIN_ID, GWEI, LANE, OTHER, Anvil, stranger
 from tests.desk import settings_for
 from tests.lanes import Station
 from tests.servers import Deployment, Server
-from tests.stories.pool_world import World
+from tests.stories.pool_world import World, pools_of
 
 EXPLORER = "https://chain.example/tx/"
 
@@ -110,18 +109,18 @@ async def open_stand(store: Deployment, redis: Server, chain: Anvil, folder: Pat
         store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder), PAYFLOW_POOLS=str(file), PAYFLOW_LEASE_S="2",
         PAYFLOW_API_RATE="5000", PAYFLOW_API_ADDRESS_RATE="5000",
     )  # fmt: skip
-    kept: list[Any] = []
     async with AsyncExitStack() as stack:
         mine = stack.enter_context(mine_of(redis))
-        payflow = await stack.enter_async_context(opened(settings, assemble_for(parts, [file], kept.append)))
-        world = World(payflow, kept[0], kept[0].pools["eth"], mine, chain)
+        payflow = await stack.enter_async_context(opened(settings, pool_files=[file]))
+        pools = pools_of(payflow)
+        world = World(payflow, pools, pools.pools["eth"], mine, chain)
         yield await stack.enter_async_context(serving(payflow, world))
 
 
 @asynccontextmanager
 async def serving(payflow: Payflow, world: World) -> AsyncIterator[Stand]:
     """Serve the pages of an installation."""
-    routes = payflow.parts.routes(payflow.store, payflow.metrics)
+    routes = payflow.parts.routes()
     async with (
         aiohttp.ClientSession() as session,
         app.listening(app.application(routes), "127.0.0.1", 0) as address,

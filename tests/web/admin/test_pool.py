@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from machines.core.errors import BadSettings
-from payflow.app import opened, parts
+from payflow.app.installation import opened
 from payflow.app.pools import rooms_of
 from payflow.config import load
 from payflow.store.registers.tokens import Role
+from payflow.telemetry.metrics import Metrics
 from tests.adapters.open_ethereum_pool.mine import payouts_json, write_config
 from tests.chain import LANE, Anvil, anvil
+from tests.desk import UNLIMITED
 from tests.servers import Deployment, Farm, Server
 from tests.waiting import wait_until
 from tests.web.admin.chromium import chromium, flaws
@@ -186,7 +188,7 @@ async def test_a_process_that_pays_no_pool_shows_it_all_the_same_and_asks_its_la
     async with stand.world.working():
         await stand.world.run()
     (paid,) = await stand.world.records("PAID")
-    async with opened(stand.payflow.settings, parts) as payflow, serving(payflow, stand.world) as other:
+    async with opened(stand.payflow.settings) as payflow, serving(payflow, stand.world) as other:
         visitor = await Visitor(other).come("olga", Role.OPERATOR)
         await seen(visitor, "Payouts are not locked")
         text = await visitor.see(f"records/{paid.id}/override?to=CREDITED")
@@ -200,6 +202,6 @@ async def test_two_files_for_one_coin_are_refused_before_anything_is_opened(tmp_
     settings = load({"PAYFLOW_POOLS": f"{files[0]}, {files[1]}"})
     async with AsyncExitStack() as stack:
         with pytest.raises(BadSettings, match="two files for the coin eth"):
-            rooms_of(settings, stack)
+            rooms_of(settings, UNLIMITED, Metrics(), stack)
         with pytest.raises(BadSettings, match="cannot be read"):
-            rooms_of(load({"PAYFLOW_POOLS": str(tmp_path / "none.json")}), stack)
+            rooms_of(load({"PAYFLOW_POOLS": str(tmp_path / "none.json")}), UNLIMITED, Metrics(), stack)

@@ -35,7 +35,8 @@ async def made(store: Store, repository_number: int, name: str, number: int) -> 
 
 
 async def test_a_bounty_is_found_as_people_write_its_issue(settings: Settings) -> None:
-    async with open_store(settings, [bounty(Policy(), {}), repository()]) as store:
+    async with open_store(settings) as store:
+        store.serve([bounty(Policy(), {}), repository()])
         wares = [await made(store, 11, HOUSES[11], number) for number in (7, 77)]
         old = await made(store, 12, HOUSES[12], 7)
         (search,) = searches.of(store, Board())
@@ -50,7 +51,8 @@ async def test_a_bounty_is_found_as_people_write_its_issue(settings: Settings) -
 async def test_a_miner_is_found_at_every_pool_by_his_login_however_it_is_written(
     settings: Settings, typed: str
 ) -> None:
-    async with open_store(settings, [pool({})]) as store:
+    async with open_store(settings) as store:
+        store.serve([pool({})])
         ids = []
         for coin in ("eth", "etc"):
             data = PoolData(coin, LOGIN, LOGIN, "1")

@@ -336,7 +336,8 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
 
     machine = payout(Policy(settings.retry_after_s), acts, prove)
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, read)
-    async with open_store(settings, [machine], clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
+    async with open_store(settings, clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
+        store.serve([machine])
         most = _units(settings.two_people_from)
         borne = settings.payout_fee_bearer == "provider"
         first = Preparation(enquiries=FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne))

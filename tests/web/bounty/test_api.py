@@ -45,7 +45,7 @@ def labelled(fair: Fair) -> bytes:
 
 async def bounties(fair: Fair) -> int:
     """How many bounties there are."""
-    return len(await fair.bounties.desk(fair.store, fair.metrics).bounties())
+    return len(await fair.bounties.desk.bounties())
 
 
 async def test_a_signed_delivery_makes_a_bounty_once(fair: Fair) -> None:
@@ -96,7 +96,7 @@ async def test_a_disabled_repository_makes_no_bounties(fair: Fair) -> None:
 
 async def test_a_repository_has_a_bound(fair: Fair) -> None:
     """Labels are cheap, wallets are not."""
-    desk = fair.bounties.desk(fair.store, fair.metrics)
+    desk = fair.bounties.desk
     object.__setattr__(desk.world, "most_open", 2)
     told = [
         await desk.take(
@@ -178,7 +178,7 @@ async def test_ids_of_64_bits(fair: Fair) -> None:
 
 async def test_the_document_of_the_api_names_every_place_of_bounties_and_no_other(fair: Fair) -> None:
     """Where bounties are not set up it names none."""
-    routes = fair.bounties.routes(fair.store, fair.metrics)
+    routes = fair.bounties.routes()
     served = {(one.method, one.path) for one in routes if one.path.startswith(("/api/", "/webhook"))}
     told = described(routes)
     assert {(method.upper(), path) for path, methods in told.items() for method in methods} == served
@@ -195,7 +195,7 @@ async def test_what_is_answered_is_what_the_document_says(fair: Fair) -> None:
     async with fair.worker():
         await fair.until(issue, s.OPEN)
         await fair.pull_for(issue)
-    told = described(fair.bounties.routes(fair.store, fair.metrics))
+    told = described(fair.bounties.routes())
     for path, query in (
         ("/api/open-bounties", ""),
         ("/api/activity-feed", ""),

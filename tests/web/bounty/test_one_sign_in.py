@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from payflow.app import opened
+from payflow.app.installation import opened
 from payflow.config import Settings
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web.http import app
@@ -18,7 +18,7 @@ from tests.bounties import Fair, open_fair
 async def both(settings: Settings, folder: Path) -> AsyncIterator[tuple[Fair, str]]:
     """Serve the dashboard and Manage Payouts at one address."""
     async with open_fair(settings, "safe", folder) as fair, opened(fair.settings) as payflow:
-        served = app.application(payflow.parts.routes(payflow.store, payflow.metrics))
+        served = app.application(payflow.parts.routes())
         async with app.listening(served, "127.0.0.1", 0) as address:
             yield fair, address
 

@@ -74,7 +74,7 @@ async def test_who_maintains_no_more_owns_no_wallet_that_is_made(fair: Fair) -> 
     assert [hand.login for hand in record.data.hands] == ["mia"]
 
     fair.home.roles[moe] = "maintain"
-    desk = fair.bounties.desk(fair.store, fair.metrics)
+    desk = fair.bounties.desk
     with pytest.raises(PayflowError, match="Only who maintains"):
         await desk.remove_owner(Caller("eve", Role.PROVIDER, "github:1"), fair.home.id, moe)
     mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
@@ -107,7 +107,7 @@ async def test_what_stands_in_the_way_of_a_payment(fair: Fair) -> None:
 
         # Handed on to whom the app is a stranger: GitHub tells nothing, and a sweep finds it gone.
         home = fair.github.town.repositories.pop(fair.home.id)
-        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk)
         for who in ("ann", "vic"):
             assert "The GitHub App is not installed in acme/widgets any more" in await page_of(fair, who)
         fair.github.town.repositories[home.id] = home
@@ -129,13 +129,13 @@ async def test_a_claim_that_was_changed_after_its_merge(fair: Fair) -> None:
         await fair.merge(pull)
         fair.ticks.advance(3600)
         await fair.at_github(fair.github.edit_pull, fair.home, pull, f"Closes #{issue.number}")
-        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk)
         record = await fair.until(issue, s.CONTESTED)
         assert [claim.state for claim in record.data.claims] == [PullState.MERGED]
         seen = await page_of(fair, "olu")
         assert "was changed after its merge" in seen
         assert "nobody yet: it goes on" in seen
-        desk = fair.bounties.desk(fair.store, fair.metrics)
+        desk = fair.bounties.desk
         await desk.decide(str(issue.id), "olu", 0)
         assert (await fair.record(issue)).state == s.OPEN
 
@@ -149,7 +149,7 @@ async def test_no_two_sweeps_of_one_wallet_at_once(fair: Fair) -> None:
         await fair.funds(issue, 0.1)
         await fair.until(issue, s.PAID, that=lambda one: bool(one.data.holdings))
     assert "Pay out 0.1 ETH that came in later" in await page_of(fair, "mia")
-    desk = fair.bounties.desk(fair.store, fair.metrics)
+    desk = fair.bounties.desk
     mia = Caller("mia", Role.PROVIDER, f"github:{fair.github.town.person('mia').id}")
     await desk.sweep(str(issue.id), mia)
     with pytest.raises(PayflowError, match="being paid out already"):

@@ -1,0 +1,204 @@
+"""Opens an installation: its store first, then what its settings name, over that store."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from machines.core.clock import SystemClock
+from machines.core.errors import StoreUnfit
+from machines.core.lifecycle import Lifecycle
+from machines.core.machine import AnyMachine
+from machines.core.money import ETH, NGN, Asset, Assets
+from payflow.config import PollerSettings, Settings
+from payflow.engine.dispatcher import Handler
+from payflow.store import durability
+from payflow.store.store import Store, open_store
+from payflow.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from payflow.app.bounties import Bounties
+    from payflow.desk.gateways import Probe
+    from payflow.desk.lanes import Lanes
+    from payflow.desk.payouts import Desk
+    from payflow.desk.pool.pool import Pools
+    from payflow.desk.reconcile.comparison import Reconciles
+
+DEEPEST = 15_000
+"""Calls within calls that fit into a thread's stack; an in-process EVM needs 12,288."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an installation adds to the engine."""
+
+    machines: tuple[AnyMachine, ...] = ()
+    scopes: tuple[str, ...] = ()
+    """What it sends through, as `payflow pause` names it: rails and lanes."""
+    deliver: Mapping[str, Handler] = field(default_factory=dict)
+    """For each kind of message, who delivers it."""
+    probes: "Mapping[str, Probe]" = field(default_factory=dict)
+    """What tells of each rail that closed itself whether it lets us in again."""
+    pollers: Mapping[str, PollerSettings] = field(default_factory=dict)
+    """How pollers work where PAYFLOW_POLLERS does not say."""
+    routes: "Callable[[], Iterable[web.RouteDef]]" = tuple
+    """The routes beside the probes; made only where they are served."""
+    reconciles: "Sequence[Reconciles]" = ()
+    """What compares itself with the world before rails open that the sequence guard closed."""
+    task: Callable[[asyncio.Event], Coroutine[Any, Any, None]] | None = None
+    """What runs beside the workers until the event is set."""
+    desk: "Desk | None" = None
+    """What may be done with payouts; None where none are paid."""
+    lanes: "Lanes | None" = None
+    """The addresses that pay over a chain; None where there is none."""
+    bounties: "Bounties | None" = None
+    """The bounties of a GitHub organisation; None where they are not set up."""
+    pools: "Pools | None" = None
+    """The mining pools that this process pays for; None where it pays for none."""
+
+
+Assemble = Callable[[Settings, Store, Metrics, AsyncExitStack], Awaitable[Parts]]
+"""Opens the adapters that the machines need, over an open store, and puts all of it together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payflow:
+    """An open installation."""
+
+    settings: Settings
+    parts: Parts
+    metrics: Metrics
+    store: Store
+
+
+async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> Parts:
+    """Put together what ships with Payflow."""
+    from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
+    from payflow.app import dashboard, gateways, metering, notifications, payouts  # noqa: PLC0415  (as above)
+
+    clock = SystemClock()
+    meter = metering.Meter(metrics)
+    doors = dict(await gateways.open_doors(settings, store, clock, stack))
+    lanes = bounties = None
+    reconciles: list[Reconciles] = []
+    if settings.lanes:
+        from payflow.app.lanes import doors_of, open_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
+        from payflow.desk.reconcile.lanes import LanesReconcile  # noqa: PLC0415  (as above)
+
+        lanes = await open_lanes(settings, store, clock, stack, meter)
+        doors |= doors_of(lanes)
+        reconciles.append(LanesReconcile(store, lanes.lanes, lanes.books))
+    if settings.github_app_id or settings.bounty_lane:
+        from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
+
+        bounties = await open_bounties(settings, store, metrics, lanes, stack)
+    rooms = dashboard.pools_of(settings, store, metrics, stack)
+    paid = payouts.Payouts(settings, store, metrics, meter.around(doors))
+
+    def routes() -> "list[web.RouteDef]":
+        from payflow.web.api.bounty_document import described  # noqa: PLC0415  (only where pages are served)
+
+        more = bounties.routes() if bounties else []
+        return [*paid.routes(dashboard.board_of(settings, lanes, rooms, bounties), described(more)), *more]
+
+    return Parts(
+        (
+            paid.machine,
+            pool({}, rooms.prove if rooms else None),
+            *(lanes.machines if lanes else _shown_lanes()),
+            *(bounties.machines if bounties else ()),
+        ),
+        scopes=scopes_of(doors, lanes.lanes if lanes else ()),
+        task=bounties.keep_swept if bounties else None,
+        deliver=await notifications.open_handlers(settings, store, clock, stack),
+        probes={name: door.probe for name, door in doors.items() if door.probe},
+        pollers=payouts.pollers(settings),
+        routes=routes,
+        reconciles=[paid.reconcile(lanes.lanes if lanes else ()), *reconciles],
+        desk=paid.desk,
+        lanes=lanes,
+        bounties=bounties,
+    )
+
+
+def lifecycles() -> Mapping[str, Lifecycle]:
+    """Name what the records of each machine can be and do; no store is needed for that."""
+    from machines.bounty import lifecycle as bounty  # noqa: PLC0415  (only one command asks)
+    from machines.payout import lifecycle as payout  # noqa: PLC0415  (as above)
+    from machines.pool import lifecycle as pool  # noqa: PLC0415  (as above)
+
+    tables = (payout.LIFECYCLE, pool.LIFECYCLE, *(one.lifecycle for one in _shown_lanes()), bounty.LIFECYCLE)
+    return {one.machine: one for one in (*tables, bounty.REPOSITORY)}
+
+
+def scopes_of(rails: Iterable[str], lanes: Iterable[str]) -> tuple[str, ...]:
+    """Name what can be paused of rails and lanes; a lane is a rail too."""
+    lanes = list(lanes)
+    return tuple(f"rail:{name}" for name in dict.fromkeys((*rails, *lanes))) + tuple(f"lane:{name}" for name in lanes)
+
+
+def assets_of(settings: Settings) -> Assets:
+    """Name what the ledger keeps books in: the tokens of lanes beside what every ledger knows."""
+    declared = {
+        (code, token.ledger_decimals) for lane in settings.lanes.values() for code, token in lane.tokens.items()
+    }
+    return Assets((NGN, ETH, *(Asset(code, decimals) for code, decimals in sorted(declared))))
+
+
+def _coins(files: Sequence[Path]) -> list[str]:
+    """Name the coins of pools: what their miners are called by is no platform's to name."""
+    if not files:
+        return []
+    from adapters.open_ethereum_pool import config  # noqa: PLC0415  (only where there is a pool)
+
+    return [config.load(file).coin for file in files]
+
+
+def _shown_lanes() -> tuple[AnyMachine, ...]:
+    """Give the machines of lanes that another process works for, such as a pool's: they are shown, and left alone."""
+    from machines.transaction.react import transaction  # noqa: PLC0415  (as above)
+    from machines.transaction.react_lane import lane  # noqa: PLC0415
+    from machines.transaction.react_payment import payment  # noqa: PLC0415
+
+    return lane({}), payment(), transaction({})
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, parts: Assemble = assemble, *, pool_files: Sequence[Path] = (), make: bool = True
+) -> AsyncIterator[Payflow]:
+    """Open an installation for as long as the block runs; its store must be there, unless it may be made.
+
+    It also pays for the pools of `pool_files`; all else stays as it is: a store may be shared with payouts.
+    """
+    async with AsyncExitStack() as stack:
+        coins = _coins([*settings.pools, *pool_files])
+        store = await stack.enter_async_context(
+            open_store(settings, assets=assets_of(settings), coins=coins, make=make)
+        )
+        metrics = Metrics()
+        own = await parts(settings, store, metrics, stack)
+        if pool_files:
+            from payflow.app.pools import with_pools  # noqa: PLC0415  (two seconds, only where a pool is paid for)
+
+            own = await with_pools(own, settings, pool_files, store, metrics, stack)
+        # A library for keys lets Python recurse 100,000 deep: nested JSON would then overflow the stack of the process.
+        sys.setrecursionlimit(min(sys.getrecursionlimit(), DEEPEST))
+        store.serve(own.machines)
+        store.records.on_commit = metrics.committed
+        for machine in own.machines:
+            metrics.noted.labels(machine.name)  # Prometheus sees no increase in a series born with its first event
+        await store.pauses.name(own.scopes, await store.records.now())
+        yield Payflow(settings, own, metrics, store)
+
+
+def refuse_unfit(store: Store) -> None:
+    """Raise where records must not be touched at all, whatever the operator has accepted."""
+    faults = durability.faults(store.servers, accepted=True)
+    if faults:
+        raise StoreUnfit(" ".join(faults))

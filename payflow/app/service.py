@@ -1,0 +1,207 @@
+"""Runs an opened installation: the API, workers, what runs beside them, until a signal comes."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+
+from machines.core.errors import PayflowError
+from payflow.app.installation import Assemble, Payflow, opened, refuse_unfit
+from payflow.config import Settings
+from payflow.desk.books import Bookkeeper
+from payflow.engine.dispatcher import Dispatcher
+from payflow.engine.worker import Worker
+from payflow.store import checkup
+from payflow.telemetry import logs
+from payflow.telemetry.health import Work, work_of
+from payflow.web.http.readiness import Readiness
+
+log = structlog.get_logger()
+
+Announce = Callable[[str, str], None]
+"""Is told, once everything runs, what runs and at which address (empty without a port)."""
+
+Task = Callable[[Payflow, asyncio.Event], Coroutine[Any, Any, None]]
+"""What runs beside the workers until the event is set; it may set it, when all is done."""
+
+
+# ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def serve(
+    settings: Settings,
+    parts: Assemble,
+    announce: Announce,
+    pool_files: Sequence[Path] = (),
+    task: Task | None = None,
+) -> None:
+    """Run the API, and workers unless the settings say otherwise, until a signal comes."""
+    await _run(
+        settings, parts, announce, pool_files, task, port=settings.port, workers=settings.enable_workers, api=True
+    )
+
+
+async def work(
+    settings: Settings,
+    parts: Assemble,
+    announce: Announce,
+    pool_files: Sequence[Path] = (),
+    task: Task | None = None,
+) -> None:
+    """Run workers without the API, until a signal comes."""
+    await _run(settings, parts, announce, pool_files, task, port=settings.worker_port, workers=True, api=False)
+
+
+async def _run(
+    settings: Settings,
+    parts: Assemble,
+    announce: Announce,
+    pool_files: Sequence[Path],
+    task: Task | None,
+    *,
+    port: int | None,
+    workers: bool,
+    api: bool,
+) -> None:
+    logs.configure(settings.log_level, settings.log_format)
+    async with AsyncExitStack() as stack:
+        stop = await stack.enter_async_context(_stopped_by_signals())
+        payflow = await stack.enter_async_context(opened(settings, parts, pool_files=pool_files))
+        refuse_unfit(payflow.store)
+        readiness = Readiness(payflow.store)
+        worker = _worker(payflow) if workers else None
+        address = ""
+        if port is not None:
+            address = await stack.enter_async_context(_listening(payflow, readiness, port, api=api))
+        announce(_said(payflow, address, workers=workers), address)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_tell_health, payflow)
+            if workers:
+                group.start_soon(Bookkeeper(payflow.store, settings.books_watch_s, settings.books_check_s).run)
+                if payflow.parts.probes:
+                    from payflow.app.probing import keep_closed_rails_probed  # noqa: PLC0415  (as above)
+
+                    group.start_soon(keep_closed_rails_probed, payflow.store, payflow.parts.probes)
+            group.start_soon(_stop_when_told, stop, readiness, worker)
+            if payflow.parts.task:
+                group.start_soon(payflow.parts.task, stop)
+            if task:
+                group.start_soon(task, payflow, stop)
+            await (worker.run() if worker else stop.wait())
+            group.cancel_scope.cancel()
+
+
+def _worker(payflow: Payflow) -> Worker:
+    dispatcher = Dispatcher(payflow.store.outbox, payflow.metrics, payflow.parts.deliver, payflow.store.pauses)
+    pollers = {**payflow.parts.pollers, **payflow.settings.pollers}
+    settings = payflow.settings.model_copy(update={"pollers": pollers})
+    return Worker(payflow.store, settings, payflow.metrics, dispatcher)
+
+
+@asynccontextmanager
+async def _listening(payflow: Payflow, readiness: Readiness, port: int, *, api: bool) -> AsyncIterator[str]:
+    from payflow.web.http import app, probes  # noqa: PLC0415  (a worker without a port starts faster without aiohttp)
+
+    watched = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
+    own = payflow.parts.routes() if api else ()
+    settings = payflow.settings
+    async with app.listening(app.application(watched, own), settings.host, port, settings.trusted_proxies) as address:
+        yield address
+
+
+def _said(payflow: Payflow, address: str, *, workers: bool) -> str:
+    names = ", ".join(machine.name for machine in payflow.parts.machines) or "no machine yet"
+    store = f"embedded in {payflow.settings.data}" if payflow.settings.embedded else f"at {payflow.store.link.place}"
+    where = f"listens on {address}" if address else "works without a port"
+    return f"Payflow {where}, {'with' if workers else 'without'} workers; machines: {names}; store {store}."
+
+
+async def _stop_when_told(stop: asyncio.Event, readiness: Readiness, worker: Worker | None) -> None:
+    await stop.wait()
+    readiness.stopping = True
+    log.info("Payflow finishes what it has begun, and stops.", action="stopping")
+    if worker:
+        worker.stop()
+
+
+@asynccontextmanager
+async def _stopped_by_signals() -> AsyncIterator[asyncio.Event]:
+    """Turn the first SIGTERM or SIGINT into an event; the second ends the process on the spot."""
+    stop = asyncio.Event()
+
+    def heard(number: signal.Signals) -> None:
+        if stop.is_set():
+            # Leases run out, the embedded store is adopted by the next process: nothing is lost by leaving like this.
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard, number)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+# ── the health line ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _tell_health(payflow: Payflow) -> None:
+    before = work_of(payflow.metrics)
+    while True:
+        await anyio.sleep(payflow.settings.health_line_s)
+        done = work_of(payflow.metrics)
+        try:
+            await tell_health(payflow, done.since(before))
+        except PayflowError as error:
+            log.warning("The store's health is unknown.", action="health", error=str(error))
+        before = done
+
+
+async def tell_health(payflow: Payflow, done: Work) -> None:
+    """Log how the store, this process and the queues are."""
+    crowds = [crowd for crowd in await payflow.store.listing.crowds() if crowd.count]
+    final = {
+        (machine.name, state.name)
+        for machine in payflow.parts.machines
+        for state in machine.lifecycle.states.values()
+        if state.final
+    }
+    open_ones = [crowd for crowd in crowds if (crowd.machine, crowd.state) not in final]
+    connections = await checkup.connections(payflow.store.link)
+    sentence = (
+        f"{sum(crowd.count for crowd in open_ones)} records are open, {sum(crowd.due for crowd in open_ones)} due; "
+        f"{done.looks} looks, {done.moves} moves and {done.errors} errors since the last line; "
+        f"{connections} connections to the store."
+    )
+    log.info(
+        sentence,
+        action="health",
+        worker=payflow.settings.worker_name,
+        store_connections=connections,
+        looks=done.looks,
+        moves=done.moves,
+        errors=done.errors,
+        queues={f"{crowd.machine}.{crowd.state}": {"count": crowd.count, "due": crowd.due} for crowd in crowds},
+    )
+
+
+# ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run(service: Coroutine[Any, Any, None]) -> None:
+    """Run the service on the fastest event loop there is."""
+    try:
+        import uvloop  # noqa: PLC0415  (not on every platform)
+    except ImportError:
+        asyncio.run(service)
+    else:
+        uvloop.run(service)
