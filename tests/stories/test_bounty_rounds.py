@@ -245,7 +245,7 @@ async def test_however_much_noise_is_made_on_an_issue_its_newest_events_decide(o
         body = {"issue-id": other.id, "address": FUNDER.address}
         refused = await fair.says("mia", "POST", "/api/user/revoke", body, expect=409)
         assert "more than 10000 events" in refused["error"]["message"]
-        await forge_sweep.sweep(fair.bounties.desk(fair.store, fair.metrics))
+        await forge_sweep.sweep(fair.bounties.desk)
         await fair.until(other, s.OPEN, that=lambda record: "more than 10000 events" in record.data.trouble)
         # The others of its repository are read all the same, and what the error advises helps.
         assert (await fair.record(issue)).data.doubts == (Doubt.REOPENED,)

@@ -175,11 +175,11 @@ async def test_both_are_paid_after_it_was_cancelled(settings: Settings, choice: 
 async def reconciled(town: Town) -> dict[str, Finding]:
     """Otto compares the store with all that the gateway did; gives what was found of each payout."""
     async with AsyncExitStack() as stack:
-        payouts = Payouts(town.settings, await gateways.open_doors(town.settings, town.clock, stack))
-        store = await stack.enter_async_context(open_store(town.settings, [payouts.machine], clock=town.clock))
-        payouts.open(store)
-        parts = payouts.reconciles(store, Metrics())
-        outcome = await compare(store, parts, Millis(town.clock.now() - DAY), Word("otto"))
+        store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))
+        doors = await gateways.open_doors(town.settings, store, town.clock, stack)
+        payouts = Payouts(town.settings, store, Metrics(), doors)
+        store.serve([payouts.machine])
+        outcome = await compare(store, [payouts.reconcile()], Millis(town.clock.now() - DAY), Word("otto"))
         return {finding.subject: finding for finding in outcome.findings}
 
 
