@@ -24,6 +24,7 @@ hypothesis_settings.load_profile("patient")
 ENVIRONMENT = pytest.StashKey[dict[str, str]]()
 
 
+@pytest.hookimpl(tryfirst=True)  # a test that is skipped is torn down too
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember the environment, which the processes of later tests inherit."""
     item.stash[ENVIRONMENT] = _environment()

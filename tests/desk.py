@@ -15,7 +15,7 @@ from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Evidence, Payment, Settled, Status, Unsent
 from machines.core.record import Record
 from payflow.config import Settings, load
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Made, Poison, Queue, Stored
 from tests.errand import ErrandData, errand
@@ -127,9 +127,9 @@ async def tell(store: Store, record_id: RecordId, fact: Fact, who: str = "test")
     return await think(store, await store.records.read(record_id), fact, who)
 
 
-async def account(store: Store, owner: Owner = ANN, asset: str = "NGN") -> Account:
+async def account(store: Store, owner: Owner = ANN, asset: str = "NGN") -> LedgerAccount:
     """Read an owner's account."""
-    return (await store.ledger.account(owner)).get(asset, Account())
+    return (await store.ledger.account(owner)).get(asset, LedgerAccount())
 
 
 async def faults(store: Store) -> list[str]:
@@ -156,7 +156,7 @@ def stay(why: str = "noted", **parts: Any) -> Decision[Any]:
 class _Grants:
     """Grants every call at once."""
 
-    async def call_permit(self, *_: object) -> tuple[int, int]:
+    async def call_token(self, *_: object) -> tuple[int, int]:
         return 1, 0
 
 

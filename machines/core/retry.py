@@ -10,7 +10,7 @@ class RetryPolicy:
     base_s: float = 1.0
     cap_s: float = 300.0
 
-    def delay_s(self, tries: int, luck: float) -> float:
-        """Give the wait after this many tries; `luck` is between 0 and 1 and spreads the tries of many records."""
+    def delay_s(self, tries: int, jitter: float) -> float:
+        """Give the wait after this many tries; `jitter` is between 0 and 1 and spreads the tries of many records."""
         ceiling = min(self.cap_s, self.base_s * 2.0 ** min(tries, 30))
-        return max(self.base_s / 2, ceiling * luck)
+        return max(self.base_s / 2, ceiling * jitter)

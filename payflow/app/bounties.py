@@ -123,7 +123,7 @@ class Bounties:
 
     async def sweep_in_turn(self) -> dict[str, int] | None:
         """Read all of GitHub if nobody did so lately; say what there was."""
-        granted, _ = await self._store.records.permits(TURN, 1000 / self._policy.sweep_ms, 1)
+        granted, _ = await self._store.records.rate_tokens(TURN, 1000 / self._policy.sweep_ms, 1)
         if granted < 1:
             return None
         found = await sweep(self.desk)

@@ -33,7 +33,7 @@ async def probe_closed_rails(store: Store, probes: Mapping[str, Probe]) -> None:
         kind, _, rail = scope.partition(":")
         if kind != "rail" or not pause.code or rail not in probes:
             continue
-        granted, _ = await store.records.permits(f"probe:{rail}", 1 / PROBE_S, 1)
+        granted, _ = await store.records.rate_tokens(f"probe:{rail}", 1 / PROBE_S, 1)
         if granted:
             await _probe(store, rail, probes[rail])
 

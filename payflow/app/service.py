@@ -168,7 +168,7 @@ async def _tell_health(payflow: Payflow) -> None:
 
 async def tell_health(payflow: Payflow, done: Work) -> None:
     """Log how the store, this process and the queues are."""
-    crowds = [crowd for crowd in await payflow.store.listing.crowds() if crowd.count]
+    crowds = [crowd for crowd in await payflow.store.listing.counts_by_state() if crowd.count]
     final = {
         (machine.name, state.name)
         for machine in payflow.parts.machines

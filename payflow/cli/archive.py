@@ -18,7 +18,7 @@ from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, nam
 from payflow.cli.reconcile import moment
 from payflow.cli.words import amount, utc
 from payflow.desk.archive import Count, Found, archive, export, find, folder_of
-from payflow.store.archive import Kept
+from payflow.store.archive import RawRecord
 from payflow.telemetry.logs import redacted
 
 
@@ -35,7 +35,7 @@ async def export_records(
         _known(payflow, state)
         start = moment(since, now) if since else Millis(0)
 
-        def wanted(kept: Kept) -> bool:
+        def wanted(kept: RawRecord) -> bool:
             return (
                 (machine is None or kept.id.startswith(f"{machine}-"))
                 and state in (None, kept.state)
@@ -109,19 +109,19 @@ def _known(payflow: Payflow, state: str | None) -> None:
         raise Usage(f"There is no state {state!r}; {listed(states)}.")
 
 
-def _is_of(kept: Kept, owner: Owner | None) -> bool:
+def _is_of(kept: RawRecord, owner: Owner | None) -> bool:
     return owner is None or kept.fields["owner"].decode() == owner
 
 
 async def _count(payflow: Payflow) -> int:
-    return sum(crowd.count for crowd in await payflow.store.listing.crowds())
+    return sum(crowd.count for crowd in await payflow.store.listing.counts_by_state())
 
 
 async def _finished(payflow: Payflow) -> int:
     machines = payflow.store.records.machines
     return sum(
         crowd.count
-        for crowd in await payflow.store.listing.crowds()
+        for crowd in await payflow.store.listing.counts_by_state()
         if machines[crowd.machine].lifecycle.state(crowd.state).final
     )
 

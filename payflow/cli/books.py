@@ -12,8 +12,8 @@ from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, decimal, rows, table
 from payflow.desk.ledger_correction import Believed
 from payflow.store import verdicts
-from payflow.store.ledger import Account
-from payflow.store.verdicts import Verdict
+from payflow.store.ledger import LedgerAccount
+from payflow.store.verdicts import LedgerCheck
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")
 
@@ -48,7 +48,7 @@ async def _all(desk: Desk) -> Code:
     async with desk.open() as payflow:
         begun = await payflow.store.records.now()
         books = await payflow.store.ledger.check()
-        await verdicts.remember(payflow.store.link, Verdict(begun, books.conserved))
+        await verdicts.remember(payflow.store.link, LedgerCheck(begun, books.conserved))
         assets = payflow.store.records.assets
         desk.tell(
             {
@@ -87,11 +87,11 @@ async def correct(desk: Desk, *, owner: str, asset: str, believe: str | None, re
     return Code.OK
 
 
-def _account_json(asset: str, account: Account, assets: Assets) -> dict[str, Any]:
+def _account_json(asset: str, account: LedgerAccount, assets: Assets) -> dict[str, Any]:
     return {"asset": asset} | {part: decimal(getattr(account, part), asset, assets) for part in COLUMNS}
 
 
-def _account_table(accounts: dict[str, Account], assets: Assets, title: str) -> Table:
+def _account_table(accounts: dict[str, LedgerAccount], assets: Assets, title: str) -> Table:
     return rows(
         table(title, *(f"{part}>" for part in COLUMNS)),
         (
@@ -105,7 +105,7 @@ async def verify(desk: Desk) -> Code:
     """Walk over every record: hash chains, indexes, records that nobody would look at."""
     async with desk.open() as payflow:
         faults = [fault async for fault in payflow.store.listing.verify()]
-        count = sum(crowd.count for crowd in await payflow.store.listing.crowds())
+        count = sum(crowd.count for crowd in await payflow.store.listing.counts_by_state())
         desk.tell(
             {"records": count, "faults": [{"record": fault.place, "problem": fault.problem} for fault in faults]},
             *([rows(table("record", "problem"), ((one.place, one.problem) for one in faults))] if faults else []),

@@ -14,9 +14,9 @@ from machines.core.record import Record
 from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, typed
 from payflow.cli.words import amount, amount_json, clean, decimal, iso, rows, span, table, utc
-from payflow.store.codec import Event
-from payflow.store.ledger import Account
-from payflow.store.listing import PAGE, Crowd, Outlook
+from payflow.store.codec import HistoryEvent
+from payflow.store.ledger import LedgerAccount
+from payflow.store.listing import PAGE, Outlook, StateCount
 from payflow.store.pauses import EVERYTHING
 from payflow.telemetry.logs import redacted
 
@@ -32,7 +32,9 @@ async def ls(desk: Desk, *, machine: str | None, state: str | None, owner: str |
         places = _places(payflow, machine, state)
         now = await payflow.store.records.now()
         wanted = {(machine.name, state.name) for machine, state in places}
-        crowds = [crowd for crowd in await payflow.store.listing.crowds() if (crowd.machine, crowd.state) in wanted]
+        crowds = [
+            crowd for crowd in await payflow.store.listing.counts_by_state() if (crowd.machine, crowd.state) in wanted
+        ]
         if owner is not None:
             with typed():
                 name = owner_of(owner)
@@ -89,7 +91,7 @@ def _stuck(payflow: Payflow, record: Record[Any], now: Millis) -> bool:
     return bool(record.parked) or (after_s is not None and now - record.since > after_s * SECOND)
 
 
-def _crowd_json(crowd: Crowd, now: Millis) -> Json:
+def _crowd_json(crowd: StateCount, now: Millis) -> Json:
     return {
         "machine": crowd.machine,
         "state": crowd.state,
@@ -115,7 +117,7 @@ def record_json(record: Record[Any]) -> Json:
     }
 
 
-def _crowd_table(crowds: list[Crowd], now: Millis) -> Table:
+def _crowd_table(crowds: list[StateCount], now: Millis) -> Table:
     return rows(
         table("machine", "state", "records>", "due>", "oldest>"),
         (
@@ -172,7 +174,7 @@ async def show(desk: Desk, *, record_id: str) -> Code:
         coming = what_next(lifecycle, record, await store.listing.outlook(record), now)
         pauses = await _pauses(payflow, record)
         accounts = await store.ledger.account(record.owner) if record.amount else {}
-        account = accounts.get(record.amount.asset.code, Account()) if record.amount else None
+        account = accounts.get(record.amount.asset.code, LedgerAccount()) if record.amount else None
         desk.tell(
             record_json(record)
             | {
@@ -243,7 +245,7 @@ async def _pauses(payflow: Payflow, record: Record[Any]) -> list[str]:
     ]
 
 
-def _head(payflow: Payflow, record: Record[Any], account: Account | None, now: Millis) -> Table:
+def _head(payflow: Payflow, record: Record[Any], account: LedgerAccount | None, now: Millis) -> Table:
     state = payflow.store.records.machines[record.machine].lifecycle.state(record.state)
     drawn = Table.grid(padding=(0, 2))
     lines = [
@@ -270,7 +272,7 @@ def _head(payflow: Payflow, record: Record[Any], account: Account | None, now: M
     return drawn
 
 
-def event_json(event: Event) -> Json:
+def event_json(event: HistoryEvent) -> Json:
     """Write an event for machines."""
     return {
         "at": iso(event.at),
@@ -284,7 +286,7 @@ def event_json(event: Event) -> Json:
     }
 
 
-def history_table(events: list[Event]) -> Table:
+def history_table(events: list[HistoryEvent]) -> Table:
     """Draw a history."""
     return rows(
         table("when (UTC)", "who", "what", "why"),
@@ -292,7 +294,7 @@ def history_table(events: list[Event]) -> Table:
     )
 
 
-def _what(event: Event) -> str:
+def _what(event: HistoryEvent) -> str:
     if event.version == 1:
         return f"made in {event.state}"
     return f"{event.trigger} → {event.state}" if event.trigger else f"stays in {event.state}"

@@ -16,9 +16,9 @@ from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import clean, console, iso, rows, span, table, utc
 from payflow.store import checkup, verdicts
-from payflow.store.listing import Crowd
+from payflow.store.listing import StateCount
 from payflow.store.pauses import Pause
-from payflow.store.verdicts import Verdict
+from payflow.store.verdicts import LedgerCheck
 
 Place = tuple[str, str]
 
@@ -28,13 +28,13 @@ class View:
     """What one look saw."""
 
     at: Millis
-    crowds: Sequence[Crowd]
+    crowds: Sequence[StateCount]
     states: Mapping[Place, State]
     pauses: Sequence[Pause]
     parked: int
     waiting: int
     connections: int
-    verdict: Verdict | None
+    verdict: LedgerCheck | None
     faults: Sequence[str]
 
 
@@ -67,7 +67,7 @@ async def look(payflow: Payflow) -> View:
     }
     return View(
         await store.records.now(),
-        [crowd for crowd in await store.listing.crowds() if crowd.count],
+        [crowd for crowd in await store.listing.counts_by_state() if crowd.count],
         states,
         sorted((await store.pauses.all()).values(), key=lambda pause: pause.at),
         await store.listing.count_parked(),
@@ -120,7 +120,7 @@ def _books(view: View) -> Text:
     return Text(f"books true {ago} ago", "green") if view.verdict.conserved else Text("BOOKS NOT TRUE", "bold red")
 
 
-def _line(view: View, crowd: Crowd, before: View | None) -> tuple[str | Text, ...]:
+def _line(view: View, crowd: StateCount, before: View | None) -> tuple[str | Text, ...]:
     oldest_s = 0 if crowd.oldest is None else (view.at - crowd.oldest) / SECOND
     state = view.states[crowd.machine, crowd.state]
     stuck = state.stuck_after_s is not None and oldest_s > state.stuck_after_s
@@ -136,7 +136,7 @@ def _line(view: View, crowd: Crowd, before: View | None) -> tuple[str | Text, ..
     )
 
 
-def _change(crowd: Crowd, before: View | None) -> str:
+def _change(crowd: StateCount, before: View | None) -> str:
     """Say by how many its records became more or fewer since the last look."""
     if before is None:
         return ""
@@ -144,7 +144,7 @@ def _change(crowd: Crowd, before: View | None) -> str:
     return f"{crowd.count - was:+,}" if crowd.count != was else ""
 
 
-def _place(crowd: Crowd) -> Place:
+def _place(crowd: StateCount) -> Place:
     return crowd.machine, crowd.state
 
 

@@ -11,7 +11,7 @@ from machines.core.ids import RecordId
 from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import clean, iso, utc
-from payflow.store.codec import Event
+from payflow.store.codec import HistoryEvent
 
 LOOK_EVERY_S = 1.0
 # A move that is committed while we look may carry a time just before our look.
@@ -24,7 +24,7 @@ class News(NamedTuple):
 
     record: RecordId
     source: str
-    event: Event
+    event: HistoryEvent
 
 
 class Tail:

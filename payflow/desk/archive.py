@@ -21,9 +21,9 @@ from machines.core.errors import BadInput
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.money import Money
 from machines.core.record import Record
-from payflow.store.archive import Kept
-from payflow.store.codec import Event, chain_fault, read_event
-from payflow.store.ledger import Entry
+from payflow.store.archive import RawRecord
+from payflow.store.codec import HistoryEvent, chain_fault, read_event
+from payflow.store.ledger import Posting
 from payflow.store.store import Store
 from payflow.telemetry.logs import redacted
 
@@ -52,7 +52,7 @@ class Found:
     """A record that was read from an archive."""
 
     record: Record[Any]
-    events: list[Event]
+    events: list[HistoryEvent]
     fault: str
     """Where its history was changed or cut; empty when it is whole."""
     file: Path
@@ -66,7 +66,7 @@ def folder_of(store: Store) -> Path:
 # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def line_of(store: Store, kept: Kept) -> bytes:
+def line_of(store: Store, kept: RawRecord) -> bytes:
     """Write a record as one line: for people and tools to read, and exact enough to prove its history."""
     machine, shard = parse_id(kept.id)
     plain = {name: kept.fields[name].decode() for name in _PLAIN if name in kept.fields}
@@ -97,7 +97,7 @@ def _data(store: Store, machine: str, data: bytes) -> object:
     return redacted(msgspec.to_builtins(store.records.data_of(machine, data)))
 
 
-def _event(event: Event) -> dict[str, object]:
+def _event(event: HistoryEvent) -> dict[str, object]:
     return {
         "at": event.at,
         "version": event.version,
@@ -109,7 +109,7 @@ def _event(event: Event) -> dict[str, object]:
     }
 
 
-def _posting(entry: Entry) -> bytes:
+def _posting(entry: Posting) -> bytes:
     return msgspec.json.encode({"kind": "posting", **msgspec.to_builtins(entry)}) + b"\n"
 
 
@@ -155,7 +155,7 @@ def _new(path: Path) -> Path:
 # ── export ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def export(store: Store, path: Path, wanted: Callable[[Kept], bool], count: Count) -> int:
+async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], count: Count) -> int:
     """Write all records that are wanted, with their histories, into a file; the store keeps them."""
     _new(path)
     number = 0
@@ -178,8 +178,8 @@ async def archive(store: Store, folder: Path, before: Millis, count: Count) -> D
     if before > now:
         raise BadInput("That time is still to come.")
     path = _new(folder / f"{datetime.fromtimestamp(now / SECOND, UTC):%Y%m%dT%H%M%S}-{now % SECOND:03d}{SUFFIX}")
-    gone: list[Kept] = []
-    postings: list[tuple[int, list[Entry]]] = []
+    gone: list[RawRecord] = []
+    postings: list[tuple[int, list[Posting]]] = []
     with written(path) as write:
         async for kept in _finished(store, before):
             write(line_of(store, kept))
@@ -198,15 +198,15 @@ async def archive(store: Store, folder: Path, before: Millis, count: Count) -> D
     return Done(path, sum(left), folded, left.count(False))
 
 
-async def _finished(store: Store, before: Millis) -> AsyncIterator[Kept]:
+async def _finished(store: Store, before: Millis) -> AsyncIterator[RawRecord]:
     for shard in range(store.records.shards):
         async for kept in store.archive.finished(shard, before):
             yield kept
 
 
-def _slim(kept: Kept) -> Kept:
+def _slim(kept: RawRecord) -> RawRecord:
     """Forget what only the file needs: there may be very many."""
-    return Kept(kept.id, {name: value for name, value in kept.fields.items() if name != "data"}, kept.events[:1])
+    return RawRecord(kept.id, {name: value for name, value in kept.fields.items() if name != "data"}, kept.events[:1])
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +214,7 @@ def _slim(kept: Kept) -> Kept:
 
 async def find(store: Store, record_id: RecordId, folder: Path) -> Found | None:
     """Find a record that was put away, in the archive that its tombstone names; None where none was put away."""
-    tomb = await store.archive.tombstone(record_id)
+    tomb = await store.archive.stub(record_id)
     if tomb is None:
         return None
     path = folder / tomb.file

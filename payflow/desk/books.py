@@ -6,10 +6,10 @@ import structlog
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
 from payflow.store import verdicts
-from payflow.store.ledger import Books, Posted
+from payflow.store.ledger import LedgerReport, PostedSums
 from payflow.store.pauses import BOOKS
 from payflow.store.store import Store
-from payflow.store.verdicts import Verdict
+from payflow.store.verdicts import LedgerCheck
 
 TURN = "books"
 FEW = 3
@@ -26,7 +26,7 @@ class Bookkeeper:
         self._store = store
         self._every_s = every_s
         self._whole_s = whole_s
-        self._posted = Posted()
+        self._posted = PostedSums()
         self._begun_anew = Millis(0)
 
     async def run(self) -> None:
@@ -40,23 +40,23 @@ class Bookkeeper:
                 log.exception("The books could not be checked.", action="books")
             await anyio.sleep(self._every_s)
 
-    async def check_in_turn(self) -> Verdict | None:
+    async def check_in_turn(self) -> LedgerCheck | None:
         """Walk over the books if nobody did so lately, keep what was found, and stop what it concerns."""
-        granted, _ = await self._store.records.permits(TURN, 1 / self._every_s, 1)
+        granted, _ = await self._store.records.rate_tokens(TURN, 1 / self._every_s, 1)
         if granted < 1:
             return None
         begun = await self._store.records.now()
         if begun >= self._begun_anew + self._whole_s * SECOND:
-            self._posted, self._begun_anew = Posted(), begun
+            self._posted, self._begun_anew = PostedSums(), begun
         books = await self._store.ledger.check(self._posted)
-        verdict = Verdict(begun, books.conserved)
+        verdict = LedgerCheck(begun, books.conserved)
         await verdicts.remember(self._store.link, verdict)
         if not books.conserved:
             await freeze(self._store, books)
         return verdict
 
 
-async def freeze(store: Store, books: Books) -> None:
+async def freeze(store: Store, books: LedgerReport) -> None:
     """Stop sends: of the owners whose accounts are false; of all that is in our books where it is not theirs alone."""
     log.error("The books are not true: something was lost or made.", action="not_conserved", faults=books.faults[:20])
     now = await store.records.now()

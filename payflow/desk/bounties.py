@@ -324,7 +324,7 @@ class BountyDesk:
         funder, to, data = self.address(funder_text), self.address(to_text), record.data
         await self._proven(proof, funder, _to_get_back(record, to), now)
         # Any account may ask, and what came in is looked for in many blocks.
-        granted, wait_ms = await self.store.records.permits(f"refund-named:{caller.of}", 1 / NAMING_S, 1)
+        granted, wait_ms = await self.store.records.rate_tokens(f"refund-named:{caller.of}", 1 / NAMING_S, 1)
         if not granted:
             raise TooSoon(f"Ask once in {NAMING_S:g} seconds.", after_s=-(-wait_ms // SECOND))
         since = data.deposits_since or data.transaction_hash

@@ -82,7 +82,7 @@ class StoreBooks:
 
     async def is_archived(self, lane: str, nonce: int) -> bool:
         """Say whether what the lane did with a nonce was put away."""
-        return await self.store.archive.tombstone(self.transaction_id(lane, nonce)) is not None
+        return await self.store.archive.stub(self.transaction_id(lane, nonce)) is not None
 
     async def payments(self, ids: Sequence[RecordId]) -> tuple[PaymentRecord, ...]:
         """Read payments, in the order of their ids; those that were put away come back, for they are to be moved."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from machines.core.errors import NotAllowed
 from machines.core.ids import Owner
-from payflow.store.registers.tokens import Role, Token
+from payflow.store.registers.tokens import ApiToken, Role
 
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
 ASKS = frozenset({Role.PROVIDER, Role.PLATFORM})
@@ -41,7 +41,7 @@ class Person:
         raise NotAllowed(f"This takes the token of {needed}; the one shown, {self.name}, is {A_ROLE[self.role]}'s.")
 
 
-def holder(token: Token) -> Person:
+def holder(token: ApiToken) -> Person:
     """Tell who shows a token."""
     return Person(token.name, token.role, token.made_by)
 

@@ -30,7 +30,7 @@ BACK_OFF = RetryPolicy(base_s=5, cap_s=3600)
 MOST_TRIES = 34
 
 
-class Line:
+class OutboxLine:
     """One line of the outbox, as this process delivers it."""
 
     def __init__(self, name: str) -> None:
@@ -54,7 +54,7 @@ class Dispatcher:
         self._metrics = metrics
         self._pauses = pauses
         self._handlers = {"alarm": self._alarm, **handlers}
-        self._lines = [Line(name) for name in LINES]
+        self._lines = [OutboxLine(name) for name in LINES]
 
     def wake(self) -> None:
         """Look at once."""
@@ -67,7 +67,7 @@ class Dispatcher:
             for line in self._lines:
                 group.start_soon(self._serve, line, group)
 
-    async def _serve(self, line: Line, group: TaskGroup) -> None:
+    async def _serve(self, line: OutboxLine, group: TaskGroup) -> None:
         """Deliver one line: what is due begins as soon as there is room, whatever else is under way."""
         while True:
             line.news = anyio.Event()
@@ -83,14 +83,14 @@ class Dispatcher:
                 with anyio.move_on_after(IDLE_S):
                     await line.news.wait()
 
-    async def _taken(self, line: Line, limit: int) -> list[Post]:
+    async def _taken(self, line: OutboxLine, limit: int) -> list[Post]:
         try:
             return await self._outbox.take(limit, LEASE_MS, line.name)
         except PayflowError as error:
             log.warning("Messages cannot be taken.", action="outbox_failed", line=line.name, error=str(error))
             return []
 
-    async def _deliver_in(self, line: Line, post: Post) -> None:
+    async def _deliver_in(self, line: OutboxLine, post: Post) -> None:
         try:
             await self._deliver(post)
         finally:

@@ -65,7 +65,7 @@ class Steps:
         who: str,
         lease_ms: int,
         limit_s: float | None = None,
-        luck: Random | None = None,
+        rng: Random | None = None,
     ) -> None:
         self._store = store
         self._records = store.records
@@ -73,7 +73,7 @@ class Steps:
         self._who = who
         self._lease_ms = lease_ms
         self._limit_s = limit_s
-        self._luck = luck or Random()  # noqa: S311  (it spreads retries, it guards nothing)
+        self._rng = rng or Random()  # noqa: S311  (it spreads retries, it guards nothing)
         self.on_messages: Callable[[], None] = lambda: None
         """Called when a commit left messages to deliver."""
 
@@ -178,7 +178,7 @@ class Steps:
         """Go back to `act`: the first time at once, but who meets the same obstacle again must not run hot."""
         record = stored.record
         retry = self._records.machines[record.machine].retry
-        again_s = retry.delay_s(record.tries, self._luck.random()) if record.tries else 0
+        again_s = retry.delay_s(record.tries, self._rng.random()) if record.tries else 0
         await self._commit_quietly(stored, wait(again_s), record.tries + 1)
 
     async def _close_rail(self, stored: Stored, error: RailClosed | Contradiction) -> None:
@@ -205,13 +205,13 @@ class Steps:
         tries = record.tries + 1
         self._erred(stored, "retryable")
         log.info("A look will be tried again.", action="retry", record=record.id, tries=tries, error=str(error))
-        delay_s = max(error.after_s or 0.0, machine.retry.delay_s(tries, self._luck.random()))
+        delay_s = max(error.after_s or 0.0, machine.retry.delay_s(tries, self._rng.random()))
         await self._commit_quietly(stored, wait(delay_s), tries, settled=True)
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
         kinds: dict[type[Exception], str] = {Paused: "paused", NotDurable: "not_durable"}
         self._erred(stored, kinds.get(type(error), "rail_closed"))
-        again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._luck.random())
+        again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._rng.random())
         await self._commit_quietly(stored, wait(again_s), stored.record.tries, settled=True)
 
     async def _commit_quietly(

@@ -161,7 +161,7 @@ class Worker:
                 idle_s = min(idle_s, max(0.0, (claimed.next_due - claimed.now) / SECOND))
         for poller, unused in wanted.items():
             if unused > 0 and poller.settings.rate is not None:
-                await self._records.permits(poller.name, poller.settings.rate, -unused)
+                await self._records.rate_tokens(poller.name, poller.settings.rate, -unused)
         # Only a rate that was used up makes us come back sooner.
         return min([idle_s, *(wait_s for poller, wait_s in waits_s.items() if not wanted[poller])])
 
@@ -170,7 +170,7 @@ class Worker:
         waits_s = {}
         for poller, limit in wanted.items():
             if poller.settings.rate is not None:
-                granted, wait_ms = await self._records.permits(poller.name, poller.settings.rate, limit)
+                granted, wait_ms = await self._records.rate_tokens(poller.name, poller.settings.rate, limit)
                 if granted < limit:
                     waits_s[poller] = wait_ms / SECOND
                 wanted[poller] = granted

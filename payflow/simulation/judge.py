@@ -15,7 +15,7 @@ from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
 from payflow.simulation.outside import RESTING
 from payflow.simulation.story import since
-from payflow.store.codec import Event
+from payflow.store.codec import HistoryEvent
 
 if TYPE_CHECKING:
     from payflow.simulation.run import PayoutRun
@@ -98,7 +98,7 @@ def _sent_anew(run: "PayoutRun", lives: Sequence[TransferLife]) -> Iterator[str]
                 yield f"{what}: {sent.reference} went out while {other.reference} was alive"
 
 
-def _given_back(run: "PayoutRun", history: Sequence[Event], lives: Sequence[TransferLife]) -> Iterator[str]:
+def _given_back(run: "PayoutRun", history: Sequence[HistoryEvent], lives: Sequence[TransferLife]) -> Iterator[str]:
     """Find when money became available again while it was under way, or paid."""
     before = s.REQUESTED
     for event in history:

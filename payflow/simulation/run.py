@@ -249,7 +249,7 @@ class PayoutRun:
             self._due = Millis(self.clock.now() + SECOND)
             return
         self._due = claimed.next_due
-        steps = Steps(store, self._metrics, who=process.name, lease_ms=LEASE_MS, luck=self._dice)
+        steps = Steps(store, self._metrics, who=process.name, lease_ms=LEASE_MS, rng=self._dice)
         for found in claimed.found:
             self._due = self.clock.now()
             if isinstance(found, Stored):

@@ -10,12 +10,12 @@ from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import chain, encode, event_bytes
-from payflow.store.ledger import Entry, Ledger
+from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import Link
 from payflow.store.listing import Listing
 from payflow.store.records import Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, UNARCHIVE
-from payflow.store.tombs import Tombstone, read_tomb, tombstone
+from payflow.store.tombs import ArchivedStub, archived_stub, read_stub
 
 NONE = "-"
 SCANNED = 1000
@@ -23,7 +23,7 @@ BROUGHT_BACK = "BroughtBack"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RawRecord:
     """A record as the store has it, byte for byte."""
 
     id: RecordId
@@ -50,7 +50,7 @@ class Archive:
         self._listing = listing
         self._ledger = ledger
 
-    async def everything(self, shard: int) -> AsyncIterator[Kept]:
+    async def everything(self, shard: int) -> AsyncIterator[RawRecord]:
         """Walk over all records of a shard."""
         prefix = f"{keys.prefix(shard)}rec:"
         async for key in self._listing.keys(f"{prefix}*"):
@@ -58,7 +58,7 @@ class Archive:
             if kept is not None:
                 yield kept
 
-    async def finished(self, shard: int, before: Millis) -> AsyncIterator[Kept]:
+    async def finished(self, shard: int, before: Millis) -> AsyncIterator[RawRecord]:
         """Walk over records of a shard whose story ended before a time, and of which nothing can come back."""
         busy, now = await self._spoken_of(shard), await self._records.now()
         for machine in self._records.machines.values():
@@ -75,15 +75,17 @@ class Archive:
                     if machine.open_until is None or now >= machine.open_until(self._record(kept)):
                         yield kept
 
-    def _record(self, kept: Kept) -> Record[Any]:
+    def _record(self, kept: RawRecord) -> Record[Any]:
         return self._records.as_left(kept.id, _tombstone(kept, Millis(0), "", kept.fields["data"]))
 
-    async def read(self, record_id: RecordId) -> Kept | None:
+    async def read(self, record_id: RecordId) -> RawRecord | None:
         """Read a record as it is kept; None where there is none."""
         fields, events = await self._link.pipeline(
             [("HGETALL", keys.record(record_id)), ("LRANGE", keys.history(record_id), 0, -1)]
         )
-        return Kept(record_id, {name.decode(): value for name, value in fields.items()}, events) if fields else None
+        return (
+            RawRecord(record_id, {name.decode(): value for name, value in fields.items()}, events) if fields else None
+        )
 
     async def _spoken_of(self, shard: int) -> set[str]:
         """Name the records of which a message has not been delivered yet."""
@@ -92,7 +94,7 @@ class Archive:
 
     # ── put away ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def put_away(self, kept: Kept, file: str, now: Millis) -> bool:
+    async def put_away(self, kept: RawRecord, file: str, now: Millis) -> bool:
         """Take a record out of the store, its copy being safe in a file; False when it has changed since."""
         machine, shard = parse_id(kept.id)
         known = (kept.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
@@ -103,7 +105,7 @@ class Archive:
 
     async def as_left(self, record_id: RecordId) -> Record[Any] | None:
         """Give a record that was put away as it was then; None where none was."""
-        tomb = await self.tombstone(record_id)
+        tomb = await self.stub(record_id)
         return None if tomb is None else self._records.as_left(record_id, tomb)
 
     async def bring_back(self, record_id: RecordId, who: str, why: str) -> bool:
@@ -115,7 +117,7 @@ class Archive:
         content = await self._link.ask("HGET", keys.tombs(shard), record_id)
         if content is None:
             return False
-        tomb = read_tomb(content)
+        tomb = read_stub(content)
         if not tomb.hash:
             return False  # an older version kept too little of it
         known = await self._link.ask("HGET", keys.gone(shard), record_id)
@@ -136,11 +138,11 @@ class Archive:
         whole = (record_id, machine, tomb.state, tomb.owner, content, tomb.first, event, chain(event), due, *words)
         return bool(await self._link.run(UNARCHIVE, [keys.sequence(shard)], now, *whole))
 
-    async def tombstone(self, record_id: RecordId) -> Tombstone | None:
+    async def stub(self, record_id: RecordId) -> ArchivedStub | None:
         """Read what is left of a record that was put away; None where none was."""
-        return await tombstone(self._link, record_id)
+        return await archived_stub(self._link, record_id)
 
-    async def put_away_of(self, machine: str, shard: int) -> AsyncIterator[tuple[RecordId, Tombstone]]:
+    async def put_away_of(self, machine: str, shard: int) -> AsyncIterator[tuple[RecordId, ArchivedStub]]:
         """Walk over what is left of a machine's records that were put away; it may come by one twice."""
         cursor = 0
         while True:
@@ -148,13 +150,13 @@ class Archive:
                 "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", SCANNED
             )
             for name, tomb in _pairs(fields):
-                yield RecordId(name.decode()), read_tomb(tomb)
+                yield RecordId(name.decode()), read_stub(tomb)
             if int(cursor) == 0:
                 return
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
         """Give a record that was put away as it was when it was made; None where none was."""
-        tomb = await self.tombstone(record_id)
+        tomb = await self.stub(record_id)
         return None if tomb is None else self._records.as_made(record_id, tomb)
 
     async def count(self) -> int:
@@ -164,7 +166,7 @@ class Archive:
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def postings(self, shard: int, before: Millis) -> list[Entry]:
+    async def postings(self, shard: int, before: Millis) -> list[Posting]:
         """List the postings of a shard from before a time, oldest first."""
         found = []
         async for entry in self._ledger.journal(shard):
@@ -173,7 +175,7 @@ class Archive:
             found.append(entry)
         return found
 
-    async def fold(self, shard: int, entries: Sequence[Entry]) -> bool:
+    async def fold(self, shard: int, entries: Sequence[Posting]) -> bool:
         """Replace the oldest postings, whose copies are safe in a file, by their sums; False when somebody else did."""
         if not entries:
             return True
@@ -194,9 +196,9 @@ def _pairs(fields: Any) -> list[tuple[bytes, bytes]]:
     return list(fields.items()) if isinstance(fields, dict) else list(zip(fields[::2], fields[1::2], strict=True))
 
 
-def _tombstone(kept: Kept, now: Millis, file: str, data: bytes) -> Tombstone:
+def _tombstone(kept: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:
     fields = kept.fields
-    return Tombstone(
+    return ArchivedStub(
         kept.state,
         int(fields["ver"]),
         fields["owner"].decode(),

@@ -47,7 +47,7 @@ class RailBudget:
             raise PutOff(f"The budget of calls to {self._rail} is used up.", after_s=WAITS_S[kind]) from error
 
     async def _ask(self, kind: CallKind) -> int:
-        granted, wait_ms = await self._records.call_permit(self._key, self._rate, _NUMBERS[kind], _SHARES)
+        granted, wait_ms = await self._records.call_token(self._key, self._rate, _NUMBERS[kind], _SHARES)
         if granted < 0:
             raise PutOff(f"{self._rail} asked for fewer calls.", after_s=wait_ms / SECOND)
         return 0 if granted else wait_ms
@@ -55,4 +55,4 @@ class RailBudget:
     async def rest(self, seconds: float) -> None:
         """Let nobody call for so long: the rail asked for it."""
         if self._records is not None:
-            await self._records.call_permit(self._key, self._rate, 0, (str(int(seconds * SECOND)),))
+            await self._records.call_token(self._key, self._rate, 0, (str(int(seconds * SECOND)),))

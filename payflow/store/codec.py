@@ -17,12 +17,12 @@ encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
-class Unreadable(PayflowError):
+class UnreadableRecord(PayflowError):
     """The bytes of a record cannot be read by this version."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class HistoryEvent:
     """One commit in a record's history."""
 
     at: Millis
@@ -53,7 +53,7 @@ class DataCodec:
         try:
             return self._decoders[machine].decode(data)
         except msgspec.MsgspecError as error:
-            raise Unreadable(f"Its data cannot be read: {error}.") from error
+            raise UnreadableRecord(f"Its data cannot be read: {error}.") from error
 
     def rebuild(self, machine: str, details: Mapping[str, Any]) -> Any:
         """Make a record's data from the details of the event that created it."""
@@ -79,14 +79,14 @@ def chain(event: bytes) -> bytes:
     return hashlib.sha256(event).digest()
 
 
-def read_event(event: bytes) -> Event:
+def read_event(event: bytes) -> HistoryEvent:
     """Read an event."""
     try:
         at, version, trigger, state, who, why, fact, details, *amount = _decode(event[32:])
         made_for = (str(amount[0][0]), str(amount[0][1])) if amount else None
     except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
-        raise Unreadable(f"An event of the history cannot be read: {error}.") from error
-    return Event(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32], made_for)
+        raise UnreadableRecord(f"An event of the history cannot be read: {error}.") from error
+    return HistoryEvent(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32], made_for)
 
 
 def contradicted(events: list[bytes], state: str, version: int, amount: tuple[str, str] | None) -> str:

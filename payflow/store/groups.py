@@ -97,7 +97,7 @@ class FundOp(msgspec.Struct, array_like=True, tag="fund", gc=False):
 Op = CreateOp | MoveOp | StayOp | FundOp
 
 
-class Group(NamedTuple):
+class WriteGroup(NamedTuple):
     """Ops that are written together or not at all."""
 
     shard: int
@@ -116,7 +116,7 @@ class Group(NamedTuple):
 
 
 def create(
-    group: Group, lifecycle: Lifecycle, new: New[Any], who: str, at: int, *, state: str = "", why: str = ""
+    group: WriteGroup, lifecycle: Lifecycle, new: New[Any], who: str, at: int, *, state: str = "", why: str = ""
 ) -> None:
     """Add the making of a record; in another state than the initial one only where the store had forgotten it."""
     made_in = lifecycle.state(state or lifecycle.initial)
@@ -144,7 +144,7 @@ def create(
 
 
 def decide(
-    group: Group,
+    group: WriteGroup,
     lifecycle: Lifecycle,
     stored: Stored,
     decision: Decision[Any],
@@ -235,7 +235,7 @@ def decide(
 
 
 def mark(
-    group: Group,
+    group: WriteGroup,
     stored: Stored | Poison,
     fact: str,
     why: str,
@@ -287,5 +287,5 @@ def _flat(claims: Iterable[Claim]) -> list[str]:
     return [part for claim in claims for part in (claim.space, claim.value)]
 
 
-def _placed(group: Group, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[Place]:
+def _placed(group: WriteGroup, record_id: RecordId, at: int, messages: Iterable[Message]) -> list[Place]:
     return [group.place(encode((message.kind, record_id, at, message.body))) for message in messages]

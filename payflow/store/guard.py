@@ -48,7 +48,7 @@ _NEVER = Mark()
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WriteReply:
     """What a call that wrote learned of a shard."""
 
     mark: Mark
@@ -59,7 +59,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ShardStanding:
     """Where a server says that a shard stands."""
 
     server: Identity
@@ -83,7 +83,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class _FileHeader:
     """What a file begins with."""
 
     magic: bytes
@@ -162,7 +162,7 @@ class Guard:
         """Give our newest marks: they go with a call, and are handed back with what is seen after it."""
         return tuple(shard.own for shard in self._shards)
 
-    def saw_write(self, server: Identity, replies: Mapping[int, Reply], before: Sequence[Mark]) -> None:
+    def saw_write(self, server: Identity, replies: Mapping[int, WriteReply], before: Sequence[Mark]) -> None:
         """Learn from the reply to a call that wrote; `before` are our marks when it was sent."""
         for place, reply in replies.items():
             shard, mark = self._shards[place], reply.mark
@@ -207,7 +207,7 @@ class Guard:
         elif adopted < self.adopted:
             self.raise_all("the store forgot that it was reconciled: an old backup, or it was wiped")
         for path, content in _contents(self._path) if self._path else ():
-            kept = _Header.of(content)
+            kept = _FileHeader.of(content)
             if kept is None:
                 continue
             if not kept.belongs_to(store_id):
@@ -222,7 +222,7 @@ class Guard:
         """Go on in our file: as who used it before, or anew where it is empty or void."""
         if self._file is None:
             return
-        kept = _Header.of(os.pread(self._file, _HEADER.size, 0))
+        kept = _FileHeader.of(os.pread(self._file, _HEADER.size, 0))
         if kept is None or (kept.belongs_to(store_id) and kept.adopted < adopted):
             self._overwrite(store_id)
         elif kept.belongs_to(store_id) and kept.adopted == adopted and kept.writer != self.writer:
@@ -248,7 +248,7 @@ class Guard:
         known = self._shards[shard]
         return Question(known.own, dict(known.others), dict(known.in_doubt))
 
-    def compare(self, place: int, found: Standing, asked: Question) -> None:
+    def compare(self, place: int, found: ShardStanding, asked: Question) -> None:
         """Decide whether a server that we do not know holds everything that was acknowledged to us."""
         newest = max([asked.own, *asked.in_doubt.values(), *asked.others.values()], key=_count)
         if found.count < newest.count:
@@ -261,7 +261,7 @@ class Guard:
                 self.raise_alarm(place, _forgot(f"{mark.number} of {writer}"))
         self._believe(place, found, asked)
 
-    def _believe(self, place: int, found: Standing, asked: Question) -> None:
+    def _believe(self, place: int, found: ShardStanding, asked: Question) -> None:
         shard = self._shards[place]
         if shard.server != found.server:
             shard.server, shard.since = found.server, found.mark_of(self.writer).number
@@ -277,7 +277,7 @@ class Guard:
             shard.others = {writer: mark for writer, mark in found.marks.items() if writer != self.writer}
             self._write((place,))
 
-    def adopt(self, store_id: str, adopted: int, standing: Sequence[Standing]) -> None:
+    def adopt(self, store_id: str, adopted: int, standing: Sequence[ShardStanding]) -> None:
         """Take the store as it is for the truth: a person has reconciled it."""
         self._start_over(adopted)
         for shard, found in zip(self._shards, standing, strict=True):
@@ -312,7 +312,7 @@ class Guard:
     def _void_others(self, store_id: str) -> None:
         """Let nobody who is gone, and whose file is of another store, close what a person has opened."""
         for place, content in _contents(self._path) if self._path else ():
-            kept = _Header.of(content)
+            kept = _FileHeader.of(content)
             if kept is not None and kept.writer != self.writer:
                 writer = kept.writer if kept.magic == _MAGIC else secrets.token_hex(8)
                 place.write_bytes(_begins(store_id, self.adopted, writer))

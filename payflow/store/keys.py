@@ -95,7 +95,7 @@ KEYS = (
         "metrics",
     ),
     rate := Key(
-        "pf:rate:<name>", "hash", "permits saved of a fleet-wide rate; expires when idle", "take, call", "take, call"
+        "pf:rate:<name>", "hash", "tokens saved of a fleet-wide rate; expires when idle", "take, call", "take, call"
     ),
     sequence := Key("{pf:SS}:seq", "string", "how many calls wrote to the shard", "commit", "the sequence guard"),
     writers := Key(

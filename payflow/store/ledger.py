@@ -15,7 +15,7 @@ from payflow.store.scripts import CORRECT
 
 
 @dataclass(slots=True)
-class Account:
+class LedgerAccount:
     """One owner's money in one asset, in ledger units."""
 
     available: int = 0
@@ -39,12 +39,12 @@ class Account:
         """Its figures in turn, as a checkpoint keeps them."""
         return f"{self.available} {self.held} {self.paid} {self.funded} {self.owed}"
 
-    def add(self, other: "Account") -> None:
+    def add(self, other: "LedgerAccount") -> None:
         """Add another account to this one."""
         for name in ("available", "held", "paid", "funded", "owed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def post(self, entry: "Entry") -> None:
+    def post(self, entry: "Posting") -> None:
         """Add a posting."""
         self.owed += entry.owed
         for name, units in ((entry.source, -entry.units), (entry.target, entry.units)):
@@ -57,7 +57,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Posting:
     """One posting of the journal."""
 
     id: str
@@ -77,8 +77,8 @@ class Difference:
 
     owner: Owner
     asset: str
-    account: Account
-    journal: Account
+    account: LedgerAccount
+    journal: LedgerAccount
     """What the postings sum to."""
     holding: int
     """What the records that hold sum to."""
@@ -101,12 +101,12 @@ class Difference:
     def missing_posting(self) -> str | None:
         """Give the one posting that makes the journal say what the account says; None where none does."""
         parts = ("available", "held", "paid", "funded", "owed")
-        lacks = Account(*(getattr(self.account, part) - getattr(self.journal, part) for part in parts))
+        lacks = LedgerAccount(*(getattr(self.account, part) - getattr(self.journal, part) for part in parts))
         places = ("outside", Position.AVAILABLE, Position.HELD, Position.PAID)
         for units in sorted({abs(getattr(lacks, part)) for part in parts} - {0}):
             for source, target in permutations(places, 2):
-                entry = Entry("", self.owner, self.asset, source, target, units, lacks.owed, "")
-                sums = Account()
+                entry = Posting("", self.owner, self.asset, source, target, units, lacks.owed, "")
+                sums = LedgerAccount()
                 sums.post(entry)
                 if sums == lacks:
                     return f"{source} {target} {units} {lacks.owed}"
@@ -126,10 +126,10 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Books:
+class LedgerReport:
     """What a walk over the whole ledger found."""
 
-    totals: dict[str, Account] = field(default_factory=dict)
+    totals: dict[str, LedgerAccount] = field(default_factory=dict)
     accounts: int = 0
     differences: list[Difference] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -146,13 +146,13 @@ class Books:
         return not self.differences and not self.unreadable
 
 
-Place = tuple[Owner, str]
+AccountKey = tuple[Owner, str]
 """An owner and an asset."""
-Sums = defaultdict[Place, Account]
+Sums = defaultdict[AccountKey, LedgerAccount]
 
 
 @dataclass(slots=True)
-class Posted:
+class PostedSums:
     """What the postings of each shard summed to, so that the next walk reads only those that came since."""
 
     shards: dict[int, tuple[Sums, str, str]] = field(default_factory=dict)
@@ -167,11 +167,11 @@ class Ledger:
         self._records = records
         self._listing = listing
 
-    async def account(self, owner: Owner) -> dict[str, Account]:
+    async def account(self, owner: Owner) -> dict[str, LedgerAccount]:
         """Read an owner's accounts, by asset."""
         return accounts_of(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
 
-    async def journal(self, shard: int, after: str = "") -> AsyncIterator[Entry]:
+    async def journal(self, shard: int, after: str = "") -> AsyncIterator[Posting]:
         """Walk over the postings of a shard that came after one, oldest first."""
         start = f"({after}" if after else "-"
         while True:
@@ -182,20 +182,20 @@ class Ledger:
                 return
             start = f"({page[-1][0].decode()}"
 
-    async def check(self, posted: Posted | None = None) -> Books:
+    async def check(self, posted: PostedSums | None = None) -> LedgerReport:
         """Prove conservation: accounts against themselves, against the journal, and HELD against the records that hold.
 
         Payments may go on meanwhile: what seems wrong is read again, and is wrong if it was so twice while its account
         did not change. With what an earlier walk `posted` only newer postings are read.
         """
-        books = Books()
+        books = LedgerReport()
         for shard in range(self._records.shards):
             try:
                 kept = await self._kept(shard)
                 for (_, asset), account in kept.items():
                     books.accounts += 1
-                    books.totals.setdefault(asset, Account()).add(account)
-                books.differences += await self._differences(shard, kept, posted or Posted())
+                    books.totals.setdefault(asset, LedgerAccount()).add(account)
+                books.differences += await self._differences(shard, kept, posted or PostedSums())
             except (ValueError, AttributeError, IndexError) as error:
                 books.unreadable.append(f"Accounts or journal of shard {shard:02d} cannot be read: {error}.")
         return books
@@ -203,7 +203,7 @@ class Ledger:
     async def difference(self, owner: Owner, asset: str) -> Difference | None:
         """Say what is wrong with one account; None when nothing is."""
         shard = self._records.owner_shard(owner)
-        found = await self._differences(shard, await self._kept(shard), Posted())
+        found = await self._differences(shard, await self._kept(shard), PostedSums())
         return next((one for one in found if (one.owner, one.asset) == (owner, asset)), None)
 
     async def correct(self, found: Difference, *, becomes: str, posting: str, cause: str) -> bool:
@@ -213,9 +213,9 @@ class Ledger:
         key = keys.sequence(self._records.owner_shard(found.owner))
         return bool(await self._link.run(CORRECT, [key], *words, entry))
 
-    async def _differences(self, shard: int, kept: Sums, posted: Posted) -> list[Difference]:
-        found: dict[Place, Difference] = {}
-        seen: Counter[Place] = Counter()
+    async def _differences(self, shard: int, kept: Sums, posted: PostedSums) -> list[Difference]:
+        found: dict[AccountKey, Difference] = {}
+        seen: Counter[AccountKey] = Counter()
         for _ in range(1 + MOST_READS):
             wrong = await self._wrong(shard, kept, posted)
             if not wrong:
@@ -227,14 +227,14 @@ class Ledger:
             kept = again
         return [found[place] for place in sorted(found) if seen[place] > 1]
 
-    async def _wrong(self, shard: int, kept: Sums, posted: Posted) -> dict[Place, Difference]:
+    async def _wrong(self, shard: int, kept: Sums, posted: PostedSums) -> dict[AccountKey, Difference]:
         sums, held = await self._posted(shard, posted), await self._held(shard)
         places = kept.keys() | sums.keys() | held.keys()
         found = (Difference(*place, kept[place], sums[place], held[place].held) for place in places)
         return {(one.owner, one.asset): one for one in found if one.said()}
 
     async def _kept(self, shard: int) -> Sums:
-        kept: Sums = defaultdict(Account)
+        kept: Sums = defaultdict(LedgerAccount)
         prefix = f"{keys.prefix(shard)}acct:"
         async for key in self._listing.keys(f"{prefix}*"):
             owner = Owner(key.removeprefix(prefix))
@@ -242,7 +242,7 @@ class Ledger:
                 kept[owner, asset] = account
         return kept
 
-    async def _posted(self, shard: int, posted: Posted) -> Sums:
+    async def _posted(self, shard: int, posted: PostedSums) -> Sums:
         sums, until = await self.checkpoint(shard)
         last = ""
         if shard in posted.shards and posted.shards[shard][1] == until:
@@ -256,18 +256,18 @@ class Ledger:
 
     async def checkpoint(self, shard: int) -> tuple[Sums, str]:
         """Give what the postings that were archived sum to, and which was the last of them; '' where none was."""
-        sums: Sums = defaultdict(Account)
+        sums: Sums = defaultdict(LedgerAccount)
         until = ""
         for name, value in (await self._link.ask("HGETALL", keys.checkpoint(shard))).items():
             if name == b"until":
                 until = value.decode()
                 continue
             owner, asset = name.decode().split(" ")
-            sums[Owner(owner), asset] = Account(*map(int, value.split()))
+            sums[Owner(owner), asset] = LedgerAccount(*map(int, value.split()))
         return sums, until
 
     async def _held(self, shard: int) -> Sums:
-        held: Sums = defaultdict(Account)
+        held: Sums = defaultdict(LedgerAccount)
         for machine in self._records.machines.values():
             holding = [state.name for state in machine.lifecycle.states.values() if state.position is Position.HELD]
             # A record that moves on meanwhile may stand in two of these indexes: it counts once, where it is now.
@@ -291,20 +291,20 @@ class Ledger:
 
 
 def _copy(sums: Sums) -> Sums:
-    return defaultdict(Account, {place: replace(account) for place, account in sums.items()})
+    return defaultdict(LedgerAccount, {place: replace(account) for place, account in sums.items()})
 
 
-def accounts_of(fields: dict[bytes, bytes]) -> dict[str, Account]:
+def accounts_of(fields: dict[bytes, bytes]) -> dict[str, LedgerAccount]:
     """Read an owner's accounts, by asset, as they are kept."""
-    accounts: dict[str, Account] = {}
+    accounts: dict[str, LedgerAccount] = {}
     for name, units in fields.items():
         asset, _, part = name.decode().partition(".")
-        setattr(accounts.setdefault(asset, Account()), part, int(units))
+        setattr(accounts.setdefault(asset, LedgerAccount()), part, int(units))
     return accounts
 
 
-def entry_of(entry_id: bytes, fields: object) -> Entry:
+def entry_of(entry_id: bytes, fields: object) -> Posting:
     """Read a posting as it is kept."""
     values = list(fields.values()) if isinstance(fields, dict) else list(fields)[1::2]  # type: ignore[call-overload]
     owner, asset, source, target, units, owed, cause = values[0].decode().split(" ", 6)
-    return Entry(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)
+    return Posting(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)

@@ -12,7 +12,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import Unreadable, chain_fault, contradicted
+from payflow.store.codec import UnreadableRecord, chain_fault, contradicted
 from payflow.store.link import Link
 from payflow.store.records import Records
 from payflow.store.stored import Stored
@@ -26,7 +26,7 @@ _CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units")
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class StateCount:
     """The records of a machine in one state."""
 
     machine: str
@@ -49,7 +49,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class IntegrityFault:
     """Something in the store that should not be."""
 
     place: str
@@ -74,7 +74,7 @@ class Listing:
         self._link = link
         self._records = records
 
-    async def crowds(self) -> list[Crowd]:
+    async def counts_by_state(self) -> list[StateCount]:
         """Count the records of every machine in every state, as the store has them."""
         now = await self._records.now()
         places = [(machine, state) for machine in self._records.machines.values() for state in machine.lifecycle.states]
@@ -90,12 +90,12 @@ class Listing:
                     ("ZRANGEBYSCORE", due, "-inf", now, "WITHSCORES", "LIMIT", 0, 1),
                 ]
         answers = await self._link.pipeline(commands)
-        crowds = []
+        counts = []
         step = 4 * self._records.shards
         for place, (machine, state) in enumerate(places):
             part = answers[place * step : (place + 1) * step]
-            crowds.append(
-                Crowd(
+            counts.append(
+                StateCount(
                     machine.name,
                     state,
                     count=sum(part[0::4]),
@@ -104,7 +104,7 @@ class Listing:
                     late_since=_earliest(part[3::4]),
                 )
             )
-        return crowds
+        return counts
 
     async def foreign(self) -> list[tuple[str, str, int]]:
         """Count the records in states that this version does not know, by machine and state."""
@@ -215,7 +215,7 @@ class Listing:
                 raise one
         return [one for one in found if isinstance(one, Stored)]
 
-    async def verify(self) -> AsyncIterator[Fault]:
+    async def verify(self) -> AsyncIterator[IntegrityFault]:
         """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""
         async for places in _paged(self._indexed()):
             for fault in await self._strays(places):
@@ -227,7 +227,7 @@ class Listing:
                 ids = [one for one, problems in zip(ids, await self._problems(ids), strict=True) if problems]
             for record_id, problems in zip(ids, await self._problems(ids), strict=True):
                 for problem in problems:
-                    yield Fault(record_id, problem)
+                    yield IntegrityFault(record_id, problem)
 
     async def _indexed(self) -> AsyncIterator[_Place]:
         async for key in self.keys("{pf:??}:in:*"):
@@ -238,7 +238,7 @@ class Listing:
         async for key in self.keys("{pf:??}:rec:*"):
             yield RecordId(key.partition(":rec:")[2])
 
-    async def _strays(self, places: list[_Place]) -> list[Fault]:
+    async def _strays(self, places: list[_Place]) -> list[IntegrityFault]:
         """Find ids in an index whose records are not in its state."""
         for _ in range(1 + MOST_READS):
             states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
@@ -247,9 +247,9 @@ class Listing:
             places = [place for place, score in zip(places, scores, strict=True) if score is not None]
         states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
         return [
-            Fault(place.id, f"the index of {place.state} names it, but it is in {_text(state)}")
+            IntegrityFault(place.id, f"the index of {place.state} names it, but it is in {_text(state)}")
             if state
-            else Fault(place.id, f"the index of {place.state} names it, but there is no such record")
+            else IntegrityFault(place.id, f"the index of {place.state} names it, but there is no such record")
             for place, state in zip(places, states, strict=True)
         ]
 
@@ -336,7 +336,7 @@ def _contradicted(
     known = (asset.decode(), units.decode()) if asset and units else None
     try:
         return contradicted(events, _text(state), int(version or 0), known)
-    except (Unreadable, ValueError) as error:
+    except (UnreadableRecord, ValueError) as error:
         return str(error)
 
 

@@ -10,7 +10,7 @@ from payflow.store.listing import scored
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListCursor:
     """A place in an owner's list of records."""
 
     at: Millis
@@ -18,14 +18,20 @@ class Place:
 
 
 async def before(
-    link: Link, shard: int, owner: Owner, place: Place | None, since: Millis | None, until: Millis | None, limit: int
-) -> list[Place]:
+    link: Link,
+    shard: int,
+    owner: Owner,
+    place: ListCursor | None,
+    since: Millis | None,
+    until: Millis | None,
+    limit: int,
+) -> list[ListCursor]:
     """List so many of an owner's records that were made before a place, and between two times (the second excluded)."""
     newest = f"({until}" if until is not None else "+inf"
     if place is not None and (until is None or place.at < until):
         newest = str(place.at)
     oldest = str(since) if since is not None else "-inf"
-    found: list[Place] = []
+    found: list[ListCursor] = []
     skipped = 0
     while len(found) < limit:
         # Records of the same millisecond stand in the order of their ids; those in front of the place were seen.
@@ -35,7 +41,7 @@ async def before(
             )
         )
         skipped += len(page)
-        places = [Place(Millis(int(score)), record_id) for record_id, score in page]
+        places = [ListCursor(Millis(int(score)), record_id) for record_id, score in page]
         found += [one for one in places if place is None or (one.at, one.id) < (place.at, place.id)]
         if len(page) < limit:
             break

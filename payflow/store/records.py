@@ -29,13 +29,13 @@ from machines.core.money import Assets, Money
 from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
 from payflow.store.batcher import Batcher
-from payflow.store.codec import GENESIS, DataCodec, Event, Unreadable, encode, read_event
-from payflow.store.groups import FundOp, Group
-from payflow.store.guard import Guard, Mark, Reply, Standing
+from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, encode, read_event
+from payflow.store.groups import FundOp, WriteGroup
+from payflow.store.guard import Guard, Mark, ShardStanding, WriteReply
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
-from payflow.store.tombs import Tombstone, tombstone
+from payflow.store.tombs import ArchivedStub, archived_stub
 
 CLAIM_PATIENCE_S = 2.0
 
@@ -57,7 +57,7 @@ _CODES: Mapping[str, type[PayflowError]] = {
 }
 
 
-class Row(NamedTuple):
+class RecordRow(NamedTuple):
     """A record as the scripts give it: fields.lua names the same, in the same order."""
 
     state: bytes
@@ -151,7 +151,7 @@ class Records:
     async def create(self, new: New[Any], who: str) -> Made:
         """Make a record, or find the one that the same request made before."""
         shard = self.shard_of(new.id)
-        group = Group(shard, [], [], announce=True)
+        group = WriteGroup(shard, [], [], announce=True)
         at = await self.now()
         self._create_in(group, new, who, at)
         refusal = await self._commits[self._way(shard)].ask(group)
@@ -163,21 +163,21 @@ class Records:
 
     async def recreate(self, new: New[Any], state: str, who: str, why: str) -> None:
         """Make a record that the store had forgotten, in the state that the world shows it in."""
-        group = Group(self.shard_of(new.id), [], [], announce=True)
+        group = WriteGroup(self.shard_of(new.id), [], [], announce=True)
         machine = self.machines[self._checked_machine(group, new)]
         groups.create(group, machine.lifecycle, new, who, await self.now(), state=state, why=why)
         refusal = await self._commits[self._way(group.shard)].ask(group)
         if refusal is not None and refusal.code != "exists":
             raise self._error(refusal, new.id)
 
-    def _create_in(self, group: Group, new: New[Any], who: str, at: int) -> None:
+    def _create_in(self, group: WriteGroup, new: New[Any], who: str, at: int) -> None:
         machine = self.machines[self._checked_machine(group, new)]
         groups.create(group, machine.lifecycle, new, who, at)
 
     def _lifecycle(self, record: Record[Any]) -> Lifecycle:
         return self.machines[record.machine].lifecycle
 
-    def _checked_machine(self, group: Group, new: New[Any]) -> str:
+    def _checked_machine(self, group: WriteGroup, new: New[Any]) -> str:
         """Name the machine of a record that can be made; one in the wrong place would never be found again."""
         shard, owner = self.shard_of(new.id), owner_of(new.owner)
         if parse_id(new.id)[0] != new.machine:
@@ -196,7 +196,7 @@ class Records:
         """Give the first answer: the record as the first request made it."""
         first = await self.link.ask("LINDEX", keys.history(new.id), 0)
         if first is None:
-            tomb = await tombstone(self.link, new.id)
+            tomb = await archived_stub(self.link, new.id)
             if tomb is None:
                 raise Conflict(f"{new.id} was put away this moment: try again.")
             first = tomb.first
@@ -208,7 +208,7 @@ class Records:
         """Read what a record keeps."""
         return self._codec.read(machine, data)
 
-    def as_made(self, record_id: RecordId, tomb: Tombstone) -> Record[Any]:
+    def as_made(self, record_id: RecordId, tomb: ArchivedStub) -> Record[Any]:
         """Give a record that was put away as it was when it was made."""
         machine, _ = parse_id(record_id)
         event = read_event(tomb.first)
@@ -217,7 +217,7 @@ class Records:
         initial = self.machines[machine].lifecycle.initial
         return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
 
-    def as_left(self, record_id: RecordId, tomb: Tombstone) -> Record[Any]:
+    def as_left(self, record_id: RecordId, tomb: ArchivedStub) -> Record[Any]:
         """Give a record that was put away as it was then; what an older tombstone does not keep is as it was made."""
         machine, _ = parse_id(record_id)
         if not tomb.data:
@@ -268,11 +268,13 @@ class Records:
             if fence == 0:
                 astray.append(record_id)
             else:
-                found.append(self._stored_or_poison(queues[place - 1].machine, record_id, Row(*fields), now, fence))
+                found.append(
+                    self._stored_or_poison(queues[place - 1].machine, record_id, RecordRow(*fields), now, fence)
+                )
         return Claimed(now, Millis(next_due) if next_due >= 0 else None, found, astray)
 
     def _stored_or_poison(
-        self, machine: str, record_id: RecordId, row: Row, now: Millis, fence: int
+        self, machine: str, record_id: RecordId, row: RecordRow, now: Millis, fence: int
     ) -> Stored | Poison:
         try:
             return self._stored(machine, record_id, row, now, fence)
@@ -281,9 +283,9 @@ class Records:
             why = str(error) or type(error).__name__
             return Poison(record_id, state, version, row.hash or GENESIS, now, fence, why)
 
-    def _stored(self, machine: str, record_id: RecordId, row: Row, now: Millis, fence: int) -> Stored:
+    def _stored(self, machine: str, record_id: RecordId, row: RecordRow, now: Millis, fence: int) -> Stored:
         if not row.hash:
-            raise Unreadable("It has lost the hash of its history.")
+            raise UnreadableRecord("It has lost the hash of its history.")
         record = Record(
             id=record_id,
             machine=machine,
@@ -329,7 +331,7 @@ class Records:
         self.guard.saw_read((run.decode(), replication.decode()), found, before)
         return list(held)
 
-    async def standing(self, shard: int) -> Standing:
+    async def standing(self, shard: int) -> ShardStanding:
         """Say which server has a shard, what it counts, and the last call of each writer."""
         answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
         _, run, replication, ((count, lost),), _, writers = answer
@@ -340,7 +342,7 @@ class Records:
                 tag, _, at = told.partition(" ")
                 marks[name[:-1]] = Mark(0, int(fields.get(name[:-1], 0)), tag, int(at))
         server = (run.decode(), replication.decode())
-        return Standing(server, count, marks, lost.decode(), int(fields.get("dropped", 0)))
+        return ShardStanding(server, count, marks, lost.decode(), int(fields.get("dropped", 0)))
 
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -359,7 +361,7 @@ class Records:
         `settled` says of a look that learned nothing that it sent nothing either, whatever it was about to.
         """
         shard = self.shard_of(stored.record.id)
-        group = Group(shard, [], [], announce=stored.fence == 0)
+        group = WriteGroup(shard, [], [], announce=stored.fence == 0)
         lifecycle = self._lifecycle(stored.record)
         after = groups.decide(group, lifecycle, stored, decision, fact, who, tries, settled=settled)
         strangers = [member.id for member, _ in decision.group if self.shard_of(member.id) != shard]
@@ -397,7 +399,7 @@ class Records:
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
         record_id, _, _ = groups.standing(stored)
         shard = self.shard_of(record_id)
-        group = Group(shard, [], [], announce=stored.fence == 0)
+        group = WriteGroup(shard, [], [], announce=stored.fence == 0)
         groups.mark(group, stored, fact, why, who, **changes)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is not None:
@@ -427,14 +429,14 @@ class Records:
             earning=earning,
             most=str(most.units) if most else False,
         )
-        refusal = await self._commits[self._way(shard)].ask(Group(shard, [op], [], announce=False))
+        refusal = await self._commits[self._way(shard)].ask(WriteGroup(shard, [op], [], announce=False))
         if refusal is None:
             return True
         if refusal.code == "exists":
             return False
         raise self._error(refusal, RecordId(reference))
 
-    async def _send_commits(self, groups: list[Group]) -> list[CommitRefusal | None]:
+    async def _send_commits(self, groups: list[WriteGroup]) -> list[CommitRefusal | None]:
         self.batches.append(len(groups))
         shards, places = _places(group.shard for group in groups)
         blobs: list[bytes] = []
@@ -454,7 +456,7 @@ class Records:
         self.on_commit(len(groups), perf_counter() - begun)
         now, run, replication, left, refusals = answer
         replies = {
-            shard: Reply(Mark(count, number, tag, now), lost.decode(), adopted)
+            shard: WriteReply(Mark(count, number, tag, now), lost.decode(), adopted)
             for shard, (count, (number, lost, adopted)) in zip(shards, left, strict=True)
         }
         self.guard.saw_write((run.decode(), replication.decode()), replies, before)
@@ -477,7 +479,7 @@ class Records:
         now, row = await self._reads[self._way(shard)].ask((shard, record_id))
         if row is None:
             raise NotFound(f"There is no record {record_id}.")
-        return self._stored(parse_id(record_id)[0], record_id, Row(*row), now, 0)
+        return self._stored(parse_id(record_id)[0], record_id, RecordRow(*row), now, 0)
 
     async def reread(self, stored: Stored) -> Stored:
         """Read again a record that we hold a lease on."""
@@ -490,7 +492,7 @@ class Records:
         now, rows = await self.link.run(READ, [keys.sequence(shard) for shard in shards], self._now(), payload)
         return [(Millis(now), row) for row in rows]
 
-    async def history(self, record_id: RecordId) -> list[Event]:
+    async def history(self, record_id: RecordId) -> list[HistoryEvent]:
         """Read a record's events, oldest first."""
         return [read_event(event) for event in await self.link.ask("LRANGE", keys.history(record_id), 0, -1)]
 
@@ -518,13 +520,13 @@ class Records:
             answers |= {record_id: word.decode() for (_, record_id), word in zip(asked, reply, strict=True)}
         return [answers[record_id] for record_id in record_ids]
 
-    async def permits(self, name: str, rate: float, wanted: int) -> tuple[int, int]:
-        """Take permits of a fleet-wide rate: how many were granted, and in how many ms there is another."""
+    async def rate_tokens(self, name: str, rate: float, wanted: int) -> tuple[int, int]:
+        """Take tokens of a fleet-wide rate: how many were granted, and in how many ms there is another."""
         granted, wait_ms = await self.link.run(TAKE, [keys.rate(name)], self._now(), str(rate), wanted)
         return granted, wait_ms
 
-    async def call_permit(self, key: str, rate: float, kind: int, rest: Sequence[str]) -> tuple[int, int]:
-        """Take a permit for one call to a rail, as the script says."""
+    async def call_token(self, key: str, rate: float, kind: int, rest: Sequence[str]) -> tuple[int, int]:
+        """Take a token for one call to a rail, as the script says."""
         granted, wait_ms = await self.link.run(CALL, [key], self._now(), str(rate), kind, *rest)
         return granted, wait_ms
 

@@ -10,7 +10,7 @@ from payflow.store.link import Link
 
 
 @dataclass(frozen=True, slots=True)
-class Tombstone:
+class ArchivedStub:
     """What is left of a record that was put away."""
 
     state: str
@@ -32,12 +32,12 @@ class Tombstone:
     since: int = 0
 
 
-async def tombstone(link: Link, record_id: RecordId) -> Tombstone | None:
+async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
     """Read what is left of a record; None where none was put away under this id."""
     tomb = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
-    return None if tomb is None else read_tomb(tomb)
+    return None if tomb is None else read_stub(tomb)
 
 
-def read_tomb(stored: bytes) -> Tombstone:
+def read_stub(stored: bytes) -> ArchivedStub:
     """Read what is left of a record, as the store has it."""
-    return msgspec.msgpack.decode(stored, type=Tombstone)
+    return msgspec.msgpack.decode(stored, type=ArchivedStub)

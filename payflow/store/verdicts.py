@@ -10,22 +10,22 @@ _FIELD = "books"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LedgerCheck:
     """Whether the books were true, and when that was found."""
 
     at: Millis
     conserved: bool
 
 
-async def remember(link: Link, verdict: Verdict) -> None:
+async def remember(link: Link, verdict: LedgerCheck) -> None:
     """Keep a verdict in place of the last one."""
     await link.ask("HSET", keys.META, _FIELD, f"{verdict.at} {int(verdict.conserved)}")
 
 
-async def last(link: Link) -> Verdict | None:
+async def last(link: Link) -> LedgerCheck | None:
     """Give the last verdict; None while nobody has walked over the books."""
     kept = await link.ask("HGET", keys.META, _FIELD)
     if kept is None:
         return None
     at, conserved = kept.split()
-    return Verdict(Millis(int(at)), conserved == b"1")
+    return LedgerCheck(Millis(int(at)), conserved == b"1")

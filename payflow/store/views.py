@@ -8,10 +8,10 @@ from typing import NamedTuple
 from machines.core.clock import SECOND, Millis
 from machines.core.ids import RecordId
 from payflow.store import keys
-from payflow.store.ledger import Account, Entry, accounts_of, entry_of
+from payflow.store.ledger import LedgerAccount, Posting, accounts_of, entry_of
 from payflow.store.link import Link
 from payflow.store.listing import PAGE, Listing, scored
-from payflow.store.pages import Place
+from payflow.store.pages import ListCursor
 from payflow.store.records import Records
 
 # No stream numbers more entries of one millisecond.
@@ -21,15 +21,15 @@ StateName = tuple[str, str]
 """A machine and one of its states."""
 
 
-class Posted(NamedTuple):
+class PlacedPosting(NamedTuple):
     """A posting, when it was made and where it is kept."""
 
     at: Millis
     shard: int
-    entry: Entry
+    entry: Posting
 
 
-class Turn(NamedTuple):
+class JournalCursor(NamedTuple):
     """A place in the journal of all shards: a moment, and how many postings of it were seen."""
 
     at: Millis
@@ -69,16 +69,16 @@ class Views:
         return {place: sum(counts[number * step : (number + 1) * step]) for number, place in enumerate(limits)}
 
     async def in_states(
-        self, states: Sequence[StateName], after: Place | None, limit: int, *, oldest_first: bool
-    ) -> list[Place]:
+        self, states: Sequence[StateName], after: ListCursor | None, limit: int, *, oldest_first: bool
+    ) -> list[ListCursor]:
         """List so many records of some states behind a place, in the order in which they came into their states."""
         names = [keys.members(shard, *state) for state in states for shard in range(self._records.shards)]
-        found: set[Place] = set()
+        found: set[ListCursor] = set()
         skipped = 0
         while names:
             commands = [_behind_in(name, after, skipped, limit, oldest_first=oldest_first) for name in names]
             answers = [scored(answer) for answer in await self._link.pipeline(commands)]
-            places = [[Place(Millis(int(score)), record_id) for record_id, score in answer] for answer in answers]
+            places = [[ListCursor(Millis(int(score)), record_id) for record_id, score in answer] for answer in answers]
             behind = [[one for one in page if _is_behind(one, after, oldest_first=oldest_first)] for page in places]
             found |= {one for page in behind for one in page}
             # Records of one millisecond stand in the order of their ids: those in front of the place were seen.
@@ -94,7 +94,9 @@ class Views:
         commands = [("HGET", keys.unique(shard, space), value) for shard in range(self._records.shards)]
         return next((RecordId(one.decode()) for one in await self._link.pipeline(commands) if one), None)
 
-    async def postings(self, limit: int, after: Turn | None = None) -> tuple[list[Posted], Turn | None]:
+    async def postings(
+        self, limit: int, after: JournalCursor | None = None
+    ) -> tuple[list[PlacedPosting], JournalCursor | None]:
         """List postings of all owners, the newest first, behind a turn; and the turn where the next ones begin."""
         newest, seen = ("+", 0) if after is None else (f"{after.at}-{MOST_AT_ONCE}", after.seen)
         wanted = seen + limit + 1
@@ -102,7 +104,7 @@ class Views:
             ("XREVRANGE", keys.journal(shard), newest, "-", "COUNT", wanted) for shard in range(self._records.shards)
         ]
         found = [
-            Posted(Millis(int(entry_id.decode().partition("-")[0])), shard, entry_of(entry_id, fields))
+            PlacedPosting(Millis(int(entry_id.decode().partition("-")[0])), shard, entry_of(entry_id, fields))
             for shard, answer in enumerate(await self._link.pipeline(commands))
             for entry_id, fields in answer
         ]
@@ -111,11 +113,11 @@ class Views:
             return page, None
         last = page[limit - 1].at
         together = sum(1 for one in page[:limit] if one.at == last)
-        return page[:limit], Turn(last, together + (seen if after and after.at == last else 0))
+        return page[:limit], JournalCursor(last, together + (seen if after and after.at == last else 0))
 
-    async def totals(self) -> dict[str, Account]:
+    async def totals(self) -> dict[str, LedgerAccount]:
         """Add up the accounts of all owners, by asset: as many reads as there are accounts, in pages."""
-        sums: dict[str, Account] = {}
+        sums: dict[str, LedgerAccount] = {}
         page: list[str] = []
         async for key in self._listing.keys("{pf:??}:acct:*"):
             page.append(key)
@@ -125,25 +127,25 @@ class Views:
         await self._add(sums, page)
         return sums
 
-    async def _add(self, sums: dict[str, Account], names: list[str]) -> None:
+    async def _add(self, sums: dict[str, LedgerAccount], names: list[str]) -> None:
         for fields in await self._link.pipeline([("HGETALL", name) for name in names]) if names else []:
             for asset, account in accounts_of(fields).items():
-                sums.setdefault(asset, Account()).add(account)
+                sums.setdefault(asset, LedgerAccount()).add(account)
 
 
-def _number(entry: Entry) -> int:
+def _number(entry: Posting) -> int:
     return int(entry.id.partition("-")[2])
 
 
 def _behind_in(
-    name: str, after: Place | None, skipped: int, limit: int, *, oldest_first: bool
+    name: str, after: ListCursor | None, skipped: int, limit: int, *, oldest_first: bool
 ) -> tuple[str | int, ...]:
     order, first, last = ("ZRANGEBYSCORE", "-inf", "+inf") if oldest_first else ("ZREVRANGEBYSCORE", "+inf", "-inf")
     begin = first if after is None else str(after.at)
     return (order, name, begin, last, "WITHSCORES", "LIMIT", skipped, limit)
 
 
-def _is_behind(one: Place, place: Place | None, *, oldest_first: bool) -> bool:
+def _is_behind(one: ListCursor, place: ListCursor | None, *, oldest_first: bool) -> bool:
     if place is None:
         return True
     mine, its = (one.at, one.id), (place.at, place.id)

@@ -136,7 +136,7 @@ class StoreGauges:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         where: dict[str, Any] = {"registry": self.registry}
-        crowd: dict[str, Any] = {"labelnames": ("machine", "state"), **where}
+        of_state: dict[str, Any] = {"labelnames": ("machine", "state"), **where}
         self.durable = Gauge("payflow_store_durable", "1 when the store is durable enough to send money.", **where)
         self.clients = Gauge("payflow_store_clients", "Connections that the store has, of everybody.", **where)
         self.sequence_alarm = Gauge(
@@ -145,13 +145,13 @@ class StoreGauges:
             ("shard",),
             **where,
         )
-        self.records = Gauge("payflow_records", "Records by machine and state.", **crowd)
+        self.records = Gauge("payflow_records", "Records by machine and state.", **of_state)
         self.oldest = Gauge(
-            "payflow_oldest_record_age_seconds", "How long the oldest record of a state has been there.", **crowd
+            "payflow_oldest_record_age_seconds", "How long the oldest record of a state has been there.", **of_state
         )
-        self.due = Gauge("payflow_records_due", "Records whose next look is due and not begun.", **crowd)
+        self.due = Gauge("payflow_records_due", "Records whose next look is due and not begun.", **of_state)
         self.due_lag = Gauge(
-            "payflow_due_lag_seconds", "How late the record is that waits longest for a look.", **crowd
+            "payflow_due_lag_seconds", "How late the record is that waits longest for a look.", **of_state
         )
         self.state = Gauge(
             "payflow_state",
@@ -160,7 +160,7 @@ class StoreGauges:
             **where,
         )
         self.stuck_after = Gauge(
-            "payflow_state_stuck_after_seconds", "After how long in a state somebody should ask why.", **crowd
+            "payflow_state_stuck_after_seconds", "After how long in a state somebody should ask why.", **of_state
         )
         self.oldest_at_rail = Gauge(
             "payflow_rail_oldest_record_age_seconds",

@@ -200,7 +200,7 @@ async def _pay(station: Station, payments: Sequence[Payment]) -> Paid:
 
 
 async def _settled(station: Station) -> int:
-    crowds = await station.store.listing.crowds()
+    crowds = await station.store.listing.counts_by_state()
     return next(crowd.count for crowd in crowds if (crowd.machine, crowd.state) == ("payment", s.SETTLED))
 
 

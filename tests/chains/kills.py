@@ -180,7 +180,7 @@ class Run:
                 transaction_machine(TransactionActs({"ethereum": lane}, books).acts()),
             ]
         )
-        return Process(records, Steps(view, Metrics(), who="worker", lease_ms=LEASE_MS, luck=self._dice), link, chain)
+        return Process(records, Steps(view, Metrics(), who="worker", lease_ms=LEASE_MS, rng=self._dice), link, chain)
 
     async def _work(self, process: Process) -> None:
         """Look at what is due, as one claim after the other leases it."""

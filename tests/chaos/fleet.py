@@ -117,7 +117,7 @@ class Fleet:
 
     async def crowds(self) -> Counter[str]:
         """Count the records by state."""
-        return Counter({crowd.state: crowd.count for crowd in await self.store.listing.crowds()})
+        return Counter({crowd.state: crowd.count for crowd in await self.store.listing.counts_by_state()})
 
     async def until(self, record_id: RecordId, state: str) -> None:
         """Wait until a record is somewhere."""

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from machines.core.ids import RecordId
-from payflow.store.codec import Event
+from payflow.store.codec import HistoryEvent
 from tests.chaos.fleet import PATIENCE_S, Fleet, Member, fleet
 from tests.chaos.process import make
 from tests.waiting import wait_until
@@ -62,7 +62,7 @@ async def reached(ours: Fleet) -> None:
     await wait_until((ours.folder / "gate.reached").exists, "the worker stands at the gate", PATIENCE_S)
 
 
-async def history(ours: Fleet, record_id: RecordId) -> list[Event]:
+async def history(ours: Fleet, record_id: RecordId) -> list[HistoryEvent]:
     return await ours.store.records.history(record_id)
 
 

@@ -31,7 +31,7 @@ from payflow.desk.payouts import Ask, Desk
 from payflow.desk.schedule import Schedule
 from payflow.desk.standings import Standings
 from payflow.engine.step import take_in
-from payflow.store.registers.audit import Line
+from payflow.store.registers.audit import AuditLine
 from payflow.store.registers.batches import Batches
 from payflow.store.registers.tokens import Role
 from payflow.store.seals import new_key
@@ -189,7 +189,7 @@ def test_a_batch_that_is_opened_by_hand_takes_all_that_is_approved(till: Counter
     assert {till.record(one).data.batch for one in ready} == {told["batch"]}
     assert till.record(waits).state == "REQUESTED"
 
-    async def newest(payflow: Payflow) -> Line:
+    async def newest(payflow: Payflow) -> AuditLine:
         return (await payflow.store.audit.page(None, 1))[0]
 
     line = till.do(newest)

@@ -9,7 +9,7 @@ from machines.core.ids import Owner
 from machines.core.ports import Destination
 from payflow.app.installation import Payflow
 from payflow.store.outbox import Post
-from payflow.store.registers.audit import Line
+from payflow.store.registers.audit import AuditLine
 from payflow.store.registers.profiles import Profile
 from payflow.store.seals import new_key
 from tests.cli.till import Till, showing
@@ -94,7 +94,7 @@ def test_who_changed_a_provider_and_what_stands_in_the_audit_log(till: Till, mon
         with showing(till, name):
             till.json("provider", "set", "ann", word)
 
-    async def read(payflow: Payflow) -> list[Line]:
+    async def read(payflow: Payflow) -> list[AuditLine]:
         return await payflow.store.audit.page(None, 10)
 
     told = [(line.who, line.act, line.subject, line.why) for line in till.do(read)]

@@ -39,7 +39,7 @@ async def make(payflow: Payflow, count: int, units: int = 100, key: str = "") ->
 
 async def counts(payflow: Payflow) -> dict[str, int]:
     """Count the records in each state."""
-    return {crowd.state: crowd.count for crowd in await payflow.store.listing.crowds() if crowd.count}
+    return {crowd.state: crowd.count for crowd in await payflow.store.listing.counts_by_state() if crowd.count}
 
 
 async def metric(process: Process, name: str) -> dict[str, float]:

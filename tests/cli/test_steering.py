@@ -12,7 +12,7 @@ from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.app.installation import Payflow
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.store.records import Records
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
@@ -22,10 +22,10 @@ from tests.desk import ANN, account, claim_one, faults, tell
 from tests.errand import Cancelled, ErrandData, NotDone, errand
 
 
-def books(till: Till) -> Account:
+def books(till: Till) -> LedgerAccount:
     """Ann's account."""
 
-    async def read(payflow: Payflow) -> Account:
+    async def read(payflow: Payflow) -> LedgerAccount:
         return await account(payflow.store, ANN)
 
     return till.do(read)

@@ -3,12 +3,12 @@
 import pytest
 
 from payflow.app.installation import Payflow
-from payflow.store.registers.tokens import Role, Token, Tokens
+from payflow.store.registers.tokens import ApiToken, Role, Tokens
 from tests.cli.till import SHELL, Till, showing
 
 
-def holder(till: Till, secret: str) -> Token | None:
-    async def find(payflow: Payflow) -> Token | None:
+def holder(till: Till, secret: str) -> ApiToken | None:
+    async def find(payflow: Payflow) -> ApiToken | None:
         return await Tokens(payflow.store.link).find(secret)
 
     return till.do(find)

@@ -12,7 +12,7 @@ from machines.core.errors import BadInput, KeyReused, NotFound
 from machines.core.ids import RecordId
 from payflow.config import Settings
 from payflow.desk.archive import Done, archive, export, find, folder_of, lines, written
-from payflow.store.archive import Kept
+from payflow.store.archive import RawRecord
 from payflow.store.store import Store
 from tests.desk import ANN, BOB, FakeRail, ask, claim_one, faults, fund, messages, new, opened, stay, tell
 from tests.errand import Approved, NotDone, Sent
@@ -145,7 +145,7 @@ async def test_a_record_that_changes_while_it_is_archived_stays(store: Store, mo
     record_id = await done(store)
     put = store.archive.put_away
 
-    async def late(kept: Kept, file: str, now: Millis) -> bool:
+    async def late(kept: RawRecord, file: str, now: Millis) -> bool:
         stored = await store.records.read(record_id)
         await store.records.commit(stored, stay(), Sent(), "test")
         return await put(kept, file, now)

@@ -14,7 +14,7 @@ from payflow.app.metering import Meter, Watched
 from payflow.desk.books import Bookkeeper
 from payflow.store import verdicts
 from payflow.store.store import Store
-from payflow.store.verdicts import Verdict
+from payflow.store.verdicts import LedgerCheck
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http import gauges
 from tests.desk import ANN, ask, fund
@@ -112,7 +112,7 @@ async def test_one_worker_of_all_walks_over_the_books_and_everybody_tells_what_i
 async def test_before_the_first_walk_nothing_is_said_to_be_wrong(store: Store) -> None:
     assert await verdicts.last(store.link) is None
     assert (await gauges.read(store)).registry.get_sample_value("payflow_ledger_conserved") == 1
-    verdict = Verdict(await store.records.now(), conserved=False)
+    verdict = LedgerCheck(await store.records.now(), conserved=False)
     await verdicts.remember(store.link, verdict)
     assert await verdicts.last(store.link) == verdict
 

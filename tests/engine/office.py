@@ -68,15 +68,15 @@ class CountingRail:
         return Settled(Evidence("rail", payment.key)) if payment.key in self.submits else Unsent()
 
 
-class Luck(Random):
-    """Always the same luck."""
+class FixedRandom(Random):
+    """Always the same number."""
 
-    def __init__(self, luck: float) -> None:
+    def __init__(self, jitter: float) -> None:
         super().__init__()
-        self._luck = luck
+        self._jitter = jitter
 
     def random(self) -> float:
-        return self._luck
+        return self._jitter
 
 
 @dataclass
@@ -206,9 +206,9 @@ class Office:
         answers = await (store or self.store).records.claim([Queue("errand", state, 10, lease_ms)])
         return [found for claimed in answers for found in claimed.found]
 
-    def steps(self, *, store: Store | None = None, luck: float = 1.0, who: str = "desk") -> Steps:
+    def steps(self, *, store: Store | None = None, jitter: float = 1.0, who: str = "desk") -> Steps:
         """Look at records by hand."""
-        return Steps(store or self.store, self.metrics, who=who, lease_ms=LEASE_MS, luck=Luck(luck))
+        return Steps(store or self.store, self.metrics, who=who, lease_ms=LEASE_MS, rng=FixedRandom(jitter))
 
     async def learn(
         self, record_id: RecordId, fact: Fact | Callable[[Record[Any]], Awaitable[Fact]], who: str = "outside"

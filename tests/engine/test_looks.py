@@ -89,12 +89,12 @@ async def test_the_other_side_may_ask_for_a_longer_wait_and_not_for_a_shorter_on
     assert await still_office.due_in_ms(record_id, "SENDING") == wait_ms
 
 
-@pytest.mark.parametrize("luck", [0.0, 0.5, 1.0])
-async def test_luck_spreads_the_tries_and_never_makes_them_run_hot(still_office: Office, luck: float) -> None:
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
+async def test_jitter_spreads_the_tries_and_never_makes_them_run_hot(still_office: Office, jitter: float) -> None:
     record_id = await still_office.one_in("SENDING")
     still_office.acts["SENDING"] = failing(Retryable("busy"))
-    await still_office.steps(luck=luck).look(await still_office.claim("SENDING"))
-    assert await still_office.due_in_ms(record_id, "SENDING") == max(25, 100 * luck)
+    await still_office.steps(jitter=jitter).look(await still_office.claim("SENDING"))
+    assert await still_office.due_in_ms(record_id, "SENDING") == max(25, 100 * jitter)
 
 
 async def test_tries_begin_anew_with_a_move(still_office: Office, clock: FixedClock) -> None:

@@ -167,21 +167,21 @@ async def test_a_rate_gives_its_permits_however_low_it_is(
     still_office: Office, clock: FixedClock, rate: float, pause_s: float
 ) -> None:
     records = still_office.store.records
-    granted, wait_ms = await records.permits("poller", rate, 100)
+    granted, wait_ms = await records.rate_tokens("poller", rate, 100)
     assert granted == max(1, int(rate))
     assert 0 < wait_ms <= pause_s * 1000
-    assert (await records.permits("poller", rate, 1))[0] == 0
+    assert (await records.rate_tokens("poller", rate, 1))[0] == 0
     clock.advance(pause_s)
-    assert (await records.permits("poller", rate, 1))[0] == 1
+    assert (await records.rate_tokens("poller", rate, 1))[0] == 1
 
 
 async def test_permits_that_were_not_used_are_given_back(still_office: Office) -> None:
     records = still_office.store.records
-    assert (await records.permits("poller", 10, 8))[0] == 8
-    await records.permits("poller", 10, -5)
-    assert (await records.permits("poller", 10, 100))[0] == 7
-    await records.permits("poller", 10, -1000)
-    assert (await records.permits("poller", 10, 1000))[0] == 10, "never more than a second's worth"
+    assert (await records.rate_tokens("poller", 10, 8))[0] == 8
+    await records.rate_tokens("poller", 10, -5)
+    assert (await records.rate_tokens("poller", 10, 100))[0] == 7
+    await records.rate_tokens("poller", 10, -1000)
+    assert (await records.rate_tokens("poller", 10, 1000))[0] == 10, "never more than a second's worth"
 
 
 # ── wake-ups ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -41,7 +41,7 @@ from machines.core.record import Record, Velocity
 from payflow.store import keys
 from payflow.store.codec import chain_fault, event_bytes
 from payflow.store.groups import PARKED
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.store.store import Store
 from payflow.store.stored import Made, Stored
 from tests.desk import account, claim, faults, new, ngn, opened, owner_in, settings_for
@@ -105,7 +105,7 @@ class Payments(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         where = settings_for(self.deployment, self.folder)
         self.store: Store = self.run(self.stack.enter_async_context(opened(where, clock=self.clock)))
-        self.accounts = {owner: Account() for owner in OWNERS}
+        self.accounts = {owner: LedgerAccount() for owner in OWNERS}
         self.records: dict[RecordId, Expected] = {}
         self.bodies: dict[tuple[Owner, str], RecordId] = {}
         self.references: dict[tuple[int, str], tuple[Owner, int, bool]] = {}
@@ -145,12 +145,12 @@ class Payments(RuleBasedStateMachine):
                 self._put(books, units)
                 books.funded += units
 
-    def _put(self, books: Account, units: int) -> None:
+    def _put(self, books: LedgerAccount, units: int) -> None:
         settled = min(books.owed, units)
         books.owed -= settled
         books.available += units - settled
 
-    def _take_or_owe(self, books: Account, units: int) -> None:
+    def _take_or_owe(self, books: LedgerAccount, units: int) -> None:
         taken = min(books.available, units)
         books.available -= taken
         books.owed += units - taken
@@ -367,7 +367,7 @@ class Payments(RuleBasedStateMachine):
             return LIFECYCLE.state(decision.to or "")
         return LIFECYCLE.target(record.state, decision.trigger) if decision.trigger else LIFECYCLE.state(record.state)
 
-    def _move_money(self, books: Account, there: Expected, decision: Decision[Any]) -> bool:
+    def _move_money(self, books: LedgerAccount, there: Expected, decision: Decision[Any]) -> bool:
         """Move the amount as the positions say; False where it is not there."""
         source, target = there.state.position, self._target(there.record, decision).position
         units = there.record.amount.units if there.record.amount else 0

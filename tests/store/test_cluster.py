@@ -62,7 +62,7 @@ async def test_together_no_more_are_leased_than_were_asked_for_and_in_turn_each_
 
 async def test_a_fleets_rate_is_not_exceeded_by_asking_many_shards(store: Store) -> None:
     await settled(store)
-    granted, _ = await store.records.permits("errand.ASKED", 5, 100)
+    granted, _ = await store.records.rate_tokens("errand.ASKED", 5, 100)
     assert granted == 5
     assert len(await claim(store, limit=granted)) <= 5
 

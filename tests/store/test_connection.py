@@ -60,12 +60,12 @@ async def storm(store: Store) -> None:
         *(store.records.read(ids[n % len(ids)]) for n in range(100)),
         *(fund(store, owners[n % len(owners)], 1, f"storm {n}") for n in range(100)),
         *(claim(store, limit=2) for _ in range(50)),
-        *(store.listing.crowds() for _ in range(20)),
+        *(store.listing.counts_by_state() for _ in range(20)),
         *(store.pauses.all() for _ in range(50)),
         *(store.records.poke(*ids) for _ in range(50)),
         *(store.outbox.take(5, 1000) for _ in range(20)),
         *(store.look_at_servers() for _ in range(20)),
-        *(store.records.permits(f"{n}", 5, 1) for n in range(50)),
+        *(store.records.rate_tokens(f"{n}", 5, 1) for n in range(50)),
     ]
     random.Random(7).shuffle(work)
     await asyncio.gather(*work)
@@ -279,7 +279,7 @@ async def test_a_server_that_forgot_the_scripts_gets_them_again(store: Store, se
     forget()
     assert await store.outbox.take(1, 1) == []
     forget()
-    assert (await store.records.permits("x", 5, 1))[0] == 1
+    assert (await store.records.rate_tokens("x", 5, 1))[0] == 1
     forget()
     assert (await store.records.read(record_id)).record.state == "READY"
 
@@ -313,7 +313,7 @@ async def test_while_the_server_is_down_every_call_says_so_and_afterwards_all_go
             ask(store, key="2"),
             claim(store),
             store.pauses.all(),
-            store.listing.crowds(),
+            store.listing.counts_by_state(),
             store.look_at_servers(),
             store.outbox.take(1, 1),
             store.records.now(),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payflow.store.guard import Guard, Identity, Mark, Reply, Standing
+from payflow.store.guard import Guard, Identity, Mark, ShardStanding, WriteReply
 
 SERVER: Identity = ("run 1", "replication 1")
 RESTARTED: Identity = ("run 2", "replication 1")
@@ -29,22 +29,22 @@ class Shard:
         self.tags: dict[str, str] = {}
         self.lost = ""
 
-    def write(self, writer: str = OTHERS, known: Mark = NEVER, tag: str = "") -> Reply:
+    def write(self, writer: str = OTHERS, known: Mark = NEVER, tag: str = "") -> WriteReply:
         number = self.numbers.get(writer, 0)
         if number < known.number or (0 < number == known.number and self.tags[writer] != known.tag):
             self.lost = self.lost or f"{known.number} of {writer}"
         self.count += 1
         self.numbers[writer] = number + 1
         self.tags[writer] = tag or secrets.token_hex(8)
-        return Reply(Mark(self.count, number + 1, self.tags[writer], 0), self.lost, 0)
+        return WriteReply(Mark(self.count, number + 1, self.tags[writer], 0), self.lost, 0)
 
     def writes(self, times: int) -> None:
         for _ in range(times):
             self.write()
 
-    def standing(self, server: Identity) -> Standing:
+    def standing(self, server: Identity) -> ShardStanding:
         marks = {writer: Mark(0, number, self.tags[writer], 0) for writer, number in self.numbers.items()}
-        return Standing(server, self.count, marks, self.lost, -1)
+        return ShardStanding(server, self.count, marks, self.lost, -1)
 
     def backup(self) -> "Shard":
         return copy.deepcopy(self)
@@ -260,7 +260,7 @@ def test_a_writer_that_was_dropped_because_it_stayed_away_raises_nothing(guard: 
     acknowledged(guard, shard, 5)
     del shard.numbers[guard.writer], shard.tags[guard.writer]
     standing = shard.standing(RESTARTED)
-    guard.compare(0, Standing(RESTARTED, 5, standing.marks, "", 0), guard.question(0))
+    guard.compare(0, ShardStanding(RESTARTED, 5, standing.marks, "", 0), guard.question(0))
     assert not guard.alarms
 
 
@@ -507,7 +507,7 @@ def test_a_call_that_comes_after_somebody_reconciled_is_no_loss_and_is_compared(
     shard = Shard()
     acknowledged(guard, shard, 5)
     before = guard.acknowledged()
-    guard.saw_write(SERVER, {0: Reply(Mark(3, 1, "x" * 16, 0), "", 1000)}, before)
+    guard.saw_write(SERVER, {0: WriteReply(Mark(3, 1, "x" * 16, 0), "", 1000)}, before)
     assert not guard.alarms
     assert guard.doubted == {0}
 

@@ -7,7 +7,7 @@ import pytest
 
 from machines.core.ids import RecordId
 from payflow.store import keys
-from payflow.store.codec import GENESIS, Unreadable, chain, chain_fault, event_bytes, read_event
+from payflow.store.codec import GENESIS, UnreadableRecord, chain, chain_fault, event_bytes, read_event
 from payflow.store.store import Store
 from tests.desk import ANN, ask, claim_one, faults, fund, owner_in, tell
 from tests.errand import Approved, Cancelled, Done, Sent
@@ -107,7 +107,7 @@ def test_an_empty_history_is_whole_only_for_what_was_never_made() -> None:
 
 @pytest.mark.parametrize("event", [b"", b"x" * 32, b"x" * 32 + b"\xc1", b"x" * 32 + b"\x01", b"x" * 32 + b"\x93\1\2\3"])
 def test_an_event_that_cannot_be_read_says_so(event: bytes) -> None:
-    with pytest.raises(Unreadable, match="cannot be read"):
+    with pytest.raises(UnreadableRecord, match="cannot be read"):
         read_event(event)
 
 
@@ -186,7 +186,7 @@ async def test_crowds_count_every_state(store: Store) -> None:
         await fund(store, owner_in(shard))
         await ask(store, owner_in(shard))
         await tell(store, await ask(store, owner_in(shard), key="2"), Cancelled())
-    crowds = {crowd.state: crowd for crowd in await store.listing.crowds()}
+    crowds = {crowd.state: crowd for crowd in await store.listing.counts_by_state()}
     assert {state: crowd.count for state, crowd in crowds.items() if crowd.count} == {"ASKED": 4, "CANCELLED": 4}
     assert crowds["ASKED"].due == 4
     assert crowds["CANCELLED"].due == 0

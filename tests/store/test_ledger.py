@@ -10,7 +10,7 @@ from machines.core.facts import Override
 from machines.core.ids import Owner, RecordId
 from machines.core.money import ETH, MAX_UNITS, Money
 from payflow.store import keys
-from payflow.store.ledger import Entry
+from payflow.store.ledger import Posting
 from payflow.store.store import Store
 from tests.desk import ANN, BOB, account, ask, faults, fund, ngn, owner_in, tell
 from tests.errand import Approved, Cancelled, Done, NotDone, Sent
@@ -25,7 +25,7 @@ async def books(store: Store, owner: Owner = ANN) -> dict[str, int]:
     return {name: units for name, units in asdict(await account(store, owner)).items() if units}
 
 
-async def journal(store: Store, owner: Owner = ANN) -> list[Entry]:
+async def journal(store: Store, owner: Owner = ANN) -> list[Posting]:
     return [entry async for entry in store.ledger.journal(store.records.owner_shard(owner)) if entry.owner == owner]
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parametrize("kind", EVERY, indirect=True)
 
 
 async def take(store: Store, wanted: int, rate: float = 10) -> tuple[int, int]:
-    return await store.records.permits("errand.SENDING", rate, wanted)
+    return await store.records.rate_tokens("errand.SENDING", rate, wanted)
 
 
 async def test_at_most_a_seconds_worth_is_saved_up(store: Store, clock: FixedClock) -> None:
@@ -69,7 +69,7 @@ async def test_two_workers_share_one_rate(store: Store, settings: Settings, cloc
 
 async def test_two_rates_do_not_meet(store: Store) -> None:
     await take(store, 10)
-    assert (await store.records.permits("errand.READY", 10, 100))[0] == 10
+    assert (await store.records.rate_tokens("errand.READY", 10, 100))[0] == 10
 
 
 async def test_a_clock_that_goes_back_grants_nothing(store: Store, clock: FixedClock) -> None:

@@ -117,7 +117,7 @@ async def test_a_poke_during_the_last_look_leaves_nothing_due_where_nobody_looks
     await poke(store, record_id)
     await store.records.commit(stored, move("cancel"), Cancelled(), "test")
     assert await store.link.ask("ZCARD", keys.due(3, "errand", "CANCELLED")) == 0
-    assert all(crowd.due == 0 for crowd in await store.listing.crowds())
+    assert all(crowd.due == 0 for crowd in await store.listing.counts_by_state())
 
 
 @pytest.mark.parametrize("facts", [(Cancelled(),), (Approved(), Sent(), NotDone("no"))], ids=["final", "a person's"])
@@ -127,7 +127,7 @@ async def test_a_poke_where_nobody_looks_says_so(
     for fact in facts:
         await tell(store, record_id, fact)
     assert await poke(store, record_id) == "asleep"
-    assert all(crowd.due == 0 for crowd in await store.listing.crowds())
+    assert all(crowd.due == 0 for crowd in await store.listing.counts_by_state())
 
 
 async def test_a_poke_of_a_record_that_is_not_there_says_so(store: Store) -> None:
@@ -213,7 +213,7 @@ async def test_a_worker_whose_record_was_finished_by_others_can_still_write_what
     await think(store, fresh, Sent())
     after = await store.records.read(record_id)
     assert (after.record.state, after.record.version) == ("CANCELLED", 3)
-    assert all(crowd.due == 0 for crowd in await store.listing.crowds())
+    assert all(crowd.due == 0 for crowd in await store.listing.counts_by_state())
     assert await faults(store) == []
 
 
@@ -304,7 +304,7 @@ async def test_a_record_where_nobody_looks_cannot_be_taken_up_again(store: Store
     await tell(store, record_id, Cancelled())
     with pytest.raises(BadInput, match="override"):
         await store.records.unpark(await store.records.read(record_id), "again", "olu")
-    assert all(crowd.due == 0 for crowd in await store.listing.crowds())
+    assert all(crowd.due == 0 for crowd in await store.listing.counts_by_state())
 
 
 async def test_a_record_that_cannot_be_read_can_be_parked_and_mended(store: Store, record_id: RecordId) -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from machines.core.clock import FixedClock
-from payflow.store.pages import Place
+from payflow.store.pages import ListCursor
 from payflow.store.store import Store
-from payflow.store.views import Posted
+from payflow.store.views import PlacedPosting
 from tests.desk import ANN, BOB, ask, claim, fund, owner_in, think
 from tests.errand import Approved
 from tests.servers import Kind
@@ -24,7 +24,7 @@ async def test_records_of_some_states_are_listed_over_all_shards_without_a_gap(s
             made.append(await ask(store, owner, key=str(number)))
     states = [("errand", "ASKED"), ("errand", "DONE")]
     for oldest_first in (False, True):
-        found: list[Place] = []
+        found: list[ListCursor] = []
         while page := await store.views.in_states(states, found[-1] if found else None, 7, oldest_first=oldest_first):
             found += page
         assert len(found) == len(made)
@@ -89,7 +89,7 @@ async def test_postings_of_one_moment_are_on_one_page_or_another_and_none_on_two
             await fund(store, owner_in(shard), 10 + number, f"earned {number}")
     clock.advance(1)
     await fund(store, ANN, 5)
-    found: list[Posted] = []
+    found: list[PlacedPosting] = []
     page, following = await store.views.postings(7)
     assert page[0].entry.owner == ANN
     while True:

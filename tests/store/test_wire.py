@@ -8,7 +8,7 @@ import pytest
 
 from payflow.store import keys
 from payflow.store.groups import CreateOp, FundOp, MoveOp, StayOp
-from payflow.store.records import Row
+from payflow.store.records import RecordRow
 
 LUA = {file.name: file.read_text("utf-8") for file in (resources.files("payflow.store") / "lua").iterdir()}
 OPS: dict[str, type[msgspec.Struct]] = {"create": CreateOp, "move": MoveOp, "stay": StayOp, "fund": FundOp}
@@ -42,6 +42,6 @@ def test_no_place_of_an_op_or_of_a_claimed_record_is_a_number(name: str) -> None
 def test_a_claim_gives_the_fields_of_a_record_in_the_order_in_which_they_are_read() -> None:
     (names,) = re.findall(r"^local FIELDS = \{(.*?)\}$", LUA["fields.lua"], re.MULTILINE | re.DOTALL)
     fields = re.findall(r"'(\w+)'", names)
-    assert fields == list(Row._fields)
+    assert fields == list(RecordRow._fields)
     assert fields[-1] == "fence", "which is what `FENCE` says"
     assert set(fields) <= keys.FIELDS.keys()

@@ -143,7 +143,7 @@ async def test_what_an_older_version_archived_is_named_when_it_comes_back_and_hi
     async with town.worker():
         payout = RecordId(await paid(town))
         await archived(town, payout, tmp_path / "archive")
-        tomb = await town.store.archive.tombstone(payout)
+        tomb = await town.store.archive.stub(payout)
         assert tomb is not None
         old = encode(replace(tomb, data=b"", hash=b""))
         await town.store.link.ask("HSET", keys.tombs(parse_id(payout)[1]), payout, old)

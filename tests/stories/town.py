@@ -31,7 +31,7 @@ from payflow.config import Settings, load
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import keys
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
@@ -101,9 +101,9 @@ class Town:
         account = await self.account()
         return _naira(account.available), _naira(account.held), _naira(account.paid)
 
-    async def account(self) -> Account:
+    async def account(self) -> LedgerAccount:
         """Ann's account in the books."""
-        return (await self.store.ledger.account(ANN)).get("NGN", Account())
+        return (await self.store.ledger.account(ANN)).get("NGN", LedgerAccount())
 
     async def anns_earnings(self) -> list[tuple[str, str]]:
         """What Ann earned, each with where it is."""

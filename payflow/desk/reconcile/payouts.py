@@ -19,7 +19,7 @@ from payflow.desk.payouts import MACHINE, shown
 from payflow.desk.reconcile.comparison import Finding, Word
 from payflow.engine.step import take_in
 from payflow.store.store import Store
-from payflow.store.tombs import Tombstone
+from payflow.store.tombs import ArchivedStub
 from payflow.telemetry.metrics import Metrics
 
 LATEST = 100
@@ -67,7 +67,7 @@ class PayoutsReconcile:
         try:
             record: PayoutRecord = (await self._store.records.read(payout)).record
         except NotFound:
-            tomb = await self._store.archive.tombstone(payout)
+            tomb = await self._store.archive.stub(payout)
             if tomb is None:
                 return [await self._forgotten(rail, payout, found, word)]
             if _as_left(found, tomb):
@@ -190,7 +190,7 @@ def _amount(found: list[Trace]) -> str:
     return f"{amount} under {paid[-1].key}"
 
 
-def _as_left(found: list[Trace], tomb: Tombstone) -> bool:
+def _as_left(found: list[Trace], tomb: ArchivedStub) -> bool:
     """Whether the gateway lists an archived payout as it was left."""
     paid = [name for trace in found for name in _payments(trace)]
     return len(paid) == (tomb.state in (s.COMPLETED, s.CONTRADICTED))
@@ -209,7 +209,7 @@ def _twice(rail: str, payout: RecordId, names: Sequence[str]) -> Finding:
     return Finding(rail, payout, says, "Get the money back, then say so with --dismiss.")
 
 
-def _kept_too_little(rail: str, payout: RecordId, found: list[Trace], tomb: Tombstone) -> Finding:
+def _kept_too_little(rail: str, payout: RecordId, found: list[Trace], tomb: ArchivedStub) -> Finding:
     says = f"{_amount(found)}: it was {tomb.state} when an older version archived it, and cannot be brought back."
     advice = f"Settle it with its owner, {tomb.owner}, then say so: --dismiss {payout} --reason WHY."
     return Finding(rail, payout, says, advice)

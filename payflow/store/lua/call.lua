@@ -1,4 +1,4 @@
--- Takes a permit for one call to a rail from the budget that the whole fleet shares, whoever calls and for what.
+-- Takes a token for one call to a rail from the budget that the whole fleet shares, whoever calls and for what.
 --
 -- Each kind of call has a share of the rate for itself, saved up for a second at most; what a kind leaves unused goes to
 -- whoever needs it. After a rail asked for fewer calls nobody gets any until it has had its rest.

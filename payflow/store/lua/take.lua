@@ -1,8 +1,8 @@
--- Takes permits of a rate that the whole fleet shares: so many a second, at most one second's worth saved up, or one.
+-- Takes tokens of a rate that the whole fleet shares: so many a second, at most one second's worth saved up, or one.
 --
 -- KEYS  `pf:rate:<name>`
--- ARGV  1 now in ms or 0 · 2 permits a second · 3 permits wanted (below zero: given back)
--- gives {permits granted, ms until the next one}
+-- ARGV  1 now in ms or 0 · 2 tokens a second · 3 tokens wanted (below zero: given back)
+-- gives {tokens granted, ms until the next one}
 --@include clock
 local now, rate, wanted = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local most = math.max(1, rate)

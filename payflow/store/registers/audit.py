@@ -26,7 +26,7 @@ PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AuditLine:
     """One act of a person."""
 
     number: int
@@ -72,7 +72,7 @@ class Audit:
         """Count the lines."""
         return int(await self._link.ask("LLEN", keys.AUDIT))
 
-    async def page(self, before: int | None, limit: int) -> list[Line]:
+    async def page(self, before: int | None, limit: int) -> list[AuditLine]:
         """List lines, the newest first, that were written before the line of a number."""
         last = (await self.count() if before is None else before - 1) - 1
         if last < 0:
@@ -97,9 +97,9 @@ def _hash(line: bytes | None) -> bytes:
     return hashlib.sha256(line).digest() if line else GENESIS
 
 
-def _read(number: int, raw: bytes) -> Line:
+def _read(number: int, raw: bytes) -> AuditLine:
     try:
         at, who, act, subject, why = msgspec.msgpack.decode(raw[32:])
     except (msgspec.MsgspecError, ValueError, TypeError):
-        return Line(number, Millis(0), "", "unreadable", "", "this line was damaged")
-    return Line(number, Millis(at), who, act, subject, why)
+        return AuditLine(number, Millis(0), "", "unreadable", "", "this line was damaged")
+    return AuditLine(number, Millis(at), who, act, subject, why)

@@ -49,7 +49,7 @@ class Earning:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EarningsEntry:
     """One line of an owner's earnings: something that he earned, or that was taken back of it."""
 
     id: str
@@ -127,7 +127,7 @@ class Earnings:
         for earning in earned.values():
             yield earning
 
-    async def entries(self, owner: Owner) -> AsyncIterator[Entry]:
+    async def entries(self, owner: Owner) -> AsyncIterator[EarningsEntry]:
         """Walk over what was earned and what was taken back, as it came."""
         start = "-"
         key = keys.earnings(self._records.owner_shard(owner), owner)
@@ -135,7 +135,7 @@ class Earnings:
             page = await self._link.ask("XRANGE", key, start, "+", "COUNT", PAGE)
             for _, fields in page:
                 way, asset, units, at, name = _only(fields).decode().split(" ", 4)
-                yield Entry(name, asset, int(units), Millis(int(at)), taken_back=way == "out")
+                yield EarningsEntry(name, asset, int(units), Millis(int(at)), taken_back=way == "out")
             if len(page) < PAGE:
                 break
             start = f"({page[-1][0].decode()}"

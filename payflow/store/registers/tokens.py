@@ -41,7 +41,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class ApiToken:
     """What is known of a token; never what its holder shows."""
 
     name: str
@@ -77,14 +77,14 @@ class Tokens:
             raise Conflict(f"There is a token {name!r} in use: revoke it first, or take another name.")
         return secret
 
-    async def find(self, secret: str) -> Token | None:
+    async def find(self, secret: str) -> ApiToken | None:
         """Tell whose token this is; None for one that is unknown or revoked."""
         if not _SHAPE.fullmatch(secret):
             return None
         # Looked up by its hash, so how long the look-up takes tells nothing about any token.
         return await self.known(digest_of(secret))
 
-    async def known(self, digest: str) -> Token | None:
+    async def known(self, digest: str) -> ApiToken | None:
         """Tell whose token has this hash; None for one that is unknown or revoked."""
         key = keys.token(digest)
         token = _read(await self._link.ask("HGETALL", key))
@@ -102,7 +102,7 @@ class Tokens:
             raise NotFound(f"There is no token {name!r} in use.")
         return str(digest.decode())
 
-    async def revoke(self, name: str, by: str) -> Token:
+    async def revoke(self, name: str, by: str) -> ApiToken:
         """Let a token open nothing any more, from this moment, everywhere; its name is free again."""
         digest = await self._link.ask("HGET", keys.TOKENS, name.casefold())
         if digest is None:
@@ -115,7 +115,7 @@ class Tokens:
             raise NotFound(f"There is no token {name!r} in use.")
         return token
 
-    async def all(self) -> list[Token]:
+    async def all(self) -> list[ApiToken]:
         """List every token that was ever made, the newest first."""
         found = [one async for one in self._link.scan(keys.token("*"), PAGE)]
         tokens = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
@@ -143,11 +143,11 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _read(fields: dict[bytes, bytes]) -> Token | None:
+def _read(fields: dict[bytes, bytes]) -> ApiToken | None:
     known = {name.decode(): value.decode() for name, value in fields.items()}
     if "made_at" not in known:
         return None
-    return Token(
+    return ApiToken(
         name=known["name"],
         role=Role(known["role"]),
         of=known["of"],

@@ -10,7 +10,7 @@ from pydantic import Field
 from machines.core.errors import BadAmount
 from payflow.desk.payouts import Desk
 from payflow.desk.person import LOOKS
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.web.api import answers
 from payflow.web.api.payloads import Empty, OwnerAsked
 from payflow.web.api.reach import Reach
@@ -66,7 +66,9 @@ class Accounts:
         """Tell what there is."""
         owner = await self._reach.owner(call.caller, call.query.owner)
         accounts = await self._store.ledger.account(owner)
-        told = [answers.balance(asset, accounts.get(asset.code, Account())) for asset in self._store.records.assets]
+        told = [
+            answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._store.records.assets
+        ]
         return Reply(answers.Balances(owner=owner, balances=told))
 
     async def earnings(self, call: Call[Empty, EarningsAsked]) -> Reply:

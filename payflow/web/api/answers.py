@@ -11,7 +11,7 @@ from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, REQUESTED
 from payflow.desk.payouts import shown
 from payflow.desk.schedule import Schedule
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.earnings import Earning
 from payflow.store.registers.profiles import Profile
 
@@ -211,7 +211,7 @@ class Balances(Told):
     balances: list[Balance]
 
 
-def balance(asset: Asset, account: Account) -> Balance:
+def balance(asset: Asset, account: LedgerAccount) -> Balance:
     """Show an account."""
     return Balance(
         currency=asset.code,

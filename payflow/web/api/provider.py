@@ -127,7 +127,7 @@ class Provider:
         shown = [answers.payout(one, answers.expected_at(one, self._desk.schedule, now)) for one in found]
         return Reply(answers.Payouts(payouts=shown, next=_cursor(following) if following else None))
 
-    async def _page(self, owner: Owner, asked: PayoutsAsked) -> tuple[list[PayoutRecord], pages.Place | None]:
+    async def _page(self, owner: Owner, asked: PayoutsAsked) -> tuple[list[PayoutRecord], pages.ListCursor | None]:
         """Find one page, and the place after which the next one begins; None when nothing follows."""
         states = STATES[asked.status] if asked.status else None
         place = _place(asked.cursor)
@@ -145,7 +145,7 @@ class Provider:
                 return found, None
         return found, place
 
-    async def _read(self, places: Iterable[pages.Place]) -> list[PayoutRecord | None]:
+    async def _read(self, places: Iterable[pages.ListCursor]) -> list[PayoutRecord | None]:
         return await asyncio.gather(*(self._readable(place.id) for place in places))
 
     async def _readable(self, record_id: RecordId) -> PayoutRecord | None:
@@ -189,11 +189,11 @@ def _own_key(caller: Caller, key: str) -> str:
     return f"{caller.of} {key}" if key and caller.role is Role.PLATFORM else key
 
 
-def _cursor(place: pages.Place) -> str:
+def _cursor(place: pages.ListCursor) -> str:
     return base64.urlsafe_b64encode(f"{place.at}:{place.id}".encode()).decode()
 
 
-def _place(cursor: str) -> pages.Place | None:
+def _place(cursor: str) -> pages.ListCursor | None:
     if not cursor:
         return None
     try:
@@ -202,4 +202,4 @@ def _place(cursor: str) -> pages.Place | None:
         match = None
     if match is None:
         raise Problem(problems.BAD_FIELD, "cursor: give the `next` of the page before, unchanged.", field="cursor")
-    return pages.Place(Millis(int(match[1])), RecordId(match[2]))
+    return pages.ListCursor(Millis(int(match[1])), RecordId(match[2]))

@@ -9,7 +9,7 @@ from machines.core.clock import SECOND
 from payflow.config import Settings
 from payflow.desk.person import Caller
 from payflow.store.records import Records
-from payflow.store.registers.tokens import Role, Token, Tokens
+from payflow.store.registers.tokens import ApiToken, Role, Tokens
 from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
 
 _BEARER = "bearer "
@@ -29,7 +29,7 @@ class Gate:
         self._proxies = settings.trusted_proxies
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
-        """Tell who asks, or refuse them. Guessing costs permits of the address, before any token is looked up."""
+        """Tell who asks, or refuse them. Guessing uses up the rate of the address, before any token is looked up."""
         await self.slow_down(request)
         return await self.recognise(_shown(request), roles)
 
@@ -41,7 +41,7 @@ class Gate:
         """Tell who holds a token, by its hash, as long as it is not revoked: for those who signed in with it."""
         return await self._admitted(await self._tokens.known(digest), roles)
 
-    async def _admitted(self, token: Token | None, roles: Collection[Role]) -> Caller:
+    async def _admitted(self, token: ApiToken | None, roles: Collection[Role]) -> Caller:
         if token is None:
             raise Problem(
                 UNAUTHENTICATED,
@@ -56,7 +56,7 @@ class Gate:
         await self._take(f"address:{self.address(request)}", self._address_rate)
 
     async def _take(self, name: str, rate: float) -> None:
-        granted, wait_ms = await self._records.permits(name, rate, 1)
+        granted, wait_ms = await self._records.rate_tokens(name, rate, 1)
         if not granted:
             wait_s = -(-wait_ms // SECOND)
             raise Problem(
@@ -85,7 +85,7 @@ def _shown(request: web.Request) -> str:
     return given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else ""
 
 
-def _allowed(token: Token, roles: Collection[Role]) -> Caller:
+def _allowed(token: ApiToken, roles: Collection[Role]) -> Caller:
     if token.role not in roles:
         needed = " or ".join(sorted(roles))
         raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {token.role}.")

@@ -19,7 +19,7 @@ async def read(store: Store) -> StoreGauges:
     gauges = StoreGauges()
     now = await store.records.now()
     _states(gauges, store.records.machines.values())
-    await _crowds(gauges, store, now)
+    await _counts(gauges, store, now)
     await _rails(gauges, store, now)
     await _pauses(gauges, store, now)
     await _wallets(gauges, store, now)
@@ -44,13 +44,13 @@ def _states(gauges: StoreGauges, machines: Iterable[AnyMachine]) -> None:
                 gauges.stuck_after.labels(machine.name, state.name).set(state.stuck_after_s)
 
 
-async def _crowds(gauges: StoreGauges, store: Store, now: Millis) -> None:
-    for crowd in await store.listing.crowds():
-        where = (crowd.machine, crowd.state)
-        gauges.records.labels(*where).set(crowd.count)
-        gauges.oldest.labels(*where).set(_age_s(now, crowd.oldest))
-        gauges.due.labels(*where).set(crowd.due)
-        gauges.due_lag.labels(*where).set(_age_s(now, crowd.late_since))
+async def _counts(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    for place in await store.listing.counts_by_state():
+        where = (place.machine, place.state)
+        gauges.records.labels(*where).set(place.count)
+        gauges.oldest.labels(*where).set(_age_s(now, place.oldest))
+        gauges.due.labels(*where).set(place.due)
+        gauges.due_lag.labels(*where).set(_age_s(now, place.late_since))
 
 
 async def _rails(gauges: StoreGauges, store: Store, now: Millis) -> None:

@@ -127,7 +127,7 @@ class Sessions:
             return
         why = f"{problem.message} From {self._gate.address(request)}."
         log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
-        granted, _ = await self._store.records.permits("refused-sign-ins", REFUSED_A_SECOND, 1)
+        granted, _ = await self._store.records.rate_tokens("refused-sign-ins", REFUSED_A_SECOND, 1)
         if granted:
             await self._store.audit.note(NOBODY, REFUSED, self._place, f"sign in: {why}")
 

@@ -74,5 +74,5 @@ async def test_whoever_signs_in_too_often_is_slowed_down_before_their_form_is_re
     async def none_left(*_: object) -> tuple[int, int]:
         return 0, 1000
 
-    monkeypatch.setattr(flagged.store.records, "permits", none_left)
+    monkeypatch.setattr(flagged.store.records, "rate_tokens", none_left)
     assert await status_of(flagged, SIGN_IN, [of_type(FORM)], b"token=\xff") == 429

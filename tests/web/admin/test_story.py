@@ -9,7 +9,7 @@ from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.record import Record
 from payflow.shown import grouped, span, thousands
-from payflow.store.codec import Event
+from payflow.store.codec import HistoryEvent
 from payflow.store.listing import Outlook
 from payflow.store.pauses import Pause
 from payflow.web.pages.admin import story
@@ -45,8 +45,8 @@ def record(**changes: object) -> Record[Data]:
     return Record(**parts | changes)  # type: ignore[arg-type]
 
 
-def event(version: int, trigger: str, state: str, fact: str = "", **details: object) -> Event:
-    return Event(NOW, version, trigger, state, "worker", "why", fact, details, b"")
+def event(version: int, trigger: str, state: str, fact: str = "", **details: object) -> HistoryEvent:
+    return HistoryEvent(NOW, version, trigger, state, "worker", "why", fact, details, b"")
 
 
 def test_what_a_record_keeps_is_told_in_words_and_without_secrets() -> None:

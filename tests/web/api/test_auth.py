@@ -128,13 +128,13 @@ async def test_the_address_is_the_last_one_that_a_proxy_of_ours_wrote(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, proxies: str, forwarded: str, counted_as: str
 ) -> None:
     seen: list[str] = []
-    permits = Records.permits
+    permits = Records.rate_tokens
 
     async def watched(self: Records, name: str, rate: float, wanted: int) -> tuple[int, int]:
         seen.append(name)
         return await permits(self, name, rate, wanted)
 
-    monkeypatch.setattr(Records, "permits", watched)
+    monkeypatch.setattr(Records, "rate_tokens", watched)
     async with open_front(settings, trusted_proxies=proxies) as front:
         await front.call("GET", BALANCE, X_Forwarded_For=forwarded)
         assert seen == [f"address:{counted_as}"]
@@ -149,7 +149,7 @@ async def test_without_the_store_nobody_is_let_in_and_nothing_is_told_of_the_sto
         raise StoreUnavailable("The store at 10.0.0.9:6379 did not answer.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Records, "permits", fails)
+        patched.setattr(Records, "rate_tokens", fails)
         refused = await front.call("GET", BALANCE, token=token)
     assert (refused.status, refused.code) == (503, "store_unavailable")
     assert "Retry-After" in refused.headers

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from payflow.store.listing import Fault
+from payflow.store.listing import IntegrityFault
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.books import CHECKS
@@ -22,7 +22,7 @@ class AuditPage:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._store = frame.store
-        self._faults: Kept[list[Fault]] = Kept(self._walk, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S)
+        self._faults: Kept[list[IntegrityFault]] = Kept(self._walk, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S)
 
     def routes(self) -> list[web.RouteDef]:
         """List the places."""
@@ -54,11 +54,11 @@ class AuditPage:
         )
         return Done(said, f"{self._frame.place}/audit")
 
-    async def _walk(self) -> list[Fault]:
+    async def _walk(self) -> list[IntegrityFault]:
         found = []
         broken = await self._store.audit.fault()
         if broken:
-            found.append(Fault("the audit log", broken))
+            found.append(IntegrityFault("the audit log", broken))
         async for fault in self._store.listing.verify():
             found.append(fault)
             if len(found) == FAULTS:

@@ -11,9 +11,9 @@ from machines.core.ids import owner_of
 from payflow.desk.person import STAFF
 from payflow.shown import decimal
 from payflow.store import verdicts
-from payflow.store.ledger import Account, Books
+from payflow.store.ledger import LedgerAccount, LedgerReport
 from payflow.store.registers.tokens import Role
-from payflow.store.views import Turn
+from payflow.store.views import JournalCursor
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.cached import Kept
@@ -36,7 +36,7 @@ class LedgerPage:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._store = frame.store
-        self._books: Kept[Books] = Kept(frame.store.ledger.check, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S)
+        self._books: Kept[LedgerReport] = Kept(frame.store.ledger.check, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S)
 
     def routes(self) -> list[web.RouteDef]:
         """List the places."""
@@ -70,7 +70,7 @@ class LedgerPage:
             following=f"{following.at}.{following.seen}" if following else "",
         )  # fmt: skip
 
-    def _rows(self, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
+    def _rows(self, accounts: Mapping[str, LedgerAccount]) -> list[dict[str, Any]]:
         assets = self._store.records.assets
         return [
             {"asset": asset, "off": account.imbalance}
@@ -90,10 +90,10 @@ class LedgerPage:
         return Done(said, f"{self._frame.place}/ledger")
 
 
-def _turn(text: str) -> Turn | None:
+def _turn(text: str) -> JournalCursor | None:
     if not text:
         return None
     match = _TURN.fullmatch(text)
     if match is None:
         raise Problem(BAD_FIELD, "This address of a further page was changed: begin at the first one.")
-    return Turn(Millis(int(match[1])), int(match[2]))
+    return JournalCursor(Millis(int(match[1])), int(match[2]))

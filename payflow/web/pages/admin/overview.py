@@ -12,8 +12,8 @@ from machines.core.machine import AnyMachine
 from payflow.desk.steering import Steering, called
 from payflow.shown import decimal, grouped, span
 from payflow.store import verdicts
-from payflow.store.ledger import Account
-from payflow.store.listing import Crowd
+from payflow.store.ledger import LedgerAccount
+from payflow.store.listing import StateCount
 from payflow.store.pauses import EVERYTHING, Pause
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -79,7 +79,7 @@ class Overview:
     async def show(self, visit: Visit) -> web.StreamResponse:
         """Show it."""
         now = await self._store.records.now()
-        crowds = await self._store.listing.crowds()
+        crowds = await self._store.listing.counts_by_state()
         stuck = await self._store.views.stuck()
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
         machines = [self._machine(one, crowds, stuck, now) for one in self._store.records.machines.values()]
@@ -95,7 +95,7 @@ class Overview:
         )  # fmt: skip
 
     def _machine(
-        self, machine: AnyMachine, crowds: list[Crowd], stuck: Mapping[tuple[str, str], int], now: Millis
+        self, machine: AnyMachine, crowds: list[StateCount], stuck: Mapping[tuple[str, str], int], now: Millis
     ) -> dict[str, Any]:
         mine = {crowd.state: crowd for crowd in crowds if crowd.machine == machine.name}
         figures = {
@@ -184,7 +184,7 @@ class Overview:
         health = "not asked yet" if kept.at is None else f"answered {span(max(0, now - kept.at))} ago"
         return Switch(f"rail:{name}", f"Rail {name}", stops, pause, wallet, health)
 
-    def _money(self, totals: Mapping[str, Account]) -> list[dict[str, str]]:
+    def _money(self, totals: Mapping[str, LedgerAccount]) -> list[dict[str, str]]:
         assets = self._store.records.assets
         parts = ("available", "held", "paid", "owed")
         return [

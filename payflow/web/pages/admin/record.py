@@ -13,7 +13,7 @@ from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from payflow.desk.steering import Steering
 from payflow.shown import decimal, utc
-from payflow.store.ledger import Account
+from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
 from payflow.web.http.problems import FORBIDDEN, NOT_POSSIBLE, Problem
@@ -103,7 +103,7 @@ class RecordPage:
         if record.amount is None or not self._store.records.machines[record.machine].money:
             return {}
         asset, assets = record.amount.asset.code, self._store.records.assets
-        account = (await self._store.ledger.account(record.owner)).get(asset, Account())
+        account = (await self._store.ledger.account(record.owner)).get(asset, LedgerAccount())
         parts = ("available", "held", "paid") + (("owed",) if account.owed else ())
         return {part: f"{asset} {decimal(getattr(account, part), asset, assets)}" for part in parts}
 
@@ -169,7 +169,7 @@ async def read(frame: Frame, visit: Visit) -> Stored:
     try:
         return await frame.store.records.read(name)
     except NotFound:
-        tomb = await frame.store.archive.tombstone(name)
+        tomb = await frame.store.archive.stub(name)
         if tomb is None:
             raise
         raise NotFound(

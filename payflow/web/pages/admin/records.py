@@ -17,7 +17,7 @@ from machines.core.ids import RecordId, owner_of, parse_id
 from machines.core.record import Record
 from payflow.shown import iso
 from payflow.store import pages
-from payflow.store.pages import Place
+from payflow.store.pages import ListCursor
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Visit, see
 from payflow.web.pages.admin.extensions import Search
@@ -41,7 +41,7 @@ class Asked:
     state: str
     oldest: bool
     parked: bool
-    after: Place | None
+    after: ListCursor | None
 
     def link(self, **changes: str) -> str:
         """Write it as a query, with some parts changed."""
@@ -55,7 +55,7 @@ class Found:
     """One page of what was found."""
 
     records: Sequence[Record[Any]]
-    following: Place | None = None
+    following: ListCursor | None = None
     """Where the next page begins; None when nothing follows."""
 
 
@@ -128,7 +128,7 @@ class RecordsPage:
         except BadInput:
             return None
         except NotFound:
-            return RecordId(name) if await self._store.archive.tombstone(RecordId(name)) else None
+            return RecordId(name) if await self._store.archive.stub(RecordId(name)) else None
 
     async def _find(self, asked: Asked) -> Found:
         if asked.parked:
@@ -195,7 +195,7 @@ def _after(asked: Asked) -> dict[str, str]:
     return {"after": f"{asked.after.at}.{asked.after.id}"} if asked.after else {}
 
 
-def _place(cursor: str) -> Place | None:
+def _place(cursor: str) -> ListCursor | None:
     if not cursor:
         return None
     match = _CURSOR.fullmatch(cursor)
@@ -205,7 +205,7 @@ def _place(cursor: str) -> Place | None:
         parse_id(match[2])
     except BadInput:
         raise Problem(BAD_FIELD, "This address of a further page was changed: begin at the first one.") from None
-    return Place(Millis(int(match[1])), RecordId(match[2]))
+    return ListCursor(Millis(int(match[1])), RecordId(match[2]))
 
 
 def _cells(record: Record[Any]) -> tuple[str, ...]:

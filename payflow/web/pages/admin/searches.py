@@ -91,7 +91,7 @@ def by_login(store: Store, coins: Sequence[str]) -> Search:
     async def find(text: str) -> Sequence[RecordId]:
         if not _LOGIN.fullmatch(text):
             return ()
-        found: list[pages.Place] = []
+        found: list[pages.ListCursor] = []
         for coin in coins:
             owner = owner_of_login(coin, text.lower())
             shard = store.records.owner_shard(owner)

@@ -13,7 +13,7 @@ from machines.core.lifecycle import By, Lifecycle
 from machines.core.money import Money
 from machines.core.record import Record
 from payflow.shown import grouped, plain, span, utc
-from payflow.store.codec import Event
+from payflow.store.codec import HistoryEvent
 from payflow.store.listing import Outlook
 from payflow.store.pauses import EVERYTHING, Pause
 from payflow.telemetry.logs import redacted
@@ -58,7 +58,7 @@ class Chapter:
     proof: Proof | None
 
 
-def chapters(events: Iterable[Event], amount: Money | None, explorers: Mapping[str, str]) -> list[Chapter]:
+def chapters(events: Iterable[HistoryEvent], amount: Money | None, explorers: Mapping[str, str]) -> list[Chapter]:
     """Tell a history, the newest event first."""
     told = []
     for event in events:
@@ -78,7 +78,7 @@ def chapters(events: Iterable[Event], amount: Money | None, explorers: Mapping[s
     return told[::-1]
 
 
-def _what(event: Event) -> str:
+def _what(event: HistoryEvent) -> str:
     if event.version == 1:
         return "made"
     return plain(event.trigger) if event.trigger else _apart(event.fact) or "noted"
@@ -89,7 +89,7 @@ def _apart(name: str) -> str:
     return _CAPITAL.sub(" ", name).lower().strip()
 
 
-def went(events: Iterable[Event]) -> set[tuple[str, str]]:
+def went(events: Iterable[HistoryEvent]) -> set[tuple[str, str]]:
     """List the moves that a record made, as pairs of states."""
     return {(one.state, other.state) for one, other in pairwise(events) if one.state != other.state}
 
