@@ -72,6 +72,8 @@ class UnkindGateway:
         self.webhooks: list[QueuedWebhook] = []
         self.heard: dict[int, Millis] = {}
         """When Payflow first took in a true webhook about a transfer, by its number."""
+        self.called: dict[int, Millis] = {}
+        """When the call set out that began a transfer, which may have arrived much later."""
         self.clicked: dict[int, Millis] = {}
         """Which transfers somebody began by clicking Retry, and when."""
         self.failed_first: dict[int, Millis] = {}
@@ -107,9 +109,9 @@ class UnkindGateway:
         if whim < LATE and call.method == "POST" and call.path in SEND_PATHS:
             late_s = self._dice.randrange(LATEST_MS) / SECOND
             self._tell(call, f"will arrive {late_s:.0f} s late")
-            self._simulator.agenda.later(late_s, partial(self._arrive, call))
+            self._simulator.agenda.later(late_s, partial(self._arrive, call, self._clock.now()))
             raise TimeoutError
-        answer = self._take_in(call)
+        answer = self._take_in(call, self._clock.now())
         if whim >= ANSWER_LOST:
             return answer
         self._tell(call, "the answer is lost")
@@ -121,11 +123,13 @@ class UnkindGateway:
             case _:
                 return Answer(HTTPStatus.BAD_GATEWAY, PROXY_PAGE.decode())
 
-    def _arrive(self, call: Call) -> None:
-        self._take_in(call)
+    def _arrive(self, call: Call, at: Millis) -> None:
+        self._take_in(call, at)
 
-    def _take_in(self, call: Call) -> Answer:
+    def _take_in(self, call: Call, at: Millis) -> Answer:
+        known = len(self.transfers.all)
         answer = self._simulator.server.direct(call)
+        self.called.update((transfer.id, at) for transfer in self.transfers.all[known:])
         self._tell(call, str(answer.status))
         for transfer in self.transfers.all:
             if transfer.needs_approval and transfer.id not in self._seen_by_hand:

@@ -75,7 +75,8 @@ def _lives(run: "PayoutRun") -> Iterator[TransferLife]:
     for transfer in gateway.transfers.all:
         over = transfer.ended_at if transfer.state is State.FAILED else transfer.reversed_at
         paid = transfer.ended_at if transfer.state is State.PAID else None
-        clicked, began = gateway.clicked.get(transfer.id), Millis(transfer.created_at)
+        clicked = gateway.clicked.get(transfer.id)
+        began = gateway.called.get(transfer.id, Millis(transfer.created_at))  # what was in between could not be seen
         if transfer.parent is not None:
             knowable = gateway.heard.get(transfer.id) if run.conditions.api == "v4" else began
             yield TransferLife(transfer.reference, began, knowable, over, paid, ours=False)
