@@ -409,8 +409,9 @@ _GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f
 def _expected(record: PayoutRecord, attempt: Attempt, fact: Fact) -> bool:
     """Tell whether the rail says of an attempt what we know already."""
     data = record.data
-    if attempt.reference == data.paid_by or attempt.reference in data.also_paid:
-        return isinstance(fact, f.Paid) and not (fact.beyond(attempt) or fact.gone(attempt))
+    if data.is_paid(attempt.reference):
+        # To who wants the money back it is news, though people knew of it and put the payout elsewhere.
+        return isinstance(fact, f.Paid) and not (data.wish or fact.beyond(attempt) or fact.gone(attempt))
     # That the rail cannot find an attempt proves nothing, unless it turned it away on the spot or was never asked.
     unasked = attempt.never_begun and record.sending is Sending.NO
     return isinstance(fact, f.NotPaid | f.CameBack) or (isinstance(fact, f.NotSeen) and (attempt.refused or unasked))

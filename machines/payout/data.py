@@ -198,6 +198,10 @@ class PayoutData:
         """Whether each attempt so far has failed, so that none is open."""
         return all(attempt.failed for attempt in self.attempts)
 
+    def is_paid(self, reference: str) -> bool:
+        """Tell whether an attempt is known to be paid, although people may have put the payout elsewhere since."""
+        return bool(reference) and reference in (self.paid_by, *self.also_paid)
+
     def attempt(self, reference: str) -> Attempt:
         """Find an attempt by its reference; one that is empty where there is none."""
         return next((one for one in self.attempts if one.reference == reference), Attempt("", ""))

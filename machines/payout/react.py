@@ -98,12 +98,9 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
             came_back = f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION)
             return _not_paid(policy, record, came_back, now)
-        case ((s.COMPLETED | s.CONTRADICTED), f.NotPaid(reference)) if reference in (
-            record.data.paid_by,
-            *record.data.also_paid,
-        ):
+        case _, f.NotPaid(reference, evidence=proof) if record.data.is_paid(reference) and (proof or _counts(record)):
             return _returned(policy, record, fact, now)
-        case ((s.COMPLETED | s.CONTRADICTED), f.CameBack(reference, evidence)):
+        case _, f.CameBack(reference, evidence) if record.data.is_paid(reference):
             return _came_back(record, reference, evidence)
         case _, f.NotPaid():
             return _failed_already(policy, record, fact, now)
@@ -419,6 +416,8 @@ def _paid(record: PayoutRecord, fact: f.Paid) -> Choice:
     data = record.data.at_rest(evidence=fact.evidence, paid_by=reference, reason="", correction=None, wish=None)
     data = data.with_payments(reference, fact.names)
     both = f"{_several(fact.names)} were paid: paid twice" if fact.also else ""
+    if record.data.wish and record.data.is_paid(reference):
+        both = f"{_whose(record.data.wish)}: it cannot be given back, {reference} is still paid"
     if current and current.sent and not current.failed and current.reference != reference:
         both = f"{both or f'{reference} was paid'} while {current.reference} may be under way"
     told = news(replace(record, data=data), "completed", reference=reference)
@@ -434,7 +433,7 @@ def _paid(record: PayoutRecord, fact: f.Paid) -> Choice:
 
 def _paid_after_all(record: PayoutRecord, fact: f.Paid) -> Choice:
     reference = fact.reference
-    if reference == record.data.paid_by and not fact.beyond(record.data.attempt(reference)):
+    if record.data.is_paid(reference) and not fact.beyond(record.data.attempt(reference)):
         return wait()  # people who knew of it decided otherwise
     why = f"{_several(fact.names) if fact.also else reference} was paid after the payout was {record.state}"
     data = replace(record.data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
@@ -454,11 +453,14 @@ def _paid_unapproved(record: PayoutRecord, fact: f.Paid) -> Choice:
     """Tell, once, that somebody was paid with nobody's yes; it is not completed without one."""
     told = record.data.attempt(fact.reference).paid_as
     new = tuple(name for name in fact.names if name not in told)
-    if not new:
-        return wait()
-    why = f"{_several(new)} was paid, and nobody has approved the payout"
-    data = record.data.with_attempt(fact.reference, paid_as=(*told, *new))
-    return contradiction(why, _stops(record, fact)).but(data=data)
+    data = replace(record.data, wish=None).with_attempt(fact.reference, paid_as=(*told, *new))
+    if new:
+        why = f"{_several(new)} was paid, and nobody has approved the payout"
+        return contradiction(why, _stops(record, fact)).but(data=data)
+    if record.data.wish:
+        why = f"{_whose(record.data.wish)}: it cannot be given back, {fact.reference} is paid"
+        return contradiction(why).but(data=data)
+    return wait()
 
 
 def _paid_already(policy: Policy, record: PayoutRecord, fact: f.Paid, now: Millis) -> Choice:
@@ -469,7 +471,7 @@ def _paid_already(policy: Policy, record: PayoutRecord, fact: f.Paid, now: Milli
         data = replace(data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
         both = f"{_several(fact.names)} were paid: paid twice" if fact.also else ""
         return keep(f"{reference} is proven paid", data=data, alarm=both)
-    if reference not in (data.paid_by, *data.also_paid):
+    if not data.is_paid(reference):
         twice = f"{_several(fact.names)} was paid, and so was {data.paid_by}: paid twice"
         return contradiction(twice, _stops(record, fact)).but(data=data.with_payments(reference, fact.names))
     new = fact.beyond(attempt)
@@ -514,8 +516,12 @@ def _returned(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis
     Some gateways have no word for a return and show the transfer as failed, with what proves it.
     """
     data = record.data
+    if fact.evidence is None and data.return_of == fact.reference:
+        return _watched(policy, record, fact, now)
     if fact.evidence is None:
-        return contradiction(f"{fact.reference} was paid, now the rail says it was not: {fact.reason}", _rail(record))
+        data = replace(data, return_of=fact.reference, return_since=now)
+        why = f"{fact.reference} was paid, now the rail says it was not: {fact.reason}"
+        return contradiction(why, _rail(record)).but(data=data)
     if data.return_of != fact.reference:
         data = replace(data, return_of=fact.reference, return_since=now)
         why = f"{fact.reference} was paid, and is shown as failed: {fact.reason}"
@@ -527,8 +533,6 @@ def _returned(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis
 def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choice:
     """Reverse, unless another attempt was paid as well: then the payout is still paid, and no longer twice."""
     data = record.data
-    if reference not in (data.paid_by, *data.also_paid):
-        return wait()
     own = (reference, *data.attempt(reference).paid_as)
     left = tuple(one for one in (data.paid_by, *data.also_paid) if one and one not in own)
     data = data.with_attempt(reference, failed=SENT_BACK, paid_as=())
@@ -537,9 +541,16 @@ def _came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choi
         return keep(
             f"{reference} came back; {first} is still paid", data=replace(data, paid_by=first, also_paid=tuple(others))
         )
-    told = news(record, "reversed", reference=reference)
     data = replace(data, evidence=evidence, paid_by="", also_paid=(), reason=SENT_BACK)
+    if not _counts(record):  # people had put it elsewhere
+        return keep(f"{reference}: {SENT_BACK}", data=data, again_s=0 if data.wish else None)
+    told = news(record, "reversed", reference=reference)
     return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=_spread(record, WATCH_S))
+
+
+def _counts(record: PayoutRecord) -> bool:
+    """Whether the books count it as paid."""
+    return s.LIFECYCLE.state(record.state).position is Position.PAID
 
 
 def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:

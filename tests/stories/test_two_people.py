@@ -3,19 +3,22 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.magic import STAYS
 from machines.core.errors import BadInput, Conflict, NotAllowed, PayflowError
 from machines.core.ids import RecordId
+from payflow.config import Settings
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
-from tests.stories.town import HOME, Town
+from tests.stories.town import HOME, Town, open_town
 
 OLU, EVE, PAM = (Person(name, Role.OPERATOR, "boss") for name in ("olu", "eve", "pam"))
 RITA, ROB = (Person(name, Role.REVIEWER, "boss") for name in ("rita", "rob"))
+FAILS_ONCE = "0100000008"
 SHELL = Person("shell:root@desk", None)
 NOBODIES = (
     SHELL,
@@ -137,3 +140,32 @@ async def test_who_would_send_what_reviewers_must_approve_needs_the_reviewer(sun
         await town.until(payout, "paid")
     assert town.reached(HOME) == "2,000"
     assert [one.by for one in (await town.record(payout)).data.approvals] == ["rita"]
+
+
+async def test_what_two_people_said_has_failed_and_is_still_paid_is_not_given_back_by_one(settings: Settings) -> None:
+    """Nothing could prove that nothing was paid: the wish ends, people are told once, and nothing is sent once more."""
+    with capture_logs() as log:
+        async with open_town(settings, batch_schedule="instant") as town, town.worker():
+            await town.ann_earns("5000")
+            payout = RecordId(await town.ann_asks("1000", FAILS_ONCE))
+            await town.approve(payout)
+            await town.until_sent(payout)
+            await town.time_passes(seconds=10)
+            await town.until_over(payout)
+            await town.retry(payout)
+            await town.until_sent(payout, 2)
+            await town.time_passes(seconds=10)
+            await town.until(payout, "paid")
+            proposal = await wished(town, payout, "FAILED")
+            await Steering(town.store, town.metrics).two.confirm(proposal.digest, EVE)
+            assert (await town.record(payout)).state == "FAILED"
+            await town.release(payout, "she says that it never came")
+            record = await town.until_in(payout, "COMPLETED")
+            assert record.data.wish is None
+            await town.time_passes(hours=7)
+            record = await town.until_looked(payout)
+            assert (record.state, len(record.data.attempts)) == ("COMPLETED", 2)
+            assert await town.ann_has() == ("4,000", "0", "1,000")
+            await town.until_all_is_told()
+    alarms = [line["why"] for line in log if line.get("action") == "alarm"]
+    assert [why for why in alarms if "it cannot be given back" in why] == alarms[:1]

@@ -193,6 +193,13 @@ async def test_a_retry_that_was_named_and_is_not_shown_keeps_a_failure_from_bein
         await looks(rail).prove(record)
 
 
+@pytest.mark.parametrize("state", [s.REQUESTED, s.APPROVED, s.FAILED])
+async def test_what_is_known_to_be_paid_is_news_to_who_wants_the_money_back(state: str) -> None:
+    rail = FakeRail(truth={FIRST: PAID})
+    record = payout(state, attempts=ONE, paid_by=FIRST, assessed=True, wish=WISH)
+    assert isinstance(await looks(rail).acts()[state](record, FakeStep(rail)), f.Paid)
+
+
 class Retried(FakeRail):
     """Names no retries: each is asked for by a name that a webhook brought."""
 

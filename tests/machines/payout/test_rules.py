@@ -276,6 +276,71 @@ def test_that_somebody_was_paid_with_nobodys_yes_is_told_once() -> None:
     assert (record.state, record.data.also_paid) == (s.COMPLETED, CLICKED[1:2])
 
 
+# ── people put what was paid elsewhere ───────────────────────────────────────────────────────────────────────────────
+
+
+def put(state: str, **parts: Any) -> PayoutRecord:
+    """A payout that was paid, and that two people put elsewhere all the same."""
+    return after(completed(**parts), override_to(state))
+
+
+def wanted_back(state: str) -> PayoutRecord:
+    """One that somebody wants the money of."""
+    wish: Fact = f.Released("olu", "they asked", proven=False) if state == s.FAILED else f.Cancelled("ann")
+    return after(put(state), wish)
+
+
+@pytest.mark.parametrize("state", [s.APPROVED, s.FAILED])
+def test_a_wish_to_have_back_what_is_still_paid_ends_in_completed_and_with_an_alarm(state: str) -> None:
+    """Two people put it there; nothing could ever prove that nothing was paid, and nothing may be paid once more."""
+    record = wanted_back(state)
+    assert record.data.wish
+    decision = decide(record, paid())
+    assert (decision.trigger, decision.stops) == ("complete", "")
+    assert "it cannot be given back" in decision.alarm
+    record = after(record, paid())
+    assert (record.state, record.data.wish, record.data.paid_by) == (s.COMPLETED, None, FIRST)
+    assert not decide(record, paid()).recorded
+
+
+def test_a_wish_to_have_back_what_nobody_approved_and_is_paid_is_dropped_with_an_alarm() -> None:
+    record = wanted_back(s.REQUESTED)
+    decision = decide(record, paid())
+    assert decision.alarm
+    record = after(record, paid())
+    assert (record.state, record.data.wish) == (s.REQUESTED, None)
+    assert not decide(record, paid()).recorded
+
+
+def test_a_wish_that_the_first_proof_of_a_payment_ends_needs_no_alarm() -> None:
+    record = after(processing(), f.Cancelled("ann"))
+    assert record.data.wish
+    decision = decide(record, paid())
+    assert (decision.trigger, decision.alarm) == ("complete", "")
+
+
+@pytest.mark.parametrize("shown", [f.CameBack(FIRST, RECEIPT), not_paid(evidence=RECEIPT)])
+@pytest.mark.parametrize("state", [s.REQUESTED, s.APPROVED, s.FAILED, s.CANCELLED, s.REJECTED])
+def test_what_comes_back_after_people_put_it_elsewhere_is_paid_no_more(state: str, shown: Fact) -> None:
+    record = after(after(put(state), shown), shown, NOW + 10 * MINUTE)
+    assert (record.state, record.data.paid_by, record.data.all_dead) == (state, "", True)
+
+
+@pytest.mark.parametrize("state", [s.APPROVED, s.FAILED])
+def test_a_wish_is_carried_out_once_what_was_paid_has_come_back(state: str) -> None:
+    decision = decide(wanted_back(state), f.CameBack(FIRST, RECEIPT))
+    assert (decision.trigger, decision.again_s) == (None, 0)
+    record = after(wanted_back(state), f.CameBack(FIRST, RECEIPT))
+    assert after(record, f.AllProvenUnpaid(1)).state == s.CANCELLED
+
+
+def test_a_failure_without_proof_after_a_success_is_told_once() -> None:
+    decision = decide(completed(), not_paid())
+    assert (bool(decision.alarm), decision.stops) == (True, "rail:flutterwave")
+    again = decide(after(completed(), not_paid()), not_paid(), NOW + 7 * DAY)
+    assert (again.recorded, again.again_s) == (False, -1)
+
+
 def test_a_success_that_surfaces_under_a_word_of_a_person_is_adopted() -> None:
     """An operator put it into COMPLETED; then the rail shows which attempt it was. That is nobody's double payment."""
     decision = decide(completed(paid_by=""), paid())
