@@ -79,7 +79,8 @@ class Payflow:
 async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> Parts:
     """Put together what ships with Payflow."""
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
-    from payflow.app import dashboard, gateways, metering, notifications, payouts  # noqa: PLC0415  (as above)
+    from payflow.app import dashboard, gateways, notifications, payouts  # noqa: PLC0415  (as above)
+    from payflow.desk import metering  # noqa: PLC0415  (as above)
 
     clock = SystemClock()
     meter = metering.Meter(metrics)

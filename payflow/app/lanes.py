@@ -16,10 +16,10 @@ from machines.core.errors import BadInput, BadSettings, Retryable
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
-from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
 from payflow.desk.gateways import Door
 from payflow.desk.lanes import AddressDesk, Lanes
+from payflow.desk.metering import Meter
 from payflow.store.store import Store
 
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────

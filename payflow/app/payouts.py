@@ -15,7 +15,6 @@ from machines.payout.acts import Looks, Preparation
 from machines.payout.policy import Policy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
-from payflow.app.wallets import WalletQueue
 from payflow.config import PollerSettings, Settings
 from payflow.desk.first_look import FirstLook
 from payflow.desk.gateways import Door
@@ -23,6 +22,7 @@ from payflow.desk.payouts import Desk
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.desk.schedule import Schedule
 from payflow.desk.standings import Standings
+from payflow.desk.wallets import WalletQueue
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api

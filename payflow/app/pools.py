@@ -17,8 +17,8 @@ from machines.core.errors import BadSettings, PayflowError, Retryable
 from machines.transaction.ports import Lane
 from payflow.app.installation import Parts
 from payflow.app.lanes import open_lanes
-from payflow.app.metering import Meter
 from payflow.config import LaneSettings, Settings
+from payflow.desk.metering import Meter
 from payflow.desk.pool.pool import Own, Pool, Pools, announcing
 from payflow.desk.pool.room import PoolRoom, PoolRooms
 from payflow.store.store import Store

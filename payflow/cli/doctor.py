@@ -56,9 +56,9 @@ async def _store(desk: Desk) -> list[Check]:
         async with desk.open() as payflow:
             checks += await _inside(payflow)
             if payflow.parts.lanes is not None:
-                from payflow.app import lane_checkup  # noqa: PLC0415  (two seconds, only where a chain is used)
+                from payflow.app.checkup import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
-                checks += await lane_checkup.examine(payflow.parts.lanes)
+                checks += await examine_lanes(payflow.parts.lanes)
     except PayflowError as error:
         checks.append(fail("store", str(error)))
     return checks
@@ -68,9 +68,9 @@ async def _pool(settings: Settings) -> list[Check]:
     """Look at the mining pool whose file the settings name, if there is one."""
     if not settings.pool_config.exists():
         return []
-    from payflow.app import pool_checkup  # noqa: PLC0415  (few installations have a pool)
+    from payflow.app.checkup import examine_pool  # noqa: PLC0415  (few installations have a pool)
 
-    return await pool_checkup.examine(settings, settings.pool_config)
+    return await examine_pool(settings, settings.pool_config)
 
 
 @asynccontextmanager

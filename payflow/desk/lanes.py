@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -172,25 +171,6 @@ class Lanes:
 def nodes_of(lane: Lane) -> list[str]:
     """Name the nodes of a lane, as everything that tells of them does."""
     return [one.name for one in lane.chain.figures()] if isinstance(lane.chain, Nodes) else []
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One node of a lane."""
-
-    name: str
-    lag_blocks: int
-    """How far it is behind the best."""
-    rests: bool = False
-    """Whether it did not answer when it was asked last."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSheet:
-    """What the chain says about a lane."""
-
-    holds: Sequence[Money]
-    nodes: Sequence[Node]
 
 
 class AddressDesk:

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
-from payflow.app.metering import Meter, Watched
 from payflow.desk.books import Bookkeeper
+from payflow.desk.metering import Meter, Watched
 from payflow.store import verdicts
 from payflow.store.store import Store
 from payflow.store.verdicts import LedgerCheck

@@ -8,7 +8,7 @@ from machines.core.facts import Fact
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.desk.gateways import Wallet
-from payflow.desk.lanes import LaneSheet
+from payflow.desk.lane_sheet import LaneSheet
 from payflow.store.registers.tokens import Role
 from payflow.web.http.sessions import Beside
 from payflow.web.pages.admin.frame import Page

@@ -10,7 +10,7 @@ from machines.core.clock import Millis
 from machines.core.ids import RecordId
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, owner_of_lane
-from payflow.desk.lanes import LaneSheet, Node
+from payflow.desk.lane_sheet import LaneNode, LaneSheet
 from payflow.shown import grouped, span
 from payflow.store.pauses import Pause
 from payflow.store.store import Store
@@ -41,7 +41,7 @@ class LaneShown:
     suspects: int = 0
     """Transactions from outside that a person must tell about."""
     noticed: int = 0
-    nodes: tuple[Node, ...] = field(default=())
+    nodes: tuple[LaneNode, ...] = field(default=())
 
 
 class Lanes:

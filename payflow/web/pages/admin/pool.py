@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
@@ -16,7 +16,7 @@ from machines.core.record import Record
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord, shannon_of
 from machines.pool.evidence import Outcome
-from payflow.desk.pool.room import Row, Sheet, Terms
+from payflow.desk.pool.room import PoolRoom, Row
 from payflow.store.registers.tokens import Role
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit, see
@@ -32,27 +32,6 @@ LATEST = 500
 """So many of the newest payments are read to tell of runs."""
 
 _RUN = re.compile(r"[0-9]{1,15}")
-
-
-class Pool(Protocol):
-    """One pool that can be asked."""
-
-    @property
-    def coin(self) -> str:
-        """What its keys begin with."""
-
-    @property
-    def terms(self) -> Terms:
-        """What its file says."""
-
-    async def sheet(self) -> Sheet:
-        """Say how it stands."""
-
-    async def rows(self) -> tuple[str, Sequence[Row]]:
-        """Give the lock and what is pending, with what is proven now."""
-
-    async def resolve(self, who: str, rows: Sequence[Row]) -> Sequence[str]:
-        """Book what is proven of these rows, unlock where nothing is left, and say what was done."""
 
 
 @dataclass(slots=True)
@@ -85,7 +64,7 @@ class Ran:
 class PoolPages:
     """The pages of all pools."""
 
-    def __init__(self, frame: Frame, pools: Sequence[Pool]) -> None:
+    def __init__(self, frame: Frame, pools: Sequence[PoolRoom]) -> None:
         self._frame = frame
         self._store = frame.store
         self._pools = {pool.coin: pool for pool in pools}
@@ -170,17 +149,17 @@ class PoolPages:
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _pool(self, visit: Visit) -> Pool:
+    def _pool(self, visit: Visit) -> PoolRoom:
         coin = visit.request.match_info["coin"]
         if coin not in self._pools:
             raise NotFound(f"There is no pool for the coin {coin[:40]}.")
         return self._pools[coin]
 
-    def _place(self, pool: Pool) -> str:
+    def _place(self, pool: PoolRoom) -> str:
         return f"{self._frame.place}/pool/{pool.coin}"
 
 
-def page(pools: Sequence[Pool]) -> Page:
+def page(pools: Sequence[PoolRoom]) -> Page:
     """Give the page, for the navigation."""
     return Page("pool", "Pool", lambda frame: PoolPages(frame, pools).routes())
 
@@ -201,7 +180,7 @@ def print_of(lock: str, rows: Sequence[Row]) -> str:
     return hashlib.sha256(repr((lock, told)).encode()).hexdigest()[:32]
 
 
-async def _looked(pool: Pool) -> tuple[str, Sequence[Row]]:
+async def _looked(pool: PoolRoom) -> tuple[str, Sequence[Row]]:
     try:
         return await pool.rows()
     except PayflowError as error:

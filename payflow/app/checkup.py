@@ -1,9 +1,11 @@
-"""What the doctor looks at of a mining pool: its file, whether its Redis forgets nothing, and its node."""
+"""What the doctor looks at of lanes and mining pools: who must agree and does, what may be forgotten, what signs."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.link import Link
@@ -12,14 +14,16 @@ from adapters.open_ethereum_pool.persistence import Persistence
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
 from machines.pool.data import WEI
+from machines.transaction.ports import Lane
 from payflow.app.lanes import open_lane
 from payflow.app.pools import check_address, check_chain, lane_settings
 from payflow.config import Settings
+from payflow.desk.lanes import Lanes
 from payflow.desk.pool.pool import try_signer
 from payflow.telemetry.health import Check, fail, ok, warn
 
 
-async def examine(settings: Settings, path: Path) -> list[Check]:
+async def examine_pool(settings: Settings, path: Path) -> list[Check]:
     """Look at one pool, and say what to do."""
     try:
         pool = config.load(path)
@@ -32,14 +36,14 @@ async def examine(settings: Settings, path: Path) -> list[Check]:
             kept = await books.persistence()
             if pool.syncs_runs and kept.append_only:
                 kept = replace(kept, fsync="always")  # as it will be when somebody is paid
-            checks += durability(kept, accepted=settings.accept_weak_durability)
+            checks += pool_durability(kept, accepted=settings.accept_weak_durability)
             checks.append(await _standing(books))
         except PayflowError as error:
             checks.append(fail("pool Redis", str(error)))
     return [*checks, *await _chain(settings, pool)]
 
 
-def durability(kept: Persistence, *, accepted: bool) -> list[Check]:
+def pool_durability(kept: Persistence, *, accepted: bool) -> list[Check]:
     """Say whether the pool's Redis keeps what it acknowledged, and whether there is a backup."""
     faults, advice = kept.faults(), kept.advice()
     level = warn if accepted else fail
@@ -93,3 +97,31 @@ async def _peers(pool: config.Config, node: PoolNode) -> Check:
     if peers < pool.require_peers:
         return warn("pool node", f"It has {peers} peers, and payouts wait until it has {pool.require_peers}.")
     return ok("pool node", f"It answers for the chain {chain_id}.")
+
+
+async def examine_lanes(lanes: Lanes) -> list[Check]:
+    """Look at the nodes of every lane."""
+    return list(await asyncio.gather(*map(_nodes, lanes.lanes.values())))
+
+
+async def _nodes(lane: Lane) -> Check:
+    name, nodes = f"lane {lane.name}", lane.chain
+    if not isinstance(nodes, Nodes):
+        return ok(name, "Its chain has no nodes to look at.")
+    try:
+        head = await nodes.head()
+        if nodes.without_quorum:
+            return fail(name, f"Of its {nodes.quorum.nodes} nodes fewer than {nodes.quorum.needed} say the same.")
+        if nodes.quorum.alone:
+            return warn(name, f"It has one node, at block {head.number}, whose word counts: name two more in `rpc`.")
+        provable = await nodes.provable()
+    except PayflowError as error:
+        return fail(name, str(error))
+    agree = f"{nodes.quorum.needed} of its {nodes.quorum.nodes} nodes must agree, and do on block {head.number}"
+    if not provable:
+        return warn(
+            name,
+            f"{agree}. Receipts cannot be held against the headers of this chain's blocks (no node shows "
+            "eth_getBlockReceipts, or the chain has fields of its own): that the nodes agree is all there is.",
+        )
+    return ok(name, f"{agree}; receipts are held against the headers of their blocks.")
