@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= true
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check format bench clean
+.PHONY: help run test coverage check format docs bench clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ check: $(BIN)/.ready-to-test ## lint, formatting, types, direction of imports
 format: $(BIN)/.ready-to-test ## put the code into its one format, mend what can be mended safely
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+docs: $(BIN)/.ready-to-test ## write anew the pages that are made from the code; a test compares them
+	$(BIN)/python -m tests.machines.readme
+	$(BIN)/python -m tests.cli.settings_page
 
 bench: $(BIN)/.ready-to-test ## measure: payouts a second, and where the time goes
 	$(BIN)/python -m tests.bench $(ARGS)
