@@ -35,6 +35,10 @@ class FakeRail:
     def __init__(self) -> None:
         self.paid: dict[str, int] = {}
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Pay."""
         self.paid[payment.key] = self.paid.get(payment.key, 0) + 1

@@ -36,6 +36,10 @@ class FileRail:
         self._read_to = 0
         self._paid: Counter[str] = Counter()
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Pay."""
         os.write(self._file, f"{payment.key}\n".encode())

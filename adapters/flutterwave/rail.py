@@ -33,6 +33,10 @@ class FlutterwaveV3:
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Ask for the transfer; adopt the one that an earlier call left under the reference."""
         queued = wire_v3.read_queued(await self._client.send(wire_v3.transfer(payment)))
@@ -107,6 +111,10 @@ class FlutterwaveV4:
 
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
+
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
 
     async def submit(self, payment: Payment) -> str | None:
         """Ask for the transfer; the same payment again is answered by the first answer again."""

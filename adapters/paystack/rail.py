@@ -1,6 +1,7 @@
 """The rail over Paystack: a recipient, then a transfer under our reference, which is also how it is found again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from adapters.http import GatewayClient
@@ -24,10 +25,13 @@ class Paystack:
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Ask for the recipient."""
+        return replace(payment, prepared=wire.read_recipient(await self._client.read(wire.recipient(payment))))
+
     async def submit(self, payment: Payment) -> str | None:
         """Ask for the transfer; adopt the one that an earlier call left under the reference."""
-        recipient = wire.read_recipient(await self._client.read(wire.recipient(payment)))
-        queued = wire.read_transfer(await self._client.send(wire.transfer(payment, recipient)), payment)
+        queued = wire.read_transfer(await self._client.send(wire.transfer(payment)), payment)
         if queued is None:
             queued = await self._adopt(payment)
         return queued.transfer_code if queued else None

@@ -202,13 +202,15 @@ def read_recipient(reply: HttpReply) -> str:
         raise Retryable(str(error)) from error
 
 
-def transfer(payment: Payment, recipient_code: str) -> HttpRequest:
-    """Ask for the transfer; the reference is the idempotency key."""
+def transfer(payment: Payment) -> HttpRequest:
+    """Ask for the transfer; the reference is the idempotency key, and what was prepared is the recipient."""
+    if not payment.prepared:
+        raise ValueError(f"{payment.key} was not prepared: it has no recipient.")
     body = {
         "source": "balance",
         "amount": _minor_units(payment),
         "currency": payment.amount.asset.code,
-        "recipient": recipient_code,
+        "recipient": payment.prepared,
         "reference": payment.key,
         "reason": payment.note[:REASON_CHARS],
     }

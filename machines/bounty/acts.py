@@ -348,6 +348,7 @@ class Looks:
                 return Nothing()
 
     async def _send(self, payment: Payment, step: Step) -> Fact:
+        payment = await self._rail.prepare(payment)
         await step.may_send(self._scope)
         await self._rail.submit(payment)
         return Nothing()

@@ -62,6 +62,8 @@ class Payment:
     note: str = ""
     handle: str = ""
     """The rail's own name for it, once `submit` has told one: some rails cannot be asked by our key."""
+    prepared: str = ""
+    """What `prepare` found out that `submit` needs; empty where a rail needs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,13 @@ Status: TypeAlias = Unsent | Pending | Settled | Failed | Reversed
 
 class Rail(Protocol):
     """A way for money to leave. The same key pays at most once, whatever is repeated, crashed or timed out."""
+
+    async def prepare(self, payment: Payment) -> Payment:
+        """Do all that a payment needs before it is handed over, and moves nothing; `submit` gets what this returns.
+
+        Between the question whether something may be sent and the one call that sends it lies no other call. Raises
+        what `submit` does, but never `OutcomeUnknown`: nothing has left.
+        """
 
     async def submit(self, payment: Payment) -> str | None:
         """Hand over; safe to repeat with the same key. Returns the rail's own name for it, where it has one.

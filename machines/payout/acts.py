@@ -247,9 +247,11 @@ class Looks:
         return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
 
     async def _send(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
-        await step.may_send(f"rail:{record.data.rail}")
+        rail = self._rail(record)
         try:
-            handle = await self._rail(record).submit(self._payment(record, current))
+            payment = await rail.prepare(self._payment(record, current))
+            await step.may_send(f"rail:{record.data.rail}")
+            handle = await rail.submit(payment)
         except OutcomeUnknown as error:
             if error.answered:
                 return f.NotTaken(current.reference, str(error))

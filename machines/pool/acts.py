@@ -123,9 +123,10 @@ class Looks:
         if fault:
             return f.Contradicted(fault)
         await till.books.keep()
+        payment = await till.rail.prepare(payment_of(record))
         await step.may_send(*till.scopes)
         try:
-            await till.rail.submit(payment_of(record))
+            await till.rail.submit(payment)
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # the same key again is safe, and the next look asks first
         return f.UnderWay()

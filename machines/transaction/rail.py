@@ -32,6 +32,10 @@ class LaneRail:
     checksummed: Callable[[str], Address]
     """Reads an address, refusing one that is none or is mistyped."""
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> None:
         """Queue a payment; the same key is the same payment, for ever."""
         try:

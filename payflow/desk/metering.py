@@ -110,6 +110,10 @@ class Watched:
     rail: Rail
     meter: Meter
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Prepare."""
+        return await self._counted("prepare", self.rail.prepare(payment))
+
     async def submit(self, payment: Payment) -> str | None:
         """Hand over."""
         return await self._counted("submit", self.rail.submit(payment))

@@ -58,8 +58,8 @@ class Metrics:
         )
         self.rail_calls = Histogram(
             "payflow_rail_call_seconds",
-            "How long a call to a rail took, by what it was (submit, status) and what came of it: answered, refused, "
-            "retryable, closed, put_off (our own budget), unknown, contradiction, bug.",
+            "How long a call to a rail took, by what it was (prepare, submit, status) and what came of it: answered, "
+            "refused, retryable, closed, put_off (our own budget), unknown, contradiction, bug.",
             ("rail", "call", "outcome"),
             buckets=_SECONDS,
             **where,

@@ -43,7 +43,7 @@ async def test_what_was_done_is_listed_however_many_others_there_are(choice: Cho
     async with opened(choice, clock) as (gateway, lists, rail):
         sent = payment()
         since = clock.now()
-        await rail.submit(sent)
+        await rail.submit(await rail.prepare(sent))
         for number in range(130):
             gateway.transfers.place(
                 Order(f"somebody-elses-{number}", "044", "0123456789", Decimal(1000), "NGN"), None, PAYS
@@ -59,7 +59,7 @@ async def test_what_was_done_is_listed_however_many_others_there_are(choice: Cho
 async def test_what_was_never_taken_is_in_no_list(choice: Choice) -> None:
     clock = FixedClock()
     async with opened(choice, clock) as (_, lists, rail):
-        await rail.submit(payment())
+        await rail.submit(await rail.prepare(payment()))
         assert await lists.done_since(clock.now(), lambda key: key == PaymentKey("another"), Assets()) == []
 
 
@@ -67,7 +67,7 @@ async def test_what_was_never_taken_is_in_no_list(choice: Choice) -> None:
 async def test_a_list_that_is_refused_is_none(choice: Choice) -> None:
     clock = FixedClock()
     async with opened(choice, clock) as (gateway, lists, rail):
-        await rail.submit(payment())
+        await rail.submit(await rail.prepare(payment()))
         gateway.transfers.switches.key_revoked = True
         with pytest.raises(RailClosed):
             await lists.done_since(Millis(clock.now() - DAY), lambda _: True, Assets())
@@ -93,7 +93,7 @@ async def test_one_payment_that_was_made_twice_hides_no_other(choice: Choice) ->
     async with opened(choice, clock) as (gateway, lists, rail):
         sent = payment()
         since = clock.now()
-        await rail.submit(sent)
+        await rail.submit(await rail.prepare(sent))
         paid_twice(gateway, clock, "payout-made-twice-1")
         clock.advance(10)
         await gateway.catch_up()
@@ -115,7 +115,7 @@ async def test_one_payment_of_which_nobody_can_tell_hides_no_other(
     clock = FixedClock()
     async with opened(choice, clock) as (gateway, lists, rail):
         sent, odd = payment(), PaymentKey("payout-in-an-odd-state-1")
-        await rail.submit(sent)
+        await rail.submit(await rail.prepare(sent))
         gateway.transfers.place(Order(odd, "044", "0123456789", Decimal(20), "NGN"), None, STAYS)
         clock.advance(10)
         await gateway.catch_up()

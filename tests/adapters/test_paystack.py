@@ -157,7 +157,7 @@ def test_a_code_to_be_entered_is_approval_that_is_waited_for() -> None:
 
 @pytest.mark.parametrize(("amount", "kobo"), [("0.01", 1), ("1322.71", 132271), ("9999999999999999.99", 10**18 - 1)])
 def test_an_amount_is_whole_kobo(amount: str, kobo: int) -> None:
-    body = msgspec.json.decode(wire.transfer(payment(amount=amount), "RCP_1").body)
+    body = msgspec.json.decode(wire.transfer(replace(payment(amount=amount), prepared="RCP_1")).body)
     assert body["amount"] == kobo
 
 

@@ -31,6 +31,10 @@ class FileRail:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> None:
         """Pay; again, if asked again: whoever asks twice is to be found out."""
         with (self._folder / payment.key).open("ab") as file:

@@ -97,6 +97,10 @@ class FileRail:
     slow_s: float = 0.0
     """How long a call takes at most."""
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> None:
         """Pay; it may fail before, or after."""
         await self._travel()

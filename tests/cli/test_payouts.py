@@ -61,6 +61,10 @@ class Gateway:
     async def fee(self, amount: Money, _: Destination) -> Money:
         return Money(0, amount.asset)
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, _: Payment) -> str | None:
         raise AssertionError("no command sends anything")
 

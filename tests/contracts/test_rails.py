@@ -25,9 +25,14 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         yield made
 
 
+async def hand_over(world: World, payment: Payment) -> str | None:
+    """Prepare and submit, as a machine does."""
+    return await world.rail.submit(await world.rail.prepare(payment))
+
+
 async def submit(world: World, payment: Payment) -> Payment:
     """Submit, and remember what the rail calls it, as a record does."""
-    return replace(payment, handle=await world.rail.submit(payment) or payment.handle)
+    return replace(payment, handle=await hand_over(world, payment) or payment.handle)
 
 
 async def lose(world: World, payment: Payment, *hows: Break) -> None:
@@ -36,9 +41,9 @@ async def lose(world: World, payment: Payment, *hows: Break) -> None:
         world.break_next(how)
     if world.can.hands_over_at_once:
         with pytest.raises(OutcomeUnknown):
-            await world.rail.submit(payment)
+            await hand_over(world, payment)
     else:
-        await world.rail.submit(payment)
+        await hand_over(world, payment)
     await world.until_broken()
 
 
@@ -108,7 +113,7 @@ async def test_a_key_submitted_again_and_again_pays_once(world: World) -> None:
 
 async def test_the_same_key_submitted_at_the_same_time_pays_once(world: World) -> None:
     payment = world.payment()
-    handles = await asyncio.gather(*(world.rail.submit(payment) for _ in range(8)))
+    handles = await asyncio.gather(*(hand_over(world, payment) for _ in range(8)))
     assert len(set(handles)) == 1
     assert isinstance(await pursue(world, payment), Settled)
     assert await world.paid(payment) == [payment.amount.decimal]
@@ -128,7 +133,7 @@ async def test_what_landed_is_never_called_surely_not_done_because_a_look_at_it_
     await world.pass_time(60)
     world.break_looks(2)
     with contextlib.suppress(OutcomeUnknown):  # and nothing else: a `Retryable` would say that nothing left
-        await world.rail.submit(payment)
+        await hand_over(world, payment)
     assert await world.paid(payment) == [payment.amount.decimal]
 
 
@@ -224,7 +229,7 @@ async def test_the_same_outcome_has_the_same_evidence_whenever_it_is_looked_at(w
 async def test_a_destination_that_is_refused_is_rejected_with_a_reason_and_not_paid(world: World) -> None:
     payment = world.payment(Who.IS_REFUSED)
     with pytest.raises(Rejected, match=r"\w"):
-        await world.rail.submit(payment)
+        await hand_over(world, payment)
     assert isinstance(await world.rail.status(payment), Unsent)
     assert await world.paid(payment) == []
 
@@ -234,9 +239,9 @@ async def test_a_rail_that_refuses_us_is_closed_and_pays_when_it_opens_again(wor
     world.shut(closed=True)
     if world.can.hands_over_at_once:
         with pytest.raises(RailClosed):
-            await world.rail.submit(payment)
+            await hand_over(world, payment)
     else:
-        await world.rail.submit(payment)
+        await hand_over(world, payment)
         await world.until_closed()
     assert await world.paid(payment) == []
     world.shut(closed=False)
@@ -267,7 +272,7 @@ async def test_a_rail_that_asks_for_patience_is_tried_later_with_the_same_key(wo
     payment = world.payment(Who.IS_SLOWED_DOWN)
     if world.can.hands_over_at_once:
         with pytest.raises(Retryable) as refused:
-            await world.rail.submit(payment)
+            await hand_over(world, payment)
         assert not isinstance(refused.value, RailClosed)
         assert refused.value.after_s == 3
     else:
@@ -294,7 +299,7 @@ async def test_a_key_that_the_rail_knows_with_another_amount_is_a_contradiction(
     payment = await submit(world, world.payment())
     other = replace(payment, amount=Money(payment.amount.units + 1, payment.amount.asset))
     with pytest.raises(Contradiction):
-        await world.rail.submit(other)
+        await hand_over(world, other)
     with pytest.raises(Contradiction):
         await world.rail.status(other)
     await world.pass_time(60)
@@ -305,7 +310,7 @@ async def test_a_key_that_the_rail_knows_with_another_destination_is_a_contradic
     payment = await submit(world, world.payment())
     other = world.other_destination(payment)
     with pytest.raises(Contradiction):
-        await world.rail.submit(other)
+        await hand_over(world, other)
     with pytest.raises(Contradiction):
         await world.rail.status(other)
     await world.pass_time(60)

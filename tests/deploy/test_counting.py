@@ -28,6 +28,10 @@ class Moody:
 
     mood: BaseException | None = None
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Hand over."""
         if self.mood is not None:

@@ -61,6 +61,10 @@ class CountingRail:
     def __init__(self) -> None:
         self.submits: Counter[str] = Counter()
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> None:
         self.submits[payment.key] += 1
 

@@ -30,6 +30,9 @@ class Interrupted:
         await self.at("after the look")
         return status
 
+    async def prepare(self, payment: Payment) -> Payment:
+        return await self.rail.prepare(payment)
+
     async def submit(self, payment: Payment) -> str | None:
         await self.at("right before the send")
         handle = await self.rail.submit(payment)

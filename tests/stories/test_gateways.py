@@ -59,7 +59,8 @@ async def pays(door: Door, bank: Gateway, clock: FixedClock) -> None:
     to, amount = Destination("bank", (("bank_code", "044"), ("account_number", "0123456789"))), Money(1_250_50, NGN)
     await door.gateway.resolve(to)
     assert (await door.gateway.fee(amount, to)).asset == NGN
-    handle = await door.rail.submit(Payment(PaymentKey("payout-03-abcdefgh23456777-1"), to, amount))
+    wanted = Payment(PaymentKey("payout-03-abcdefgh23456777-1"), to, amount)
+    handle = await door.rail.submit(await door.rail.prepare(wanted))
     clock.advance(10)
     await bank.catch_up()
     paid = Payment(PaymentKey("payout-03-abcdefgh23456777-1"), to, amount, handle=handle or "")

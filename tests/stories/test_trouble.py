@@ -176,6 +176,9 @@ class Drowsy:
             await self.awake.wait()
         return found
 
+    async def prepare(self, payment: Payment) -> Payment:
+        return await self.rail.prepare(payment)
+
     async def submit(self, payment: Payment) -> str | None:
         return await self.rail.submit(payment)
 

@@ -230,7 +230,7 @@ class PoolDesk:
         keys = [f"fill:{self.pool.coin}:{one.row.member}:{one.row.at_s}:{window}" for one in judged if one.verdict.fill]
         payments = [Payment(PaymentKey(key), to, Money(0, ETH), "uses up a nonce") for key in keys]
         for payment in payments:
-            await self.pool.rail.submit(payment)
+            await self.pool.rail.submit(await self.pool.rail.prepare(payment))
         return payments
 
     async def filled(self, payments: Sequence[Payment]) -> bool:

@@ -90,6 +90,10 @@ class Truth:
 
     # ── the lane ──
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Take a call."""
         self.here()

@@ -96,6 +96,10 @@ class Gateway:
         """The references that are paid or may yet be."""
         return {reference for reference, truth in self.truth.items() if truth not in DEAD}
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Take a payment, or not."""
         if payment.key not in self.truth:

@@ -61,6 +61,10 @@ class FakeRail:
     """Whether the answer to a submission gets lost after it was taken."""
     handle: str | None = "handle"
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Take a payment."""
         self.knife.here()

@@ -82,6 +82,10 @@ class Ports:
     async def keep(self) -> None:
         self._do("keep")
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, _: Payment) -> str | None:
         self._do("submit")
         return None

@@ -61,6 +61,10 @@ class SmallRail:
         self.looks: Counter[str] = Counter()
         self.settled: set[str] = set()
 
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
     async def submit(self, payment: Payment) -> str | None:
         """Take a payment."""
         self.submits[payment.key] += 1
