@@ -14,8 +14,9 @@ import aiohttp
 
 from adapters.ethereum import envelope, refusals, wire
 from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
-from adapters.http import BrokenOff, HttpLimits, HttpReply, Overlong, Unreached, exchange, split_login
+from adapters.http import BrokenOff, HttpLimits, HttpReply, NoReply, Overlong, Unreached, exchange, split_login
 from machines.core.clock import SECOND, Clock, Millis
+from machines.core.errors import Retryable
 
 _DOOR = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 421, 451})
 """Statuses of a server that did not even hand the request to a node."""
@@ -290,6 +291,20 @@ def _tell(batch: _Waiting, error: NodeFailed) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)
+
+
+async def chain_of(session: aiohttp.ClientSession, url: str, limits: NodeLimits) -> int:
+    """Ask a node which chain it is on; `Retryable` where it does not say."""
+    place, headers = split_login(url)
+    body = envelope.request([wire.CHAIN_ID])
+    try:
+        reply = await exchange(session, "POST", place, headers=headers, total_s=limits.exchange_s, body=body)
+        said = envelope.answer(reply.body)
+        if not isinstance(said, Fault):
+            return wire.number(said)
+    except (NoReply, Unreadable) as error:
+        raise Retryable(f"{names([url])[0]}: {error}") from error
+    raise Retryable(f"{names([url])[0]}: {said.words}")
 
 
 def names(urls: Sequence[str]) -> list[str]:

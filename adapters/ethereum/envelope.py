@@ -79,6 +79,12 @@ def answers(body: bytes, count: int) -> list[Said] | Fault:
     return [_said(by_place[place]) for place in range(count)]
 
 
+def answer(body: bytes) -> Said:
+    """Read what came back to one call."""
+    said = answers(body, 1)
+    return said if isinstance(said, Fault) else said[0]
+
+
 def _only(envelope: _Envelope) -> Said:
     said = _said(envelope)
     if not isinstance(said, Fault) and envelope.id not in {0, "0"}:

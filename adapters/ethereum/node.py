@@ -420,6 +420,15 @@ class Nodes:
             raise Retryable(f"The nodes lack block {block}: they lag, or have pruned it.")
         return header.timestamp_s
 
+    async def hash_of(self, block: int) -> str | None:
+        """Give the hash of a block; None where the nodes do not have it yet."""
+        header = await self._ask.agreed([wire.block_header(block)], wire.header)
+        return None if header is None else header.hash
+
+    async def peers(self) -> int:
+        """Count the peers of a node."""
+        return await self._ask.one([wire.PEERS], wire.number)
+
     # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def broadcast(self, raw: str) -> Answer:

@@ -151,12 +151,11 @@ class RemoteSigner:
             )
             if reply.status == HTTPStatus.NOT_FOUND and not reply.body.startswith(b"{"):
                 raise Retryable(f"There is no signer at {self._name}.")
-            said = envelope.answers(reply.body, 1)
+            return envelope.answer(reply.body)
         except Unreadable as error:
             raise Retryable(f"The signer at {self._name} sent what cannot be read.") from error
         except NoReply as error:
             raise Retryable(f"The signer at {self._name} does not answer: {error}.") from error
-        return said if isinstance(said, Fault) else said[0]
 
 
 def _accounts(said: Said) -> set[str] | None:

@@ -32,6 +32,7 @@ def block(at: Block) -> str:
 CHAIN_ID = Call("eth_chainId")
 HEIGHT = Call("eth_blockNumber")
 GAS_PRICE = Call("eth_gasPrice")
+PEERS = Call("net_peerCount")
 
 
 def block_header(at: Block) -> Call:

@@ -9,14 +9,13 @@ from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.link import Link
-from adapters.open_ethereum_pool.node import PoolNode
 from adapters.open_ethereum_pool.persistence import Persistence
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
 from machines.pool.data import WEI
 from machines.transaction.ports import Lane
 from payflow.app.lanes import open_lane
-from payflow.app.pools import check_address, check_chain, lane_settings
+from payflow.app.pools import check_address, check_chain, lane_settings, pool_node
 from payflow.config import Settings
 from payflow.desk.lanes import Lanes
 from payflow.desk.pool.pool import try_signer
@@ -74,10 +73,10 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
     """Look at the pool's node, and at the lane that pays: one chain, one address, and a signer that signs."""
     checks: list[Check] = []
     async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(PoolNode(pool.daemon, pool.timeout_s))
         try:
+            node = await pool_node(settings, pool, stack)
             checks.append(await _peers(pool, node))
-            name, given = await lane_settings(settings, pool, node)
+            name, given = lane_settings(settings, pool, node)
             lane = await open_lane(name, given, SystemClock(), stack)
             check_address(pool, lane)
             await check_chain(pool, lane, node)
@@ -91,12 +90,11 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
     return checks
 
 
-async def _peers(pool: config.Config, node: PoolNode) -> Check:
-    peers = await node.count() if pool.require_peers else 0
-    chain_id = await node.chain_id()
+async def _peers(pool: config.Config, node: Nodes) -> Check:
+    peers = await node.peers() if pool.require_peers else 0
     if peers < pool.require_peers:
         return warn("pool node", f"It has {peers} peers, and payouts wait until it has {pool.require_peers}.")
-    return ok("pool node", f"It answers for the chain {chain_id}.")
+    return ok("pool node", f"It answers for the chain {node.chain_id}.")
 
 
 async def examine_lanes(lanes: Lanes) -> list[Check]:

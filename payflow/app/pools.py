@@ -5,15 +5,17 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 from pydantic import SecretStr
 
+from adapters.ethereum.endpoint import NodeLimits, chain_of
+from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.config import Config
 from adapters.open_ethereum_pool.link import Link
-from adapters.open_ethereum_pool.node import PoolNode
 from machines.core.clock import Clock, SystemClock
-from machines.core.errors import BadSettings, PayflowError, Retryable
+from machines.core.errors import BadSettings, Retryable
 from machines.transaction.ports import Lane
 from payflow.app.installation import Parts
 from payflow.app.lanes import open_lanes
@@ -59,14 +61,14 @@ async def open_pools(
             raise BadSettings(f"{other} and {one.place} are both for the coin {one.coin}: give each file once.")
     books: dict[str, PoolBooks] = {}
     own = Own(books, store)
-    nodes: dict[str, PoolNode] = {}
+    nodes: dict[str, Nodes] = {}
     names: dict[str, str] = {}
     given = dict(settings.lanes)
     for one in configs:
         link = await stack.enter_async_context(Link(one.redis))
         books[one.coin] = PoolBooks(link, one.coin, one.flavour, weak_accepted=settings.accept_weak_durability)
-        nodes[one.coin] = await stack.enter_async_context(PoolNode(one.daemon, one.timeout_s))
-        names[one.coin], lane = await lane_settings(settings, one, nodes[one.coin])
+        nodes[one.coin] = await pool_node(settings, one, stack)
+        names[one.coin], lane = lane_settings(settings, one, nodes[one.coin])
         if given.get(names[one.coin]) is not settings.lanes.get(names[one.coin]):
             raise BadSettings(f"{one.place}: the lane {names[one.coin]} pays another pool already; each needs its own.")
         given[names[one.coin]] = lane
@@ -83,22 +85,31 @@ async def open_pools(
     return Pools(pools, lanes, clock, own, metrics)
 
 
-async def lane_settings(settings: Settings, pool: Config, node: PoolNode) -> tuple[str, LaneSettings]:
+async def pool_node(settings: Settings, pool: Config, stack: AsyncExitStack) -> Nodes:
+    """Open the pool's own node, on the chain that it says it is on."""
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    limits = NodeLimits(exchange_s=pool.timeout_s)
+    try:
+        chain_id = await chain_of(session, pool.daemon, limits)
+    except Retryable as error:
+        raise Retryable(f"{pool.place}: payouts.daemon does not say which chain it is on: {error}") from error
+    node = Nodes(session, [pool.daemon], chain_id, limits=limits, rail=lane_name(settings, pool))
+    stack.push_async_callback(node.close)
+    return node
+
+
+def lane_settings(settings: Settings, pool: Config, node: Nodes) -> tuple[str, LaneSettings]:
     """Choose the lane that pays: the one of the settings with the pool's address, or one over the pool's own node."""
     name, given = _given_lane(settings, pool)
     if given is None:
-        try:
-            chain_id = await node.chain_id()
-        except PayflowError as error:
-            raise Retryable(f"{pool.place}: payouts.daemon does not say which chain it is on: {error}") from error
         daemon = SecretStr(pool.daemon)
-        given = LaneSettings(rpc=(daemon,), chain_id=chain_id, signer=daemon, address=pool.address)
+        given = LaneSettings(rpc=(daemon,), chain_id=node.chain_id, signer=daemon, address=pool.address)
     return name, _as_the_pool_says(given, pool)
 
 
-async def check_chain(pool: Config, lane: Lane, node: PoolNode) -> None:
+async def check_chain(pool: Config, lane: Lane, node: Nodes) -> None:
     """See that the pool's node is on the lane's chain: else what one of them shows proves nothing about the other."""
-    head, chain_id = await lane.chain.head(), await node.chain_id()
+    head, chain_id = await lane.chain.head(), node.chain_id
     if chain_id != lane.chain.chain_id:
         raise BadSettings(
             f"{pool.place}: payouts.daemon is on the chain {chain_id}, and the lane {lane.name} pays on "

@@ -8,11 +8,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from adapters.ethereum.endpoint import NodeLimits, chain_of
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
 from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.multisig import artifact
-from adapters.open_ethereum_pool.node import PoolNode
 from adapters.sandbox.chain.accounts import BOT, FUNDER, MAINTAINER, PROVIDERS, RICH_WEI, Account
 from adapters.sandbox.chain.chain import ChainRefused, Kind, SandboxChain
 from machines.core.chain import Address, Fee, Reply, Signed, Unsigned
@@ -157,11 +157,11 @@ async def test_prices_heights_and_finality_are_told(bench: Bench) -> None:
 
 async def test_a_pool_reads_it_as_its_own_node(bench: Bench) -> None:
     await bench.chain.send(FUNDER.address, SOMEBODY, 7)
-    async with PoolNode(bench.chain.url, 10) as node:
-        assert await node.chain_id() == CHAIN_ID
-        (seen,) = await node.sent(Address(FUNDER.address), 0, 1)
-        assert (seen.to, seen.value_wei, seen.block) == (SOMEBODY, 7, 1)
-        assert await node.block_before(await node.time_of(1) + 1) == 1
+    async with aiohttp.ClientSession() as session:
+        assert await chain_of(session, bench.chain.url, NodeLimits()) == CHAIN_ID
+    (seen,) = await bench.nodes.sent(Address(FUNDER.address), 0, 1)
+    assert (seen.to, seen.value_wei, seen.block) == (SOMEBODY, 7, 1)
+    assert await bench.nodes.block_before(await bench.nodes.time_of(1) + 1) == 1
 
 
 async def test_what_is_asked_badly_is_answered_with_an_error(bench: Bench) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool.books import PoolBooks, Row
 from adapters.open_ethereum_pool.config import Config
-from adapters.open_ethereum_pool.node import PoolNode
 from machines.core.chain import NO_DATA, Fee, TxHash, Unsigned
 from machines.core.clock import SECOND, Clock
 from machines.core.errors import BadInput, NotFound, PayflowError, Retryable
@@ -42,7 +41,7 @@ class Pool:
 
     config: Config
     books: PoolBooks
-    node: PoolNode
+    node: Nodes
     lane: Lane
     rail: LaneRail
 
@@ -205,7 +204,7 @@ class Readiness:
         least = self._pool.config.require_peers
         if least:
             try:
-                peers = await self._pool.node.count()
+                peers = await self._pool.node.peers()
             except PayflowError as error:
                 return f"Unable to start payouts, failed to retrieve number of peers from node: {error}"
             if peers < least:
@@ -291,7 +290,7 @@ def announcing(books: PoolBooks, own: Own) -> Announce:
     return announce
 
 
-def trail_of(lane: Lane, node: PoolNode) -> Trail:
+def trail_of(lane: Lane, node: Nodes) -> Trail:
     """Say where a chain is searched: on enough of the lane's nodes where there are several, else on the pool's own."""
     chain = lane.chain
     return chain if isinstance(chain, Nodes) and not chain.quorum.alone else node
