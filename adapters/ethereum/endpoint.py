@@ -5,7 +5,7 @@ after each failure, it is asked for its chain id: one that answers for another c
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -15,6 +15,7 @@ import aiohttp
 from adapters.ethereum import envelope, refusals, wire
 from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
 from adapters.http import BrokenOff, HttpLimits, HttpReply, NoReply, Overlong, Unreached, exchange, split_login
+from machines.core.batcher import Batcher
 from machines.core.clock import SECOND, Clock, Millis
 from machines.core.errors import Retryable
 
@@ -91,9 +92,6 @@ class Figures:
     """Whether it is on another branch than the others, deeper than a reorg goes."""
 
 
-_Waiting = deque[tuple[Call, asyncio.Future[Said]]]
-
-
 class Endpoint:
     """Asks one node."""
 
@@ -107,14 +105,13 @@ class Endpoint:
         self._clock = clock
         self._limits = limits
         self._http = HttpLimits(connect_s=limits.connect_s, body_bytes=limits.body_bytes)
-        self._waiting: _Waiting = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
-        self._scheduled = False
+        self._batcher: Batcher[Call, Said] = Batcher(
+            self._exchange, most=limits.batch, in_flight=limits.in_flight, alone=lambda call: call.alone
+        )
         self._verified = False
         self._verifying = asyncio.Lock()
         self._refused_until = Millis(0)
         self._rests_until = Millis(0)
-        self._most = limits.batch
 
     @property
     def name(self) -> str:
@@ -128,23 +125,11 @@ class Endpoint:
 
     def ask(self, call: Call) -> asyncio.Future[Said]:
         """Put a call into the next request; its future raises `NodeFailed`."""
-        loop = asyncio.get_running_loop()
-        said: asyncio.Future[Said] = loop.create_future()
-        self._waiting.append((call, said))
-        if not self._scheduled and len(self._in_flight) < self._limits.in_flight:
-            self._scheduled = True
-            loop.call_soon(self._flush)
-        return said
+        return self._batcher.ask(call)
 
     async def close(self) -> None:
         """Give up what is under way, and what waits."""
-        for _, future in self._waiting:
-            future.cancel()
-        self._waiting.clear()
-        tasks = list(self._in_flight)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._batcher.close()
 
     def failed(self, kind: str) -> None:
         """Ask it last for a while, and for its chain before anything else."""
@@ -152,49 +137,15 @@ class Endpoint:
         self._rests_until = Millis(self._clock.now() + int(self._limits.rest_s * SECOND))
         self._verified = False
 
-    def _flush(self) -> None:
-        self._scheduled = False
-        while self._waiting and len(self._in_flight) < self._limits.in_flight:
-            batch = self._next_batch()
-            task = asyncio.get_running_loop().create_task(self._exchange(batch))
-            self._in_flight.add(task)
-            task.add_done_callback(self._returned)
-
-    def _next_batch(self) -> _Waiting:
-        batch: _Waiting = deque()
-        while self._waiting and len(batch) < self._most:
-            if self._waiting[0][0].alone and batch:
-                break
-            batch.append(self._waiting.popleft())
-            if batch[0][0].alone:
-                break
-        return batch
-
-    def _returned(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._flush()
-
-    async def _exchange(self, batch: _Waiting) -> None:
-        wanted = deque(pair for pair in batch if not pair[1].done())  # whoever gave up waiting is not asked for
-        if not wanted:
-            return
+    async def _exchange(self, calls: list[Call]) -> Sequence[Said]:
         try:
             await self._verify()
-            said = await self._said([call for call, _ in wanted])
-        except asyncio.CancelledError:
-            for _, future in batch:
-                future.cancel()
-            raise
+            return await self._said(calls)
         except NodeFailed as error:
             self.failed(error.kind)
-            _tell(wanted, error)
             # What still waits would meet the same: it is told at once, and knows that it never left.
-            later, self._waiting = self._waiting, deque()
-            _tell(later, error if not error.taken else NeverLeft(str(error)))
-            return
-        for (_, future), answer in zip(wanted, said, strict=True):
-            if not future.done():
-                future.set_result(answer)
+            self._batcher.fail_waiting(error if not error.taken else NeverLeft(str(error)))
+            raise
 
     async def _verify(self) -> None:
         failures = self.figures.errors.total()
@@ -242,7 +193,7 @@ class Endpoint:
         if refusals.busy(said) and not refusals.too_many(said):
             raise Busy(f"{self.name}: {said.words}")
         self.figures.errors["batch_refused"] += 1
-        self._most = max(1, len(calls) // 4)
+        self._batcher.most = max(1, len(calls) // 4)
         return [one for call in calls for one in await self._said([call])]
 
     async def _post(self, calls: Sequence[Call]) -> list[Said] | Fault:
@@ -285,12 +236,6 @@ class Endpoint:
         if status in _DOOR:
             raise NeverLeft(f"{self.name} turned us away with HTTP {status}")
         raise NodeFailed(f"{self.name} answered HTTP {status}")
-
-
-def _tell(batch: _Waiting, error: NodeFailed) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
 
 
 async def chain_of(session: aiohttp.ClientSession, url: str, limits: NodeLimits) -> int:

@@ -8,7 +8,6 @@ from adapters.open_ethereum_pool.config import Flavour
 from adapters.open_ethereum_pool.keys import FSYNC, Keys
 from adapters.open_ethereum_pool.link import Link
 from adapters.open_ethereum_pool.persistence import Persistence
-from adapters.open_ethereum_pool.scripts import script
 from machines.core.chain import TxHash
 from machines.core.errors import NotDurable, Retryable
 
@@ -155,7 +154,7 @@ class PoolBooks:
 
     async def unlock(self, lock: str) -> Answer:
         """Take the lock away if it names this, and nothing is pending."""
-        return Answer(*await self.link.run(script("unlock"), self.keys.touched(""), "", "", "0", "0", "", lock))
+        return Answer(*await self.link.run("unlock", self.keys.touched(""), "", "", "0", "0", "", lock))
 
     async def add_missing(self, line: Line, tx: TxHash) -> Answer:
         """Add the history of a payment that was made and not logged."""
@@ -172,12 +171,12 @@ class PoolBooks:
     async def repair(self, changes: Sequence[tuple[str, str, str, int]]) -> Answer:
         """Add to fields (key, field, what it has, what is added), all of them or none."""
         parts = [str(part) for _, field, has, added in changes for part in (field, has, added)]
-        return Answer(*await self.link.run(script("repair"), [key for key, *_ in changes], *parts))
+        return Answer(*await self.link.run("repair", [key for key, *_ in changes], *parts))
 
     async def _change(self, name: str, line: Line, *more: str | int) -> Answer:
         return Answer(
             *await self.link.run(
-                script(name),
+                name,
                 self.keys.touched(line.login),
                 *_named(line),
                 *more,

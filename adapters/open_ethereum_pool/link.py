@@ -1,6 +1,8 @@
 """The connection to a pool's Redis: one server, or one that sentinels know."""
 
 from collections.abc import Sequence
+from functools import cache
+from importlib import resources
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,10 +14,19 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.open_ethereum_pool import config
-from adapters.open_ethereum_pool.scripts import Script
 from machines.core.errors import Retryable
+from machines.core.lua import Script, assembled
 
 PATIENCE_S = 10.0
+
+
+@cache
+def _script(name: str) -> Script:
+    return assembled(name, _part)
+
+
+def _part(name: str) -> str:
+    return (resources.files("adapters.open_ethereum_pool") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 class Link:
@@ -73,8 +84,9 @@ class Link:
         except (RedisError, OSError) as error:
             raise self._trouble(error) from error
 
-    async def run(self, script: Script, keys: Sequence[str], *arguments: str | int) -> tuple[str, str]:
+    async def run(self, name: str, keys: Sequence[str], *arguments: str | int) -> tuple[str, str]:
         """Run a script; it gives a code and what it found."""
+        script = _script(name)
         try:
             try:
                 answer = await self._send("EVALSHA", script.sha, len(keys), *keys, *arguments)

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.ethereum.addresses import typed
 from adapters.ethereum.node import Nodes
+from machines.core.batcher import Batcher
 from machines.core.decision import New
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId
@@ -33,7 +34,6 @@ from machines.transaction.rail import LaneRail
 from machines.transaction.react import transaction as transaction_machine
 from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
-from payflow.store.batcher import Batcher
 from payflow.store.store import Store
 
 MOST_UNSETTLED = 10_000

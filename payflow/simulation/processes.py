@@ -11,10 +11,11 @@ from typing import Any
 
 from machines.core.clock import FixedClock, Millis
 from machines.core.errors import StoreUnavailable
+from machines.core.lua import Script
 from payflow.simulation.conditions import Conditions
 from payflow.simulation.story import Story
 from payflow.store.link import Barrier, Link
-from payflow.store.scripts import RENEW, Script
+from payflow.store.scripts import RENEW
 
 YIELDING = 0.1
 """How likely a process lets another one go first, where there are two."""

@@ -16,8 +16,9 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from machines.core.errors import NotDurable, StoreUnavailable, StoreUnfit
+from machines.core.lua import Script
 from payflow.config import Settings
-from payflow.store.scripts import ALL, Script
+from payflow.store.scripts import ALL
 
 ANSWER_TIMEOUT_S = 10.0
 CLOSING_S = 0.5

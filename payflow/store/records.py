@@ -8,6 +8,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from machines.core.batcher import Batcher
 from machines.core.clock import Clock, Millis
 from machines.core.decision import Decision, Message, New
 from machines.core.errors import (
@@ -28,7 +29,6 @@ from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
 from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
-from payflow.store.batcher import Batcher
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, encode, read_event
 from payflow.store.groups import FundOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardStanding, WriteReply

@@ -1,28 +1,8 @@
-"""The Lua scripts as files, put together from their parts."""
+"""The store's Lua scripts, which are files."""
 
-import hashlib
-import re
-from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 
-_INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script as it is sent to the server."""
-
-    name: str
-    text: str
-    sha: str
-
-
-@cache
-def script(name: str) -> Script:
-    """Read a script and the parts that it includes."""
-    text = _INCLUDE.sub(lambda found: _part(found[1]), _part(name))
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+from machines.core.lua import assembled
 
 
 def _part(name: str) -> str:
@@ -30,25 +10,23 @@ def _part(name: str) -> str:
 
 
 ALL = tuple(
-    map(
-        script,
-        (
-            "commit",
-            "claim",
-            "renew",
-            "poke",
-            "read",
-            "take",
-            "outbox",
-            "profile",
-            "audit",
-            "archive",
-            "checkpoint",
-            "proposal",
-            "correct",
-            "unarchive",
-            "call",
-        ),
+    assembled(name, _part)
+    for name in (
+        "commit",
+        "claim",
+        "renew",
+        "poke",
+        "read",
+        "take",
+        "outbox",
+        "profile",
+        "audit",
+        "archive",
+        "checkpoint",
+        "proposal",
+        "correct",
+        "unarchive",
+        "call",
     )
 )
 (

@@ -19,9 +19,10 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import UnixDomainSocketConnection
 
 from machines.core.clock import SystemClock
+from machines.core.lua import Script
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
-from payflow.store.scripts import CLAIM, COMMIT, Script
+from payflow.store.scripts import CLAIM, COMMIT
 from payflow.telemetry.metrics import Metrics
 from tests.bench.bed import Bed, bed
 from tests.bench.machine import STEPS

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from machines.core.errors import StoreUnavailable
+from machines.core.lua import Script
 from payflow.store.link import Barrier, Link
-from payflow.store.scripts import Script
 
 
 class Died(Exception):

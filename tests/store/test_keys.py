@@ -6,9 +6,10 @@ from importlib import resources
 import pytest
 
 from machines.core.ids import RecordId
+from machines.core.lua import Script
 from payflow.store import keys
 from payflow.store.keys import KEYS
-from payflow.store.scripts import ALL, Script
+from payflow.store.scripts import ALL
 from tests.keycheck import unlisted
 
 LUA = {file.name: file.read_text("utf-8") for file in (resources.files("payflow.store") / "lua").iterdir()}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from payflow.store.batcher import CALLS_IN_FLIGHT, MOST_IN_A_CALL, Batcher
+from machines.core.batcher import CALLS_IN_FLIGHT, MOST_IN_A_CALL, Batcher
 
 
 class Server:
