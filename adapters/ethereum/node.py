@@ -481,7 +481,7 @@ async def _look(end: Endpoint) -> _Look:
         raise failure(end, chain)
     if isinstance(newest, Fault):
         raise failure(end, newest)
-    if isinstance(final, Fault) and refusals.busy(final):
+    if isinstance(final, Fault) and not refusals.knows_no_tag(final):
         raise failure(end, final)  # which is no word on whether the chain has finality
     end.believe(chain)
     header = wire.header(newest)

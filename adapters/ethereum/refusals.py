@@ -164,6 +164,18 @@ NO_STATE = (
     "resource not found",  # nethermind
 )
 
+UNKNOWN_TAG_CODES = frozenset({-32602, -39001})
+"""The tag cannot be read; no block has it."""
+UNKNOWN_TAG = (
+    "finalized block not found",  # geth and its likes, besu, where none is final (yet)
+    "block not found: finalized",  # reth
+    "unknown block",  # erigon, nethermind, besu
+    "without 0x prefix",  # geth and core-geth from before the tag: "invalid argument 0: hex string without 0x prefix"
+    "invalid block number",  # openethereum, parity
+    "block tag",  # gateways: "unsupported block tag", "unknown block tag", "block tag not supported"
+)
+"""What a node says for which the tag `finalized` names nothing."""
+
 TOO_MUCH = (
     "block range",  # erigon: "query block range exceeds server limit", and most gateways
     "range limit",
@@ -211,6 +223,12 @@ def not_taken(fault: Fault) -> bool:
 def busy(fault: Fault) -> bool:
     """Say whether the node was asked too often."""
     return fault.code in BUSY_CODES or any(part in fault.words.lower() for part in BUSY)
+
+
+def knows_no_tag(fault: Fault) -> bool:
+    """Say whether a node that was asked for the block with a tag says that there is none: all else is trouble."""
+    words = fault.words.lower()
+    return not busy(fault) and (fault.code in UNKNOWN_TAG_CODES or any(part in words for part in UNKNOWN_TAG))
 
 
 def too_many(fault: Fault) -> bool:

@@ -1,5 +1,6 @@
 """Several nodes, of which some lie: what enough of them say alike counts, and nothing else."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -391,22 +392,40 @@ async def test_what_stands_at_the_first_block_says_nothing_where_no_head_was_eve
 
 
 class Hurried(StubNode):
-    """A node that is asked too often when it is asked what is final."""
+    """A node that refuses when it is asked what is final."""
+
+    words = "rate limit exceeded"
 
     def answer(self, method: str, params: Sequence[Any]) -> Any:  # noqa: ANN401
         if params and params[0] == "finalized":
-            raise Refused("rate limit exceeded")
+            raise Refused(self.words)
         return super().answer(method, params)
 
 
-async def test_a_node_that_is_too_busy_to_say_what_is_final_does_not_say_that_nothing_is(
-    chain: StubChain, clock: FixedClock
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rate limit exceeded",
+        "internal error",
+        "context deadline exceeded",
+        "header not found",
+        "missing trie node",
+        "??",
+    ],
+)
+async def test_a_node_that_cannot_say_what_is_final_does_not_say_that_nothing_is(
+    chain: StubChain, clock: FixedClock, words: str
 ) -> None:
     """Without finality depth alone would prove that something was not paid."""
     hurried = Hurried(chain, CHAIN_ID)
+    hurried.words = words
     hurried.sync()
     async with seen(clock, hurried) as nodes:
-        with pytest.raises(Retryable, match="rate limit"):
+        with pytest.raises(Retryable, match=re.escape(words)):
             await nodes.head()
+        hurried.words = "finalized block not found"
+        head = await nodes.head()
+        assert (head.number, head.finalized) == (len(chain.blocks) - 1, None)
+    hurried.words = words
     async with seen(clock, hurried, honest(chain), honest(chain)) as nodes:
         assert (await nodes.head()).finalized is not None

@@ -7,6 +7,34 @@ from adapters.ethereum.envelope import Fault
 from adapters.ethereum.refusals import SENDING, Means
 from machines.core.chain import Reply
 
+NO_TAG = (
+    Fault(-32000, "finalized block not found"),  # geth
+    Fault(-39001, "Unknown block"),  # erigon, besu
+    Fault(-32000, "block not found: finalized"),  # reth
+    Fault(-32602, "invalid argument 0: hex string without 0x prefix"),  # geth before 1.10.17
+    Fault(-32602, "Invalid params: Invalid block number: invalid digit found in string."),  # openethereum
+    Fault(-32000, "Unsupported block tag: finalized"),
+)
+NO_WORD_ON_A_TAG = (
+    Fault(-32000, "header not found"),
+    Fault(-32603, "Internal error"),
+    Fault(-32002, "request timed out"),
+    Fault(-32000, "missing trie node 00112233 (path ) state is not available"),
+    Fault(-32005, "daily request count exceeded, request rate limited"),
+    Fault(-32601, "the method eth_getBlockByNumber does not exist/is not available"),
+    Fault(-32000, "context deadline exceeded"),
+    Fault(429, "unknown block: too many requests"),
+    Fault(0, ""),
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "known"), [*((one, True) for one in NO_TAG), *((one, False) for one in NO_WORD_ON_A_TAG)]
+)
+def test_only_a_nodes_own_word_says_that_a_tag_names_nothing(*, fault: Fault, known: bool) -> None:
+    assert refusals.knows_no_tag(fault) is known
+
+
 # The whole sentence, as the node writes it; what it means.
 SAID = (
     ("already known", Reply.ACCEPTED),  # geth
