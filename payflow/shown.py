@@ -1,4 +1,4 @@
-"""How times, amounts and names look on a page."""
+"""How times, amounts and names are written, on a page and in a terminal, and for machines."""
 
 from datetime import UTC, datetime
 
@@ -16,8 +16,8 @@ def span(millis: int) -> str:
     """Write a duration as people say it."""
     for size, name in _SIZES:
         if millis >= size:
-            return f"{millis // size}\N{NO-BREAK SPACE}{name}"
-    return "less than 1\N{NO-BREAK SPACE}s"
+            return f"{millis // size} {name}"
+    return "less than 1 s"
 
 
 def utc(at: int) -> str:
@@ -28,6 +28,16 @@ def utc(at: int) -> str:
 def iso(at: int) -> str:
     """Write a time for machines."""
     return _moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def amount(money: Money | None) -> str:
+    """Write an amount with its asset, to the last decimal."""
+    return "" if money is None else str(money)
+
+
+def amount_json(money: Money | None) -> dict[str, str] | None:
+    """Write an amount for machines: as text, because numbers in JSON are not exact."""
+    return None if money is None else {"asset": money.asset.code, "amount": money.decimal}
 
 
 def grouped(money: Money | None) -> str:
@@ -41,12 +51,23 @@ def _short(text: str) -> str:
     return f"{whole}{point}{fraction[:USUAL]}{fraction[USUAL:].rstrip('0')}"
 
 
+def exact(units: int, asset: str, assets: Assets) -> str:
+    """Write units in the asset's usual unit, to the last decimal; what can be no amount is shown as it is kept."""
+    money = _money(units, asset, assets)
+    return money.decimal if money else f"{units} units"
+
+
 def decimal(units: int, asset: str, assets: Assets) -> str:
-    """Write units in the asset's usual unit; what can be no amount is shown as it is kept."""
+    """Write units in the asset's usual unit as people read it."""
+    money = _money(units, asset, assets)
+    return thousands(_short(money.decimal)) if money else f"{units} units"
+
+
+def _money(units: int, asset: str, assets: Assets) -> Money | None:
     try:
-        return thousands(_short(Money(units, assets[asset]).decimal))
+        return Money(units, assets[asset])
     except BadAmount:
-        return f"{units} units"
+        return None
 
 
 def thousands(text: str) -> str:

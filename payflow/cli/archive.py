@@ -16,8 +16,8 @@ from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli import records
 from payflow.cli.desk import Code, Desk, Usage, confirm, listed, machine_of, named, typed
 from payflow.cli.reconcile import moment
-from payflow.cli.words import amount, utc
 from payflow.desk.archive import Count, Found, archive, export, find, folder_of
+from payflow.shown import amount, utc
 from payflow.store.archive import RawRecord
 from payflow.telemetry.logs import redacted
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from machines.core.errors import BadInput
 from payflow.cli.desk import Code, Desk, named
-from payflow.cli.words import utc
+from payflow.shown import utc
 from payflow.store.backup import save, set_back
 from payflow.store.seals import KEY_FILE
 

@@ -18,9 +18,10 @@ from machines.payout.lifecycle import APPROVED, LIFECYCLE, PROCESSING
 from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named
 from payflow.cli.records import record_json
-from payflow.cli.words import amount, clean, console, decimal, iso, rows, span, table, utc
+from payflow.cli.words import clean, console, rows, table
 from payflow.desk.payouts import MACHINE
 from payflow.engine.step import take_in
+from payflow.shown import amount, exact, iso, span, utc
 from payflow.store.registers.batches import Batch, Batches, Summary
 
 AT_A_TIME = 64
@@ -169,7 +170,7 @@ def _in_short(summary: Summary) -> str:
 
 
 def _money(summary: Summary, state: str, assets: Assets) -> str:
-    return ", ".join(f"{code} {decimal(units, code, assets)}" for code, units in summary.sums[state].items())
+    return ", ".join(f"{code} {exact(units, code, assets)}" for code, units in summary.sums[state].items())
 
 
 def _json(batch: Batch, summary: Summary, assets: Assets) -> Json:
@@ -181,7 +182,7 @@ def _json(batch: Batch, summary: Summary, assets: Assets) -> Json:
         "states": {
             state: {
                 "count": count,
-                "amounts": {code: decimal(units, code, assets) for code, units in summary.sums[state].items()},
+                "amounts": {code: exact(units, code, assets) for code, units in summary.sums[state].items()},
             }
             for state, count in _ordered(summary)
         },

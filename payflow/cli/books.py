@@ -9,8 +9,9 @@ from machines.core.ids import owner_of
 from machines.core.money import Assets
 from payflow.cli.desk import Code, Desk, Usage, person, typed
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.words import clean, decimal, rows, table
+from payflow.cli.words import clean, rows, table
 from payflow.desk.ledger_correction import Believed
+from payflow.shown import exact
 from payflow.store import verdicts
 from payflow.store.ledger import LedgerAccount
 from payflow.store.verdicts import LedgerCheck
@@ -88,14 +89,14 @@ async def correct(desk: Desk, *, owner: str, asset: str, believe: str | None, re
 
 
 def _account_json(asset: str, account: LedgerAccount, assets: Assets) -> dict[str, Any]:
-    return {"asset": asset} | {part: decimal(getattr(account, part), asset, assets) for part in COLUMNS}
+    return {"asset": asset} | {part: exact(getattr(account, part), asset, assets) for part in COLUMNS}
 
 
 def _account_table(accounts: dict[str, LedgerAccount], assets: Assets, title: str) -> Table:
     return rows(
         table(title, *(f"{part}>" for part in COLUMNS)),
         (
-            (asset, *(decimal(getattr(account, part), asset, assets) for part in COLUMNS))
+            (asset, *(exact(getattr(account, part), asset, assets) for part in COLUMNS))
             for asset, account in sorted(accounts.items())
         ),
     )

@@ -19,9 +19,10 @@ from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, Transa
 from payflow.app.installation import Payflow, opened, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named, person
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.words import clean, iso, rows, span, table
+from payflow.cli.words import clean, rows, table
 from payflow.desk import lane_trust
 from payflow.engine.step import take_in
+from payflow.shown import iso, span
 
 if TYPE_CHECKING:
     from machines.transaction.ports import Lane

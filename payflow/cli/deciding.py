@@ -13,10 +13,11 @@ from machines.payout.data import PayoutRecord
 from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import OPERATES, REVIEWS, Code, Desk, Usage, confirm, named
 from payflow.cli.records import record_json, record_of
-from payflow.cli.words import amount, clean
+from payflow.cli.words import clean
 from payflow.desk.payouts import MACHINE
 from payflow.desk.payouts import Desk as PayoutDesk
 from payflow.engine.step import Applied
+from payflow.shown import amount
 from payflow.store.registers.tokens import Role
 from payflow.web.api.payloads import Account, Address, destination
 

@@ -47,7 +47,8 @@ async def _ls(desk: "Desk", *, limit: int) -> "Code":
     from rich.text import Text
 
     from payflow.cli.desk import Code
-    from payflow.cli.words import iso, rows, table, utc
+    from payflow.cli.words import rows, table
+    from payflow.shown import iso, utc
 
     async with desk.open() as payflow:
         waiting = await payflow.store.outbox.waiting()

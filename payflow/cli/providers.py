@@ -103,8 +103,9 @@ def _changes(before: "Profile", after: "Profile") -> str:
 
 
 def _tell(desk: "Desk", profile: "Profile") -> None:
-    from payflow.cli.words import clean, iso, rows, table
+    from payflow.cli.words import clean, rows, table
     from payflow.desk.payouts import shown
+    from payflow.shown import iso
 
     told: dict[str, Any] = {
         "owner": profile.owner,
@@ -112,7 +113,7 @@ def _tell(desk: "Desk", profile: "Profile") -> None:
         "verified": profile.verified,
         "contacts": len(profile.notify),
         "destination": shown(profile.destination) if profile.destination else None,
-        "details_changed_at": iso(profile.details_changed_at),
+        "details_changed_at": None if (at := profile.details_changed_at) is None else iso(at),
         "version": profile.version,
     }
     lines = ((name, "" if value is None else clean(str(value))) for name, value in told.items())

@@ -13,7 +13,8 @@ from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, typed
-from payflow.cli.words import amount, amount_json, clean, decimal, iso, rows, span, table, utc
+from payflow.cli.words import clean, rows, table
+from payflow.shown import amount, amount_json, exact, iso, span, utc
 from payflow.store.codec import HistoryEvent
 from payflow.store.ledger import LedgerAccount
 from payflow.store.listing import PAGE, Outlook, StateCount
@@ -256,7 +257,7 @@ def _head(payflow: Payflow, record: Record[Any], account: LedgerAccount | None, 
     if record.amount and account and state.position:
         asset, assets = record.amount.asset.code, payflow.store.records.assets
         parts = ("available", "held", "paid") + (("owed",) if account.owed else ())
-        books = ", ".join(f"{part} {decimal(getattr(account, part), asset, assets)}" for part in parts)
+        books = ", ".join(f"{part} {exact(getattr(account, part), asset, assets)}" for part in parts)
         lines += [("amount", f"{amount(record.amount)}, {state.position}"), ("account", f"{asset}: {books}")]
     lines += [
         ("made", f"{utc(record.created_at)} UTC, {span(now - record.created_at)} ago; now version {record.version}")

@@ -8,8 +8,9 @@ from machines.core.lifecycle import By, State
 from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import Code, Desk, Usage, confirm, listed, named, person
 from payflow.cli.records import record_of
-from payflow.cli.words import amount, amount_json, clean, iso, rows, span, table, utc
+from payflow.cli.words import clean, rows, table
 from payflow.desk.steering import Preview, Steering
+from payflow.shown import amount, amount_json, iso, span, utc
 from payflow.store.registers.tokens import Role
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})

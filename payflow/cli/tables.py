@@ -8,7 +8,8 @@ from machines.core.clock import SECOND
 from machines.core.lifecycle import Lifecycle, State
 from payflow.app.installation import lifecycles
 from payflow.cli.desk import Code, Desk, Usage, listed
-from payflow.cli.words import rows, span, table
+from payflow.cli.words import rows, table
+from payflow.shown import span
 
 
 async def lifecycle(desk: Desk, *, machine: str, mermaid: bool) -> Code:

@@ -72,7 +72,8 @@ async def _ls(desk: "Desk") -> "Code":
     from rich.text import Text
 
     from payflow.cli.desk import Code
-    from payflow.cli.words import iso, rows, table, utc
+    from payflow.cli.words import rows, table
+    from payflow.shown import iso, utc
     from payflow.store.registers.tokens import Tokens
 
     async with desk.open() as payflow:
@@ -100,8 +101,8 @@ async def _ls(desk: "Desk") -> "Code":
             "of": one.of,
             "made_at": iso(one.made_at),
             "made_by": one.made_by,
-            "used_at": iso(one.used_at),
-            "revoked_at": iso(one.revoked_at),
+            "used_at": None if one.used_at is None else iso(one.used_at),
+            "revoked_at": None if one.revoked_at is None else iso(one.revoked_at),
             "revoked_by": one.revoked_by,
         }
         for one in tokens

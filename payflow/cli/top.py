@@ -14,7 +14,8 @@ from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import State
 from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
-from payflow.cli.words import clean, console, iso, rows, span, table, utc
+from payflow.cli.words import clean, console, rows, table
+from payflow.shown import iso, span, utc
 from payflow.store import checkup, verdicts
 from payflow.store.listing import StateCount
 from payflow.store.pauses import Pause

@@ -10,7 +10,8 @@ from machines.core.clock import Millis
 from machines.core.ids import RecordId
 from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
-from payflow.cli.words import clean, iso, utc
+from payflow.cli.words import clean
+from payflow.shown import iso, utc
 from payflow.store.codec import HistoryEvent
 
 LOOK_EVERY_S = 1.0

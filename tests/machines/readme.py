@@ -8,7 +8,7 @@ from pathlib import Path
 import machines
 from machines.core.clock import SECOND
 from machines.core.lifecycle import Lifecycle, State
-from payflow.cli.words import span
+from payflow.shown import span
 
 PATH = Path(machines.__file__).with_name("README.md")
 

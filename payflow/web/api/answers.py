@@ -1,16 +1,16 @@
 """What the API answers: times in UTC, amounts as text, destinations by their last digits."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from machines.core.clock import SECOND, Millis
+from machines.core.clock import Millis
 from machines.core.money import Asset, Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, REQUESTED
 from payflow.desk.payouts import shown
 from payflow.desk.schedule import Schedule
+from payflow.shown import iso
 from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.earnings import Earning
 from payflow.store.registers.profiles import Profile
@@ -28,11 +28,6 @@ CANCELLING = "cancelling: waits for proof that nothing was paid"
 def status_of(state: str) -> str:
     """Say in the public's word where a payout is."""
     return next(word for word, states in STATES.items() if state in states)
-
-
-def iso(at: Millis) -> str:
-    """Write a time."""
-    return datetime.fromtimestamp(at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _known(word: str) -> str:

@@ -13,9 +13,10 @@ from machines.core.money import Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE
+from payflow.shown import iso
 from payflow.store import pages
 from payflow.store.store import Store
-from payflow.web.api.answers import iso, money_of, status_of
+from payflow.web.api.answers import money_of, status_of
 from payflow.web.http import problems
 from payflow.web.http.problems import Problem
 

@@ -106,9 +106,7 @@ def test_only_pauses_that_stop_this_record_are_named() -> None:
 def test_amounts_and_spans_are_written_as_people_read_them() -> None:
     assert grouped(Money(123_456_789, NGN)) == "NGN\N{NO-BREAK SPACE}1,234,567.89"
     assert thousands("0.000000001") == "0.000000001"
-    assert [span(one) for one in (999, 61_000, 3_600_000)] == [
-        "less than 1\N{NO-BREAK SPACE}s", "1\N{NO-BREAK SPACE}min", "1\N{NO-BREAK SPACE}h",
-    ]  # fmt: skip
+    assert [span(one) for one in (999, 61_000, 3_600_000)] == ["less than 1 s", "1 min", "1 h"]
 
 
 def test_what_a_chain_counts_is_told_and_what_looks_like_an_account_number_is_not() -> None:

@@ -101,7 +101,7 @@ class Frame:
             loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
         )
         self._env.filters |= {
-            "span": words.span, "utc": words.utc, "iso": words.iso, "money": words.grouped, "words": words.plain,
+            "span": _unbroken_span, "utc": words.utc, "iso": words.iso, "money": words.grouped, "words": words.plain,
             "path": lambda text: quote(str(text), safe=""), "query": urlencode,
         }  # fmt: skip
         self._env.globals["asset"] = _asset_url
@@ -296,6 +296,11 @@ def _at(pause: Pause) -> int:
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _STATIC = resources.files("payflow.web.pages.admin") / "static"
 _FILES = {file.name: file.read_bytes() for file in _STATIC.iterdir() if file.name.rpartition(".")[2] in _TYPES}
+
+
+def _unbroken_span(millis: int) -> str:
+    """Write a duration; no line ends between its number and its unit."""
+    return words.span(millis).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _asset_url(name: str) -> str:
