@@ -8,17 +8,17 @@ from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
 from machines.core.ids import Owner, RecordId, owner_of, parse_id
-from machines.core.lifecycle import By, Lifecycle, State
+from machines.core.lifecycle import State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, typed
 from payflow.cli.words import clean, rows, table
+from payflow.desk.records import is_stuck, stopping, what_next
 from payflow.shown import amount, amount_json, exact, iso, span, utc
 from payflow.store.codec import HistoryEvent
 from payflow.store.ledger import LedgerAccount
-from payflow.store.listing import PAGE, Outlook, StateCount
-from payflow.store.pauses import EVERYTHING
+from payflow.store.listing import PAGE, StateCount
 from payflow.telemetry.logs import redacted
 
 Json = dict[str, Any]
@@ -88,8 +88,7 @@ async def _parked(payflow: Payflow, wanted: set[tuple[str, str]], seen: set[Reco
 
 
 def _stuck(payflow: Payflow, record: Record[Any], now: Millis) -> bool:
-    after_s = payflow.store.records.machines[record.machine].lifecycle.state(record.state).stuck_after_s
-    return bool(record.parked) or (after_s is not None and now - record.since > after_s * SECOND)
+    return bool(record.parked) or is_stuck(payflow.store.records.machines[record.machine].lifecycle, record, now)
 
 
 def _crowd_json(crowd: StateCount, now: Millis) -> Json:
@@ -172,8 +171,12 @@ async def show(desk: Desk, *, record_id: str) -> Code:
         lifecycle = store.records.machines[record.machine].lifecycle
         events = await store.records.history(name)
         broken = await store.listing.history_fault(name)
-        coming = what_next(lifecycle, record, await store.listing.outlook(record), now)
-        pauses = await _pauses(payflow, record)
+        again = f"`payflow retry {name}` takes it up again."
+        coming = what_next(lifecycle, record, await store.listing.outlook(record), now, again)
+        pauses = [
+            f"Sends are paused ({pause.scope}, by {pause.who}): {pause.why}"
+            for pause in stopping(record, (await store.pauses.all()).values())
+        ]
         accounts = await store.ledger.account(record.owner) if record.amount else {}
         account = accounts.get(record.amount.asset.code, LedgerAccount()) if record.amount else None
         desk.tell(
@@ -207,43 +210,6 @@ def record_of(payflow: Payflow, text: str) -> RecordId:
         machine, _ = parse_id(text)
     machine_of(payflow, machine)
     return RecordId(text)
-
-
-def what_next(lifecycle: Lifecycle, record: Record[Any], outlook: Outlook, now: Millis) -> str:
-    """Say in one sentence who moves a record on, and when."""
-    state = lifecycle.state(record.state)
-    ways = ", ".join(f"{one} → {lifecycle.target(state.name, one).name}" for one in lifecycle.triggers(state.name))
-    if record.parked:
-        return f"Nobody looks: it was set aside ({record.parked}). `payflow retry {record.id}` takes it up again."
-    if state.by is By.POLLER:
-        return _when(record, outlook, now)
-    if state.by is By.PERSON:
-        return f"A person decides: {ways}."
-    if state.by is By.OUTSIDE:
-        return f"It waits for the world outside: {ways}."
-    return "Nothing: its story ends here."
-
-
-def _when(record: Record[Any], outlook: Outlook, now: Millis) -> str:
-    failed = f" {record.tries} looks in a row have failed." if record.tries else ""
-    if outlook.at is None:
-        return f"Nobody looks any more.{failed} `payflow retry {record.id}` asks for a look."
-    if outlook.leased:
-        return f"A worker looks at it now; its lease ends in {span(outlook.at - now)}.{failed}"
-    if outlook.at <= now:
-        return f"A look has been due for {span(now - outlook.at)}.{failed}"
-    return f"The next look is at {utc(outlook.at)} UTC, in {span(outlook.at - now)}.{failed}"
-
-
-async def _pauses(payflow: Payflow, record: Record[Any]) -> list[str]:
-    """Name the pauses that stop this record's sends for certain; a rail or lane may be paused besides."""
-    shard = f"shard:{parse_id(record.id)[1]:02d}"
-    scopes = {EVERYTHING, f"machine:{record.machine}", shard}
-    return [
-        f"Sends are paused ({scope}, by {pause.who}): {pause.why}"
-        for scope, pause in (await payflow.store.pauses.all()).items()
-        if scope in scopes or scope.startswith(("rail:", "lane:"))
-    ]
 
 
 def _head(payflow: Payflow, record: Record[Any], account: LedgerAccount | None, now: Millis) -> Table:

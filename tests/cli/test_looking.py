@@ -6,7 +6,7 @@ from machines.core.facts import Nothing
 from machines.core.ids import Owner, RecordId
 from machines.payout import lifecycle as payout
 from payflow.app.installation import Payflow
-from payflow.cli.watching import Tail
+from payflow.desk.records import Moves
 from payflow.store import keys
 from tests.cli.till import SHELL, Till
 from tests.desk import BOB, ask, claim_one, fund, tell, think
@@ -211,13 +211,13 @@ def test_tail_tells_each_move_once_even_several_between_two_looks(till: Till) ->
     before = till.errand("READY", key="before")
 
     async def follow(payflow: Payflow) -> list[list[tuple[RecordId, str, str]]]:
-        tail = Tail(payflow, await payflow.store.records.now())
-        await tail.news()  # of the millisecond that `before` was made in, perhaps
+        moves = Moves(payflow.store, await payflow.store.records.now())
+        await moves.news()  # of the millisecond that `before` was made in, perhaps
         looks = []
         for facts in ([Sent()], [], [Cancelled()]):
             for fact in facts:
                 await tell(payflow.store, before, fact)
-            looks.append([(news.record, news.source, news.event.state) for news in await tail.news()])
+            looks.append([(news.record, news.source, news.event.state) for news in await moves.news()])
         return looks
 
     first, second, third = till.do(follow)
@@ -229,11 +229,11 @@ def test_tail_tells_each_move_once_even_several_between_two_looks(till: Till) ->
 def test_tail_tells_what_a_new_record_went_through(till: Till) -> None:
 
     async def follow(payflow: Payflow) -> list[tuple[str, str]]:
-        tail = Tail(payflow, await payflow.store.records.now())
+        moves = Moves(payflow.store, await payflow.store.records.now())
         await fund(payflow.store, Owner("ann"))
         record_id = await ask(payflow.store)
         for fact in (Approved(), Sent()):
             await tell(payflow.store, record_id, fact)
-        return [(news.source, news.event.state) for news in await tail.news()]
+        return [(news.source, news.event.state) for news in await moves.news()]
 
     assert till.do(follow) == [("", "ASKED"), ("ASKED", "READY"), ("READY", "SENDING")]

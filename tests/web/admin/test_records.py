@@ -130,7 +130,7 @@ async def test_a_record_tells_its_story_where_its_money_is_and_what_comes_next(
     await visitor.come("vic", Role.VIEWER)
     text = await visitor.see(f"records/{failed}")
     for words in (
-        "Proven not paid", "A worker looks next at", "NGN 700.00 , held", "available NGN 300.00", "may have left",
+        "Proven not paid", "The next look is at", "NGN 700.00 , held", "available NGN 300.00", "may have left",
         "fail → FAILED", "the account is closed", "made → REQUESTED by ann", "the chain is whole", "044 ••••0040",
         "sends NGN 700.00",
     ):  # fmt: skip

@@ -8,6 +8,7 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.record import Record
+from payflow.desk.records import stopping, what_next
 from payflow.shown import grouped, span, thousands
 from payflow.store.codec import HistoryEvent
 from payflow.store.listing import Outlook
@@ -76,16 +77,20 @@ def test_events_are_told_newest_first_with_their_evidence_and_a_link_where_one_i
 @pytest.mark.parametrize(
     ("state", "outlook", "words"),
     [
-        ("READY", Outlook(Millis(NOW + 60_000), leased=False), "A worker looks next at 2027-01-15 08:01:00 UTC, in 1"),
+        (
+            "READY",
+            Outlook(Millis(NOW + 60_000), leased=False),
+            "The next look is at 2027-01-15 08:01:00 UTC, in 1 min.",
+        ),
         ("READY", Outlook(Millis(NOW + 5_000), leased=True), "A worker looks at it now"),
         ("READY", Outlook(Millis(NOW - 60_000), leased=False), "A look has been due for 1"),
-        ("READY", Outlook(None, leased=False), "Nobody looks any more. 3 looks in a row have failed."),
-        ("FAILED", Outlook(None, leased=False), "It waits for a person."),
+        ("READY", Outlook(None, leased=False), "Nobody looks any more. 3 looks in a row have failed. Ask for one."),
+        ("FAILED", Outlook(None, leased=False), "A person decides: retry → READY, cancel → CANCELLED."),
         ("DONE", Outlook(None, leased=False), "Nothing: its story ends here."),
     ],
 )
 def test_what_happens_next_is_one_sentence(state: str, outlook: Outlook, words: str) -> None:
-    assert story.what_next(LIFECYCLE, record(state=state, tries=3), outlook, NOW).startswith(words)
+    assert what_next(LIFECYCLE, record(state=state, tries=3), outlook, NOW, "Ask for one.").startswith(words)
 
 
 def test_only_pauses_that_stop_this_record_are_named() -> None:
@@ -93,14 +98,16 @@ def test_only_pauses_that_stop_this_record_are_named() -> None:
         "everything",
         "machine:errand",
         "machine:other",
+        "owner:ann",
+        "owner:bob",
         "rail:flutterwave",
+        "lane:flutterwave",
         "rail:paystack",
         "shard:00",
         "shard:01",
     )
-    pauses = {scope: Pause(scope, "otto", "x", NOW) for scope in scopes}
-    named = {pause.scope for pause in story.stopping(record(), pauses, 0)}
-    assert named == {"everything", "machine:errand", "rail:flutterwave", "shard:00"}
+    named = {pause.scope for pause in stopping(record(), [Pause(scope, "otto", "x", NOW) for scope in scopes])}
+    assert named == {"everything", "machine:errand", "owner:ann", "rail:flutterwave", "lane:flutterwave", "shard:00"}
 
 
 def test_amounts_and_spans_are_written_as_people_read_them() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from machines.core.errors import BadInput, Conflict, NotFound
-from machines.core.ids import RecordId, parse_id
+from machines.core.ids import RecordId
 from machines.core.lifecycle import By
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
+from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.shown import decimal, utc
 from payflow.store.ledger import LedgerAccount
@@ -75,8 +76,8 @@ class RecordPage:
         return await self._frame.page(
             visit, "record.html", title=record.id, here="records", record=record, state=state,
             picture=pictures(machine.lifecycle, None, marks, links=f"{self._frame.place}/records"),
-            next=story.what_next(machine.lifecycle, record, outlook, stored.at),
-            stopped=story.stopping(record, await store.pauses.all(), parse_id(record.id)[1]),
+            next=what_next(machine.lifecycle, record, outlook, stored.at, "An operator takes it up again."),
+            stopped=stopping(record, (await store.pauses.all()).values()),
             chapters=told, earlier=max(0, len(events) - MOST_CHAPTERS),
             fault=await store.listing.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
             proof=story.proof(data.get("evidence"), explorers), **await self._around(record),

@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
-from machines.core.clock import SECOND, Millis
+from machines.core.clock import Millis
 from machines.core.errors import BadInput, NotFound, PayflowError, StoreError
 from machines.core.ids import RecordId, owner_of, parse_id
 from machines.core.record import Record
+from payflow.desk.records import is_stuck
 from payflow.shown import iso
 from payflow.store import pages
 from payflow.store.pages import ListCursor
@@ -84,7 +85,7 @@ class RecordsPage:
         machines = self._store.records.machines
         return await self._frame.page(
             visit, "records.html", title="Records", here="records", asked=asked, found=found.records,
-            stuck={one.id for one in found.records if self._is_stuck(one, now)},
+            stuck={one.id for one in found.records if is_stuck(machines[one.machine].lifecycle, one, now)},
             following=asked.link(after=f"{found.following.at}.{found.following.id}") if found.following else "",
             table=asked.link(**_after(asked)), first=asked.link(), machines=machines,
             states=[
@@ -181,10 +182,6 @@ class RecordsPage:
             raise
         except PayflowError:
             return None
-
-    def _is_stuck(self, record: Record[Any], now: Millis) -> bool:
-        after_s = self._store.records.machines[record.machine].lifecycle.state(record.state).stuck_after_s
-        return after_s is not None and now - record.since > after_s * SECOND
 
 
 def _fitting(records: Iterable[Record[Any]], asked: Asked) -> list[Record[Any]]:

@@ -1,4 +1,4 @@
-"""The story of one record, as a page tells it: what happened, where it is, what happens next. Pure."""
+"""The story of one record, as a page tells it: what happened and where it is. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +9,10 @@ from typing import Any, TypeGuard
 import msgspec
 
 from machines.core.clock import SECOND, Millis
-from machines.core.lifecycle import By, Lifecycle
 from machines.core.money import Money
 from machines.core.record import Record
-from payflow.shown import grouped, plain, span, utc
+from payflow.shown import grouped, plain, utc
 from payflow.store.codec import HistoryEvent
-from payflow.store.listing import Outlook
-from payflow.store.pauses import EVERYTHING, Pause
 from payflow.telemetry.logs import redacted
 from payflow.web.pages.admin.whereabouts import link_to
 
@@ -173,38 +170,3 @@ def _rows(value: Sequence[Any]) -> list[Pairs]:
     if all(map(_is_pair, value)):
         return [pairs({str(name): one for name, one in value})]
     return [pairs(one) if isinstance(one, Mapping) else [("", str(one))] for one in value]
-
-
-def what_next(lifecycle: Lifecycle, record: Record[Any], outlook: Outlook, now: Millis) -> str:
-    """Say in a sentence or two who moves a record on, and when."""
-    state = lifecycle.state(record.state)
-    if record.parked:
-        return f"Nobody looks: it was set aside ({record.parked}). An operator takes it up again."
-    if state.by is By.POLLER:
-        return _when(record, outlook, now)
-    if state.by is By.PERSON:
-        return "It waits for a person."
-    if state.by is By.OUTSIDE:
-        return "It waits for the world outside."
-    return "Nothing: its story ends here."
-
-
-def _when(record: Record[Any], outlook: Outlook, now: Millis) -> str:
-    failed = f" {record.tries} looks in a row have failed." if record.tries else ""
-    if outlook.at is None:
-        return f"Nobody looks any more.{failed}"
-    if outlook.leased:
-        return f"A worker looks at it now; its lease ends in {span(max(0, outlook.at - now))}.{failed}"
-    if outlook.at <= now:
-        return f"A look has been due for {span(now - outlook.at)}.{failed}"
-    return f"A worker looks next at {utc(outlook.at)} UTC, in {span(outlook.at - now)}.{failed}"
-
-
-def stopping(record: Record[Any], pauses: Mapping[str, Pause], shard: int) -> list[Pause]:
-    """Name the pauses that stop this record's sends: those of its rail too, where it says which that is."""
-    scopes = {EVERYTHING, f"machine:{record.machine}", f"owner:{record.owner}", f"shard:{shard:02d}"}
-    for kind in ("rail", "lane"):
-        name = getattr(record.data, kind, "")
-        if isinstance(name, str) and name:
-            scopes.add(f"{kind}:{name}")
-    return [pause for scope, pause in pauses.items() if scope in scopes]

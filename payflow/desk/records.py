@@ -1,0 +1,111 @@
+"""What is told of records beside what they are: who moves one on and when, what stops its sends, which moved lately."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from machines.core.clock import SECOND, Millis
+from machines.core.ids import RecordId, parse_id
+from machines.core.lifecycle import By, Lifecycle
+from machines.core.record import Record
+from payflow.shown import span, utc
+from payflow.store.codec import HistoryEvent
+from payflow.store.listing import Outlook
+from payflow.store.pauses import EVERYTHING, Pause
+from payflow.store.store import Store
+
+# A move that is committed while we look may carry a time just before our look.
+OVERLAP_MS = 2_000
+MOST_REMEMBERED = 100_000
+
+# ── one ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def what_next(lifecycle: Lifecycle, record: Record[Any], outlook: Outlook, now: Millis, take_up: str) -> str:
+    """Say in a sentence or two who moves a record on, and when; `take_up` says how to have it looked at again."""
+    state = lifecycle.state(record.state)
+    ways = ", ".join(f"{one} → {lifecycle.target(state.name, one).name}" for one in lifecycle.triggers(state.name))
+    if record.parked:
+        return f"Nobody looks: it was set aside ({record.parked}). {take_up}"
+    if state.by is By.POLLER:
+        return _next_look(record, outlook, now, take_up)
+    if state.by is By.PERSON:
+        return f"A person decides: {ways}."
+    if state.by is By.OUTSIDE:
+        return f"It waits for the world outside: {ways}."
+    return "Nothing: its story ends here."
+
+
+def _next_look(record: Record[Any], outlook: Outlook, now: Millis, take_up: str) -> str:
+    failed = f" {record.tries} looks in a row have failed." if record.tries else ""
+    if outlook.at is None:
+        return f"Nobody looks any more.{failed} {take_up}"
+    if outlook.leased:
+        return f"A worker looks at it now; its lease ends in {span(max(0, outlook.at - now))}.{failed}"
+    if outlook.at <= now:
+        return f"A look has been due for {span(now - outlook.at)}.{failed}"
+    return f"The next look is at {utc(outlook.at)} UTC, in {span(outlook.at - now)}.{failed}"
+
+
+def stopping(record: Record[Any], pauses: Iterable[Pause]) -> list[Pause]:
+    """Name the pauses that stop this record's sends: those of its rail too, where it says which that is."""
+    shard = parse_id(record.id)[1]
+    scopes = {EVERYTHING, f"machine:{record.machine}", f"owner:{record.owner}", f"shard:{shard:02d}"}
+    for name in (getattr(record.data, "rail", ""), getattr(record.data, "lane", "")):
+        if isinstance(name, str) and name:
+            scopes |= {f"rail:{name}", f"lane:{name}"}  # a lane is a rail too, and either switch stops it
+    return [pause for pause in pauses if pause.scope in scopes]
+
+
+def is_stuck(lifecycle: Lifecycle, record: Record[Any], now: Millis) -> bool:
+    """Whether it has been in its state for longer than it should."""
+    after_s = lifecycle.state(record.state).stuck_after_s
+    return after_s is not None and now - record.since > after_s * SECOND
+
+
+# ── all, as they move ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class News(NamedTuple):
+    """A move of a record, and where the record was before it: nowhere, when it was made."""
+
+    record: RecordId
+    source: str
+    event: HistoryEvent
+
+
+class Moves:
+    """Finds the moves that came since the last look. It costs the payments nothing."""
+
+    def __init__(self, store: Store, start: Millis) -> None:
+        self._store = store
+        self._start = start
+        self._since = start
+        self._told: OrderedDict[RecordId, int] = OrderedDict()
+
+    async def news(self) -> list[News]:
+        """Give what is new, oldest first."""
+        now = await self._store.records.now()
+        moved: set[RecordId] = set()
+        for machine in self._store.records.machines.values():
+            for state in machine.lifecycle.states:
+                moved.update(await self._store.listing.moved_since(machine.name, state, self._since))
+        self._since = Millis(max(self._start, now - OVERLAP_MS))
+        found = [news for record_id in moved for news in await self._of(record_id)]
+        return sorted(found, key=lambda news: (news.event.at, news.event.version))
+
+    async def _of(self, record_id: RecordId) -> list[News]:
+        events = await self._store.records.history(record_id)
+        told = self._told.get(record_id)
+        if told is None:
+            # Its newest move brought it here, even when the look that made it began before ours.
+            told = next((event.version - 1 for event in events if event.at >= self._start), len(events) - 1)
+        self._told[record_id] = len(events)
+        self._told.move_to_end(record_id)
+        if len(self._told) > MOST_REMEMBERED:
+            self._told.popitem(last=False)
+        return [
+            News(record_id, events[at - 1].state if at else "", events[at])
+            for at in range(told, len(events))
+            if events[at].trigger or at == 0
+        ]
