@@ -15,12 +15,12 @@ from machines.core.errors import PayflowError
 from payflow.app.installation import Assemble, Payflow, opened, refuse_unfit
 from payflow.config import Settings
 from payflow.desk.books import Bookkeeper
+from payflow.desk.readiness import Readiness
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import checkup
 from payflow.telemetry import logs
 from payflow.telemetry.health import Work, work_of
-from payflow.web.http.readiness import Readiness
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from payflow.cli.desk import Code, Desk, Usage, named
 from payflow.cli.words import rows, table
 from payflow.desk import forge_sweep
 from payflow.desk.bounties import BountyDesk
+from payflow.desk.bounty_answers import balances, shown
 from payflow.desk.forge_news import UNFINISHED
-from payflow.web.api.bounty_answers import balances, shown
 
 
 async def sync(desk: Desk) -> Code:

@@ -3,12 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pydantic import ValidationError
 from rich.text import Text
 
 from machines.core.errors import BadInput
 from machines.core.ids import RecordId
-from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
 from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import OPERATES, REVIEWS, Code, Desk, Usage, confirm, named
@@ -19,7 +17,6 @@ from payflow.desk.payouts import Desk as PayoutDesk
 from payflow.engine.step import Applied
 from payflow.shown import amount
 from payflow.store.registers.tokens import Role
-from payflow.web.api.payloads import Account, Address, destination
 
 Decide = Callable[[PayoutDesk, PayoutRecord, str], Awaitable[Applied]]
 
@@ -66,8 +63,7 @@ async def correct(desk: Desk, *, payout_id: str, account: str, bank: str, name: 
     """Name another account."""
 
     async def decide(payouts: PayoutDesk, record: PayoutRecord, who: str) -> Applied:
-        where = _destination(payouts.store.seals.open(record.data.sealed), account, bank, name)
-        return await payouts.correct(record.id, who, where)
+        return await payouts.correct_account(record.id, who, account, bank, name)
 
     return await _decide(desk, payout_id, decide)
 
@@ -103,21 +99,6 @@ def _payout_of(payflow: Payflow, text: str) -> RecordId:
     if not name.startswith(f"{MACHINE}-"):
         raise Usage(f"{text} is no payout.")
     return name
-
-
-def _destination(before: Destination, account: str, bank: str, name: str) -> Destination:
-    """Make the new destination, checked as the API checks it; what was not named stays as it was."""
-    try:
-        if before.kind == "ethereum":
-            return destination(before.kind, Address(address=account))
-        kept = dict(before.fields)
-        bank_code = bank or kept.get("bank_code", "")
-        branch = kept.get("branch_code") if bank_code == kept.get("bank_code") else None
-        given = Account(bank_code=bank_code, account_number=account, account_name=name or None, branch_code=branch)
-        return destination(before.kind, given)
-    except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_input=False))
-        raise BadInput(f"This is no destination: {faults}.") from None
 
 
 def _given(reason: str) -> str:

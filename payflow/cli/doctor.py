@@ -13,12 +13,12 @@ from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import LEVEL_STYLES, clean
 from payflow.config import Settings
+from payflow.desk import readiness
 from payflow.store import checkup
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
 from payflow.store.store import refuse_missing
 from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
-from payflow.web.http import readiness
 
 LEAST_FREE_BYTES = 2**30
 

@@ -17,6 +17,7 @@ from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord
 from payflow.config import Settings
 from payflow.desk.bounds import Bounds
+from payflow.desk.destinations import with_account
 from payflow.desk.schedule import Schedule
 from payflow.engine.step import Applied, take_in
 from payflow.store.registers.profiles import Profile
@@ -246,6 +247,11 @@ class Desk:
         fingerprint = print_of(seals, record.amount, destination, arrives, holder)
         fact = f.Corrected(by, seals.seal(destination), shown(destination), fingerprint, holder)
         return await self._tell(payout_id, fact, by)
+
+    async def correct_account(self, payout_id: str, by: str, account: str, bank: str, name: str) -> Applied:
+        """Name another account for a failed payout; what is left empty stays, a branch only as long as its bank."""
+        before = self.store.seals.open((await self.payout(payout_id)).data.sealed)
+        return await self.correct(payout_id, by, with_account(before, account, bank, name))
 
     async def _proven(self, record: PayoutRecord) -> Proof:
         """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing."""

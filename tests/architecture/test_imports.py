@@ -22,6 +22,7 @@ ADAPTERS_CORE = "Adapters know no machine, only machines.core"
 MACHINES = "Machines are strangers to each other and stand on machines.core"
 PURE = "Machines import no framework and do no I/O"
 DESK = "The desk speaks to no browser and to no terminal"
+CLI = "The command line imports no web"
 LIFECYCLE = "Only machines.core.lifecycle uses transitions"
 REDIS = "Only payflow.store speaks Redis, and the adapter to a pool's own Redis"
 
@@ -52,7 +53,10 @@ VIOLATIONS = [
     (PURE, "machines.payout", "pydantic"),
     (PURE, "machines.pool", "socket"),
     (DESK, "payflow.desk", "aiohttp"),
+    (DESK, "payflow.desk", "jinja2"),
     (DESK, "payflow.desk", "typer"),
+    (CLI, "payflow.cli", "payflow.web.http"),
+    (CLI, "payflow.cli", "payflow.web.api.payloads"),
     (LIFECYCLE, "machines.core", "transitions"),
     (LIFECYCLE, "machines.payout", "transitions"),
     (LIFECYCLE, "payflow.engine", "transitions"),

@@ -17,11 +17,12 @@ from structlog.testing import capture_logs
 
 from machines.core.clock import Millis
 from payflow.config import Settings
+from payflow.desk import readiness
+from payflow.desk.readiness import Readiness
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from payflow.web.http import app, readiness
+from payflow.web.http import app
 from payflow.web.http.probes import Probes
-from payflow.web.http.readiness import Readiness
 from tests.desk import ask, claim_one, fund, messages, opened, settings_for, stay, tell
 from tests.errand import Approved, Sent
 from tests.servers import SINGLE, Farm, Kind, Server, flush

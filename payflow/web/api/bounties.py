@@ -14,9 +14,9 @@ from machines.bounty.data import BountyRecord
 from machines.core.clock import SECOND
 from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties import MOST_DIGITS, BountyDesk, person_of, sees_all
+from payflow.desk.bounty_answers import activity, hunters, public, shown
 from payflow.desk.person import LOOKS, Caller
 from payflow.store.registers.tokens import Role
-from payflow.web.api.bounty_answers import activity, hunters, public, shown
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import JSON, received

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from pydantic_core import PydanticCustomError
 
 from machines.core.ports import Destination
+from payflow.desk.destinations import PARTS
 from payflow.web.http import problems
 from payflow.web.http.fields import (
     Amount,
@@ -57,22 +58,20 @@ class Empty(Given):
 class Account(Given):
     """An account at a bank, or at a provider of mobile money."""
 
-    bank_code: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{2,20}$", examples=["044"])]
+    bank_code: Annotated[str, Field(pattern=PARTS["bank_code"], examples=["044"])]
     """The gateway's code of the bank, or of the mobile network."""
-    account_number: Annotated[str, Field(pattern=r"^[A-Za-z0-9+]{4,34}$", examples=["0690000031"])]
+    account_number: Annotated[str, Field(pattern=PARTS["account_number"], examples=["0690000031"])]
     """Its number there. It is kept encrypted, and shown by its last digits only."""
     account_name: Line | None = None
     """The name on the account."""
-    branch_code: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,20}$", examples=["GH280103"])] | None = None
+    branch_code: Annotated[str, Field(pattern=PARTS["branch_code"], examples=["GH280103"])] | None = None
     """The branch, in countries where transfers need it."""
 
 
 class Address(Given):
     """An address on a chain."""
 
-    address: Annotated[
-        str, Field(pattern=r"^0x[0-9a-fA-F]{40}$", examples=["0x52908400098527886E0F7030069857D2E4169EE7"])
-    ]
+    address: Annotated[str, Field(pattern=PARTS["address"], examples=["0x52908400098527886E0F7030069857D2E4169EE7"])]
 
 
 def _kind(value: object) -> str:

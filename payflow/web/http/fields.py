@@ -11,6 +11,7 @@ from adapters.notify.contacts import LONGEST, PATTERN
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadAmount
 from machines.core.money import Assets, Money
+from payflow.desk.destinations import LONGEST_LINE, SEEN, SOMETHING
 from payflow.web.http import problems
 from payflow.web.http.problems import Problem
 
@@ -18,11 +19,6 @@ ALL = "all"
 
 _AMOUNT = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _WHOLE = re.compile(r"[0-9]{1,9}")
-
-# One line that looks like what it is: no control characters, no line ends, nothing that turns the direction of writing.
-_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
-_SEEN = f"^{_UNSEEN}"
-_SOMETHING = rf"^[{_SEEN}]*[^\s{_UNSEEN}][{_SEEN}]*$"
 
 
 class Number:
@@ -81,9 +77,9 @@ ExternalId: TypeAlias = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@+=-]{0,127}$", examples=["order-2026-000123"])
 ]
 Fingerprint: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$", examples=["9f86d081884c7d659a2feaa0"])]
-Note: TypeAlias = Annotated[str, Field(max_length=140, pattern=f"^[{_SEEN}]*$")]
-Words: TypeAlias = Annotated[str, Field(max_length=500, pattern=_SOMETHING)]
-Line: TypeAlias = Annotated[str, Field(max_length=100, pattern=_SOMETHING)]
+Note: TypeAlias = Annotated[str, Field(max_length=140, pattern=f"^[{SEEN}]*$")]
+Words: TypeAlias = Annotated[str, Field(max_length=500, pattern=SOMETHING)]
+Line: TypeAlias = Annotated[str, Field(max_length=LONGEST_LINE, pattern=SOMETHING)]
 # Only where the other side is no host of the caller's choice: what he names here, our own servers will connect to.
 Contact: TypeAlias = Annotated[
     str,

@@ -5,11 +5,11 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from machines.core.errors import PayflowError
+from payflow.desk.readiness import ANSWER_S, Readiness
 from payflow.store.store import Store
 from payflow.telemetry.health import healthy
 from payflow.telemetry.metrics import Metrics, StoreGauges
 from payflow.web.http import gauges
-from payflow.web.http.readiness import ANSWER_S, Readiness
 
 
 class Probes:

@@ -18,10 +18,10 @@ from machines.core.forge import Person, PullState
 from machines.core.ids import RecordId
 from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties import MOST_DIGITS, BountyDesk, first_of, person_of, sweeping
+from payflow.desk.bounty_answers import balances, groups, open_claims, owns, state_of
 from payflow.desk.person import STAFF
 from payflow.store.registers.tokens import Role
 from payflow.web.api.bounties import concerning
-from payflow.web.api.bounty_answers import balances, groups, open_claims, owns, state_of
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
 from payflow.web.http.problems import Problem, answer_to
