@@ -44,8 +44,9 @@ from payflow.store.registers.tokens import Tokens
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.bounties import BountyApi
-from payflow.web.api.github_hooks import GitHubHook, Signed
+from payflow.web.api.webhooks import AnyDeliveries, of_github
 from payflow.web.http.auth import Gate
+from payflow.web.http.endpoints import AnyEndpoint, route
 from payflow.web.http.sessions import Beside, Sessions
 from payflow.web.pages.admin import dashboard
 from payflow.web.pages.admin.extensions import Board
@@ -134,22 +135,28 @@ class Bounties:
         """Say where the dashboard leads for bounties."""
         return Board(pages=[Page("bounties", "Manage Payouts", lambda _: (), at=PLACE)])
 
+    def endpoints(self) -> list[AnyEndpoint]:
+        """List what programs may ask."""
+        return list(BountyApi(self.desk).endpoints())
+
+    def deliveries(self) -> AnyDeliveries:
+        """Say how GitHub's deliveries are taken in."""
+        given = self._settings
+        secret = given.github_webhook_secret.get_secret_value() if given.github_webhook_secret else ""
+        genuine = partial(wire.genuine, secret=secret, old=given.github_webhook_sha1)
+        return of_github(self.desk, genuine, partial(wire.read, label=given.bounty_label))
+
     def routes(self) -> list[web.RouteDef]:
         """List the places of GitHub, of the API and of the page."""
         settings = self._settings
         store, desk = self._store, self.desk
         gate = Gate(Tokens(store.link), store.records, settings)
         sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY, Beside(dashboard.COOKIE, ADMIN, STAFF))
-        secret = settings.github_webhook_secret.get_secret_value() if settings.github_webhook_secret else ""
-        signed = Signed(
-            partial(wire.genuine, secret=secret, old=settings.github_webhook_sha1),
-            partial(wire.read, label=settings.bounty_label),
-        )
         scripts = self.standin.scripts if self.standin else ()
         door = GitHubDoor(store, gate, sessions, self._identity, desk.world.server) if self._identity else None
         return [
-            *GitHubHook(desk, gate, signed).routes(),
-            *BountyApi(desk, gate, sessions).routes(),
+            *self.deliveries().routes(gate, desk.metrics),
+            *(route(one, sessions, desk.metrics) for one in self.endpoints()),
             *(door.routes() if door else ()),
             *BountyPage(desk, gate, sessions, scripts, ("GitHub", DOOR) if door else ("", "")).routes(),
             *(self.standin.routes() if self.standin else ()),

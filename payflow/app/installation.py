@@ -102,10 +102,10 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     paid = payouts.Payouts(settings, store, metrics, meter.around(doors))
 
     def routes() -> "list[web.RouteDef]":
-        from payflow.web.api.bounty_document import described  # noqa: PLC0415  (only where pages are served)
-
-        more = bounties.routes() if bounties else []
-        return [*paid.routes(dashboard.board_of(settings, lanes, rooms, bounties), described(more)), *more]
+        board = dashboard.board_of(settings, lanes, rooms, bounties)
+        if bounties is None:
+            return paid.routes(board)
+        return [*paid.routes(board, (bounties.endpoints(), [bounties.deliveries()])), *bounties.routes()]
 
     return Parts(
         (

@@ -27,6 +27,7 @@ from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
 from payflow.web.pages.admin.extensions import Board
+from payflow.web.routes import Described
 
 WATCHERS = 16
 WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRADICTED)
@@ -71,14 +72,14 @@ class Payouts:
             {name: door.lists for name, door in self._doors.items()},
         )
 
-    def routes(self, more: Board | None = None, beside: Mapping[str, Any] | None = None) -> list[web.RouteDef]:
+    def routes(self, more: Board | None = None, described: Described = ((), ())) -> list[web.RouteDef]:
         """List the routes of the API and of the pages.
 
-        What other machines add to the dashboard comes with `more`, the paths that they serve with `beside`.
+        What other machines add to the dashboard comes with `more`, what they serve for the document with `described`.
         """
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
         return [
-            *api.routes(self.desk, self._settings, self._metrics, hooks, beside),
+            *api.routes(self.desk, self._settings, self._metrics, hooks, described),
             *api.pages(self.desk, self._settings, self._board(more or Board())),
         ]
 

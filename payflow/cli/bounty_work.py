@@ -7,8 +7,8 @@ from payflow.cli.desk import Code, Desk, Usage, named
 from payflow.cli.words import rows, table
 from payflow.desk import forge_sweep
 from payflow.desk.bounties import BountyDesk
-from payflow.desk.bounty_answers import balances, shown
 from payflow.desk.forge_news import UNFINISHED
+from payflow.desk.open_bounty import balances, shown
 
 
 async def sync(desk: Desk) -> Code:
@@ -50,8 +50,7 @@ async def decide(desk: Desk, *, name: str, number: int) -> Code:
         ids = {claim.number: claim.id for claim in record.data.merged}
         if number and number not in ids:
             raise Usage(f"{record.data.place.path} has no merged pull request {number}; it has {sorted(ids)}.")
-        async with payflow.store.audit.doing(who, "decide bounty", record.id, f"pull request {number}"):
-            record = await office.decide(record.id, who, ids.get(number, 0))
+        record = await office.decide(record.id, who, ids.get(number, 0))
     desk.tell(shown(record), f"{record.data.place.path} is {record.state}.")
     return Code.OK
 

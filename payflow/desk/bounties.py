@@ -55,6 +55,8 @@ SIGN_WITHIN_MS = 15 * MINUTE
 MOST_DIGITS = 19
 """Of a number of 64 bits."""
 
+WON = (s.MERGED, s.AWAITING_ADDRESS, s.CONTESTED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID)
+
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _PERSON = re.compile(r"github:([1-9][0-9]{0,18})")
 
@@ -176,6 +178,34 @@ class BountyDesk:
         """List a repository's bounties, the newest first."""
         found = await self.store.listing.owned_by(owner_of_repository(repository), SHOWN)
         return [one.record for one in found if one.record.machine == MACHINE]
+
+    async def solvable(self) -> list[BountyRecord]:
+        """List the bounties that anybody may solve."""
+        return await self.public((s.OPEN,))
+
+    async def paid_out(self) -> list[BountyRecord]:
+        """List what was paid, as far as anybody may see it."""
+        return await self.public((s.PAID,))
+
+    async def concerning(self, caller: Caller) -> list[BountyRecord]:
+        """List the bounties that a caller may see: all for staff, else of repositories they maintain or won by them."""
+        if caller.role in STAFF:
+            return await self.bounties()
+        person = person_of(caller)
+        if person is None:
+            return []
+        places = await self.maintained(caller)
+        found = {one.id: one for place in places for one in await self.of_repository(place.repository)}
+        found |= {one.id: one for one in await self.bounties(WON) if one.data.winner_id == person}
+        return list(found.values())
+
+    async def seen_by(self, name: str, caller: Caller) -> BountyRecord:
+        """Find a bounty for somebody whom it concerns."""
+        record = await self.find(name)
+        won = record.data.winner_id and record.data.winner_id == person_of(caller)
+        if not (caller.role in STAFF or won):
+            await self.maintainer(record.data.place, caller)
+        return record
 
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -311,6 +341,15 @@ class BountyDesk:
             return await self.find(record.id)
         return await self.act(record.id, caller, lambda by: f.Agreed(by.login, by.id, about))
 
+    async def retract(self, name: str, caller: Caller, reason: str) -> BountyRecord:
+        """Let a maintainer take back a payment that nobody has confirmed yet; a person then decides anew."""
+        why = reason.strip()[:200] or "no reason given"
+        return await self.act(name, caller, lambda by: f.Retracted(by.login, why))
+
+    async def reassign(self, name: str, caller: Caller, pull: int) -> BountyRecord:
+        """Let a maintainer name another merged claim."""
+        return await self.act(name, caller, lambda by: f.Reassigned(by.login, pull))
+
     async def refund_message(self, name: str, funder: str, to: str) -> str:
         """Give the words that whoever funded a bounty signs with that address, to name where it goes back to."""
         record = await self.find(name)
@@ -345,7 +384,9 @@ class BountyDesk:
     async def decide(self, name: str, who: str, pull: int) -> BountyRecord:
         """Let an operator decide who gets a contested bounty."""
         record = await self.find(name)
-        await self.tell(record.id, f.Decided(who, pull), who)
+        number = next((claim.number for claim in record.data.claims if claim.id == pull), 0)
+        async with self.store.audit.doing(who, "decide bounty", record.id, f"pull request {number}"):
+            await self.tell(record.id, f.Decided(who, pull), who)
         return await self.find(record.id)
 
     # ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -454,8 +495,10 @@ class BountyDesk:
             raise NotFound("There is no such repository here.") from None
         return Place(record.data.installation, record.data.number, record.data.name, 0)
 
-    async def message(self, person: int, text: str, place: Place | None = None, gives_way_to: str = "") -> str:
+    async def message(self, caller: Caller, text: str, repository: int | None, gives_way_to: str) -> str:
         """Give the words that an address signs: once, within minutes, for this alone."""
+        person = _contributor(caller)
+        place = None if repository is None else await self.place_of(repository)
         statement = _to_own(person, place) if place else _to_be_paid(person)
         if gives_way_to:
             statement = _to_give_way(person, self.address(gives_way_to))
@@ -515,11 +558,6 @@ def _contributor(caller: Caller) -> int:
     if person is None:
         raise NotAllowed("Only a contributor has an address of their own.")
     return person
-
-
-def sees_all(caller: Caller) -> bool:
-    """Whether somebody sees the bounties of every repository."""
-    return caller.role in STAFF
 
 
 def account_of(person: int) -> Owner:

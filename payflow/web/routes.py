@@ -1,8 +1,7 @@
 """The API: all its rooms, and the document that describes them."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -18,13 +17,15 @@ from payflow.web.api.profile import ProfileRoom
 from payflow.web.api.provider import Provider
 from payflow.web.api.reach import Reach
 from payflow.web.api.review import Review
-from payflow.web.api.webhooks import Webhooks
+from payflow.web.api.webhooks import AnyDeliveries, of_gateways
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import JSON, AnyEndpoint, route
-from payflow.web.http.problems import answer_to
 from payflow.web.pages.admin import dashboard
 from payflow.web.pages.admin.extensions import Board
 from payflow.web.pages.portal import Portal
+
+Described = tuple[Iterable[AnyEndpoint], Iterable[AnyDeliveries]]
+"""What is in the document, and served by others."""
 
 
 def routes(
@@ -32,16 +33,16 @@ def routes(
     settings: Settings,
     metrics: Metrics,
     hooks: Iterable[Hooks] = (),
-    beside: Mapping[str, Any] | None = None,
+    served_elsewhere: Described = ((), ()),
 ) -> list[web.RouteDef]:
-    """List every route of the API; `beside` describes what others serve, for the document."""
-    hooks = tuple(hooks)
+    """List every route of the API; the document names what bounties serve as well."""
     gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
-    places = list(endpoints(desk, settings))
+    places, deliveries = list(endpoints(desk, settings)), of_gateways(desk.store, metrics, hooks)
+    told = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
-        _document(json.dumps(document(places, hooks, beside)), gate),
+        _document(json.dumps(told), gate),
         *(route(endpoint, gate, metrics) for endpoint in places),
-        *Webhooks(desk.store, gate, metrics, hooks).routes(),
+        *(one for source in deliveries for one in source.routes(gate, metrics)),
     ]
 
 
@@ -66,10 +67,7 @@ def endpoints(desk: Desk, settings: Settings) -> Iterable[AnyEndpoint]:
 
 def _document(text: str, gate: Gate) -> web.RouteDef:
     async def show(request: web.Request) -> web.StreamResponse:
-        try:
-            await gate.slow_down(request)
-        except Exception as error:  # noqa: BLE001  (as everywhere in the API: an answer for whatever it was)
-            return answer_to(error, request.path)
+        await gate.slow_down(request)
         return web.Response(text=text, content_type=JSON)
 
     return web.route("GET", PLACE, show)

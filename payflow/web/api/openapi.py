@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from payflow.desk.gateways import Hooks
 from payflow.web.api import answers
-from payflow.web.http.endpoints import JSON, KEY, LONGEST_KEY, AnyEndpoint
+from payflow.web.api.webhooks import AnyDeliveries
+from payflow.web.http.endpoints import ANYBODY, JSON, KEY, LONGEST_KEY, AnyEndpoint
 
 Json = dict[str, Any]
 
@@ -31,6 +31,7 @@ _WITH_BODY: dict[HTTPStatus, str] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is no plain JSON.",
 }
+_DOOR = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _OPEN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 _SOMEWHERE: dict[HTTPStatus, str] = {
     HTTPStatus.OK: "Done.",
@@ -41,19 +42,16 @@ _SOMEWHERE: dict[HTTPStatus, str] = {
 }
 
 
-def document(
-    endpoints: Iterable[AnyEndpoint], hooks: Iterable[Hooks], beside: Mapping[str, Json] | None = None
-) -> Json:
-    """Write the document; `beside` describes the paths that another machine serves."""
+def document(endpoints: Iterable[AnyEndpoint], deliveries: Iterable[AnyDeliveries] = ()) -> Json:
+    """Write the document."""
     endpoints = list(endpoints)
     schemas = _schemas(endpoints)
     paths: Json = {PLACE: {"get": _itself()}}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
-    for hook in hooks:
-        for path in hook.paths:
-            paths[path] = {"post": _delivery(hook, path)}
-    paths |= beside or {}
+    for one in deliveries:
+        for path in one.paths:
+            paths[path] = {"post": _delivery(one.source, path)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,7 +91,7 @@ def _operation(endpoint: AnyEndpoint) -> Json:
     says: Json = {
         "operationId": _id(endpoint.method, endpoint.path),
         "summary": endpoint.summary,
-        "description": f"For a token of a {' or '.join(sorted(endpoint.roles))}.",
+        "description": f"For a token of a {' or '.join(sorted(endpoint.roles))}." if endpoint.roles else "For anybody.",
         "tags": [endpoint.path.split("/")[2]],
         "parameters": [*_in_path(endpoint.path), *_in_query(endpoint.query), *([_key()] if endpoint.keyed else [])],
         "responses": {str(status.value): _response(status, shape) for status, shape in endpoint.answers.items()},
@@ -101,23 +99,18 @@ def _operation(endpoint: AnyEndpoint) -> Json:
     if endpoint.takes_body:
         needed = any(part.is_required() for part in endpoint.body.model_fields.values())
         says["requestBody"] = {"required": needed, "content": {JSON: {"schema": _ref(endpoint.body)}}}
-    refusals = _EVERYWHERE | (_WITH_BODY if endpoint.takes_body else {}) | {
+    if endpoint.roles == ANYBODY:
+        says["security"] = []
+    everywhere = _EVERYWHERE if endpoint.roles else {one: why for one, why in _EVERYWHERE.items() if one not in _DOOR}
+    refusals = everywhere | (_WITH_BODY if endpoint.takes_body else {}) | {
         status: _SOMEWHERE[status] for status in endpoint.refuses
     }  # fmt: skip
     return says | {"responses": says["responses"] | _refusals(refusals)}
 
 
 def _id(method: str, path: str) -> str:
-    words = [word.strip("{}") for word in path.replace("-", "_").split("/")[2:]]
+    words = [word.strip("{}") for word in path.replace("-", "_").removeprefix("/api").split("/")[1:]]
     return "_".join([method.lower(), *words])
-
-
-def common(*, takes_body: bool, needs_token: bool = True) -> Json:
-    """Give what a place may answer beside its own answers."""
-    reasons = (_EVERYWHERE if needs_token else {one: _EVERYWHERE[one] for one in _OPEN}) | (
-        _WITH_BODY if takes_body else {}
-    )
-    return _refusals(reasons)
 
 
 def _response(status: HTTPStatus, shape: type[BaseModel] | str) -> Json:
@@ -184,13 +177,13 @@ def _itself() -> Json:
     }
 
 
-def _delivery(hook: Hooks, path: str) -> Json:
-    refused = _EVERYWHERE | _WITH_BODY | {HTTPStatus.UNAUTHORIZED: "It does not prove that the gateway sent it."}
+def _delivery(source: str, path: str) -> Json:
+    refused = _EVERYWHERE | _WITH_BODY | {HTTPStatus.UNAUTHORIZED: "It does not prove who sent it."}
     del refused[HTTPStatus.FORBIDDEN]
     received = {"type": "object", "properties": {"received": {"const": True}}, "required": ["received"]}
     return {
         "operationId": _id("post", path),
-        "summary": f"For {hook.source} alone: news of a transfer, which is then read back from the gateway.",
+        "summary": f"For {source} alone: news, which is read back from there before anything is decided on it.",
         "tags": ["webhooks"],
         "security": [],
         "requestBody": {"required": True, "content": {JSON: {"schema": {"type": "object"}}}},

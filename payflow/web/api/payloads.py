@@ -15,6 +15,7 @@ from payflow.web.http import problems
 from payflow.web.http.fields import (
     Amount,
     AmountOrAll,
+    ChainAddress,
     Contact,
     Currency,
     ExternalId,
@@ -71,7 +72,7 @@ class Account(Given):
 class Address(Given):
     """An address on a chain."""
 
-    address: Annotated[str, Field(pattern=PARTS["address"], examples=["0x52908400098527886E0F7030069857D2E4169EE7"])]
+    address: ChainAddress
 
 
 def _kind(value: object) -> str:

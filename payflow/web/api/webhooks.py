@@ -1,15 +1,20 @@
-"""What gateways tell us without being asked. A webhook decides nothing: it makes the payout be looked at now."""
+"""What others tell us without being asked: each delivery is proven genuine, taken in once, decides nothing alone."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadInput, Conflict, NotFound
+from machines.core.forge import News
 from machines.core.ports import Notice
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
+from payflow.desk.bounties import BountyDesk
 from payflow.desk.gateways import Hooks
 from payflow.engine.step import take_in
 from payflow.store.registers.inbox import Inbox
@@ -18,50 +23,107 @@ from payflow.telemetry.metrics import Metrics
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import received
-from payflow.web.http.problems import Problem, answer_to
+from payflow.web.http.problems import Problem
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 
-class Webhooks:
-    """The room of the gateways."""
+GITHUB = "github"
+GITHUB_PLACE = "/webhook-app"
+LONGEST_NAME = 100
+GITHUB_MOST_BYTES = 1024 * 1024
+"""A pull request's text alone may have 256 kB."""
 
-    def __init__(self, store: Store, gate: Gate, metrics: Metrics, hooks: Iterable[Hooks]) -> None:
-        self._notices = Notices(store, metrics)
-        self._gate = gate
-        self._metrics = metrics
-        self._hooks = tuple(hooks)
 
-    def routes(self) -> list[web.RouteDef]:
-        """List where deliveries arrive."""
-        return [web.route("POST", path, self._taking(hooks)) for hooks in self._hooks for path in hooks.paths]
+@dataclass(frozen=True, slots=True)
+class Deliveries(Generic[T]):
+    """The deliveries of one source: how they are told from forged ones, read, and taken in."""
 
-    def _taking(self, hooks: Hooks) -> Handler:
-        async def take(request: web.Request) -> web.StreamResponse:
+    source: str
+    paths: tuple[str, ...]
+    """Where they arrive."""
+    genuine: Callable[[Mapping[str, str], bytes], bool]
+    read: Callable[[Mapping[str, str], bytes], T | None]
+    """Gives what one tells, None when that is of no interest; raises `BadInput` for what cannot be read."""
+    take: Callable[[T], Awaitable[str]]
+    """Takes it in, and says what became of it."""
+    most_bytes: int = 0
+    """How long one may be, where that is more than other requests."""
+
+    def routes(self, gate: Gate, metrics: Metrics) -> list[web.RouteDef]:
+        """List where they arrive."""
+        return [web.post(path, self._serving(gate, metrics)) for path in self.paths]
+
+    def _serving(self, gate: Gate, metrics: Metrics) -> Handler:
+        def count(outcome: str) -> None:
+            metrics.webhooks.labels(self.source, outcome).inc()
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            raw = await received(request, most_bytes=self.most_bytes)
+            if not self.genuine(request.headers, raw):
+                # Only who cannot prove himself is slowed down: a source with much to tell must not be.
+                count("forged")
+                log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=self.source)
+                await gate.slow_down(request)
+                raise Problem(problems.FORGED, f"This delivery does not prove that it comes from {self.source}.")
             try:
-                outcome = await self._take(hooks, request)
-            except Exception as error:  # noqa: BLE001  (whatever it was, the gateway gets an answer and the log the rest)
-                return answer_to(error, request.path)
-            self._metrics.webhooks.labels(hooks.source, outcome).inc()
+                told = self.read(request.headers, raw)
+            except BadInput:
+                count("unread")
+                raise
+            count("other" if told is None else await self.take(told))
             return web.json_response({"received": True})
 
-        return take
+        return serve
 
-    async def _take(self, hooks: Hooks, request: web.Request) -> str:
-        """Take in one delivery, and say what became of it."""
-        raw = await received(request)
-        if not hooks.genuine(request.headers, raw):
-            # Only who cannot prove himself is slowed down: a gateway with much to tell must not be.
-            self._metrics.webhooks.labels(hooks.source, "forged").inc()
-            log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=hooks.source)
-            await self._gate.slow_down(request)
-            raise Problem(problems.FORGED, "This delivery does not prove that it comes from the gateway.")
-        try:
-            notice = hooks.read(raw)
-        except BadInput:
-            self._metrics.webhooks.labels(hooks.source, "unread").inc()
-            raise
-        return "other" if notice is None else await self._notices.take(hooks, notice)
+
+AnyDeliveries = Deliveries[Any]
+
+
+def of_gateways(store: Store, metrics: Metrics, hooks: Iterable[Hooks]) -> list[AnyDeliveries]:
+    """Take in what gateways tell: it decides nothing, and makes the payout be looked at now."""
+    notices = Notices(store, metrics)
+
+    def of(one: Hooks) -> AnyDeliveries:
+        return Deliveries(one.source, one.paths, one.genuine, lambda _, raw: one.read(raw), partial(notices.take, one))
+
+    return list(map(of, hooks))
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeDelivery:
+    """What one delivery of a forge tells."""
+
+    notice: Notice
+    news: tuple[News, ...]
+
+
+def of_github(
+    desk: BountyDesk,
+    genuine: Callable[[Mapping[str, str], bytes], bool],
+    read: Callable[[str, bytes], tuple[News, ...]],
+) -> Deliveries[ForgeDelivery]:
+    """Take in what GitHub tells; each delivery is answered only when what it told is kept."""
+    inbox = Inbox(desk.store.link, GITHUB)
+
+    def heard(headers: Mapping[str, str], raw: bytes) -> ForgeDelivery | None:
+        event, number = (headers.get(f"X-GitHub-{name}", "")[:LONGEST_NAME] for name in ("Event", "Delivery"))
+        news = read(event, raw)
+        return ForgeDelivery(Notice((event,), "", event, number), news) if news else None
+
+    async def take(told: ForgeDelivery) -> str:
+        numbered = bool(told.notice.delivery)
+        if numbered and await inbox.knows(told.notice):
+            return "again"
+        # Kept as known only when all of it is written: a crash in between makes GitHub's delivery count as failed, and
+        # what was written already is the same when it is written again.
+        outcomes = [await desk.take(one) for one in told.news]
+        if numbered:
+            await inbox.keep(told.notice)
+        return next((outcome for outcome in outcomes if outcome != "other"), "other")
+
+    return Deliveries(GITHUB, (GITHUB_PLACE,), genuine, heard, take, GITHUB_MOST_BYTES)
 
 
 class Notices:

@@ -5,7 +5,6 @@ import logging
 import resource
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, cast
 
@@ -77,16 +76,11 @@ async def _listen(serve: Callable[[], asyncio.Protocol], host: str, port: int) -
 
 @web.middleware
 async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what is too large before it is read; answer every error in one shape, and tell no more than is meant."""
-    try:
-        most = LARGER.get(request.path, MOST_BODY_BYTES)
-        if (request.content_length or 0) > most:
-            raise problems.Problem(problems.TOO_LARGE, f"A request may have {most} bytes.")  # noqa: TRY301
-        return await handler(request)
-    except Exception as error:
-        if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
-            raise
-        return problems.answer_to(error, request.path)
+    """Refuse what is too large before it is read; whatever a handler raises is answered here."""
+    most = LARGER.get(request.path, MOST_BODY_BYTES)
+    if (request.content_length or 0) > most:
+        return problems.Problem(problems.TOO_LARGE, f"A request may have {most} bytes.").answer()
+    return await problems.answered(handler, request)
 
 
 def beside(app: web.Application, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

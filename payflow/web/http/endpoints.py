@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
@@ -17,8 +17,7 @@ from payflow.store.registers.tokens import Role
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.payloads import Asked, Empty, Given, NothingAsked, read_body, read_query
 from payflow.web.http import problems
-from payflow.web.http.auth import Gate
-from payflow.web.http.problems import Problem, answer_to
+from payflow.web.http.problems import Problem, answered
 
 KEY = "Idempotency-Key"
 LONGEST_KEY = 255
@@ -29,6 +28,9 @@ MOST_FIELDS = 1000
 _KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 _WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
 
+ANYBODY: frozenset[Role] = frozenset()
+"""For whom an endpoint is that asks for no token."""
+
 B = TypeVar("B", bound=Given)
 Q = TypeVar("Q", bound=Asked)
 
@@ -37,12 +39,20 @@ Q = TypeVar("Q", bound=Asked)
 class Call(Generic[B, Q]):
     """One request that may be served: checked, and by whom."""
 
-    caller: Caller
+    admitted: Caller | None
+    """Who asks; None where nobody was asked who they are."""
     path: Mapping[str, str]
     body: B
     query: Q
     key: str
     """The idempotency key; empty without one."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, where that was found out."""
+        if self.admitted is None:
+            raise TypeError("This is for anybody: nobody was asked who they are.")
+        return self.admitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +98,36 @@ class Endpoint(Generic[B, Q]):
 AnyEndpoint = Endpoint[Any, Any]
 
 
-def route(endpoint: AnyEndpoint, gate: Gate, metrics: Metrics) -> web.RouteDef:
+class Admission(Protocol):
+    """Tells who asks."""
+
+    async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
+        """Tell who asks, or refuse them."""
+
+    async def slow_down(self, request: web.Request) -> None:
+        """Count a request of somebody who need not say who they are."""
+
+
+def route(endpoint: AnyEndpoint, admission: Admission, metrics: Metrics) -> web.RouteDef:
     """Serve an endpoint."""
 
+    async def run(request: web.Request) -> web.StreamResponse:
+        return _written(await endpoint.run(await _call(endpoint, admission, request)))
+
     async def serve(request: web.Request) -> web.StreamResponse:
-        try:
-            answer: web.StreamResponse = _written(await endpoint.run(await _call(endpoint, gate, request)))
-        except Exception as error:  # noqa: BLE001  (whatever it was, the caller gets an answer and the log the rest)
-            answer = answer_to(error, request.path)
+        answer = await answered(run, request)
         metrics.requests.labels(f"{endpoint.method} {endpoint.path}", str(answer.status)).inc()
         return answer
 
     return web.route(endpoint.method, endpoint.path, serve)
 
 
-async def _call(endpoint: AnyEndpoint, gate: Gate, request: web.Request) -> Call[Any, Any]:
-    caller = await gate.admit(request, endpoint.roles)
+async def _call(endpoint: AnyEndpoint, admission: Admission, request: web.Request) -> Call[Any, Any]:
+    caller = None
+    if endpoint.roles == ANYBODY:
+        await admission.slow_down(request)
+    else:
+        caller = await admission.admit(request, endpoint.roles)
     query = read_query(endpoint.query, request.query)
     key = _key(request) if endpoint.keyed else ""
     raw = await received(request, of_type=JSON) if endpoint.takes_body else b""
@@ -137,8 +161,10 @@ async def received_form(request: web.Request) -> MultiMapping[str]:
         raise Problem(problems.BAD_REQUEST, f"A form is UTF-8 text of at most {MOST_FIELDS} fields.") from None
 
 
-async def received(request: web.Request, *, of_type: str = "") -> bytes:
-    """Read a body that is no larger and comes no slower than it may."""
+async def received(request: web.Request, *, of_type: str = "", most_bytes: int = 0) -> bytes:
+    """Read a body that is no larger and comes no slower than it may; `most_bytes` where more than usual is taken."""
+    if most_bytes:
+        request = request.clone(client_max_size=most_bytes)
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
         raise Problem(problems.WRONG_TYPE, "Send the body as it is, not compressed.")
     named = request.body_exists and request.headers.get(hdrs.CONTENT_TYPE)

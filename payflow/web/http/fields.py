@@ -11,7 +11,7 @@ from adapters.notify.contacts import LONGEST, PATTERN
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadAmount
 from machines.core.money import Assets, Money
-from payflow.desk.destinations import LONGEST_LINE, SEEN, SOMETHING
+from payflow.desk.destinations import LONGEST_LINE, PARTS, SEEN, SOMETHING
 from payflow.web.http import problems
 from payflow.web.http.problems import Problem
 
@@ -19,6 +19,9 @@ ALL = "all"
 
 _AMOUNT = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _WHOLE = re.compile(r"[0-9]{1,9}")
+# GitHub's ids have 64 bits.
+_ISSUE = re.compile(r"[1-9][0-9]{0,18}")
+MOST_DIGITS = 19
 
 
 class Number:
@@ -52,6 +55,10 @@ def _moment(value: object) -> Millis:
 
 def _whole(value: object) -> object:
     return int(value.text) if isinstance(value, Number) and _WHOLE.fullmatch(value.text) else value
+
+
+def _issue(value: object) -> object:
+    return value.text if isinstance(value, Number) and _ISSUE.fullmatch(value.text) else value
 
 
 _AMOUNT_SCHEMA: dict[str, Any] = {
@@ -94,7 +101,30 @@ Method: TypeAlias = Literal["bank", "mobile_money", "ethereum"]
 Moment: TypeAlias = Annotated[
     Millis, BeforeValidator(_moment), WithJsonSchema({"type": "string", "examples": ["2026-01-31T12:00:00Z"]})
 ]
+ChainAddress: TypeAlias = Annotated[
+    str, Field(pattern=PARTS["address"], examples=["0x52908400098527886E0F7030069857D2E4169EE7"])
+]
+TransactionHash: TypeAlias = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
+SignedText: TypeAlias = Annotated[str, Field(min_length=1, max_length=2_000)]
+IssueId: TypeAlias = Annotated[
+    str,
+    BeforeValidator(_issue),
+    Field(min_length=1, max_length=100),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "format": "int64", "minimum": 1}, {"type": "string"}],
+            "description": "The bounty's id, or the one that GitHub gave its issue.",
+        }
+    ),
+]
 Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 0})]
+
+
+def whole(text: str, name: str) -> int:
+    """Read a whole number out of an address or a form."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise Problem(problems.BAD_FIELD, f"{name}: a whole number.", field=name)
+    return int(text)
 
 
 def money(text: str, currency: str, assets: Assets) -> Money:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from machines.core import errors
 
@@ -112,6 +113,16 @@ def deciding() -> Iterator[None]:
         raise
     except errors.BadInput as error:
         raise Problem(NOT_POSSIBLE, str(error)) from error
+
+
+async def answered(handler: Handler, request: web.Request) -> web.StreamResponse:
+    """Serve a request; every error becomes an answer in one shape, which tells no more than is meant."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return answer_to(error, request.path)
 
 
 def answer_to(error: Exception, path: str) -> web.Response:

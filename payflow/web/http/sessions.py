@@ -27,7 +27,7 @@ from payflow.web.http.problems import FORBIDDEN, UNAUTHENTICATED, Problem
 log = structlog.get_logger()
 
 LASTS_S = 8 * 3600
-CSRF = "csrf"
+CSRF, CSRF_HEADER = "csrf", "X-CSRF"
 NOBODY = "nobody known"
 REFUSED_A_SECOND = 0.2
 """So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
@@ -91,6 +91,15 @@ class Sessions:
         caller = await self._gate.readmit(session.token, self._roles if roles is None else roles)
         return Visit(request, caller, secret, session.said)
 
+    async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
+        """Tell who asks: a program by its token, a page's script by the session and a word that only the page knows."""
+        if hdrs.AUTHORIZATION in request.headers:
+            return await self._gate.admit(request, roles)
+        visit = await self.visit(request, roles)
+        if request.method == hdrs.METH_POST:
+            _refuse_unless(visit, request.headers.get(CSRF_HEADER, ""), "This was not asked from our page")
+        return visit.caller
+
     async def slow_down(self, request: web.Request) -> None:
         """Count the request of somebody who is not known yet."""
         await self._gate.slow_down(request)
@@ -99,8 +108,7 @@ class Sessions:
         """Read a form that was sent from one of our pages, and refuse any other."""
         _refuse_other_sites(visit.request)
         form = await received_form(visit.request)
-        if not hmac.compare_digest(form.get(CSRF, "").encode(), visit.csrf.encode()):
-            raise Problem(FORBIDDEN, "This form is not from this page, or from an earlier visit: open the page again.")
+        _refuse_unless(visit, form.get(CSRF, ""), "This form is not from this page, or from an earlier visit")
         return form
 
     async def sign_in_form(self, request: web.Request) -> Form:
@@ -160,6 +168,11 @@ class Sessions:
         """Forget what he was told."""
         if visit.said:
             await self._kept.heard(visit.secret)
+
+
+def _refuse_unless(visit: Visit, word: str, why: str) -> None:
+    if not hmac.compare_digest(word.encode(), visit.csrf.encode()):
+        raise Problem(FORBIDDEN, f"{why}: open the page again.")
 
 
 def see(place: str) -> web.Response:

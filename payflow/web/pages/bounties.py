@@ -2,29 +2,27 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 
 import segno
 from aiohttp import web
 
-from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, qr_path, question_told
 from machines.bounty.data import BountyRecord
 from machines.core.clock import DAY
-from machines.core.facts import Fact
-from machines.core.forge import Person, PullState
-from machines.core.ids import RecordId
+from machines.core.forge import PullState
 from machines.core.saved_address import SavedAddress
-from payflow.desk.bounties import MOST_DIGITS, BountyDesk, first_of, person_of, sweeping
-from payflow.desk.bounty_answers import balances, groups, open_claims, owns, state_of
+from payflow.desk.bounties import BountyDesk, first_of, person_of, sweeping
+from payflow.desk.open_bounty import NEWEST, balances, open_claims, owns, state_of
 from payflow.desk.person import STAFF
 from payflow.store.registers.tokens import Role
-from payflow.web.api.bounties import concerning
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
-from payflow.web.http.problems import Problem, answer_to
+from payflow.web.http.fields import whole
+from payflow.web.http.problems import Problem
 from payflow.web.http.sessions import Form, Sessions, Visit
 from payflow.web.pages.admin.frame import Done, Frame
 
@@ -91,7 +89,7 @@ class BountyPage:
         """Show what concerns the visitor."""
         desk, person = self._desk, person_of(visit.caller)
         mine = {place.repository for place in await desk.maintained(visit.caller)}
-        found = await concerning(desk, visit.caller)
+        found = await desk.concerning(visit.caller)
         saved = await desk.address_of(person) if person else SavedAddress()
         homes = [home for home in await desk.repositories() if home.data.number in mine]
         return await self._frame.page(
@@ -116,23 +114,17 @@ class BountyPage:
         """Give the script and the style sheet."""
         name = request.match_info["name"]
         if name not in _FILES:
-            return answer_to(Problem(problems.UNKNOWN_PLACE, "There is no such file."), request.path)
+            raise Problem(problems.UNKNOWN_PLACE, "There is no such file.")
         kept = {"Cache-Control": "public, max-age=86400"}
         return web.Response(body=self._contents[name], content_type=_FILES[name], charset="utf-8", headers=kept)
 
     async def qr(self, request: web.Request) -> web.StreamResponse:
         """Give the picture of a bounty's address, which anybody may see."""
-        try:
-            await self._gate.slow_down(request)
-            record = await self._desk.find(RecordId(request.match_info["hash"].partition(".")[0]))
-            address = record.data.contract_address
-            if not address or int(request.match_info["number"] or "0") != record.data.place.number:
-                raise Problem(problems.UNKNOWN_PLACE, "There is no such picture.")  # noqa: TRY301
-        except (Problem, ValueError) as error:
-            problem = (
-                error if isinstance(error, Problem) else Problem(problems.UNKNOWN_PLACE, "There is no such picture.")
-            )
-            return answer_to(problem, request.path)
+        await self._gate.slow_down(request)
+        record = await self._desk.find(request.match_info["hash"].partition(".")[0])
+        address = record.data.contract_address
+        if not address or request.match_info["number"] != str(record.data.place.number):
+            raise Problem(problems.UNKNOWN_PLACE, "There is no such picture.")
         picture = io.BytesIO()
         segno.make_qr(f"ethereum:{address}").save(picture, kind="png", scale=8, border=4)
         kept = {"Cache-Control": "public, max-age=86400"} if request.path == qr_path(record) else {}
@@ -157,8 +149,8 @@ class BountyPage:
 
     async def remove(self, visit: Visit, form: Form) -> Done:
         """Take somebody off the owners of the wallets to come."""
-        repository = _whole(visit.request.match_info["id"], "repository")
-        await self._desk.remove_owner(visit.caller, repository, _whole(str(form.get("person", "")), "person"))
+        repository = whole(visit.request.match_info["id"], "repository")
+        await self._desk.remove_owner(visit.caller, repository, whole(str(form.get("person", "")), "person"))
         return Done("Wallets that are made from now on have one owner less; those that are made keep theirs.", PLACE)
 
     async def revoke(self, visit: Visit, form: Form) -> Done:
@@ -175,15 +167,13 @@ class BountyPage:
 
     async def retract(self, visit: Visit, form: Form) -> Done:
         """Take a payment back."""
-        reason = str(form.get("reason", "")).strip()[:200] or "no reason given"
-        record = await self._act(visit, lambda by: f.Retracted(by.login, reason))
+        record = await self._desk.retract(visit.request.match_info["id"], visit.caller, str(form.get("reason", "")))
         said = f"The payment of {record.data.place.path} is taken back; a person decides anew."
         return Done(f"{said} Confirm nothing of it: the bot revokes its approval on the chain.", PLACE)
 
     async def reassign(self, visit: Visit, form: Form) -> Done:
         """Name another merged claim."""
-        pull = _pull(form)
-        record = await self._act(visit, lambda by: f.Reassigned(by.login, pull))
+        record = await self._desk.reassign(visit.request.match_info["id"], visit.caller, _pull(form))
         return Done(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
 
     async def sweep(self, visit: Visit, form: Form) -> Done:
@@ -197,15 +187,47 @@ class BountyPage:
         record = await self._desk.decide(visit.request.match_info["id"], visit.caller.who, _pull(form))
         return Done(f"{record.data.place.path} goes on.", PLACE)
 
-    async def _act(self, visit: Visit, fact: Callable[[Person], Fact]) -> BountyRecord:
-        return await self._desk.act(visit.request.match_info["id"], visit.caller, fact)
-
 
 def _pull(form: Form) -> int:
-    return _whole(str(form.get("pull", "")), "pull")
+    return whole(str(form.get("pull", "")), "pull")
 
 
-def _whole(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
-        raise Problem(problems.BAD_FIELD, f"{name}: a whole number.", field=name)
-    return int(text)
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Bounties that ask for the same of a maintainer."""
+
+    name: str
+    means: str
+    bounties: tuple[BountyRecord, ...]
+
+
+_GROUPS = (
+    ("To confirm payment", "The bot has approved these. They are paid when you confirm.", (s.CONFIRMABLE,)),
+    ("Being confirmed", "Sent, and not yet deep enough in the chain to count.", (s.CONFIRMING,)),
+    ("Needs a decision", "A person must say who gets these.", (s.CONTESTED,)),
+    ("Waiting for an address", "Won, and the winner has not saved an address.", (s.AWAITING_ADDRESS,)),
+    ("Being prepared", "Merged; the bot fixes the payment and approves it.", (s.MERGED, s.EXECUTED)),
+    ("Refunds", "The money goes back.", (s.REVOKING,)),
+    ("To merge", "Somebody says to have solved these.", (s.OPEN,)),
+    ("Unclaimed", "Nobody has claimed these yet.", (s.OPENING, s.OPEN)),
+    ("Closed", "Closed without a merge, unlabelled, moved or deleted.", (s.CLOSED,)),
+    ("Paid out", "Paid, with proof.", (s.PAID, s.REFUNDED)),
+)
+
+
+def groups(found: list[BountyRecord]) -> list[Group]:
+    """Sort bounties by what is to be done; groups without any are left out."""
+    made = []
+    for name, means, states in _GROUPS:
+        inside = tuple(one for one in found if one.state in states and _belongs(one, name))
+        if states == (s.PAID, s.REFUNDED):
+            inside = tuple(sorted(inside, key=lambda one: one.since, reverse=True))[:NEWEST]
+        if inside:
+            made.append(Group(name, means, inside))
+    return made
+
+
+def _belongs(record: BountyRecord, group: str) -> bool:
+    if record.state != s.OPEN:
+        return True
+    return bool(open_claims(record)) == (group == "To merge")

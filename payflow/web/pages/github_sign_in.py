@@ -6,12 +6,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from machines.core.errors import Conflict, PayflowError
+from machines.core.errors import Conflict
 from machines.core.forge import Person
 from payflow.store.registers.tokens import Role, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.auth import Gate
-from payflow.web.http.problems import FORBIDDEN, Problem, answer_to, of
+from payflow.web.http.problems import FORBIDDEN, Problem
 from payflow.web.http.sessions import Sessions, see
 
 DOOR, BACK = "/bounties/github", "/bounties/github/back"
@@ -46,10 +46,7 @@ class GitHubDoor:
 
     async def go(self, request: web.Request) -> web.StreamResponse:
         """Send somebody to GitHub, with a word that only his browser can bring back."""
-        try:
-            await self._gate.slow_down(request)
-        except Problem as problem:
-            return problem.answer()
+        await self._gate.slow_down(request)
         state = secrets.token_urlsafe(32)
         answer = see(self._identity.door(state, self._back))
         # Not Strict: he comes back from another site, and the word must come with him.
@@ -60,17 +57,12 @@ class GitHubDoor:
 
     async def come(self, request: web.Request) -> web.StreamResponse:
         """Let in who comes back with that word and a code that GitHub knows."""
-        try:
-            await self._gate.slow_down(request)
-            sent, brought = request.cookies.get(STATE, ""), request.query.get("state", "")
-            if not sent or not hmac.compare_digest(sent.encode(), brought.encode()):
-                raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")  # noqa: TRY301
-            person = await self._identity.who(request.query.get("code", "")[:200], self._back)
-            token = await self._token_of(person)
-        except PayflowError as error:
-            return of(error).answer()
-        except Exception as error:  # noqa: BLE001  (whatever it was, a person gets an answer and the log the rest)
-            return answer_to(error, request.path)
+        await self._gate.slow_down(request)
+        sent, brought = request.cookies.get(STATE, ""), request.query.get("state", "")
+        if not sent or not hmac.compare_digest(sent.encode(), brought.encode()):
+            raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")
+        person = await self._identity.who(request.query.get("code", "")[:200], self._back)
+        token = await self._token_of(person)
         answer = await self._sessions.let_in(request, token, _onwards())
         answer.del_cookie(STATE, path=DOOR)
         return answer

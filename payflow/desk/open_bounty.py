@@ -1,6 +1,5 @@
-"""How a bounty is shown: one shape for the API, whose names others know, and the groups of the page."""
+"""What is told of bounties, under the names that users of Status Open Bounty know: for API, page and command line."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from machines.bounty import lifecycle as s
@@ -12,47 +11,8 @@ from machines.core.wallets import ETHER, Holding
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Bounties that ask for the same of a maintainer."""
-
-    name: str
-    means: str
-    bounties: tuple[BountyRecord, ...]
-
-
-_GROUPS = (
-    ("To confirm payment", "The bot has approved these. They are paid when you confirm.", (s.CONFIRMABLE,)),
-    ("Being confirmed", "Sent, and not yet deep enough in the chain to count.", (s.CONFIRMING,)),
-    ("Needs a decision", "A person must say who gets these.", (s.CONTESTED,)),
-    ("Waiting for an address", "Won, and the winner has not saved an address.", (s.AWAITING_ADDRESS,)),
-    ("Being prepared", "Merged; the bot fixes the payment and approves it.", (s.MERGED, s.EXECUTED)),
-    ("Refunds", "The money goes back.", (s.REVOKING,)),
-    ("To merge", "Somebody says to have solved these.", (s.OPEN,)),
-    ("Unclaimed", "Nobody has claimed these yet.", (s.OPENING, s.OPEN)),
-    ("Closed", "Closed without a merge, unlabelled, moved or deleted.", (s.CLOSED,)),
-    ("Paid out", "Paid, with proof.", (s.PAID, s.REFUNDED)),
-)
 NEWEST = 50
 ETHER_DECIMALS = 18
-
-
-def groups(found: list[BountyRecord]) -> list[Group]:
-    """Sort bounties by what is to be done; groups without any are left out."""
-    made = []
-    for name, means, states in _GROUPS:
-        inside = tuple(one for one in found if one.state in states and _belongs(one, name))
-        if states == (s.PAID, s.REFUNDED):
-            inside = tuple(sorted(inside, key=lambda one: one.since, reverse=True))[:NEWEST]
-        if inside:
-            made.append(Group(name, means, inside))
-    return made
-
-
-def _belongs(record: BountyRecord, group: str) -> bool:
-    if record.state != s.OPEN:
-        return True
-    return bool(open_claims(record)) == (group == "To merge")
 
 
 def open_claims(record: BountyRecord) -> tuple[Pull, ...]:
