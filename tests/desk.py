@@ -139,7 +139,7 @@ async def account(store: Store, owner: Owner = ANN, asset: str = "NGN") -> Ledge
 async def faults(store: Store) -> list[str]:
     """Everything that is wrong with the books, the indexes and the histories."""
     books = await store.ledger.check()
-    return books.faults + [f"{fault.place}: {fault.problem}" async for fault in store.listing.verify()]
+    return books.faults + [f"{fault.place}: {fault.problem}" async for fault in store.integrity.verify()]
 
 
 def claims(*pairs: tuple[str, str]) -> tuple[Claim, ...]:

@@ -12,9 +12,7 @@ from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, rows, table
 from payflow.desk.ledger_correction import Believed
 from payflow.shown import exact
-from payflow.store import verdicts
-from payflow.store.ledger import LedgerAccount
-from payflow.store.verdicts import LedgerCheck
+from payflow.store.ledger import LedgerAccount, LedgerCheck
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")
 
@@ -49,7 +47,7 @@ async def _all(desk: Desk) -> Code:
     async with desk.open() as payflow:
         begun = await payflow.store.records.now()
         books = await payflow.store.ledger.check()
-        await verdicts.remember(payflow.store.link, LedgerCheck(begun, books.conserved))
+        await payflow.store.ledger.remember(LedgerCheck(begun, books.conserved))
         assets = payflow.store.records.assets
         desk.tell(
             {
@@ -105,7 +103,7 @@ def _account_table(accounts: dict[str, LedgerAccount], assets: Assets, title: st
 async def verify(desk: Desk) -> Code:
     """Walk over every record: hash chains, indexes, records that nobody would look at."""
     async with desk.open() as payflow:
-        faults = [fault async for fault in payflow.store.listing.verify()]
+        faults = [fault async for fault in payflow.store.integrity.verify()]
         count = sum(crowd.count for crowd in await payflow.store.listing.counts_by_state())
         desk.tell(
             {"records": count, "faults": [{"record": fault.place, "problem": fault.problem} for fault in faults]},

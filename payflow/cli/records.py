@@ -18,7 +18,8 @@ from payflow.desk.records import is_stuck, stopping, what_next
 from payflow.shown import amount, amount_json, exact, iso, span, utc
 from payflow.store.codec import HistoryEvent
 from payflow.store.ledger import LedgerAccount
-from payflow.store.listing import PAGE, StateCount
+from payflow.store.link import PAGE
+from payflow.store.listing import StateCount
 from payflow.telemetry.logs import redacted
 
 Json = dict[str, Any]
@@ -170,7 +171,7 @@ async def show(desk: Desk, *, record_id: str) -> Code:
         record, now = stored.record, stored.at
         lifecycle = store.records.machines[record.machine].lifecycle
         events = await store.records.history(name)
-        broken = await store.listing.history_fault(name)
+        broken = await store.integrity.history_fault(name)
         again = f"`payflow retry {name}` takes it up again."
         coming = what_next(lifecycle, record, await store.listing.outlook(record), now, again)
         pauses = [

@@ -16,10 +16,10 @@ from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import clean, console, rows, table
 from payflow.shown import iso, span, utc
-from payflow.store import checkup, verdicts
+from payflow.store import checkup
+from payflow.store.ledger import LedgerCheck
 from payflow.store.listing import StateCount
 from payflow.store.pauses import Pause
-from payflow.store.verdicts import LedgerCheck
 
 Place = tuple[str, str]
 
@@ -74,7 +74,7 @@ async def look(payflow: Payflow) -> View:
         await store.listing.count_parked(),
         await store.outbox.waiting(),
         await checkup.connections(store.link),
-        await verdicts.last(store.link),
+        await store.ledger.last_check(),
         store.faults(),
     )
 

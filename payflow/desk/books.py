@@ -5,11 +5,9 @@ import structlog
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
-from payflow.store import verdicts
-from payflow.store.ledger import LedgerReport, PostedSums
+from payflow.store.ledger import LedgerCheck, LedgerReport, PostedSums
 from payflow.store.pauses import BOOKS
 from payflow.store.store import Store
-from payflow.store.verdicts import LedgerCheck
 
 TURN = "books"
 FEW = 3
@@ -50,7 +48,7 @@ class Bookkeeper:
             self._posted, self._begun_anew = PostedSums(), begun
         books = await self._store.ledger.check(self._posted)
         verdict = LedgerCheck(begun, books.conserved)
-        await verdicts.remember(self._store.link, verdict)
+        await self._store.ledger.remember(verdict)
         if not books.conserved:
             await freeze(self._store, books)
         return verdict

@@ -19,7 +19,7 @@ from adapters.sandbox.chain.accounts import Account
 from adapters.sandbox.github.town import FIRST_ID, Person, Repository, Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.errors import BadSettings, StoreUnavailable
-from payflow.store import orphan
+from payflow.store.embedded import end_orphan
 
 TOKENS_FILE = "tokens.env"
 SETTINGS_FILE = "payflow.env"
@@ -90,7 +90,7 @@ async def closed(folder: Path, *, fresh: bool) -> None:
         return
     path = folder / "server.lock"
     if _served(path):
-        await orphan.end(folder)
+        await end_orphan(folder)
         if _served(path):
             raise StoreUnavailable(f"Somebody still uses the store in {folder}: end that first, such as `payflow top`.")
 
@@ -109,7 +109,7 @@ def _served(path: Path) -> bool:
 
 def store_watch(folder: Path, lock: int) -> Leashed:
     """Have the embedded store ended, should we be killed."""
-    command = [sys.executable, "-m", "payflow.store.orphan", str(folder)]
+    command = [sys.executable, "-m", "payflow.store.embedded", str(folder)]
     return Leashed(command, folder / "watch.log", how="then", keep=(lock,))
 
 

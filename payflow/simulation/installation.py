@@ -16,6 +16,7 @@ from payflow.desk.payouts import Desk
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.guard import Guard
+from payflow.store.integrity import Integrity
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link
 from payflow.store.listing import Listing
@@ -66,10 +67,18 @@ def installed(
     """Open the parts over a link."""
     guard = Guard(store.records.shards, high_water)
     records = Records(link, guard, store.records.shards, store.records.assets, clock)
-    listing = Listing(link, records)
-    ledger, pauses = Ledger(link, records, listing), Pauses(link)
+    ledger, pauses = Ledger(link, records), Pauses(link)
     memory: dict[str, Any] = {"guard": guard, "records": records, "_comparing": asyncio.Lock()}
-    own: Store = replace(store, settings=settings, link=link, listing=listing, ledger=ledger, pauses=pauses, **memory)
+    own: Store = replace(
+        store,
+        settings=settings,
+        link=link,
+        listing=Listing(link, records),
+        integrity=Integrity(link, records),
+        ledger=ledger,
+        pauses=pauses,
+        **memory,
+    )
     records.on_doubt = own.compare
     doors = doors_over(own)
     payouts = Payouts(settings, own, metrics, doors)

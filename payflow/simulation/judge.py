@@ -62,7 +62,7 @@ async def judged(run: "PayoutRun", record: PayoutRecord) -> tuple[tuple[str, ...
         *_elsewhere(run, record),
         *_false_alarms(run),
         *[f"books: {fault}" for fault in (await store.ledger.check()).faults],
-        *[f"store: {fault.place}: {fault.problem}" async for fault in store.listing.verify()],
+        *[f"store: {fault.place}: {fault.problem}" async for fault in store.integrity.verify()],
     ]
     for event in history:
         move = f"{event.trigger} → {event.state}" if event.trigger else f"stays in {event.state}"

@@ -11,12 +11,12 @@ PAGE = 1000
 class Snapshot:
     """Every key with its value."""
 
-    values: tuple[tuple[bytes, bytes], ...]
+    values: tuple[tuple[str, bytes], ...]
 
     @classmethod
     async def of(cls, link: Link) -> "Snapshot":
         """Read all that the store holds."""
-        keys = [key async for key in link.scan("*", PAGE)]
+        keys = [key async for key in link.keys("*")]
         values = await link.pipeline([("DUMP", key) for key in keys]) if keys else []
         return cls(tuple(zip(keys, values, strict=True)))
 

@@ -12,10 +12,9 @@ from payflow.store import keys
 from payflow.store.codec import chain, encode, event_bytes
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import Link
-from payflow.store.listing import Listing
 from payflow.store.records import Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, UNARCHIVE
-from payflow.store.tombs import ArchivedStub, archived_stub, read_stub
+from payflow.store.stored import ArchivedStub, archived_stub, read_stub
 
 NONE = "-"
 SCANNED = 1000
@@ -44,17 +43,15 @@ class RawRecord:
 class Archive:
     """Reads records whole, and puts finished ones away."""
 
-    def __init__(self, link: Link, records: Records, listing: Listing, ledger: Ledger) -> None:
+    def __init__(self, link: Link, records: Records, ledger: Ledger) -> None:
         self._link = link
         self._records = records
-        self._listing = listing
         self._ledger = ledger
 
     async def everything(self, shard: int) -> AsyncIterator[RawRecord]:
         """Walk over all records of a shard."""
-        prefix = f"{keys.prefix(shard)}rec:"
-        async for key in self._listing.keys(f"{prefix}*"):
-            kept = await self.read(RecordId(key.removeprefix(prefix)))
+        async for key in self._link.keys(keys.records(shard, "*")):
+            kept = await self.read(RecordId(key.partition(":rec:")[2]))
             if kept is not None:
                 yield kept
 
@@ -66,7 +63,7 @@ class Archive:
                 if not state.final:
                     continue
                 members, due = keys.members(shard, machine.name, state.name), keys.due(shard, machine.name, state.name)
-                async for record_id, since in self._listing.scan(members):
+                async for record_id, since in self._link.members(members):
                     if since >= before or record_id in busy or await self._link.ask("ZSCORE", due, record_id):
                         continue
                     kept = await self.read(record_id)
@@ -149,9 +146,9 @@ class Archive:
             cursor, fields = await self._link.ask(
                 "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", SCANNED
             )
-            for name, tomb in _pairs(fields):
+            for name, tomb in fields.items():
                 yield RecordId(name.decode()), read_stub(tomb)
-            if int(cursor) == 0:
+            if not cursor:
                 return
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
@@ -189,11 +186,6 @@ class Archive:
         at, _, number = entries[-1].id.partition("-")
         keep_from = f"{at}-{int(number) + 1}"
         return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, *words))
-
-
-def _pairs(fields: Any) -> list[tuple[bytes, bytes]]:
-    """Read a hash's fields, as either protocol gives them."""
-    return list(fields.items()) if isinstance(fields, dict) else list(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _tombstone(kept: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:

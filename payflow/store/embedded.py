@@ -6,6 +6,9 @@ Two locks in the folder keep it safe. They are flocks, which the kernel drops wh
                  server before anybody else comes in
     server.lock  taken by who starts the server, inherited and held by the server: while it lives, even as an orphan,
                  no second one is started
+
+`python -m payflow.store.embedded FOLDER` ends the server of a folder whose last user died: it comes in as one more user
+and leaves as the last one. Where somebody else still uses the store, it stays.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -94,6 +98,12 @@ async def embedded(folder: Path, *, fsync: Fsync = "always") -> AsyncIterator[Em
             yield store
         finally:
             await _leave(home, users)
+
+
+async def end_orphan(folder: Path) -> None:
+    """End the server that nobody uses: come in, and leave as the last one."""
+    async with embedded(folder):
+        pass
 
 
 def _home(folder: Path) -> Path:
@@ -283,3 +293,7 @@ def _fix(home: Path, why: str) -> str:
     binary = _binary()
     tool = binary.name.replace("server", "check-aof")
     return shlex.join(["bash", "-c", f"exec -a {tool} {shlex.quote(str(binary))} --fix {shlex.quote(str(file))}"])
+
+
+if __name__ == "__main__" and Path(sys.argv[1]).is_dir():
+    asyncio.run(end_orphan(Path(sys.argv[1])))

@@ -1,17 +1,25 @@
 """The books: accounts, the journal, and the proof that both say the same as the records."""
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import permutations
+from typing import NamedTuple
 
+from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.lifecycle import Position
 from payflow.store import keys
-from payflow.store.link import Link
-from payflow.store.listing import MOST_READS, PAGE, Listing
+from payflow.store.link import PAGE, Link
 from payflow.store.records import Records
 from payflow.store.scripts import CORRECT
+
+# How often what seems wrong is read again before it is said to be wrong.
+MOST_READS = 3
+# No stream numbers more entries of one millisecond.
+MOST_AT_ONCE = 2**64 - 1
+_CHECK = "books"
 
 
 @dataclass(slots=True)
@@ -125,6 +133,14 @@ class Difference:
         return [fault for fault, is_so in found.items() if is_so]
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerCheck:
+    """Whether the books were true, and when that was found."""
+
+    at: Millis
+    conserved: bool
+
+
 @dataclass(slots=True)
 class LedgerReport:
     """What a walk over the whole ledger found."""
@@ -159,13 +175,27 @@ class PostedSums:
     """Sums, the posting that the checkpoint ended with, and the last one that is in them."""
 
 
+class PlacedPosting(NamedTuple):
+    """A posting, when it was made and where it is kept."""
+
+    at: Millis
+    shard: int
+    posting: Posting
+
+
+class JournalCursor(NamedTuple):
+    """A place in the journal of all shards: a moment, and how many postings of it were seen."""
+
+    at: Millis
+    seen: int
+
+
 class Ledger:
     """Accounts and journal of all shards."""
 
-    def __init__(self, link: Link, records: Records, listing: Listing) -> None:
+    def __init__(self, link: Link, records: Records) -> None:
         self._link = link
         self._records = records
-        self._listing = listing
 
     async def account(self, owner: Owner) -> dict[str, LedgerAccount]:
         """Read an owner's accounts, by asset."""
@@ -177,7 +207,7 @@ class Ledger:
         while True:
             page = await self._link.ask("XRANGE", keys.journal(shard), start, "+", "COUNT", PAGE)
             for entry_id, fields in page:
-                yield entry_of(entry_id, fields)
+                yield posting_of(entry_id, fields)
             if len(page) < PAGE:
                 return
             start = f"({page[-1][0].decode()}"
@@ -213,6 +243,56 @@ class Ledger:
         key = keys.sequence(self._records.owner_shard(found.owner))
         return bool(await self._link.run(CORRECT, [key], *words, entry))
 
+    async def remember(self, check: LedgerCheck) -> None:
+        """Keep what a walk found in place of what the one before did, for every process to tell."""
+        await self._link.ask("HSET", keys.META, _CHECK, f"{check.at} {int(check.conserved)}")
+
+    async def last_check(self) -> LedgerCheck | None:
+        """Give what the last walk found; None while nobody has walked over the books."""
+        kept = await self._link.ask("HGET", keys.META, _CHECK)
+        if kept is None:
+            return None
+        at, conserved = kept.split()
+        return LedgerCheck(Millis(int(at)), conserved == b"1")
+
+    async def postings(
+        self, limit: int, after: JournalCursor | None = None
+    ) -> tuple[list[PlacedPosting], JournalCursor | None]:
+        """List postings of all owners, the newest first, behind a turn; and the turn where the next ones begin."""
+        newest, seen = ("+", 0) if after is None else (f"{after.at}-{MOST_AT_ONCE}", after.seen)
+        wanted = seen + limit + 1
+        commands = [
+            ("XREVRANGE", keys.journal(shard), newest, "-", "COUNT", wanted) for shard in range(self._records.shards)
+        ]
+        found = [
+            PlacedPosting(Millis(int(entry_id.decode().partition("-")[0])), shard, posting_of(entry_id, fields))
+            for shard, answer in enumerate(await self._link.pipeline(commands))
+            for entry_id, fields in answer
+        ]
+        page = heapq.nlargest(wanted, found, key=lambda one: (one.at, one.shard, _number(one.posting)))[seen:]
+        if len(page) <= limit:
+            return page, None
+        last = page[limit - 1].at
+        together = sum(1 for one in page[:limit] if one.at == last)
+        return page[:limit], JournalCursor(last, together + (seen if after and after.at == last else 0))
+
+    async def totals(self) -> dict[str, LedgerAccount]:
+        """Add up the accounts of all owners, by asset: as many reads as there are accounts, in pages."""
+        sums: dict[str, LedgerAccount] = {}
+        page: list[str] = []
+        async for key in self._link.keys("{pf:??}:acct:*"):
+            page.append(key)
+            if len(page) == PAGE:
+                await self._add(sums, page)
+                page = []
+        await self._add(sums, page)
+        return sums
+
+    async def _add(self, sums: dict[str, LedgerAccount], names: list[str]) -> None:
+        for fields in await self._link.pipeline([("HGETALL", name) for name in names]) if names else []:
+            for asset, account in accounts_of(fields).items():
+                sums.setdefault(asset, LedgerAccount()).add(account)
+
     async def _differences(self, shard: int, kept: Sums, posted: PostedSums) -> list[Difference]:
         found: dict[AccountKey, Difference] = {}
         seen: Counter[AccountKey] = Counter()
@@ -235,9 +315,8 @@ class Ledger:
 
     async def _kept(self, shard: int) -> Sums:
         kept: Sums = defaultdict(LedgerAccount)
-        prefix = f"{keys.prefix(shard)}acct:"
-        async for key in self._listing.keys(f"{prefix}*"):
-            owner = Owner(key.removeprefix(prefix))
+        async for key in self._link.keys(keys.account(shard, "*")):
+            owner = Owner(key.partition(":acct:")[2])
             for asset, account in accounts_of(await self._link.ask("HGETALL", key)).items():
                 kept[owner, asset] = account
         return kept
@@ -276,7 +355,7 @@ class Ledger:
                     [
                         record_id
                         for state in holding
-                        async for record_id, _ in self._listing.scan(keys.members(shard, machine.name, state))
+                        async for record_id, _ in self._link.members(keys.members(shard, machine.name, state))
                     ]
                 )
             )
@@ -288,6 +367,10 @@ class Ledger:
                     if state is not None and state.decode() in holding:
                         held[Owner(owner.decode()), asset.decode()].held += int(units)
         return held
+
+
+def _number(entry: Posting) -> int:
+    return int(entry.id.partition("-")[2])
 
 
 def _copy(sums: Sums) -> Sums:
@@ -303,8 +386,8 @@ def accounts_of(fields: dict[bytes, bytes]) -> dict[str, LedgerAccount]:
     return accounts
 
 
-def entry_of(entry_id: bytes, fields: object) -> Posting:
+def posting_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Posting:
     """Read a posting as it is kept."""
-    values = list(fields.values()) if isinstance(fields, dict) else list(fields)[1::2]  # type: ignore[call-overload]
-    owner, asset, source, target, units, owed, cause = values[0].decode().split(" ", 6)
+    (content,) = fields.values()
+    owner, asset, source, target, units, owed, cause = content.decode().split(" ", 6)
     return Posting(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)

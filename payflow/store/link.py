@@ -16,6 +16,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from machines.core.errors import NotDurable, StoreUnavailable, StoreUnfit
+from machines.core.ids import RecordId
 from machines.core.lua import Script
 from payflow.config import Settings
 from payflow.store.scripts import ALL
@@ -24,6 +25,7 @@ ANSWER_TIMEOUT_S = 10.0
 CLOSING_S = 0.5
 BARRIER_TIMEOUT_S = 5.0
 LISTEN_S = 30.0
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +156,30 @@ class Link:
             nodes = self.client.get_primaries()
             return [await self.client.execute_command(*command, target_nodes=node) for node in nodes]
 
-    async def scan(self, pattern: str, page: int) -> AsyncIterator[bytes]:
+    async def keys(self, pattern: str) -> AsyncIterator[str]:
         """Walk over the keys of a shape, on every server that takes writes."""
+        shape = pattern.replace("{", "\\{")
         for node in self.client.get_primaries() if self.cluster else (None,):
             where = {"target_nodes": node} if node else {}
             cursor: Any = 0
             while True:
                 async with self.errors():
-                    words = ("SCAN", cursor, "MATCH", pattern, "COUNT", page)
+                    words = ("SCAN", cursor, "MATCH", shape, "COUNT", PAGE)
                     cursor, found = await self.client.execute_command(*words, **where)
                 for key in found:
-                    yield key
+                    yield key.decode()
                 if not (cursor := next(iter(cursor.values())) if isinstance(cursor, dict) else cursor):
                     break
+
+    async def members(self, key: str) -> AsyncIterator[tuple[RecordId, float]]:
+        """Walk over the ids of an index and their scores, however long it is."""
+        cursor = 0
+        while True:
+            cursor, found = await self.ask("ZSCAN", key, cursor, "COUNT", PAGE)
+            for member, score in found:
+                yield RecordId(member.decode()), score
+            if not cursor:
+                return
 
     async def heard(self, channel: str) -> AsyncIterator[bytes]:
         """Listen to a channel; on a cluster any node hears what is published on another."""
@@ -216,6 +229,11 @@ class Link:
             self._under_way -= 1
             if not self._under_way:
                 self._quiet.set()
+
+
+def scored(answer: Sequence[bytes]) -> list[tuple[RecordId, float]]:
+    """Read ids and their scores, which come in turn, as the protocol that is pinned here gives them."""
+    return [(RecordId(member.decode()), float(score)) for member, score in zip(answer[::2], answer[1::2], strict=True)]
 
 
 def connect(settings: Settings, socket: str | None = None) -> Link:

@@ -1,28 +1,21 @@
 """Looking over records: counts, lists, histories. Reads only, and never inside a payment's path."""
 
 import asyncio
+import hashlib
+import heapq
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from machines.core.clock import Millis
+from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import Owner, RecordId, parse_id
-from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import UnreadableRecord, chain_fault, contradicted
-from payflow.store.link import Link
+from payflow.store.link import PAGE, Link, scored
 from payflow.store.records import Records
 from payflow.store.stored import Stored
-
-T = TypeVar("T")
-
-PAGE = 500
-# How often something that seems wrong is read again before it is said to be wrong.
-MOST_READS = 3
-_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +42,15 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class IntegrityFault:
-    """Something in the store that should not be."""
+class ListCursor:
+    """A place in an owner's list of records."""
 
-    place: str
-    problem: str
-
-
-class _Place(NamedTuple):
-    """An id in the index of a state."""
-
-    key: str
+    at: Millis
     id: RecordId
 
-    @property
-    def state(self) -> str:
-        return self.key.rpartition(":")[2]
+
+StateName = tuple[str, str]
+"""A machine and one of its states."""
 
 
 class Listing:
@@ -109,7 +95,7 @@ class Listing:
     async def foreign(self) -> list[tuple[str, str, int]]:
         """Count the records in states that this version does not know, by machine and state."""
         found: Counter[tuple[str, str]] = Counter()
-        async for key in self.keys("{pf:??}:in:*"):
+        async for key in self._link.keys("{pf:??}:in:*"):
             machine, _, state = key.partition(":in:")[2].partition(":")
             known = self._records.machines.get(machine)
             if known is None or state not in known.lifecycle.states:
@@ -153,6 +139,29 @@ class Listing:
             first += size
         return found[:limit]
 
+    async def owned_before(
+        self, owner: Owner, place: ListCursor | None, since: Millis | None, until: Millis | None, limit: int
+    ) -> list[ListCursor]:
+        """List so many of an owner's records made before a place, and between two times (the second excluded)."""
+        newest = f"({until}" if until is not None else "+inf"
+        if place is not None and (until is None or place.at < until):
+            newest = str(place.at)
+        oldest = str(since) if since is not None else "-inf"
+        key = keys.owned(self._records.owner_shard(owner), owner)
+        found: list[ListCursor] = []
+        skipped = 0
+        while len(found) < limit:
+            # Records of the same millisecond stand in the order of their ids; those in front of the place were seen.
+            page = scored(
+                await self._link.ask("ZREVRANGEBYSCORE", key, newest, oldest, "WITHSCORES", "LIMIT", skipped, limit)
+            )
+            skipped += len(page)
+            places = [ListCursor(Millis(int(score)), record_id) for record_id, score in page]
+            found += [one for one in places if place is None or (one.at, one.id) < (place.at, place.id)]
+            if len(page) < limit:
+                break
+        return found[:limit]
+
     async def parked(self, limit: int = PAGE) -> list[tuple[RecordId, str]]:
         """List records that were set aside, and why."""
         found: list[tuple[RecordId, str]] = []
@@ -188,22 +197,60 @@ class Listing:
         at = None if score is None else Millis(int(float(score)))
         return Outlook(at, leased=at is not None and int(fence or 0) % 2 == 1 and at > await self._records.now())
 
-    async def history_fault(self, record_id: RecordId) -> str:
-        """Say where a record's history was changed or cut; empty when it is whole."""
-        broken = ""
-        for _ in range(MOST_READS):
-            (newest, archived), events = await self._link.pipeline(
-                [("HMGET", keys.record(record_id), "hash", "archived"), ("LRANGE", keys.history(record_id), 0, -1)]
-            )
-            broken = chain_fault(events, newest or b"", archived or b"")
-            if not broken:
-                break
-        return broken
-
     async def tallies(self, owner: Owner) -> dict[str, int]:
         """Say how often an owner's records entered the states that are tallied, as `machine:STATE`."""
         fields = await self._link.ask("HGETALL", keys.tally(self._records.owner_shard(owner), owner))
         return {name.decode(): int(count) for name, count in fields.items()}
+
+    async def pulse(self) -> str:
+        """Give a word that changes whenever records, pauses or the audit log do."""
+        counted = [("GET", keys.sequence(shard)) for shard in range(self._records.shards)]
+        found = await self._link.pipeline([*counted, ("HGETALL", keys.PAUSE), ("LLEN", keys.AUDIT)])
+        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+    async def stuck(self) -> dict[StateName, int]:
+        """Count the records that are in their state for longer than they should be."""
+        now = await self._records.now()
+        limits = {
+            (machine.name, state.name): now - state.stuck_after_s * SECOND
+            for machine in self._records.machines.values()
+            for state in machine.lifecycle.states.values()
+            if state.stuck_after_s is not None
+        }
+        commands = [
+            ("ZCOUNT", keys.members(shard, *place), "-inf", f"({since}")
+            for place, since in limits.items()
+            for shard in range(self._records.shards)
+        ]
+        counts = await self._link.pipeline(commands) if commands else []
+        step = self._records.shards
+        return {place: sum(counts[number * step : (number + 1) * step]) for number, place in enumerate(limits)}
+
+    async def in_states(
+        self, states: Sequence[StateName], after: ListCursor | None, limit: int, *, oldest_first: bool
+    ) -> list[ListCursor]:
+        """List so many records of some states behind a place, in the order in which they came into their states."""
+        names = [keys.members(shard, *state) for state in states for shard in range(self._records.shards)]
+        found: set[ListCursor] = set()
+        skipped = 0
+        while names:
+            commands = [_behind_in(name, after, skipped, limit, oldest_first=oldest_first) for name in names]
+            answers = [scored(answer) for answer in await self._link.pipeline(commands)]
+            places = [[ListCursor(Millis(int(score)), record_id) for record_id, score in answer] for answer in answers]
+            behind = [[one for one in page if _is_behind(one, after, oldest_first=oldest_first)] for page in places]
+            found |= {one for page in behind for one in page}
+            # Records of one millisecond stand in the order of their ids: those in front of the place were seen.
+            names = [
+                name for name, page, new in zip(names, places, behind, strict=True) if len(page) == limit > len(new)
+            ]
+            skipped += limit
+        choose = heapq.nsmallest if oldest_first else heapq.nlargest
+        return choose(limit, found, key=lambda one: (one.at, one.id))
+
+    async def holder(self, space: str, value: str) -> RecordId | None:
+        """Find the record that holds a unique value, in whichever shard."""
+        commands = [("HGET", keys.unique(shard, space), value) for shard in range(self._records.shards)]
+        return next((RecordId(one.decode()) for one in await self._link.pipeline(commands) if one), None)
 
     async def _read(self, ids: list[RecordId]) -> list[Stored]:
         found = await asyncio.gather(*map(self._records.read, ids), return_exceptions=True)
@@ -215,144 +262,22 @@ class Listing:
                 raise one
         return [one for one in found if isinstance(one, Stored)]
 
-    async def verify(self) -> AsyncIterator[IntegrityFault]:
-        """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""
-        async for places in _paged(self._indexed()):
-            for fault in await self._strays(places):
-                yield fault
-        async for page in _paged(self._recorded()):
-            ids = page
-            for _ in range(MOST_READS):
-                # Between two of our reads a worker may have moved it: what is wrong must be wrong every time.
-                ids = [one for one, problems in zip(ids, await self._problems(ids), strict=True) if problems]
-            for record_id, problems in zip(ids, await self._problems(ids), strict=True):
-                for problem in problems:
-                    yield IntegrityFault(record_id, problem)
 
-    async def _indexed(self) -> AsyncIterator[_Place]:
-        async for key in self.keys("{pf:??}:in:*"):
-            async for record_id, _ in self.scan(key):
-                yield _Place(key, record_id)
-
-    async def _recorded(self) -> AsyncIterator[RecordId]:
-        async for key in self.keys("{pf:??}:rec:*"):
-            yield RecordId(key.partition(":rec:")[2])
-
-    async def _strays(self, places: list[_Place]) -> list[IntegrityFault]:
-        """Find ids in an index whose records are not in its state."""
-        for _ in range(1 + MOST_READS):
-            states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
-            places = [place for place, state in zip(places, states, strict=True) if place.state != _text(state)]
-            scores = await self._link.pipeline([("ZSCORE", place.key, place.id) for place in places])
-            places = [place for place, score in zip(places, scores, strict=True) if score is not None]
-        states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
-        return [
-            IntegrityFault(place.id, f"the index of {place.state} names it, but it is in {_text(state)}")
-            if state
-            else IntegrityFault(place.id, f"the index of {place.state} names it, but there is no such record")
-            for place, state in zip(places, states, strict=True)
-        ]
-
-    async def _problems(self, ids: list[RecordId]) -> list[list[str]]:
-        """Say for each record what is wrong with it."""
-        rows = await self._link.pipeline([("HMGET", keys.record(one), *_CHECKED) for one in ids])
-        commands: list[tuple[str | int, ...]] = []
-        for record_id, (state, *_) in zip(ids, rows, strict=True):
-            machine, shard = parse_id(record_id)
-            commands += [
-                ("ZSCORE", keys.members(shard, machine, _text(state)), record_id),
-                ("ZSCORE", keys.due(shard, machine, _text(state)), record_id),
-                ("LRANGE", keys.history(record_id), 0, -1),
-            ]
-        answers = await self._link.pipeline(commands)
-        unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
-        found = []
-        for place, (state, newest, parked, archived, version, *amount) in enumerate(rows):
-            there, due, events = answers[3 * place : 3 * place + 3]
-            machine_name = parse_id(ids[place])[0]
-            broken = chain_fault(events, newest or b"", archived or b"")
-            differs = "" if broken else _contradicted(events, state, version, amount)
-            problems = {
-                f"it is in {_text(state)}, whose index does not name it": there is None,
-                f"its history is not whole: {broken}": bool(broken),
-                f"somebody changed it beside its history: {differs}": bool(differs),
-                unreadable[place]: bool(unreadable[place]),
-                f"nobody will ever look at it in {_text(state)}": due is None
-                and not parked
-                and self._watched(machine_name, _text(state)),
-            }
-            found.append([problem for problem, is_so in problems.items() if is_so])
-        return found
-
-    async def _unreadable(self, record_id: RecordId) -> str:
-        """Say why a record of one of our machines cannot be read; empty when it can."""
-        if parse_id(record_id)[0] not in self._records.machines:
-            return ""
-        try:
-            await self._records.read(record_id)
-        except StoreUnavailable:
-            raise
-        except (PayflowError, ValueError, TypeError, AttributeError) as error:
-            return str(error)
-        return ""
-
-    def _watched(self, machine: str, state: str) -> bool:
-        """Whether a poller must look at the records of a state."""
-        known = self._records.machines.get(machine)
-        facts = known.lifecycle.states.get(state) if known else None
-        return facts is not None and facts.by is By.POLLER and not facts.final
-
-    async def keys(self, pattern: str) -> AsyncIterator[str]:
-        """Walk over all keys of a shape."""
-        async for key in self._link.scan(pattern.replace("{", "\\{"), PAGE):
-            yield key.decode()
-
-    async def scan(self, key: str) -> AsyncIterator[tuple[RecordId, float]]:
-        """Walk over an index however long it is."""
-        cursor = 0
-        while True:
-            cursor, members = await self._link.ask("ZSCAN", key, cursor, "COUNT", PAGE)
-            for record_id, score in scored(members):
-                yield record_id, score
-            if int(cursor) == 0:
-                return
+def _behind_in(
+    name: str, after: ListCursor | None, skipped: int, limit: int, *, oldest_first: bool
+) -> tuple[str | int, ...]:
+    order, first, last = ("ZRANGEBYSCORE", "-inf", "+inf") if oldest_first else ("ZREVRANGEBYSCORE", "+inf", "-inf")
+    begin = first if after is None else str(after.at)
+    return (order, name, begin, last, "WITHSCORES", "LIMIT", skipped, limit)
 
 
-async def _paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    page: list[T] = []
-    async for one in found:
-        page.append(one)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
+def _is_behind(one: ListCursor, place: ListCursor | None, *, oldest_first: bool) -> bool:
+    if place is None:
+        return True
+    mine, its = (one.at, one.id), (place.at, place.id)
+    return mine > its if oldest_first else mine < its
 
 
-def _contradicted(
-    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None]
-) -> str:
-    asset, units = amount
-    known = (asset.decode(), units.decode()) if asset and units else None
-    try:
-        return contradicted(events, _text(state), int(version or 0), known)
-    except (UnreadableRecord, ValueError) as error:
-        return str(error)
-
-
-def _text(state: bytes | None) -> str:
-    return (state or b"no state").decode()
-
-
-def scored(answer: list[object]) -> list[tuple[RecordId, float]]:
-    """Read members with their scores, in either shape that redis-py gives."""
-    if answer and isinstance(answer[0], bytes):
-        pairs = zip(answer[0::2], answer[1::2], strict=True)
-    else:
-        pairs = ((one[0], one[1]) for one in answer)  # type: ignore[index,assignment]
-    return [(RecordId(member.decode()), float(score)) for member, score in pairs]  # type: ignore[attr-defined,arg-type]
-
-
-def _earliest(answers: list[list[object]]) -> Millis | None:
+def _earliest(answers: list[list[bytes]]) -> Millis | None:
     scores = [score for answer in answers for _, score in scored(answer)]
     return Millis(int(min(scores))) if scores else None

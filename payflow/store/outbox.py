@@ -10,7 +10,7 @@ from machines.core.clock import Clock, Millis
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId, parse_id
 from payflow.store import keys
-from payflow.store.link import Link
+from payflow.store.link import Link, scored
 from payflow.store.scripts import OUTBOX
 
 LINES = ("outbox:alarm", "outbox:notify", "outbox:webhook", "outbox")
@@ -87,7 +87,7 @@ class Outbox:
     async def oldest_due(self) -> Millis | None:
         """Say when the message that waits longest was or will be due."""
         answers = await self._link.pipeline([("ZRANGE", key, 0, 0, "WITHSCORES") for key in self._waiting()])
-        scores = [int(float(_score(answer))) for answer in answers if answer]
+        scores = [int(score) for answer in answers for _, score in scored(answer)]
         return Millis(min(scores)) if scores else None
 
     async def waiting(self) -> int:
@@ -116,8 +116,3 @@ class Outbox:
 
 def _shard(message_id: MessageId) -> int:
     return parse_id(message_id.partition("/")[0])[1]
-
-
-def _score(answer: Any) -> Any:
-    """Read the score of a one-element answer, in either shape that redis-py gives."""
-    return answer[0][1] if isinstance(answer[0], list | tuple) else answer[1]

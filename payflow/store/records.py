@@ -34,8 +34,7 @@ from payflow.store.groups import FundOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardStanding, WriteReply
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
-from payflow.store.stored import Claimed, Made, Poison, Queue, Stored
-from payflow.store.tombs import ArchivedStub, archived_stub
+from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
 CLAIM_PATIENCE_S = 2.0
 

@@ -21,6 +21,7 @@ from payflow.store import durability, keys
 from payflow.store.archive import Archive
 from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import Guard
+from payflow.store.integrity import Integrity
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
@@ -35,7 +36,6 @@ from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.seals import Seals, key_kept_in, keys_given
 from payflow.store.stored import Stored
-from payflow.store.views import Views
 
 HIGH_WATER = "high-water"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -51,6 +51,7 @@ class Store:
     records: Records
     ledger: Ledger
     listing: Listing
+    integrity: Integrity
     earnings: Earnings
     seals: Seals
     profiles: Profiles
@@ -61,7 +62,6 @@ class Store:
     shortfalls: Shortfalls
     audit: Audit
     archive: Archive
-    views: Views
     store_id: str
     installation: str
     """A short name of this installation, for ever: whatever is asked of others carries it."""
@@ -194,8 +194,7 @@ async def open_store(
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
         records = Records(link, guard, shards, assets or Assets(), clock)
-        listing = Listing(link, records)
-        ledger = Ledger(link, records, listing)
+        ledger = Ledger(link, records)
         seals = Seals(_seal_keys(settings))
         profiles = Profiles(link, seals, shards, clock, reserved)
         store = Store(
@@ -209,13 +208,13 @@ async def open_store(
             profiles=profiles,
             contributors=ContributorAddresses(link, seals, profiles, shards, clock),
             challenges=Challenges(link),
-            listing=listing,
+            listing=Listing(link, records),
+            integrity=Integrity(link, records),
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
             shortfalls=Shortfalls(link),
             audit=Audit(link, clock),
-            archive=Archive(link, records, listing, ledger),
-            views=Views(link, records, listing),
+            archive=Archive(link, records, ledger),
             store_id=store_id,
             installation=installation,
             servers=[],

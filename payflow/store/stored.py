@@ -1,12 +1,16 @@
-"""What the store gives: records as they were read, and what else a commit on them needs."""
+"""What the store gives: records as they were read, what a commit on them needs, and what is left of archived ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
+
 from machines.core.clock import Millis
 from machines.core.ids import RecordId, parse_id
 from machines.core.record import Record
+from payflow.store import keys
+from payflow.store.link import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,37 @@ class Made:
     record: Record[Any]
     fresh: bool
     """False for a replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedStub:
+    """What is left of an archived record: all but its history, which is in the archive."""
+
+    state: str
+    version: int
+    owner: str
+    asset: str
+    units: int
+    at: int
+    """When it was archived."""
+    file: str
+    """The name of the archive that has it."""
+    first: bytes
+    """Its first event, which is the first answer."""
+    data: bytes = b""
+    """What it kept."""
+    hash: bytes = b""
+    """The hash of its newest event."""
+    made: int = 0
+    since: int = 0
+
+
+async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
+    """Read what is left of a record; None where none was archived under this id."""
+    tomb = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
+    return None if tomb is None else read_stub(tomb)
+
+
+def read_stub(stored: bytes) -> ArchivedStub:
+    """Read what is left of a record, as the store has it."""
+    return msgspec.msgpack.decode(stored, type=ArchivedStub)

@@ -32,6 +32,7 @@ from payflow.config import load
 from payflow.desk.lanes import StoreBooks
 from payflow.engine.step import Steps
 from payflow.store.guard import Guard
+from payflow.store.integrity import Integrity
 from payflow.store.listing import Listing
 from payflow.store.records import Records
 from payflow.store.store import Store
@@ -170,7 +171,11 @@ class Run:
         guard = Guard(store.records.shards, None)
         records = Records(link, guard, store.records.shards, store.records.assets, self._clock)
         # What a process holds in memory is its own, and its locks as well.
-        own: dict[str, Any] = {"_comparing": asyncio.Lock(), "listing": Listing(link, records)}
+        own: dict[str, Any] = {
+            "_comparing": asyncio.Lock(),
+            "listing": Listing(link, records),
+            "integrity": Integrity(link, records),
+        }
         view: Store = replace(store, link=link, guard=guard, records=records, **own)
         books = StoreBooks(view)
         view.serve(
@@ -229,7 +234,7 @@ class Run:
         late = [one.data.nonce for one in left if one.data.members]
         if late:
             faults.append(f"nonces {late} are left open")
-        async for fault in station.store.listing.verify():
+        async for fault in station.store.integrity.verify():
             faults.append(f"{fault.place}: {fault.problem}")
 
 

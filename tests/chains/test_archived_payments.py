@@ -68,4 +68,4 @@ async def test_a_member_of_a_transaction_that_is_no_longer_final_comes_out_of_th
     (again,) = await station.lanes.books.payments([record.id])
     assert (again.state, again.data, again.version) == (record.state, record.data, record.version + 1)
     assert (await station.store.listing.outlook(again)).at is None, "nobody looks at a payment by itself"
-    assert [fault async for fault in station.store.listing.verify()] == []
+    assert [fault async for fault in station.store.integrity.verify()] == []

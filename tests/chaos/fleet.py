@@ -140,7 +140,7 @@ class Fleet:
         """Prove that the books balance, that all is whole, and that nothing was paid twice or in vain."""
         books = await self.store.ledger.check()
         assert books.conserved, books.faults
-        assert [fault async for fault in self.store.listing.verify()] == []
+        assert [fault async for fault in self.store.integrity.verify()] == []
         assert [key for key, times in self.rail.keys.items() if times > 1] == []
         assert await self.store.pauses.all() == {}, "the sequence guard raised a false alarm"
 
@@ -151,9 +151,9 @@ class Fleet:
             for shard in range(self.store.records.shards):
                 there = {
                     record_id
-                    async for record_id, _ in self.store.listing.scan(keys.members(shard, "errand", state.name))
+                    async for record_id, _ in self.store.link.members(keys.members(shard, "errand", state.name))
                 }
-                due = dict([one async for one in self.store.listing.scan(keys.due(shard, "errand", state.name))])
+                due = dict([one async for one in self.store.link.members(keys.due(shard, "errand", state.name))])
                 assert there == due.keys()
                 assert all(score <= latest for score in due.values())
 

@@ -82,7 +82,7 @@ def test_books_and_records_are_found_true_while_workers_change_them(till: Till) 
         found, checks = [], 0
         while not asking.done():
             found += (await payflow.store.ledger.check()).faults
-            found += [fault.problem async for fault in payflow.store.listing.verify()]
+            found += [fault.problem async for fault in payflow.store.integrity.verify()]
             checks += 1
         worker.stop()
         await asyncio.gather(working, asking)

@@ -60,7 +60,7 @@ async def nothing_is_left(store: Store, record_id: RecordId) -> None:
     with pytest.raises(NotFound):
         await store.records.read(record_id)
     assert await store.records.history(record_id) == []
-    assert [fault async for fault in store.listing.verify()] == []
+    assert [fault async for fault in store.integrity.verify()] == []
     assert record_id not in [one.record.id for one in await store.listing.owned_by(ANN)]
 
 
@@ -185,9 +185,9 @@ async def test_two_who_fold_the_same_postings_count_them_once(store: Store) -> N
         return sums
 
     assert await store.archive.fold(shard, entries)
-    other = type(store.ledger)(store.link, store.records, store.listing)
+    other = type(store.ledger)(store.link, store.records)
     other.checkpoint = stale  # type: ignore[method-assign,assignment]
-    assert not await type(store.archive)(store.link, store.records, store.listing, other).fold(shard, entries)
+    assert not await type(store.archive)(store.link, store.records, other).fold(shard, entries)
     assert await faults(store) == []
 
 

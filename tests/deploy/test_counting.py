@@ -12,9 +12,8 @@ from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
 from payflow.desk.books import Bookkeeper
 from payflow.desk.metering import Meter, Watched
-from payflow.store import verdicts
+from payflow.store.ledger import LedgerCheck
 from payflow.store.store import Store
-from payflow.store.verdicts import LedgerCheck
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http import gauges
 from tests.desk import ANN, ask, fund
@@ -114,11 +113,11 @@ async def test_one_worker_of_all_walks_over_the_books_and_everybody_tells_what_i
 
 
 async def test_before_the_first_walk_nothing_is_said_to_be_wrong(store: Store) -> None:
-    assert await verdicts.last(store.link) is None
+    assert await store.ledger.last_check() is None
     assert (await gauges.read(store)).registry.get_sample_value("payflow_ledger_conserved") == 1
     verdict = LedgerCheck(await store.records.now(), conserved=False)
-    await verdicts.remember(store.link, verdict)
-    assert await verdicts.last(store.link) == verdict
+    await store.ledger.remember(verdict)
+    assert await store.ledger.last_check() == verdict
 
 
 async def test_a_pause_tells_its_age_and_a_state_its_facts(store: Store) -> None:

@@ -264,7 +264,7 @@ class Office:
         books = await self.store.ledger.check()
         assert books.conserved, books.faults
         if not planted:
-            assert [fault async for fault in self.store.listing.verify()] == []
+            assert [fault async for fault in self.store.integrity.verify()] == []
         assert [key for key, times in self.rail.submits.items() if times > 1] == []
 
 

@@ -220,7 +220,7 @@ async def test_a_record_that_somebody_moved_by_hand_is_found(server: Deployment,
         await store.link.ask("HSET", keys.record(record_id), "state", "FAILED")
         await store.link.ask("ZREM", members, record_id)
         await store.link.ask("ZADD", keys.members(SHARD, "errand", "FAILED"), clock.now(), record_id)
-        found = [fault.problem async for fault in store.listing.verify()]
+        found = [fault.problem async for fault in store.integrity.verify()]
         assert found == [
             "somebody changed it beside its history: it is in FAILED, version 4; its history ends in DONE, version 4"
         ]
@@ -230,6 +230,6 @@ async def test_a_record_whose_amount_somebody_changed_is_found(store: Store) -> 
     await fund(store)
     record_id = await ask(store, units=200)
     await store.link.ask("HSET", keys.record(record_id), "units", "20")
-    (found,) = [fault.problem async for fault in store.listing.verify()]
+    (found,) = [fault.problem async for fault in store.integrity.verify()]
     assert found.endswith("its amount is NGN 20; its history begins with NGN 200")
     assert owner_in(SHARD)

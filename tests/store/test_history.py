@@ -164,7 +164,7 @@ async def test_a_record_that_is_not_as_its_indexes_say_is_found(
     good, bad = await ask(store), await ask(store, key="2")
     assert await faults(store) == []
     await spoil(store, bad)
-    found = [fault async for fault in store.listing.verify()]
+    found = [fault async for fault in store.integrity.verify()]
     assert {fault.place for fault in found} == {bad}
     assert good not in {fault.place for fault in found}
 

@@ -227,7 +227,7 @@ async def prove(
     async with opened(load(environment), nothing_else, pool_files=[file]) as payflow:
         (pool,) = pools_of(payflow).pools.values()
         assert await audit(pool.books) == []
-        assert [fault async for fault in payflow.store.listing.verify()] == []
+        assert [fault async for fault in payflow.store.integrity.verify()] == []
         paid_records = await payflow.store.listing.in_state("pool", "PAID", 10_000)
         assert len(paid_records) == len(earned)
 

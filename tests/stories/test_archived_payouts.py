@@ -97,7 +97,7 @@ async def test_what_comes_back_after_the_archive_is_credited_and_told_once(town:
         await town.time_passes(days=1)
         await town.until_looked(payout)
         assert await town.ann_has() == ("2,000", "0", "30,000")
-        assert [fault async for fault in town.store.listing.verify()] == []
+        assert [fault async for fault in town.store.integrity.verify()] == []
 
 
 async def test_a_payout_that_came_out_of_the_archive_is_archived_again_with_its_whole_story(
@@ -113,7 +113,7 @@ async def test_a_payout_that_came_out_of_the_archive_is_archived_again_with_its_
         history = await town.store.records.history(RecordId(payout))
         assert [event.fact for event in history] == ["Created", "BroughtBack"]
         assert history[-1].why.endswith(": asked about it")
-        assert [fault async for fault in town.store.listing.verify()] == []
+        assert [fault async for fault in town.store.integrity.verify()] == []
         await nobody_watches(town, payout)
         await put_away(town, folder)
         found = await find(town.store, RecordId(payout), folder)

@@ -351,7 +351,7 @@ class Town:
         """Nothing was lost or made, every record is whole, we had nothing paid twice, our books are the gateway's."""
         books = await self.store.ledger.check()
         assert books.conserved, books.faults
-        assert [fault async for fault in self.store.listing.verify()] == []
+        assert [fault async for fault in self.store.integrity.verify()] == []
         asked = {entry.asked for entry in self.bank.book} - self.clicked
         assert [one for one in asked if self.bank.book.times_paid(one) > 1] == []
         paid = await self.account()

@@ -18,8 +18,9 @@ from machines.payout.rediscovery import number_of, recreated
 from payflow.desk.payouts import MACHINE, shown
 from payflow.desk.reconcile.comparison import Finding, Word
 from payflow.engine.step import take_in
+from payflow.store import keys
 from payflow.store.store import Store
-from payflow.store.tombs import ArchivedStub
+from payflow.store.stored import ArchivedStub
 from payflow.telemetry.metrics import Metrics
 
 LATEST = 100
@@ -160,11 +161,10 @@ class PayoutsReconcile:
         _, shard = parse_id(payout)
         asset = found[-1].amount.asset
         accounts = {normal_account(dict(trace.to.fields).get("account_number", ""), asset) for trace in found}
-        listing, likely = self._store.listing, set()
-        for kind in ("provider", "own"):
-            prefix = f"{{pf:{shard:02d}}}:{kind}:"
-            async for key in listing.keys(f"{prefix}*"):
-                owner = Owner(key.removeprefix(prefix))
+        likely = set()
+        for shape in (keys.provider(shard, "*"), keys.owned(shard, "*")):
+            async for key in self._store.link.keys(shape):
+                owner = Owner(key.removeprefix(shape[:-1]))
                 if accounts & {normal_account(number, asset) for number in await self._accounts_of(owner)}:
                     likely.add(owner)
         return sorted(likely)

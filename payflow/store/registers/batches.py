@@ -15,8 +15,7 @@ from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.link import Link
-from payflow.store.listing import PAGE, scored
+from payflow.store.link import PAGE, Link, scored
 from payflow.store.outbox import Post
 from payflow.store.records import Records
 from payflow.store.stored import Stored

@@ -15,8 +15,7 @@ from machines.core.ids import Owner
 from machines.core.money import Money
 from payflow.store import keys
 from payflow.store.ledger import Ledger
-from payflow.store.link import Link
-from payflow.store.listing import PAGE
+from payflow.store.link import PAGE, Link
 from payflow.store.records import Records
 
 
@@ -134,12 +133,8 @@ class Earnings:
         while True:
             page = await self._link.ask("XRANGE", key, start, "+", "COUNT", PAGE)
             for _, fields in page:
-                way, asset, units, at, name = _only(fields).decode().split(" ", 4)
+                way, asset, units, at, name = next(iter(fields.values())).decode().split(" ", 4)
                 yield EarningsEntry(name, asset, int(units), Millis(int(at)), taken_back=way == "out")
             if len(page) < PAGE:
                 break
             start = f"({page[-1][0].decode()}"
-
-
-def _only(fields: dict[bytes, bytes] | list[bytes]) -> bytes:
-    return next(iter(fields.values())) if isinstance(fields, dict) else fields[1]

@@ -11,7 +11,6 @@ from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
 from payflow.store.link import Link
-from payflow.store.listing import PAGE
 
 # A name that scanners for leaked secrets can look for, and 256 random bits: nobody guesses, so a plain hash will do.
 PREFIX = "payflow_"
@@ -117,7 +116,7 @@ class Tokens:
 
     async def all(self) -> list[ApiToken]:
         """List every token that was ever made, the newest first."""
-        found = [one async for one in self._link.scan(keys.token("*"), PAGE)]
+        found = [one async for one in self._link.keys(keys.token("*"))]
         tokens = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
         return sorted((token for token in tokens if token), key=lambda token: token.made_at, reverse=True)
 

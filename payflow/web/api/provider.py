@@ -16,7 +16,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import MACHINE, Ask, Desk
 from payflow.desk.person import ASKS, LOOKS, Caller
-from payflow.store import pages
+from payflow.store.listing import ListCursor
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.answers import STATES, Status
@@ -127,13 +127,12 @@ class Provider:
         shown = [answers.payout(one, answers.expected_at(one, self._desk.schedule, now)) for one in found]
         return Reply(answers.Payouts(payouts=shown, next=_cursor(following) if following else None))
 
-    async def _page(self, owner: Owner, asked: PayoutsAsked) -> tuple[list[PayoutRecord], pages.ListCursor | None]:
+    async def _page(self, owner: Owner, asked: PayoutsAsked) -> tuple[list[PayoutRecord], ListCursor | None]:
         """Find one page, and the place after which the next one begins; None when nothing follows."""
         states = STATES[asked.status] if asked.status else None
         place = _place(asked.cursor)
         found: list[PayoutRecord] = []
-        shard = self._store.records.owner_shard(owner)
-        between = partial(pages.before, self._store.link, shard, owner)
+        between = partial(self._store.listing.owned_before, owner)
         for _ in range(MOST_LOOKED_THROUGH // SLICE):
             slice_ = await between(place, asked.since, asked.until, SLICE)
             for place, record in zip(slice_, await self._read(slice_), strict=True):
@@ -145,7 +144,7 @@ class Provider:
                 return found, None
         return found, place
 
-    async def _read(self, places: Iterable[pages.ListCursor]) -> list[PayoutRecord | None]:
+    async def _read(self, places: Iterable[ListCursor]) -> list[PayoutRecord | None]:
         return await asyncio.gather(*(self._readable(place.id) for place in places))
 
     async def _readable(self, record_id: RecordId) -> PayoutRecord | None:
@@ -189,11 +188,11 @@ def _own_key(caller: Caller, key: str) -> str:
     return f"{caller.of} {key}" if key and caller.role is Role.PLATFORM else key
 
 
-def _cursor(place: pages.ListCursor) -> str:
+def _cursor(place: ListCursor) -> str:
     return base64.urlsafe_b64encode(f"{place.at}:{place.id}".encode()).decode()
 
 
-def _place(cursor: str) -> pages.ListCursor | None:
+def _place(cursor: str) -> ListCursor | None:
     if not cursor:
         return None
     try:
@@ -202,4 +201,4 @@ def _place(cursor: str) -> pages.ListCursor | None:
         match = None
     if match is None:
         raise Problem(problems.BAD_FIELD, "cursor: give the `next` of the page before, unchanged.", field="cursor")
-    return pages.ListCursor(Millis(int(match[1])), RecordId(match[2]))
+    return ListCursor(Millis(int(match[1])), RecordId(match[2]))

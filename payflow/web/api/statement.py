@@ -14,7 +14,6 @@ from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE
 from payflow.shown import iso
-from payflow.store import pages
 from payflow.store.store import Store
 from payflow.web.api.answers import money_of, status_of
 from payflow.web.http import problems
@@ -94,10 +93,10 @@ async def _lines(store: Store, owner: Owner, month: Month) -> AsyncIterator[Line
 
 
 async def _payouts(store: Store, owner: Owner, month: Month) -> AsyncIterator[PayoutRecord]:
-    place, shard = None, store.records.owner_shard(owner)
+    place = None
     while True:
         since = Millis(month.start - LOOK_BACK_MS)
-        found = await pages.before(store.link, shard, owner, place, since, month.end, SLICE)
+        found = await store.listing.owned_before(owner, place, since, month.end, SLICE)
         for place in found:
             if parse_id(place.id)[0] == MACHINE:
                 yield (await store.records.read(place.id)).record

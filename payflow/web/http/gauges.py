@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import State
 from machines.core.machine import AnyMachine
-from payflow.store import checkup, verdicts
+from payflow.store import checkup
 from payflow.store.store import Store
 from payflow.telemetry.metrics import StoreGauges
 
@@ -103,7 +103,7 @@ async def _wallets(gauges: StoreGauges, store: Store, now: Millis) -> None:
 
 async def _books(gauges: StoreGauges, store: Store, now: Millis) -> None:
     """Tell what the last walk over the books found; before the first one nothing has been found wrong."""
-    verdict = await verdicts.last(store.link)
+    verdict = await store.ledger.last_check()
     gauges.conserved.set(verdict is None or verdict.conserved)
     gauges.books_age.set(_age_s(now, verdict.at if verdict else None))
 

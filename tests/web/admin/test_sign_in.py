@@ -72,9 +72,9 @@ async def test_every_page_forbids_scripts_and_styles_of_others_and_frames(visito
 async def test_a_session_ends_with_its_token_at_its_time_and_at_the_sign_out(visitor: Visitor, flagged: Front) -> None:
     await visitor.come("rita")
     secret = visitor.said["payflow_admin"].value
-    keys = [key async for key in flagged.store.link.scan("pf:session:*", 10)]
+    keys = [key async for key in flagged.store.link.keys("pf:session:*")]
     assert len(keys) == 1
-    assert secret.encode() not in keys[0], "the store knows only a hash"
+    assert secret not in keys[0], "the store knows only a hash"
     assert 0 < await flagged.store.link.ask("TTL", keys[0]) <= LASTS_S
     other = await Visitor(flagged).come("rob")
     kept = other.cookie

@@ -285,7 +285,7 @@ class Front:
         """Prove that the books balance, that every record is whole, and that nothing was paid twice."""
         books = await self.store.ledger.check()
         assert books.conserved, books.faults
-        assert [fault async for fault in self.store.listing.verify()] == []
+        assert [fault async for fault in self.store.integrity.verify()] == []
         assert [key for key, times in self.rail.submits.items() if times > 1] == []
 
     def count(self, name: str, **labels: str) -> float:

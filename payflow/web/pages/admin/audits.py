@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from payflow.store.listing import IntegrityFault
+from payflow.store.integrity import IntegrityFault
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.books import CHECKS
@@ -59,7 +59,7 @@ class AuditPage:
         broken = await self._store.audit.fault()
         if broken:
             found.append(IntegrityFault("the audit log", broken))
-        async for fault in self._store.listing.verify():
+        async for fault in self._store.integrity.verify():
             found.append(fault)
             if len(found) == FAULTS:
                 break

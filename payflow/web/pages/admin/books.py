@@ -10,10 +10,8 @@ from machines.core.clock import Millis
 from machines.core.ids import owner_of
 from payflow.desk.person import STAFF
 from payflow.shown import decimal
-from payflow.store import verdicts
-from payflow.store.ledger import LedgerAccount, LedgerReport
+from payflow.store.ledger import JournalCursor, LedgerAccount, LedgerReport
 from payflow.store.registers.tokens import Role
-from payflow.store.views import JournalCursor
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.cached import Kept
@@ -53,17 +51,17 @@ class LedgerPage:
         owner = owner_of(asked) if asked else None
         accounts = await self._store.ledger.account(owner) if owner else {}
         after = _turn(query.get("after", ""))
-        postings, following = await self._store.views.postings(POSTINGS, after)
+        postings, following = await self._store.ledger.postings(POSTINGS, after)
         totals = self._books.value.totals if self._books.value else {}
         assets = self._store.records.assets
         return await self._frame.page(
             visit, "ledger.html", title="Ledger", here="ledger", owner=owner or "", columns=COLUMNS,
             accounts=self._rows(accounts), books=self._books, totals=self._rows(totals),
-            verdict=await verdicts.last(self._store.link), may_check=visit.caller.role in CHECKS,
+            verdict=await self._store.ledger.last_check(), may_check=visit.caller.role in CHECKS,
             postings=[
                 {
-                    "at": one.at, "entry": one.entry, "is_record": is_record(one.entry.cause),
-                    "amount": decimal(one.entry.units, one.entry.asset, assets),
+                    "at": one.at, "entry": one.posting, "is_record": is_record(one.posting.cause),
+                    "amount": decimal(one.posting.units, one.posting.asset, assets),
                 }
                 for one in postings
             ],

@@ -62,5 +62,5 @@ class Live:
         async with self._looking:
             pulse, at = self._seen
             if monotonic() - at >= LOOK_EVERY_S / 2:
-                self._seen = pulse, _ = await self._store.views.pulse(), monotonic()
+                self._seen = pulse, _ = await self._store.listing.pulse(), monotonic()
             return pulse

@@ -11,7 +11,6 @@ from machines.core.clock import SECOND, Millis
 from machines.core.machine import AnyMachine
 from payflow.desk.steering import Steering, called
 from payflow.shown import decimal, grouped, span
-from payflow.store import verdicts
 from payflow.store.ledger import LedgerAccount
 from payflow.store.listing import StateCount
 from payflow.store.pauses import EVERYTHING, Pause
@@ -54,7 +53,7 @@ class Overview:
         self._board = board
         self._steering = steering
         self._reviews = Kept(lambda: review.waiting(MOST_SHOWN), fresh_s=REVIEWS_FRESH_S, within_s=RAIL_WITHIN_S)
-        self._totals = Kept(self._store.views.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
+        self._totals = Kept(self._store.ledger.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
         self._wallets = {
             name: Kept(wallet, fresh_s=RAIL_FRESH_S, within_s=RAIL_WITHIN_S)
             for name, wallet in board.rails.items()
@@ -80,7 +79,7 @@ class Overview:
         """Show it."""
         now = await self._store.records.now()
         crowds = await self._store.listing.counts_by_state()
-        stuck = await self._store.views.stuck()
+        stuck = await self._store.listing.stuck()
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
         machines = [self._machine(one, crowds, stuck, now) for one in self._store.records.machines.values()]
         pauses = await self._store.pauses.all()
@@ -91,7 +90,7 @@ class Overview:
             needs=await self._needs(visit.request.app, stuck, lanes),
             switches=await self._switches(visit.request.app, now, pauses, known),
             money=self._money(totals or {}), totals_at=self._totals.at, totals_error=self._totals.error,
-            books=await verdicts.last(self._store.link), waiting=await self._store.outbox.waiting(),
+            books=await self._store.ledger.last_check(), waiting=await self._store.outbox.waiting(),
         )  # fmt: skip
 
     def _machine(

@@ -111,7 +111,7 @@ class PoolPages:
 
     async def _newest(self, coin: str) -> list[PoolRecord]:
         states = [("pool", state) for state in self._store.records.machines["pool"].lifecycle.states]
-        places = await self._store.views.in_states(states, None, LATEST, oldest_first=False)
+        places = await self._store.listing.in_states(states, None, LATEST, oldest_first=False)
         found: list[Record[Any]] = []
         for place in places:
             try:

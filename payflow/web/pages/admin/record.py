@@ -79,7 +79,7 @@ class RecordPage:
             next=what_next(machine.lifecycle, record, outlook, stored.at, "An operator takes it up again."),
             stopped=stopping(record, (await store.pauses.all()).values()),
             chapters=told, earlier=max(0, len(events) - MOST_CHAPTERS),
-            fault=await store.listing.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
+            fault=await store.integrity.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
             proof=story.proof(data.get("evidence"), explorers), **await self._around(record),
             account=await self._account(stored), offers=offers(self._actions, machine, stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposals=proposals,

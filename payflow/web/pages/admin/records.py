@@ -17,8 +17,7 @@ from machines.core.ids import RecordId, owner_of, parse_id
 from machines.core.record import Record
 from payflow.desk.records import is_stuck
 from payflow.shown import iso
-from payflow.store import pages
-from payflow.store.pages import ListCursor
+from payflow.store.listing import ListCursor
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Visit, see
 from payflow.web.pages.admin.extensions import Search
@@ -145,7 +144,7 @@ class RecordsPage:
             for state in machine.lifecycle.states
             if asked.machine in ("", name) and asked.state in ("", state)
         ]
-        places = await self._store.views.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
+        places = await self._store.listing.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
         following = places[SHOWN - 1] if len(places) > SHOWN else None
         return Found(await self._read([place.id for place in places[:SHOWN]]), following)
 
@@ -154,10 +153,10 @@ class RecordsPage:
             owner = owner_of(asked.text)
         except BadInput:
             return Found(())
-        shard, place = self._store.records.owner_shard(owner), asked.after
+        place = asked.after
         found: list[Record[Any]] = []
         for _ in range(MOST_LOOKED_THROUGH // SHOWN):
-            slice_ = await pages.before(self._store.link, shard, owner, place, None, None, SHOWN)
+            slice_ = await self._store.listing.owned_before(owner, place, None, None, SHOWN)
             read = {one.id: one for one in _fitting(await self._read([one.id for one in slice_]), asked)}
             for place in slice_:
                 if place.id in read:

@@ -15,7 +15,7 @@ from machines.core.record import Record
 from machines.pool.data import owner_of_login
 from machines.transaction import lifecycle as s
 from machines.transaction.data import HASHES, payment_id
-from payflow.store import pages
+from payflow.store.listing import ListCursor
 from payflow.store.store import Store
 from payflow.web.pages.admin.extensions import Board, Search
 
@@ -49,11 +49,11 @@ def by_hash(store: Store) -> Search:
     async def find(text: str) -> Sequence[RecordId]:
         if not _HASH.fullmatch(text):
             return ()
-        holder = await store.views.holder(HASHES, text.lower())
+        holder = await store.listing.holder(HASHES, text.lower())
         if holder is not None:
             return await _of_hash(store, holder, text.lower())
         states = [(TRANSACTION, state) for state in store.records.machines[TRANSACTION].lifecycle.states]
-        places = await store.views.in_states(states, None, LATEST, oldest_first=False)
+        places = await store.listing.in_states(states, None, LATEST, oldest_first=False)
         found = await asyncio.gather(*(_of_hash(store, place.id, text.lower()) for place in places))
         return [one for ids in found for one in ids]
 
@@ -91,11 +91,10 @@ def by_login(store: Store, coins: Sequence[str]) -> Search:
     async def find(text: str) -> Sequence[RecordId]:
         if not _LOGIN.fullmatch(text):
             return ()
-        found: list[pages.ListCursor] = []
+        found: list[ListCursor] = []
         for coin in coins:
             owner = owner_of_login(coin, text.lower())
-            shard = store.records.owner_shard(owner)
-            found += await pages.before(store.link, shard, owner, None, None, None, OF_ONE)
+            found += await store.listing.owned_before(owner, None, None, None, OF_ONE)
         return [place.id for place in sorted(found, key=lambda place: place.at, reverse=True)]
 
     return Search("login", find)
@@ -112,8 +111,7 @@ def by_bounty(store: Store) -> Search:
         owners = await _repositories(store, lambda it: it.casefold() == name)
         found: list[RecordId] = []
         for owner in owners:
-            shard = store.records.owner_shard(owner)
-            places = await pages.before(store.link, shard, owner, None, None, None, MOST_BOUNTIES)
+            places = await store.listing.owned_before(owner, None, None, None, MOST_BOUNTIES)
             read = await asyncio.gather(*(_readable(store, place.id) for place in places))
             found += [one.id for one in read if one and one.machine == BOUNTY and number in (0, one.data.place.number)]
         return found

@@ -1,0 +1,172 @@
+"""Walks over everything that is kept and finds what is not as it should be: indexes, hash chains, forgotten records."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from machines.core.errors import PayflowError, StoreUnavailable
+from machines.core.ids import RecordId, parse_id
+from machines.core.lifecycle import By
+from payflow.store import keys
+from payflow.store.codec import UnreadableRecord, chain_fault, contradicted
+from payflow.store.link import PAGE, Link
+from payflow.store.records import Records
+
+T = TypeVar("T")
+
+# How often something that seems wrong is read again before it is said to be wrong.
+MOST_READS = 3
+_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units")
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrityFault:
+    """Something in the store that should not be."""
+
+    place: str
+    problem: str
+
+
+class _Place(NamedTuple):
+    """An id in the index of a state."""
+
+    key: str
+    id: RecordId
+
+    @property
+    def state(self) -> str:
+        return self.key.rpartition(":")[2]
+
+
+class Integrity:
+    """What holds between the records, their indexes and their histories. Work may go on while it is looked at."""
+
+    def __init__(self, link: Link, records: Records) -> None:
+        self._link = link
+        self._records = records
+
+    async def verify(self) -> AsyncIterator[IntegrityFault]:
+        """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""
+        async for places in _paged(self._indexed()):
+            for fault in await self._strays(places):
+                yield fault
+        async for page in _paged(self._recorded()):
+            ids = page
+            for _ in range(MOST_READS):
+                # Between two of our reads a worker may have moved it: what is wrong must be wrong every time.
+                ids = [one for one, problems in zip(ids, await self._problems(ids), strict=True) if problems]
+            for record_id, problems in zip(ids, await self._problems(ids), strict=True):
+                for problem in problems:
+                    yield IntegrityFault(record_id, problem)
+
+    async def _indexed(self) -> AsyncIterator[_Place]:
+        async for key in self._link.keys("{pf:??}:in:*"):
+            async for record_id, _ in self._link.members(key):
+                yield _Place(key, record_id)
+
+    async def _recorded(self) -> AsyncIterator[RecordId]:
+        async for key in self._link.keys("{pf:??}:rec:*"):
+            yield RecordId(key.partition(":rec:")[2])
+
+    async def _strays(self, places: list[_Place]) -> list[IntegrityFault]:
+        """Find ids in an index whose records are not in its state."""
+        for _ in range(1 + MOST_READS):
+            states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
+            places = [place for place, state in zip(places, states, strict=True) if place.state != _text(state)]
+            scores = await self._link.pipeline([("ZSCORE", place.key, place.id) for place in places])
+            places = [place for place, score in zip(places, scores, strict=True) if score is not None]
+        states = await self._link.pipeline([("HGET", keys.record(place.id), "state") for place in places])
+        return [
+            IntegrityFault(place.id, f"the index of {place.state} names it, but it is in {_text(state)}")
+            if state
+            else IntegrityFault(place.id, f"the index of {place.state} names it, but there is no such record")
+            for place, state in zip(places, states, strict=True)
+        ]
+
+    async def _problems(self, ids: list[RecordId]) -> list[list[str]]:
+        """Say for each record what is wrong with it."""
+        rows = await self._link.pipeline([("HMGET", keys.record(one), *_CHECKED) for one in ids])
+        commands: list[tuple[str | int, ...]] = []
+        for record_id, (state, *_) in zip(ids, rows, strict=True):
+            machine, shard = parse_id(record_id)
+            commands += [
+                ("ZSCORE", keys.members(shard, machine, _text(state)), record_id),
+                ("ZSCORE", keys.due(shard, machine, _text(state)), record_id),
+                ("LRANGE", keys.history(record_id), 0, -1),
+            ]
+        answers = await self._link.pipeline(commands)
+        unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
+        found = []
+        for place, (state, newest, parked, archived, version, *amount) in enumerate(rows):
+            there, due, events = answers[3 * place : 3 * place + 3]
+            machine_name = parse_id(ids[place])[0]
+            broken = chain_fault(events, newest or b"", archived or b"")
+            differs = "" if broken else _contradicted(events, state, version, amount)
+            problems = {
+                f"it is in {_text(state)}, whose index does not name it": there is None,
+                f"its history is not whole: {broken}": bool(broken),
+                f"somebody changed it beside its history: {differs}": bool(differs),
+                unreadable[place]: bool(unreadable[place]),
+                f"nobody will ever look at it in {_text(state)}": due is None
+                and not parked
+                and self._watched(machine_name, _text(state)),
+            }
+            found.append([problem for problem, is_so in problems.items() if is_so])
+        return found
+
+    async def _unreadable(self, record_id: RecordId) -> str:
+        """Say why a record of one of our machines cannot be read; empty when it can."""
+        if parse_id(record_id)[0] not in self._records.machines:
+            return ""
+        try:
+            await self._records.read(record_id)
+        except StoreUnavailable:
+            raise
+        except (PayflowError, ValueError, TypeError, AttributeError) as error:
+            return str(error)
+        return ""
+
+    def _watched(self, machine: str, state: str) -> bool:
+        """Whether a poller must look at the records of a state."""
+        known = self._records.machines.get(machine)
+        facts = known.lifecycle.states.get(state) if known else None
+        return facts is not None and facts.by is By.POLLER and not facts.final
+
+    async def history_fault(self, record_id: RecordId) -> str:
+        """Say where a record's history was changed or cut; empty when it is whole."""
+        broken = ""
+        for _ in range(MOST_READS):
+            (newest, archived), events = await self._link.pipeline(
+                [("HMGET", keys.record(record_id), "hash", "archived"), ("LRANGE", keys.history(record_id), 0, -1)]
+            )
+            broken = chain_fault(events, newest or b"", archived or b"")
+            if not broken:
+                break
+        return broken
+
+
+async def _paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    page: list[T] = []
+    async for one in found:
+        page.append(one)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _contradicted(
+    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None]
+) -> str:
+    asset, units = amount
+    known = (asset.decode(), units.decode()) if asset and units else None
+    try:
+        return contradicted(events, _text(state), int(version or 0), known)
+    except (UnreadableRecord, ValueError) as error:
+        return str(error)
+
+
+def _text(state: bytes | None) -> str:
+    return (state or b"no state").decode()
