@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from payflow.config import Settings
+from payflow.desk.dual_control import Verb
 from payflow.desk.lane_sheet import lane_holds, lane_sheet, ledger_of
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -48,7 +49,16 @@ def board_of(
         bounty_lane=settings.bounty_lane,
         beside=Beside(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
         pages=[*_pool_pages(rooms), *board.pages],
+        verbs=[*_pool_verbs(pools), *board.verbs],
     )
+
+
+def _pool_verbs(pools: "PoolRooms | None") -> list[Verb]:
+    if pools is None:
+        return []
+    from payflow.desk.pool import not_a_payment  # noqa: PLC0415  (as below)
+
+    return [not_a_payment.verb(pools)]
 
 
 def _pool_pages(rooms: "Sequence[PoolRoom]") -> list[Page]:

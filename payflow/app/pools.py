@@ -1,6 +1,6 @@
 """The mining pools that this process pays for: their books, their nodes, and the lane that each is paid from."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -166,9 +166,12 @@ def _as_the_pool_says(given: LaneSettings, pool: Config) -> LaneSettings:
     return given.model_copy(update=changes)
 
 
-def rooms_of(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> PoolRooms:
-    """Make room for the pools that the dashboard shows."""
-    return PoolRooms([_room(settings, file, store, metrics, stack) for file in settings.pools])
+def rooms_of(
+    settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack, files: Iterable[Path] | None = None
+) -> PoolRooms:
+    """Make room for the pools of some files: those that the dashboard shows, where none is named."""
+    named = settings.pools if files is None else files
+    return PoolRooms([_room(settings, file, store, metrics, stack) for file in named])
 
 
 def _room(settings: Settings, file: Path, store: Store, metrics: Metrics, stack: AsyncExitStack) -> PoolRoom:

@@ -12,13 +12,17 @@ from machines.core.errors import BadInput
 from machines.pool.data import WEI, row_of, shannon_of
 from machines.pool.evidence import Outcome
 from payflow.app.installation import Payflow, opened, refuse_unfit
-from payflow.cli.desk import Code, Desk, Usage, confirm, named
+from payflow.cli.desk import Code, Desk, Usage, confirm, named, person
+from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, rows, table
 from payflow.desk.pool import audit as auditing
+from payflow.desk.pool import not_a_payment
 from payflow.desk.pool.due import due as who_is_due
 from payflow.desk.pool.estimate import Cost, estimate
+from payflow.desk.pool.outside import Stray
 from payflow.desk.pool.pool import Pool, Pools
 from payflow.desk.pool.repairs import Judged, PoolDesk
+from payflow.desk.pool.room import PoolRooms
 from payflow.desk.pool.runs import shown
 
 FOUND = {
@@ -256,18 +260,22 @@ async def audit(desk: Desk, *, file: Path | None, repair: bool, dry_run: bool, y
     return Code.OK if all(drift.repairable for drift in found) else Code.REFUSED
 
 
-async def rebook(desk: Desk, *, other: list[str], file: Path | None, dry_run: bool, yes: bool) -> Code:
-    """Book what was forgotten."""
+async def rebook(
+    desk: Desk, *, other: list[str], reason: str, file: Path | None, dry_run: bool, yes: bool
+) -> Code:  # fmt: skip
+    """Book what was forgotten; what somebody says was no payment is put before a second person."""
     hashes = [_hash(one) for one in other]
     async with opened_pool(desk, file, acts=not dry_run) as one:
         mine = desk_of(one)
         found, strays = await mine.forgotten()
+        disowned = not_a_payment.chosen(strays, hashes)
         said = [
             f"The books lack {shannon_of(record)} Shannon for {record.data.login}: {record.state}, {record.id}"
             for record in found.records
         ]
         said += [f"The books lack {lost}" for lost in found.unreadable]
-        said += [stray.says for stray in strays]
+        said += [stray.says for stray in strays if stray not in disowned]
+        said += [f"{stray.seen.hash} to {stray.login} is proposed as no payment" for stray in disowned]
         if not said:
             desk.tell({"lines": []}, "The books have every payment of Payflow's, and all that the address has sent.")
             return Code.OK
@@ -276,10 +284,24 @@ async def rebook(desk: Desk, *, other: list[str], file: Path | None, dry_run: bo
             return Code.OK
         if not yes:
             confirm(desk, said)
+        done = await _proposed(desk, one, disowned, reason)
         async with noted(one, "rebook pool payments", one.pool.coin, dry_run=False):
-            done = await mine.rebook(found, strays, hashes)
+            done += await mine.rebook(found, [stray for stray in strays if stray not in disowned])
     desk.tell({"lines": done, "dry_run": False}, *(Text(clean(line)) for line in done))
     return Code.OK
+
+
+async def _proposed(desk: Desk, one: Opened, disowned: list[Stray], reason: str) -> list[str]:
+    """Put what is said to be no payment before a second person, before anything is booked."""
+    if not disowned:
+        return []
+    two, who = steering_of(one.payflow).two, await person(desk, one.payflow.store)
+    two.register(not_a_payment.verb(PoolRooms(())))
+    said: list[str] = []
+    for stray in disowned:
+        proposal = await not_a_payment.propose(two, one.pool.coin, stray, reason, who)
+        said += [*two.says(proposal), *who_confirms(proposal.role, proposal.digest)]
+    return said
 
 
 def _repaired(drift: auditing.Drift) -> str:

@@ -186,8 +186,9 @@ def rebook(
     *,
     other: Annotated[
         list[str] | None,
-        typer.Option("--other", metavar="TX", help="A transaction that was something else than a miner's payment."),
+        typer.Option("--other", metavar="TX", help="It was no miner's payment: proposed, another operator confirms."),
     ] = None,
+    reason: Annotated[str, typer.Option(help="Why --other was no payment; the second person reads it.")] = "",
     config: Config = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -196,7 +197,7 @@ def rebook(
     """After a restored backup: book again what the pool's Redis, or Payflow too, has forgotten, after showing it."""
     from payflow.cli import desk, pool_tables
 
-    action = partial(pool_tables.rebook, other=other or [], file=config, dry_run=dry_run, yes=yes)
+    action = partial(pool_tables.rebook, other=other or [], reason=reason, file=config, dry_run=dry_run, yes=yes)
     desk.go(context, action, as_json=as_json)
 
 

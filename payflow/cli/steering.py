@@ -1,5 +1,8 @@
 """Steering: override, retry, and the pause switches; the desk does it, as it does for the dashboard."""
 
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
 from rich.text import Text
 
 from machines.core.errors import BadInput
@@ -9,9 +12,13 @@ from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.desk import Code, Desk, Usage, confirm, listed, named, person
 from payflow.cli.records import record_of
 from payflow.cli.words import clean, rows, table
+from payflow.desk.pool import not_a_payment
 from payflow.desk.steering import Preview, Steering
 from payflow.shown import amount, amount_json, iso, span, utc
 from payflow.store.registers.tokens import Role
+
+if TYPE_CHECKING:
+    from payflow.desk.pool.room import PoolRooms
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 
@@ -19,6 +26,15 @@ DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 def steering_of(payflow: Payflow) -> Steering:
     """Open the desk."""
     return Steering(payflow.store, payflow.metrics)
+
+
+def _pools_named(desk: Desk, payflow: Payflow, stack: AsyncExitStack) -> "PoolRooms":
+    """Make room for the pools whose files the settings name; each is opened when something is done to its books."""
+    from payflow.app.pools import rooms_of  # noqa: PLC0415  (two seconds, only where a pool is meant)
+
+    settings = desk.settings
+    files = {file.resolve(): file for file in (settings.pool_config, *settings.pools) if file.exists()}
+    return rooms_of(settings, payflow.store, payflow.metrics, stack, files.values())
 
 
 # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,10 +154,12 @@ async def proposals(desk: Desk) -> Code:
 
 async def confirm_proposal(desk: Desk, *, named_by: str, yes: bool) -> Code:
     """Be the second person."""
-    async with desk.open() as payflow:
+    async with desk.open() as payflow, AsyncExitStack() as stack:
         refuse_unfit(payflow.store)
         two = steering_of(payflow).two
         proposal = await two.find(named_by)
+        if proposal.kind == not_a_payment.NO_PAYMENT:
+            two.register(not_a_payment.verb(_pools_named(desk, payflow, stack)))
         if yes and named_by != proposal.digest:
             raise Usage("With --yes name the proposal by its hash, which says what you have seen: `payflow proposals`.")
         if not yes:

@@ -3,20 +3,25 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from machines.core.chain import TxHash
+from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.facts import Override
 from machines.core.ids import parse_id
 from machines.pool import lifecycle as s
 from machines.transaction.facts import Adopted, CancelAsked
 from payflow.desk import archive
-from payflow.desk.pool import audit
+from payflow.desk.dual_control import DualControl
+from payflow.desk.person import Person
+from payflow.desk.pool import audit, not_a_payment
 from payflow.engine.step import take_in
 from payflow.store import keys
+from payflow.store.registers.tokens import Role
 from tests.adapters.open_ethereum_pool.mine import copied, mine_of, put_back
 from tests.chain import GWEI, LANE, Anvil, anvil
 from tests.servers import Deployment, Farm, Server
@@ -24,6 +29,8 @@ from tests.stories.old_payer import OldPayer
 from tests.stories.pool_world import World, open_world, pool_redis
 from tests.stories.test_pool_mess import chain_time, resolve, waiting_run
 from tests.waiting import wait_until
+
+OLU, EVE = (Person(name, Role.OPERATOR, "boss") for name in ("olu", "eve"))
 
 ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
 BOB = "0x5a0b54d5dc17e0aadc383d2db43b0a0d3e029c4c"
@@ -121,7 +128,7 @@ async def test_more_than_three_forgotten_payments_are_asked_about_and_booked_on_
         outcome = await world.run()
         assert (outcome.paid, "lacks payments of Payflow's" in outcome.refused) == (0, True)
         desk = world.desk()
-        assert "booked" in " ".join(await desk.rebook(*await desk.forgotten(), ()))
+        assert "booked" in " ".join(await desk.rebook(*await desk.forgotten()))
         assert world.mine.everything() == after
         assert (await world.run()).fault == ""
     assert await got_once(world, *LOGINS)
@@ -137,7 +144,7 @@ async def test_an_archived_payment_that_a_backup_forgot_is_not_paid_again(world:
         world.mine.restore(backup)
         assert (await world.run()).paid == 0
         desk = world.desk()
-        await desk.rebook(*await desk.forgotten(), ())
+        await desk.rebook(*await desk.forgotten())
         assert world.mine.everything() == after
         assert (await world.run()).fault == ""
     assert await got_once(world, *LOGINS)
@@ -183,7 +190,7 @@ async def test_store_and_pool_restored_together_pay_nobody_twice(
             assert outcome.paid == 0
             assert "from the pool's address, and neither the pool's books nor Payflow know of it" in outcome.short
             desk = world.desk()
-            said = await desk.rebook(*await desk.forgotten(), ())
+            said = await desk.rebook(*await desk.forgotten())
             assert all(line.startswith("Booked") for line in said), said
             assert (await world.run()).fault == ""
         assert [await world.got(login) for login in LOGINS] == reached
@@ -196,17 +203,57 @@ def sums_of(books: dict[str, Any]) -> dict[str, Any]:
     return {key: sorted(value) if "payments" in key else value for key, value in books.items() if key != OURS}
 
 
-async def test_what_was_something_else_is_said_once_and_the_miner_is_paid(world: World, chain: Anvil) -> None:
+async def test_what_was_something_else_is_said_by_two_people_and_the_miner_is_paid(world: World, chain: Anvil) -> None:
+    """The chain cannot tell a gift from a payment: one operator alone has nobody paid on top of it."""
     gift = await world.mined(await world.old_payer_sends(ANN, 5))
+    two = DualControl(world.payflow.store, [not_a_payment.verb(Opened(world))])
     async with world.working():
         outcome = await world.run()
         assert outcome.paid == 2
         assert gift in outcome.short
-        desk = world.desk()
-        await desk.rebook(*await desk.forgotten(), (gift,))
+        _, strays = await world.desk().forgotten()
+        with pytest.raises(BadInput, match="none of the transactions"):
+            not_a_payment.chosen(strays, [TxHash("0x" + "11" * 32)])
+        (stray,) = not_a_payment.chosen(strays, [gift])
+        with pytest.raises(NotAllowed, match="nobody here"):
+            await not_a_payment.propose(two, "eth", stray, "a gift", Person("shell:root@desk", None))
+        proposal = await not_a_payment.propose(two, "eth", stray, "a gift", OLU)
+        with pytest.raises(NotAllowed, match="must be another one"):
+            await two.confirm(proposal.digest, OLU)
+        assert (await world.run()).paid == 0
+        assert "paid twice" in " ".join(two.says(proposal))
+        assert "counts as something else" in await two.confirm(proposal.digest, EVE)
         outcome = await world.run()
         assert (outcome.paid, outcome.fault) == (1, "")
     assert await world.got(ANN) == AMOUNT + 5
+
+
+async def test_what_was_booked_meanwhile_is_not_called_something_else(world: World, chain: Anvil) -> None:
+    """Between the first word and the second one a colleague found out that it was the miner's payment."""
+    sent = await world.mined(await world.old_payer_sends(ANN, AMOUNT))
+    two = DualControl(world.payflow.store, [not_a_payment.verb(Opened(world))])
+    async with world.working():
+        await world.run()
+        found, strays = await world.desk().forgotten()
+        (stray,) = not_a_payment.chosen(strays, [sent])
+        proposal = await not_a_payment.propose(two, "eth", stray, "I think so", OLU)
+        assert "Booked" in " ".join(await world.desk().rebook(found, strays))
+        with pytest.raises(Conflict, match="accounted for by now"):
+            await two.confirm(proposal.digest, EVE)
+        assert (await world.run()).paid == 0
+    assert await world.got(ANN) == AMOUNT
+
+
+@dataclass
+class Opened:
+    """The one pool, open."""
+
+    world: World
+
+    async def disown(self, coin: str, login: str, tx: TxHash, who: str) -> str:
+        """Hand it to the pool's desk."""
+        assert coin == self.world.pool.coin
+        return await self.world.desk(who).disown(login, tx)
 
 
 # ── the old module's RESOLVE, in the middle of our payments, and back ────────────────────────────────────────────────
@@ -406,7 +453,7 @@ async def test_what_an_operator_pays_by_hand_while_the_lane_waits_is_not_sent_as
         outcome = await world.run(once=True)
         assert by_hand in outcome.short, "it is on his balance, and the chain shows that he has it"
         desk = world.desk()
-        await desk.rebook(*await desk.forgotten(), ())
+        await desk.rebook(*await desk.forgotten())
         assert (await world.run(once=True)).fault == ""
         assert [await world.got(one.data.login) for one in (first, second)] == [AMOUNT, AMOUNT]
         assert await books_are_right(world)

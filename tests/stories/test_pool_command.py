@@ -227,6 +227,35 @@ async def test_a_service_waits_for_a_node_that_is_not_there_yet(shell: Shell, ch
     assert service.returncode == 0
 
 
+async def test_what_was_no_payment_is_proposed_at_one_desk_and_confirmed_at_another(shell: Shell, chain: Anvil) -> None:
+    gift = await chain.send(LANE, ANN, 5 * GWEI, gas=hex(21_000))
+    assert (await shell.type("init"))[0] == 0
+    tokens = {}
+    for name in ("olu", "eve"):
+        _, said = await shell.type("token", "create", name, "--role", "operator", "--json")
+        tokens[name] = json.loads(said)["token"]
+    code, said = await shell.type("pool", "run", "--once")
+    assert (code, gift in said) == (1, True), said
+    rebook = ("pool", "rebook", "--other", gift, "--yes")
+    code, said = await shell.type(*rebook, "--reason", "a gift")
+    assert (code, "nobody here" in said) == (1, True), said
+    code, said = await shell.type(*rebook, PAYFLOW_TOKEN=tokens["olu"])
+    assert (code, "needs a reason" in said) == (1, True), said
+    code, said = await shell.type(*rebook, "--reason", "a gift", PAYFLOW_TOKEN=tokens["olu"])
+    assert (code, "paid twice" in said) == (0, True), said
+    assert (await shell.type("pool", "run", "--once"))[0] == 1
+    assert await chain.balance(ANN) == 5 * GWEI
+    _, said = await shell.type("proposals", "--json")
+    (proposal,) = json.loads(said)
+    code, said = await shell.type("confirm", proposal["proposal"], "--yes", PAYFLOW_TOKEN=tokens["olu"])
+    assert (code, "must be another one" in said) == (1, True), said
+    code, said = await shell.type("confirm", proposal["proposal"], "--yes", PAYFLOW_TOKEN=tokens["eve"])
+    assert (code, "counts as something else" in said) == (0, True), said
+    code, said = await shell.type("pool", "run", "--once")
+    assert code == 0, said
+    assert await chain.balance(ANN) == (AMOUNT + 5) * GWEI
+
+
 async def test_a_paused_rail_ends_a_single_run_with_its_reason(shell: Shell, chain: Anvil) -> None:
     code, said = await shell.type("pool", "run", "--once")
     assert code == 0, said

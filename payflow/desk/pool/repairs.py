@@ -11,7 +11,7 @@ from adapters.open_ethereum_pool.config import MOST_CHARGE_WEI, Flavour
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND
 from machines.core.decision import New
-from machines.core.errors import BadInput, ClaimTaken
+from machines.core.errors import BadInput, ClaimTaken, Conflict
 from machines.core.facts import Fact
 from machines.core.money import ETH, Money
 from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
@@ -344,24 +344,32 @@ class PoolDesk:
         """Say what the books lack: payments of ours, and what the address sent that nobody knows of."""
         return await forgotten(self.pool, self._own), await self._pools.outside[self.pool.coin].strays()
 
-    async def rebook(self, found: Forgotten, strays: Sequence[Stray], other: Sequence[TxHash]) -> list[str]:
-        """Book what was shown: payments of ours again, and strays as paid, but for those that were something else."""
-        strange = [tx for tx in other if tx not in {one.seen.hash for one in strays}]
-        if strange:
-            raise BadInput(f"{strange[0]} is none of the transactions that nobody knows of: nothing was changed.")
+    async def rebook(self, found: Forgotten, strays: Sequence[Stray]) -> list[str]:
+        """Book what was shown, as store and chain prove it: payments of ours again, and strays as paid."""
         if found.unreadable:
             raise BadInput(f"Nothing was changed: {found.unreadable[0]}")
         done = await apply_again(self.pool, [*found.marks, *found.records])
-        booked = [await self._account_for(one, was_something_else=one.seen.hash in other) for one in strays]
+        booked = [await self._account_for(one) for one in strays]
         return [*done.lines, *done.stuck.values(), *booked]
 
-    async def _account_for(self, stray: Stray, *, was_something_else: bool) -> str:
-        seen, login = stray.seen, stray.login
-        shannon = (seen.value_wei + self.pool.config.charge_wei) // WEI
-        line = Line(key_of(seen.hash), login, shannon, await self._now_s(), self.pool.config.charge_wei)
-        if was_something_else:
-            self._must(await self.pool.books.skip(line))
-            return f"{seen.hash} to {login} counts as something else"
+    async def disown(self, login: str, tx: TxHash) -> str:
+        """Count what the address sent as no payment, on the word of two people."""
+        strays = await self._pools.outside[self.pool.coin].strays()
+        stray = next((one for one in strays if (one.login, one.seen.hash) == (login, tx)), None)
+        if stray is None:
+            raise Conflict(f"{tx} to {login} is accounted for by now: look again. Nothing was changed.")
+        self._must(await self.pool.books.skip(await self._line_of(stray)))
+        log.warning("What was sent counts as no payment.", action="pool_no_payment", who=self._who, tx=tx, login=login)
+        return f"{tx} to {login} counts as something else: the next run pays what they are owed."
+
+    async def _line_of(self, stray: Stray) -> Line:
+        shannon = (stray.seen.value_wei + self.pool.config.charge_wei) // WEI
+        now_s, charge_wei = await self._now_s(), self.pool.config.charge_wei
+        return Line(key_of(stray.seen.hash), stray.login, shannon, now_s, charge_wei)
+
+    async def _account_for(self, stray: Stray) -> str:
+        seen, login, line = stray.seen, stray.login, await self._line_of(stray)
+        shannon = line.shannon
         case = await self._case(login, shannon, line.at_s)
         if any(row.login == login for row in await self.pool.books.pending()):
             return f"Left {seen.hash}: {login} has a pending row, `payflow pool resolve` first"

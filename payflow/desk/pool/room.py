@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from adapters.open_ethereum_pool import config, durations
+from machines.core.chain import TxHash
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, BadSettings
 from machines.core.facts import Proof
@@ -187,6 +188,11 @@ class PoolRoom:
         except BadInput as error:
             return f"Payouts stay locked: {error}"
 
+    async def disown(self, login: str, tx: TxHash, who: str) -> str:
+        """Count what the pool's address sent as no payment, on the word of two people."""
+        pools, pool = await self._opened()
+        return await self._desk(pools, pool, who).disown(login, tx)
+
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _desk(self, pools: Pools, pool: Pool, who: str) -> PoolDesk:
@@ -211,6 +217,16 @@ class PoolRooms:
         twice = next((coin for coin in coins if coins.count(coin) > 1), None)
         if twice is not None:
             raise BadSettings(f"PAYFLOW_POOLS names two files for the coin {twice}: give each coin once.")
+
+    async def disown(self, coin: str, login: str, tx: TxHash, who: str) -> str:
+        """Count what a pool's address sent as no payment, on the word of two people."""
+        room = next((one for one in self.rooms if one.coin == coin), None)
+        if room is None:
+            raise BadInput(
+                f"No pool {coin[:40]} is known here, so nothing was done: name its file in PAYFLOW_POOLS, or in "
+                "PAYFLOW_POOL_CONFIG, and propose it again."
+            )
+        return await room.disown(login, tx, who)
 
     async def prove(self, record: PoolRecord) -> Proof:
         """Ask the pool that a payment belongs to; a pool that is not known here proves nothing."""

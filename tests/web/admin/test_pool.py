@@ -10,6 +10,10 @@ from machines.core.errors import BadSettings
 from payflow.app.installation import opened
 from payflow.app.pools import rooms_of
 from payflow.config import load
+from payflow.desk.dual_control import DualControl
+from payflow.desk.person import Person
+from payflow.desk.pool import not_a_payment
+from payflow.desk.pool.room import PoolRooms
 from payflow.store.registers.tokens import Role
 from payflow.telemetry.metrics import Metrics
 from tests.adapters.open_ethereum_pool.mine import payouts_json, write_config
@@ -141,6 +145,22 @@ async def test_resolving_shows_the_evidence_first_and_does_exactly_that_by_an_op
     lines = [(line.who, line.act, line.why) for line in await stand.store.audit.page(None, 10)]
     assert ("otto", "resolve pool", "the old module died") in lines
     assert any(act == "resolved as paid" for _, act, _ in lines)
+
+
+async def test_what_is_said_to_be_no_payment_is_confirmed_on_the_page_of_proposals(stand: Stand) -> None:
+    """Proposed at a command line; the dashboard opens the pool's books for the second person."""
+    stand.mine.earn(ANN, AMOUNT)
+    gift = await stand.world.mined(await stand.world.old_payer_sends(ANN, 5))
+    await stand.world.run()
+    two = DualControl(stand.store, [not_a_payment.verb(PoolRooms(()))])
+    _, strays = await stand.world.desk().forgotten()
+    (stray,) = not_a_payment.chosen(strays, [gift])
+    await not_a_payment.propose(two, "eth", stray, "a gift", Person("olu", Role.OPERATOR, "boss"))
+    visitor = await Visitor(stand).come("otto", Role.OPERATOR)
+    assert "they are paid twice" in await visitor.see("proposals")
+    assert await visitor.press("Confirm") == 200
+    assert f"{gift} to {ANN} counts as something else" in visitor.text
+    assert (await stand.world.desk().forgotten())[1] == []
 
 
 async def test_what_changed_since_the_preview_is_not_resolved_and_what_is_not_proven_is_left(stand: Stand) -> None:

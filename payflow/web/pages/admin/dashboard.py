@@ -39,7 +39,8 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
     store = desk.store
     gate = Gate(Tokens(store.link), store.records, settings)
     sessions = Sessions(store, gate, COOKIE, PLACE, STAFF, board.beside)
-    steering, review = Steering(store, desk.metrics, scopes=_scopes(board)), Review(desk, Reach(desk), settings)
+    steering = Steering(store, desk.metrics, board.verbs, _scopes(board))
+    review = Review(desk, Reach(desk), settings)
     pages = [*own_pages(desk, board, steering, review), *board.pages]
     frame = Frame(store, sessions, pages)
     found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]

@@ -7,6 +7,7 @@ from typing import Any
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
 from machines.core.record import Record
+from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
 from payflow.desk.lane_sheet import LaneSheet
 from payflow.store.registers.tokens import Role
@@ -96,6 +97,8 @@ class Board:
     """Pages beside those of the dashboard itself."""
     actions: Sequence[Action] = ()
     searches: Sequence[Search] = ()
+    verbs: Sequence[Verb] = ()
+    """What takes two people, beside what does in every installation."""
     beside: Beside | None = None
     """Pages with a cookie of their own that the same sign-in opens."""
     explorers: Mapping[str, str] = field(default_factory=dict)
