@@ -5,7 +5,8 @@ until it is told the id, and whoever submits the same payment again gets the fir
 A look never sends: a replay would pay a payment that was never sent, and pauses and leases guard `submit` alone.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from adapters.flutterwave import wire_v3, wire_v4
@@ -121,14 +122,15 @@ class FlutterwaveV4:
         return _answered(wire_v4.read_transfer(await self._client.send(wire_v4.transfer(payment))), payment).id
 
     async def status(self, payment: Payment) -> Status:
-        """Look at the transfer by its id; at one that repeats ours, together with ours."""
+        """Look at the transfer by its id; at one that repeats ours, or a retry of ours, together with those."""
         if not payment.handle:
             return Unsent()
-        transfer = await self._look(payment.handle)
-        family = [transfer]
-        if transfer.reference != payment.key and transfer.parent and transfer.parent_reference == payment.key:
-            # The id came with the webhook of a retry that somebody clicked: our own transfer is its parent.
-            family.insert(0, await self._look(transfer.parent))
+        family = [await self._look(payment.handle)]
+        while family[0].reference != payment.key and family[0].parent:
+            # The id came with the webhook of a retry that somebody clicked: our own transfer is above it.
+            if len(family) > MOST_RETRIES:
+                raise OutcomeUnknown(f"{payment.handle} repeats more than {MOST_RETRIES} transfers.")
+            family.insert(0, await self._look(family[0].parent))
         if family[0].reference != payment.key:
             raise AnotherPayment(f"{payment.handle} is not {payment.key} at Flutterwave.")
         return verdict([check_ours(member, payment) for member in family])
@@ -142,7 +144,7 @@ class FlutterwaveV4:
 
         It stops early only where all pages so far came newest first, and a whole page is from before that time.
         """
-        families: dict[PaymentKey, dict[str, Transfer]] = {}
+        listed: dict[str, Transfer] = {}
         oldest, in_order = "~", True
         until = datetime.fromtimestamp((since - DAY) / SECOND, UTC).isoformat()
         for page in range(1, MOST_PAGES + 1):
@@ -150,14 +152,25 @@ class FlutterwaveV4:
             for transfer in found:
                 in_order = in_order and "" < transfer.created_at <= oldest
                 oldest = transfer.created_at
-                key = root(transfer.parent_reference or transfer.reference)
-                families.setdefault(key, {})[transfer.id] = transfer
+                listed[transfer.id] = transfer
             if not found or (in_order and all(transfer.created_at < until for transfer in found)):
-                return [trace(key, list(family.values()), assets) for key, family in families.items() if ours(key)]
+                families = _families(listed).items()
+                return [trace(key, family, assets) for key, family in families if ours(key)]
         raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages.")
 
     async def _look(self, transfer_id: str) -> Transfer:
         return wire_v4.read_by_id(await self._client.read(wire_v4.by_id(transfer_id)))
+
+
+def _families(listed: Mapping[str, Transfer]) -> Mapping[PaymentKey, list[Transfer]]:
+    """Put transfers together with the retries of them, and theirs, which may have references of their own."""
+    families: dict[PaymentKey, list[Transfer]] = defaultdict(list)
+    for transfer in listed.values():
+        first = transfer
+        for _ in range(MOST_RETRIES):
+            first = listed.get(first.parent, first)
+        families[root(first.parent_reference or first.reference)].append(transfer)
+    return families
 
 
 def _answered(transfer: Transfer, payment: Payment) -> Transfer:

@@ -121,6 +121,43 @@ async def test_v4_told_of_a_retry_by_a_webhook_reads_it_together_with_the_origin
     assert isinstance(await v4.status(told), Settled)
 
 
+async def test_v4_told_of_the_retry_of_a_retry_follows_it_up_to_the_original(
+    v4: FlutterwaveV4, gateway: FlutterwaveSimulator, clock: FixedClock
+) -> None:
+    sent = payment(VAGUE)
+    await v4.submit(sent)
+    clock.advance(10)
+    await gateway.catch_up()
+    transfer = gateway.transfers.by_reference(sent.key)
+    assert transfer is not None
+    first = gateway.transfers.retry(transfer, chosen=Fate(Ends.FAILED, message="no"))
+    clock.advance(10)
+    await gateway.catch_up()
+    told = replace(sent, handle=f"trf_{first.id}")
+    assert isinstance(await v4.status(told), Failed)
+    second = gateway.transfers.retry(first, "their-own-reference", Fate(Ends.PAID))
+    clock.advance(10)
+    status = await v4.status(replace(sent, handle=f"trf_{second.id}"))
+    assert isinstance(status, Settled)
+    assert (status.evidence.reference, status.repeated) == ("their-own-reference", True)
+    assert set(status.over) == {sent.key, first.reference}
+
+
+async def test_v4_follows_the_parents_of_a_transfer_not_without_end(
+    v4: FlutterwaveV4, gateway: FlutterwaveSimulator, clock: FixedClock
+) -> None:
+    sent = payment(VAGUE)
+    await v4.submit(sent)
+    transfer = gateway.transfers.by_reference(sent.key)
+    assert transfer is not None
+    for _ in range(MOST_RETRIES + 1):
+        clock.advance(10)
+        await gateway.catch_up()
+        transfer = gateway.transfers.retry(transfer, chosen=Fate(Ends.FAILED, after_s=0))
+    with pytest.raises(OutcomeUnknown):
+        await v4.status(replace(sent, handle=f"trf_{transfer.id}"))
+
+
 async def test_v4_does_not_believe_an_id_of_somebody_elses_transfer(v4: FlutterwaveV4) -> None:
     handle = await v4.submit(payment(amount="5"))
     assert handle

@@ -106,6 +106,24 @@ async def test_one_payment_that_was_made_twice_hides_no_other(choice: Choice) ->
         assert len(twice.names) == (1 if isinstance(gateway, PaystackSimulator) else 2)
 
 
+@pytest.mark.parametrize("choice", [v3, v4])
+async def test_the_retry_of_a_retry_belongs_to_the_payment(choice: Choice) -> None:
+    """On v4 whatever it is called; v3 tells no parents in its list."""
+    clock = FixedClock()
+    async with opened(choice, clock) as (gateway, lists, _):
+        sent = PaymentKey("payout-tried-thrice-1")
+        order = Order(sent, "044", "0123456789", Decimal(20), "NGN")
+        transfer, own = gateway.transfers.place(order, None, BOUNCES), "" if choice is v3 else "their-own-reference"
+        for reference, fate in ((own, BOUNCES), ("", PAYS)):
+            clock.advance(10)
+            await gateway.catch_up()
+            transfer = gateway.transfers.retry(transfer, reference, fate)
+        clock.advance(10)
+        await gateway.catch_up()
+        (trace,) = await lists.done_since(clock.now(), lambda _: True, Assets())
+        assert (trace.key, isinstance(trace.status, Settled), len(trace.names)) == (sent, True, 2)
+
+
 @pytest.mark.parametrize("choice", BANKS)
 async def test_one_payment_of_which_nobody_can_tell_hides_no_other(
     choice: Choice, monkeypatch: pytest.MonkeyPatch

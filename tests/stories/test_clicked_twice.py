@@ -24,7 +24,7 @@ from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.pages.admin import story
 from tests.stories.banks import Choice, paystack, v3, v4
-from tests.stories.town import Town, open_town
+from tests.stories.town import BOUNCES, Town, open_town
 
 BANKS = pytest.mark.parametrize("choice", [v3, v4, paystack])
 FAILS = "0100000006"
@@ -167,6 +167,18 @@ async def test_both_are_paid_after_it_was_cancelled(settings: Settings, choice: 
         await town.store.pauses.resume(rail)
         await rests(town, payout, log, "CONTRADICTED")
         await gets_it_back(town, payout, second)
+
+
+@pytest.mark.parametrize("choice", [v3, v4])
+async def test_a_click_on_a_retry_that_failed_itself_is_followed(settings: Settings, choice: Choice) -> None:
+    async with open_town(settings, choice, batch_schedule="instant") as town, town.worker():
+        payout = await failed(town)
+        bounced = town.bank.transfers.retry(town.transfer(payout), chosen=BOUNCES)
+        await looked_at(town, payout, 1)
+        town.bank.transfers.retry(bounced, chosen=PAYS)
+        await town.time_passes(seconds=10)
+        record = await town.until(payout, "paid")
+        assert (len(record.data.attempts), record.data.also_paid) == (1, ())
 
 
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────────────────────────
