@@ -303,12 +303,19 @@ class Looks:
 
     async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
-        surprise = await self._surprise(record, record.data.attempts)
-        return surprise or f.AllProvenUnpaid(len(record.data.attempts))
+        return await self._over(record) or f.AllProvenUnpaid(len(record.data.attempts))
 
     async def watch(self, record: PayoutRecord, _: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
-        return await self._surprise(record, record.data.attempts) or Nothing()
+        return await self._over(record) or Nothing()
+
+    async def _over(self, record: PayoutRecord) -> Fact | None:
+        """Read every attempt; look in all that the rail did for a newest one that people put away while it was open."""
+        surprise = await self._surprise(record, record.data.attempts)
+        current, lists = record.data.current, self._lists.get(record.data.rail)
+        if not isinstance(surprise, f.NotSeen) or lists is None or current is None or current.failed:
+            return surprise
+        return await self._listed(record, lists)
 
     async def prove(self, record: PayoutRecord) -> Proof:
         """Say what the rail proves about a payout as a whole, for a person who wants to override it."""

@@ -175,7 +175,7 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
         # ── over ──
         case (
             (s.COMPLETED | s.REVERSED | s.REJECTED | s.CANCELLED | s.CONTRADICTED),
-            (Nothing() | f.UnderWay() | f.NotSeen() | f.AllProvenUnpaid()),
+            (Nothing() | f.UnderWay() | f.NotSeen() | f.Absent() | f.AllProvenUnpaid()),
         ):
             return _watched(policy, record, fact, now)
         case _, f.Submitted(reference, handle) if _is_open(record, reference):

@@ -14,6 +14,7 @@ from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
+from tests.stories.banks import v4
 from tests.stories.town import HOME, Town, open_town
 
 OLU, EVE, PAM = (Person(name, Role.OPERATOR, "boss") for name in ("olu", "eve", "pam"))
@@ -169,3 +170,19 @@ async def test_what_two_people_said_has_failed_and_is_still_paid_is_not_given_ba
             await town.until_all_is_told()
     alarms = [line["why"] for line in log if line.get("action") == "alarm"]
     assert [why for why in alarms if "it cannot be given back" in why] == alarms[:1]
+
+
+async def test_what_an_operator_calls_failed_while_nobody_knows_its_name_is_found_paid(settings: Settings) -> None:
+    """Over v4 a transfer whose answer was lost cannot be asked for; where its webhook is lost too, its list has it."""
+    async with open_town(settings, v4, batch_schedule="instant") as town, town.worker():
+        town.bank.courier.on = False
+        town.bank.faults.add(Fault(Kind.RESET, created=True, where="POST /v4/direct-transfers"))
+        await town.ann_earns("5000")
+        payout = RecordId(await town.ann_asks("1000"))
+        await town.approve(payout)
+        record = await town.until_in(payout, "UNCONFIRMED")
+        await Steering(town.store, town.metrics).override(payout, "FAILED", "never arrived", OLU.name, record.version)
+        assert (await town.record(payout)).state == "FAILED"
+        await town.time_passes(hours=8)
+        await town.until_in(payout, "COMPLETED")
+        assert len(town.transfers_of(payout)) == 1

@@ -14,8 +14,19 @@ from machines.core.errors import (
     Retryable,
 )
 from machines.core.facts import Fact, LostSight, Nothing, Proof
-from machines.core.money import ETH, Money
-from machines.core.ports import Evidence, Payment, Pending, Reversed, Settled, Status, Unsent
+from machines.core.money import ETH, NGN, Money
+from machines.core.ports import (
+    Destination,
+    Evidence,
+    Payment,
+    PaymentKey,
+    Pending,
+    Reversed,
+    Settled,
+    Status,
+    Trace,
+    Unsent,
+)
 from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
@@ -33,6 +44,7 @@ from tests.machines.payout.world import (
     FakeStep,
     Knife,
     Known,
+    Listed,
     look,
     looks,
 )
@@ -237,6 +249,35 @@ async def test_a_watch_says_nothing_of_payments_that_are_known_and_the_known_one
     learned = await looks(Retried(one=ONE_PAID, two=TWO_PAID)).watch(once, FakeStep(rail))
     assert isinstance(learned, f.Paid), "an older version kept no names"
     assert learned.also
+
+
+def in_the_list(status: Status, *names: str) -> Trace:
+    """What the rail lists of attempt 1."""
+    return Trace(PaymentKey(FIRST), "one", Money(100_000, NGN), Destination("bank", ()), status, names)
+
+
+async def test_a_list_brings_the_names_of_all_retries_before_anything_is_concluded_from_one() -> None:
+    """The transfer itself failed: asked by its own name alone, the payment would have failed, and be sent once more."""
+    lists, rail = Listed([in_the_list(TWO_PAID, "two")]), Retried(one=NOT_PAID, two=TWO_PAID)
+    rail.retries[""] = Unsent()
+    lost = payout(s.UNCONFIRMED, attempts=(attempt(unknown=True, refusal="a limit"),))
+    learned = await looks(rail, lists=lists).find(lost, FakeStep(rail))
+    assert learned == f.Named(FIRST, ("one", "two"))
+    told = replace(lost, data=replace(lost.data, attempts=(attempt(named=("one", "two")),)))
+    assert isinstance(await looks(rail, lists=lists).find(told, FakeStep(rail)), f.Paid)
+
+
+@pytest.mark.parametrize("state", [s.FAILED, s.CANCELLED, s.REJECTED])
+async def test_what_people_put_away_while_nobody_knew_its_name_is_looked_for_in_the_list(state: str) -> None:
+    rail, open_ = FakeRail(), payout(state, attempts=(attempt(unknown=True),))
+    act = looks(rail, lists=Listed([in_the_list(PAID)])).acts()[state]
+    assert await act(open_, FakeStep(rail)) == f.Named(FIRST, ("one",))
+    act = looks(rail, lists=Listed([])).acts()[state]
+    assert await act(open_, FakeStep(rail)) == f.Absent(FIRST)
+    over = Listed([])
+    act = looks(rail, lists=over).acts()[state]
+    await act(payout(state, attempts=(failed(),)), FakeStep(rail))
+    assert over.asked == 0
 
 
 async def test_what_is_unknown_does_not_hide_that_an_earlier_attempt_was_brought_back_to_life() -> None:

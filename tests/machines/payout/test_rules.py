@@ -391,6 +391,12 @@ def test_a_watch_at_which_the_rail_says_each_time_that_it_failed_has_an_end_too(
     assert decide(over, f.NotPaid(FIRST, "failed"), NOW + 7 * DAY).again_s == -1
 
 
+def test_a_watch_that_finds_it_in_no_list_has_an_end_too() -> None:
+    over = payout(s.CANCELLED, attempts=ONE)
+    assert (decide(over, f.Absent(FIRST), NOW + DAY).again_s or 0) > 0
+    assert decide(over, f.Absent(FIRST), NOW + 7 * DAY).again_s == -1
+
+
 def test_a_cancelled_payout_that_was_never_attempted_is_not_watched() -> None:
     assert decide(payout(s.REQUESTED), f.Cancelled("ann")).again_s == -1
     assert decide(payout(s.CANCELLED), Nothing()).again_s == -1

@@ -6,17 +6,21 @@ from dataclasses import dataclass, field
 from machines.core.clock import Millis
 from machines.core.errors import LeaseLost, OutcomeUnknown, Paused, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Refused
+from machines.core.money import Assets
 from machines.core.ports import (
     Cause,
     Destination,
     Evidence,
     Failed,
+    Lists,
     Payment,
+    PaymentKey,
     Pending,
     Rail,
     Reversed,
     Settled,
     Status,
+    Trace,
     Unsent,
 )
 from machines.payout.acts import Looks
@@ -140,11 +144,37 @@ class Opens:
         return None if self.at is None else Millis(max(self.at, after))
 
 
+@dataclass
+class Listed:
+    """A complete list of what the rail did."""
+
+    traces: list[Trace]
+    asked: int = 0
+
+    async def done_since(self, _: Millis, ours: Callable[[PaymentKey], bool], __: Assets) -> list[Trace]:
+        """List what is ours."""
+        self.asked += 1
+        return [trace for trace in self.traces if ours(trace.key)]
+
+
 def looks(
-    rail: Rail, *, providers: Known | None = None, opens_at: int | None = None, two_from: int | None = None
+    rail: Rail,
+    *,
+    providers: Known | None = None,
+    opens_at: int | None = None,
+    two_from: int | None = None,
+    lists: Lists | None = None,
 ) -> Looks:
     """The looks of the machine, on fakes."""
-    return Looks({"flutterwave": rail}, providers or Known(), Opens(opens_at), Clear(), Thresholds(), two_from)
+    return Looks(
+        {"flutterwave": rail},
+        providers or Known(),
+        Opens(opens_at),
+        Clear(),
+        Thresholds(),
+        two_from,
+        lists={"flutterwave": lists},
+    )
 
 
 async def look(record: PayoutRecord, rail: FakeRail, now: int, policy: Policy = POLICY) -> PayoutRecord:
