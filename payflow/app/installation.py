@@ -15,7 +15,7 @@ from machines.core.machine import AnyMachine
 from machines.core.money import ETH, NGN, Asset, Assets
 from payflow.config import PollerSettings, Settings
 from payflow.engine.dispatcher import Handler
-from payflow.store import durability
+from payflow.store import servers
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 
@@ -200,6 +200,6 @@ async def opened(
 
 def refuse_unfit(store: Store) -> None:
     """Raise where records must not be touched at all, whatever the operator has accepted."""
-    faults = durability.faults(store.servers, accepted=True)
+    faults = servers.faults(store.servers, accepted=True)
     if faults:
-        raise StoreUnfit(" ".join(faults))
+        raise StoreUnfit(" ".join(fault.text for fault in faults))

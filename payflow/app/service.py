@@ -18,7 +18,7 @@ from payflow.desk.books import Bookkeeper
 from payflow.desk.readiness import Readiness
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
-from payflow.store import checkup
+from payflow.store import servers
 from payflow.telemetry import logs
 from payflow.telemetry.health import Work, work_of
 
@@ -176,7 +176,7 @@ async def tell_health(payflow: Payflow, done: Work) -> None:
         if state.final
     }
     open_ones = [crowd for crowd in crowds if (crowd.machine, crowd.state) not in final]
-    connections = await checkup.connections(payflow.store.link)
+    connections = await servers.connections(payflow.store.link)
     sentence = (
         f"{sum(crowd.count for crowd in open_ones)} records are open, {sum(crowd.due for crowd in open_ones)} due; "
         f"{done.looks} looks, {done.moves} moves and {done.errors} errors since the last line; "

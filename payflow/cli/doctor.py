@@ -14,7 +14,7 @@ from payflow.cli.desk import Code, Desk
 from payflow.cli.words import LEVEL_STYLES, clean
 from payflow.config import Settings
 from payflow.desk import readiness
-from payflow.store import checkup
+from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
 from payflow.store.store import refuse_missing
@@ -51,7 +51,7 @@ async def _store(desk: Desk) -> list[Check]:
         if desk.settings.embedded:
             refuse_missing(desk.settings)
         async with _reached(desk.settings) as link:
-            checks += [ok("store", f"The store at {link.place} answers."), *await checkup.examine(link, desk.settings)]
+            checks += [ok("store", f"The store at {link.place} answers."), *await servers.examine(link, desk.settings)]
         checks.append(_disk(desk.settings))
         async with desk.open() as payflow:
             checks += await _inside(payflow)

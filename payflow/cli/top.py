@@ -16,7 +16,7 @@ from payflow.app.installation import Payflow
 from payflow.cli.desk import Code, Desk
 from payflow.cli.words import clean, console, rows, table
 from payflow.shown import iso, span, utc
-from payflow.store import checkup
+from payflow.store import servers
 from payflow.store.ledger import LedgerCheck
 from payflow.store.listing import StateCount
 from payflow.store.pauses import Pause
@@ -73,9 +73,9 @@ async def look(payflow: Payflow) -> View:
         sorted((await store.pauses.all()).values(), key=lambda pause: pause.at),
         await store.listing.count_parked(),
         await store.outbox.waiting(),
-        await checkup.connections(store.link),
+        await servers.connections(store.link),
         await store.ledger.last_check(),
-        store.faults(),
+        [fault.text for fault in store.faults()],
     )
 
 

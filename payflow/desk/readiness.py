@@ -3,7 +3,7 @@
 import anyio
 
 from machines.core.errors import PayflowError
-from payflow.store import checkup
+from payflow.store import servers
 from payflow.store.store import Store
 from payflow.telemetry.health import Check, fail, ok, warn
 
@@ -33,13 +33,13 @@ class Readiness:
 async def examine(store: Store) -> list[Check]:
     """Look at an open store: reachable, durable enough, with our scripts, and not caught losing writes."""
     await store.look_at_servers()
-    await checkup.load_missing_scripts(store.link)
+    await servers.load_missing_scripts(store.link)
     if store.guard.doubted:
         await store.compare()
     return [
         ok("store", f"The store at {store.link.place} answers."),
         _durable(store),
-        checkup.replicas(store.servers, store.records.barrier.replicas, store.settings),
+        servers.replicas(store.servers, store.records.barrier.replicas, store.settings),
         ok("scripts", "The store has our scripts."),
         await sequence(store),
     ]
@@ -48,7 +48,7 @@ async def examine(store: Store) -> list[Check]:
 def _durable(store: Store) -> Check:
     faults = store.faults()
     if faults:
-        return fail("durability", " ".join(faults))
+        return fail("durability", " ".join(fault.text for fault in faults))
     if store.settings.accept_weak_durability:
         return warn("durability", "PAYFLOW_ACCEPT_WEAK_DURABILITY is set: what the store forgets may be paid twice.")
     return ok("durability", "The store keeps what it acknowledges.")

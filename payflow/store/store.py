@@ -17,7 +17,7 @@ from machines.core.machine import AnyMachine
 from machines.core.money import Assets
 from machines.core.record import Record
 from payflow.config import Settings
-from payflow.store import durability, keys
+from payflow.store import keys, servers
 from payflow.store.archive import Archive
 from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import Guard
@@ -35,6 +35,7 @@ from payflow.store.registers.earnings import Earnings
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.seals import Seals, key_kept_in, keys_given
+from payflow.store.servers import DurabilityFault, StoreServer
 from payflow.store.stored import Stored
 
 HIGH_WATER = "high-water"
@@ -65,7 +66,7 @@ class Store:
     store_id: str
     installation: str
     """A short name of this installation, for ever: whatever is asked of others carries it."""
-    servers: list[durability.Server]
+    servers: list[StoreServer]
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def serve(self, machines: Iterable[AnyMachine]) -> None:
@@ -80,7 +81,7 @@ class Store:
         asked_at = perf_counter()
         faults = self.faults()
         if faults:
-            raise NotDurable(faults[0])
+            raise NotDurable(faults[0].text)
         await self.records.confirm(stored, lease_ms)
         if self.guard.doubted or self.guard.alarms:
             await self.compare()
@@ -99,13 +100,13 @@ class Store:
             if scope in paused:
                 raise Paused(f"{scope} is paused: {paused[scope].why}")
 
-    def faults(self) -> list[str]:
+    def faults(self) -> list[DurabilityFault]:
         """List why money must not be sent now; from what was last seen of the servers."""
-        return durability.faults(self.servers, accepted=self.settings.accept_weak_durability)
+        return servers.faults(self.servers, accepted=self.settings.accept_weak_durability)
 
     async def look_at_servers(self) -> None:
         """See again how durable the store is."""
-        self.servers = await durability.inspect(self.link)
+        self.servers = await servers.inspect(self.link)
         self.guard.doubt_all_but([server.identity for server in self.servers])
         connected = min(server.replicas for server in self.servers)
         # Kept in the store: a worker that starts while the replicas are gone must miss them too.
@@ -113,7 +114,7 @@ class Store:
         if connected > seen:
             await self.link.ask("HSET", keys.META, "replicas", connected)
         wanted = self.settings.replicas if self.settings.replicas is not None else min(1, max(seen, connected))
-        self.records.barrier = durability.barrier(self.servers, wanted)
+        self.records.barrier = servers.barrier(self.servers, wanted)
         if self.guard.alarms:
             await self.compare()
 

@@ -11,7 +11,7 @@ import pytest
 from machines.core import engines
 from machines.core.errors import PayflowError
 from payflow.config import load
-from payflow.store import checkup
+from payflow.store import servers
 from payflow.telemetry.health import Level
 from tests.cli.till import Till
 from tests.servers import SINGLE, Deployment, Farm, Kind
@@ -177,25 +177,25 @@ def test_a_managed_server_that_tells_little_can_be_examined(
     ],
 )
 def test_a_way_over_the_network_should_be_encrypted(url: str, level: Level) -> None:
-    server = checkup.Server({}, {}, passwordless=False, clock_off_s=0)
-    assert checkup.encryption(server, load({"REDIS_URL": url})).level is level
+    server = servers.StoreServer({}, passwordless=False)
+    assert servers.encryption(server, load({"REDIS_URL": url})).level is level
 
 
 def test_a_password_is_needed_where_others_could_come_in() -> None:
-    server = checkup.Server({}, {}, passwordless=True, clock_off_s=0)
-    assert checkup.password(server, load({"REDIS_URL": "redis://store.example"})).level is Level.FAIL
-    assert checkup.password(server, load({"REDIS_URL": "unix:///run/store"})).level is Level.OK
+    server = servers.StoreServer({}, passwordless=True)
+    assert servers.password(server, load({"REDIS_URL": "redis://store.example"})).level is Level.FAIL
+    assert servers.password(server, load({"REDIS_URL": "unix:///run/store"})).level is Level.OK
 
 
 @pytest.mark.parametrize(("off_s", "level"), [(0.2, Level.OK), (-0.9, Level.OK), (1.1, Level.WARN), (-60, Level.WARN)])
 def test_clocks_that_disagree_are_found(off_s: float, level: Level) -> None:
-    server = checkup.Server({}, {}, passwordless=False, clock_off_s=off_s)
-    assert checkup.clock(server, load({})).level is level
+    server = servers.StoreServer({}, clock_off_s=off_s)
+    assert servers.clock(server, load({})).level is level
 
 
 def test_a_disk_that_could_not_be_written_is_found() -> None:
-    server = checkup.Server({"aof_last_write_status": "err"}, {}, passwordless=False, clock_off_s=0)
-    assert checkup.log_written(server, load({})).level is Level.FAIL
+    server = servers.StoreServer({"aof_last_write_status": "err"})
+    assert servers.log_written(server, load({})).level is Level.FAIL
 
 
 @pytest.mark.parametrize(
@@ -207,5 +207,5 @@ def test_a_disk_that_could_not_be_written_is_found() -> None:
     ],
 )
 def test_a_server_that_is_too_old_is_found(info: dict[str, str], level: Level) -> None:
-    server = checkup.Server(info, {}, passwordless=False, clock_off_s=0)
-    assert checkup.version(server, load({})).level is level
+    server = servers.StoreServer(info)
+    assert servers.version(server, load({})).level is level

@@ -195,7 +195,7 @@ async def test_a_replica_is_refused_with_what_to_do(own: Farm, tmp_path: Path, k
         with pytest.raises(StoreUnfit, match="primary"):
             await claim(store)
         await store.look_at_servers()
-        assert "replica" in store.faults()[0]
+        assert "replica" in store.faults()[0].text
     assert "primary" in await refused(settings_for(server, tmp_path / "new"))
 
 

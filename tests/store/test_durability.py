@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from machines.core import engines
 from machines.core.engines import Engine, engine_of
 from machines.core.errors import NotDurable
 from payflow.config import Settings
-from payflow.store import durability
 from payflow.store import link as link_module
-from payflow.store.durability import Server as Seen
+from payflow.store import servers
 from payflow.store.link import Barrier
+from payflow.store.servers import StoreServer, Weakness
 from payflow.store.store import Store
 from payflow.store.stored import Stored
 from tests.desk import LEASE_MS, ask, claim_one, fund, opened, settings_for, tell
@@ -23,7 +22,28 @@ from tests.servers import SINGLE, Deployment, Farm, Kind, Server
 from tests.store.disk import observe, synced, traced
 
 WAITS, ANSWERS_AT_ONCE = Engine("redis", "7.2.6"), Engine("valkey", "9.1.2")
-FIT = Seen(engine=ANSWERS_AT_ONCE, role="master", replicas=0, append_only=True, fsync="always", eviction="noeviction")
+
+
+def seen(
+    engine: Engine = ANSWERS_AT_ONCE,
+    *,
+    role: str = "master",
+    append_only: bool = True,
+    fsync: str = "always",
+    eviction: str = "noeviction",
+    syncs_in_rewrites: bool = True,
+) -> StoreServer:
+    """A server that keeps all that it acknowledged, but for what is given."""
+    config = {
+        "appendonly": "yes" if append_only else "no",
+        "appendfsync": fsync,
+        "maxmemory-policy": eviction,
+        "no-appendfsync-on-rewrite": "no" if syncs_in_rewrites else "yes",
+    }
+    return StoreServer({f"{engine.name}_version": engine.version, "role": role}, config)
+
+
+FIT = seen()
 
 
 async def about_to_send(store: Store) -> Stored:
@@ -66,35 +86,38 @@ def calls(server: Server, command: str) -> int:
     ],
 )
 def test_a_server_that_may_forget_is_told_from_one_that_does_not(changes: dict[str, object], fault: str) -> None:
-    found = durability.faults([replace(FIT, **changes)], accepted=False)  # type: ignore[arg-type]
-    assert (fault in found[0]) if fault else (found == [])
+    found = servers.faults([seen(**changes)], accepted=False)  # type: ignore[arg-type]
+    assert (fault in found[0].text) if fault else (found == [])
 
 
 def test_an_operator_may_accept_a_weak_disk_but_never_an_eviction_or_a_replica() -> None:
-    weak = replace(FIT, append_only=False)
-    evicting, replica = replace(FIT, eviction="allkeys-lru"), replace(FIT, role="slave")
-    assert durability.faults([weak], accepted=False)
-    assert not durability.faults([weak, replace(FIT, fsync="no")], accepted=True)
-    assert len(durability.faults([weak, evicting, replica], accepted=True)) == 2
+    weak = seen(append_only=False)
+    evicting, replica = seen(eviction="allkeys-lru"), seen(role="slave")
+    assert servers.faults([weak], accepted=False)
+    assert not servers.faults([weak, seen(fsync="no")], accepted=True)
+    left = servers.faults([weak, evicting, replica], accepted=True)
+    assert {one.kind for one in left} == {Weakness.EVICTION, Weakness.REPLICA}
 
 
 def test_one_weak_server_of_a_cluster_is_enough_to_close() -> None:
-    assert durability.faults([FIT, FIT, replace(FIT, append_only=False)], accepted=False)
-    assert durability.barrier([FIT, replace(FIT, fsync="everysec", engine=WAITS)], 0) == Barrier(local=1)
+    assert servers.faults([FIT, FIT, seen(append_only=False)], accepted=False)
+    assert servers.barrier([FIT, seen(fsync="everysec", engine=WAITS)], 0) == Barrier(local=1)
 
 
 @pytest.mark.parametrize(
     ("server", "barrier"),
     [
         (FIT, Barrier()),
-        (replace(FIT, fsync="everysec", engine=WAITS), Barrier(local=1)),
-        (replace(FIT, fsync="everysec"), Barrier()),
-        (replace(FIT, fsync="everysec", engine=Engine("redis", "7.0.0")), Barrier()),
-        (replace(FIT, append_only=False), Barrier()),
+        (seen(fsync="everysec", engine=WAITS), Barrier(local=1)),
+        (seen(fsync="everysec"), Barrier()),
+        (seen(fsync="everysec", engine=Engine("redis", "7.0.0")), Barrier()),
+        (seen(append_only=False), Barrier()),
     ],
 )
-def test_the_disk_is_waited_for_where_the_server_does_not_do_so_by_itself(server: Seen, barrier: Barrier) -> None:
-    assert durability.barrier([server], 0) == barrier
+def test_the_disk_is_waited_for_where_the_server_does_not_do_so_by_itself(
+    server: StoreServer, barrier: Barrier
+) -> None:
+    assert servers.barrier([server], 0) == barrier
 
 
 @pytest.mark.parametrize(
@@ -111,11 +134,11 @@ async def test_a_real_server_is_seen_as_it_is(
 ) -> None:
     server = own.server(kind, *options)
     async with opened(settings_for(server, tmp_path)) as store:
-        (seen,) = store.servers
-        assert (seen.role, seen.append_only, seen.fsync, seen.eviction) == ("master", True, fsync, "noeviction")
+        (found,) = store.servers
+        assert (found.role, found.append_only, found.fsync, found.eviction) == ("master", True, fsync, "noeviction")
         name = "valkey" if kind is Kind.VALKEY else "redis"
         versions = {Kind.VALKEY: "9.1.2", Kind.REDIS_6: "6.2.14"}
-        assert seen.engine == Engine(name, versions.get(kind, seen.engine.version))
+        assert found.engine == Engine(name, versions.get(kind, found.engine.version))
         assert bool(store.faults()) == (fsync != "always")
 
 
@@ -126,8 +149,8 @@ async def test_a_server_that_does_not_tell_its_settings_is_trusted_no_further_th
     server.ask("ACL", "SETUSER", "payflow", "on", ">secret", "~*", "&*", "+@all", "-config")
     settings = settings_for(server, tmp_path, REDIS_URL=f"unix://payflow:secret@{server.socket}")
     async with opened(settings) as store:
-        (seen,) = store.servers
-        assert (seen.append_only, seen.fsync) == (True, "")
+        (found,) = store.servers
+        assert (found.append_only, found.fsync) == (True, "")
         assert store.faults()
 
 
@@ -234,7 +257,7 @@ async def test_an_old_server_that_syncs_every_second_keeps_the_rails_closed_unti
 ) -> None:
     server = own.server(Kind.REDIS_7, "--appendfsync", "everysec")
     async with opened(settings_for(server, tmp_path)) as store:
-        assert "appendfsync always" in store.faults()[0]
+        assert "appendfsync always" in store.faults()[0].text
         stored = await about_to_send(store)
         with pytest.raises(NotDurable, match="appendfsync always"):
             await store.may_send(stored, LEASE_MS)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import State
 from machines.core.machine import AnyMachine
-from payflow.store import checkup
+from payflow.store import servers
 from payflow.store.store import Store
 from payflow.telemetry.metrics import StoreGauges
 
@@ -26,7 +26,7 @@ async def read(store: Store) -> StoreGauges:
     await _books(gauges, store, now)
     await store.look_at_servers()
     gauges.durable.set(not store.faults())
-    gauges.clients.set(await checkup.connections(store.link))
+    gauges.clients.set(await servers.connections(store.link))
     gauges.parked.set(await store.listing.count_parked())
     gauges.outbox.set(await store.outbox.waiting())
     gauges.outbox_lag.set(_age_s(now, await store.outbox.oldest_due()))

@@ -1,0 +1,361 @@
+"""The servers behind the store: whether they keep what they acknowledged, and what an operator should change."""
+
+import ipaddress
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from machines.core.engines import Engine, engine_of, weak_sync
+from machines.core.errors import StoreUnavailable, StoreUnfit
+from payflow.config import Settings
+from payflow.store.link import Barrier, Link
+from payflow.store.scripts import ALL
+from payflow.telemetry.health import Check, Level, fail, ok, warn
+
+OLDEST_REDIS = (6, 2)
+LISTPACK_VALUE = 2048
+CLOCK_OFF_S = 1.0
+NEARLY_FULL = 0.9
+
+# What a server listens on when it listens on every address it has.
+_ANYWHERE = frozenset({"*", "0.0.0.0", "::", "-::*"})  # noqa: S104
+
+# The only settings that are read: `CONFIG GET *` would bring the server's passwords as well.
+_DURABILITY = ("appendonly", "appendfsync", "maxmemory-policy", "no-appendfsync-on-rewrite")
+_OTHERS = (
+    "bind", "protected-mode", "maxclients", "maxmemory", "hash-max-listpack-value", "hash-max-ziplist-value",
+)  # fmt: skip
+
+
+class Weakness(StrEnum):
+    """How a server may come to lack what it acknowledged."""
+
+    NO_FILE = "no_file"
+    """It keeps no append-only file."""
+    LATE_SYNC = "late_sync"
+    """It answers before the file is on its disk."""
+    UNSYNCED_REWRITE = "unsynced_rewrite"
+    """It stops syncing while it writes the file anew, or a snapshot."""
+    REPLICA = "replica"
+    """Its primary writes over it."""
+    EVICTION = "eviction"
+    """It drops records when it is full."""
+
+
+ACCEPTABLE = frozenset({Weakness.NO_FILE, Weakness.LATE_SYNC, Weakness.UNSYNCED_REWRITE})
+"""What an operator may accept: the last moments are lost when the server dies, and not what is older."""
+
+
+class DurabilityFault(NamedTuple):
+    """Why money must not be sent, and what to do about it."""
+
+    kind: Weakness
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreServer:
+    """One server that takes writes, as it describes itself."""
+
+    info: Mapping[str, Any]
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Empty where it may not be read."""
+    passwordless: bool | None = None
+    """Whether anybody may come in as `default`; none where the server does not tell."""
+    clock_off_s: float = 0.0
+    """How far its clock is ahead of ours."""
+
+    @property
+    def engine(self) -> Engine:
+        """Which program it is."""
+        return engine_of(self.info)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Its run id and replication id."""
+        return str(self.info.get("run_id", "")), str(self.info.get("master_replid", ""))
+
+    @property
+    def role(self) -> str:
+        """Whether it is a `master`."""
+        return str(self.info["role"])
+
+    @property
+    def replicas(self) -> int:
+        """How many follow it."""
+        return int(self.info.get("connected_slaves", 0))
+
+    @property
+    def append_only(self) -> bool:
+        """Whether it keeps a file of all that was written."""
+        return self.config.get("appendonly", "yes" if str(self.info.get("aof_enabled")) == "1" else "no") == "yes"
+
+    @property
+    def fsync(self) -> str:
+        """`always`, `everysec`, `no`, or empty when the server does not tell."""
+        return self.config.get("appendfsync", "")
+
+    @property
+    def eviction(self) -> str:
+        """The eviction policy, or empty when the server does not tell."""
+        return self.config.get("maxmemory-policy", str(self.info.get("maxmemory_policy", "")))
+
+    def number(self, *names: str) -> int:
+        """Give a figure under the first name that the server knows it by."""
+        found = (source[name] for name in names for source in (self.config, self.info) if name in source)
+        return int(next(found, 0))
+
+    def faults(self) -> list[DurabilityFault]:
+        """List how it may come to lack what it acknowledged: of a weak disk the one thing to begin with."""
+        found = []
+        if not self.append_only:
+            text = "The store keeps no append-only file: set `appendonly yes`."
+            found.append(DurabilityFault(Weakness.NO_FILE, text))
+        elif weak := weak_sync(self.fsync, self.engine):
+            found.append(DurabilityFault(Weakness.LATE_SYNC, f"The store {weak}."))
+        elif self.config.get("no-appendfsync-on-rewrite", "no") != "no":
+            text = "The store stops syncing while it writes its file anew: set `no-appendfsync-on-rewrite no`."
+            found.append(DurabilityFault(Weakness.UNSYNCED_REWRITE, text))
+        if self.role != "master":
+            text = "The store is a replica: point Payflow at the primary."
+            found.append(DurabilityFault(Weakness.REPLICA, text))
+        if self.eviction not in ("noeviction", ""):
+            text = f"The store may drop records ({self.eviction}): set `maxmemory-policy noeviction`."
+            found.append(DurabilityFault(Weakness.EVICTION, text))
+        return found
+
+
+# ── durability ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def inspect(link: Link) -> list[StoreServer]:
+    """Ask every server that takes writes how durable it is."""
+    infos = await link.primaries("INFO")
+    configs = await _config(link, len(infos), _DURABILITY)
+    return [StoreServer(info, config) for info, config in zip(infos, configs, strict=True)]
+
+
+def faults(servers: Sequence[StoreServer], *, accepted: bool) -> list[DurabilityFault]:
+    """List why rails must stay closed; an operator may accept the risk of a weak disk, never of an eviction."""
+    found = {fault for server in servers for fault in server.faults()}
+    return sorted((one for one in found if not (accepted and one.kind in ACCEPTABLE)), key=lambda one: one.text)
+
+
+def barrier(servers: Sequence[StoreServer], replicas_wanted: int) -> Barrier:
+    """Tell what to wait for before something leaves."""
+    local = any(server.append_only and server.fsync != "always" and server.engine.waits_for_disk for server in servers)
+    return Barrier(local=int(local), replicas=replicas_wanted)
+
+
+# ── what an operator should change ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def examine(link: Link, settings: Settings) -> list[Check]:
+    """Look at every server that takes writes; where they differ, the worst is told of."""
+    infos = await link.primaries("INFO")
+    clocks, here = await link.primaries("TIME"), time.time()
+    open_to_all = await _passwordless(link, len(infos))
+    configs = await _config(link, len(infos), (*_DURABILITY, *_OTHERS))
+    servers = [
+        StoreServer(info, config, passwordless, seconds + micros / 1e6 - here)
+        for info, config, passwordless, (seconds, micros) in zip(infos, configs, open_to_all, clocks, strict=True)
+    ]
+    each: tuple[Callable[[StoreServer, Settings], Check], ...] = (
+        version, log_written, memory, password, encryption, address, compact_records, clock, clients,
+    )  # fmt: skip
+    return [
+        *_durable(servers, settings),
+        replicas(servers, settings.replicas or 0, settings),
+        *(max((check(one, settings) for one in servers), key=_gravity) for check in each),
+    ]
+
+
+def _gravity(check: Check) -> int:
+    return list(Level).index(check.level)
+
+
+async def connections(link: Link) -> int:
+    """Count the connections that the store has, of everybody."""
+    return sum(int(info["connected_clients"]) for info in await link.primaries("INFO", "clients"))
+
+
+async def load_missing_scripts(link: Link) -> None:
+    """See to it that every server has our scripts: a restarted one has forgotten them."""
+    for known in await link.primaries("SCRIPT EXISTS", *(script.sha for script in ALL)):
+        if not all(known):
+            await link.open()
+            return
+
+
+async def _config(link: Link, servers: int, names: Sequence[str]) -> list[dict[str, str]]:
+    """Read settings of each server; a managed one may forbid it. What is not known whole is not known."""
+    try:
+        answers = [await link.primaries("CONFIG GET", name) for name in names]
+    except (StoreUnfit, StoreUnavailable):
+        return [{} for _ in range(servers)]
+    return [{name: value for answer in answers for name, value in answer[place].items()} for place in range(servers)]
+
+
+async def _passwordless(link: Link, servers: int) -> list[bool | None]:
+    """Ask each server whether anybody may come in; a managed one may not tell."""
+    try:
+        users = await link.primaries("ACL GETUSER", "default")
+    except (StoreUnfit, StoreUnavailable):
+        return [None] * servers
+    return ["nopass" in user["flags"] if user else None for user in users]
+
+
+def _durable(servers: Sequence[StoreServer], settings: Settings) -> list[Check]:
+    """Whether the store keeps what it acknowledged."""
+    found = [
+        warn("durability", f"{fault.text} You have accepted this.")
+        if settings.accept_weak_durability and fault.kind in ACCEPTABLE
+        else fail("durability", fault.text)
+        for fault in faults(servers, accepted=False)
+    ]
+    fsync = servers[0].fsync or "unknown"
+    return found or [ok("durability", f"Every write is in the append-only file (fsync {fsync}), nothing is evicted.")]
+
+
+def replicas(servers: Sequence[StoreServer], wanted: int, settings: Settings) -> Check:
+    """Whether there are as many replicas as an intent must reach."""
+    have = min(server.replicas for server in servers)
+    if have < wanted:
+        return fail(
+            "replicas",
+            f"An intent must reach {wanted} replicas and {have} are connected, so no money leaves: start them, "
+            "or set PAYFLOW_REPLICAS.",
+        )
+    if have:
+        return ok("replicas", f"{have} connected.")
+    if settings.embedded:
+        return ok("replicas", f"The embedded store has none: back up {settings.data}.")
+    return warn("replicas", "There is none: when this server's disk dies, so do the books. Add one.")
+
+
+def version(server: StoreServer, _settings: Settings) -> Check:
+    """Whether the server is new enough."""
+    engine = engine_of(server.info)
+    if engine.name == "redis" and engine.numbers < OLDEST_REDIS:
+        return fail("version", f"This is {engine}: run Redis 6.2, Valkey 7.2 or a newer one.")
+    return ok("version", f"{engine}.")
+
+
+def log_written(server: StoreServer, _settings: Settings) -> Check:
+    """Whether the server can write its append-only file."""
+    if str(server.info.get("aof_last_write_status", "ok")) != "ok":
+        return fail("disk", "The store could not write its append-only file: free space on its disk, read its log.")
+    if str(server.info.get("aof_last_bgrewrite_status", "ok")) != "ok":
+        return warn("disk", "The store could not rewrite its append-only file, which keeps growing: read its log.")
+    return ok("disk", "The last writes reached the append-only file.")
+
+
+def memory(server: StoreServer, _settings: Settings) -> Check:
+    """Whether there is room for more records."""
+    used, most = server.number("used_memory"), server.number("maxmemory")
+    figures = f"{_mebibytes(used)} of {_mebibytes(most)}" if most else _mebibytes(used)
+    if most and used > NEARLY_FULL * most:
+        return warn("memory", f"{figures} are used; a full store refuses every write: raise maxmemory.")
+    return ok("memory", f"{figures} used.")
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"
+
+
+def password(server: StoreServer, settings: Settings) -> Check:
+    """Whether not everybody may change the books."""
+    if _behind_socket(settings):
+        return ok("password", "None is needed: the store listens on a private socket.")
+    if server.passwordless is None:
+        return ok("password", "The server does not tell whether it asks for one.")
+    if server.passwordless:
+        level = warn if _at_home(settings) else fail
+        return level(
+            "password", "Whoever reaches the store may change the books: set `requirepass` and REDIS_PASSWORD."
+        )
+    return ok("password", "The store asks for one.")
+
+
+def encryption(_server: StoreServer, settings: Settings) -> Check:
+    """Whether others on the network can read along."""
+    if _at_home(settings):
+        return ok("encryption", "None is needed: nothing leaves this machine.")
+    if settings.redis_url and urlsplit(settings.url).scheme == "rediss":
+        return ok("encryption", "The way to the store is encrypted.")
+    return warn(
+        "encryption", "Password and books pass the network in clear text: give REDIS_URL as rediss://, or use a VPN."
+    )
+
+
+def address(server: StoreServer, settings: Settings) -> Check:
+    """Whether the store can be reached from where nobody needs it."""
+    if _behind_socket(settings):
+        return ok("address", "The store has no network address.")
+    if not server.config:
+        return ok("address", "The server does not tell where it listens.")
+    if _ANYWHERE.isdisjoint(server.config.get("bind", "").split() or ["*"]):
+        return ok("address", f"The store listens on {server.config['bind']} only.")
+    if server.passwordless and server.config.get("protected-mode") == "yes":
+        return ok("address", "The store is in protected mode: without a password only this machine gets in.")
+    level = fail if server.passwordless else warn
+    return level(
+        "address", "The store listens on every address: set `bind` to the one that Payflow uses, or firewall it."
+    )
+
+
+def compact_records(server: StoreServer, _settings: Settings) -> Check:
+    """Whether records are kept in their small form."""
+    value = server.number("hash-max-listpack-value", "hash-max-ziplist-value")
+    if not server.config:
+        return ok("compact records", "The server does not tell its hash-max-listpack-value.")
+    if value < LISTPACK_VALUE:
+        return warn(
+            "compact records",
+            f"Records take about three times the memory they need: set `hash-max-listpack-value {LISTPACK_VALUE}`"
+            f" (it is {value}).",
+        )
+    return ok("compact records", f"hash-max-listpack-value is {value}.")
+
+
+def clock(server: StoreServer, _settings: Settings) -> Check:
+    """Whether the two machines agree what time it is."""
+    off = f"{abs(server.clock_off_s):.1f} s {'ahead of' if server.clock_off_s > 0 else 'behind'} this machine's"
+    if abs(server.clock_off_s) > CLOCK_OFF_S:
+        return warn("clock", f"The store's clock is {off}: run NTP on both, or logs and history will not agree.")
+    return ok("clock", "The store's clock agrees with this machine's.")
+
+
+def clients(server: StoreServer, settings: Settings) -> Check:
+    """Whether there are connections left."""
+    have, most, planned = server.number("connected_clients"), server.number("maxclients"), settings.redis_max_clients
+    if most and have > NEARLY_FULL * most:
+        return fail("clients", f"{have} of the {most} connections that the store allows are taken: raise maxclients.")
+    if most and planned > most:
+        return warn("clients", f"REDIS_MAX_CLIENTS is {planned}, the store allows {most}: raise its maxclients.")
+    if have > planned:
+        return warn(
+            "clients",
+            f"{have} clients are connected, REDIS_MAX_CLIENTS plans for {planned}: find out who they are, or raise it.",
+        )
+    return ok("clients", f"{have} connected; {planned} are planned for" + (f", {most} allowed." if most else "."))
+
+
+def _behind_socket(settings: Settings) -> bool:
+    return settings.embedded or bool(settings.redis_url and settings.url.startswith("unix:"))
+
+
+def _at_home(settings: Settings) -> bool:
+    """Whether the store is reached without leaving this machine."""
+    if _behind_socket(settings):
+        return True
+    if settings.redis_sentinels:
+        return False
+    host = urlsplit(settings.url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
