@@ -11,17 +11,14 @@ import typer
 from rich.text import Text
 
 from machines.core.errors import BadInput, NotFound, PayflowError, Retryable
-from machines.core.facts import Fact
 from machines.core.ids import RecordId
-from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord
 from payflow.app.installation import Payflow, opened, refuse_unfit
 from payflow.cli.desk import Code, Desk, confirm, named, person
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.words import clean, rows, table
-from payflow.desk import lane_trust
-from payflow.engine.step import take_in
+from payflow.desk.lane_steering import LaneSteering, lane_with_node, propose_trust
 from payflow.shown import iso, span
 
 if TYPE_CHECKING:
@@ -213,12 +210,12 @@ def _suspect_json(one: Suspect) -> Json:
 # ── steer ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def bump(desk: Desk, *, name: str, nonce: int) -> Code:
+async def bump(desk: Desk, *, name: str, nonce: int, reason: str) -> Code:
     """Ask for a better price."""
     async with _opened(desk) as payflow:
-        who = await named(desk, payflow.store)
+        refuse_unfit(payflow.store)
         record = await _transaction(payflow, name, nonce)
-        await _tell(payflow, record.id, f.BumpAsked(who), who)
+        await _steering(payflow).bump(record.id, await named(desk, payflow.store), reason)
         said = f"Nonce {nonce} will be offered more for as soon as it is next in line, up to the lane's ceiling."
         desk.tell({"id": record.id, "asked": "bump"}, Text(said))
     return Code.OK
@@ -226,18 +223,17 @@ async def bump(desk: Desk, *, name: str, nonce: int) -> Code:
 
 async def cancel(desk: Desk, *, name: str, what: str, reason: str) -> Code:
     """Take back what waits, or use up a nonce with nothing."""
-    if not reason.strip():
-        raise BadInput("Say why with --reason: it is written into the history for whoever asks later.")
     async with _opened(desk) as payflow:
-        who = await named(desk, payflow.store)
+        refuse_unfit(payflow.store)
+        who, steering = await named(desk, payflow.store), _steering(payflow)
         if what.isdecimal():
             record_id = (await _transaction(payflow, name, int(what))).id
-            await _tell(payflow, record_id, f.CancelAsked(who, reason), who)
+            await steering.cancel(record_id, who, reason)
             said = f"Nonce {what} will be used up by nothing; if the payment was quicker, it stays paid."
         else:
             _lane(_lanes(payflow), name)
             record_id = RecordId(what)
-            await _tell(payflow, record_id, f.Withdrawn(who, reason), who)
+            await steering.withdraw(record_id, who, reason, name)
             said = f"{what} is withdrawn: nothing was ever signed for it."
         desk.tell({"id": record_id, "asked": "cancel"}, Text(clean(said)))
     return Code.OK
@@ -246,34 +242,16 @@ async def cancel(desk: Desk, *, name: str, what: str, reason: str) -> Code:
 async def adopt(desk: Desk, *, name: str, paid: Sequence[str], reason: str, yes: bool) -> Code:
     """Say what transactions from outside were, and let the lane go on."""
     async with _opened(desk) as payflow:
-        who = await named(desk, payflow.store)
-        lanes = _lanes(payflow)
+        refuse_unfit(payflow.store)
+        who, lanes, steering = await named(desk, payflow.store), _lanes(payflow), _steering(payflow)
         _lane(lanes, name)
-        record = await lanes.books.lane(name)
-        if record is None or not (record.state == s.HALTED or record.data.suspects):
-            raise BadInput(f"The lane {name} has no suspects: there is nothing to adopt.")
-        hashes = {suspect.payment: suspect.hash for suspect in record.data.suspects}
-        strangers = [one for one in paid if one not in hashes]
-        if strangers:
-            raise BadInput(f"{strangers[0]} is no suspect of the lane {name}: `payflow lane show {name}` lists them.")
-        unpaid = [one for one in hashes if one not in paid]
+        meant = await steering.adoption(lanes.books.lane_id(name), paid)
         if not yes:
-            confirm(
-                desk,
-                [f"counts as paid: {one} by {hashes[RecordId(one)]}" for one in paid]
-                + [f"will be paid: {one}" for one in unpaid],
-            )
-        chosen = await lanes.books.payments([RecordId(one) for one in paid])
-        under_way = [one for one in chosen if one.state == s.SENDING]
-        if under_way:
-            nonce = under_way[0].data.nonce
-            raise BadInput(
-                f"{under_way[0].id} is under way at nonce {nonce}, and would be paid twice. First: "
-                f"payflow lane cancel {name} {nonce} --reason …; adopt it when it waits again."
-            )
-        fact = f.Adopted(who, reason, tuple((one, hashes[one.id]) for one in chosen))
-        await _tell(payflow, record.id, fact, who)
-        desk.tell({"lane": name, "paid": list(paid), "unpaid": unpaid}, Text(f"The lane {name} is open."))
+            counts = [f"counts as paid: {one.id} by {tx}" for one, tx in meant.paid]
+            confirm(desk, counts + [f"will be paid: {one.payment}" for one in meant.unpaid])
+        await steering.adopt(meant, who, reason)
+        told = {"lane": name, "paid": list(paid), "unpaid": [one.payment for one in meant.unpaid]}
+        desk.tell(told, Text(f"The lane {name} is open."))
     return Code.OK
 
 
@@ -284,31 +262,22 @@ async def trust(desk: Desk, *, node: str, hours: int, lane: str | None, reason: 
         from payflow.desk.lanes import nodes_of  # noqa: PLC0415  (two seconds, only where a chain is used)
 
         lanes = _lanes(payflow)
-        among = [_lane(lanes, lane)] if lane else list(lanes.lanes.values())
-        having = [one for one in among if node in nodes_of(one)]
-        if not having:
-            known = ", ".join(dict.fromkeys(name for one in among for name in nodes_of(one)))
-            raise NotFound(f"No lane has a node {node[:100]}; there is {known}.")
-        if len(having) > 1:
-            names = ", ".join(one.name for one in having)
-            raise BadInput(f"More than one lane has the node {node}: {names}. Name one with --lane.")
-        (chosen,) = having
-        await lanes.books.ensure(chosen)
-        who = await person(desk, payflow.store)
-        two = steering_of(payflow).two
-        proposal = await lane_trust.propose(two, chosen.name, node, hours, reason, who)
+        if lane:
+            _lane(lanes, lane)
+        chosen = lane_with_node({name: nodes_of(one) for name, one in lanes.lanes.items()}, node, lane)
+        await lanes.books.ensure(lanes.lanes[chosen])
+        who, two = await person(desk, payflow.store), steering_of(payflow).two
+        proposal = await propose_trust(two, chosen, node, hours, reason, who)
         lines = [*two.says(proposal)[1:-1], *who_confirms(proposal.role, proposal.digest)]
         desk.tell(
-            {"lane": chosen.name, "node": node, "hours": hours, "proposal": proposal.digest},
+            {"lane": chosen, "node": node, "hours": hours, "proposal": proposal.digest},
             *(Text(clean(line)) for line in lines),
         )
     return Code.OK
 
 
-async def _tell(payflow: Payflow, record_id: RecordId, fact: Fact, who: str) -> None:
-    refuse_unfit(payflow.store)
-    async with payflow.store.audit.doing(who, type(fact).__name__.lower(), record_id):
-        await take_in(payflow.store.records, payflow.metrics, record_id, fact, who)
+def _steering(payflow: Payflow) -> LaneSteering:
+    return LaneSteering(payflow.store, payflow.metrics)
 
 
 async def _transaction(payflow: Payflow, name: str, nonce: int) -> TransactionRecord:

@@ -54,14 +54,14 @@ def show(
 
 
 @lane.command()
-def bump(context: typer.Context, name: Name, nonce: Nonce, *, as_json: AsJson = False) -> None:
+def bump(context: typer.Context, name: Name, nonce: Nonce, *, reason: Reason = "", as_json: AsJson = False) -> None:
     """Offer more for a transaction that waits, at the same nonce and up to the ceiling.
 
-    Example: payflow lane bump ethereum 17
+    Example: payflow lane bump ethereum 17 --reason "it waits for an hour"
     """
     from payflow.cli import chains, desk
 
-    desk.go(context, partial(chains.bump, name=name, nonce=nonce), as_json=as_json)
+    desk.go(context, partial(chains.bump, name=name, nonce=nonce, reason=reason), as_json=as_json)
 
 
 @lane.command()

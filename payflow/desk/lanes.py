@@ -34,6 +34,7 @@ from machines.transaction.rail import LaneRail
 from machines.transaction.react import transaction as transaction_machine
 from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
+from payflow.desk.records import revived
 from payflow.store.store import Store
 
 MOST_UNSETTLED = 10_000
@@ -84,16 +85,9 @@ class StoreBooks:
         return await self.store.archive.stub(self.transaction_id(lane, nonce)) is not None
 
     async def payments(self, ids: Sequence[RecordId]) -> tuple[PaymentRecord, ...]:
-        """Read payments, in the order of their ids; those that were put away come back, for they are to be moved."""
-        return tuple(await asyncio.gather(*map(self._payment, ids)))
-
-    async def _payment(self, record_id: RecordId) -> PaymentRecord:
-        try:
-            return (await self.store.records.read(record_id)).record
-        except NotFound:
-            if not await self.store.archive.bring_back(record_id, WHO, "its transaction is not final any more"):
-                raise
-            return (await self.store.records.read(record_id)).record
+        """Read payments, in the order of their ids; those that were archived come back, for they are to be moved."""
+        why = "its transaction is not final any more"
+        return tuple(await asyncio.gather(*(revived(self.store, one, why) for one in ids)))
 
     def transaction_id(self, lane: str, nonce: int) -> RecordId:
         """Give the id of what a lane does with a nonce."""

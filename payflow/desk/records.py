@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from machines.core.clock import SECOND, Millis
+from machines.core.errors import NotFound
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.record import Record
@@ -17,6 +18,7 @@ from payflow.store.store import Store
 # A move that is committed while we look may carry a time just before our look.
 OVERLAP_MS = 2_000
 MOST_REMEMBERED = 100_000
+REVIVED_BY = "rail"
 
 # ── one ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,6 +63,16 @@ def is_stuck(lifecycle: Lifecycle, record: Record[Any], now: Millis) -> bool:
     """Whether it has been in its state for longer than it should."""
     after_s = lifecycle.state(record.state).stuck_after_s
     return after_s is not None and now - record.since > after_s * SECOND
+
+
+async def revived(store: Store, record_id: RecordId, why: str) -> Record[Any]:
+    """Read a record that is to be moved; one that was archived comes back for it."""
+    try:
+        return (await store.records.read(record_id)).record
+    except NotFound:
+        if not await store.archive.bring_back(record_id, REVIVED_BY, why):
+            raise
+        return (await store.records.read(record_id)).record
 
 
 # ── all, as they move ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from machines.core.facts import Fact, Override, Proof
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
-from payflow.desk import lane_trust, ledger_correction
+from payflow.desk import lane_steering, ledger_correction
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.ledger_correction import Believed
 from payflow.desk.person import Person
@@ -83,7 +83,7 @@ class Steering:
         self._metrics = metrics
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
-        takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_trust.verb(store, metrics)]
+        takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_steering.trust(store, metrics)]
         self.two = DualControl(store, [*takes_two, ledger_correction.verb(store), *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -144,7 +144,7 @@ async def test_what_waits_can_be_seen_bumped_and_taken_back(house: House, chain:
         return [len(one["hashes"]) for one in shown["transactions"]] == [count]
 
     await wait_until(lambda: attempts(1), description="the transaction waits")
-    await house.run("lane", "bump", "ethereum", "0")
+    await house.run("lane", "bump", "ethereum", "0", "--reason", "slow")
     await wait_until(lambda: attempts(2), description="more is offered")
     await house.run("lane", "cancel", "ethereum", "0", "--reason", "wrong address")
     await wait_until(lambda: attempts(3), description="nothing takes its place")

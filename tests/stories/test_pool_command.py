@@ -281,8 +281,10 @@ async def test_the_lane_commands_know_the_lane_of_a_pool_without_any_other_setti
     assert (lane["lane"], lane["address"], lane["next_nonce"]) == ("pool-eth", LANE.address, 1)
     code, said = await shell.type("lane", "show", "pool-eth")
     assert code == 0, said
-    for words in (("bump", "pool-eth", "0"), ("cancel", "pool-eth", "0", "--reason", "a look")):
-        _, said = await shell.type("lane", *words)
+    for act in ("bump", "cancel"):
+        _, said = await shell.type("lane", act, "pool-eth", "0")
+        assert "Say why" in said
+        _, said = await shell.type("lane", act, "pool-eth", "0", "--reason", "a look")
         assert "its nonce is used up already" in said
     _, said = await shell.type("lane", "adopt", "pool-eth", "--reason", "a look", "--yes")
     assert "has no suspects" in said

@@ -11,7 +11,7 @@ from machines.core.errors import NotAllowed
 from machines.core.ports import Pending, Settled
 from machines.transaction import lifecycle as s
 from payflow.config import Settings
-from payflow.desk.lane_trust import propose
+from payflow.desk.lane_steering import propose_trust
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.registers.tokens import Role
@@ -78,7 +78,7 @@ async def test_trust_in_one_node_takes_two_people_and_ends_by_itself(
         assert isinstance(await station.status(first), Pending), "one of two decides nothing"
         assert station.nodes.without_quorum
 
-        proposal = await propose(steering.two, "ethereum", name_of(good), 6, "the other is down", ADA)
+        proposal = await propose_trust(steering.two, "ethereum", name_of(good), 6, "the other is down", ADA)
         with pytest.raises(NotAllowed):
             await steering.two.confirm(proposal.digest, ADA)
         await mined(station, chain, lambda: clock.advance(5))

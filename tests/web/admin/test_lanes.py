@@ -164,6 +164,6 @@ async def test_what_is_ticked_must_still_be_a_suspect(stand: Stand) -> None:
         await visitor.see(f"records/{lane}/do/adopt")
         word = {"seen": visitor.field("seen"), "reason": "x"}
         assert await visitor.send(f"records/{lane}/do/adopt", **word, pick=f"{paid} 0x{'7' * 64}") == 409
-        assert "is no suspect of this lane any more" in visitor.text
+        assert "is no suspect of the lane ethereum any more" in visitor.text
         assert tx
         assert (await stand.lane_record()).state == "HALTED"

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from machines.core.errors import NotFound
 from payflow.config import Settings
+from payflow.desk.lane_steering import LaneSteering
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
 from payflow.desk.steering import Steering
@@ -70,8 +71,8 @@ def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> l
     """List the pages that every dashboard has, in the order of the navigation."""
     store = desk.store
     actions = [
-        *of_payouts(desk), *of_all(store.records.machines.values(), steering), *of_lanes(store, desk.metrics),
-        *board.actions,
+        *of_payouts(desk), *of_all(store.records.machines.values(), steering),
+        *of_lanes(LaneSteering(store, desk.metrics)), *board.actions,
     ]  # fmt: skip
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:

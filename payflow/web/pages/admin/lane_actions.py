@@ -1,43 +1,31 @@
-"""What operators do to lanes, as the command line does it: offer more, use up a nonce, take back, adopt."""
+"""What a page offers to do to lanes; the desk does it, as it does for the command line."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from machines.core.chain import TxHash
-from machines.core.errors import BadInput
-from machines.core.facts import Fact
 from machines.core.ids import RecordId
-from machines.core.record import Record
 from machines.transaction import facts as f
-from machines.transaction.data import PaymentRecord
-from payflow.engine.step import take_in
+from machines.transaction.data import LaneRecord
+from payflow.desk.lane_steering import LANE, PAYMENT, TRANSACTION, LaneSteering, suspect_name
 from payflow.store.registers.tokens import Role
-from payflow.store.store import Store
-from payflow.telemetry.metrics import Metrics
 from payflow.web.pages.admin.extensions import Action, Pick, Word
 
 OPERATES = frozenset({Role.OPERATOR})
-LANE, PAYMENT, TRANSACTION = "lane", "payment", "transaction"
 
 
-def of_lanes(store: Store, metrics: Metrics) -> Sequence[Action]:
+def of_lanes(steering: LaneSteering) -> Sequence[Action]:
     """List what people do to a lane, to what waits in it and to what it sent."""
 
-    async def tell(record_id: RecordId, fact: Fact, act: str, word: Word) -> None:
-        async with store.audit.doing(word.who, act, record_id, word.reason):
-            await take_in(store.records, metrics, record_id, fact, word.who)
-
     async def bump(record_id: RecordId, word: Word) -> None:
-        await tell(record_id, f.BumpAsked(word.who), "bump", word)
+        await steering.bump(record_id, word.who, word.reason)
 
     async def cancel(record_id: RecordId, word: Word) -> None:
-        await tell(record_id, f.CancelAsked(word.who, word.reason), "cancel", word)
+        await steering.cancel(record_id, word.who, word.reason)
 
     async def withdraw(record_id: RecordId, word: Word) -> None:
-        await tell(record_id, f.Withdrawn(word.who, word.reason), "withdraw", word)
+        await steering.withdraw(record_id, word.who, word.reason)
 
     async def adopt(record_id: RecordId, word: Word) -> None:
-        await tell(record_id, await _adopted(store, record_id, word), "adopt", word)
+        await steering.adopt(await steering.adoption(record_id, word.picked), word.who, word.reason)
 
     return (
         Action(
@@ -65,22 +53,8 @@ def of_lanes(store: Store, metrics: Metrics) -> Sequence[Action]:
     )  # fmt: skip
 
 
-def _suspects(record: Record[Any]) -> Sequence[Pick]:
+def _suspects(record: LaneRecord) -> Sequence[Pick]:
     return [
-        Pick(f"{one.payment} {one.hash}", f"{one.payment} was paid at nonce {one.nonce} by", one.hash)
+        Pick(suspect_name(one), f"{one.payment} was paid at nonce {one.nonce} by", one.hash)
         for one in record.data.suspects
     ]
-
-
-async def _adopted(store: Store, record_id: RecordId, word: Word) -> f.Adopted:
-    """Make of what was ticked the fact that names it; two transactions cannot both have paid one payment."""
-    known = {pick.name for pick in _suspects((await store.records.read(record_id)).record)}
-    paid: list[tuple[PaymentRecord, TxHash]] = []
-    for name in dict.fromkeys(word.picked):
-        if name not in known:
-            raise BadInput(f"{name[:120]!r} is no suspect of this lane any more: look again.")
-        payment, _, tx = name.partition(" ")
-        paid.append(((await store.records.read(RecordId(payment))).record, TxHash(tx)))
-    if len({record.id for record, _ in paid}) < len(paid):
-        raise BadInput("One payment is ticked twice: say which of the two transactions paid it.")
-    return f.Adopted(word.who, word.reason, tuple(paid))
