@@ -24,7 +24,7 @@ from machines.bounty.data import BountyRecord, bounty_id
 from machines.core.chain import Address, Receipt, TxHash
 from machines.core.clock import FixedClock, SystemClock
 from machines.core.ids import RecordId
-from machines.core.wallets import Call
+from machines.core.wallets import ContractCall
 from payflow.app.bounties import Bounties, open_bounties
 from payflow.app.lanes import open_lanes
 from payflow.config import Settings, load
@@ -154,16 +154,16 @@ class Fair:
     async def funds(self, issue: Issue, ether: float = 0.5, units: int = 0, by: Account = FUNDER) -> None:
         """Somebody puts money in."""
         wallet = (await self.record(issue)).data.contract_address
-        await self.hands.send(by, Call(wallet, "0x"), int(ether * ETHER))
+        await self.hands.send(by, ContractCall(wallet, "0x"), int(ether * ETHER))
         if units:
             data = "0xa9059cbb" + wallet[2:].lower().rjust(64, "0") + f"{units:064x}"
-            await self.hands.send(DEPLOYER, Call(self.token, data))
+            await self.hands.send(DEPLOYER, ContractCall(self.token, data))
 
     async def confirms(self, issue: Issue, who: str = "mia", account: Account = MIA, *, tell: bool = True) -> TxHash:
         """A maintainer confirms with his wallet; `tell` says whether his browser comes back to tell."""
         path = f"/api/user/bounty/{issue.id}"
         call = await self.says(who, "GET", f"{path}/confirmation?owner={account.address}")
-        tx = await self.hands.send(account, Call(call["to"], call["data"]))
+        tx = await self.hands.send(account, ContractCall(call["to"], call["data"]))
         if tell:
             await self.says(who, "POST", f"{path}/payout", {"payout-hash": tx, "number": call["number"]})
         return tx

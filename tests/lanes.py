@@ -11,7 +11,7 @@ import aiohttp
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
-from machines.core.chain import NO_DATA, Address, Fee, PayMany, TxHash, Unsigned
+from machines.core.chain import NO_DATA, Address, GasFee, PayMany, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.decision import keep
 from machines.core.facts import Fact, Nothing
@@ -47,7 +47,7 @@ IMPATIENT = NodeLimits(exchange_s=2.0, rest_s=0.2, pause_s=0.02)
 
 LEASE_MS = 10_000
 USD = Asset("USDT", 6)
-USUAL = Fee(50 * GWEI, GWEI)
+USUAL = GasFee(50 * GWEI, GWEI)
 
 
 @dataclass
@@ -313,7 +313,7 @@ async def steal(
 ) -> TxHash:
     """Replace what waits at a nonce, as a wallet with the same key would, by a better price."""
     fee = (await station.transaction(nonce)).data.newest.fee
-    price = Fee(fee.max_wei * 2, (fee.tip_wei or 1) * 2)
+    price = GasFee(fee.max_wei * 2, (fee.tip_wei or 1) * 2)
     return await outside(chain, nonce=nonce, to=to, wei=wei, price=price, data=data, gas=gas)
 
 
@@ -323,7 +323,7 @@ async def outside(
     nonce: int,
     to: str,
     wei: int,
-    price: Fee = USUAL,
+    price: GasFee = USUAL,
     data: str = NO_DATA,
     gas: int = 21_000,
 ) -> TxHash:

@@ -11,7 +11,7 @@ from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.safe import Deployment
 from machines.core.chain import Address, TxHash
-from machines.core.wallets import Call
+from machines.core.wallets import ContractCall
 from tests.chain import ROOT, Account, Anvil
 from tests.waiting import wait_until
 
@@ -51,7 +51,7 @@ class Hands:
 
     chain: Anvil
 
-    async def send(self, sender: Account, call: Call, wei: int = 0) -> TxHash:
+    async def send(self, sender: Account, call: ContractCall, wei: int = 0) -> TxHash:
         """Send and mine, whether it succeeds or fails."""
         fields: dict[str, Any] = {"from": sender.address, "data": call.data, "value": hex(wei), "gas": hex(3_000_000)}
         if call.to:

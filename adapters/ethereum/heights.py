@@ -7,7 +7,7 @@ its place or whose word counts has changed, and after a while where the nodes si
 from collections import OrderedDict
 
 from adapters.ethereum.wire import Header
-from machines.core.chain import Head
+from machines.core.chain import ChainHead
 from machines.core.clock import SECOND, Millis
 
 REMEMBERED = 256
@@ -17,13 +17,13 @@ class Heights:
     """Remembers the newest heads that were told, and their hashes."""
 
     def __init__(self, taken_back_s: float) -> None:
-        self.told: Head | None = None
+        self.told: ChainHead | None = None
         self._hashes: OrderedDict[int, str] = OrderedDict()
         self._final: int | None = None
         self._patience = Millis(int(taken_back_s * SECOND))
         self._behind_since: Millis | None = None
 
-    def tell(self, header: Header, finalized: int | None, now: Millis) -> Head:
+    def tell(self, header: Header, finalized: int | None, now: Millis) -> ChainHead:
         """Tell the newest head, or once more the one before where this one is behind it."""
         if self._stays_behind(header.number, finalized, now):
             self.forget()
@@ -35,7 +35,7 @@ class Heights:
             header = Header(told.number, told.hash, told.timestamp_s, told.base_fee_wei)
         if finalized is not None:
             finalized = min(finalized, header.number)
-        self.told = Head(header.number, header.hash, header.timestamp_s, header.base_fee_wei, finalized)
+        self.told = ChainHead(header.number, header.hash, header.timestamp_s, header.base_fee_wei, finalized)
         self._hashes[header.number] = header.hash
         self._hashes.move_to_end(header.number)
         while len(self._hashes) > REMEMBERED:

@@ -24,14 +24,26 @@ from adapters.ethereum.heights import Heights
 from adapters.ethereum.quorum import Agreed, Quorum
 from adapters.ethereum.search import find_sent
 from adapters.ethereum.wire import NO_PRICE, Header
-from machines.core.chain import NO_DATA, Address, Answer, Head, Log, Market, Receipt, Reply, Seen, TxHash, known_head
+from machines.core.chain import (
+    NO_DATA,
+    Address,
+    ChainHead,
+    Log,
+    Market,
+    NodeAnswer,
+    NodeReply,
+    Receipt,
+    Seen,
+    TxHash,
+    known_head,
+)
 from machines.core.clock import SECOND, Clock, Millis, SystemClock
 from machines.core.errors import BadSettings, NoQuorum, OutcomeUnknown, RailClosed, Retryable
 
 RAIL = "ethereum"
 HISTORY_BLOCKS = 10
 REORG_BLOCKS = 12
-NO_HEAD = Head(0, "", 0, None, None)
+NO_HEAD = ChainHead(0, "", 0, None, None)
 """Where the chain stands before enough nodes have said so: nothing is buried in it."""
 PROVEN_BLOCKS = 32
 """For how many blocks proven receipts are remembered."""
@@ -39,12 +51,12 @@ LOOKED_LATELY_S = 120.0
 BLOCKS_TOGETHER = 20
 
 BEST_FIRST = (
-    Reply.ACCEPTED,
-    Reply.NONCE_USED,
-    Reply.TOO_CHEAP,
-    Reply.NONCE_GAP,
-    Reply.NO_FUNDS,
-    Reply.REFUSED,
+    NodeReply.ACCEPTED,
+    NodeReply.NONCE_USED,
+    NodeReply.TOO_CHEAP,
+    NodeReply.NONCE_GAP,
+    NodeReply.NO_FUNDS,
+    NodeReply.REFUSED,
 )
 """Which reply counts when nodes differ."""
 
@@ -79,7 +91,7 @@ class Nodes:
         self._quorum = Quorum(len(self._ends), quorum)
         self._ask = Asking(self._ends, self._heights, limits, rail, self._quorum)
         self._late: set[asyncio.Task[Any]] = set()
-        self._looking: asyncio.Task[Head] | None = None
+        self._looking: asyncio.Task[ChainHead] | None = None
         self._looked_at, self._agrees = Millis(0), True
         self._agreed_at = self._clock.now()
         self._proven: OrderedDict[str, dict[TxHash, Receipt]] = OrderedDict()
@@ -127,7 +139,7 @@ class Nodes:
 
     # ── what is true now ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def head(self) -> Head:
+    async def head(self) -> ChainHead:
         """Say where the chain stands: the best of all nodes, and never behind what was told before.
 
         Who asks while somebody looks shares the look: a hundred transactions need not ask a hundred times.
@@ -136,7 +148,7 @@ class Nodes:
             self._looking = asyncio.create_task(self._look_now())
         return await asyncio.shield(self._looking)
 
-    async def _look_now(self) -> Head:
+    async def _look_now(self) -> ChainHead:
         await self._hear_trust()
         looks, failures, silent = await self._looks()
         best = self._only(looks) if self._quorum.alone else await self._agreed_look(looks)
@@ -431,32 +443,32 @@ class Nodes:
 
     # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def broadcast(self, raw: str) -> Answer:
+    async def broadcast(self, raw: str) -> NodeAnswer:
         """Hand the same bytes to every node; the best reply counts. `OutcomeUnknown` when no node gave one."""
         call, tx = wire.send(raw), keccak_hex(bytes.fromhex(raw.removeprefix("0x")))
         waiting = {asyncio.ensure_future(_hand_over(end, call, tx)) for end in self._ends}
         self._late |= waiting
         for task in waiting:
             task.add_done_callback(self._late.discard)
-        answers: list[Answer] = []
+        answers: list[NodeAnswer] = []
         failures: list[NodeFailed] = []
         while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for said in (task.result() for task in done):
-                if not isinstance(said, Answer):
+                if not isinstance(said, NodeAnswer):
                     failures.append(said)
-                elif said.reply is Reply.ACCEPTED:
+                elif said.reply is NodeReply.ACCEPTED:
                     return said  # the others get the same bytes while we go on
                 else:
                     answers.append(said)
         return self._best(answers, failures)
 
-    def _best(self, answers: Sequence[Answer], failures: Sequence[NodeFailed]) -> Answer:
+    def _best(self, answers: Sequence[NodeAnswer], failures: Sequence[NodeFailed]) -> NodeAnswer:
         lost = [one for one in failures if one.taken]
-        refused = sum(answer.reply is Reply.REFUSED for answer in answers)
+        refused = sum(answer.reply is NodeReply.REFUSED for answer in answers)
         best = min(answers, key=lambda answer: BEST_FIRST.index(answer.reply), default=None)
         # That it can never be mined is believed of enough nodes, and only when no other may have taken it.
-        if best is not None and (best.reply is not Reply.REFUSED or (not lost and refused >= self._quorum.needed)):
+        if best is not None and (best.reply is not NodeReply.REFUSED or (not lost and refused >= self._quorum.needed)):
             return best
         if lost or best is not None:
             why = str(lost[0]) if lost else f"too few refuse it: {best.words if best else ''}"
@@ -542,20 +554,20 @@ def _exists(balance: Raw, nonce: Raw, code: Raw) -> bool:
     return wire.number(balance) > 0 or wire.number(nonce) > 0 or wire.text(code) != NO_DATA
 
 
-async def _hand_over(end: Endpoint, call: Call, tx: str) -> Answer | NodeFailed:
+async def _hand_over(end: Endpoint, call: Call, tx: str) -> NodeAnswer | NodeFailed:
     try:
         said = await end.ask(call)
     except NodeFailed as error:
         return error
     if not isinstance(said, Fault):
         if bytes(said).strip(b' "').lower() == tx.encode():
-            return Answer(Reply.ACCEPTED)
+            return NodeAnswer(NodeReply.ACCEPTED)
         end.failed("unreadable")
         return NodeFailed(f"{end.name} named another hash")
     words = f"{end.name}: {said.words} ({said.code})"
     reply = refusals.reply(said)
     if reply is not None:
-        return Answer(reply, words)
+        return NodeAnswer(reply, words)
     if refusals.not_taken(said):
         kind = Busy if refusals.busy(said) else NeverLeft
         end.failed(kind.kind)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from adapters.ethereum.addresses import checksummed, keccak_hex
-from machines.core.chain import Address, Chain, Log, Payee, Receipt
+from machines.core.chain import Address, BatchPayee, Chain, Log, Receipt
 from machines.core.errors import BadAmount, BadSettings, Contradiction, Rejected
 
 RAIL = "ethereum"
@@ -61,7 +61,7 @@ class PayManyContract:
         if owner.lower() != lane.lower():
             raise BadSettings(f"The batch contract at {self._address} pays for {owner} and not for {lane}.")
 
-    def pay(self, batch: str, payees: Sequence[Payee], token: Address | None) -> tuple[int, str, int]:
+    def pay(self, batch: str, payees: Sequence[BatchPayee], token: Address | None) -> tuple[int, str, int]:
         """Give value, data and gas limit of the call that pays these; `batch` is 32 bytes in hex, used once."""
         if not 0 < len(payees) <= MOST_PAYEES:
             raise BadAmount(f"A batch pays between 1 and {MOST_PAYEES} recipients.")
@@ -74,7 +74,7 @@ class PayManyContract:
         data = f"{PAY_TOKEN}{head}{_word(int(token, 16))}{_word(3 * 32)}{length}{words}"
         return 0, data, TOKEN_BASE_GAS + TOKEN_PAYEE_GAS * len(payees)
 
-    def failed(self, receipt: Receipt, batch: str, payees: Sequence[Payee]) -> frozenset[int]:
+    def failed(self, receipt: Receipt, batch: str, payees: Sequence[BatchPayee]) -> frozenset[int]:
         """Read which payees, by their place, were not paid.
 
         `Contradiction` where the receipt does not speak of this batch.
@@ -90,7 +90,7 @@ class PayManyContract:
             raise self._contradiction(receipt, f"speaks of {count} payees, of whom {failures} failed")
         return places
 
-    def _place(self, receipt: Receipt, log: Log, payees: Sequence[Payee]) -> int:
+    def _place(self, receipt: Receipt, log: Log, payees: Sequence[BatchPayee]) -> int:
         place, packed = _numbers(log)
         if place >= len(payees) or packed != _packed(payees[place]):
             raise self._contradiction(receipt, f"names another payee at place {place}")
@@ -113,7 +113,7 @@ def _artifact() -> dict[str, str]:
     return artifact
 
 
-def _packed(payee: Payee) -> int:
+def _packed(payee: BatchPayee) -> int:
     if not 0 <= payee.units_wei <= MOST_UNITS:
         raise BadAmount(f"An amount of {payee.units_wei} units does not fit into a batch.")
     return payee.units_wei << 160 | int(payee.to, 16)

@@ -16,7 +16,7 @@ from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
 from adapters.ethereum.refusals import METHOD_CODES
 from adapters.ethereum.transactions import Undecodable, decoded, fields, signed
 from adapters.http import HttpLimits, NoReply, exchange, split_login
-from machines.core.chain import Address, Signed, Unsigned
+from machines.core.chain import Address, SignedTransaction, Unsigned
 from machines.core.errors import BadSettings, RailClosed, Retryable
 
 RAIL = "ethereum"
@@ -90,7 +90,7 @@ class RemoteSigner:
                 raise BadSettings(f"The signer at {self._name} has no account {self._address}.")
             return
 
-    async def sign(self, unsigned: Unsigned) -> Signed:
+    async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         """Sign exactly this; `Retryable` when the signer is down, `RailClosed` when it signs for somebody else."""
         if unsigned.chain_id != self._chain_id:
             raise RailClosed(f"{self!r} signs for chain {self._chain_id} only.", rail=self._rail)

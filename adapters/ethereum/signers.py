@@ -16,7 +16,7 @@ from eth_account.signers.local import LocalAccount
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.remote_signer import RAIL, RemoteSigner
 from adapters.ethereum.transactions import fields, signed
-from machines.core.chain import Address, Signed, Unsigned
+from machines.core.chain import Address, SignedTransaction, Unsigned
 from machines.core.errors import BadSettings, RailClosed, Rejected, Retryable
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class LocalKey:
         """Keep the key out of pickles and copies."""
         raise TypeError("A signer is neither copied nor pickled.")
 
-    async def sign(self, unsigned: Unsigned) -> Signed:
+    async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         """Sign exactly this."""
         if checksummed(self.__account.address) != self._address:
             raise RailClosed("The signer's key is not that of its address.", rail=RAIL)

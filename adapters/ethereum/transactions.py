@@ -6,7 +6,7 @@ import rlp  # type: ignore[import-untyped]
 from eth_account import Account
 
 from adapters.ethereum.addresses import checksummed, keccak_hex
-from machines.core.chain import Address, Fee, Signed, TxHash, Unsigned
+from machines.core.chain import Address, GasFee, SignedTransaction, TxHash, Unsigned
 
 DYNAMIC_FEE = 2
 _DYNAMIC_PARTS = 12
@@ -35,9 +35,9 @@ def fields(unsigned: Unsigned) -> dict[str, Any]:
     return common | fee | {"type": DYNAMIC_FEE}
 
 
-def signed(raw: bytes) -> Signed:
+def signed(raw: bytes) -> SignedTransaction:
     """Give signed bytes and their hash."""
-    return Signed("0x" + raw.hex(), TxHash(keccak_hex(raw)))
+    return SignedTransaction("0x" + raw.hex(), TxHash(keccak_hex(raw)))
 
 
 def decoded(raw: bytes) -> tuple[Unsigned, Address]:
@@ -54,7 +54,7 @@ def _dynamic(raw: bytes) -> Unsigned:
     if len(parts) != _DYNAMIC_PARTS or parts[8]:
         raise Undecodable("an access list was added")
     chain_id, nonce, tip, most, gas = map(_number, parts[:5])
-    return Unsigned(chain_id, nonce, _to(parts[5]), _number(parts[6]), _hex(parts[7]), gas, Fee(most, tip))
+    return Unsigned(chain_id, nonce, _to(parts[5]), _number(parts[6]), _hex(parts[7]), gas, GasFee(most, tip))
 
 
 def _legacy(raw: bytes) -> Unsigned:
@@ -66,7 +66,7 @@ def _legacy(raw: bytes) -> Unsigned:
     if v < _EIP_155:
         raise Undecodable("it is valid on every chain")
     chain_id = (v - _EIP_155) // 2
-    return Unsigned(chain_id, nonce, _to(parts[3]), _number(parts[4]), _hex(parts[5]), gas, Fee(price))
+    return Unsigned(chain_id, nonce, _to(parts[3]), _number(parts[4]), _hex(parts[5]), gas, GasFee(price))
 
 
 def _number(part: bytes) -> int:

@@ -19,7 +19,7 @@ from yarl import URL
 from adapters.github import wire
 from adapters.http import LONGEST_WAIT_S, SYSTEM, HttpLimits, HttpReply, NoReply, delay_s, exchange
 from machines.core.errors import BadSettings, Rejected, Retryable, TooLong
-from machines.core.forge import Issue, Person, Place, Pull, RepositoryNews, concerns
+from machines.core.forge import ForgeAccount, ForgeIssue, Place, PullRequest, RepositoryNews, concerns
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class GitHub:
 
     # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def issue(self, place: Place) -> Issue | None:
+    async def issue(self, place: Place) -> ForgeIssue | None:
         """Read an issue; None where it is gone."""
         try:
             raw = await self._get(place.installation, f"/repos/{place.name}/issues/{place.number}")
@@ -140,7 +140,7 @@ class GitHub:
         except Gone:
             return None
 
-    async def pulls(self, place: Place) -> tuple[Pull, ...]:
+    async def pulls(self, place: Place) -> tuple[PullRequest, ...]:
         """List pull requests that say to close an issue or to take others back, of the thousand that changed last."""
         return tuple(pull for pull in await self.all_pulls(place) if concerns(pull, place.number))
 
@@ -168,7 +168,7 @@ class GitHub:
                 return found.id
         return 0
 
-    async def maintains(self, place: Place, person: int) -> Person | None:
+    async def maintains(self, place: Place, person: int) -> ForgeAccount | None:
         """Give the account if it maintains the repository. Accounts are asked for by number: names change hands."""
         try:
             account = await self.person(place.installation, person)
@@ -183,10 +183,10 @@ class GitHub:
 
     # ── what else is asked ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def person(self, installation: int, person: int) -> Person:
+    async def person(self, installation: int, person: int) -> ForgeAccount:
         """Read an account by its number."""
         found = _read(await self._get(installation, f"/user/{person}"), wire.User)
-        return Person(found.id, found.login)
+        return ForgeAccount(found.id, found.login)
 
     async def repositories(self) -> AsyncIterator[RepositoryNews]:
         """List every repository that the app is installed in."""
@@ -206,12 +206,12 @@ class GitHub:
             found = _read(raw, wire.Repository)
             yield RepositoryNews(installation, found.id, found.full_name, enabled=True, private=found.private)
 
-    async def all_pulls(self, place: Place) -> tuple[Pull, ...]:
+    async def all_pulls(self, place: Place) -> tuple[PullRequest, ...]:
         """List the thousand pull requests of a repository that changed last."""
         path = f"/repos/{place.name}/pulls?state=all&sort=updated&direction=desc"
         return tuple([wire.pull(_read(raw, wire.RawPull)) async for raw in self._pages(place.installation, path)])
 
-    async def labelled(self, place: Place) -> AsyncIterator[Issue]:
+    async def labelled(self, place: Place) -> AsyncIterator[ForgeIssue]:
         """List the open issues of a repository that carry the label."""
         path = f"/repos/{place.name}/issues?state=open&labels={quote(self._app.label, safe='')}"
         async for raw in self._pages(place.installation, path):

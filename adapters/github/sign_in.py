@@ -11,7 +11,7 @@ from yarl import URL
 from adapters.github.wire import User
 from adapters.http import JSON, HttpLimits, NoReply, exchange
 from machines.core.errors import Rejected, Retryable
-from machines.core.forge import Person
+from machines.core.forge import ForgeAccount
 
 LIMITS = HttpLimits(body_bytes=64 * 1024)
 
@@ -42,7 +42,7 @@ class GitHubSignIn:
         query = {"client_id": self._client.id, "state": state, "redirect_uri": back, "allow_signup": "false"}
         return f"{self._client.web_url.rstrip('/')}/login/oauth/authorize?{urlencode(query)}"
 
-    async def who(self, code: str, back: str) -> Person:
+    async def who(self, code: str, back: str) -> ForgeAccount:
         """Tell who came back with a code, which works once."""
         asked = {
             "client_id": self._client.id,
@@ -56,7 +56,7 @@ class GitHubSignIn:
             raise Rejected("GitHub does not know this code: sign in again.")
         raw = await self._exchange("GET", f"{self._client.api_url.rstrip('/')}/user", token, None)
         found = msgspec.json.decode(raw, type=User)
-        return Person(found.id, found.login)
+        return ForgeAccount(found.id, found.login)
 
     async def _exchange(self, method: str, url: str, token: str, body: dict[str, str] | None) -> bytes:
         headers = {"Accept": "application/json", **JSON, **({"Authorization": f"Bearer {token}"} if token else {})}

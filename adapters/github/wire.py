@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from adapters.github.closing import closes, reverts
 from machines.core.clock import SECOND
 from machines.core.errors import BadInput
-from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, PullState, RepositoryNews
+from machines.core.forge import ForgeIssue, IssueNews, News, Place, PullNews, PullRequest, PullState, RepositoryNews
 
 EVENT, DELIVERY = "x-github-event", "x-github-delivery"
 SIGNATURE, OLD_SIGNATURE = "x-hub-signature-256", "x-hub-signature"
@@ -232,13 +232,13 @@ def _pull_news(told: Delivery, raw: RawPull, repository: Repository) -> tuple[Ne
 # ── in our words ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def issue(raw: RawIssue, label: str) -> Issue:
+def issue(raw: RawIssue, label: str) -> ForgeIssue:
     """Say what an issue is."""
     labelled = any(one.name == label for one in raw.labels)
-    return Issue(raw.id, raw.number, raw.title[:300], raw.state == "open", labelled, moment(raw.updated_at))
+    return ForgeIssue(raw.id, raw.number, raw.title[:300], raw.state == "open", labelled, moment(raw.updated_at))
 
 
-def with_events(one: Issue, events: Iterable[RawEvent], label: str) -> Issue:
+def with_events(one: ForgeIssue, events: Iterable[RawEvent], label: str) -> ForgeIssue:
     """Add what its events tell: since when it carries the label, and when it was last opened again."""
     labelled, reopened = 0, 0
     for event in events:
@@ -249,13 +249,13 @@ def with_events(one: Issue, events: Iterable[RawEvent], label: str) -> Issue:
     return replace(one, labelled_at=labelled if one.labelled else 0, reopened_at=reopened)
 
 
-def pull(raw: RawPull) -> Pull:
+def pull(raw: RawPull) -> PullRequest:
     """Say what a pull request is; only a merge into the default branch is one."""
     home = raw.base.repo
     merged = raw.merged_at is not None and raw.base.ref == home.default_branch
     state = PullState.MERGED if merged else PullState.OPENED if raw.state == "open" else PullState.CLOSED
     author = raw.user or User(0, GHOST)
-    return Pull(
+    return PullRequest(
         id=raw.id,
         number=raw.number,
         title=raw.title[:300],

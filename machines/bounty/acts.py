@@ -10,16 +10,16 @@ from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, question_told
 from machines.bounty.data import (
-    Attempt,
     BountyData,
     BountyRecord,
+    ProposalAttempt,
     approval_key,
     deploy_key,
     withdrawal_key,
 )
 from machines.bounty.hands import are_there, sole_funder, wanted_for
-from machines.bounty.policy import Policy
-from machines.bounty.ports import Contributors, Owners, Words
+from machines.bounty.policy import BountyPolicy
+from machines.bounty.ports import CommentText, Contributors, Owners
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, Rejected, Retryable, TooLong
 from machines.core.facts import Fact, Nothing, Proof
@@ -37,13 +37,13 @@ from machines.core.ports import (
     Step,
     Unsent,
 )
-from machines.core.wallets import Call, Creation, End, Holding, Outcome, Wallets
+from machines.core.wallets import ContractCall, Creation, End, Holding, ProposalOutcome, Wallets
 
 OWNERS = "an owner who proves his address"
 Look = Callable[[BountyRecord, Step], Coroutine[Any, Any, Fact]]
 
 
-class Looks:
+class BountyActs:
     """The looks of the bounty machine, bound to their ports."""
 
     def __init__(
@@ -55,8 +55,8 @@ class Looks:
         forge: Forge,
         owners: Owners,
         contributors: Contributors,
-        words: Words,
-        policy: Policy,
+        words: CommentText,
+        policy: BountyPolicy,
     ) -> None:
         self._rail = rail
         self._scope = scope
@@ -130,7 +130,7 @@ class Looks:
         try:
             return await read_anew(self._forge, record.data.place)
         except TooLong as error:
-            return f.Unreadable(str(error))
+            return f.IssueUnreadable(str(error))
 
     def _sweep_due(self, record: BountyRecord, step: Step) -> bool:
         if record.data.sweep_of or s.LIFECYCLE.state(record.state).final:
@@ -152,7 +152,7 @@ class Looks:
         # Who proved an address and maintains the repository no more must not own its money.
         hands = tuple([hand for hand in proven if await self._forge.maintains(data.place, hand.person) is not None])
         if len(hands) + 1 < self._policy.threshold:
-            return f.Waits(OWNERS)
+            return f.Blocked(OWNERS)
         named = (self._bot, *(Address(hand.address) for hand in hands), Address(self._policy.recovery))
         owners = tuple(dict.fromkeys(owner for owner in named if owner))
         return f.Planned(await self._wallets.creation(owners, self._policy.threshold, record.id), hands)
@@ -219,7 +219,7 @@ class Looks:
             waiting_for += ". Signing for it on that page makes it count at once"
             if saved.next_proven:
                 waiting_for = f"{day_of(saved.next_from)}: then the new address of {data.winner_login} counts"
-            return f.Waits(waiting_for) if waiting_for != data.waiting_for else Nothing()
+            return f.Blocked(waiting_for) if waiting_for != data.waiting_for else Nothing()
         due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
         return f.NoAddress(data.winner_id) if step.now >= due else Nothing()
 
@@ -253,7 +253,7 @@ class Looks:
             return Proof.PAID
         return Proof.NONE if record.data.attempts else Proof.NOT_PAID
 
-    async def _withdraw(self, record: BountyRecord, attempt: Attempt, step: Step) -> Fact:
+    async def _withdraw(self, record: BountyRecord, attempt: ProposalAttempt, step: Step) -> Fact:
         number = attempt.proposal.number
         if not attempt.confirm_hash:
             approval = _payment(approval_key(record.id, number), attempt.proposal.approval)
@@ -261,14 +261,14 @@ class Looks:
                 case Settled(evidence) if found := await self._wallets.approved(
                     attempt.proposal, TxHash(evidence.reference)
                 ):
-                    return f.Approved(number, evidence.reference, found)
+                    return f.BotApproved(number, evidence.reference, found)
                 case Settled() | Failed() | Unsent():
-                    return f.Withdrawn(number)
+                    return f.ApprovalWithdrawn(number)
                 case _:  # it may still come
                     return Nothing()
         call = self._wallets.withdrawal(attempt.proposal, attempt.confirm_hash)
         if call is None or await self._wallets.withdrawn(attempt.proposal, attempt.confirm_hash):
-            return f.Withdrawn(number)
+            return f.ApprovalWithdrawn(number)
         payment = _payment(withdrawal_key(record.id, number), call)
         match await self._rail.status(payment):
             case Unsent():
@@ -369,7 +369,7 @@ def _payable(data: BountyData, address: str) -> bool:
     return bool(address) and address != data.contract_address
 
 
-def _payment(key: str, call: Call) -> Payment:
+def _payment(key: str, call: ContractCall) -> Payment:
     fields = (("to", call.to), ("data", call.data), ("value_wei", "0"))
     return Payment(PaymentKey(key), Destination("call", fields), Money(0, ETH))
 
@@ -378,13 +378,13 @@ def _pending(record: BountyRecord, pending: Pending, known: str, has_hash: Calla
     """Tell of a transaction that is under way: its hash, or what it waits for."""
     if pending.evidence is not None and pending.evidence.reference != known:
         return has_hash(pending.evidence.reference)
-    return f.Waits(pending.waiting_for) if pending.waiting_for != record.data.waiting_for else Nothing()
+    return f.Blocked(pending.waiting_for) if pending.waiting_for != record.data.waiting_for else Nothing()
 
 
 def _approved(number: int, tx: str, found: str) -> Fact:
-    return f.Approved(number, tx, found) if found else f.NotApproved(number, "its receipt shows no approval")
+    return f.BotApproved(number, tx, found) if found else f.NotApproved(number, "its receipt shows no approval")
 
 
-def _paid_out(attempt: Attempt, outcome: Outcome) -> Fact:
+def _paid_out(attempt: ProposalAttempt, outcome: ProposalOutcome) -> Fact:
     receipt = (("block", str(outcome.block)), *outcome.details)
     return f.PaidOut(attempt.proposal.number, outcome.tx, receipt)

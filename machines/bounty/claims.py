@@ -5,10 +5,10 @@ from dataclasses import replace
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyData, BountyRecord, Doubt
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, keep, move, wait
-from machines.core.forge import Pull, PullState
+from machines.core.forge import PullRequest, PullState
 
 Choice = Decision[BountyData]
 
@@ -21,7 +21,7 @@ GONE = "the issue is not there any more"
 MOVED = "the issue was moved to another repository"
 
 
-def swept(policy: Policy, record: BountyRecord, fact: f.Swept, now: Millis) -> Choice:
+def swept(policy: BountyPolicy, record: BountyRecord, fact: f.Swept, now: Millis) -> Choice:
     """Learn all at once; what an earlier look knew and this one does not see claims nothing any more."""
     data = replace(record.data, swept_at=now)
     if fact.issue is None:
@@ -41,13 +41,13 @@ def swept(policy: Policy, record: BountyRecord, fact: f.Swept, now: Millis) -> C
     return standing(policy, record, data, "the forge was read as a whole", read=True)
 
 
-def changed(policy: Policy, record: BountyRecord, pull: Pull) -> Choice:
+def changed(policy: BountyPolicy, record: BountyRecord, pull: PullRequest) -> Choice:
     """Learn what a pull request is now."""
     data = record.data.with_claim(pull).with_reverts(pull)
     return standing(policy, record, data, f"pull request {pull.number} changed")
 
 
-def gone(policy: Policy, record: BountyRecord, fact: f.IssueGone) -> Choice:
+def gone(policy: BountyPolicy, record: BountyRecord, fact: f.IssueGone) -> Choice:
     """Learn that the issue is not where it was."""
     return standing(policy, record, replace(record.data, gone=fact.why), fact.why)
 
@@ -62,7 +62,13 @@ def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
 
 
 def standing(
-    policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None = None, *, read: bool = False
+    policy: BountyPolicy,
+    record: BountyRecord,
+    data: BountyData,
+    why: str,
+    trigger: str | None = None,
+    *,
+    read: bool = False,
 ) -> Choice:
     """Decide where a bounty stands by what is known now; `trigger` is what would happen else.
 
@@ -79,7 +85,7 @@ def standing(
 
 
 def _standing(
-    policy: Policy, record: BountyRecord, data: BountyData, why: str, trigger: str | None, *, read: bool
+    policy: BountyPolicy, record: BountyRecord, data: BountyData, why: str, trigger: str | None, *, read: bool
 ) -> Choice:
     decision = None
     if record.state in (s.OPENING, s.OPEN, s.CLOSED):
@@ -126,7 +132,7 @@ def _unfinished(record: BountyRecord, data: BountyData, *, read: bool) -> Choice
     return None
 
 
-def _won(data: BountyData, first: Pull) -> Choice:
+def _won(data: BountyData, first: PullRequest) -> Choice:
     """Name the winner; where it is not sure that he claimed it before the merge, a person does."""
     if first.id in data.doubtful:
         said = f"pull request {first.number} was changed after its merge: a person decides whether it claimed this"
@@ -139,14 +145,16 @@ def _contest(data: BountyData, said: str) -> Choice:
     return move("contest", said, data=replace(data, trouble=said), messages=(Message("alarm", {"why": said}),))
 
 
-def _told_of_rivals(policy: Policy, data: BountyData) -> BountyData:
+def _told_of_rivals(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Show what was merged too late to change anything."""
     for claim in data.rivals:
         data = with_banner(policy, data, f"Pull request {claim.number} of {claim.author} was merged too, later.")
     return replace(data, known_merges=tuple(claim.id for claim in data.merged)) if data.rivals else data
 
 
-def _told_of_doubts(policy: Policy, record: BountyRecord, data: BountyData) -> tuple[BountyData, tuple[Message, ...]]:
+def _told_of_doubts(
+    policy: BountyPolicy, record: BountyRecord, data: BountyData
+) -> tuple[BountyData, tuple[Message, ...]]:
     """Show, and tell a person, once, that the work may be undone, or that the issue asks for work once more."""
     said = []
     if record.state in (s.PAID, s.REFUNDED) and data.second_round:
@@ -159,7 +167,7 @@ def _told_of_doubts(policy: Policy, record: BountyRecord, data: BountyData) -> t
     return data, tuple(Message("alarm", {"why": f"{data.place.path}: {text}"}) for text in new)
 
 
-def _told_of_older(policy: Policy, data: BountyData) -> BountyData:
+def _told_of_older(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Set aside what was merged before there was a bounty: the issue was opened again since, so it did not solve it."""
     for claim in data.rivals:
         if claim.merged_at < data.labelled_at:
@@ -169,7 +177,7 @@ def _told_of_older(policy: Policy, data: BountyData) -> BountyData:
     return data
 
 
-def _doubtful(policy: Policy, known: BountyData, pulls: tuple[Pull, ...]) -> list[int]:
+def _doubtful(policy: BountyPolicy, known: BountyData, pulls: tuple[PullRequest, ...]) -> list[int]:
     """List merged claims that no delivery told of, and that may have been written after the merge."""
     before = {claim.id for claim in known.claims}
     return [
@@ -181,7 +189,7 @@ def _doubtful(policy: Policy, known: BountyData, pulls: tuple[Pull, ...]) -> lis
     ]
 
 
-def with_banner(policy: Policy, data: BountyData, text: str) -> BountyData:
+def with_banner(policy: BountyPolicy, data: BountyData, text: str) -> BountyData:
     """Show something to whoever looks at the bounty from now on."""
     if text in data.banners:
         return data

@@ -19,7 +19,7 @@ DOUBTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Comment:
+class CommentWriter:
     """Writes comments for one server and one chain."""
 
     server: str

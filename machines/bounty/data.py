@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from machines.core.forge import Issue, Place, Pull, PullState
+from machines.core.forge import ForgeIssue, Place, PullRequest, PullState
 from machines.core.ids import Owner, RecordId, derived_id, shard_for
 from machines.core.record import Record
-from machines.core.wallets import Creation, Holding, Proposal
+from machines.core.wallets import Creation, Holding, WalletProposal
 
 MACHINE = "bounty"
 MOST_CLAIMS = 50
@@ -47,10 +47,10 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ProposalAttempt:
     """A proposal, with what became of it. Its key is never used for another one."""
 
-    proposal: Proposal
+    proposal: WalletProposal
     refund: bool = False
     execute_hash: str = ""
     confirm_hash: str = ""
@@ -95,7 +95,7 @@ class BountyData:
     contract_address: str = ""
     holdings: tuple[Holding, ...] = ()
     # ── who gets it ──
-    claims: tuple[Pull, ...] = ()
+    claims: tuple[PullRequest, ...] = ()
     known_merges: tuple[int, ...] = ()
     """Ids of the merged claims that somebody, or the first merge, has decided about."""
     doubtful: tuple[int, ...] = ()
@@ -112,7 +112,7 @@ class BountyData:
     """Since when the winner is asked for an address."""
     reminders: int = 0
     # ── the payment ──
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[ProposalAttempt, ...] = ()
     execute_hash: str = ""
     confirm_hash: str = ""
     """What the wallet's owners confirm: not the hash of a transaction."""
@@ -150,18 +150,18 @@ class BountyData:
     """How many of those it has."""
 
     @property
-    def current(self) -> Attempt | None:
+    def current(self) -> ProposalAttempt | None:
         """The payment that is under way."""
         newest = self.attempts[-1] if self.attempts else None
         return newest if newest and not newest.retracted else None
 
     @property
-    def to_withdraw(self) -> Attempt | None:
+    def to_withdraw(self) -> ProposalAttempt | None:
         """An approval that must be taken back before another one is given."""
         return next((each for each in self.attempts if each.retracted and not each.withdrawn), None)
 
     @property
-    def merged(self) -> tuple[Pull, ...]:
+    def merged(self) -> tuple[PullRequest, ...]:
         """The claims that were merged, the first one first."""
         found = (claim for claim in self.claims if claim.state == PullState.MERGED)
         return tuple(sorted(found, key=lambda claim: (claim.merged_at, claim.id)))
@@ -172,7 +172,7 @@ class BountyData:
         return {claim.author_id: claim.author for claim in self.claims}
 
     @property
-    def rivals(self) -> tuple[Pull, ...]:
+    def rivals(self) -> tuple[PullRequest, ...]:
         """The merged claims that nobody has decided about, the first one first."""
         return tuple(claim for claim in self.merged if claim.id not in self.known_merges)
 
@@ -225,7 +225,7 @@ class BountyData:
             confirm_hash=current.confirm_hash if current else "",
         )
 
-    def winning(self, pull: Pull) -> "BountyData":
+    def winning(self, pull: PullRequest) -> "BountyData":
         """Name the winner."""
         return replace(
             self,
@@ -238,7 +238,7 @@ class BountyData:
             reminders=0,
         )
 
-    def with_issue(self, issue: Issue, *, read: bool = False) -> "BountyData":
+    def with_issue(self, issue: ForgeIssue, *, read: bool = False) -> "BountyData":
         """Learn what the issue is now, unless something newer is known.
 
         The forge writes seconds: of two deliveries of one second nobody can tell which is newer, so it is read anew.
@@ -263,7 +263,7 @@ class BountyData:
             issue.labelled_at or (issue.updated_at if issue.labelled and not self.labelled else 0),
         )
 
-    def with_claim(self, pull: Pull, *, read: bool = False) -> "BountyData":
+    def with_claim(self, pull: PullRequest, *, read: bool = False) -> "BountyData":
         """Learn what a pull request is now. A merge is for ever; one that no longer names the issue claims nothing."""
         known = next((claim for claim in self.claims if claim.id == pull.id), None)
         if known is not None and (known.state == PullState.MERGED or pull.updated_at < known.updated_at):
@@ -275,7 +275,7 @@ class BountyData:
         claims = (*others, pull) if self.place.number in pull.closes else others
         return replace(self, claims=_bounded(claims))
 
-    def with_reverts(self, *pulls: Pull) -> "BountyData":
+    def with_reverts(self, *pulls: PullRequest) -> "BountyData":
         """Learn which claims were taken back by what was merged."""
         taken_back = {number for pull in pulls if pull.state == PullState.MERGED for number in pull.reverts}
         known = {claim.number for claim in self.claims}
@@ -291,7 +291,7 @@ def _with_past(data: BountyData, reopened_at: int, labelled_at: int) -> BountyDa
     )
 
 
-def _bounded(claims: Iterable[Pull]) -> tuple[Pull, ...]:
+def _bounded(claims: Iterable[PullRequest]) -> tuple[PullRequest, ...]:
     """Keep every claim that was merged, and of the others the newest: open ones first, few of one person."""
     kept, of_person = [], Counter[int]()
     for claim in sorted(claims, key=lambda claim: (claim.state == PullState.CLOSED, -claim.updated_at, -claim.id)):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from machines.bounty.data import Hand
 from machines.core.facts import Fact
-from machines.core.forge import Issue, Pull
-from machines.core.wallets import Creation, Holding, Proposal
+from machines.core.forge import ForgeIssue, PullRequest
+from machines.core.wallets import Creation, Holding, WalletProposal
 
 # ── from the forge ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -14,12 +14,12 @@ from machines.core.wallets import Creation, Holding, Proposal
 class Swept(Fact):
     """The forge was read as a whole; `issue` is None where it is gone."""
 
-    issue: Issue | None
-    pulls: tuple[Pull, ...]
+    issue: ForgeIssue | None
+    pulls: tuple[PullRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable(Fact):
+class IssueUnreadable(Fact):
     """There is more of the issue than may be read: nothing is known of it."""
 
     why: str
@@ -29,7 +29,7 @@ class Unreadable(Fact):
 class IssueChanged(Fact):
     """The forge told what an issue is now."""
 
-    issue: Issue
+    issue: ForgeIssue
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class IssueGone(Fact):
 class PullChanged(Fact):
     """The forge told what a pull request is now."""
 
-    pull: Pull
+    pull: PullRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Commented(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Waits(Fact):
+class Blocked(Fact):
     """It cannot go on before something is there."""
 
     waiting_for: str
@@ -146,7 +146,7 @@ class HandWanted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn(Fact):
+class ApprovalWithdrawn(Fact):
     """The bot's approval of an earlier proposal is worth nothing any more."""
 
     number: int
@@ -156,7 +156,7 @@ class Withdrawn(Fact):
 class Proposed(Fact):
     """What is paid, and to whom, is fixed."""
 
-    proposal: Proposal
+    proposal: WalletProposal
     refund: bool
 
 
@@ -169,7 +169,7 @@ class Executing(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Approved(Fact):
+class BotApproved(Fact):
     """The wallet's event tells what the other owners confirm."""
 
     number: int
@@ -282,7 +282,7 @@ class SweepWanted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed(Fact):
+class AgreementGiven(Fact):
     """Another hand, or an operator, asks for what the bot or the page holds back."""
 
     by: str
@@ -303,13 +303,13 @@ class RefundNamed(Fact):
 
 FACTS: tuple[type[Fact], ...] = (
     Swept,
-    Unreadable,
+    IssueUnreadable,
     IssueChanged,
     IssueGone,
     PullChanged,
     Renamed,
     Commented,
-    Waits,
+    Blocked,
     Planned,
     Deploying,
     Deployed,
@@ -319,10 +319,10 @@ FACTS: tuple[type[Fact], ...] = (
     AddressKnown,
     AddressChanging,
     HandWanted,
-    Withdrawn,
+    ApprovalWithdrawn,
     Proposed,
     Executing,
-    Approved,
+    BotApproved,
     NotApproved,
     Confirmed,
     Underway,
@@ -335,6 +335,6 @@ FACTS: tuple[type[Fact], ...] = (
     Retracted,
     Revoked,
     SweepWanted,
-    Agreed,
+    AgreementGiven,
     RefundNamed,
 )

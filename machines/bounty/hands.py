@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from machines.bounty.data import BountyData
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
 from machines.core.wallets import Deposit, Holding
 
@@ -40,7 +40,7 @@ def wanted_for(data: BountyData, to: str, *, refund: bool, funder: str) -> Wante
 
 
 def are_there(
-    policy: Policy, data: BountyData, wanted: Wanted, now: Millis, maintaining: Iterable[int] | None = None
+    policy: BountyPolicy, data: BountyData, wanted: Wanted, now: Millis, maintaining: Iterable[int] | None = None
 ) -> bool:
     """Say whether all hands that are wanted have asked for it.
 
@@ -58,7 +58,7 @@ def are_there(
 
 
 def may_confirm(
-    policy: Policy, data: BountyData, person: int, now: Millis, maintaining: Iterable[int] | None = None
+    policy: BountyPolicy, data: BountyData, person: int, now: Millis, maintaining: Iterable[int] | None = None
 ) -> bool:
     """Say whether somebody may confirm: work that may be undone needs the word of another hand than theirs."""
     if data.refund_to or not data.doubts:

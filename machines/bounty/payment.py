@@ -5,19 +5,19 @@ from dataclasses import replace
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.claims import standing, with_banner
-from machines.bounty.data import Attempt, BountyData, BountyRecord
-from machines.bounty.policy import Policy
+from machines.bounty.data import BountyData, BountyRecord, ProposalAttempt
+from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, contradiction, keep, move, wait
 from machines.core.errors import BadInput
-from machines.core.wallets import Proposal
+from machines.core.wallets import WalletProposal
 
 Choice = Decision[BountyData]
 
 MOST_HASHES = 20
 
 
-def summed(proposal: Proposal) -> str:
+def summed(proposal: WalletProposal) -> str:
     """Say what a proposal moves."""
     return ", ".join(f"{holding.decimal} {holding.symbol}" for holding in proposal.holdings)
 
@@ -25,7 +25,7 @@ def summed(proposal: Proposal) -> str:
 # ── the bot's hand ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def proposed(policy: Policy, record: BountyRecord, fact: f.Proposed) -> Choice:
+def proposed(policy: BountyPolicy, record: BountyRecord, fact: f.Proposed) -> Choice:
     """Write down what is paid, before the bot agrees to it; from here on a rival merge is only a banner."""
     data, proposal = record.data, fact.proposal
     if record.state == s.MERGED and data.rivals:
@@ -34,7 +34,7 @@ def proposed(policy: Policy, record: BountyRecord, fact: f.Proposed) -> Choice:
         return wait(0)
     data = replace(
         data,
-        attempts=(*data.attempts, Attempt(proposal, fact.refund)),
+        attempts=(*data.attempts, ProposalAttempt(proposal, fact.refund)),
         holdings=proposal.holdings,
         payout_address=proposal.to,
         execute_hash="",
@@ -57,7 +57,7 @@ def executing(record: BountyRecord, fact: f.Executing) -> Choice:
     return keep("the bot's approval is on its way", data=replace(data, waiting_for=""))
 
 
-def approved(record: BountyRecord, fact: f.Approved) -> Choice:
+def approved(record: BountyRecord, fact: f.BotApproved) -> Choice:
     """Show a maintainer what he confirms."""
     if record.data.confirm_hash:
         return wait()
@@ -67,7 +67,7 @@ def approved(record: BountyRecord, fact: f.Approved) -> Choice:
     return move("approve", why, data=data) if record.state == s.EXECUTED else keep(why, data=data)
 
 
-def approved_late(record: BountyRecord, fact: f.Approved) -> Choice:
+def approved_late(record: BountyRecord, fact: f.BotApproved) -> Choice:
     """Learn what stands on the chain of a payment that was taken back while the bot's approval was on its way."""
     back = record.data.to_withdraw
     if back is None or back.proposal.number != fact.number or back.confirm_hash:
@@ -85,7 +85,7 @@ def not_approved(record: BountyRecord, fact: f.NotApproved) -> Choice:
     return move("retract", trouble, data=replace(data, trouble=trouble), messages=(Message("alarm", {"why": trouble}),))
 
 
-def withdrawn(record: BountyRecord, fact: f.Withdrawn) -> Choice:
+def withdrawn(record: BountyRecord, fact: f.ApprovalWithdrawn) -> Choice:
     """Go on: the earlier approval is worth nothing."""
     data = record.data.with_attempt(fact.number, withdrawn=True)
     return (
@@ -190,7 +190,7 @@ def paid(record: BountyRecord, fact: f.PaidOut) -> Choice:
     if doubts and not any(one.about == record.data.question for one in record.data.agreements):
         alarm = f"{why}, {' and '.join(doubts)} since it was merged, and no other hand had asked for it"
     if unforeseen:
-        data = with_banner(Policy(), data, "It was paid by an approval that was to be taken back.")
+        data = with_banner(BountyPolicy(), data, "It was paid by an approval that was to be taken back.")
     return move("refund" if attempt.refund else "pay", why, data=data, alarm=alarm)
 
 

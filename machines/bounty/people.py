@@ -5,11 +5,11 @@ from dataclasses import replace
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.core.clock import DAY, Millis
 from machines.core.decision import Decision, Message, New, keep, move, wait
 from machines.core.errors import BadInput
-from machines.core.forge import Pull
+from machines.core.forge import PullRequest
 from machines.core.ids import derived_id, parse_id
 
 Choice = Decision[BountyData]
@@ -30,7 +30,7 @@ def decided(record: BountyRecord, fact: f.Decided) -> Choice:
     return move("decide", f"{fact.by} decides for pull request {pull.number} of {pull.author}", data=data.winning(pull))
 
 
-def reassigned(policy: Policy, record: BountyRecord, fact: f.Reassigned, now: Millis) -> Choice:
+def reassigned(policy: BountyPolicy, record: BountyRecord, fact: f.Reassigned, now: Millis) -> Choice:
     """Give it to another merged claim, once the winner let the deadline pass."""
     _after_deadline(policy, record, now)
     pull = _merged(record, fact.pull)
@@ -51,7 +51,7 @@ def retracted(record: BountyRecord, fact: f.Retracted) -> Choice:
     return move("retract", f"{fact.by}: {fact.reason}", data=replace(data, trouble=fact.reason))
 
 
-def revoked(policy: Policy, record: BountyRecord, fact: f.Revoked, now: Millis) -> Choice:
+def revoked(policy: BountyPolicy, record: BountyRecord, fact: f.Revoked, now: Millis) -> Choice:
     """Give the money back, with the same two hands; a winner is not passed over as long as he may still answer."""
     data = record.data
     if not data.contract_address or not data.holdings:
@@ -64,7 +64,7 @@ def revoked(policy: Policy, record: BountyRecord, fact: f.Revoked, now: Millis) 
     return move("revoke", f"{fact.by} revokes it to {fact.to}", data=data)
 
 
-def sweep_wanted(policy: Policy, record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choice:
+def sweep_wanted(policy: BountyPolicy, record: BountyRecord, fact: f.SweepWanted, now: Millis) -> Choice:
     """Pay out what came in later, as a bounty of its own over the same wallet.
 
     Who was paid gets it only while the issue stayed what it was: once it was opened again, or labelled anew, money was
@@ -133,7 +133,7 @@ def hand_wanted(record: BountyRecord, about: str) -> Choice:
     return keep(why, data=data, again_s=0, messages=(told,))
 
 
-def agreed(record: BountyRecord, fact: f.Agreed) -> Choice:
+def agreed(record: BountyRecord, fact: f.AgreementGiven) -> Choice:
     """Take the word of another owner of the wallet, or of an operator, about exactly what they were shown."""
     data = record.data
     if fact.about != data.question:
@@ -160,20 +160,20 @@ def _not_into_itself(data: BountyData, to: str) -> None:
         raise BadInput("The money cannot be given back to the wallet that it is in.")
 
 
-def _read_just_now(policy: Policy, data: BountyData, now: Millis) -> None:
+def _read_just_now(policy: BountyPolicy, data: BountyData, now: Millis) -> None:
     """Refuse what must not be done on old news: deliveries get lost, and a merge may have been among them."""
     if not data.sweep_of and now - data.swept_at > policy.fresh_ms:
         raise BadInput(f"{data.place.path} was not read at GitHub just now: ask again when GitHub answers.")
 
 
-def _merged(record: BountyRecord, pull_id: int) -> Pull:
+def _merged(record: BountyRecord, pull_id: int) -> PullRequest:
     for claim in record.data.merged:
         if claim.id == pull_id:
             return claim
     raise BadInput(f"{record.data.place.path} has no merged claim {pull_id}.")
 
 
-def _after_deadline(policy: Policy, record: BountyRecord, now: Millis) -> None:
+def _after_deadline(policy: BountyPolicy, record: BountyRecord, now: Millis) -> None:
     left_ms = record.data.asked_at + policy.deadline_ms - now
     if left_ms > 0:
         days = -(-left_ms // DAY)

@@ -6,7 +6,7 @@ from machines.core.clock import DAY, HOUR, MINUTE
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class BountyPolicy:
     """How bounties are treated."""
 
     threshold: int = 2

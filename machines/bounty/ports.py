@@ -20,7 +20,7 @@ class Contributors(Protocol):
         """Give what somebody saved."""
 
 
-class Words(Protocol):
+class CommentText(Protocol):
     """What the comment on an issue says."""
 
     def comment(self, record: BountyRecord) -> str:

@@ -34,7 +34,7 @@ from machines.bounty.people import (
     revoked,
     sweep_wanted,
 )
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.bounty.wallet import deploy_failed, deployed, deploying, held, planned
 from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, keep, noted, wait
@@ -53,7 +53,7 @@ UNREADABLE_AGAIN_S = 3600.0
 
 
 def bounty(
-    policy: Policy, acts: dict[str, Act[BountyData]], prove: Prove[BountyData] | None = None
+    policy: BountyPolicy, acts: dict[str, Act[BountyData]], prove: Prove[BountyData] | None = None
 ) -> Machine[BountyData]:
     """Make the machine."""
     return Machine(
@@ -67,7 +67,7 @@ def bounty(
     )
 
 
-def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choice:
+def react(policy: BountyPolicy, record: BountyRecord, fact: Fact, now: Millis) -> Choice:
     """Decide; one case a line, the reasons beside."""
     match record.state, fact:
         case _, Override():
@@ -86,7 +86,7 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return renamed(record, fact)
         case _, f.Swept():
             return swept(policy, record, fact, now)
-        case _, f.Unreadable(why):
+        case _, f.IssueUnreadable(why):
             return _trouble(record, why).but(again_s=UNREADABLE_AGAIN_S)
         case _, f.IssueChanged(issue):
             return standing(policy, record, record.data.with_issue(issue), "the issue changed")
@@ -117,15 +117,15 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return address_changing(record, fact)
         case ((s.MERGED | s.EXECUTED | s.REVOKING), f.HandWanted(about)):
             return hand_wanted(record, about)
-        case ((s.OPEN | s.CLOSED | s.CONTESTED | s.MERGED | s.REVOKING), f.Withdrawn()):
+        case ((s.OPEN | s.CLOSED | s.CONTESTED | s.MERGED | s.REVOKING), f.ApprovalWithdrawn()):
             return withdrawn(record, fact)
         case ((s.MERGED | s.REVOKING), f.Proposed()):
             return proposed(policy, record, fact)
         case ((s.EXECUTED | s.REVOKING), f.Executing()):
             return executing(record, fact)
-        case ((s.EXECUTED | s.REVOKING), f.Approved(number)) if is_current(record, number):
+        case ((s.EXECUTED | s.REVOKING), f.BotApproved(number)) if is_current(record, number):
             return approved(record, fact)
-        case _, f.Approved():
+        case _, f.BotApproved():
             return approved_late(record, fact)
         case ((s.EXECUTED | s.REVOKING), f.NotApproved()):
             return not_approved(record, fact)
@@ -150,18 +150,24 @@ def react(policy: Policy, record: BountyRecord, fact: Fact, now: Millis) -> Choi
             return retracted(record, fact)
         case ((s.OPEN | s.CLOSED | s.AWAITING_ADDRESS | s.CONTESTED), f.Revoked()):
             return revoked(policy, record, fact, now)
-        case ((s.MERGED | s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Agreed()):
+        case ((s.MERGED | s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.AgreementGiven()):
             return agreed(record, fact)
         case _, f.RefundNamed():
             return refund_named(record, fact)
         case ((s.PAID | s.REFUNDED), f.SweepWanted()):
             return sweep_wanted(policy, record, fact, now)
         case _, (
-            f.Confirmed() | f.Decided() | f.Reassigned() | f.Retracted() | f.Revoked() | f.SweepWanted() | f.Agreed()
+            f.Confirmed()
+            | f.Decided()
+            | f.Reassigned()
+            | f.Retracted()
+            | f.Revoked()
+            | f.SweepWanted()
+            | f.AgreementGiven()
         ):
             raise BadInput(f"{record.data.place.path} is {record.state}: that cannot be done now.")
         # ── what stands in the way ──
-        case _, f.Waits(waiting_for):
+        case _, f.Blocked(waiting_for):
             return _waits(record, waiting_for)
         case _, Refused(reason):
             return _trouble(record, reason)
@@ -199,7 +205,7 @@ def _commented(record: BountyRecord, fact: f.Commented, now: Millis) -> Choice:
     return keep("commented", data=data, again_s=0)
 
 
-def _asked(policy: Policy, record: BountyRecord, now: Millis) -> Choice:
+def _asked(policy: BountyPolicy, record: BountyRecord, now: Millis) -> Choice:
     """Ask the winner in the comment, and tell reviewers: the forge may tell nobody that a comment was edited."""
     data = replace(record.data, asked_at=now)
     decision = standing(policy, record, data, "the winner has no address", "ask")

@@ -6,7 +6,7 @@ from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.claims import standing
 from machines.bounty.data import BountyData, BountyRecord
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.core.decision import Decision, Message, keep, move, wait
 
 Choice = Decision[BountyData]
@@ -60,7 +60,7 @@ def deploy_failed(record: BountyRecord, fact: f.DeployFailed) -> Choice:
     return keep(data.trouble, data=data, again_s=again_s, messages=(Message("alarm", {"why": data.trouble}),))
 
 
-def held(policy: Policy, record: BountyRecord, fact: f.Held) -> Choice:
+def held(policy: BountyPolicy, record: BountyRecord, fact: f.Held) -> Choice:
     """Keep what the wallet holds; an empty one is waited for, and never paid."""
     waits = record.state in (s.MERGED, s.REVOKING) and not fact.holdings
     data = replace(record.data, holdings=fact.holdings, waiting_for=FUNDS if waits else "")

@@ -19,7 +19,7 @@ NO_HASH = TxHash("")
 
 
 @dataclass(frozen=True, slots=True)
-class Fee:
+class GasFee:
     """What is offered for a unit of gas."""
 
     max_wei: int
@@ -38,11 +38,11 @@ class Unsigned:
     value_wei: int
     data: str
     gas: int
-    fee: Fee
+    fee: GasFee
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedTransaction:
     """The bytes that will be sent, and the hash that they will have."""
 
     raw: str
@@ -50,7 +50,7 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainHead:
     """Where the chain stands, as the best of our nodes tells it."""
 
     number: int
@@ -109,7 +109,7 @@ class Seen:
     """None while it waits."""
 
 
-class Reply(StrEnum):
+class NodeReply(StrEnum):
     """What the nodes say to a transaction's bytes. None of it is proof of anything but itself."""
 
     ACCEPTED = "accepted"
@@ -127,10 +127,10 @@ class Reply(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodeAnswer:
     """A reply, and the words of the node that gave it."""
 
-    reply: Reply
+    reply: NodeReply
     words: str = ""
 
 
@@ -148,7 +148,7 @@ class Chain(Protocol):
     def chain_id(self) -> int:
         """Which chain this must be."""
 
-    async def head(self) -> Head:
+    async def head(self) -> ChainHead:
         """Say where the chain stands, as enough nodes agree: where they do not, where it stood when they last did.
 
         Where they never did, it has no hash, and nothing is buried in it; who reads at its block takes `known_head`.
@@ -169,7 +169,7 @@ class Chain(Protocol):
     async def sent_by(self, sender: Address, nonce: int, block: int) -> Seen | None:
         """Find the transaction that used up a nonce, in blocks up to this one; None where the nonce was free then."""
 
-    async def broadcast(self, raw: str) -> Answer:
+    async def broadcast(self, raw: str) -> NodeAnswer:
         """Hand the same bytes to every node; the best reply counts. `OutcomeUnknown` when no node gave one."""
 
     async def market(self, percentile: int) -> Market:
@@ -200,12 +200,12 @@ class Signer(Protocol):
     def address(self) -> Address:
         """For whom it signs."""
 
-    async def sign(self, unsigned: Unsigned) -> Signed:
+    async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         """Sign exactly this; `Retryable` when the signer is down, `RailClosed` when it signs for somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
-class Payee:
+class BatchPayee:
     """One line of a batch."""
 
     to: Address
@@ -219,17 +219,17 @@ class PayMany(Protocol):
     def address(self) -> Address:
         """Where it is on this chain."""
 
-    def pay(self, batch: str, payees: Sequence[Payee], token: Address | None) -> tuple[int, str, int]:
+    def pay(self, batch: str, payees: Sequence[BatchPayee], token: Address | None) -> tuple[int, str, int]:
         """Give value, data and gas limit of the call that pays these; `batch` is 32 bytes in hex, used once."""
 
-    def failed(self, receipt: Receipt, batch: str, payees: Sequence[Payee]) -> frozenset[int]:
+    def failed(self, receipt: Receipt, batch: str, payees: Sequence[BatchPayee]) -> frozenset[int]:
         """Read which payees, by their place, were not paid.
 
         `Contradiction` where the receipt does not speak of this batch.
         """
 
 
-async def known_head(chain: Chain) -> Head:
+async def known_head(chain: Chain) -> ChainHead:
     """Say at which block the chain may be read: `NoQuorum` where enough nodes never agreed, as all do on the first."""
     head = await chain.head()
     if not head.hash:

@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Pull:
+class PullRequest:
     """A pull request as it is, and which issues of its own repository it says to close."""
 
     id: int
@@ -53,13 +53,13 @@ class Pull:
     """Which pull requests of its own repository it says to take back."""
 
 
-def concerns(pull: Pull, number: int) -> bool:
+def concerns(pull: PullRequest, number: int) -> bool:
     """Say whether whoever has the issue of a number wants to know of a pull request."""
     return number in pull.closes or (pull.state == PullState.MERGED and bool(pull.reverts))
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
+class ForgeIssue:
     """An issue as it is."""
 
     id: int
@@ -76,7 +76,7 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class ForgeAccount:
     """An account of the forge."""
 
     id: int
@@ -89,10 +89,10 @@ class Forge(Protocol):
     Every method raises `Retryable` when the forge cannot be asked or wants us to slow down, `Rejected` when it refuses.
     """
 
-    async def issue(self, place: Place) -> Issue | None:
+    async def issue(self, place: Place) -> ForgeIssue | None:
         """Read an issue; None where it is gone."""
 
-    async def pulls(self, place: Place) -> tuple[Pull, ...]:
+    async def pulls(self, place: Place) -> tuple[PullRequest, ...]:
         """List pull requests of the repository that say to close an issue, and merged ones that take others back."""
 
     async def comment(self, place: Place, known: int, marker: str, text: str) -> int:
@@ -102,7 +102,7 @@ class Forge(Protocol):
         is ever made twice.
         """
 
-    async def maintains(self, place: Place, person: int) -> Person | None:
+    async def maintains(self, place: Place, person: int) -> ForgeAccount | None:
         """Give the account if it maintains the repository, None otherwise."""
 
 
@@ -114,7 +114,7 @@ class IssueNews:
     """An issue changed."""
 
     place: Place
-    issue: Issue
+    issue: ForgeIssue
     gone: str = ""
     """Where it went, or that it was deleted; empty while it is there."""
 
@@ -125,7 +125,7 @@ class PullNews:
 
     place: Place
     """Of the repository; its number says nothing."""
-    pull: Pull
+    pull: PullRequest
     named: tuple[int, ...]
     """Every issue that it says to close, or said so before this change."""
 

@@ -16,7 +16,7 @@ ETHER = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ContractCall:
     """What an account sends: to whom, and the data. Never value: wallets are filled by others."""
 
     to: str
@@ -59,13 +59,13 @@ class Creation:
     kind: str
     owners: tuple[str, ...]
     threshold: int
-    call: Call
+    call: ContractCall
     address: str = ""
     """Where it will be, when that is known before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class WalletProposal:
     """What the bot proposes that a wallet pays, fixed before anything leaves."""
 
     kind: str
@@ -75,7 +75,7 @@ class Proposal:
     to: str
     holdings: tuple[Holding, ...]
     """Exactly what it moves."""
-    operation: Call
+    operation: ContractCall
     """What the wallet itself would do."""
     value_units: str
     """The ether that goes along with it, in wei."""
@@ -85,7 +85,7 @@ class Proposal:
     """The wallet's own, where it has one."""
     hash: str
     """What the owners agree on, where that is known before."""
-    approval: Call
+    approval: ContractCall
     """What the bot sends to agree."""
     since_block: int
     """Nothing of it can have happened before this block."""
@@ -105,7 +105,7 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProposalOutcome:
     """What became of a proposal, and where that can be read."""
 
     end: End
@@ -150,20 +150,22 @@ class Wallets(Protocol):
         What was forced into it without its knowledge is not there.
         """
 
-    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int, /) -> Proposal:
+    async def propose(
+        self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int, /
+    ) -> WalletProposal:
         """Fix a payment of these amounts."""
 
-    async def approved(self, proposal: Proposal, tx: TxHash, /) -> str:
+    async def approved(self, proposal: WalletProposal, tx: TxHash, /) -> str:
         """Read from the receipt of the bot's approval what the others must confirm; empty where it approved nothing."""
 
-    async def confirmation(self, proposal: Proposal, confirm_hash: str, owner: Address, /) -> Call:
+    async def confirmation(self, proposal: WalletProposal, confirm_hash: str, owner: Address, /) -> ContractCall:
         """Say what another owner sends so that the wallet pays; `Rejected` where it would fail now."""
 
-    async def outcome(self, proposal: Proposal, confirm_hash: str, named: Sequence[str], /) -> Outcome:
+    async def outcome(self, proposal: WalletProposal, confirm_hash: str, named: Sequence[str], /) -> ProposalOutcome:
         """Say what became of a proposal: by its effect, whoever brought it about, and by the transactions named."""
 
-    def withdrawal(self, proposal: Proposal, confirm_hash: str, /) -> Call | None:
+    def withdrawal(self, proposal: WalletProposal, confirm_hash: str, /) -> ContractCall | None:
         """Say how the bot takes its approval back; None where the next proposal takes its place by itself."""
 
-    async def withdrawn(self, proposal: Proposal, confirm_hash: str, /) -> bool:
+    async def withdrawn(self, proposal: WalletProposal, confirm_hash: str, /) -> bool:
         """Say whether the bot's approval is taken back, for good."""

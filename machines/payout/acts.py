@@ -29,28 +29,28 @@ from machines.core.ports import (
 from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, Finding, PayoutData, PayoutRecord
-from machines.payout.policy import Policy
-from machines.payout.risk import Request, Standing, Thresholds, assess
+from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding
+from machines.payout.policy import PayoutPolicy
+from machines.payout.risk import ProviderHistory, RiskRequest, Thresholds, assess
 
-POLICY = Policy()
+POLICY = PayoutPolicy()
 
 
 class Providers(Protocol):
     """What is known of providers."""
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> Standing:
+    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say what is known of a payout's owner."""
 
 
-class Schedule(Protocol):
+class BatchSchedule(Protocol):
     """When batches open."""
 
     def next_opening(self, after: Millis) -> Millis | None:
         """Say when the next batch opens after a time; None when only a person opens them."""
 
 
-class Seals(Protocol):
+class Unsealer(Protocol):
     """Opens what is encrypted at rest."""
 
     def open(self, sealed: str) -> Destination:
@@ -110,23 +110,23 @@ class Preparation:
     """None where nobody can say whose an account is."""
 
 
-NOT_ASKED = Finding("unresolved", "whose account it is could not be found out: the gateway did not answer")
+NOT_ASKED = RiskFinding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
 
 
-class Looks:
+class PayoutActs:
     """The looks of the payout machine, bound to their ports."""
 
     def __init__(
         self,
         rails: Mapping[str, Rail],
         providers: Providers,
-        schedule: Schedule,
-        seals: Seals,
+        schedule: BatchSchedule,
+        seals: Unsealer,
         thresholds: Thresholds,
         two_people_from: int | None = None,
         preparation: Preparation | None = None,
-        policy: Policy = POLICY,
+        policy: PayoutPolicy = POLICY,
         lists: Mapping[str, Lists | None] = MappingProxyType({}),
     ) -> None:
         self._rails = rails
@@ -169,7 +169,7 @@ class Looks:
             return f.Unpayable(str(error))
         standing = await self._providers.standing(record, self._thresholds.failures_within_ms)
         velocity = record.velocity or Velocity(0, 0, 0, 0)
-        findings = assess(Request(record.amount, velocity, standing, step.now), self._thresholds)
+        findings = assess(RiskRequest(record.amount, velocity, standing, step.now), self._thresholds)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         return f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired)
@@ -237,7 +237,7 @@ class Looks:
         if record.data.wish:
             return self._withheld(record, current)
         if not current.unknown and not await self._funding.take(record, step.now):
-            return f.Deferred(current.reference, SHORT)
+            return f.TurnedAway(current.reference, SHORT)
         return await self._send(record, current, step)
 
     def _withheld(self, record: PayoutRecord, current: Attempt) -> Fact:
@@ -261,7 +261,7 @@ class Looks:
         except Deferred as error:
             if error.short:
                 await self._funding.was_short(record, step.now)
-            return f.Deferred(current.reference, str(error))
+            return f.TurnedAway(current.reference, str(error))
         await self._funding.left(record)
         return f.Submitted(current.reference, handle or "")
 

@@ -15,7 +15,7 @@ MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RiskFinding:
     """Something that a risk rule saw."""
 
     code: str
@@ -32,7 +32,7 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ProposedDestination:
     """Where somebody wants the money to go, as a reviewer sees it."""
 
     by: str
@@ -121,7 +121,7 @@ class PayoutData:
     """Of amount, destination and what the bank said of it: what a reviewer's yes is bound to."""
     holder: str = ""
     """Whose account the bank says that it is; empty where it did not say."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RiskFinding, ...] = ()
     assessed: bool = False
     approvals_needed: int = 1
     approvals: tuple[Approval, ...] = ()
@@ -154,7 +154,7 @@ class PayoutData:
     also_paid: tuple[str, ...] = ()
     """What is proven paid besides, which should never be, and a person knows: other attempts, by their references, and
     further payments of one attempt, by what the rail calls them."""
-    correction: Proposal | None = None
+    correction: ProposedDestination | None = None
     """Another destination for a failed payout, which waits for reviewers."""
     alarmed: bool = False
     """Whether a person was told that this attempt takes long."""
@@ -172,9 +172,11 @@ class PayoutData:
         return self.attempts[-1] if self.attempts else None
 
     @property
-    def proposal(self) -> Proposal:
+    def proposal(self) -> ProposedDestination:
         """What a reviewer looks at: a correction that waits for his yes, or else the payout as it was asked for."""
-        return self.correction or Proposal(self.requested_by, self.sealed, self.shown, self.fingerprint, self.holder)
+        return self.correction or ProposedDestination(
+            self.requested_by, self.sealed, self.shown, self.fingerprint, self.holder
+        )
 
     def approvals_missing(self) -> int:
         """Count the people who must still say yes before anything may go to the destination that is kept now.

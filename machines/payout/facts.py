@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from machines.core.facts import Fact, Override, Proof
 from machines.core.ports import Cause, Evidence
-from machines.payout.data import Attempt, Finding
+from machines.payout.data import Attempt, RiskFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Enquired:
 class Assessed(Fact):
     """The risk rules looked at the request, and at what the gateway said of it."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[RiskFinding, ...]
     approvals_needed: int = 1
     enquired: Enquired | None = None
     """None where the rail has nobody to ask."""
@@ -48,7 +48,7 @@ class Approved(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected(Fact):
+class Declined(Fact):
     """A reviewer said no."""
 
     by: str
@@ -64,7 +64,7 @@ class Cancelled(Fact):
     by: str
     reason: str = ""
     proof: Proof = Proof.NONE
-    """As for `Rejected`."""
+    """As for `Declined`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class NotPaid(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Deferred(Fact):
+class TurnedAway(Fact):
     """The rail surely did not take an attempt, and will not before something changes that concerns it alone."""
 
     reference: str
@@ -240,7 +240,7 @@ FACTS: tuple[type[Fact], ...] = (
     Assessed,
     Unpayable,
     Approved,
-    Rejected,
+    Declined,
     Cancelled,
     Waits,
     Boarded,
@@ -252,7 +252,7 @@ FACTS: tuple[type[Fact], ...] = (
     Paid,
     NotPaid,
     NotTaken,
-    Deferred,
+    TurnedAway,
     PassedOver,
     CameBack,
     AllProvenUnpaid,
@@ -262,5 +262,5 @@ FACTS: tuple[type[Fact], ...] = (
     Rediscovered,
 )
 
-PEOPLE: tuple[type[Fact], ...] = (Approved, Rejected, Cancelled, Retried, Released, Corrected, Override)
+PEOPLE: tuple[type[Fact], ...] = (Approved, Declined, Cancelled, Retried, Released, Corrected, Override)
 """What only people say."""

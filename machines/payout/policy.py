@@ -8,7 +8,7 @@ from machines.payout.data import PayoutRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PayoutPolicy:
     """How payouts are treated."""
 
     retry_after_s: tuple[float, ...] = (600, 3_600, 21_600)

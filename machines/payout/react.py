@@ -16,7 +16,7 @@ from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Approval, Attempt, PayoutData, PayoutRecord, Wish, same_person
 from machines.payout.messages import alarm, boarded, news, review_needed
-from machines.payout.policy import Policy
+from machines.payout.policy import PayoutPolicy
 from machines.payout.rediscovery import rediscovered
 from machines.payout.review import approved, assessed, corrected, correction_approved, correction_rejected
 
@@ -44,7 +44,7 @@ NEXT = {
 
 
 def payout(
-    policy: Policy, acts: dict[str, Act[PayoutData]], prove: Prove[PayoutData] | None = None
+    policy: PayoutPolicy, acts: dict[str, Act[PayoutData]], prove: Prove[PayoutData] | None = None
 ) -> Machine[PayoutData]:
     """Make the machine."""
     return Machine(
@@ -59,13 +59,13 @@ def payout(
     )
 
 
-def open_until(policy: Policy, record: PayoutRecord) -> Millis:
+def open_until(policy: PayoutPolicy, record: PayoutRecord) -> Millis:
     """Say until when the rail may still change what became of it."""
     may_return_ms = policy.returns_ms.get(record.data.rail, 0) if record.data.attempts else 0
     return Millis(record.since + max(may_return_ms, policy.watch_ms if record.data.attempts else 0))
 
 
-def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
+def react(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
     """Decide, with what a send that nobody finished means; and tell of a wish that waits too long."""
     current = record.data.current
     lost = record.sending is Sending.LOST and current is not None and not (current.sent or current.failed)
@@ -77,7 +77,7 @@ def react(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choi
     return _told_of_wish(policy, record, fact, decision, now)
 
 
-def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
+def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
     """One case a line, the reasons below."""
     match record.state, fact:
         case _, Override():
@@ -93,7 +93,7 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             return _paid_unapproved(record, fact)
         case ((s.PROCESSING | s.UNCONFIRMED), f.NotPaid(reference)) if _is_current(record, reference):
             return _not_paid(policy, record, fact, now)
-        case s.PROCESSING, f.Deferred(reference, reason) if _is_current(record, reference):
+        case s.PROCESSING, f.TurnedAway(reference, reason) if _is_current(record, reference):
             return _turned_away(policy, record, reason, now)
         case ((s.PROCESSING | s.UNCONFIRMED), f.CameBack(reference)) if _is_current(record, reference):
             came_back = f.NotPaid(reference, SENT_BACK, retryable=False, cause=Cause.DESTINATION)
@@ -110,7 +110,7 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             (f.Cancelled(by, reason, proof)),
         ):
             return _wanted_back(record, Wish("cancel", by, reason, now), proof)
-        case s.REQUESTED, f.Rejected(by, reason, proof):
+        case s.REQUESTED, f.Declined(by, reason, proof):
             return _wanted_back(record, Wish("reject", by, reason, now), proof)
         case s.FAILED, f.Released(by, reason, proven):
             return _wanted_back(record, Wish("cancel", by, reason, now), Proof.NOT_PAID if proven else Proof.NONE)
@@ -164,7 +164,7 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             return corrected(record, fact)
         case s.FAILED, f.Approved() if record.data.correction:
             return correction_approved(record, fact, now)
-        case s.FAILED, f.Rejected(by, reason) if record.data.correction:
+        case s.FAILED, f.Declined(by, reason) if record.data.correction:
             return correction_rejected(record, by, reason)
         # ── a webhook, or a list, brings names ──
         case _, f.Named(reference, handles):
@@ -193,11 +193,11 @@ def _decided(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
             | f.NotTaken()
             | f.Submitted()
             | f.CameBack()
-            | f.Deferred()
+            | f.TurnedAway()
             | LostSight()
         ):
             return wait()
-        case _, (f.Approved() | f.Rejected() | f.Cancelled() | f.Retried() | f.Released() | f.Corrected()):
+        case _, (f.Approved() | f.Declined() | f.Cancelled() | f.Retried() | f.Released() | f.Corrected()):
             raise BadInput(f"{record.id} is {record.state}: it cannot be {type(fact).__name__.lower()} now.")
         case _:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
@@ -304,7 +304,7 @@ def _named(record: PayoutRecord, reference: str, handles: tuple[str, ...]) -> Ch
     return keep(f"the rail calls {reference} {new}", data=data, again_s=0)
 
 
-def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
+def _waits_at_rail(policy: PayoutPolicy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
     """Say what it waits for: the rail itself, or news of an earlier attempt, without which nothing may be sent."""
     data, waiting_for, again_s = record.data, "", None
     if not _is_current(record, fact.reference):
@@ -324,7 +324,7 @@ def _waits_at_rail(policy: Policy, record: PayoutRecord, fact: f.UnderWay | f.No
     return keep(why, data=data, messages=told, again_s=again_s)
 
 
-def _refused(policy: Policy, record: PayoutRecord, fact: f.NotTaken, now: Millis) -> Choice:
+def _refused(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotTaken, now: Millis) -> Choice:
     """Fail on a refusal of the only send; a gateway may refuse a repeat before it looks for what it took already."""
     reason = fact.reason or NO_REASON
     if fact.proven:
@@ -352,7 +352,7 @@ def _lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:
     return move("lose_sight", reason or NO_REASON, data=data, messages=told, again_s=5)
 
 
-def _not_seen(policy: Policy, record: PayoutRecord, now: Millis, *, listed: bool) -> Choice:
+def _not_seen(policy: PayoutPolicy, record: PayoutRecord, now: Millis, *, listed: bool) -> Choice:
     """Look on, send the same reference again, or, where nothing is sent again, wait for what ends it."""
     data = record.data
     if now - data.unseen_since < policy.settle_window_ms:
@@ -372,7 +372,7 @@ def _not_seen(policy: Policy, record: PayoutRecord, now: Millis, *, listed: bool
     return move("find", why, data=replace(data.with_current(sent=False), unseen=0, unseen_since=0))
 
 
-def _waits_for_an_end(policy: Policy, record: PayoutRecord, now: Millis, again_s: float = DEFERRED_S) -> Choice:
+def _waits_for_an_end(policy: PayoutPolicy, record: PayoutRecord, now: Millis, again_s: float = DEFERRED_S) -> Choice:
     """Look again later; call people, once, where it is unknown for long: two of them may decide it."""
     data = record.data
     if data.alarmed or now - data.unknown_since < policy.unknown_alarm_ms:
@@ -383,7 +383,7 @@ def _waits_for_an_end(policy: Policy, record: PayoutRecord, now: Millis, again_s
     return keep(why, data=replace(data, alarmed=True), messages=told, again_s=again_s)
 
 
-def _absent(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+def _absent(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
     """Take it for proven unpaid when all that the rail did lacks it twice, hours after the last send."""
     data = replace(record.data, absent=record.data.absent + 1, absent_at=now)
     if data.absent < policy.looks_absent:
@@ -463,7 +463,7 @@ def _paid_unapproved(record: PayoutRecord, fact: f.Paid) -> Choice:
     return wait()
 
 
-def _paid_already(policy: Policy, record: PayoutRecord, fact: f.Paid, now: Millis) -> Choice:
+def _paid_already(policy: PayoutPolicy, record: PayoutRecord, fact: f.Paid, now: Millis) -> Choice:
     """Tell, once, of each payment besides the payout's own; and keep what is known true when one of them comes back."""
     data, reference = record.data, fact.reference
     attempt = data.attempt(reference)
@@ -483,7 +483,9 @@ def _paid_already(policy: Policy, record: PayoutRecord, fact: f.Paid, now: Milli
     return _one_came_back(policy, record, fact, gone, now) if gone else _watched(policy, record, fact, now)
 
 
-def _one_came_back(policy: Policy, record: PayoutRecord, fact: f.Paid, gone: tuple[str, ...], now: Millis) -> Choice:
+def _one_came_back(
+    policy: PayoutPolicy, record: PayoutRecord, fact: f.Paid, gone: tuple[str, ...], now: Millis
+) -> Choice:
     """Take one of several payments of an attempt for returned, where the rail still says so a while later."""
     data, names = record.data, _several(gone)
     if data.return_of != names:
@@ -510,7 +512,7 @@ def _several(names: tuple[str, ...]) -> str:
     return " and ".join(names)
 
 
-def _returned(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
+def _returned(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
     """Take a failure after a proven success for money that came back, where the rail still says so a while later.
 
     Some gateways have no word for a return and show the transfer as failed, with what proves it.
@@ -553,7 +555,7 @@ def _counts(record: PayoutRecord) -> bool:
     return s.LIFECYCLE.state(record.state).position is Position.PAID
 
 
-def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
+def _watched(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
     watched = now < open_until(policy, record)
     again_s = _watch_s(record, now) if watched else NEVER_S
     if record.data.return_of and isinstance(fact, Nothing):
@@ -562,7 +564,7 @@ def _watched(policy: Policy, record: PayoutRecord, fact: Fact, now: Millis) -> C
     return wait(again_s)
 
 
-def _failed_already(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
+def _failed_already(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
     """Write it down; the watch of what is over must have an end, although the rail says the same at every look."""
     said = noted(f"{fact.reference} failed, which changes nothing in {record.state}: {fact.reason}")
     over = s.LIFECYCLE.state(record.state).final
@@ -572,7 +574,7 @@ def _failed_already(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: 
 # ── not paid ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
+def _not_paid(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
     fact = replace(fact, reason=fact.reason or NO_REASON)
     data = record.data.with_current(sent=True, failed=fact.reason)
     if fact.cause is not Cause.WALLET or data.wish:
@@ -580,7 +582,7 @@ def _not_paid(policy: Policy, record: PayoutRecord, fact: f.NotPaid, now: Millis
     return _deferred(policy, replace(record, data=data), fact.reason, now)
 
 
-def _turned_away(policy: Policy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
+def _turned_away(policy: PayoutPolicy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
     """Hold it, unless the attempt may have arrived before: an answer to a repeat proves nothing about that."""
     current = record.data.current or NO_ATTEMPT
     if current.unknown or current.sent:
@@ -590,7 +592,7 @@ def _turned_away(policy: Policy, record: PayoutRecord, reason: str, now: Millis)
     return _deferred(policy, replace(record, data=record.data.with_current(failed=reason)), reason, now)
 
 
-def _deferred(policy: Policy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
+def _deferred(policy: PayoutPolicy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
     """Put it back among the approved: it can be cancelled there, the others go on, and it counts as no failure."""
     data = record.data
     # However long it cannot be paid, the number of attempts must not run away.
@@ -602,7 +604,7 @@ def _deferred(policy: Policy, record: PayoutRecord, reason: str, now: Millis) ->
     return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=told, again_s=again_s)
 
 
-def _passed_over(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+def _passed_over(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
     data, told = _held_for_long(policy, record, record.data, now)
     if not told:
         return wait(DEFERRED_S)
@@ -610,7 +612,7 @@ def _passed_over(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
 
 
 def _held_for_long(
-    policy: Policy, record: PayoutRecord, data: PayoutData, now: Millis
+    policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, now: Millis
 ) -> tuple[PayoutData, tuple[Message, ...]]:
     """Tell people, once, of a payout that the rail has not paid for long although it pays others."""
     if data.deferred_told or now - data.deferred_since < policy.passed_over_ms:
@@ -620,7 +622,7 @@ def _held_for_long(
     return replace(data, deferred_told=True), (alarm(why), review_needed(record, why))
 
 
-def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:
+def _fail(policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:
     failures = data.failures + 1
     data = data.at_rest(failures=failures, reason=fact.reason)
     if data.wish:
@@ -634,7 +636,7 @@ def _fail(policy: Policy, record: PayoutRecord, data: PayoutData, fact: f.NotPai
     return move("fail", fact.reason, data=data, messages=messages, again_s=_spread(record, WATCH_S))
 
 
-def _retry_if_due(policy: Policy, record: PayoutRecord, now: Millis) -> Choice:
+def _retry_if_due(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
     failures = record.data.failures
     if record.data.correction or not 1 <= failures <= len(policy.retry_after_s):
         return wait(_watch_s(record, now))
@@ -694,7 +696,7 @@ def _whose(wish: Wish) -> str:
     return f"{wish.by}: {wish.reason}" if wish.reason else wish.by
 
 
-def _told_of_wish(policy: Policy, record: PayoutRecord, fact: Fact, decision: Choice, now: Millis) -> Choice:
+def _told_of_wish(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, decision: Choice, now: Millis) -> Choice:
     """Call people, once, where the rail has proven nothing for too long."""
     data, wish = decision.data or record.data, record.data.wish
     if wish is None or decision.trigger or data.alarmed or isinstance(fact, f.PEOPLE):

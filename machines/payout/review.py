@@ -6,7 +6,7 @@ from machines.core.clock import Millis
 from machines.core.decision import Decision, keep, move, wait
 from machines.core.errors import BadInput
 from machines.payout import facts as f
-from machines.payout.data import Approval, PayoutData, PayoutRecord, Proposal, same_person
+from machines.payout.data import Approval, PayoutData, PayoutRecord, ProposedDestination, same_person
 from machines.payout.messages import news, review_needed
 
 Choice = Decision[PayoutData]
@@ -70,7 +70,7 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
 def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
     """Keep the new destination apart until reviewers said yes to it: till then nothing is sent at all."""
     why = f"{fact.by} names another destination: {fact.shown}"
-    proposal = Proposal(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder)
+    proposal = ProposedDestination(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder)
     data = replace(record.data, correction=proposal, approvals=(), assessed=True)
     return keep(why, data=data, messages=(review_needed(record, why),))
 

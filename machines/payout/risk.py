@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.money import MAX_UNITS, NGN, Asset, Money
 from machines.core.record import Velocity
-from machines.payout.data import Finding
+from machines.payout.data import RiskFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProviderHistory:
     """What is known of a provider when he asks."""
 
     verified: bool = False
@@ -43,71 +43,73 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RiskRequest:
     """What a rule looks at."""
 
     amount: Money
     velocity: Velocity
-    standing: Standing
+    standing: ProviderHistory
     now: Millis
 
 
-Rule = Callable[[Request, Thresholds], Finding | None]
+Rule = Callable[[RiskRequest, Thresholds], RiskFinding | None]
 
 
-def amount(request: Request, limits: Thresholds) -> Finding | None:
+def amount(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """More than the amount that rules may approve."""
     if request.amount.asset != NGN or request.amount.units <= limits.most_units:
         return None
-    return Finding("amount", f"{request.amount} is more than {Money(limits.most_units, NGN)}")
+    return RiskFinding("amount", f"{request.amount} is more than {Money(limits.most_units, NGN)}")
 
 
-def currency(request: Request, _: Thresholds) -> Finding | None:
+def currency(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
     """A currency in which no limits are set."""
     code = request.amount.asset.code
-    return None if request.amount.asset == NGN else Finding("currency", f"no limits are set for amounts in {code}")
+    return None if request.amount.asset == NGN else RiskFinding("currency", f"no limits are set for amounts in {code}")
 
 
-def verified(request: Request, _: Thresholds) -> Finding | None:
+def verified(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
     """Nobody has verified the provider."""
-    return None if request.standing.verified else Finding("unverified", "the provider is not verified")
+    return None if request.standing.verified else RiskFinding("unverified", "the provider is not verified")
 
 
-def history(request: Request, limits: Thresholds) -> Finding | None:
+def history(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Too few payouts went well so far."""
     if request.standing.successes >= limits.least_successes:
         return None
-    return Finding("new", f"{request.standing.successes} successful payouts, {limits.least_successes} are needed")
+    return RiskFinding("new", f"{request.standing.successes} successful payouts, {limits.least_successes} are needed")
 
 
-def failures(request: Request, limits: Thresholds) -> Finding | None:
+def failures(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Several payouts failed lately."""
     if request.standing.recent_failures < limits.failures_flag:
         return None
     days = limits.failures_within_ms // DAY
-    return Finding("failures", f"{request.standing.recent_failures} payouts failed in the last {days} days")
+    return RiskFinding("failures", f"{request.standing.recent_failures} payouts failed in the last {days} days")
 
 
-def details(request: Request, limits: Thresholds) -> Finding | None:
+def details(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """The bank details are new."""
     changed = request.standing.details_changed_at
     if changed is None or request.now - changed >= limits.details_cool_off_ms:
         return None
     hours = (request.now - changed) // HOUR
-    return Finding("details", f"the bank details changed {hours} hours ago" if hours else "the bank details are new")
+    return RiskFinding(
+        "details", f"the bank details changed {hours} hours ago" if hours else "the bank details are new"
+    )
 
 
-def frequency(request: Request, limits: Thresholds) -> Finding | None:
+def frequency(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Too many requests in an hour or a day, this one included."""
     hour, day = request.velocity.hour_count + 1, request.velocity.day_count + 1
     if hour > limits.most_an_hour:
-        return Finding("frequency", f"{hour} requests within an hour, {limits.most_an_hour} are usual")
+        return RiskFinding("frequency", f"{hour} requests within an hour, {limits.most_an_hour} are usual")
     if day > limits.most_a_day:
-        return Finding("frequency", f"{day} requests within a day, {limits.most_a_day} are usual")
+        return RiskFinding("frequency", f"{day} requests within a day, {limits.most_a_day} are usual")
     return None
 
 
-def volume(request: Request, limits: Thresholds) -> Finding | None:
+def volume(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Too much asked for in an hour or a day, this request included."""
     asset = request.amount.asset
     if asset != NGN:
@@ -115,13 +117,13 @@ def volume(request: Request, limits: Thresholds) -> Finding | None:
     hour = request.velocity.hour_units + request.amount.units
     day = request.velocity.day_units + request.amount.units
     if hour > limits.most_units_an_hour:
-        return Finding("volume", f"{_sum(hour, asset)} asked for within an hour")
+        return RiskFinding("volume", f"{_sum(hour, asset)} asked for within an hour")
     if day > limits.most_units_a_day:
-        return Finding("volume", f"{_sum(day, asset)} asked for within a day")
+        return RiskFinding("volume", f"{_sum(day, asset)} asked for within a day")
     return None
 
 
-def spike(request: Request, limits: Thresholds) -> Finding | None:
+def spike(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Far more than this provider usually asks for."""
     standing = request.standing
     if standing.successes < limits.spike_needs or standing.average_units == 0:
@@ -129,18 +131,18 @@ def spike(request: Request, limits: Thresholds) -> Finding | None:
     if request.amount.units <= limits.spike_times * standing.average_units:
         return None
     usual = Money(standing.average_units, request.amount.asset)
-    return Finding("spike", f"{request.amount} is more than {limits.spike_times} times the usual {usual}")
+    return RiskFinding("spike", f"{request.amount} is more than {limits.spike_times} times the usual {usual}")
 
 
 RULES: tuple[Rule, ...] = (amount, currency, verified, history, failures, details, frequency, volume, spike)
 
 
-def assess(request: Request, limits: Thresholds) -> tuple[Finding, ...]:
+def assess(request: RiskRequest, limits: Thresholds) -> tuple[RiskFinding, ...]:
     """Ask every rule; all that they find is kept."""
     return tuple(_found(request, limits))
 
 
-def _found(request: Request, limits: Thresholds) -> Iterator[Finding]:
+def _found(request: RiskRequest, limits: Thresholds) -> Iterator[RiskFinding]:
     for rule in RULES:
         finding = rule(request, limits)
         if finding is not None:

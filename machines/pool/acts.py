@@ -25,8 +25,8 @@ from machines.core.ports import (
 )
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
-from machines.pool.data import WEI, Line, PoolData, PoolRecord, line_of, sent_of
-from machines.pool.ports import Answer, Booked, Books, Checks, Ours
+from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, sent_of
+from machines.pool.ports import Booked, BookedAnswer, Checks, Ours, PaymentBooks
 
 # The lock may pass from one of our payments to the next while we look at it.
 LOCK_TRIES = 3
@@ -37,10 +37,10 @@ FORGOTTEN_MS = HOUR
 
 
 @dataclass(frozen=True, slots=True)
-class Till:
+class PayingPool:
     """Where one coin is paid from."""
 
-    books: Books
+    books: PaymentBooks
     rail: Rail
     checks: Checks
     scopes: tuple[str, ...] = (RAIL,)
@@ -60,11 +60,11 @@ _WORDS = {
 }
 
 
-class Looks:
+class PoolActs:
     """The looks of the pool machine, bound to the coins that this process pays."""
 
-    def __init__(self, tills: Mapping[str, Till], ours: Ours) -> None:
-        self._tills = tills
+    def __init__(self, pools: Mapping[str, PayingPool], ours: Ours) -> None:
+        self._pools = pools
         self._ours = ours
 
     def acts(self) -> dict[str, Act[PoolData]]:
@@ -73,67 +73,67 @@ class Looks:
 
     async def debit(self, record: PoolRecord, step: Step) -> Fact:
         """Take it off the balance, or call it off; the books know which, whatever dies in between."""
-        till, line = self._till(record), line_of(record, step.now // SECOND)
-        if (await till.books.standing(line)).step:
-            return await self._debited(record, till, line)
-        fault = await till.checks.fault(sent_of(record).units * WEI, line.key)
-        fault = fault or await till.checks.paid_outside(line.login)
+        pool, line = self._pool(record), line_of(record, step.now // SECOND)
+        if (await pool.books.standing(line)).step:
+            return await self._debited(record, pool, line)
+        fault = await pool.checks.fault(sent_of(record).units * WEI, line.key)
+        fault = fault or await pool.checks.paid_outside(line.login)
         if fault:
-            return await self._called_off(till, line, fault)
-        await step.may_send(*till.scopes)
-        return await self._debited(record, till, line)
+            return await self._called_off(pool, line, fault)
+        await step.may_send(*pool.scopes)
+        return await self._debited(record, pool, line)
 
-    async def _debited(self, record: PoolRecord, till: Till, line: Line) -> Fact:
-        answer = await till.books.debit(line)
+    async def _debited(self, record: PoolRecord, pool: PayingPool, line: PoolLine) -> Fact:
+        answer = await pool.books.debit(line)
         for _ in range(LOCK_TRIES):
             if answer.code != Booked.LOCKED:
                 break
             # A lock that names this very payment, which we have not debited, is another payer's.
             held = answer.found
             ours = held != line.row and await self._ours.names(record.data.coin, held)
-            answer = await till.books.debit(line, held if ours else "")
+            answer = await pool.books.debit(line, held if ours else "")
             if not ours and answer.code == Booked.LOCKED and answer.found == held:
                 # Asked for twice: the first time it may have been the lock of a payment that was just done.
-                return await self._called_off(till, line, f"payments are locked by another one: {held}")
+                return await self._called_off(pool, line, f"payments are locked by another one: {held}")
         match Booked(answer.code), answer.found:
             case Booked.DONE, _:
                 return f.Debited(line.at_s)
             case Booked.ALREADY, "skipped":
                 return f.Skipped("it was called off")
             case Booked.ALREADY, _:
-                return await _debited_before(till, line)
+                return await _debited_before(pool, line)
             case _:
-                return await self._called_off(till, line, why_not(answer))
+                return await self._called_off(pool, line, why_not(answer))
 
-    async def _called_off(self, till: Till, line: Line, why: str) -> Fact:
+    async def _called_off(self, pool: PayingPool, line: PoolLine, why: str) -> Fact:
         """Call it off in the books too: another worker that was asleep must not debit it afterwards."""
-        answer = await till.books.skip(line)
+        answer = await pool.books.skip(line)
         if answer.code == Booked.ALREADY and answer.found != "skipped":
-            return await _debited_before(till, line)
+            return await _debited_before(pool, line)
         return f.Skipped(why)
 
     async def send(self, record: PoolRecord, step: Step) -> Fact:
         """Hand it to the lane, once it stands in the books for good, and follow it."""
-        till, line = self._till(record), line_of(record, record.data.debited_at)
-        status = await till.rail.status(payment_of(record))
+        pool, line = self._pool(record), line_of(record, record.data.debited_at)
+        status = await pool.rail.status(payment_of(record))
         if not isinstance(status, Unsent):
-            return await self._learned(record, till, status, step)
-        fault = await self._standing_fault(till, line, step.now - record.since)
-        fault = fault or await till.checks.paid_outside(line.login)
+            return await self._learned(record, pool, status, step)
+        fault = await self._standing_fault(pool, line, step.now - record.since)
+        fault = fault or await pool.checks.paid_outside(line.login)
         if fault:
             return f.Contradicted(fault)
-        await till.books.keep()
-        payment = await till.rail.prepare(payment_of(record))
-        await step.may_send(*till.scopes)
+        await pool.books.keep()
+        payment = await pool.rail.prepare(payment_of(record))
+        await step.may_send(*pool.scopes)
         try:
-            await till.rail.submit(payment)
+            await pool.rail.submit(payment)
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # the same key again is safe, and the next look asks first
-        return f.UnderWay()
+        return f.AtLane()
 
-    async def _standing_fault(self, till: Till, line: Line, age_ms: int) -> str:
+    async def _standing_fault(self, pool: PayingPool, line: PoolLine, age_ms: int) -> str:
         """Say why nothing may be sent although it was debited: somebody changed the books by hand."""
-        standing = await till.books.standing(line)
+        standing = await pool.books.standing(line)
         if standing.step == "debited" and standing.pending:
             return ""
         if standing.step == "debited":
@@ -143,25 +143,25 @@ class Looks:
         if age_ms > FORGOTTEN_MS:
             return "the pool's books do not know it any more, and it is too old for them to have lost it just now"
         # Our mark is gone, or the pool's Redis was restored from before the debit.
-        answer = await till.books.debit(line, again=True)
+        answer = await pool.books.debit(line, again=True)
         return "" if answer.code in (Booked.DONE, Booked.ALREADY) else why_not(answer)
 
     async def follow(self, record: PoolRecord, step: Step) -> Fact:
         """Follow what was signed."""
-        till = self._till(record)
-        status = await till.rail.status(payment_of(record))
+        pool = self._pool(record)
+        status = await pool.rail.status(payment_of(record))
         if isinstance(status, Unsent):
             return f.Contradicted(f"the lane does not know it any more, and {record.data.hash} was signed for it")
-        return await self._learned(record, till, status, step)
+        return await self._learned(record, pool, status, step)
 
     async def watch(self, record: PoolRecord, step: Step) -> Fact:
         """See that a finished payment still is one; the lane notices when its chain drops a block."""
-        till = self._tills.get(record.data.coin)
-        if till is None:
+        pool = self._pools.get(record.data.coin)
+        if pool is None:
             return Nothing()  # another process pays this coin, and looks in its turn
-        match await till.rail.status(payment_of(record)):
+        match await pool.rail.status(payment_of(record)):
             case Settled(evidence):
-                return f.Paid(evidence, step.now // SECOND)
+                return f.ProvenPaid(evidence, step.now // SECOND)
             case Pending(waiting_for, evidence):
                 sent = f"sent again as {evidence.reference}" if evidence else f"waiting for {waiting_for or 'the lane'}"
                 return f.TakenBack(sent)
@@ -170,47 +170,47 @@ class Looks:
             case _:
                 return Nothing()
 
-    async def _learned(self, record: PoolRecord, till: Till, status: Status, step: Step) -> Fact:
+    async def _learned(self, record: PoolRecord, pool: PayingPool, status: Status, step: Step) -> Fact:
         """Book what the rail proves, and say what was learned."""
         match status:
             case Pending(waiting_for, None):
-                return f.UnderWay(waiting_for)
+                return f.AtLane(waiting_for)
             case Pending(waiting_for, Evidence() as evidence):
-                return await self._signed(record, till, evidence, waiting_for)
+                return await self._signed(record, pool, evidence, waiting_for)
             case Settled(evidence):
-                return await self._paid(record, till, evidence, step)
+                return await self._paid(record, pool, evidence, step)
             case Failed() | Reversed():
-                return await self._credited(record, till, status)
+                return await self._credited(record, pool, status)
             case _:
                 return Nothing()
 
-    async def _signed(self, record: PoolRecord, till: Till, evidence: Evidence, waiting_for: str) -> Fact:
+    async def _signed(self, record: PoolRecord, pool: PayingPool, evidence: Evidence, waiting_for: str) -> Fact:
         """Note it for the pool's own module once more: a process that knows the lane alone may have sent it."""
         tx, nonce = TxHash(evidence.reference), _nonce(evidence)
         if tx != record.data.hash:
-            await till.books.announce(line_of(record, record.data.debited_at), tx, nonce)
-        return f.Signed(tx, nonce, waiting_for)
+            await pool.books.announce(line_of(record, record.data.debited_at), tx, nonce)
+        return f.LaneSigned(tx, nonce, waiting_for)
 
-    async def _paid(self, record: PoolRecord, till: Till, evidence: Evidence, step: Step) -> Fact:
+    async def _paid(self, record: PoolRecord, pool: PayingPool, evidence: Evidence, step: Step) -> Fact:
         at_s = step.now // SECOND
-        answer = await till.books.write_payment(line_of(record, at_s), TxHash(evidence.reference))
+        answer = await pool.books.write_payment(line_of(record, at_s), TxHash(evidence.reference))
         if answer.code in (Booked.DONE, Booked.ALREADY):
-            return f.Paid(evidence, at_s)
+            return f.ProvenPaid(evidence, at_s)
         return f.Contradicted(f"{evidence.reference} paid it, and {why_not(answer)}", evidence)
 
-    async def _credited(self, record: PoolRecord, till: Till, status: Failed | Reversed) -> Fact:
+    async def _credited(self, record: PoolRecord, pool: PayingPool, status: Failed | Reversed) -> Fact:
         reason, cause = (status.reason, status.cause) if isinstance(status, Failed) else ("it came back", Cause.UNKNOWN)
-        answer = await till.books.rollback(line_of(record, record.data.debited_at))
+        answer = await pool.books.rollback(line_of(record, record.data.debited_at))
         if answer.code not in (Booked.DONE, Booked.ALREADY):
             return f.Contradicted(f"it is proven unpaid ({reason}), and {why_not(answer)}", status.evidence)
         return f.CreditedBack(reason, status.evidence, refused=cause is Cause.DESTINATION)
 
     async def prove(self, record: PoolRecord) -> Proof:
         """Say what the rail proves, for a person who wants to override."""
-        till = self._tills.get(record.data.coin)
-        if till is None or record.state in (s.DUE, s.SKIPPED):
+        pool = self._pools.get(record.data.coin)
+        if pool is None or record.state in (s.DUE, s.SKIPPED):
             return Proof.NONE
-        match await till.rail.status(payment_of(record)):
+        match await pool.rail.status(payment_of(record)):
             case Settled():
                 return Proof.PAID
             case Failed():
@@ -218,16 +218,16 @@ class Looks:
             case _:
                 return Proof.NONE
 
-    def _till(self, record: PoolRecord) -> Till:
-        till = self._tills.get(record.data.coin)
-        if till is None:
+    def _pool(self, record: PoolRecord) -> PayingPool:
+        pool = self._pools.get(record.data.coin)
+        if pool is None:
             raise Retryable(f"This process does not pay {record.data.coin}; another one does.", after_s=ELSEWHERE_S)
-        return till
+        return pool
 
 
-async def _debited_before(till: Till, line: Line) -> Fact:
+async def _debited_before(pool: PayingPool, line: PoolLine) -> Fact:
     """Keep the second of the row as it is: it tells this payment's row from another one over the same amount."""
-    standing = await till.books.standing(line)
+    standing = await pool.books.standing(line)
     return f.Debited(line.at_s if standing.row_s is None else standing.row_s)
 
 
@@ -237,7 +237,7 @@ def payment_of(record: PoolRecord) -> Payment:
     return Payment(PaymentKey(record.id), to, sent_of(record), note=f"{record.data.coin} payout")
 
 
-def why_not(answer: Answer) -> str:
+def why_not(answer: BookedAnswer) -> str:
     """Say in words what the books answered."""
     return _WORDS[Booked(answer.code)].format(answer.found or "nothing")
 

@@ -59,7 +59,7 @@ PoolRecord: TypeAlias = Record[PoolData]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PoolLine:
     """One payment as the pool's books know it."""
 
     key: PaymentKey
@@ -81,10 +81,10 @@ def row_of(login: str, shannon: int) -> str:
     return f"{login}:{shannon}"
 
 
-def line_of(record: PoolRecord, at_s: int) -> Line:
+def line_of(record: PoolRecord, at_s: int) -> PoolLine:
     """Give a record's line in the books."""
     data = record.data
-    return Line(PaymentKey(record.id), data.login, shannon_of(record), at_s, int(data.charge_wei), data.debited_at)
+    return PoolLine(PaymentKey(record.id), data.login, shannon_of(record), at_s, int(data.charge_wei), data.debited_at)
 
 
 def shannon_of(record: PoolRecord) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from machines.core.chain import Address, Chain, Head, Receipt, Seen, TxHash
+from machines.core.chain import Address, Chain, ChainHead, Receipt, Seen, TxHash
 from machines.core.errors import Retryable
 from machines.core.ports import Evidence
 from machines.pool.data import WEI
@@ -28,7 +28,7 @@ MOST_BLOCKS = 200_000
 NAMED = 3
 
 
-class Outcome(StrEnum):
+class ChainOutcome(StrEnum):
     """What is proven."""
 
     PAID = "paid"
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 class Verdict:
     """What is proven, by what, and what to check where it is not."""
 
-    outcome: Outcome
+    outcome: ChainOutcome
     why: str
     evidence: Evidence | None = None
     at_s: int = 0
@@ -62,7 +62,7 @@ class InHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class UnprovenPayment:
     """One payment that is to be judged."""
 
     sender: Address
@@ -134,10 +134,10 @@ class Case:
 class Certainty(Protocol):
     """Which blocks prove something."""
 
-    def settled_up_to(self, head: Head) -> int:
+    def settled_up_to(self, head: ChainHead) -> int:
         """Give the newest block whose successes count."""
 
-    def proven_up_to(self, head: Head) -> int:
+    def proven_up_to(self, head: ChainHead) -> int:
         """Give the newest block that proves that something was not paid; another payment may follow from it."""
 
 
@@ -149,13 +149,13 @@ class Depths:
     proven: int
 
 
-async def judge(chain: Chain, trail: Trail, case: Case, certainty: Certainty) -> Verdict:
+async def judge(chain: Chain, trail: Trail, case: UnprovenPayment, certainty: Certainty) -> Verdict:
     """Say what the chain proves about a payment."""
     head = await chain.head()
     depths = Depths(certainty.settled_up_to(head), certainty.proven_up_to(head))
     noted = await _by_hash(chain, case, case.tx, depths) if case.tx is not None else None
     # That the one which was noted failed says nothing about another one.
-    if noted is not None and noted.outcome is not Outcome.UNPAID:
+    if noted is not None and noted.outcome is not ChainOutcome.UNPAID:
         return noted
     wrong_clock = _wrong_clock(case, head)
     if wrong_clock:
@@ -174,7 +174,7 @@ async def judge(chain: Chain, trail: Trail, case: Case, certainty: Certainty) ->
     if [one.nonce for one in sent] != list(range(first_nonce, latest)):
         return _unknown("the pool's node does not show all that the address has sent: try again in a moment")
     found = await _by_candidates(chain, case, sent, depths)
-    if pending > latest and (found is None or found.outcome is Outcome.UNPAID):
+    if pending > latest and (found is None or found.outcome is ChainOutcome.UNPAID):
         return _unknown(
             f"{pending - latest} transactions of {case.sender} wait in the mempool: try again when they are in"
         )
@@ -190,7 +190,7 @@ async def _nonce_before(chain: Chain, sender: Address, block: int) -> int | None
         return None
 
 
-def _wrong_clock(case: Case, head: Head) -> str:
+def _wrong_clock(case: UnprovenPayment, head: ChainHead) -> str:
     """Say that the pool's clock tells nothing about the blocks: rows are looked for by their time."""
     if case.clock_s is None:
         return ""
@@ -202,7 +202,7 @@ def _wrong_clock(case: Case, head: Head) -> str:
     return ""
 
 
-async def _by_candidates(chain: Chain, case: Case, sent: Sequence[Seen], depths: Depths) -> Verdict | None:
+async def _by_candidates(chain: Chain, case: UnprovenPayment, sent: Sequence[Seen], depths: Depths) -> Verdict | None:
     """Judge by what went to the miner; None where nothing did."""
     candidates = [seen for seen in sent if case.is_candidate(seen)]
     receipts = [(seen, await chain.receipt(seen.hash)) for seen in candidates]
@@ -219,18 +219,18 @@ async def _by_candidates(chain: Chain, case: Case, sent: Sequence[Seen], depths:
     for seen, receipt in failed.values():
         if case.fits(seen):
             why = f"{seen.hash} failed in block {receipt.block}: the address threw it back"
-            return Verdict(Outcome.UNPAID, why, evidence_of(case, seen, receipt))
+            return Verdict(ChainOutcome.UNPAID, why, evidence_of(case, seen, receipt))
     return None
 
 
-def _not_shown(case: Case, sent: Sequence[Seen]) -> list[InHistory]:
+def _not_shown(case: UnprovenPayment, sent: Sequence[Seen]) -> list[InHistory]:
     """List what the history has over this amount in that time and no block has: it may be this payment, mistyped."""
     shown = {seen.hash for seen in sent} | case.ours
     since = case.at_s - BEFORE_S
     return [one for one in case.history if one.shannon == case.shannon and one.at_s >= since and one.tx not in shown]
 
 
-def _is_only(case: Case, seen: Seen) -> bool:
+def _is_only(case: UnprovenPayment, seen: Seen) -> bool:
     """Say whether a transaction can be for this row alone: no other row has its amount, nor was it booked before."""
     booked = case.booked(seen.hash)
     if booked is not None and (booked.shannon != case.shannon or booked.at_s < case.at_s):
@@ -247,14 +247,14 @@ def _ambiguous(found: Sequence[Seen]) -> Verdict:
     )
 
 
-async def check(chain: Chain, case: Case, tx: TxHash, certainty: Certainty) -> Verdict:
+async def check(chain: Chain, case: UnprovenPayment, tx: TxHash, certainty: Certainty) -> Verdict:
     """Say whether a transaction that somebody names paid this: sender, recipient, value, success, depth."""
     head = await chain.head()
     found = await _by_hash(chain, case, tx, Depths(certainty.settled_up_to(head), certainty.proven_up_to(head)))
     return found or _unknown(f"no node knows the transaction {tx}")
 
 
-async def _by_hash(chain: Chain, case: Case, tx: TxHash, depths: Depths) -> Verdict | None:
+async def _by_hash(chain: Chain, case: UnprovenPayment, tx: TxHash, depths: Depths) -> Verdict | None:
     """Judge by a hash; None where no node knows it, which proves nothing."""
     seen = await chain.transaction(tx)
     if seen is None:
@@ -267,7 +267,7 @@ async def _by_hash(chain: Chain, case: Case, tx: TxHash, depths: Depths) -> Verd
     return await _by_receipt(chain, case, seen, depths)
 
 
-def _differences(case: Case, seen: Seen) -> str:
+def _differences(case: UnprovenPayment, seen: Seen) -> str:
     wrong = _elsewhere(case, seen)
     booked = case.booked(seen.hash)
     if wrong or booked is None:
@@ -279,7 +279,7 @@ def _differences(case: Case, seen: Seen) -> str:
     return ""
 
 
-def _elsewhere(case: Case, seen: Seen) -> str:
+def _elsewhere(case: UnprovenPayment, seen: Seen) -> str:
     if seen.hash in case.ours:
         return "a payment of Payflow's accounts for it already"
     if seen.sender != case.sender:
@@ -291,7 +291,7 @@ def _elsewhere(case: Case, seen: Seen) -> str:
     return ""
 
 
-async def _by_receipt(chain: Chain, case: Case, seen: Seen, depths: Depths) -> Verdict:
+async def _by_receipt(chain: Chain, case: UnprovenPayment, seen: Seen, depths: Depths) -> Verdict:
     receipt = await chain.receipt(seen.hash)
     if receipt is None:
         return _unknown(f"{seen.hash} has no receipt yet: try again in a moment")
@@ -299,11 +299,13 @@ async def _by_receipt(chain: Chain, case: Case, seen: Seen, depths: Depths) -> V
         return _unknown(f"{seen.hash} is in block {receipt.block}, which is not deep enough: try again later")
     evidence = evidence_of(case, seen, receipt)
     if receipt.ok:
-        return Verdict(Outcome.PAID, f"{seen.hash} paid it in block {receipt.block}", evidence)
-    return Verdict(Outcome.UNPAID, f"{seen.hash} failed in block {receipt.block}: the address threw it back", evidence)
+        return Verdict(ChainOutcome.PAID, f"{seen.hash} paid it in block {receipt.block}", evidence)
+    return Verdict(
+        ChainOutcome.UNPAID, f"{seen.hash} failed in block {receipt.block}: the address threw it back", evidence
+    )
 
 
-async def _by_nonces(trail: Trail, case: Case, sent: Sequence[Seen], now_s: int) -> Verdict:
+async def _by_nonces(trail: Trail, case: UnprovenPayment, sent: Sequence[Seen], now_s: int) -> Verdict:
     """Judge a payment that no block shows: is what it might have been sent with used up?"""
     used = sent[-1].nonce + 1 if sent else 0
     if case.nonce is not None:
@@ -327,7 +329,7 @@ async def _by_nonces(trail: Trail, case: Case, sent: Sequence[Seen], now_s: int)
     )
 
 
-def evidence_of(case: Case, seen: Seen, receipt: Receipt) -> Evidence:
+def evidence_of(case: UnprovenPayment, seen: Seen, receipt: Receipt) -> Evidence:
     """Write down what proves it."""
     details = {
         "block": str(receipt.block),
@@ -345,9 +347,9 @@ def evidence_of(case: Case, seen: Seen, receipt: Receipt) -> Evidence:
 
 
 def _dead(why: str) -> Verdict:
-    return Verdict(Outcome.UNPAID, f"no transaction to the miner over this amount is in the chain, and {why}")
+    return Verdict(ChainOutcome.UNPAID, f"no transaction to the miner over this amount is in the chain, and {why}")
 
 
 def _unknown(why: str, *, fill: bool = False) -> Verdict:
     how = ": `payflow pool resolve --fill` uses it up by a transaction that pays nobody, and then resolves"
-    return Verdict(Outcome.UNKNOWN, why + how if fill else why, fill=fill)
+    return Verdict(ChainOutcome.UNKNOWN, why + how if fill else why, fill=fill)

@@ -22,14 +22,14 @@ class Skipped(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay(Fact):
+class AtLane(Fact):
     """The lane has it, and has not signed it yet."""
 
     waiting_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Signed(Fact):
+class LaneSigned(Fact):
     """The lane signed it: this is the attempt that went out last."""
 
     hash: TxHash
@@ -38,7 +38,7 @@ class Signed(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Paid(Fact):
+class ProvenPaid(Fact):
     """The chain proves that it was paid, and the books say so."""
 
     evidence: Evidence
@@ -92,9 +92,9 @@ class MarkedPaid(Fact):
 FACTS: tuple[type[Fact], ...] = (
     Debited,
     Skipped,
-    UnderWay,
-    Signed,
-    Paid,
+    AtLane,
+    LaneSigned,
+    ProvenPaid,
     TakenBack,
     CreditedBack,
     Contradicted,

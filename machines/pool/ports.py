@@ -6,7 +6,7 @@ from typing import Protocol
 
 from machines.core.chain import Address, Seen, TxHash
 from machines.core.ports import PaymentKey
-from machines.pool.data import Line
+from machines.pool.data import PoolLine
 
 
 class Booked(StrEnum):
@@ -31,7 +31,7 @@ class Booked(StrEnum):
     """A key has another type, or a field is no number that fits: `found` names it."""
 
 
-class Answer(Protocol):
+class BookedAnswer(Protocol):
     """An answer of the books."""
 
     @property
@@ -43,7 +43,7 @@ class Answer(Protocol):
         """What was found, in words or as the books have it."""
 
 
-class Standing(Protocol):
+class BookedPayment(Protocol):
     """How the books have one payment."""
 
     @property
@@ -59,35 +59,35 @@ class Standing(Protocol):
         """Whether a row over its amount is in the list of pending payments."""
 
 
-class Books(Protocol):
+class PaymentBooks(Protocol):
     """The pool's own books. Every change is one atomic step that changes nothing when it is repeated.
 
     Every method raises `Retryable` where the pool's Redis does not answer, or answers with an error.
     """
 
-    async def standing(self, line: Line) -> Standing:
+    async def standing(self, line: PoolLine) -> BookedPayment:
         """Say how far a payment came."""
 
-    async def debit(self, line: Line, lock: str = "", *, again: bool = False) -> Answer:
+    async def debit(self, line: PoolLine, lock: str = "", *, again: bool = False) -> BookedAnswer:
         """Lock, take it off the balance and log it as pending.
 
         `lock` is what the lock may name already. `again` books what a restored Redis has forgotten, whoever locks.
         """
 
-    async def skip(self, line: Line) -> Answer:
+    async def skip(self, line: PoolLine) -> BookedAnswer:
         """Call it off: it can never be debited after this."""
 
-    async def announce(self, line: Line, tx: TxHash, nonce: int) -> Answer:
+    async def announce(self, line: PoolLine, tx: TxHash, nonce: int) -> BookedAnswer:
         """Write down nonce and hash where the pool's own module would look for them."""
 
-    async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
+    async def write_payment(self, line: PoolLine, tx: TxHash, *, again: bool = False) -> BookedAnswer:
         """Book it as paid, and unlock with the last pending row.
 
         A history that has this transaction with this amount is the booking: no sum moves twice. `again` also books what
         the books have as given back, or whose row somebody took away.
         """
 
-    async def rollback(self, line: Line) -> Answer:
+    async def rollback(self, line: PoolLine) -> BookedAnswer:
         """Give it back, and unlock with the last pending row."""
 
     async def keep(self) -> None:

@@ -45,19 +45,19 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
         case s.DUE, f.Skipped(reason):
             return move("skip", reason, data=record.data.but(reason=reason), releases=_claim(record))
         # ── on its way ──
-        case s.DEBITED, f.UnderWay(waiting_for):
+        case s.DEBITED, f.AtLane(waiting_for):
             return _waits(record, waiting_for)
-        case s.DEBITED, f.Signed(tx, nonce, waiting_for):
+        case s.DEBITED, f.LaneSigned(tx, nonce, waiting_for):
             data = record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for)
             return move("send", f"signed with nonce {nonce}", data=data)
-        case s.SENT, f.Signed(tx, nonce, waiting_for):
+        case s.SENT, f.LaneSigned(tx, nonce, waiting_for):
             return _signed_again(record, tx, nonce, waiting_for)
-        case s.SENT, f.UnderWay(waiting_for):
+        case s.SENT, f.AtLane(waiting_for):
             return _waits(record, waiting_for)
         case ((s.DEBITED | s.SENT), Refused(reason)):
             return _halted(record, f"the lane refuses it as it is: {reason}", None)
         # ── over ──
-        case ((s.DEBITED | s.SENT), f.Paid(evidence, at_s)):
+        case ((s.DEBITED | s.SENT), f.ProvenPaid(evidence, at_s)):
             return _paid("pay", record, evidence, at_s, f"{evidence.reference} is proven")
         case ((s.DEBITED | s.SENT | s.HALTED), f.CreditedBack()):
             return _credited(record, fact)
@@ -72,13 +72,13 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
             why = f"{evidence.reference} paid it although it was given back; {by} found it"
             return _paid("contradict", record, evidence, at_s, why).but(alarm=why)
         # ── late, or twice ──
-        case s.PAID, (f.Paid(evidence) | f.MarkedPaid(_, evidence)):
+        case s.PAID, (f.ProvenPaid(evidence) | f.MarkedPaid(_, evidence)):
             return _paid_again(record, evidence, now)
         case s.PAID, f.TakenBack(how, unpaid):
             return _taken_back(record, how, alarming=unpaid or not record.data.taken_back)
         case s.PAID, Nothing():
             return _watched(record, now)
-        case s.CREDITED, f.Paid(evidence):
+        case s.CREDITED, f.ProvenPaid(evidence):
             return contradiction(f"{evidence.reference} paid it although it was given back: `payflow pool mark-paid`")
         case s.PAID, f.CreditedBack(reason):
             return contradiction(f"it was given back although it is paid: {reason}")
@@ -86,7 +86,7 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
             return contradiction("the books took it off the balance although it was skipped: `payflow pool resolve`")
         case _, (f.Resumed() | f.MarkedPaid()):
             raise BadInput(f"{record.id} is {record.state}: this cannot be done to it now.")
-        case _, (Nothing() | LostSight() | f.Debited() | f.Skipped() | f.UnderWay() | f.Signed() | f.CreditedBack()):
+        case _, (Nothing() | LostSight() | f.Debited() | f.Skipped() | f.AtLane() | f.LaneSigned() | f.CreditedBack()):
             return wait()
         case _:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")

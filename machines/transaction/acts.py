@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from machines.core.chain import NO_DATA, Address, Answer, Head, PayMany, Receipt, Reply, Seen, Unsigned
+from machines.core.chain import NO_DATA, Address, ChainHead, NodeAnswer, NodeReply, PayMany, Receipt, Seen, Unsigned
 from machines.core.clock import SECOND
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed
 from machines.core.facts import Fact, Nothing
@@ -30,7 +30,7 @@ class _Case:
 
     record: TransactionRecord
     lane: Lane
-    head: Head
+    head: ChainHead
     step: Step
 
     @property
@@ -86,7 +86,7 @@ class TransactionActs:
             answer = await case.lane.chain.broadcast(attempt.raw)
         except OutcomeUnknown as error:
             # Perhaps some node has it. That changes nothing: its hash is followed, and the same bytes may go again.
-            answer = Answer(Reply.ACCEPTED, f"unknown: {error}")
+            answer = NodeAnswer(NodeReply.ACCEPTED, f"unknown: {error}")
         return f.Broadcast(attempt.hash, answer, case.step.now)
 
     async def _suspected(self, case: _Case) -> bool:
@@ -143,11 +143,11 @@ class TransactionActs:
         """Offer more, replace by nothing, or send the same again: whatever the transaction needs to be mined."""
         data, lane, now = case.data, case.lane, case.step.now
         # A bump that is refused leaves the attempt before it where it is.
-        refused = data.reply_code == Reply.REFUSED and len(data.attempts) == 1
+        refused = data.reply_code == NodeReply.REFUSED and len(data.attempts) == 1
         if (data.cancel or refused) and not data.newest.empty:
             return await self._replaced(case, data.cancel or f"the nodes say {data.reply}")
         waits_long = (now - data.sent_at) / SECOND >= lane.policy.bump_after_s
-        dear = data.reply_code == Reply.TOO_CHEAP
+        dear = data.reply_code == NodeReply.TOO_CHEAP
         if dear or (first_in_line and (data.asked_bump or waits_long)):
             better = await self._bumped(case, empty=data.newest.empty)
             if better is not None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from machines.core.chain import Fee, Head, Seen, Unsigned, known_head
+from machines.core.chain import ChainHead, GasFee, Seen, Unsigned, known_head
 from machines.core.clock import Millis
 from machines.core.decision import Claim, New
 from machines.core.errors import RailClosed, Retryable
@@ -77,7 +77,7 @@ class LaneActs:
     # ── nonces that do not agree ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _outside(
-        self, lane: Lane, record: LaneRecord, head: Head, unsettled: Sequence[TransactionRecord]
+        self, lane: Lane, record: LaneRecord, head: ChainHead, unsettled: Sequence[TransactionRecord]
     ) -> Fact:
         """Find who used the nonces that we did not, once that is proven; nothing is signed before."""
         proof = lane.policy.proven_up_to(head)
@@ -148,7 +148,7 @@ class LaneActs:
         return f.Looked(next_nonce, signed, tuple(plan.unpayable), missing_money.words, missing_money.asset, again_s)
 
     async def _signed(
-        self, lane: Lane, record: LaneRecord, planned: Sequence[PlannedTransaction], fee: Fee
+        self, lane: Lane, record: LaneRecord, planned: Sequence[PlannedTransaction], fee: GasFee
     ) -> tuple[f.Signing, ...]:
         """Sign in order; where the signer gives up in the middle, what it has signed goes on."""
         made: list[f.Signing] = []
@@ -205,7 +205,7 @@ async def _successful(lane: Lane, found: Sequence[Suspect]) -> tuple[Suspect, ..
     return tuple(one for one in found if (receipt := receipts[one.hash]) is None or receipt.ok)
 
 
-def _obstacle(lane: Lane, head: Head, next_nonce: int, latest: int, pending: int) -> str:
+def _obstacle(lane: Lane, head: ChainHead, next_nonce: int, latest: int, pending: int) -> str:
     """Say why nothing may be signed now, before all else; empty when nothing forbids it."""
     if lane.policy.finalized and head.finalized is None:
         return "a node that tells which block is final, as the settings ask for"

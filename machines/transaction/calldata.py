@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from machines.core.chain import NO_DATA, Address, Payee, Receipt, Seen
+from machines.core.chain import NO_DATA, Address, BatchPayee, Receipt, Seen
 from machines.transaction.data import PaymentData, PaymentRecord
 
 TRANSFER = "a9059cbb"
@@ -32,9 +32,9 @@ def asked(data: PaymentData) -> tuple[Address | None, int, str]:
     return data.token, 0, f"0x{TRANSFER}{word(data.to)}{word(int(data.value_wei))}"
 
 
-def payees_of(payments: Iterable[PaymentRecord]) -> tuple[Payee, ...]:
+def payees_of(payments: Iterable[PaymentRecord]) -> tuple[BatchPayee, ...]:
     """Give the lines of a batch, in the order of its members."""
-    return tuple(Payee(one.data.to, int(one.data.value_wei)) for one in payments if one.data.to is not None)
+    return tuple(BatchPayee(one.data.to, int(one.data.value_wei)) for one in payments if one.data.to is not None)
 
 
 def approval(spender: Address) -> str:

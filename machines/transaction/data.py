@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from machines.core.chain import NO_DATA, NO_HASH, Address, Fee, TxHash
+from machines.core.chain import NO_DATA, NO_HASH, Address, GasFee, TxHash
 from machines.core.decision import Claim
 from machines.core.ids import Owner, RecordId, derived_id, shard_for
 from machines.core.ports import Cause, Evidence, PaymentKey
@@ -78,7 +78,7 @@ class SignedAttempt:
 
     hash: TxHash
     raw: str
-    fee: Fee
+    fee: GasFee
     empty: bool = False
     """Whether it only uses up the nonce."""
     sent: bool = False
@@ -113,7 +113,7 @@ class TransactionData:
     reply: str = ""
     """What the nodes said last, in their words, where it was not simply yes."""
     reply_code: str = ""
-    """The same as one of `Reply`: what is decided about it, is decided by this."""
+    """The same as one of `NodeReply`: what is decided about it, is decided by this."""
     hash: TxHash = NO_HASH
     """Which attempt was mined, or what took its nonce."""
     block: int = 0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from machines.core.chain import Answer, Receipt, Seen, TxHash
+from machines.core.chain import NodeAnswer, Receipt, Seen, TxHash
 from machines.core.decision import New
 from machines.core.facts import Fact
 from machines.core.ports import Cause
@@ -103,7 +103,7 @@ class Broadcast(Fact):
     """An attempt's bytes went to the nodes, or may have."""
 
     hash: TxHash
-    answer: Answer
+    answer: NodeAnswer
     at: int
 
 

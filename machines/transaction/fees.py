@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from machines.core.chain import Fee, Market
+from machines.core.chain import GasFee, Market
 
 GWEI = 10**9
 
@@ -35,17 +35,17 @@ def is_legacy(market: Market, policy: FeePolicy) -> bool:
     return policy.legacy or market.base_fee_wei is None
 
 
-def offered(market: Market, policy: FeePolicy) -> Fee:
+def offered(market: Market, policy: FeePolicy) -> GasFee:
     """Make a first offer, within the ceilings."""
     ceiling = policy.max_fee_ceiling_wei
     if is_legacy(market, policy):
-        return Fee(min(_price(market, policy), ceiling))
+        return GasFee(min(_price(market, policy), ceiling))
     tip = min(max(market.tip_wei, policy.tip_floor_wei), policy.tip_ceiling_wei)
     most = min((market.base_fee_wei or 0) * ROOM_FOR_BASE_FEE + tip, ceiling)
-    return Fee(most, min(tip, most))
+    return GasFee(most, min(tip, most))
 
 
-def bumped(previous: Sequence[Fee], market: Market, policy: FeePolicy) -> Fee | None:
+def bumped(previous: Sequence[GasFee], market: Market, policy: FeePolicy) -> GasFee | None:
     """Make an offer that replaces all before, at the market's price or above; None where a ceiling forbids it.
 
     Nodes compare both parts with those of the one before, so both grow, also where one alone would do.
@@ -57,13 +57,13 @@ def bumped(previous: Sequence[Fee], market: Market, policy: FeePolicy) -> Fee | 
     if most > policy.max_fee_ceiling_wei:
         return None
     if all(fee.tip_wei is None for fee in previous):
-        return Fee(most)  # what began with one price goes on with one: the two kinds replace each other badly
+        return GasFee(most)  # what began with one price goes on with one: the two kinds replace each other badly
     # A legacy transaction counts as one whose tip is its price.
     tips = [fee.max_wei if fee.tip_wei is None else fee.tip_wei for fee in previous]
     tip = max(now.tip_wei or 0, *(_raised(tip, policy) for tip in tips))
     if tip > max(policy.tip_ceiling_wei, policy.tip_floor_wei):
         return None
-    return Fee(max(most, tip), tip) if max(most, tip) <= policy.max_fee_ceiling_wei else None
+    return GasFee(max(most, tip), tip) if max(most, tip) <= policy.max_fee_ceiling_wei else None
 
 
 def _price(market: Market, policy: FeePolicy) -> int:

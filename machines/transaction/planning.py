@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from machines.core.chain import NO_DATA, Address, Fee
+from machines.core.chain import NO_DATA, Address, GasFee
 from machines.core.errors import Rejected
 from machines.transaction import calldata
 from machines.transaction import facts as f
@@ -57,7 +57,7 @@ class Budget:
     """What a lane can still spend in this look."""
 
     def __init__(
-        self, lane: Lane, address: Address, balance_wei: int, fee: Fee, waiting: Sequence[TransactionRecord]
+        self, lane: Lane, address: Address, balance_wei: int, fee: GasFee, waiting: Sequence[TransactionRecord]
     ) -> None:
         self._lane = lane
         self._address = address

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from machines.core.chain import Head
+from machines.core.chain import ChainHead
 from machines.transaction.fees import FeePolicy
 
 NOTHING = -1
@@ -35,13 +35,13 @@ class LanePolicy:
     gas_limit: int | None = None
     """For plain payments; None asks the chain."""
 
-    def settled_up_to(self, head: Head) -> int:
+    def settled_up_to(self, head: ChainHead) -> int:
         """Give the newest block whose successes count."""
         if self.finalized:
             return -1 if head.finalized is None else head.finalized
         return head.number - self.depth + 1
 
-    def proven_up_to(self, head: Head) -> int:
+    def proven_up_to(self, head: ChainHead) -> int:
         """Give the newest block that proves that a nonce went elsewhere, or that a transaction failed.
 
         What follows from such proof is another payment, so it takes finality where the chain has it.
@@ -51,7 +51,7 @@ class LanePolicy:
             return NOTHING if self.finalized else buried
         return min(buried, head.finalized)
 
-    def forgotten_below(self, head: Head) -> int:
+    def forgotten_below(self, head: ChainHead) -> int:
         """Give the newest block that need not be watched any more."""
         unwatched = head.number - self.watch_blocks
         return unwatched if head.finalized is None else min(unwatched, head.finalized)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from machines.core.chain import NO_HASH, Receipt, Reply
+from machines.core.chain import NO_HASH, NodeReply, Receipt
 from machines.core.clock import SECOND, Millis
 from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
@@ -91,7 +91,7 @@ def _bumped(data: TransactionData, fact: f.Bumped) -> TransactionData:
 def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:
     attempts = tuple(replace(one, sent=True) if one.hash == fact.hash else one for one in data.attempts)
     answer = fact.answer
-    code = "" if answer.reply in {Reply.ACCEPTED, Reply.NONCE_USED} else answer.reply.value
+    code = "" if answer.reply in {NodeReply.ACCEPTED, NodeReply.NONCE_USED} else answer.reply.value
     reply = f"{code}: {answer.words}"[:200] if code else ""
     first = fact.hash == data.newest.hash and not data.newest.sent
     sent_at = fact.at if first else data.sent_at

@@ -20,11 +20,11 @@ from adapters.github import wire
 from adapters.github.client import App, GitHub
 from adapters.github.sign_in import GitHubSignIn, OAuthClient
 from machines.bounty import repository as r
-from machines.bounty.acts import Looks
-from machines.bounty.comment import Comment
+from machines.bounty.acts import BountyActs
+from machines.bounty.comment import CommentWriter
 from machines.bounty.data import Hand
 from machines.bounty.lifecycle import ENABLED
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import bounty
 from machines.core.chain import Address
 from machines.core.clock import DAY, HOUR
@@ -83,7 +83,7 @@ class Bounties:
         """The sandbox's stand-in for a maintainer's browser wallet."""
         wallets = wallets_of(settings, lane)
         server, explorer = settings.bounty_server.rstrip("/"), settings.bounty_explorer
-        looks = Looks(
+        looks = BountyActs(
             rail,
             f"rail:{lane.name}",
             lane.signer.address,
@@ -91,7 +91,7 @@ class Bounties:
             forge,
             ProvenOwners(store),
             SavedAddresses(store),
-            Comment(server, lane.chain.chain_id, explorer),
+            CommentWriter(server, lane.chain.chain_id, explorer),
             policy,
         )
         self.machines: tuple[AnyMachine, ...] = (bounty(policy, looks.acts(), looks.prove), r.repository())
@@ -227,9 +227,9 @@ async def open_bounties(
     return Bounties(settings, store, metrics, GitHub(session, app), lane, rail, identity)
 
 
-def policy_of(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> BountyPolicy:
     """Read how bounties are treated."""
-    return Policy(
+    return BountyPolicy(
         threshold=settings.bounty_threshold,
         recovery=_address("PAYFLOW_BOUNTY_RECOVERY", settings.bounty_recovery) if settings.bounty_recovery else "",
         sweep_ms=int(settings.bounty_sweep_hours * HOUR),

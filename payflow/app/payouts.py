@@ -11,8 +11,8 @@ from machines.core.errors import BadAmount, BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import Rail
 from machines.payout import lifecycle as s
-from machines.payout.acts import Looks, Preparation
-from machines.payout.policy import Policy
+from machines.payout.acts import PayoutActs, Preparation
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.config import PollerSettings, Settings
@@ -52,7 +52,7 @@ class Payouts:
         gateways = {name: door.gateway for name, door in doors.items()}
         self.desk = Desk(store, settings, metrics, gateways, self._schedule)
 
-    def _over(self, rails: Mapping[str, Rail]) -> Looks:
+    def _over(self, rails: Mapping[str, Rail]) -> PayoutActs:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
         gateways = {name: door.gateway for name, door in self._doors.items()}
         borne = self._settings.payout_fee_bearer == "provider"
@@ -60,7 +60,7 @@ class Payouts:
             WalletQueue(self._store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
             FirstLook(gateways, self._store.seals, borne_by_provider=borne),
         )
-        return Looks(
+        return PayoutActs(
             rails,
             Standings(self._store),
             self._schedule,
@@ -112,8 +112,8 @@ def pollers(settings: Settings) -> dict[str, PollerSettings]:
     }
 
 
-def _policy(settings: Settings) -> Policy:
-    return Policy(
+def _policy(settings: Settings) -> PayoutPolicy:
+    return PayoutPolicy(
         retry_after_s=settings.retry_after_s,
         settle_window_ms=int(settings.settle_window_s * SECOND),
         watch_ms=int(settings.watch_days * DAY),

@@ -14,7 +14,7 @@ import anyio
 import typer
 
 from machines.core.errors import BadInput, Retryable
-from machines.pool.evidence import Outcome
+from machines.pool.evidence import ChainOutcome
 from payflow.app import installation, service
 from payflow.app.installation import Payflow
 from payflow.cli import desk
@@ -167,7 +167,7 @@ async def _resolve_one(
         found = await _filled(desk, found, say, stop)
     if as_json:
         print_json({"coin": pool.coin, "dry_run": dry_run, "pending": [judged_json(one) for one in found]})
-    left = [one for one in found if one.verdict.outcome is Outcome.UNKNOWN]
+    left = [one for one in found if one.verdict.outcome is ChainOutcome.UNKNOWN]
     _say_what(found, left, say)
     if dry_run:
         say("This was a dry run: nothing was changed")
@@ -188,8 +188,8 @@ async def _resolve_one(
 def _say_what(found: list[Judged], left: list[Judged], say: Say) -> None:
     if not found:
         say("No pending payments to resolve")
-    paid = [one for one in found if one.verdict.outcome is Outcome.PAID]
-    unpaid = [one for one in found if one.verdict.outcome is Outcome.UNPAID]
+    paid = [one for one in found if one.verdict.outcome is ChainOutcome.PAID]
+    unpaid = [one for one in found if one.verdict.outcome is ChainOutcome.UNPAID]
     for title, some in (
         ("Already paid, will book them with their transactions:", paid),
         ("Will credit back following balances:", unpaid),
@@ -212,7 +212,7 @@ async def _apply(desk: PoolDesk, one: Judged, say: Say) -> None:
     if not done:
         return
     tx = one.verdict.evidence.reference if one.verdict.evidence else ""
-    if one.verdict.outcome is Outcome.PAID:
+    if one.verdict.outcome is ChainOutcome.PAID:
         say(f"Paid {one.row.shannon} Shannon to {one.row.login}, TxHash: {tx}")
     else:
         say(f"Credited {one.row.shannon} Shannon back to {one.row.login}")

@@ -10,7 +10,7 @@ from rich.text import Text
 from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.pool.data import WEI, row_of, shannon_of
-from machines.pool.evidence import Outcome
+from machines.pool.evidence import ChainOutcome
 from payflow.app.installation import Payflow, opened, refuse_unfit
 from payflow.cli.desk import Code, Desk, Usage, confirm, named, person
 from payflow.cli.steering import steering_of, who_confirms
@@ -26,9 +26,9 @@ from payflow.desk.pool.room import PoolRooms
 from payflow.desk.pool.runs import shown
 
 FOUND = {
-    Outcome.PAID: "paid: book it",
-    Outcome.UNPAID: "unpaid: credit it back",
-    Outcome.UNKNOWN: "not proven: leave it",
+    ChainOutcome.PAID: "paid: book it",
+    ChainOutcome.UNPAID: "unpaid: credit it back",
+    ChainOutcome.UNKNOWN: "not proven: leave it",
 }
 
 
@@ -159,7 +159,7 @@ async def adopt(desk: Desk, *, file: Path | None, dry_run: bool) -> Code:
         found = [judged for judged in await mine.pending() if judged.record is None]
         async with noted(one, "adopt pool payments", one.pool.coin, dry_run=dry_run):
             taken = [] if dry_run else [judged for judged in found if await mine.adopt(judged)]
-    left = sum(judged.verdict.outcome is Outcome.UNKNOWN for judged in found)
+    left = sum(judged.verdict.outcome is ChainOutcome.UNKNOWN for judged in found)
     said = [f"{len(found)} rows of another payer; {len(taken)} were taken over, {left} cannot be told yet."]
     show(desk, found, said)
     return Code.REFUSED if left else Code.OK

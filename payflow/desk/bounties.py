@@ -15,7 +15,7 @@ from machines.bounty.claims import DOUBTS
 from machines.bounty.comment import day_of
 from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
 from machines.bounty.hands import may_confirm
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.core.chain import Address, TxHash
 from machines.core.clock import MINUTE, SECOND, Millis
 from machines.core.decision import Message
@@ -31,11 +31,11 @@ from machines.core.errors import (
     TooSoon,
 )
 from machines.core.facts import Fact
-from machines.core.forge import Forge, Issue, News, Person, Place, Pull, RepositoryNews
+from machines.core.forge import Forge, ForgeAccount, ForgeIssue, News, Place, PullRequest, RepositoryNews
 from machines.core.ids import Owner, RecordId
 from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.sign_in import SignInMessage
-from machines.core.wallets import Call, Wallets
+from machines.core.wallets import ContractCall, Wallets
 from payflow.desk.forge_news import ISSUES, SHOWN, NewsDesk
 from payflow.desk.forge_news import WHO as FORGE
 from payflow.desk.person import STAFF, Caller
@@ -64,16 +64,16 @@ _PERSON = re.compile(r"github:([1-9][0-9]{0,18})")
 class Reader(Forge, Protocol):
     """The forge, and what a sweep over all of it needs."""
 
-    async def person(self, installation: int, person: int) -> Person:
+    async def person(self, installation: int, person: int) -> ForgeAccount:
         """Read an account."""
 
     def repositories(self) -> AsyncIterator[RepositoryNews]:
         """List every repository that the app is installed in."""
 
-    def labelled(self, place: Place) -> AsyncIterator[Issue]:
+    def labelled(self, place: Place) -> AsyncIterator[ForgeIssue]:
         """List the open issues of a repository that carry the label."""
 
-    async def all_pulls(self, place: Place) -> tuple[Pull, ...]:
+    async def all_pulls(self, place: Place) -> tuple[PullRequest, ...]:
         """List pull requests of a repository."""
 
 
@@ -91,7 +91,7 @@ class World:
     chain_id: int
     explorer: str
     most_open: int
-    policy: Policy
+    policy: BountyPolicy
     cool_off: CoolOff
     """How long an address of a contributor's waits before it counts."""
     recovery: str = ""
@@ -209,7 +209,7 @@ class BountyDesk:
 
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def maintains(self, place: Place, caller: Caller) -> Person | None:
+    async def maintains(self, place: Place, caller: Caller) -> ForgeAccount | None:
         """Say as whom a caller maintains a repository; the forge decides, each time."""
         person = person_of(caller)
         return None if person is None else await self.world.forge.maintains(place, person)
@@ -236,7 +236,7 @@ class BountyDesk:
             self._recent[key] = known
         return known[1]
 
-    async def maintainer(self, place: Place, caller: Caller) -> Person:
+    async def maintainer(self, place: Place, caller: Caller) -> ForgeAccount:
         """Let only those go on who maintain the repository."""
         found = await self.maintains(place, caller)
         if found is None:
@@ -245,7 +245,7 @@ class BountyDesk:
 
     # ── a maintainer's hand ──────────────────────────────────────────────────────────────────────────────────────────
 
-    async def confirmation(self, name: str, caller: Caller, owner: str) -> tuple[int, Call]:
+    async def confirmation(self, name: str, caller: Caller, owner: str) -> tuple[int, ContractCall]:
         """Give what a maintainer's wallet must send to confirm a payment, and the payment's number."""
         record = await self.find(name)
         person = await self.maintainer(record.data.place, caller)
@@ -281,7 +281,7 @@ class BountyDesk:
         await self.tell(record.id, fact, caller.who)
         return await self.find(record.id)
 
-    async def _must_be_theirs_to_confirm(self, record: BountyRecord, person: Person) -> None:
+    async def _must_be_theirs_to_confirm(self, record: BountyRecord, person: ForgeAccount) -> None:
         """Refuse the winner where another owner can confirm, and everybody while the work may be undone."""
         data, refund = record.data, bool(record.data.current and record.data.current.refund)
         others = [hand for hand in data.hands if hand.person != person.id]
@@ -317,7 +317,7 @@ class BountyDesk:
         return await self.find(record.id)
 
     async def act(
-        self, name: str, caller: Caller, fact: Callable[[Person], Fact], *, anew: bool = False
+        self, name: str, caller: Caller, fact: Callable[[ForgeAccount], Fact], *, anew: bool = False
     ) -> BountyRecord:
         """Let a maintainer decide something; `anew` where it must not be decided on old news."""
         record = await self.find(name)
@@ -337,9 +337,9 @@ class BountyDesk:
         record = await self.find(name)
         if caller.role is Role.OPERATOR:
             async with self.store.audit.doing(caller.who, "agree to a bounty's payment", record.id, about):
-                await self.tell(record.id, f.Agreed(caller.who, 0, about), caller.who)
+                await self.tell(record.id, f.AgreementGiven(caller.who, 0, about), caller.who)
             return await self.find(record.id)
-        return await self.act(record.id, caller, lambda by: f.Agreed(by.login, by.id, about))
+        return await self.act(record.id, caller, lambda by: f.AgreementGiven(by.login, by.id, about))
 
     async def retract(self, name: str, caller: Caller, reason: str) -> BountyRecord:
         """Let a maintainer take back a payment that nobody has confirmed yet; a person then decides anew."""

@@ -11,7 +11,7 @@ from machines.bounty.data import MACHINE, BountyData, bounty_id, owner_of_reposi
 from machines.core.decision import Claim, New
 from machines.core.errors import ClaimTaken, NotFound
 from machines.core.facts import Fact
-from machines.core.forge import Issue, IssueNews, News, Place, Pull, PullNews, PullState, RepositoryNews
+from machines.core.forge import ForgeIssue, IssueNews, News, Place, PullNews, PullRequest, PullState, RepositoryNews
 from machines.core.ids import RecordId
 from payflow.store import keys
 from payflow.store.store import Store
@@ -45,7 +45,7 @@ class NewsDesk:
             case RepositoryNews():
                 return await self._repository(news)
 
-    async def _issue(self, place: Place, issue: Issue, gone: str) -> str:
+    async def _issue(self, place: Place, issue: ForgeIssue, gone: str) -> str:
         record_id = bounty_id(place.repository, issue.id, self._store.records.shards)
         fact = f.IssueGone(gone) if gone else f.IssueChanged(issue)
         try:
@@ -56,7 +56,7 @@ class NewsDesk:
             return await self._open(record_id, place, issue)
         return "taken"
 
-    async def _open(self, record_id: RecordId, place: Place, issue: Issue) -> str:
+    async def _open(self, record_id: RecordId, place: Place, issue: ForgeIssue) -> str:
         """Make a bounty of a labelled issue."""
         home = await self._home(place)
         if home.state != s.ENABLED:
@@ -78,7 +78,7 @@ class NewsDesk:
         found = await self._store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
         return sum(one.record.machine == MACHINE and one.record.state in UNFINISHED for one in found)
 
-    async def _pull(self, place: Place, pull: Pull, named: Iterable[int]) -> str:
+    async def _pull(self, place: Place, pull: PullRequest, named: Iterable[int]) -> str:
         outcome = "other"
         for number in named:
             record_id = await self._holder(_numbers(place.repository), str(number), place.repository)
@@ -90,7 +90,7 @@ class NewsDesk:
             outcome = "taken"
         return outcome
 
-    async def _taken_back(self, place: Place, pull: Pull) -> list[RecordId]:
+    async def _taken_back(self, place: Place, pull: PullRequest) -> list[RecordId]:
         """List the bounties whose claims a merged pull request takes back."""
         if pull.state != PullState.MERGED or not pull.reverts:
             return []

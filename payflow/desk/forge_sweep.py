@@ -6,7 +6,7 @@ from machines.bounty import facts as f
 from machines.bounty.data import MACHINE, owner_of_repository
 from machines.core.errors import Rejected, TooLong
 from machines.core.facts import Fact
-from machines.core.forge import IssueNews, Place, Pull, RepositoryNews, concerns
+from machines.core.forge import IssueNews, Place, PullRequest, RepositoryNews, concerns
 from payflow.desk.bounties import BountyDesk
 from payflow.desk.forge_news import SHOWN, UNFINISHED, WHO
 
@@ -45,13 +45,13 @@ async def _read(desk: BountyDesk, place: Place) -> int:
     """Read the unfinished bounties of a repository anew; its pull requests are listed once for all of them."""
     found = await desk.store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
     mine = [one.record for one in found if one.record.machine == MACHINE and one.record.state in UNFINISHED]
-    pulls: tuple[Pull, ...] = await desk.world.forge.all_pulls(place) if mine else ()
+    pulls: tuple[PullRequest, ...] = await desk.world.forge.all_pulls(place) if mine else ()
     for record in mine:
         there = Place(place.installation, place.repository, place.name, record.data.place.number)
         named = tuple(pull for pull in pulls if concerns(pull, there.number))
         try:
             fact: Fact = f.Swept(await desk.world.forge.issue(there), named)
         except TooLong as error:
-            fact = f.Unreadable(str(error))
+            fact = f.IssueUnreadable(str(error))
         await desk.tell(record.id, fact, WHO)
     return len(mine)

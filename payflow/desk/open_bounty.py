@@ -5,7 +5,7 @@ from typing import Any
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import question_told
 from machines.bounty.data import BountyRecord
-from machines.core.forge import Pull, PullState
+from machines.core.forge import PullRequest, PullState
 from machines.core.wallets import ETHER, Holding
 
 Json = dict[str, Any]
@@ -15,7 +15,7 @@ NEWEST = 50
 ETHER_DECIMALS = 18
 
 
-def open_claims(record: BountyRecord) -> tuple[Pull, ...]:
+def open_claims(record: BountyRecord) -> tuple[PullRequest, ...]:
     """List the claims that wait for a merge."""
     return tuple(claim for claim in record.data.claims if claim.state == PullState.OPENED)
 
@@ -83,7 +83,7 @@ def _payment(holdings: tuple[Holding, ...], to: str) -> Json:
     return {"to": to, "amounts": {one.symbol: one.decimal for one in holdings}}
 
 
-def _claim(claim: Pull) -> Json:
+def _claim(claim: PullRequest) -> Json:
     return {
         "pr-id": claim.id,
         "pr-number": claim.number,
@@ -105,7 +105,7 @@ def activity(found: list[BountyRecord]) -> list[Json]:
     ][:NEWEST]
 
 
-def _activity(claim: Pull, record: BountyRecord) -> str | None:
+def _activity(claim: PullRequest, record: BountyRecord) -> str | None:
     if claim.id == record.data.winner_pull:
         return "claim-payout" if record.state == s.PAID else "claim-pending"
     return "open-claim" if claim.state == PullState.OPENED else None

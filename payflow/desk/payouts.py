@@ -203,7 +203,7 @@ class Desk:
         why = _reason(reason)
 
         async def learned(record: PayoutRecord) -> Fact:
-            return f.Rejected(by, why, await self._proven(record))
+            return f.Declined(by, why, await self._proven(record))
 
         return await self._decide("reject", payout_id, learned, by, why)
 

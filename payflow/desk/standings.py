@@ -6,7 +6,7 @@ from machines.core.clock import Millis
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import COMPLETED, REVERSED
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store
 
@@ -19,7 +19,7 @@ class Standings:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> Standing:
+    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say what is known of a payout's owner, without the payout itself."""
         profile = await self._store.profiles.read(record.owner)
         tallies = await self._store.listing.tallies(record.owner)
@@ -27,7 +27,7 @@ class Standings:
         payouts: list[PayoutRecord] = [one for one in latest if one.machine == record.machine and one.id != record.id]
         paid = [one for one in payouts if one.state == COMPLETED]
         since = record.created_at - failures_within_ms
-        return Standing(
+        return ProviderHistory(
             verified=profile.verified,
             successes=tallies.get(f"{record.machine}:{COMPLETED}", 0) - tallies.get(f"{record.machine}:{REVERSED}", 0),
             recent_failures=sum(1 for one in payouts if _went_wrong(one) and one.created_at >= since),

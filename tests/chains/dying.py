@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
-from machines.core.chain import Address, Signed, Signer, Unsigned
+from machines.core.chain import Address, SignedTransaction, Signer, Unsigned
 from machines.core.errors import OutcomeUnknown, Retryable
 from tests.chains.mortal import Fate
 
@@ -62,7 +62,7 @@ class DyingSigner:
         """For whom it signs."""
         return self._signer.address
 
-    async def sign(self, unsigned: Unsigned) -> Signed:
+    async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         """Sign, unless death comes first."""
         await self._fate.meet()
         if self._fate.fails():

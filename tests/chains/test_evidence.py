@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from adapters.ethereum.signers import raw_key
-from machines.core.chain import Address, Fee, Unsigned
+from machines.core.chain import Address, GasFee, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, Retryable
-from machines.pool.evidence import BEFORE_S, Case, Outcome, judge
+from machines.pool.evidence import BEFORE_S, ChainOutcome, UnprovenPayment, judge
 from machines.transaction import lifecycle as s
 from machines.transaction.data import TransactionRecord
 from machines.transaction.policy import LanePolicy
@@ -26,12 +26,12 @@ SHANNON = 700_000_000
 ROW_AT = 10
 GENESIS_S, BLOCK_S = 1_800_000_000, 12
 POLICY = LanePolicy(depth=DEPTH)
-CASE = Case(LANE.address, MINER, SHANNON, GENESIS_S + ROW_AT * BLOCK_S)
+CASE = UnprovenPayment(LANE.address, MINER, SHANNON, GENESIS_S + ROW_AT * BLOCK_S)
 
 
 async def sent(chain: StubChain, to: Address, wei: int) -> None:
     nonce = chain.blocks[-1].nonces.get(LANE.address.lower(), 0)
-    unsigned = Unsigned(CHAIN_ID, nonce, to, wei, "0x", 21_000, Fee(100 * GWEI, GWEI))
+    unsigned = Unsigned(CHAIN_ID, nonce, to, wei, "0x", 21_000, GasFee(100 * GWEI, GWEI))
     signed = await raw_key(LANE.key).sign(unsigned)
     StubNode(chain, CHAIN_ID).answer("eth_sendRawTransaction", [signed.raw])
     chain.mine()
@@ -58,7 +58,7 @@ async def test_one_liar_of_three_changes_no_verdict(clock: FixedClock, lie: Lie,
     chain = await story(paid=paid)
     async with seen(clock, liar(chain, lie), honest(chain), honest(chain)) as nodes:
         verdict = await judge(nodes, nodes, CASE, POLICY)
-    assert verdict.outcome is (Outcome.PAID if paid else Outcome.UNPAID), verdict.why
+    assert verdict.outcome is (ChainOutcome.PAID if paid else ChainOutcome.UNPAID), verdict.why
 
 
 @pytest.mark.parametrize("lie", list(Lie), ids=[lie.name for lie in Lie])
@@ -68,7 +68,7 @@ async def test_one_liar_of_two_makes_no_verdict(clock: FixedClock, lie: Lie, *, 
     async with seen(clock, liar(chain, lie), honest(chain)) as nodes:
         with suppress(Retryable):
             verdict = await judge(nodes, nodes, CASE, POLICY)
-            assert verdict.outcome is not (Outcome.UNPAID if paid else Outcome.PAID), verdict.why
+            assert verdict.outcome is not (ChainOutcome.UNPAID if paid else ChainOutcome.PAID), verdict.why
 
 
 class NothingKnown:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from adapters.ethereum.signers import raw_key
-from machines.core.chain import Address, Signed, TxHash, Unsigned
+from machines.core.chain import Address, SignedTransaction, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.errors import RailClosed, Retryable
 from machines.core.money import ETH, Money
@@ -92,7 +92,7 @@ async def test_a_payment_that_is_withdrawn_while_the_lane_looks_is_not_paid(stat
         address: Address = LANE.address
         done: bool = False
 
-        async def sign(self, unsigned: Unsigned) -> Signed:
+        async def sign(self, unsigned: Unsigned) -> SignedTransaction:
             if not self.done:
                 self.done = True
                 await station.tell((await station.record(withdrawn)).id, f.Withdrawn("ada", "wrong"))
@@ -117,7 +117,7 @@ class Sick:
     good_for: int
     address: Address = LANE.address
 
-    async def sign(self, unsigned: Unsigned) -> Signed:
+    async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         if not self.good_for:
             raise self.trouble
         self.good_for -= 1

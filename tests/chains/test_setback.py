@@ -1,7 +1,7 @@
 """The store was set back, the chain was not: every transaction of the lane's address is accounted for by its nonce."""
 
 from adapters.ethereum.pay_many import PayManyContract
-from machines.core.chain import Address, Payee
+from machines.core.chain import Address, BatchPayee
 from machines.core.clock import Millis
 from payflow.desk.reconcile.comparison import Finding, Word
 from payflow.desk.reconcile.lanes import LanesReconcile
@@ -54,7 +54,7 @@ async def test_each_transaction_that_the_store_forgot_is_named_with_what_it_may_
 async def test_what_a_batch_that_the_store_forgot_may_have_paid_is_named_too(station: Station, chain: Anvil) -> None:
     await paid(station, 1)
     again = station.payment("again")
-    payees = (Payee(stranger(), 5), Payee(Address(dict(again.to.fields)["address"]), AMOUNT))
+    payees = (BatchPayee(stranger(), 5), BatchPayee(Address(dict(again.to.fields)["address"]), AMOUNT))
     contract = PayManyContract(stranger())
     wei, data, gas = contract.pay("0x" + "11" * 32, payees, None)
     await outside(chain, nonce=1, to=contract.address, wei=wei, data=data, gas=gas)

@@ -18,9 +18,9 @@ from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Evidence, Failed, Payment, Status, Unsent
 from machines.payout import facts as f
-from machines.payout.acts import Looks, Preparation
-from machines.payout.data import Finding, PayoutRecord, reference_of
-from machines.payout.policy import Policy
+from machines.payout.acts import PayoutActs, Preparation
+from machines.payout.data import PayoutRecord, RiskFinding, reference_of
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.app.installation import Parts, Payflow, opened
@@ -75,7 +75,7 @@ class Gateway:
 async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: AsyncExitStack) -> Parts:
     """The payout machine without the outside world."""
     gateway = Gateway()
-    looks = Looks(
+    looks = PayoutActs(
         {"flutterwave": gateway},
         Standings(store),
         MANUAL,
@@ -84,7 +84,7 @@ async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: Asyn
         preparation=Preparation(enquiries=FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False)),
     )
     desk = Desk(store, settings, metrics, {"flutterwave": gateway}, MANUAL)
-    return Parts((payout(Policy(), {}, looks.prove),), desk=desk)
+    return Parts((payout(PayoutPolicy(), {}, looks.prove),), desk=desk)
 
 
 class Counter:
@@ -158,7 +158,7 @@ class Counter:
         self.do(deliver)
 
 
-REVIEW = (f.Assessed((Finding("new", "0 successful payouts, 3 are needed"),)),)
+REVIEW = (f.Assessed((RiskFinding("new", "0 successful payouts, 3 are needed"),)),)
 APPROVED = (f.Assessed(()),)
 FAILED = (*APPROVED, f.Boarded("b"), lambda reference: f.NotPaid(reference, "the account is closed", retryable=False))
 

@@ -13,7 +13,7 @@ from adapters.ethereum.wallets.reading import Reader, Token
 from adapters.ethereum.wallets.safe import Safes
 from machines.core.chain import Address, TxHash
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, Call, Creation, End, Holding, Proposal, Wallets
+from machines.core.wallets import ETHER, ContractCall, Creation, End, Holding, WalletProposal, Wallets
 from tests.chain import FIFTH, LANE, OTHER, THIRD, Anvil, anvil, stranger
 from tests.wallets import LYING, REFUSES, Hands, deploy_safe, deploy_token
 
@@ -51,22 +51,22 @@ class Bench:
     async def fund(self, wei: int = WEI, units: int = 0, token: Address | None = None) -> None:
         """Somebody puts money in."""
         if wei:
-            await self.hands.send(FUNDER, Call(self.wallet, "0x"), wei)
+            await self.hands.send(FUNDER, ContractCall(self.wallet, "0x"), wei)
         if units:
             data = "0xa9059cbb" + self.wallet[2:].lower().rjust(64, "0") + f"{units:064x}"
-            await self.hands.send(FUNDER, Call(token or self.token, data))
+            await self.hands.send(FUNDER, ContractCall(token or self.token, data))
 
-    async def propose(self, to: Address, holdings: Sequence[Holding] | None = None, number: int = 1) -> Proposal:
+    async def propose(self, to: Address, holdings: Sequence[Holding] | None = None, number: int = 1) -> WalletProposal:
         """Fix a payment of all that the wallet holds."""
         return await self.wallets.propose(self.wallet, to, holdings or await self.wallets.holdings(self.wallet), number)
 
-    async def agree(self, proposal: Proposal) -> str:
+    async def agree(self, proposal: WalletProposal) -> str:
         """The bot agrees; gives what the others confirm."""
         found = await self.wallets.approved(proposal, await self.hands.send(BOT, proposal.approval))
         assert found
         return found
 
-    async def confirm(self, proposal: Proposal, confirm_hash: str) -> TxHash:
+    async def confirm(self, proposal: WalletProposal, confirm_hash: str) -> TxHash:
         """The maintainer confirms."""
         call = await self.wallets.confirmation(proposal, confirm_hash, MAINTAINER.address)
         return await self.hands.send(MAINTAINER, call)
@@ -219,7 +219,7 @@ async def test_a_receipt_alone_is_no_payment(bench: Bench) -> None:
     await bench.fund()
     proposal = await bench.propose(stranger())
     confirm_hash = await bench.agree(proposal)
-    unrelated = await bench.hands.send(MAINTAINER, Call(NOBODY.address, "0x"), 1)
+    unrelated = await bench.hands.send(MAINTAINER, ContractCall(NOBODY.address, "0x"), 1)
     await bench.deepen()
     outcome = await bench.wallets.outcome(proposal, confirm_hash, [unrelated])
     assert (outcome.end, outcome.tx) == (End.FAILED, unrelated)

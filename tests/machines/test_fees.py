@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.core.chain import Fee, Market
+from machines.core.chain import GasFee, Market
 from machines.transaction.fees import GWEI, FeePolicy, bumped, offered
 
 MARKET = Market(base_fee_wei=10 * GWEI, tip_wei=2 * GWEI, gas_price_wei=12 * GWEI)
@@ -27,7 +27,7 @@ policies = st.builds(
 
 
 def test_an_offer_leaves_room_for_a_growing_base_fee() -> None:
-    assert offered(MARKET, POLICY) == Fee(22 * GWEI, 2 * GWEI)
+    assert offered(MARKET, POLICY) == GasFee(22 * GWEI, 2 * GWEI)
 
 
 def test_a_tip_has_a_floor_and_a_ceiling() -> None:
@@ -37,43 +37,43 @@ def test_a_tip_has_a_floor_and_a_ceiling() -> None:
 
 def test_no_offer_is_above_the_ceiling() -> None:
     policy = FeePolicy(max_fee_ceiling_wei=15 * GWEI)
-    assert offered(MARKET, policy) == Fee(15 * GWEI, 2 * GWEI)
-    assert offered(Market(100 * GWEI, 20 * GWEI, GWEI), policy) == Fee(15 * GWEI, 15 * GWEI)
+    assert offered(MARKET, policy) == GasFee(15 * GWEI, 2 * GWEI)
+    assert offered(Market(100 * GWEI, 20 * GWEI, GWEI), policy) == GasFee(15 * GWEI, 15 * GWEI)
 
 
 def test_a_chain_without_base_fee_gets_legacy_offers() -> None:
-    assert offered(CLASSIC, POLICY) == Fee(5 * GWEI)
-    assert offered(MARKET, LEGACY) == Fee(12 * GWEI)
+    assert offered(CLASSIC, POLICY) == GasFee(5 * GWEI)
+    assert offered(MARKET, LEGACY) == GasFee(12 * GWEI)
 
 
 def test_a_fixed_price_is_offered_as_it_is() -> None:
-    assert offered(CLASSIC, FeePolicy(gas_price_wei=50 * GWEI)) == Fee(50 * GWEI)
+    assert offered(CLASSIC, FeePolicy(gas_price_wei=50 * GWEI)) == GasFee(50 * GWEI)
 
 
 def test_a_bump_raises_both_parts_by_an_eighth_rounded_up() -> None:
     calm = Market(GWEI, GWEI, GWEI)
-    assert bumped([Fee(80, 8)], Market(0, 0, 0), FeePolicy(tip_floor_wei=0)) == Fee(90, 9)
-    assert bumped([Fee(81, 9)], Market(0, 0, 0), FeePolicy(tip_floor_wei=0)) == Fee(92, 11)
-    assert bumped([Fee(22 * GWEI, 2 * GWEI)], calm, POLICY) == Fee(24_750_000_000, 2_250_000_000)
+    assert bumped([GasFee(80, 8)], Market(0, 0, 0), FeePolicy(tip_floor_wei=0)) == GasFee(90, 9)
+    assert bumped([GasFee(81, 9)], Market(0, 0, 0), FeePolicy(tip_floor_wei=0)) == GasFee(92, 11)
+    assert bumped([GasFee(22 * GWEI, 2 * GWEI)], calm, POLICY) == GasFee(24_750_000_000, 2_250_000_000)
 
 
 def test_a_bump_goes_to_the_market_when_that_is_higher() -> None:
-    assert bumped([Fee(2 * GWEI, GWEI)], MARKET, POLICY) == Fee(22 * GWEI, 2 * GWEI)
+    assert bumped([GasFee(2 * GWEI, GWEI)], MARKET, POLICY) == GasFee(22 * GWEI, 2 * GWEI)
 
 
 def test_a_bump_is_above_the_highest_of_all_attempts() -> None:
-    previous = [Fee(40 * GWEI, GWEI), Fee(20 * GWEI, 4 * GWEI)]
-    assert bumped(previous, MARKET, POLICY) == Fee(45 * GWEI, 4_500_000_000)
+    previous = [GasFee(40 * GWEI, GWEI), GasFee(20 * GWEI, 4 * GWEI)]
+    assert bumped(previous, MARKET, POLICY) == GasFee(45 * GWEI, 4_500_000_000)
 
 
 @pytest.mark.parametrize("policy", [FeePolicy(max_fee_ceiling_wei=24 * GWEI), FeePolicy(tip_ceiling_wei=2 * GWEI)])
 def test_a_ceiling_that_forbids_a_bump_makes_none(policy: FeePolicy) -> None:
-    assert bumped([Fee(22 * GWEI, 2 * GWEI)], MARKET, policy) is None
+    assert bumped([GasFee(22 * GWEI, 2 * GWEI)], MARKET, policy) is None
 
 
 def test_a_legacy_attempt_is_bumped_as_legacy() -> None:
-    assert bumped([Fee(8 * GWEI)], CLASSIC, POLICY) == Fee(9 * GWEI)
-    assert bumped([Fee(8 * GWEI)], MARKET, LEGACY) == Fee(12 * GWEI)
+    assert bumped([GasFee(8 * GWEI)], CLASSIC, POLICY) == GasFee(9 * GWEI)
+    assert bumped([GasFee(8 * GWEI)], MARKET, LEGACY) == GasFee(12 * GWEI)
 
 
 def test_nothing_before_is_a_first_offer() -> None:

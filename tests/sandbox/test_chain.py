@@ -15,14 +15,14 @@ from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.multisig import artifact
 from adapters.sandbox.chain.accounts import BOT, FUNDER, MAINTAINER, PROVIDERS, RICH_WEI, Account
 from adapters.sandbox.chain.chain import ChainRefused, Kind, SandboxChain
-from machines.core.chain import Address, Fee, Reply, Signed, Unsigned
+from machines.core.chain import Address, GasFee, NodeReply, SignedTransaction, Unsigned
 from machines.core.errors import Rejected
 from tests.waiting import wait_until
 
 CHAIN_ID = 31337
 GWEI = 10**9
 SOMEBODY = Address("0x00000000000000000000000000000000DeaDBeef")
-USUAL = Fee(10 * GWEI, GWEI)
+USUAL = GasFee(10 * GWEI, GWEI)
 
 
 @dataclass
@@ -32,11 +32,13 @@ class Bench:
     chain: SandboxChain
     nodes: Nodes
 
-    async def signed(self, nonce: int, wei: int = 1, fee: Fee = USUAL, account: Account = PROVIDERS) -> Signed:
+    async def signed(
+        self, nonce: int, wei: int = 1, fee: GasFee = USUAL, account: Account = PROVIDERS
+    ) -> SignedTransaction:
         """Sign a plain payment."""
         return await raw_key(account.key).sign(Unsigned(CHAIN_ID, nonce, SOMEBODY, wei, "0x", 21_000, fee))
 
-    async def replies(self, *, nonce: int, wei: int = 1, fee: Fee = USUAL) -> Reply:
+    async def replies(self, *, nonce: int, wei: int = 1, fee: GasFee = USUAL) -> NodeReply:
         """Send a plain payment, and hear what the node says."""
         return (await self.nodes.broadcast((await self.signed(nonce, wei, fee)).raw)).reply
 
@@ -63,7 +65,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def test_a_payment_is_mined_at_once_and_read_back(bench: Bench) -> None:
     nodes, signed = bench.nodes, await bench.signed(0, wei=5 * GWEI)
     before = await nodes.head()
-    assert (await nodes.broadcast(signed.raw)).reply is Reply.ACCEPTED
+    assert (await nodes.broadcast(signed.raw)).reply is NodeReply.ACCEPTED
 
     async def mined() -> bool:
         return await nodes.receipt(signed.hash) is not None
@@ -88,12 +90,12 @@ async def test_a_payment_is_mined_at_once_and_read_back(bench: Bench) -> None:
 
 
 async def test_what_cannot_be_mined_is_refused_in_words_that_are_understood(bench: Bench) -> None:
-    assert await bench.replies(nonce=0) is Reply.ACCEPTED
+    assert await bench.replies(nonce=0) is NodeReply.ACCEPTED
     await wait_until_nonce(bench, 1)
-    assert await bench.replies(nonce=0, wei=2) is Reply.NONCE_USED
-    assert await bench.replies(nonce=1, wei=2 * RICH_WEI) is Reply.NO_FUNDS
-    assert await bench.replies(nonce=1, fee=Fee(GWEI // 1000, 1)) is Reply.TOO_CHEAP
-    assert (await bench.nodes.broadcast((await bench.signed(1)).raw)).reply is Reply.ACCEPTED
+    assert await bench.replies(nonce=0, wei=2) is NodeReply.NONCE_USED
+    assert await bench.replies(nonce=1, wei=2 * RICH_WEI) is NodeReply.NO_FUNDS
+    assert await bench.replies(nonce=1, fee=GasFee(GWEI // 1000, 1)) is NodeReply.TOO_CHEAP
+    assert (await bench.nodes.broadcast((await bench.signed(1)).raw)).reply is NodeReply.ACCEPTED
 
 
 async def wait_until_nonce(bench: Bench, nonce: int) -> None:
@@ -113,7 +115,7 @@ async def test_contracts_are_made_asked_and_speak(bench: Bench) -> None:
     assert 500_000 < gas < 5_000_000
     sender = raw_key(BOT.key)
     made = await sender.sign(Unsigned(CHAIN_ID, 0, None, 0, code, gas, USUAL))
-    assert (await nodes.broadcast(made.raw)).reply is Reply.ACCEPTED
+    assert (await nodes.broadcast(made.raw)).reply is NodeReply.ACCEPTED
 
     async def mined() -> bool:
         return await nodes.receipt(made.hash) is not None

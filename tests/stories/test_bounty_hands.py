@@ -16,7 +16,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
 from machines.core.chain import Address
 from machines.core.errors import PayflowError
-from machines.core.wallets import Call
+from machines.core.wallets import ContractCall
 from payflow.config import Settings
 from tests.bounties import ANN, FUNDER, MIA, Fair, Kind, open_fair, signed
 from tests.chain import ETHER, FIFTH, Account, account
@@ -75,7 +75,7 @@ async def takes_all_that_the_wallet_lets_her(fair: Fair, issue: Issue, to: Addre
             call = await wallets.confirmation(current.proposal, record.data.confirm_hash, owner.address)
         except PayflowError:
             return
-        await fair.hands.send(owner, Call(call.to, call.data))
+        await fair.hands.send(owner, ContractCall(call.to, call.data))
 
 
 async def looked_at(fair: Fair, issue: Issue, times: int = 12) -> None:

@@ -11,7 +11,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
 from machines.core.clock import Millis
 from machines.core.facts import Override
-from machines.core.wallets import Call
+from machines.core.wallets import ContractCall
 from payflow.config import Settings
 from payflow.engine.step import take_in
 from tests.bounties import ANN, BOT, LANE_NAME, MIA, Fair, open_fair
@@ -39,7 +39,7 @@ async def carries_out_nothing(fair: Fair, record: BountyRecord) -> None:
     assert int(await fair.chain.rpc("eth_call", asked, "latest"), 16) == 0
     before = await fair.chain.balance(ANN.address)
     for call in ("confirmTransaction(uint256)", "executeTransaction(uint256)"):
-        await fair.hands.send(MIA, Call(wallet, abi.call_data(call, place)))
+        await fair.hands.send(MIA, ContractCall(wallet, abi.call_data(call, place)))
     assert await fair.chain.balance(ANN.address) == before
     assert await fair.chain.balance(wallet) == ETHER // 2
 
@@ -83,7 +83,7 @@ async def test_a_payment_that_was_confirmed_before_the_word_was_revoked_is_paid_
     await fair.says("mia", "POST", "/api/user/remove-bot-confirmation", {"issue-id": issue.id})
     place = int(record.data.confirm_hash, 16)
     wallet = record.data.contract_address
-    await fair.hands.send(MIA, Call(wallet, abi.call_data("confirmTransaction(uint256)", place)))
+    await fair.hands.send(MIA, ContractCall(wallet, abi.call_data("confirmTransaction(uint256)", place)))
     async with fair.worker():
         record = await fair.until(issue, s.PAID)
     assert "approval that was to be taken back" in record.data.banners[0]

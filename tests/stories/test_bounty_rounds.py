@@ -14,7 +14,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import MOST_CLAIMS, MOST_CLAIMS_A_PERSON, Doubt
 from machines.core.errors import ForgeUnavailable, PayflowError
 from machines.core.ids import RecordId, derived_id, parse_id
-from machines.core.wallets import Call
+from machines.core.wallets import ContractCall
 from payflow.config import Settings
 from payflow.desk import forge_sweep
 from payflow.desk.person import Caller
@@ -87,7 +87,7 @@ async def carried_out(fair: Fair, child: RecordId, states: tuple[str, ...]) -> N
     issue = next(iter(fair.home.issues.values()))
     await fair.until(issue, *states, that=lambda record: bool(record.data.confirm_hash))
     call = await fair.says("mia", "GET", f"/api/user/bounty/{child}/confirmation?owner={MIA.address}")
-    await fair.hands.send(MIA, Call(call["to"], call["data"]))
+    await fair.hands.send(MIA, ContractCall(call["to"], call["data"]))
     await fair.until(issue, s.PAID, s.REFUNDED)
     fair.id_of = first  # type: ignore[method-assign]
 

@@ -9,7 +9,7 @@ from adapters.sandbox.faults import Fault, Kind
 from machines.bounty import lifecycle as s
 from machines.bounty.facts import SweepWanted
 from machines.core.ids import derived_id, parse_id
-from machines.core.wallets import Call
+from machines.core.wallets import ContractCall
 from payflow.config import Settings
 from tests.bounties import ANN, BOT, FUNDER, MIA, Fair, open_fair
 from tests.chain import ETHER, FIFTH, account
@@ -170,7 +170,7 @@ async def test_the_receipt_of_another_transaction_pays_nothing(fair: Fair) -> No
     """A real transaction, mined and successful, that has nothing to do with the wallet."""
     async with fair.worker():
         issue = await fair.confirmable_issue()
-        tx = await fair.hands.send(MIA, Call(ANN.address, "0x"), ETHER // 2)
+        tx = await fair.hands.send(MIA, ContractCall(ANN.address, "0x"), ETHER // 2)
         await fair.says("mia", "POST", f"/api/user/bounty/{issue.id}/payout", {"payout-hash": tx})
         record = await fair.until(issue, s.CONFIRMABLE, that=lambda one: "paid nothing" in one.data.trouble)
         await fair.confirms(issue)
@@ -323,7 +323,7 @@ async def test_what_comes_in_later_is_swept_to_the_winner(safe_fair: Fair) -> No
         before = await fair.chain.balance(ANN.address)
         await fair.merge(await fair.pull_for(issue), issue)
         record = await fair.until(issue, s.CONFIRMABLE)
-        await fair.hands.send(FUNDER, Call(record.data.contract_address, "0x"), ETHER // 4)
+        await fair.hands.send(FUNDER, ContractCall(record.data.contract_address, "0x"), ETHER // 4)
         await fair.confirms(issue)
         await fair.until(issue, s.PAID, that=lambda one: bool(one.data.holdings))
         assert await fair.chain.balance(ANN.address) - before == ETHER // 2
@@ -334,7 +334,7 @@ async def test_what_comes_in_later_is_swept_to_the_winner(safe_fair: Fair) -> No
         fair.id_of = lambda _: child  # type: ignore[method-assign,assignment]
         await fair.until(issue, s.CONFIRMABLE)
         call = await fair.says("mia", "GET", f"/api/user/bounty/{child}/confirmation?owner={MIA.address}")
-        await fair.hands.send(MIA, Call(call["to"], call["data"]))
+        await fair.hands.send(MIA, ContractCall(call["to"], call["data"]))
         await fair.until(issue, s.PAID)
     assert await fair.chain.balance(ANN.address) - before == ETHER * 3 // 4
     assert len([one for one in issue.comments if one.app]) == 1

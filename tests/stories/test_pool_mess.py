@@ -11,7 +11,7 @@ import pytest
 from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.pool import lifecycle as s
-from machines.pool.evidence import Outcome
+from machines.pool.evidence import ChainOutcome
 from payflow.cli.desk import Code
 from payflow.cli.pool_service import _resolve_one
 from payflow.desk.pool import audit
@@ -178,7 +178,7 @@ async def test_the_same_sum_paid_before_does_not_count_for_the_pending_one(world
     world.mine.earn(ANN, AMOUNT, height=2)
     world.mine.debit(ANN, AMOUNT, at + 1)
     (judged,) = await world.desk().pending()
-    assert judged.verdict.outcome is Outcome.UNKNOWN
+    assert judged.verdict.outcome is ChainOutcome.UNKNOWN
 
 
 async def test_a_recorded_nonce_and_hash_are_looked_at_first(world: World, chain: Anvil) -> None:
@@ -213,7 +213,7 @@ async def test_what_is_proven_unpaid_is_adopted_and_paid_once(world: World, chai
     await later(chain)
     await something_else_uses_up_the_nonce(world)
     (judged,) = await world.desk().pending()
-    assert judged.verdict.outcome is Outcome.UNPAID
+    assert judged.verdict.outcome is ChainOutcome.UNPAID
     assert await world.desk().adopt(judged)
     assert await world.desk().adopt(judged)  # again, as after a crash
     async with world.working():

@@ -15,9 +15,9 @@ from machines.core.money import ETH, NGN, Asset, Money
 from machines.core.ports import Destination, Evidence
 from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord, reference_of
-from machines.payout.policy import Policy
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.config import Settings, load
 from payflow.desk.standings import Standings
 from payflow.engine.step import take_in
@@ -72,7 +72,7 @@ class Past:
         await self.happened(record_id, f.Assessed(()), f.Boarded("b"), f.NotPaid(reference_of(record_id, 1), "no"))
         return record_id
 
-    async def standing(self, **parts: Any) -> Standing:
+    async def standing(self, **parts: Any) -> ProviderHistory:
         """What the rules hear when Ann asks now."""
         record_id = await self.asked(**parts)
         record: PayoutRecord = (await self.store.records.read(record_id)).record
@@ -83,7 +83,7 @@ class Past:
 async def past(settings: Settings, clock: FixedClock) -> AsyncIterator[Past]:
     sealing = load({}, **(settings.model_dump() | {"seal_keys": new_key()}))
     async with open_store(sealing, clock=clock) as store:
-        store.serve([payout(Policy(), {})])
+        store.serve([payout(PayoutPolicy(), {})])
         yield Past(store, clock, count())
 
 
@@ -94,7 +94,7 @@ async def know(past: Past, **changes: Any) -> None:
 
 
 async def test_of_a_stranger_nothing_is_known_but_that_his_account_is_new(past: Past) -> None:
-    assert await past.standing() == Standing(details_changed_at=past.clock.now())
+    assert await past.standing() == ProviderHistory(details_changed_at=past.clock.now())
 
 
 async def test_successes_are_those_that_did_not_come_back(past: Past) -> None:

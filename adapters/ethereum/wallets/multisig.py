@@ -15,7 +15,7 @@ from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
 RAIL = "bounty"
 
@@ -55,7 +55,7 @@ class MultiSigs:
     async def creation(self, owners: Sequence[Address], threshold: int, _salt: str) -> Creation:
         """Say how a wallet is made."""
         arguments = abi.encoded(["address[]", "uint256"], (list(owners), threshold))
-        return Creation(self.kind, tuple(owners), threshold, Call("", artifact()["bytecode"] + arguments[2:]))
+        return Creation(self.kind, tuple(owners), threshold, ContractCall("", artifact()["bytecode"] + arguments[2:]))
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find the wallet that a transaction made."""
@@ -83,12 +83,12 @@ class MultiSigs:
         """List what came in."""
         return await self._reader.deposits(wallet, RECEIVED, made_by)
 
-    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
+    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment."""
         operation, value = _operation(wallet, to, holdings)
-        approval = Call(wallet, abi.call_data(SUBMIT, operation.to, value, abi.raw(operation.data)))
+        approval = ContractCall(wallet, abi.call_data(SUBMIT, operation.to, value, abi.raw(operation.data)))
         head = await known_head(self._chain)
-        return Proposal(
+        return WalletProposal(
             kind=self.kind,
             number=number,
             wallet=wallet,
@@ -103,7 +103,7 @@ class MultiSigs:
             since_block=head.number,
         )
 
-    async def approved(self, proposal: Proposal, tx: TxHash) -> str:
+    async def approved(self, proposal: WalletProposal, tx: TxHash) -> str:
         """Read the place in the wallet's list from the wallet's own event, and see that this payment stands there."""
         receipt = await self._reader.receipt(tx)
         for log in receipt.logs if receipt.ok else ():
@@ -115,54 +115,54 @@ class MultiSigs:
                 return log.topics[2]
         return ""
 
-    async def confirmation(self, proposal: Proposal, confirm_hash: str, owner: Address) -> Call:
+    async def confirmation(self, proposal: WalletProposal, confirm_hash: str, owner: Address) -> ContractCall:
         """Say what a maintainer sends: his word, or, where he gave it and the payment failed, to try it again."""
         wallet, place = Address(proposal.wallet), int(confirm_hash, 16)
         if not await self._has_confirmed(wallet, place, self._bot):
             raise Rejected("The bot has not agreed to this payment.")
         again = await self._has_confirmed(wallet, place, owner)
-        call = Call(wallet, abi.call_data(AGAIN if again else CONFIRM, place))
+        call = ContractCall(wallet, abi.call_data(AGAIN if again else CONFIRM, place))
         await self._chain.estimate(owner, wallet, 0, call.data)
         return call
 
     async def _has_confirmed(self, wallet: Address, place: int, owner: Address) -> bool:
         return bool(await self._reader.number(wallet, "confirmations(uint256,address)", place, owner))
 
-    async def _listed(self, proposal: Proposal, confirm_hash: str) -> tuple[Address, int, bytes, bool]:
+    async def _listed(self, proposal: WalletProposal, confirm_hash: str) -> tuple[Address, int, bytes, bool]:
         data = abi.call_data("transactions(uint256)", int(confirm_hash, 16))
         to, value, content, executed = abi.decoded(_LISTED, await self._reader.call(Address(proposal.wallet), data))
         return checksummed(to), value, content, executed
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def outcome(self, proposal: Proposal, confirm_hash: str, named: Sequence[str]) -> Outcome:
+    async def outcome(self, proposal: WalletProposal, confirm_hash: str, named: Sequence[str]) -> ProposalOutcome:
         """Say what became of a proposal: the wallet's list tells that it was carried out, its event in which block."""
         if not confirm_hash:
-            return Outcome(End.OPEN)
+            return ProposalOutcome(End.OPEN)
         wallet = Address(proposal.wallet)
         if (await self._listed(proposal, confirm_hash))[3]:
             done = await self._reader.newest(wallet, (EXECUTED, confirm_hash), proposal.since_block)
             receipt, deep = await self._reader.deep_receipt(done) if done else (None, False)
             if receipt is None or not deep or not speaks(receipt, wallet, EXECUTED, confirm_hash):
-                return Outcome(End.OPEN, receipt.hash if receipt else "", receipt.block if receipt else 0)
+                return ProposalOutcome(End.OPEN, receipt.hash if receipt else "", receipt.block if receipt else 0)
             return paid(proposal, receipt)
-        failed = Outcome(End.OPEN, known=not named)
+        failed = ProposalOutcome(End.OPEN, known=not named)
         for tx in named:
             receipt, deep = await self._reader.deep_receipt(tx)
             if receipt is None:
                 if await self._reader.known(tx):
-                    return Outcome(End.OPEN, tx)
+                    return ProposalOutcome(End.OPEN, tx)
             elif not deep:
-                return Outcome(End.OPEN, tx, receipt.block)
+                return ProposalOutcome(End.OPEN, tx, receipt.block)
             else:
-                failed = Outcome(End.FAILED, tx, receipt.block, _why(receipt, wallet, confirm_hash))
+                failed = ProposalOutcome(End.FAILED, tx, receipt.block, _why(receipt, wallet, confirm_hash))
         return failed
 
-    def withdrawal(self, proposal: Proposal, confirm_hash: str) -> Call | None:
+    def withdrawal(self, proposal: WalletProposal, confirm_hash: str) -> ContractCall | None:
         """Say how the bot takes its word back: without that, two payments of one bounty could both be carried out."""
-        return Call(proposal.wallet, abi.call_data(REVOKE, int(confirm_hash, 16))) if confirm_hash else None
+        return ContractCall(proposal.wallet, abi.call_data(REVOKE, int(confirm_hash, 16))) if confirm_hash else None
 
-    async def withdrawn(self, proposal: Proposal, confirm_hash: str) -> bool:
+    async def withdrawn(self, proposal: WalletProposal, confirm_hash: str) -> bool:
         """Say whether the bot's word was taken back, deep enough in the chain; a younger one still holds."""
         head = await known_head(self._chain)
         asked = abi.call_data("confirmations(uint256,address)", int(confirm_hash, 16), self._bot)
@@ -171,17 +171,17 @@ class MultiSigs:
         return not any(map(abi.number, answers))
 
 
-def _operation(wallet: Address, to: Address, holdings: Sequence[Holding]) -> tuple[Call, int]:
+def _operation(wallet: Address, to: Address, holdings: Sequence[Holding]) -> tuple[ContractCall, int]:
     """Say what the wallet does: one payment directly; several in one step, which only our own contract can."""
     if len(holdings) == 1:
         (only,) = holdings
         if only.token == ETHER:
-            return Call(to, NO_DATA), int(only.units)
-        return Call(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0
+            return ContractCall(to, NO_DATA), int(only.units)
+        return ContractCall(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0
     ether = sum(int(holding.units) for holding in holdings if holding.token == ETHER)
     tokens = [holding for holding in holdings if holding.token != ETHER]
     units = [int(holding.units) for holding in tokens]
-    return Call(wallet, abi.call_data(TOGETHER, to, ether, [token.token for token in tokens], units)), 0
+    return ContractCall(wallet, abi.call_data(TOGETHER, to, ether, [token.token for token in tokens], units)), 0
 
 
 def _why(receipt: Receipt, wallet: str, confirm_hash: str) -> str:

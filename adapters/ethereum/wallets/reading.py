@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.ethereum.wallets import abi
-from machines.core.chain import Address, Chain, Head, Log, Receipt, TxHash, known_head
+from machines.core.chain import Address, Chain, ChainHead, Log, Receipt, TxHash, known_head
 from machines.core.errors import Retryable
-from machines.core.wallets import ETHER, Deposit, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
 TRANSFER = "transfer(address,uint256)"
 TRANSFERRED = abi.topic("Transfer(address,address,uint256)")
@@ -59,7 +59,7 @@ class Reader:
     async def _balance(self, wallet: Address) -> int:
         return await self.chain.balance(wallet, (await known_head(self.chain)).number)
 
-    def deep(self, head: Head, block: int) -> bool:
+    def deep(self, head: ChainHead, block: int) -> bool:
         """Say whether a block is so deep that what is in it counts."""
         return head.number - block + 1 >= self.depth
 
@@ -129,7 +129,7 @@ def speaks(receipt: Receipt, wallet: str, name: str, subject: str) -> bool:
     )
 
 
-def paid(proposal: Proposal, receipt: Receipt) -> Outcome:
+def paid(proposal: WalletProposal, receipt: Receipt) -> ProposalOutcome:
     """Say what a receipt proves in which the wallet tells that it carried the proposal out.
 
     That covers the ether: the wallet's event names what it agreed on. A token may break its word without failing, so
@@ -138,9 +138,9 @@ def paid(proposal: Proposal, receipt: Receipt) -> Outcome:
     for holding in proposal.holdings:
         if holding.token != ETHER and not _moved(proposal, holding, receipt):
             why = f"{holding.symbol} says nothing of {holding.decimal} moved from the wallet to {proposal.to}"
-            return Outcome(End.DEAD, receipt.hash, receipt.block, why)
+            return ProposalOutcome(End.DEAD, receipt.hash, receipt.block, why)
     moved = tuple((holding.symbol, holding.decimal) for holding in proposal.holdings)
-    return Outcome(
+    return ProposalOutcome(
         End.PAID,
         receipt.hash,
         receipt.block,
@@ -154,7 +154,7 @@ def paid(proposal: Proposal, receipt: Receipt) -> Outcome:
     )
 
 
-def _moved(proposal: Proposal, holding: Holding, receipt: Receipt) -> bool:
+def _moved(proposal: WalletProposal, holding: Holding, receipt: Receipt) -> bool:
     wanted = (TRANSFERRED, abi.word_of(proposal.wallet), abi.word_of(proposal.to))
     return any(
         log.address == holding.token and log.topics == wanted and abi.number(log.data) == int(holding.units)

@@ -13,7 +13,7 @@ from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
 NOBODY = Address("0x" + "00" * 20)
 RAIL = "bounty"
@@ -70,7 +70,7 @@ class Safes:
         salted = keccak_hex(abi.raw(keccak_hex(abi.raw(setup))) + nonce.to_bytes(32, "big"))
         place = keccak_hex(b"\xff" + abi.raw(self._deployment.factory) + abi.raw(salted) + abi.raw(made_of))
         data = abi.call_data(CREATE, self._deployment.singleton, abi.raw(setup), nonce)
-        call = Call(self._deployment.factory, data)
+        call = ContractCall(self._deployment.factory, data)
         return Creation(self.kind, tuple(owners), threshold, call, abi.address_in(place))
 
     async def _usable(self) -> None:
@@ -118,7 +118,7 @@ class Safes:
         """List what came in."""
         return await self._reader.deposits(wallet, RECEIVED, made_by)
 
-    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
+    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment; the hash is made here and must be the one that the wallet itself makes."""
         head = await known_head(self._chain)
         nonce = await self._reader.number(wallet, "nonce()")
@@ -128,8 +128,8 @@ class Safes:
         its = await self._reader.call(wallet, asked)
         if its != mine:
             raise Contradiction(f"{wallet} calls its transaction {its}, we {mine}.", rail=RAIL)
-        approval = Call(wallet, abi.call_data("approveHash(bytes32)", abi.raw(mine)))
-        return Proposal(
+        approval = ContractCall(wallet, abi.call_data("approveHash(bytes32)", abi.raw(mine)))
+        return WalletProposal(
             self.kind,
             number,
             wallet,
@@ -144,16 +144,16 @@ class Safes:
             head.number,
         )
 
-    def _operation(self, to: Address, holdings: Sequence[Holding]) -> tuple[Call, int, bool]:
+    def _operation(self, to: Address, holdings: Sequence[Holding]) -> tuple[ContractCall, int, bool]:
         if len(holdings) > 1:
             packed = b"".join(_packed(to, holding) for holding in holdings)
-            return Call(self._deployment.multi_send, abi.call_data("multiSend(bytes)", packed)), 0, True
+            return ContractCall(self._deployment.multi_send, abi.call_data("multiSend(bytes)", packed)), 0, True
         (only,) = holdings
         if only.token == ETHER:
-            return Call(to, NO_DATA), int(only.units), False
-        return Call(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0, False
+            return ContractCall(to, NO_DATA), int(only.units), False
+        return ContractCall(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0, False
 
-    async def _hash(self, wallet: Address, operation: Call, value: int, *, delegate: bool, nonce: int) -> str:
+    async def _hash(self, wallet: Address, operation: ContractCall, value: int, *, delegate: bool, nonce: int) -> str:
         domain = keccak_hex(
             abi.raw(_DOMAIN) + abi.raw(abi.word_of(self._chain.chain_id)) + abi.raw(abi.word_of(wallet))
         )
@@ -163,7 +163,7 @@ class Safes:
         content = keccak_hex(abi.raw(abi.encoded(types, values)))
         return keccak_hex(b"\x19\x01" + abi.raw(domain) + abi.raw(content))
 
-    async def approved(self, proposal: Proposal, tx: TxHash) -> str:
+    async def approved(self, proposal: WalletProposal, tx: TxHash) -> str:
         """Read the hash that the bot agreed to from the wallet's own event."""
         receipt = await self._reader.receipt(tx)
         for log in receipt.logs if receipt.ok else ():
@@ -172,7 +172,7 @@ class Safes:
                 return log.topics[1]
         return ""
 
-    async def confirmation(self, proposal: Proposal, confirm_hash: str, owner: Address) -> Call:
+    async def confirmation(self, proposal: WalletProposal, confirm_hash: str, owner: Address) -> ContractCall:
         """Say what a maintainer sends: the payment itself, with the words of those who agreed and, by sending, his own.
 
         Where more owners must agree than have, he only gives his word.
@@ -183,12 +183,12 @@ class Safes:
             raise Rejected("The bot has not agreed to this payment.")
         threshold = await self._reader.number(wallet, "getThreshold()")
         others = [one for one in agreed if one != owner][: threshold - 1]
-        call = Call(wallet, proposal.approval.data)
+        call = ContractCall(wallet, proposal.approval.data)
         if len(others) + 1 >= threshold:
             hands = sorted((*others, owner), key=lambda one: int(one, 16))
             signatures = b"".join(abi.raw(abi.word_of(hand)) + bytes(32) + b"\x01" for hand in hands)
             inner = _inner(proposal.operation, int(proposal.value_units), delegate=proposal.delegate)
-            call = Call(wallet, abi.call_data(EXECUTE, *inner, signatures))
+            call = ContractCall(wallet, abi.call_data(EXECUTE, *inner, signatures))
         await self._chain.estimate(owner, wallet, 0, call.data)
         return call
 
@@ -207,24 +207,24 @@ class Safes:
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def outcome(self, proposal: Proposal, _confirm_hash: str, named: Sequence[str]) -> Outcome:
+    async def outcome(self, proposal: WalletProposal, _confirm_hash: str, named: Sequence[str]) -> ProposalOutcome:
         """Say what became of a proposal: the wallet's nonce tells that something was carried out, its events what."""
         wallet = Address(proposal.wallet)
         if await self._reader.number(wallet, "nonce()") > proposal.nonce:
             return await self._carried_out(proposal)
-        failed = Outcome(End.OPEN, known=not named)
+        failed = ProposalOutcome(End.OPEN, known=not named)
         for tx in named:
             receipt, deep = await self._reader.deep_receipt(tx)
             if receipt is None:
                 if await self._reader.known(tx):
-                    return Outcome(End.OPEN, tx)
+                    return ProposalOutcome(End.OPEN, tx)
             elif not deep:
-                return Outcome(End.OPEN, tx, receipt.block)
+                return ProposalOutcome(End.OPEN, tx, receipt.block)
             else:
-                failed = Outcome(End.FAILED, tx, receipt.block, _why(receipt, proposal))
+                failed = ProposalOutcome(End.FAILED, tx, receipt.block, _why(receipt, proposal))
         return failed
 
-    async def _carried_out(self, proposal: Proposal) -> Outcome:
+    async def _carried_out(self, proposal: WalletProposal) -> ProposalOutcome:
         wallet, first = Address(proposal.wallet), proposal.since_block
         for name in (SUCCEEDED, FAILED):
             tx = await self._reader.newest(wallet, (name, proposal.hash), first)
@@ -232,26 +232,28 @@ class Safes:
             if receipt is None:
                 continue
             if not deep:
-                return Outcome(End.OPEN, receipt.hash, receipt.block)
+                return ProposalOutcome(End.OPEN, receipt.hash, receipt.block)
             if name == SUCCEEDED and receipt.ok and speaks(receipt, wallet, SUCCEEDED, proposal.hash):
                 return paid(proposal, receipt)
-            return Outcome(End.DEAD, receipt.hash, receipt.block, "the wallet says that it failed")
+            return ProposalOutcome(End.DEAD, receipt.hash, receipt.block, "the wallet says that it failed")
         # The nonce may have been read at a node that is ahead of the one that was asked for events.
         settled = (await known_head(self._chain)).number - self._reader.depth
         nonce = abi.number(await self._chain.call(wallet, abi.call_data("nonce()"), max(settled, first)))
         if nonce > proposal.nonce:
-            return Outcome(End.DEAD, why=f"the wallet's owners used its number {proposal.nonce} for something else")
-        return Outcome(End.OPEN)
+            return ProposalOutcome(
+                End.DEAD, why=f"the wallet's owners used its number {proposal.nonce} for something else"
+            )
+        return ProposalOutcome(End.OPEN)
 
-    def withdrawal(self, _proposal: Proposal, _confirm_hash: str) -> Call | None:
+    def withdrawal(self, _proposal: WalletProposal, _confirm_hash: str) -> ContractCall | None:
         """Nothing has to be taken back: the next proposal has the same nonce, so at most one of them is carried out."""
 
-    async def withdrawn(self, _proposal: Proposal, _confirm_hash: str) -> bool:
+    async def withdrawn(self, _proposal: WalletProposal, _confirm_hash: str) -> bool:
         """Say yes: as above."""
         return True
 
 
-def _inner(operation: Call, value: int, *, delegate: bool) -> tuple[object, ...]:
+def _inner(operation: ContractCall, value: int, *, delegate: bool) -> tuple[object, ...]:
     return (operation.to, value, abi.raw(operation.data), int(delegate), 0, 0, 0, NOBODY, NOBODY)
 
 
@@ -264,7 +266,7 @@ def _packed(to: Address, holding: Holding) -> bytes:
     return b"\x00" + abi.raw(target) + value.to_bytes(32, "big") + len(data).to_bytes(32, "big") + data
 
 
-def _why(receipt: Receipt, proposal: Proposal) -> str:
+def _why(receipt: Receipt, proposal: WalletProposal) -> str:
     if not receipt.ok:
         return "the transaction failed: the wallet took it back as a whole, and nothing was paid"
     if speaks(receipt, proposal.wallet, APPROVED, proposal.hash):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool.books import PoolBooks, Row
 from adapters.open_ethereum_pool.config import Config
-from machines.core.chain import NO_DATA, Fee, TxHash, Unsigned
+from machines.core.chain import NO_DATA, GasFee, TxHash, Unsigned
 from machines.core.clock import SECOND, Clock
 from machines.core.errors import BadInput, NotFound, PayflowError, Retryable
 from machines.core.ids import RecordId
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
-from machines.pool.acts import Looks, Till, why_not
+from machines.pool.acts import PayingPool, PoolActs, why_not
 from machines.pool.data import WEI, PoolRecord, line_of, owner_of_login, sent_of
 from machines.pool.ports import Booked, Trail
 from machines.pool.react import pool as pool_machine
@@ -262,11 +262,11 @@ class Pools:
             coin: Outside(pool.books, pool.trail, pool.lane, lanes.books) for coin, pool in self.pools.items()
         }
         self.readiness = {coin: Readiness(pool, own, clock, self.outside[coin]) for coin, pool in self.pools.items()}
-        tills = {
-            coin: Till(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
+        paying = {
+            coin: PayingPool(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
             for coin, pool in self.pools.items()
         }
-        looks = Looks(tills, own)
+        looks = PoolActs(paying, own)
         self.machine = pool_machine(looks.acts(), looks.prove)
 
 
@@ -298,5 +298,5 @@ def trail_of(lane: Lane, node: Nodes) -> Trail:
 
 async def try_signer(lane: Lane) -> None:
     """See that the signer signs for the lane's chain: to nobody, over nothing, with a nonce that no chain reaches."""
-    unsigned = Unsigned(lane.chain.chain_id, NEVER_NONCE, lane.signer.address, 0, NO_DATA, PLAIN_GAS, Fee(1))
+    unsigned = Unsigned(lane.chain.chain_id, NEVER_NONCE, lane.signer.address, 0, NO_DATA, PLAIN_GAS, GasFee(1))
     await lane.signer.sign(unsigned)

@@ -18,8 +18,8 @@ from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentK
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.acts import payment_of, why_not
-from machines.pool.data import WEI, Line, PoolData, PoolRecord, line_of, row_of, shannon_of
-from machines.pool.evidence import MARGIN_S, Case, InHistory, Outcome, Verdict, check, judge
+from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, row_of, shannon_of
+from machines.pool.evidence import MARGIN_S, ChainOutcome, InHistory, UnprovenPayment, Verdict, check, judge
 from machines.pool.ports import Booked
 from payflow.desk.pool.outside import Stray, key_of
 from payflow.desk.pool.pool import Pool, Pools
@@ -71,11 +71,11 @@ class PoolDesk:
             return await self._judged(row, strange)
         match record.state:
             case s.PAID if record.data.evidence is not None:
-                return Verdict(Outcome.PAID, f"Payflow paid it: {record.data.hash}", record.data.evidence)
+                return Verdict(ChainOutcome.PAID, f"Payflow paid it: {record.data.hash}", record.data.evidence)
             case s.CREDITED:
-                return Verdict(Outcome.UNPAID, f"Payflow had proof: {record.data.reason}", record.data.evidence)
+                return Verdict(ChainOutcome.UNPAID, f"Payflow had proof: {record.data.reason}", record.data.evidence)
             case s.DUE:
-                return Verdict(Outcome.UNKNOWN, "Payflow is about to send it: let `payflow pool run` go on")
+                return Verdict(ChainOutcome.UNKNOWN, "Payflow is about to send it: let `payflow pool run` go on")
             case s.HALTED | s.SKIPPED | s.PAID:
                 return await self._halted(record, strange)
             case _:
@@ -84,13 +84,13 @@ class PoolDesk:
     async def _rail_says(self, record: PoolRecord) -> Verdict:
         match await self.pool.rail.status(payment_of(record)):
             case Settled(evidence):
-                return Verdict(Outcome.PAID, f"{evidence.reference} paid it", evidence)
+                return Verdict(ChainOutcome.PAID, f"{evidence.reference} paid it", evidence)
             case Failed(reason, _, evidence):
-                return Verdict(Outcome.UNPAID, reason, evidence)
+                return Verdict(ChainOutcome.UNPAID, reason, evidence)
             case Pending(waiting_for, evidence):
-                return Verdict(Outcome.UNKNOWN, self._under_way(waiting_for, evidence))
+                return Verdict(ChainOutcome.UNKNOWN, self._under_way(waiting_for, evidence))
             case _:
-                return Verdict(Outcome.UNKNOWN, "nothing was sent yet: `payflow pool run` sends it")
+                return Verdict(ChainOutcome.UNKNOWN, "nothing was sent yet: `payflow pool run` sends it")
 
     def _under_way(self, waiting_for: str, evidence: Evidence | None) -> str:
         name = self.pool.lane.name
@@ -105,20 +105,20 @@ class PoolDesk:
         standing = await self.pool.books.standing(line)
         status = await self.pool.rail.status(payment_of(record))
         if isinstance(status, Settled):
-            return Verdict(Outcome.PAID, f"{status.evidence.reference} paid it", status.evidence)
+            return Verdict(ChainOutcome.PAID, f"{status.evidence.reference} paid it", status.evidence)
         if isinstance(status, Pending):
-            return Verdict(Outcome.UNKNOWN, self._must_withdraw(record, status))
+            return Verdict(ChainOutcome.UNKNOWN, self._must_withdraw(record, status))
         if standing.step.startswith("paid:"):
             return await self._booked_by_others(record, TxHash(standing.step.removeprefix("paid:")))
         case = await self._case(line.login, line.shannon, line.row_s, rows=max(strange, 1), record=record)
         verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
         if isinstance(status, Failed) and verdict.nothing_came:
-            verdict = Verdict(Outcome.UNPAID, status.reason, status.evidence)
-        if verdict.outcome is not Outcome.UNPAID or standing.pending or standing.step != "debited":
+            verdict = Verdict(ChainOutcome.UNPAID, status.reason, status.evidence)
+        if verdict.outcome is not ChainOutcome.UNPAID or standing.pending or standing.step != "debited":
             return verdict
         return await self._without_its_row(record, line, verdict)
 
-    async def _without_its_row(self, record: PoolRecord, line: Line, unpaid: Verdict) -> Verdict:
+    async def _without_its_row(self, record: PoolRecord, line: PoolLine, unpaid: Verdict) -> Verdict:
         """Judge a payment that no transaction has made and whose row is gone: who took it away?"""
         for one in await self.pool.books.bookings(line.login):
             if one.shannon == line.shannon and one.at_s >= line.row_s:
@@ -126,12 +126,12 @@ class PoolDesk:
         if await self.pool.books.holds_pending_sum(line):
             keys = self.pool.books.keys
             return Verdict(
-                Outcome.UNKNOWN,
+                ChainOutcome.UNKNOWN,
                 "its row was taken away, and neither the balance nor the history has the amount. If it was paid by "
                 "hand, `payflow pool add-missing` accounts for the transaction; if not, put the row back and resolve: "
                 f'ZADD "{keys.pending}" {line.row_s} "{line.row}"',
             )
-        return Verdict(Outcome.UNPAID, f"it was given back by hand, and {unpaid.why}", unpaid.evidence)
+        return Verdict(ChainOutcome.UNPAID, f"it was given back by hand, and {unpaid.why}", unpaid.evidence)
 
     async def _booked_by_others(self, record: PoolRecord, tx: TxHash) -> Verdict:
         """Judge a payment that the books have as paid by a transaction that is not the lane's."""
@@ -151,18 +151,18 @@ class PoolDesk:
         try:
             case = await self._case(row.login, row.shannon, row.at_s, rows=strange)
         except BadInput as error:
-            return Verdict(Outcome.UNKNOWN, f"{error} Put it right by hand.")
+            return Verdict(ChainOutcome.UNKNOWN, f"{error} Put it right by hand.")
         return await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
 
     async def _case(
         self, login: str, shannon: int, at_s: int, *, rows: int = 1, record: PoolRecord | None = None
-    ) -> Case:
+    ) -> UnprovenPayment:
         """Gather what is known about a payment that is to be judged."""
         books, given = self.pool.books, self.pool.config
         noted = await books.remembered(Row(login, shannon, at_s))
         pending = await books.pending()
         friends = given.flavour is Flavour.FRIENDS
-        return Case(
+        return UnprovenPayment(
             sender=given.address,
             to=addresses.of_login(login),
             shannon=shannon,
@@ -184,9 +184,9 @@ class PoolDesk:
 
     async def book(self, judged: Judged) -> bool:
         """Book a row that is proven paid, or give back one that is proven unpaid; False where nothing is proven."""
-        if judged.verdict.outcome is Outcome.PAID and judged.verdict.evidence:
+        if judged.verdict.outcome is ChainOutcome.PAID and judged.verdict.evidence:
             await self._book_paid(judged, judged.verdict.evidence)
-        elif judged.verdict.outcome is Outcome.UNPAID:
+        elif judged.verdict.outcome is ChainOutcome.UNPAID:
             await self._book_unpaid(judged)
         else:
             return False
@@ -211,12 +211,12 @@ class PoolDesk:
         """Pay a row of another payer that is proven unpaid, as a payment of ours; book one that is proven paid."""
         if judged.record is not None:
             return False
-        if judged.verdict.outcome is not Outcome.UNPAID:
+        if judged.verdict.outcome is not ChainOutcome.UNPAID:
             return await self.book(judged)
         row = judged.row
         new = self._new(row.login, row.shannon, f"adopted:{row.at_s}")
         # The books first: once the record is there, a worker looks whether it is debited.
-        line = Line(PaymentKey(new.id), row.login, row.shannon, row.at_s, row_s=row.at_s)
+        line = PoolLine(PaymentKey(new.id), row.login, row.shannon, row.at_s, row_s=row.at_s)
         self._must(await self.pool.books.adopt(line))
         await self._make(new)
         return True
@@ -249,10 +249,10 @@ class PoolDesk:
                 return Judged(row, owner, await self._verdict(row, owner, strange))
         raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
 
-    async def checked(self, case: Case, tx: TxHash) -> Verdict:
+    async def checked(self, case: UnprovenPayment, tx: TxHash) -> Verdict:
         """Say whether the chain proves that a transaction paid this; refuse what it does not prove."""
         verdict = await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
-        if verdict.outcome is not Outcome.PAID:
+        if verdict.outcome is not ChainOutcome.PAID:
             raise BadInput(f"It is not proven that this was paid: {verdict.why}.")
         return verdict
 
@@ -280,7 +280,7 @@ class PoolDesk:
     ) -> None:
         at_s = await self._now_s()
         row = pending[0] if pending else Row(login, shannon, record.data.debited_at if record else at_s)
-        line = self._line(Judged(row, record, Verdict(Outcome.PAID, "")), at_s, evidence)
+        line = self._line(Judged(row, record, Verdict(ChainOutcome.PAID, "")), at_s, evidence)
         self._must(await self.pool.books.write_payment(line, TxHash(evidence.reference), again=True))
         log.warning("A payment was marked as paid.", action="pool_mark_paid", who=self._who, row=row_of(login, shannon))
         if record is not None:
@@ -303,7 +303,7 @@ class PoolDesk:
     async def credit(self, login: str, shannon: int, *, dry_run: bool) -> str:
         """Give one pending payment back, once it is proven unpaid."""
         judged = await self.find(login, shannon)
-        if judged.verdict.outcome is not Outcome.UNPAID:
+        if judged.verdict.outcome is not ChainOutcome.UNPAID:
             raise BadInput(f"It is not proven that this was not paid: {judged.verdict.why}.")
         if not dry_run:
             await self._book_unpaid(judged)
@@ -331,7 +331,7 @@ class PoolDesk:
         verdict = await self.checked(replace(case, history=(), ours=frozenset()), tx)
         if not dry_run and verdict.evidence:
             at_s = await self.pool.trail.time_of(int(dict(verdict.evidence.details)["block"]))
-            line = Line(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
+            line = PoolLine(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
             answer = await self.pool.books.add_missing(line, tx)
             self._must(answer)
             if answer.code == Booked.ALREADY:
@@ -362,10 +362,10 @@ class PoolDesk:
         log.warning("What was sent counts as no payment.", action="pool_no_payment", who=self._who, tx=tx, login=login)
         return f"{tx} to {login} counts as something else: the next run pays what they are owed."
 
-    async def _line_of(self, stray: Stray) -> Line:
+    async def _line_of(self, stray: Stray) -> PoolLine:
         shannon = (stray.seen.value_wei + self.pool.config.charge_wei) // WEI
         now_s, charge_wei = await self._now_s(), self.pool.config.charge_wei
-        return Line(key_of(stray.seen.hash), stray.login, shannon, now_s, charge_wei)
+        return PoolLine(key_of(stray.seen.hash), stray.login, shannon, now_s, charge_wei)
 
     async def _account_for(self, stray: Stray) -> str:
         seen, login, line = stray.seen, stray.login, await self._line_of(stray)
@@ -402,7 +402,7 @@ class PoolDesk:
         return await self._repeat_credited(record, dry_run=dry_run)
 
     async def _repeat_pending(self, judged: Judged, *, dry_run: bool) -> str:
-        if judged.verdict.outcome is not Outcome.UNPAID:
+        if judged.verdict.outcome is not ChainOutcome.UNPAID:
             raise BadInput(f"It is not proven that the old one is dead: {judged.verdict.why}.")
         if not dry_run:
             await self.adopt(judged)
@@ -425,11 +425,11 @@ class PoolDesk:
         history = tuple(one for one in case.history if one.tx != tx)
         case = replace(case, tx=tx, nonce=None, history=history, ours=case.ours - {tx})
         verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
-        if verdict.outcome is not Outcome.UNPAID:
+        if verdict.outcome is not ChainOutcome.UNPAID:
             raise BadInput(f"It is not proven that the old one is dead: {verdict.why}.")
         if not dry_run:
             new = self._new(login, shannon, f"repeat:{tx}")
-            line = Line(PaymentKey(new.id), login, shannon, at_s, self.pool.config.charge_wei)
+            line = PoolLine(PaymentKey(new.id), login, shannon, at_s, self.pool.config.charge_wei)
             self._must(await self.pool.books.reopen(line, tx))
             await self._make(new)
         return f"{row_of(login, shannon)} is paid again: {verdict.why}."
@@ -449,16 +449,16 @@ class PoolDesk:
     async def _learn(self, record: PoolRecord, fact: Fact) -> None:
         await take_in(self._own.store.records, self._metrics, record.id, fact, self._who)
 
-    def _line(self, judged: Judged, at_s: int, evidence: Evidence | None = None) -> Line:
+    def _line(self, judged: Judged, at_s: int, evidence: Evidence | None = None) -> PoolLine:
         """Name a payment to the books; what was kept back is what the chain shows, whatever the file says by now."""
         line = line_of(judged.record, at_s) if judged.record else self._line_of_row(judged.row, at_s)
         if evidence is None:
             return line
         return replace(line, charge_wei=int(dict(evidence.details).get("charge_wei", line.charge_wei)))
 
-    def _line_of_row(self, row: Row, at_s: int) -> Line:
+    def _line_of_row(self, row: Row, at_s: int) -> PoolLine:
         key = PaymentKey(f"row:{row.member}:{row.at_s}")
-        return Line(key, row.login, row.shannon, at_s, self.pool.config.charge_wei, row.at_s)
+        return PoolLine(key, row.login, row.shannon, at_s, self.pool.config.charge_wei, row.at_s)
 
     async def _now_s(self) -> int:
         return await self._own.store.records.now() // SECOND

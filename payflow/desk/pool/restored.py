@@ -16,7 +16,7 @@ from machines.core.ids import RecordId
 from machines.pool import lifecycle as s
 from machines.pool.acts import why_not
 from machines.pool.data import PoolRecord, line_of, shannon_of
-from machines.pool.ports import Answer, Booked
+from machines.pool.ports import Booked, BookedAnswer
 from payflow.desk import archive
 from payflow.desk.pool.pool import Own, Pool
 
@@ -137,7 +137,7 @@ async def _put_right(pool: Pool, record: PoolRecord, done: PutRight) -> None:
     """Bring the books of one payment to where our record is; what cannot be done concerns this miner alone."""
     said = f"{shannon_of(record)} Shannon for {record.data.login}"
     data = record.data
-    answer: Answer
+    answer: BookedAnswer
     if record.state == s.PAID:
         answer = await pool.books.write_payment(line_of(record, data.paid_at), data.hash)
         if answer.code in (Booked.ROW_GONE, Booked.BOOKED):
@@ -157,7 +157,7 @@ async def _put_right(pool: Pool, record: PoolRecord, done: PutRight) -> None:
         done.lines.append(f"The pool's Redis had forgotten a payment: {line}")
 
 
-async def _settled_by_hand(pool: Pool, record: PoolRecord) -> Answer:
+async def _settled_by_hand(pool: Pool, record: PoolRecord) -> BookedAnswer:
     """Take what the history has in place of a payment that people have called paid; or book it as they said."""
     line, since = line_of(record, record.data.paid_at), record.data.debited_at
     for one in await pool.books.bookings(record.data.login):

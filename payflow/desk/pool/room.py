@@ -13,7 +13,7 @@ from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.money import ETH, MAX_UNITS, Money
 from machines.pool.data import WEI, PoolRecord
-from machines.pool.evidence import Outcome
+from machines.pool.evidence import ChainOutcome
 from payflow.desk.pool.due import due
 from payflow.desk.pool.estimate import estimate
 from payflow.desk.pool.pool import Pool, Pools
@@ -42,7 +42,7 @@ class Row:
     at: Millis
     record: RecordId | None
     """None where another payer wrote it."""
-    outcome: Outcome
+    outcome: ChainOutcome
     why: str
     tx: str = ""
 
@@ -159,7 +159,7 @@ class PoolRoom:
         """Book what is proven of these rows, unlock where nothing is left, and say what was done."""
         pools, pool = await self._opened()
         desk = self._desk(pools, pool, who)
-        said, done, left = [], {Outcome.PAID: 0, Outcome.UNPAID: 0}, 0
+        said, done, left = [], {ChainOutcome.PAID: 0, ChainOutcome.UNPAID: 0}, 0
         wanted = set(map(_same, rows))
         for judged in await desk.pending():
             try:
@@ -174,7 +174,8 @@ class PoolRoom:
                 left += 1
         if pool.config.bgsave and any(done.values()):
             await save(pool, said.append)
-        counted = f"{done[Outcome.PAID]} booked as paid, {done[Outcome.UNPAID]} credited back, {left} left as they are."
+        paid, unpaid = done[ChainOutcome.PAID], done[ChainOutcome.UNPAID]
+        counted = f"{paid} booked as paid, {unpaid} credited back, {left} left as they are."
         return [counted, *said, await self._unlocked(desk, pool)]
 
     async def _unlocked(self, desk: PoolDesk, pool: Pool) -> str:

@@ -12,7 +12,7 @@ from machines.core.money import Money
 from machines.core.ports import Failed, Lists, PaymentKey, Settled, Trace
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.acts import Looks
+from machines.payout.acts import PayoutActs
 from machines.payout.data import Attempt, PayoutData, PayoutRecord, parts_of, record_of
 from machines.payout.rediscovery import number_of, recreated
 from payflow.desk.payouts import MACHINE, shown
@@ -35,7 +35,7 @@ def is_of(installation: str, key: PaymentKey) -> bool:
 class PayoutsReconcile:
     """Compares payouts with the gateways that pay them."""
 
-    def __init__(self, store: Store, metrics: Metrics, looks: Looks, rails: Mapping[str, Lists | None]) -> None:
+    def __init__(self, store: Store, metrics: Metrics, looks: PayoutActs, rails: Mapping[str, Lists | None]) -> None:
         self._store = store
         self._metrics = metrics
         self._looks = looks

@@ -7,7 +7,7 @@ from typing import Protocol
 from aiohttp import web
 
 from machines.core.errors import Conflict
-from machines.core.forge import Person
+from machines.core.forge import ForgeAccount
 from payflow.store.registers.tokens import Role, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.auth import Gate
@@ -26,7 +26,7 @@ class Identity(Protocol):
     def door(self, state: str, back: str) -> str:
         """Say where somebody is sent."""
 
-    async def who(self, code: str, back: str) -> Person:
+    async def who(self, code: str, back: str) -> ForgeAccount:
         """Tell who came back."""
 
 
@@ -67,7 +67,7 @@ class GitHubDoor:
         answer.del_cookie(STATE, path=DOOR)
         return answer
 
-    async def _token_of(self, person: Person) -> str:
+    async def _token_of(self, person: ForgeAccount) -> str:
         """Give the hash of the token that this account has here, made when it first comes; nobody ever sees it."""
         name = f"github-{person.id}"
         try:

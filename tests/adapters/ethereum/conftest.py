@@ -9,7 +9,7 @@ import pytest
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import LocalKey, raw_key
-from machines.core.chain import Address, Fee, Signed, Unsigned
+from machines.core.chain import Address, GasFee, SignedTransaction, Unsigned
 from machines.core.clock import FixedClock
 from tests.chain import CHAIN_ID, GWEI, LANE, Anvil, anvil, stranger
 from tests.chainproxy import ChainProxy
@@ -19,7 +19,7 @@ IMPATIENT = NodeLimits(connect_s=0.5, exchange_s=0.5, body_bytes=256 * 1024, pau
 
 def payment(nonce: int = 0, to: Address | None = None, **parts: Any) -> Unsigned:
     """Make a plain transfer of one wei."""
-    fields: dict[str, Any] = {"value_wei": 1, "data": "0x", "gas": 21_000, "fee": Fee(10 * GWEI, GWEI)} | parts
+    fields: dict[str, Any] = {"value_wei": 1, "data": "0x", "gas": 21_000, "fee": GasFee(10 * GWEI, GWEI)} | parts
     return Unsigned(CHAIN_ID, nonce, to or stranger(), **fields)
 
 
@@ -91,6 +91,6 @@ def key() -> LocalKey:
 
 
 @pytest.fixture
-async def signed(key: LocalKey) -> Signed:
+async def signed(key: LocalKey) -> SignedTransaction:
     """A payment at the lane's first nonce."""
     return await key.sign(payment())

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import LocalKey
-from machines.core.chain import NO_DATA, Fee, Signed, TxHash
+from machines.core.chain import NO_DATA, GasFee, SignedTransaction, TxHash
 from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings, NoQuorum, RailClosed, Rejected, Retryable
 from tests.adapters.ethereum.conftest import IMPATIENT, payment
@@ -19,7 +19,7 @@ NONCE = "eth_getTransactionCount"
 NOWHERE = TxHash("0x" + "ab" * 32)
 
 
-async def mined(nodes: Nodes, chain: Anvil, signed: Signed) -> TxHash:
+async def mined(nodes: Nodes, chain: Anvil, signed: SignedTransaction) -> TxHash:
     await nodes.broadcast(signed.raw)
     await chain.mine()
     return signed.hash
@@ -176,7 +176,7 @@ async def test_one_node_alone_is_asked_again(lone: Nodes, proxy: ChainProxy) -> 
 
 
 async def test_fifteen_minutes_of_outage_lose_nothing(
-    nodes: Nodes, proxy: ChainProxy, second: ChainProxy, clock: FixedClock, signed: Signed, chain: Anvil
+    nodes: Nodes, proxy: ChainProxy, second: ChainProxy, clock: FixedClock, signed: SignedTransaction, chain: Anvil
 ) -> None:
     tx = await mined(nodes, chain, signed)
     proxy.outage = second.outage = True
@@ -200,7 +200,7 @@ async def test_too_many_requests_name_the_delay(lone: Nodes, proxy: ChainProxy) 
 
 
 async def test_the_present_is_not_believed_from_a_node_that_lags(
-    nodes: Nodes, proxy: ChainProxy, chain: Anvil, signed: Signed
+    nodes: Nodes, proxy: ChainProxy, chain: Anvil, signed: SignedTransaction
 ) -> None:
     await mined(nodes, chain, signed)
     await chain.mine(9)
@@ -243,7 +243,7 @@ async def test_a_caller_who_gives_up_does_not_spoil_the_batch_of_others(lone: No
 # Receipts and transactions.
 
 
-async def test_a_receipt_tells_what_happened(lone: Nodes, chain: Anvil, signed: Signed) -> None:
+async def test_a_receipt_tells_what_happened(lone: Nodes, chain: Anvil, signed: SignedTransaction) -> None:
     tx = await mined(lone, chain, signed)
     found = await lone.receipt(tx)
     assert found is not None
@@ -253,7 +253,7 @@ async def test_a_receipt_tells_what_happened(lone: Nodes, chain: Anvil, signed: 
 
 
 async def test_a_receipt_that_enough_nodes_show_is_found(
-    three: Nodes, proxy: ChainProxy, second: ChainProxy, chain: Anvil, signed: Signed
+    three: Nodes, proxy: ChainProxy, second: ChainProxy, chain: Anvil, signed: SignedTransaction
 ) -> None:
     tx = await mined(three, chain, signed)
     proxy.lag = 1
@@ -263,7 +263,7 @@ async def test_a_receipt_that_enough_nodes_show_is_found(
 
 
 async def test_a_receipt_that_comes_and_goes_is_found_on_the_others(
-    three: Nodes, proxy: ChainProxy, second: ChainProxy, chain: Anvil, signed: Signed
+    three: Nodes, proxy: ChainProxy, second: ChainProxy, chain: Anvil, signed: SignedTransaction
 ) -> None:
     tx = await mined(three, chain, signed)
     proxy.flap(RECEIPT, "+-+")
@@ -282,7 +282,7 @@ async def test_a_receipt_is_none_though_one_node_fails(nodes: Nodes, proxy: Chai
 
 
 async def test_a_receipt_on_a_branch_of_one_node_alone_is_not_believed(
-    session: aiohttp.ClientSession, clock: FixedClock, signed: Signed
+    session: aiohttp.ClientSession, clock: FixedClock, signed: SignedTransaction
 ) -> None:
     async with anvil(mining=False) as long, anvil(mining=False) as short, ChainProxy(long.url) as third:
         nodes = Nodes(session, [short.url, long.url, third.url], CHAIN_ID, clock, IMPATIENT)
@@ -302,7 +302,7 @@ async def test_a_receipt_of_a_node_that_hides_its_price_has_the_price_of_the_tra
 ) -> None:
     async with anvil(hardfork="istanbul", mining=False) as chain:
         nodes = Nodes(session, [chain.url], CHAIN_ID, clock, IMPATIENT)
-        done = await key.sign(payment(fee=Fee(7 * GWEI)))
+        done = await key.sign(payment(fee=GasFee(7 * GWEI)))
         found = await nodes.receipt(await mined(nodes, chain, done))
         assert found is not None
         assert found.gas_price_wei == 7 * GWEI
@@ -328,7 +328,7 @@ async def test_a_transaction_is_seen_waiting_and_mined(lone: Nodes, chain: Anvil
 
 @pytest.mark.parametrize("used_at", [1, 2, 50, 99, 100])
 async def test_the_transaction_that_used_a_nonce_is_found(
-    lone: Nodes, proxy: ChainProxy, chain: Anvil, signed: Signed, used_at: int
+    lone: Nodes, proxy: ChainProxy, chain: Anvil, signed: SignedTransaction, used_at: int
 ) -> None:
     await chain.mine(used_at - 1)
     await lone.broadcast(signed.raw)
@@ -339,7 +339,7 @@ async def test_the_transaction_that_used_a_nonce_is_found(
     assert len(proxy.batches) < 12
 
 
-async def test_a_free_nonce_was_used_by_nobody(lone: Nodes, chain: Anvil, signed: Signed) -> None:
+async def test_a_free_nonce_was_used_by_nobody(lone: Nodes, chain: Anvil, signed: SignedTransaction) -> None:
     await chain.mine(10)
     await mined(lone, chain, signed)
     assert await lone.sent_by(LANE.address, 0, 10) is None
@@ -355,7 +355,7 @@ async def test_each_of_many_nonces_in_one_block_is_found(lone: Nodes, chain: Anv
 
 
 async def test_where_the_state_is_pruned_blocks_are_read(
-    lone: Nodes, proxy: ChainProxy, chain: Anvil, signed: Signed
+    lone: Nodes, proxy: ChainProxy, chain: Anvil, signed: SignedTransaction
 ) -> None:
     await chain.mine(20)
     await lone.broadcast(signed.raw)
@@ -367,7 +367,7 @@ async def test_where_the_state_is_pruned_blocks_are_read(
 
 
 async def test_where_the_state_is_pruned_too_far_it_is_not_guessed(
-    lone: Nodes, proxy: ChainProxy, chain: Anvil, signed: Signed
+    lone: Nodes, proxy: ChainProxy, chain: Anvil, signed: SignedTransaction
 ) -> None:
     await mined(lone, chain, signed)
     await chain.mine(400)
@@ -377,7 +377,7 @@ async def test_where_the_state_is_pruned_too_far_it_is_not_guessed(
 
 
 async def test_nodes_that_have_the_state_are_found_among_those_that_prune(
-    three: Nodes, proxy: ChainProxy, chain: Anvil, signed: Signed
+    three: Nodes, proxy: ChainProxy, chain: Anvil, signed: SignedTransaction
 ) -> None:
     await mined(three, chain, signed)
     await chain.mine(400)
@@ -395,7 +395,7 @@ async def test_the_market_has_the_next_base_fee_and_the_tips_of_others(
 ) -> None:
     assert (await lone.market(60)).tip_wei == 0
     for nonce, tip in enumerate((1, 2, 3)):
-        done = await key.sign(payment(nonce, fee=Fee(100 * GWEI, tip * GWEI)))
+        done = await key.sign(payment(nonce, fee=GasFee(100 * GWEI, tip * GWEI)))
         await mined(lone, chain, done)
     await chain.mine(3)  # empty blocks say nothing of tips
     market = await lone.market(60)

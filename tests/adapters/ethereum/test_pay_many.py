@@ -13,7 +13,7 @@ from adapters.ethereum.addresses import keccak_hex
 from adapters.ethereum.contracts import compile as compiling
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import MOST_PAYEES, MOST_UNITS, PayManyContract, deploy_data
-from machines.core.chain import Address, Payee, Receipt, TxHash
+from machines.core.chain import Address, BatchPayee, Receipt, TxHash
 from machines.core.errors import BadAmount, BadSettings, Contradiction, Rejected
 from tests.chain import ETHER, GWEI, LANE, OTHER, Account, Anvil, anvil, stranger
 
@@ -68,12 +68,12 @@ class Desk:
         assert receipt is not None
         return receipt
 
-    async def pay(self, number: int, payees: list[Payee], token: Address | None = None) -> Receipt:
+    async def pay(self, number: int, payees: list[BatchPayee], token: Address | None = None) -> Receipt:
         """Pay a batch as a lane does."""
         value, data, gas = self.contract.pay(batch(number), payees, token)
         return await self.send(data, self.contract.address, value, gas)
 
-    def failed(self, receipt: Receipt, number: int, payees: list[Payee]) -> frozenset[int]:
+    def failed(self, receipt: Receipt, number: int, payees: list[BatchPayee]) -> frozenset[int]:
         return self.contract.failed(receipt, batch(number), payees)
 
     async def made(self, name: str, argument: str = "", sender: Account = LANE) -> Address:
@@ -104,8 +104,8 @@ async def desk(chain: Anvil, lone: Nodes) -> Desk:
     return await opened(chain, lone)
 
 
-async def existing(chain: Anvil, count: int) -> list[Payee]:
-    payees = [Payee(stranger(), ETHER // 7 + place) for place in range(count)]
+async def existing(chain: Anvil, count: int) -> list[BatchPayee]:
+    payees = [BatchPayee(stranger(), ETHER // 7 + place) for place in range(count)]
     for payee in payees:
         await chain.set_balance(payee.to, 1)
     return payees
@@ -122,7 +122,7 @@ def test_the_artifact_names_its_source_and_our_selectors_are_its_own() -> None:
     artifact = json.loads(compiling.ARTIFACT.read_text("utf-8"))
     assert artifact["source_sha256"] == hashlib.sha256(compiling.SOURCE.read_bytes()).hexdigest()
     contract = PayManyContract(LANE.address)
-    one = [Payee(stranger(), 1)]
+    one = [BatchPayee(stranger(), 1)]
     assert contract.pay(batch(1), one, None)[1][:10] == artifact["methods"]["payETH(bytes32,uint256[])"]
     assert (
         contract.pay(batch(1), one, OTHER.address)[1][:10] == artifact["methods"]["payToken(bytes32,address,uint256[])"]
@@ -175,7 +175,7 @@ async def test_the_gas_limit_is_enough_when_all_burn_what_they_can(desk: Desk) -
 
 
 async def test_the_gas_limit_is_enough_for_accounts_that_do_not_exist(desk: Desk) -> None:
-    payees = [Payee(stranger(), 1) for _ in range(100)]
+    payees = [BatchPayee(stranger(), 1) for _ in range(100)]
     receipt = await desk.pay(1, payees)
     assert desk.failed(receipt, 1, payees) == frozenset()
 
@@ -241,7 +241,7 @@ async def test_ether_is_not_taken_without_a_batch(desk: Desk) -> None:
 
 async def test_a_recipient_that_calls_back_gets_its_own_and_no_more(desk: Desk) -> None:
     caller = await desk.made("Reentrant")
-    payees = [Payee(caller, ETHER), *await existing(desk.chain, 2)]
+    payees = [BatchPayee(caller, ETHER), *await existing(desk.chain, 2)]
     await desk.send(_prepare(desk.contract.address, _empty_batch(9)), caller)
     receipt = await desk.pay(1, payees)
     assert await desk.chain.balance(desk.contract.address) == 0
@@ -255,7 +255,7 @@ async def test_a_lane_that_is_a_contract_and_calls_back_does_not_run_its_batch_t
     lane = await bare.made("Reentrant")
     desk = await opened(chain, lone, lane)
     await desk.send(_prepare(desk.contract.address, _empty_batch(1)), lane)
-    payees = [Payee(lane, ETHER), *await existing(chain, 1)]
+    payees = [BatchPayee(lane, ETHER), *await existing(chain, 1)]
     value, data, gas = desk.contract.pay(batch(1), payees, None)
     payload = bytes.fromhex(data[2:])
     act = "0x" + _selector("act(address,bytes)") + padded(desk.contract.address) + padded(64)
@@ -319,7 +319,7 @@ async def test_a_token_that_lies_moves_nothing(desk: Desk, mood: int) -> None:
 
 async def test_without_leave_or_tokens_nobody_is_to_blame(desk: Desk) -> None:
     coin = await desk.made("Coin", padded(100))
-    payees = [Payee(stranger(), 60), Payee(stranger(), 60)]
+    payees = [BatchPayee(stranger(), 60), BatchPayee(stranger(), 60)]
     assert not (await desk.pay(1, payees[:1], coin)).ok, "not allowed"
     await desk.send("0x095ea7b3" + padded(desk.contract.address) + UNLIMITED, coin)
     assert not (await desk.pay(1, payees, coin)).ok, "short of the token"
@@ -327,7 +327,7 @@ async def test_without_leave_or_tokens_nobody_is_to_blame(desk: Desk) -> None:
 
 
 async def test_what_is_no_token_pays_nobody(desk: Desk) -> None:
-    assert not (await desk.pay(1, [Payee(stranger(), 1)], stranger())).ok
+    assert not (await desk.pay(1, [BatchPayee(stranger(), 1)], stranger())).ok
 
 
 # What it costs, and where it runs.
@@ -389,14 +389,14 @@ async def test_a_receipt_of_something_else_is_a_contradiction(desk: Desk) -> Non
 def test_what_does_not_fit_into_a_batch_is_bad_input() -> None:
     contract = PayManyContract(LANE.address)
     with pytest.raises(BadAmount):
-        contract.pay(batch(1), [Payee(OTHER.address, MOST_UNITS + 1)], None)
+        contract.pay(batch(1), [BatchPayee(OTHER.address, MOST_UNITS + 1)], None)
     with pytest.raises(BadAmount):
         contract.pay(batch(1), [], None)
     with pytest.raises(BadAmount):
-        contract.pay(batch(1), [Payee(OTHER.address, 1)] * (MOST_PAYEES + 1), None)
+        contract.pay(batch(1), [BatchPayee(OTHER.address, 1)] * (MOST_PAYEES + 1), None)
     with pytest.raises(BadSettings):
         PayManyContract("0x12")
-    value, data, _ = contract.pay(batch(1), [Payee(OTHER.address, MOST_UNITS)], None)
+    value, data, _ = contract.pay(batch(1), [BatchPayee(OTHER.address, MOST_UNITS)], None)
     assert value == MOST_UNITS
     assert data.endswith("f" * 24 + OTHER.address[2:].lower())
 

@@ -14,7 +14,7 @@ from adapters.ethereum.node import Nodes
 from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.signers import raw_key
 from adapters.ethereum.wallets.reading import Reader
-from machines.core.chain import Fee, TxHash, Unsigned, known_head
+from machines.core.chain import GasFee, TxHash, Unsigned, known_head
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed, Retryable
 from tests.chain import GWEI, LANE, stranger
@@ -73,7 +73,7 @@ async def seen(clock: FixedClock, *nodes: StubNode, quorum: int = 0) -> AsyncIte
 
 async def paid(chain: StubChain) -> TxHash:
     """Bring a payment of the lane into a block."""
-    fee = Fee(100 * GWEI, GWEI)
+    fee = GasFee(100 * GWEI, GWEI)
     nonce = chain.blocks[-1].nonces.get(LANE.address.lower(), 0)
     signed = await raw_key(LANE.key).sign(Unsigned(CHAIN_ID, nonce, stranger(), 1, "0x", 21_000, fee))
     StubNode(chain, CHAIN_ID).answer("eth_sendRawTransaction", [signed.raw])
@@ -350,7 +350,7 @@ async def test_one_node_alone_is_asked_for_nothing_more(chain: StubChain, clock:
 
 async def test_that_bytes_can_never_be_mined_is_not_believed_of_one_node(chain: StubChain, clock: FixedClock) -> None:
     gone = honest(chain)
-    signed = await raw_key(LANE.key).sign(Unsigned(CHAIN_ID, 0, stranger(), 1, "0x", 21_000, Fee(GWEI, GWEI)))
+    signed = await raw_key(LANE.key).sign(Unsigned(CHAIN_ID, 0, stranger(), 1, "0x", 21_000, GasFee(GWEI, GWEI)))
     gone.gone = True
     async with seen(clock, liar(chain, Lie.REFUSES), gone) as nodes:
         with pytest.raises(OutcomeUnknown):

@@ -5,7 +5,7 @@ import pytest
 from adapters.ethereum import refusals
 from adapters.ethereum.envelope import Fault
 from adapters.ethereum.refusals import SENDING, Means
-from machines.core.chain import Reply
+from machines.core.chain import NodeReply
 
 NO_TAG = (
     Fault(-32000, "finalized block not found"),  # geth
@@ -37,75 +37,75 @@ def test_only_a_nodes_own_word_says_that_a_tag_names_nothing(*, fault: Fault, kn
 
 # The whole sentence, as the node writes it; what it means.
 SAID = (
-    ("already known", Reply.ACCEPTED),  # geth
-    ("ALREADY_EXISTS: already known", Reply.ACCEPTED),  # erigon
-    ("INTERNAL_ERROR: existing tx with same hash", Reply.ACCEPTED),  # erigon
-    ("AlreadyKnown", Reply.ACCEPTED),  # nethermind
-    ("Known transaction", Reply.ACCEPTED),  # besu
-    ("known transaction: 0f3c", Reply.ACCEPTED),  # geth before 1.9
-    ("Transaction with the same hash was already imported.", Reply.ACCEPTED),  # openethereum
-    ("Tx: [0xab] already Imported", Reply.ACCEPTED),  # anvil
-    ("nonce too low: next nonce 5, tx nonce 3", Reply.NONCE_USED),  # geth, reth
-    ("INTERNAL_ERROR: nonce too low", Reply.NONCE_USED),  # erigon
-    ("OldNonce, Current nonce: 22, nonce of rejected tx: 17", Reply.NONCE_USED),  # nethermind
-    ("Nonce too low", Reply.NONCE_USED),  # besu
-    ("Transaction nonce is too low. Try incrementing the nonce.", Reply.NONCE_USED),  # openethereum
-    ("replacement transaction underpriced", Reply.TOO_CHEAP),  # geth, reth, nethermind
-    ("replacement transaction underpriced: new tx gas fee cap 1, gas tip cap 1", Reply.TOO_CHEAP),
-    ("Replacement transaction underpriced", Reply.TOO_CHEAP),  # besu
-    ("ReplacementNotAllowed", Reply.TOO_CHEAP),  # nethermind
-    ("could not replace existing tx", Reply.TOO_CHEAP),  # erigon
-    ("Tx: [0xab] insufficient gas price to replace existing transaction", Reply.TOO_CHEAP),  # anvil
+    ("already known", NodeReply.ACCEPTED),  # geth
+    ("ALREADY_EXISTS: already known", NodeReply.ACCEPTED),  # erigon
+    ("INTERNAL_ERROR: existing tx with same hash", NodeReply.ACCEPTED),  # erigon
+    ("AlreadyKnown", NodeReply.ACCEPTED),  # nethermind
+    ("Known transaction", NodeReply.ACCEPTED),  # besu
+    ("known transaction: 0f3c", NodeReply.ACCEPTED),  # geth before 1.9
+    ("Transaction with the same hash was already imported.", NodeReply.ACCEPTED),  # openethereum
+    ("Tx: [0xab] already Imported", NodeReply.ACCEPTED),  # anvil
+    ("nonce too low: next nonce 5, tx nonce 3", NodeReply.NONCE_USED),  # geth, reth
+    ("INTERNAL_ERROR: nonce too low", NodeReply.NONCE_USED),  # erigon
+    ("OldNonce, Current nonce: 22, nonce of rejected tx: 17", NodeReply.NONCE_USED),  # nethermind
+    ("Nonce too low", NodeReply.NONCE_USED),  # besu
+    ("Transaction nonce is too low. Try incrementing the nonce.", NodeReply.NONCE_USED),  # openethereum
+    ("replacement transaction underpriced", NodeReply.TOO_CHEAP),  # geth, reth, nethermind
+    ("replacement transaction underpriced: new tx gas fee cap 1, gas tip cap 1", NodeReply.TOO_CHEAP),
+    ("Replacement transaction underpriced", NodeReply.TOO_CHEAP),  # besu
+    ("ReplacementNotAllowed", NodeReply.TOO_CHEAP),  # nethermind
+    ("could not replace existing tx", NodeReply.TOO_CHEAP),  # erigon
+    ("Tx: [0xab] insufficient gas price to replace existing transaction", NodeReply.TOO_CHEAP),  # anvil
     (
         "Transaction gas price 1wei is too low. There is another transaction with same nonce in the queue.",
-        Reply.TOO_CHEAP,
+        NodeReply.TOO_CHEAP,
     ),
     (
         "Transaction gas price is too low. It does not satisfy your node's minimal gas price (minimal: 2, got: 1).",
-        Reply.TOO_CHEAP,
+        NodeReply.TOO_CHEAP,
     ),
-    ("transaction underpriced: tip needed 2, tip permitted 1", Reply.TOO_CHEAP),  # geth
-    ("transaction gas price below minimum: gas tip cap 1, minimum needed 1000", Reply.TOO_CHEAP),  # geth
-    ("max fee per gas less than block base fee: address 0xab, maxFeePerGas: 1, baseFee: 7", Reply.TOO_CHEAP),
-    ("FeeTooLow, MaxFeePerGas too low. MaxFeePerGas: 1, BaseFee: 7", Reply.TOO_CHEAP),  # nethermind
-    ("FeeTooLowToCompete", Reply.TOO_CHEAP),  # nethermind
-    ("Gas price below configured minimum gas price", Reply.TOO_CHEAP),  # besu
-    ("Gas price below current base fee", Reply.TOO_CHEAP),  # besu
-    ("UNDERPRICED: underpriced", Reply.TOO_CHEAP),  # erigon
-    ("fee too low", Reply.TOO_CHEAP),  # erigon
-    ("nonce too high: tx nonce 9, gapped nonce 5", Reply.NONCE_GAP),  # geth
-    ("NonceGap, Future nonce. Expected nonce: 7", Reply.NONCE_GAP),  # nethermind
-    ("Transaction nonce is too distant from current sender nonce", Reply.NONCE_GAP),  # besu
-    ("An invalid transaction with a lower nonce exists", Reply.NONCE_GAP),  # besu
-    ("future transaction tries to replace pending", Reply.NONCE_GAP),  # geth
-    ("txpool is full", Reply.NONCE_GAP),  # geth, reth
-    ("queued sub-pool is full", Reply.NONCE_GAP),  # erigon
-    ("address already reserved", Reply.NONCE_GAP),  # geth
-    ("account limit exceeded: pooled 16 txs", Reply.NONCE_GAP),  # geth
-    ("insufficient funds for gas * price + value: balance 1, tx cost 2, overshot 1", Reply.NO_FUNDS),  # geth
-    ("Insufficient funds for gas * price + value", Reply.NO_FUNDS),  # anvil
-    ("InsufficientFunds, Account balance: 1, cumulative cost: 2", Reply.NO_FUNDS),  # nethermind
-    ("Upfront cost exceeds account balance", Reply.NO_FUNDS),  # besu
+    ("transaction underpriced: tip needed 2, tip permitted 1", NodeReply.TOO_CHEAP),  # geth
+    ("transaction gas price below minimum: gas tip cap 1, minimum needed 1000", NodeReply.TOO_CHEAP),  # geth
+    ("max fee per gas less than block base fee: address 0xab, maxFeePerGas: 1, baseFee: 7", NodeReply.TOO_CHEAP),
+    ("FeeTooLow, MaxFeePerGas too low. MaxFeePerGas: 1, BaseFee: 7", NodeReply.TOO_CHEAP),  # nethermind
+    ("FeeTooLowToCompete", NodeReply.TOO_CHEAP),  # nethermind
+    ("Gas price below configured minimum gas price", NodeReply.TOO_CHEAP),  # besu
+    ("Gas price below current base fee", NodeReply.TOO_CHEAP),  # besu
+    ("UNDERPRICED: underpriced", NodeReply.TOO_CHEAP),  # erigon
+    ("fee too low", NodeReply.TOO_CHEAP),  # erigon
+    ("nonce too high: tx nonce 9, gapped nonce 5", NodeReply.NONCE_GAP),  # geth
+    ("NonceGap, Future nonce. Expected nonce: 7", NodeReply.NONCE_GAP),  # nethermind
+    ("Transaction nonce is too distant from current sender nonce", NodeReply.NONCE_GAP),  # besu
+    ("An invalid transaction with a lower nonce exists", NodeReply.NONCE_GAP),  # besu
+    ("future transaction tries to replace pending", NodeReply.NONCE_GAP),  # geth
+    ("txpool is full", NodeReply.NONCE_GAP),  # geth, reth
+    ("queued sub-pool is full", NodeReply.NONCE_GAP),  # erigon
+    ("address already reserved", NodeReply.NONCE_GAP),  # geth
+    ("account limit exceeded: pooled 16 txs", NodeReply.NONCE_GAP),  # geth
+    ("insufficient funds for gas * price + value: balance 1, tx cost 2, overshot 1", NodeReply.NO_FUNDS),  # geth
+    ("Insufficient funds for gas * price + value", NodeReply.NO_FUNDS),  # anvil
+    ("InsufficientFunds, Account balance: 1, cumulative cost: 2", NodeReply.NO_FUNDS),  # nethermind
+    ("Upfront cost exceeds account balance", NodeReply.NO_FUNDS),  # besu
     (
         "Insufficient funds. The account you tried to send transaction from does not have enough funds.",
-        Reply.NO_FUNDS,
+        NodeReply.NO_FUNDS,
     ),
-    ("exceeds block gas limit", Reply.REFUSED),  # geth
-    ("Transaction gas limit exceeds block gas limit", Reply.REFUSED),  # besu
-    ("intrinsic gas too low: gas 20000, minimum needed 21000", Reply.REFUSED),  # geth
-    ("Intrinsic gas exceeds gas limit", Reply.REFUSED),  # besu
-    ("tx fee (1.20 ether) exceeds the configured cap (1.00 ether)", Reply.REFUSED),  # geth
-    ("invalid sender", Reply.REFUSED),  # geth
-    ("transaction type not supported", Reply.REFUSED),  # geth
-    ("only replay-protected (EIP-155) transactions allowed over RPC", Reply.REFUSED),  # geth
-    ("invalid chain id for signer: have 1 want 61", Reply.REFUSED),  # geth
-    ("Wrong chainId", Reply.REFUSED),  # besu
-    ("rlp: expected input list for types.LegacyTx", Reply.REFUSED),  # geth
+    ("exceeds block gas limit", NodeReply.REFUSED),  # geth
+    ("Transaction gas limit exceeds block gas limit", NodeReply.REFUSED),  # besu
+    ("intrinsic gas too low: gas 20000, minimum needed 21000", NodeReply.REFUSED),  # geth
+    ("Intrinsic gas exceeds gas limit", NodeReply.REFUSED),  # besu
+    ("tx fee (1.20 ether) exceeds the configured cap (1.00 ether)", NodeReply.REFUSED),  # geth
+    ("invalid sender", NodeReply.REFUSED),  # geth
+    ("transaction type not supported", NodeReply.REFUSED),  # geth
+    ("only replay-protected (EIP-155) transactions allowed over RPC", NodeReply.REFUSED),  # geth
+    ("invalid chain id for signer: have 1 want 61", NodeReply.REFUSED),  # geth
+    ("Wrong chainId", NodeReply.REFUSED),  # besu
+    ("rlp: expected input list for types.LegacyTx", NodeReply.REFUSED),  # geth
 )
 
 
 @pytest.mark.parametrize(("words", "means"), SAID)
-def test_what_nodes_say_to_a_transaction_is_understood(words: str, means: Reply) -> None:
+def test_what_nodes_say_to_a_transaction_is_understood(words: str, means: NodeReply) -> None:
     assert refusals.reply(Fault(-32000, words)) is means
 
 

@@ -18,7 +18,7 @@ from adapters.ethereum.node import Nodes
 from adapters.ethereum.remote_signer import RemoteSigner
 from adapters.ethereum.signers import LocalKey, keystore, raw_key, raw_key_file, remote
 from adapters.ethereum.transactions import Undecodable, decoded
-from machines.core.chain import Address, Fee, Reply, Unsigned
+from machines.core.chain import Address, GasFee, NodeReply, Unsigned
 from machines.core.errors import BadSettings, PayflowError, RailClosed, Rejected, Retryable
 from tests.adapters.ethereum.conftest import payment
 from tests.chain import CHAIN_ID, GWEI, LANE, OTHER, Account, Anvil
@@ -31,10 +31,10 @@ PASSWORD = "correct horse"
 SHAPES = [
     payment(7),
     payment(0, value_wei=0, data="0xdeadbeef", gas=90_000),
-    payment(3, fee=Fee(5 * GWEI)),
-    Unsigned(31337, 1, None, 0, "0x600160005500", 100_000, Fee(5 * GWEI, GWEI)),
-    Unsigned(31337, 2, None, 0, "0x600160005500", 100_000, Fee(5 * GWEI)),
-    payment(4, value_wei=10**27, fee=Fee(0, 0)),
+    payment(3, fee=GasFee(5 * GWEI)),
+    Unsigned(31337, 1, None, 0, "0x600160005500", 100_000, GasFee(5 * GWEI, GWEI)),
+    Unsigned(31337, 2, None, 0, "0x600160005500", 100_000, GasFee(5 * GWEI)),
+    payment(4, value_wei=10**27, fee=GasFee(0, 0)),
 ]
 
 
@@ -60,9 +60,9 @@ async def test_the_same_is_signed_in_the_same_bytes(key: LocalKey) -> None:
 
 
 async def test_a_chain_takes_what_was_signed_and_calls_it_by_our_hash(lone: Nodes, chain: Anvil, key: LocalKey) -> None:
-    for nonce, fee in enumerate((Fee(5 * GWEI, GWEI), Fee(5 * GWEI))):
+    for nonce, fee in enumerate((GasFee(5 * GWEI, GWEI), GasFee(5 * GWEI))):
         signed = await key.sign(payment(nonce, fee=fee))
-        assert (await lone.broadcast(signed.raw)).reply is Reply.ACCEPTED
+        assert (await lone.broadcast(signed.raw)).reply is NodeReply.ACCEPTED
         assert signed.hash in await chain.waiting()
 
 

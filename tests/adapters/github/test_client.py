@@ -13,7 +13,7 @@ from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Comment, Issue, Repository
 from machines.core.clock import DAY, SECOND, FixedClock
 from machines.core.errors import BadSettings, Rejected, Retryable, TooLong
-from machines.core.forge import Person, Place, PullState
+from machines.core.forge import ForgeAccount, Place, PullState
 
 MARKER = "bounty-03-abcdefgh23456777"
 TEXT = f"<!-- payflow {MARKER} -->\nContract deploying\n"
@@ -144,7 +144,7 @@ async def test_who_maintains_a_repository(
     client: GitHub, github: GitHubSimulator, place: Place, login: str, found: str
 ) -> None:
     person = github.town.person(login)
-    assert await client.maintains(place, person.id) == (Person(person.id, found) if found else None)
+    assert await client.maintains(place, person.id) == (ForgeAccount(person.id, found) if found else None)
 
 
 async def test_who_takes_over_a_name_takes_over_no_rights(
@@ -155,7 +155,7 @@ async def test_who_takes_over_a_name_takes_over_no_rights(
     mia.login = "mia-who-was"
     thief = github.town.person("mia")
     assert await client.maintains(place, thief.id) is None
-    assert await client.maintains(place, mia.id) == Person(mia.id, "mia-who-was")
+    assert await client.maintains(place, mia.id) == ForgeAccount(mia.id, "mia-who-was")
     assert await client.maintains(place, 1) is None
 
 

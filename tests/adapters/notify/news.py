@@ -10,12 +10,12 @@ from machines.core.decision import Decision
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Finding
+from machines.payout.data import RiskFinding
 from tests.machines.bounty import scenes as bounties
 from tests.machines.payout.scenes import FIRST, NOW, ONE, PRINT, decide, failed, not_paid, paid, payout
 
 BACK = f.CameBack(FIRST, Evidence("bank", "returned"))
-FOUND = (Finding("amount", "NGN 125050.00 is more than NGN 50000.00"),)
+FOUND = (RiskFinding("amount", "NGN 125050.00 is more than NGN 50000.00"),)
 UNITS: dict[str, Any] = {"units": 125_050, "send_units": 125_050}
 
 # Every decision of the machine that tells somebody something.
@@ -23,7 +23,7 @@ DECISIONS: tuple[Decision[Any], ...] = (
     decide(payout(s.REQUESTED, **UNITS), f.Assessed(FOUND)),
     decide(payout(s.REQUESTED, **UNITS), f.Assessed(())),
     decide(payout(s.REQUESTED, assessed=True, **UNITS), f.Approved("olu", PRINT)),
-    decide(payout(s.REQUESTED, assessed=True, **UNITS), f.Rejected("olu", "the invoice is missing")),
+    decide(payout(s.REQUESTED, assessed=True, **UNITS), f.Declined("olu", "the invoice is missing")),
     decide(payout(s.REQUESTED, **UNITS), f.Cancelled("ann", "")),
     decide(payout(s.PROCESSING, attempts=ONE, **UNITS), paid()),
     decide(payout(s.PROCESSING, attempts=ONE, **UNITS), not_paid(reason="the account is closed", retryable=False)),

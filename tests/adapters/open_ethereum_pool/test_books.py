@@ -10,7 +10,7 @@ from adapters.open_ethereum_pool.link import Link
 from machines.core.chain import TxHash
 from machines.core.errors import Retryable
 from machines.core.ports import PaymentKey
-from machines.pool.data import Line
+from machines.pool.data import PoolLine
 from tests.adapters.open_ethereum_pool.mine import Mine
 
 ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
@@ -20,9 +20,9 @@ OTHER = TxHash("0x" + "2" * 64)
 OURS = "eth:payflow:applied"
 
 
-def line(login: str = ANN, shannon: int = 600, key: str = "pool-1", charge: int = 0) -> Line:
+def line(login: str = ANN, shannon: int = 600, key: str = "pool-1", charge: int = 0) -> PoolLine:
     """A payment."""
-    return Line(PaymentKey(key), login, shannon, 1_462_920_526, charge)
+    return PoolLine(PaymentKey(key), login, shannon, 1_462_920_526, charge)
 
 
 def without_ours(mine: Mine) -> dict[str, object]:
@@ -243,9 +243,9 @@ async def test_nonce_and_hash_are_noted_whatever_pool_the_file_seems_to_be_of(
 AT = 1_462_920_526
 
 
-def ours(at_s: int = AT) -> Line:
+def ours(at_s: int = AT) -> PoolLine:
     """A payment whose row was written in this second."""
-    return Line(PaymentKey("pool-1"), ANN, 600, at_s, row_s=AT)
+    return PoolLine(PaymentKey("pool-1"), ANN, 600, at_s, row_s=AT)
 
 
 @pytest.mark.parametrize("flavour", list(Flavour))

@@ -5,19 +5,19 @@ from typing import Any
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import Attempt, BountyData, BountyRecord, Hand, bounty_id, owner_of_repository
-from machines.bounty.policy import Policy
+from machines.bounty.data import BountyData, BountyRecord, Hand, ProposalAttempt, bounty_id, owner_of_repository
+from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import react
 from machines.core.clock import DAY, Millis
 from machines.core.decision import Decision
 from machines.core.errors import BadInput
 from machines.core.facts import Fact
-from machines.core.forge import Issue, Place, Pull, PullState
+from machines.core.forge import ForgeIssue, Place, PullRequest, PullState
 from machines.core.record import Record
-from machines.core.wallets import ETHER, Call, Creation, Holding, Proposal
+from machines.core.wallets import ETHER, ContractCall, Creation, Holding, WalletProposal
 
 NOW = Millis(1_800_000_000_000)
-POLICY = Policy()
+POLICY = BountyPolicy()
 STATES = tuple(s.LIFECYCLE.states)
 REPOSITORY, ISSUE = 6_000_000_001, 5_000_000_002
 ID = bounty_id(REPOSITORY, ISSUE, 8)
@@ -29,7 +29,7 @@ CONFIRM = "0x" + "00" * 31 + "07"
 ETHERS = (Holding(ETHER, "ETH", 18, str(5 * 10**17)),)
 
 
-def pull(number: int = 8, state: PullState = PullState.MERGED, author: str = "ann", **parts: Any) -> Pull:
+def pull(number: int = 8, state: PullState = PullState.MERGED, author: str = "ann", **parts: Any) -> PullRequest:
     """A pull request that closes the issue."""
     given: dict[str, Any] = {
         "id": 5_000_000_100 + number,
@@ -43,25 +43,25 @@ def pull(number: int = 8, state: PullState = PullState.MERGED, author: str = "an
         "updated_at": NOW + number,
         "merged_at": NOW + number if state == PullState.MERGED else 0,
     }
-    return Pull(**(given | parts))
+    return PullRequest(**(given | parts))
 
 
-def issue(**parts: Any) -> Issue:
+def issue(**parts: Any) -> ForgeIssue:
     """The issue as it is."""
     given: dict[str, Any] = {"id": ISSUE, "number": 7, "title": "It hurts", "open": True, "labelled": True}
-    return Issue(**({**given, "updated_at": NOW} | parts))
+    return ForgeIssue(**({**given, "updated_at": NOW} | parts))
 
 
-def proposal(number: int = 1, to: str = ANNS) -> Proposal:
+def proposal(number: int = 1, to: str = ANNS) -> WalletProposal:
     """A payment that was fixed."""
-    call = Call(WALLET, "0x01")
-    return Proposal(
+    call = ContractCall(WALLET, "0x01")
+    return WalletProposal(
         kind="multisig",
         number=number,
         wallet=WALLET,
         to=to,
         holdings=ETHERS,
-        operation=Call(to, "0x"),
+        operation=ContractCall(to, "0x"),
         value_units=ETHERS[0].units,
         delegate=False,
         nonce=-1,
@@ -71,15 +71,15 @@ def proposal(number: int = 1, to: str = ANNS) -> Proposal:
     )
 
 
-def attempt(number: int = 1, **parts: Any) -> Attempt:
+def attempt(number: int = 1, **parts: Any) -> ProposalAttempt:
     """A payment that the bot has approved."""
     given: dict[str, Any] = {"proposal": proposal(number), "execute_hash": EXECUTE, "confirm_hash": CONFIRM}
-    return Attempt(**(given | parts))
+    return ProposalAttempt(**(given | parts))
 
 
 _OPENED: dict[str, Any] = {
     "swept_at": NOW,
-    "creation": Creation("multisig", (WALLET, ANNS), 2, Call("", "0x")),
+    "creation": Creation("multisig", (WALLET, ANNS), 2, ContractCall("", "0x")),
     "hands": (Hand(1, "mia", BOBS),),
     "transaction_hash": OTHER,
     "contract_address": WALLET,
@@ -94,7 +94,11 @@ _WON: dict[str, Any] = {
     "winner_login": "ann",
     "commit_sha": pull().commit_sha,
 }
-_FIXED: dict[str, Any] = {**_WON, "attempts": (Attempt(proposal(), execute_hash=EXECUTE),), "execute_hash": EXECUTE}
+_FIXED: dict[str, Any] = {
+    **_WON,
+    "attempts": (ProposalAttempt(proposal(), execute_hash=EXECUTE),),
+    "execute_hash": EXECUTE,
+}
 _APPROVED: dict[str, Any] = {**_FIXED, "attempts": (attempt(),), "confirm_hash": CONFIRM, "payout_address": ANNS}
 _PAID: dict[str, Any] = {**_APPROVED, "payout_hash": PAYOUT, "payout_receipt": (("block", "9"),), "holdings": ()}
 
@@ -153,13 +157,13 @@ EVERY_FACT: tuple[Fact, ...] = (
     f.IssueChanged(issue(open=False, updated_at=NOW + 9)),
     f.IssueChanged(issue(labelled=False, updated_at=NOW + 9)),
     f.IssueGone("deleted"),
-    f.Unreadable("it has too many events"),
+    f.IssueUnreadable("it has too many events"),
     f.PullChanged(pull(9, author="bob")),
     f.PullChanged(pull(10, PullState.OPENED)),
     f.Renamed("acme/gadgets", 78),
     f.Commented(1, "print"),
-    f.Waits("gas"),
-    f.Planned(Creation("safe", (), 2, Call("", "0x")), ()),
+    f.Blocked("gas"),
+    f.Planned(Creation("safe", (), 2, ContractCall("", "0x")), ()),
     f.Deploying(EXECUTE),
     f.Deployed(WALLET, EXECUTE),
     f.DeployFailed("out of gas"),
@@ -167,11 +171,11 @@ EVERY_FACT: tuple[Fact, ...] = (
     f.Held(ETHERS),
     f.NoAddress(pull().author_id),
     f.AddressKnown(pull().author_id, ANNS),
-    f.Withdrawn(1),
+    f.ApprovalWithdrawn(1),
     f.Proposed(proposal(), refund=False),
     f.Proposed(proposal(2), refund=False),
     f.Executing(1, OTHER),
-    f.Approved(1, EXECUTE, CONFIRM),
+    f.BotApproved(1, EXECUTE, CONFIRM),
     f.NotApproved(1, "reverted"),
     f.Confirmed("mia", 1, PAYOUT),
     f.Confirmed("mia", 1, OTHER),
@@ -193,8 +197,8 @@ EVERY_FACT: tuple[Fact, ...] = (
     f.PullChanged(pull(11, closes=(), reverts=(8,))),
     f.HandWanted(f"pull {pull().id}"),
     f.HandWanted(f"refund to {BOBS}"),
-    f.Agreed("mia", 1, f"pull {pull().id}"),
-    f.Agreed("olu", 0, f"refund to {BOBS}"),
+    f.AgreementGiven("mia", 1, f"pull {pull().id}"),
+    f.AgreementGiven("olu", 0, f"refund to {BOBS}"),
     f.RefundNamed(ANNS, BOBS, "words", "0x"),
 )
 LATE = NOW + 40 * DAY

@@ -17,24 +17,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.acts import Looks
+from machines.bounty.acts import BountyActs
 from machines.bounty.data import BountyData, BountyRecord, Hand, owner_of_repository
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import react
 from machines.core.chain import Address, TxHash
 from machines.core.clock import HOUR, Millis
 from machines.core.errors import BadInput, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Refused
-from machines.core.forge import Issue, Person, Place, Pull, PullState
+from machines.core.forge import ForgeAccount, ForgeIssue, Place, PullRequest, PullState
 from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Status, Unsent
 from machines.core.record import Record
 from machines.core.saved_address import SavedAddress
-from machines.core.wallets import ETHER, Call, Creation, Deposit, End, Holding, Outcome, Proposal
+from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 from tests.machines.bounty.scenes import ANNS, BOBS, ID, ISSUE, NOW, PLACE, REPOSITORY, WALLET, pull
 
 T = TypeVar("T")
 
-POLICY = Policy(sweep_ms=10**15)
+POLICY = BountyPolicy(sweep_ms=10**15)
 HOSTILE = "0x4444444444444444444444444444444444444444"
 BACK = "0x5555555555555555555555555555555555555555"
 BOT = Address("0x6666666666666666666666666666666666666666")
@@ -57,7 +57,7 @@ def run(deed: Coroutine[Any, Any, T]) -> T:
 class Entry:
     """One payment in the wallet's list."""
 
-    proposal: Proposal
+    proposal: WalletProposal
     alive: bool = True
     executed: str = ""
 
@@ -77,8 +77,10 @@ class Truth:
     receipts: dict[str, bool] = field(default_factory=dict)
     """Transactions of the maintainer: whether they paid."""
     address: str = ""
-    pulls: dict[int, Pull] = field(default_factory=dict)
-    issue: Issue = field(default_factory=lambda: Issue(ISSUE, 7, "t", open=True, labelled=True, updated_at=NOW))
+    pulls: dict[int, PullRequest] = field(default_factory=dict)
+    issue: ForgeIssue = field(
+        default_factory=lambda: ForgeIssue(ISSUE, 7, "t", open=True, labelled=True, updated_at=NOW)
+    )
     awaits: int = 0
     dies_at: int = 0
 
@@ -130,12 +132,12 @@ class Truth:
     # ── the wallet ──
 
     kind = "multisig"
-    proposals: dict[int, Proposal] = field(default_factory=dict)
+    proposals: dict[int, WalletProposal] = field(default_factory=dict)
 
     async def creation(self, owners: Sequence[Address], threshold: int, salt: str) -> Creation:
         """Plan it."""
         self.here()
-        return Creation("multisig", tuple(owners), threshold, Call("", "0x60"))
+        return Creation("multisig", tuple(owners), threshold, ContractCall("", "0x60"))
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find it."""
@@ -156,41 +158,42 @@ class Truth:
         self.here()
         return None
 
-    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> Proposal:
+    async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment."""
         self.here()
-        call = Call(wallet, f"0x{number:02x}")
+        call = ContractCall(wallet, f"0x{number:02x}")
         units = holdings[0].units
-        return Proposal(
-            "multisig", number, wallet, to, tuple(holdings), Call(to, "0x"), units, delegate=False, nonce=-1, hash="",
+        pays = ContractCall(to, "0x")
+        return WalletProposal(
+            "multisig", number, wallet, to, tuple(holdings), pays, units, delegate=False, nonce=-1, hash="",
             approval=call, since_block=1,
         )  # fmt: skip
 
-    async def approved(self, proposal: Proposal, tx: TxHash) -> str:
+    async def approved(self, proposal: WalletProposal, tx: TxHash) -> str:
         """Tell what must be confirmed."""
         self.here()
         return f"0x{proposal.number:064x}"
 
-    async def confirmation(self, proposal: Proposal, confirm_hash: str, owner: Address) -> Call:
+    async def confirmation(self, proposal: WalletProposal, confirm_hash: str, owner: Address) -> ContractCall:
         """Not asked here."""
         raise NotImplementedError
 
-    async def outcome(self, proposal: Proposal, confirm_hash: str, named: Sequence[str]) -> Outcome:
+    async def outcome(self, proposal: WalletProposal, confirm_hash: str, named: Sequence[str]) -> ProposalOutcome:
         """Tell the truth."""
         self.here()
         entry = self.entries.get(proposal.number)
         if entry and entry.executed:
-            return Outcome(End.PAID, entry.executed, 9)
+            return ProposalOutcome(End.PAID, entry.executed, 9)
         for tx in named:
             if tx in self.receipts:
-                return Outcome(End.FAILED, tx, 9, "paid nothing")
-        return Outcome(End.OPEN, known=not named)
+                return ProposalOutcome(End.FAILED, tx, 9, "paid nothing")
+        return ProposalOutcome(End.OPEN, known=not named)
 
-    def withdrawal(self, proposal: Proposal, confirm_hash: str) -> Call | None:
+    def withdrawal(self, proposal: WalletProposal, confirm_hash: str) -> ContractCall | None:
         """Say how the bot takes its word back."""
-        return Call(WALLET, f"0xaa{proposal.number:02x}") if confirm_hash else None
+        return ContractCall(WALLET, f"0xaa{proposal.number:02x}") if confirm_hash else None
 
-    async def withdrawn(self, proposal: Proposal, confirm_hash: str) -> bool:
+    async def withdrawn(self, proposal: WalletProposal, confirm_hash: str) -> bool:
         """Tell whether it did."""
         self.here()
         entry = self.entries.get(proposal.number)
@@ -220,12 +223,12 @@ class Outside:
 
     truth: Truth
 
-    async def issue(self, place: Place) -> Issue | None:
+    async def issue(self, place: Place) -> ForgeIssue | None:
         """Read the issue."""
         self.truth.here()
         return self.truth.issue
 
-    async def pulls(self, place: Place) -> tuple[Pull, ...]:
+    async def pulls(self, place: Place) -> tuple[PullRequest, ...]:
         """List the pull requests."""
         return tuple(self.truth.pulls.values())
 
@@ -233,9 +236,9 @@ class Outside:
         """Write nothing."""
         raise AssertionError("there is nothing to say")
 
-    async def maintains(self, place: Place, person: int) -> Person | None:
+    async def maintains(self, place: Place, person: int) -> ForgeAccount | None:
         """Mia does."""
-        return Person(person, "mia")
+        return ForgeAccount(person, "mia")
 
     async def proven(self, repository: int) -> tuple[Hand, ...]:
         """One owner."""
@@ -276,7 +279,7 @@ class Bounties(RuleBasedStateMachine):
         self.truth = Truth()
         self.now = int(NOW)
         outside = Outside(self.truth)
-        self.acts = Looks(
+        self.acts = BountyActs(
             self.truth, "rail:bot", BOT, self.truth, outside, outside, outside, Silent(), POLICY
         ).acts()  # fmt: skip
         data = BountyData(PLACE, ISSUE)
@@ -396,7 +399,7 @@ class Bounties(RuleBasedStateMachine):
             "revoke": f.Revoked("mia", BACK, 1),
             "reassign": f.Reassigned("mia", first),
             "repeat": LostSight("?"),
-            "agree": f.Agreed("olu", 0, self.record.data.question),
+            "agree": f.AgreementGiven("olu", 0, self.record.data.question),
         }
         self.take(facts[what])
 

@@ -7,7 +7,7 @@ import pytest
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty import repository as r
-from machines.bounty.comment import Comment
+from machines.bounty.comment import CommentWriter
 from machines.bounty.data import MOST_CLAIMS, Agreement, Doubt, Hand, approval_key, bounty_id, deploy_key
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
@@ -155,7 +155,7 @@ def test_a_replaced_transaction_is_followed_to_the_one_that_pays() -> None:
 
 def test_a_deploy_is_sent_anew_only_after_proof() -> None:
     """The old one sent another one after 30 minutes, and two wallets were there."""
-    record = after(bounty(s.OPENING), f.Waits("the lane"), now=LATE)
+    record = after(bounty(s.OPENING), f.Blocked("the lane"), now=LATE)
     assert deploy_key(record.id, record.data.deploys) == f"{ID}/deploy/1"
     record = after(record, f.DeployFailed("reverted"))
     assert deploy_key(record.id, record.data.deploys) == f"{ID}/deploy/2"
@@ -164,7 +164,12 @@ def test_a_deploy_is_sent_anew_only_after_proof() -> None:
 def test_the_bots_approval_has_one_key_for_ever() -> None:
     """What may have left is never sent under another name."""
     record = bounty(s.EXECUTED)
-    for fact in (f.Waits("gas"), f.Executing(1, OTHER), f.Executing(1, EXECUTE), f.Proposed(proposal(2), refund=False)):
+    for fact in (
+        f.Blocked("gas"),
+        f.Executing(1, OTHER),
+        f.Executing(1, EXECUTE),
+        f.Proposed(proposal(2), refund=False),
+    ):
         record = after(record, fact)
     assert [approval_key(record.id, one.proposal.number) for one in record.data.attempts] == [f"{ID}/approve/1"]
 
@@ -280,7 +285,7 @@ def test_a_payment_that_is_taken_back_dies_before_another_one_is_made() -> None:
     record = after(record, f.Decided("olu", pull().id))
     assert record.data.to_withdraw is not None
     assert after(record, f.Proposed(proposal(2), refund=False)).data.attempts == record.data.attempts
-    record = after(record, f.Withdrawn(1))
+    record = after(record, f.ApprovalWithdrawn(1))
     record = after(record, f.Proposed(proposal(2), refund=False))
     assert (record.state, len(record.data.attempts)) == (s.EXECUTED, 2)
 
@@ -294,12 +299,12 @@ def test_where_a_person_decides_no_approval_is_left_standing(state: str) -> None
     assert record.data.current is None
     assert record.data.to_withdraw is not None
     if not record.data.to_withdraw.confirm_hash:
-        record = after(record, f.Approved(1, EXECUTE, CONFIRM))
+        record = after(record, f.BotApproved(1, EXECUTE, CONFIRM))
         assert record.data.to_withdraw is not None
         assert record.data.to_withdraw.confirm_hash == CONFIRM
-    record = after(record, f.Withdrawn(1))
+    record = after(record, f.ApprovalWithdrawn(1))
     assert (record.state, record.data.to_withdraw) == (s.CONTESTED, None)
-    assert after(record, f.Approved(1, EXECUTE, CONFIRM)).data == record.data
+    assert after(record, f.BotApproved(1, EXECUTE, CONFIRM)).data == record.data
 
 
 def test_what_a_maintainer_has_confirmed_cannot_be_taken_back() -> None:
@@ -321,7 +326,7 @@ def test_a_refund_takes_the_same_two_hands() -> None:
     record = after(bounty(s.OPEN), f.Revoked("mia", BOBS))
     assert (record.state, record.data.refund_to) == (s.REVOKING, BOBS)
     record = after(record, f.Proposed(proposal(1, BOBS), refund=True))
-    record = after(record, f.Approved(1, EXECUTE, CONFIRM))
+    record = after(record, f.BotApproved(1, EXECUTE, CONFIRM))
     record = after(record, f.Confirmed("mia", 1, PAYOUT))
     assert record.state == s.REVOKING
     assert after(record, paid()).state == s.REFUNDED
@@ -418,14 +423,14 @@ def test_two_hands_are_two_peoples() -> None:
 )
 def test_the_comment_of_each_state(state: str, words: str) -> None:
     """Others read these words."""
-    assert words in Comment("https://pay.example", 1).comment(bounty(state))
+    assert words in CommentWriter("https://pay.example", 1).comment(bounty(state))
 
 
 def test_the_comment_names_the_network_and_a_new_picture_for_each_balance() -> None:
     """A forge keeps pictures for long."""
-    comment = Comment("https://pay.example", 1)
+    comment = CommentWriter("https://pay.example", 1)
     assert "Network: Mainnet" in comment.comment(bounty(s.OPEN))
-    assert "Network: Testnet (chain 5)" in Comment("https://pay.example", 5).comment(bounty(s.OPEN))
+    assert "Network: Testnet (chain 5)" in CommentWriter("https://pay.example", 5).comment(bounty(s.OPEN))
     pictures = [
         next(line for line in comment.comment(one).splitlines() if "qr.png" in line)
         for one in (bounty(s.OPEN), bounty(s.OPEN, holdings=()))
@@ -435,7 +440,7 @@ def test_the_comment_names_the_network_and_a_new_picture_for_each_balance() -> N
 
 def test_a_sweep_writes_no_comment() -> None:
     """The issue has its one."""
-    assert Comment("https://pay.example", 1).comment(bounty(s.OPEN, sweep_of=ID)) == ""
+    assert CommentWriter("https://pay.example", 1).comment(bounty(s.OPEN, sweep_of=ID)) == ""
 
 
 def test_ids_are_wider_than_32_bits() -> None:
@@ -499,15 +504,19 @@ def test_only_whoever_owns_the_wallet_and_is_not_paid_by_it_agrees_to_what_was_a
     """About the very question, and each once."""
     record = bounty(s.MERGED, hands=(Hand(1, "mia", BOBS), Hand(2, "bob", WALLET)))
     about = record.data.question
-    for refused in (f.Agreed("eve", 99, about), f.Agreed("mia", 1, "pull 1"), f.Agreed("ann", 5_000_000_208, about)):
+    for refused in (
+        f.AgreementGiven("eve", 99, about),
+        f.AgreementGiven("mia", 1, "pull 1"),
+        f.AgreementGiven("ann", 5_000_000_208, about),
+    ):
         with pytest.raises(BadInput):
             decide(record, refused)
     for person, by in ((1, "mia"), (2, "bob"), (0, "olu"), (1, "mia")):
-        record = after(record, f.Agreed(by, person, about))
+        record = after(record, f.AgreementGiven(by, person, about))
     assert sorted(one.name for one in record.data.agreements) == ["bob", "mia", "olu"]
     for state in (s.OPEN, s.CLOSED, s.CONTESTED, s.PAID, s.REFUNDED):
         with pytest.raises(BadInput):
-            decide(bounty(state), f.Agreed("mia", 1, bounty(state).data.question))
+            decide(bounty(state), f.AgreementGiven("mia", 1, bounty(state).data.question))
 
 
 def test_the_days_in_public_begin_when_everybody_can_read_of_it() -> None:

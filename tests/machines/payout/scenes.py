@@ -13,8 +13,8 @@ from machines.core.ports import Evidence
 from machines.core.record import Record, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Attempt, Finding, PayoutData, PayoutRecord, Wish, reference_of
-from machines.payout.policy import Policy
+from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding, Wish, reference_of
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import react
 
 NOW = Millis(1_800_000_000_000)
@@ -22,7 +22,7 @@ ID = RecordId("payout-01-abcdefgh23456777")
 FIRST, SECOND, THIRD = (reference_of(ID, number) for number in (1, 2, 3))
 RECEIPT = Evidence("flutterwave", "receipt")
 PRINT = "print of 1000 to bank 044"
-POLICY = Policy()
+POLICY = PayoutPolicy()
 STATES = tuple(s.LIFECYCLE.states)
 
 
@@ -70,7 +70,7 @@ def failed(number: int = 1, **parts: Any) -> Attempt:
 ONE = (attempt(),)
 TWO = (failed(), attempt(2))
 WISH = Wish("cancel", "ann", "changed my mind", NOW - 1000)
-REVIEW = (Finding("amount", "NGN 60000.00 is more than NGN 50000.00"),)
+REVIEW = (RiskFinding("amount", "NGN 60000.00 is more than NGN 50000.00"),)
 
 # What can have happened before, in any state: the facts must find an answer to all of it.
 PASTS: dict[str, dict[str, Any]] = {
@@ -92,7 +92,9 @@ PASTS: dict[str, dict[str, Any]] = {
 }
 
 
-def answer(record: PayoutRecord, fact: Fact, now: int = NOW, policy: Policy = POLICY) -> Decision[PayoutData] | str:
+def answer(
+    record: PayoutRecord, fact: Fact, now: int = NOW, policy: PayoutPolicy = POLICY
+) -> Decision[PayoutData] | str:
     """What the machine decides, or why it refuses."""
     try:
         return react(policy, record, fact, Millis(now))
@@ -100,12 +102,12 @@ def answer(record: PayoutRecord, fact: Fact, now: int = NOW, policy: Policy = PO
         return str(refusal)
 
 
-def decide(record: PayoutRecord, fact: Fact, now: int = NOW, policy: Policy = POLICY) -> Decision[PayoutData]:
+def decide(record: PayoutRecord, fact: Fact, now: int = NOW, policy: PayoutPolicy = POLICY) -> Decision[PayoutData]:
     """What the machine decides; it must not refuse."""
     return react(policy, record, fact, Millis(now))
 
 
-def after(record: PayoutRecord, fact: Fact, now: int = NOW, policy: Policy = POLICY) -> PayoutRecord:
+def after(record: PayoutRecord, fact: Fact, now: int = NOW, policy: PayoutPolicy = POLICY) -> PayoutRecord:
     """The record as the store will have it after a fact."""
     return carried_out(record, decide(record, fact, now, policy), now)
 

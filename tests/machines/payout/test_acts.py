@@ -32,7 +32,7 @@ from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.acts import batch_name
 from machines.payout.data import PayoutRecord, reference_of
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, WISH, attempt, failed, payout
 from tests.machines.payout.world import (
     BACK,
@@ -423,7 +423,7 @@ async def test_a_payout_whose_rail_was_taken_out_of_the_settings_waits_for_it(st
 
 
 async def test_the_rules_are_asked_once_with_all_that_is_known() -> None:
-    rail, providers = FakeRail(), Known(Standing(verified=False, successes=1))
+    rail, providers = FakeRail(), Known(ProviderHistory(verified=False, successes=1))
     record = replace(payout(s.REQUESTED, units=60_000_00), velocity=Velocity(5, 0, 5, 0))
     fact = await looks(rail, providers=providers, two_from=60_000_00).assess(record, FakeStep(rail))
     assert isinstance(fact, f.Assessed)

@@ -23,15 +23,15 @@ from machines.core.lifecycle import Position
 from machines.core.ports import Cause, Evidence, Failed, Payment, Pending, Reversed, Settled, Status, Unsent
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Finding, PayoutRecord
-from machines.payout.policy import Policy
+from machines.payout.data import PayoutRecord, RiskFinding
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import react
 from tests.machines.payout.scenes import NOW, carried_out, payout
 from tests.machines.payout.world import looks
 
 T = TypeVar("T")
 
-POLICY = Policy(watch_ms=10_000 * DAY)
+POLICY = PayoutPolicy(watch_ms=10_000 * DAY)
 
 
 class Truth(Enum):
@@ -249,7 +249,7 @@ class Anything(RuleBasedStateMachine):
     @rule(risky=st.booleans(), needed=st.sampled_from((1, 2)))
     def the_rules_say(self, risky: bool, needed: int) -> None:  # noqa: FBT001
         """The request is assessed."""
-        self.take_in(f.Assessed((Finding("amount", "much"),) if risky else (), needed))
+        self.take_in(f.Assessed((RiskFinding("amount", "much"),) if risky else (), needed))
 
     @rule(by=st.sampled_from(("ann", "olu", "eve")))
     def somebody_approves(self, by: str) -> None:
@@ -260,7 +260,7 @@ class Anything(RuleBasedStateMachine):
     @precondition(lambda self: self.record.data.attempts or self.record.state == s.REQUESTED)
     def somebody_says_no(self, by: str, rejects: bool) -> None:  # noqa: FBT001
         """Rejected, or cancelled."""
-        self.take_in(f.Rejected(by, "no") if rejects else f.Cancelled(by, "no"))
+        self.take_in(f.Declined(by, "no") if rejects else f.Cancelled(by, "no"))
 
     @rule()
     def an_operator_retries(self) -> None:

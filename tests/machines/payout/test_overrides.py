@@ -10,14 +10,14 @@ from machines.core.errors import BadInput
 from machines.core.facts import Fact, Override, Proof
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Finding, PayoutRecord
+from machines.payout.data import Approval, PayoutRecord, RiskFinding
 from tests.machines.payout.scenes import NOW, after, attempt, data, decide, failed, payout
 
 STATES = tuple(s.LIFECYCLE.states)
 SENDS_BY_ITSELF = {s.APPROVED, s.PROCESSING, s.UNCONFIRMED, s.FAILED}
 """From here it goes out with nobody's further yes, or on one operator's; written down here again, on purpose."""
 FINGERPRINT = data().fingerprint
-FOUND = (Finding("new", "the provider is new"),)
+FOUND = (RiskFinding("new", "the provider is new"),)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from machines.core.machine import CORE_FACTS
 from machines.core.ports import Cause
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Finding, PayoutRecord
-from machines.payout.policy import Policy
+from machines.payout.data import PayoutRecord, RiskFinding
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout as machine
 from tests.machines.payout.scenes import (
     FIRST,
@@ -44,19 +44,19 @@ OVERRIDES = tuple(
     for second in ("", "eve")
     for proof in Proof
 )
-PEOPLE = (f.Approved, f.Rejected, f.Cancelled, f.Retried, f.Released, f.Corrected, Override)
+PEOPLE = (f.Approved, f.Declined, f.Cancelled, f.Retried, f.Released, f.Corrected, Override)
 FACTS: tuple[Fact, ...] = (
     f.Assessed(()),
-    f.Assessed((Finding("amount", "much"),)),
+    f.Assessed((RiskFinding("amount", "much"),)),
     f.Assessed((), approvals_needed=2),
     f.Assessed((), 1, f.Enquired("ADA BELLO", 1075, 98_925, "print of what the bank said")),
-    f.Assessed((Finding("unresolved", "nobody said"),), 1, f.Enquired("", 0, 100_000, "print", given_up=True)),
+    f.Assessed((RiskFinding("unresolved", "nobody said"),), 1, f.Enquired("", 0, 100_000, "print", given_up=True)),
     f.Unpayable("there is no such account"),
     f.Approved("olu", PRINT),
     f.Approved("olu", "another print"),
     f.Approved("ann", PRINT),
     *(f.Cancelled("ann", "", proof) for proof in Proof),
-    *(f.Rejected("olu", "no invoice", proof) for proof in Proof),
+    *(f.Declined("olu", "no invoice", proof) for proof in Proof),
     f.Waits(NOW + 1),
     f.PassedOver(),
     f.Boarded("20270115-080000-batch"),
@@ -79,7 +79,7 @@ FACTS: tuple[Fact, ...] = (
             f.NotPaid(reference, "the bank said no"),
             f.NotPaid(reference, "", retryable=False),
             *(f.NotPaid(reference, "why", cause=cause) for cause in Cause),
-            f.Deferred(reference, "our wallet is short"),
+            f.TurnedAway(reference, "our wallet is short"),
             f.CameBack(reference, RECEIPT),
             Refused("blacklisted", reference),
             LostSight("a time-out", reference),
@@ -96,7 +96,11 @@ FACTS: tuple[Fact, ...] = (
     LostSight(""),
     *OVERRIDES,
 )
-CIRCUMSTANCES = ((NOW, Policy()), (NOW - 10**10, Policy()), (NOW, Policy((), settle_window_ms=0, watch_ms=0)))
+CIRCUMSTANCES = (
+    (NOW, PayoutPolicy()),
+    (NOW - 10**10, PayoutPolicy()),
+    (NOW, PayoutPolicy((), settle_window_ms=0, watch_ms=0)),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +114,7 @@ def _no_io(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time_ns", refuse)
 
 
-def cases(state: str) -> Iterator[tuple[PayoutRecord, Fact, Policy]]:
+def cases(state: str) -> Iterator[tuple[PayoutRecord, Fact, PayoutPolicy]]:
     for past, fact, (since, policy) in product(PASTS.values(), FACTS, CIRCUMSTANCES):
         yield payout(state, since, **past), fact, policy
 
@@ -162,7 +166,7 @@ def test_every_fact_of_the_machine_is_tried_here() -> None:
 
 
 def test_an_operator_can_ask_for_a_retry_by_name() -> None:
-    retried = machine(Policy(), {}).retried
+    retried = machine(PayoutPolicy(), {}).retried
     assert retried is not None
     assert retried("olu") == f.Retried("olu")
 
@@ -186,7 +190,7 @@ def test_money_is_given_back_only_by_people_or_on_the_rails_word(state: str) -> 
     """Towards AVAILABLE: a rejection, a cancellation, a release, an override, a reversal. Nothing else."""
     back: dict[str, tuple[type[Fact], ...]] = {
         "override": (Override,),
-        "reject": (f.Rejected, f.Unpayable, f.AllProvenUnpaid),
+        "reject": (f.Declined, f.Unpayable, f.AllProvenUnpaid),
         "cancel": (f.Cancelled, f.AllProvenUnpaid),
         "release": (f.Released, f.AllProvenUnpaid),
         "reverse": (f.CameBack,),
@@ -218,7 +222,7 @@ def test_an_open_attempt_is_never_given_back_on_one_persons_word(state: str) -> 
         if isinstance(fact, f.Released):
             assert fact.proven
         elif not isinstance(fact, f.AllProvenUnpaid):
-            assert isinstance(fact, Override | f.Cancelled | f.Rejected)
+            assert isinstance(fact, Override | f.Cancelled | f.Declined)
             assert fact.proof is Proof.NOT_PAID
         assert isinstance(fact, Override) or record.data.attempts[-1].never_begun
         assert state != s.PROCESSING or decision.unsent

@@ -7,7 +7,7 @@ import pytest
 from machines.core.errors import BadInput
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Attempt, Finding, PayoutRecord, Wish
+from machines.payout.data import Approval, Attempt, PayoutRecord, RiskFinding, Wish
 from tests.machines.payout.scenes import (
     NOW,
     PRINT,
@@ -98,7 +98,7 @@ def test_nobody_approves_before_the_rules_have_looked() -> None:
 
 
 def test_a_no_gives_the_money_back_and_says_why() -> None:
-    decision = decide(in_review(), f.Rejected("olu", "no invoice"))
+    decision = decide(in_review(), f.Declined("olu", "no invoice"))
     assert decision.trigger == "reject"
     assert told(decision) == ["rejected"]
     assert decision.messages[0].body["reason"] == "no invoice"
@@ -192,9 +192,9 @@ def test_an_open_attempt_keeps_its_destination_whatever_is_corrected() -> None:
 
 
 def test_a_no_to_the_new_destination_leaves_the_old_one() -> None:
-    decision = decide(corrected(), f.Rejected("olu", "the name does not match"))
+    decision = decide(corrected(), f.Declined("olu", "the name does not match"))
     assert told(decision) == ["failed"]
-    record = after(corrected(), f.Rejected("olu", "the name does not match"))
+    record = after(corrected(), f.Declined("olu", "the name does not match"))
     assert record.state == s.FAILED
     assert record.data.correction is None
     assert after(record, f.Retried("olu")).data.current == Attempt(SECOND, "sealed account")
@@ -202,10 +202,10 @@ def test_a_no_to_the_new_destination_leaves_the_old_one() -> None:
 
 def test_without_a_correction_there_is_nothing_to_approve_about_a_failed_payout() -> None:
     record = payout(s.FAILED, attempts=(failed(),), failures=4, assessed=True)
-    for fact in (f.Approved("olu", PRINT), f.Rejected("olu", "no")):
+    for fact in (f.Approved("olu", PRINT), f.Declined("olu", "no")):
         assert isinstance(answer(record, fact), str)
 
 
 def test_findings_are_named_in_the_history() -> None:
-    found = (Finding("amount", "much"), Finding("new", "1 successful payout"))
+    found = (RiskFinding("amount", "much"), RiskFinding("new", "1 successful payout"))
     assert decide(payout(s.REQUESTED), f.Assessed(found)).why == "needs review: amount, new"

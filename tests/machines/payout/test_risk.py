@@ -9,11 +9,11 @@ import pytest
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.money import ETH, MAX_UNITS, NGN, Money
 from machines.core.record import Velocity
-from machines.payout.risk import RULES, Request, Standing, Thresholds, assess
+from machines.payout.risk import RULES, ProviderHistory, RiskRequest, Thresholds, assess
 
 NOW = Millis(1_800_000_000_000)
 LIMITS = Thresholds()
-GOOD = Standing(verified=True, successes=3, average_units=20_000_00)
+GOOD = ProviderHistory(verified=True, successes=3, average_units=20_000_00)
 CALM = Velocity(0, 0, 0, 0)
 
 
@@ -21,11 +21,11 @@ def naira(text: str) -> Money:
     return Money.parse(text, NGN)
 
 
-def request(amount: str = "1000.00", velocity: Velocity = CALM, **standing: Any) -> Request:
-    return Request(naira(amount), velocity, replace(GOOD, **standing), NOW)
+def request(amount: str = "1000.00", velocity: Velocity = CALM, **standing: Any) -> RiskRequest:
+    return RiskRequest(naira(amount), velocity, replace(GOOD, **standing), NOW)
 
 
-def codes(asked: Request, limits: Thresholds = LIMITS) -> list[str]:
+def codes(asked: RiskRequest, limits: Thresholds = LIMITS) -> list[str]:
     return [finding.code for finding in assess(asked, limits)]
 
 
@@ -59,7 +59,7 @@ BOUNDARIES = [
 
 
 @pytest.mark.parametrize(("asked", "found"), BOUNDARIES)
-def test_each_rule_on_both_sides_of_its_boundary(asked: Request, found: list[str]) -> None:
+def test_each_rule_on_both_sides_of_its_boundary(asked: RiskRequest, found: list[str]) -> None:
     assert codes(asked) == found
 
 
@@ -120,12 +120,12 @@ def test_an_operator_may_set_every_threshold() -> None:
 
 
 def test_the_largest_sums_can_be_told() -> None:
-    asked = Request(Money(MAX_UNITS, NGN), Velocity(1, MAX_UNITS, 1, MAX_UNITS), GOOD, NOW)
+    asked = RiskRequest(Money(MAX_UNITS, NGN), Velocity(1, MAX_UNITS, 1, MAX_UNITS), GOOD, NOW)
     assert {"amount", "volume", "spike"} <= set(codes(asked))
 
 
 @pytest.mark.parametrize("gwei", [1, 50_000_00, 50_000_01, MAX_UNITS])
 def test_limits_in_naira_say_nothing_of_another_currency_so_people_look_at_any_amount(gwei: int) -> None:
-    asked = Request(Money(gwei, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), replace(GOOD, average_units=gwei), NOW)
+    asked = RiskRequest(Money(gwei, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), replace(GOOD, average_units=gwei), NOW)
     assert codes(asked) == ["currency"]
     assert [finding.text for finding in assess(asked, LIMITS)] == ["no limits are set for amounts in ETH"]

@@ -14,7 +14,7 @@ from machines.core.ports import Cause, Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutRecord, Wish, record_of, reference_of
-from machines.payout.policy import Policy
+from machines.payout.policy import PayoutPolicy
 from tests.machines.payout.scenes import (
     FIRST,
     ID,
@@ -478,7 +478,7 @@ def test_a_failure_without_a_reason_is_a_failure_all_the_same() -> None:
 
 def test_a_payout_that_a_person_put_into_failed_waits_for_a_person() -> None:
     record = payout(s.FAILED, NOW - DAY, attempts=(failed(),))
-    for policy in (POLICY, Policy(retry_after_s=())):
+    for policy in (POLICY, PayoutPolicy(retry_after_s=())):
         waits = answer(record, f.AllProvenUnpaid(1), policy=policy)
         assert isinstance(waits, Decision)
         assert not waits.recorded
@@ -501,7 +501,7 @@ def test_an_empty_wallet_uses_up_no_retry_and_is_no_failure() -> None:
 
 def test_a_payment_that_is_turned_away_for_now_is_held_alone_and_can_be_cancelled() -> None:
     unsent = (Attempt(FIRST, "sealed account"),)
-    held = after(processing(attempts=unsent, batch="20270115-080000-batch"), f.Deferred(FIRST, "Insufficient funds"))
+    held = after(processing(attempts=unsent, batch="20270115-080000-batch"), f.TurnedAway(FIRST, "Insufficient funds"))
     assert (held.state, held.data.failures, held.data.batch) == (s.APPROVED, 0, "20270115-080000-batch")
     assert held.data.attempts[0].refused
     assert after(held, f.Cancelled("ada", "too slow", Proof.NOT_PAID)).state == s.CANCELLED
@@ -511,7 +511,7 @@ def test_a_repeat_that_is_turned_away_proves_nothing_about_an_attempt_that_may_h
     lost = after(processing(attempts=(Attempt(FIRST, "sealed account"),)), LostSight("a time-out", FIRST))
     again = after(replace(lost, data=replace(lost.data, unseen_since=NOW - HOUR, unseen=1)), f.NotSeen(FIRST))
     assert again.state == s.PROCESSING
-    turned_away = after(again, f.Deferred(FIRST, "Insufficient funds"))
+    turned_away = after(again, f.TurnedAway(FIRST, "Insufficient funds"))
     assert turned_away.state == s.UNCONFIRMED
     assert not turned_away.data.attempts[0].failed
 
@@ -759,7 +759,7 @@ def test_a_reference_tells_its_payout() -> None:
 
 
 def test_a_payout_is_watched_as_long_as_its_rail_may_still_send_it_back_and_less_and_less_often() -> None:
-    policy = Policy(returns_ms={"flutterwave": 90 * DAY})
+    policy = PayoutPolicy(returns_ms={"flutterwave": 90 * DAY})
     looks, now = 0, int(NOW)
     while (again_s := decide(completed(), Nothing(), now, policy).again_s) is not None and again_s >= 0:
         now, looks = now + int(again_s * SECOND), looks + 1

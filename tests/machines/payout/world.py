@@ -23,11 +23,11 @@ from machines.core.ports import (
     Trace,
     Unsent,
 )
-from machines.payout.acts import Looks
+from machines.payout.acts import PayoutActs
 from machines.payout.data import PayoutRecord
-from machines.payout.policy import Policy
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import react
-from machines.payout.risk import Standing, Thresholds
+from machines.payout.risk import ProviderHistory, Thresholds
 from tests.machines.payout.scenes import NOW, POLICY, carried_out
 
 
@@ -124,10 +124,10 @@ class Clear:
 class Known:
     """Knows every provider as this one."""
 
-    known: Standing = field(default_factory=lambda: Standing(verified=True, successes=3))
+    known: ProviderHistory = field(default_factory=lambda: ProviderHistory(verified=True, successes=3))
     within_ms: int = 0
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> Standing:
+    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say what is known of the owner."""
         self.within_ms = failures_within_ms
         return self.known
@@ -164,9 +164,9 @@ def looks(
     opens_at: int | None = None,
     two_from: int | None = None,
     lists: Lists | None = None,
-) -> Looks:
+) -> PayoutActs:
     """The looks of the machine, on fakes."""
-    return Looks(
+    return PayoutActs(
         {"flutterwave": rail},
         providers or Known(),
         Opens(opens_at),
@@ -177,7 +177,7 @@ def looks(
     )
 
 
-async def look(record: PayoutRecord, rail: FakeRail, now: int, policy: Policy = POLICY) -> PayoutRecord:
+async def look(record: PayoutRecord, rail: FakeRail, now: int, policy: PayoutPolicy = POLICY) -> PayoutRecord:
     """One look as the engine runs it: act, react, commit. An error of the act is told as the engine tells it."""
     rail.knife.here()
     act: Callable[..., Awaitable[Fact]] = looks(rail, opens_at=0).acts()[record.state]

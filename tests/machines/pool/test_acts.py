@@ -12,8 +12,8 @@ from machines.core.facts import Fact, Nothing
 from machines.core.ports import Cause, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
-from machines.pool.acts import Looks, Till
-from machines.pool.data import Line
+from machines.pool.acts import PayingPool, PoolActs
+from machines.pool.data import PoolLine
 from tests.machines.pool.test_react import LOGIN, NOW, TX, payment
 
 PROOF = Evidence("ethereum", TX, (("nonce", "7"),))
@@ -61,22 +61,22 @@ class Ports:
         prepared = self.answers.get(name, [])
         return prepared.pop(0) if prepared else Answer("done")
 
-    async def standing(self, _: Line) -> Standing:
+    async def standing(self, _: PoolLine) -> Standing:
         return self.standing_is
 
-    async def debit(self, line: Line, lock: str = "", *, again: bool = False) -> Answer:
+    async def debit(self, line: PoolLine, lock: str = "", *, again: bool = False) -> Answer:
         return self._do("debit again" if again else f"debit over {lock}" if lock else "debit")
 
-    async def skip(self, line: Line) -> Answer:
+    async def skip(self, line: PoolLine) -> Answer:
         return self._do("skip")
 
-    async def announce(self, line: Line, tx: TxHash, nonce: int) -> Answer:
+    async def announce(self, line: PoolLine, tx: TxHash, nonce: int) -> Answer:
         return self._do("announce")
 
-    async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
+    async def write_payment(self, line: PoolLine, tx: TxHash, *, again: bool = False) -> Answer:
         return self._do("write_payment")
 
-    async def rollback(self, line: Line) -> Answer:
+    async def rollback(self, line: PoolLine) -> Answer:
         return self._do("rollback")
 
     async def keep(self) -> None:
@@ -111,7 +111,7 @@ class Ports:
 
 async def look(ports: Ports, state: str) -> Fact:
     """Look once at a payment."""
-    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
     return await looks.acts()[state](payment(state, debited_at=5), ports)
 
 
@@ -156,7 +156,7 @@ async def test_what_the_books_refuse_is_called_off(code: str) -> None:
 
 async def test_it_is_sent_only_once_it_is_on_disk_and_the_lease_holds() -> None:
     ports = Ports(standing_is=Standing("debited", row_s=5))
-    assert await look(ports, s.DEBITED) == f.UnderWay()
+    assert await look(ports, s.DEBITED) == f.AtLane()
     assert ports.did == ["keep", "may_send", "submit"]
     for step, error in (("keep", NotDurable()), ("may_send", LeaseLost())):
         held = Ports(standing_is=Standing("debited", row_s=5), trouble={step: error})
@@ -215,7 +215,7 @@ async def test_an_unknown_outcome_is_asked_about_and_not_repeated() -> None:
 @pytest.mark.parametrize("state", [s.DEBITED, s.SENT])
 async def test_what_the_rail_proves_is_booked_before_it_is_said(state: str) -> None:
     paid = Ports(status_is=Settled(PROOF))
-    assert isinstance(await look(paid, state), f.Paid)
+    assert isinstance(await look(paid, state), f.ProvenPaid)
     assert paid.did == ["write_payment"]
     failed = Ports(status_is=Failed("it throws", retryable=False, evidence=PROOF, cause=Cause.DESTINATION))
     assert await look(failed, state) == f.CreditedBack("it throws", PROOF, refused=True)
@@ -237,20 +237,20 @@ async def test_what_was_signed_is_never_sent_anew() -> None:
 
 
 async def test_nonce_and_hash_are_learned_from_the_lane() -> None:
-    assert await look(Ports(status_is=Pending("", PROOF)), s.DEBITED) == f.Signed(TX, 7)
-    assert await look(Ports(status_is=Pending("the lane")), s.DEBITED) == f.UnderWay("the lane")
+    assert await look(Ports(status_is=Pending("", PROOF)), s.DEBITED) == f.LaneSigned(TX, 7)
+    assert await look(Ports(status_is=Pending("the lane")), s.DEBITED) == f.AtLane("the lane")
 
 
 @pytest.mark.parametrize(("known", "noted"), [("", ["announce"]), (TX, [])])
 async def test_what_another_process_sent_is_noted_for_the_pools_own_module(known: str, noted: list[str]) -> None:
     ports = Ports(status_is=Pending("", PROOF))
-    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
     await looks.acts()[s.SENT](payment(s.SENT, hash=known), ports)
     assert ports.did == noted
 
 
 async def test_a_coin_of_another_process_is_left_to_it() -> None:
-    looks = Looks({}, Ports())
+    looks = PoolActs({}, Ports())
     for state in (s.DUE, s.DEBITED, s.SENT):
         with pytest.raises(Retryable, match="another one does"):
             await looks.acts()[state](payment(state), Ports())
@@ -259,7 +259,7 @@ async def test_a_coin_of_another_process_is_left_to_it() -> None:
 @pytest.mark.parametrize(
     ("status", "by_lane", "fact"),
     [
-        (Settled(PROOF), True, f.Paid(PROOF, NOW // 1000)),
+        (Settled(PROOF), True, f.ProvenPaid(PROOF, NOW // 1000)),
         (Pending("", PROOF), True, f.TakenBack(f"sent again as {TX}")),
         (Pending("the lane"), True, f.TakenBack("waiting for the lane")),
         (Failed("reverted", retryable=False), False, Nothing()),
@@ -268,14 +268,14 @@ async def test_a_coin_of_another_process_is_left_to_it() -> None:
 )
 async def test_what_was_paid_is_watched(status: Status, by_lane: bool, fact: Fact) -> None:  # noqa: FBT001
     ports = Ports(status_is=status)
-    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
     assert await looks.acts()[s.PAID](payment(s.PAID, by_lane=by_lane), ports) == fact
     assert ports.did == []
 
 
 async def test_what_the_lane_proves_unpaid_after_it_was_booked_is_told() -> None:
     ports = Ports(status_is=Failed("reverted", retryable=False))
-    looks = Looks({"eth": Till(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
     fact = await looks.acts()[s.PAID](payment(s.PAID, by_lane=True), ports)
     assert isinstance(fact, f.TakenBack)
     assert fact.unpaid
@@ -283,4 +283,4 @@ async def test_what_the_lane_proves_unpaid_after_it_was_booked_is_told() -> None
 
 async def test_a_finished_payment_of_another_processs_coin_is_left_to_it() -> None:
     ports = Ports()
-    assert await Looks({}, ports).acts()[s.PAID](payment(s.PAID), ports) == Nothing()
+    assert await PoolActs({}, ports).acts()[s.PAID](payment(s.PAID), ports) == Nothing()

@@ -29,9 +29,9 @@ LEARNED: tuple[Fact, ...] = (
     LostSight("gone"),
     f.Debited(5),
     f.Skipped("later"),
-    f.UnderWay("the lane"),
-    f.Signed(TX, 7),
-    f.Paid(PROOF, 9),
+    f.AtLane("the lane"),
+    f.LaneSigned(TX, 7),
+    f.ProvenPaid(PROOF, 9),
     f.TakenBack("sent again"),
     f.CreditedBack("reverted", PROOF),
     f.Contradicted("both", PROOF),
@@ -84,7 +84,7 @@ def test_every_fact_in_every_state_is_legal_or_refused_in_words(state: str, fact
 
 def test_nothing_is_paid_or_credited_without_a_fact_that_says_so() -> None:
     for state, fact in product((s.DUE, s.DEBITED, s.SENT, s.HALTED), LEARNED):
-        if isinstance(fact, f.Paid | f.CreditedBack | f.MarkedPaid):
+        if isinstance(fact, f.ProvenPaid | f.CreditedBack | f.MarkedPaid):
             continue
         try:
             decision = react(payment(state), fact, NOW)
@@ -95,15 +95,15 @@ def test_nothing_is_paid_or_credited_without_a_fact_that_says_so() -> None:
 
 
 def test_what_is_paid_says_by_which_transaction() -> None:
-    decision = react(payment(s.SENT), f.Paid(replace(PROOF, reference=OTHER), 9), NOW)
+    decision = react(payment(s.SENT), f.ProvenPaid(replace(PROOF, reference=OTHER), 9), NOW)
     assert decision.data is not None
     assert (decision.data.hash, decision.data.nonce, decision.data.paid_at) == (OTHER, 7, 9)
 
 
 def test_paid_twice_is_a_contradiction() -> None:
-    decision = react(payment(s.PAID), f.Paid(replace(PROOF, reference=OTHER), 9), NOW)
+    decision = react(payment(s.PAID), f.ProvenPaid(replace(PROOF, reference=OTHER), 9), NOW)
     assert "paid twice" in decision.alarm
-    assert not react(payment(s.PAID), f.Paid(PROOF, 9), NOW).recorded
+    assert not react(payment(s.PAID), f.ProvenPaid(PROOF, 9), NOW).recorded
 
 
 def test_a_block_that_is_dropped_after_it_was_booked_is_told_once_and_watched_until_it_is_back() -> None:
@@ -117,33 +117,33 @@ def test_a_block_that_is_dropped_after_it_was_booked_is_told_once_and_watched_un
     moved_on = react(record, f.TakenBack("waiting for the lane"), NOW)
     assert (moved_on.recorded, moved_on.alarm) == (True, "")
     assert react(record, f.TakenBack("proven unpaid", unpaid=True), NOW).alarm
-    back = react(record, f.Paid(PROOF, 9), NOW)
+    back = react(record, f.ProvenPaid(PROOF, 9), NOW)
     assert back.data is not None
     assert (back.data.taken_back, back.alarm) == ("", "")
-    elsewhere = react(record, f.Paid(replace(PROOF, reference=OTHER), 9), NOW)
+    elsewhere = react(record, f.ProvenPaid(replace(PROOF, reference=OTHER), 9), NOW)
     assert elsewhere.data is not None
     assert elsewhere.data.hash == OTHER
     assert TX in elsewhere.alarm
 
 
 def test_what_is_paid_is_watched_for_a_while_and_then_left_alone() -> None:
-    for fact in (Nothing(), f.Paid(PROOF, 9)):
+    for fact in (Nothing(), f.ProvenPaid(PROOF, 9)):
         assert react(payment(s.PAID), fact, NOW).again_s is None
         assert react(payment(s.PAID), fact, Millis(NOW + WATCH_MS)).again_s == NEVER_S
 
 
 def test_a_success_after_the_credit_is_told_and_booked_by_a_person_only() -> None:
-    assert "given back" in react(payment(s.CREDITED), f.Paid(PROOF, 9), NOW).alarm
+    assert "given back" in react(payment(s.CREDITED), f.ProvenPaid(PROOF, 9), NOW).alarm
     decision = react(payment(s.CREDITED), f.MarkedPaid("olu", PROOF, 9), NOW)
     assert (decision.trigger, decision.releases) == ("contradict", ())
     assert decision.alarm
 
 
 def test_a_new_attempt_of_the_lane_is_written_down() -> None:
-    decision = react(payment(s.SENT), f.Signed(OTHER, 7), NOW)
+    decision = react(payment(s.SENT), f.LaneSigned(OTHER, 7), NOW)
     assert decision.data is not None
     assert decision.data.hash == OTHER
-    assert not react(payment(s.SENT), f.Signed(TX, 7), NOW).recorded
+    assert not react(payment(s.SENT), f.LaneSigned(TX, 7), NOW).recorded
 
 
 def test_an_override_takes_or_frees_the_logins_one_place() -> None:

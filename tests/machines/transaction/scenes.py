@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from machines.core.chain import Address, Answer, Fee, Log, Receipt, Reply, Seen, TxHash
+from machines.core.chain import Address, GasFee, Log, NodeAnswer, NodeReply, Receipt, Seen, TxHash
 from machines.core.clock import Millis
 from machines.core.decision import New
 from machines.core.facts import Fact, LostSight, Nothing, Refused
@@ -36,7 +36,7 @@ GWEI = 10**9
 US = Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
 ADA = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
 TOKEN = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
-FEE = Fee(20 * GWEI, GWEI)
+FEE = GasFee(20 * GWEI, GWEI)
 
 
 def hash_of(number: int) -> TxHash:
@@ -97,9 +97,9 @@ def facts_for(about: TransactionRecord) -> list[Fact]:
         Nothing(),
         Refused("no"),
         LostSight("perhaps"),
-        f.Broadcast(ours, Answer(Reply.ACCEPTED), NOW),
-        f.Broadcast(other, Answer(Reply.REFUSED, "no"), NOW),
-        f.Bumped(SignedAttempt(hash_of(8), "0x", Fee(30 * GWEI, 2 * GWEI)), "late"),
+        f.Broadcast(ours, NodeAnswer(NodeReply.ACCEPTED), NOW),
+        f.Broadcast(other, NodeAnswer(NodeReply.REFUSED, "no"), NOW),
+        f.Bumped(SignedAttempt(hash_of(8), "0x", GasFee(30 * GWEI, 2 * GWEI)), "late"),
         f.Mined(ours, 50, hash_of(50)),
         f.Unmined((member,), deep=False),
         f.Unmined((member,), deep=True),

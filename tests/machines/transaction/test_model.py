@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from machines.core.chain import Answer, Fee, Market, Reply
+from machines.core.chain import GasFee, Market, NodeAnswer, NodeReply
 from machines.core.errors import BadInput
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
@@ -71,10 +71,10 @@ class Walk(RuleBasedStateMachine):
         self._apply(self.lane, LANE_REACT, fact)
         return nonce
 
-    @rule(nonce=nonces, reply=st.sampled_from(Reply))
-    def send(self, nonce: int, reply: Reply) -> None:
+    @rule(nonce=nonces, reply=st.sampled_from(NodeReply))
+    def send(self, nonce: int, reply: NodeReply) -> None:
         if found := self.transactions.get(nonce):
-            self._learn(found, f.Broadcast(found.data.newest.hash, Answer(reply, "so it said"), 5))
+            self._learn(found, f.Broadcast(found.data.newest.hash, NodeAnswer(reply, "so it said"), 5))
 
     @rule(nonce=nonces, empty=st.booleans(), base=st.integers(1, 60))
     def bump(self, nonce: int, empty: bool, base: int) -> None:  # noqa: FBT001  (hypothesis gives it by name)
@@ -220,7 +220,7 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def offers_grow(self) -> None:
         for one in self.transactions.values():
-            fees: list[Fee] = [attempt.fee for attempt in one.data.attempts]
+            fees: list[GasFee] = [attempt.fee for attempt in one.data.attempts]
             for before, after in pairwise(fees):
                 assert after.max_wei * 8 >= before.max_wei * 9
                 assert (after.tip_wei or 0) * 8 >= (before.tip_wei or 0) * 9

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.core.chain import Address, Head, Log
+from machines.core.chain import Address, ChainHead, Log
 from machines.core.clock import SECOND, Millis
 from machines.transaction import calldata
 from machines.transaction import lifecycle as s
@@ -21,8 +21,8 @@ POLICY = LanePolicy(batch_size=4, batch_from=3)
 # ── policy ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def head(number: int, finalized: int | None) -> Head:
-    return Head(number, hash_of(number), 0, None, finalized)
+def head(number: int, finalized: int | None) -> ChainHead:
+    return ChainHead(number, hash_of(number), 0, None, finalized)
 
 
 @pytest.mark.parametrize(

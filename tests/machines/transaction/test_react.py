@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from machines.core.chain import Answer, Reply
+from machines.core.chain import NodeAnswer, NodeReply
 from machines.core.clock import SECOND, Millis
 from machines.core.decision import Decision
 from machines.core.errors import BadInput
@@ -174,9 +174,9 @@ def test_a_batch_that_no_node_takes_is_tried_in_halves_and_a_cancelled_one_fails
 
 def test_bytes_that_go_out_again_do_not_start_the_wait_for_a_better_price_anew() -> None:
     about = transaction(s.SIGNED)
-    first = REACT(about, f.Broadcast(hash_of(7), Answer(Reply.ACCEPTED), 1000), NOW).data
+    first = REACT(about, f.Broadcast(hash_of(7), NodeAnswer(NodeReply.ACCEPTED), 1000), NOW).data
     again = REACT(
-        transaction(s.SENT, **_fields(first)), f.Broadcast(hash_of(7), Answer(Reply.ACCEPTED), 9000), NOW
+        transaction(s.SENT, **_fields(first)), f.Broadcast(hash_of(7), NodeAnswer(NodeReply.ACCEPTED), 9000), NOW
     ).data
     assert (again.sent_at, again.repeated_at) == (1000, 9000)
 

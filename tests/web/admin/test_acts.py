@@ -3,7 +3,7 @@
 from playwright.async_api import expect
 
 from machines.core.ids import RecordId
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
 from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.tokens import Role, Tokens
@@ -64,7 +64,7 @@ async def test_a_large_amount_takes_two_people_and_the_first_is_told_so(
 async def test_an_operator_gives_back_a_failed_payout_after_seeing_what_that_does(
     flagged: Front, browser: Chromium
 ) -> None:
-    flagged.known.standing_of_all = Standing(verified=True, successes=9)
+    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
     made = (await flagged.ann("POST", "/api/payouts", asking("700", BOUNCES))).body
     await flagged.until(made["id"], "FAILED")
     page = await browser.signed_in("otto", Role.OPERATOR)
@@ -80,7 +80,7 @@ async def test_an_operator_gives_back_a_failed_payout_after_seeing_what_that_doe
 async def test_an_override_that_gives_back_what_may_have_left_takes_a_second_person(
     flagged: Front, browser: Chromium
 ) -> None:
-    flagged.known.standing_of_all = Standing(verified=True, successes=9)
+    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
     made = (await flagged.ann("POST", "/api/payouts", asking("100", WAITS))).body
     await flagged.until(made["id"], "PROCESSING")
     otto, olga = [await browser.signed_in(name, Role.OPERATOR) for name in ("otto", "olga")]

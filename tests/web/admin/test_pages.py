@@ -1,7 +1,7 @@
 """Every page in a real Chromium, wide and narrow, light and dark: readable by everybody, silent, at home."""
 
 from machines.core.ids import RecordId
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.store.registers.batches import Batches
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role
@@ -11,13 +11,13 @@ from tests.web.api.front import ANN, BOUNCES, WAITS, Front, asking
 
 async def busy_day(front: Front) -> dict[str, str]:
     """Leave something on every page: payouts paid, failed, under way and before reviewers, a batch, a pause."""
-    front.known.standing_of_all = Standing(verified=True, successes=9)
+    front.known.standing_of_all = ProviderHistory(verified=True, successes=9)
     made = {"paid": (await front.requested("250.50"))["id"]}
     await front.until(made["paid"], "COMPLETED")
     for name, account, state in (("failed", BOUNCES, "FAILED"), ("under_way", WAITS, "PROCESSING")):
         made[name] = (await front.ann("POST", "/api/payouts", asking("100", account))).body["id"]
         await front.until(made[name], state)
-    front.known.standing_of_all = Standing()
+    front.known.standing_of_all = ProviderHistory()
     made["asked"] = (await front.requested("300", note="July"))["id"]
     await front.in_review(made["asked"])
     store = front.store

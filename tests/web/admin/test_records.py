@@ -11,7 +11,7 @@ from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.payout import facts as f
 from machines.payout.data import reference_of
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
 from payflow.desk.archive import archive
 from payflow.engine.step import take_in
@@ -124,7 +124,7 @@ async def test_a_record_that_was_archived_is_still_found_and_said_to_be_where_it
 async def test_a_record_tells_its_story_where_its_money_is_and_what_comes_next(
     visitor: Visitor, flagged: Front
 ) -> None:
-    flagged.known.standing_of_all = Standing(verified=True, successes=9)
+    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
     failed = (await flagged.ann("POST", "/api/payouts", asking("700", BOUNCES))).body["id"]
     await flagged.until(failed, "FAILED")
     await visitor.come("vic", Role.VIEWER)

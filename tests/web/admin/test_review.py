@@ -2,7 +2,7 @@
 
 import pytest
 
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.store.registers.tokens import Role
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import BOUNCES, GOOD, Front, asking
@@ -79,7 +79,7 @@ async def test_two_who_decide_at_once_get_one_decision_and_one_refusal(visitor: 
 async def test_what_failed_for_good_is_shown_without_buttons_that_would_be_refused(
     visitor: Visitor, flagged: Front
 ) -> None:
-    flagged.known.standing_of_all = Standing(verified=True, successes=9)
+    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
     made = (await flagged.ann("POST", "/api/payouts", asking("100", BOUNCES))).body
     await flagged.until(made["id"], "FAILED")
     await visitor.come("rita")
@@ -90,7 +90,7 @@ async def test_what_failed_for_good_is_shown_without_buttons_that_would_be_refus
 async def test_another_destination_of_a_failed_payout_is_shown_beside_the_old_one(
     visitor: Visitor, flagged: Front
 ) -> None:
-    flagged.known.standing_of_all = Standing(verified=True, successes=9)
+    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
     made = (await flagged.ann("POST", "/api/payouts", asking("100", BOUNCES))).body
     await flagged.until(made["id"], "FAILED")
     there = {"destination": {"bank_code": "058", "account_number": GOOD}}

@@ -3,7 +3,7 @@
 import pytest
 
 from machines.bounty.data import BountyData, bounty_id, owner_of_repository
-from machines.bounty.policy import Policy
+from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import bounty
 from machines.bounty.repository import RepositoryData, repository, repository_id
 from machines.core.decision import New
@@ -36,7 +36,7 @@ async def made(store: Store, repository_number: int, name: str, number: int) -> 
 
 async def test_a_bounty_is_found_as_people_write_its_issue(settings: Settings) -> None:
     async with open_store(settings) as store:
-        store.serve([bounty(Policy(), {}), repository()])
+        store.serve([bounty(BountyPolicy(), {}), repository()])
         wares = [await made(store, 11, HOUSES[11], number) for number in (7, 77)]
         old = await made(store, 12, HOUSES[12], 7)
         (search,) = searches.of(store, Board())

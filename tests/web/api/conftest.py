@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
 from tests.web.api.front import Front, open_front
 
@@ -35,5 +35,5 @@ def logged() -> Iterator[list[dict[str, object]]]:
 @pytest.fixture
 async def flagged(open_for_business: Front) -> Front:
     """A desk at which Ann is unknown, so that people must look at what she asks for."""
-    open_for_business.known.standing_of_all = Standing()
+    open_for_business.known.standing_of_all = ProviderHistory()
     return open_for_business

@@ -18,11 +18,11 @@ from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
-from machines.payout.acts import Looks, Preparation
+from machines.payout.acts import PayoutActs, Preparation
 from machines.payout.data import PayoutData, PayoutRecord
-from machines.payout.policy import Policy
+from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
-from machines.payout.risk import Standing, Thresholds
+from machines.payout.risk import ProviderHistory, Thresholds
 from payflow.config import Settings, load
 from payflow.desk.first_look import FirstLook
 from payflow.desk.gateways import Hooks
@@ -104,9 +104,9 @@ class Known:
     """Says of every provider what a test wants."""
 
     def __init__(self) -> None:
-        self.standing_of_all = Standing(verified=True, successes=9)
+        self.standing_of_all = ProviderHistory(verified=True, successes=9)
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> Standing:
+    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say it."""
         return self.standing_of_all
 
@@ -338,14 +338,14 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
     async def prove(record: PayoutRecord) -> Proof:
         return await looks.prove(record)
 
-    machine = payout(Policy(settings.retry_after_s), acts, prove)
+    machine = payout(PayoutPolicy(settings.retry_after_s), acts, prove)
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, read)
     async with open_store(settings, clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
         store.serve([machine])
         most = _units(settings.two_people_from)
         borne = settings.payout_fee_bearer == "provider"
         first = Preparation(enquiries=FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne))
-        looks = Looks(
+        looks = PayoutActs(
             {"flutterwave": rail},
             known,
             schedule,

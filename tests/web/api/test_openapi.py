@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from machines.payout.risk import Standing
+from machines.payout.risk import ProviderHistory
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from tests.web.api.front import ANN, SHOP, Front
@@ -80,7 +80,7 @@ async def test_a_fuzzer_finds_no_fault_of_ours_and_no_answer_that_is_not_documen
         "operator": await front.token(Role.OPERATOR, name="otto"),
     }
     await front.earn("100000")
-    front.known.standing_of_all = Standing()
+    front.known.standing_of_all = ProviderHistory()
     async with front.working():
         payouts = [(await front.requested("500"))["id"] for _ in range(8)]
         settings = tmp_path / "schemathesis.toml"

@@ -9,7 +9,7 @@ import pytest
 
 from machines.bounty import lifecycle as s
 from machines.core.errors import NotFound
-from machines.core.forge import Issue, IssueNews, Place
+from machines.core.forge import ForgeIssue, IssueNews, Place
 from payflow.web.api.openapi import document
 from tests.bounties import ANN, MIA, Fair
 from tests.chain import OTHER
@@ -106,7 +106,7 @@ async def test_a_repository_has_a_bound(fair: Fair) -> None:
         await desk.take(
             IssueNews(
                 Place(fair.home.installation, fair.home.id, fair.home.name, number),
-                Issue(100 + number, number, "t", open=True, labelled=True, updated_at=1),
+                ForgeIssue(100 + number, number, "t", open=True, labelled=True, updated_at=1),
             )
         )
         for number in (1, 2, 3)

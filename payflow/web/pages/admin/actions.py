@@ -95,7 +95,7 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
         ),
         Action(
             "reject", "Reject", "Say no; the money is available again.", MACHINE, REVIEWS,
-            lambda _, who, why: f.Rejected(who, why), reject, asks="Why not? The provider reads it.", danger=True,
+            lambda _, who, why: f.Declined(who, why), reject, asks="Why not? The provider reads it.", danger=True,
             sees=seen,
         ),
         Action(

@@ -15,7 +15,7 @@ from machines.core.money import ETH, Money
 from machines.core.record import Record
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord, shannon_of
-from machines.pool.evidence import Outcome
+from machines.pool.evidence import ChainOutcome
 from payflow.desk.pool.room import PoolRoom, Row
 from payflow.store.registers.tokens import Role
 from payflow.web.http.problems import BAD_FIELD, Problem
@@ -96,7 +96,7 @@ class PoolPages:
         return await self._frame.page(
             visit, "pool.html", title=f"Pool {pool.coin}", here="pool", pool=pool, coins=list(self._pools),
             sheet=sheet, seen_at=kept.at, error=kept.error, shown=SHOWN,
-            runs=runs_of(await self._newest(pool.coin))[:RUNS], eth=_eth, ether=ether, Outcome=Outcome,
+            runs=runs_of(await self._newest(pool.coin))[:RUNS], eth=_eth, ether=ether, ChainOutcome=ChainOutcome,
         )  # fmt: skip
 
     async def run(self, visit: Visit) -> web.StreamResponse:
@@ -128,7 +128,7 @@ class PoolPages:
         lock, rows = await _looked(pool)
         return await self._frame.page(
             visit, "pool_resolve.html", title=f"Resolve pool {pool.coin}", here="pool", pool=pool, lock=lock,
-            rows=rows, seen=print_of(lock, rows), Outcome=Outcome,
+            rows=rows, seen=print_of(lock, rows), ChainOutcome=ChainOutcome,
         )  # fmt: skip
 
     async def resolve(self, visit: Visit, form: Form) -> Done:
@@ -143,7 +143,7 @@ class PoolPages:
         async with audit.doing(who, "resolve pool", pool.coin, reason):
             said = await pool.resolve(who, rows)
         for row in rows:
-            if row.outcome is not Outcome.UNKNOWN:
+            if row.outcome is not ChainOutcome.UNKNOWN:
                 await audit.note(who, f"resolved as {row.outcome}", row.record or f"{row.login}:{row.shannon}", row.why)
         return Done(" ".join(said), self._place(pool))
 
