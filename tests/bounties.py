@@ -16,7 +16,6 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 
 from adapters.sandbox.github.api import APP_ID, CLIENT_ID, CLIENT_SECRET
-from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Comment, Issue, Pull, Repository
 from adapters.sandbox.github.wallet import StandInWallet
 from machines.bounty import lifecycle as s
@@ -37,6 +36,7 @@ from payflow.telemetry.metrics import Metrics
 from payflow.web.http import app
 from payflow.web.pages.admin.frame import static
 from tests.chain import ETHER, FIFTH, FOURTH, LANE, OTHER, THIRD, Account, Anvil, anvil
+from tests.github import BusyGitHub
 from tests.servers import free_port
 from tests.waiting import PATIENCE_S, wait_until
 from tests.wallets import Hands, deploy_safe, deploy_token
@@ -57,7 +57,7 @@ class Fair:
     settings: Settings
     chain: Anvil
     hands: Hands
-    github: GitHubSimulator
+    github: BusyGitHub
     ticks: FixedClock
     """GitHub's clock: it writes seconds, so that things that people do must be seconds apart."""
     store: Store
@@ -79,7 +79,7 @@ class Fair:
         """Somebody does something at GitHub; its deliveries are made before this returns."""
         self.ticks.advance(2)
         done = deed(*args, **more)
-        await self.github.told()
+        await self.github.catch_up()
         return done
 
     async def labelled_issue(self, title: str = "It hurts") -> Issue:
@@ -254,7 +254,7 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
     async with AsyncExitStack() as stack:
         ticks = FixedClock()
         chain = await stack.enter_async_context(anvil())
-        github = await stack.enter_async_context(GitHubSimulator(ticks))
+        github = await stack.enter_async_context(BusyGitHub(ticks))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         hands = Hands(chain)
         token = await deploy_token(hands, DEPLOYER)
@@ -271,7 +271,7 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", port))
         github.courier.url = f"{address}/webhook-app"
         home = github.install("acme/widgets", mia="admin", bob="write", eve="read")
-        await github.told()
+        await github.catch_up()
         fair = Fair(
             settings,
             chain,
@@ -292,7 +292,7 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
         yield fair
 
 
-async def _usual(chain: Anvil, hands: Hands, github: GitHubSimulator, token: Address, kind: Kind, folder: Path) -> Json:
+async def _usual(chain: Anvil, hands: Hands, github: BusyGitHub, token: Address, kind: Kind, folder: Path) -> Json:
     key = folder / "bot.key"
     key.write_text(BOT.key)
     key.chmod(0o600)

@@ -43,10 +43,6 @@ class Book:
         """Sum up what a caller's reference brought to its account, less what came back."""
         return sum((entry.amount for entry in self._entries if entry.asked == asked), Decimal(0))
 
-    def paid_to(self, account: str) -> Decimal:
-        """Sum up what reached an account, less what came back."""
-        return sum((entry.amount for entry in self._entries if entry.account == account), Decimal(0))
-
     def total(self, currency: str) -> Decimal:
         """Sum up all that was paid in a currency, less what came back."""
         return sum((entry.amount for entry in self._entries if entry.currency == currency), Decimal(0))

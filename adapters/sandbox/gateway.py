@@ -3,32 +3,24 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.book import Book
 from adapters.sandbox.control import Control
-from adapters.sandbox.courier import Courier
-from adapters.sandbox.faults import Fault, Faults, Target
+from adapters.sandbox.faults import Fault, Target
 from adapters.sandbox.magic import STAYS, Fate, fate
-from adapters.sandbox.running import Running
 from adapters.sandbox.server import Answer, Call, Route, Server
+from adapters.sandbox.simulator import Simulator
 from adapters.sandbox.transfers import Transfers
 from machines.core.clock import Clock
 
 PLENTY: Mapping[str, Decimal] = {currency: Decimal(10**12) for currency in ("NGN", "KES", "GHS", "USD")}
 
 
-class Gateway(Running):
-    """A gateway that runs in this process and listens on loopback.
-
-    `transfers` is its inside and its dashboard, `faults` its bad days, `courier` its webhooks, `book` the truth about
-    whom it paid. All of it lives on one clock.
-    """
+class Gateway(Simulator):
+    """A simulated gateway: `transfers` is its inside and its dashboard, `book` the truth about whom it paid."""
 
     def __init__(self, clock: Clock, otherwise: Fate = STAYS, wallets: Mapping[str, Decimal] = PLENTY) -> None:
-        self.agenda = Agenda(clock)
+        super().__init__(clock)
         self.transfers = Transfers(self.agenda, wallets, otherwise)
-        self.faults = Faults()
-        self.courier = Courier(self.agenda)
         self.control = Control(self.transfers, self.faults, self.courier)
         self._met: set[str] = set()
         self.faults.by_destination = self._magic_fault
@@ -52,25 +44,6 @@ class Gateway(Running):
     def book(self) -> Book:
         """What really reached somebody."""
         return self.transfers.book
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return self.server.url
-
-    async def start(self, port: int = 0) -> None:
-        """Open for business."""
-        await self.courier.open()
-        await self.server.start(port)
-
-    async def stop(self) -> None:
-        """Close."""
-        await self.server.stop()
-        await self.courier.close()
-
-    async def catch_up(self) -> None:
-        """Do all that is due by now, and wait until every webhook that is due was delivered."""
-        await self.courier.deliver_due()
 
     async def _before_answer(self) -> None:
         if self.transfers.hurried:

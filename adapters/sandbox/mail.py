@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 
-from adapters.sandbox.running import Running
+from adapters.sandbox.simulator import Running
 
 MOST_MAILS = 1000
 MOST_BYTES = 1024 * 1024

@@ -545,7 +545,6 @@ async def test_enquiries_answer_in_the_documented_words(caller: Caller) -> None:
         ("/v3/transfers/fee?amount=1000&currency=NGN&type=account", "Transfer fee fetched"),
         ("/v3/balances", "Wallet balances fetched"),
         ("/v3/banks/NG", "Banks fetched successfully"),
-        ("/v3/beneficiaries", "Payout beneficiaries fetched"),
     ):
         status, answer = await caller.ask("GET", path)
         assert (status, answer["status"], answer["message"]) == (200, "success", message)

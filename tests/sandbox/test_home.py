@@ -12,7 +12,6 @@ import pytest
 
 from adapters.sandbox.chain import chain
 from adapters.sandbox.chain.chain import Kind
-from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.clock import FixedClock
@@ -20,6 +19,7 @@ from machines.core.errors import BadSettings, StoreUnavailable
 from payflow.sandbox import home as sandbox_home
 from payflow.sandbox import pool as sandbox_pool
 from payflow.store.embedded import embedded
+from tests.github import BusyGitHub
 from tests.sandbox.running import processes
 from tests.waiting import block_until
 
@@ -92,7 +92,7 @@ def keep(folder: Path, kind: Kind) -> None:
 
 
 async def test_github_is_the_same_after_a_restart(tmp_path: Path) -> None:
-    github = GitHubSimulator(FixedClock())
+    github = BusyGitHub(FixedClock())
     home = github.install("acme/widgets", mia="admin")
     issue = github.open_issue(home, "It hurts", "bounty")
     pull = github.open_pull(home, "gus", "Heal it", f"Closes #{issue.number}")

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from adapters.sandbox.book import Book
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.gateway import Gateway
 from adapters.sandbox.magic import PAYS
@@ -65,3 +67,8 @@ def paystack(clock: FixedClock) -> Bank:
         lambda: {"payout_rail": "paystack", "paystack_url": gateway.url, "paystack_secret_key": gateway.key},
         PAYSTACK_HOOKS[0],
     )
+
+
+def paid_to(book: Book, account: str) -> Decimal:
+    """Sum up what reached an account, less what came back."""
+    return sum((entry.amount for entry in book if entry.account == account), Decimal(0))

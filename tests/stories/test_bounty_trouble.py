@@ -223,7 +223,7 @@ async def test_a_bot_without_gas_waits_and_goes_on(fair: Fair) -> None:
 async def test_no_wallet_is_made_before_an_owner_is_proven(fair: Fair) -> None:
     """And a signature of somebody else proves nothing."""
     other = fair.github.install("acme/gadgets", mia="admin")
-    await fair.github.told()
+    await fair.github.catch_up()
     issue = await fair.at_github(fair.github.open_issue, other, "It hurts", "bounty")
     first, fair.home = fair.home, other
     async with fair.worker():
@@ -241,7 +241,7 @@ async def test_no_wallet_is_made_before_an_owner_is_proven(fair: Fair) -> None:
 async def test_pull_requests_that_claim_nothing(fair: Fair) -> None:
     """Of another repository, for another repository, without a body, into another branch, for no bounty, for none."""
     other = fair.github.install("acme/gadgets", mia="admin")
-    await fair.github.told()
+    await fair.github.catch_up()
     issue, plain = await fair.labelled_issue(), await fair.at_github(fair.github.open_issue, fair.home, "plain")
     pulls = [
         await fair.at_github(fair.github.open_pull, other, "eve", "x", f"closes acme/widgets#{issue.number}"),
@@ -281,7 +281,7 @@ async def test_a_label_taken_off_and_a_renamed_repository_in_the_middle(fair: Fa
 async def test_a_moved_issue_is_closed_and_its_money_given_back(fair: Fair) -> None:
     """The funder is told, and a maintainer gives it back to where it came from, with the same two hands."""
     there = fair.github.install("acme/gadgets", mia="admin")
-    await fair.github.told()
+    await fair.github.catch_up()
     async with fair.worker():
         issue = await fair.labelled_issue()
         await fair.until(issue, s.OPEN)

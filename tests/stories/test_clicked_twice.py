@@ -23,7 +23,7 @@ from payflow.desk.reconcile.comparison import Finding, Word, compare
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.pages.admin import story
-from tests.stories.banks import Choice, paystack, v3, v4
+from tests.stories.banks import Choice, paid_to, paystack, v3, v4
 from tests.stories.town import BOUNCES, Town, open_town
 
 BANKS = pytest.mark.parametrize("choice", [v3, v4, paystack])
@@ -89,7 +89,7 @@ async def rests(town: Town, payout: str, log: Log, state: str = "COMPLETED") -> 
     assert (record.state, record.parked, len(record.data.attempts)) == (state, "", attempts)
     (besides,) = record.data.also_paid
     assert ("also paid", [[("", besides)]]) in story.tables(story.kept(record)), "its page says so"
-    assert town.bank.book.paid_to(FAILS) == 2000
+    assert paid_to(town.bank.book, FAILS) == 2000
     await town.until_all_is_told()
     alarms = [line["why"] for line in log if line.get("action") == "alarm" and line["record"] == payout]
     assert len([why for why in alarms if besides in why]) == 1, alarms

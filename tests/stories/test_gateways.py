@@ -18,7 +18,7 @@ from payflow.app.gateways import open_doors
 from payflow.config import Settings, load
 from payflow.desk.gateways import Door
 from tests.desk import UNLIMITED
-from tests.stories.banks import Choice, paystack, v3, v4
+from tests.stories.banks import Choice, paid_to, paystack, v3, v4
 from tests.stories.town import HOME, open_town
 
 V4_ELSEWHERE = "https://f4bexperience.flutterwave.com"
@@ -111,5 +111,5 @@ async def test_whichever_gateway_pays_and_however_its_news_travels_a_payout_is_p
         for payout in payouts:
             await town.until(payout, "paid")
         assert await town.ann_has() == ("3,000", "0", "2,000")
-        assert town.bank.book.paid_to(HOME) == 2000
+        assert paid_to(town.bank.book, HOME) == 2000
         assert [len(town.transfers_of(payout)) for payout in payouts] == [1, 1]

@@ -8,7 +8,7 @@ from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.magic import ACCOUNTS, PAYS, Fate, Webhook
 from machines.core.ids import RecordId
 from payflow.config import Settings
-from tests.stories.banks import Choice, paystack, v3, v4
+from tests.stories.banks import Choice, paid_to, paystack, v3, v4
 from tests.stories.town import Town, open_town
 from tests.waiting import wait_until
 
@@ -52,7 +52,7 @@ async def test_a_refused_repeat_of_what_landed_unseen_opens_no_second_transfer(
         await time_goes_by(town, payout, minutes=120, step=10)
         await town.until(payout, "paid")
         assert len(town.transfers_of(payout)) == 1
-        assert town.bank.book.paid_to(FOUND_LATE) == 1000
+        assert paid_to(town.bank.book, FOUND_LATE) == 1000
 
 
 # ── numbers as the gateway writes them ───────────────────────────────────────────────────────────────────────────────
@@ -197,7 +197,7 @@ async def test_a_retry_that_somebody_clicked_at_v4_is_followed_by_the_id_that_it
         assert again.state == "paid"
         await town.time_passes(hours=8)
         assert len(town.transfers_of(payout)) == 1
-        assert town.bank.book.paid_to("0100000006") == 1000
+        assert paid_to(town.bank.book, "0100000006") == 1000
 
 
 async def test_a_clicked_retry_that_v4_told_of_and_does_not_show_keeps_the_money_held(settings: Settings) -> None:
@@ -223,7 +223,7 @@ async def test_a_clicked_retry_that_v4_told_of_and_does_not_show_keeps_the_money
         town.bank.faults.clear()
         await town.time_passes(minutes=10)
         await town.until_in(payout, "COMPLETED")
-        assert town.bank.book.paid_to("0100000006") == 1000
+        assert paid_to(town.bank.book, "0100000006") == 1000
 
 
 async def test_a_webhook_that_names_somebody_elses_transfer_changes_nothing(settings: Settings) -> None:

@@ -38,7 +38,7 @@ from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http import app
 from tests.adapters.notify.shop import Shop, open_shop
-from tests.stories.banks import Choice, v3
+from tests.stories.banks import Choice, paid_to, v3
 from tests.waiting import wait_until
 
 ANN = Owner("ann")
@@ -196,7 +196,7 @@ class Town:
 
     def reached(self, account: str = HOME) -> str:
         """How much money the gateway really brought to an account, less what came back."""
-        return f"{self.bank.book.paid_to(account):,}"
+        return f"{paid_to(self.bank.book, account):,}"
 
     async def gateway_says_again(self, number: int) -> None:
         """The gateway delivers an old webhook once more."""

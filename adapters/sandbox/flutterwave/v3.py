@@ -60,7 +60,6 @@ class V3:
         self._secret_key = secret_key
         self._batches = 0
         self._batch_errors: dict[int, list[dict[str, str]]] = {}
-        self._beneficiaries: list[dict[str, object]] = []
 
     def routes(self) -> list[Route]:
         """List what is answered."""
@@ -68,7 +67,6 @@ class V3:
             ("POST", "/v3/transfers", self._create, True),
             ("GET", "/v3/transfers", self._list, False),
             ("GET", "/v3/transfers/fee", self._fee, False),
-            ("GET", "/v3/transfers/rates", self._rates, False),
             ("GET", "/v3/transfers/{id}", self._get, False),
             ("POST", "/v3/transfers/{id}/retries", self._retry, True),
             ("GET", "/v3/transfers/{id}/retries", self._retries, False),
@@ -77,9 +75,6 @@ class V3:
             ("GET", "/v3/balances/{currency}", self._balance, False),
             ("POST", "/v3/accounts/resolve", self._resolve, False),
             ("GET", "/v3/banks/{country}", self._banks, False),
-            ("GET", "/v3/banks/{id}/branches", self._branches, False),
-            ("POST", "/v3/beneficiaries", self._add_beneficiary, False),
-            ("GET", "/v3/beneficiaries", self._list_beneficiaries, False),
         ]
         return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
 
@@ -238,16 +233,6 @@ class V3:
         fee = fee_of(Decimal(call.query.get("amount") or 0), currency)
         return success("Transfer fee fetched", [{"currency": currency, "fee_type": "value", "fee": fee}])
 
-    def _rates(self, call: Call) -> Answer:
-        amount = Decimal(call.query.get("amount") or 0)
-        source, target = (call.query.get(f"{side}_currency", "NGN") for side in ("source", "destination"))
-        data = {
-            "rate": 1,
-            "source": {"currency": source, "amount": amount},
-            "destination": {"currency": target, "amount": amount},
-        }
-        return success("Transfer amount fetched", data)  # invented
-
     def _balances(self, _: Call) -> Answer:
         return success("Wallet balances fetched", [self._wallet(currency) for currency in self._transfers.wallets])
 
@@ -270,17 +255,6 @@ class V3:
         known = BANKS if call.params["country"].upper() == "NG" else {}
         data = [{"id": place, "code": code, "name": name} for place, (code, name) in enumerate(known.items(), 1)]
         return success("Banks fetched successfully", data)
-
-    def _branches(self, _: Call) -> Answer:
-        return success("Bank branches fetched successfully", [])  # invented
-
-    def _add_beneficiary(self, call: Call) -> Answer:
-        entry = {"id": len(self._beneficiaries) + 1, **call.body}
-        self._beneficiaries.append(entry)
-        return success("Payout beneficiary created", entry)  # invented
-
-    def _list_beneficiaries(self, _: Call) -> Answer:
-        return success("Payout beneficiaries fetched", self._beneficiaries)
 
 
 def _require(body: Mapping[str, Any], names: tuple[str, ...]) -> None:

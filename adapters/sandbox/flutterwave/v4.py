@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.flutterwave.banks import BANKS, name_of
 from adapters.sandbox.magic import ACCOUNTS, PAYS, Ends, Fate, Refusal
 from adapters.sandbox.server import Answer, Call, Route
-from adapters.sandbox.transfers import NotNow, Order, Refused, State, Transfer, Transfers
+from adapters.sandbox.transfers import Order, Refused, State, Transfer, Transfers
 from machines.core.clock import SECOND
 
 TOKEN_PATH = "/realms/flutterwave/protocol/openid-connect/token"  # noqa: S105  (a path, not a secret)
@@ -97,18 +96,14 @@ class V4:
         self._transfers = transfers
         self._client = (client_id, client_secret)
         self._answers: dict[str, tuple[int, Answer]] = {}
-        self._recipients: dict[str, Mapping[str, Any]] = {}
 
     def routes(self) -> list[Route]:
         """List what is answered."""
         table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
             ("POST", "/direct-transfers", self._create, True),
             ("POST", "/transfers", self._create, True),
-            ("POST", "/transfers/recipients", self._add_recipient, False),
             ("GET", "/transfers", self._list, False),
             ("GET", "/transfers/{id}", self._get, False),
-            ("PUT", "/transfers/{id}", self._put, True),
-            ("POST", "/transfers/{id}/retries", self._retry, True),
             ("POST", "/banks/account-resolve", self._resolve, False),
             ("GET", "/banks", self._banks, False),
             ("GET", "/wallets/balances", self._balances, False),
@@ -234,7 +229,7 @@ class V4:
         wanted = body.get("payment_instruction")
         if not isinstance(wanted, dict):
             raise _not_valid("payment_instruction is required")
-        to = wanted.get("recipient") or self._recipients.get(str(wanted.get("recipient_id")))
+        to = wanted.get("recipient")
         amount = (wanted.get("amount") or {}).get("value")
         if not isinstance(to, dict) or not isinstance(amount, Decimal | int) or not Decimal(amount) > 0:
             raise _not_valid("recipient and a positive amount are required")
@@ -250,11 +245,6 @@ class V4:
             kind=str(body.get("type") or "bank"),
         )
 
-    def _add_recipient(self, call: Call) -> Answer:
-        number = f"rcb_{len(self._recipients) + 1:08d}"
-        self._recipients[number] = call.body
-        return Answer(HTTPStatus.CREATED, _wrapped("Recipient created", {"id": number, **call.body}))
-
     def _get(self, call: Call) -> Answer:
         return Answer(HTTPStatus.OK, _wrapped("Transfer fetched", self.show(self._known(call))))
 
@@ -264,21 +254,6 @@ class V4:
         page, size = int(call.query.get("page") or 1), int(call.query.get("size") or 10)
         shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
         return Answer(HTTPStatus.OK, _wrapped("Transfers fetched", shown))
-
-    def _put(self, call: Call) -> Answer:
-        """Complete or close a deferred transfer; ours are instant, so there is none to be found."""
-        self._known(call)
-        raise Refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "UNPROCESSABLE", "10422", "Transfer is not deferred")  # invented
-
-    def _retry(self, call: Call) -> Answer:
-        reference = str(call.body.get("reference") or "")
-        if self._transfers.by_reference(reference):
-            raise _taken()
-        try:
-            again = self._transfers.retry(self._known(call), reference)
-        except (NotNow, Refused) as error_:
-            raise Refuse(HTTPStatus.CONFLICT, "RESOURCE_CONFLICT", "10409", "Transfer cannot be retried") from error_
-        return Answer(HTTPStatus.CREATED, _wrapped("Transfer created", self.show(again)))
 
     def _known(self, call: Call) -> Transfer:
         digits = call.params["id"].removeprefix("trf_")

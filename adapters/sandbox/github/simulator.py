@@ -1,24 +1,33 @@
-"""The simulated GitHub at work: people do things, deliveries go out, the API answers."""
+"""The simulated GitHub at work: people do things, deliveries go out, the API answers.
+
+`/_sandbox` makes people do things over HTTP, for whoever is in another process:
+
+GET   /_sandbox                              repositories, people, issues, pull requests, comments
+POST  /_sandbox/repositories                 {"name":"acme/widgets","roles":{"mia":"admin"}}
+POST  /_sandbox/{repository}/issues          {"title":"It hurts","labels":["bounty"]}
+POST  /_sandbox/{repository}/issues/{n}/{do} label, unlabel, close, reopen, delete
+POST  /_sandbox/{repository}/pulls           {"author":"ann","title":"Heal it","body":"Closes #1","base":"main"}
+POST  /_sandbox/{repository}/pulls/{n}/{do}  merge, close, revert; a merge closes {"closes":[1]}
+
+A repository is named by its number.
+"""
 
 import hashlib
 import hmac
 import json
 import uuid
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
-from adapters.sandbox.agenda import Agenda
-from adapters.sandbox.courier import Courier
-from adapters.sandbox.faults import Faults
 from adapters.sandbox.github import payloads
 from adapters.sandbox.github.api import Api, app_key
-from adapters.sandbox.github.control import GitHubControl
 from adapters.sandbox.github.town import Issue, Pull, Repository, Town
 from adapters.sandbox.magic import Webhook
-from adapters.sandbox.running import Running
-from adapters.sandbox.server import Answer, Call, Server
+from adapters.sandbox.server import Answer, Call, Route, Server
+from adapters.sandbox.simulator import Simulator
 from machines.core.clock import Clock
 
 Json = dict[str, Any]
@@ -26,17 +35,12 @@ Json = dict[str, Any]
 SECRET = "sandbox webhook secret"  # noqa: S105  (of a simulator)
 
 
-class GitHubSimulator(Running):
-    """A GitHub that runs in this process and listens on loopback.
-
-    `how` says how the next deliveries travel, `faults` how the API misbehaves, `town` is the truth.
-    """
+class GitHubSimulator(Simulator):
+    """A simulated GitHub: `how` says how the next deliveries travel, `town` is the truth."""
 
     def __init__(self, clock: Clock, secret: str = SECRET) -> None:
-        self.agenda = Agenda(clock)
+        super().__init__(clock)
         self.town = Town()
-        self.faults = Faults()
-        self.courier = Courier(self.agenda)
         self.courier.retries = False
         self.secret = secret
         self.how = Webhook.ONCE
@@ -45,29 +49,10 @@ class GitHubSimulator(Running):
         self.server = Server(self.agenda, self.faults, routes, _unavailable, _at_once)
 
     @property
-    def url(self) -> str:
-        """Where its API listens."""
-        return self.server.url
-
-    @property
     def private_key(self) -> str:
         """The key of the app that is installed here."""
         form = serialization.PrivateFormat.PKCS8
         return app_key().private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
-
-    async def start(self, port: int = 0) -> None:
-        """Open for business."""
-        await self.courier.open()
-        await self.server.start(port)
-
-    async def stop(self) -> None:
-        """Close."""
-        await self.server.stop()
-        await self.courier.close()
-
-    async def told(self) -> None:
-        """Wait until every delivery that is due was made."""
-        await self.courier.deliver_due()
 
     # ── what people do ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,24 +62,14 @@ class GitHubSimulator(Running):
         for login, role in roles.items():
             home.roles[self.town.person(login).id] = role
         self.town.repositories[home.id] = home
-        self._deliver("installation", home, {"action": "created", "repositories": [payloads.repository(home)]})
+        self.deliver("installation", home, {"action": "created", "repositories": [payloads.repository(home)]})
         return home
-
-    def uninstall(self, home: Repository) -> None:
-        """Somebody takes the app away."""
-        self._deliver("installation", home, {"action": "deleted", "repositories": [payloads.repository(home)]})
-
-    def rename(self, home: Repository, name: str) -> None:
-        """Somebody renames a repository, or hands it over."""
-        home.old_names.add(home.name.casefold())
-        home.name = name
-        self._deliver("repository", home, {"action": "renamed"})
 
     def open_issue(self, home: Repository, title: str, *labels: str) -> Issue:
         """Somebody reports something."""
         issue = Issue(next(self.town.ids), home.next_number, title)
         home.issues[issue.number] = issue
-        self._issue("opened", home, issue)
+        self.tell_issue("opened", home, issue)
         for label in labels:
             self.label(home, issue, label)
         return issue
@@ -102,41 +77,31 @@ class GitHubSimulator(Running):
     def label(self, home: Repository, issue: Issue, label: str = "bounty") -> None:
         """A maintainer puts a label on."""
         issue.labels.add(label)
-        issue.events.append(("labeled", label, self._now()))
-        self._issue("labeled", home, issue, label={"name": label})
+        issue.events.append(("labeled", label, self.now()))
+        self.tell_issue("labeled", home, issue, label={"name": label})
 
     def unlabel(self, home: Repository, issue: Issue, label: str = "bounty") -> None:
         """A maintainer takes a label off."""
         issue.labels.discard(label)
-        issue.events.append(("unlabeled", label, self._now()))
-        self._issue("unlabeled", home, issue, label={"name": label})
+        issue.events.append(("unlabeled", label, self.now()))
+        self.tell_issue("unlabeled", home, issue, label={"name": label})
 
     def close_issue(self, home: Repository, issue: Issue) -> None:
         """Somebody closes an issue."""
         issue.open = False
-        issue.events.append(("closed", "", self._now()))
-        self._issue("closed", home, issue)
+        issue.events.append(("closed", "", self.now()))
+        self.tell_issue("closed", home, issue)
 
     def reopen_issue(self, home: Repository, issue: Issue) -> None:
         """Somebody opens it again."""
         issue.open = True
-        issue.events.append(("reopened", "", self._now()))
-        self._issue("reopened", home, issue)
+        issue.events.append(("reopened", "", self.now()))
+        self.tell_issue("reopened", home, issue)
 
     def delete_issue(self, home: Repository, issue: Issue) -> None:
         """Somebody deletes it."""
         issue.deleted = True
-        self._issue("deleted", home, issue)
-
-    def transfer_issue(self, home: Repository, issue: Issue, there: Repository) -> Issue:
-        """Somebody moves it to another repository, where it is a new one."""
-        moved = Issue(next(self.town.ids), there.next_number, issue.title, set(issue.labels), issue.open)
-        moved.events = [("labeled", label, self._now()) for label in sorted(moved.labels)]
-        there.issues[moved.number] = moved
-        issue.deleted = True
-        changes = {"new_issue": payloads.issue(there, moved), "new_repository": payloads.repository(there)}
-        self._issue("transferred", home, issue, changes=changes)
-        return moved
+        self.tell_issue("deleted", home, issue)
 
     def open_pull(  # a pull request has many sides
         self,
@@ -154,28 +119,18 @@ class GitHubSimulator(Running):
         person = None if author is None else self.town.person(author)
         pull = Pull(next(self.town.ids), number, title, body, person, sha, base or home.default_branch, fork)
         home.pulls[number] = pull
-        self._pull("opened", home, pull)
+        self.tell_pull("opened", home, pull)
         return pull
-
-    def edit_pull(self, home: Repository, pull: Pull, body: str | None) -> None:
-        """Its author says something else."""
-        before, pull.body = pull.body, body
-        self._pull("edited", home, pull, changes={"body": {"from": before}})
-
-    def push(self, home: Repository, pull: Pull) -> None:
-        """Its author adds a commit."""
-        pull.sha = hashlib.sha1(pull.sha.encode(), usedforsecurity=False).hexdigest()
-        self._pull("synchronize", home, pull)
 
     def close_pull(self, home: Repository, pull: Pull) -> None:
         """Somebody closes it without a merge."""
         pull.open = False
-        self._pull("closed", home, pull)
+        self.tell_pull("closed", home, pull)
 
     def merge(self, home: Repository, pull: Pull, *closes: Issue) -> None:
         """A maintainer merges it; GitHub closes what it says to close."""
-        pull.open, pull.merged_at = False, self._now()
-        self._pull("closed", home, pull)
+        pull.open, pull.merged_at = False, self.now()
+        self.tell_pull("closed", home, pull)
         for issue in closes:
             self.close_issue(home, issue)
 
@@ -188,19 +143,19 @@ class GitHubSimulator(Running):
 
     # ── deliveries ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _now(self) -> int:
+    def now(self) -> int:
         return int(self.agenda.now())
 
-    def _issue(self, action: str, home: Repository, issue: Issue, **more: Any) -> None:
-        issue.updated_at = self._now()
-        self._deliver("issues", home, {"action": action, "issue": payloads.issue(home, issue), **more})
+    def tell_issue(self, action: str, home: Repository, issue: Issue, **more: Any) -> None:
+        issue.updated_at = self.now()
+        self.deliver("issues", home, {"action": action, "issue": payloads.issue(home, issue), **more})
 
-    def _pull(self, action: str, home: Repository, pull: Pull, **more: Any) -> None:
-        pull.updated_at = self._now()
+    def tell_pull(self, action: str, home: Repository, pull: Pull, **more: Any) -> None:
+        pull.updated_at = self.now()
         body = {"action": action, "number": pull.number, "pull_request": payloads.pull(home, pull), **more}
-        self._deliver("pull_request", home, body)
+        self.deliver("pull_request", home, body)
 
-    def _deliver(self, event: str, home: Repository, body: Json) -> None:
+    def deliver(self, event: str, home: Repository, body: Json) -> None:
         told = {**body, "installation": {"id": home.installation}}
         if event != "installation":
             told["repository"] = payloads.repository(home)
@@ -215,6 +170,112 @@ class GitHubSimulator(Running):
             "X-Hub-Signature": f"sha1={hmac.digest(self.secret.encode(), raw, 'sha1').hex()}",
             "X-Hub-Signature-256": f"sha256={hmac.digest(self.secret.encode(), raw, 'sha256').hex()}",
         }
+
+
+class GitHubControl:
+    """Lets somebody else do what people do."""
+
+    def __init__(self, simulator: GitHubSimulator) -> None:
+        self._simulator = simulator
+
+    def routes(self) -> list[Route]:
+        """List what is answered."""
+        home = "/_sandbox/{repository}"
+        return [
+            Route("GET", "/_sandbox", self._overview),
+            Route("POST", "/_sandbox/repositories", self._install),
+            Route("POST", f"{home}/issues", self._open_issue),
+            Route("POST", f"{home}/issues/{{number}}/{{do}}", self._on_issue),
+            Route("POST", f"{home}/pulls", self._open_pull),
+            Route("POST", f"{home}/pulls/{{number}}/{{do}}", self._on_pull),
+        ]
+
+    def _overview(self, _: Call) -> Answer:
+        town = self._simulator.town
+        return _ok({"people": [payloads.user(one) for one in town.people.values()], "repositories": _all(town)})
+
+    def _install(self, call: Call) -> Answer:
+        roles = {str(login): str(role) for login, role in dict(call.body.get("roles") or {}).items()}
+        made = self._simulator.install(str(call.body.get("name") or "acme/widgets"), **roles)
+        return _ok(payloads.repository(made))
+
+    def _open_issue(self, call: Call) -> Answer:
+        home = self._home(call)
+        if home is None:
+            return _nothing(call)
+        labels = [str(one) for one in call.body.get("labels") or ()]
+        return _ok(
+            payloads.issue(home, self._simulator.open_issue(home, str(call.body.get("title") or "An issue"), *labels))
+        )
+
+    def _on_issue(self, call: Call) -> Answer:
+        deeds: Mapping[str, Callable[[Repository, Issue], None]] = {
+            "label": self._simulator.label,
+            "unlabel": self._simulator.unlabel,
+            "close": self._simulator.close_issue,
+            "reopen": self._simulator.reopen_issue,
+            "delete": self._simulator.delete_issue,
+        }
+        home = self._home(call)
+        issue = home.issues.get(_number(call)) if home else None
+        if home is None or issue is None or call.params["do"] not in deeds:
+            return _nothing(call)
+        deeds[call.params["do"]](home, issue)
+        return _ok(payloads.issue(home, issue))
+
+    def _open_pull(self, call: Call) -> Answer:
+        home = self._home(call)
+        if home is None:
+            return _nothing(call)
+        author, title = str(call.body.get("author") or "ann"), str(call.body.get("title") or "A pull request")
+        body = None if call.body.get("body") is None else str(call.body["body"])
+        made = self._simulator.open_pull(home, author, title, body, base=str(call.body.get("base") or ""))
+        return _ok(payloads.pull(home, made))
+
+    def _on_pull(self, call: Call) -> Answer:
+        home = self._home(call)
+        pull = home.pulls.get(_number(call)) if home else None
+        if home is None or pull is None or call.params["do"] not in ("merge", "close", "revert"):
+            return _nothing(call)
+        if call.params["do"] == "close":
+            self._simulator.close_pull(home, pull)
+        elif call.params["do"] == "revert":
+            pull = self._simulator.revert(home, pull)
+        else:
+            closes = [home.issues[int(one)] for one in call.body.get("closes") or () if int(one) in home.issues]
+            self._simulator.merge(home, pull, *closes)
+        return _ok(payloads.pull(home, pull))
+
+    def _home(self, call: Call) -> Repository | None:
+        name = call.params["repository"]
+        return self._simulator.town.repositories.get(int(name)) if name.isdecimal() else None
+
+
+def _all(town: Town) -> list[payloads.Json]:
+    return [
+        {
+            **payloads.repository(home),
+            "issues": [
+                {**payloads.issue(home, one), "comments": [payloads.comment(each) for each in one.comments]}
+                for one in home.issues.values()
+            ],
+            "pulls": [payloads.pull(home, one) for one in home.pulls.values()],
+        }
+        for home in town.repositories.values()
+    ]
+
+
+def _number(call: Call) -> int:
+    text = call.params["number"]
+    return int(text) if text.isdecimal() else 0
+
+
+def _ok(body: object) -> Answer:
+    return Answer(HTTPStatus.OK, body)
+
+
+def _nothing(call: Call) -> Answer:
+    return Answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {call.path}."})
 
 
 def _unavailable(_: Call) -> Answer:

@@ -9,31 +9,31 @@ import pytest
 from adapters.github.client import App, GitHub
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.github.api import APP_ID
-from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import Comment, Issue, Repository
 from machines.core.clock import DAY, SECOND, FixedClock
 from machines.core.errors import BadSettings, Rejected, Retryable, TooLong
 from machines.core.forge import ForgeAccount, Place, PullState
+from tests.github import BusyGitHub
 
 MARKER = "bounty-03-abcdefgh23456777"
 TEXT = f"<!-- payflow {MARKER} -->\nContract deploying\n"
 
 
 @pytest.fixture
-async def github() -> AsyncIterator[GitHubSimulator]:
+async def github() -> AsyncIterator[BusyGitHub]:
     """A GitHub."""
-    async with GitHubSimulator(FixedClock()) as github:
+    async with BusyGitHub(FixedClock()) as github:
         yield github
 
 
 @pytest.fixture
-def home(github: GitHubSimulator) -> Repository:
+def home(github: BusyGitHub) -> Repository:
     """A repository with the app."""
     return github.install("acme/widgets", mia="admin", moe="maintain", bob="write", eve="read")
 
 
 @pytest.fixture
-def issue(github: GitHubSimulator, home: Repository) -> Issue:
+def issue(github: BusyGitHub, home: Repository) -> Issue:
     """An issue in it."""
     return github.open_issue(home, "It hurts", "bounty")
 
@@ -45,14 +45,14 @@ def place(home: Repository, issue: Issue) -> Place:
 
 
 @pytest.fixture
-async def client(github: GitHubSimulator) -> AsyncIterator[GitHub]:
+async def client(github: BusyGitHub) -> AsyncIterator[GitHub]:
     """The real client."""
     timeout = aiohttp.ClientTimeout(total=2)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield GitHub(session, App(APP_ID, github.private_key, url=github.url))
 
 
-async def test_an_issue_is_read_as_it_is(client: GitHub, github: GitHubSimulator, issue: Issue, place: Place) -> None:
+async def test_an_issue_is_read_as_it_is(client: GitHub, github: BusyGitHub, issue: Issue, place: Place) -> None:
     found = await client.issue(place)
     assert found is not None
     assert (found.id, found.open, found.labelled, found.title) == (issue.id, True, True, "It hurts")
@@ -92,7 +92,7 @@ async def test_of_an_issue_with_more_events_than_are_read_nothing_is_said(
 
 
 async def test_pull_requests_that_name_it_over_many_pages(
-    client: GitHub, github: GitHubSimulator, home: Repository, place: Place
+    client: GitHub, github: BusyGitHub, home: Repository, place: Place
 ) -> None:
     github.open_pull(home, "ann", "Heal it", f"closes #{place.number}")
     for number in range(150):
@@ -110,7 +110,7 @@ async def test_one_comment_however_often(client: GitHub, issue: Issue, place: Pl
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.HTML, Kind.UNAVAILABLE, Kind.TRUNCATED, Kind.CUT, Kind.EMPTY])
 async def test_a_comment_whose_answer_is_lost_is_not_made_twice(
-    client: GitHub, github: GitHubSimulator, issue: Issue, place: Place, kind: Kind
+    client: GitHub, github: BusyGitHub, issue: Issue, place: Place, kind: Kind
 ) -> None:
     github.faults.add(Fault(kind, created=True, where="POST */comments"))
     with pytest.raises(Retryable):
@@ -141,14 +141,14 @@ async def test_a_locked_issue_takes_no_comment(client: GitHub, issue: Issue, pla
 
 @pytest.mark.parametrize(("login", "found"), [("mia", "mia"), ("moe", "moe"), ("bob", ""), ("eve", "")])
 async def test_who_maintains_a_repository(
-    client: GitHub, github: GitHubSimulator, place: Place, login: str, found: str
+    client: GitHub, github: BusyGitHub, place: Place, login: str, found: str
 ) -> None:
     person = github.town.person(login)
     assert await client.maintains(place, person.id) == (ForgeAccount(person.id, found) if found else None)
 
 
 async def test_who_takes_over_a_name_takes_over_no_rights(
-    client: GitHub, github: GitHubSimulator, home: Repository, place: Place
+    client: GitHub, github: BusyGitHub, home: Repository, place: Place
 ) -> None:
     """Accounts are asked for by number."""
     mia = github.town.person("mia")
@@ -160,7 +160,7 @@ async def test_who_takes_over_a_name_takes_over_no_rights(
 
 
 async def test_a_repository_under_its_old_name(
-    client: GitHub, github: GitHubSimulator, home: Repository, place: Place
+    client: GitHub, github: BusyGitHub, home: Repository, place: Place
 ) -> None:
     github.rename(home, "acme/wonders")
     assert await client.issue(place) is not None
@@ -169,7 +169,7 @@ async def test_a_repository_under_its_old_name(
 
 
 async def test_another_installations_repository_is_closed_to_us(
-    client: GitHub, github: GitHubSimulator, place: Place
+    client: GitHub, github: BusyGitHub, place: Place
 ) -> None:
     """Its token opens only its own."""
     other = github.install("other/place", mallory="admin")
@@ -177,23 +177,21 @@ async def test_another_installations_repository_is_closed_to_us(
 
 
 async def test_an_app_that_was_taken_away_says_nothing_of_an_issue(
-    client: GitHub, github: GitHubSimulator, place: Place
+    client: GitHub, github: BusyGitHub, place: Place
 ) -> None:
     github.api.suspended.add(place.installation)
     with pytest.raises(Rejected, match="not installed"):
         await client.issue(place)
 
 
-async def test_all_repositories_and_their_labelled_issues(
-    client: GitHub, github: GitHubSimulator, place: Place
-) -> None:
+async def test_all_repositories_and_their_labelled_issues(client: GitHub, github: BusyGitHub, place: Place) -> None:
     github.install("acme/gadgets", mia="admin")
     assert {one.name async for one in client.repositories()} == {"acme/widgets", "acme/gadgets"}
     assert [one.number async for one in client.labelled(place)] == [place.number]
 
 
 async def test_one_installation_that_is_closed_to_us_hides_no_other(
-    client: GitHub, github: GitHubSimulator, place: Place
+    client: GitHub, github: BusyGitHub, place: Place
 ) -> None:
     """It was taken away after it was listed, or is suspended."""
     gone = github.install("other/place", mallory="admin")
@@ -201,7 +199,7 @@ async def test_one_installation_that_is_closed_to_us_hides_no_other(
     assert [one.name async for one in client.repositories()] == ["acme/widgets"]
 
 
-async def test_repositories_are_listed_to_the_last(client: GitHub, github: GitHubSimulator, place: Place) -> None:
+async def test_repositories_are_listed_to_the_last(client: GitHub, github: BusyGitHub, place: Place) -> None:
     """Who is not listed counts as taken away: a thousand and more are listed as well."""
     first = next(iter(github.town.repositories.values()))
     for number in range(1_050):
@@ -210,7 +208,7 @@ async def test_repositories_are_listed_to_the_last(client: GitHub, github: GitHu
     assert len([one async for one in client.repositories()]) == 1_051
 
 
-async def test_since_when_an_issue_is_a_bounty(client: GitHub, github: GitHubSimulator, place: Place) -> None:
+async def test_since_when_an_issue_is_a_bounty(client: GitHub, github: BusyGitHub, place: Place) -> None:
     """The newest label of ours tells; without it nothing is asked."""
     clock = github.agenda.clock
     home, issue = next(iter(github.town.repositories.values())), None
@@ -227,7 +225,7 @@ async def test_since_when_an_issue_is_a_bounty(client: GitHub, github: GitHubSim
     assert found.labelled_at == github.agenda.now() // 1000 * 1000
 
 
-async def test_a_rate_limit_is_respected_before_it_ends(client: GitHub, github: GitHubSimulator, place: Place) -> None:
+async def test_a_rate_limit_is_respected_before_it_ends(client: GitHub, github: BusyGitHub, place: Place) -> None:
     """Others share it; we say how long to wait, and ask nothing more."""
     github.agenda.clock.at = 4_000_000_000_000  # type: ignore[attr-defined]  # its reset lies ahead of the real clock
     github.api.remaining = 40
@@ -239,7 +237,7 @@ async def test_a_rate_limit_is_respected_before_it_ends(client: GitHub, github: 
     assert len(github.server.calls) == asked
 
 
-async def test_told_to_slow_down(client: GitHub, github: GitHubSimulator, place: Place) -> None:
+async def test_told_to_slow_down(client: GitHub, github: BusyGitHub, place: Place) -> None:
     github.faults.add(Fault(Kind.RATE_LIMITED, delay_s=7, where="GET /repos/*"))
     with pytest.raises(Retryable) as refused:
         await client.issue(place)
@@ -248,7 +246,7 @@ async def test_told_to_slow_down(client: GitHub, github: GitHubSimulator, place:
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.HTML, Kind.UNAVAILABLE, Kind.TRUNCATED, Kind.EMPTY, Kind.UNTRUE])
-async def test_a_broken_answer_says_nothing(client: GitHub, github: GitHubSimulator, place: Place, kind: Kind) -> None:
+async def test_a_broken_answer_says_nothing(client: GitHub, github: BusyGitHub, place: Place, kind: Kind) -> None:
     """Least of all that the issue is gone, or that somebody may."""
     await client.issue(place)
     github.faults.add(Fault(kind, where="GET /repos/*", times=9))
@@ -258,21 +256,21 @@ async def test_a_broken_answer_says_nothing(client: GitHub, github: GitHubSimula
         await client.maintains(place, github.town.person("mia").id)
 
 
-async def test_a_key_that_is_none(github: GitHubSimulator, place: Place) -> None:
+async def test_a_key_that_is_none(github: BusyGitHub, place: Place) -> None:
     async with aiohttp.ClientSession() as session:
         client = GitHub(session, App(APP_ID, "no key", url=github.url))
         with pytest.raises(BadSettings):
             await client.issue(place)
 
 
-async def test_another_apps_key(github: GitHubSimulator, place: Place) -> None:
+async def test_another_apps_key(github: BusyGitHub, place: Place) -> None:
     async with aiohttp.ClientSession() as session:
         client = GitHub(session, App("1", github.private_key, url=github.url))
         with pytest.raises(Retryable):
             await client.issue(place)
 
 
-async def test_somebody_in_another_process_plays_the_people(github: GitHubSimulator, home: Repository) -> None:
+async def test_somebody_in_another_process_plays_the_people(github: BusyGitHub, home: Repository) -> None:
     """What the sandbox's user does with curl."""
     at = f"{github.url}/_sandbox"
     async with aiohttp.ClientSession() as session:

@@ -166,7 +166,7 @@ async def test_an_installation_that_was_taken_away_hides_no_other_repository(fai
     """Nobody told us of it; what others maintain is shown all the same."""
     issue = await fair.labelled_issue()
     gone = fair.github.install("other/place", mia="admin")
-    await fair.github.told()
+    await fair.github.catch_up()
     fair.github.api.suspended.add(gone.installation)
     told = await fair.says("mia", "GET", "/api/user/bounties")
     assert [one["issue-id"] for one in told["bounties"]] == [issue.id]

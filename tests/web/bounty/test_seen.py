@@ -51,7 +51,7 @@ async def test_what_stands_in_the_way_before_anything_is_won(fair: Fair) -> None
 async def test_what_to_do_next_where_nobody_has_proven_an_address(fair: Fair) -> None:
     """Right after the label, to those who maintain the repository and to those who work here."""
     other = fair.github.install("acme/gadgets", mia="admin")
-    await fair.github.told()
+    await fair.github.catch_up()
     fair.home = other
     async with fair.worker():
         issue = await fair.labelled_issue()
@@ -112,7 +112,7 @@ async def test_what_stands_in_the_way_of_a_payment(fair: Fair) -> None:
             assert "The GitHub App is not installed in acme/widgets any more" in await page_of(fair, who)
         fair.github.town.repositories[home.id] = home
         fair.github.rename(home, "others/widgets")
-        await fair.github.told()
+        await fair.github.catch_up()
         seen = await page_of(fair, "mia")
         assert "is not installed" not in seen
         assert "others/widgets" in seen
