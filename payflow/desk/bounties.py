@@ -36,10 +36,10 @@ from machines.core.ids import Owner, RecordId
 from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.sign_in import SignInMessage
 from machines.core.wallets import ContractCall, Wallets
+from payflow.desk import records
 from payflow.desk.forge_news import ISSUES, SHOWN, NewsDesk
 from payflow.desk.forge_news import WHO as FORGE
 from payflow.desk.person import STAFF, Caller
-from payflow.engine.step import take_in
 from payflow.store import keys
 from payflow.store.registers.contributors import ContributorAddress
 from payflow.store.registers.tokens import Role
@@ -115,10 +115,7 @@ class BountyDesk:
 
     async def tell(self, record_id: RecordId, fact: Fact, who: str) -> None:
         """Let a record learn something."""
-        try:
-            await take_in(self.store.records, self.metrics, record_id, fact, who)
-        except BadInput as error:
-            raise NotPossible(str(error)) from error
+        await records.tell(self.store, self.metrics, record_id, fact, who)
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

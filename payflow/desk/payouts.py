@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from machines.core.clock import Millis
 from machines.core.decision import New
@@ -15,11 +15,13 @@ from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord
+from machines.payout.lifecycle import FAILED, REQUESTED
 from payflow.config import Settings
 from payflow.desk.bounds import Bounds
 from payflow.desk.destinations import with_account
+from payflow.desk.records import Told, tell
 from payflow.desk.schedule import Schedule
-from payflow.engine.step import Applied, take_in
+from payflow.engine.step import Applied
 from payflow.store.registers.profiles import Profile
 from payflow.store.seals import Seals
 from payflow.store.store import Store
@@ -27,11 +29,10 @@ from payflow.telemetry.metrics import Metrics
 
 MACHINE = "payout"
 
-Word: TypeAlias = Fact | Callable[[PayoutRecord], Awaitable[Fact]]
-"""What somebody says, or what is learned of the record right before it is said."""
-
 SHOWN_DIGITS = 4
 ENQUIRY_S = 3.0
+# What was asked for a moment ago and is still with the rules stands in the same line as what waits for people.
+MOST_LOOKED_THROUGH = 1000
 
 
 class Gateway(Protocol):
@@ -52,9 +53,8 @@ class Ask:
     """A request for a payout, as a provider makes it."""
 
     owner: Owner
-    amount: str | None
-    """In the currency's usual unit; None for all that is available."""
-    currency: str
+    amount: Money | Asset
+    """How much; an asset alone for all of it that is available."""
     method: str
     destination: Destination | None
     """None takes the one of the profile."""
@@ -62,6 +62,11 @@ class Ask:
     key: str = ""
     """The idempotency key; without one every request is a new payout."""
     by: str = ""
+
+    @property
+    def asset(self) -> Asset:
+        """What is asked for."""
+        return self.amount.asset if isinstance(self.amount, Money) else self.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,6 @@ class Desk:
 
     async def request(self, ask: Ask) -> Answer:
         """Make a payout, or give the first answer to the same request; the balance is checked as it is held."""
-        asset = self.store.records.assets[ask.currency]
         shard = self._records.owner_shard(ask.owner)
         payout_id = derived_id(MACHINE, shard, ask.owner, ask.key) if ask.key else fresh_id(MACHINE, shard)
         fingerprint = self._fingerprint(ask)
@@ -106,13 +110,13 @@ class Desk:
         if known is not None:
             data, amount = known.data, known.amount
         else:
-            amount = await self._amount(ask, asset)
+            amount = self._bounds.check(await self._amount(ask))
             data = await self._data(ask, amount)
         new = New(payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True)
         try:
             made = await self._records.create(new, ask.by or ask.owner)
         except ShortBalance:
-            raise await self._short(ask.owner, amount or Money(0, asset)) from None
+            raise await self._short(ask.owner, amount or Money(0, ask.asset)) from None
         return Answer(made.record, made.fresh, self.schedule.next_opening(made.record.created_at))
 
     async def _known(self, payout_id: RecordId) -> PayoutRecord | None:
@@ -123,20 +127,19 @@ class Desk:
 
     def _fingerprint(self, ask: Ask) -> str:
         destination = ask.destination and (ask.destination.kind, *ask.destination.fields)
-        body = [ask.amount, ask.currency, ask.method, destination, ask.note]
+        amount = ask.amount.decimal if isinstance(ask.amount, Money) else None
+        body = [amount, ask.asset.code, ask.method, destination, ask.note]
         return self.store.seals.fingerprint("request", json.dumps(body))
 
-    async def _amount(self, ask: Ask, asset: Asset) -> Money:
-        if ask.amount is None:
-            account = (await self.store.ledger.account(ask.owner)).get(asset.code)
-            amount = Money(account.available if account else 0, asset)
-        else:
-            amount = Money.parse(ask.amount, asset)
-        return self._bounds.check(amount)
+    async def _amount(self, ask: Ask) -> Money:
+        return ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
+
+    async def _available(self, owner: Owner, asset: Asset) -> Money:
+        account = (await self.store.ledger.account(owner)).get(asset.code)
+        return Money(account.available if account else 0, asset)
 
     async def _short(self, owner: Owner, amount: Money) -> ShortBalance:
-        account = (await self.store.ledger.account(owner)).get(amount.asset.code)
-        available = Money(account.available if account else 0, amount.asset)
+        available = await self._available(owner, amount.asset)
         return ShortBalance(f"{amount} was asked for, {available} is available.")
 
     async def _data(self, ask: Ask, amount: Money) -> PayoutData:
@@ -191,6 +194,22 @@ class Desk:
         if owner is not None and record.owner != owner:
             raise NotFound(f"There is no payout {payout_id}.")
         return record
+
+    async def waiting(self, limit: int) -> tuple[list[PayoutRecord], bool]:
+        """List what waits for people, the oldest first, and say whether more does than these."""
+        found: list[PayoutRecord] = []
+        for state in (REQUESTED, FAILED):
+            there = await self.store.listing.in_state(MACHINE, state, MOST_LOOKED_THROUGH)
+            found += [stored.record for stored in there if self._waits(stored.record)]
+        found.sort(key=lambda record: record.since)
+        return found[:limit], len(found) > limit
+
+    def _waits(self, record: PayoutRecord) -> bool:
+        """Whether it waits for a person, and not for the rules or for a retry by itself."""
+        data = record.data
+        if record.state == REQUESTED:
+            return data.assessed
+        return data.correction is not None or data.failures > len(self._settings.retry_after_s)
 
     # ── decided ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,15 +282,15 @@ class Desk:
         except StepError:
             return Proof.NONE
 
-    async def _decide(self, act: str, payout_id: str, fact: Word, by: str, why: str = "") -> Applied:
+    async def _decide(self, act: str, payout_id: str, fact: Told, by: str, why: str = "") -> Applied:
         """Take in what somebody decides about what is not his own: it goes into the audit log as well."""
         await self.payout(payout_id)
         async with self.store.audit.doing(by, act, payout_id, why):
             return await self._tell(payout_id, fact, by)
 
-    async def _tell(self, payout_id: str, fact: Word, by: str) -> Applied:
+    async def _tell(self, payout_id: str, fact: Told, by: str) -> Applied:
         await self.payout(payout_id)
-        return await take_in(self._records, self.metrics, RecordId(payout_id), fact, by)
+        return await tell(self.store, self.metrics, RecordId(payout_id), fact, by)
 
 
 async def _holder(gateway: Gateway, destination: Destination) -> str:

@@ -1,24 +1,43 @@
 """What is told of records beside what they are: who moves one on and when, what stops its sends, which moved lately."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 from machines.core.clock import SECOND, Millis
-from machines.core.errors import NotFound
+from machines.core.errors import BadInput, NotAllowed, NotFound, NotPossible, TooSoon
+from machines.core.facts import Fact
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.record import Record
+from payflow.engine.step import Applied, take_in
 from payflow.shown import span, utc
 from payflow.store.codec import HistoryEvent
 from payflow.store.listing import Outlook
 from payflow.store.pauses import EVERYTHING, Pause
 from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
 
 # A move that is committed while we look may carry a time just before our look.
 OVERLAP_MS = 2_000
 MOST_REMEMBERED = 100_000
 REVIVED_BY = "rail"
+
+Told: TypeAlias = Fact | Callable[[Any], Awaitable[Fact]]
+"""A fact, or what makes one of the record right before it is told."""
+
+# ── told ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def tell(store: Store, metrics: Metrics, record_id: RecordId, told: Told, who: str) -> Applied:
+    """Let a record learn something; what it refuses is not possible now, and nothing is wrong with who asked."""
+    try:
+        return await take_in(store.records, metrics, record_id, told, who)
+    except (NotAllowed, NotPossible, TooSoon):
+        raise
+    except BadInput as error:
+        raise NotPossible(str(error)) from error
+
 
 # ── one ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

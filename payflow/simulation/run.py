@@ -170,7 +170,7 @@ class PayoutRun:
         self.amount = Decimal(amount.decimal)
         await parts.store.records.fund(owner, amount, f"earned-{self.seed}")
         await parts.store.profiles.write(Profile(owner), Profile(owner, verified=True), self.clock.now())
-        ask = Ask(owner, amount.decimal, NGN.code, kind, destination, key="key")
+        ask = Ask(owner, amount, kind, destination, key="key")
         for _ in range(MOST_ASKED):
             try:
                 self._payout = (await parts.desk.request(ask)).record.id

@@ -37,7 +37,7 @@ def routes(
 ) -> list[web.RouteDef]:
     """List every route of the API; the document names what bounties serve as well."""
     gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
-    places, deliveries = list(endpoints(desk, settings)), of_gateways(desk.store, metrics, hooks)
+    places, deliveries = list(endpoints(desk)), of_gateways(desk.store, metrics, hooks)
     told = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
         _document(json.dumps(told), gate),
@@ -51,7 +51,7 @@ def pages(desk: Desk, settings: Settings, board: Board | None = None) -> list[we
     return [*dashboard.routes(desk, settings, board or Board()), *Portal(desk, settings).routes()]
 
 
-def endpoints(desk: Desk, settings: Settings) -> Iterable[AnyEndpoint]:
+def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
     reach = Reach(desk)
     profiles = ProfileRoom(desk, reach)
@@ -60,7 +60,7 @@ def endpoints(desk: Desk, settings: Settings) -> Iterable[AnyEndpoint]:
         Accounts(desk, reach),
         profiles,
         Platform(desk, profiles),
-        Review(desk, reach, settings),
+        Review(desk, reach),
     ):
         yield from room.endpoints()
 

@@ -126,7 +126,7 @@ class Counter:
             store = payflow.store
             await store.records.fund(ANN, Money.parse("1000000", NGN), "earned")
             assert payflow.parts.desk is not None
-            answer = await payflow.parts.desk.request(Ask(ANN, amount, "NGN", "bank", ACCOUNT, key=key))
+            answer = await payflow.parts.desk.request(Ask(ANN, Money.parse(amount, NGN), "bank", ACCOUNT, key=key))
             for fact in facts:
                 learned = (
                     fact

@@ -13,6 +13,7 @@ from pydantic import Field
 from machines.core.clock import Millis
 from machines.core.errors import PayflowError, StoreError
 from machines.core.ids import Owner, RecordId, parse_id
+from machines.core.money import Asset, Money
 from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import MACHINE, Ask, Desk
 from payflow.desk.person import ASKS, LOOKS, Caller
@@ -102,8 +103,7 @@ class Provider:
         owner = await self._reach.owner(call.caller, given.owner)
         ask = Ask(
             owner=owner,
-            amount=self._canonical(given),
-            currency=given.currency,
+            amount=self._amount(given),
             method=given.method,
             destination=destination(given.method, given.destination) if given.destination else None,
             note=given.note,
@@ -114,10 +114,9 @@ class Provider:
         status = HTTPStatus.CREATED if answer.fresh else HTTPStatus.OK
         return Reply(answers.payout(answer.record, answer.expected_at), status)
 
-    def _canonical(self, given: PayoutGiven) -> str | None:
-        """Write the same amount the same way, so that a repeated request is known however it was written."""
+    def _amount(self, given: PayoutGiven) -> Money | Asset:
         known = money(given.amount or "0", given.currency, self._store.records.assets)
-        return None if given.amount is None else known.decimal
+        return known.asset if given.amount is None else known
 
     async def listed(self, call: Call[Empty, PayoutsAsked]) -> Reply:
         """List an owner's payouts page by page."""
@@ -166,16 +165,14 @@ class Provider:
         """Take a payout back."""
         record = await self._reach.payout(call.caller, call.path["id"])
         reason = call.body.reason or "not wanted any more"
-        with problems.deciding():
-            applied = await self._desk.cancel(record.id, call.caller.who, reason, call.caller.owner)
+        applied = await self._desk.cancel(record.id, call.caller.who, reason, call.caller.owner)
         return await self._shown(applied.after)
 
     async def correct(self, call: Call[CorrectionGiven, NothingAsked]) -> Reply:
         """Name another destination."""
         record = await self._reach.payout(call.caller, call.path["id"])
         where = destination(record.data.method, call.body.destination)
-        with problems.deciding():
-            applied = await self._desk.correct(record.id, call.caller.who, where, call.caller.owner)
+        applied = await self._desk.correct(record.id, call.caller.who, where, call.caller.owner)
         return await self._shown(applied.after)
 
     async def _shown(self, record: PayoutRecord) -> Reply:

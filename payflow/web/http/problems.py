@@ -4,8 +4,7 @@
 the message is for people, the field names what to mend where it is one.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -102,17 +101,6 @@ _AGAIN = {
     "forge_unavailable": "GitHub cannot be asked now, so nothing was done: ask again later.",
     "gateway_unavailable": "The payment gateway did not answer; nothing was done: ask again later.",
 }
-
-
-@contextmanager
-def deciding() -> Iterator[None]:
-    """Mark what a record refuses as what it is: nothing is wrong with the request, the record does not allow it."""
-    try:
-        yield
-    except (errors.NotAllowed, errors.TooSoon):
-        raise
-    except errors.BadInput as error:
-        raise Problem(NOT_POSSIBLE, str(error)) from error
 
 
 async def answered(handler: Handler, request: web.Request) -> web.StreamResponse:

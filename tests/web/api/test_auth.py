@@ -54,7 +54,7 @@ async def every_role(front: Front) -> Iterable[tuple[Role, str]]:
 
 async def test_every_place_lets_in_the_roles_that_the_document_names_and_no_other(front: Front) -> None:
     tokens = await every_role(front)
-    for endpoint in routes.endpoints(front.desk, front.settings):
+    for endpoint in routes.endpoints(front.desk):
         for role, token in tokens:
             path = endpoint.path.replace("{id}", "payout-00-aaaaaaaaaaaaaaaa").replace("{owner}", ANN)
             body = {"nonsense": 1} if endpoint.method != "GET" else None
@@ -64,7 +64,7 @@ async def test_every_place_lets_in_the_roles_that_the_document_names_and_no_othe
 
 
 async def test_a_viewer_sees_and_changes_nothing(front: Front) -> None:
-    places = [one for one in routes.endpoints(front.desk, front.settings) if Role.VIEWER in one.roles]
+    places = [one for one in routes.endpoints(front.desk) if Role.VIEWER in one.roles]
     assert places
     assert {one.method for one in places} == {"GET"}
 

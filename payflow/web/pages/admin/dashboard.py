@@ -41,7 +41,7 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
     gate = Gate(Tokens(store.link), store.records, settings)
     sessions = Sessions(store, gate, COOKIE, PLACE, STAFF, board.beside)
     steering = Steering(store, desk.metrics, board.verbs, _scopes(board))
-    review = Review(desk, Reach(desk), settings)
+    review = Review(desk, Reach(desk))
     pages = [*own_pages(desk, board, steering, review), *board.pages]
     frame = Frame(store, sessions, pages)
     found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]

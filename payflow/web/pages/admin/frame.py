@@ -17,7 +17,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from machines.core.errors import BadInput, PayflowError, StoreError, StoreUnavailable, StoreUnfit
+from machines.core.errors import BadInput, NotAllowed, PayflowError, StoreError, StoreUnavailable, StoreUnfit, TooSoon
 from machines.core.ids import parse_id
 from payflow import shown as words
 from payflow.desk.person import STAFF
@@ -26,7 +26,7 @@ from payflow.store.registers.shortfalls import Shortfall
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
-from payflow.web.http.problems import UNAUTHENTICATED, Problem, deciding
+from payflow.web.http.problems import UNAUTHENTICATED, Problem
 from payflow.web.http.sessions import CSRF, Form, Sessions, Visit, see
 
 log = structlog.get_logger()
@@ -112,25 +112,28 @@ class Frame:
         """Serve a page to those who may see it; a stranger is asked to sign in first."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
-            try:
-                return await show(await self.sessions.visit(request, self.staff if roles is None else roles))
-            except Exception as error:  # noqa: BLE001  (whatever it was, a person gets a page and the log the rest)
-                return await self.refusal(request, error)
+            return await show(await self.sessions.visit(request, self.staff if roles is None else roles))
 
-        return serve
+        return self._answering(serve)
 
     def does(self, do: Do, roles: Collection[Role]) -> Handler:
         """Take a form from those who may send it; then lead on, so that a reload does nothing twice."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
+            visit = await self.sessions.visit(request, roles)
+            done = await do(visit, await self.sessions.form(visit))
+            await self.sessions.say(visit, done.said)
+            return see(done.to)
+
+        return self._answering(serve)
+
+    def _answering(self, handler: Handler) -> Handler:
+        """Turn every error into a page that says so."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
             try:
-                visit = await self.sessions.visit(request, roles)
-                form = await self.sessions.form(visit)
-                with deciding():
-                    done = await do(visit, form)
-                await self.sessions.say(visit, done.said)
-                return see(done.to)
-            except Exception as error:  # noqa: BLE001  (as above)
+                return await handler(request)
+            except Exception as error:  # noqa: BLE001  (whatever it was, a person gets a page and the log the rest)
                 return await self.refusal(request, error)
 
         return serve
@@ -217,7 +220,7 @@ class Frame:
         return [
             web.get(f"{self.place}/sign-in", self._ask),
             web.post(f"{self.place}/sign-in", self._come_in),
-            web.post(f"{self.place}/sign-out", self._go),
+            web.post(f"{self.place}/sign-out", self._answering(self._go)),
         ]
 
     async def _come_in(self, request: web.Request) -> web.StreamResponse:
@@ -240,12 +243,9 @@ class Frame:
         return self.sign_in(HTTPStatus.OK, request.query.get("to", ""))
 
     async def _go(self, request: web.Request) -> web.StreamResponse:
-        try:
-            visit = await self.sessions.visit(request)
-            await self.sessions.form(visit)
-            return await self.sessions.sign_out(visit, self.place)
-        except Exception as error:  # noqa: BLE001  (as above)
-            return await self.refusal(request, error)
+        visit = await self.sessions.visit(request)
+        await self.sessions.form(visit)
+        return await self.sessions.sign_out(visit, self.place)
 
 
 def _path_of(url: str) -> str:
@@ -278,6 +278,8 @@ def _problem_of(error: Exception, path: str, *, asked: bool) -> Problem:
             return error
         case StoreUnavailable() | StoreUnfit():
             problem = Problem(problems.TABLE[StoreError], _STORE_GONE[asked])
+        case BadInput() if asked and not isinstance(error, NotAllowed | TooSoon):
+            return Problem(problems.NOT_POSSIBLE, str(error))  # the page gave the form: it is the record that refuses
         case PayflowError():
             problem = problems.of(error)
         case _:
