@@ -74,6 +74,14 @@ class DualControl:
             f"To be confirmed by {A_ROLE[Role(proposal.role)]}; its hash is {proposal.digest}.",
         ]
 
+    def may_confirm(self, proposal: Proposal, person: Person) -> bool:
+        """Whether somebody is a second person for this one."""
+        try:
+            _refuse_second(proposal, person)
+        except NotAllowed:
+            return False
+        return True
+
     # ── done ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def propose(

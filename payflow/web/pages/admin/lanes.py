@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -15,7 +16,6 @@ from payflow.shown import grouped, span
 from payflow.store.pauses import Pause
 from payflow.store.store import Store
 from payflow.web.pages.admin.cached import Kept
-from payflow.web.pages.admin.switches import Switch
 
 FRESH_S, WITHIN_S = 10.0, 8.0
 COUNTED = 200
@@ -25,10 +25,27 @@ LANE = "lane"
 
 
 @dataclass(frozen=True, slots=True)
+class PauseSwitch:
+    """One thing that can be paused."""
+
+    scope: str
+    called: str
+    stops: str
+    pause: Pause | None
+    wallet: str = ""
+    """What the rail's wallets hold; empty where it has none."""
+    health: str = ""
+    """How the rail answered; empty for what is no rail."""
+    well: bool = True
+    stopped: bool = False
+    """Whether it sends nothing though nobody paused it."""
+
+
+@dataclass(frozen=True, slots=True)
 class LaneShown:
     """One lane, as the page shows it."""
 
-    switch: Switch
+    switch: PauseSwitch
     record: RecordId | None = None
     """None before its first payment."""
     state: str = ""
@@ -44,7 +61,7 @@ class LaneShown:
     nodes: tuple[LaneNode, ...] = field(default=())
 
 
-class Lanes:
+class LanesPanel:
     """All lanes that this process knows, and those that others work in the same store."""
 
     def __init__(self, store: Store, looks: Mapping[str, Kept[LaneSheet] | None]) -> None:
@@ -83,10 +100,13 @@ class Lanes:
     ) -> LaneShown:
         kept = self._looks.get(name)
         sheet = await kept.get(app, patience_s) if kept else None
-        switch = Switch(
+        switch = PauseSwitch(
             f"lane:{name}", f"Lane {name}", f"every transaction of the lane {name}", pause,
             wallet=", ".join(grouped(one) for one in sheet.holds) if sheet else "",
-            health=_health(kept, now), well=not (kept and kept.error),
+            health=health_of(
+                kept, now, unknown="no node of it is known to this process", silent="its nodes do not answer",
+                well="its nodes answered",
+            ), well=not (kept and kept.error),
             stopped=record is not None and record.state == s.HALTED,
         )  # fmt: skip
         nodes = tuple(sheet.nodes) if sheet else ()
@@ -107,9 +127,10 @@ class Lanes:
         return f"{COUNTED}+" if COUNTED in found else str(sum(found))
 
 
-def _health(kept: Kept[LaneSheet] | None, now: Millis) -> str:
-    if kept is None:
-        return "no node of it is known to this process"
-    if kept.error:
-        return f"its nodes do not answer: {kept.error}"
-    return "not asked yet" if kept.at is None else f"its nodes answered {span(max(0, now - kept.at))} ago"
+def health_of(cached: Kept[Any] | None, now: Millis, *, unknown: str, silent: str, well: str) -> str:
+    """Say when something was last asked, and how that went."""
+    if cached is None:
+        return unknown
+    if cached.error:
+        return f"{silent}: {cached.error}"
+    return "not asked yet" if cached.at is None else f"{well} {span(max(0, now - cached.at))} ago"

@@ -24,8 +24,7 @@ from payflow.web.pages.admin.extensions import Board
 from payflow.web.pages.admin.frame import Done, Frame
 from payflow.web.pages.admin.lanes import FRESH_S as LANE_FRESH_S
 from payflow.web.pages.admin.lanes import WITHIN_S as LANE_WITHIN_S
-from payflow.web.pages.admin.lanes import Lanes, LaneShown
-from payflow.web.pages.admin.switches import Switch
+from payflow.web.pages.admin.lanes import LaneShown, LanesPanel, PauseSwitch, health_of
 
 PATIENCE_S = 1.0
 REVIEWS_FRESH_S = 2.0
@@ -63,7 +62,7 @@ class Overview:
             name: Kept(look, fresh_s=LANE_FRESH_S, within_s=LANE_WITHIN_S) if look else None
             for name, look in board.lanes.items()
         }
-        self._lanes = Lanes(self._store, looks)
+        self._lanes = LanesPanel(self._store, looks)
 
     def routes(self) -> list[web.RouteDef]:
         """List the places."""
@@ -151,37 +150,33 @@ class Overview:
 
     async def _switches(
         self, app: web.Application, now: Millis, pauses: Mapping[str, Pause], elsewhere: Collection[str]
-    ) -> list[Switch]:
-        shown = [Switch(EVERYTHING, "Everything", "all sends of this installation", pauses.get(EVERYTHING))]
+    ) -> list[PauseSwitch]:
+        shown = [PauseSwitch(EVERYTHING, "Everything", "all sends of this installation", pauses.get(EVERYTHING))]
         for name, machine in self._store.records.machines.items():
             # What never sends cannot be stopped from sending.
             if any(state.sends for state in machine.lifecycle.states.values()):
                 scope = f"machine:{name}"
-                shown.append(Switch(scope, f"Machine {name}", f"every send of a {name}", pauses.get(scope)))
+                shown.append(PauseSwitch(scope, f"Machine {name}", f"every send of a {name}", pauses.get(scope)))
         shown += await asyncio.gather(
             *(self._rail(app, name, pauses.get(f"rail:{name}"), now) for name in self._board.rails)
         )
         known = {switch.scope for switch in shown} | set(elsewhere)
         shown += [
-            Switch(scope, called(scope).capitalize(), "", pause)
+            PauseSwitch(scope, called(scope).capitalize(), "", pause)
             for scope, pause in sorted(pauses.items())
             if scope not in known
         ]
         return shown
 
-    async def _rail(self, app: web.Application, name: str, pause: Pause | None, now: Millis) -> Switch:
-        kept = self._wallets.get(name)
-        stops = f"every send through {name}"
-        if kept is None:
-            return Switch(f"rail:{name}", f"Rail {name}", stops, pause, health="cannot tell its balance")
-        held = await kept.get(app, PATIENCE_S)
+    async def _rail(self, app: web.Application, name: str, pause: Pause | None, now: Millis) -> PauseSwitch:
+        cached = self._wallets.get(name)
+        held = await cached.get(app, PATIENCE_S) if cached else None
         wallet = ", ".join(grouped(one) for one in held or ())
-        if kept.error:
-            return Switch(
-                f"rail:{name}", f"Rail {name}", stops, pause, wallet, f"does not answer: {kept.error}", well=False
-            )
-        health = "not asked yet" if kept.at is None else f"answered {span(max(0, now - kept.at))} ago"
-        return Switch(f"rail:{name}", f"Rail {name}", stops, pause, wallet, health)
+        health = health_of(cached, now, unknown="cannot tell its balance", silent="does not answer", well="answered")
+        well = not (cached and cached.error)
+        return PauseSwitch(
+            f"rail:{name}", f"Rail {name}", f"every send through {name}", pause, wallet, health, well=well
+        )
 
     def _money(self, totals: Mapping[str, LedgerAccount]) -> list[dict[str, str]]:
         assets = self._store.records.assets

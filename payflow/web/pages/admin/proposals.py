@@ -17,7 +17,7 @@ DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ProposalShown:
     """A proposal as somebody sees it."""
 
     proposal: Proposal
@@ -68,13 +68,13 @@ class ProposalsPage:
         return self._frame.local(str(form.get("back", "")) or f"{self._frame.place}/proposals")
 
 
-def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller) -> list[Shown]:
+def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller) -> list[ProposalShown]:
     """Say what is proposed, and what somebody may answer."""
     found = []
     for one in proposals:
         own, decides = same(one.by, caller.who), caller.role in DECIDES
         record = RecordId(one.subject) if is_record(one.subject) else None
-        found.append(Shown(one, two.says(one), own, caller.role.value == one.role and not own, decides, record))
+        found.append(ProposalShown(one, two.says(one), own, two.may_confirm(one, caller.person), decides, record))
     return found
 
 
