@@ -92,8 +92,9 @@ class Steering:
         """Ask the rail, and say what an override would change, whether it may be done, and by whom."""
         stored = await self._records.read(record_id)
         states = self._records.machines[stored.record.machine].lifecycle.states
-        if to not in states:
-            raise BadInput(f"There is no state {to[:40]!r}; there is {', '.join(states)}.")
+        if to not in states or to == stored.record.state:
+            others = ", ".join(state for state in states if state != stored.record.state)
+            raise BadInput(f"{record_id} cannot be put into {to[:40]!r}: there is {others}.")
         proof, evidence = await self._evidence(stored.record)
         word = Override(to, "preview", who, "", proof)
         alone = self._refusal(stored, word)

@@ -4,12 +4,13 @@ from aiohttp import web
 
 from machines.core.facts import Override
 from machines.core.ids import RecordId
+from payflow.desk.actions import Action, Word
 from payflow.engine.step import take_in
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
 from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.extensions import Action, Board, Search, Word
+from payflow.web.pages.admin.extensions import Board, Search
 from payflow.web.pages.admin.frame import Done, Frame, Page
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from machines.core.errors import NotFound
 from payflow.config import Settings
+from payflow.desk.actions import Actions, of_all, of_payouts
 from payflow.desk.lane_steering import LaneSteering
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
@@ -16,7 +17,6 @@ from payflow.web.api.review import Review
 from payflow.web.http.auth import Gate
 from payflow.web.http.sessions import Sessions, Visit, see
 from payflow.web.pages.admin import searches
-from payflow.web.pages.admin.actions import of_all, of_payouts
 from payflow.web.pages.admin.audits import AuditPage
 from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import LedgerPage
@@ -25,10 +25,9 @@ from payflow.web.pages.admin.frame import PLACE, Frame, Page, static
 from payflow.web.pages.admin.lane_actions import of_lanes
 from payflow.web.pages.admin.live import Live
 from payflow.web.pages.admin.messages import OutboxPage
-from payflow.web.pages.admin.override import OverridePages
 from payflow.web.pages.admin.overview import Overview
 from payflow.web.pages.admin.proposals import ProposalsPage
-from payflow.web.pages.admin.record import RecordPage
+from payflow.web.pages.admin.record import OverridePages, RecordPage
 from payflow.web.pages.admin.records import RecordsPage
 from payflow.web.pages.admin.review import ReviewPage
 
@@ -70,10 +69,10 @@ async def _nothing(visit: Visit) -> web.StreamResponse:
 def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> list[Page]:
     """List the pages that every dashboard has, in the order of the navigation."""
     store = desk.store
-    actions = [
+    actions = Actions(store, [
         *of_payouts(desk), *of_all(store.records.machines.values(), steering),
         *of_lanes(LaneSteering(store, desk.metrics)), *board.actions,
-    ]  # fmt: skip
+    ])  # fmt: skip
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:
         yield from RecordsPage(frame, [*searches.of(store, board), *board.searches]).routes()

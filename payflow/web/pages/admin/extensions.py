@@ -2,73 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from machines.core.facts import Fact
 from machines.core.ids import RecordId
-from machines.core.record import Record
+from payflow.desk.actions import Action
 from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
 from payflow.desk.lane_sheet import LaneSheet
-from payflow.store.registers.tokens import Role
 from payflow.web.http.sessions import Beside
 from payflow.web.pages.admin.frame import Page
 
 LaneLook = Callable[[], Awaitable[LaneSheet]]
 """Asks the nodes of a lane."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """What a person says when he does something."""
-
-    who: str
-    reason: str
-    seen: str
-    """What `sees` gave when he looked."""
-    picked: Sequence[str] = ()
-    """Which of the picks he chose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """Something that may be chosen with an action."""
-
-    name: str
-    """What is sent, such as the id of a record."""
-    says: str
-    reference: str = ""
-    """The transaction that it is about, to look at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something that a person may do to a record of a machine. What it would do is found by trying it on `react`."""
-
-    name: str
-    """The word in its address, such as `approve`."""
-    label: str
-    """What its button says."""
-    says: str
-    """What it does, in a sentence."""
-    machine: str
-    roles: frozenset[Role]
-    fact: Callable[[Record[Any], str, str], Fact]
-    """Makes, of the record, a name and a reason, the fact that `react` is tried on."""
-    run: Callable[[RecordId, Word], Awaitable[object]]
-    """Does it to the record, by a person's word."""
-    sees: Callable[[Record[Any]], str] = lambda record: str(record.version)
-    """What the person's word is bound to: when this changes, he must look again."""
-    asks: str = ""
-    """The question whose answer is the reason; empty where none is needed."""
-    danger: bool = False
-    """Whether it takes or gives back money, or refuses somebody."""
-    foresees: str = ""
-    """What has to hold besides, and is found out only when it is done."""
-    picks: Callable[[Record[Any]], Sequence[Pick]] = lambda _: ()
-    """What the person chooses among, none or more of it."""
-    of_picks: str = ""
-    """What choosing means, as a question; empty where there is nothing to choose."""
 
 
 @dataclass(frozen=True, slots=True)

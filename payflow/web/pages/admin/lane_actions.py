@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from machines.core.ids import RecordId
 from machines.transaction import facts as f
 from machines.transaction.data import LaneRecord
+from payflow.desk.actions import Action, Pick, Word
 from payflow.desk.lane_steering import LANE, PAYMENT, TRANSACTION, LaneSteering, suspect_name
 from payflow.store.registers.tokens import Role
-from payflow.web.pages.admin.extensions import Action, Pick, Word
 
 OPERATES = frozenset({Role.OPERATOR})
 

@@ -1,29 +1,26 @@
 """One record: its story, where it is and its money, what happens next, and what may be done about it."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
-from machines.core.errors import BadInput, Conflict, NotFound
+from machines.core.errors import BadInput, NotFound
 from machines.core.ids import RecordId
 from machines.core.lifecycle import By
-from machines.core.machine import AnyMachine
 from machines.core.record import Record
+from payflow.desk.actions import Actions, Word, money_line
 from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.shown import decimal, utc
 from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
-from payflow.web.http.problems import FORBIDDEN, NOT_POSSIBLE, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin import story, whereabouts
-from payflow.web.pages.admin.actions import Offer, offer, offers
 from payflow.web.pages.admin.drawing import Marks, pictures
-from payflow.web.pages.admin.extensions import Action, Board, Word
-from payflow.web.pages.admin.frame import Done, Frame
+from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.frame import Do, Done, Frame
 from payflow.web.pages.admin.proposals import shown
 
 OPERATES = frozenset({Role.OPERATOR})
@@ -33,7 +30,7 @@ MOST_CHAPTERS = 200
 class RecordPage:
     """The page, and what is done from it."""
 
-    def __init__(self, frame: Frame, board: Board, steering: Steering, actions: Sequence[Action]) -> None:
+    def __init__(self, frame: Frame, board: Board, steering: Steering, actions: Actions) -> None:
         self._frame = frame
         self._store = frame.store
         self._board = board
@@ -49,22 +46,16 @@ class RecordPage:
             web.post(f"{one}/take-up", self._frame.does(self.take_up, OPERATES)),
         ]
         # A place for each action, so that who may come in there is settled before anything is read.
-        named: dict[str, frozenset[Role]] = {}
-        for action in self._actions:
-            named[action.name] = named.get(action.name, frozenset()) | action.roles
         return routes + [
-            web.post(f"{one}/do/{name}", self._frame.does(self._doing(name), roles)) for name, roles in named.items()
+            web.post(f"{one}/do/{name}", self._frame.does(self._doing(name), roles))
+            for name, roles in self._actions.roles().items()
         ]
-
-    async def stored(self, visit: Visit) -> Stored:
-        """Read the record that a page is about."""
-        return await read(self._frame, visit)
 
     # ── shown ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         """Tell its story."""
-        stored = await self.stored(visit)
+        stored = await read(self._frame, visit)
         record, store = stored.record, self._store
         machine = store.records.machines[record.machine]
         events = await store.records.history(record.id)
@@ -81,7 +72,7 @@ class RecordPage:
             chapters=told, earlier=max(0, len(events) - MOST_CHAPTERS),
             fault=await store.integrity.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
             proof=story.proof(data.get("evidence"), explorers), **await self._around(record),
-            account=await self._account(stored), offers=offers(self._actions, machine, stored, visit.caller),
+            account=await self._account(stored), offers=self._actions.offers(stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposals=proposals,
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
         )  # fmt: skip
@@ -112,52 +103,93 @@ class RecordPage:
 
     async def ask(self, visit: Visit) -> web.StreamResponse:
         """Show what an action would do, and ask whether it is meant."""
-        stored = await self.stored(visit)
-        found = self._offer(visit.request.match_info["action"], stored, visit)
+        stored = await read(self._frame, visit)
+        found = self._actions.offer(visit.request.match_info["action"], stored, visit.caller)
         return await self._frame.page(
             visit, "act.html", title=f"{found.action.label}: {stored.record.id}", here="records",
             record=stored.record, offer=found, pays=whereabouts.of(stored.record, self._board, 1).pays,
             explorer=self._board.explorers.get(whereabouts.lane_of(stored.record, self._board), ""),
         )  # fmt: skip
 
-    def _offer(self, name: str, stored: Stored, visit: Visit) -> Offer:
-        """Try an action for somebody, or say why he cannot do it."""
-        machine: AnyMachine = self._store.records.machines[stored.record.machine]
-        action = next((one for one in self._actions if one.name == name and one.machine == machine.name), None)
-        if action is None:
-            raise NotFound(f"A {machine.name} knows no {name[:40]!r}.")
-        if visit.caller.role not in action.roles:
-            raise Problem(FORBIDDEN, f"{action.label}: this takes a token of a {' or '.join(sorted(action.roles))}.")
-        found = offer(action, machine, stored, visit.caller)
-        if isinstance(found, str):
-            raise Problem(NOT_POSSIBLE, found)
-        return found
-
-    def _doing(self, name: str) -> Any:  # noqa: ANN401  (a `Do` of the frame, which mypy infers)
+    def _doing(self, name: str) -> Do:
         async def do(visit: Visit, form: Form) -> Done:
-            stored = await self.stored(visit)
-            record, caller = stored.record, visit.caller
-            found = self._offer(name, stored, visit)
-            seen, reason = str(form.get("seen", "")), str(form.get("reason", "")).strip()
-            if found.seen != seen:
-                raise Conflict(f"{record.id} changed since you looked at it: look again.")
-            if found.action.asks and not reason:
-                raise BadInput("Say why: it is written into the history, and whoever is concerned reads it.")
-            picked = [str(one) for one in form.getall("pick", ())]
-            await found.action.run(record.id, Word(caller.who, reason, seen, picked))
-            after = (await self._store.records.read(record.id)).record
+            stored = await read(self._frame, visit)
+            before, picked = stored.record, [str(one) for one in form.getall("pick", ())]
+            word = Word(visit.caller.who, _field(form, "reason"), str(form.get("seen", "")), picked)
+            label = self._actions.offer(name, stored, visit.caller).action.label
+            after = await self._actions.do(name, stored, visit.caller, word)
             back = self._frame.local(str(form.get("back", "")))
-            to = f"{self._frame.place}/records/{record.id}" if back == self._frame.place else back
-            where = f"is in {after.state} now" if after.state != record.state else f"stays in {after.state}"
-            return Done(f"Done: {found.action.label.lower()} {record.id}. It {where}.", to)
+            to = f"{self._frame.place}/records/{before.id}" if back == self._frame.place else back
+            where = f"is in {after.state} now" if after.state != before.state else f"stays in {after.state}"
+            return Done(f"Done: {label.lower()} {before.id}. It {where}.", to)
 
         return do
 
     async def take_up(self, visit: Visit, _: Form) -> Done:
         """Have it looked at now."""
-        record = (await self.stored(visit)).record
+        record = (await read(self._frame, visit)).record
         again = await self._steering.take_up(record.id, visit.caller.who)
         return Done(again.said, f"{self._frame.place}/records/{record.id}")
+
+
+class OverridePages:
+    """The steps of an override."""
+
+    def __init__(self, frame: Frame, steering: Steering) -> None:
+        self._frame = frame
+        self._store = frame.store
+        self._steering = steering
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the places."""
+        one = f"{self._frame.place}/records/{{id}}/override"
+        does = self._frame.does
+        return [
+            web.get(one, self._frame.shows(self.ask, OPERATES)),
+            web.post(one, does(self.override, OPERATES)),
+            web.post(f"{one}/propose", does(self.propose, OPERATES)),
+        ]
+
+    async def ask(self, visit: Visit) -> web.StreamResponse:
+        """Ask which state, then show what that would change."""
+        record = (await read(self._frame, visit)).record
+        states = self._store.records.machines[record.machine].lifecycle.states
+        to = visit.request.query.get("to", "")
+        preview = await self._steering.preview(record.id, to, visit.caller.who) if to else None
+        money = money_line(record, preview.source.position, preview.target.position) if preview else ""
+        return await self._frame.page(
+            visit, "override.html", title=f"Override {record.id}", here="records", record=record, states=states,
+            to=to, preview=preview, money=money,
+        )  # fmt: skip
+
+    async def override(self, visit: Visit, form: Form) -> Done:
+        """Do it by one person's word."""
+        record = (await read(self._frame, visit)).record
+        applied = await self._steering.override(
+            record.id, _field(form, "to"), _field(form, "reason"), visit.caller.who, _version(form)
+        )
+        return self._done(applied.after.id, f"Done: {record.id} is in {applied.after.state} now.")
+
+    async def propose(self, visit: Visit, form: Form) -> Done:
+        """Ask a second person."""
+        record = (await read(self._frame, visit)).record
+        to = _field(form, "to")
+        reason, version = _field(form, "reason"), _version(form)
+        proposal = await self._steering.propose_override(record.id, to, reason, visit.caller.person, version)
+        second = "a reviewer" if proposal.role == Role.REVIEWER else "another operator"
+        return self._done(record.id, f"Nothing has changed yet: {to} waits for {second} to confirm it here.")
+
+    def _done(self, record_id: str, said: str) -> Done:
+        return Done(said, f"{self._frame.place}/records/{record_id}")
+
+
+def _field(form: Form, name: str) -> str:
+    return str(form.get(name, "")).strip()
+
+
+def _version(form: Form) -> int:
+    text = _field(form, "version")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else -1  # noqa: PLR2004
 
 
 async def read(frame: Frame, visit: Visit) -> Stored:

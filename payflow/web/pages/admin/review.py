@@ -1,7 +1,6 @@
 """Review: what waits for people, why, and what is known of who asks, so that yes or no can be given on one page."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -10,6 +9,7 @@ from machines.core.errors import PayflowError, StoreError
 from machines.core.ids import Owner, RecordId
 from machines.payout.data import Approval, PayoutRecord
 from machines.payout.lifecycle import COMPLETED
+from payflow.desk.actions import Actions, Offer
 from payflow.desk.payouts import MACHINE
 from payflow.desk.person import Caller
 from payflow.store.registers.profiles import Profile
@@ -17,8 +17,6 @@ from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.review import Review
 from payflow.web.http.sessions import Visit, see
-from payflow.web.pages.admin.actions import Offer, offer
-from payflow.web.pages.admin.extensions import Action
 from payflow.web.pages.admin.frame import Frame
 
 SHOWN = 25
@@ -58,10 +56,9 @@ class Case:
 class ReviewPage:
     """The line of what waits."""
 
-    def __init__(self, frame: Frame, review: Review, actions: Sequence[Action]) -> None:
+    def __init__(self, frame: Frame, review: Review, actions: Actions) -> None:
         self._frame = frame
-        self._machine = frame.store.records.machines[MACHINE]
-        self._actions = {action.name: action for action in actions if action.machine == MACHINE}
+        self._actions = actions
         self._store = frame.store
         self._review = review
 
@@ -89,7 +86,7 @@ class ReviewPage:
         record: PayoutRecord = stored.record
         data, history = record.data, await self._history(record)
         approvals = tuple(one for one in data.approvals if one.fingerprint == data.proposal.fingerprint)
-        approve, reject = (offer(self._actions[name], self._machine, stored, caller) for name in ("approve", "reject"))
+        approve, reject = (self._actions.offered(name, stored, caller) for name in ("approve", "reject"))
         return Case(record, approvals, history, approve, reject)
 
     async def _history(self, payout: PayoutRecord) -> History:

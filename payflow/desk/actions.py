@@ -1,0 +1,223 @@
+"""What may be done to a record now: each action is tried on `react`, so that what is offered is legal, no more."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from machines.core.decision import Decision
+from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound, NotPossible
+from machines.core.facts import Fact
+from machines.core.ids import RecordId
+from machines.core.lifecycle import Lifecycle
+from machines.core.machine import AnyMachine
+from machines.core.record import Record
+from machines.payout import facts as f
+from payflow.desk.payouts import MACHINE, Desk
+from payflow.desk.person import Caller
+from payflow.desk.steering import Steering
+from payflow.shown import grouped
+from payflow.store.registers.tokens import Role
+from payflow.store.store import Store
+from payflow.store.stored import Stored
+
+REVIEWS = frozenset({Role.REVIEWER})
+OPERATES = frozenset({Role.OPERATOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person says when he does something."""
+
+    who: str
+    reason: str
+    seen: str
+    """What `sees` gave when he looked."""
+    picked: Sequence[str] = ()
+    """Which of the picks he chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Something that may be chosen with an action."""
+
+    name: str
+    """What is sent, such as the id of a record."""
+    says: str
+    reference: str = ""
+    """The transaction that it is about, to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that a person may do to a record of a machine. What it would do is found by trying it on `react`."""
+
+    name: str
+    """The word in its address, such as `approve`."""
+    label: str
+    """What its button says."""
+    says: str
+    """What it does, in a sentence."""
+    machine: str
+    roles: frozenset[Role]
+    fact: Callable[[Record[Any], str, str], Fact]
+    """Makes, of the record, a name and a reason, the fact that `react` is tried on."""
+    run: Callable[[RecordId, Word], Awaitable[object]]
+    """Does it to the record, by a person's word."""
+    sees: Callable[[Record[Any]], str] = lambda record: str(record.version)
+    """What the person's word is bound to: when this changes, he must look again."""
+    asks: str = ""
+    """The question whose answer is the reason; empty where none is needed."""
+    danger: bool = False
+    """Whether it takes or gives back money, or refuses somebody."""
+    foresees: str = ""
+    """What has to hold besides, and is found out only when it is done."""
+    picks: Callable[[Record[Any]], Sequence[Pick]] = lambda _: ()
+    """What the person chooses among, none or more of it."""
+    of_picks: str = ""
+    """What choosing means, as a question; empty where there is nothing to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An action that is legal now, and what it would do."""
+
+    action: Action
+    seen: str
+    lines: list[str]
+    picks: Sequence[Pick] = ()
+
+
+class Actions:
+    """All that people may do to records of this installation."""
+
+    def __init__(self, store: Store, actions: Sequence[Action]) -> None:
+        self._store = store
+        self._actions = actions
+
+    def roles(self) -> dict[str, frozenset[Role]]:
+        """Name the actions, and for each who may do it to a record of one machine at least."""
+        named: dict[str, frozenset[Role]] = {}
+        for action in self._actions:
+            named[action.name] = named.get(action.name, frozenset()) | action.roles
+        return named
+
+    def offers(self, stored: Stored, caller: Caller) -> list[Offer]:
+        """List what somebody may do to a record now."""
+        mine = [one for one in self._actions if one.machine == stored.record.machine and caller.role in one.roles]
+        found = (self._tried(one, stored, caller) for one in mine)
+        return [one for one in found if isinstance(one, Offer)]
+
+    def offered(self, name: str, stored: Stored, caller: Caller) -> Offer | str:
+        """Try an action, whoever may do it: what it would do, or why it cannot be done."""
+        return self._tried(self._named(name, stored), stored, caller)
+
+    def offer(self, name: str, stored: Stored, caller: Caller) -> Offer:
+        """Try an action for somebody, or say why they cannot do it."""
+        action = self._named(name, stored)
+        if caller.role not in action.roles:
+            raise NotAllowed(f"{action.label}: this takes a token of a {' or '.join(sorted(action.roles))}.")
+        found = self._tried(action, stored, caller)
+        if isinstance(found, str):
+            raise NotPossible(found)
+        return found
+
+    async def do(self, name: str, stored: Stored, caller: Caller, word: Word) -> Record[Any]:
+        """Do what was offered, if the record is as it was shown; gives the record as it is then."""
+        record_id, found = stored.record.id, self.offer(name, stored, caller)
+        if found.seen != word.seen:
+            raise Conflict(f"{record_id} changed since you looked at it: look again.")
+        if found.action.asks and not word.reason:
+            raise BadInput("Say why: it is written into the history, and whoever is concerned reads it.")
+        await found.action.run(record_id, word)
+        return (await self._store.records.read(record_id)).record
+
+    def _named(self, name: str, stored: Stored) -> Action:
+        machine = stored.record.machine
+        action = next((one for one in self._actions if one.name == name and one.machine == machine), None)
+        if action is None:
+            raise NotFound(f"A {machine} knows no {name[:40]!r}.")
+        return action
+
+    def _tried(self, action: Action, stored: Stored, caller: Caller) -> Offer | str:
+        record = stored.record
+        if record.parked:
+            return f"{record.id} does not know {action.name}."
+        machine = self._store.records.machines[record.machine]
+        try:
+            decision = machine.react(record, action.fact(record, caller.who, "…"), stored.at)
+        except BadInput as error:
+            return str(error)
+        if not decision.recorded or decision.moot:
+            return f"{record.id} is in {record.state}, where this means nothing."
+        lines = _lines(machine.lifecycle, record, decision) + ([action.foresees] if action.foresees else [])
+        return Offer(action, action.sees(record), lines, action.picks(record))
+
+
+def _lines(lifecycle: Lifecycle, record: Record[Any], decision: Decision[Any]) -> list[str]:
+    if decision.trigger is None:
+        return [f"It stays in {record.state}: {decision.why}.", "No money moves."]
+    source = lifecycle.state(record.state)
+    target = lifecycle.state(decision.to) if decision.to else lifecycle.target(source.name, decision.trigger)
+    return [f"{source.name} → {target.name}. {target.means}", money_line(record, source.position, target.position)]
+
+
+def money_line(record: Record[Any], source: object, target: object) -> str:
+    """Say what happens to the money."""
+    if record.amount is None or source is target or target is None:
+        return "No money moves in the books."
+    return f"{grouped(record.amount)} of {record.owner} goes from {source} to {target}."
+
+
+def of_payouts(desk: Desk) -> Sequence[Action]:
+    """List what people decide about payouts."""
+
+    async def approve(record_id: RecordId, word: Word) -> object:
+        return await desk.approve(record_id, word.who, word.seen)
+
+    async def reject(record_id: RecordId, word: Word) -> object:
+        return await desk.reject(record_id, word.who, word.reason)
+
+    async def cancel(record_id: RecordId, word: Word) -> object:
+        return await desk.cancel(record_id, word.who, word.reason)
+
+    async def release(record_id: RecordId, word: Word) -> object:
+        return await desk.release(record_id, word.who, word.reason)
+
+    def seen(record: Record[Any]) -> str:
+        return str(record.data.proposal.fingerprint)
+
+    return (
+        Action(
+            "approve", "Approve", "Say yes to amount and destination.", MACHINE, REVIEWS,
+            lambda record, who, _: f.Approved(who, seen(record)), approve, sees=seen,
+        ),
+        Action(
+            "reject", "Reject", "Say no; the money is available again.", MACHINE, REVIEWS,
+            lambda _, who, why: f.Declined(who, why), reject, asks="Why not? The provider reads it.", danger=True,
+            sees=seen,
+        ),
+        Action(
+            "cancel", "Cancel", "Take it back before it is sent.", MACHINE, OPERATES,
+            lambda _, who, why: f.Cancelled(who, why), cancel, asks="Why? The provider reads it.", danger=True,
+        ),
+        Action(
+            "release", "Give back", "Give the money of a failed payout back.", MACHINE, OPERATES,
+            lambda _, who, why: f.Released(who, why, proven=True), release, asks="Why? The provider reads it.",
+            danger=True, foresees="The rail is asked first: it is refused unless every attempt is proven unpaid.",
+        ),
+    )  # fmt: skip
+
+
+def of_all(machines: Iterable[AnyMachine], steering: Steering) -> list[Action]:
+    """List what every machine knows that can be retried."""
+
+    async def retry(record_id: RecordId, word: Word) -> object:
+        return await steering.retry(record_id, word.who)
+
+    def once_more(made: Callable[[str], Fact], name: str) -> Action:
+        return Action(
+            "retry", "Try again", "Ask for one more attempt.", name, OPERATES, lambda _, who, __: made(who), retry,
+            foresees="Nothing is sent before every earlier attempt is proven unpaid.",
+        )  # fmt: skip
+
+    return [once_more(machine.retried, machine.name) for machine in machines if machine.retried]
