@@ -37,7 +37,7 @@ class GitHubSignIn:
         self._session = session
         self._client = client
 
-    def door(self, state: str, back: str) -> str:
+    def sign_in_url(self, state: str, back: str) -> str:
         """Say where somebody is sent; `state` comes back with him."""
         query = {"client_id": self._client.id, "state": state, "redirect_uri": back, "allow_signup": "false"}
         return f"{self._client.web_url.rstrip('/')}/login/oauth/authorize?{urlencode(query)}"

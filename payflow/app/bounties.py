@@ -47,13 +47,13 @@ from payflow.web.api.bounties import BountyApi
 from payflow.web.api.webhooks import AnyDeliveries, of_github
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import AnyEndpoint, route
-from payflow.web.http.sessions import Beside, Sessions
+from payflow.web.http.sessions import PageSessions, SiblingPages
 from payflow.web.pages.admin import dashboard
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.admin.frame import PLACE as ADMIN
 from payflow.web.pages.admin.frame import Page
 from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, BountyPage
-from payflow.web.pages.github_sign_in import DOOR, GitHubDoor, Identity
+from payflow.web.pages.github_sign_in import SIGN_IN, GitHubSignInRoutes, Identity
 
 # A forge that hangs must not keep a look from its money for long.
 TURN = "bounty-sweep"
@@ -131,9 +131,9 @@ class Bounties:
         log.info("GitHub was swept.", action="sweep", found=found)
         return found
 
-    def board(self) -> Board:
+    def board(self) -> DashboardExtensions:
         """Say where the dashboard leads for bounties."""
-        return Board(pages=[Page("bounties", "Manage Payouts", lambda _: (), at=PLACE)])
+        return DashboardExtensions(pages=[Page("bounties", "Manage Payouts", lambda _: (), at=PLACE)])
 
     def endpoints(self) -> list[AnyEndpoint]:
         """List what programs may ask."""
@@ -151,14 +151,14 @@ class Bounties:
         settings = self._settings
         store, desk = self._store, self.desk
         gate = Gate(Tokens(store.link), store.records, settings)
-        sessions = Sessions(store, gate, COOKIE, "/", EVERYBODY, Beside(dashboard.COOKIE, ADMIN, STAFF))
+        sessions = PageSessions(store, gate, COOKIE, "/", EVERYBODY, SiblingPages(dashboard.COOKIE, ADMIN, STAFF))
         scripts = self.standin.scripts if self.standin else ()
-        door = GitHubDoor(store, gate, sessions, self._identity, desk.world.server) if self._identity else None
+        door = GitHubSignInRoutes(store, gate, sessions, self._identity, desk.world.server) if self._identity else None
         return [
             *self.deliveries().routes(gate, desk.metrics),
             *(route(one, sessions, desk.metrics) for one in self.endpoints()),
             *(door.routes() if door else ()),
-            *BountyPage(desk, gate, sessions, scripts, ("GitHub", DOOR) if door else ("", "")).routes(),
+            *BountyPage(desk, gate, sessions, scripts, ("GitHub", SIGN_IN) if door else ("", "")).routes(),
             *(self.standin.routes() if self.standin else ()),
         ]
 

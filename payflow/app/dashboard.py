@@ -11,9 +11,9 @@ from payflow.desk.dual_control import Verb
 from payflow.desk.lane_sheet import lane_holds, lane_sheet, ledger_of
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from payflow.web.http.sessions import Beside
+from payflow.web.http.sessions import SiblingPages
 from payflow.web.pages import bounties as bounty_page
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.admin.frame import Page
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def board_of(
     lanes: "Lanes | None",
     pools: "PoolRooms | None",
     bounties: "Bounties | None",
-) -> Board:
+) -> DashboardExtensions:
     """Say what these add to the dashboard."""
-    board = bounties.board() if bounties else Board()
+    board = bounties.board() if bounties else DashboardExtensions()
     rooms: Sequence[PoolRoom] = pools.rooms if pools else ()
     own = {name: (lane, ledger_of(settings, name)) for name, lane in (lanes.lanes if lanes else {}).items()}
     return replace(
@@ -47,7 +47,7 @@ def board_of(
         lanes={name: partial(lane_sheet, lane, assets) for name, (lane, assets) in own.items()},
         coins={room.coin: room.lane for room in rooms},
         bounty_lane=settings.bounty_lane,
-        beside=Beside(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
+        also_opens=SiblingPages(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
         pages=[*_pool_pages(rooms), *board.pages],
         verbs=[*_pool_verbs(pools), *board.verbs],
     )

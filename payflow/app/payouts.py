@@ -26,7 +26,7 @@ from payflow.desk.wallets import WalletQueue
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.routes import Described
 
 WATCHERS = 16
@@ -72,7 +72,7 @@ class Payouts:
             {name: door.lists for name, door in self._doors.items()},
         )
 
-    def routes(self, more: Board | None = None, described: Described = ((), ())) -> list[web.RouteDef]:
+    def routes(self, more: DashboardExtensions | None = None, described: Described = ((), ())) -> list[web.RouteDef]:
         """List the routes of the API and of the pages.
 
         What other machines add to the dashboard comes with `more`, what they serve for the document with `described`.
@@ -80,10 +80,10 @@ class Payouts:
         hooks = [door.hooks for door in self._doors.values() if door.hooks]
         return [
             *api.routes(self.desk, self._settings, self._metrics, hooks, described),
-            *api.pages(self.desk, self._settings, self._board(more or Board())),
+            *api.pages(self.desk, self._settings, self._board(more or DashboardExtensions())),
         ]
 
-    def _board(self, more: Board) -> Board:
+    def _board(self, more: DashboardExtensions) -> DashboardExtensions:
         given = self._settings.lanes
         explorers = {name: f"{lane.explorer}{{reference}}" for name, lane in given.items() if lane.explorer}
         return replace(

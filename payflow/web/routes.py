@@ -10,18 +10,18 @@ from payflow.desk.gateways import Hooks
 from payflow.desk.payouts import Desk
 from payflow.store.registers.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
-from payflow.web.api.account import Accounts
+from payflow.web.api.account import AccountsApi
 from payflow.web.api.openapi import PLACE, document
-from payflow.web.api.platform import Platform
-from payflow.web.api.profile import ProfileRoom
-from payflow.web.api.provider import Provider
-from payflow.web.api.reach import Reach
-from payflow.web.api.review import Review
+from payflow.web.api.platform import PlatformApi
+from payflow.web.api.profile import ProfilesApi
+from payflow.web.api.provider import ProviderApi
+from payflow.web.api.reach import AccessScope
+from payflow.web.api.review import ReviewsApi
 from payflow.web.api.webhooks import AnyDeliveries, of_gateways
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import JSON, AnyEndpoint, route
 from payflow.web.pages.admin import dashboard
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.portal import Portal
 
 Described = tuple[Iterable[AnyEndpoint], Iterable[AnyDeliveries]]
@@ -46,28 +46,28 @@ def routes(
     ]
 
 
-def pages(desk: Desk, settings: Settings, board: Board | None = None) -> list[web.RouteDef]:
+def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = None) -> list[web.RouteDef]:
     """List the pages for people, which are no part of the API; the installation adds what is on its board."""
-    return [*dashboard.routes(desk, settings, board or Board()), *Portal(desk, settings).routes()]
+    return [*dashboard.routes(desk, settings, board or DashboardExtensions()), *Portal(desk, settings).routes()]
 
 
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
-    reach = Reach(desk)
-    profiles = ProfileRoom(desk, reach)
+    reach = AccessScope(desk)
+    profiles = ProfilesApi(desk, reach)
     for room in (
-        Provider(desk, reach),
-        Accounts(desk, reach),
+        ProviderApi(desk, reach),
+        AccountsApi(desk, reach),
         profiles,
-        Platform(desk, profiles),
-        Review(desk, reach),
+        PlatformApi(desk, profiles),
+        ReviewsApi(desk, reach),
     ):
         yield from room.endpoints()
 
 
 def _document(text: str, gate: Gate) -> web.RouteDef:
     async def show(request: web.Request) -> web.StreamResponse:
-        await gate.slow_down(request)
+        await gate.rate_limit(request)
         return web.Response(text=text, content_type=JSON)
 
     return web.route("GET", PLACE, show)

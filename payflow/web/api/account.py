@@ -12,11 +12,11 @@ from payflow.desk.payouts import Desk
 from payflow.desk.person import LOOKS
 from payflow.store.ledger import LedgerAccount
 from payflow.web.api import answers
-from payflow.web.api.payloads import Empty, OwnerAsked
-from payflow.web.api.reach import Reach
+from payflow.web.api.payloads import NoBody, OwnerAsked
+from payflow.web.api.reach import AccessScope
 from payflow.web.api.statement import month_of, statement
 from payflow.web.http import problems
-from payflow.web.http.endpoints import CSV, AnyEndpoint, Call, Endpoint, Reply, Sheet
+from payflow.web.http.endpoints import CSV, AnyEndpoint, CsvReply, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import Currency
 from payflow.web.http.problems import Problem
 
@@ -39,15 +39,14 @@ class StatementAsked(OwnerAsked):
     """Of which month, in UTC."""
 
 
-class Accounts:
+class AccountsApi:
     """The room of the accounts."""
 
-    def __init__(self, desk: Desk, reach: Reach) -> None:
+    def __init__(self, desk: Desk, reach: AccessScope) -> None:
         self._store = desk.store
         self._reach = reach
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
-        """List what may be done here."""
         missing = (HTTPStatus.NOT_FOUND,)
         yield Endpoint(
             "GET", "/api/provider/balance", "Tell what there is, in every currency.", LOOKS, self.balance,
@@ -55,23 +54,23 @@ class Accounts:
         )  # fmt: skip
         yield Endpoint(
             "GET", "/api/provider/earnings", "List earnings, the oldest first, and where each part of them is.",
-            LOOKS, self.earnings, {HTTPStatus.OK: answers.Earnings}, query=EarningsAsked, refuses=missing,
+            LOOKS, self.earnings, {HTTPStatus.OK: answers.EarningsPage}, query=EarningsAsked, refuses=missing,
         )  # fmt: skip
         yield Endpoint(
             "GET", "/api/provider/statement", "Give all that moved the balance in a month, as a table.",
             LOOKS, self.statement, {HTTPStatus.OK: CSV}, query=StatementAsked, refuses=missing,
         )  # fmt: skip
 
-    async def balance(self, call: Call[Empty, OwnerAsked]) -> Reply:
+    async def balance(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
         """Tell what there is."""
         owner = await self._reach.owner(call.caller, call.query.owner)
         accounts = await self._store.ledger.account(owner)
         told = [
             answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._store.records.assets
         ]
-        return Reply(answers.Balances(owner=owner, balances=told))
+        return JsonReply(answers.Balances(owner=owner, balances=told))
 
-    async def earnings(self, call: Call[Empty, EarningsAsked]) -> Reply:
+    async def earnings(self, call: EndpointCall[NoBody, EarningsAsked]) -> JsonReply:
         """List earnings page by page. Nothing is ever taken out of their line, so a place in it is a number."""
         owner = await self._reach.owner(call.caller, call.query.owner)
         try:
@@ -82,13 +81,15 @@ class Accounts:
         last = first + call.query.limit
         line = await self._store.earnings.of(owner, asset.code)
         told = [answers.earned(one, asset) for one in line[first:last]]
-        return Reply(answers.Earnings(owner=owner, earnings=told, next=_cursor(last) if last < len(line) else None))
+        return JsonReply(
+            answers.EarningsPage(owner=owner, earnings=told, next=_cursor(last) if last < len(line) else None)
+        )
 
-    async def statement(self, call: Call[Empty, StatementAsked]) -> Sheet:
+    async def statement(self, call: EndpointCall[NoBody, StatementAsked]) -> CsvReply:
         """Give a month's statement."""
         owner = await self._reach.owner(call.caller, call.query.owner)
         text = await statement(self._store, owner, month_of(call.query.month))
-        return Sheet(f"statement-{call.query.month}.csv", text)
+        return CsvReply(f"statement-{call.query.month}.csv", text)
 
 
 def _cursor(number: int) -> str:

@@ -46,7 +46,7 @@ Decimal: TypeAlias = Annotated[str, WithJsonSchema(_AMOUNT)]
 Time: TypeAlias = Annotated[str, WithJsonSchema(_TIME)]
 
 
-class Told(BaseModel):
+class ApiResponse(BaseModel):
     """Something that the API answers."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -55,7 +55,7 @@ class Told(BaseModel):
 # ── payouts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Payout(Told):
+class Payout(ApiResponse):
     """A payout."""
 
     id: Annotated[str, Field(examples=["payout-03-abcdefgh23456777"])]
@@ -79,7 +79,7 @@ class Payout(Told):
     created_at: Time
 
 
-class Payouts(Told):
+class PayoutsPage(ApiResponse):
     """One page of payouts, the newest first."""
 
     payouts: list[Payout]
@@ -88,7 +88,6 @@ class Payouts(Told):
 
 
 def payout(record: PayoutRecord, expected_at: Millis | None) -> Payout:
-    """Show a payout."""
     data, amount = record.data, money_of(record)
     asked = data.assessed or record.state != REQUESTED
     return Payout(
@@ -124,21 +123,21 @@ def money_of(record: PayoutRecord) -> Money:
     return record.amount
 
 
-class Finding(Told):
+class FindingShown(ApiResponse):
     """Something that a risk rule saw."""
 
     code: str
     text: str
 
 
-class Approval(Told):
+class ApprovalShown(ApiResponse):
     """One reviewer's yes."""
 
     by: str
     at: Time
 
 
-class Review(Payout):
+class ReviewShown(Payout):
     """A payout that waits for people."""
 
     fingerprint: str
@@ -147,32 +146,32 @@ class Review(Payout):
     """Who named the amount and the destination, and so cannot approve them."""
     holder: str
     """Whose account the bank says that it is; empty where it did not say."""
-    findings: list[Finding]
+    findings: list[FindingShown]
     """What the risk rules saw."""
-    approvals: list[Approval]
+    approvals: list[ApprovalShown]
     approvals_needed: int
 
 
-class Reviews(Told):
+class ReviewsShown(ApiResponse):
     """What waits for people, the oldest first."""
 
-    reviews: list[Review]
+    reviews: list[ReviewShown]
     more: bool
     """Whether more wait than are shown."""
 
 
-def review(record: PayoutRecord, expected_at: Millis | None) -> Review:
+def review(record: PayoutRecord, expected_at: Millis | None) -> ReviewShown:
     """Show a payout to a reviewer."""
     data, proposal = record.data, record.data.proposal
     seen = payout(record, expected_at).model_dump() | {"destination": proposal.shown}
-    return Review(
+    return ReviewShown(
         **seen,
         fingerprint=proposal.fingerprint,
         asked_by=proposal.by,
         holder=proposal.holder,
-        findings=[Finding(code=finding.code, text=finding.text) for finding in data.findings],
+        findings=[FindingShown(code=finding.code, text=finding.text) for finding in data.findings],
         approvals=[
-            Approval(by=approval.by, at=iso(Millis(approval.at)))
+            ApprovalShown(by=approval.by, at=iso(Millis(approval.at)))
             for approval in data.approvals
             if approval.fingerprint == proposal.fingerprint
         ],
@@ -183,7 +182,7 @@ def review(record: PayoutRecord, expected_at: Millis | None) -> Review:
 # ── money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Balance(Told):
+class CurrencyBalance(ApiResponse):
     """A provider's money in one currency."""
 
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
@@ -199,16 +198,15 @@ class Balance(Told):
     """What the next earnings will settle first."""
 
 
-class Balances(Told):
+class Balances(ApiResponse):
     """A provider's money."""
 
     owner: str
-    balances: list[Balance]
+    balances: list[CurrencyBalance]
 
 
-def balance(asset: Asset, account: LedgerAccount) -> Balance:
-    """Show an account."""
-    return Balance(
+def balance(asset: Asset, account: LedgerAccount) -> CurrencyBalance:
+    return CurrencyBalance(
         currency=asset.code,
         available=Money(account.available, asset).decimal,
         held=Money(account.held, asset).decimal,
@@ -217,7 +215,7 @@ def balance(asset: Asset, account: LedgerAccount) -> Balance:
     )
 
 
-class Earned(Told):
+class Earned(ApiResponse):
     """An earning, and where each part of it is."""
 
     platform: str
@@ -234,7 +232,7 @@ class Earned(Told):
     earned_at: Time
 
 
-class Earnings(Told):
+class EarningsPage(ApiResponse):
     """One page of earnings, the oldest first: in this order they are paid out."""
 
     owner: str
@@ -244,7 +242,6 @@ class Earnings(Told):
 
 
 def earned(earning: Earning, asset: Asset) -> Earned:
-    """Show an earning."""
     platform, _, external_id = earning.id.partition("/")
     return Earned(
         platform=platform,
@@ -260,7 +257,7 @@ def earned(earning: Earning, asset: Asset) -> Earned:
     )
 
 
-class Credited(Told):
+class Credited(ApiResponse):
     """An earning that is in the books."""
 
     id: str
@@ -269,7 +266,7 @@ class Credited(Told):
     currency: str
 
 
-class Refusal(Told):
+class ErrorDetail(ApiResponse):
     """Why something was not done."""
 
     code: str
@@ -280,22 +277,22 @@ class Refusal(Told):
     """What to mend, where it is one field."""
 
 
-class BatchItem(Told):
+class BatchItem(ApiResponse):
     """What became of one earning of a batch."""
 
     id: str
     result: Annotated[str, WithJsonSchema({"type": "string", "enum": ["credited", "known", "refused"]})]
     """`known` where it was in the books already."""
-    error: Refusal | None = None
+    error: ErrorDetail | None = None
 
 
-class BatchResult(Told):
+class BatchResult(ApiResponse):
     """What became of a batch, item by item and in its order."""
 
     results: list[BatchItem]
 
 
-class ClawedBack(Told):
+class ClawedBack(ApiResponse):
     """What was taken back of an earning; what is gone already is owed."""
 
     id: str
@@ -308,7 +305,7 @@ class ClawedBack(Told):
 # ── providers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Provider(Told):
+class ProviderShown(ApiResponse):
     """What is known of a provider."""
 
     owner: str
@@ -324,10 +321,9 @@ class Provider(Told):
     version: int
 
 
-def provider(profile: Profile) -> Provider:
-    """Show a profile."""
+def provider(profile: Profile) -> ProviderShown:
     changed, where = profile.details_changed_at, profile.destination
-    return Provider(
+    return ProviderShown(
         owner=profile.owner,
         platform=profile.platform,
         verified=profile.verified,
@@ -344,7 +340,7 @@ def contact(url: str) -> str:
     return url if url.startswith("mailto:") and "//" not in url else f"{url.partition('://')[0]}://…"
 
 
-class Problem(Told):
+class ErrorResponse(ApiResponse):
     """Why a request was refused."""
 
-    error: Refusal
+    error: ErrorDetail

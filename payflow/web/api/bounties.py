@@ -14,8 +14,8 @@ from payflow.desk.open_bounty import activity, hunters, public, shown
 from payflow.desk.person import LOOKS
 from payflow.store.registers.tokens import Role
 from payflow.web.api import bounty_answers as b
-from payflow.web.api.payloads import Asked, Empty, NothingAsked
-from payflow.web.http.endpoints import ANYBODY, AnyEndpoint, Call, Endpoint, Reply
+from payflow.web.api.payloads import NoBody, NoQuery, Query
+from payflow.web.http.endpoints import ANYBODY, AnyEndpoint, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import whole
 
 PEOPLE = frozenset({Role.PROVIDER})
@@ -100,79 +100,79 @@ class BountyApi:
 
     # ── what anybody may see ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def open_bounties(self, _: Call[Empty, NothingAsked]) -> Reply:
+    async def open_bounties(self, _: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _reply(b.PublicBounties, bounties=[public(one) for one in await self._desk.solvable()])
 
-    async def activity(self, _: Call[Empty, NothingAsked]) -> Reply:
+    async def activity(self, _: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _reply(b.ActivityFeed, activity=activity(await self._desk.public()))
 
-    async def hunters(self, _: Call[Empty, NothingAsked]) -> Reply:
+    async def hunters(self, _: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _reply(b.BountyHunters, hunters=hunters(await self._desk.paid_out()))
 
     # ── bounties ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def repositories(self, call: Call[Empty, NothingAsked]) -> Reply:
+    async def repositories(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         places = await self._desk.maintained(call.caller)
         rows = [{"repo-id": one.repository, "repo-name": one.name} for one in places]
         return _reply(b.BountyRepositories, repositories=rows)
 
-    async def bounties(self, call: Call[Empty, NothingAsked]) -> Reply:
+    async def bounties(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _reply(b.BountiesShown, bounties=[shown(one) for one in await self._desk.concerning(call.caller)])
 
-    async def bounty(self, call: Call[Empty, NothingAsked]) -> Reply:
+    async def bounty(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _shown(await self._desk.seen_by(call.path["id"], call.caller))
 
-    async def confirmation(self, call: Call[Empty, b.ConfirmationAsked]) -> Reply:
+    async def confirmation(self, call: EndpointCall[NoBody, b.ConfirmationAsked]) -> JsonReply:
         number, asked = await self._desk.confirmation(call.path["id"], call.caller, call.query.owner)
         chain_id = hex(self._desk.world.chain_id)
         told = {"number": number, "to": asked.to, "data": asked.data, "value": "0x0", "chain-id": chain_id}
         return _reply(b.ConfirmationCall, **told)
 
-    async def payout(self, call: Call[b.ConfirmedGiven, NothingAsked]) -> Reply:
+    async def payout(self, call: EndpointCall[b.ConfirmedGiven, NoQuery]) -> JsonReply:
         given = call.body
         return _shown(await self._desk.confirmed(call.path["id"], call.caller, given.payout_hash, given.number))
 
-    async def revoke(self, call: Call[b.RevokedGiven, NothingAsked]) -> Reply:
+    async def revoke(self, call: EndpointCall[b.RevokedGiven, NoQuery]) -> JsonReply:
         return _shown(await self._desk.revoke(call.body.issue_id, call.caller, call.body.address))
 
-    async def agree(self, call: Call[b.AgreedGiven, NothingAsked]) -> Reply:
+    async def agree(self, call: EndpointCall[b.AgreedGiven, NoQuery]) -> JsonReply:
         return _shown(await self._desk.agree(call.path["id"], call.caller, call.body.about))
 
-    async def refund_proof(self, call: Call[Empty, b.RefundProofAsked]) -> Reply:
+    async def refund_proof(self, call: EndpointCall[NoBody, b.RefundProofAsked]) -> JsonReply:
         asked = call.query
         return _reply(b.SignedWords, message=await self._desk.refund_message(call.path["id"], asked.from_, asked.to))
 
-    async def refund_address(self, call: Call[b.RefundGiven, NothingAsked]) -> Reply:
+    async def refund_address(self, call: EndpointCall[b.RefundGiven, NoQuery]) -> JsonReply:
         given = call.body
         record = await self._desk.name_refund(call.path["id"], call.caller, given.from_, given.to, given.proof)
         return _reply(b.NamedRefunds, refunds=[{"from": one, "to": to} for one, to in record.data.refund_named])
 
-    async def retract(self, call: Call[b.IssueGiven, NothingAsked]) -> Reply:
+    async def retract(self, call: EndpointCall[b.IssueGiven, NoQuery]) -> JsonReply:
         return _shown(await self._desk.retract(call.body.issue_id, call.caller, "taken back"))
 
     # ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def who(self, call: Call[Empty, NothingAsked]) -> Reply:
+    async def who(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         person = person_of(call.caller)
         saved = SavedAddress() if person is None else await self._desk.address_of(person)
         return _reply(b.Contributor, id=person, name=call.caller.name, **_parts(saved))
 
-    async def save(self, call: Call[b.AddressGiven, NothingAsked]) -> Reply:
+    async def save(self, call: EndpointCall[b.AddressGiven, NoQuery]) -> JsonReply:
         return _saved(await self._desk.save_address(call.caller, call.body.address, call.body.proof))
 
-    async def release(self, call: Call[b.ProofGiven, NothingAsked]) -> Reply:
+    async def release(self, call: EndpointCall[b.ProofGiven, NoQuery]) -> JsonReply:
         return _saved(await self._desk.release_address(call.caller, call.body.address, call.body.proof))
 
-    async def withdraw(self, call: Call[Empty, NothingAsked]) -> Reply:
+    async def withdraw(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _saved(await self._desk.withdraw_address(call.caller))
 
-    async def proof(self, call: Call[Empty, b.ProofAsked]) -> Reply:
+    async def proof(self, call: EndpointCall[NoBody, b.ProofAsked]) -> JsonReply:
         asked = call.query
         repository = int(asked.repository) if asked.repository else None
         words = await self._desk.message(call.caller, asked.address, repository, asked.gives_way_to or "")
         return _reply(b.SignedWords, message=words)
 
-    async def own(self, call: Call[b.ProofGiven, NothingAsked]) -> Reply:
+    async def own(self, call: EndpointCall[b.ProofGiven, NoQuery]) -> JsonReply:
         repository = whole(call.path["id"], "repository")
         hand = await self._desk.prove_owner(call.caller, repository, call.body.address, call.body.proof)
         return _reply(b.WalletOwner, login=hand.login, address=hand.address)
@@ -180,20 +180,20 @@ class BountyApi:
 
 def _place(
     method: str, path: str, summary: str, roles: frozenset[Role], run: Any, answer: type[b.KebabAnswer],  # noqa: ANN401
-    *, refuses: tuple[HTTPStatus, ...] = (), body: Any = Empty, query: type[Asked] = NothingAsked,  # noqa: ANN401
+    *, refuses: tuple[HTTPStatus, ...] = (), body: Any = NoBody, query: type[Query] = NoQuery,  # noqa: ANN401
 ) -> AnyEndpoint:  # fmt: skip
     return Endpoint(method, path, summary, roles, run, {HTTPStatus.OK: answer}, body, query, refuses)
 
 
-def _reply(shape: type[b.KebabAnswer], **parts: Any) -> Reply:
-    return Reply(shape.model_validate(parts))
+def _reply(shape: type[b.KebabAnswer], **parts: Any) -> JsonReply:
+    return JsonReply(shape.model_validate(parts))
 
 
-def _shown(record: BountyRecord) -> Reply:
+def _shown(record: BountyRecord) -> JsonReply:
     return _reply(b.BountyShown, **shown(record))
 
 
-def _saved(saved: SavedAddress) -> Reply:
+def _saved(saved: SavedAddress) -> JsonReply:
     return _reply(b.PayoutAddress, **_parts(saved))
 
 

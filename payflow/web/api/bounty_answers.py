@@ -5,8 +5,8 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from payflow.web.api.answers import Told
-from payflow.web.api.payloads import Asked, Given
+from payflow.web.api.answers import ApiResponse
+from payflow.web.api.payloads import Query, RequestBody
 from payflow.web.http.fields import ChainAddress, IssueId, SignedText, TransactionHash, Whole
 
 
@@ -14,7 +14,7 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-class KebabAnswer(Told):
+class KebabAnswer(ApiResponse):
     """Something that the API answers of bounties."""
 
     model_config = ConfigDict(alias_generator=_kebab, serialize_by_alias=True)
@@ -198,7 +198,7 @@ class WalletOwner(KebabAnswer):
 # ── bodies and queries ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class KebabBody(Given):
+class KebabBody(RequestBody):
     """Something that the API is given of bounties."""
 
     model_config = ConfigDict(alias_generator=_kebab)
@@ -275,20 +275,20 @@ class RefundGiven(SignedGiven):
     to: ChainAddress
 
 
-class ConfirmationAsked(Asked):
+class ConfirmationAsked(Query):
     """Whose wallet confirms."""
 
     owner: ChainAddress
 
 
-class RefundProofAsked(Asked):
+class RefundProofAsked(Query):
     """Whose money goes back, and where."""
 
     from_: Annotated[ChainAddress, Field(alias="from")]
     to: ChainAddress
 
 
-class ProofAsked(Asked):
+class ProofAsked(Query):
     """What an address is to prove."""
 
     model_config = ConfigDict(alias_generator=_kebab)

@@ -31,7 +31,7 @@ _WITH_BODY: dict[HTTPStatus, str] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is no plain JSON.",
 }
-_DOOR = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_AUTHENTICATION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _OPEN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 _SOMEWHERE: dict[HTTPStatus, str] = {
     HTTPStatus.OK: "Done.",
@@ -77,7 +77,7 @@ def _schemas(endpoints: list[AnyEndpoint]) -> Json:
     told = {shape for endpoint in endpoints for shape in endpoint.answers.values() if not isinstance(shape, str)}
     given = {endpoint.body for endpoint in endpoints if endpoint.takes_body}
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shape, "validation") for shape in _sorted(given)]
-    wanted += [(shape, "serialization") for shape in _sorted({*told, answers.Problem})]
+    wanted += [(shape, "serialization") for shape in _sorted({*told, answers.ErrorResponse})]
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     found: Json = definitions["$defs"]
     return found
@@ -101,7 +101,9 @@ def _operation(endpoint: AnyEndpoint) -> Json:
         says["requestBody"] = {"required": needed, "content": {JSON: {"schema": _ref(endpoint.body)}}}
     if endpoint.roles == ANYBODY:
         says["security"] = []
-    everywhere = _EVERYWHERE if endpoint.roles else {one: why for one, why in _EVERYWHERE.items() if one not in _DOOR}
+    everywhere = (
+        _EVERYWHERE if endpoint.roles else {one: why for one, why in _EVERYWHERE.items() if one not in _AUTHENTICATION}
+    )
     refusals = everywhere | (_WITH_BODY if endpoint.takes_body else {}) | {
         status: _SOMEWHERE[status] for status in endpoint.refuses
     }  # fmt: skip
@@ -119,7 +121,7 @@ def _response(status: HTTPStatus, shape: type[BaseModel] | str) -> Json:
 
 
 def _refusals(reasons: Mapping[HTTPStatus, str]) -> Json:
-    content = {JSON: {"schema": _ref(answers.Problem)}}
+    content = {JSON: {"schema": _ref(answers.ErrorResponse)}}
     return {str(status.value): {"description": why, "content": content} for status, why in sorted(reasons.items())}
 
 

@@ -46,17 +46,17 @@ _ACCOUNT, _ADDRESS = _TAGS = ("<account>", "<address>")
 # ── bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Given(BaseModel):
+class RequestBody(BaseModel):
     """Something that the API is given."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
-class Empty(Given):
+class NoBody(RequestBody):
     """Nothing at all."""
 
 
-class Account(Given):
+class BankAccount(RequestBody):
     """An account at a bank, or at a provider of mobile money."""
 
     bank_code: Annotated[str, Field(pattern=PARTS["bank_code"], examples=["044"])]
@@ -69,32 +69,32 @@ class Account(Given):
     """The branch, in countries where transfers need it."""
 
 
-class Address(Given):
+class ChainDestination(RequestBody):
     """An address on a chain."""
 
     address: ChainAddress
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, Account | Address):
-        return _ADDRESS if isinstance(value, Address) else _ACCOUNT
+    if isinstance(value, BankAccount | ChainDestination):
+        return _ADDRESS if isinstance(value, ChainDestination) else _ACCOUNT
     return _ADDRESS if isinstance(value, dict) and "address" in value else _ACCOUNT
 
 
 Where: TypeAlias = Annotated[
-    Annotated[Account, Tag(_ACCOUNT)] | Annotated[Address, Tag(_ADDRESS)], Discriminator(_kind)
+    Annotated[BankAccount, Tag(_ACCOUNT)] | Annotated[ChainDestination, Tag(_ADDRESS)], Discriminator(_kind)
 ]
 
 
-def destination(method: str, where: Account | Address) -> Destination:
+def destination(method: str, where: BankAccount | ChainDestination) -> Destination:
     """Make a destination of what was given, or refuse what does not fit the method."""
-    if isinstance(where, Address) != (method == "ethereum"):
+    if isinstance(where, ChainDestination) != (method == "ethereum"):
         needed = "an address" if method == "ethereum" else "bank_code and account_number"
         raise Problem(problems.BAD_FIELD, f"destination: {method} needs {needed}.", field="destination")
     return Destination(method, tuple(where.model_dump(exclude_none=True).items()))
 
 
-class PayoutGiven(Given):
+class PayoutGiven(RequestBody):
     """A request for a payout."""
 
     owner: Owner | None = None
@@ -108,32 +108,32 @@ class PayoutGiven(Given):
     """What the receiver's bank shows."""
 
 
-class ReasonGiven(Given):
+class ReasonGiven(RequestBody):
     """Why."""
 
     reason: Words
 
 
-class CancelGiven(Given):
+class CancelGiven(RequestBody):
     """Why it is not wanted any more."""
 
     reason: Words | None = None
 
 
-class CorrectionGiven(Given):
+class CorrectionGiven(RequestBody):
     """Where a failed payout should go instead."""
 
     destination: Where
 
 
-class ApprovalGiven(Given):
+class ApprovalGiven(RequestBody):
     """A yes to what was seen."""
 
     fingerprint: Fingerprint
     """Of the review, as it was listed: it names amount and destination, so a yes to something else is refused."""
 
 
-class EarningGiven(Given):
+class EarningGiven(RequestBody):
     """What a provider earned."""
 
     id: ExternalId
@@ -143,13 +143,13 @@ class EarningGiven(Given):
     currency: Currency
 
 
-class EarningsGiven(Given):
+class EarningsGiven(RequestBody):
     """What many providers earned."""
 
     earnings: Annotated[list[EarningGiven], Field(min_length=1, max_length=MOST_EARNINGS)]
 
 
-class ClawbackGiven(Given):
+class ClawbackGiven(RequestBody):
     """How much of an earning is taken back."""
 
     reference: ExternalId
@@ -166,7 +166,7 @@ class ClawbackGiven(Given):
         return self
 
 
-class ProfileGiven(Given):
+class ProfileGiven(RequestBody):
     """What to change in a profile; what is left out stays as it is."""
 
     notify: Annotated[list[Contact], Field(max_length=MOST_ADDRESSES)] | None = None
@@ -195,17 +195,17 @@ class ProviderGiven(ProfileGiven):
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Asked(BaseModel):
+class Query(BaseModel):
     """What stands behind the question mark."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class NothingAsked(Asked):
+class NoQuery(Query):
     """Nothing at all."""
 
 
-class OwnerAsked(Asked):
+class OwnerAsked(Query):
     """Whose it is."""
 
     owner: Owner | None = None

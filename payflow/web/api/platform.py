@@ -10,24 +10,23 @@ from payflow.desk.payouts import Desk
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
-from payflow.web.api.payloads import ClawbackGiven, EarningGiven, EarningsGiven, NothingAsked
-from payflow.web.api.profile import ProfileRoom
+from payflow.web.api.payloads import ClawbackGiven, EarningGiven, EarningsGiven, NoQuery
+from payflow.web.api.profile import ProfilesApi
 from payflow.web.http import problems
-from payflow.web.http.endpoints import AnyEndpoint, Call, Endpoint, Reply
+from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import money
 from payflow.web.http.problems import Problem
 
 
-class Platform:
+class PlatformApi:
     """The room of the platforms."""
 
-    def __init__(self, desk: Desk, profiles: ProfileRoom) -> None:
+    def __init__(self, desk: Desk, profiles: ProfilesApi) -> None:
         self._earnings = desk.store.earnings
         self._assets = desk.store.records.assets
         self._profiles = profiles
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
-        """List what may be done here."""
         platform = frozenset({Role.PLATFORM})
         reused = HTTPStatus.UNPROCESSABLE_ENTITY
         yield Endpoint(
@@ -45,25 +44,25 @@ class Platform:
             refuses=(HTTPStatus.NOT_FOUND, reused),
         )  # fmt: skip
 
-    async def credit(self, call: Call[EarningGiven, NothingAsked]) -> Reply:
+    async def credit(self, call: EndpointCall[EarningGiven, NoQuery]) -> JsonReply:
         """Credit one earning."""
         given = call.body
         amount = money(given.amount, given.currency, self._assets)
         fresh = await self._book(call.caller, given, await self._profiles.claim(given.owner, call.caller.of))
         told = answers.Credited(id=given.id, owner=given.owner, amount=amount.decimal, currency=given.currency)
-        return Reply(told, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
+        return JsonReply(told, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
 
     async def _book(self, caller: Caller, given: EarningGiven, owner: Owner) -> bool:
         amount = money(given.amount, given.currency, self._assets)
         return await self._earnings.credit(caller.of, given.id, owner, amount)
 
-    async def credit_many(self, call: Call[EarningsGiven, NothingAsked]) -> Reply:
+    async def credit_many(self, call: EndpointCall[EarningsGiven, NoQuery]) -> JsonReply:
         """Credit many earnings."""
         names = {given.owner for given in call.body.earnings}
         claims = await asyncio.gather(*(self._claimed(name, call.caller) for name in names))
         claimed = dict(zip(names, claims, strict=True))
         booked = (self._item(call.caller, given, claimed[given.owner]) for given in call.body.earnings)
-        return Reply(answers.BatchResult(results=await asyncio.gather(*booked)))
+        return JsonReply(answers.BatchResult(results=await asyncio.gather(*booked)))
 
     async def _claimed(self, name: str, caller: Caller) -> Owner | Problem:
         try:
@@ -85,7 +84,7 @@ class Platform:
             return _refused(given, problems.of(error))
         return answers.BatchItem(id=given.id, result="credited" if fresh else "known")
 
-    async def claw_back(self, call: Call[ClawbackGiven, NothingAsked]) -> Reply:
+    async def claw_back(self, call: EndpointCall[ClawbackGiven, NoQuery]) -> JsonReply:
         """Take an earning back."""
         given, earning = call.body, call.path["id"]
         amount = money(given.amount, given.currency, self._assets) if given.amount and given.currency else None
@@ -93,9 +92,9 @@ class Platform:
         told = answers.ClawedBack(
             id=earning, reference=given.reference, owner=owner, amount=taken.decimal, currency=taken.asset.code
         )
-        return Reply(told)
+        return JsonReply(told)
 
 
 def _refused(given: EarningGiven, problem: Problem) -> answers.BatchItem:
-    error = answers.Refusal(code=problem.code, message=problem.message, field=problem.field or None)
+    error = answers.ErrorDetail(code=problem.code, message=problem.message, field=problem.field or None)
     return answers.BatchItem(id=given.id, result="refused", error=error)

@@ -13,25 +13,24 @@ from payflow.desk.person import LOOKS
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
-from payflow.web.api.payloads import Empty, NothingAsked, OwnerAsked, ProfileGiven, ProviderGiven, destination
-from payflow.web.api.reach import Reach
-from payflow.web.http.endpoints import AnyEndpoint, Call, Endpoint, Reply
+from payflow.web.api.payloads import NoBody, NoQuery, OwnerAsked, ProfileGiven, ProviderGiven, destination
+from payflow.web.api.reach import AccessScope
+from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.problems import FOREIGN_OWNER, Problem
 
 MOST_TRIES = 5
 
 
-class ProfileRoom:
+class ProfilesApi:
     """The room of the profiles."""
 
-    def __init__(self, desk: Desk, reach: Reach) -> None:
+    def __init__(self, desk: Desk, reach: AccessScope) -> None:
         self._store = desk.store
         self._profiles = desk.profiles
         self._reach = reach
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
-        """List what may be done here."""
-        told = {HTTPStatus.OK: answers.Provider}
+        told = {HTTPStatus.OK: answers.ProviderShown}
         yield Endpoint(
             "GET", "/api/provider/profile", "Show a profile.", LOOKS, self.show,
             told, query=OwnerAsked, refuses=(HTTPStatus.NOT_FOUND,),
@@ -45,17 +44,16 @@ class ProfileRoom:
             frozenset({Role.PLATFORM}), self.bring, told, body=ProviderGiven, refuses=(HTTPStatus.CONFLICT,),
         )  # fmt: skip
 
-    async def show(self, call: Call[Empty, OwnerAsked]) -> Reply:
-        """Show a profile."""
+    async def show(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
         owner = await self._reach.owner(call.caller, call.query.owner)
-        return Reply(answers.provider(await self._profiles.read(owner)))
+        return JsonReply(answers.provider(await self._profiles.read(owner)))
 
-    async def change_own(self, call: Call[ProfileGiven, NothingAsked]) -> Reply:
+    async def change_own(self, call: EndpointCall[ProfileGiven, NoQuery]) -> JsonReply:
         """Change a provider's own profile."""
         owner = await self._reach.owner(call.caller, None)
         return await self._change(owner, lambda before: replace(before, **_changes(before, call.body)))
 
-    async def bring(self, call: Call[ProviderGiven, NothingAsked]) -> Reply:
+    async def bring(self, call: EndpointCall[ProviderGiven, NoQuery]) -> JsonReply:
         """Bring a provider, or change one: of his own platform, or one of whom nobody has heard."""
         platform, verified = call.caller.of, call.body.verified
 
@@ -80,17 +78,19 @@ class ProfileRoom:
         await self._change(owner, changed)
         return owner
 
-    async def _change(self, owner: Owner, changed: Callable[[Profile], Profile]) -> Reply:
+    async def _change(self, owner: Owner, changed: Callable[[Profile], Profile]) -> JsonReply:
         for _ in range(MOST_TRIES):
             before = await self._profiles.read(owner)
             after = changed(before)
             if after == before:
-                return Reply(answers.provider(before))
+                return JsonReply(answers.provider(before))
             now = await self._store.records.now()
             try:
                 if after.destination != before.destination:
                     await self._store.contributors.take_over(owner)
-                return Reply(answers.provider(await self._profiles.write(before, after, now, _warnings(before, after))))
+                return JsonReply(
+                    answers.provider(await self._profiles.write(before, after, now, _warnings(before, after)))
+                )
             except Conflict:
                 continue
         raise Conflict(f"The profile of {owner} is being changed by others: try again.")

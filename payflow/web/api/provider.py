@@ -24,15 +24,15 @@ from payflow.web.api.answers import STATES, Status
 from payflow.web.api.payloads import (
     CancelGiven,
     CorrectionGiven,
-    Empty,
-    NothingAsked,
+    NoBody,
+    NoQuery,
     OwnerAsked,
     PayoutGiven,
     destination,
 )
-from payflow.web.api.reach import Reach
+from payflow.web.api.reach import AccessScope
 from payflow.web.http import problems
-from payflow.web.http.endpoints import AnyEndpoint, Call, Endpoint, Reply
+from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import Moment, money
 from payflow.web.http.problems import Problem
 
@@ -58,10 +58,10 @@ class PayoutsAsked(OwnerAsked):
     """Where to go on: the `next` of the page before."""
 
 
-class Provider:
+class ProviderApi:
     """The room of the providers."""
 
-    def __init__(self, desk: Desk, reach: Reach) -> None:
+    def __init__(self, desk: Desk, reach: AccessScope) -> None:
         self._desk = desk
         self._store = desk.store
         self._reach = reach
@@ -81,7 +81,7 @@ class Provider:
         )  # fmt: skip
         yield Endpoint(
             "GET", prefix, "List payouts, the newest first.", LOOKS, self.listed,
-            {HTTPStatus.OK: answers.Payouts}, query=PayoutsAsked, refuses=(missing,),
+            {HTTPStatus.OK: answers.PayoutsPage}, query=PayoutsAsked, refuses=(missing,),
         )  # fmt: skip
         yield Endpoint(
             "GET", f"{prefix}/{{id}}", "Show a payout as it is now.", LOOKS, self.show, one, refuses=(missing,)
@@ -97,7 +97,7 @@ class Provider:
 
     # ── payouts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, call: Call[PayoutGiven, NothingAsked]) -> Reply:
+    async def ask(self, call: EndpointCall[PayoutGiven, NoQuery]) -> JsonReply:
         """Make a payout, or give the first answer once more."""
         given = call.body
         owner = await self._reach.owner(call.caller, given.owner)
@@ -112,19 +112,19 @@ class Provider:
         )
         answer = await self._desk.request(ask)
         status = HTTPStatus.CREATED if answer.fresh else HTTPStatus.OK
-        return Reply(answers.payout(answer.record, answer.expected_at), status)
+        return JsonReply(answers.payout(answer.record, answer.expected_at), status)
 
     def _amount(self, given: PayoutGiven) -> Money | Asset:
         known = money(given.amount or "0", given.currency, self._store.records.assets)
         return known.asset if given.amount is None else known
 
-    async def listed(self, call: Call[Empty, PayoutsAsked]) -> Reply:
+    async def listed(self, call: EndpointCall[NoBody, PayoutsAsked]) -> JsonReply:
         """List an owner's payouts page by page."""
         owner = await self._reach.owner(call.caller, call.query.owner)
         found, following = await self._page(owner, call.query)
         now = await self._store.records.now()
         shown = [answers.payout(one, answers.expected_at(one, self._desk.schedule, now)) for one in found]
-        return Reply(answers.Payouts(payouts=shown, next=_cursor(following) if following else None))
+        return JsonReply(answers.PayoutsPage(payouts=shown, next=_cursor(following) if following else None))
 
     async def _page(self, owner: Owner, asked: PayoutsAsked) -> tuple[list[PayoutRecord], ListCursor | None]:
         """Find one page, and the place after which the next one begins; None when nothing follows."""
@@ -157,27 +157,25 @@ class Provider:
         except PayflowError:
             return None
 
-    async def show(self, call: Call[Empty, NothingAsked]) -> Reply:
-        """Show a payout."""
+    async def show(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return await self._shown(await self._reach.payout(call.caller, call.path["id"]))
 
-    async def cancel(self, call: Call[CancelGiven, NothingAsked]) -> Reply:
-        """Take a payout back."""
+    async def cancel(self, call: EndpointCall[CancelGiven, NoQuery]) -> JsonReply:
         record = await self._reach.payout(call.caller, call.path["id"])
         reason = call.body.reason or "not wanted any more"
         applied = await self._desk.cancel(record.id, call.caller.who, reason, call.caller.owner)
         return await self._shown(applied.after)
 
-    async def correct(self, call: Call[CorrectionGiven, NothingAsked]) -> Reply:
+    async def correct(self, call: EndpointCall[CorrectionGiven, NoQuery]) -> JsonReply:
         """Name another destination."""
         record = await self._reach.payout(call.caller, call.path["id"])
         where = destination(record.data.method, call.body.destination)
         applied = await self._desk.correct(record.id, call.caller.who, where, call.caller.owner)
         return await self._shown(applied.after)
 
-    async def _shown(self, record: PayoutRecord) -> Reply:
+    async def _shown(self, record: PayoutRecord) -> JsonReply:
         now = await self._store.records.now()
-        return Reply(answers.payout(record, answers.expected_at(record, self._desk.schedule, now)))
+        return JsonReply(answers.payout(record, answers.expected_at(record, self._desk.schedule, now)))
 
 
 def _own_key(caller: Caller, key: str) -> str:

@@ -11,7 +11,7 @@ from payflow.web.http import problems
 from payflow.web.http.problems import Problem
 
 
-class Reach:
+class AccessScope:
     """Answers for every room of the API. What lies beyond a caller's reach does not exist for him."""
 
     def __init__(self, desk: Desk) -> None:

@@ -14,35 +14,34 @@ from payflow.desk.person import STAFF
 from payflow.engine.step import Applied
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
-from payflow.web.api.payloads import ApprovalGiven, Asked, Empty, NothingAsked, ReasonGiven
-from payflow.web.api.reach import Reach
-from payflow.web.http.endpoints import AnyEndpoint, Call, Endpoint, Reply
+from payflow.web.api.payloads import ApprovalGiven, NoBody, NoQuery, Query, ReasonGiven
+from payflow.web.api.reach import AccessScope
+from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 
 REVIEWS = frozenset({Role.REVIEWER})
 OPERATES = frozenset({Role.OPERATOR})
 
 
-class ReviewsAsked(Asked):
+class ReviewsAsked(Query):
     """How much of the line."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     """How many."""
 
 
-class Review:
+class ReviewsApi:
     """The room of the people."""
 
-    def __init__(self, desk: Desk, reach: Reach) -> None:
+    def __init__(self, desk: Desk, reach: AccessScope) -> None:
         self._desk = desk
         self._reach = reach
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
-        """List what may be done here."""
         refuses = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
-        decided = partial(Endpoint, "POST", answers={HTTPStatus.OK: answers.Review}, refuses=refuses)
+        decided = partial(Endpoint, "POST", answers={HTTPStatus.OK: answers.ReviewShown}, refuses=refuses)
         yield Endpoint(
             "GET", "/api/reviews", "List what waits for people, the oldest first.", STAFF, self.queue,
-            {HTTPStatus.OK: answers.Reviews}, query=ReviewsAsked,
+            {HTTPStatus.OK: answers.ReviewsShown}, query=ReviewsAsked,
         )  # fmt: skip
         yield decided(
             "/api/reviews/{id}/approve", "Say yes to the amount and the destination that you saw.", REVIEWS,
@@ -57,33 +56,33 @@ class Review:
             self.release, body=ReasonGiven,
         )  # fmt: skip
 
-    async def queue(self, call: Call[Empty, ReviewsAsked]) -> Reply:
-        return Reply(await self.waiting(call.query.limit))
+    async def queue(self, call: EndpointCall[NoBody, ReviewsAsked]) -> JsonReply:
+        return JsonReply(await self.waiting(call.query.limit))
 
-    async def waiting(self, limit: int) -> answers.Reviews:
+    async def waiting(self, limit: int) -> answers.ReviewsShown:
         """Show what waits for people, the oldest first."""
         found, more = await self._desk.waiting(limit)
         now = await self._desk.store.records.now()
-        return answers.Reviews(reviews=[self._shown(record, now) for record in found], more=more)
+        return answers.ReviewsShown(reviews=[self._shown(record, now) for record in found], more=more)
 
-    def _shown(self, record: PayoutRecord, now: Millis) -> answers.Review:
+    def _shown(self, record: PayoutRecord, now: Millis) -> answers.ReviewShown:
         return answers.review(record, answers.expected_at(record, self._desk.schedule, now))
 
-    async def approve(self, call: Call[ApprovalGiven, NothingAsked]) -> Reply:
+    async def approve(self, call: EndpointCall[ApprovalGiven, NoQuery]) -> JsonReply:
         payout = await self._reach.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.approve(payout.id, call.caller.who, call.body.fingerprint))
 
-    async def reject(self, call: Call[ReasonGiven, NothingAsked]) -> Reply:
+    async def reject(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
         payout = await self._reach.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.reject(payout.id, call.caller.who, call.body.reason))
 
-    async def retry(self, call: Call[Empty, NothingAsked]) -> Reply:
+    async def retry(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         payout = await self._reach.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.retry(payout.id, call.caller.who))
 
-    async def release(self, call: Call[ReasonGiven, NothingAsked]) -> Reply:
+    async def release(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
         payout = await self._reach.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.release(payout.id, call.caller.who, call.body.reason))
 
-    async def _told(self, applied: Applied) -> Reply:
-        return Reply(self._shown(applied.after, await self._desk.store.records.now()))
+    async def _told(self, applied: Applied) -> JsonReply:
+        return JsonReply(self._shown(applied.after, await self._desk.store.records.now()))

@@ -40,7 +40,7 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatementLine:
     """One line of a statement."""
 
     at: Millis
@@ -68,7 +68,7 @@ def month_of(text: str) -> Month:
 
 async def statement(store: Store, owner: Owner, month: Month) -> str:
     """Write a statement as CSV, in the order in which things happened."""
-    lines: list[Line] = []
+    lines: list[StatementLine] = []
     async for line in _lines(store, owner, month):
         lines.append(line)
         if len(lines) > MOST_LINES:
@@ -80,12 +80,12 @@ async def statement(store: Store, owner: Owner, month: Month) -> str:
     return written.getvalue()
 
 
-async def _lines(store: Store, owner: Owner, month: Month) -> AsyncIterator[Line]:
+async def _lines(store: Store, owner: Owner, month: Month) -> AsyncIterator[StatementLine]:
     async for entry in store.earnings.entries(owner):
         if entry.at in month:
             money = Money(entry.units, store.records.assets[entry.asset])
             kind, sign = ("clawback", -1) if entry.taken_back else ("earning", 1)
-            yield Line(entry.at, kind, entry.id.partition("/")[2], "booked", money, sign)
+            yield StatementLine(entry.at, kind, entry.id.partition("/")[2], "booked", money, sign)
     async for record in _payouts(store, owner, month):
         async for line in _moves(store, record):
             if line.at in month:
@@ -104,12 +104,12 @@ async def _payouts(store: Store, owner: Owner, month: Month) -> AsyncIterator[Pa
             return
 
 
-async def _moves(store: Store, record: PayoutRecord) -> AsyncIterator[Line]:
+async def _moves(store: Store, record: PayoutRecord) -> AsyncIterator[StatementLine]:
     """Give the moves that changed where the money was: taken when it was asked for, paid, given back."""
     before, money = Position.AVAILABLE, money_of(record)
     for event in await store.records.history(record.id):
         after = LIFECYCLE.state(event.state).position or before
         if after is not before:
             sign = 1 if after is Position.AVAILABLE else -1 if before is Position.AVAILABLE else 0
-            yield Line(event.at, "payout", record.id, status_of(event.state), money, sign)
+            yield StatementLine(event.at, "payout", record.id, status_of(event.state), money, sign)
         before = after

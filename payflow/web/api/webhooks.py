@@ -65,7 +65,7 @@ class Deliveries(Generic[T]):
                 # Only who cannot prove himself is slowed down: a source with much to tell must not be.
                 count("forged")
                 log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=self.source)
-                await gate.slow_down(request)
+                await gate.rate_limit(request)
                 raise Problem(problems.FORGED, f"This delivery does not prove that it comes from {self.source}.")
             try:
                 told = self.read(request.headers, raw)

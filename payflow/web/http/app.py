@@ -24,15 +24,15 @@ LARGER = {"/webhook-app": 1024 * 1024}
 LAST_ANSWERS_S = 5.0
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process stops: who would answer for ever ends then."""
-_BESIDE = web.AppKey("beside", set[asyncio.Task[None]])
+_BACKGROUND = web.AppKey("background", set[asyncio.Task[None]])
 
 
 def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
-    """Put the routes of several rooms behind one door."""
-    app = web.Application(middlewares=[_door], client_max_size=MOST_BODY_BYTES)
+    """Serve the routes of several rooms."""
+    app = web.Application(middlewares=[_answered], client_max_size=MOST_BODY_BYTES)
     app.on_response_prepare.append(_headers)
     app[STOPPING] = asyncio.Event()
-    app[_BESIDE] = set()
+    app[_BACKGROUND] = set()
     app.on_shutdown.append(_stop)
     for routes in rooms:
         app.add_routes(routes)
@@ -75,7 +75,7 @@ async def _listen(serve: Callable[[], asyncio.Protocol], host: str, port: int) -
 
 
 @web.middleware
-async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what is too large before it is read; whatever a handler raises is answered here."""
     most = LARGER.get(request.path, MOST_BODY_BYTES)
     if (request.content_length or 0) > most:
@@ -83,17 +83,17 @@ async def _door(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await problems.answered(handler, request)
 
 
-def beside(app: web.Application, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Let something run beside the requests; it ends when the process stops."""
+def in_background(app: web.Application, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run something in the background of the requests; it ends when the process stops."""
     task = asyncio.create_task(work)
-    app[_BESIDE].add(task)
-    task.add_done_callback(app[_BESIDE].discard)
+    app[_BACKGROUND].add(task)
+    task.add_done_callback(app[_BACKGROUND].discard)
     return task
 
 
 async def _stop(app: web.Application) -> None:
     app[STOPPING].set()
-    running: set[asyncio.Task[None]] = app[_BESIDE]
+    running: set[asyncio.Task[None]] = app[_BACKGROUND]
     tasks = list(running)
     for task in tasks:
         task.cancel()

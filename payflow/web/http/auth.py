@@ -30,7 +30,7 @@ class Gate:
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks, or refuse them. Guessing uses up the rate of the address, before any token is looked up."""
-        await self.slow_down(request)
+        await self.rate_limit(request)
         return await self.recognise(_shown(request), roles)
 
     async def recognise(self, secret: str, roles: Collection[Role]) -> Caller:
@@ -51,7 +51,7 @@ class Gate:
         await self._take(f"token:{token.name}", self._token_rate)
         return _allowed(token, roles)
 
-    async def slow_down(self, request: web.Request) -> None:
+    async def rate_limit(self, request: web.Request) -> None:
         """Count a request against the address that it comes from."""
         await self._take(f"address:{self.address(request)}", self._address_rate)
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 from payflow.telemetry.metrics import Metrics
-from payflow.web.api.payloads import Asked, Empty, Given, NothingAsked, read_body, read_query
+from payflow.web.api.payloads import NoBody, NoQuery, Query, RequestBody, read_body, read_query
 from payflow.web.http import problems
 from payflow.web.http.problems import Problem, answered
 
@@ -31,12 +31,12 @@ _WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
 ANYBODY: frozenset[Role] = frozenset()
 """For whom an endpoint is that asks for no token."""
 
-B = TypeVar("B", bound=Given)
-Q = TypeVar("Q", bound=Asked)
+B = TypeVar("B", bound=RequestBody)
+Q = TypeVar("Q", bound=Query)
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[B, Q]):
+class EndpointCall(Generic[B, Q]):
     """One request that may be served: checked, and by whom."""
 
     admitted: Caller | None
@@ -56,7 +56,7 @@ class Call(Generic[B, Q]):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class JsonReply:
     """What a request is answered."""
 
     body: BaseModel
@@ -64,7 +64,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class CsvReply:
     """A table for a spreadsheet."""
 
     name: str
@@ -79,11 +79,11 @@ class Endpoint(Generic[B, Q]):
     path: str
     summary: str
     roles: frozenset[Role]
-    run: Callable[[Call[B, Q]], Awaitable[Reply | Sheet]]
+    run: Callable[[EndpointCall[B, Q]], Awaitable[JsonReply | CsvReply]]
     answers: Mapping[HTTPStatus, type[BaseModel] | str]
     """The shape of each good answer, or a content type where it is no JSON."""
-    body: type[B] = Empty  # type: ignore[assignment]
-    query: type[Q] = NothingAsked  # type: ignore[assignment]
+    body: type[B] = NoBody  # type: ignore[assignment]
+    query: type[Q] = NoQuery  # type: ignore[assignment]
     refuses: tuple[HTTPStatus, ...] = ()
     """What it may refuse beyond what every place may."""
     keyed: bool = field(default=False)
@@ -92,7 +92,7 @@ class Endpoint(Generic[B, Q]):
     @property
     def takes_body(self) -> bool:
         """Whether anything may be sent with it."""
-        return self.method in _WITH_BODY and self.body is not Empty
+        return self.method in _WITH_BODY and self.body is not NoBody
 
 
 AnyEndpoint = Endpoint[Any, Any]
@@ -104,7 +104,7 @@ class Admission(Protocol):
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks, or refuse them."""
 
-    async def slow_down(self, request: web.Request) -> None:
+    async def rate_limit(self, request: web.Request) -> None:
         """Count a request of somebody who need not say who they are."""
 
 
@@ -122,20 +122,20 @@ def route(endpoint: AnyEndpoint, admission: Admission, metrics: Metrics) -> web.
     return web.route(endpoint.method, endpoint.path, serve)
 
 
-async def _call(endpoint: AnyEndpoint, admission: Admission, request: web.Request) -> Call[Any, Any]:
+async def _call(endpoint: AnyEndpoint, admission: Admission, request: web.Request) -> EndpointCall[Any, Any]:
     caller = None
     if endpoint.roles == ANYBODY:
-        await admission.slow_down(request)
+        await admission.rate_limit(request)
     else:
         caller = await admission.admit(request, endpoint.roles)
     query = read_query(endpoint.query, request.query)
     key = _key(request) if endpoint.keyed else ""
     raw = await received(request, of_type=JSON) if endpoint.takes_body else b""
-    return Call(caller, request.match_info, read_body(endpoint.body, raw), query, key)
+    return EndpointCall(caller, request.match_info, read_body(endpoint.body, raw), query, key)
 
 
-def _written(reply: Reply | Sheet) -> web.Response:
-    if isinstance(reply, Sheet):
+def _written(reply: JsonReply | CsvReply) -> web.Response:
+    if isinstance(reply, CsvReply):
         named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{reply.name}"'}
         return web.Response(text=reply.text, content_type=CSV, charset="utf-8", headers=named)
     return web.Response(text=reply.body.model_dump_json(), content_type=JSON, status=reply.status)

@@ -86,7 +86,6 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def answer(self) -> web.Response:
-        """Make the answer."""
         return web.json_response(self.error(), status=self.status, headers=self.headers)
 
     def error(self) -> dict[str, dict[str, str]]:

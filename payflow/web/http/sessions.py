@@ -17,7 +17,7 @@ from multidict import MultiMapping
 
 from payflow.desk.person import STAFF, Caller
 from payflow.store.registers.audit import REFUSED
-from payflow.store.registers.sessions import Sessions as Kept
+from payflow.store.registers.sessions import Sessions
 from payflow.store.registers.tokens import Role, digest_of
 from payflow.store.store import Store
 from payflow.web.http.auth import Gate
@@ -52,7 +52,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SiblingPages:
     """Other pages of ours, which one sign-in opens too."""
 
     cookie: str
@@ -61,7 +61,7 @@ class Beside:
     """Who may come in there."""
 
 
-class Sessions:
+class PageSessions:
     """The sessions of one set of pages, for some roles."""
 
     def __init__(
@@ -71,19 +71,19 @@ class Sessions:
         cookie: str,
         place: str,
         roles: Collection[Role],
-        beside: Beside | None = None,
+        also_opens: SiblingPages | None = None,
     ) -> None:
         self._store = store
-        self._kept = Kept(store.link)
+        self._kept = Sessions(store.link)
         self._gate = gate
         self._cookie = cookie
         self._place = place
         self._roles = frozenset(roles)
-        self._beside = beside
+        self._also_opens = also_opens
 
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
         """Tell who is there, or refuse him; `roles` narrows down who may come in here."""
-        await self._gate.slow_down(request)
+        await self._gate.rate_limit(request)
         secret = request.cookies.get(self._cookie, "")
         session = await self._kept.find(secret)
         if session is None:
@@ -100,9 +100,9 @@ class Sessions:
             _refuse_unless(visit, request.headers.get(CSRF_HEADER, ""), "This was not asked from our page")
         return visit.caller
 
-    async def slow_down(self, request: web.Request) -> None:
+    async def rate_limit(self, request: web.Request) -> None:
         """Count the request of somebody who is not known yet."""
-        await self._gate.slow_down(request)
+        await self._gate.rate_limit(request)
 
     async def form(self, visit: Visit) -> Form:
         """Read a form that was sent from one of our pages, and refuse any other."""
@@ -113,7 +113,7 @@ class Sessions:
 
     async def sign_in_form(self, request: web.Request) -> Form:
         """Read what somebody shows who is not known yet; they are slowed down before any of it is read."""
-        await self._gate.slow_down(request)
+        await self._gate.rate_limit(request)
         _refuse_other_sites(request)
         return await received_form(request)
 
@@ -142,11 +142,11 @@ class Sessions:
     async def let_in(
         self, request: web.Request, token: str, answer: web.Response, role: Role | None = None
     ) -> web.Response:
-        """Open a session for the holder of a token, by its hash, with this answer; where his role may, beside too."""
+        """Open a session for the holder of a token, by its hash, with this answer; the sibling pages too."""
         secret = await self._kept.open(token, LASTS_S)
         doors = [(self._cookie, self._place)]
-        if self._beside is not None and role in self._beside.roles:
-            doors.append((self._beside.cookie, self._beside.place))
+        if self._also_opens is not None and role in self._also_opens.roles:
+            doors.append((self._also_opens.cookie, self._also_opens.place))
         for cookie, place in doors:
             answer.set_cookie(
                 cookie, secret, max_age=LASTS_S, path=place, httponly=True, samesite="Strict", secure=_is_https(request)

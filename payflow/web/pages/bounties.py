@@ -23,8 +23,8 @@ from payflow.web.http import problems
 from payflow.web.http.auth import Gate
 from payflow.web.http.fields import whole
 from payflow.web.http.problems import Problem
-from payflow.web.http.sessions import Form, Sessions, Visit
-from payflow.web.pages.admin.frame import Done, Frame
+from payflow.web.http.sessions import Form, PageSessions, Visit
+from payflow.web.pages.admin.frame import FormDone, Frame
 
 PLACE = "/bounties"
 COOKIE = "payflow_bounties"
@@ -43,9 +43,9 @@ class BountyPage:
         self,
         desk: BountyDesk,
         gate: Gate,
-        sessions: Sessions,
+        sessions: PageSessions,
         scripts: Sequence[str] = (),
-        other_door: tuple[str, str] = ("", ""),
+        other_sign_in: tuple[str, str] = ("", ""),
     ) -> None:
         """`scripts` are run before the page's own; the sandbox brings a wallet in like this."""
         self._scripts = tuple(scripts)
@@ -60,15 +60,14 @@ class BountyPage:
             staff=EVERYBODY,
             templates=("payflow.web.pages",),
             inside=False,
-            other_door=other_door,
+            other_sign_in=other_sign_in,
         )
         self._contents = {name: (_STATIC / name).read_bytes() for name in _FILES}
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         frame, one = self._frame, PLACE + "/{id}"
         return [
-            *frame.doors(),
+            *frame.sign_in_routes(),
             web.get(PLACE, frame.shows(self.show)),
             web.get(PLACE + "/static/{name}", self.static),
             web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
@@ -120,7 +119,7 @@ class BountyPage:
 
     async def qr(self, request: web.Request) -> web.StreamResponse:
         """Give the picture of a bounty's address, which anybody may see."""
-        await self._gate.slow_down(request)
+        await self._gate.rate_limit(request)
         record = await self._desk.find(request.match_info["hash"].partition(".")[0])
         address = record.data.contract_address
         if not address or request.match_info["number"] != str(record.data.place.number):
@@ -132,60 +131,62 @@ class BountyPage:
 
     # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def save(self, visit: Visit, form: Form) -> Done:
+    async def save(self, visit: Visit, form: Form) -> FormDone:
         """Save where the visitor wants his money."""
         saved = await self._desk.save_address(visit.caller, str(form.get("address", "")), None)
         if saved.next_address:
             counts = f"counts from {day_of(saved.next_from)} on"
             if not saved.proven:
                 counts += ", or at once when you sign for it with your wallet"
-            return Done(f"{saved.next_address} {counts}.", PLACE)
-        return Done(f"Bounties that you win are paid to {saved.address}.", PLACE)
+            return FormDone(f"{saved.next_address} {counts}.", PLACE)
+        return FormDone(f"Bounties that you win are paid to {saved.address}.", PLACE)
 
-    async def withdraw(self, visit: Visit, _form: Form) -> Done:
+    async def withdraw(self, visit: Visit, _form: Form) -> FormDone:
         """Take back the address that is to come."""
         saved = await self._desk.withdraw_address(visit.caller)
-        return Done(f"It is taken back. Bounties that you win are paid to {saved.address or 'nobody yet'}.", PLACE)
+        return FormDone(f"It is taken back. Bounties that you win are paid to {saved.address or 'nobody yet'}.", PLACE)
 
-    async def remove(self, visit: Visit, form: Form) -> Done:
+    async def remove(self, visit: Visit, form: Form) -> FormDone:
         """Take somebody off the owners of the wallets to come."""
         repository = whole(visit.request.match_info["id"], "repository")
         await self._desk.remove_owner(visit.caller, repository, whole(str(form.get("person", "")), "person"))
-        return Done("Wallets that are made from now on have one owner less; those that are made keep theirs.", PLACE)
+        return FormDone(
+            "Wallets that are made from now on have one owner less; those that are made keep theirs.", PLACE
+        )
 
-    async def revoke(self, visit: Visit, form: Form) -> Done:
+    async def revoke(self, visit: Visit, form: Form) -> FormDone:
         """Give the money back."""
         record = await self._desk.revoke(visit.request.match_info["id"], visit.caller, str(form.get("address", "")))
         to, path = record.data.refund_to, record.data.place.path
-        return Done(f"{path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
+        return FormDone(f"{path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
 
-    async def agree(self, visit: Visit, form: Form) -> Done:
+    async def agree(self, visit: Visit, form: Form) -> FormDone:
         """Ask for what is held back, as another owner or an operator."""
         about = str(form.get("about", ""))
         record = await self._desk.agree(visit.request.match_info["id"], visit.caller, about)
-        return Done(f"{record.data.place.path} goes on as far as your word is what it waited for.", PLACE)
+        return FormDone(f"{record.data.place.path} goes on as far as your word is what it waited for.", PLACE)
 
-    async def retract(self, visit: Visit, form: Form) -> Done:
+    async def retract(self, visit: Visit, form: Form) -> FormDone:
         """Take a payment back."""
         record = await self._desk.retract(visit.request.match_info["id"], visit.caller, str(form.get("reason", "")))
         said = f"The payment of {record.data.place.path} is taken back; a person decides anew."
-        return Done(f"{said} Confirm nothing of it: the bot revokes its approval on the chain.", PLACE)
+        return FormDone(f"{said} Confirm nothing of it: the bot revokes its approval on the chain.", PLACE)
 
-    async def reassign(self, visit: Visit, form: Form) -> Done:
+    async def reassign(self, visit: Visit, form: Form) -> FormDone:
         """Name another merged claim."""
         record = await self._desk.reassign(visit.request.match_info["id"], visit.caller, _pull(form))
-        return Done(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
+        return FormDone(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
 
-    async def sweep(self, visit: Visit, form: Form) -> Done:
+    async def sweep(self, visit: Visit, form: Form) -> FormDone:
         """Have what came in later paid out too, or given back."""
         name, to = visit.request.match_info["id"], str(form.get("address", "")).strip()
         record = await self._desk.sweep(name, visit.caller, to)
-        return Done(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
+        return FormDone(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
 
-    async def decide(self, visit: Visit, form: Form) -> Done:
+    async def decide(self, visit: Visit, form: Form) -> FormDone:
         """Decide who gets a contested bounty."""
         record = await self._desk.decide(visit.request.match_info["id"], visit.caller.who, _pull(form))
-        return Done(f"{record.data.place.path} goes on.", PLACE)
+        return FormDone(f"{record.data.place.path} goes on.", PLACE)
 
 
 def _pull(form: Form) -> int:

@@ -12,9 +12,9 @@ from payflow.store.registers.tokens import Role, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.auth import Gate
 from payflow.web.http.problems import FORBIDDEN, Problem
-from payflow.web.http.sessions import Sessions, see
+from payflow.web.http.sessions import PageSessions, see
 
-DOOR, BACK = "/bounties/github", "/bounties/github/back"
+SIGN_IN, BACK = "/bounties/github", "/bounties/github/back"
 STATE = "payflow_bounties_state"
 STATE_S = 600
 BY = "GitHub sign-in"
@@ -23,17 +23,17 @@ BY = "GitHub sign-in"
 class Identity(Protocol):
     """Somebody who can tell who people are."""
 
-    def door(self, state: str, back: str) -> str:
+    def sign_in_url(self, state: str, back: str) -> str:
         """Say where somebody is sent."""
 
     async def who(self, code: str, back: str) -> ForgeAccount:
         """Tell who came back."""
 
 
-class GitHubDoor:
-    """The door on our page, and the way back through it."""
+class GitHubSignInRoutes:
+    """The way to GitHub, and the way back."""
 
-    def __init__(self, store: Store, gate: Gate, sessions: Sessions, identity: Identity, server: str) -> None:
+    def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: Identity, server: str) -> None:
         self._tokens = Tokens(store.link)
         self._gate = gate
         self._sessions = sessions
@@ -41,30 +41,30 @@ class GitHubDoor:
         self._back = server + BACK
 
     def routes(self) -> list[web.RouteDef]:
-        """List both sides of the door."""
-        return [web.get(DOOR, self.go), web.get(BACK, self.come)]
+        """List both."""
+        return [web.get(SIGN_IN, self.go), web.get(BACK, self.come)]
 
     async def go(self, request: web.Request) -> web.StreamResponse:
         """Send somebody to GitHub, with a word that only his browser can bring back."""
-        await self._gate.slow_down(request)
+        await self._gate.rate_limit(request)
         state = secrets.token_urlsafe(32)
-        answer = see(self._identity.door(state, self._back))
+        answer = see(self._identity.sign_in_url(state, self._back))
         # Not Strict: he comes back from another site, and the word must come with him.
         answer.set_cookie(
-            STATE, state, max_age=STATE_S, path=DOOR, httponly=True, samesite="Lax", secure=request.secure
+            STATE, state, max_age=STATE_S, path=SIGN_IN, httponly=True, samesite="Lax", secure=request.secure
         )
         return answer
 
     async def come(self, request: web.Request) -> web.StreamResponse:
         """Let in who comes back with that word and a code that GitHub knows."""
-        await self._gate.slow_down(request)
+        await self._gate.rate_limit(request)
         sent, brought = request.cookies.get(STATE, ""), request.query.get("state", "")
         if not sent or not hmac.compare_digest(sent.encode(), brought.encode()):
             raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")
         person = await self._identity.who(request.query.get("code", "")[:200], self._back)
         token = await self._token_of(person)
         answer = await self._sessions.let_in(request, token, _onwards())
-        answer.del_cookie(STATE, path=DOOR)
+        answer.del_cookie(STATE, path=SIGN_IN)
         return answer
 
     async def _token_of(self, person: ForgeAccount) -> str:

@@ -17,17 +17,17 @@ from payflow.desk.payouts import Desk, shown
 from payflow.shown import plain, thousands
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web.api import answers
-from payflow.web.api.account import Accounts, StatementAsked
+from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
-from payflow.web.api.payloads import CancelGiven, Empty, NothingAsked, OwnerAsked, PayoutGiven, read_body, read_query
-from payflow.web.api.provider import PayoutsAsked, Provider
-from payflow.web.api.reach import Reach
+from payflow.web.api.payloads import CancelGiven, NoBody, NoQuery, OwnerAsked, PayoutGiven, read_body, read_query
+from payflow.web.api.provider import PayoutsAsked, ProviderApi
+from payflow.web.api.reach import AccessScope
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
-from payflow.web.http.endpoints import CSV, Call, Reply, Sheet
+from payflow.web.http.endpoints import CSV, CsvReply, EndpointCall, JsonReply
 from payflow.web.http.problems import Problem
-from payflow.web.http.sessions import Form, Sessions, Visit
-from payflow.web.pages.admin.frame import Done, Frame
+from payflow.web.http.sessions import Form, PageSessions, Visit
+from payflow.web.pages.admin.frame import FormDone, Frame
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -61,18 +61,17 @@ class Portal:
 
     def __init__(self, desk: Desk, settings: Settings) -> None:
         gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
-        sessions = Sessions(desk.store, gate, COOKIE, PLACE, PROVIDERS)
+        sessions = PageSessions(desk.store, gate, COOKIE, PLACE, PROVIDERS)
         self._desk = desk
         self._frame = Frame(
             desk.store, sessions, (), PLACE, "Payouts", staff=PROVIDERS, templates=("payflow.web.pages",), inside=False
         )
-        reach = Reach(desk)
-        self._provider, self._accounts = Provider(desk, reach), Accounts(desk, reach)
+        reach = AccessScope(desk)
+        self._provider, self._accounts = ProviderApi(desk, reach), AccountsApi(desk, reach)
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         return [
-            *self._frame.doors(),
+            *self._frame.sign_in_routes(),
             web.get(PLACE, self._frame.shows(self.show)),
             web.get(f"{PLACE}/statement", self._frame.shows(self.statement)),
             web.post(f"{PLACE}/payouts", self._frame.does(self.ask, PROVIDERS)),
@@ -83,9 +82,11 @@ class Portal:
         """Show what he has and what he asked for."""
         cursor = visit.request.query.get("cursor", "")
         asked = PayoutsAsked.model_validate({"limit": SHOWN, "cursor": cursor[:200]})
-        payouts = _body(await self._provider.listed(Call(visit.caller, {}, Empty(), asked, "")), answers.Payouts)
+        payouts = _body(
+            await self._provider.listed(EndpointCall(visit.caller, {}, NoBody(), asked, "")), answers.PayoutsPage
+        )
         balances = _body(
-            await self._accounts.balance(Call(visit.caller, {}, Empty(), OwnerAsked(), "")), answers.Balances
+            await self._accounts.balance(EndpointCall(visit.caller, {}, NoBody(), OwnerAsked(), "")), answers.Balances
         )
         usual = (await self._desk.profiles.read(Owner(visit.caller.of))).destination
         return await self._frame.page(
@@ -97,13 +98,13 @@ class Portal:
             months=_months(await self._desk.store.records.now()),
         )  # fmt: skip
 
-    async def ask(self, visit: Visit, form: Form) -> Done:
+    async def ask(self, visit: Visit, form: Form) -> FormDone:
         """Ask for a payout. The form carries a key of its own, so that sending it twice makes one payout."""
         given = read_body(PayoutGiven, json.dumps(await self._given(visit, form)).encode())
         key = f"portal/ {str(form.get('key', ''))[:64]}"
-        reply = await self._provider.ask(Call(visit.caller, {}, given, NothingAsked(), key))
+        reply = await self._provider.ask(EndpointCall(visit.caller, {}, given, NoQuery(), key))
         payout = _body(reply, answers.Payout)
-        return Done(f"You asked for {payout.currency} {thousands(payout.amount)}. {MEANS[payout.status]}", PLACE)
+        return FormDone(f"You asked for {payout.currency} {thousands(payout.amount)}. {MEANS[payout.status]}", PLACE)
 
     async def _given(self, visit: Visit, form: Form) -> dict[str, Any]:
         """Write the form as the API would be asked, which checks it."""
@@ -119,29 +120,28 @@ class Portal:
         where = {"bank_code": fields["bank_code"], "account_number": fields["account"]}
         return body | {"destination": where | ({"account_name": fields["holder"]} if fields["holder"] else {})}
 
-    async def cancel(self, visit: Visit, _: Form) -> Done:
-        """Take a payout back."""
+    async def cancel(self, visit: Visit, _: Form) -> FormDone:
         path = {"id": visit.request.match_info["id"]}
-        reply = await self._provider.cancel(Call(visit.caller, path, CancelGiven(), NothingAsked(), ""))
+        reply = await self._provider.cancel(EndpointCall(visit.caller, path, CancelGiven(), NoQuery(), ""))
         payout = _body(reply, answers.Payout)
-        return Done(f"You took {payout.currency} {thousands(payout.amount)} back. It is available again.", PLACE)
+        return FormDone(f"You took {payout.currency} {thousands(payout.amount)} back. It is available again.", PLACE)
 
     async def statement(self, visit: Visit) -> web.StreamResponse:
         """Give a month's statement as a table."""
         asked = read_query(StatementAsked, visit.request.query)
-        sheet: Sheet = await self._accounts.statement(Call(visit.caller, {}, Empty(), asked, ""))
+        sheet: CsvReply = await self._accounts.statement(EndpointCall(visit.caller, {}, NoBody(), asked, ""))
         named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{sheet.name}"'}
         return web.Response(text=sheet.text, content_type=CSV, charset="utf-8", headers=named)
 
 
-def _body(reply: Reply, shape: type[B]) -> B:
+def _body(reply: JsonReply, shape: type[B]) -> B:
     """Give what a room of the API answered."""
     if not isinstance(reply.body, shape):
         raise TypeError(f"{type(reply.body).__name__} is no {shape.__name__}.")
     return reply.body
 
 
-def _worth_showing(balances: list[answers.Balance]) -> list[answers.Balance]:
+def _worth_showing(balances: list[answers.CurrencyBalance]) -> list[answers.CurrencyBalance]:
     """Leave out currencies in which nothing ever happened, unless that is all of them."""
     used = [one for one in balances if any(part.strip("0.") for part in (one.available, one.held, one.paid, one.owed))]
     return used or balances[:1]

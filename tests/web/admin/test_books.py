@@ -12,7 +12,7 @@ from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front
@@ -135,7 +135,9 @@ async def test_a_rail_that_tells_its_balance_is_shown_with_it_and_a_mute_one_hol
         await asyncio.sleep(3600)
         return []
 
-    board = Board(rails={"flutterwave": rich, "paystack": broken, "ethereum": hangs, "cash": None}, lanes={"hot": None})
+    board = DashboardExtensions(
+        rails={"flutterwave": rich, "paystack": broken, "ethereum": hangs, "cash": None}, lanes={"hot": None}
+    )
     routes = api.pages(flagged.desk, flagged.settings, board)
     async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
         flagged.address = address

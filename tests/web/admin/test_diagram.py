@@ -8,7 +8,7 @@ import pytest
 
 from machines.core.lifecycle import OVERRIDE, Lifecycle
 from payflow.web.pages.admin.diagram import Layout, lay_out
-from payflow.web.pages.admin.drawing import LYING, STANDING, Figures, Marks, pictures
+from payflow.web.pages.admin.drawing import LYING, STANDING, Marks, StateFigures, pictures
 from tests.errand import LIFECYCLE as ERRAND
 
 NAMES = ("payout", "pool", "bounty", "transaction")
@@ -60,7 +60,7 @@ def test_every_state_and_every_move_has_its_place_and_nothing_covers_a_box(lifec
 
 
 def test_a_box_says_how_many_how_old_and_how_many_are_stuck_and_leads_to_them() -> None:
-    figures = {"READY": Figures(1234, "3 h", 7)}
+    figures = {"READY": StateFigures(1234, "3 h", 7)}
     drawn = str(pictures(ERRAND, figures, Marks("READY", {("ASKED", "READY")}), links="/admin/records"))
     assert drawn.count("1,234") == drawn.count("7 stuck") == 2
     assert drawn.count('href="/admin/records?machine=errand&amp;state=READY"') == 2

@@ -10,8 +10,8 @@ from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
 from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.extensions import Board, Search
-from payflow.web.pages.admin.frame import Done, Frame, Page
+from payflow.web.pages.admin.extensions import DashboardExtensions, Search
+from payflow.web.pages.admin.frame import FormDone, Frame, Page
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front
 
@@ -23,9 +23,9 @@ def extra(done: list[str]) -> Page:
         async def show(visit: Visit) -> web.StreamResponse:
             return await frame.page(visit, "extra.html", title="Something else", here="extra")
 
-        async def do(visit: Visit, _: Form) -> Done:
+        async def do(visit: Visit, _: Form) -> FormDone:
             done.append(visit.caller.who)
-            return Done("It is done.", "/admin/extra")
+            return FormDone("It is done.", "/admin/extra")
 
         operates = frozenset({Role.OPERATOR})
         return [web.get("/admin/extra", frame.shows(show)), web.post("/admin/extra", frame.does(do, operates))]
@@ -51,7 +51,7 @@ async def test_a_page_an_action_and_a_search_of_another_machine_need_nothing_but
         lambda _, who, why: Override("CANCELLED", why, who), shelve, asks="Why?",
     )  # fmt: skip
     done: list[str] = []
-    board = Board(pages=[extra(done)], actions=[action], searches=[Search("login", find)])
+    board = DashboardExtensions(pages=[extra(done)], actions=[action], searches=[Search("login", find)])
     routes = api.pages(flagged.desk, flagged.settings, board)
     async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
         flagged.address = address

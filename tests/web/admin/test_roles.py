@@ -6,7 +6,7 @@ import pytest
 
 from payflow.store.registers.tokens import Role
 from payflow.web.pages.admin import dashboard
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from tests.web.admin.test_pages import busy_day
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front
@@ -17,7 +17,7 @@ CHECKS = ("/admin/ledger/check", "/admin/audit/check")
 
 def places(front: Front) -> Iterator[tuple[str, str]]:
     """Every place that takes a form, and what decides who may send it."""
-    for route in dashboard.routes(front.desk, front.settings, Board()):
+    for route in dashboard.routes(front.desk, front.settings, DashboardExtensions()):
         if route.method == "POST" and route.path not in DOORS:
             yield route.path, route.path.rpartition("/")[2]
 

@@ -15,7 +15,7 @@ from machines.pool.react import pool
 from payflow.config import Settings
 from payflow.store.store import Store, open_store
 from payflow.web.pages.admin import searches
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 
 HOUSES = {11: "Shop/wares", 12: "shop/wares-old"}
 LOGIN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
@@ -39,7 +39,7 @@ async def test_a_bounty_is_found_as_people_write_its_issue(settings: Settings) -
         store.serve([bounty(BountyPolicy(), {}), repository()])
         wares = [await made(store, 11, HOUSES[11], number) for number in (7, 77)]
         old = await made(store, 12, HOUSES[12], 7)
-        (search,) = searches.of(store, Board())
+        (search,) = searches.of(store, DashboardExtensions())
         assert await search.find("shop/WARES#7") == [wares[0]]
         assert set(await search.find("Shop/wares")) == set(wares)
         assert await search.find("shop/wares-old#7") == [old]

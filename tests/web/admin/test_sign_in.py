@@ -10,8 +10,8 @@ from payflow.store.registers.sessions import Sessions
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web import routes as api
 from payflow.web.http import app
-from payflow.web.http.sessions import LASTS_S, NOBODY, Beside
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.http.sessions import LASTS_S, NOBODY, SiblingPages
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front, open_front
 
@@ -165,7 +165,7 @@ async def test_one_sign_in_opens_the_pages_beside_too_where_the_role_may_come_in
         (STAFF, {"payflow_admin": "/admin", "other": "/"}),
         (frozenset(), {"payflow_admin": "/admin"}),
     ):
-        board = Board(beside=Beside("other", "/", frozenset(roles)))
+        board = DashboardExtensions(also_opens=SiblingPages("other", "/", frozenset(roles)))
         routes = api.pages(flagged.desk, flagged.settings, board)
         async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
             token = await flagged.token(Role.OPERATOR, name="otto")

@@ -67,7 +67,7 @@ def test_events_are_told_newest_first_with_their_evidence_and_a_link_where_one_i
     assert [(one.what, one.state, one.moved) for one in told] == [
         ("lost sight", "READY", False), ("approve", "READY", True), ("made", "ASKED", True),
     ]  # fmt: skip
-    assert told[0].proof == story.Proof(
+    assert told[0].proof == story.ProofShown(
         "ethereum", "0xab/c", "https://chain.example/tx/0xab%2Fc", [("block", "7"), ("fee wei", "2100000000")]
     )
     assert story.chapters(events, None, {})[0].proof.link == ""  # type: ignore[union-attr]

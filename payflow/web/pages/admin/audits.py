@@ -6,8 +6,8 @@ from payflow.store.integrity import IntegrityFault
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.books import CHECKS
-from payflow.web.pages.admin.cached import Kept
-from payflow.web.pages.admin.frame import Done, Frame, is_record
+from payflow.web.pages.admin.cached import CachedValue
+from payflow.web.pages.admin.frame import FormDone, Frame, is_record
 
 SHOWN = 100
 FAULTS = 100
@@ -22,10 +22,11 @@ class AuditPage:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._store = frame.store
-        self._faults: Kept[list[IntegrityFault]] = Kept(self._walk, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S)
+        self._faults: CachedValue[list[IntegrityFault]] = CachedValue(
+            self._walk, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S
+        )
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place = f"{self._frame.place}/audit"
         return [
             web.get(place, self._frame.shows(self.show)),
@@ -43,7 +44,7 @@ class AuditPage:
             may_check=visit.caller.role in CHECKS,
         )  # fmt: skip
 
-    async def check(self, visit: Visit, _: Form) -> Done:
+    async def check(self, visit: Visit, _: Form) -> FormDone:
         """Walk over every history, every index, and the log itself."""
         self._faults.look(visit.request.app)
         await self._faults.get(visit.request.app, PATIENCE_S)
@@ -52,7 +53,7 @@ class AuditPage:
             if self._faults.looking
             else "All was checked."
         )
-        return Done(said, f"{self._frame.place}/audit")
+        return FormDone(said, f"{self._frame.place}/audit")
 
     async def _walk(self) -> list[IntegrityFault]:
         found = []

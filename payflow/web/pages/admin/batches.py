@@ -26,7 +26,6 @@ class BatchPages:
         self._schedule = schedule
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place = f"{self._frame.place}/batches"
         return [
             web.get(place, self._frame.shows(self.show)),

@@ -14,8 +14,8 @@ from payflow.store.ledger import JournalCursor, LedgerAccount, LedgerReport
 from payflow.store.registers.tokens import Role
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.cached import Kept
-from payflow.web.pages.admin.frame import Done, Frame, is_record
+from payflow.web.pages.admin.cached import CachedValue
+from payflow.web.pages.admin.frame import FormDone, Frame, is_record
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")
 POSTINGS = 50
@@ -34,10 +34,11 @@ class LedgerPage:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._store = frame.store
-        self._books: Kept[LedgerReport] = Kept(frame.store.ledger.check, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S)
+        self._books: CachedValue[LedgerReport] = CachedValue(
+            frame.store.ledger.check, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S
+        )
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place = f"{self._frame.place}/ledger"
         return [
             web.get(place, self._frame.shows(self.show)),
@@ -45,7 +46,6 @@ class LedgerPage:
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        """Show the books."""
         query = visit.request.query
         asked = query.get("owner", "").strip()
         owner = owner_of(asked) if asked else None
@@ -76,7 +76,7 @@ class LedgerPage:
             for asset, account in sorted(accounts.items())
         ]
 
-    async def check(self, visit: Visit, _: Form) -> Done:
+    async def check(self, visit: Visit, _: Form) -> FormDone:
         """Walk over the books."""
         self._books.look(visit.request.app)
         await self._books.get(visit.request.app, PATIENCE_S)
@@ -85,7 +85,7 @@ class LedgerPage:
             if self._books.looking
             else "The books were checked."
         )
-        return Done(said, f"{self._frame.place}/ledger")
+        return FormDone(said, f"{self._frame.place}/ledger")
 
 
 def _turn(text: str) -> JournalCursor | None:

@@ -9,14 +9,14 @@ import structlog
 from aiohttp import web
 
 from machines.core.clock import Clock, Millis, SystemClock
-from payflow.web.http.app import beside
+from payflow.web.http.app import in_background
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class CachedValue(Generic[T]):
     """One such value. However many ask at once, it is looked for once."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Kept(Generic[T]):
     def look(self, app: web.Application) -> None:
         """Look for it now, unless somebody does."""
         if not self.looking:
-            self._looking = beside(app, self._look())
+            self._looking = in_background(app, self._look())
 
     async def _look(self) -> None:
         try:

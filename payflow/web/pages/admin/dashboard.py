@@ -12,15 +12,15 @@ from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
 from payflow.desk.steering import Steering
 from payflow.store.registers.tokens import Tokens
-from payflow.web.api.reach import Reach
-from payflow.web.api.review import Review
+from payflow.web.api.reach import AccessScope
+from payflow.web.api.review import ReviewsApi
 from payflow.web.http.auth import Gate
-from payflow.web.http.sessions import Sessions, Visit, see
+from payflow.web.http.sessions import PageSessions, Visit, see
 from payflow.web.pages.admin import searches
 from payflow.web.pages.admin.audits import AuditPage
 from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import LedgerPage
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.admin.frame import PLACE, Frame, Page, static
 from payflow.web.pages.admin.lane_actions import of_lanes
 from payflow.web.pages.admin.live import Live
@@ -34,16 +34,16 @@ from payflow.web.pages.admin.review import ReviewPage
 COOKIE = "payflow_admin"
 
 
-def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
+def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[web.RouteDef]:
     """List every place of the dashboard."""
     store = desk.store
     gate = Gate(Tokens(store.link), store.records, settings)
-    sessions = Sessions(store, gate, COOKIE, PLACE, STAFF, board.beside)
+    sessions = PageSessions(store, gate, COOKIE, PLACE, STAFF, board.also_opens)
     steering = Steering(store, desk.metrics, board.verbs, _scopes(board))
-    review = Review(desk, Reach(desk))
+    review = ReviewsApi(desk, AccessScope(desk))
     pages = [*own_pages(desk, board, steering, review), *board.pages]
     frame = Frame(store, sessions, pages)
-    found = [static(), *frame.doors(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
+    found = [static(), *frame.sign_in_routes(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
     for page in pages:
         found += page.routes(frame)
     return [
@@ -54,7 +54,7 @@ def routes(desk: Desk, settings: Settings, board: Board) -> list[web.RouteDef]:
     ]
 
 
-def _scopes(board: Board) -> list[str]:
+def _scopes(board: DashboardExtensions) -> list[str]:
     return [f"rail:{name}" for name in board.rails] + [f"lane:{name}" for name in board.lanes]
 
 
@@ -66,7 +66,7 @@ async def _nothing(visit: Visit) -> web.StreamResponse:
     raise NotFound(f"There is no page {visit.request.path[:60]}.")
 
 
-def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> list[Page]:
+def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering, review: ReviewsApi) -> list[Page]:
     """List the pages that every dashboard has, in the order of the navigation."""
     store = desk.store
     actions = Actions(store, [
@@ -81,7 +81,7 @@ def own_pages(desk: Desk, board: Board, steering: Steering, review: Review) -> l
 
     return [
         Page("", "Overview", lambda frame: Overview(frame, board, steering, review).routes()),
-        Page("review", "Review", lambda frame: ReviewPage(frame, review, actions).routes()),
+        Page("review", "ReviewsApi", lambda frame: ReviewPage(frame, review, actions).routes()),
         Page("records", "Records", of_records),
         Page("proposals", "Proposals", lambda frame: ProposalsPage(frame, steering.two).routes()),
         Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),

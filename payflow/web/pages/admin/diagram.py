@@ -33,7 +33,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiagramLine:
     """The moves from one state to another, as points along the flow."""
 
     source: str
@@ -50,7 +50,7 @@ class Layout:
 
     size: Size
     boxes: Mapping[str, tuple[float, float]]
-    lines: Sequence[Line]
+    lines: Sequence[DiagramLine]
     length: float
     breadth: float
 
@@ -203,7 +203,7 @@ def _line(
     size: Size,
     *,
     turned: bool,
-) -> Line:
+) -> DiagramLine:
     """Lead a line from edge to edge; where lines share an edge they do not share a point."""
     first, last, half = way[0], way[-1], size.long / 2
     ends = [
@@ -214,7 +214,7 @@ def _line(
     for node in way[1:-1]:
         points += [(middle[node] - half, across[node]), (middle[node] + half, across[node])]
     points.append(ends[1])
-    return Line(*pair, triggers, tuple(reversed(points) if turned else points), turned)
+    return DiagramLine(*pair, triggers, tuple(reversed(points) if turned else points), turned)
 
 
 def _port(across: Mapping[str, float], box: str, towards: str, size: Size) -> float:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup, escape
 
 from machines.core.lifecycle import Lifecycle, State
-from payflow.web.pages.admin.diagram import Layout, Line, Size, lay_out
+from payflow.web.pages.admin.diagram import DiagramLine, Layout, Size, lay_out
 
 LYING = Size(long=124, wide=56, between_layers=32, between_boxes=18, line=10)
 """The flow goes to the right: for wide screens."""
@@ -18,7 +18,7 @@ WIDEST_LETTER = 8.2
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class StateFigures:
     """What is written into a box."""
 
     count: int = 0
@@ -36,7 +36,7 @@ class Marks:
 
 
 def pictures(
-    lifecycle: Lifecycle, figures: Mapping[str, Figures] | None, marks: Marks = Marks(), *, links: str
+    lifecycle: Lifecycle, figures: Mapping[str, StateFigures] | None, marks: Marks = Marks(), *, links: str
 ) -> Markup:
     """Draw a lifecycle twice, lying and standing; the style sheet shows the one that fits the screen."""
     return Markup("").join(
@@ -48,7 +48,7 @@ def pictures(
 def _picture(
     lifecycle: Lifecycle,
     layout: Layout,
-    figures: Mapping[str, Figures] | None,
+    figures: Mapping[str, StateFigures] | None,
     marks: Marks,
     links: str,
     *,
@@ -96,7 +96,7 @@ def _heads(arrow: str) -> Markup:
     )
 
 
-def _line(line: Line, marks: Marks, arrow: str, *, lying: bool) -> Markup:
+def _line(line: DiagramLine, marks: Marks, arrow: str, *, lying: bool) -> Markup:
     went = (line.source, line.target) in marks.went
     kind = " ".join(["move", *(["back"] if line.back else []), *(["went"] if went else [])])
     return Markup('<path class="{kind}" d="{way}" marker-end="url(#{head})"><title>{said}</title></path>').format(
@@ -107,7 +107,7 @@ def _line(line: Line, marks: Marks, arrow: str, *, lying: bool) -> Markup:
     )
 
 
-def _way(line: Line, *, lying: bool) -> str:
+def _way(line: DiagramLine, *, lying: bool) -> str:
     """Write a line as soft curves that leave and meet boxes straight."""
     words = ["M{:.1f} {:.1f}".format(*_flat(*line.points[0], lying=lying))]
     for (along, across), (next_along, next_across) in zip(line.points, line.points[1:], strict=False):
@@ -130,7 +130,7 @@ def _box(
     state: State,
     middle: tuple[float, float],
     size: Size,
-    figures: Mapping[str, Figures] | None,
+    figures: Mapping[str, StateFigures] | None,
     marks: Marks,
     links: str,
     *,
@@ -138,7 +138,7 @@ def _box(
 ) -> Markup:
     width, height = (size.long, size.wide) if lying else (size.wide, size.long)
     x, y = middle[0] - width / 2, middle[1] - height / 2
-    found = (figures or {}).get(state.name, Figures())
+    found = (figures or {}).get(state.name, StateFigures())
     words = ["state", f"in-{state.position or 'none'}"]
     words += ["final"] * state.final + ["here"] * (state.name == marks.here) + ["stuck"] * bool(found.stuck)
     words += ["empty"] * (figures is not None and not found.count)
@@ -163,7 +163,7 @@ def _fit(name: str, width: float) -> Markup:
     return Markup(' textLength="{width:.0f}" lengthAdjust="spacingAndGlyphs"').format(width=width)
 
 
-def _figures(found: Figures, x: float, y: float, width: float, height: float) -> Markup:
+def _figures(found: StateFigures, x: float, y: float, width: float, height: float) -> Markup:
     count = Markup('<text class="count" x="{x:.1f}" y="{y:.1f}">{n:,}</text>').format(
         x=x + 12, y=y + height - 11, n=found.count
     )

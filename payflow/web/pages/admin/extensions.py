@@ -8,7 +8,7 @@ from payflow.desk.actions import Action
 from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
 from payflow.desk.lane_sheet import LaneSheet
-from payflow.web.http.sessions import Beside
+from payflow.web.http.sessions import SiblingPages
 from payflow.web.pages.admin.frame import Page
 
 LaneLook = Callable[[], Awaitable[LaneSheet]]
@@ -26,7 +26,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class DashboardExtensions:
     """All of it."""
 
     rails: Mapping[str, Wallet | None] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Board:
     searches: Sequence[Search] = ()
     verbs: Sequence[Verb] = ()
     """What takes two people, beside what does in every installation."""
-    beside: Beside | None = None
+    also_opens: SiblingPages | None = None
     """Pages with a cookie of their own that the same sign-in opens."""
     explorers: Mapping[str, str] = field(default_factory=dict)
     """For a lane, or a source of evidence that is no chain, where a reference can be looked at: an address with

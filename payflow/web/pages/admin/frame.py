@@ -27,7 +27,7 @@ from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
 from payflow.web.http.problems import UNAUTHENTICATED, Problem
-from payflow.web.http.sessions import CSRF, Form, Sessions, Visit, see
+from payflow.web.http.sessions import CSRF, Form, PageSessions, Visit, see
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FormDone:
     """What a form did, and where to go on."""
 
     said: str
@@ -62,7 +62,7 @@ class Done:
 
 
 Show = Callable[[Visit], Awaitable[web.StreamResponse]]
-Do = Callable[[Visit, Form], Awaitable[Done]]
+Do = Callable[[Visit, Form], Awaitable[FormDone]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Frame:
     """What all pages share."""
 
     store: Store
-    sessions: Sessions
+    sessions: PageSessions
     pages: Sequence[Page]
     place: str = PLACE
     home: str = "Payflow"
@@ -89,7 +89,7 @@ class Frame:
     """Packages with templates beside those of the pages."""
     inside: bool = True
     """Whether these pages are for people who work here, who are told what is paused."""
-    other_door: tuple[str, str] = ("", "")
+    other_sign_in: tuple[str, str] = ("", "")
     """Another way to sign in: what it is called, and where it is."""
     _env: jinja2.Environment = field(init=False)
 
@@ -208,14 +208,14 @@ class Frame:
         return place if inside and _LOCAL.fullmatch(place) else self.place
 
     def _answer(self, template: str, status: int, **shown: Any) -> web.Response:
-        shown |= {"pages": self.pages, "place": self.place, "home": self.home, "other_door": self.other_door}
+        shown |= {"pages": self.pages, "place": self.place, "home": self.home, "other_sign_in": self.other_sign_in}
         text = self._env.get_template(template).render(**shown)
         headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
         return web.Response(text=text, content_type="text/html", status=status, headers=headers)
 
     # ── signing in and out ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def doors(self) -> list[web.RouteDef]:
+    def sign_in_routes(self) -> list[web.RouteDef]:
         """List the places where people come in and go."""
         return [
             web.get(f"{self.place}/sign-in", self._ask),
@@ -237,7 +237,7 @@ class Frame:
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         try:
-            await self.sessions.slow_down(request)
+            await self.sessions.rate_limit(request)
         except Problem as problem:
             return self.sign_in(problem.status, self.place, problem.message)
         return self.sign_in(HTTPStatus.OK, request.query.get("to", ""))

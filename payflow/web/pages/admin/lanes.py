@@ -15,7 +15,7 @@ from payflow.desk.lane_sheet import LaneNode, LaneSheet
 from payflow.shown import grouped, span
 from payflow.store.pauses import Pause
 from payflow.store.store import Store
-from payflow.web.pages.admin.cached import Kept
+from payflow.web.pages.admin.cached import CachedValue
 
 FRESH_S, WITHIN_S = 10.0, 8.0
 COUNTED = 200
@@ -64,14 +64,13 @@ class LaneShown:
 class LanesPanel:
     """All lanes that this process knows, and those that others work in the same store."""
 
-    def __init__(self, store: Store, looks: Mapping[str, Kept[LaneSheet] | None]) -> None:
+    def __init__(self, store: Store, looks: Mapping[str, CachedValue[LaneSheet] | None]) -> None:
         self._store = store
         self._looks = looks
 
     async def shown(
         self, app: web.Application, pauses: Mapping[str, Pause], now: Millis, patience_s: float
     ) -> list[LaneShown]:
-        """Show each."""
         records = await self._records()
         names = [*self._looks, *sorted(set(records) - set(self._looks))]
         return list(
@@ -127,7 +126,7 @@ class LanesPanel:
         return f"{COUNTED}+" if COUNTED in found else str(sum(found))
 
 
-def health_of(cached: Kept[Any] | None, now: Millis, *, unknown: str, silent: str, well: str) -> str:
+def health_of(cached: CachedValue[Any] | None, now: Millis, *, unknown: str, silent: str, well: str) -> str:
     """Say when something was last asked, and how that went."""
     if cached is None:
         return unknown

@@ -11,7 +11,7 @@ from machines.core.errors import PayflowError
 from payflow.store.store import Store
 from payflow.web.http.app import STOPPING
 from payflow.web.http.problems import TOO_MANY, Problem
-from payflow.web.http.sessions import Sessions, Visit
+from payflow.web.http.sessions import PageSessions, Visit
 
 LOOK_EVERY_S = 1.0
 # Ages on a page grow though nothing changes.
@@ -23,7 +23,7 @@ MOST_LISTENERS = 100
 class Live:
     """The line to all open pages of this process."""
 
-    def __init__(self, store: Store, sessions: Sessions) -> None:
+    def __init__(self, store: Store, sessions: PageSessions) -> None:
         self._store = store
         self._sessions = sessions
         self._listeners = 0

@@ -7,7 +7,7 @@ from payflow.shown import plain
 from payflow.store.registers.tokens import Role
 from payflow.telemetry.logs import redacted
 from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.frame import Done, Frame
+from payflow.web.pages.admin.frame import FormDone, Frame
 
 SHOWN = 100
 LONGEST = 160
@@ -22,7 +22,6 @@ class OutboxPage:
         self._steering = steering
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place = f"{self._frame.place}/outbox"
         return [
             web.get(place, self._frame.shows(self.show)),
@@ -30,7 +29,6 @@ class OutboxPage:
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        """Show it."""
         outbox = self._store.outbox
         posts = await outbox.undelivered(SHOWN)
         return await self._frame.page(
@@ -39,10 +37,10 @@ class OutboxPage:
             posts=[(post, _says(dict(post.body))) for post in posts],
         )  # fmt: skip
 
-    async def replay(self, visit: Visit, form: Form) -> Done:
+    async def replay(self, visit: Visit, form: Form) -> FormDone:
         """Deliver one once more."""
         said = await self._steering.replay(str(form.get("message", ""))[:100], visit.caller.who)
-        return Done(said, f"{self._frame.place}/outbox")
+        return FormDone(said, f"{self._frame.place}/outbox")
 
 
 def _says(body: dict[str, object]) -> str:

@@ -16,12 +16,12 @@ from payflow.store.listing import StateCount
 from payflow.store.pauses import EVERYTHING, Pause
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
-from payflow.web.api.review import Review
+from payflow.web.api.review import ReviewsApi
 from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.cached import Kept
-from payflow.web.pages.admin.drawing import Figures, pictures
-from payflow.web.pages.admin.extensions import Board
-from payflow.web.pages.admin.frame import Done, Frame
+from payflow.web.pages.admin.cached import CachedValue
+from payflow.web.pages.admin.drawing import StateFigures, pictures
+from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import FormDone, Frame
 from payflow.web.pages.admin.lanes import FRESH_S as LANE_FRESH_S
 from payflow.web.pages.admin.lanes import WITHIN_S as LANE_WITHIN_S
 from payflow.web.pages.admin.lanes import LaneShown, LanesPanel, PauseSwitch, health_of
@@ -46,26 +46,25 @@ class Need:
 class Overview:
     """The page and its switches."""
 
-    def __init__(self, frame: Frame, board: Board, steering: Steering, review: Review) -> None:
+    def __init__(self, frame: Frame, board: DashboardExtensions, steering: Steering, review: ReviewsApi) -> None:
         self._frame = frame
         self._store: Store = frame.store
         self._board = board
         self._steering = steering
-        self._reviews = Kept(lambda: review.waiting(MOST_SHOWN), fresh_s=REVIEWS_FRESH_S, within_s=RAIL_WITHIN_S)
-        self._totals = Kept(self._store.ledger.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
+        self._reviews = CachedValue(lambda: review.waiting(MOST_SHOWN), fresh_s=REVIEWS_FRESH_S, within_s=RAIL_WITHIN_S)
+        self._totals = CachedValue(self._store.ledger.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
         self._wallets = {
-            name: Kept(wallet, fresh_s=RAIL_FRESH_S, within_s=RAIL_WITHIN_S)
+            name: CachedValue(wallet, fresh_s=RAIL_FRESH_S, within_s=RAIL_WITHIN_S)
             for name, wallet in board.rails.items()
             if wallet is not None
         }
         looks = {
-            name: Kept(look, fresh_s=LANE_FRESH_S, within_s=LANE_WITHIN_S) if look else None
+            name: CachedValue(look, fresh_s=LANE_FRESH_S, within_s=LANE_WITHIN_S) if look else None
             for name, look in board.lanes.items()
         }
         self._lanes = LanesPanel(self._store, looks)
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place = self._frame.place
         operates = frozenset({Role.OPERATOR})
         return [
@@ -75,7 +74,6 @@ class Overview:
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        """Show it."""
         now = await self._store.records.now()
         crowds = await self._store.listing.counts_by_state()
         stuck = await self._store.listing.stuck()
@@ -97,7 +95,7 @@ class Overview:
     ) -> dict[str, Any]:
         mine = {crowd.state: crowd for crowd in crowds if crowd.machine == machine.name}
         figures = {
-            state.name: Figures(
+            state.name: StateFigures(
                 mine[state.name].count,
                 "" if state.final else _age(mine[state.name].oldest, now),
                 stuck.get((machine.name, state.name), 0),
@@ -186,15 +184,15 @@ class Overview:
             for asset, account in sorted(totals.items())
         ]
 
-    async def pause(self, visit: Visit, form: Form) -> Done:
+    async def pause(self, visit: Visit, form: Form) -> FormDone:
         """Stop sends."""
         said = await self._steering.pause(str(form.get("scope", "")), visit.caller.who, str(form.get("reason", "")))
-        return Done(said, f"{self._frame.place}#switches")
+        return FormDone(said, f"{self._frame.place}#switches")
 
-    async def resume(self, visit: Visit, form: Form) -> Done:
+    async def resume(self, visit: Visit, form: Form) -> FormDone:
         """Let sends go on."""
         said = await self._steering.resume(str(form.get("scope", "")), visit.caller.who, str(form.get("reason", "")))
-        return Done(said, f"{self._frame.place}#switches")
+        return FormDone(said, f"{self._frame.place}#switches")
 
 
 def _age(oldest: Millis | None, now: Millis) -> str:

@@ -20,8 +20,8 @@ from payflow.desk.pool.room import PoolRoom, Row
 from payflow.store.registers.tokens import Role
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit, see
-from payflow.web.pages.admin.cached import Kept
-from payflow.web.pages.admin.frame import Done, Frame, Page
+from payflow.web.pages.admin.cached import CachedValue
+from payflow.web.pages.admin.frame import FormDone, Frame, Page
 from payflow.web.pages.admin.whereabouts import ether
 
 OPERATES = frozenset({Role.OPERATOR})
@@ -68,10 +68,9 @@ class PoolPages:
         self._frame = frame
         self._store = frame.store
         self._pools = {pool.coin: pool for pool in pools}
-        self._sheets = {pool.coin: Kept(pool.sheet, fresh_s=FRESH_S, within_s=WITHIN_S) for pool in pools}
+        self._sheets = {pool.coin: CachedValue(pool.sheet, fresh_s=FRESH_S, within_s=WITHIN_S) for pool in pools}
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place, shows = f"{self._frame.place}/pool", self._frame.shows
         one = f"{place}/{{coin}}"
         return [
@@ -89,7 +88,6 @@ class PoolPages:
         return see(self._place(next(iter(self._pools.values()))))
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        """Show one pool."""
         pool = self._pool(visit)
         kept = self._sheets[pool.coin]
         sheet = await kept.get(visit.request.app, PATIENCE_S)
@@ -131,7 +129,7 @@ class PoolPages:
             rows=rows, seen=print_of(lock, rows), ChainOutcome=ChainOutcome,
         )  # fmt: skip
 
-    async def resolve(self, visit: Visit, form: Form) -> Done:
+    async def resolve(self, visit: Visit, form: Form) -> FormDone:
         """Do what was shown, if it is still what the evidence says."""
         pool, reason = self._pool(visit), str(form.get("reason", "")).strip()
         if not reason:
@@ -145,7 +143,7 @@ class PoolPages:
         for row in rows:
             if row.outcome is not ChainOutcome.UNKNOWN:
                 await audit.note(who, f"resolved as {row.outcome}", row.record or f"{row.login}:{row.shannon}", row.why)
-        return Done(" ".join(said), self._place(pool))
+        return FormDone(" ".join(said), self._place(pool))
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,7 +11,7 @@ from payflow.desk.person import Caller
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
 from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.frame import Done, Frame, is_record
+from payflow.web.pages.admin.frame import FormDone, Frame, is_record
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 
@@ -39,7 +39,6 @@ class ProposalsPage:
         self._two = two
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         place, does = f"{self._frame.place}/proposals", self._frame.does
         return [
             web.get(place, self._frame.shows(self.show)),
@@ -54,15 +53,15 @@ class ProposalsPage:
             visit, "proposals.html", title="Proposals", here="proposals", proposals=found
         )  # fmt: skip
 
-    async def confirm(self, visit: Visit, form: Form) -> Done:
+    async def confirm(self, visit: Visit, form: Form) -> FormDone:
         """Be the second person, for exactly what the form was about."""
         said = await self._two.confirm(_digest(form), visit.caller.person)
-        return Done(said, self._back(form))
+        return FormDone(said, self._back(form))
 
-    async def decline(self, visit: Visit, form: Form) -> Done:
+    async def decline(self, visit: Visit, form: Form) -> FormDone:
         """Take a proposal off the table."""
         await self._two.decline(_digest(form), visit.caller.person)
-        return Done("The proposal is off the table; nothing was changed.", self._back(form))
+        return FormDone("The proposal is off the table; nothing was changed.", self._back(form))
 
     def _back(self, form: Form) -> str:
         return self._frame.local(str(form.get("back", "")) or f"{self._frame.place}/proposals")

@@ -19,8 +19,8 @@ from payflow.store.stored import Stored
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin import story, whereabouts
 from payflow.web.pages.admin.drawing import Marks, pictures
-from payflow.web.pages.admin.extensions import Board
-from payflow.web.pages.admin.frame import Do, Done, Frame
+from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import Do, FormDone, Frame
 from payflow.web.pages.admin.proposals import shown
 
 OPERATES = frozenset({Role.OPERATOR})
@@ -30,7 +30,7 @@ MOST_CHAPTERS = 200
 class RecordPage:
     """The page, and what is done from it."""
 
-    def __init__(self, frame: Frame, board: Board, steering: Steering, actions: Actions) -> None:
+    def __init__(self, frame: Frame, board: DashboardExtensions, steering: Steering, actions: Actions) -> None:
         self._frame = frame
         self._store = frame.store
         self._board = board
@@ -38,7 +38,6 @@ class RecordPage:
         self._actions = actions
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         one, shows = f"{self._frame.place}/records/{{id}}", self._frame.shows
         routes = [
             web.get(one, shows(self.show)),
@@ -112,7 +111,7 @@ class RecordPage:
         )  # fmt: skip
 
     def _doing(self, name: str) -> Do:
-        async def do(visit: Visit, form: Form) -> Done:
+        async def do(visit: Visit, form: Form) -> FormDone:
             stored = await read(self._frame, visit)
             before, picked = stored.record, [str(one) for one in form.getall("pick", ())]
             word = Word(visit.caller.who, _field(form, "reason"), str(form.get("seen", "")), picked)
@@ -121,15 +120,15 @@ class RecordPage:
             back = self._frame.local(str(form.get("back", "")))
             to = f"{self._frame.place}/records/{before.id}" if back == self._frame.place else back
             where = f"is in {after.state} now" if after.state != before.state else f"stays in {after.state}"
-            return Done(f"Done: {label.lower()} {before.id}. It {where}.", to)
+            return FormDone(f"FormDone: {label.lower()} {before.id}. It {where}.", to)
 
         return do
 
-    async def take_up(self, visit: Visit, _: Form) -> Done:
+    async def take_up(self, visit: Visit, _: Form) -> FormDone:
         """Have it looked at now."""
         record = (await read(self._frame, visit)).record
         again = await self._steering.take_up(record.id, visit.caller.who)
-        return Done(again.said, f"{self._frame.place}/records/{record.id}")
+        return FormDone(again.said, f"{self._frame.place}/records/{record.id}")
 
 
 class OverridePages:
@@ -141,7 +140,6 @@ class OverridePages:
         self._steering = steering
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         one = f"{self._frame.place}/records/{{id}}/override"
         does = self._frame.does
         return [
@@ -162,15 +160,15 @@ class OverridePages:
             to=to, preview=preview, money=money,
         )  # fmt: skip
 
-    async def override(self, visit: Visit, form: Form) -> Done:
+    async def override(self, visit: Visit, form: Form) -> FormDone:
         """Do it by one person's word."""
         record = (await read(self._frame, visit)).record
         applied = await self._steering.override(
             record.id, _field(form, "to"), _field(form, "reason"), visit.caller.who, _version(form)
         )
-        return self._done(applied.after.id, f"Done: {record.id} is in {applied.after.state} now.")
+        return self._done(applied.after.id, f"FormDone: {record.id} is in {applied.after.state} now.")
 
-    async def propose(self, visit: Visit, form: Form) -> Done:
+    async def propose(self, visit: Visit, form: Form) -> FormDone:
         """Ask a second person."""
         record = (await read(self._frame, visit)).record
         to = _field(form, "to")
@@ -179,8 +177,8 @@ class OverridePages:
         second = "a reviewer" if proposal.role == Role.REVIEWER else "another operator"
         return self._done(record.id, f"Nothing has changed yet: {to} waits for {second} to confirm it here.")
 
-    def _done(self, record_id: str, said: str) -> Done:
-        return Done(said, f"{self._frame.place}/records/{record_id}")
+    def _done(self, record_id: str, said: str) -> FormDone:
+        return FormDone(said, f"{self._frame.place}/records/{record_id}")
 
 
 def _field(form: Form, name: str) -> str:

@@ -33,7 +33,7 @@ _REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})(?:-[a-z][a-z
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordFilter:
     """What somebody looks for."""
 
     text: str
@@ -51,7 +51,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecordsFound:
     """One page of what was found."""
 
     records: Sequence[Record[Any]]
@@ -68,7 +68,6 @@ class RecordsPage:
         self._searches = searches
 
     def routes(self) -> list[web.RouteDef]:
-        """List the places."""
         return [
             web.get(f"{self._frame.place}/records", self._frame.shows(self.show)),
             web.get(f"{self._frame.place}/records.csv", self._frame.shows(self.take_away)),
@@ -104,12 +103,12 @@ class RecordsPage:
         named = {hdrs.CONTENT_DISPOSITION: 'attachment; filename="records.csv"'}
         return web.Response(text=written.getvalue(), content_type="text/csv", charset="utf-8", headers=named)
 
-    def _asked(self, query: Mapping[str, str]) -> Asked:
+    def _asked(self, query: Mapping[str, str]) -> RecordFilter:
         machine, state = query.get("machine", ""), query.get("state", "")
         machines = self._store.records.machines
         if machine and machine not in machines:
             raise Problem(BAD_FIELD, f"There is no machine {machine[:40]!r}; there is {', '.join(machines)}.")
-        return Asked(
+        return RecordFilter(
             query.get("q", "").strip()[:200],
             machine,
             state[:40],
@@ -130,13 +129,13 @@ class RecordsPage:
         except NotFound:
             return RecordId(name) if await self._store.archive.stub(RecordId(name)) else None
 
-    async def _find(self, asked: Asked) -> Found:
+    async def _find(self, asked: RecordFilter) -> RecordsFound:
         if asked.parked:
-            return Found(await self._read([one for one, _ in await self._store.listing.parked(SHOWN)]))
+            return RecordsFound(await self._read([one for one, _ in await self._store.listing.parked(SHOWN)]))
         if asked.text:
             for search in self._searches:
                 if ids := await search.find(asked.text):
-                    return Found(_fitting(await self._read(ids[:SHOWN]), asked))
+                    return RecordsFound(_fitting(await self._read(ids[:SHOWN]), asked))
             return await self._owned(asked)
         states = [
             (name, state)
@@ -146,13 +145,13 @@ class RecordsPage:
         ]
         places = await self._store.listing.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
         following = places[SHOWN - 1] if len(places) > SHOWN else None
-        return Found(await self._read([place.id for place in places[:SHOWN]]), following)
+        return RecordsFound(await self._read([place.id for place in places[:SHOWN]]), following)
 
-    async def _owned(self, asked: Asked) -> Found:
+    async def _owned(self, asked: RecordFilter) -> RecordsFound:
         try:
             owner = owner_of(asked.text)
         except BadInput:
-            return Found(())
+            return RecordsFound(())
         place = asked.after
         found: list[Record[Any]] = []
         for _ in range(MOST_LOOKED_THROUGH // SHOWN):
@@ -162,10 +161,10 @@ class RecordsPage:
                 if place.id in read:
                     found.append(read[place.id])
                 if len(found) == SHOWN:
-                    return Found(found, place)
+                    return RecordsFound(found, place)
             if len(slice_) < SHOWN:
-                return Found(found)
-        return Found(found, place)
+                return RecordsFound(found)
+        return RecordsFound(found, place)
 
     async def _read(self, ids: Iterable[RecordId]) -> list[Record[Any]]:
         read = await asyncio.gather(*(self._readable(one) for one in ids))
@@ -183,11 +182,11 @@ class RecordsPage:
             return None
 
 
-def _fitting(records: Iterable[Record[Any]], asked: Asked) -> list[Record[Any]]:
+def _fitting(records: Iterable[Record[Any]], asked: RecordFilter) -> list[Record[Any]]:
     return [one for one in records if asked.machine in ("", one.machine) and asked.state in ("", one.state)]
 
 
-def _after(asked: Asked) -> dict[str, str]:
+def _after(asked: RecordFilter) -> dict[str, str]:
     return {"after": f"{asked.after.at}.{asked.after.id}"} if asked.after else {}
 
 

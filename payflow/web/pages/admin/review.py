@@ -1,4 +1,4 @@
-"""Review: what waits for people, why, and what is known of who asks, so that yes or no can be given on one page."""
+"""ReviewsApi: what waits for people, why, and what is known of who asks, so that yes or no can be given on one page."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from payflow.desk.person import Caller
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
-from payflow.web.api.review import Review
+from payflow.web.api.review import ReviewsApi
 from payflow.web.http.sessions import Visit, see
 from payflow.web.pages.admin.frame import Frame
 
@@ -25,7 +25,7 @@ OLD_PLACE = "/review"
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ProviderHistory:
     """What is known of a provider, beside his request."""
 
     profile: Profile
@@ -36,13 +36,13 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ReviewCase:
     """One payout before the reviewers."""
 
     record: PayoutRecord
     approvals: tuple[Approval, ...]
     """Those that are about what is proposed now."""
-    history: History
+    history: ProviderHistory
     approve: Offer | str
     """What a yes would do, or why this reviewer cannot give it."""
     reject: Offer | str
@@ -56,7 +56,7 @@ class Case:
 class ReviewPage:
     """The line of what waits."""
 
-    def __init__(self, frame: Frame, review: Review, actions: Actions) -> None:
+    def __init__(self, frame: Frame, review: ReviewsApi, actions: Actions) -> None:
         self._frame = frame
         self._actions = actions
         self._store = frame.store
@@ -77,19 +77,19 @@ class ReviewPage:
         waiting = await self._review.waiting(SHOWN)
         cases = await asyncio.gather(*(self._case(RecordId(one.id), visit.caller) for one in waiting.reviews))
         return await self._frame.page(
-            visit, "review.html", title="Review", here="review", cases=cases, more=waiting.more,
+            visit, "review.html", title="ReviewsApi", here="review", cases=cases, more=waiting.more,
             may_decide=visit.caller.role is Role.REVIEWER,
         )  # fmt: skip
 
-    async def _case(self, payout_id: RecordId, caller: Caller) -> Case:
+    async def _case(self, payout_id: RecordId, caller: Caller) -> ReviewCase:
         stored = await self._store.records.read(payout_id)
         record: PayoutRecord = stored.record
         data, history = record.data, await self._history(record)
         approvals = tuple(one for one in data.approvals if one.fingerprint == data.proposal.fingerprint)
         approve, reject = (self._actions.offered(name, stored, caller) for name in ("approve", "reject"))
-        return Case(record, approvals, history, approve, reject)
+        return ReviewCase(record, approvals, history, approve, reject)
 
-    async def _history(self, payout: PayoutRecord) -> History:
+    async def _history(self, payout: PayoutRecord) -> ProviderHistory:
         owner = payout.owner
         profile, tallies, latest = await asyncio.gather(
             self._profile(owner),
@@ -97,7 +97,7 @@ class ReviewPage:
             self._store.listing.owned_by(owner, EARLIER + 1),
         )
         records = [one.record for one in latest if one.record.machine == MACHINE and one.record.id != payout.id]
-        return History(
+        return ProviderHistory(
             profile,
             tallies.get(f"{MACHINE}:{COMPLETED}", 0),
             sum(1 for one in records if one.data.failures),

@@ -17,7 +17,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import HASHES, payment_id
 from payflow.store.listing import ListCursor
 from payflow.store.store import Store
-from payflow.web.pages.admin.extensions import Board, Search
+from payflow.web.pages.admin.extensions import DashboardExtensions, Search
 
 LATEST = 500
 OF_ONE = 50
@@ -30,7 +30,7 @@ _LOGIN = re.compile(r"0x[0-9a-fA-F]{40}")
 _BOUNTY = re.compile(r"(?P<name>[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})(?:#(?P<number>[0-9]{1,9}))?")
 
 
-def of(store: Store, board: Board) -> list[Search]:
+def of(store: Store, board: DashboardExtensions) -> list[Search]:
     """List the searches that this installation's machines allow."""
     machines = store.records.machines
     found = [by_hash(store)] if TRANSACTION in machines else []

@@ -32,7 +32,7 @@ Pairs = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ProofShown:
     """Evidence, and where it can be looked at."""
 
     source: str
@@ -52,7 +52,7 @@ class Chapter:
     moved: bool
     why: str
     details: Pairs
-    proof: Proof | None
+    proof: ProofShown | None
 
 
 def chapters(events: Iterable[HistoryEvent], amount: Money | None, explorers: Mapping[str, str]) -> list[Chapter]:
@@ -91,7 +91,7 @@ def went(events: Iterable[HistoryEvent]) -> set[tuple[str, str]]:
     return {(one.state, other.state) for one, other in pairwise(events) if one.state != other.state}
 
 
-def proof(evidence: object, explorers: Mapping[str, str]) -> Proof | None:
+def proof(evidence: object, explorers: Mapping[str, str]) -> ProofShown | None:
     """Tell evidence, with a link where its source has an explorer."""
     if not isinstance(evidence, Mapping) or not evidence.get("reference"):
         return None
@@ -99,7 +99,7 @@ def proof(evidence: object, explorers: Mapping[str, str]) -> Proof | None:
     link = link_to(reference, explorers.get(source, ""))
     details = evidence.get("details")
     told = {str(one[0]): one[1] for one in details or () if isinstance(one, list | tuple) and len(one) > 1}
-    return Proof(source, reference, link, pairs(details if isinstance(details, Mapping) else told))
+    return ProofShown(source, reference, link, pairs(details if isinstance(details, Mapping) else told))
 
 
 def kept(record: Record[Any]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from machines.pool import lifecycle as p
 from machines.transaction import lifecycle as t
 from machines.transaction.data import owner_of_lane, payment_id
 from payflow.shown import thousands
-from payflow.web.pages.admin.extensions import Board
+from payflow.web.pages.admin.extensions import DashboardExtensions
 
 CHAIN = "ethereum"
 """What evidence from a chain calls its source, whichever lane it is about."""
@@ -87,7 +87,7 @@ class Whereabouts:
     """Records that belong to it, each with what it is to it; some may not exist yet."""
 
 
-def of(record: Record[Any], board: Board, shards: int) -> Whereabouts:
+def of(record: Record[Any], board: DashboardExtensions, shards: int) -> Whereabouts:
     """Tell the whereabouts of a record."""
     lane = lane_of(record, board)
     return Whereabouts(
@@ -98,7 +98,7 @@ def of(record: Record[Any], board: Board, shards: int) -> Whereabouts:
     )
 
 
-def lane_of(record: Record[Any], board: Board) -> str:
+def lane_of(record: Record[Any], board: DashboardExtensions) -> str:
     """Name the lane that a record's transactions are in; empty where there is none."""
     if record.owner.startswith(_LANE):
         return record.owner.removeprefix(_LANE)
@@ -110,7 +110,7 @@ def lane_of(record: Record[Any], board: Board) -> str:
     return rail if isinstance(rail, str) else ""
 
 
-def explorers_of(record: Record[Any], board: Board) -> Mapping[str, str]:
+def explorers_of(record: Record[Any], board: DashboardExtensions) -> Mapping[str, str]:
     """Say for each source of evidence where this record's is looked at: lanes are on different chains."""
     return {**board.explorers, CHAIN: board.explorers.get(lane_of(record, board), "")}
 
