@@ -9,7 +9,7 @@ from machines.core.errors import BadInput, NotFound
 from machines.core.ids import RecordId
 from machines.core.lifecycle import By
 from machines.core.record import Record
-from payflow.desk.actions import Actions, Word, money_line
+from payflow.desk.actions import Word, Actions, money_line
 from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.shown import decimal, utc
