@@ -8,6 +8,7 @@ from aiohttp import web
 from payflow.config import Settings
 from payflow.desk.gateways import Hooks
 from payflow.desk.payouts import Desk
+from payflow.desk.providers import AccessScope, ProviderProfiles
 from payflow.store.registers.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.account import AccountsApi
@@ -15,7 +16,6 @@ from payflow.web.api.openapi import PLACE, document
 from payflow.web.api.platform import PlatformApi
 from payflow.web.api.profile import ProfilesApi
 from payflow.web.api.provider import ProviderApi
-from payflow.web.api.reach import AccessScope
 from payflow.web.api.review import ReviewsApi
 from payflow.web.api.webhooks import AnyDeliveries, of_gateways
 from payflow.web.http.auth import Gate
@@ -53,14 +53,14 @@ def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = No
 
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
-    reach = AccessScope(desk)
-    profiles = ProfilesApi(desk, reach)
+    scope = AccessScope(desk)
+    profiles = ProviderProfiles(desk.store, scope)
     for room in (
-        ProviderApi(desk, reach),
-        AccountsApi(desk, reach),
-        profiles,
+        ProviderApi(desk, scope),
+        AccountsApi(desk, scope),
+        ProfilesApi(desk, scope, profiles),
         PlatformApi(desk, profiles),
-        ReviewsApi(desk, reach),
+        ReviewsApi(desk, scope),
     ):
         yield from room.endpoints()
 

@@ -20,13 +20,13 @@ from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import LOOKS
+from payflow.desk.providers import AccessScope
 from payflow.shown import iso
 from payflow.store.ledger import LedgerAccount
 from payflow.store.store import Store
 from payflow.web.api import answers
 from payflow.web.api.answers import money_of, status_of
 from payflow.web.api.payloads import NoBody, OwnerAsked
-from payflow.web.api.reach import AccessScope
 from payflow.web.http import problems
 from payflow.web.http.endpoints import CSV, AnyEndpoint, CsvReply, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import Currency
@@ -62,9 +62,9 @@ class StatementAsked(OwnerAsked):
 class AccountsApi:
     """The room of the accounts."""
 
-    def __init__(self, desk: Desk, reach: AccessScope) -> None:
+    def __init__(self, desk: Desk, scope: AccessScope) -> None:
         self._store = desk.store
-        self._reach = reach
+        self._scope = scope
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         missing = (HTTPStatus.NOT_FOUND,)
@@ -83,7 +83,7 @@ class AccountsApi:
 
     async def balance(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
         """Tell what there is."""
-        owner = await self._reach.owner(call.caller, call.query.owner)
+        owner = await self._scope.owner(call.caller, call.query.owner)
         accounts = await self._store.ledger.account(owner)
         told = [
             answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._store.records.assets
@@ -92,7 +92,7 @@ class AccountsApi:
 
     async def earnings(self, call: EndpointCall[NoBody, EarningsAsked]) -> JsonReply:
         """List earnings page by page. Nothing is ever taken out of their line, so a place in it is a number."""
-        owner = await self._reach.owner(call.caller, call.query.owner)
+        owner = await self._scope.owner(call.caller, call.query.owner)
         try:
             asset = self._store.records.assets[call.query.currency]
         except BadAmount as error:
@@ -107,7 +107,7 @@ class AccountsApi:
 
     async def statement(self, call: EndpointCall[NoBody, StatementAsked]) -> CsvReply:
         """Give a month's statement."""
-        owner = await self._reach.owner(call.caller, call.query.owner)
+        owner = await self._scope.owner(call.caller, call.query.owner)
         text = await statement_of(self._store, owner, month_of(call.query.month))
         return CsvReply(f"statement-{call.query.month}.csv", text)
 

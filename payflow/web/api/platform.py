@@ -8,10 +8,10 @@ from machines.core.errors import PayflowError, ReservedOwner
 from machines.core.ids import Owner
 from payflow.desk.payouts import Desk
 from payflow.desk.person import Caller
+from payflow.desk.providers import ForeignOwner, ProviderProfiles
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.payloads import ClawbackGiven, EarningGiven, EarningsGiven, NoQuery
-from payflow.web.api.profile import ProfilesApi
 from payflow.web.http import problems
 from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import money
@@ -21,7 +21,7 @@ from payflow.web.http.problems import Problem
 class PlatformApi:
     """The room of the platforms."""
 
-    def __init__(self, desk: Desk, profiles: ProfilesApi) -> None:
+    def __init__(self, desk: Desk, profiles: ProviderProfiles) -> None:
         self._earnings = desk.store.earnings
         self._assets = desk.store.records.assets
         self._profiles = profiles
@@ -64,18 +64,16 @@ class PlatformApi:
         booked = (self._item(call.caller, given, claimed[given.owner]) for given in call.body.earnings)
         return JsonReply(answers.BatchResult(results=await asyncio.gather(*booked)))
 
-    async def _claimed(self, name: str, caller: Caller) -> Owner | Problem:
+    async def _claimed(self, name: str, caller: Caller) -> Owner | PayflowError:
         try:
             return await self._profiles.claim(name, caller.of)
-        except ReservedOwner as error:
-            return problems.of(error)
-        except Problem as problem:
-            return problem
+        except (ReservedOwner, ForeignOwner) as error:
+            return error
 
-    async def _item(self, caller: Caller, given: EarningGiven, claimed: Owner | Problem) -> answers.BatchItem:
+    async def _item(self, caller: Caller, given: EarningGiven, claimed: Owner | PayflowError) -> answers.BatchItem:
         """Book one earning of many; what is wrong with it is said of it alone, and the others go on."""
         try:
-            if isinstance(claimed, Problem):
+            if isinstance(claimed, PayflowError):
                 raise claimed
             fresh = await self._book(caller, given, claimed)
         except Problem as problem:

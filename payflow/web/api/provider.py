@@ -17,6 +17,7 @@ from machines.core.money import Asset, Money
 from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import MACHINE, Ask, Desk
 from payflow.desk.person import ASKS, LOOKS, Caller
+from payflow.desk.providers import AccessScope
 from payflow.store.listing import ListCursor
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
@@ -30,7 +31,6 @@ from payflow.web.api.payloads import (
     PayoutGiven,
     destination,
 )
-from payflow.web.api.reach import AccessScope
 from payflow.web.http import problems
 from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import Moment, money
@@ -61,10 +61,10 @@ class PayoutsAsked(OwnerAsked):
 class ProviderApi:
     """The room of the providers."""
 
-    def __init__(self, desk: Desk, reach: AccessScope) -> None:
+    def __init__(self, desk: Desk, scope: AccessScope) -> None:
         self._desk = desk
         self._store = desk.store
-        self._reach = reach
+        self._scope = scope
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         """List what may be done here. The payouts have two addresses, which are the same place."""
@@ -100,7 +100,7 @@ class ProviderApi:
     async def ask(self, call: EndpointCall[PayoutGiven, NoQuery]) -> JsonReply:
         """Make a payout, or give the first answer once more."""
         given = call.body
-        owner = await self._reach.owner(call.caller, given.owner)
+        owner = await self._scope.owner(call.caller, given.owner)
         ask = Ask(
             owner=owner,
             amount=self._amount(given),
@@ -120,7 +120,7 @@ class ProviderApi:
 
     async def listed(self, call: EndpointCall[NoBody, PayoutsAsked]) -> JsonReply:
         """List an owner's payouts page by page."""
-        owner = await self._reach.owner(call.caller, call.query.owner)
+        owner = await self._scope.owner(call.caller, call.query.owner)
         found, following = await self._page(owner, call.query)
         now = await self._store.records.now()
         shown = [answers.payout(one, answers.expected_at(one, self._desk.schedule, now)) for one in found]
@@ -158,17 +158,17 @@ class ProviderApi:
             return None
 
     async def show(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
-        return await self._shown(await self._reach.payout(call.caller, call.path["id"]))
+        return await self._shown(await self._scope.payout(call.caller, call.path["id"]))
 
     async def cancel(self, call: EndpointCall[CancelGiven, NoQuery]) -> JsonReply:
-        record = await self._reach.payout(call.caller, call.path["id"])
+        record = await self._scope.payout(call.caller, call.path["id"])
         reason = call.body.reason or "not wanted any more"
         applied = await self._desk.cancel(record.id, call.caller.who, reason, call.caller.owner)
         return await self._shown(applied.after)
 
     async def correct(self, call: EndpointCall[CorrectionGiven, NoQuery]) -> JsonReply:
         """Name another destination."""
-        record = await self._reach.payout(call.caller, call.path["id"])
+        record = await self._scope.payout(call.caller, call.path["id"])
         where = destination(record.data.method, call.body.destination)
         applied = await self._desk.correct(record.id, call.caller.who, where, call.caller.owner)
         return await self._shown(applied.after)

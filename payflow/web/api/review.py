@@ -11,11 +11,11 @@ from machines.core.clock import Millis
 from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
+from payflow.desk.providers import AccessScope
 from payflow.engine.step import Applied
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.payloads import ApprovalGiven, NoBody, NoQuery, Query, ReasonGiven
-from payflow.web.api.reach import AccessScope
 from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
 
 REVIEWS = frozenset({Role.REVIEWER})
@@ -32,9 +32,9 @@ class ReviewsAsked(Query):
 class ReviewsApi:
     """The room of the people."""
 
-    def __init__(self, desk: Desk, reach: AccessScope) -> None:
+    def __init__(self, desk: Desk, scope: AccessScope) -> None:
         self._desk = desk
-        self._reach = reach
+        self._scope = scope
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         refuses = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
@@ -69,19 +69,19 @@ class ReviewsApi:
         return answers.review(record, answers.expected_at(record, self._desk.schedule, now))
 
     async def approve(self, call: EndpointCall[ApprovalGiven, NoQuery]) -> JsonReply:
-        payout = await self._reach.payout(call.caller, call.path["id"])
+        payout = await self._scope.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.approve(payout.id, call.caller.who, call.body.fingerprint))
 
     async def reject(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
-        payout = await self._reach.payout(call.caller, call.path["id"])
+        payout = await self._scope.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.reject(payout.id, call.caller.who, call.body.reason))
 
     async def retry(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
-        payout = await self._reach.payout(call.caller, call.path["id"])
+        payout = await self._scope.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.retry(payout.id, call.caller.who))
 
     async def release(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
-        payout = await self._reach.payout(call.caller, call.path["id"])
+        payout = await self._scope.payout(call.caller, call.path["id"])
         return await self._told(await self._desk.release(payout.id, call.caller.who, call.body.reason))
 
     async def _told(self, applied: Applied) -> JsonReply:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from machines.core import errors
+from payflow.desk.providers import ForeignOwner, OwnerMissing
 
 log = structlog.get_logger()
 
@@ -20,6 +21,8 @@ TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
     errors.BadInput: (HTTPStatus.BAD_REQUEST, "bad_input"),
     errors.BadAmount: (HTTPStatus.BAD_REQUEST, "bad_amount"),
     errors.ReservedOwner: (HTTPStatus.FORBIDDEN, "foreign_owner"),
+    ForeignOwner: (HTTPStatus.FORBIDDEN, "foreign_owner"),
+    OwnerMissing: (HTTPStatus.BAD_REQUEST, "missing_field"),
     errors.NotAllowed: (HTTPStatus.FORBIDDEN, "forbidden"),
     errors.NotPossible: (HTTPStatus.CONFLICT, "not_possible"),
     errors.TooSoon: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
@@ -44,6 +47,7 @@ _FIELDS = {
     "bad_amount": "amount",
     "bad_destination": "destination",
     "foreign_owner": "owner",
+    "missing_field": "owner",
 }
 
 # What is refused before any of our own errors can arise.
@@ -64,7 +68,6 @@ BAD_AMOUNT = (HTTPStatus.BAD_REQUEST, "bad_amount")
 MISSING_FIELD = (HTTPStatus.BAD_REQUEST, "missing_field")
 UNKNOWN_FIELD = (HTTPStatus.BAD_REQUEST, "unknown_field")
 UNKNOWN_CURRENCY = (HTTPStatus.BAD_REQUEST, "unknown_currency")
-FOREIGN_OWNER = (HTTPStatus.FORBIDDEN, "foreign_owner")
 NOT_POSSIBLE = (HTTPStatus.CONFLICT, "not_possible")
 
 # What aiohttp refuses by itself.

@@ -14,6 +14,7 @@ from machines.core.ids import Owner
 from machines.payout.lifecycle import APPROVED, FAILED, REJECTED, REQUESTED, REVERSED
 from payflow.config import Settings
 from payflow.desk.payouts import Desk, shown
+from payflow.desk.providers import AccessScope
 from payflow.shown import plain, thousands
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web.api import answers
@@ -21,7 +22,6 @@ from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
 from payflow.web.api.payloads import CancelGiven, NoBody, NoQuery, OwnerAsked, PayoutGiven, read_body, read_query
 from payflow.web.api.provider import PayoutsAsked, ProviderApi
-from payflow.web.api.reach import AccessScope
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import CSV, CsvReply, EndpointCall, JsonReply
@@ -66,8 +66,8 @@ class Portal:
         self._frame = Frame(
             desk.store, sessions, (), PLACE, "Payouts", staff=PROVIDERS, templates=("payflow.web.pages",), inside=False
         )
-        reach = AccessScope(desk)
-        self._provider, self._accounts = ProviderApi(desk, reach), AccountsApi(desk, reach)
+        scope = AccessScope(desk)
+        self._provider, self._accounts = ProviderApi(desk, scope), AccountsApi(desk, scope)
 
     def routes(self) -> list[web.RouteDef]:
         return [

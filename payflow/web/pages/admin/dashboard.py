@@ -10,9 +10,9 @@ from payflow.desk.actions import Actions, of_all, of_payouts
 from payflow.desk.lane_steering import LaneSteering
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
+from payflow.desk.providers import AccessScope
 from payflow.desk.steering import Steering
 from payflow.store.registers.tokens import Tokens
-from payflow.web.api.reach import AccessScope
 from payflow.web.api.review import ReviewsApi
 from payflow.web.http.auth import Gate
 from payflow.web.http.sessions import PageSessions, Visit, see

@@ -1,0 +1,153 @@
+"""What is done with profiles of providers, and how far a caller reaches.
+
+A provider sees what is theirs, a platform the providers that it brought, staff all.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from machines.core.decision import Message
+from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
+from machines.core.ids import Owner, owner_of, parse_id
+from machines.payout.data import PayoutRecord
+from payflow.desk.payouts import Desk
+from payflow.desk.person import Caller
+from payflow.store.registers.profiles import Profile
+from payflow.store.registers.tokens import Role
+from payflow.store.store import Store
+
+MOST_TRIES = 5
+
+
+class ForeignOwner(NotAllowed):
+    """The owner is another one's."""
+
+
+class OwnerMissing(BadInput):
+    """It was not said whose it is."""
+
+
+class AccessScope:
+    """Says what a caller may see. What lies beyond does not exist for them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._profiles = desk.profiles
+
+    async def payout(self, caller: Caller, payout_id: str) -> PayoutRecord:
+        """Read a payout that the caller may see."""
+        missing = NotFound(f"There is no payout {payout_id[:60]}.")
+        try:
+            parse_id(payout_id)
+        except BadInput:
+            raise missing from None
+        record = await self._desk.payout(payout_id, caller.owner)
+        if caller.role is Role.PLATFORM and (await self._profiles.read(record.owner)).platform != caller.of:
+            raise missing
+        return record
+
+    async def owner(self, caller: Caller, asked: str | None) -> Owner:
+        """Tell whose money a request is about."""
+        if caller.owner is not None:
+            if asked not in (None, caller.owner):
+                raise ForeignOwner("This token is bound to another provider.")
+            return caller.owner
+        if asked is None:
+            raise OwnerMissing("owner: say whose.")
+        if caller.role is not Role.PLATFORM:
+            return owner_of(asked)
+        owner = self.named(asked)
+        await self.provider(caller, owner)
+        return owner
+
+    def named(self, asked: str) -> Owner:
+        """Read an owner that a platform names: never one that Payflow names itself."""
+        owner = owner_of(asked)
+        self._profiles.refuse_reserved(owner)
+        return owner
+
+    async def provider(self, caller: Caller, owner: Owner) -> Profile:
+        """Read the profile of a provider that a platform brought."""
+        profile = await self._profiles.read(owner)
+        if profile.platform != caller.of:
+            raise NotFound(f"{caller.of} brought no provider {owner}.")
+        return profile
+
+
+class ProviderProfiles:
+    """What providers and their platforms change in profiles; whoever was told things so far is warned."""
+
+    def __init__(self, store: Store, scope: AccessScope) -> None:
+        self._store = store
+        self._profiles = store.profiles
+        self._scope = scope
+
+    async def change_own(self, owner: Owner, version: int | None, changes: Mapping[str, Any]) -> Profile:
+        """Change a provider's own profile."""
+        return await self._change(owner, lambda before: replace(_unchanged(before, version), **changes))
+
+    async def bring(
+        self, asked: str, platform: str, version: int | None, changes: Mapping[str, Any], *, verified: bool | None
+    ) -> Profile:
+        """Bring a provider, or change one: of the platform's own, or one of whom nobody has heard."""
+
+        def changed(before: Profile) -> Profile:
+            if before.version and before.platform != platform:
+                raise ForeignOwner(f"{platform} did not bring {before.owner}.")
+            sure = before.verified if verified is None else verified
+            return replace(_unchanged(before, version), platform=platform, verified=sure, **changes)
+
+        return await self._change(self._scope.named(asked), changed)
+
+    async def claim(self, asked: str, platform: str) -> Owner:
+        """Remember which platform brought a provider of whom nobody has heard; refuse one of another platform."""
+        owner = self._scope.named(asked)
+
+        def changed(before: Profile) -> Profile:
+            if before.platform not in ("", platform):
+                raise ForeignOwner(f"{owner} was brought by another platform.")
+            # Who wrote their profile themselves stays their own, whoever credits them.
+            return before if before.version else replace(before, platform=platform)
+
+        await self._change(owner, changed)
+        return owner
+
+    async def _change(self, owner: Owner, changed: Callable[[Profile], Profile]) -> Profile:
+        for _ in range(MOST_TRIES):
+            before = await self._profiles.read(owner)
+            after = changed(before)
+            if after == before:
+                return before
+            now = await self._store.records.now()
+            try:
+                if after.destination != before.destination:
+                    await self._store.contributors.take_over(owner)
+                return await self._profiles.write(before, after, now, _warnings(before, after))
+            except Conflict:
+                continue
+        raise Conflict(f"The profile of {owner} is being changed by others: try again.")
+
+
+def _unchanged(before: Profile, version: int | None) -> Profile:
+    if version is not None and version != before.version:
+        raise Conflict(f"The profile changed since version {version}: look at it again.")
+    return before
+
+
+def _warnings(before: Profile, after: Profile) -> tuple[Message, ...]:
+    """Tell the old contact, not the new one, and the platform: if it was a thief, the owner must hear of it."""
+    changed = [
+        words
+        for words, was, is_ in (
+            ("where your money goes", before.destination, after.destination),
+            ("where you are told things", before.notify, after.notify),
+        )
+        if was and was != is_
+    ]
+    if not changed:
+        return ()
+    body = {"event": "profile_changed", "owner": before.owner, "changed": " and ".join(changed)}
+    to_provider = [Message("notify", {**body, "to": "\n".join(before.notify)})] if before.notify else []
+    to_platform = [Message("webhook", {**body, "platform": before.platform})] if before.platform else []
+    return (*to_provider, *to_platform)
