@@ -25,7 +25,7 @@ OPERATES = frozenset({Role.OPERATOR})
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ActionRequest:
     """What a person says when he does something."""
 
     who: str
@@ -61,7 +61,7 @@ class Action:
     roles: frozenset[Role]
     fact: Callable[[Record[Any], str, str], Fact]
     """Makes, of the record, a name and a reason, the fact that `react` is tried on."""
-    run: Callable[[RecordId, Word], Awaitable[object]]
+    run: Callable[[RecordId, ActionRequest], Awaitable[object]]
     """Does it to the record, by a person's word."""
     sees: Callable[[Record[Any]], str] = lambda record: str(record.version)
     """What the person's word is bound to: when this changes, he must look again."""
@@ -121,7 +121,7 @@ class Actions:
             raise NotPossible(found)
         return found
 
-    async def do(self, name: str, stored: Stored, caller: Caller, word: Word) -> Record[Any]:
+    async def do(self, name: str, stored: Stored, caller: Caller, word: ActionRequest) -> Record[Any]:
         """Do what was offered, if the record is as it was shown; gives the record as it is then."""
         record_id, found = stored.record.id, self.offer(name, stored, caller)
         if found.seen != word.seen:
@@ -171,16 +171,16 @@ def money_line(record: Record[Any], source: object, target: object) -> str:
 def of_payouts(desk: Desk) -> Sequence[Action]:
     """List what people decide about payouts."""
 
-    async def approve(record_id: RecordId, word: Word) -> object:
+    async def approve(record_id: RecordId, word: ActionRequest) -> object:
         return await desk.approve(record_id, word.who, word.seen)
 
-    async def reject(record_id: RecordId, word: Word) -> object:
+    async def reject(record_id: RecordId, word: ActionRequest) -> object:
         return await desk.reject(record_id, word.who, word.reason)
 
-    async def cancel(record_id: RecordId, word: Word) -> object:
+    async def cancel(record_id: RecordId, word: ActionRequest) -> object:
         return await desk.cancel(record_id, word.who, word.reason)
 
-    async def release(record_id: RecordId, word: Word) -> object:
+    async def release(record_id: RecordId, word: ActionRequest) -> object:
         return await desk.release(record_id, word.who, word.reason)
 
     def seen(record: Record[Any]) -> str:
@@ -211,7 +211,7 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
 def of_all(machines: Iterable[AnyMachine], steering: Steering) -> list[Action]:
     """List what every machine knows that can be retried."""
 
-    async def retry(record_id: RecordId, word: Word) -> object:
+    async def retry(record_id: RecordId, word: ActionRequest) -> object:
         return await steering.retry(record_id, word.who)
 
     def once_more(made: Callable[[str], Fact], name: str) -> Action:

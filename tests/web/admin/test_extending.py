@@ -4,7 +4,7 @@ from aiohttp import web
 
 from machines.core.facts import Override
 from machines.core.ids import RecordId
-from payflow.desk.actions import Action, Word
+from payflow.desk.actions import Action, ActionRequest
 from payflow.engine.step import take_in
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
@@ -42,7 +42,7 @@ async def test_a_page_an_action_and_a_search_of_another_machine_need_nothing_but
     async def find(text: str) -> list[RecordId]:
         return [RecordId(made["id"])] if text == "0xminer" else []
 
-    async def shelve(record_id: RecordId, word: Word) -> object:
+    async def shelve(record_id: RecordId, word: ActionRequest) -> object:
         said = Override("CANCELLED", word.reason, word.who)
         return await take_in(flagged.store.records, flagged.metrics, record_id, said, word.who)
 

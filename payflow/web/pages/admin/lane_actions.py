@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from machines.core.ids import RecordId
 from machines.transaction import facts as f
 from machines.transaction.data import LaneRecord
-from payflow.desk.actions import Action, Pick, Word
+from payflow.desk.actions import Action, ActionRequest, Pick
 from payflow.desk.lane_steering import LANE, PAYMENT, TRANSACTION, LaneSteering, suspect_name
 from payflow.store.registers.tokens import Role
 
@@ -15,16 +15,16 @@ OPERATES = frozenset({Role.OPERATOR})
 def of_lanes(steering: LaneSteering) -> Sequence[Action]:
     """List what people do to a lane, to what waits in it and to what it sent."""
 
-    async def bump(record_id: RecordId, word: Word) -> None:
+    async def bump(record_id: RecordId, word: ActionRequest) -> None:
         await steering.bump(record_id, word.who, word.reason)
 
-    async def cancel(record_id: RecordId, word: Word) -> None:
+    async def cancel(record_id: RecordId, word: ActionRequest) -> None:
         await steering.cancel(record_id, word.who, word.reason)
 
-    async def withdraw(record_id: RecordId, word: Word) -> None:
+    async def withdraw(record_id: RecordId, word: ActionRequest) -> None:
         await steering.withdraw(record_id, word.who, word.reason)
 
-    async def adopt(record_id: RecordId, word: Word) -> None:
+    async def adopt(record_id: RecordId, word: ActionRequest) -> None:
         await steering.adopt(await steering.adoption(record_id, word.picked), word.who, word.reason)
 
     return (

@@ -9,7 +9,7 @@ from machines.core.errors import BadInput, NotFound
 from machines.core.ids import RecordId
 from machines.core.lifecycle import By
 from machines.core.record import Record
-from payflow.desk.actions import Word, Actions, money_line
+from payflow.desk.actions import ActionRequest, Actions, money_line
 from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.shown import decimal, utc
@@ -114,7 +114,7 @@ class RecordPage:
         async def do(visit: Visit, form: Form) -> FormDone:
             stored = await read(self._frame, visit)
             before, picked = stored.record, [str(one) for one in form.getall("pick", ())]
-            word = Word(visit.caller.who, _field(form, "reason"), str(form.get("seen", "")), picked)
+            word = ActionRequest(visit.caller.who, _field(form, "reason"), str(form.get("seen", "")), picked)
             label = self._actions.offer(name, stored, visit.caller).action.label
             after = await self._actions.do(name, stored, visit.caller, word)
             back = self._frame.local(str(form.get("back", "")))
