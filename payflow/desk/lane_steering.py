@@ -17,8 +17,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, lane_id, owner_of_lane
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.person import Person
-from payflow.desk.records import revived
-from payflow.engine.step import take_in
+from payflow.desk.records import revived, tell
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -104,7 +103,7 @@ class LaneSteering:
         if not reason.strip():
             raise BadInput("Say why (--reason): it is kept for whoever asks later.")
         async with self._store.audit.doing(who, act, record_id, reason):
-            await take_in(self._store.records, self._metrics, record_id, word, who)
+            await tell(self._store, self._metrics, record_id, word, who)
 
 
 def suspect_name(one: Suspect) -> str:
@@ -140,7 +139,7 @@ def trust(store: Store, metrics: Metrics) -> Verb:
         until = await store.records.now() + int(one.seen["hours"]) * HOUR
         both = f"{one.by} and {second.name}"
         fact = f.Trusted(one.seen["node"], until, both, one.reason)
-        await take_in(store.records, metrics, lane_id(one.subject, store.records.shards), fact, second.name)
+        await tell(store, metrics, lane_id(one.subject, store.records.shards), fact, second.name)
         return f"For {one.seen['hours']} hours the word of {one.seen['node']} counts alone in the lane {one.subject}."
 
     return Verb(TRUSTING, says, do)

@@ -14,7 +14,8 @@ from payflow.desk import lane_steering, ledger_correction
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.ledger_correction import Believed
 from payflow.desk.person import Person
-from payflow.engine.step import Applied, take_in
+from payflow.desk.records import tell
+from payflow.engine.step import Applied
 from payflow.store.pauses import EVERYTHING, scope_of
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
@@ -134,7 +135,7 @@ class Steering:
             return Override(to, reason, who, "", proof)
 
         async with self._store.audit.doing(who, f"override to {to}", record_id, reason):
-            return await take_in(self._records, self._metrics, record_id, unless_changed, who)
+            return await tell(self._store, self._metrics, record_id, unless_changed, who)
 
     async def propose_override(
         self, record_id: RecordId, to: str, reason: str, person: Person, version: int
@@ -163,7 +164,7 @@ class Steering:
 
         both = f"{proposal.by} and {second.name}"
         async with self._store.audit.doing(both, f"override to {seen['to']}", record_id, proposal.reason):
-            applied = await take_in(self._records, self._metrics, record_id, unless_changed, second.name)
+            applied = await tell(self._store, self._metrics, record_id, unless_changed, second.name)
         return f"Done: {record_id} is in {applied.after.state} now."
 
     def _says(self, proposal: Proposal) -> list[str]:
@@ -217,7 +218,7 @@ class Steering:
         if retried is None:
             raise BadInput(f"{record_id}: this machine knows no retry.")
         async with self._store.audit.doing(who, RETRY, record_id):
-            return await take_in(self._records, self._metrics, record_id, retried(who), who)
+            return await tell(self._store, self._metrics, record_id, retried(who), who)
 
     # ── pause ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

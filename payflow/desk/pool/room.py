@@ -1,6 +1,7 @@
 """Pools on the dashboard: looked at and resolved there. Their runs are another process's, or none's."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from adapters.open_ethereum_pool import config, durations
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND, Millis
-from machines.core.errors import BadInput, BadSettings
+from machines.core.errors import BadInput, BadSettings, Conflict, NotPossible, PayflowError
 from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.money import ETH, MAX_UNITS, Money
@@ -128,7 +129,7 @@ class PoolRoom:
         payees = await due(pool, skipped.append)
         cost = await estimate(pool, payees)
         wei = await pool.lane.chain.balance(pool.config.address)
-        lock, rows = await self.rows()
+        lock, rows = await self._rows()
         return Sheet(
             [Due(one.login, one.shannon) for one in payees],
             skipped[:MOST_SKIPPED],
@@ -144,6 +145,12 @@ class PoolRoom:
 
     async def rows(self) -> tuple[str, Sequence[Row]]:
         """Give the lock and what is pending, with what is proven now."""
+        try:
+            return await self._rows()
+        except PayflowError as error:
+            raise NotPossible(f"The pool cannot be looked at now, and nothing was changed: {error}") from error
+
+    async def _rows(self) -> tuple[str, Sequence[Row]]:
         pools, pool = await self._opened()
         found = await self._desk(pools, pool, NOBODY).pending()
         return await pool.books.lock() or "", [_row(one) for one in found]
@@ -155,8 +162,24 @@ class PoolRoom:
 
     # ── resolve ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def resolve(self, who: str, rows: Sequence[Row]) -> Sequence[str]:
-        """Book what is proven of these rows, unlock where nothing is left, and say what was done."""
+    async def resolve(self, who: str, reason: str, seen: str) -> Sequence[str]:
+        """Do what was shown, if it is still what books and evidence say, and say what was done."""
+        if not reason.strip():
+            raise BadInput("Say why: the audit log keeps it.")
+        lock, rows = await self.rows()
+        if seen != evidence_digest(lock, rows):
+            raise Conflict("The books or the evidence changed since you looked: look again.")
+        pools, _ = await self._opened()
+        audit = pools.own.store.audit
+        async with audit.doing(who, "resolve pool", self.coin, reason.strip()):
+            said = await self._resolved(who, rows)
+        for row in rows:
+            if row.outcome is not ChainOutcome.UNKNOWN:
+                await audit.note(who, f"resolved as {row.outcome}", row.record or f"{row.login}:{row.shannon}", row.why)
+        return said
+
+    async def _resolved(self, who: str, rows: Sequence[Row]) -> Sequence[str]:
+        """Book what is proven of these rows, and unlock where nothing is left."""
         pools, pool = await self._opened()
         desk = self._desk(pools, pool, who)
         said, done, left = [], {ChainOutcome.PAID: 0, ChainOutcome.UNPAID: 0}, 0
@@ -233,6 +256,12 @@ class PoolRooms:
         """Ask the pool that a payment belongs to; a pool that is not known here proves nothing."""
         room = next((one for one in self.rooms if one.coin == record.data.coin), None)
         return await room.prove(record) if room else Proof.NONE
+
+
+def evidence_digest(lock: str, rows: Sequence[Row]) -> str:
+    """Give what changes when there is something else to decide; not the words, which grow with the chain."""
+    told = [(one.login, one.shannon, one.at, one.record, one.outcome, one.tx) for one in rows]
+    return hashlib.sha256(repr((lock, told)).encode()).hexdigest()[:32]
 
 
 def _row(one: Judged) -> Row:

@@ -1,6 +1,5 @@
 """Pool: who is due, what is pending and what the chain proves about it, who holds the lock, what the last runs did."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,15 +9,14 @@ from typing import Any
 from aiohttp import web
 
 from machines.core.clock import Millis
-from machines.core.errors import BadInput, Conflict, NotFound, PayflowError
+from machines.core.errors import NotFound
 from machines.core.money import ETH, Money
 from machines.core.record import Record
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord, shannon_of
 from machines.pool.evidence import ChainOutcome
-from payflow.desk.pool.room import PoolRoom, Row
+from payflow.desk.pool.room import PoolRoom, evidence_digest
 from payflow.store.registers.tokens import Role
-from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit, see
 from payflow.web.pages.admin.cached import CachedValue
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
@@ -123,26 +121,16 @@ class PoolPages:
     async def ask(self, visit: Visit) -> web.StreamResponse:
         """Show what resolving would do now, and ask whether it is meant."""
         pool = self._pool(visit)
-        lock, rows = await _looked(pool)
+        lock, rows = await pool.rows()
         return await self._frame.page(
             visit, "pool_resolve.html", title=f"Resolve pool {pool.coin}", here="pool", pool=pool, lock=lock,
-            rows=rows, seen=print_of(lock, rows), ChainOutcome=ChainOutcome,
+            rows=rows, seen=evidence_digest(lock, rows), ChainOutcome=ChainOutcome,
         )  # fmt: skip
 
     async def resolve(self, visit: Visit, form: Form) -> FormDone:
         """Do what was shown, if it is still what the evidence says."""
-        pool, reason = self._pool(visit), str(form.get("reason", "")).strip()
-        if not reason:
-            raise BadInput("Say why: the audit log keeps it.")
-        lock, rows = await _looked(pool)
-        if str(form.get("seen", "")) != print_of(lock, rows):
-            raise Conflict("The books or the evidence changed since you looked: look again.")
-        who, audit = visit.caller.who, self._store.audit
-        async with audit.doing(who, "resolve pool", pool.coin, reason):
-            said = await pool.resolve(who, rows)
-        for row in rows:
-            if row.outcome is not ChainOutcome.UNKNOWN:
-                await audit.note(who, f"resolved as {row.outcome}", row.record or f"{row.login}:{row.shannon}", row.why)
+        pool = self._pool(visit)
+        said = await pool.resolve(visit.caller.who, str(form.get("reason", "")), str(form.get("seen", "")))
         return FormDone(" ".join(said), self._place(pool))
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,19 +158,6 @@ def runs_of(records: Iterable[PoolRecord]) -> list[Ran]:
         at = Millis(int(name)) if _RUN.fullmatch(name) else None
         runs.setdefault(name, Ran(name, at)).records.append(record)
     return sorted(runs.values(), key=lambda ran: ran.at or max(one.created_at for one in ran.records), reverse=True)
-
-
-def print_of(lock: str, rows: Sequence[Row]) -> str:
-    """Give what changes when there is something else to decide; not the words, which grow with the chain."""
-    told = [(one.login, one.shannon, one.at, one.record, one.outcome, one.tx) for one in rows]
-    return hashlib.sha256(repr((lock, told)).encode()).hexdigest()[:32]
-
-
-async def _looked(pool: PoolRoom) -> tuple[str, Sequence[Row]]:
-    try:
-        return await pool.rows()
-    except PayflowError as error:
-        raise Problem(BAD_FIELD, f"The pool cannot be looked at now, and nothing was changed: {error}") from error
 
 
 def _eth(shannon: int) -> Money:
