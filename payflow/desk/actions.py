@@ -26,14 +26,14 @@ OPERATES = frozenset({Role.OPERATOR})
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """What a person says when he does something."""
+    """What a person says when they do something."""
 
     who: str
     reason: str
     seen: str
-    """What `sees` gave when he looked."""
+    """What `sees` gave when they looked."""
     picked: Sequence[str] = ()
-    """Which of the picks he chose."""
+    """Which of the picks they chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Action:
     run: Callable[[RecordId, ActionRequest], Awaitable[object]]
     """Does it to the record, by a person's word."""
     sees: Callable[[Record[Any]], str] = lambda record: str(record.version)
-    """What the person's word is bound to: when this changes, he must look again."""
+    """What the person's word is bound to: when this changes, they must look again."""
     asks: str = ""
     """The question whose answer is the reason; empty where none is needed."""
     danger: bool = False

@@ -465,7 +465,7 @@ class BountyDesk:
         return (Message("notify", {**body, "page": f"{self.world.server}/bounties"}),)
 
     async def prove_owner(self, caller: Caller, repository: int, text: str, proof: tuple[str, str]) -> Hand:
-        """Take a maintainer on as an owner of the wallets that are made from now on; his address must be proven."""
+        """Take a maintainer on as an owner of the wallets that are made from now on; their address must be proven."""
         place = await self.place_of(repository)
         person = await self.maintainer(place, caller)
         address = self.address(text)
@@ -558,7 +558,7 @@ def _contributor(caller: Caller) -> int:
 
 
 def account_of(person: int) -> Owner:
-    """Name whom a contributor's profile belongs to: by his number, because names change."""
+    """Name whom a contributor's profile belongs to: by their number, because names change."""
     return Owner(f"github:{person}")
 
 

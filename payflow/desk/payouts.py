@@ -186,7 +186,7 @@ class Desk:
     # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def payout(self, payout_id: str, owner: Owner | None = None) -> PayoutRecord:
-        """Read a payout; for a provider only his own, and another's does not exist."""
+        """Read a payout; for a provider only their own, and another's does not exist."""
         machine, _ = parse_id(payout_id)
         if machine != MACHINE:
             raise NotFound(f"There is no payout {payout_id}.")
@@ -283,7 +283,7 @@ class Desk:
             return Proof.NONE
 
     async def _decide(self, act: str, payout_id: str, fact: Told, by: str, why: str = "") -> Applied:
-        """Take in what somebody decides about what is not his own: it goes into the audit log as well."""
+        """Take in what somebody decides about what is not their own: it goes into the audit log as well."""
         await self.payout(payout_id)
         async with self.store.audit.doing(by, act, payout_id, why):
             return await self._tell(payout_id, fact, by)

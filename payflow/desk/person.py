@@ -63,7 +63,7 @@ class Caller:
     name: str
     role: Role
     of: str
-    """The provider or platform that he speaks for; empty for staff."""
+    """The provider or platform that they speak for; empty for staff."""
     made_by: str = ""
     """Who made their token."""
 
@@ -74,10 +74,10 @@ class Caller:
 
     @property
     def who(self) -> str:
-        """What the history calls him: a provider by the name of his account, whichever of his tokens he shows."""
+        """What the history calls them: a provider by the name of their account, whichever of their tokens they show."""
         return self.of if self.role is Role.PROVIDER else self.name
 
     @property
     def owner(self) -> Owner | None:
-        """The only owner whose records he may see; None where more than one comes into question."""
+        """The only owner whose records they may see; None where more than one comes into question."""
         return Owner(self.of) if self.role is Role.PROVIDER else None

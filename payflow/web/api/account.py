@@ -1,4 +1,4 @@
-"""What a provider has: his balance, what he earned, and a statement of each month."""
+"""What a provider has: the balance, what was earned, and a statement of each month."""
 
 import base64
 import csv

@@ -312,12 +312,12 @@ class ProviderShown(ApiResponse):
     platform: str
     verified: bool
     notify: list[str]
-    """Where he is told things, without the secrets in it."""
+    """Where they are told things, without the secrets in it."""
     method: str | None
     destination: str | None
-    """Where his money usually goes, by its last digits."""
+    """Where their money usually goes, by its last digits."""
     details_changed_at: Time | None
-    """When a destination of his was last given up; for some days after, people look at his requests."""
+    """When a destination of theirs was last given up; for some days after, people look at their requests."""
     version: int
 
 

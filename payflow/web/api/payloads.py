@@ -170,11 +170,11 @@ class ProfileGiven(RequestBody):
     """What to change in a profile; what is left out stays as it is."""
 
     notify: Annotated[list[Contact], Field(max_length=MOST_ADDRESSES)] | None = None
-    """Where to tell him things; an empty list for nowhere."""
+    """Where to tell them things; an empty list for nowhere."""
     method: Method | None = None
-    """How he is usually paid; needed with a destination."""
+    """How they are usually paid; needed with a destination."""
     destination: Where | None = None
-    """Where his money usually goes; null for nowhere."""
+    """Where their money usually goes; null for nowhere."""
     version: Whole | None = None
     """The version that was looked at: a profile that changed since is not written over."""
 
@@ -189,7 +189,7 @@ class ProviderGiven(ProfileGiven):
     """What a platform may change in the profile of a provider that it brought."""
 
     verified: bool | None = None
-    """Whether the platform has checked who he is."""
+    """Whether the platform has checked who they are."""
 
 
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -179,7 +179,7 @@ class ProviderApi:
 
 
 def _own_key(caller: Caller, key: str) -> str:
-    """Keep the keys of a platform apart from those of the provider himself. No key has a space in it."""
+    """Keep the keys of a platform apart from the provider's own. No key has a space in it."""
     return f"{caller.of} {key}" if key and caller.role is Role.PLATFORM else key
 
 

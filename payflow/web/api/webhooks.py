@@ -62,7 +62,7 @@ class Deliveries(Generic[T]):
         async def serve(request: web.Request) -> web.StreamResponse:
             raw = await received(request, most_bytes=self.most_bytes)
             if not self.genuine(request.headers, raw):
-                # Only who cannot prove himself is slowed down: a source with much to tell must not be.
+                # Only who cannot prove who they are is slowed down: a source with much to tell must not be.
                 count("forged")
                 log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=self.source)
                 await gate.rate_limit(request)

@@ -1,4 +1,4 @@
-"""Who is asking, and how often he may."""
+"""Who is asking, and how often they may."""
 
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address

@@ -87,7 +87,7 @@ Fingerprint: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$", examp
 Note: TypeAlias = Annotated[str, Field(max_length=140, pattern=f"^[{SEEN}]*$")]
 Words: TypeAlias = Annotated[str, Field(max_length=500, pattern=SOMETHING)]
 Line: TypeAlias = Annotated[str, Field(max_length=LONGEST_LINE, pattern=SOMETHING)]
-# Only where the other side is no host of the caller's choice: what he names here, our own servers will connect to.
+# Only where the other side is no host of the caller's choice: what they name here, our own servers will connect to.
 Contact: TypeAlias = Annotated[
     str,
     StringConstraints(max_length=LONGEST),

@@ -43,11 +43,11 @@ class Visit:
     caller: Caller
     secret: str
     said: str = ""
-    """What he must be told: how the form went that he sent before."""
+    """What they must be told: how the form went that they sent before."""
 
     @property
     def csrf(self) -> str:
-        """What each of his forms must show: only a page of ours can know it."""
+        """What each of their forms must show: only a page of ours can know it."""
         return hashlib.sha256(b"form of " + self.secret.encode()).hexdigest()
 
 
@@ -82,7 +82,7 @@ class PageSessions:
         self._also_opens = also_opens
 
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
-        """Tell who is there, or refuse him; `roles` narrows down who may come in here."""
+        """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
         await self._gate.rate_limit(request)
         secret = request.cookies.get(self._cookie, "")
         session = await self._kept.find(secret)
@@ -130,7 +130,7 @@ class PageSessions:
         return await self.let_in(request, digest_of(token), see(to), caller.role)
 
     async def _note_refused(self, request: web.Request, problem: Problem) -> None:
-        """Write down that somebody was not let in where people work, without what he showed; of a flood only some."""
+        """Write down that somebody was not let in where people work, without what they showed; of a flood only some."""
         if not self._roles & STAFF or (problem.status, problem.code) not in (UNAUTHENTICATED, FORBIDDEN):
             return
         why = f"{problem.message} From {self._gate.address(request)}."
@@ -161,11 +161,11 @@ class PageSessions:
         return answer
 
     async def say(self, visit: Visit, said: str) -> None:
-        """Tell him something at the next page."""
+        """Tell them something at the next page."""
         await self._kept.say(visit.secret, said)
 
     async def heard(self, visit: Visit) -> None:
-        """Forget what he was told."""
+        """Forget what they were told."""
         if visit.said:
             await self._kept.heard(visit.secret)
 
@@ -195,5 +195,5 @@ def _host(origin: str) -> str:
 
 
 def _is_https(request: web.Request) -> bool:
-    """Whether the browser speaks https, to us or to a proxy before us. Who lies about it only harms himself."""
+    """Whether the browser speaks https, to us or to a proxy before us. Who lies about it only harms themselves."""
     return request.secure or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

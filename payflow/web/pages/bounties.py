@@ -132,7 +132,7 @@ class BountyPage:
     # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def save(self, visit: Visit, form: Form) -> FormDone:
-        """Save where the visitor wants his money."""
+        """Save where the visitor wants their money."""
         saved = await self._desk.save_address(visit.caller, str(form.get("address", "")), None)
         if saved.next_address:
             counts = f"counts from {day_of(saved.next_from)} on"

@@ -45,11 +45,11 @@ class GitHubSignInRoutes:
         return [web.get(SIGN_IN, self.go), web.get(BACK, self.come)]
 
     async def go(self, request: web.Request) -> web.StreamResponse:
-        """Send somebody to GitHub, with a word that only his browser can bring back."""
+        """Send somebody to GitHub, with a word that only their browser can bring back."""
         await self._gate.rate_limit(request)
         state = secrets.token_urlsafe(32)
         answer = see(self._identity.sign_in_url(state, self._back))
-        # Not Strict: he comes back from another site, and the word must come with him.
+        # Not Strict: they come back from another site, and the word must come with them.
         answer.set_cookie(
             STATE, state, max_age=STATE_S, path=SIGN_IN, httponly=True, samesite="Lax", secure=request.secure
         )

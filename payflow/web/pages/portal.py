@@ -1,4 +1,4 @@
-"""A provider's own page: what he has, how to ask for it, and what became of what he asked for, in honest words."""
+"""A provider's own page: what they have, how to ask for it, and what became of what they asked for, in honest words."""
 
 import json
 import secrets
@@ -39,7 +39,7 @@ MONTHS = 6
 USUAL = "usual"
 FIELDS = ("amount", "currency", "method", "note", "bank_code", "account", "holder")
 
-# What each of the public's words means to him. Nothing is called paid before it is proven.
+# What each of the public's words means to them. Nothing is called paid before it is proven.
 MEANS: Mapping[str, str] = {
     "requested": "We are checking it. Nothing has been sent.",
     "approved": "It is sent when the next batch opens.",
@@ -79,7 +79,7 @@ class Portal:
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        """Show what he has and what he asked for."""
+        """Show what they have and what they asked for."""
         cursor = visit.request.query.get("cursor", "")
         asked = PayoutsAsked.model_validate({"limit": SHOWN, "cursor": cursor[:200]})
         payouts = _body(

@@ -172,7 +172,7 @@ class Frame:
         ]
 
     def sign_in(self, status: int, to: str, said: str = "") -> web.Response:
-        """Ask who is there, and remember where he wanted to go."""
+        """Ask who is there, and remember where they wanted to go."""
         return self._answer("sign_in.html", status, title="Sign in", visit=None, to=self.local(to), said=said)
 
     async def refusal(self, request: web.Request, error: Exception) -> web.StreamResponse:
@@ -195,7 +195,7 @@ class Frame:
         """Give what stands around a refusal: the navigation for who is signed in, nothing for anybody else."""
         try:
             visit = await self.sessions.visit(request, self.staff)
-        except Exception:  # noqa: BLE001  (he is no longer known, or the store is gone: a bare page will do)
+        except Exception:  # noqa: BLE001  (they are no longer known, or the store is gone: a bare page will do)
             return {"visit": None, "said": ""}
         return {
             "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": "", "pauses": (),

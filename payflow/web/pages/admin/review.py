@@ -26,13 +26,13 @@ OLD_PLACE = "/review"
 
 @dataclass(frozen=True, slots=True)
 class ProviderHistory:
-    """What is known of a provider, beside his request."""
+    """What is known of a provider, beside their request."""
 
     profile: Profile
     paid: int
     failed: int
     latest: list[tuple[PayoutRecord, str]]
-    """His newest payouts, each with the public word for where it is."""
+    """Their newest payouts, each with the public word for where it is."""
 
 
 @dataclass(frozen=True, slots=True)

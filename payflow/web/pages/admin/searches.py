@@ -86,7 +86,7 @@ def by_key(store: Store, lanes: Collection[str]) -> Search:
 
 
 def by_login(store: Store, coins: Sequence[str]) -> Search:
-    """Find the payments of a miner by his login at the pools of some coins."""
+    """Find the payments of a miner by their login at the pools of some coins."""
 
     async def find(text: str) -> Sequence[RecordId]:
         if not _LOGIN.fullmatch(text):
