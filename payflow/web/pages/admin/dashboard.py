@@ -6,7 +6,7 @@ from aiohttp import web
 
 from machines.core.errors import NotFound
 from payflow.config import Settings
-from payflow.desk.actions import Actions, of_all, of_payouts
+from payflow.desk.actions import Actions, of_all, of_lanes, of_payouts
 from payflow.desk.lane_steering import LaneSteering
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
@@ -22,9 +22,8 @@ from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import LedgerPage
 from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.admin.frame import PLACE, Frame, Page, static
-from payflow.web.pages.admin.lane_actions import of_lanes
 from payflow.web.pages.admin.live import Live
-from payflow.web.pages.admin.messages import OutboxPage
+from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
 from payflow.web.pages.admin.proposals import ProposalsPage
 from payflow.web.pages.admin.record import OverridePages, RecordPage
