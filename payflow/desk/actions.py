@@ -16,15 +16,12 @@ from machines.transaction import facts as t
 from machines.transaction.data import LaneRecord
 from payflow.desk.lane_steering import LANE, PAYMENT, TRANSACTION, LaneSteering, suspect_name
 from payflow.desk.payouts import MACHINE, Desk
-from payflow.desk.person import Caller
+from payflow.desk.person import OPERATES, REVIEWS, Caller
 from payflow.desk.steering import Steering
 from payflow.shown import grouped
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.store.stored import Stored
-
-REVIEWS = frozenset({Role.REVIEWER})
-OPERATES = frozenset({Role.OPERATOR})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from machines.core.ids import Owner
 from payflow.store.registers.tokens import ApiToken, Role
 
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
+OPERATES = frozenset({Role.OPERATOR})
+REVIEWS = frozenset({Role.REVIEWER})
 ASKS = frozenset({Role.PROVIDER, Role.PLATFORM})
 LOOKS = ASKS | STAFF
 

@@ -10,16 +10,12 @@ from pydantic import Field
 from machines.core.clock import Millis
 from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import Desk
-from payflow.desk.person import STAFF
+from payflow.desk.person import OPERATES, REVIEWS, STAFF
 from payflow.desk.providers import AccessScope
 from payflow.engine.step import Applied
-from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.payloads import ApprovalGiven, NoBody, NoQuery, Query, ReasonGiven
 from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
-
-REVIEWS = frozenset({Role.REVIEWER})
-OPERATES = frozenset({Role.OPERATOR})
 
 
 class ReviewsAsked(Query):

@@ -17,7 +17,7 @@ from machines.core.forge import PullState
 from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties import BountyDesk, first_of, person_of, sweeping
 from payflow.desk.open_bounty import NEWEST, balances, open_claims, owns, state_of
-from payflow.desk.person import STAFF
+from payflow.desk.person import OPERATES, STAFF
 from payflow.store.registers.tokens import Role
 from payflow.web.http import problems
 from payflow.web.http.auth import Gate
@@ -30,7 +30,6 @@ PLACE = "/bounties"
 COOKIE = "payflow_bounties"
 PEOPLE = frozenset({Role.PROVIDER})
 EVERYBODY = STAFF | PEOPLE
-OPERATORS = frozenset({Role.OPERATOR})
 
 _STATIC = resources.files("payflow.web.pages") / "static"
 _FILES = {"bounties.js": "text/javascript", "bounties.css": "text/css"}
@@ -74,11 +73,11 @@ class BountyPage:
             web.post(f"{PLACE}/address/withdraw", frame.does(self.withdraw, PEOPLE)),
             web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
             web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
-            web.post(f"{one}/agree", frame.does(self.agree, PEOPLE | OPERATORS)),
+            web.post(f"{one}/agree", frame.does(self.agree, PEOPLE | OPERATES)),
             web.post(f"{one}/retract", frame.does(self.retract, PEOPLE)),
             web.post(f"{one}/reassign", frame.does(self.reassign, PEOPLE)),
             web.post(f"{one}/sweep", frame.does(self.sweep, PEOPLE)),
-            web.post(f"{one}/decide", frame.does(self.decide, OPERATORS)),
+            web.post(f"{one}/decide", frame.does(self.decide, OPERATES)),
             web.get("/qr/{owner}/{repo}/bounty/{number}/{hash}/qr.png", self.qr),
         ]
 

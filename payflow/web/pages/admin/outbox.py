@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
+from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering
 from payflow.shown import plain
-from payflow.store.registers.tokens import Role
 from payflow.telemetry.logs import redacted
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame
@@ -25,7 +25,7 @@ class OutboxPage:
         place = f"{self._frame.place}/outbox"
         return [
             web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/replay", self._frame.does(self.replay, frozenset({Role.OPERATOR}))),
+            web.post(f"{place}/replay", self._frame.does(self.replay, OPERATES)),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

@@ -9,12 +9,12 @@ from aiohttp import web
 
 from machines.core.clock import SECOND, Millis
 from machines.core.machine import AnyMachine
+from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering, called
 from payflow.shown import decimal, grouped, span
 from payflow.store.ledger import LedgerAccount
 from payflow.store.listing import StateCount
 from payflow.store.pauses import EVERYTHING, Pause
-from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.api.review import ReviewsApi
 from payflow.web.http.sessions import Form, Visit
@@ -66,11 +66,10 @@ class Overview:
 
     def routes(self) -> list[web.RouteDef]:
         place = self._frame.place
-        operates = frozenset({Role.OPERATOR})
         return [
             web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/pause", self._frame.does(self.pause, operates)),
-            web.post(f"{place}/resume", self._frame.does(self.resume, operates)),
+            web.post(f"{place}/pause", self._frame.does(self.pause, OPERATES)),
+            web.post(f"{place}/resume", self._frame.does(self.resume, OPERATES)),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

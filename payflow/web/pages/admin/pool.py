@@ -15,14 +15,13 @@ from machines.core.record import Record
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord, shannon_of
 from machines.pool.evidence import ChainOutcome
+from payflow.desk.person import OPERATES
 from payflow.desk.pool.room import PoolRoom, evidence_digest
-from payflow.store.registers.tokens import Role
 from payflow.web.http.sessions import Form, Visit, see
 from payflow.web.pages.admin.cached import CachedValue
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
 from payflow.web.pages.admin.whereabouts import ether
 
-OPERATES = frozenset({Role.OPERATOR})
 FRESH_S, WITHIN_S, PATIENCE_S = 2.0, 20.0, 3.0
 SHOWN = 100
 RUNS = 15

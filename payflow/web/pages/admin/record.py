@@ -10,6 +10,7 @@ from machines.core.ids import RecordId
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.desk.actions import ActionRequest, Actions, money_line
+from payflow.desk.person import OPERATES
 from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.shown import decimal, utc
@@ -23,7 +24,6 @@ from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.admin.frame import Do, FormDone, Frame
 from payflow.web.pages.admin.proposals import shown
 
-OPERATES = frozenset({Role.OPERATOR})
 MOST_CHAPTERS = 200
 
 
