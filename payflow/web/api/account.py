@@ -28,7 +28,7 @@ from payflow.web.api import answers
 from payflow.web.api.answers import money_of, status_of
 from payflow.web.api.payloads import NoBody, OwnerAsked
 from payflow.web.http import problems
-from payflow.web.http.endpoints import CSV, AnyEndpoint, CsvReply, Endpoint, EndpointCall, JsonReply
+from payflow.web.http.endpoints import CSV, AnyEndpoint, ApiEndpoint, CsvReply, EndpointCall, JsonReply
 from payflow.web.http.fields import Currency
 from payflow.web.http.problems import Problem
 
@@ -68,15 +68,15 @@ class AccountsApi:
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         missing = (HTTPStatus.NOT_FOUND,)
-        yield Endpoint(
+        yield ApiEndpoint(
             "GET", "/api/provider/balance", "Tell what there is, in every currency.", LOOKS, self.balance,
             {HTTPStatus.OK: answers.Balances}, query=OwnerAsked, refuses=missing,
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "GET", "/api/provider/earnings", "List earnings, the oldest first, and where each part of them is.",
             LOOKS, self.earnings, {HTTPStatus.OK: answers.EarningsPage}, query=EarningsAsked, refuses=missing,
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "GET", "/api/provider/statement", "Give all that moved the balance in a month, as a table.",
             LOOKS, self.statement, {HTTPStatus.OK: CSV}, query=StatementAsked, refuses=missing,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from payflow.desk.person import LOOKS
 from payflow.store.registers.tokens import Role
 from payflow.web.api import bounty_answers as b
 from payflow.web.api.payloads import NoBody, NoQuery, Query
-from payflow.web.http.endpoints import ANYBODY, AnyEndpoint, Endpoint, EndpointCall, JsonReply
+from payflow.web.http.endpoints import ANYBODY, AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import whole
 
 PEOPLE = frozenset({Role.PROVIDER})
@@ -182,7 +182,7 @@ def _place(
     method: str, path: str, summary: str, roles: frozenset[Role], run: Any, answer: type[b.KebabAnswer],  # noqa: ANN401
     *, refuses: tuple[HTTPStatus, ...] = (), body: Any = NoBody, query: type[Query] = NoQuery,  # noqa: ANN401
 ) -> AnyEndpoint:  # fmt: skip
-    return Endpoint(method, path, summary, roles, run, {HTTPStatus.OK: answer}, body, query, refuses)
+    return ApiEndpoint(method, path, summary, roles, run, {HTTPStatus.OK: answer}, body, query, refuses)
 
 
 def _reply(shape: type[b.KebabAnswer], **parts: Any) -> JsonReply:

@@ -13,7 +13,7 @@ from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.payloads import ClawbackGiven, EarningGiven, EarningsGiven, NoQuery
 from payflow.web.http import problems
-from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
+from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import money
 from payflow.web.http.problems import Problem
 
@@ -29,16 +29,16 @@ class PlatformApi:
     def endpoints(self) -> Iterable[AnyEndpoint]:
         platform = frozenset({Role.PLATFORM})
         reused = HTTPStatus.UNPROCESSABLE_ENTITY
-        yield Endpoint(
+        yield ApiEndpoint(
             "POST", "/api/earnings", "Credit an earning. The same id again changes nothing.", platform, self.credit,
             {HTTPStatus.CREATED: answers.Credited, HTTPStatus.OK: answers.Credited}, body=EarningGiven,
             refuses=(reused,),
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "POST", "/api/earnings/batch", "Credit many earnings; each has a result of its own.", platform,
             self.credit_many, {HTTPStatus.OK: answers.BatchResult}, body=EarningsGiven,
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "POST", "/api/earnings/{id}/clawback", "Take an earning back; what is gone already is owed.", platform,
             self.claw_back, {HTTPStatus.OK: answers.ClawedBack}, body=ClawbackGiven,
             refuses=(HTTPStatus.NOT_FOUND, reused),

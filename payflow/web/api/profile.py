@@ -10,7 +10,7 @@ from payflow.desk.providers import AccessScope, ProviderProfiles
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.payloads import NoBody, NoQuery, OwnerAsked, ProfileGiven, ProviderGiven, destination
-from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
+from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
 
 
 class ProfilesApi:
@@ -23,15 +23,15 @@ class ProfilesApi:
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         told = {HTTPStatus.OK: answers.ProviderShown}
-        yield Endpoint(
+        yield ApiEndpoint(
             "GET", "/api/provider/profile", "Show a profile.", LOOKS, self.show,
             told, query=OwnerAsked, refuses=(HTTPStatus.NOT_FOUND,),
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "PUT", "/api/provider/profile", "Change your own profile; whoever was told things so far is warned.",
             frozenset({Role.PROVIDER}), self.change_own, told, body=ProfileGiven, refuses=(HTTPStatus.CONFLICT,),
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "PUT", "/api/providers/{owner}", "Bring a provider, or change the profile of one that you brought.",
             frozenset({Role.PLATFORM}), self.bring, told, body=ProviderGiven, refuses=(HTTPStatus.CONFLICT,),
         )  # fmt: skip

@@ -32,7 +32,7 @@ from payflow.web.api.payloads import (
     destination,
 )
 from payflow.web.http import problems
-from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
+from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
 from payflow.web.http.fields import Moment, money
 from payflow.web.http.problems import Problem
 
@@ -74,23 +74,23 @@ class ProviderApi:
     def _payouts(self, prefix: str) -> Iterable[AnyEndpoint]:
         one = {HTTPStatus.OK: answers.Payout}
         missing, clash = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
-        yield Endpoint(
+        yield ApiEndpoint(
             "POST", prefix, "Ask for a payout. The same key again gets the first answer again.", ASKS, self.ask,
             {HTTPStatus.CREATED: answers.Payout, **one}, body=PayoutGiven, keyed=True,
             refuses=(missing, HTTPStatus.UNPROCESSABLE_ENTITY),
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "GET", prefix, "List payouts, the newest first.", LOOKS, self.listed,
             {HTTPStatus.OK: answers.PayoutsPage}, query=PayoutsAsked, refuses=(missing,),
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "GET", f"{prefix}/{{id}}", "Show a payout as it is now.", LOOKS, self.show, one, refuses=(missing,)
         )
-        yield Endpoint(
+        yield ApiEndpoint(
             "POST", f"{prefix}/{{id}}/cancel", "Take a payout back before it is paid.", ASKS | {Role.OPERATOR},
             self.cancel, one, body=CancelGiven, refuses=(missing, clash),
         )  # fmt: skip
-        yield Endpoint(
+        yield ApiEndpoint(
             "POST", f"{prefix}/{{id}}/destination", "Name another destination for a failed payout; it is reviewed.",
             ASKS, self.correct, one, body=CorrectionGiven, refuses=(missing, clash),
         )  # fmt: skip

@@ -15,7 +15,7 @@ from payflow.desk.providers import AccessScope
 from payflow.engine.step import Applied
 from payflow.web.api import answers
 from payflow.web.api.payloads import ApprovalGiven, NoBody, NoQuery, Query, ReasonGiven
-from payflow.web.http.endpoints import AnyEndpoint, Endpoint, EndpointCall, JsonReply
+from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
 
 
 class ReviewsAsked(Query):
@@ -34,8 +34,8 @@ class ReviewsApi:
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         refuses = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
-        decided = partial(Endpoint, "POST", answers={HTTPStatus.OK: answers.ReviewShown}, refuses=refuses)
-        yield Endpoint(
+        decided = partial(ApiEndpoint, "POST", answers={HTTPStatus.OK: answers.ReviewShown}, refuses=refuses)
+        yield ApiEndpoint(
             "GET", "/api/reviews", "List what waits for people, the oldest first.", STAFF, self.queue,
             {HTTPStatus.OK: answers.ReviewsShown}, query=ReviewsAsked,
         )  # fmt: skip

@@ -72,7 +72,7 @@ class CsvReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint(Generic[B, Q]):
+class ApiEndpoint(Generic[B, Q]):
     """One place of the API."""
 
     method: str
@@ -95,7 +95,7 @@ class Endpoint(Generic[B, Q]):
         return self.method in _WITH_BODY and self.body is not NoBody
 
 
-AnyEndpoint = Endpoint[Any, Any]
+AnyEndpoint = ApiEndpoint[Any, Any]
 
 
 class Admission(Protocol):

@@ -25,7 +25,7 @@ OLD_PLACE = "/review"
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderHistory:
+class ReviewHistory:
     """What is known of a provider, beside their request."""
 
     profile: Profile
@@ -42,7 +42,7 @@ class ReviewCase:
     record: PayoutRecord
     approvals: tuple[Approval, ...]
     """Those that are about what is proposed now."""
-    history: ProviderHistory
+    history: ReviewHistory
     approve: Offer | str
     """What a yes would do, or why this reviewer cannot give it."""
     reject: Offer | str
@@ -89,7 +89,7 @@ class ReviewPage:
         approve, reject = (self._actions.offered(name, stored, caller) for name in ("approve", "reject"))
         return ReviewCase(record, approvals, history, approve, reject)
 
-    async def _history(self, payout: PayoutRecord) -> ProviderHistory:
+    async def _history(self, payout: PayoutRecord) -> ReviewHistory:
         owner = payout.owner
         profile, tallies, latest = await asyncio.gather(
             self._profile(owner),
@@ -97,7 +97,7 @@ class ReviewPage:
             self._store.listing.owned_by(owner, EARLIER + 1),
         )
         records = [one.record for one in latest if one.record.machine == MACHINE and one.record.id != payout.id]
-        return ProviderHistory(
+        return ReviewHistory(
             profile,
             tallies.get(f"{MACHINE}:{COMPLETED}", 0),
             sum(1 for one in records if one.data.failures),
