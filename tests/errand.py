@@ -151,7 +151,6 @@ def errand(rail: Rail) -> Machine[ErrandData]:
     return Machine(
         lifecycle=LIFECYCLE,
         data=ErrandData,
-        facts=(Approved, Cancelled, Sent, Done, NotDone),
         react=react,
         acts=acts(rail),
         retry=RetryPolicy(base_s=0.05, cap_s=1),

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
@@ -12,6 +12,7 @@ from machines.bounty.comment import day_of, question_told
 from machines.bounty.data import (
     BountyData,
     BountyRecord,
+    Hand,
     ProposalAttempt,
     approval_key,
     deploy_key,
@@ -19,7 +20,6 @@ from machines.bounty.data import (
 )
 from machines.bounty.hands import are_there, sole_funder, wanted_for
 from machines.bounty.policy import BountyPolicy
-from machines.bounty.ports import CommentText, Contributors, Owners
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, Rejected, Retryable, TooLong
 from machines.core.facts import Fact, Nothing, Proof
@@ -37,10 +37,32 @@ from machines.core.ports import (
     Step,
     Unsent,
 )
+from machines.core.saved_address import SavedAddress
 from machines.core.wallets import ContractCall, Creation, End, Holding, ProposalOutcome, Wallets
 
 OWNERS = "an owner who proves his address"
 Look = Callable[[BountyRecord, Step], Coroutine[Any, Any, Fact]]
+
+
+class Owners(Protocol):
+    """Who owns the wallets of a repository."""
+
+    async def proven(self, repository: int) -> tuple[Hand, ...]:
+        """List the maintainers who proved an address; none where the repository is not enabled."""
+
+
+class Contributors(Protocol):
+    """Where contributors want their money."""
+
+    async def address(self, person: int) -> SavedAddress:
+        """Give what somebody saved."""
+
+
+class CommentText(Protocol):
+    """What the comment on an issue says."""
+
+    def comment(self, record: BountyRecord) -> str:
+        """Write it; empty where there is none."""
 
 
 class BountyActs:

@@ -1,4 +1,4 @@
-"""What a bounty keeps. The names that others read (`transaction_hash`, `confirm_hash`, …) are fields here."""
+"""What bounties and repositories keep. The names that others read (`transaction_hash`, `confirm_hash`, …) are here."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from machines.core.record import Record
 from machines.core.wallets import Creation, Holding, WalletProposal
 
 MACHINE = "bounty"
+REPOSITORY_MACHINE = "repository"
 MOST_CLAIMS = 50
 MOST_CLAIMS_A_PERSON = 3
 """Of claims that were not merged: anybody may write an issue's number into as many pull requests as they like."""
@@ -303,7 +304,22 @@ def _bounded(claims: Iterable[PullRequest]) -> tuple[PullRequest, ...]:
     return tuple(sorted(kept, key=lambda claim: claim.number))
 
 
+@dataclass(frozen=True, slots=True)
+class RepositoryData:
+    """What is known of a repository."""
+
+    number: int
+    """The forge's own, which stays."""
+    name: str
+    installation: int
+    hands: tuple[Hand, ...] = ()
+    """Maintainers who proved an address."""
+    private: bool = False
+    """Whether what it is about is nobody else's business."""
+
+
 BountyRecord = Record[BountyData]
+RepositoryRecord = Record[RepositoryData]
 
 
 def owner_of_repository(repository: int) -> Owner:
@@ -315,6 +331,11 @@ def bounty_id(repository: int, issue: int, shards: int, sweep: int = 0) -> Recor
     """Give the one id of an issue's bounty, or of one of its sweeps."""
     parts = (str(repository), str(issue), *((str(sweep),) if sweep else ()))
     return derived_id(MACHINE, shard_for(owner_of_repository(repository), shards), *parts)
+
+
+def repository_id(number: int, shards: int) -> RecordId:
+    """Give the one id of a repository."""
+    return derived_id(REPOSITORY_MACHINE, shard_for(owner_of_repository(number), shards), str(number))
 
 
 def deploy_key(record_id: RecordId, failed: int) -> str:

@@ -1,4 +1,4 @@
-"""What a bounty can learn. A fact about a payment names the proposal or the transaction that it speaks of."""
+"""What bounties and repositories can learn. A fact about a payment names the proposal or transaction it speaks of."""
 
 from dataclasses import dataclass
 
@@ -301,40 +301,35 @@ class RefundNamed(Fact):
     signature: str
 
 
-FACTS: tuple[type[Fact], ...] = (
-    Swept,
-    IssueUnreadable,
-    IssueChanged,
-    IssueGone,
-    PullChanged,
-    Renamed,
-    Commented,
-    Blocked,
-    Planned,
-    Deploying,
-    Deployed,
-    DeployFailed,
-    Held,
-    NoAddress,
-    AddressKnown,
-    AddressChanging,
-    HandWanted,
-    ApprovalWithdrawn,
-    Proposed,
-    Executing,
-    BotApproved,
-    NotApproved,
-    Confirmed,
-    Underway,
-    PaidOut,
-    NotPaidOut,
-    Vanished,
-    Dead,
-    Decided,
-    Reassigned,
-    Retracted,
-    Revoked,
-    SweepWanted,
-    AgreementGiven,
-    RefundNamed,
-)
+# ── a repository ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Installed(Fact):
+    """The app is installed in it, and this is what it is called."""
+
+    name: str
+    installation: int
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Removed(Fact):
+    """The app was taken away."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandProven(Fact):
+    """A maintainer proved by a signature that an address is his."""
+
+    hand: Hand
+    message: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandRemoved(Fact):
+    """Somebody shall own no more wallets; those that are made keep their owners."""
+
+    person: int
+    by: str

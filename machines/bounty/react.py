@@ -59,7 +59,6 @@ def bounty(
     return Machine(
         lifecycle=s.LIFECYCLE,
         data=BountyData,
-        facts=f.FACTS,
         react=partial(react, policy),
         acts=acts,
         prove=prove,

@@ -1,4 +1,4 @@
-"""A machine: its table, the shape of its data, what it can learn, and how it thinks."""
+"""A machine: its table, the shape of its data, how it thinks and what its looks do."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from machines.core.clock import Millis
 from machines.core.decision import Decision
-from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
+from machines.core.facts import Fact, Proof
 from machines.core.lifecycle import Lifecycle
 from machines.core.ports import Act
 from machines.core.record import Record
@@ -16,8 +16,6 @@ D = TypeVar("D")
 
 Prove: TypeAlias = Callable[[Record[D]], Awaitable[Proof]]
 
-CORE_FACTS: tuple[type[Fact], ...] = (Nothing, Refused, LostSight, Override)
-
 
 @dataclass(frozen=True, slots=True)
 class Machine(Generic[D]):
@@ -25,7 +23,6 @@ class Machine(Generic[D]):
 
     lifecycle: Lifecycle
     data: type[D]
-    facts: tuple[type[Fact], ...]
     react: Callable[[Record[D], Fact, Millis], Decision[D]]
     acts: Mapping[str, Act[D]] = field(default_factory=dict)
     """For each polled state, what a look does."""

@@ -236,31 +236,5 @@ class Rediscovered(Fact):
     by: str
 
 
-FACTS: tuple[type[Fact], ...] = (
-    Assessed,
-    Unpayable,
-    Approved,
-    Declined,
-    Cancelled,
-    Waits,
-    Boarded,
-    Submitted,
-    Named,
-    UnderWay,
-    NotSeen,
-    Absent,
-    Paid,
-    NotPaid,
-    NotTaken,
-    TurnedAway,
-    PassedOver,
-    CameBack,
-    AllProvenUnpaid,
-    Retried,
-    Released,
-    Corrected,
-    Rediscovered,
-)
-
 PEOPLE: tuple[type[Fact], ...] = (Approved, Declined, Cancelled, Retried, Released, Corrected, Override)
 """What only people say."""

@@ -50,7 +50,6 @@ def payout(
     return Machine(
         lifecycle=s.LIFECYCLE,
         data=PayoutData,
-        facts=f.FACTS,
         react=partial(react, policy),
         acts=acts,
         prove=prove,

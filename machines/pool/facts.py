@@ -87,17 +87,3 @@ class MarkedPaid(Fact):
     by: str
     evidence: Evidence
     at_s: int
-
-
-FACTS: tuple[type[Fact], ...] = (
-    Debited,
-    Skipped,
-    AtLane,
-    LaneSigned,
-    ProvenPaid,
-    TakenBack,
-    CreditedBack,
-    Contradicted,
-    Resumed,
-    MarkedPaid,
-)

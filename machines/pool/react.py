@@ -25,7 +25,6 @@ def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -
     return Machine(
         lifecycle=s.LIFECYCLE,
         data=PoolData,
-        facts=f.FACTS,
         react=react,
         acts=acts,
         retry=RETRY,

@@ -207,8 +207,3 @@ class CancelAsked(Fact):
 
     by: str
     reason: str
-
-
-LANE_FACTS = (Looked, FoundOutside, Adopted, Trusted)
-PAYMENT_FACTS = (Withdrawn,)
-TRANSACTION_FACTS = (Broadcast, Bumped, Mined, Unmined, Rooted, Finished, Displaced, BumpAsked, CancelAsked)

@@ -29,7 +29,7 @@ SOON_S, LATE_S, PACE = 2.0, 15.0, 1 / 8
 
 def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
     """Make the machine."""
-    return Machine(lifecycle=s.TRANSACTION, data=TransactionData, facts=f.TRANSACTION_FACTS, react=react, acts=acts)
+    return Machine(lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts)
 
 
 def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:

@@ -25,7 +25,7 @@ Group = tuple[tuple[Record[Any], Decision[Any]], ...]
 
 def lane(acts: dict[str, Act[LaneData]]) -> Machine[LaneData]:
     """Make the machine."""
-    return Machine(lifecycle=s.LANE, data=LaneData, facts=f.LANE_FACTS, react=react, acts=acts)
+    return Machine(lifecycle=s.LANE, data=LaneData, react=react, acts=acts)
 
 
 def react(record: LaneRecord, fact: Fact, _: Millis) -> Choice:

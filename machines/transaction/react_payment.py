@@ -19,7 +19,7 @@ Choice = Decision[PaymentData]
 
 def payment() -> Machine[PaymentData]:
     """Make the machine."""
-    return Machine(lifecycle=s.PAYMENT, data=PaymentData, facts=f.PAYMENT_FACTS, react=react)
+    return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react)
 
 
 def react(record: PaymentRecord, fact: Fact, _: Millis) -> Choice:

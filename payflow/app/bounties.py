@@ -19,13 +19,13 @@ from adapters.ethereum.wallets.safe import Deployment, Safes
 from adapters.github import wire
 from adapters.github.client import App, GitHub
 from adapters.github.sign_in import GitHubSignIn, OAuthClient
-from machines.bounty import repository as r
 from machines.bounty.acts import BountyActs
 from machines.bounty.comment import CommentWriter
-from machines.bounty.data import Hand
+from machines.bounty.data import Hand, repository_id
 from machines.bounty.lifecycle import ENABLED
 from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import bounty
+from machines.bounty.react_repository import repository as repository_machine
 from machines.core.chain import Address
 from machines.core.clock import DAY, HOUR
 from machines.core.errors import BadSettings, NotFound, PayflowError
@@ -94,7 +94,7 @@ class Bounties:
             CommentWriter(server, lane.chain.chain_id, explorer),
             policy,
         )
-        self.machines: tuple[AnyMachine, ...] = (bounty(policy, looks.acts(), looks.prove), r.repository())
+        self.machines: tuple[AnyMachine, ...] = (bounty(policy, looks.acts(), looks.prove), repository_machine())
         world = World(
             forge=forge,
             wallets=wallets,
@@ -183,7 +183,7 @@ class ProvenOwners:
     async def proven(self, repository: int) -> tuple[Hand, ...]:
         """List the maintainers who proved an address; none where the repository is not enabled."""
         try:
-            record = (await self._store.records.read(r.repository_id(repository, self._store.records.shards))).record
+            record = (await self._store.records.read(repository_id(repository, self._store.records.shards))).record
         except NotFound:
             return ()
         hands: tuple[Hand, ...] = record.data.hands if record.state == ENABLED else ()

@@ -9,11 +9,18 @@ from typing import Protocol
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty import repository as r
 from machines.bounty.acts import maintaining, read_anew
 from machines.bounty.claims import DOUBTS
 from machines.bounty.comment import day_of
-from machines.bounty.data import MACHINE, BountyRecord, Hand, owner_of_repository
+from machines.bounty.data import (
+    MACHINE,
+    REPOSITORY_MACHINE,
+    BountyRecord,
+    Hand,
+    RepositoryRecord,
+    owner_of_repository,
+    repository_id,
+)
 from machines.bounty.hands import may_confirm
 from machines.bounty.policy import BountyPolicy
 from machines.core.chain import Address, TxHash
@@ -134,16 +141,16 @@ class BountyDesk:
             raise NotFound("There is no such bounty.")
         return record
 
-    async def repositories(self) -> list[r.RepositoryRecord]:
+    async def repositories(self) -> list[RepositoryRecord]:
         """List the repositories that are enabled."""
-        return [one.record for one in await self.store.listing.in_state(r.MACHINE, s.ENABLED, SHOWN)]
+        return [one.record for one in await self.store.listing.in_state(REPOSITORY_MACHINE, s.ENABLED, SHOWN)]
 
     async def disabled(self) -> set[int]:
         """Name the repositories from which the app was taken away: nobody there can be told from a stranger."""
         return {one.data.number for one in await self._gone()}
 
-    async def _gone(self) -> list[r.RepositoryRecord]:
-        return [one.record for one in await self.store.listing.in_state(r.MACHINE, s.DISABLED, SHOWN)]
+    async def _gone(self) -> list[RepositoryRecord]:
+        return [one.record for one in await self.store.listing.in_state(REPOSITORY_MACHINE, s.DISABLED, SHOWN)]
 
     async def public(self, states: Iterable[str] | None = None) -> list[BountyRecord]:
         """List bounties that anybody may see: those of private repositories are nobody's business."""
@@ -471,8 +478,8 @@ class BountyDesk:
         address = self.address(text)
         await self._proven(proof, address, _to_own(person.id, place), await self.store.records.now())
         hand = Hand(person.id, person.login, address)
-        record_id = r.repository_id(repository, self.store.records.shards)
-        await self.tell(record_id, r.HandProven(hand, *proof), caller.who)
+        record_id = repository_id(repository, self.store.records.shards)
+        await self.tell(record_id, f.HandProven(hand, *proof), caller.who)
         for one in await self.of_repository(repository):
             if one.state == s.OPENING:
                 await self.store.records.poke(one.id)
@@ -481,13 +488,13 @@ class BountyDesk:
     async def remove_owner(self, caller: Caller, repository: int, person: int) -> None:
         """Take somebody off the owners of the wallets to come; those that are made keep theirs."""
         by = await self.maintainer(await self.place_of(repository), caller)
-        record_id = r.repository_id(repository, self.store.records.shards)
-        await self.tell(record_id, r.HandRemoved(person, by.login), caller.who)
+        record_id = repository_id(repository, self.store.records.shards)
+        await self.tell(record_id, f.HandRemoved(person, by.login), caller.who)
 
     async def place_of(self, repository: int) -> Place:
         """Say where a repository is."""
         try:
-            record = (await self.store.records.read(r.repository_id(repository, self.store.records.shards))).record
+            record = (await self.store.records.read(repository_id(repository, self.store.records.shards))).record
         except NotFound:
             raise NotFound("There is no such repository here.") from None
         return Place(record.data.installation, record.data.number, record.data.name, 0)

@@ -6,8 +6,16 @@ import structlog
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty import repository as r
-from machines.bounty.data import MACHINE, BountyData, bounty_id, owner_of_repository
+from machines.bounty.data import (
+    MACHINE,
+    REPOSITORY_MACHINE,
+    BountyData,
+    RepositoryData,
+    RepositoryRecord,
+    bounty_id,
+    owner_of_repository,
+    repository_id,
+)
 from machines.core.decision import Claim, New
 from machines.core.errors import ClaimTaken, NotFound
 from machines.core.facts import Fact
@@ -98,18 +106,18 @@ class NewsDesk:
         mine = [one.record for one in found if one.record.machine == MACHINE]
         return [one.id for one in mine if any(claim.number in pull.reverts for claim in one.data.claims)]
 
-    async def _home(self, place: Place) -> r.RepositoryRecord:
+    async def _home(self, place: Place) -> RepositoryRecord:
         """Find a repository, or make it: that it tells us anything means that the app is installed there."""
-        record_id = r.repository_id(place.repository, self._store.records.shards)
-        data = r.RepositoryData(place.repository, place.name, place.installation)
+        record_id = repository_id(place.repository, self._store.records.shards)
+        data = RepositoryData(place.repository, place.name, place.installation)
         owner = owner_of_repository(place.repository)
-        made = await self._store.records.create(New(record_id, r.MACHINE, owner, None, data), WHO)
+        made = await self._store.records.create(New(record_id, REPOSITORY_MACHINE, owner, None, data), WHO)
         return made.record if made.fresh else (await self._store.records.read(record_id)).record
 
     async def _repository(self, news: RepositoryNews) -> str:
         place = Place(news.installation, news.repository, news.name, 0)
         home = await self._home(place)
-        fact = r.Installed(news.name, news.installation, news.private) if news.enabled else r.Removed()
+        fact = f.Installed(news.name, news.installation, news.private) if news.enabled else f.Removed()
         await self._tell(home.id, fact, WHO)
         if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
             for one in await self._store.listing.owned_by(owner_of_repository(news.repository), SHOWN):

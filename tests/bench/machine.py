@@ -88,9 +88,7 @@ def react(record: Record[ChainData], fact: Fact, now: Millis) -> Decision[ChainD
 
 def chain(rail: Rail | None = None) -> Machine[ChainData]:
     """Make the machine; with a rail, it pays."""
-    return Machine(
-        lifecycle=LIFECYCLE, data=ChainData, facts=(Checked, Intended, Sent, Proven), react=react, acts=_acts(rail)
-    )
+    return Machine(lifecycle=LIFECYCLE, data=ChainData, react=react, acts=_acts(rail))
 
 
 def _acts(rail: Rail | None) -> dict[str, Act[ChainData]]:

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+import tests.errand
 from machines.core.clock import Millis
 from machines.core.decision import Decision
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position
-from machines.core.machine import CORE_FACTS
 from machines.core.money import NGN, Money
 from machines.core.record import Record
 from tests.desk import FakeRail
 from tests.errand import LIFECYCLE, Approved, Cancelled, Done, ErrandData, NotDone, Sent, errand, react
+from tests.facts import facts_of
 
 NOW = Millis(1_800_000_000_000)
 STATES = tuple(LIFECYCLE.states)
@@ -163,7 +164,7 @@ def test_no_final_state_holds_money() -> None:
 
 
 def test_every_fact_of_the_machine_is_tried_here() -> None:
-    assert {type(fact) for fact in FACTS} == {*errand(FakeRail()).facts, *CORE_FACTS}
+    assert {type(fact) for fact in FACTS} == facts_of(tests.errand)
 
 
 def test_a_time_out_is_not_a_failure() -> None:

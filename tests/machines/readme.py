@@ -26,6 +26,9 @@ Each machine is one folder, and the same few files in it:
 | `react.py` | what a fact means: a pure function of record, fact and time |
 | `acts.py` | what a look does: asks its ports, sends where it may, returns a fact |
 
+Where a folder has more than one machine, the further ones have files of their own beside these: `react_lane.py`,
+`acts_lane.py`, `react_repository.py`. `data.py` is what a record keeps; the rest are the machine's own rules.
+
 `core/` is what they stand on. A machine does no I/O of its own and imports no framework: what it needs of the world are
 the small protocols of `core/ports.py`.
 

@@ -6,9 +6,19 @@ import pytest
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty import repository as r
+from machines.bounty import react_repository
 from machines.bounty.comment import CommentWriter
-from machines.bounty.data import MOST_CLAIMS, Agreement, Doubt, Hand, approval_key, bounty_id, deploy_key
+from machines.bounty.data import (
+    MOST_CLAIMS,
+    Agreement,
+    Doubt,
+    Hand,
+    RepositoryData,
+    approval_key,
+    bounty_id,
+    deploy_key,
+    repository_id,
+)
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
 from machines.core.forge import PullState
@@ -385,22 +395,22 @@ def test_an_override_leaves_the_bounty_fit_for_its_state() -> None:
 def test_two_hands_are_two_peoples() -> None:
     """One address may not be two owners, or two of two is one."""
     record = Record(
-        r.repository_id(1, 8),
+        repository_id(1, 8),
         "repository",
         s.ENABLED,
         1,
         bounty(s.OPEN).owner,
         None,
-        r.RepositoryData(1, "a/b", 2),
+        RepositoryData(1, "a/b", 2),
         NOW,
         NOW,
     )
-    decision = r.react(record, r.HandProven(Hand(1, "mia", ANNS), "words", "0x"), NOW)
+    decision = react_repository.react(record, f.HandProven(Hand(1, "mia", ANNS), "words", "0x"), NOW)
     assert decision.data is not None
     record = replace(record, data=decision.data)
     with pytest.raises(BadInput, match="two people"):
-        r.react(record, r.HandProven(Hand(2, "moe", ANNS), "words", "0x"), NOW)
-    moved = r.react(record, r.HandProven(Hand(1, "mia", BOBS), "words", "0x"), NOW)
+        react_repository.react(record, f.HandProven(Hand(2, "moe", ANNS), "words", "0x"), NOW)
+    moved = react_repository.react(record, f.HandProven(Hand(1, "mia", BOBS), "words", "0x"), NOW)
     assert moved.data is not None
     assert [hand.address for hand in moved.data.hands] == [BOBS]
 

@@ -12,13 +12,13 @@ import pytest
 from machines.core.decision import Decision
 from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
 from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position
-from machines.core.machine import CORE_FACTS
 from machines.core.ports import Cause
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord, RiskFinding
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout as machine
+from tests.facts import facts_of
 from tests.machines.payout.scenes import (
     FIRST,
     NOW,
@@ -162,7 +162,7 @@ def test_every_move_of_the_table_is_made_by_some_fact() -> None:
 
 
 def test_every_fact_of_the_machine_is_tried_here() -> None:
-    assert {type(fact) for fact in FACTS} == {*f.FACTS, *CORE_FACTS}
+    assert {type(fact) for fact in FACTS} == facts_of(f)
 
 
 def test_an_operator_can_ask_for_a_retry_by_name() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from machines.bounty.data import BountyData, bounty_id, owner_of_repository
+from machines.bounty.data import BountyData, RepositoryData, bounty_id, owner_of_repository, repository_id
 from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import bounty
-from machines.bounty.repository import RepositoryData, repository, repository_id
+from machines.bounty.react_repository import repository
 from machines.core.decision import New
 from machines.core.forge import Place
 from machines.core.ids import RecordId

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from machines.bounty.data import MACHINE as BOUNTY
+from machines.bounty.data import REPOSITORY_MACHINE
 from machines.bounty.lifecycle import DISABLED, ENABLED
-from machines.bounty.repository import MACHINE as REPOSITORY
 from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import Owner, RecordId
 from machines.core.ports import PaymentKey
@@ -36,7 +36,7 @@ def of(store: Store, board: DashboardExtensions) -> list[Search]:
     found = [by_hash(store)] if TRANSACTION in machines else []
     found += [by_key(store, board.lanes)] if PAYMENT in machines else []
     found += [by_login(store, tuple(board.coins))] if board.coins and POOL in machines else []
-    found += [by_bounty(store)] if BOUNTY in machines and REPOSITORY in machines else []
+    found += [by_bounty(store)] if BOUNTY in machines and REPOSITORY_MACHINE in machines else []
     return found
 
 
@@ -123,7 +123,7 @@ async def _repositories(store: Store, wanted: Callable[[str], bool]) -> list[Own
     """List the repositories with a name: two, where one was deleted and made again."""
     found = []
     for state in (ENABLED, DISABLED):
-        stored = await store.listing.in_state(REPOSITORY, state)
+        stored = await store.listing.in_state(REPOSITORY_MACHINE, state)
         found += [one.record.owner for one in stored if wanted(one.record.data.name)]
     return found
 
