@@ -16,7 +16,7 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_defunct
 
 from adapters.sandbox.github.api import APP_ID, CLIENT_ID, CLIENT_SECRET
-from adapters.sandbox.github.town import Comment, Issue, Pull, Repository
+from adapters.sandbox.github.town import Comment, Issue, Pull, SimulatedRepository
 from adapters.sandbox.github.wallet import StandInWallet
 from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord, bounty_id
@@ -67,7 +67,7 @@ class Fair:
     address: str
     session: aiohttp.ClientSession
     token: Address
-    home: Repository
+    home: SimulatedRepository
     wallet: StandInWallet
     """Mia's browser wallet."""
     patience_s: float = PATIENCE_S

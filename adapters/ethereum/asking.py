@@ -9,8 +9,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from adapters.ethereum import refusals, wire
-from adapters.ethereum.endpoint import Busy, Endpoint, NodeFailed, NodeLimits, WrongChain
-from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
+from adapters.ethereum.endpoint import Busy, NodeEndpoint, NodeFailed, NodeLimits, WrongChain
+from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.refusals import Means
@@ -46,7 +46,7 @@ class Asking:
     """Asks nodes, and gives up in the words of the house."""
 
     def __init__(
-        self, ends: Sequence[Endpoint], heights: Heights, limits: NodeLimits, rail: str, quorum: Quorum
+        self, ends: Sequence[NodeEndpoint], heights: Heights, limits: NodeLimits, rail: str, quorum: Quorum
     ) -> None:
         self.ends = ends
         self.quorum = quorum
@@ -54,7 +54,7 @@ class Asking:
         self._limits = limits
         self._rail = rail
 
-    def order(self) -> list[Endpoint]:
+    def order(self) -> list[NodeEndpoint]:
         """Whoever failed or lags is asked last."""
         return sorted(
             self.ends, key=lambda end: (end.figures.refused, end.figures.forked, end.rests, end.figures.lag_blocks)
@@ -62,11 +62,11 @@ class Asking:
 
     async def one(
         self,
-        calls: Sequence[Call],
+        calls: Sequence[RpcCall],
         read: Callable[..., T],
         *,
         fresh: bool = False,
-        beside: Call | None = None,
+        beside: RpcCall | None = None,
         rounds: int | None = None,
     ) -> T:
         """Ask one node after the other, until one gives results to all calls that can be read.
@@ -81,13 +81,13 @@ class Asking:
             reraise=True,
         )
 
-        async def results(end: Endpoint) -> T:
+        async def results(end: NodeEndpoint) -> T:
             return read(*await self._results(end, calls, beside, fresh=fresh))
 
         return await again(self._round, results)
 
     async def agreed(
-        self, calls: Sequence[Call], read: Callable[..., V], *, fresh: bool = False, rounds: int | None = None
+        self, calls: Sequence[RpcCall], read: Callable[..., V], *, fresh: bool = False, rounds: int | None = None
     ) -> V:
         """Give what enough nodes answer alike; `NoQuorum` where they do not. With one node, give its word."""
         if self.quorum.alone:
@@ -104,7 +104,12 @@ class Asking:
         return _accepted(found.value)
 
     async def reached(
-        self, calls: Sequence[Call], read: Callable[..., V], rank: Callable[[V], Any], *, beside: Call | None = None
+        self,
+        calls: Sequence[RpcCall],
+        read: Callable[..., V],
+        rank: Callable[[V], Any],
+        *,
+        beside: RpcCall | None = None,
     ) -> V:
         """Give the highest of what enough nodes have reached: for what is planned with, never for proof."""
         if self.quorum.alone:
@@ -124,15 +129,15 @@ class Asking:
 
     async def _said(
         self,
-        calls: Sequence[Call],
+        calls: Sequence[RpcCall],
         read: Callable[..., V],
-        beside: Call | None,
+        beside: RpcCall | None,
         *,
         fresh: bool,
         enough: Callable[[Sequence[tuple[str, V | _Refusal]]], object],
         grace_s: float = 0.0,
     ) -> tuple[list[tuple[str, V | _Refusal]], list[NodeFailed]]:
-        async def spoken(end: Endpoint) -> V | _Refusal:
+        async def spoken(end: NodeEndpoint) -> V | _Refusal:
             try:
                 return read(*await self._results(end, calls, beside, fresh=fresh))
             except (Rejected, Retryable) as error:
@@ -143,15 +148,15 @@ class Asking:
 
     async def until(
         self,
-        look: Callable[[Endpoint], Awaitable[T]],
-        enough: Callable[[Sequence[tuple[Endpoint, T | NodeFailed]]], object],
+        look: Callable[[NodeEndpoint], Awaitable[T]],
+        enough: Callable[[Sequence[tuple[NodeEndpoint, T | NodeFailed]]], object],
         grace_s: float = 0.0,
-    ) -> list[tuple[Endpoint, T | NodeFailed]]:
+    ) -> list[tuple[NodeEndpoint, T | NodeFailed]]:
         """Ask all nodes at once until the answers are enough, and wait a little longer for the others.
 
         Whoever failed lately is asked only where the others are not enough.
         """
-        found: list[tuple[Endpoint, T | NodeFailed]] = []
+        found: list[tuple[NodeEndpoint, T | NodeFailed]] = []
         awake = [end for end in self.ends if not end.rests]
         for group in (awake, [end for end in self.ends if end not in awake]):
             waiting = {asyncio.ensure_future(_tried(end, look)): end for end in group}
@@ -171,7 +176,9 @@ class Asking:
                 break
         return found
 
-    async def each(self, ends: Sequence[Endpoint], look: Callable[[Endpoint], Awaitable[T]]) -> list[T | NodeFailed]:
+    async def each(
+        self, ends: Sequence[NodeEndpoint], look: Callable[[NodeEndpoint], Awaitable[T]]
+    ) -> list[T | NodeFailed]:
         """Ask several nodes at once; what fails is part of the answer."""
         return await asyncio.gather(*(_tried(end, look) for end in ends))
 
@@ -184,7 +191,7 @@ class Asking:
             raise RailClosed(f"Every node answers for another chain: {words}.", rail=self._rail, after_s=after_s)
         raise NoNode(f"No node can be asked: {words}.", after_s=after_s)
 
-    async def _round(self, results: Callable[[Endpoint], Awaitable[T]]) -> T:
+    async def _round(self, results: Callable[[NodeEndpoint], Awaitable[T]]) -> T:
         failures: list[NodeFailed] = []
         for end in self.order():
             found = await _tried(end, results)
@@ -193,13 +200,15 @@ class Asking:
             failures.append(found)
         return self.give_up(failures)
 
-    async def _results(self, end: Endpoint, calls: Sequence[Call], beside: Call | None, *, fresh: bool) -> list[Raw]:
+    async def _results(
+        self, end: NodeEndpoint, calls: Sequence[RpcCall], beside: RpcCall | None, *, fresh: bool
+    ) -> list[Raw]:
         height = [wire.HEIGHT] if fresh else []  # asked first, so that what follows is at least as new
         optional = [] if beside is None else [beside]
         said = await asyncio.gather(*(end.ask(call) for call in [*height, *calls, *optional]))
         results: list[Raw] = []
         for place, one in enumerate(said):
-            if not isinstance(one, Fault):
+            if not isinstance(one, RpcFault):
                 results.append(one)
             elif place < len(height) + len(calls):
                 raise failure(end, one)
@@ -207,7 +216,7 @@ class Asking:
             self._reached(end, wire.number(results.pop(0)))
         return results
 
-    def _reached(self, end: Endpoint, height: int) -> None:
+    def _reached(self, end: NodeEndpoint, height: int) -> None:
         told = self._heights.told
         behind = 0 if told is None else told.number - height
         end.figures.lag_blocks = max(0, behind)
@@ -216,7 +225,7 @@ class Asking:
 
 
 def _named(
-    answers: Sequence[tuple[Endpoint, V | _Refusal | NodeFailed]],
+    answers: Sequence[tuple[NodeEndpoint, V | _Refusal | NodeFailed]],
 ) -> list[tuple[str, V | _Refusal]]:
     return [(end.name, said) for end, said in answers if not isinstance(said, NodeFailed)]
 
@@ -233,7 +242,7 @@ def _words(said: Sequence[tuple[str, object]], failures: Sequence[NodeFailed]) -
     return "; ".join([*([f"{names} differ, or are too few"] if names else []), *map(str, failures)])
 
 
-async def _tried(end: Endpoint, look: Callable[[Endpoint], Awaitable[T]]) -> T | NodeFailed:
+async def _tried(end: NodeEndpoint, look: Callable[[NodeEndpoint], Awaitable[T]]) -> T | NodeFailed:
     try:
         return await look(end)
     except NodeFailed as error:
@@ -243,7 +252,7 @@ async def _tried(end: Endpoint, look: Callable[[Endpoint], Awaitable[T]]) -> T |
         return NodeFailed(f"{end.name}: {error}")
 
 
-def failure(end: Endpoint, fault: Fault) -> NodeFailed:
+def failure(end: NodeEndpoint, fault: RpcFault) -> NodeFailed:
     """Say what a node's error to a question means; raises where no other node would say anything else."""
     words = f"{end.name}: {fault.words or 'an error without words'} ({fault.code})"
     match refusals.means(fault):

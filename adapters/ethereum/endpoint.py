@@ -13,7 +13,7 @@ from http import HTTPStatus
 import aiohttp
 
 from adapters.ethereum import envelope, refusals, wire
-from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
+from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Said, Unreadable
 from adapters.http import BrokenOff, HttpLimits, HttpReply, NoReply, Overlong, Unreached, exchange, split_login
 from machines.core.batcher import Batcher
 from machines.core.clock import SECOND, Clock, Millis
@@ -77,7 +77,7 @@ class WrongChain(NeverLeft):
 
 
 @dataclass(slots=True)
-class Figures:
+class NodeStatistics:
     """What one node was asked, and how it did; read by the metrics."""
 
     name: str
@@ -92,20 +92,20 @@ class Figures:
     """Whether it is on another branch than the others, deeper than a reorg goes."""
 
 
-class Endpoint:
+class NodeEndpoint:
     """Asks one node."""
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, name: str, chain_id: int, clock: Clock, limits: NodeLimits
     ) -> None:
-        self.figures = Figures(name)
+        self.figures = NodeStatistics(name)
         self._session = session
         self._url, self._headers = split_login(url)
         self._chain_id = chain_id
         self._clock = clock
         self._limits = limits
         self._http = HttpLimits(connect_s=limits.connect_s, body_bytes=limits.body_bytes)
-        self._batcher: Batcher[Call, Said] = Batcher(
+        self._batcher: Batcher[RpcCall, Said] = Batcher(
             self._exchange, most=limits.batch, in_flight=limits.in_flight, alone=lambda call: call.alone
         )
         self._verified = False
@@ -123,7 +123,7 @@ class Endpoint:
         """Whether it failed lately."""
         return self._clock.now() < self._rests_until
 
-    def ask(self, call: Call) -> asyncio.Future[Said]:
+    def ask(self, call: RpcCall) -> asyncio.Future[Said]:
         """Put a call into the next request; its future raises `NodeFailed`."""
         return self._batcher.ask(call)
 
@@ -137,7 +137,7 @@ class Endpoint:
         self._rests_until = Millis(self._clock.now() + int(self._limits.rest_s * SECOND))
         self._verified = False
 
-    async def _exchange(self, calls: list[Call]) -> Sequence[Said]:
+    async def _exchange(self, calls: list[RpcCall]) -> Sequence[Said]:
         try:
             await self._verify()
             return await self._said(calls)
@@ -158,7 +158,7 @@ class Endpoint:
                 raise NeverLeft(f"{self.name} has just failed")  # whoever waited here would wait for the same again
             try:
                 [said] = await self._said([wire.CHAIN_ID])
-                if isinstance(said, Fault):
+                if isinstance(said, RpcFault):
                     raise NeverLeft(f"{self.name} does not tell its chain: {said.words}")
                 self.believe(said)
             except NodeFailed as error:
@@ -178,17 +178,17 @@ class Endpoint:
             raise WrongChain(f"{self.name} answers for chain {chain} and not for {self._chain_id}")
         self._refused_until = Millis(0)
 
-    async def _said(self, calls: Sequence[Call]) -> Sequence[Said]:
+    async def _said(self, calls: Sequence[RpcCall]) -> Sequence[Said]:
         """Ask; a batch that a node will not take as one is asked for call by call."""
         try:
             said = await self._post(calls)
         except Overlong as error:
             if len(calls) == 1:
                 raise NodeFailed(f"{self.name} sent what cannot be used: {error}") from error
-            said = Fault(0, str(error))
+            said = RpcFault(0, str(error))
         except Unreadable as error:
             raise NodeFailed(f"{self.name} sent what cannot be used: {error}") from error
-        if not isinstance(said, Fault):
+        if not isinstance(said, RpcFault):
             return said
         if refusals.busy(said) and not refusals.too_many(said):
             raise Busy(f"{self.name}: {said.words}")
@@ -196,7 +196,7 @@ class Endpoint:
         self._batcher.most = max(1, len(calls) // 4)
         return [one for call in calls for one in await self._said([call])]
 
-    async def _post(self, calls: Sequence[Call]) -> list[Said] | Fault:
+    async def _post(self, calls: Sequence[RpcCall]) -> list[Said] | RpcFault:
         self.figures.requests += 1
         self.figures.calls += len(calls)
         try:
@@ -218,7 +218,7 @@ class Endpoint:
             raise NodeFailed(f"{self.name} broke off: {error}") from error
         return self._read(reply, len(calls))
 
-    def _read(self, reply: HttpReply, count: int) -> list[Said] | Fault:
+    def _read(self, reply: HttpReply, count: int) -> list[Said] | RpcFault:
         """Read a reply. Some nodes put their errors under a status of 400 or 500; others mean it."""
         status, body = reply.status, reply.body
         if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -232,7 +232,7 @@ class Endpoint:
         if said:
             return said
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and count > 1:
-            return Fault(status, "the batch is too large")
+            return RpcFault(status, "the batch is too large")
         if status in _DOOR:
             raise NeverLeft(f"{self.name} turned us away with HTTP {status}")
         raise NodeFailed(f"{self.name} answered HTTP {status}")
@@ -245,7 +245,7 @@ async def chain_of(session: aiohttp.ClientSession, url: str, limits: NodeLimits)
     try:
         reply = await exchange(session, "POST", place, headers=headers, total_s=limits.exchange_s, body=body)
         said = envelope.answer(reply.body)
-        if not isinstance(said, Fault):
+        if not isinstance(said, RpcFault):
             return wire.number(said)
     except (NoReply, Unreadable) as error:
         raise Retryable(f"{names([url])[0]}: {error}") from error

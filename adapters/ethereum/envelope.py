@@ -15,7 +15,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RpcCall:
     """One question to a node."""
 
     method: str
@@ -25,7 +25,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RpcFault:
     """A node's word that it did not do what it was asked."""
 
     code: int
@@ -36,7 +36,7 @@ class Fault:
 Raw = msgspec.Raw
 """A result whose shape is not looked at yet."""
 
-Said = Raw | Fault
+Said = Raw | RpcFault
 """What a node said to one call."""
 
 
@@ -56,13 +56,13 @@ _MANY = msgspec.json.Decoder(list[_Envelope])
 _ONE = msgspec.json.Decoder(_Envelope)
 
 
-def request(calls: Sequence[Call]) -> bytes:
+def request(calls: Sequence[RpcCall]) -> bytes:
     """Write one call as an object and several as a batch; each is numbered by its place."""
     bodies = [{"jsonrpc": "2.0", "id": n, "method": c.method, "params": c.params} for n, c in enumerate(calls)]
     return _ENCODER.encode(bodies if len(bodies) > 1 else bodies[0])
 
 
-def answers(body: bytes, count: int) -> list[Said] | Fault:
+def answers(body: bytes, count: int) -> list[Said] | RpcFault:
     """Read what came back: an answer for each call in its order, or the one fault with which all were turned away."""
     try:
         if count == 1 or body.lstrip()[:1] != b"[":
@@ -82,19 +82,19 @@ def answers(body: bytes, count: int) -> list[Said] | Fault:
 def answer(body: bytes) -> Said:
     """Read what came back to one call."""
     said = answers(body, 1)
-    return said if isinstance(said, Fault) else said[0]
+    return said if isinstance(said, RpcFault) else said[0]
 
 
 def _only(envelope: _Envelope) -> Said:
     said = _said(envelope)
-    if not isinstance(said, Fault) and envelope.id not in {0, "0"}:
+    if not isinstance(said, RpcFault) and envelope.id not in {0, "0"}:
         raise Unreadable("an answer to another question")  # a fault may lack the number: its node could not read ours
     return said
 
 
-def _turned_away(envelope: _Envelope) -> Fault:
+def _turned_away(envelope: _Envelope) -> RpcFault:
     said = _said(envelope)
-    if isinstance(said, Fault):
+    if isinstance(said, RpcFault):
         return said
     raise Unreadable("one answer to many questions")
 
@@ -106,11 +106,11 @@ def _said(envelope: _Envelope) -> Said:
             raise Unreadable("neither a result nor an error")
         return envelope.result
     if isinstance(error, str):
-        return Fault(0, plain(error))
+        return RpcFault(0, plain(error))
     code = int(error.code) if isinstance(error.code, int | float) else 0
     data = bytes(error.data)
     words = plain(error.message or "")
-    return Fault(code, words, "" if data == _NULL else plain(data.decode("utf-8", "replace").strip('"')))
+    return RpcFault(code, words, "" if data == _NULL else plain(data.decode("utf-8", "replace").strip('"')))
 
 
 def plain(words: str) -> str:

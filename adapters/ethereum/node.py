@@ -18,8 +18,8 @@ import aiohttp
 from adapters.ethereum import refusals, roots, wire
 from adapters.ethereum.addresses import keccak_hex
 from adapters.ethereum.asking import Asking, NoNode, TooMuch, failure
-from adapters.ethereum.endpoint import Busy, Endpoint, Figures, NeverLeft, NodeFailed, NodeLimits, names
-from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
+from adapters.ethereum.endpoint import Busy, NeverLeft, NodeEndpoint, NodeFailed, NodeLimits, NodeStatistics, names
+from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
 from adapters.ethereum.heights import Heights
 from adapters.ethereum.quorum import Agreed, Quorum
 from adapters.ethereum.search import find_sent
@@ -82,7 +82,7 @@ class Nodes:
             raise BadSettings(f"{quorum} nodes cannot agree where there are {len(urls)}.")
         self._clock, limits = clock or SystemClock(), limits or NodeLimits()
         pairs = zip(urls, names(urls), strict=True)
-        self._ends = [Endpoint(session, url, name, chain_id, self._clock, limits) for url, name in pairs]
+        self._ends = [NodeEndpoint(session, url, name, chain_id, self._clock, limits) for url, name in pairs]
         self._chain_id = chain_id
         self._rail = rail
         self._reorg_blocks = reorg_blocks
@@ -115,7 +115,7 @@ class Nodes:
         lately = self._clock.now() - self._looked_at <= LOOKED_LATELY_S * SECOND
         return lately and not self._agrees
 
-    def figures(self) -> list[Figures]:
+    def figures(self) -> list[NodeStatistics]:
         """Tell what each node was asked and how it did."""
         return [end.figures for end in self._ends]
 
@@ -174,10 +174,10 @@ class Nodes:
             look.end.figures.lag_blocks = max(0, head.number - look.header.number)
         return head
 
-    async def _looks(self) -> "tuple[list[_Look], list[NodeFailed], list[Endpoint]]":
+    async def _looks(self) -> "tuple[list[_Look], list[NodeFailed], list[NodeEndpoint]]":
         """Ask all nodes for the newest block; give what they said, what failed, and who has not answered yet."""
 
-        def enough(asked: "Sequence[tuple[Endpoint, _Look | NodeFailed]]") -> bool:
+        def enough(asked: "Sequence[tuple[NodeEndpoint, _Look | NodeFailed]]") -> bool:
             return sum(isinstance(look, _Look) for _, look in asked) >= self._quorum.needed
 
         asked = await self._ask.until(_look, enough, self._limits.grace_s)
@@ -480,26 +480,26 @@ class Nodes:
 class _Look:
     """What one node says of the newest block."""
 
-    end: Endpoint
+    end: NodeEndpoint
     header: Header
     finalized: int | None
 
 
-async def _look(end: Endpoint) -> _Look:
+async def _look(end: NodeEndpoint) -> _Look:
     chain, newest, final = await asyncio.gather(
         end.ask(wire.CHAIN_ID), end.ask(wire.block_header("latest")), end.ask(wire.block_header("finalized"))
     )
-    if isinstance(chain, Fault):
+    if isinstance(chain, RpcFault):
         raise failure(end, chain)
-    if isinstance(newest, Fault):
+    if isinstance(newest, RpcFault):
         raise failure(end, newest)
-    if isinstance(final, Fault) and not refusals.knows_no_tag(final):
+    if isinstance(final, RpcFault) and not refusals.knows_no_tag(final):
         raise failure(end, final)  # which is no word on whether the chain has finality
     end.believe(chain)
     header = wire.header(newest)
     if header is None:
         raise Unreadable("the newest block is null")
-    finalized = None if isinstance(final, Fault) else wire.header(final)
+    finalized = None if isinstance(final, RpcFault) else wire.header(final)
     return _Look(end, header, None if finalized is None else finalized.number)
 
 
@@ -519,17 +519,17 @@ def _downwards(top: int, most: int) -> list[int]:
     return [top - step for step in dict.fromkeys(steps) if step <= top]
 
 
-async def _committed(end: Endpoint, block: int, block_hash: str) -> dict[TxHash, Receipt] | None:
+async def _committed(end: NodeEndpoint, block: int, block_hash: str) -> dict[TxHash, Receipt] | None:
     """Give a block's receipts as a node shows them, if the block's header commits to them. Off the loop: it is slow."""
     header, receipts = await asyncio.gather(end.ask(wire.block_header(block)), end.ask(wire.block_receipts(block)))
-    if isinstance(header, Fault) or isinstance(receipts, Fault):
+    if isinstance(header, RpcFault) or isinstance(receipts, RpcFault):
         return None
     return await asyncio.to_thread(roots.proven, bytes(header), bytes(receipts), block_hash)
 
 
-async def _header_at(end: Endpoint, height: int) -> Header | None:
+async def _header_at(end: NodeEndpoint, height: int) -> Header | None:
     said = await end.ask(wire.block_header(height))
-    if isinstance(said, Fault):
+    if isinstance(said, RpcFault):
         raise failure(end, said)
     return wire.header(said)
 
@@ -554,12 +554,12 @@ def _exists(balance: Raw, nonce: Raw, code: Raw) -> bool:
     return wire.number(balance) > 0 or wire.number(nonce) > 0 or wire.text(code) != NO_DATA
 
 
-async def _hand_over(end: Endpoint, call: Call, tx: str) -> NodeAnswer | NodeFailed:
+async def _hand_over(end: NodeEndpoint, call: RpcCall, tx: str) -> NodeAnswer | NodeFailed:
     try:
         said = await end.ask(call)
     except NodeFailed as error:
         return error
-    if not isinstance(said, Fault):
+    if not isinstance(said, RpcFault):
         if bytes(said).strip(b' "').lower() == tx.encode():
             return NodeAnswer(NodeReply.ACCEPTED)
         end.failed("unreadable")

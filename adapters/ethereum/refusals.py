@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from adapters.ethereum.envelope import Fault
+from adapters.ethereum.envelope import RpcFault
 from machines.core.chain import NodeReply
 
 SENDING: tuple[tuple[str, NodeReply, str], ...] = (
@@ -213,34 +213,34 @@ class Means(Enum):
     """Anything else: another node may know better."""
 
 
-def reply(fault: Fault) -> NodeReply | None:
+def reply(fault: RpcFault) -> NodeReply | None:
     """Say what an error to a broadcast means; None for one that is not known."""
     words = fault.words.lower()
     return next((means for part, means, _ in SENDING if part in words), None)
 
 
-def not_taken(fault: Fault) -> bool:
+def not_taken(fault: RpcFault) -> bool:
     """Say whether the node cannot have taken the transaction, though it does not say why."""
     return fault.code in METHOD_CODES or any(part in fault.words.lower() for part in NOT_TAKEN) or busy(fault)
 
 
-def busy(fault: Fault) -> bool:
+def busy(fault: RpcFault) -> bool:
     """Say whether the node was asked too often."""
     return fault.code in BUSY_CODES or any(part in fault.words.lower() for part in BUSY)
 
 
-def knows_no_tag(fault: Fault) -> bool:
+def knows_no_tag(fault: RpcFault) -> bool:
     """Say whether a node that was asked for the block with a tag says that there is none: all else is trouble."""
     words = fault.words.lower()
     return not busy(fault) and (fault.code in UNKNOWN_TAG_CODES or any(part in words for part in UNKNOWN_TAG))
 
 
-def too_many(fault: Fault) -> bool:
+def too_many(fault: RpcFault) -> bool:
     """Say whether a node turned a whole batch away because of its size."""
     return any(part in fault.words.lower() for part in BATCHES)
 
 
-def means(fault: Fault) -> Means:
+def means(fault: RpcFault) -> Means:
     """Say what an error to a question means."""
     words = f"{fault.words} {fault.data}".lower()
     if fault.code == REVERTED or any(part in words for part in REVERTS):

@@ -12,7 +12,7 @@ import msgspec
 from adapters.ethereum import envelope
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.endpoint import names
-from adapters.ethereum.envelope import Call, Fault, Raw, Said, Unreadable
+from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Said, Unreadable
 from adapters.ethereum.refusals import METHOD_CODES
 from adapters.ethereum.transactions import Undecodable, decoded, fields, signed
 from adapters.http import HttpLimits, NoReply, exchange, split_login
@@ -79,11 +79,11 @@ class RemoteSigner:
     async def check(self) -> None:
         """See at opening that it signs, and for the account; `BadSettings` otherwise, `Retryable` when it is down."""
         # Without parameters nothing is signed and nobody is asked: only whether there is such a method is told.
-        probes = [await self._ask(Call(method)) for method in SIGNING]
-        if all(isinstance(said, Fault) and _lacks_method(said) for said in probes):
+        probes = [await self._ask(RpcCall(method)) for method in SIGNING]
+        if all(isinstance(said, RpcFault) and _lacks_method(said) for said in probes):
             raise BadSettings(self._no_method())
         for method in LISTING:
-            accounts = _accounts(await self._ask(Call(method)))
+            accounts = _accounts(await self._ask(RpcCall(method)))
             if accounts is None:
                 continue  # one that shows no list is judged by what it signs
             if self._address.lower() not in accounts:
@@ -97,7 +97,7 @@ class RemoteSigner:
         numbers = {name: hex(value) if isinstance(value, int) else value for name, value in fields(unsigned).items()}
         transaction = {"from": self._address} | numbers
         said = await self._signed(transaction)
-        if isinstance(said, Fault):
+        if isinstance(said, RpcFault):
             raise self._refused(said)
         raw = self._bytes(said)
         try:
@@ -112,16 +112,16 @@ class RemoteSigner:
         return signed(raw)
 
     async def _signed(self, transaction: dict[str, object]) -> Said:
-        said: Said = Fault(0, "")
+        said: Said = RpcFault(0, "")
         for method in SIGNING if self._method is None else (self._method,):
-            said = await self._ask(Call(method, (transaction,)))
-            if not isinstance(said, Fault) or not _lacks_method(said):
+            said = await self._ask(RpcCall(method, (transaction,)))
+            if not isinstance(said, RpcFault) or not _lacks_method(said):
                 self._method = method
                 return said
         self._method = None
         return said
 
-    def _refused(self, fault: Fault) -> Retryable:
+    def _refused(self, fault: RpcFault) -> Retryable:
         if _lacks_method(fault):
             return RailClosed(self._no_method(), rail=self._rail)
         words = f"The signer at {self._name} refused: {fault.words} ({fault.code})."
@@ -143,7 +143,7 @@ class RemoteSigner:
         except (msgspec.MsgspecError, ValueError) as error:
             raise RailClosed(f"The signer at {self._name} answered no signed bytes.", rail=self._rail) from error
 
-    async def _ask(self, call: Call) -> Said:
+    async def _ask(self, call: RpcCall) -> Said:
         body = envelope.request([call])
         try:
             reply = await exchange(
@@ -159,7 +159,7 @@ class RemoteSigner:
 
 
 def _accounts(said: Said) -> set[str] | None:
-    if isinstance(said, Fault):
+    if isinstance(said, RpcFault):
         return None
     try:
         return {account.lower() for account in msgspec.json.decode(said, type=list[str])}
@@ -167,7 +167,7 @@ def _accounts(said: Said) -> set[str] | None:
         return None
 
 
-def _lacks_method(fault: Fault) -> bool:
+def _lacks_method(fault: RpcFault) -> bool:
     words = fault.words.lower()
     missing = ("method not found", "does not exist/is not available", "not supported", "not implemented")
     return fault.code in METHOD_CODES or any(part in words for part in missing)

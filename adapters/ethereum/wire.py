@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from adapters.ethereum.addresses import checksummed
-from adapters.ethereum.envelope import Call, Unreadable
+from adapters.ethereum.envelope import RpcCall, Unreadable
 from machines.core.chain import Address, Log, Receipt, Seen, TxHash
 
 T = TypeVar("T")
@@ -29,76 +29,76 @@ def block(at: Block) -> str:
     return hex(at) if isinstance(at, int) else at
 
 
-CHAIN_ID = Call("eth_chainId")
-HEIGHT = Call("eth_blockNumber")
-GAS_PRICE = Call("eth_gasPrice")
-PEERS = Call("net_peerCount")
+CHAIN_ID = RpcCall("eth_chainId")
+HEIGHT = RpcCall("eth_blockNumber")
+GAS_PRICE = RpcCall("eth_gasPrice")
+PEERS = RpcCall("net_peerCount")
 
 
-def block_header(at: Block) -> Call:
+def block_header(at: Block) -> RpcCall:
     """Ask for a block without its transactions."""
-    return Call("eth_getBlockByNumber", (block(at), False))
+    return RpcCall("eth_getBlockByNumber", (block(at), False))
 
 
-def full_block(at: int, *, alone: bool = True) -> Call:
+def full_block(at: int, *, alone: bool = True) -> RpcCall:
     """Ask for a block with its transactions."""
-    return Call("eth_getBlockByNumber", (block(at), True), alone=alone)
+    return RpcCall("eth_getBlockByNumber", (block(at), True), alone=alone)
 
 
-def nonce(address: Address, at: Block) -> Call:
+def nonce(address: Address, at: Block) -> RpcCall:
     """Ask how many transactions an account has sent."""
-    return Call("eth_getTransactionCount", (address, block(at)))
+    return RpcCall("eth_getTransactionCount", (address, block(at)))
 
 
-def balance(address: Address, at: Block = "latest") -> Call:
+def balance(address: Address, at: Block = "latest") -> RpcCall:
     """Ask what an account has."""
-    return Call("eth_getBalance", (address, block(at)))
+    return RpcCall("eth_getBalance", (address, block(at)))
 
 
-def code(address: Address, at: Block = "latest") -> Call:
+def code(address: Address, at: Block = "latest") -> RpcCall:
     """Ask for a contract's code."""
-    return Call("eth_getCode", (address, block(at)))
+    return RpcCall("eth_getCode", (address, block(at)))
 
 
-def receipt(tx: TxHash) -> Call:
+def receipt(tx: TxHash) -> RpcCall:
     """Ask for a receipt."""
-    return Call("eth_getTransactionReceipt", (tx,))
+    return RpcCall("eth_getTransactionReceipt", (tx,))
 
 
-def block_receipts(at: int) -> Call:
+def block_receipts(at: int) -> RpcCall:
     """Ask for all receipts of a block."""
-    return Call("eth_getBlockReceipts", (block(at),), alone=True)
+    return RpcCall("eth_getBlockReceipts", (block(at),), alone=True)
 
 
-def transaction(tx: TxHash) -> Call:
+def transaction(tx: TxHash) -> RpcCall:
     """Ask for a transaction."""
-    return Call("eth_getTransactionByHash", (tx,))
+    return RpcCall("eth_getTransactionByHash", (tx,))
 
 
-def send(raw: str) -> Call:
+def send(raw: str) -> RpcCall:
     """Hand over signed bytes."""
-    return Call("eth_sendRawTransaction", (raw,))
+    return RpcCall("eth_sendRawTransaction", (raw,))
 
 
-def fee_history(blocks: int, percentile: int) -> Call:
+def fee_history(blocks: int, percentile: int) -> RpcCall:
     """Ask what others paid lately."""
-    return Call("eth_feeHistory", (hex(blocks), "latest", (percentile,)))
+    return RpcCall("eth_feeHistory", (hex(blocks), "latest", (percentile,)))
 
 
-def estimate(sender: Address, to: Address | None, value_wei: int, data: str) -> Call:
+def estimate(sender: Address, to: Address | None, value_wei: int, data: str) -> RpcCall:
     """Ask how much gas something takes."""
-    return Call("eth_estimateGas", (_message(to, data) | {"from": sender, "value": hex(value_wei)},))
+    return RpcCall("eth_estimateGas", (_message(to, data) | {"from": sender, "value": hex(value_wei)},))
 
 
-def call(to: Address, data: str, at: Block) -> Call:
+def call(to: Address, data: str, at: Block) -> RpcCall:
     """Ask a contract."""
-    return Call("eth_call", (_message(to, data), block(at)))
+    return RpcCall("eth_call", (_message(to, data), block(at)))
 
 
-def logs(address: Address, topics: Sequence[str | None], first: int, last: int) -> Call:
+def logs(address: Address, topics: Sequence[str | None], first: int, last: int) -> RpcCall:
     """Ask for events."""
     wanted = {"address": address, "topics": tuple(topics), "fromBlock": hex(first), "toBlock": hex(last)}
-    return Call("eth_getLogs", (wanted,), alone=True)
+    return RpcCall("eth_getLogs", (wanted,), alone=True)
 
 
 def _message(to: Address | None, data: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LONGEST_TEXT = 200
 
 
-class Unreadable(Exception):
+class NotJson(Exception):
     """The bytes are not the JSON that was expected."""
 
 
@@ -30,18 +30,18 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 
 def decoded(body: bytes, shape: type[T]) -> T:
-    """Read JSON into a shape, or raise `Unreadable`."""
+    """Read JSON into a shape, or raise `NotJson`."""
     try:
         return msgspec.json.decode(body, type=shape, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(str(error)[:_LONGEST_TEXT]) from error
+        raise NotJson(str(error)[:_LONGEST_TEXT]) from error
 
 
 def understood(reply: HttpReply, shape: type[T], what: str) -> T:
     """Read a reply's body; one that cannot be read proves nothing."""
     try:
         return decoded(reply.body, shape)
-    except Unreadable as error:
+    except NotJson as error:
         raise OutcomeUnknown(f"{what}: HTTP {reply.status} with a body that is not the gateway's JSON.") from error
 
 
@@ -64,7 +64,7 @@ def ledger_units(value: Decimal, asset: Asset, *, up: bool = False) -> Money:
     A wallet in debt has nothing to give: zero.
     """
     if not value.is_finite() or abs(value.adjusted()) > 18:  # noqa: PLR2004  (no ledger amount is that long)
-        raise Unreadable(f"{value} is no amount of money.")
+        raise NotJson(f"{value} is no amount of money.")
     shifted = value.scaleb(asset.decimals)
     units = int(shifted)
     if up and shifted > units:

@@ -49,7 +49,7 @@ class ClientToken:
             self._until = Millis(0)
         return True
 
-    async def _fetch(self) -> wire_v4.Token:
+    async def _fetch(self) -> wire_v4.TokenV4:
         try:
             reply = await exchange(
                 self._session,

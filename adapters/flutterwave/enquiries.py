@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from adapters.flutterwave import wire_v3, wire_v4
-from adapters.flutterwave.codec import Unreadable, decoded, encoded, ledger_units, major_units
+from adapters.flutterwave.codec import NotJson, decoded, encoded, ledger_units, major_units
 from adapters.flutterwave.refusals import V3_ENQUIRY, Proves, proves_v3
 from adapters.http import GatewayClient, HttpReply, HttpRequest, plain
 from machines.core.errors import BadAmount, Rejected, Retryable
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
-class Message(Struct):
+class MessageV3(Struct):
     """The sentence of any v3 answer."""
 
     message: str = ""
@@ -92,7 +92,7 @@ class FeeAnswer(Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class WalletBalance:
     """What is in the wallet, in whole ledger units: fees of 26.875 leave fractions that nobody can pay out."""
 
     available: Money
@@ -100,7 +100,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Bank:
+class ListedBank:
     """A bank, by the code that a destination names it with."""
 
     code: str
@@ -113,25 +113,25 @@ class EnquiriesV3:
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
-    async def balance(self, asset: Asset) -> Balance:
+    async def balance(self, asset: Asset) -> WalletBalance:
         """Tell what the wallet of a currency holds."""
         reply = await self._client.read(HttpRequest("GET", f"/balances/{asset.code}"))
         wallet = _answer(wire_v3.checked(reply), WalletAnswer).data
-        return Balance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
+        return WalletBalance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
 
     async def account_name(self, to: Destination) -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
         body = encoded({"account_number": to["account_number"], "account_bank": to["bank_code"]})
         reply = wire_v3.checked(await self._client.read(HttpRequest("POST", "/accounts/resolve", body=body)))
         if reply.status in _REFUSED:
-            says = _answer(reply, Message, refused=True).message
+            says = _answer(reply, MessageV3, refused=True).message
             raise _no_name(plain(says), proves_v3(reply.status, says, V3_ENQUIRY))
         return plain(_answer(reply, AccountAnswer).data.account_name)
 
-    async def banks(self, country: str) -> list[Bank]:
+    async def banks(self, country: str) -> list[ListedBank]:
         """List the banks of a country, by its two letters."""
         reply = await self._client.read(HttpRequest("GET", f"/banks/{country}"))
-        return [Bank(bank.code, bank.name) for bank in _answer(wire_v3.checked(reply), BanksAnswer).data]
+        return [ListedBank(bank.code, bank.name) for bank in _answer(wire_v3.checked(reply), BanksAnswer).data]
 
     async def fee(self, amount: Money, kind: str = "account") -> Money:
         """Tell what a transfer costs, rounded up to a whole unit."""
@@ -152,12 +152,12 @@ class EnquiriesV4:
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
 
-    async def balance(self, asset: Asset) -> Balance:
+    async def balance(self, asset: Asset) -> WalletBalance:
         """Tell what the wallet of a currency holds; a currency that is not listed has none."""
         reply = await self._client.read(HttpRequest("GET", "/wallets/balances"))
         wallets = _answer(wire_v4.checked(reply), WalletsV4).data
         held = next((one.available_balance for one in wallets if one.currency == asset.code), Decimal(0))
-        return Balance(_money(held, asset), _money(held, asset))
+        return WalletBalance(_money(held, asset), _money(held, asset))
 
     async def account_name(self, to: Destination, currency: str = "NGN") -> str:
         """Tell whose account it is; `Rejected` when there is no such account."""
@@ -167,10 +167,10 @@ class EnquiriesV4:
             raise _no_name("There is no such account.", wire_v4.proves(reply))
         return plain(_answer(reply, AccountAnswer).data.account_name)
 
-    async def banks(self, country: str) -> list[Bank]:
+    async def banks(self, country: str) -> list[ListedBank]:
         """List the banks of a country, by its two letters."""
         reply = await self._client.read(HttpRequest("GET", "/banks", query=(("country", country),)))
-        return [Bank(bank.code, bank.name) for bank in _answer(wire_v4.checked(reply), BanksAnswer).data]
+        return [ListedBank(bank.code, bank.name) for bank in _answer(wire_v4.checked(reply), BanksAnswer).data]
 
 
 def _no_name(says: str, meaning: Proves | None) -> Rejected | Retryable:
@@ -185,7 +185,7 @@ def _answer(reply: HttpReply, shape: type[T], *, refused: bool = False) -> T:
     try:
         if refused or reply.status == HTTPStatus.OK:
             return decoded(reply.body, shape)
-    except Unreadable as error:
+    except NotJson as error:
         raise Retryable("Flutterwave's answer cannot be read.") from error
     raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
 
@@ -193,5 +193,5 @@ def _answer(reply: HttpReply, shape: type[T], *, refused: bool = False) -> T:
 def _money(value: Decimal, asset: Asset, *, up: bool = False) -> Money:
     try:
         return ledger_units(value, asset, up=up)
-    except (Unreadable, BadAmount) as error:
+    except (NotJson, BadAmount) as error:
         raise Retryable("Flutterwave's amount cannot be read.") from error

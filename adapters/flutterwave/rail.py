@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.flutterwave.codec import RAIL
-from adapters.flutterwave.transfer import NOT_PAID, Transfer, check_ours, root, trace, verdict
+from adapters.flutterwave.transfer import NOT_PAID, FlutterwaveTransfer, check_ours, root, trace, verdict
 from adapters.http import GatewayClient
 from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import AnotherPayment, Contradiction, OutcomeUnknown, Retryable
@@ -58,7 +58,7 @@ class FlutterwaveV3:
             return Unsent()
         return verdict([original, *await self._retries(original, payment)])
 
-    async def _find(self, payment: Payment) -> Transfer | None:
+    async def _find(self, payment: Payment) -> FlutterwaveTransfer | None:
         reply = await self._client.read(wire_v3.by_reference(payment.key))
         found = wire_v3.read_by_reference(reply, payment.key)
         if len(found) > 1:
@@ -75,7 +75,7 @@ class FlutterwaveV3:
 
     async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
         """List every transfer since a time, each with the retries of it that were made since."""
-        families: dict[PaymentKey, dict[str, Transfer]] = {}
+        families: dict[PaymentKey, dict[str, FlutterwaveTransfer]] = {}
         day = datetime.fromtimestamp((since - DAY) / SECOND, UTC).date().isoformat()  # whatever zone the gateway is in
         page, pages = 1, 1
         while page <= pages:
@@ -87,9 +87,9 @@ class FlutterwaveV3:
                 raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages: choose a later time.")
         return [trace(key, list(family.values()), assets) for key, family in families.items() if ours(key)]
 
-    async def _retries(self, original: Transfer, payment: Payment) -> list[Transfer]:
+    async def _retries(self, original: FlutterwaveTransfer, payment: Payment) -> list[FlutterwaveTransfer]:
         """Read the retries of a failed transfer, and theirs. A transfer that did not fail cannot be retried."""
-        family: dict[str, Transfer] = {}
+        family: dict[str, FlutterwaveTransfer] = {}
         unread = [original]
         while unread:
             parent = unread.pop(0)
@@ -144,7 +144,7 @@ class FlutterwaveV4:
 
         It stops early only where all pages so far came newest first, and a whole page is from before that time.
         """
-        listed: dict[str, Transfer] = {}
+        listed: dict[str, FlutterwaveTransfer] = {}
         oldest, in_order = "~", True
         until = datetime.fromtimestamp((since - DAY) / SECOND, UTC).isoformat()
         for page in range(1, MOST_PAGES + 1):
@@ -158,13 +158,13 @@ class FlutterwaveV4:
                 return [trace(key, family, assets) for key, family in families if ours(key)]
         raise OutcomeUnknown(f"Flutterwave lists more than {MOST_PAGES} pages.")
 
-    async def _look(self, transfer_id: str) -> Transfer:
+    async def _look(self, transfer_id: str) -> FlutterwaveTransfer:
         return wire_v4.read_by_id(await self._client.read(wire_v4.by_id(transfer_id)))
 
 
-def _families(listed: Mapping[str, Transfer]) -> Mapping[PaymentKey, list[Transfer]]:
+def _families(listed: Mapping[str, FlutterwaveTransfer]) -> Mapping[PaymentKey, list[FlutterwaveTransfer]]:
     """Put transfers together with the retries of them, and theirs, which may have references of their own."""
-    families: dict[PaymentKey, list[Transfer]] = defaultdict(list)
+    families: dict[PaymentKey, list[FlutterwaveTransfer]] = defaultdict(list)
     for transfer in listed.values():
         first = transfer
         for _ in range(MOST_RETRIES):
@@ -173,7 +173,7 @@ def _families(listed: Mapping[str, Transfer]) -> Mapping[PaymentKey, list[Transf
     return families
 
 
-def _answered(transfer: Transfer, payment: Payment) -> Transfer:
+def _answered(transfer: FlutterwaveTransfer, payment: Payment) -> FlutterwaveTransfer:
     """Make sure that the answer to a submission is about the payment."""
     if transfer.reference != payment.key:
         raise Contradiction(f"Flutterwave answered {payment.key} with {transfer.reference}.", rail=RAIL)

@@ -31,7 +31,7 @@ class Proves(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RefusalRow:
     """One refusal of v3."""
 
     status: int
@@ -42,19 +42,23 @@ class Row:
 
 BAD = int(HTTPStatus.BAD_REQUEST)
 
-V3: tuple[Row, ...] = (
-    Row(BAD, "payout with this ref already exists", Proves.LANDED, "six integrations; a sample for bulk transfers"),
-    Row(BAD, "transfer with reference already exists", Proves.LANDED, "v4's text, which some v3 code waits for"),
-    Row(BAD, "please enable ip whitelisting to access this service", Proves.CLOSED, "eight integrations"),
-    Row(BAD, "insufficient funds in customer wallet", Proves.SHORT, "a FAILED transfer's text; here by analogy"),
-    Row(BAD, "payout was made to a blacklisted account number", Proves.NOT_CREATED, "the page about test mode"),
-    Row(BAD, "account resolve failed", Proves.NOT_CREATED, "tests of the official SDK"),
-    Row(BAD, "account resolve error", Proves.NOT_CREATED, "the API's specification"),
-    Row(BAD, "* is required", Proves.NOT_CREATED, "the page about errors; refused before anything is looked at"),
+V3: tuple[RefusalRow, ...] = (
+    RefusalRow(
+        BAD, "payout with this ref already exists", Proves.LANDED, "six integrations; a sample for bulk transfers"
+    ),
+    RefusalRow(BAD, "transfer with reference already exists", Proves.LANDED, "v4's text, which some v3 code waits for"),
+    RefusalRow(BAD, "please enable ip whitelisting to access this service", Proves.CLOSED, "eight integrations"),
+    RefusalRow(BAD, "insufficient funds in customer wallet", Proves.SHORT, "a FAILED transfer's text; here by analogy"),
+    RefusalRow(BAD, "payout was made to a blacklisted account number", Proves.NOT_CREATED, "the page about test mode"),
+    RefusalRow(BAD, "account resolve failed", Proves.NOT_CREATED, "tests of the official SDK"),
+    RefusalRow(BAD, "account resolve error", Proves.NOT_CREATED, "the API's specification"),
+    RefusalRow(BAD, "* is required", Proves.NOT_CREATED, "the page about errors; refused before anything is looked at"),
 )
 
-V3_ENQUIRY: tuple[Row, ...] = (
-    Row(BAD, "sorry, that account number is invalid, please check and try again", Proves.NOT_CREATED, "integrations"),
+V3_ENQUIRY: tuple[RefusalRow, ...] = (
+    RefusalRow(
+        BAD, "sorry, that account number is invalid, please check and try again", Proves.NOT_CREATED, "integrations"
+    ),
     *(row for row in V3 if row.proves is Proves.NOT_CREATED),
 )
 """What an enquiry about an account is refused with; the first sentence was never seen as the answer to a transfer."""
@@ -91,7 +95,7 @@ V4: Mapping[str, Proves] = {
 }
 
 
-def proves_v3(status: int, message: str, table: tuple[Row, ...] = V3) -> Proves | None:
+def proves_v3(status: int, message: str, table: tuple[RefusalRow, ...] = V3) -> Proves | None:
     """Look a refusal of v3 up; None for one that is not known."""
     if status in ACCESS_DENIED:
         return Proves.CLOSED

@@ -58,7 +58,7 @@ _KINDS = frozenset({"bank", "mobile_money"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class FlutterwaveTransfer:
     """What the gateway says about one transfer."""
 
     id: str
@@ -82,7 +82,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class FlutterwaveAccount:
     """A destination as the gateway takes it: bank account or mobile money wallet."""
 
     bank: str
@@ -92,7 +92,7 @@ class Account:
     kind: str
 
 
-def account_of(payment: Payment) -> Account:
+def account_of(payment: Payment) -> FlutterwaveAccount:
     """Read the destination of a payment, or say why this rail cannot pay there."""
     fields = dict(payment.to.fields)
     bank, number = fields.get(_BANK_FIELD, ""), fields.get(_ACCOUNT_FIELD, "")
@@ -100,7 +100,9 @@ def account_of(payment: Payment) -> Account:
         raise Rejected(f"Flutterwave cannot pay to {payment.to.kind}: only to a bank account or mobile money.")
     if not bank or not number:
         raise Rejected(f"The destination needs {_BANK_FIELD} and {_ACCOUNT_FIELD}.")
-    return Account(bank, number, fields.get("account_name", ""), fields.get("branch_code", ""), payment.to.kind)
+    return FlutterwaveAccount(
+        bank, number, fields.get("account_name", ""), fields.get("branch_code", ""), payment.to.kind
+    )
 
 
 def check_payable(payment: Payment, least: int, most: int) -> None:
@@ -120,7 +122,7 @@ def root(reference: str) -> PaymentKey:
     return PaymentKey(_RETRY.sub("", reference))
 
 
-def check_ours(transfer: Transfer, payment: Payment) -> Transfer:
+def check_ours(transfer: FlutterwaveTransfer, payment: Payment) -> FlutterwaveTransfer:
     """Make sure that a transfer under our reference is the one that we meant; anything else is for a person to see."""
     expected = Decimal(payment.amount.decimal)
     if not transfer.amount.is_finite() or transfer.amount != expected or transfer.currency != payment.amount.asset.code:
@@ -136,7 +138,7 @@ def check_ours(transfer: Transfer, payment: Payment) -> Transfer:
     return transfer
 
 
-def evidence(transfer: Transfer) -> Evidence:
+def evidence(transfer: FlutterwaveTransfer) -> Evidence:
     """Keep what proves an outcome. The same transfer in the same state always gives the same evidence.
 
     Neither version tells when a transfer was completed: the time of the look that found it so is in our history.
@@ -155,7 +157,7 @@ def evidence(transfer: Transfer) -> Evidence:
     return Evidence(RAIL, transfer.reference, tuple((name, value) for name, value in details.items() if value))
 
 
-def verdict(family: list[Transfer]) -> Status:
+def verdict(family: list[FlutterwaveTransfer]) -> Status:
     """Say what became of a payment, from the transfer with its reference and that one's retries, in order."""
     for transfer in family:
         if transfer.status not in UNDER_WAY | {PAID, NOT_PAID, TAKEN_BACK}:
@@ -174,7 +176,7 @@ def verdict(family: list[Transfer]) -> Status:
     return failure(last)
 
 
-def trace(key: PaymentKey, family: list[Transfer], assets: Assets) -> Trace:
+def trace(key: PaymentKey, family: list[FlutterwaveTransfer], assets: Assets) -> Trace:
     """Say what became of a payment that we may not remember, from its transfer and the retries of it."""
     family = sorted(family, key=lambda transfer: (transfer.reference != key, transfer.id))
     first = family[0]
@@ -188,7 +190,7 @@ def trace(key: PaymentKey, family: list[Transfer], assets: Assets) -> Trace:
     return Trace(key, first.id, amount, Destination("bank", fields), status, names)
 
 
-def failure(transfer: Transfer) -> Failed:
+def failure(transfer: FlutterwaveTransfer) -> Failed:
     """Say whom a proven failure is about."""
     text = transfer.message.casefold()
     for words, cause, again in FAILURES:
@@ -197,9 +199,9 @@ def failure(transfer: Transfer) -> Failed:
     return Failed(plain(transfer.message) or "The gateway gave no reason.", retryable=True, evidence=evidence(transfer))
 
 
-def _is_taken_back(transfer: Transfer) -> bool:
+def _is_taken_back(transfer: FlutterwaveTransfer) -> bool:
     return transfer.taken_back or transfer.status == TAKEN_BACK
 
 
-def _is_paid(transfer: Transfer) -> bool:
+def _is_paid(transfer: FlutterwaveTransfer) -> bool:
     return transfer.status == PAID and not transfer.taken_back

@@ -22,9 +22,9 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.codec import Unreadable, decoded, encoded, major_units, text_of, understood
+from adapters.flutterwave.codec import NotJson, decoded, encoded, major_units, text_of, understood
 from adapters.flutterwave.refusals import Proves, proves_v3, refusal
-from adapters.flutterwave.transfer import Transfer, account_of, check_payable, root
+from adapters.flutterwave.transfer import FlutterwaveTransfer, account_of, check_payable, root
 from adapters.http import HttpReply, HttpRequest, plain, slow_down
 from machines.core.errors import BadInput, OutcomeUnknown, Retryable
 from machines.core.ports import Notice, Payment, PaymentKey
@@ -40,7 +40,7 @@ MOST_WEBHOOK_BYTES = 64 * 1024
 SUCCESS = "success"
 
 
-class Data(Struct):
+class DataV3(Struct):
     """A transfer as v3 shows it. Webhooks say `fullname` where the API says `full_name`; we need neither."""
 
     id: int | str
@@ -57,7 +57,7 @@ class Data(Struct):
     created_at: str | None = None
 
 
-class Envelope(Struct):
+class EnvelopeV3(Struct):
     """What every answer is wrapped in; `data` is read once it is known that there is any."""
 
     status: str
@@ -65,11 +65,11 @@ class Envelope(Struct):
     data: Any = None
 
 
-class Queued(Struct):
+class QueuedV3(Struct):
     """The answer to a transfer that was taken in."""
 
     status: str
-    data: Data
+    data: DataV3
 
 
 class PageInfo(Struct):
@@ -84,11 +84,11 @@ class Meta(Struct):
     page_info: PageInfo = field(default_factory=PageInfo)
 
 
-class Listed(Struct):
+class ListedV3(Struct):
     """The answer to a look-up."""
 
     status: str
-    data: list[Data] | None = None
+    data: list[DataV3] | None = None
     meta: Meta | None = None
 
 
@@ -112,18 +112,18 @@ def transfer(payment: Payment) -> HttpRequest:
     return HttpRequest("POST", "/transfers", body=encoded(body))
 
 
-def read_queued(reply: HttpReply) -> Transfer | None:
+def read_queued(reply: HttpReply) -> FlutterwaveTransfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise slow_down("Flutterwave", reply)
     if reply.status == HTTPStatus.OK:
-        queued = understood(reply, Queued, "A transfer")
+        queued = understood(reply, QueuedV3, "A transfer")
         if queued.status != SUCCESS:
             raise OutcomeUnknown("A transfer was answered with HTTP 200 and without success.")
         return _transfer(queued.data)
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
-    message = understood(reply, Envelope, "A transfer").message
+    message = understood(reply, EnvelopeV3, "A transfer").message
     meaning = proves_v3(reply.status, message)
     if meaning is Proves.LANDED:
         return None
@@ -135,9 +135,9 @@ def by_reference(key: PaymentKey) -> HttpRequest:
     return HttpRequest("GET", "/transfers", query=(("reference", key),))
 
 
-def read_by_reference(reply: HttpReply, key: PaymentKey) -> list[Transfer]:
+def read_by_reference(reply: HttpReply, key: PaymentKey) -> list[FlutterwaveTransfer]:
     """Read the transfers with exactly this reference. None of them is an answer only where all matches were seen."""
-    listed = understood(_readable(reply), Listed, "A look-up")
+    listed = understood(_readable(reply), ListedV3, "A look-up")
     if listed.status != SUCCESS:
         raise OutcomeUnknown("A look-up was answered without success.")
     found = [_transfer(data) for data in listed.data or () if data.reference == key]
@@ -153,11 +153,11 @@ def by_id(transfer_id: str) -> HttpRequest:
     return HttpRequest("GET", f"/transfers/{quote(transfer_id, safe='')}")
 
 
-def read_by_id(reply: HttpReply) -> Transfer | None:
+def read_by_id(reply: HttpReply) -> FlutterwaveTransfer | None:
     """Read a transfer; None where there is none with this id, which says nothing of ours."""
     if checked(reply).status != HTTPStatus.OK:
         return None
-    return _transfer(understood(reply, Queued, "A look at a transfer").data)
+    return _transfer(understood(reply, QueuedV3, "A look at a transfer").data)
 
 
 def listed_since(day: str, page: int) -> HttpRequest:
@@ -165,9 +165,9 @@ def listed_since(day: str, page: int) -> HttpRequest:
     return HttpRequest("GET", "/transfers", query=(("from", day), ("page", str(page))))
 
 
-def read_page(reply: HttpReply) -> tuple[list[Transfer], int]:
+def read_page(reply: HttpReply) -> tuple[list[FlutterwaveTransfer], int]:
     """Read a page, and how many pages there are."""
-    listed = understood(_readable(reply), Listed, "A list of transfers")
+    listed = understood(_readable(reply), ListedV3, "A list of transfers")
     if listed.status != SUCCESS or listed.meta is None:
         raise OutcomeUnknown("A list of transfers does not say where it ends.")
     return [_transfer(data) for data in listed.data or ()], listed.meta.page_info.total_pages
@@ -178,13 +178,13 @@ def retries(transfer_id: str) -> HttpRequest:
     return HttpRequest("GET", f"/transfers/{transfer_id}/retries")
 
 
-def read_retries(reply: HttpReply) -> list[Transfer]:
+def read_retries(reply: HttpReply) -> list[FlutterwaveTransfer]:
     """Read the retries of a transfer; that there are none must be said, not guessed."""
     if reply.status == HTTPStatus.NOT_FOUND:
         # Undocumented; in the gateway's own envelope it says of a transfer that we just saw that it has no retries.
-        understood(reply, Envelope, "The retries of a transfer")
+        understood(reply, EnvelopeV3, "The retries of a transfer")
         return []
-    listed = understood(_readable(reply), Listed, "The retries of a transfer")
+    listed = understood(_readable(reply), ListedV3, "The retries of a transfer")
     if listed.status != SUCCESS:
         raise OutcomeUnknown("The retries of a transfer were answered without success.")
     return [_transfer(data) for data in listed.data or ()]
@@ -209,7 +209,7 @@ def verify(headers: Mapping[str, str], secret_hash: str) -> bool:
     return bool(secret_hash) and hmac.compare_digest(shown.encode(errors="surrogateescape"), secret_hash.encode())
 
 
-class Event(Struct):
+class EventV3(Struct):
     """A webhook: v3 has `data`, v2 had `transfer`; the seed's `transfer.success` and `transfer.failed` fit as well."""
 
     event: str = ""
@@ -223,8 +223,8 @@ def read_webhook(body: bytes) -> Notice | None:
     if len(body) > MOST_WEBHOOK_BYTES:
         raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Flutterwave's.")
     try:
-        event = decoded(body, Event)
-    except Unreadable as error:
+        event = decoded(body, EventV3)
+    except NotJson as error:
         raise BadInput("The webhook is not Flutterwave's JSON.") from error
     name = (event.event or event.event_type).casefold()
     news = event.data or event.transfer
@@ -238,8 +238,8 @@ def read_webhook(body: bytes) -> Notice | None:
     return Notice((root(reference),), handle, said, f"{name}:{handle}:{reference}:{said}")
 
 
-def _transfer(data: Data) -> Transfer:
-    return Transfer(
+def _transfer(data: DataV3) -> FlutterwaveTransfer:
+    return FlutterwaveTransfer(
         id=str(data.id),
         reference=data.reference,
         status=data.status.upper(),
@@ -262,6 +262,6 @@ def _readable(reply: HttpReply) -> HttpReply:
 
 def _message(reply: HttpReply) -> str:
     try:
-        return decoded(reply.body, Envelope).message
-    except Unreadable:
+        return decoded(reply.body, EnvelopeV3).message
+    except NotJson:
         return ""

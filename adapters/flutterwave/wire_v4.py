@@ -26,9 +26,9 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.codec import RAIL, Unreadable, decoded, encoded, major_units, text_of, understood
+from adapters.flutterwave.codec import RAIL, NotJson, decoded, encoded, major_units, text_of, understood
 from adapters.flutterwave.refusals import Proves, proves_v4, refusal
-from adapters.flutterwave.transfer import TAKEN_BACK, Transfer, account_of, check_payable, root
+from adapters.flutterwave.transfer import TAKEN_BACK, FlutterwaveTransfer, account_of, check_payable, root
 from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, slow_down
 from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Notice, Payment, PaymentKey
@@ -50,7 +50,7 @@ class Amount(Struct):
     value: Decimal
 
 
-class Bank(Struct):
+class BankV4(Struct):
     """An account in a bank."""
 
     account_number: str | int | None = None
@@ -62,10 +62,10 @@ class Wallet(Struct):
     phone_number: str | int | None = None
 
 
-class Recipient(Struct):
+class RecipientV4(Struct):
     """Who is paid."""
 
-    bank: Bank | None = None
+    bank: BankV4 | None = None
     mobile_money: Wallet | None = None
 
 
@@ -96,7 +96,7 @@ class Response(Struct):
     message: str | None = None
 
 
-class Data(Struct):
+class DataV4(Struct):
     """A transfer as v4 shows it."""
 
     id: str
@@ -105,7 +105,7 @@ class Data(Struct):
     amount: Amount
     destination_currency: str | None = None
     source_currency: str | None = None
-    recipient: Recipient | None = None
+    recipient: RecipientV4 | None = None
     fee: Fee | None = None
     provider_response: Response | None = None
     reversal: Reversal | None = None
@@ -113,21 +113,21 @@ class Data(Struct):
     created_datetime: str | None = None
 
 
-class Answer(Struct):
+class AnswerV4(Struct):
     """The answer to a transfer or to a look at one."""
 
     status: str
-    data: Data
+    data: DataV4
 
 
-class Listed(Struct):
+class ListedV4(Struct):
     """The answer about all transfers. What it says of its pages is not documented, and not needed."""
 
     status: str
-    data: list[Data]
+    data: list[DataV4]
 
 
-class Fault(Struct):
+class FaultV4(Struct):
     """What was wrong."""
 
     type: str = ""
@@ -135,14 +135,14 @@ class Fault(Struct):
     message: str = ""
 
 
-class Refusal(Struct):
+class RefusalV4(Struct):
     """The wrapping of what was wrong."""
 
-    error: Fault
+    error: FaultV4
     status: str = ""
 
 
-class Token(Struct):
+class TokenV4(Struct):
     """What the identity server hands out."""
 
     access_token: str
@@ -155,15 +155,15 @@ def token(client_id: str, client_secret: str) -> bytes:
     return urlencode(form).encode()
 
 
-def read_token(reply: HttpReply) -> Token:
+def read_token(reply: HttpReply) -> TokenV4:
     """Read a token. Nothing has been sent yet whatever comes back, so nothing is unknown."""
     if reply.status in {HTTPStatus.BAD_REQUEST, *ACCESS_DENIED}:
         told = f"Flutterwave does not accept the client's credentials (HTTP {reply.status})."
         raise RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
     try:
         if reply.status == HTTPStatus.OK:
-            return decoded(reply.body, Token)
-    except Unreadable as error:
+            return decoded(reply.body, TokenV4)
+    except NotJson as error:
         raise Retryable("Flutterwave's token cannot be read.") from error
     raise Retryable(f"Flutterwave gives no token (HTTP {reply.status}).", after_s=reply.retry_after_s)
 
@@ -198,15 +198,15 @@ def transfer(payment: Payment) -> HttpRequest:
     )
 
 
-def read_transfer(reply: HttpReply) -> Transfer:
+def read_transfer(reply: HttpReply) -> FlutterwaveTransfer:
     """Read the answer to a transfer."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise slow_down("Flutterwave", reply)
     if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
-        return _transfer(understood(reply, Answer, "A transfer").data)
+        return _transfer(understood(reply, AnswerV4, "A transfer").data)
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
-    error = _refusal(reply.status, understood(reply, Refusal, "A transfer").error)
+    error = _refusal(reply.status, understood(reply, RefusalV4, "A transfer").error)
     raise Rejected(str(error), first=True) if isinstance(error, Rejected) and _first_again(reply) else error
 
 
@@ -219,11 +219,11 @@ def by_id(transfer_id: str) -> HttpRequest:
     return HttpRequest("GET", f"/transfers/{quote(transfer_id, safe='')}")
 
 
-def read_by_id(reply: HttpReply) -> Transfer:
+def read_by_id(reply: HttpReply) -> FlutterwaveTransfer:
     """Read a transfer. One that was there does not cease to be: not found proves nothing."""
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave does not show a transfer that it has (HTTP {reply.status}).")
-    return _transfer(understood(reply, Answer, "A look at a transfer").data)
+    return _transfer(understood(reply, AnswerV4, "A look at a transfer").data)
 
 
 def listed(page: int) -> HttpRequest:
@@ -231,11 +231,11 @@ def listed(page: int) -> HttpRequest:
     return HttpRequest("GET", "/transfers", query=(("page", str(page)), ("size", str(PAGE))))
 
 
-def read_page(reply: HttpReply) -> list[Transfer]:
+def read_page(reply: HttpReply) -> list[FlutterwaveTransfer]:
     """Read a page; one that is empty ends the list."""
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave lists no transfers (HTTP {reply.status}).")
-    return [_transfer(data) for data in understood(reply, Listed, "A list of transfers").data]
+    return [_transfer(data) for data in understood(reply, ListedV4, "A list of transfers").data]
 
 
 def checked(reply: HttpReply) -> HttpReply:
@@ -263,7 +263,7 @@ def verify(headers: Mapping[str, str], body: bytes, secret_hash: str, *, verbati
     return bool(secret_hash) and (signed or (verbatim and the_secret_itself))
 
 
-class Event(Struct):
+class EventV4(Struct):
     """A webhook."""
 
     type: str = ""
@@ -278,8 +278,8 @@ def read_webhook(body: bytes) -> Notice | None:
     if len(body) > MOST_WEBHOOK_BYTES:
         raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Flutterwave's.")
     try:
-        event = decoded(body, Event)
-    except Unreadable as error:
+        event = decoded(body, EventV4)
+    except NotJson as error:
         raise BadInput("The webhook is not Flutterwave's JSON.") from error
     if not event.type.startswith("transfer"):
         return None
@@ -299,7 +299,7 @@ def _recipient(payment: Payment) -> dict[str, object]:
     return {"bank": {"account_number": to.number, "code": to.bank}}
 
 
-def _refusal(status: int, fault: Fault) -> StepError:
+def _refusal(status: int, fault: FaultV4) -> StepError:
     told = f"{fault.type} {fault.message}"
     meaning = proves_v4(status, fault.type)
     if meaning is Proves.LANDED:
@@ -312,16 +312,16 @@ def proves(reply: HttpReply) -> Proves | None:
     return proves_v4(reply.status, _fault(reply).type)
 
 
-def _fault(reply: HttpReply) -> Fault:
+def _fault(reply: HttpReply) -> FaultV4:
     try:
-        return decoded(reply.body, Refusal).error
-    except Unreadable:
-        return Fault()
+        return decoded(reply.body, RefusalV4).error
+    except NotJson:
+        return FaultV4()
 
 
-def _transfer(data: Data) -> Transfer:
+def _transfer(data: DataV4) -> FlutterwaveTransfer:
     reversal = data.reversal or Reversal()
-    return Transfer(
+    return FlutterwaveTransfer(
         id=data.id,
         reference=data.reference,
         status=data.status.upper(),
@@ -339,7 +339,7 @@ def _transfer(data: Data) -> Transfer:
     )
 
 
-def _account(recipient: Recipient | None) -> str | None:
+def _account(recipient: RecipientV4 | None) -> str | None:
     shown: str | int | None = None
     if recipient is not None and recipient.mobile_money is not None:
         shown = recipient.mobile_money.phone_number

@@ -203,7 +203,7 @@ class GitHub:
     async def _repositories_of(self, installation: int) -> AsyncIterator[RepositoryNews]:
         path = "/installation/repositories?"
         async for raw in self._pages(installation, path, inside="repositories", most=MOST_REPOSITORY_PAGES):
-            found = _read(raw, wire.Repository)
+            found = _read(raw, wire.GitHubRepository)
             yield RepositoryNews(installation, found.id, found.full_name, enabled=True, private=found.private)
 
     async def all_pulls(self, place: Place) -> tuple[PullRequest, ...]:

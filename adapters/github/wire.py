@@ -82,7 +82,7 @@ class RawEvent(Struct):
     label: Label = field(default_factory=Label)
 
 
-class Repository(Struct):
+class GitHubRepository(Struct):
     """A repository."""
 
     id: Number
@@ -95,7 +95,7 @@ class Base(Struct):
     """Where a pull request goes."""
 
     ref: str
-    repo: Repository
+    repo: GitHubRepository
 
 
 class Head(Struct):
@@ -137,26 +137,26 @@ class Changes(Struct):
     title: From = field(default_factory=From)
     body: From = field(default_factory=From)
     new_issue: RawIssue | None = None
-    new_repository: Repository | None = None
+    new_repository: GitHubRepository | None = None
 
 
-class Delivery(Struct):
+class GitHubDelivery(Struct):
     """A delivery; of each kind only some parts are there."""
 
     action: str = ""
     issue: RawIssue | None = None
     pull_request: RawPull | None = None
-    repository: Repository | None = None
+    repository: GitHubRepository | None = None
     installation: Ref = field(default_factory=Ref)
     changes: Changes = field(default_factory=Changes)
     label: Label = field(default_factory=Label)
-    repositories: list[Repository] = field(default_factory=list)
-    repositories_added: list[Repository] = field(default_factory=list)
-    repositories_removed: list[Repository] = field(default_factory=list)
+    repositories: list[GitHubRepository] = field(default_factory=list)
+    repositories_added: list[GitHubRepository] = field(default_factory=list)
+    repositories_removed: list[GitHubRepository] = field(default_factory=list)
 
 
 _FORM = b"payload="
-_DELIVERY = msgspec.json.Decoder(Delivery)
+_DELIVERY = msgspec.json.Decoder(GitHubDelivery)
 
 
 def read(event: str, body: bytes, label: str) -> tuple[News, ...]:
@@ -179,7 +179,7 @@ def _json_of(body: bytes) -> bytes:
     return unquote_to_bytes(body.removeprefix(_FORM).replace(b"+", b" "))
 
 
-def _news(event: str, told: Delivery, label: str) -> tuple[News, ...]:
+def _news(event: str, told: GitHubDelivery, label: str) -> tuple[News, ...]:
     match event:
         case "issues" if told.issue and told.repository:
             return _issue_news(told, told.issue, told.repository, label)
@@ -197,11 +197,11 @@ def _news(event: str, told: Delivery, label: str) -> tuple[News, ...]:
             return ()
 
 
-def _repository_news(told: Delivery, one: Repository, *, enabled: bool) -> RepositoryNews:
+def _repository_news(told: GitHubDelivery, one: GitHubRepository, *, enabled: bool) -> RepositoryNews:
     return RepositoryNews(told.installation.id, one.id, one.full_name, enabled, one.private)
 
 
-def _issue_news(told: Delivery, raw: RawIssue, repository: Repository, label: str) -> tuple[News, ...]:
+def _issue_news(told: GitHubDelivery, raw: RawIssue, repository: GitHubRepository, label: str) -> tuple[News, ...]:
     place = Place(told.installation.id, repository.id, repository.full_name, raw.number)
     gone = ""
     if told.action == "deleted":
@@ -220,7 +220,7 @@ def _issue_news(told: Delivery, raw: RawIssue, repository: Repository, label: st
     return (IssueNews(place, found, gone),)
 
 
-def _pull_news(told: Delivery, raw: RawPull, repository: Repository) -> tuple[News, ...]:
+def _pull_news(told: GitHubDelivery, raw: RawPull, repository: GitHubRepository) -> tuple[News, ...]:
     place = Place(told.installation.id, repository.id, repository.full_name, 0)
     found = pull(raw)
     if raw.merged_at is not None and told.action != "closed":

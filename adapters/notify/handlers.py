@@ -15,7 +15,7 @@ FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered"})
 _NOT_TOLD = frozenset({"event", "platform", "to"})
 
 
-class Post(Protocol):
+class OutboxNews(Protocol):
     """A message on its way, as the outbox hands it over."""
 
     @property
@@ -31,14 +31,14 @@ class Post(Protocol):
         """What it says."""
 
 
-Deliver: TypeAlias = Callable[[Post], Awaitable[None]]
+Deliver: TypeAlias = Callable[[OutboxNews], Awaitable[None]]
 
 
 def to_people(people: People, contacts: Callable[[str], Awaitable[Sequence[str]]], reviewers: Sequence[str]) -> Deliver:
     """Tell providers through the contacts of their profiles, and reviewers through theirs, who wait for nobody else."""
     staff = people.apart()
 
-    async def deliver(post: Post) -> None:
+    async def deliver(post: OutboxNews) -> None:
         subject, text = written(post.body)
         if post.body["event"] in FOR_REVIEWERS:
             await staff.tell(reviewers, subject, text)
@@ -53,7 +53,7 @@ def to_people(people: People, contacts: Callable[[str], Awaitable[Sequence[str]]
 def to_platforms(platforms: Platforms, platform_of: Callable[[str], Awaitable[str]]) -> Deliver:
     """Tell the platform that brought a provider; one without a hook does not want to know."""
 
-    async def deliver(post: Post) -> None:
+    async def deliver(post: OutboxNews) -> None:
         body = post.body
         platform = body.get("platform") or await platform_of(body["owner"])
         if platforms.listens(platform):
@@ -62,7 +62,7 @@ def to_platforms(platforms: Platforms, platform_of: Callable[[str], Awaitable[st
     return deliver
 
 
-def news_of(post: Post) -> dict[str, object]:
+def news_of(post: OutboxNews) -> dict[str, object]:
     """Write what a platform hears, in the shape that the specification recommends."""
     about = "payout" if "payout" in post.body else "provider"
     at = datetime.fromtimestamp(post.at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

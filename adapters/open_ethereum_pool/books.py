@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from adapters.open_ethereum_pool.config import Flavour
-from adapters.open_ethereum_pool.keys import FSYNC, Keys
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.keys import FSYNC, PoolKeys
+from adapters.open_ethereum_pool.link import PoolRedis
 from adapters.open_ethereum_pool.persistence import Persistence
 from machines.core.chain import TxHash
 from machines.core.errors import NotDurable, Retryable
@@ -23,7 +23,7 @@ LEAST_OWN_THRESHOLD = 10
 """A miner's own threshold up to this means that he wants the pool's."""
 
 
-class Line(Protocol):
+class PaymentLine(Protocol):
     """One payment, as a change of the books names it."""
 
     @property
@@ -51,7 +51,7 @@ class Line(Protocol):
         """What is kept back from it."""
 
 
-class Answer(NamedTuple):
+class ScriptAnswer(NamedTuple):
     """What a script answered."""
 
     code: str
@@ -81,7 +81,7 @@ class Booking(NamedTuple):
     at_s: int
 
 
-class Row(NamedTuple):
+class PendingRow(NamedTuple):
     """A pending payment, as the pool lists it."""
 
     login: str
@@ -111,70 +111,70 @@ class Remembered:
     nonce: int | None
 
 
-class Ledger(NamedTuple):
+class PoolLedger(NamedTuple):
     """All sums and all rows of a coin. The pool may write meanwhile, so that an audit reads twice."""
 
     miners: dict[str, dict[str, str]]
     histories: dict[str, list[str]]
     finances: dict[str, str]
     everything: list[str]
-    pending: list[Row]
+    pending: list[PendingRow]
 
 
 class PoolBooks:
     """The books of one coin."""
 
-    def __init__(self, link: Link, coin: str, flavour: Flavour, *, weak_accepted: bool = False) -> None:
+    def __init__(self, link: PoolRedis, coin: str, flavour: Flavour, *, weak_accepted: bool = False) -> None:
         self.link = link
-        self.keys = Keys(coin)
+        self.keys = PoolKeys(coin)
         self.flavour = flavour
         self._weak_accepted = weak_accepted
 
     # ── change ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def debit(self, line: Line, lock: str = "", *, again: bool = False) -> Answer:
+    async def debit(self, line: PaymentLine, lock: str = "", *, again: bool = False) -> ScriptAnswer:
         """Lock, take it off the balance, log it as pending."""
         return await self._change("debit", line, lock, int(again))
 
-    async def skip(self, line: Line) -> Answer:
+    async def skip(self, line: PaymentLine) -> ScriptAnswer:
         """Call it off, so that it can never be debited."""
         return await self._change("skip", line)
 
-    async def announce(self, line: Line, tx: TxHash, nonce: int) -> Answer:
+    async def announce(self, line: PaymentLine, tx: TxHash, nonce: int) -> ScriptAnswer:
         """Write nonce and hash down, for every pool: no file says surely which module will resolve one day."""
         return await self._change("announce", line, tx, nonce)
 
-    async def write_payment(self, line: Line, tx: TxHash, *, again: bool = False) -> Answer:
+    async def write_payment(self, line: PaymentLine, tx: TxHash, *, again: bool = False) -> ScriptAnswer:
         """Book it as paid."""
         return await self._change("write_payment", line, tx, self._extra(line), int(again))
 
-    async def rollback(self, line: Line) -> Answer:
+    async def rollback(self, line: PaymentLine) -> ScriptAnswer:
         """Give it back."""
         return await self._change("rollback", line)
 
-    async def unlock(self, lock: str) -> Answer:
+    async def unlock(self, lock: str) -> ScriptAnswer:
         """Take the lock away if it names this, and nothing is pending."""
-        return Answer(*await self.link.run("unlock", self.keys.touched(""), "", "", "0", "0", "", lock))
+        return ScriptAnswer(*await self.link.run("unlock", self.keys.touched(""), "", "", "0", "0", "", lock))
 
-    async def add_missing(self, line: Line, tx: TxHash) -> Answer:
+    async def add_missing(self, line: PaymentLine, tx: TxHash) -> ScriptAnswer:
         """Add the history of a payment that was made and not logged."""
         return await self._change("add_missing", line, tx, self._extra(line))
 
-    async def adopt(self, line: Line) -> Answer:
+    async def adopt(self, line: PaymentLine) -> ScriptAnswer:
         """Take over a pending row that somebody else wrote."""
         return await self._change("adopt", line)
 
-    async def reopen(self, line: Line, tx: TxHash) -> Answer:
+    async def reopen(self, line: PaymentLine, tx: TxHash) -> ScriptAnswer:
         """Take a payment that is booked and never came back into the pending ones, as one of ours."""
         return await self._change("reopen", line, tx, self._extra(line))
 
-    async def repair(self, changes: Sequence[tuple[str, str, str, int]]) -> Answer:
+    async def repair(self, changes: Sequence[tuple[str, str, str, int]]) -> ScriptAnswer:
         """Add to fields (key, field, what it has, what is added), all of them or none."""
         parts = [str(part) for _, field, has, added in changes for part in (field, has, added)]
-        return Answer(*await self.link.run("repair", [key for key, *_ in changes], *parts))
+        return ScriptAnswer(*await self.link.run("repair", [key for key, *_ in changes], *parts))
 
-    async def _change(self, name: str, line: Line, *more: str | int) -> Answer:
-        return Answer(
+    async def _change(self, name: str, line: PaymentLine, *more: str | int) -> ScriptAnswer:
+        return ScriptAnswer(
             *await self.link.run(
                 name,
                 self.keys.touched(line.login),
@@ -183,7 +183,7 @@ class PoolBooks:
             )
         )
 
-    def _extra(self, line: Line) -> str:
+    def _extra(self, line: PaymentLine) -> str:
         return str(line.charge_wei) if self.flavour is Flavour.FRIENDS else ""
 
     # ── durability ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +248,7 @@ class PoolBooks:
         answer = await self.link.ask("PING")
         return "PONG" if answer is True else str(answer)
 
-    async def standing(self, line: Line) -> Standing:
+    async def standing(self, line: PaymentLine) -> Standing:
         """Say how far a payment came."""
         row = f"{line.login}:{line.shannon}"
         step, score = await self.link.together(
@@ -262,7 +262,7 @@ class PoolBooks:
             return []
         return [str(step or "") for step in await self.link.ask("HMGET", self.keys.applied, *keys)]
 
-    async def row_and_steps(self, row: Row, keys: Sequence[str]) -> tuple[bool, list[str]]:
+    async def row_and_steps(self, row: PendingRow, keys: Sequence[str]) -> tuple[bool, list[str]]:
         """Say at one moment whether a row is pending, and how far payments came."""
         commands: list[tuple[str | int, ...]] = [("ZSCORE", self.keys.pending, row.member)]
         commands += [("HMGET", self.keys.applied, *keys)] if keys else []
@@ -273,12 +273,12 @@ class PoolBooks:
         """Read what holds the lock; empty when payments are not locked."""
         return str(await self.link.ask("GET", self.keys.lock) or "")
 
-    async def pending(self) -> list[Row]:
+    async def pending(self) -> list[PendingRow]:
         """List what is pending, newest first."""
         found = await self.link.ask("ZREVRANGE", self.keys.pending, 0, -1, "WITHSCORES")
         return [_row(member, int(float(score))) for member, score in _scored(found)]
 
-    async def remembered(self, row: Row) -> Remembered:
+    async def remembered(self, row: PendingRow) -> Remembered:
         """Read nonce and hash that open-etc-pool noted about a row."""
         tx, nonce = await self.link.together(
             [("HGET", self.keys.pending_tx, row.member), ("HGET", self.keys.pending_nonce, row.member)]
@@ -362,7 +362,7 @@ class PoolBooks:
         """Note it, in the books themselves: a backup takes it back to where they were."""
         await self.link.ask("HSET", self.keys.applied, MARK, f"{block}:{nonce}")
 
-    async def holds_pending_sum(self, line: Line) -> bool:
+    async def holds_pending_sum(self, line: PaymentLine) -> bool:
         """Say whether a miner's pending sum still holds a payment whose row is gone: nobody gave it back."""
         rows = sum(row.shannon for row in await self.pending() if row.login == line.login)
         has = str(await self.link.ask("HGET", self.keys.miner(line.login), "pending") or "0")
@@ -372,7 +372,7 @@ class PoolBooks:
         """Say whether no payment was ever booked in these books."""
         return not await self.link.ask("EXISTS", self.keys.all)
 
-    async def ledger(self) -> Ledger:
+    async def ledger(self) -> PoolLedger:
         """Read all sums and all rows, for an audit."""
         logins = await self.logins()
         miners: dict[str, dict[str, str]] = {}
@@ -394,12 +394,12 @@ class PoolBooks:
                 ("ZRANGE", self.keys.pending, 0, -1),
             ]
         )
-        return Ledger(
+        return PoolLedger(
             miners, histories, _sums(finances), [str(one) for one in everything], [_row(one, 0) for one in rows]
         )
 
 
-def _named(line: Line) -> tuple[str | int, ...]:
+def _named(line: PaymentLine) -> tuple[str | int, ...]:
     """Name a payment to a script, as books.lua has it."""
     return line.key, line.login, str(line.shannon), line.at_s, line.row_s or ""
 
@@ -412,11 +412,11 @@ def _sums(values: Sequence[str | None]) -> dict[str, str]:
     return {name: value for name, value in zip(SUMS, values, strict=True) if value is not None}
 
 
-def _row(member: str, at_s: int) -> Row:
+def _row(member: str, at_s: int) -> PendingRow:
     login, _, amount = member.rpartition(":")
     if not login or not amount.isdecimal():
         raise Retryable(f"The list of pending payments has a row that no pool writes: {member[:80]!r}.")
-    return Row(login, int(amount), at_s)
+    return PendingRow(login, int(amount), at_s)
 
 
 def _scored(answer: Sequence[object]) -> list[tuple[str, float]]:

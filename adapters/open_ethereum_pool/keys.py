@@ -7,7 +7,7 @@ FSYNC = ("payflow", "fsync")
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class PoolKeys:
     """The keys of one coin."""
 
     coin: str

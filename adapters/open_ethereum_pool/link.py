@@ -29,7 +29,7 @@ def _part(name: str) -> str:
     return (resources.files("adapters.open_ethereum_pool") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-class Link:
+class PoolRedis:
     """Sends commands. What the server refuses, and a server that does not answer, are `Retryable`.
 
     That is right for changes too, although their outcome is unknown then: every one of them may be repeated.

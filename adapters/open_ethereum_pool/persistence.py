@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.link import PoolRedis
 from machines.core.engines import Engine, engine_of, weak_sync
 from machines.core.errors import Retryable
 
@@ -34,7 +34,7 @@ class Persistence:
     """Whether it also syncs while it writes its file anew, or a snapshot."""
 
     @classmethod
-    async def of(cls, link: Link) -> Self:
+    async def of(cls, link: PoolRedis) -> Self:
         """Ask the server."""
         info: Mapping[str, Any] = _fields(await link.ask("INFO"))
         settings = await _settings(link)
@@ -107,7 +107,7 @@ def _fields(info: object) -> dict[str, Any]:
     return {name: value for name, colon, value in lines if colon}
 
 
-async def _settings(link: Link) -> dict[str, str]:
+async def _settings(link: PoolRedis) -> dict[str, str]:
     """Read the settings that matter; a managed server may forbid it."""
     found: dict[str, str] = {}
     for name in ("appendonly", "appendfsync", "maxmemory-policy", "save", "no-appendfsync-on-rewrite"):

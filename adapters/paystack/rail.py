@@ -49,14 +49,14 @@ class Paystack:
         """Ask something cheap behind the same door; `RailClosed` while nobody of ours may pass."""
         wire.read_probe(await self._client.read(wire.by_reference(PROBE)))
 
-    async def _adopt(self, payment: Payment) -> wire.Transfer | None:
+    async def _adopt(self, payment: Payment) -> wire.PaystackTransfer | None:
         try:
             return await self._find(payment)
         except Retryable as error:
             # Not `Retryable` as a whole: something landed, only the look at it failed.
             raise OutcomeUnknown(f"{payment.key} exists at Paystack; it could not be read: {error}") from error
 
-    async def _find(self, payment: Payment) -> wire.Transfer | None:
+    async def _find(self, payment: Payment) -> wire.PaystackTransfer | None:
         found = wire.read_by_reference(await self._client.read(wire.by_reference(payment.key)), payment)
         if found is None and payment.handle:
             # The look-up may lag. What its code shows counts only under our own reference.
@@ -66,7 +66,7 @@ class Paystack:
     async def done_since(self, since: Millis, ours: Callable[[PaymentKey], bool], assets: Assets) -> list[Trace]:
         """List every transfer of ours since a time."""
         day = datetime.fromtimestamp((since - DAY) / SECOND, UTC).date().isoformat()  # whatever zone the gateway is in
-        families: dict[str, dict[str, wire.Transfer]] = {}
+        families: dict[str, dict[str, wire.PaystackTransfer]] = {}
         page, pages = 1, 1
         while page <= pages:
             items, pages = wire.read_page(await self._client.read(wire.listed_since(day, page)))

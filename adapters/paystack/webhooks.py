@@ -21,7 +21,7 @@ def verify(headers: Mapping[str, str], body: bytes, secret_key: str) -> bool:
     return bool(secret_key) and hmac.compare_digest(shown.encode(errors="surrogateescape"), expected.encode())
 
 
-class Event(Struct):
+class PaystackEvent(Struct):
     """A webhook."""
 
     event: str = ""
@@ -33,7 +33,7 @@ def read_webhook(body: bytes) -> Notice | None:
     if len(body) > MOST_WEBHOOK_BYTES:
         raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Paystack's.")
     try:
-        event = msgspec.json.decode(body, type=Event)
+        event = msgspec.json.decode(body, type=PaystackEvent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput("The webhook is not Paystack's JSON.") from error
     if not event.event.startswith("transfer."):

@@ -96,7 +96,7 @@ PAGE = 100
 T = TypeVar("T")
 
 
-class Refusal(Struct):
+class PaystackRefusal(Struct):
     """The sentence and code of an answer without success."""
 
     message: str = ""
@@ -122,13 +122,13 @@ class Details(Struct):
     bank_code: str | int | None = None
 
 
-class Recipient(Struct):
+class PaystackRecipient(Struct):
     """A recipient, as a look at a transfer shows it."""
 
     details: Details | None = None
 
 
-class Transfer(Struct):
+class PaystackTransfer(Struct):
     """A transfer. Its first answer names the recipient by a number, a look shows it whole."""
 
     reference: str
@@ -136,7 +136,7 @@ class Transfer(Struct):
     amount: int
     currency: str
     transfer_code: str
-    recipient: Recipient | int | str | None = None
+    recipient: PaystackRecipient | int | str | None = None
     fee_charged: int | None = None
     created_at: str | None = field(default=None, name="createdAt")
     transferred_at: str | None = None
@@ -160,7 +160,7 @@ class TransferAnswer(Struct):
     """The answer to a transfer or to a look at one."""
 
     status: bool
-    data: Transfer
+    data: PaystackTransfer
 
 
 class BalanceData(Struct):
@@ -217,14 +217,14 @@ def transfer(payment: Payment) -> HttpRequest:
     return HttpRequest("POST", "/transfer", body=msgspec.json.encode(body))
 
 
-def read_transfer(reply: HttpReply, payment: Payment) -> Transfer | None:
+def read_transfer(reply: HttpReply, payment: Payment) -> PaystackTransfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise slow_down("Paystack", reply)
     if reply.status == HTTPStatus.OK:
         return _ours(reply, payment)
     if HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        refusal = _decoded(reply, Refusal)
+        refusal = _decoded(reply, PaystackRefusal)
         if refusal.code == LANDED_CODE or LANDED_SENTENCE in refusal.message.casefold():
             return None
     raise _refusal(reply)
@@ -240,7 +240,7 @@ def by_code(transfer_code: str) -> HttpRequest:
     return HttpRequest("GET", f"/transfer/{quote(transfer_code, safe='')}")
 
 
-def read_by_code(reply: HttpReply, payment: Payment) -> Transfer | None:
+def read_by_code(reply: HttpReply, payment: Payment) -> PaystackTransfer | None:
     """Read a transfer; None where there is none with this code, or it is another one: neither says anything of ours."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise slow_down("Paystack", reply)
@@ -267,18 +267,18 @@ def read_page(reply: HttpReply) -> tuple[Sequence[Mapping[str, Any]], int]:
     return page.data, int(page.meta.pages)
 
 
-def read_listed(item: Mapping[str, Any]) -> Transfer:
+def read_listed(item: Mapping[str, Any]) -> PaystackTransfer:
     """Read one transfer of a page."""
     try:
-        return msgspec.convert(item, Transfer)
+        return msgspec.convert(item, PaystackTransfer)
     except msgspec.ValidationError as error:
         raise OutcomeUnknown(f"Paystack lists a transfer of ours that cannot be read: {error}.") from error
 
 
-def trace(family: Sequence[Transfer], assets: Assets) -> Trace:
+def trace(family: Sequence[PaystackTransfer], assets: Assets) -> Trace:
     """Say what became of a payment that we may not remember; a reference should have one transfer."""
     found = family[0]
-    details = (found.recipient.details if isinstance(found.recipient, Recipient) else None) or Details()
+    details = (found.recipient.details if isinstance(found.recipient, PaystackRecipient) else None) or Details()
     fields = (("bank_code", str(details.bank_code or "")), ("account_number", str(details.account_number or "")))
     asset = assets[found.currency.upper()]
     amount = Money.parse(f"{Decimal(found.amount).scaleb(-2):f}", asset)
@@ -287,7 +287,7 @@ def trace(family: Sequence[Transfer], assets: Assets) -> Trace:
     return Trace(key, found.transfer_code, amount, to, _of_all(family), names)
 
 
-def _of_all(family: Sequence[Transfer]) -> Status:
+def _of_all(family: Sequence[PaystackTransfer]) -> Status:
     """Say what became of all transfers under one reference: what is paid, or may yet be, before what is over."""
     try:
         found = [verdict(one) for one in family]
@@ -299,7 +299,7 @@ def _of_all(family: Sequence[Transfer]) -> Status:
     return next((one for one in found if isinstance(one, Pending)), found[0])
 
 
-def read_by_reference(reply: HttpReply, payment: Payment) -> Transfer | None:
+def read_by_reference(reply: HttpReply, payment: Payment) -> PaystackTransfer | None:
     """Read a transfer; None when the gateway says that it has none."""
     if reply.status == HTTPStatus.OK:
         return _ours(reply, payment)
@@ -307,7 +307,7 @@ def read_by_reference(reply: HttpReply, payment: Payment) -> Transfer | None:
         raise slow_down("Paystack", reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"Paystack answered with HTTP {reply.status}.")
-    if reply.status not in ACCESS_DENIED and NOT_FOUND_SENTENCE in _decoded(reply, Refusal).message.casefold():
+    if reply.status not in ACCESS_DENIED and NOT_FOUND_SENTENCE in _decoded(reply, PaystackRefusal).message.casefold():
         return None
     refusal = _refusal(reply)
     # A look that was refused says nothing about the payment, however the refusal reads.
@@ -341,7 +341,7 @@ def read_probe(reply: HttpReply) -> None:
         raise Retryable(f"Paystack answered with HTTP {reply.status}.")
 
 
-def verdict(found: Transfer) -> Status:
+def verdict(found: PaystackTransfer) -> Status:
     """Say what became of a payment, from its transfer."""
     status = found.status.casefold()
     if status in UNDER_WAY:
@@ -376,7 +376,7 @@ def _minor_units(payment: Payment) -> int:
     return int(minor)
 
 
-def _ours(reply: HttpReply, payment: Payment) -> Transfer:
+def _ours(reply: HttpReply, payment: Payment) -> PaystackTransfer:
     """Read a transfer and make sure that it is the one that we meant; anything else is for a person to see."""
     answer = _decoded(reply, TransferAnswer)
     found = answer.data
@@ -389,7 +389,7 @@ def _ours(reply: HttpReply, payment: Payment) -> Transfer:
             f"and we meant {payment.key} with {payment.amount}.",
             rail=RAIL,
         )
-    details = found.recipient.details if isinstance(found.recipient, Recipient) else None
+    details = found.recipient.details if isinstance(found.recipient, PaystackRecipient) else None
     number = details.account_number if details else None
     ours = dict(payment.to.fields).get("account_number", "")
     if number is not None and not same_account(str(number), ours, payment.amount.asset):
@@ -397,7 +397,7 @@ def _ours(reply: HttpReply, payment: Payment) -> Transfer:
     return found
 
 
-def _evidence(found: Transfer) -> Evidence:
+def _evidence(found: PaystackTransfer) -> Evidence:
     details = {
         "id": found.transfer_code,
         "reference": found.reference,
@@ -417,7 +417,7 @@ def _refusal(reply: HttpReply) -> StepError:
         return RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return OutcomeUnknown(told)
-    message = _decoded(reply, Refusal).message
+    message = _decoded(reply, PaystackRefusal).message
     says = " ".join(message.casefold().split()).rstrip(".")
     told = f"Paystack (HTTP {reply.status}): {plain(message)}"
     meaning = next((proves for row, proves in REFUSALS if fnmatchcase(says, row)), "")

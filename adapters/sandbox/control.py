@@ -25,8 +25,8 @@ from adapters.sandbox.courier import Courier
 from adapters.sandbox.faults import Fault, Faults
 from adapters.sandbox.magic import ACCOUNTS
 from adapters.sandbox.mail import Mail
-from adapters.sandbox.server import Answer, Call, Route
-from adapters.sandbox.transfers import NotNow, Refused, Switches, Transfer, Transfers
+from adapters.sandbox.server import Route, ServedAnswer, ServedCall
+from adapters.sandbox.transfers import NotNow, SimulatedTransfer, Switches, TransferRefused, Transfers
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ class Control:
             Route("POST", "/_sandbox/clock", self._advance),
         ]
 
-    def _overview(self, _: Call) -> Answer:
+    def _overview(self, _: ServedCall) -> ServedAnswer:
         return _ok(
             {
                 "accounts": {account: asdict(fate) for account, fate in ACCOUNTS.items()},
@@ -76,24 +76,24 @@ class Control:
             }
         )
 
-    def _mails(self, call: Call) -> Answer:
+    def _mails(self, call: ServedCall) -> ServedAnswer:
         to = call.query.get("to")
         return _ok([asdict(mail) for mail in self.mails if to is None or to in mail.to])
 
-    def _add_fault(self, call: Call) -> Answer:
+    def _add_fault(self, call: ServedCall) -> ServedAnswer:
         try:
             self._faults.add(msgspec.json.decode(call.raw, type=Fault))
         except msgspec.MsgspecError as error:
             return _wrong(str(error))
         return _ok(list(self._faults))
 
-    def _clear_faults(self, _: Call) -> Answer:
+    def _clear_faults(self, _: ServedCall) -> ServedAnswer:
         self._faults.clear()
         return _ok([])
 
-    def _do(self, call: Call) -> Answer:
+    def _do(self, call: ServedCall) -> ServedAnswer:
         transfer = self._transfers.by_reference(call.params["reference"])
-        deeds: Mapping[str, Callable[[Transfer], object]] = {
+        deeds: Mapping[str, Callable[[SimulatedTransfer], object]] = {
             "approve": self._transfers.approve,
             "decline": self._transfers.decline,
             "pay": lambda each: self._transfers.finish(each, paid=True),
@@ -102,14 +102,14 @@ class Control:
             "retry": self._transfers.retry,
         }
         if transfer is None or call.params["do"] not in deeds:
-            return Answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {call.path}."})
+            return ServedAnswer(HTTPStatus.NOT_FOUND, {"error": f"There is no {call.path}."})
         try:
             deeds[call.params["do"]](transfer)
-        except (NotNow, Refused) as error:
-            return Answer(HTTPStatus.CONFLICT, {"error": str(error)})
+        except (NotNow, TransferRefused) as error:
+            return ServedAnswer(HTTPStatus.CONFLICT, {"error": str(error)})
         return _ok(_shown(transfer))
 
-    def _switch(self, call: Call) -> Answer:
+    def _switch(self, call: ServedCall) -> ServedAnswer:
         known = {each.name for each in fields(Switches)}
         unknown = [name for name, value in call.body.items() if name not in known or not isinstance(value, bool)]
         if unknown:
@@ -118,30 +118,30 @@ class Control:
             setattr(self._transfers.switches, name, value)
         return _ok(asdict(self._transfers.switches))
 
-    def _fill(self, call: Call) -> Answer:
+    def _fill(self, call: ServedCall) -> ServedAnswer:
         try:
             self._transfers.wallets |= {currency: Decimal(str(held)) for currency, held in call.body.items()}
         except InvalidOperation:
             return _wrong("A wallet holds an amount.")
         return _ok(self._transfers.wallets)
 
-    def _webhooks(self, call: Call) -> Answer:
+    def _webhooks(self, call: ServedCall) -> ServedAnswer:
         body = call.body
         self._courier.url = str(body.get("url", self._courier.url))
         self._courier.on = bool(body.get("on", self._courier.on))
         self._courier.retries = bool(body.get("retries", self._courier.retries))
         return _ok({"url": self._courier.url, "on": self._courier.on, "retries": self._courier.retries})
 
-    def _advance(self, call: Call) -> Answer:
+    def _advance(self, call: ServedCall) -> ServedAnswer:
         clock = self._transfers.agenda.clock
         if not isinstance(clock, Movable):
-            return Answer(HTTPStatus.CONFLICT, {"error": "This sandbox runs on the real clock."})
+            return ServedAnswer(HTTPStatus.CONFLICT, {"error": "This sandbox runs on the real clock."})
         clock.advance(float(call.body.get("advance_s") or 0))
         self._transfers.agenda.run()
         return _ok({"now": self._transfers.agenda.now()})
 
 
-def _shown(transfer: Transfer) -> dict[str, Any]:
+def _shown(transfer: SimulatedTransfer) -> dict[str, Any]:
     return {
         "id": transfer.id,
         "state": transfer.state,
@@ -152,9 +152,9 @@ def _shown(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _ok(body: object) -> Answer:
-    return Answer(HTTPStatus.OK, body)
+def _ok(body: object) -> ServedAnswer:
+    return ServedAnswer(HTTPStatus.OK, body)
 
 
-def _wrong(message: str) -> Answer:
-    return Answer(HTTPStatus.BAD_REQUEST, {"error": message})
+def _wrong(message: str) -> ServedAnswer:
+    return ServedAnswer(HTTPStatus.BAD_REQUEST, {"error": message})

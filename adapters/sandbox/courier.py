@@ -18,7 +18,7 @@ OVERTAKEN_AT_MOST_S = 600.0
 
 
 @dataclass(slots=True, eq=False)
-class Delivery:
+class WebhookDelivery:
     """One piece of news on its way."""
 
     number: int
@@ -42,11 +42,11 @@ class Courier:
         """Whether the account has webhooks switched on."""
         self.retries = True
         """Whether the account has their retries switched on."""
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[WebhookDelivery] = []
         self._agenda = agenda
         self._session: aiohttp.ClientSession | None = None
         self._under_way: set[asyncio.Task[None]] = set()
-        self._waiting: list[Delivery] = []
+        self._waiting: list[WebhookDelivery] = []
 
     async def open(self) -> None:
         """Get ready."""
@@ -64,7 +64,7 @@ class Courier:
         """Send a piece of news, as well or badly as it shall travel."""
         if not (self.url and self.on) or how is Webhook.NEVER:
             return
-        delivery = Delivery(len(self.deliveries), body, headers)
+        delivery = WebhookDelivery(len(self.deliveries), body, headers)
         self.deliveries.append(delivery)
         if how is Webhook.OVERTAKEN:
             self._waiting.append(delivery)
@@ -85,29 +85,29 @@ class Courier:
         while self._under_way:
             await asyncio.gather(*self._under_way)
 
-    def _release(self, overtaker: Delivery | None = None) -> None:
+    def _release(self, overtaker: WebhookDelivery | None = None) -> None:
         """Send what had to be overtaken, and was."""
         for delivery in tuple(self._waiting):
             if overtaker is None or overtaker.number > delivery.number:
                 self._waiting.remove(delivery)
                 self._start(delivery)
 
-    def _starter(self, delivery: Delivery) -> Callable[[], None]:
+    def _starter(self, delivery: WebhookDelivery) -> Callable[[], None]:
         return lambda: self._start(delivery)
 
-    def _start(self, delivery: Delivery) -> None:
+    def _start(self, delivery: WebhookDelivery) -> None:
         task = asyncio.create_task(self._deliver(delivery))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self, delivery: WebhookDelivery) -> None:
         delivery.answers.append(await self._try(delivery))
         self._release(delivery)
         acknowledged = delivery.answers[-1] == HTTPStatus.OK
         if not acknowledged and self.retries and len(delivery.answers) <= RETRIES:
             self._agenda.later(RETRY_AFTER_S, self._starter(delivery))
 
-    async def _try(self, delivery: Delivery) -> int:
+    async def _try(self, delivery: WebhookDelivery) -> int:
         if self._session is None:
             return 0
         headers = {"Content-Type": "application/json", **delivery.headers}

@@ -7,7 +7,7 @@ from adapters.sandbox.book import Book
 from adapters.sandbox.control import Control
 from adapters.sandbox.faults import Fault, Target
 from adapters.sandbox.magic import STAYS, Fate, fate
-from adapters.sandbox.server import Answer, Call, Route, Server
+from adapters.sandbox.server import Route, ServedAnswer, ServedCall, Server
 from adapters.sandbox.simulator import Simulator
 from adapters.sandbox.transfers import Transfers
 from machines.core.clock import Clock
@@ -15,7 +15,7 @@ from machines.core.clock import Clock
 PLENTY: Mapping[str, Decimal] = {currency: Decimal(10**12) for currency in ("NGN", "KES", "GHS", "USD")}
 
 
-class Gateway(Simulator):
+class SimulatedGateway(Simulator):
     """A simulated gateway: `transfers` is its inside and its dashboard, `book` the truth about whom it paid."""
 
     def __init__(self, clock: Clock, otherwise: Fate = STAYS, wallets: Mapping[str, Decimal] = PLENTY) -> None:
@@ -32,11 +32,11 @@ class Gateway(Simulator):
         """List what its APIs answer."""
         raise NotImplementedError
 
-    def unavailable(self, call: Call) -> Answer:
+    def unavailable(self, call: ServedCall) -> ServedAnswer:
         """Say that something went wrong inside, as this gateway says it."""
         raise NotImplementedError
 
-    def destination(self, call: Call) -> str:
+    def destination(self, call: ServedCall) -> str:
         """Find the account that a request wants paid."""
         raise NotImplementedError
 
@@ -52,7 +52,7 @@ class Gateway(Simulator):
 
     def _magic_fault(self, target: Target) -> Fault | None:
         """Let a magic account spoil the first answer about each reference."""
-        if not (isinstance(target, Call) and target.pays) or target.reference in self._met:
+        if not (isinstance(target, ServedCall) and target.pays) or target.reference in self._met:
             return None
         fault = fate(target.reference, self.destination(target), STAYS).fault
         if fault is not None:

@@ -20,7 +20,7 @@ class Ends(StrEnum):
     NEVER = "never"
 
 
-class Refusal(StrEnum):
+class FatedRefusal(StrEnum):
     """Why it is not even taken in."""
 
     NONE = ""
@@ -72,7 +72,7 @@ class Fate:
     ends: Ends
     after_s: float = 5.0
     message: str = ""
-    refusal: Refusal = Refusal.NONE
+    refusal: FatedRefusal = FatedRefusal.NONE
     approval: bool = False
     """Whether a person in the gateway's dashboard must approve it first."""
     failures_first: int = 0
@@ -84,7 +84,7 @@ class Fate:
     """For how long the list of all transfers does not show it; as long as a look-up when None."""
     fault: Fault | None = None
     webhook: Webhook = Webhook.ONCE
-    again: Refusal = Refusal.NONE
+    again: FatedRefusal = FatedRefusal.NONE
     """What a repeat is refused with, before anybody looks whether the reference is there already."""
     spelling: Spelling = Spelling.AS_GIVEN
     returned_as_failure: bool = False
@@ -110,7 +110,7 @@ ACCOUNTS: Mapping[str, Fate] = {
     "0690000033": STAYS,
     "0690000034": STAYS,
     "0690000035": STAYS,
-    "0690000036": Fate(Ends.NEVER, refusal=Refusal.BLACKLISTED),  # refused at once
+    "0690000036": Fate(Ends.NEVER, refusal=FatedRefusal.BLACKLISTED),  # refused at once
     "0690000037": STAYS,
     "0690000038": STAYS,
     "0690000039": STAYS,
@@ -131,8 +131,8 @@ ACCOUNTS: Mapping[str, Fate] = {
     "0100000012": Fate(Ends.PAID, reversed_after_s=60),  # paid, and taken back after a minute
     "0100000013": Fate(Ends.PAID, after_s=600),  # paid after ten minutes
     # ours, refused at once
-    "0100000021": Fate(Ends.NEVER, refusal=Refusal.UNRESOLVED),  # the account cannot be resolved
-    "0100000022": Fate(Ends.NEVER, refusal=Refusal.SHORT),  # our wallet is short
+    "0100000021": Fate(Ends.NEVER, refusal=FatedRefusal.UNRESOLVED),  # the account cannot be resolved
+    "0100000022": Fate(Ends.NEVER, refusal=FatedRefusal.SHORT),  # our wallet is short
     # ours, paid though the answer to the first request is lost
     "0100000031": Fate(Ends.PAID, fault=Fault(Kind.UNAVAILABLE, created=True)),  # 503, and it was created
     "0100000032": Fate(Ends.PAID, fault=Fault(Kind.UNAVAILABLE)),  # 503, and it was not
@@ -147,9 +147,9 @@ ACCOUNTS: Mapping[str, Fate] = {
     "0100000041": Fate(Ends.PAID, fault=Fault(Kind.RESET, created=True), hidden_s=30),  # reset, and not found for 30 s
     "0100000042": Fate(Ends.PAID, hidden_s=30),  # not found by its reference for 30 s
     "0100000043": Fate(  # reset, created, found after an hour; till then a repeat is refused before that is noticed
-        Ends.PAID, fault=Fault(Kind.RESET, created=True), hidden_s=3600, after_s=3600, again=Refusal.UNRESOLVED
+        Ends.PAID, fault=Fault(Kind.RESET, created=True), hidden_s=3600, after_s=3600, again=FatedRefusal.UNRESOLVED
     ),
-    "0100000044": Fate(Ends.PAID, fault=Fault(Kind.RESET), again=Refusal.UNRESOLVED),  # reset, never created
+    "0100000044": Fate(Ends.PAID, fault=Fault(Kind.RESET), again=FatedRefusal.UNRESOLVED),  # reset, never created
     # ours, paid and shown in another way than it was asked for
     "0100000045": Fate(Ends.PAID, spelling=Spelling.NUMBER),  # the account without its first zero
     "0100000046": Fate(Ends.PAID, spelling=Spelling.ABROAD),  # the account with the code of its country

@@ -1,7 +1,7 @@
 """One real HTTP server: it reads a request into a value, lets the script of faults have its way, and answers.
 
-Handlers are plain functions from `Call` to `Answer`; aiohttp is nowhere else. Doubled slashes and empty parts of a
-query are tolerated, because an official SDK sends both.
+Handlers are plain functions from `ServedCall` to `ServedAnswer`; aiohttp is nowhere else. Doubled slashes and empty
+parts of a query are tolerated, because an official SDK sends both.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ PROXY_PAGE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ServedCall:
     """A request, read."""
 
     method: str
@@ -65,7 +65,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServedAnswer:
     """What is answered."""
 
     status: int
@@ -78,7 +78,7 @@ class Answer:
         return ENCODER.encode(self.body)
 
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[ServedCall], ServedAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Server:
         agenda: Agenda,
         faults: Faults,
         routes: Sequence[Route],
-        unavailable: Callable[[Call], Answer],
+        unavailable: Callable[[ServedCall], ServedAnswer],
         before_answer: Callable[[], Awaitable[None]],
     ) -> None:
         self.calls: list[str] = []
@@ -164,7 +164,7 @@ class Server:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def direct(self, call: Call) -> Answer:
+    def direct(self, call: ServedCall) -> ServedAnswer:
         """Answer whoever is in this process and needs no socket; the script of faults is not asked."""
         self._agenda.run()
         self.calls.append(call.line)
@@ -185,24 +185,24 @@ class Server:
             answer = await self._handled(call, handler)
         return await self._misbehave(fault, request, call, handler, answer)
 
-    async def _handled(self, call: Call, handler: Handler) -> Answer:
+    async def _handled(self, call: ServedCall, handler: Handler) -> ServedAnswer:
         answer = handler(call)
         await self._before_answer()
         return answer
 
-    def _routed(self, call: Call) -> tuple[Call, Handler]:
+    def _routed(self, call: ServedCall) -> tuple[ServedCall, Handler]:
         for pattern, route in self._routes:
             found = pattern.fullmatch(call.path)
             if found and route.method == call.method:
                 params = {name: value for name, value in found.groupdict().items() if value is not None}
                 return (
-                    Call(call.method, call.path, call.headers, call.query, call.raw, params, route.pays),
+                    ServedCall(call.method, call.path, call.headers, call.query, call.raw, params, route.pays),
                     route.handler,
                 )
         return call, _nobody
 
     async def _misbehave(
-        self, fault: Fault, request: web.BaseRequest, call: Call, handler: Handler, answer: Answer | None
+        self, fault: Fault, request: web.BaseRequest, call: ServedCall, handler: Handler, answer: ServedAnswer | None
     ) -> web.StreamResponse:
         if fault.kind is Kind.RATE_LIMITED:
             return _rate_limited(fault)
@@ -229,16 +229,16 @@ class Server:
         return web.Response(status=status, body=body, content_type="application/json")
 
 
-def _nobody(call: Call) -> Answer:
-    return Answer(HTTPStatus.NOT_FOUND, {"status": "error", "message": f"Cannot {call.line}", "data": None})
+def _nobody(call: ServedCall) -> ServedAnswer:
+    return ServedAnswer(HTTPStatus.NOT_FOUND, {"status": "error", "message": f"Cannot {call.line}", "data": None})
 
 
 def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
 
 
-async def _read(request: web.BaseRequest) -> Call:
-    return Call(
+async def _read(request: web.BaseRequest) -> ServedCall:
+    return ServedCall(
         request.method,
         re.sub("/{2,}", "/", request.path),
         {name.casefold(): value for name, value in request.headers.items()},
@@ -247,7 +247,7 @@ async def _read(request: web.BaseRequest) -> Call:
     )
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: ServedAnswer) -> web.Response:
     return web.Response(
         status=answer.status, body=answer.encoded, headers=answer.headers, content_type="application/json"
     )
@@ -261,7 +261,7 @@ def _rate_limited(fault: Fault) -> web.Response:
     )
 
 
-async def _gone(request: web.BaseRequest, whole: Answer | None) -> web.StreamResponse:
+async def _gone(request: web.BaseRequest, whole: ServedAnswer | None) -> web.StreamResponse:
     """Break the connection: before the answer, or in the middle of it."""
     response = web.StreamResponse(status=HTTPStatus.OK)
     if whole is not None:

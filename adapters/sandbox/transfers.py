@@ -9,7 +9,7 @@ from itertools import count
 
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.book import Book, Entry
-from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate, Refusal, Spelling, Webhook, fate
+from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate, FatedRefusal, Spelling, Webhook, fate
 from machines.core.clock import SECOND, Millis
 
 SHORT = "DISBURSE FAILED: Insufficient funds in customer wallet"
@@ -20,7 +20,7 @@ _NGN_FEES = ((Decimal(5_000), Decimal("10.75")), (Decimal(50_000), Decimal("26.8
 _NGN_FEE_ABOVE = Decimal("53.75")
 
 
-class State(StrEnum):
+class TransferState(StrEnum):
     """Where a transfer is; each API has its own words for it."""
 
     NEW = "new"
@@ -30,10 +30,10 @@ class State(StrEnum):
     REVERSED = "reversed"
 
 
-class Refused(Exception):
+class TransferRefused(Exception):
     """The transfer is not taken in."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: FatedRefusal) -> None:
         super().__init__(refusal)
         self.refusal = refusal
 
@@ -59,7 +59,7 @@ class Order:
 
 
 @dataclass(slots=True, eq=False)
-class Transfer:
+class SimulatedTransfer:
     """One transfer, as it is now."""
 
     id: int
@@ -67,15 +67,15 @@ class Transfer:
     fate: Fate
     fee: Decimal
     created_at: Millis
-    state: State = State.NEW
+    state: TransferState = TransferState.NEW
     message: str = ""
     needs_approval: bool = False
     approved: bool = False
     charged: bool = False
     ended_at: Millis | None = None
     reversed_at: Millis | None = None
-    parent: "Transfer | None" = None
-    retries: list["Transfer"] = field(default_factory=list)
+    parent: "SimulatedTransfer | None" = None
+    retries: list["SimulatedTransfer"] = field(default_factory=list)
 
     @property
     def reference(self) -> str:
@@ -85,10 +85,10 @@ class Transfer:
     @property
     def looks_failed(self) -> bool:
         """Whether nothing about it says that it was paid once and came back."""
-        return self.state is State.REVERSED and self.fate.returned_as_failure
+        return self.state is TransferState.REVERSED and self.fate.returned_as_failure
 
     @property
-    def first(self) -> "Transfer":
+    def first(self) -> "SimulatedTransfer":
         """The transfer that the caller asked for."""
         return self if self.parent is None else self.parent.first
 
@@ -118,46 +118,46 @@ class Transfers:
         self.wallets: dict[str, Decimal] = dict(wallets)
         self.otherwise = otherwise
         """What becomes of a transfer without magic."""
-        self.all: list[Transfer] = []
-        self.forbids: Callable[[Order], Refusal] = lambda _: Refusal.NONE
+        self.all: list[SimulatedTransfer] = []
+        self.forbids: Callable[[Order], FatedRefusal] = lambda _: FatedRefusal.NONE
         """What is refused before anything else is looked at, a reference that is known already included."""
         self.foretell: Callable[[Order], Fate] = self._foretell
         """Says what becomes of a transfer."""
         self.hurried = False
         """Whether some news must be out before the request that caused it is answered."""
-        self.on_news: list[Callable[[Transfer], None]] = []
-        self._by_reference: dict[str, Transfer] = {}
-        self._by_id: dict[int, Transfer] = {}
+        self.on_news: list[Callable[[SimulatedTransfer], None]] = []
+        self._by_reference: dict[str, SimulatedTransfer] = {}
+        self._by_id: dict[int, SimulatedTransfer] = {}
         self._numbers = count(1_000_001)
         self._seen: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
         """How often each reference was asked for, whether or not anything came of it."""
 
-    def by_reference(self, reference: str) -> Transfer | None:
+    def by_reference(self, reference: str) -> SimulatedTransfer | None:
         """Find a transfer by its reference, lag or no lag."""
         return self._by_reference.get(reference)
 
-    def by_id(self, number: int) -> Transfer | None:
+    def by_id(self, number: int) -> SimulatedTransfer | None:
         """Find a transfer by its number."""
         return self._by_id.get(number)
 
-    def visible(self, transfer: Transfer) -> bool:
+    def visible(self, transfer: SimulatedTransfer) -> bool:
         """Tell whether a look-up finds it by now."""
         return self._older(transfer, transfer.fate.hidden_s)
 
-    def listed(self, transfer: Transfer) -> bool:
+    def listed(self, transfer: SimulatedTransfer) -> bool:
         """Tell whether the list of all transfers shows it by now."""
         fate_ = transfer.fate
         return self._older(transfer, fate_.hidden_s if fate_.unlisted_s is None else fate_.unlisted_s)
 
-    def _older(self, transfer: Transfer, seconds: float) -> bool:
+    def _older(self, transfer: SimulatedTransfer, seconds: float) -> bool:
         return self.agenda.now() >= transfer.created_at + int(seconds * SECOND)
 
     def admit(self, order: Order) -> None:
         """Refuse what is forbidden before anything else is looked at."""
         refusal = self.forbids(order)
-        if refusal is not Refusal.NONE:
-            raise Refused(refusal)
+        if refusal is not FatedRefusal.NONE:
+            raise TransferRefused(refusal)
 
     def turn_repeats_away(self, order: Order) -> None:
         """Refuse a repeat before anybody looks whether its reference is there, if that is the account's fate."""
@@ -167,11 +167,11 @@ class Transfers:
         again = first_was_lost or self._asked[order.reference] > 0
         self._asked[order.reference] += 1
         if self.switches.refuses_repeats and known is not None:
-            raise Refused(Refusal.UNRESOLVED)
-        if foretold.again is not Refusal.NONE and again and (known is None or not self.visible(known)):
-            raise Refused(foretold.again)
+            raise TransferRefused(FatedRefusal.UNRESOLVED)
+        if foretold.again is not FatedRefusal.NONE and again and (known is None or not self.visible(known)):
+            raise TransferRefused(foretold.again)
 
-    def written(self, transfer: Transfer) -> str | int:
+    def written(self, transfer: SimulatedTransfer) -> str | int:
         """Give the account of a transfer as this gateway shows it."""
         given = transfer.order.account
         match transfer.fate.spelling:
@@ -184,20 +184,22 @@ class Transfers:
             case Spelling.SPACED:
                 return " ".join(given[place : place + 4] for place in range(0, len(given), 4))
 
-    def place(self, order: Order, parent: Transfer | None = None, chosen: Fate | None = None) -> Transfer:
+    def place(
+        self, order: Order, parent: SimulatedTransfer | None = None, chosen: Fate | None = None
+    ) -> SimulatedTransfer:
         """Take an order in. The caller has seen to it that its reference is new."""
         foretold = chosen or self.foretell(order)
-        if foretold.refusal is not Refusal.NONE:
-            raise Refused(foretold.refusal)
+        if foretold.refusal is not FatedRefusal.NONE:
+            raise TransferRefused(foretold.refusal)
         fee = fee_of(order.amount, order.currency)
         short = self.wallets.get(order.currency, Decimal(0)) < order.amount + fee
         if short and self.switches.short_at_once:
-            raise Refused(Refusal.SHORT)
+            raise TransferRefused(FatedRefusal.SHORT)
         if short:
             foretold = replace(foretold, ends=Ends.FAILED, message=SHORT, reversed_after_s=None)
         else:
             self._move_wallet(order.currency, -(order.amount + fee))
-        transfer = Transfer(
+        transfer = SimulatedTransfer(
             next(self._numbers), order, foretold, fee, self.agenda.now(), charged=not short, parent=parent
         )
         transfer.needs_approval = foretold.approval or self.switches.approval
@@ -206,33 +208,33 @@ class Transfers:
             self._begin(transfer)
         return transfer
 
-    def approve(self, transfer: Transfer) -> None:
+    def approve(self, transfer: SimulatedTransfer) -> None:
         """Let a person in the dashboard approve."""
-        self._must(transfer, transfer.needs_approval and not transfer.approved and transfer.state is State.NEW)
+        self._must(transfer, transfer.needs_approval and not transfer.approved and transfer.state is TransferState.NEW)
         transfer.approved = True
         self._begin(transfer)
 
-    def decline(self, transfer: Transfer) -> None:
+    def decline(self, transfer: SimulatedTransfer) -> None:
         """Let a person in the dashboard decline."""
-        self._must(transfer, transfer.needs_approval and not transfer.approved and transfer.state is State.NEW)
+        self._must(transfer, transfer.needs_approval and not transfer.approved and transfer.state is TransferState.NEW)
         self._end(transfer, Ends.FAILED, DECLINED)
 
-    def finish(self, transfer: Transfer, *, paid: bool, message: str = "") -> None:
+    def finish(self, transfer: SimulatedTransfer, *, paid: bool, message: str = "") -> None:
         """End a transfer now, whatever was foretold."""
-        self._must(transfer, transfer.state in {State.NEW, State.PENDING})
+        self._must(transfer, transfer.state in {TransferState.NEW, TransferState.PENDING})
         self._end(transfer, Ends.PAID if paid else Ends.FAILED, message)
 
-    def reverse(self, transfer: Transfer) -> None:
+    def reverse(self, transfer: SimulatedTransfer) -> None:
         """Take a success back."""
-        self._must(transfer, transfer.state is State.PAID)
-        transfer.state, transfer.reversed_at = State.REVERSED, self.agenda.now()
+        self._must(transfer, transfer.state is TransferState.PAID)
+        transfer.state, transfer.reversed_at = TransferState.REVERSED, self.agenda.now()
         self._move_wallet(transfer.order.currency, transfer.order.amount)
         self._write(transfer, -transfer.order.amount)
         self._tell(transfer)
 
-    def retry(self, transfer: Transfer, reference: str = "", chosen: Fate | None = None) -> Transfer:
+    def retry(self, transfer: SimulatedTransfer, reference: str = "", chosen: Fate | None = None) -> SimulatedTransfer:
         """Try a failed transfer again, as a new one. One that failed for want of funds cannot be tried again so."""
-        self._must(transfer, transfer.state is State.FAILED and transfer.message != SHORT)
+        self._must(transfer, transfer.state is TransferState.FAILED and transfer.message != SHORT)
         first = transfer.first
         number = sum(1 for other in self.all if other.parent is not None and other.first is first) + 1
         order = replace(transfer.order, reference=reference or f"{first.reference}_RETRY_{number}")
@@ -240,10 +242,10 @@ class Transfers:
         transfer.retries.append(again)
         return again
 
-    def revive(self, transfer: Transfer, chosen: Fate) -> None:
+    def revive(self, transfer: SimulatedTransfer, chosen: Fate) -> None:
         """Try a failed transfer again under its own reference."""
-        self._must(transfer, transfer.state is State.FAILED and transfer.message != SHORT)
-        transfer.fate, transfer.state, transfer.message = chosen, State.NEW, ""
+        self._must(transfer, transfer.state is TransferState.FAILED and transfer.message != SHORT)
+        transfer.fate, transfer.state, transfer.message = chosen, TransferState.NEW, ""
         self._begin(transfer)
 
     def _foretell(self, order: Order) -> Fate:
@@ -256,53 +258,53 @@ class Transfers:
             return replace(foretold, ends=Ends.FAILED)
         return replace(foretold, message="")
 
-    def _keep(self, transfer: Transfer) -> None:
+    def _keep(self, transfer: SimulatedTransfer) -> None:
         self.all.append(transfer)
         self._by_id[transfer.id] = transfer
         self._by_reference[transfer.reference] = transfer
         if transfer.fate.webhook is Webhook.FIRST:
             self.hurried = True
 
-    def _begin(self, transfer: Transfer) -> None:
+    def _begin(self, transfer: SimulatedTransfer) -> None:
         after_s = transfer.fate.after_s
         self.agenda.later(min(1.0, after_s / 2), lambda: self._take_up(transfer))
         if transfer.fate.ends is not Ends.NEVER:
             self.agenda.later(after_s, lambda: self._end(transfer, transfer.fate.ends, transfer.fate.message))
 
-    def _take_up(self, transfer: Transfer) -> None:
-        if transfer.state is State.NEW:
-            transfer.state, transfer.message = State.PENDING, "Transaction is currently being processed"
+    def _take_up(self, transfer: SimulatedTransfer) -> None:
+        if transfer.state is TransferState.NEW:
+            transfer.state, transfer.message = TransferState.PENDING, "Transaction is currently being processed"
 
-    def _end(self, transfer: Transfer, ends: Ends, message: str) -> None:
-        if transfer.state not in {State.NEW, State.PENDING}:
+    def _end(self, transfer: SimulatedTransfer, ends: Ends, message: str) -> None:
+        if transfer.state not in {TransferState.NEW, TransferState.PENDING}:
             return  # somebody ended it by hand
         transfer.ended_at = self.agenda.now()
         if ends is Ends.PAID:
-            transfer.state, transfer.message = State.PAID, "Transaction was successful"
+            transfer.state, transfer.message = TransferState.PAID, "Transaction was successful"
             self._write(transfer, transfer.order.amount)
             if transfer.fate.reversed_after_s is not None:
                 self.agenda.later(transfer.fate.reversed_after_s, lambda: self._take_back(transfer))
         else:
-            transfer.state, transfer.message = State.FAILED, message or "DISBURSE FAILED: Transfer failed"
+            transfer.state, transfer.message = TransferState.FAILED, message or "DISBURSE FAILED: Transfer failed"
             if transfer.charged:
                 self._move_wallet(transfer.order.currency, transfer.order.amount + transfer.fee)
             if transfer.fate.clicked_after_s is not None:
                 self.agenda.later(transfer.fate.clicked_after_s, lambda: self._click(transfer))
         self._tell(transfer)
 
-    def _click(self, transfer: Transfer) -> None:
+    def _click(self, transfer: SimulatedTransfer) -> None:
         if not transfer.retries:
             self.retry(transfer, chosen=PAYS)
 
-    def _take_back(self, transfer: Transfer) -> None:
-        if transfer.state is State.PAID:
+    def _take_back(self, transfer: SimulatedTransfer) -> None:
+        if transfer.state is TransferState.PAID:
             self.reverse(transfer)
 
-    def _tell(self, transfer: Transfer) -> None:
+    def _tell(self, transfer: SimulatedTransfer) -> None:
         for tell in self.on_news:
             tell(transfer)
 
-    def _write(self, transfer: Transfer, amount: Decimal) -> None:
+    def _write(self, transfer: SimulatedTransfer, amount: Decimal) -> None:
         order = transfer.order
         asked = transfer.first.reference
         self.book.write(
@@ -313,7 +315,7 @@ class Transfers:
         self.wallets[currency] = self.wallets.get(currency, Decimal(0)) + amount
 
     @staticmethod
-    def _must(transfer: Transfer, fits: bool) -> None:  # noqa: FBT001  (it reads as a sentence where it is called)
+    def _must(transfer: SimulatedTransfer, fits: bool) -> None:  # noqa: FBT001  (it reads as a sentence where it is called)
         if not fits:
             raise NotNow(f"{transfer.reference} is {transfer.state}.")
 

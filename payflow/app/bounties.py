@@ -14,7 +14,7 @@ from aiohttp import web
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.wallets.multisig import MultiSigs
 from adapters.ethereum.wallets.proofs import signer_of
-from adapters.ethereum.wallets.reading import Reader, Token
+from adapters.ethereum.wallets.reading import WalletReader, WalletToken
 from adapters.ethereum.wallets.safe import Deployment, Safes
 from adapters.github import wire
 from adapters.github.client import App, GitHub
@@ -241,10 +241,10 @@ def policy_of(settings: Settings) -> BountyPolicy:
 def wallets_of(settings: Settings, lane: Lane) -> Wallets:
     """Read which kind of wallet is made, and on which contracts."""
     tokens = {
-        symbol: Token(_address("PAYFLOW_BOUNTY_TOKENS", one.address), one.decimals)
+        symbol: WalletToken(_address("PAYFLOW_BOUNTY_TOKENS", one.address), one.decimals)
         for symbol, one in settings.bounty_tokens.items()
     }
-    reader = Reader(lane.chain, tokens, settings.bounty_depth)
+    reader = WalletReader(lane.chain, tokens, settings.bounty_depth)
     if settings.bounty_wallet == "multisig":
         return MultiSigs(reader, lane.signer.address)
     deployment = Deployment(

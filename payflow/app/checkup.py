@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.link import PoolRedis
 from adapters.open_ethereum_pool.persistence import Persistence
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
@@ -29,7 +29,7 @@ async def examine_pool(settings: Settings, path: Path) -> list[Check]:
     except PayflowError as error:
         return [fail("pool file", str(error))]
     checks = [ok("pool file", f"{path} pays {pool.coin} from {pool.address}, as {pool.flavour} keeps its books.")]
-    async with Link(pool.redis) as link:
+    async with PoolRedis(pool.redis) as link:
         try:
             books = PoolBooks(link, pool.coin, pool.flavour)
             kept = await books.persistence()

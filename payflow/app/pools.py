@@ -13,7 +13,7 @@ from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.config import Config
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.link import PoolRedis
 from machines.core.clock import Clock, SystemClock
 from machines.core.errors import BadSettings, Retryable
 from machines.transaction.ports import Lane
@@ -65,7 +65,7 @@ async def open_pools(
     names: dict[str, str] = {}
     given = dict(settings.lanes)
     for one in configs:
-        link = await stack.enter_async_context(Link(one.redis))
+        link = await stack.enter_async_context(PoolRedis(one.redis))
         books[one.coin] = PoolBooks(link, one.coin, one.flavour, weak_accepted=settings.accept_weak_durability)
         nodes[one.coin] = await pool_node(settings, one, stack)
         names[one.coin], lane = lane_settings(settings, one, nodes[one.coin])

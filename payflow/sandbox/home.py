@@ -15,8 +15,8 @@ from typing import IO
 import msgspec
 
 from adapters.sandbox.chain import chain
-from adapters.sandbox.chain.accounts import Account
-from adapters.sandbox.github.town import FIRST_ID, Person, Repository, Town
+from adapters.sandbox.chain.accounts import RichAccount
+from adapters.sandbox.github.town import FIRST_ID, GitHubUser, SimulatedRepository, Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.errors import BadSettings, StoreUnavailable
 from payflow.store.embedded import end_orphan
@@ -52,7 +52,7 @@ def _locked(lock: IO[bytes]) -> bool:
     return True
 
 
-def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.Kind, list[str]]:
+def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.ChainKind, list[str]]:
     """Make the folder ready; gives the chain that it is for, and what a person should know.
 
     `anvil_for` names a scenario that only anvil can play. A folder keeps its kind of chain: blocks and wallets of the
@@ -61,12 +61,12 @@ def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.K
     if fresh and folder.exists():
         shutil.rmtree(folder)
     kept = chain.kept(folder / "chain")
-    if anvil_for and chain.found(chain.Kind.ANVIL) is None:
+    if anvil_for and chain.found(chain.ChainKind.ANVIL) is None:
         raise BadSettings(
             f"The scenario {anvil_for} takes anvil, which is not on this machine: "
             "install Foundry, or let `make .tools/npm/.ready` fetch it, which takes npm."
         )
-    if anvil_for and kept is chain.Kind.EVM:
+    if anvil_for and kept is chain.ChainKind.EVM:
         raise BadSettings(f"{folder} keeps a chain without anvil, which {anvil_for} takes: add --fresh to begin anew.")
     told = []
     if kept is not None and chain.found(kept) is None:
@@ -113,7 +113,7 @@ def store_watch(folder: Path, lock: int) -> Leashed:
     return Leashed(command, folder / "watch.log", how="then", keep=(lock,))
 
 
-def key_file(folder: Path, name: str, account: Account) -> Path:
+def key_file(folder: Path, name: str, account: RichAccount) -> Path:
     """Write an account's key where a lane reads it."""
     place = folder / "keys"
     place.mkdir(mode=0o700, exist_ok=True)
@@ -153,8 +153,8 @@ def write_lines(path: Path, values: Mapping[str, str]) -> None:
 
 
 class _KeptTown(msgspec.Struct):
-    people: list[Person]
-    repositories: list[Repository]
+    people: list[GitHubUser]
+    repositories: list[SimulatedRepository]
     next_id: int
 
 

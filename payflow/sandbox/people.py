@@ -12,7 +12,7 @@ import aiohttp
 from adapters.sandbox.chain.chain import SandboxChain
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.github.simulator import GitHubSimulator
-from adapters.sandbox.github.town import Repository
+from adapters.sandbox.github.town import SimulatedRepository
 from machines.core.ids import RecordId
 from payflow.sandbox.pool import SandboxPool
 from payflow.sandbox.stage import Stage
@@ -42,7 +42,7 @@ class Cast:
     chain: SandboxChain
     pool: SandboxPool
     github: GitHubSimulator
-    home: Repository
+    home: SimulatedRepository
     stage: Stage
     session: aiohttp.ClientSession
     started: int = field(default_factory=lambda: int(time.time()))

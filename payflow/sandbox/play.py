@@ -17,7 +17,7 @@ from adapters.sandbox.chain import accounts
 from adapters.sandbox.chain.chain import SandboxChain
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.github.simulator import GitHubSimulator
-from adapters.sandbox.github.town import Repository
+from adapters.sandbox.github.town import SimulatedRepository
 from adapters.sandbox.leashed import NotStarted
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.mail import MailSink
@@ -131,7 +131,7 @@ def _assembled(grounds: Grounds) -> Assemble:
     return parts
 
 
-def _home(github: GitHubSimulator) -> Repository:
+def _home(github: GitHubSimulator) -> SimulatedRepository:
     """Find the repository of the scenarios, or have Mia make it."""
     return github.town.repository(HOME) or github.install(HOME, **{MAINTAINER: "admin", WINNER: "read"})
 

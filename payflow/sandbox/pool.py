@@ -13,7 +13,7 @@ from adapters.sandbox.leashed import Leashed, NotStarted
 from payflow.store.embedded import server_binary
 
 if TYPE_CHECKING:
-    from adapters.open_ethereum_pool.link import Link
+    from adapters.open_ethereum_pool.link import PoolRedis
 
 COIN = "eth"
 THRESHOLD_SHANNON = 500_000_000
@@ -46,7 +46,7 @@ class SandboxPool:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = lock
-        self._link: Link | None = None
+        self._link: PoolRedis | None = None
         self._start()
 
     def _start(self) -> None:
@@ -64,7 +64,7 @@ class SandboxPool:
     async def open(self) -> None:
         """Wait until it answers."""
         from adapters.open_ethereum_pool.config import Redis  # noqa: PLC0415  (only the sandbox speaks for a pool)
-        from adapters.open_ethereum_pool.link import Link  # noqa: PLC0415  (as above)
+        from adapters.open_ethereum_pool.link import PoolRedis  # noqa: PLC0415  (as above)
 
         for _ in range(TRIES):
             try:
@@ -76,7 +76,7 @@ class SandboxPool:
                 self._start()  # somebody was quicker
             else:
                 break
-        self._link = Link(Redis(self.endpoint, 0, "", 4))
+        self._link = PoolRedis(Redis(self.endpoint, 0, "", 4))
 
     async def close(self) -> None:
         """End it."""

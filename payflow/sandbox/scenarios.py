@@ -156,7 +156,7 @@ async def prove_owner(cast: Cast) -> None:
     await cast.says(MIA, "POST", f"/api/user/repository/{cast.home.id}/owner", body)
 
 
-async def _proof(cast: Cast, who: str, account: accounts.Account, purpose: str = "") -> dict[str, str]:
+async def _proof(cast: Cast, who: str, account: accounts.RichAccount, purpose: str = "") -> dict[str, str]:
     """Somebody signs the words that prove an address."""
     message = (await cast.says(who, "GET", f"/api/user/proof?address={account.address}{purpose}"))["message"]
     signature = Account.sign_message(encode_defunct(text=message), account.key).signature

@@ -16,12 +16,12 @@ import aiohttp
 from yarl import URL
 
 from adapters.sandbox.agenda import Agenda
-from adapters.sandbox.courier import Courier, Delivery
+from adapters.sandbox.courier import Courier, WebhookDelivery
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
-from adapters.sandbox.magic import Ends, Fate, Refusal, Webhook
+from adapters.sandbox.magic import Ends, Fate, FatedRefusal, Webhook
 from adapters.sandbox.paystack.simulator import PaystackSimulator
-from adapters.sandbox.server import PROXY_PAGE, Answer, Call
-from adapters.sandbox.transfers import NotNow, Order, Refused, State, Transfer
+from adapters.sandbox.server import PROXY_PAGE, ServedAnswer, ServedCall
+from adapters.sandbox.transfers import NotNow, Order, SimulatedTransfer, TransferRefused, TransferState
 from machines.core.clock import DAY, HOUR, MINUTE, SECOND, FixedClock, Millis
 from payflow.simulation.conditions import Conditions
 from payflow.simulation.story import Story
@@ -54,7 +54,7 @@ OPENING_MS = 10 * MINUTE
 class QueuedWebhook:
     """News that has arrived."""
 
-    transfer: Transfer
+    transfer: SimulatedTransfer
     body: bytes
     headers: Mapping[str, str]
     true: bool
@@ -94,7 +94,7 @@ class UnkindGateway:
 
     # ── asked ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def exchange(self, call: Call) -> Answer:
+    def exchange(self, call: ServedCall) -> ServedAnswer:
         """Answer a call; raises what a session raises where it goes wrong on the way."""
         whim = self._dice.random() / self._conditions.trouble
         if whim < NEVER_LEFT:
@@ -102,7 +102,9 @@ class UnkindGateway:
             raise aiohttp.ConnectionTimeoutError
         if whim < TOO_MANY:
             self._tell(call, "too many")
-            return Answer(HTTPStatus.TOO_MANY_REQUESTS, {"status": "error", "message": "slow"}, {"Retry-After": "7"})
+            return ServedAnswer(
+                HTTPStatus.TOO_MANY_REQUESTS, {"status": "error", "message": "slow"}, {"Retry-After": "7"}
+            )
         if whim < LOST:
             self._tell(call, "lost on its way")
             raise aiohttp.ServerDisconnectedError
@@ -121,12 +123,12 @@ class UnkindGateway:
             case 1:
                 raise TimeoutError
             case _:
-                return Answer(HTTPStatus.BAD_GATEWAY, PROXY_PAGE.decode())
+                return ServedAnswer(HTTPStatus.BAD_GATEWAY, PROXY_PAGE.decode())
 
-    def _arrive(self, call: Call, at: Millis) -> None:
+    def _arrive(self, call: ServedCall, at: Millis) -> None:
         self._take_in(call, at)
 
-    def _take_in(self, call: Call, at: Millis) -> Answer:
+    def _take_in(self, call: ServedCall, at: Millis) -> ServedAnswer:
         known = len(self.transfers.all)
         answer = self._simulator.server.direct(call)
         self.called.update((transfer.id, at) for transfer in self.transfers.all[known:])
@@ -137,17 +139,17 @@ class UnkindGateway:
                 self._simulator.agenda.later(self._dice.randrange(LONG_MS) / SECOND, self._by_hand(transfer))
         return answer
 
-    def _by_hand(self, transfer: Transfer) -> Callable[[], None]:
+    def _by_hand(self, transfer: SimulatedTransfer) -> Callable[[], None]:
         """Let somebody in the dashboard decide on a transfer that waits for them."""
         decide = self.transfers.decline if self._dice.random() < DECLINED else self.transfers.approve
 
         def act() -> None:
-            if transfer.state is State.NEW and not transfer.approved:
+            if transfer.state is TransferState.NEW and not transfer.approved:
                 decide(transfer)
 
         return act
 
-    def _tell(self, call: Call, what: str) -> None:
+    def _tell(self, call: ServedCall, what: str) -> None:
         self._story.tell("gateway", f"{call.line} {call.reference or call.query.get('from', '')}: {what}")
 
     # ── by itself ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,11 +170,15 @@ class UnkindGateway:
 
     def alive(self) -> bool:
         """Say whether anything may still be paid, or was: what the gateway's support sees."""
-        return any(each.state in (State.NEW, State.PENDING, State.PAID) for each in self.transfers.all)
+        return any(
+            each.state in (TransferState.NEW, TransferState.PENDING, TransferState.PAID) for each in self.transfers.all
+        )
 
     def click(self) -> bool:
         """Let somebody click Retry on a failed transfer in the dashboard; False when there is none that can be."""
-        failed = [each for each in self.transfers.all if each.state is State.FAILED and each.id not in self.clicked]
+        failed = [
+            each for each in self.transfers.all if each.state is TransferState.FAILED and each.id not in self.clicked
+        ]
         if not failed or len(self.clicked) >= MOST_CLICKS:
             return False
         transfer = self._dice.choice(failed)
@@ -184,7 +190,7 @@ class UnkindGateway:
                 self.failed_first[again.id] = failed_at or self._clock.now()
             else:
                 again = self.transfers.retry(transfer, chosen=fate)
-        except (NotNow, Refused):
+        except (NotNow, TransferRefused):
             return False
         self.clicked[again.id] = self._clock.now()
         self._story.tell("somebody", f"clicks Retry on {transfer.reference}: {again.reference}")
@@ -208,15 +214,15 @@ class UnkindGateway:
             webhook=dice.choice((Webhook.FORGED, Webhook.LYING, Webhook.MISNAMED)) if lies else Webhook.ONCE,
         )
 
-    def _forbids(self, _: Order) -> Refusal:
+    def _forbids(self, _: Order) -> FatedRefusal:
         """Refuse for what comes before the reference: a limit that one payment a day uses up, a bank that is closed."""
         now, conditions = self._clock.now(), self._conditions
         today = [each for each in self.transfers.all if each.created_at // DAY == now // DAY]
-        spent = sum((each.order.amount for each in today if each.state is not State.FAILED), Decimal(0))
+        spent = sum((each.order.amount for each in today if each.state is not TransferState.FAILED), Decimal(0))
         if conditions.limit_first and spent:
-            return Refusal.LIMIT
+            return FatedRefusal.LIMIT
         closed = conditions.closed_first and now // OPENING_MS % 4 == 0
-        return Refusal.CLOSED if closed else Refusal.NONE
+        return FatedRefusal.CLOSED if closed else FatedRefusal.NONE
 
 
 class _Feed(Courier):
@@ -228,16 +234,16 @@ class _Feed(Courier):
         self._dice = dice
         self._lost = conditions.webhooks_lost
         self._plan = agenda.later
-        self._transfer: Transfer | None = None
+        self._transfer: SimulatedTransfer | None = None
 
-    def about(self, transfer: Transfer) -> None:
+    def about(self, transfer: SimulatedTransfer) -> None:
         """Learn of which transfer the next piece of news is."""
         self._transfer = transfer
 
     def post(self, body: bytes, headers: Mapping[str, str], how: Webhook = Webhook.ONCE) -> None:
         """Send a piece of news."""
         assert self._transfer is not None  # noqa: S101
-        self.deliveries.append(Delivery(len(self.deliveries), body, headers))  # v4 numbers its news by them
+        self.deliveries.append(WebhookDelivery(len(self.deliveries), body, headers))  # v4 numbers its news by them
         webhook = QueuedWebhook(self._transfer, body, headers, how is Webhook.ONCE)
         for _ in range(2 if self._dice.random() < TOLD_TWICE else 1):
             late_s = self._dice.choice(TOLD_LATE_S)
@@ -260,14 +266,14 @@ class DirectSession:
         """Begin a request."""
         query = dict(options.get("params") or ())
         headers = {name.casefold(): value for name, value in (options.get("headers") or {}).items()}
-        call = Call(method, url.path, headers, query, options.get("data") or b"")
+        call = ServedCall(method, url.path, headers, query, options.get("data") or b"")
         return DirectRequest(self._gateway, self._at_await, call)
 
 
 class DirectRequest:
     """One request as a context, and its response."""
 
-    def __init__(self, gateway: UnkindGateway, at_await: AtAwait, call: Call) -> None:
+    def __init__(self, gateway: UnkindGateway, at_await: AtAwait, call: ServedCall) -> None:
         self._gateway = gateway
         self._at_await = at_await
         self._call = call

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.sandbox.transfers import State
+from adapters.sandbox.transfers import TransferState
 from machines.core.clock import MINUTE, Millis
 from machines.core.lifecycle import Position
 from machines.payout import lifecycle as s
@@ -73,8 +73,8 @@ async def judged(run: "PayoutRun", record: PayoutRecord) -> tuple[tuple[str, ...
 def _lives(run: "PayoutRun") -> Iterator[TransferLife]:
     gateway = run.gateway
     for transfer in gateway.transfers.all:
-        over = transfer.ended_at if transfer.state is State.FAILED else transfer.reversed_at
-        paid = transfer.ended_at if transfer.state is State.PAID else None
+        over = transfer.ended_at if transfer.state is TransferState.FAILED else transfer.reversed_at
+        paid = transfer.ended_at if transfer.state is TransferState.PAID else None
         clicked = gateway.clicked.get(transfer.id)
         began = gateway.called.get(transfer.id, Millis(transfer.created_at))  # what was in between could not be seen
         if transfer.parent is not None:

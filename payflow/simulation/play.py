@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from adapters.sandbox.flutterwave.simulator import Keys
+from adapters.sandbox.flutterwave.simulator import FlutterwaveKeys
 from adapters.sandbox.paystack.simulator import SECRET_KEY
 from machines.core.clock import HOUR, FixedClock
 from machines.payout.lifecycle import CANCELLED, COMPLETED, FAILED
@@ -124,7 +124,7 @@ async def _play(part: _Part, folder: Path) -> list[RunResult]:
 
 def settings_in(folder: Path) -> Mapping[str, Settings]:
     """Make the settings of an installation for each gateway: payouts start at once, and need no reviewer."""
-    keys = Keys()
+    keys = FlutterwaveKeys()
     common = {
         "PAYFLOW_DATA": str(folder),
         "PAYFLOW_SHARDS": "2",

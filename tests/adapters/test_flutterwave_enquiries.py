@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from adapters.flutterwave.codec import Unreadable, ledger_units
-from adapters.flutterwave.enquiries import Bank, EnquiriesV3, EnquiriesV4
+from adapters.flutterwave.codec import NotJson, ledger_units
+from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4, ListedBank
 from adapters.http import GatewayClient, HttpReply
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
@@ -68,7 +68,7 @@ async def test_a_refusal_that_may_speak_of_us_ends_nobodys_payout(
 
 async def test_banks_are_listed(client: GatewayClient, client_v4: GatewayClient) -> None:
     for ask in (EnquiriesV3(client), EnquiriesV4(client_v4)):
-        assert Bank("044", "ACCESS BANK NIGERIA") in await ask.banks("NG")
+        assert ListedBank("044", "ACCESS BANK NIGERIA") in await ask.banks("NG")
 
 
 @pytest.mark.parametrize("kind", [Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.UNTRUE])
@@ -96,5 +96,5 @@ async def test_a_revoked_key_closes_the_rail(client: GatewayClient, gateway: Flu
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+999", "1E-999"])
 def test_a_number_that_is_no_amount_is_refused(value: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(NotJson):
         ledger_units(Decimal(value), NGN)

@@ -9,7 +9,7 @@ from adapters.flutterwave.rail import MOST_RETRIES, FlutterwaveV3, FlutterwaveV4
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.magic import Ends, Fate
-from adapters.sandbox.transfers import Transfer
+from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import FixedClock
 from machines.core.errors import Contradiction, Deferred, OutcomeUnknown, RailClosed, Retryable
 from machines.core.ports import Cause, Failed, Payment, Pending, Settled, Unsent
@@ -18,7 +18,9 @@ from tests.adapters.conftest import payment
 FAILS, VAGUE, PAYS = "0100000002", "0100000006", "0123456789"
 
 
-async def failed(v3: FlutterwaveV3, gateway: FlutterwaveSimulator, clock: FixedClock) -> tuple[Payment, Transfer]:
+async def failed(
+    v3: FlutterwaveV3, gateway: FlutterwaveSimulator, clock: FixedClock
+) -> tuple[Payment, SimulatedTransfer]:
     """Let a payment fail, for no reason that is known."""
     sent = payment(VAGUE)
     await v3.submit(sent)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.flutterwave import wire_v3
 from adapters.flutterwave.refusals import V3, Proves
-from adapters.flutterwave.transfer import Transfer, check_ours, failure, root, verdict
+from adapters.flutterwave.transfer import FlutterwaveTransfer, check_ours, failure, root, verdict
 from adapters.http import HttpReply, delay_s
 from machines.core.clock import Millis
 from machines.core.errors import Contradiction, Deferred, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
@@ -209,8 +209,10 @@ def test_no_retries_must_be_said() -> None:
 # --- statuses --------------------------------------------------------------------------------------------------------
 
 
-def known(status: str = "SUCCESSFUL", reference: str = "payout-1", message: str = "", **parts: Any) -> Transfer:
-    transfer = Transfer(
+def known(
+    status: str = "SUCCESSFUL", reference: str = "payout-1", message: str = "", **parts: Any
+) -> FlutterwaveTransfer:
+    transfer = FlutterwaveTransfer(
         id=reference,
         reference=reference,
         status=status,

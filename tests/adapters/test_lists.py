@@ -8,11 +8,11 @@ import pytest
 
 from adapters.sandbox.flutterwave import v3 as wire_v3
 from adapters.sandbox.flutterwave import v4 as wire_v4
-from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.gateway import SimulatedGateway
 from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate
 from adapters.sandbox.paystack import simulator as wire_paystack
 from adapters.sandbox.paystack.simulator import PaystackSimulator
-from adapters.sandbox.transfers import Order, State
+from adapters.sandbox.transfers import Order, TransferState
 from machines.core.clock import DAY, FixedClock, Millis
 from machines.core.errors import RailClosed
 from machines.core.money import Assets
@@ -28,7 +28,7 @@ BOUNCES = Fate(Ends.FAILED, message="DISBURSE FAILED: A fatal error occured whil
 
 
 @asynccontextmanager
-async def opened(choice: Choice, clock: FixedClock) -> AsyncIterator[tuple[Gateway, Lists, Rail]]:
+async def opened(choice: Choice, clock: FixedClock) -> AsyncIterator[tuple[SimulatedGateway, Lists, Rail]]:
     async with AsyncExitStack() as stack:
         bank = choice(clock)
         await stack.enter_async_context(bank.gateway)
@@ -73,7 +73,7 @@ async def test_a_list_that_is_refused_is_none(choice: Choice) -> None:
             await lists.done_since(Millis(clock.now() - DAY), lambda _: True, Assets())
 
 
-def paid_twice(gateway: Gateway, clock: FixedClock, reference: str) -> None:
+def paid_twice(gateway: SimulatedGateway, clock: FixedClock, reference: str) -> None:
     """Have a payment made twice: by two clicks on Retry, or in a book that knows its reference twice."""
     order = Order(reference, "044", "0123456789", Decimal(20), "NGN")
     if isinstance(gateway, PaystackSimulator):
@@ -129,7 +129,7 @@ async def test_one_payment_of_which_nobody_can_tell_hides_no_other(
     choice: Choice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for words in (wire_v3.STATUSES, wire_v4.STATUSES, wire_paystack.STATUSES):
-        monkeypatch.setitem(words, State.PENDING, "PROCESSED")
+        monkeypatch.setitem(words, TransferState.PENDING, "PROCESSED")
     clock = FixedClock()
     async with opened(choice, clock) as (gateway, lists, rail):
         sent, odd = payment(), PaymentKey("payout-in-an-odd-state-1")

@@ -9,7 +9,7 @@ import pytest
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.wallets import compile as compiler
 from adapters.ethereum.wallets.multisig import MultiSigs, artifact
-from adapters.ethereum.wallets.reading import Reader, Token
+from adapters.ethereum.wallets.reading import WalletReader, WalletToken
 from adapters.ethereum.wallets.safe import Safes
 from machines.core.chain import Address, TxHash
 from machines.core.errors import Contradiction, Rejected
@@ -80,7 +80,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         token = await deploy_token(hands, FUNDER)
         liar = await deploy_token(hands, FUNDER, rule=LYING)
         nodes = Nodes(session, [chain.url], chain.chain_id)
-        reader = Reader(nodes, {"USDX": Token(token, 6), "LIE": Token(liar, 6)}, DEPTH)
+        reader = WalletReader(nodes, {"USDX": WalletToken(token, 6), "LIE": WalletToken(liar, 6)}, DEPTH)
         made: Wallets
         if request.param == "safe":
             made = Safes(reader, await deploy_safe(hands, NOBODY), BOT.address)
@@ -118,7 +118,7 @@ async def test_a_safe_of_contracts_that_are_not_there_or_too_old_is_refused(benc
         text = there.encode().ljust(32, b"\0").hex()
         await bench.chain.set_code(place, f"0x60206000526005602052{'7f' + text}60405260606000f3")
     deployment = replace(await deploy_safe(bench.hands, NOBODY), singleton=place)
-    reader = Reader(bench.nodes, {}, DEPTH)
+    reader = WalletReader(bench.nodes, {}, DEPTH)
     wallets = Safes(reader, deployment, BOT.address)
     with pytest.raises(Rejected, match=why):
         await wallets.creation((BOT.address, MAINTAINER.address), 2, "bounty-8")

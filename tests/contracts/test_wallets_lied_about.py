@@ -8,7 +8,7 @@ import pytest
 
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.wallets.multisig import MultiSigs
-from adapters.ethereum.wallets.reading import Reader
+from adapters.ethereum.wallets.reading import WalletReader
 from adapters.ethereum.wallets.safe import Safes
 from machines.core.errors import NoQuorum
 from machines.core.wallets import End, Wallets
@@ -43,7 +43,7 @@ async def test_a_payment_on_a_private_fork_is_none_and_its_absence_there_hides_n
         deployment = await deploy_safe(hands, BOT)
 
         def seen(nodes: Nodes) -> Wallets:
-            reader = Reader(nodes, {}, DEPTH)
+            reader = WalletReader(nodes, {}, DEPTH)
             return Safes(reader, deployment, BOT.address) if kind == "safe" else MultiSigs(reader, BOT.address)
 
         alone = Nodes(session, [chain.url], chain.chain_id)

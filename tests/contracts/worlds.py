@@ -19,7 +19,7 @@ from adapters.http import GatewayClient, HttpLimits, SecretKey
 from adapters.paystack.rail import Paystack
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
-from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.gateway import SimulatedGateway
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
 from machines.core.clock import FixedClock
@@ -176,7 +176,7 @@ class GatewayWorld:
     patient: Rail
     impatient: Rail
     """The same rail with a short time-out, for an answer that will never come."""
-    gateway: Gateway
+    gateway: SimulatedGateway
     clock: FixedClock
     looks: str
     """Which requests are looks."""

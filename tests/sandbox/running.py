@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from adapters.sandbox.chain.chain import Kind
+from adapters.sandbox.chain.chain import ChainKind
 from tests.cli.processes import environment
 from tests.waiting import wait_until
 
@@ -97,7 +97,9 @@ def processes(folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def sandbox(folder: Path, *words: str, as_json: bool = True, kind: Kind | None = None) -> AsyncIterator[Sandbox]:
+async def sandbox(
+    folder: Path, *words: str, as_json: bool = True, kind: ChainKind | None = None
+) -> AsyncIterator[Sandbox]:
     """Run one; whatever is left of it is killed. `kind` has the folder keep that chain from the start."""
     if kind is not None:
         (folder / "data/sandbox/chain").mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,8 @@ from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
 from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.multisig import artifact
-from adapters.sandbox.chain.accounts import BOT, FUNDER, MAINTAINER, PROVIDERS, RICH_WEI, Account
-from adapters.sandbox.chain.chain import ChainRefused, Kind, SandboxChain
+from adapters.sandbox.chain.accounts import BOT, FUNDER, MAINTAINER, PROVIDERS, RICH_WEI, RichAccount
+from adapters.sandbox.chain.chain import ChainKind, ChainRefused, SandboxChain
 from machines.core.chain import Address, GasFee, NodeReply, SignedTransaction, Unsigned
 from machines.core.errors import Rejected
 from tests.waiting import wait_until
@@ -33,7 +33,7 @@ class Bench:
     nodes: Nodes
 
     async def signed(
-        self, nonce: int, wei: int = 1, fee: GasFee = USUAL, account: Account = PROVIDERS
+        self, nonce: int, wei: int = 1, fee: GasFee = USUAL, account: RichAccount = PROVIDERS
     ) -> SignedTransaction:
         """Sign a plain payment."""
         return await raw_key(account.key).sign(Unsigned(CHAIN_ID, nonce, SOMEBODY, wei, "0x", 21_000, fee))
@@ -44,7 +44,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(folder: Path, kind: Kind) -> AsyncIterator[Bench]:
+async def open_bench(folder: Path, kind: ChainKind) -> AsyncIterator[Bench]:
     """Open a chain in which blocks come only when they are made."""
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(SandboxChain(folder, kind))
@@ -55,7 +55,7 @@ async def open_bench(folder: Path, kind: Kind) -> AsyncIterator[Bench]:
         yield Bench(chain, nodes)
 
 
-@pytest.fixture(params=list(Kind))
+@pytest.fixture(params=list(ChainKind))
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Each chain in turn."""
     async with open_bench(tmp_path / "chain", request.param) as bench:
@@ -174,8 +174,8 @@ async def test_what_is_asked_badly_is_answered_with_an_error(bench: Bench) -> No
     assert await bench.chain.ask("eth_getBlockByNumber", "0xffff", False) is None  # noqa: FBT003  (the wire's)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-async def test_it_is_the_same_chain_after_a_restart(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(ChainKind))
+async def test_it_is_the_same_chain_after_a_restart(tmp_path: Path, kind: ChainKind) -> None:
     async with open_bench(tmp_path / "chain", kind) as bench:
         tx = await bench.chain.send(FUNDER.address, SOMEBODY, 7)
         await bench.chain.mine(3)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sandbox.chain import chain
-from adapters.sandbox.chain.chain import Kind
+from adapters.sandbox.chain.chain import ChainKind
 from adapters.sandbox.github.town import Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.clock import FixedClock
@@ -42,27 +42,27 @@ def test_what_takes_anvil_is_refused_where_there_is_none(tmp_path: Path, monkeyp
     with pytest.raises(BadSettings, match="The scenario reorg takes anvil, which is not on this machine"):
         sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
     kind, told = sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
-    assert (kind, told) == (Kind.EVM, [])
+    assert (kind, told) == (ChainKind.EVM, [])
 
 
 def test_a_folder_keeps_its_chain(tmp_path: Path) -> None:
-    keep(tmp_path / "sandbox", Kind.EVM)
-    assert sandbox_home.prepared(tmp_path / "sandbox", fresh=False) == (Kind.EVM, [])
+    keep(tmp_path / "sandbox", ChainKind.EVM)
+    assert sandbox_home.prepared(tmp_path / "sandbox", fresh=False) == (ChainKind.EVM, [])
     with pytest.raises(BadSettings, match="add --fresh"):
         sandbox_home.prepared(tmp_path / "sandbox", fresh=False, anvil_for="reorg")
     kind, _ = sandbox_home.prepared(tmp_path / "sandbox", fresh=True)
-    assert kind is Kind.ANVIL
+    assert kind is ChainKind.ANVIL
     assert list((tmp_path / "sandbox").iterdir()) == []
 
 
 def test_a_folder_whose_chain_cannot_run_any_more_is_set_aside_and_nothing_of_it_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep(tmp_path / "sandbox", Kind.ANVIL)
+    keep(tmp_path / "sandbox", ChainKind.ANVIL)
     (tmp_path / "sandbox/books").write_text("precious")
     monkeypatch.setattr(chain, "anvil", lambda: None)
     kind, (told,) = sandbox_home.prepared(tmp_path / "sandbox", fresh=False)
-    assert kind is Kind.EVM
+    assert kind is ChainKind.EVM
     (aside,) = tmp_path.glob("sandbox-*")
     assert (aside / "books").read_text() == "precious"
     assert str(aside) in told
@@ -85,7 +85,7 @@ async def test_to_begin_anew_ends_a_server_that_was_left_behind_and_spares_one_t
     assert processes(folder) == []
 
 
-def keep(folder: Path, kind: Kind) -> None:
+def keep(folder: Path, kind: ChainKind) -> None:
     """Have a folder keep a kind of chain."""
     (folder / "chain").mkdir(parents=True)
     (folder / "chain/kind").write_text(kind)

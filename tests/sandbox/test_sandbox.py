@@ -8,12 +8,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from adapters.sandbox.chain.chain import Kind
+from adapters.sandbox.chain.chain import ChainKind
 from payflow.sandbox.pool import MINERS, THRESHOLD_SHANNON
 from tests.cli.processes import environment
 from tests.sandbox.running import Json, Sandbox, sandbox
 
-BOTH = pytest.mark.parametrize("kind", [Kind.ANVIL, Kind.EVM])
+BOTH = pytest.mark.parametrize("kind", [ChainKind.ANVIL, ChainKind.EVM])
 GWEI = 10**9
 UP_WITHIN_CPU_S = 5.0
 """It is up in 10 s; what else the machine does meanwhile is not its fault, so its own work is measured."""
@@ -116,7 +116,9 @@ async def says_what_scripts_need(one: Sandbox) -> None:
 
 
 @BOTH
-async def test_all_that_it_plays_reaches_its_end_and_is_there_at_the_next_start(tmp_path: Path, kind: Kind) -> None:
+async def test_all_that_it_plays_reaches_its_end_and_is_there_at_the_next_start(
+    tmp_path: Path, kind: ChainKind
+) -> None:
     async with sandbox(tmp_path, kind=kind) as one:
         assert one.cpu_s < UP_WITHIN_CPU_S, f"it took {one.took_s:.1f} s in all"
         assert one.world["chain"]["node"] == kind

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.sandbox.book import Book
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
-from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.gateway import SimulatedGateway
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
 from machines.core.clock import FixedClock
@@ -18,7 +18,7 @@ from payflow.app.gateways import FLUTTERWAVE_HOOKS, PAYSTACK_HOOKS
 class Bank:
     """One gateway that pays."""
 
-    gateway: Gateway
+    gateway: SimulatedGateway
     settings: Callable[[], dict[str, Any]]
     """What leads to it, once it listens."""
     hook: str

@@ -26,7 +26,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from adapters.open_ethereum_pool.link import Link as PoolLink
+from adapters.open_ethereum_pool.link import PoolRedis as PoolLink
 from payflow.app.installation import opened
 from payflow.config import Settings, load
 from payflow.desk.pool.audit import audit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sandbox.transfers import State
+from adapters.sandbox.transfers import TransferState
 from machines.core.clock import DAY, Millis
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId, parse_id
@@ -148,7 +148,7 @@ async def test_what_an_older_version_archived_is_named_when_it_comes_back_and_hi
         old = encode(replace(tomb, data=b"", hash=b""))
         await town.store.link.ask("HSET", keys.tombs(parse_id(payout)[1]), payout, old)
     transfer = town.transfer(payout)
-    listed, transfer.state = transfer.state, State.NEW
+    listed, transfer.state = transfer.state, TransferState.NEW
     outcome = await compare_with_the_list(town)
     transfer.state = listed
     (found,) = [finding for finding in outcome.findings if finding.open]

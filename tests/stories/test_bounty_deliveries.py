@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sandbox.courier import Delivery
+from adapters.sandbox.courier import WebhookDelivery
 from adapters.sandbox.magic import Webhook
 from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
@@ -25,20 +25,20 @@ async def fair(settings: Settings, tmp_path: Path) -> AsyncIterator[Fair]:
         yield fair
 
 
-async def deliver(fair: Fair, delivery: Delivery) -> int:
+async def deliver(fair: Fair, delivery: WebhookDelivery) -> int:
     """Bring a delivery; gives the status of the answer."""
     headers = {"Content-Type": "application/json", **delivery.headers}
     async with fair.session.post(fair.github.courier.url, data=delivery.body, headers=headers) as answer:
         return answer.status
 
 
-async def caught(fair: Fair) -> list[Delivery]:
+async def caught(fair: Fair) -> list[WebhookDelivery]:
     """Everything that happens at GitHub on the way to a merge, with no delivery made; gives what would be told."""
-    gathered: list[Delivery] = []
+    gathered: list[WebhookDelivery] = []
     post = fair.github.courier.post
 
     def catch(body: bytes, headers: dict[str, str], how: Webhook = Webhook.ONCE) -> None:
-        gathered.append(Delivery(len(gathered), body, headers))
+        gathered.append(WebhookDelivery(len(gathered), body, headers))
 
     fair.github.courier.post = catch  # type: ignore[method-assign,assignment]
     issue = await fair.labelled_issue()
@@ -74,7 +74,7 @@ async def test_every_order_of_deliveries_leads_to_the_same_end(fair: Fair) -> No
     for order in itertools.islice(itertools.permutations(told), 0, 720, 60):
         for one in order:
             headers = fair.github.signed(one.headers["X-GitHub-Event"], one.body, f"again-{next(fresh)}")
-            assert await deliver(fair, Delivery(0, one.body, headers)) == 200
+            assert await deliver(fair, WebhookDelivery(0, one.body, headers)) == 200
         data = (await fair.record(issue)).data
         ends.add((tuple((claim.number, claim.state) for claim in data.claims), data.issue_open))
     assert ends == {(((2, 1),), False)}
@@ -92,7 +92,7 @@ async def test_out_of_order_without_the_memory_of_deliveries(fair: Fair) -> None
         kind = one.headers["X-GitHub-Event"]
         again = fair.github.signed(kind, one.body, f"replayed-{number}")
         assert body
-        assert await deliver(fair, Delivery(number, one.body, again)) == 200
+        assert await deliver(fair, WebhookDelivery(number, one.body, again)) == 200
     async with fair.worker():
         record = await finish(fair)
     assert (record.data.winner_login, record.data.issue_open) == ("ann", False)

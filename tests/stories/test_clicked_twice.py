@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
-from adapters.sandbox.transfers import Transfer
+from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import DAY, Millis
 from machines.payout.data import PayoutRecord
 from payflow.app import gateways
@@ -61,7 +61,7 @@ async def failed(town: Town) -> str:
     return payout
 
 
-def click(town: Town, payout: str, number: int) -> Transfer:
+def click(town: Town, payout: str, number: int) -> SimulatedTransfer:
     """Somebody clicks Retry, and it will be paid."""
     if isinstance(town.bank, PaystackSimulator):
         again = town.transfer(payout, number)
@@ -101,7 +101,7 @@ async def rests(town: Town, payout: str, log: Log, state: str = "COMPLETED") -> 
     await town.until(other, "paid")
 
 
-async def gets_it_back(town: Town, payout: str, second: Transfer) -> None:
+async def gets_it_back(town: Town, payout: str, second: SimulatedTransfer) -> None:
     """The bank takes the second payment back, as somebody asked it to: then nothing is paid besides."""
     town.bank.transfers.reverse(second)
     await looked_at(town, payout, 2)

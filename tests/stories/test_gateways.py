@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.gateway import SimulatedGateway
 from adapters.sandbox.magic import PAYS, Webhook
 from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings
@@ -54,7 +54,7 @@ async def test_a_gateway_that_is_set_up_pays_and_its_webhook_is_known_from_a_for
     assert notice.references[0] == "payout-03-abcdefgh23456777-1"
 
 
-async def pays(door: Door, bank: Gateway, clock: FixedClock) -> None:
+async def pays(door: Door, bank: SimulatedGateway, clock: FixedClock) -> None:
     """Ask whose the account is, pay it, and see that the money came."""
     to, amount = Destination("bank", (("bank_code", "044"), ("account_number", "0123456789"))), Money(1_250_50, NGN)
     await door.gateway.resolve(to)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.open_ethereum_pool.books import Answer, Line
+from adapters.open_ethereum_pool.books import PaymentLine, ScriptAnswer
 from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.pool import lifecycle as s
@@ -477,7 +477,7 @@ async def test_a_payment_that_is_set_aside_does_not_hold_up_the_others(
     books = world.pool.books
     debit = books.debit
 
-    async def broken(line: Line, lock: str = "", *, again: bool = False) -> Answer:
+    async def broken(line: PaymentLine, lock: str = "", *, again: bool = False) -> ScriptAnswer:
         if line.login == ANN:
             raise ZeroDivisionError("a bug")
         return await debit(line, lock, again=again)

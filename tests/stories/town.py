@@ -17,10 +17,10 @@ from typing import Any
 import aiohttp
 from standardwebhooks import Webhook
 
-from adapters.sandbox.gateway import Gateway
+from adapters.sandbox.gateway import SimulatedGateway
 from adapters.sandbox.magic import Ends, Fate
 from adapters.sandbox.mail import MailSink
-from adapters.sandbox.transfers import Transfer
+from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import FixedClock, SystemClock
 from machines.core.ids import Owner, RecordId
 from machines.core.ports import Rail
@@ -57,7 +57,7 @@ class Town:
     clock: FixedClock
     settings: Settings
     store: Store
-    bank: Gateway
+    bank: SimulatedGateway
     letters: MailSink
     shop: Shop
     address: str
@@ -184,13 +184,13 @@ class Town:
         """What an attempt of ours is called at the gateway."""
         return reference_of(RecordId(payout), attempt, self.store.installation)
 
-    def transfer(self, payout: str, attempt: int = 1) -> Transfer:
+    def transfer(self, payout: str, attempt: int = 1) -> SimulatedTransfer:
         """The gateway's transfer for an attempt of ours."""
         found = self.bank.transfers.by_reference(self.reference(payout, attempt))
         assert found is not None, f"the gateway has no attempt {attempt} of {payout}"
         return found
 
-    def transfers_of(self, payout: str) -> list[Transfer]:
+    def transfers_of(self, payout: str) -> list[SimulatedTransfer]:
         """Every transfer that the gateway has for a payout, whoever started it."""
         return [each for each in self.bank.transfers.all if each.reference.startswith(payout)]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
+from adapters.ethereum.wallets.reading import AGREED, TRANSFER, WalletReader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
@@ -45,7 +45,7 @@ class MultiSigs:
 
     kind = "multisig"
 
-    def __init__(self, reader: Reader, bot: Address) -> None:
+    def __init__(self, reader: WalletReader, bot: Address) -> None:
         self._reader = reader
         self._chain = reader.chain
         self._bot = bot

@@ -19,7 +19,7 @@ AGREED = "one more owner has agreed, and others must as well"
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class WalletToken:
     """A token that counts as money of a bounty."""
 
     address: Address
@@ -27,11 +27,11 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class WalletReader:
     """Reads a chain for wallets."""
 
     chain: Chain
-    tokens: Mapping[str, Token]
+    tokens: Mapping[str, WalletToken]
     """By symbol."""
     depth: int
     """How many blocks, its own included, make a transaction count."""

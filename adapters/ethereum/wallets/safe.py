@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from adapters.ethereum.addresses import checksummed, keccak_hex
 from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.reading import AGREED, TRANSFER, Reader, paid, speaks
+from adapters.ethereum.wallets.reading import AGREED, TRANSFER, WalletReader, paid, speaks
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
@@ -51,7 +51,7 @@ class Safes:
 
     kind = "safe"
 
-    def __init__(self, reader: Reader, deployment: Deployment, bot: Address) -> None:
+    def __init__(self, reader: WalletReader, deployment: Deployment, bot: Address) -> None:
         self._reader = reader
         self._chain = reader.chain
         self._deployment = deployment

@@ -26,7 +26,7 @@ _PROJECT = Path(__file__).parents[3]
 _KIND = "kind"
 
 
-class Kind(StrEnum):
+class ChainKind(StrEnum):
     """Which node it is."""
 
     ANVIL = "anvil"
@@ -49,12 +49,12 @@ def anvil() -> Path | None:
     return next(iter(sorted(_PROJECT.glob(".tools/npm/node_modules/@foundry-rs/anvil-*/bin/anvil"))), None)
 
 
-def found(wanted: Kind | None = None) -> Kind | None:
+def found(wanted: ChainKind | None = None) -> ChainKind | None:
     """Say which chain can be run here; the one that is wanted, or the best."""
-    if wanted in (Kind.ANVIL, None) and anvil() is not None:
-        return Kind.ANVIL
-    if wanted in (Kind.EVM, None) and _has_evm():
-        return Kind.EVM
+    if wanted in (ChainKind.ANVIL, None) and anvil() is not None:
+        return ChainKind.ANVIL
+    if wanted in (ChainKind.EVM, None) and _has_evm():
+        return ChainKind.EVM
     return None
 
 
@@ -64,17 +64,17 @@ def _has_evm() -> bool:
     return find_spec("eth") is not None
 
 
-def kept(folder: Path) -> Kind | None:
+def kept(folder: Path) -> ChainKind | None:
     """Say which kind of chain a folder keeps; None where it keeps none."""
     with suppress(OSError, ValueError):
-        return Kind((folder / _KIND).read_text("utf-8"))
+        return ChainKind((folder / _KIND).read_text("utf-8"))
     return None
 
 
 class SandboxChain:
     """A chain of its own process, on a free port, kept in a folder."""
 
-    def __init__(self, folder: Path, kind: Kind, *, keep: Sequence[int] = ()) -> None:
+    def __init__(self, folder: Path, kind: ChainKind, *, keep: Sequence[int] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _KIND).write_text(kind, "utf-8")
         self.kind = kind
@@ -166,8 +166,8 @@ class SandboxChain:
                 height = now
 
 
-def _command(kind: Kind, folder: Path) -> list[str]:
-    if kind is Kind.EVM:
+def _command(kind: ChainKind, folder: Path) -> list[str]:
+    if kind is ChainKind.EVM:
         return [sys.executable, "-m", "adapters.sandbox.chain.serve", str(folder / "chain.sqlite")]
     program = anvil()
     if program is None:

@@ -27,7 +27,7 @@ FINAL_AFTER = 64
 """Blocks until one is called finalized: two epochs."""
 
 
-class Refused(Exception):
+class EvmRefused(Exception):
     """The node does not do it, in a node's own words."""
 
     def __init__(self, words: str, code: int = -32000, data: str = "") -> None:
@@ -107,9 +107,9 @@ class Evm:
             tx.validate()
             tx.check_signature_validity()
         except Exception as error:
-            raise Refused(f"rlp: it cannot be read: {error}") from error
+            raise EvmRefused(f"rlp: it cannot be read: {error}") from error
         if self.place_of(tx.hash) is not None:
-            raise Refused("already known")
+            raise EvmRefused("already known")
         self._must_be_next(tx)
         return self._apply(tx)
 
@@ -117,7 +117,7 @@ class Evm:
         """Sign for one of the rich accounts, and send."""
         key = self.signers.get(sender.lower())
         if key is None:
-            raise Refused("No Signer available")
+            raise EvmRefused("No Signer available")
         price = self.next_base_fee_wei * 2 + TIP_WEI
         unsigned = (
             self._vm()
@@ -132,11 +132,11 @@ class Evm:
         state = self.state()
         nonce = state.get_nonce(tx.sender)
         if tx.nonce != nonce:
-            raise Refused(f"nonce too {'low' if tx.nonce < nonce else 'high'}")
+            raise EvmRefused(f"nonce too {'low' if tx.nonce < nonce else 'high'}")
         if tx.max_fee_per_gas < self.next_base_fee_wei:
-            raise Refused("max fee per gas less than block base fee")
+            raise EvmRefused("max fee per gas less than block base fee")
         if state.get_balance(tx.sender) < tx.gas * tx.max_fee_per_gas + tx.value:
-            raise Refused("insufficient funds for gas * price + value")
+            raise EvmRefused("insufficient funds for gas * price + value")
 
     def _apply(self, tx: SignedTransactionAPI) -> bytes:
         before = self._chain.header
@@ -144,7 +144,7 @@ class Evm:
             self._chain.apply_transaction(tx)
         except (ValidationError, VMError) as error:
             self._chain.header = before
-            raise Refused(f"transaction invalid: {error}") from error
+            raise EvmRefused(f"transaction invalid: {error}") from error
         self.mine()
         return bytes(tx.hash)
 
@@ -166,7 +166,7 @@ class Evm:
         """Give the state after a block, the newest by default."""
         header = self.header(self.height if at is None else at)
         if header is None:
-            raise Refused("header not found")
+            raise EvmRefused("header not found")
         return self._chain.get_vm(header).state
 
     def call(self, sender: Address, to: bytes, data: bytes, value: int, at: int) -> bytes:
@@ -174,26 +174,26 @@ class Evm:
         if at != self.height:
             header = self.header(at)
             if header is None:
-                raise Refused("header not found")
+                raise EvmRefused("header not found")
             vm = self._chain.get_vm(self._chain.create_header_from_parent(header))
         else:
             vm = self._vm()
         with vm.in_costless_state() as state:
             computation = state.costless_execute_transaction(self._as_if(state, sender, to, data, value))
         if computation.is_error:
-            raise Refused("execution reverted", 3, "0x" + bytes(computation.output).hex())
+            raise EvmRefused("execution reverted", 3, "0x" + bytes(computation.output).hex())
         return bytes(computation.output)
 
     def estimate(self, sender: Address, to: bytes, data: bytes, value: int) -> int:
         """Say how much gas a call takes."""
         if self.state().get_balance(sender) < value:
-            raise Refused("insufficient funds for transfer")
+            raise EvmRefused("insufficient funds for transfer")
         with self._vm().in_costless_state() as state:
             asked = self._as_if(state, sender, to, data, value)
             try:
                 return int(self._chain.gas_estimator(state, asked))
             except VMError as error:
-                raise Refused("execution reverted", 3) from error
+                raise EvmRefused("execution reverted", 3) from error
 
     def _vm(self) -> Any:  # noqa: ANN401  (py-evm's machines have no one type)
         return self._chain.get_vm(self._chain.header)

@@ -9,7 +9,7 @@ from eth_typing import Address
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, Refused, address
+from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, EvmRefused, address
 
 Json = dict[str, Any]
 
@@ -67,7 +67,7 @@ class Rpc:
             return _failed(number, UNKNOWN_METHOD, f"the method {name} does not exist/is not available")
         try:
             return {"jsonrpc": "2.0", "id": number, "result": method(*params)}
-        except Refused as refusal:
+        except EvmRefused as refusal:
             return _failed(number, refusal.code, str(refusal), refusal.data)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             return _failed(number, BAD_PARAMS, f"invalid params: {error}")
@@ -140,7 +140,7 @@ class Rpc:
     def _sign(self, who: str, text: str) -> str:
         key = self._evm.signers.get(who.lower())
         if key is None:
-            raise Refused("No Signer available")
+            raise EvmRefused("No Signer available")
         message = _bytes(text)
         said = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode() + message
         signed = key.sign_msg_hash(keccak(said))

@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Literal
 
 from adapters.sandbox.flutterwave import v3, v4
-from adapters.sandbox.gateway import PLENTY, Gateway
+from adapters.sandbox.gateway import PLENTY, SimulatedGateway
 from adapters.sandbox.magic import STAYS, Fate, Webhook
-from adapters.sandbox.server import ENCODER, Answer, Call, Route
-from adapters.sandbox.transfers import State, Transfer
+from adapters.sandbox.server import ENCODER, Route, ServedAnswer, ServedCall
+from adapters.sandbox.transfers import SimulatedTransfer, TransferState
 from machines.core.clock import Clock
 
 UNAVAILABLE = "An error occurred. Please contact support"
@@ -20,7 +20,7 @@ FORGED = "not-the-secret"
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class FlutterwaveKeys:
     """What the account's dashboard shows."""
 
     secret_key: str = "FLWSECK_TEST-sandbox-X"  # noqa: S105  (opens nothing but this simulator)
@@ -29,7 +29,7 @@ class Keys:
     secret_hash: str = "sandbox-secret-hash"  # noqa: S105
 
 
-class FlutterwaveSimulator(Gateway):
+class FlutterwaveSimulator(SimulatedGateway):
     """API v3 under /v3, v4 under /v4, the identity server's token path, and `/_sandbox`.
 
     What becomes of a transfer without magic is `otherwise`. True to the vendor's test mode, it stays pending for ever.
@@ -42,7 +42,7 @@ class FlutterwaveSimulator(Gateway):
         wallets: Mapping[str, Decimal] = PLENTY,
         *,
         webhooks: Literal["v3", "v4", "v4-verbatim"] = "v3",
-        keys: Keys = Keys(),
+        keys: FlutterwaveKeys = FlutterwaveKeys(),
     ) -> None:
         self.keys = keys
         self.webhooks = webhooks
@@ -70,20 +70,20 @@ class FlutterwaveSimulator(Gateway):
         """Where tokens for v4 come from."""
         return self.url + v4.TOKEN_PATH
 
-    def unavailable(self, call: Call) -> Answer:
+    def unavailable(self, call: ServedCall) -> ServedAnswer:
         """Answer as after 28 seconds."""
         if call.path.startswith("/v4"):
             return v4.error(HTTPStatus.SERVICE_UNAVAILABLE, "INTERNAL_SERVER_ERROR", "10500", UNAVAILABLE)
         return v3.error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE)
 
-    def destination(self, call: Call) -> str:
+    def destination(self, call: ServedCall) -> str:
         """Find the account in either version's body."""
         wanted = call.body.get("payment_instruction")
         to = wanted.get("recipient") if isinstance(wanted, dict) else None
         bank = (to.get("bank") or to.get("mobile_money") or {}) if isinstance(to, dict) else call.body
         return str(bank.get("account_number") or bank.get("phone_number") or "")
 
-    def _tell(self, transfer: Transfer) -> None:
+    def _tell(self, transfer: SimulatedTransfer) -> None:
         how = transfer.fate.webhook
         build = self._v3_news if self.webhooks == "v3" else self._v4_news
         news = build(transfer, lie=how is Webhook.LYING)
@@ -91,9 +91,9 @@ class FlutterwaveSimulator(Gateway):
             body = ENCODER.encode(news)
             self.courier.post(body, self._signed(body, forged=how is Webhook.FORGED), how)
 
-    def _v3_news(self, transfer: Transfer, *, lie: bool) -> dict[str, object] | None:
+    def _v3_news(self, transfer: SimulatedTransfer, *, lie: bool) -> dict[str, object] | None:
         """Write v3's only event. Its data has `fullname` where the API says `full_name`."""
-        if transfer.state is State.REVERSED:
+        if transfer.state is TransferState.REVERSED:
             return None  # v3 documents no such event
         data = self.v3.show(transfer, fetched=True)
         data["fullname"] = data.pop("full_name")
@@ -101,9 +101,9 @@ class FlutterwaveSimulator(Gateway):
             data |= {"amount": transfer.order.amount + 1, "status": _opposite(transfer)}
         if transfer.fate.webhook is Webhook.MISNAMED:
             data["id"] = transfer.id - 1
-        return {"event": "transfer.completed", "event.type": "Transfer", "data": data}
+        return {"event": "transfer.completed", "event.type": "SimulatedTransfer", "data": data}
 
-    def _v4_news(self, transfer: Transfer, *, lie: bool) -> dict[str, object]:
+    def _v4_news(self, transfer: SimulatedTransfer, *, lie: bool) -> dict[str, object]:
         """Write v4's events. Its amount is a bare number here, whatever the API's object looks like."""
         data = self.v4.show(transfer) | {"type": transfer.order.kind.upper(), "amount": transfer.order.amount}
         if lie:
@@ -113,7 +113,7 @@ class FlutterwaveSimulator(Gateway):
         return {
             "webhook_id": f"wbk_{len(self.courier.deliveries) + 1:012d}",
             "timestamp": self.agenda.now(),
-            "type": "transfer.reversal" if transfer.state is State.REVERSED else "transfer.disburse",
+            "type": "transfer.reversal" if transfer.state is TransferState.REVERSED else "transfer.disburse",
             "data": data,
         }
 
@@ -129,5 +129,5 @@ class FlutterwaveSimulator(Gateway):
                 return {"flutterwave-signature": secret}
 
 
-def _opposite(transfer: Transfer) -> str:
-    return "FAILED" if transfer.state is State.PAID else "SUCCESSFUL"
+def _opposite(transfer: SimulatedTransfer) -> str:
+    return "FAILED" if transfer.state is TransferState.PAID else "SUCCESSFUL"

@@ -8,26 +8,34 @@ from typing import Any
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.flutterwave.banks import BANKS, name_of
-from adapters.sandbox.magic import ACCOUNTS, Refusal
-from adapters.sandbox.server import Answer, Call, Route
-from adapters.sandbox.transfers import NotNow, Order, Refused, State, Transfer, Transfers, fee_of
+from adapters.sandbox.magic import ACCOUNTS, FatedRefusal
+from adapters.sandbox.server import Route, ServedAnswer, ServedCall
+from adapters.sandbox.transfers import (
+    NotNow,
+    Order,
+    SimulatedTransfer,
+    TransferRefused,
+    Transfers,
+    TransferState,
+    fee_of,
+)
 
 PAGE = 10
 
-STATUSES: Mapping[State, str] = {
-    State.NEW: "NEW",
-    State.PENDING: "PENDING",
-    State.PAID: "SUCCESSFUL",
-    State.FAILED: "FAILED",
-    State.REVERSED: "REVERSED",  # invented: v3 documents no reversal at all
+STATUSES: Mapping[TransferState, str] = {
+    TransferState.NEW: "NEW",
+    TransferState.PENDING: "PENDING",
+    TransferState.PAID: "SUCCESSFUL",
+    TransferState.FAILED: "FAILED",
+    TransferState.REVERSED: "REVERSED",  # invented: v3 documents no reversal at all
 }
 
-REFUSALS: Mapping[Refusal, str] = {
-    Refusal.BLACKLISTED: "Payout was made to a blacklisted account number",
-    Refusal.UNRESOLVED: "Account resolve failed",
-    Refusal.SHORT: "Insufficient funds in customer wallet",  # invented: usually it is told later
-    Refusal.LIMIT: "You have exceeded your daily limit",  # invented: as SHORT
-    Refusal.CLOSED: "Transfers to this bank are currently not supported",  # invented
+REFUSALS: Mapping[FatedRefusal, str] = {
+    FatedRefusal.BLACKLISTED: "Payout was made to a blacklisted account number",
+    FatedRefusal.UNRESOLVED: "Account resolve failed",
+    FatedRefusal.SHORT: "Insufficient funds in customer wallet",  # invented: usually it is told later
+    FatedRefusal.LIMIT: "You have exceeded your daily limit",  # invented: as SHORT
+    FatedRefusal.CLOSED: "Transfers to this bank are currently not supported",  # invented
 }
 
 REQUIRED = ("account_bank", "account_number", "amount", "currency")
@@ -35,7 +43,7 @@ BULK_REQUIRED = ("bank_code", *REQUIRED[1:])  # here the bank has another name
 DUPLICATE = "Payout with this ref already exists"
 
 
-class Refuse(Exception):
+class RefuseV3(Exception):
     """The request ends here."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -44,10 +52,10 @@ class Refuse(Exception):
 
 
 @dataclass(slots=True)
-class Words:
+class WordsV3:
     """What may be told in another way than usual."""
 
-    reversal: str = STATUSES[State.REVERSED]
+    reversal: str = STATUSES[TransferState.REVERSED]
     """The status of a transfer that was taken back: nobody knows what it would be."""
 
 
@@ -55,7 +63,7 @@ class V3:
     """Answers like API v3."""
 
     def __init__(self, transfers: Transfers, secret_key: str) -> None:
-        self.words = Words()
+        self.words = WordsV3()
         self._transfers = transfers
         self._secret_key = secret_key
         self._batches = 0
@@ -63,7 +71,7 @@ class V3:
 
     def routes(self) -> list[Route]:
         """List what is answered."""
-        table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
+        table: list[tuple[str, str, Callable[[ServedCall], ServedAnswer], bool]] = [
             ("POST", "/v3/transfers", self._create, True),
             ("GET", "/v3/transfers", self._list, False),
             ("GET", "/v3/transfers/fee", self._fee, False),
@@ -78,7 +86,7 @@ class V3:
         ]
         return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
 
-    def show(self, transfer: Transfer, *, fetched: bool = False) -> dict[str, object]:
+    def show(self, transfer: SimulatedTransfer, *, fetched: bool = False) -> dict[str, object]:
         """Write a transfer as the API shows it."""
         order = transfer.order
         shown: dict[str, object] = {
@@ -104,46 +112,46 @@ class V3:
             shown |= {"approver": "N/A"}
         return shown
 
-    def _status(self, transfer: Transfer) -> str:
+    def _status(self, transfer: SimulatedTransfer) -> str:
         if transfer.looks_failed:
-            return STATUSES[State.FAILED]
-        return self.words.reversal if transfer.state is State.REVERSED else STATUSES[transfer.state]
+            return STATUSES[TransferState.FAILED]
+        return self.words.reversal if transfer.state is TransferState.REVERSED else STATUSES[transfer.state]
 
-    def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-        def answer(call: Call) -> Answer:
+    def _behind_the_door(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
+        def answer(call: ServedCall) -> ServedAnswer:
             try:
                 self._let_in(call)
                 return handler(call)
-            except Refuse as refused:
+            except RefuseV3 as refused:
                 return refused.answer
 
         return answer
 
-    def _let_in(self, call: Call) -> None:
+    def _let_in(self, call: ServedCall) -> None:
         """Check the key first, then where the call comes from and whether transfers are on; in test mode too."""
         shown = call.headers.get("authorization", "")
         if not shown.startswith("Bearer "):
-            raise Refuse(HTTPStatus.UNAUTHORIZED, "Authorization required")
+            raise RefuseV3(HTTPStatus.UNAUTHORIZED, "Authorization required")
         switches = self._transfers.switches
         if shown != f"Bearer {self._secret_key}" or switches.key_revoked:
-            raise Refuse(HTTPStatus.UNAUTHORIZED, "Invalid authorization key")
+            raise RefuseV3(HTTPStatus.UNAUTHORIZED, "Invalid authorization key")
         if "transfers" not in call.path:
             return
         if not switches.address_listed:
-            raise Refuse(HTTPStatus.BAD_REQUEST, "Please enable IP Whitelisting to access this service")
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Please enable IP Whitelisting to access this service")
         if not switches.transfers_enabled:
-            raise Refuse(HTTPStatus.BAD_REQUEST, "Transfers via API is not enabled on this account")  # invented
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Transfers via API is not enabled on this account")  # invented
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: ServedCall) -> ServedAnswer:
         body = call.body
         _require(body, REQUIRED)
         transfer = self._place(body, str(body["account_bank"]))
         return success("Transfer Queued Successfully", self.show(transfer))
 
-    def _place(self, body: Mapping[str, Any], bank: str, batch: int | None = None) -> Transfer:
+    def _place(self, body: Mapping[str, Any], bank: str, batch: int | None = None) -> SimulatedTransfer:
         amount = body["amount"]
         if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
-            raise Refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
         order = Order(
             reference=str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}"),
             bank=bank,
@@ -159,12 +167,12 @@ class V3:
             self._transfers.turn_repeats_away(order)
             self._transfers.admit(order)
             if self._transfers.by_reference(order.reference):
-                raise Refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)
+                raise RefuseV3(HTTPStatus.BAD_REQUEST, DUPLICATE)
             return self._transfers.place(order)
-        except Refused as refused:
-            raise Refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
+        except TransferRefused as refused:
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: ServedCall) -> ServedAnswer:
         """Find transfers, newest first. Nothing found is an empty list and zeros, not a 404."""
         found = [transfer for transfer in reversed(self._transfers.all) if self._matches(transfer, call.query)]
         page = max(int(call.query.get("page") or 1), 1)
@@ -178,9 +186,11 @@ class V3:
         batch = call.query.get("batch_id", "")
         if batch.isdecimal() and self._batch_errors.get(int(batch)):
             meta["errors"] = self._batch_errors[int(batch)]
-        return Answer(HTTPStatus.OK, {"status": "success", "message": "Transfers fetched", "meta": meta, "data": shown})
+        return ServedAnswer(
+            HTTPStatus.OK, {"status": "success", "message": "Transfers fetched", "meta": meta, "data": shown}
+        )
 
-    def _matches(self, transfer: Transfer, query: Mapping[str, str]) -> bool:
+    def _matches(self, transfer: SimulatedTransfer, query: Mapping[str, str]) -> bool:
         day = stamp(transfer.created_at)[:10]
         shown = self._transfers.visible if query.get("reference") else self._transfers.listed
         return (
@@ -191,67 +201,67 @@ class V3:
             and query.get("from", "")[:10] <= day <= (query.get("to") or "9")[:10]
         )
 
-    def _get(self, call: Call) -> Answer:
+    def _get(self, call: ServedCall) -> ServedAnswer:
         return success("Transfer fetched", self.show(self._known(call), fetched=True))
 
-    def _retry(self, call: Call) -> Answer:
+    def _retry(self, call: ServedCall) -> ServedAnswer:
         try:
             again = self._transfers.retry(self._known(call))
-        except (NotNow, Refused) as error_:
-            raise Refuse(HTTPStatus.BAD_REQUEST, "Transfer cannot be retried") from error_  # invented
+        except (NotNow, TransferRefused) as error_:
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Transfer cannot be retried") from error_  # invented
         return success("Transfer retry attempt queued.", self.show(again))
 
-    def _retries(self, call: Call) -> Answer:
+    def _retries(self, call: ServedCall) -> ServedAnswer:
         shown = [self.show(again, fetched=True) for again in self._known(call).retries]
         return success("Transfer retry attempts retrieved.", shown)
 
-    def _known(self, call: Call) -> Transfer:
+    def _known(self, call: ServedCall) -> SimulatedTransfer:
         number = call.params["id"]
         transfer = self._transfers.by_id(int(number)) if number.isdecimal() else None
         if transfer is None:
-            raise Refuse(HTTPStatus.NOT_FOUND, "Transfer not found")  # invented
+            raise RefuseV3(HTTPStatus.NOT_FOUND, "Transfer not found")  # invented
         return transfer
 
-    def _bulk(self, call: Call) -> Answer:
+    def _bulk(self, call: ServedCall) -> ServedAnswer:
         items = call.body.get("bulk_data")
         if not isinstance(items, list) or not items:
-            raise Refuse(HTTPStatus.BAD_REQUEST, "bulk_data is required")
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, "bulk_data is required")
         self._batches += 1
         errors = self._batch_errors.setdefault(self._batches, [])
         for item in items:
             try:
                 _require(item, BULK_REQUIRED)
                 self._place(item, str(item["bank_code"]), self._batches)
-            except Refuse as refused:
+            except RefuseV3 as refused:
                 reference = str(item.get("reference") or "")
                 errors.append({"reference": reference, "item": reference, "message": str(refused)})
         data = {"id": self._batches, "created_at": stamp(self._transfers.agenda.now()), "approver": "N/A"}
         return success("Bulk transfer queued", data)
 
-    def _fee(self, call: Call) -> Answer:
+    def _fee(self, call: ServedCall) -> ServedAnswer:
         currency = call.query.get("currency", "NGN")
         fee = fee_of(Decimal(call.query.get("amount") or 0), currency)
         return success("Transfer fee fetched", [{"currency": currency, "fee_type": "value", "fee": fee}])
 
-    def _balances(self, _: Call) -> Answer:
+    def _balances(self, _: ServedCall) -> ServedAnswer:
         return success("Wallet balances fetched", [self._wallet(currency) for currency in self._transfers.wallets])
 
-    def _balance(self, call: Call) -> Answer:
+    def _balance(self, call: ServedCall) -> ServedAnswer:
         return success("Wallet balance fetched", self._wallet(call.params["currency"]))
 
     def _wallet(self, currency: str) -> dict[str, object]:
         held = self._transfers.wallets.get(currency, Decimal(0))
         return {"currency": currency, "available_balance": held, "ledger_balance": held}
 
-    def _resolve(self, call: Call) -> Answer:
+    def _resolve(self, call: ServedCall) -> ServedAnswer:
         account, bank = (str(call.body.get(name) or "") for name in ("account_number", "account_bank"))
         known = ACCOUNTS.get(account)
-        nobodys = bank not in BANKS or (known is not None and known.refusal is Refusal.UNRESOLVED)
+        nobodys = bank not in BANKS or (known is not None and known.refusal is FatedRefusal.UNRESOLVED)
         if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
-            raise Refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
         return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
 
-    def _banks(self, call: Call) -> Answer:
+    def _banks(self, call: ServedCall) -> ServedAnswer:
         known = BANKS if call.params["country"].upper() == "NG" else {}
         data = [{"id": place, "code": code, "name": name} for place, (code, name) in enumerate(known.items(), 1)]
         return success("Banks fetched successfully", data)
@@ -260,14 +270,14 @@ class V3:
 def _require(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if body.get(name) in (None, ""):
-            raise Refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
+            raise RefuseV3(HTTPStatus.BAD_REQUEST, f"{name} is required")
 
 
-def success(message: str, data: object) -> Answer:
+def success(message: str, data: object) -> ServedAnswer:
     """Wrap what was asked for."""
-    return Answer(HTTPStatus.OK, {"status": "success", "message": message, "data": data})
+    return ServedAnswer(HTTPStatus.OK, {"status": "success", "message": message, "data": data})
 
 
-def error(status: int, message: str) -> Answer:
+def error(status: int, message: str) -> ServedAnswer:
     """Wrap a refusal."""
-    return Answer(status, {"status": "error", "message": message, "data": None})
+    return ServedAnswer(status, {"status": "error", "message": message, "data": None})

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.flutterwave.banks import BANKS, name_of
-from adapters.sandbox.magic import ACCOUNTS, PAYS, Ends, Fate, Refusal
-from adapters.sandbox.server import Answer, Call, Route
-from adapters.sandbox.transfers import Order, Refused, State, Transfer, Transfers
+from adapters.sandbox.magic import ACCOUNTS, PAYS, Ends, Fate, FatedRefusal
+from adapters.sandbox.server import Route, ServedAnswer, ServedCall
+from adapters.sandbox.transfers import Order, SimulatedTransfer, TransferRefused, Transfers, TransferState
 from machines.core.clock import SECOND
 
 TOKEN_PATH = "/realms/flutterwave/protocol/openid-connect/token"  # noqa: S105  (a path, not a secret)
@@ -18,12 +18,12 @@ TOKEN_S = 600
 REFERENCE_CHARS = range(6, 43)
 KEY_CHARS = range(12, 256)
 
-STATUSES: Mapping[State, str] = {
-    State.NEW: "NEW",
-    State.PENDING: "PENDING",
-    State.PAID: "SUCCESSFUL",
-    State.FAILED: "FAILED",
-    State.REVERSED: "FAILED",  # with a `reversal` beside it, in the API reference's own sample
+STATUSES: Mapping[TransferState, str] = {
+    TransferState.NEW: "NEW",
+    TransferState.PENDING: "PENDING",
+    TransferState.PAID: "SUCCESSFUL",
+    TransferState.FAILED: "FAILED",
+    TransferState.REVERSED: "FAILED",  # with a `reversal` beside it, in the API reference's own sample
 }
 
 # What `X-Scenario-Key` can ask for without an error; every other documented value is refused by its own name.
@@ -61,14 +61,14 @@ SCENARIO_ERRORS = frozenset(
     }
 )
 
-REFUSALS: Mapping[Refusal, str] = {
-    Refusal.SHORT: "insufficient_balance",
-    Refusal.UNRESOLVED: "account_resolved_failed",
-    Refusal.LIMIT: "day_transfer_limit_exceeded",
+REFUSALS: Mapping[FatedRefusal, str] = {
+    FatedRefusal.SHORT: "insufficient_balance",
+    FatedRefusal.UNRESOLVED: "account_resolved_failed",
+    FatedRefusal.LIMIT: "day_transfer_limit_exceeded",
 }
 
 
-class Refuse(Exception):
+class RefuseV4(Exception):
     """The request ends here."""
 
     def __init__(self, status: int, kind: str, code: str, message: str) -> None:
@@ -95,11 +95,11 @@ class V4:
         """The tokens that were handed out, and until when they hold."""
         self._transfers = transfers
         self._client = (client_id, client_secret)
-        self._answers: dict[str, tuple[int, Answer]] = {}
+        self._answers: dict[str, tuple[int, ServedAnswer]] = {}
 
     def routes(self) -> list[Route]:
         """List what is answered."""
-        table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
+        table: list[tuple[str, str, Callable[[ServedCall], ServedAnswer], bool]] = [
             ("POST", "/direct-transfers", self._create, True),
             ("POST", "/transfers", self._create, True),
             ("GET", "/transfers", self._list, False),
@@ -113,7 +113,7 @@ class V4:
             *(Route(method, f"/v4{path}", self._behind_the_door(do), pays) for method, path, do, pays in table),
         ]
 
-    def show(self, transfer: Transfer) -> dict[str, object]:
+    def show(self, transfer: SimulatedTransfer) -> dict[str, object]:
         """Write a transfer as the API shows it."""
         order = transfer.order
         shown: dict[str, object] = {
@@ -142,14 +142,14 @@ class V4:
             shown["retry"] = {"parent_id": name(transfer.parent), "parent_reference": transfer.parent.reference}
         return shown
 
-    def _token(self, call: Call) -> Answer:
+    def _token(self, call: ServedCall) -> ServedAnswer:
         form = parse_qs(call.raw.decode())
         shown = tuple(form.get(part, [""])[0] for part in ("client_id", "client_secret"))
         if shown != self._client or self._transfers.switches.key_revoked:
-            return Answer(HTTPStatus.UNAUTHORIZED, {"error": "invalid_client"})
+            return ServedAnswer(HTTPStatus.UNAUTHORIZED, {"error": "invalid_client"})
         token = f"v4-token-{len(self.tokens) + 1}"
         self.tokens[token] = self._transfers.agenda.now() + TOKEN_S * SECOND
-        return Answer(
+        return ServedAnswer(
             HTTPStatus.OK,
             {
                 "access_token": token,
@@ -161,44 +161,44 @@ class V4:
             },
         )
 
-    def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-        def answer(call: Call) -> Answer:
+    def _behind_the_door(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
+        def answer(call: ServedCall) -> ServedAnswer:
             try:
                 self._let_in(call)
                 return self._once(call, handler) if call.method == "POST" else handler(call)
-            except Refuse as refused:
+            except RefuseV4 as refused:
                 return refused.answer
 
         return answer
 
-    def _let_in(self, call: Call) -> None:
+    def _let_in(self, call: ServedCall) -> None:
         token = call.headers.get("authorization", "").removeprefix("Bearer ")
         switches = self._transfers.switches
         if switches.key_revoked or self.tokens.get(token, 0) <= self._transfers.agenda.now():
-            raise Refuse(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "10401", "Unauthorized")
+            raise RefuseV4(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "10401", "Unauthorized")
         if not switches.transfers_enabled and "transfers" in call.path:
-            raise Refuse(HTTPStatus.FORBIDDEN, "DISABLED_TRANSFER", "10403", "Transfers are disabled")  # invented
+            raise RefuseV4(HTTPStatus.FORBIDDEN, "DISABLED_TRANSFER", "10403", "Transfers are disabled")  # invented
 
-    def _once(self, call: Call, handler: Callable[[Call], Answer]) -> Answer:
+    def _once(self, call: ServedCall, handler: Callable[[ServedCall], ServedAnswer]) -> ServedAnswer:
         """Answer a key that was seen as it was answered then, whatever the body says now."""
         key = call.headers.get("x-idempotency-key", "")
         if key and len(key) not in KEY_CHARS:
-            raise Refuse(
+            raise RefuseV4(
                 HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", "X-Idempotency-Key: 12 to 255 characters"
             )
         if handler == self._create:  # invented: whether anything is checked before the key, nobody documents
             try:
                 self._transfers.turn_repeats_away(self._order(call))
-            except Refused as refused:
+            except TransferRefused as refused:
                 raise _refused(refused.refusal) from refused
         now, kept_s = self._transfers.agenda.now(), self.habits.kept_s
         if key in self._answers:
             at, answer = self._answers[key]
             if kept_s is None or now < at + kept_s * SECOND:
-                return Answer(answer.status, answer.body, {"X-Idempotency-Cache-Hit": "true"})
+                return ServedAnswer(answer.status, answer.body, {"X-Idempotency-Cache-Hit": "true"})
         try:
             answer = handler(call)
-        except Refuse as refused:
+        except RefuseV4 as refused:
             if key and self.habits.keeps_refusals:
                 self._answers[key] = (now, refused.answer)
             raise
@@ -206,7 +206,7 @@ class V4:
             self._answers[key] = (now, answer)
         return answer
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: ServedCall) -> ServedAnswer:
         scenario = call.headers.get("x-scenario-key", "").removeprefix("scenario:")
         if scenario in SCENARIO_ERRORS:
             raise _by_scenario(scenario)
@@ -220,11 +220,11 @@ class V4:
             # A scenario that nobody knows leaves a transfer pending.
             chosen = SCENARIOS.get(scenario, Fate(Ends.NEVER)) if scenario else None
             transfer = self._transfers.place(order, chosen=chosen)
-        except Refused as refused:
+        except TransferRefused as refused:
             raise _refused(refused.refusal) from refused
-        return Answer(HTTPStatus.CREATED, _wrapped("Transfer created", self.show(transfer)))
+        return ServedAnswer(HTTPStatus.CREATED, _wrapped("Transfer created", self.show(transfer)))
 
-    def _order(self, call: Call) -> Order:
+    def _order(self, call: ServedCall) -> Order:
         body = call.body
         wanted = body.get("payment_instruction")
         if not isinstance(wanted, dict):
@@ -245,43 +245,43 @@ class V4:
             kind=str(body.get("type") or "bank"),
         )
 
-    def _get(self, call: Call) -> Answer:
-        return Answer(HTTPStatus.OK, _wrapped("Transfer fetched", self.show(self._known(call))))
+    def _get(self, call: ServedCall) -> ServedAnswer:
+        return ServedAnswer(HTTPStatus.OK, _wrapped("Transfer fetched", self.show(self._known(call))))
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: ServedCall) -> ServedAnswer:
         """List transfers, newest first; an independent client pages so, the vendor's page says little."""
         found = [each for each in reversed(self._transfers.all) if self._transfers.listed(each)]
         page, size = int(call.query.get("page") or 1), int(call.query.get("size") or 10)
         shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
-        return Answer(HTTPStatus.OK, _wrapped("Transfers fetched", shown))
+        return ServedAnswer(HTTPStatus.OK, _wrapped("Transfers fetched", shown))
 
-    def _known(self, call: Call) -> Transfer:
+    def _known(self, call: ServedCall) -> SimulatedTransfer:
         digits = call.params["id"].removeprefix("trf_")
         transfer = self._transfers.by_id(int(digits)) if digits.isdecimal() else None
         if transfer is None:
-            raise Refuse(HTTPStatus.NOT_FOUND, "TRANSFER_NOT_FOUND", "301404", "Transfer not found")
+            raise RefuseV4(HTTPStatus.NOT_FOUND, "TRANSFER_NOT_FOUND", "301404", "Transfer not found")
         return transfer
 
-    def _resolve(self, call: Call) -> Answer:
+    def _resolve(self, call: ServedCall) -> ServedAnswer:
         asked = call.body.get("account") or {}
         account, bank = (str(asked.get(name) or "") for name in ("number", "code"))
         known = ACCOUNTS.get(account)
-        nobodys = bank not in BANKS or (known is not None and known.refusal is Refusal.UNRESOLVED)
+        nobodys = bank not in BANKS or (known is not None and known.refusal is FatedRefusal.UNRESOLVED)
         if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
             raise _not_valid("account number is invalid")
         data = {"account_number": account, "account_name": name_of(account)}
-        return Answer(HTTPStatus.OK, _wrapped("Account details fetched", data))
+        return ServedAnswer(HTTPStatus.OK, _wrapped("Account details fetched", data))
 
-    def _balances(self, _: Call) -> Answer:
+    def _balances(self, _: ServedCall) -> ServedAnswer:
         held = [{"currency": each, "available_balance": money} for each, money in self._transfers.wallets.items()]
-        return Answer(HTTPStatus.OK, _wrapped("Wallet balances fetched", held))
+        return ServedAnswer(HTTPStatus.OK, _wrapped("Wallet balances fetched", held))
 
-    def _banks(self, _: Call) -> Answer:
+    def _banks(self, _: ServedCall) -> ServedAnswer:
         data = [{"id": f"bnk_{code}", "code": code, "name": bank} for code, bank in BANKS.items()]
-        return Answer(HTTPStatus.OK, _wrapped("Banks fetched", data))
+        return ServedAnswer(HTTPStatus.OK, _wrapped("Banks fetched", data))
 
 
-def name(transfer: Transfer) -> str:
+def name(transfer: SimulatedTransfer) -> str:
     """Call a transfer as v4 does."""
     return f"trf_{transfer.id}"
 
@@ -293,7 +293,7 @@ def recipient(order: Order, number: str | int) -> dict[str, object]:
     return {"bank": {"account_number": number, "code": order.bank}}
 
 
-def reversal(transfer: Transfer) -> dict[str, object]:
+def reversal(transfer: SimulatedTransfer) -> dict[str, object]:
     """Say that a success was undone."""
     return {
         "reversal_datetime": stamp(transfer.reversed_at or 0),
@@ -303,29 +303,29 @@ def reversal(transfer: Transfer) -> dict[str, object]:
     }
 
 
-def error(status: int, kind: str, code: str, message: str) -> Answer:
+def error(status: int, kind: str, code: str, message: str) -> ServedAnswer:
     """Wrap a refusal."""
     fault = {"type": kind, "code": code, "message": message, "validation_errors": []}
-    return Answer(status, {"status": "failed", "error": fault})
+    return ServedAnswer(status, {"status": "failed", "error": fault})
 
 
 def _wrapped(message: str, data: object) -> dict[str, object]:
     return {"status": "success", "message": message, "data": data}
 
 
-def _not_valid(message: str) -> Refuse:
-    return Refuse(HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", message)
+def _not_valid(message: str) -> RefuseV4:
+    return RefuseV4(HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", message)
 
 
-def _taken() -> Refuse:
-    return Refuse(HTTPStatus.CONFLICT, "REFERENCE_ALREADY_EXISTS", "201409", "Transfer with reference already exists")
+def _taken() -> RefuseV4:
+    return RefuseV4(HTTPStatus.CONFLICT, "REFERENCE_ALREADY_EXISTS", "201409", "Transfer with reference already exists")
 
 
-def _by_scenario(scenario: str) -> Refuse:
+def _by_scenario(scenario: str) -> RefuseV4:
     if scenario == "duplicate_reference":
         return _taken()
-    return Refuse(HTTPStatus.BAD_REQUEST, scenario.upper(), "10400", scenario.replace("_", " "))  # invented type
+    return RefuseV4(HTTPStatus.BAD_REQUEST, scenario.upper(), "10400", scenario.replace("_", " "))  # invented type
 
 
-def _refused(refusal: Refusal) -> Refuse:
+def _refused(refusal: FatedRefusal) -> RefuseV4:
     return _by_scenario(REFUSALS.get(refusal, "blocked_bank"))

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.github import payloads
-from adapters.sandbox.github.town import Comment, Issue, Person, Repository, Town
-from adapters.sandbox.server import Answer, Call, Handler, Route
+from adapters.sandbox.github.town import Comment, GitHubUser, Issue, SimulatedRepository, Town
+from adapters.sandbox.server import Handler, Route, ServedAnswer, ServedCall
 
 Json = dict[str, Any]
 
@@ -68,7 +68,7 @@ class Api:
             for one in routes
         ]
 
-    def _by_name(self, handler: Handler, call: Call) -> Answer:
+    def _by_name(self, handler: Handler, call: ServedCall) -> ServedAnswer:
         """Send whoever asks under an old name to the new one."""
         asked = f"{call.params['owner']}/{call.params['repo']}"
         home = self._town.repository(asked)
@@ -76,26 +76,26 @@ class Api:
             return handler(call)
         status = HTTPStatus.MOVED_PERMANENTLY if call.method == "GET" else HTTPStatus.TEMPORARY_REDIRECT
         place = call.path.replace(asked, home.name, 1) + (f"?{urlencode(call.query)}" if call.query else "")
-        return Answer(status, {"message": status.phrase}, {"Location": place})
+        return ServedAnswer(status, {"message": status.phrase}, {"Location": place})
 
-    def _installations(self, call: Call) -> Answer:
+    def _installations(self, call: ServedCall) -> ServedAnswer:
         if not self._is_app(call):
             return _refused(HTTPStatus.UNAUTHORIZED)
         found = sorted({home.installation for home in self._town.repositories.values()})
         listed = [{"id": one, "suspended_at": None} for one in found]
         return self._ok(_page(call, listed))
 
-    def _access(self, call: Call) -> Answer:
+    def _access(self, call: ServedCall) -> ServedAnswer:
         if not self._is_app(call):
             return _refused(HTTPStatus.UNAUTHORIZED)
         if int(call.params["installation"]) in self.suspended:
             return _refused(HTTPStatus.NOT_FOUND)
         token = f"{TOKEN}_{call.params['installation']}"
-        return Answer(
+        return ServedAnswer(
             HTTPStatus.CREATED, {"token": token, "expires_at": payloads.stamp(self._agenda.now() + 3_600_000)}
         )
 
-    def _is_app(self, call: Call) -> bool:
+    def _is_app(self, call: ServedCall) -> bool:
         token = call.headers.get("authorization", "").partition(" ")[2]
         try:
             said = jwt.decode(token, app_key().public_key(), algorithms=["RS256"], options={"verify_iat": False})
@@ -103,44 +103,44 @@ class Api:
             return False
         return str(said.get("iss")) == APP_ID
 
-    def _installation(self, call: Call) -> int:
+    def _installation(self, call: ServedCall) -> int:
         token = call.headers.get("authorization", "").partition(" ")[2]
         tail = token.removeprefix(f"{TOKEN}_")
         return int(tail) if tail.isdecimal() else 0
 
-    def _home(self, call: Call) -> Repository | None:
+    def _home(self, call: ServedCall) -> SimulatedRepository | None:
         """Find the repository of a call, if the token opens it."""
         home = self._town.repository(f"{call.params['owner']}/{call.params['repo']}")
         return home if home is not None and home.installation == self._installation(call) else None
 
-    def _installed(self, call: Call) -> Answer:
+    def _installed(self, call: ServedCall) -> ServedAnswer:
         mine = [one for one in self._town.repositories.values() if one.installation == self._installation(call)]
         return self._ok({"repositories": _page(call, [payloads.repository(one) for one in mine])})
 
-    def _authorize(self, call: Call) -> Answer:
+    def _authorize(self, call: ServedCall) -> ServedAnswer:
         """Whoever sits at the browser says yes at once."""
         code = f"code-{next(self._town.ids)}"
         self._codes[code] = self.visitor
         query = urlencode({"code": code, "state": call.query.get("state", "")})
-        return Answer(HTTPStatus.FOUND, {}, {"Location": f"{call.query['redirect_uri']}?{query}"})
+        return ServedAnswer(HTTPStatus.FOUND, {}, {"Location": f"{call.query['redirect_uri']}?{query}"})
 
-    def _exchange(self, call: Call) -> Answer:
+    def _exchange(self, call: ServedCall) -> ServedAnswer:
         body = call.body
         login = self._codes.pop(str(body.get("code")), "")
         if not login or (body.get("client_id"), body.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             return self._ok({"error": "bad_verification_code"})
         return self._ok({"access_token": f"{USER_TOKEN}_{self._town.person(login).id}"})
 
-    def _me(self, call: Call) -> Answer:
+    def _me(self, call: ServedCall) -> ServedAnswer:
         token = call.headers.get("authorization", "").partition(" ")[2]
         found = self._town.people.get(int(token.removeprefix(f"{USER_TOKEN}_") or 0)) if USER_TOKEN in token else None
         return self._ok(payloads.user(found)) if found else _refused(HTTPStatus.UNAUTHORIZED)
 
-    def _user(self, call: Call) -> Answer:
+    def _user(self, call: ServedCall) -> ServedAnswer:
         found = self._town.people.get(int(call.params["id"]))
         return self._ok(payloads.user(found)) if found and self._installation(call) else _refused(HTTPStatus.NOT_FOUND)
 
-    def _issues(self, call: Call) -> Answer:
+    def _issues(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         if home is None:
             return _refused(HTTPStatus.NOT_FOUND)
@@ -152,28 +152,28 @@ class Api:
         ]
         return self._ok(_page(call, [payloads.issue(home, one) for one in found]))
 
-    def _issue_of(self, call: Call) -> tuple[Repository | None, Issue | None]:
+    def _issue_of(self, call: ServedCall) -> tuple[SimulatedRepository | None, Issue | None]:
         home = self._home(call)
         found = home.issues.get(int(call.params["number"])) if home else None
         return home, None if found is None or found.deleted else found
 
-    def _one_issue(self, call: Call) -> Answer:
+    def _one_issue(self, call: ServedCall) -> ServedAnswer:
         home, issue = self._issue_of(call)
         return self._ok(payloads.issue(home, issue)) if home and issue else _refused(HTTPStatus.NOT_FOUND)
 
-    def _comments(self, call: Call) -> Answer:
+    def _comments(self, call: ServedCall) -> ServedAnswer:
         _, issue = self._issue_of(call)
         if issue is None:
             return _refused(HTTPStatus.NOT_FOUND)
         return self._ok(_page(call, [payloads.comment(one) for one in issue.comments]))
 
-    def _events(self, call: Call) -> Answer:
+    def _events(self, call: ServedCall) -> ServedAnswer:
         _, issue = self._issue_of(call)
         if issue is None:
             return _refused(HTTPStatus.NOT_FOUND)
         return self._ok(_page(call, [payloads.event(*one) for one in issue.events]))
 
-    def _add_comment(self, call: Call) -> Answer:
+    def _add_comment(self, call: ServedCall) -> ServedAnswer:
         _, issue = self._issue_of(call)
         if issue is None:
             return _refused(HTTPStatus.NOT_FOUND)
@@ -181,9 +181,9 @@ class Api:
             return _refused(HTTPStatus.FORBIDDEN)
         made = Comment(next(self._town.ids), str(call.body.get("body") or ""), int(APP_ID))
         issue.comments.append(made)
-        return Answer(HTTPStatus.CREATED, payloads.comment(made), self._limits())
+        return ServedAnswer(HTTPStatus.CREATED, payloads.comment(made), self._limits())
 
-    def _edit_comment(self, call: Call) -> Answer:
+    def _edit_comment(self, call: ServedCall) -> ServedAnswer:
         home, wanted = self._home(call), int(call.params["comment"])
         for issue in home.issues.values() if home else ():
             for one in issue.comments:
@@ -192,14 +192,14 @@ class Api:
                     return self._ok(payloads.comment(one))
         return _refused(HTTPStatus.NOT_FOUND)
 
-    def _pulls(self, call: Call) -> Answer:
+    def _pulls(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         if home is None:
             return _refused(HTTPStatus.NOT_FOUND)
         found = sorted(home.pulls.values(), key=lambda one: one.updated_at, reverse=True)
         return self._ok(_page(call, [payloads.pull(home, one) for one in found]))
 
-    def _permission(self, call: Call) -> Answer:
+    def _permission(self, call: ServedCall) -> ServedAnswer:
         home, person = self._home(call), self._by_login(call.params["login"])
         if home is None or person is None:
             return _refused(HTTPStatus.NOT_FOUND)
@@ -207,12 +207,12 @@ class Api:
         permission = {"maintain": "write", "triage": "read"}.get(role, role)
         return self._ok({"permission": permission, "role_name": role, "user": payloads.user(person)})
 
-    def _by_login(self, login: str) -> Person | None:
+    def _by_login(self, login: str) -> GitHubUser | None:
         return next((one for one in self._town.people.values() if one.login.casefold() == login.casefold()), None)
 
-    def _ok(self, body: object) -> Answer:
+    def _ok(self, body: object) -> ServedAnswer:
         self.remaining -= 1
-        return Answer(HTTPStatus.OK, body, self._limits())
+        return ServedAnswer(HTTPStatus.OK, body, self._limits())
 
     def _limits(self) -> dict[str, str]:
         reset = str(self._agenda.now() // 1000 + 3600)
@@ -220,10 +220,10 @@ class Api:
         return {"X-RateLimit-Limit": str(LIMIT), "X-RateLimit-Remaining": left, "X-RateLimit-Reset": reset}
 
 
-def _page(call: Call, found: list[Json]) -> list[Json]:
+def _page(call: ServedCall, found: list[Json]) -> list[Json]:
     size, page = int(call.query.get("per_page", "30")), int(call.query.get("page", "1"))
     return found[(page - 1) * size : page * size]
 
 
-def _refused(status: HTTPStatus) -> Answer:
-    return Answer(status, {"message": status.phrase})
+def _refused(status: HTTPStatus) -> ServedAnswer:
+    return ServedAnswer(status, {"message": status.phrase})

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.sandbox.github.town import Comment, Issue, Person, Pull, Repository
+from adapters.sandbox.github.town import Comment, GitHubUser, Issue, Pull, SimulatedRepository
 
 Json = dict[str, Any]
 
@@ -13,12 +13,12 @@ def stamp(millis: int) -> str:
     return f"{datetime.fromtimestamp(millis // 1000, UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def user(person: Person) -> Json:
+def user(person: GitHubUser) -> Json:
     """Write an account."""
     return {"id": person.id, "login": person.login, "type": "User"}
 
 
-def repository(one: Repository) -> Json:
+def repository(one: SimulatedRepository) -> Json:
     """Write a repository."""
     owner, _, name = one.name.partition("/")
     return {
@@ -31,7 +31,7 @@ def repository(one: Repository) -> Json:
     }
 
 
-def issue(home: Repository, one: Issue) -> Json:
+def issue(home: SimulatedRepository, one: Issue) -> Json:
     """Write an issue."""
     return {
         "id": one.id,
@@ -45,7 +45,7 @@ def issue(home: Repository, one: Issue) -> Json:
     }
 
 
-def pull(home: Repository, one: Pull) -> Json:
+def pull(home: SimulatedRepository, one: Pull) -> Json:
     """Write a pull request."""
     written = repository(home)
     return {

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives import serialization
 
 from adapters.sandbox.github import payloads
 from adapters.sandbox.github.api import Api, app_key
-from adapters.sandbox.github.town import Issue, Pull, Repository, Town
+from adapters.sandbox.github.town import Issue, Pull, SimulatedRepository, Town
 from adapters.sandbox.magic import Webhook
-from adapters.sandbox.server import Answer, Call, Route, Server
+from adapters.sandbox.server import Route, ServedAnswer, ServedCall, Server
 from adapters.sandbox.simulator import Simulator
 from machines.core.clock import Clock
 
@@ -56,16 +56,16 @@ class GitHubSimulator(Simulator):
 
     # ── what people do ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def install(self, name: str, **roles: str) -> Repository:
+    def install(self, name: str, **roles: str) -> SimulatedRepository:
         """Somebody makes a repository and installs the app; `roles` says what people may do there."""
-        home = Repository(next(self.town.ids), name, next(self.town.ids))
+        home = SimulatedRepository(next(self.town.ids), name, next(self.town.ids))
         for login, role in roles.items():
             home.roles[self.town.person(login).id] = role
         self.town.repositories[home.id] = home
         self.deliver("installation", home, {"action": "created", "repositories": [payloads.repository(home)]})
         return home
 
-    def open_issue(self, home: Repository, title: str, *labels: str) -> Issue:
+    def open_issue(self, home: SimulatedRepository, title: str, *labels: str) -> Issue:
         """Somebody reports something."""
         issue = Issue(next(self.town.ids), home.next_number, title)
         home.issues[issue.number] = issue
@@ -74,38 +74,38 @@ class GitHubSimulator(Simulator):
             self.label(home, issue, label)
         return issue
 
-    def label(self, home: Repository, issue: Issue, label: str = "bounty") -> None:
+    def label(self, home: SimulatedRepository, issue: Issue, label: str = "bounty") -> None:
         """A maintainer puts a label on."""
         issue.labels.add(label)
         issue.events.append(("labeled", label, self.now()))
         self.tell_issue("labeled", home, issue, label={"name": label})
 
-    def unlabel(self, home: Repository, issue: Issue, label: str = "bounty") -> None:
+    def unlabel(self, home: SimulatedRepository, issue: Issue, label: str = "bounty") -> None:
         """A maintainer takes a label off."""
         issue.labels.discard(label)
         issue.events.append(("unlabeled", label, self.now()))
         self.tell_issue("unlabeled", home, issue, label={"name": label})
 
-    def close_issue(self, home: Repository, issue: Issue) -> None:
+    def close_issue(self, home: SimulatedRepository, issue: Issue) -> None:
         """Somebody closes an issue."""
         issue.open = False
         issue.events.append(("closed", "", self.now()))
         self.tell_issue("closed", home, issue)
 
-    def reopen_issue(self, home: Repository, issue: Issue) -> None:
+    def reopen_issue(self, home: SimulatedRepository, issue: Issue) -> None:
         """Somebody opens it again."""
         issue.open = True
         issue.events.append(("reopened", "", self.now()))
         self.tell_issue("reopened", home, issue)
 
-    def delete_issue(self, home: Repository, issue: Issue) -> None:
+    def delete_issue(self, home: SimulatedRepository, issue: Issue) -> None:
         """Somebody deletes it."""
         issue.deleted = True
         self.tell_issue("deleted", home, issue)
 
     def open_pull(  # a pull request has many sides
         self,
-        home: Repository,
+        home: SimulatedRepository,
         author: str | None,
         title: str,
         body: str | None = None,
@@ -122,19 +122,19 @@ class GitHubSimulator(Simulator):
         self.tell_pull("opened", home, pull)
         return pull
 
-    def close_pull(self, home: Repository, pull: Pull) -> None:
+    def close_pull(self, home: SimulatedRepository, pull: Pull) -> None:
         """Somebody closes it without a merge."""
         pull.open = False
         self.tell_pull("closed", home, pull)
 
-    def merge(self, home: Repository, pull: Pull, *closes: Issue) -> None:
+    def merge(self, home: SimulatedRepository, pull: Pull, *closes: Issue) -> None:
         """A maintainer merges it; GitHub closes what it says to close."""
         pull.open, pull.merged_at = False, self.now()
         self.tell_pull("closed", home, pull)
         for issue in closes:
             self.close_issue(home, issue)
 
-    def revert(self, home: Repository, pull: Pull, author: str | None = None) -> Pull:
+    def revert(self, home: SimulatedRepository, pull: Pull, author: str | None = None) -> Pull:
         """Somebody presses the button that takes a merged pull request back, and a maintainer merges what it made."""
         body = f"Reverts {home.name}#{pull.number}"
         made = self.open_pull(home, author, f'Revert "{pull.title}"', body, fork=False)
@@ -146,16 +146,16 @@ class GitHubSimulator(Simulator):
     def now(self) -> int:
         return int(self.agenda.now())
 
-    def tell_issue(self, action: str, home: Repository, issue: Issue, **more: Any) -> None:
+    def tell_issue(self, action: str, home: SimulatedRepository, issue: Issue, **more: Any) -> None:
         issue.updated_at = self.now()
         self.deliver("issues", home, {"action": action, "issue": payloads.issue(home, issue), **more})
 
-    def tell_pull(self, action: str, home: Repository, pull: Pull, **more: Any) -> None:
+    def tell_pull(self, action: str, home: SimulatedRepository, pull: Pull, **more: Any) -> None:
         pull.updated_at = self.now()
         body = {"action": action, "number": pull.number, "pull_request": payloads.pull(home, pull), **more}
         self.deliver("pull_request", home, body)
 
-    def deliver(self, event: str, home: Repository, body: Json) -> None:
+    def deliver(self, event: str, home: SimulatedRepository, body: Json) -> None:
         told = {**body, "installation": {"id": home.installation}}
         if event != "installation":
             told["repository"] = payloads.repository(home)
@@ -190,16 +190,16 @@ class GitHubControl:
             Route("POST", f"{home}/pulls/{{number}}/{{do}}", self._on_pull),
         ]
 
-    def _overview(self, _: Call) -> Answer:
+    def _overview(self, _: ServedCall) -> ServedAnswer:
         town = self._simulator.town
         return _ok({"people": [payloads.user(one) for one in town.people.values()], "repositories": _all(town)})
 
-    def _install(self, call: Call) -> Answer:
+    def _install(self, call: ServedCall) -> ServedAnswer:
         roles = {str(login): str(role) for login, role in dict(call.body.get("roles") or {}).items()}
         made = self._simulator.install(str(call.body.get("name") or "acme/widgets"), **roles)
         return _ok(payloads.repository(made))
 
-    def _open_issue(self, call: Call) -> Answer:
+    def _open_issue(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         if home is None:
             return _nothing(call)
@@ -208,8 +208,8 @@ class GitHubControl:
             payloads.issue(home, self._simulator.open_issue(home, str(call.body.get("title") or "An issue"), *labels))
         )
 
-    def _on_issue(self, call: Call) -> Answer:
-        deeds: Mapping[str, Callable[[Repository, Issue], None]] = {
+    def _on_issue(self, call: ServedCall) -> ServedAnswer:
+        deeds: Mapping[str, Callable[[SimulatedRepository, Issue], None]] = {
             "label": self._simulator.label,
             "unlabel": self._simulator.unlabel,
             "close": self._simulator.close_issue,
@@ -223,7 +223,7 @@ class GitHubControl:
         deeds[call.params["do"]](home, issue)
         return _ok(payloads.issue(home, issue))
 
-    def _open_pull(self, call: Call) -> Answer:
+    def _open_pull(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         if home is None:
             return _nothing(call)
@@ -232,7 +232,7 @@ class GitHubControl:
         made = self._simulator.open_pull(home, author, title, body, base=str(call.body.get("base") or ""))
         return _ok(payloads.pull(home, made))
 
-    def _on_pull(self, call: Call) -> Answer:
+    def _on_pull(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         pull = home.pulls.get(_number(call)) if home else None
         if home is None or pull is None or call.params["do"] not in ("merge", "close", "revert"):
@@ -246,7 +246,7 @@ class GitHubControl:
             self._simulator.merge(home, pull, *closes)
         return _ok(payloads.pull(home, pull))
 
-    def _home(self, call: Call) -> Repository | None:
+    def _home(self, call: ServedCall) -> SimulatedRepository | None:
         name = call.params["repository"]
         return self._simulator.town.repositories.get(int(name)) if name.isdecimal() else None
 
@@ -265,21 +265,21 @@ def _all(town: Town) -> list[payloads.Json]:
     ]
 
 
-def _number(call: Call) -> int:
+def _number(call: ServedCall) -> int:
     text = call.params["number"]
     return int(text) if text.isdecimal() else 0
 
 
-def _ok(body: object) -> Answer:
-    return Answer(HTTPStatus.OK, body)
+def _ok(body: object) -> ServedAnswer:
+    return ServedAnswer(HTTPStatus.OK, body)
 
 
-def _nothing(call: Call) -> Answer:
-    return Answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {call.path}."})
+def _nothing(call: ServedCall) -> ServedAnswer:
+    return ServedAnswer(HTTPStatus.NOT_FOUND, {"error": f"There is no {call.path}."})
 
 
-def _unavailable(_: Call) -> Answer:
-    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service unavailable"})
+def _unavailable(_: ServedCall) -> ServedAnswer:
+    return ServedAnswer(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service unavailable"})
 
 
 async def _at_once() -> None:

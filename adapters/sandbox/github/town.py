@@ -9,7 +9,7 @@ GHOST = "ghost"
 
 
 @dataclass(slots=True)
-class Person:
+class GitHubUser:
     """An account."""
 
     id: int
@@ -51,7 +51,7 @@ class Pull:
     number: int
     title: str
     body: str | None
-    author: Person | None
+    author: GitHubUser | None
     sha: str
     base: str
     fork: bool = False
@@ -61,7 +61,7 @@ class Pull:
 
 
 @dataclass(slots=True)
-class Repository:
+class SimulatedRepository:
     """A repository."""
 
     id: int
@@ -87,20 +87,20 @@ class Town:
     """All of it."""
 
     def __init__(self) -> None:
-        self.people: dict[int, Person] = {}
-        self.repositories: dict[int, Repository] = {}
+        self.people: dict[int, GitHubUser] = {}
+        self.repositories: dict[int, SimulatedRepository] = {}
         self.ids = count(FIRST_ID)
 
-    def person(self, login: str) -> Person:
+    def person(self, login: str) -> GitHubUser:
         """Find an account, or make it."""
         for one in self.people.values():
             if one.login.casefold() == login.casefold():
                 return one
-        made = Person(next(self.ids), login)
+        made = GitHubUser(next(self.ids), login)
         self.people[made.id] = made
         return made
 
-    def repository(self, name: str) -> Repository | None:
+    def repository(self, name: str) -> SimulatedRepository | None:
         """Find a repository by its name, or by one that it had."""
         wanted = name.casefold()
         for one in self.repositories.values():

@@ -6,41 +6,41 @@ from decimal import Decimal
 from http import HTTPStatus
 
 from adapters.sandbox.agenda import stamp
-from adapters.sandbox.gateway import PLENTY, Gateway
-from adapters.sandbox.magic import STAYS, Fate, Refusal, Webhook
-from adapters.sandbox.server import ENCODER, Answer, Call, Route
-from adapters.sandbox.transfers import DECLINED, Order, Refused, State, Transfer
+from adapters.sandbox.gateway import PLENTY, SimulatedGateway
+from adapters.sandbox.magic import STAYS, Fate, FatedRefusal, Webhook
+from adapters.sandbox.server import ENCODER, Route, ServedAnswer, ServedCall
+from adapters.sandbox.transfers import DECLINED, Order, SimulatedTransfer, TransferRefused, TransferState
 from machines.core.clock import Clock
 
 SECRET_KEY = "sk_test_sandbox"  # noqa: S105  (opens nothing but this simulator)
 FORGED = "not-the-key"
 
-STATUSES: Mapping[State, str] = {
-    State.NEW: "pending",
-    State.PENDING: "pending",
-    State.PAID: "success",
-    State.FAILED: "failed",
-    State.REVERSED: "reversed",
+STATUSES: Mapping[TransferState, str] = {
+    TransferState.NEW: "pending",
+    TransferState.PENDING: "pending",
+    TransferState.PAID: "success",
+    TransferState.FAILED: "failed",
+    TransferState.REVERSED: "reversed",
 }
-CONCLUSIVE = frozenset({State.PAID, State.FAILED, State.REVERSED})
+CONCLUSIVE = frozenset({TransferState.PAID, TransferState.FAILED, TransferState.REVERSED})
 
-REFUSALS: Mapping[Refusal, str] = {
-    Refusal.SHORT: "Your balance is not enough to fulfil this request",
-    Refusal.UNRESOLVED: "Cannot resolve account",  # invented
-    Refusal.BLACKLISTED: "Recipient is not valid",  # invented
-    Refusal.LIMIT: "Your daily transfer limit must be raised for this transfer",  # invented
-    Refusal.CLOSED: "This bank is not valid for transfers now",  # invented
+REFUSALS: Mapping[FatedRefusal, str] = {
+    FatedRefusal.SHORT: "Your balance is not enough to fulfil this request",
+    FatedRefusal.UNRESOLVED: "Cannot resolve account",  # invented
+    FatedRefusal.BLACKLISTED: "Recipient is not valid",  # invented
+    FatedRefusal.LIMIT: "Your daily transfer limit must be raised for this transfer",  # invented
+    FatedRefusal.CLOSED: "This bank is not valid for transfers now",  # invented
 }
 DUPLICATE = "Please provide a unique reference. Reference already exists on a transfer"
 
-EVENTS: Mapping[State, str] = {
-    State.PAID: "transfer.success",
-    State.FAILED: "transfer.failed",
-    State.REVERSED: "transfer.reversed",
+EVENTS: Mapping[TransferState, str] = {
+    TransferState.PAID: "transfer.success",
+    TransferState.FAILED: "transfer.failed",
+    TransferState.REVERSED: "transfer.reversed",
 }
 
 
-class PaystackSimulator(Gateway):
+class PaystackSimulator(SimulatedGateway):
     """The API at the root, and `/_sandbox`. Its amounts are whole kobo, its inside counts naira."""
 
     def __init__(
@@ -53,7 +53,7 @@ class PaystackSimulator(Gateway):
 
     def faces(self) -> list[Route]:
         """List what is answered."""
-        table: list[tuple[str, str, Callable[[Call], Answer], bool]] = [
+        table: list[tuple[str, str, Callable[[ServedCall], ServedAnswer], bool]] = [
             ("POST", "/transferrecipient", self._add_recipient, False),
             ("POST", "/transfer", self._create, True),
             ("GET", "/transfer/verify/{reference}", self._verify, False),
@@ -63,19 +63,19 @@ class PaystackSimulator(Gateway):
         ]
         return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
 
-    def unavailable(self, call: Call) -> Answer:  # noqa: ARG002  (the same for every call)
+    def unavailable(self, call: ServedCall) -> ServedAnswer:  # noqa: ARG002  (the same for every call)
         """Say that something went wrong inside."""
         return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "An error occurred", "internal_error")  # invented
 
-    def destination(self, call: Call) -> str:
+    def destination(self, call: ServedCall) -> str:
         """Find the account of the recipient that a request names."""
         recipient = self._recipients.get(str(call.body.get("recipient")), {})
         return str(recipient.get("account_number") or "")
 
-    def show(self, transfer: Transfer) -> dict[str, object]:
+    def show(self, transfer: SimulatedTransfer) -> dict[str, object]:
         """Write a transfer as a look at it shows it."""
         order = transfer.order
-        waits = transfer.needs_approval and not transfer.approved and transfer.state is State.NEW
+        waits = transfer.needs_approval and not transfer.approved and transfer.state is TransferState.NEW
         status = "otp" if waits else STATUSES[transfer.state]
         code = _recipient_code(order.bank, order.account)
         return {
@@ -96,8 +96,8 @@ class PaystackSimulator(Gateway):
             },
         }
 
-    def _behind_the_door(self, handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-        def answer(call: Call) -> Answer:
+    def _behind_the_door(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
+        def answer(call: ServedCall) -> ServedAnswer:
             known = call.headers.get("authorization") == f"Bearer {self.key}"
             if not known or self.transfers.switches.key_revoked:
                 return _refuse(HTTPStatus.UNAUTHORIZED, "Invalid key", "invalid_Key")
@@ -105,7 +105,7 @@ class PaystackSimulator(Gateway):
 
         return answer
 
-    def _add_recipient(self, call: Call) -> Answer:
+    def _add_recipient(self, call: ServedCall) -> ServedAnswer:
         missing = [name for name in ("type", "name", "account_number", "bank_code") if not call.body.get(name)]
         if missing:
             return _refuse(HTTPStatus.BAD_REQUEST, f"{missing[0]} is required")
@@ -113,7 +113,7 @@ class PaystackSimulator(Gateway):
         self._recipients[code] = call.body
         return _tell_success(HTTPStatus.CREATED, "Transfer recipient created successfully", {"recipient_code": code})
 
-    def _create(self, call: Call) -> Answer:
+    def _create(self, call: ServedCall) -> ServedAnswer:
         body = call.body
         recipient = self._recipients.get(str(body.get("recipient")))
         amount, reference = body.get("amount"), str(body.get("reference") or "")
@@ -136,24 +136,24 @@ class PaystackSimulator(Gateway):
             if known is not None:
                 return self._again(known)
             transfer = self.transfers.place(order)
-        except Refused as refused:
+        except TransferRefused as refused:
             return _refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal])
         shown = self.show(transfer) | {"recipient": transfer.id}  # the first answer names it by a number only
         return _tell_success(HTTPStatus.OK, "Transfer has been queued", shown)
 
-    def _again(self, known: Transfer) -> Answer:
+    def _again(self, known: SimulatedTransfer) -> ServedAnswer:
         """A transfer that is under way is answered as it is; one that has ended has used its reference up."""
         if known.state in CONCLUSIVE:
             return _refuse(HTTPStatus.BAD_REQUEST, DUPLICATE, "duplicate_transfer_reference")
         return _tell_success(HTTPStatus.OK, "Transfer has been queued", self.show(known))
 
-    def _verify(self, call: Call) -> Answer:
+    def _verify(self, call: ServedCall) -> ServedAnswer:
         transfer = self.transfers.by_reference(call.params["reference"])
         if transfer is None or not self.transfers.visible(transfer):
             return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
         return _tell_success(HTTPStatus.OK, "Transfer retrieved", self.show(transfer))
 
-    def _list(self, call: Call) -> Answer:
+    def _list(self, call: ServedCall) -> ServedAnswer:
         """List transfers, newest first."""
         since = call.query.get("from", "")[:10]
         found = [
@@ -165,24 +165,24 @@ class PaystackSimulator(Gateway):
         shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
         meta = {"total": len(found), "perPage": size, "page": page, "pageCount": -(-len(found) // size)}
         body = {"status": True, "message": "Transfers retrieved", "data": shown, "meta": meta}
-        return Answer(HTTPStatus.OK, body)
+        return ServedAnswer(HTTPStatus.OK, body)
 
-    def _get(self, call: Call) -> Answer:
+    def _get(self, call: ServedCall) -> ServedAnswer:
         digits = call.params["code"].removeprefix("TRF_")
         transfer = self.transfers.by_id(int(digits)) if digits.isdecimal() else None
         if transfer is None:
             return _refuse(HTTPStatus.NOT_FOUND, "Transfer not found", "transfer_not_found")
         return _tell_success(HTTPStatus.OK, "Transfer retrieved", self.show(transfer))
 
-    def _balance(self, _: Call) -> Answer:
+    def _balance(self, _: ServedCall) -> ServedAnswer:
         held = [{"currency": each, "balance": _kobo(amount)} for each, amount in self.transfers.wallets.items()]
         return _tell_success(HTTPStatus.OK, "Balances retrieved", held)
 
-    def _tell(self, transfer: Transfer) -> None:
+    def _tell(self, transfer: SimulatedTransfer) -> None:
         how = transfer.fate.webhook
         event, data = EVENTS[transfer.state], self.show(transfer)
         if how is Webhook.LYING:
-            event = "transfer.failed" if transfer.state is State.PAID else "transfer.success"
+            event = "transfer.failed" if transfer.state is TransferState.PAID else "transfer.success"
             data |= {"amount": _kobo(transfer.order.amount) + 1, "status": event.removeprefix("transfer.")}
         if how is Webhook.MISNAMED:
             data |= {"id": transfer.id - 1, "transfer_code": f"TRF_{transfer.id - 1}"}
@@ -200,9 +200,9 @@ def _recipient_code(bank: str, account: str) -> str:
     return f"RCP_{hmac.digest(b'sandbox', f'{bank}/{account}'.encode(), 'sha256').hex()[:15]}"
 
 
-def _tell_success(status: int, message: str, data: object) -> Answer:
-    return Answer(status, {"status": True, "message": message, "data": data})
+def _tell_success(status: int, message: str, data: object) -> ServedAnswer:
+    return ServedAnswer(status, {"status": True, "message": message, "data": data})
 
 
-def _refuse(status: int, message: str, code: str = "validation_error") -> Answer:
-    return Answer(status, {"status": False, "message": message, "code": code})
+def _refuse(status: int, message: str, code: str = "validation_error") -> ServedAnswer:
+    return ServedAnswer(status, {"status": False, "message": message, "code": code})

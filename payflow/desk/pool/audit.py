@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.open_ethereum_pool.books import Ledger, PoolBooks
+from adapters.open_ethereum_pool.books import PoolBooks, PoolLedger
 from machines.core.errors import BadInput
 
 
@@ -35,7 +35,7 @@ async def audit(books: PoolBooks) -> list[Drift]:
     return [one for one in again if one in first]
 
 
-def drifts(books: PoolBooks, ledger: Ledger) -> list[Drift]:
+def drifts(books: PoolBooks, ledger: PoolLedger) -> list[Drift]:
     """Compare sums and rows of one reading."""
     keys = books.keys
     pending: Counter[str] = Counter()
@@ -80,7 +80,7 @@ def drifts(books: PoolBooks, ledger: Ledger) -> list[Drift]:
     return found
 
 
-def _finances(books: PoolBooks, ledger: Ledger, pending: int, paid: int) -> list[Drift]:
+def _finances(books: PoolBooks, ledger: PoolLedger, pending: int, paid: int) -> list[Drift]:
     key, sums = books.keys.finances, ledger.finances
     wanted = {"pending": (pending, "all pending rows"), "paid": (paid, "all miners, put right,")}
     return [

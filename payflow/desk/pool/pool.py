@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from adapters.ethereum.node import Nodes
-from adapters.open_ethereum_pool.books import PoolBooks, Row
+from adapters.open_ethereum_pool.books import PendingRow, PoolBooks
 from adapters.open_ethereum_pool.config import Config
 from machines.core.chain import NO_DATA, GasFee, TxHash, Unsigned
 from machines.core.clock import SECOND, Clock
@@ -154,7 +154,7 @@ class Own:
                     found[record_id] = Buried(record_id, tomb.state, tomb.units)
         return list(found.values())
 
-    async def owners(self, books: PoolBooks) -> list[tuple[Row, PoolRecord | None]]:
+    async def owners(self, books: PoolBooks) -> list[tuple[PendingRow, PoolRecord | None]]:
         """List what is pending, each with the payment that wrote it; None for a row of somebody else.
 
         A row over the same amount as an old payment of ours is somebody else's all the same.
@@ -169,7 +169,7 @@ class Own:
                 found.append((row, owner))
         return found
 
-    async def _owner(self, books: PoolBooks, row: Row) -> tuple[bool, PoolRecord | None]:
+    async def _owner(self, books: PoolBooks, row: PendingRow) -> tuple[bool, PoolRecord | None]:
         mine = await self.of_row(books.keys.coin, row.login, row.shannon)
         is_pending, steps = await books.row_and_steps(row, [one.id for one in mine])
         return is_pending, next((one for one, step in zip(mine, steps, strict=True) if step == "debited"), None)

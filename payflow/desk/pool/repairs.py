@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from adapters.open_ethereum_pool import addresses
-from adapters.open_ethereum_pool.books import Answer, Row
+from adapters.open_ethereum_pool.books import PendingRow, ScriptAnswer
 from adapters.open_ethereum_pool.config import MOST_CHARGE_WEI, Flavour
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND
@@ -37,7 +37,7 @@ DONE = (Booked.DONE, Booked.ALREADY)
 class Judged:
     """A pending row, whose it is, and what is proven about it."""
 
-    row: Row
+    row: PendingRow
     record: PoolRecord | None
     verdict: Verdict
 
@@ -62,11 +62,11 @@ class PoolDesk:
         listed = {owner.id for _, owner in owners if owner is not None}
         for record in await self._own.open_payments(self.pool.coin):
             if record.state == s.HALTED and record.id not in listed:
-                row = Row(record.data.login, shannon_of(record), record.data.debited_at)
+                row = PendingRow(record.data.login, shannon_of(record), record.data.debited_at)
                 found.append(Judged(row, record, await self._halted(record, strange)))
         return found
 
-    async def _verdict(self, row: Row, record: PoolRecord | None, strange: int) -> Verdict:
+    async def _verdict(self, row: PendingRow, record: PoolRecord | None, strange: int) -> Verdict:
         if record is None:
             return await self._judged(row, strange)
         match record.state:
@@ -146,7 +146,7 @@ class PoolDesk:
         how = f"payflow lane cancel {name} {nonce or key} --reason …"
         return f"the lane {name} still has it, and would pay it: `{how}` takes it out, then resolve"
 
-    async def _judged(self, row: Row, strange: int) -> Verdict:
+    async def _judged(self, row: PendingRow, strange: int) -> Verdict:
         """Judge a row that another payer wrote, on what it noted and on what the chain says."""
         try:
             case = await self._case(row.login, row.shannon, row.at_s, rows=strange)
@@ -159,7 +159,7 @@ class PoolDesk:
     ) -> UnprovenPayment:
         """Gather what is known about a payment that is to be judged."""
         books, given = self.pool.books, self.pool.config
-        noted = await books.remembered(Row(login, shannon, at_s))
+        noted = await books.remembered(PendingRow(login, shannon, at_s))
         pending = await books.pending()
         friends = given.flavour is Flavour.FRIENDS
         return UnprovenPayment(
@@ -276,10 +276,10 @@ class PoolDesk:
         return f"{verdict.why}: {row_of(login, shannon)} is booked as paid."
 
     async def _mark(
-        self, record: PoolRecord | None, pending: Sequence[Row], login: str, shannon: int, evidence: Evidence
+        self, record: PoolRecord | None, pending: Sequence[PendingRow], login: str, shannon: int, evidence: Evidence
     ) -> None:
         at_s = await self._now_s()
-        row = pending[0] if pending else Row(login, shannon, record.data.debited_at if record else at_s)
+        row = pending[0] if pending else PendingRow(login, shannon, record.data.debited_at if record else at_s)
         line = self._line(Judged(row, record, Verdict(ChainOutcome.PAID, "")), at_s, evidence)
         self._must(await self.pool.books.write_payment(line, TxHash(evidence.reference), again=True))
         log.warning("A payment was marked as paid.", action="pool_mark_paid", who=self._who, row=row_of(login, shannon))
@@ -456,14 +456,14 @@ class PoolDesk:
             return line
         return replace(line, charge_wei=int(dict(evidence.details).get("charge_wei", line.charge_wei)))
 
-    def _line_of_row(self, row: Row, at_s: int) -> PoolLine:
+    def _line_of_row(self, row: PendingRow, at_s: int) -> PoolLine:
         key = PaymentKey(f"row:{row.member}:{row.at_s}")
         return PoolLine(key, row.login, row.shannon, at_s, self.pool.config.charge_wei, row.at_s)
 
     async def _now_s(self) -> int:
         return await self._own.store.records.now() // SECOND
 
-    def _must(self, answer: Answer) -> None:
+    def _must(self, answer: ScriptAnswer) -> None:
         if answer.code not in DONE:
             raise BadInput(f"The pool's books were not changed: {why_not(answer)}.")
 

@@ -13,7 +13,7 @@ from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.signers import raw_key
-from adapters.ethereum.wallets.reading import Reader
+from adapters.ethereum.wallets.reading import WalletReader
 from machines.core.chain import GasFee, TxHash, Unsigned, known_head
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed, Retryable
@@ -386,7 +386,11 @@ async def test_what_stands_at_the_first_block_says_nothing_where_no_head_was_eve
     async with seen(clock, liar(chain, Lie.FALSE_HASH), honest(chain), gone(chain)) as nodes:
         assert not (await nodes.head()).hash
         assert await nodes.nonce(LANE.address, 0) == 0
-        for asked in (known_head(nodes), nodes.block_before(10**12), Reader(nodes, {}, DEPTH).holdings(LANE.address)):
+        for asked in (
+            known_head(nodes),
+            nodes.block_before(10**12),
+            WalletReader(nodes, {}, DEPTH).holdings(LANE.address),
+        ):
             with pytest.raises(NoQuorum):
                 await asked
 

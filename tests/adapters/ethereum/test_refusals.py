@@ -3,35 +3,35 @@
 import pytest
 
 from adapters.ethereum import refusals
-from adapters.ethereum.envelope import Fault
+from adapters.ethereum.envelope import RpcFault
 from adapters.ethereum.refusals import SENDING, Means
 from machines.core.chain import NodeReply
 
 NO_TAG = (
-    Fault(-32000, "finalized block not found"),  # geth
-    Fault(-39001, "Unknown block"),  # erigon, besu
-    Fault(-32000, "block not found: finalized"),  # reth
-    Fault(-32602, "invalid argument 0: hex string without 0x prefix"),  # geth before 1.10.17
-    Fault(-32602, "Invalid params: Invalid block number: invalid digit found in string."),  # openethereum
-    Fault(-32000, "Unsupported block tag: finalized"),
+    RpcFault(-32000, "finalized block not found"),  # geth
+    RpcFault(-39001, "Unknown block"),  # erigon, besu
+    RpcFault(-32000, "block not found: finalized"),  # reth
+    RpcFault(-32602, "invalid argument 0: hex string without 0x prefix"),  # geth before 1.10.17
+    RpcFault(-32602, "Invalid params: Invalid block number: invalid digit found in string."),  # openethereum
+    RpcFault(-32000, "Unsupported block tag: finalized"),
 )
 NO_WORD_ON_A_TAG = (
-    Fault(-32000, "header not found"),
-    Fault(-32603, "Internal error"),
-    Fault(-32002, "request timed out"),
-    Fault(-32000, "missing trie node 00112233 (path ) state is not available"),
-    Fault(-32005, "daily request count exceeded, request rate limited"),
-    Fault(-32601, "the method eth_getBlockByNumber does not exist/is not available"),
-    Fault(-32000, "context deadline exceeded"),
-    Fault(429, "unknown block: too many requests"),
-    Fault(0, ""),
+    RpcFault(-32000, "header not found"),
+    RpcFault(-32603, "Internal error"),
+    RpcFault(-32002, "request timed out"),
+    RpcFault(-32000, "missing trie node 00112233 (path ) state is not available"),
+    RpcFault(-32005, "daily request count exceeded, request rate limited"),
+    RpcFault(-32601, "the method eth_getBlockByNumber does not exist/is not available"),
+    RpcFault(-32000, "context deadline exceeded"),
+    RpcFault(429, "unknown block: too many requests"),
+    RpcFault(0, ""),
 )
 
 
 @pytest.mark.parametrize(
     ("fault", "known"), [*((one, True) for one in NO_TAG), *((one, False) for one in NO_WORD_ON_A_TAG)]
 )
-def test_only_a_nodes_own_word_says_that_a_tag_names_nothing(*, fault: Fault, known: bool) -> None:
+def test_only_a_nodes_own_word_says_that_a_tag_names_nothing(*, fault: RpcFault, known: bool) -> None:
     assert refusals.knows_no_tag(fault) is known
 
 
@@ -106,7 +106,7 @@ SAID = (
 
 @pytest.mark.parametrize(("words", "means"), SAID)
 def test_what_nodes_say_to_a_transaction_is_understood(words: str, means: NodeReply) -> None:
-    assert refusals.reply(Fault(-32000, words)) is means
+    assert refusals.reply(RpcFault(-32000, words)) is means
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_nodes_say_to_a_transaction_is_understood(words: str, means: NodeRe
     ],
 )
 def test_what_is_not_known_means_nothing(words: str) -> None:
-    fault = Fault(-32603, words)
+    fault = RpcFault(-32603, words)
     assert refusals.reply(fault) is None
     assert not refusals.not_taken(fault)
 
@@ -135,7 +135,7 @@ def test_every_line_of_the_table_is_in_lower_case_and_names_who_says_it() -> Non
 
 def test_no_line_hides_one_of_another_meaning() -> None:
     for part, meaning, _ in SENDING:
-        assert refusals.reply(Fault(0, part)) is meaning
+        assert refusals.reply(RpcFault(0, part)) is meaning
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_no_line_hides_one_of_another_meaning() -> None:
     ],
 )
 def test_what_nodes_say_to_a_question_is_understood(code: int, words: str, means: Means) -> None:
-    assert refusals.means(Fault(code, words)) is means
+    assert refusals.means(RpcFault(code, words)) is means

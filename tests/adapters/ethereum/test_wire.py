@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapters.ethereum import envelope, wire
 from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.endpoint import names
-from adapters.ethereum.envelope import Call, Fault, Raw, Unreadable
+from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
 from tests.chain import ACCOUNTS
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("0x1f")
@@ -39,7 +39,7 @@ envelopes = st.fixed_dictionaries(
 def test_any_body_is_answers_or_a_fault_or_unreadable(count: int, body: bytes) -> None:
     with suppress(Unreadable):
         read = envelope.answers(body, count)
-        assert isinstance(read, Fault) or len(read) == count
+        assert isinstance(read, RpcFault) or len(read) == count
 
 
 BLOCK = {"number": "0x1", "hash": "0xAB", "timestamp": "0x2", "baseFeePerGas": "0x3", "transactions": []}
@@ -91,7 +91,7 @@ def test_numbers_and_texts_are_hexadecimal_or_unreadable(value: object) -> None:
 def test_answers_are_put_in_order_by_their_numbers() -> None:
     body = json.dumps([{"id": n, "result": n} for n in (2, 0, 1)]).encode()
     read = envelope.answers(body, 3)
-    assert not isinstance(read, Fault)
+    assert not isinstance(read, RpcFault)
     assert [bytes(one) for one in read if isinstance(one, Raw)] == [b"0", b"1", b"2"]
 
 
@@ -108,8 +108,8 @@ def test_an_answer_to_a_single_question_with_another_number_is_unreadable() -> N
 
 
 def test_one_call_is_an_object_and_several_are_a_list() -> None:
-    assert json.loads(envelope.request([Call("a")])) == {"jsonrpc": "2.0", "id": 0, "method": "a", "params": []}
-    assert [one["id"] for one in json.loads(envelope.request([Call("a"), Call("b")]))] == [0, 1]
+    assert json.loads(envelope.request([RpcCall("a")])) == {"jsonrpc": "2.0", "id": 0, "method": "a", "params": []}
+    assert [one["id"] for one in json.loads(envelope.request([RpcCall("a"), RpcCall("b")]))] == [0, 1]
 
 
 def test_addresses_are_written_with_their_checksums() -> None:

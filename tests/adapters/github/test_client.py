@@ -9,7 +9,7 @@ import pytest
 from adapters.github.client import App, GitHub
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.github.api import APP_ID
-from adapters.sandbox.github.town import Comment, Issue, Repository
+from adapters.sandbox.github.town import Comment, Issue, SimulatedRepository
 from machines.core.clock import DAY, SECOND, FixedClock
 from machines.core.errors import BadSettings, Rejected, Retryable, TooLong
 from machines.core.forge import ForgeAccount, Place, PullState
@@ -27,19 +27,19 @@ async def github() -> AsyncIterator[BusyGitHub]:
 
 
 @pytest.fixture
-def home(github: BusyGitHub) -> Repository:
+def home(github: BusyGitHub) -> SimulatedRepository:
     """A repository with the app."""
     return github.install("acme/widgets", mia="admin", moe="maintain", bob="write", eve="read")
 
 
 @pytest.fixture
-def issue(github: BusyGitHub, home: Repository) -> Issue:
+def issue(github: BusyGitHub, home: SimulatedRepository) -> Issue:
     """An issue in it."""
     return github.open_issue(home, "It hurts", "bounty")
 
 
 @pytest.fixture
-def place(home: Repository, issue: Issue) -> Place:
+def place(home: SimulatedRepository, issue: Issue) -> Place:
     """Where the issue is."""
     return Place(home.installation, home.id, home.name, issue.number)
 
@@ -92,7 +92,7 @@ async def test_of_an_issue_with_more_events_than_are_read_nothing_is_said(
 
 
 async def test_pull_requests_that_name_it_over_many_pages(
-    client: GitHub, github: BusyGitHub, home: Repository, place: Place
+    client: GitHub, github: BusyGitHub, home: SimulatedRepository, place: Place
 ) -> None:
     github.open_pull(home, "ann", "Heal it", f"closes #{place.number}")
     for number in range(150):
@@ -148,7 +148,7 @@ async def test_who_maintains_a_repository(
 
 
 async def test_who_takes_over_a_name_takes_over_no_rights(
-    client: GitHub, github: BusyGitHub, home: Repository, place: Place
+    client: GitHub, github: BusyGitHub, home: SimulatedRepository, place: Place
 ) -> None:
     """Accounts are asked for by number."""
     mia = github.town.person("mia")
@@ -160,7 +160,7 @@ async def test_who_takes_over_a_name_takes_over_no_rights(
 
 
 async def test_a_repository_under_its_old_name(
-    client: GitHub, github: BusyGitHub, home: Repository, place: Place
+    client: GitHub, github: BusyGitHub, home: SimulatedRepository, place: Place
 ) -> None:
     github.rename(home, "acme/wonders")
     assert await client.issue(place) is not None
@@ -203,7 +203,7 @@ async def test_repositories_are_listed_to_the_last(client: GitHub, github: BusyG
     """Who is not listed counts as taken away: a thousand and more are listed as well."""
     first = next(iter(github.town.repositories.values()))
     for number in range(1_050):
-        made = Repository(number + 1, f"acme/r{number}", first.installation)
+        made = SimulatedRepository(number + 1, f"acme/r{number}", first.installation)
         github.town.repositories[made.id] = made
     assert len([one async for one in client.repositories()]) == 1_051
 
@@ -270,7 +270,7 @@ async def test_another_apps_key(github: BusyGitHub, place: Place) -> None:
             await client.issue(place)
 
 
-async def test_somebody_in_another_process_plays_the_people(github: BusyGitHub, home: Repository) -> None:
+async def test_somebody_in_another_process_plays_the_people(github: BusyGitHub, home: SimulatedRepository) -> None:
     """What the sandbox's user does with curl."""
     at = f"{github.url}/_sandbox"
     async with aiohttp.ClientSession() as session:

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.config import Flavour, Redis
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.link import PoolRedis
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of
 from tests.servers import SINGLE, Farm, Kind, Server
 
@@ -35,13 +35,13 @@ def mine(pool_server: Server) -> Iterator[Mine]:
 
 
 @pytest.fixture
-async def link(pool_server: Server) -> AsyncIterator[Link]:
+async def link(pool_server: Server) -> AsyncIterator[PoolRedis]:
     """A connection to the pool's Redis."""
-    async with Link(Redis(f"127.0.0.1:{pool_server.port}", 0, "", 10)) as link:
+    async with PoolRedis(Redis(f"127.0.0.1:{pool_server.port}", 0, "", 10)) as link:
         yield link
 
 
 @pytest.fixture
-def books(link: Link) -> PoolBooks:
+def books(link: PoolRedis) -> PoolBooks:
     """The books, as the original pool keeps them."""
     return PoolBooks(link, "eth", Flavour.OEP)

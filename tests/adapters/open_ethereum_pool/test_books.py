@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.open_ethereum_pool.books import Answer, PoolBooks
+from adapters.open_ethereum_pool.books import PoolBooks, ScriptAnswer
 from adapters.open_ethereum_pool.config import Flavour
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.link import PoolRedis
 from machines.core.chain import TxHash
 from machines.core.errors import Retryable
 from machines.core.ports import PaymentKey
@@ -64,7 +64,7 @@ async def test_rollback_gives_back_exactly_what_was_taken(mine: Mine, books: Poo
     assert (mine.pending(), mine.lock()) == ([], None)
 
 
-CHANGES: dict[str, Callable[[PoolBooks], Awaitable[Answer]]] = {
+CHANGES: dict[str, Callable[[PoolBooks], Awaitable[ScriptAnswer]]] = {
     "debit": lambda books: books.debit(line()),
     "announce": lambda books: books.announce(line(), TX, 7),
     "write_payment": lambda books: books.write_payment(line(), TX),
@@ -87,7 +87,7 @@ CHANGES: dict[str, Callable[[PoolBooks], Awaitable[Answer]]] = {
     ],
     ids="-".join,
 )
-async def test_every_step_repeated_changes_nothing_twice(mine: Mine, link: Link, steps: tuple[str, ...]) -> None:
+async def test_every_step_repeated_changes_nothing_twice(mine: Mine, link: PoolRedis, steps: tuple[str, ...]) -> None:
     books = PoolBooks(link, "eth", Flavour.OETC)
     mine.earn(ANN, 1000)
     for step in steps:
@@ -195,7 +195,7 @@ WRONG = [
 @pytest.mark.parametrize(("key", "command"), WRONG, ids=[key for key, _ in WRONG])
 @pytest.mark.parametrize("change", ["debit", "write_payment", "rollback", "announce", "adopt", "add_missing"])
 async def test_a_key_of_another_type_is_named_and_nothing_is_written(
-    mine: Mine, link: Link, key: str, command: tuple[str, ...], change: str
+    mine: Mine, link: PoolRedis, key: str, command: tuple[str, ...], change: str
 ) -> None:
     books = PoolBooks(link, "eth", Flavour.OETC)
     mine.earn(ANN, 1000)
@@ -224,7 +224,7 @@ async def test_a_sum_that_is_no_number_that_fits_is_named(mine: Mine, books: Poo
 
 @pytest.mark.parametrize("flavour", list(Flavour))
 async def test_nonce_and_hash_are_noted_whatever_pool_the_file_seems_to_be_of(
-    mine: Mine, link: Link, flavour: Flavour
+    mine: Mine, link: PoolRedis, flavour: Flavour
 ) -> None:
     mine.earn(ANN, 1000)
     books = PoolBooks(link, "eth", flavour)
@@ -250,7 +250,7 @@ def ours(at_s: int = AT) -> PoolLine:
 
 @pytest.mark.parametrize("flavour", list(Flavour))
 async def test_a_history_that_has_it_is_the_booking_though_our_mark_is_gone(
-    mine: Mine, link: Link, flavour: Flavour
+    mine: Mine, link: PoolRedis, flavour: Flavour
 ) -> None:
     books = PoolBooks(link, "eth", flavour)
     mine.earn(ANN, 1000)
@@ -353,7 +353,7 @@ def old_resolve_credits(mine: Mine) -> None:
     mine.do("DEL", "eth:payments:lock")
 
 
-async def test_friends_books_carry_what_was_kept_back(mine: Mine, link: Link) -> None:
+async def test_friends_books_carry_what_was_kept_back(mine: Mine, link: PoolRedis) -> None:
     books = PoolBooks(link, "eth", Flavour.FRIENDS)
     mine.earn(ANN, 1_000_000)
     paid = line(shannon=900_000, charge=105_000 * 10**9)
@@ -366,7 +366,7 @@ async def test_friends_books_carry_what_was_kept_back(mine: Mine, link: Link) ->
     assert mine.sums(ANN) == (100_000, 0, 900_000)
 
 
-async def test_thresholds_of_miners_are_those_of_the_friends_fork(mine: Mine, link: Link) -> None:
+async def test_thresholds_of_miners_are_those_of_the_friends_fork(mine: Mine, link: PoolRedis) -> None:
     mine.earn(ANN, 1)
     mine.earn(BOB, 1)
     mine.do("HSET", f"eth:settings:{ANN}", "payoutthreshold", 2_000)

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.config import Flavour, Redis
-from adapters.open_ethereum_pool.link import Link
+from adapters.open_ethereum_pool.link import PoolRedis
 from machines.core import engines
 from machines.core.errors import NotDurable, Retryable
 from tests.adapters.open_ethereum_pool.mine import mine_of
@@ -16,9 +16,9 @@ from tests.store.disk import synced, traced
 from tests.waiting import wait_until
 
 
-def link_to(server: Server, password: str = "") -> Link:
+def link_to(server: Server, password: str = "") -> PoolRedis:
     """Connect as `payouts.json` says."""
-    return Link(Redis(f"127.0.0.1:{server.port}", 0, password, 10))
+    return PoolRedis(Redis(f"127.0.0.1:{server.port}", 0, password, 10))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_sentinels_lead_to_the_primary(own: Farm) -> None:
     replica.follow(primary)
     sentinel = own.sentinel(primary)
     settings = Redis("", 0, "", 10, "mymaster", (f"127.0.0.1:{sentinel.port}",))
-    async with Link(settings) as link:
+    async with PoolRedis(settings) as link:
         books = PoolBooks(link, "eth", Flavour.FRIENDS)
         assert await books.ping() == "PONG"
         assert (await books.persistence()).role == "master"
