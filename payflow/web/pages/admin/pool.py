@@ -91,7 +91,7 @@ class PoolPages:
         return await self._frame.page(
             visit, "pool.html", title=f"Pool {pool.coin}", here="pool", pool=pool, coins=list(self._pools),
             sheet=sheet, seen_at=kept.at, error=kept.error, shown=SHOWN,
-            runs=runs_of(await self._newest(pool.coin))[:RUNS], eth=_eth, ether=ether, ChainOutcome=ChainOutcome,
+            runs=runs_of(await self._newest(pool.coin))[:RUNS], eth=_eth, ether=ether, Outcome=ChainOutcome,
         )  # fmt: skip
 
     async def run(self, visit: Visit) -> web.StreamResponse:
@@ -123,7 +123,7 @@ class PoolPages:
         lock, rows = await pool.rows()
         return await self._frame.page(
             visit, "pool_resolve.html", title=f"Resolve pool {pool.coin}", here="pool", pool=pool, lock=lock,
-            rows=rows, seen=evidence_digest(lock, rows), ChainOutcome=ChainOutcome,
+            rows=rows, seen=evidence_digest(lock, rows), Outcome=ChainOutcome,
         )  # fmt: skip
 
     async def resolve(self, visit: Visit, form: Form) -> FormDone:
