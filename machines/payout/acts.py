@@ -273,7 +273,7 @@ class PayoutActs:
         found = await self._learn(record, current)
         if not isinstance(found, f.NotSeen):
             return found
-        earlier = await self._surprise(record, record.data.attempts[:-1])
+        earlier = await self._surprise(record, record.data.attempts[:-1], strict=False)
         if isinstance(earlier, f.Paid):
             return earlier  # somebody brought it back to life while this one is looked for
         lists = self._lists.get(record.data.rail)
@@ -307,11 +307,11 @@ class PayoutActs:
 
     async def watch(self, record: PayoutRecord, _: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
-        return await self._over(record) or Nothing()
+        return await self._over(record, strict=False) or Nothing()
 
-    async def _over(self, record: PayoutRecord) -> Fact | None:
+    async def _over(self, record: PayoutRecord, *, strict: bool = True) -> Fact | None:
         """Read every attempt; look in all that the rail did for a newest one that people put away while it was open."""
-        surprise = await self._surprise(record, record.data.attempts)
+        surprise = await self._surprise(record, record.data.attempts, strict=strict)
         current, lists = record.data.current, self._lists.get(record.data.rail)
         if not isinstance(surprise, f.NotSeen) or lists is None or current is None or current.failed:
             return surprise
@@ -330,14 +330,20 @@ class PayoutActs:
         """Say what the rail says of every attempt, oldest first; send nothing."""
         return [await self._learn(record, attempt) for attempt in record.data.attempts]
 
-    async def _surprise(self, record: PayoutRecord, attempts: Iterable[Attempt]) -> Fact | None:
+    async def _surprise(
+        self, record: PayoutRecord, attempts: Iterable[Attempt], *, strict: bool = True
+    ) -> Fact | None:  # fmt: skip
         """Read attempts that should be over, every one; give the gravest fact that says otherwise, or None."""
-        found = [(attempt, await self._learn(record, attempt)) for attempt in attempts]
+        found = [(attempt, await self._learn(record, attempt, strict=strict)) for attempt in attempts]
         surprises = [fact for attempt, fact in found if not _expected(record, attempt, fact)]
         return min(surprises, key=lambda fact: _GRAVITY.index(type(fact)), default=None)
 
-    async def _learn(self, record: PayoutRecord, attempt: Attempt) -> Fact:
-        """Turn the rail's word on an attempt into a fact; of all the names that it may have, the gravest counts."""
+    async def _learn(self, record: PayoutRecord, attempt: Attempt, *, strict: bool = True) -> Fact:
+        """Turn the rail's word on an attempt into a fact; of all the names that it may have, the gravest counts.
+
+        A retry that the gateway told of and does not show may yet be paid, so that a failure proves nothing; where
+        nothing is sent or given back for it (not `strict`) it is taken as it is, or no watch would end.
+        """
         payment, rail = self._payment(record, attempt), self._rail(record)
         try:
             found = [_fact(attempt.reference, await rail.status(payment))]
@@ -354,8 +360,9 @@ class PayoutActs:
                 unread = str(error)
         paid = [fact for fact in found if isinstance(fact, f.Paid)]
         learned = _all_paid(attempt, found, paid) if paid else min(found, key=_liveliness)
-        if unread and not isinstance(learned, f.Paid | f.UnderWay):
-            raise Retryable(unread)  # a retry that the gateway told of and does not show may yet be paid
+        strict = strict or record.data.is_paid(attempt.reference)
+        if unread and strict and not isinstance(learned, f.Paid | f.UnderWay):
+            raise Retryable(unread)
         return learned
 
     def _rail(self, record: PayoutRecord) -> Rail:

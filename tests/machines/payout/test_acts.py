@@ -251,6 +251,27 @@ async def test_a_watch_says_nothing_of_payments_that_are_known_and_the_known_one
     assert learned.also
 
 
+@pytest.mark.parametrize("state", [s.CANCELLED, s.REJECTED, s.REVERSED])
+async def test_a_name_that_the_rail_does_not_show_keeps_no_watch_going_and_is_no_return(state: str) -> None:
+    """A webhook named what does not exist. A payment is not gone with its name, and a person is told no proof."""
+
+    class Unshown(Retried):
+        async def status(self, payment: Payment) -> Status:
+            if payment.handle == "none":
+                raise OutcomeUnknown("HTTP 404")
+            return await super().status(payment)
+
+    rail = Unshown(one=NOT_PAID)
+    record = payout(state, attempts=(failed(handle="one", named=("none",)),))
+    assert await looks(rail).watch(record, FakeStep(rail)) == Nothing()
+    with pytest.raises(Retryable):
+        await looks(rail).prove(record)
+    with pytest.raises(Retryable):
+        await looks(rail).watch(
+            replace(record, state=s.COMPLETED, data=replace(record.data, paid_by=FIRST)), FakeStep(rail)
+        )
+
+
 def in_the_list(status: Status, *names: str) -> Trace:
     """What the rail lists of attempt 1."""
     return Trace(PaymentKey(FIRST), "one", Money(100_000, NGN), Destination("bank", ()), status, names)
