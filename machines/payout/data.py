@@ -56,6 +56,11 @@ class Wish:
     reason: str
     at: int
 
+    @property
+    def said(self) -> str:
+        """Whose it is, and why."""
+        return f"{self.by}: {self.reason}" if self.reason else self.by
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -98,6 +103,9 @@ class Attempt:
     def refused(self) -> bool:
         """Whether the rail never took it, so that it should not know it."""
         return bool(self.failed) and (self.absent or not (self.sent or self.unknown))
+
+
+NO_ATTEMPT = Attempt("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +175,23 @@ class PayoutData:
     """Nothing of it is sent any more: the money is given back as soon as the rail proves that nothing is paid."""
 
     @property
+    def scope(self) -> str:
+        """What a pause of its rail is called."""
+        return f"rail:{self.rail}"
+
+    @property
     def current(self) -> Attempt | None:
         """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def newest(self) -> str:
+        """The reference of the newest attempt: what a look is at where the engine could not name one."""
+        return (self.current or NO_ATTEMPT).reference
+
+    def is_current(self, reference: str) -> bool:
+        """Tell whether a fact speaks of the newest attempt."""
+        return self.current is not None and self.current.reference == reference
 
     @property
     def proposal(self) -> ProposedDestination:
@@ -206,7 +228,7 @@ class PayoutData:
 
     def attempt(self, reference: str) -> Attempt:
         """Find an attempt by its reference; one that is empty where there is none."""
-        return next((one for one in self.attempts if one.reference == reference), Attempt("", ""))
+        return next((one for one in self.attempts if one.reference == reference), NO_ATTEMPT)
 
     def with_current(self, **changes: Any) -> "PayoutData":
         """Change the newest attempt."""

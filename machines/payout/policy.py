@@ -1,10 +1,17 @@
-"""What an operator may set about payouts. `react` is pure for a given policy."""
+"""What an operator may set about payouts, and how often one is looked at. `react` is pure for a given policy."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from machines.core.clock import DAY, HOUR, MINUTE, Millis
+from machines.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from machines.payout.data import PayoutRecord
+
+NEVER_S = -1.0
+WATCH_S = 6 * 3600.0
+LONGEST_WATCH_S = 7 * 86_400.0
+FOLLOW_S = 30.0
+LONGEST_FOLLOW_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +57,25 @@ class PayoutPolicy:
         data = record.data
         refused = data.current is not None and bool(data.current.refusal)
         return refused or data.wish is not None or now - data.unknown_since >= self.unknown_alarm_ms
+
+    def open_until(self, record: PayoutRecord) -> Millis:
+        """Say until when the rail may still change what became of it."""
+        may_return_ms = self.returns_ms.get(record.data.rail, 0) if record.data.attempts else 0
+        return Millis(record.since + max(may_return_ms, self.watch_ms if record.data.attempts else 0))
+
+
+def watch_s(record: PayoutRecord, now: Millis) -> float:
+    """Watch what is over ever more seldom, and not at the moment at which the rest of its batch is watched."""
+    age_s = (now - record.since) / SECOND
+    return spread(record, min(LONGEST_WATCH_S, max(WATCH_S, age_s / 2)))
+
+
+def follow_s(record: PayoutRecord, now: Millis) -> float:
+    """Follow what is with the rail ever more seldom: its webhook brings the news."""
+    age_s = (now - record.since) / SECOND
+    return spread(record, min(LONGEST_FOLLOW_S, max(FOLLOW_S, age_s / 20)))
+
+
+def spread(record: PayoutRecord, seconds: float) -> float:
+    """Take a quarter off or put it on, the same for the same record."""
+    return seconds * (0.75 + zlib.crc32(record.id.encode()) / 2**33)

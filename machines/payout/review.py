@@ -5,7 +5,10 @@ from dataclasses import replace
 from machines.core.clock import Millis
 from machines.core.decision import Decision, keep, move, wait
 from machines.core.errors import BadInput
+from machines.core.facts import Override, Proof, override
+from machines.core.lifecycle import Position
 from machines.payout import facts as f
+from machines.payout import lifecycle as s
 from machines.payout.data import Approval, PayoutData, PayoutRecord, ProposedDestination, same_person
 from machines.payout.messages import news, review_needed
 
@@ -98,3 +101,47 @@ def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:
         record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
     )
     return keep(f"{by} says no to the other destination: {reason}", data=data, messages=told)
+
+
+# ── put there by a person ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
+    """Do what the person says, and leave the record fit for the state that it comes into."""
+    target = s.LIFECYCLE.state(fact.to)
+    data = _with_second(record, fact, now).at_rest(correction=None, wish=None)
+    missing = data.approvals_missing()
+    decision = override(s.LIFECYCLE, record, fact, approved=not missing)
+    if target.cleared and missing:
+        raise BadInput(
+            f"{record.id} asks for the yes of {missing} more before anything is sent, whatever state it is put into: "
+            "reviewers who did not ask for it give it with `payflow payout approve`, or on the dashboard."
+        )
+    given_back = target.position is Position.AVAILABLE
+    if given_back and not data.all_dead and not fact.second.strip() and fact.proof is not Proof.NOT_PAID:
+        raise BadInput(
+            f"{record.id} may have been sent before it came into {record.state}. "
+            "Let a second person confirm, or bring proof from the rail."
+        )
+    if fact.to == s.REQUESTED:
+        data = replace(data, approvals=())
+    elif fact.to == s.PROCESSING:
+        data = data.next_attempt(record.id, now)
+    elif fact.to == s.UNCONFIRMED:
+        if data.current is None:
+            raise BadInput(f"Nothing of {record.id} was ever sent: there is nothing to look for.")
+        data = replace(data, unseen_since=now, unknown_since=now)
+    # What the rail proved, it proved of what had left by then.
+    return decision.but(data=data, unsent=given_back and fact.proof is Proof.NOT_PAID and record.state == s.PROCESSING)
+
+
+def _with_second(record: PayoutRecord, fact: Override, now: Millis) -> PayoutData:
+    """Count the second person's word as an approval, where they may approve; who asked for the money is nobody here."""
+    data, second = record.data, fact.second.strip()
+    if not second:
+        return data
+    if same_person(second, data.requested_by) or same_person(second, record.owner):
+        raise BadInput(f"{second} asked for {record.id}, and cannot be the second person: another one must.")
+    if not fact.second_approves:
+        return data
+    return replace(data, approvals=(*data.approvals, Approval(second, now, data.fingerprint)))

@@ -1,0 +1,148 @@
+"""What it means that an attempt is proven unpaid: tried again, held, or given back to whoever wants it back."""
+
+from dataclasses import replace
+
+from machines.core.clock import HOUR, SECOND, Millis
+from machines.core.decision import Decision, Message, keep, move, wait
+from machines.core.errors import BadInput
+from machines.core.facts import Fact, Proof
+from machines.core.ports import Cause
+from machines.core.record import Sending
+from machines.payout import facts as f
+from machines.payout import lifecycle as s
+from machines.payout.data import PayoutData, PayoutRecord, Wish
+from machines.payout.messages import alarm, news, review_needed
+from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
+
+Choice = Decision[PayoutData]
+
+DEFERRED_S = 300.0
+NO_REASON = "the rail gave no reason"
+
+NEXT = {
+    Cause.DESTINATION: "Please check where the money should go, and name another account if this one is wrong.",
+    Cause.LIMIT: "A person looks into it; you need not do anything.",
+    Cause.WALLET: "A person looks into it; you need not do anything.",
+    Cause.UNKNOWN: "A person looks into it; please check meanwhile that your account can receive money.",
+}
+"""What a provider may do about a failure."""
+
+
+def not_paid(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotPaid, now: Millis) -> Choice:
+    fact = replace(fact, reason=fact.reason or NO_REASON)
+    data = record.data.with_current(sent=True, failed=fact.reason)
+    if fact.cause is not Cause.WALLET or data.wish:
+        return fail(policy, record, data, fact)
+    return deferred(policy, replace(record, data=data), fact.reason, now)
+
+
+def deferred(policy: PayoutPolicy, record: PayoutRecord, reason: str, now: Millis) -> Choice:
+    """Put it back among the approved: it can be cancelled there, the others go on, and it counts as no failure."""
+    data = record.data
+    # However long it cannot be paid, the number of attempts must not run away.
+    again_s = spread(record, min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10)))
+    opens_at = now + int(again_s * SECOND)
+    data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
+    data, told = _held_for_long(policy, record, data, now)
+    again_s = 0 if data.wish else again_s
+    return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=told, again_s=again_s)
+
+
+def passed_over(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
+    data, told = _held_for_long(policy, record, record.data, now)
+    if not told:
+        return wait(DEFERRED_S)
+    return keep("passed over for long", data=data, messages=told, again_s=DEFERRED_S)
+
+
+def _held_for_long(
+    policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, now: Millis
+) -> tuple[PayoutData, tuple[Message, ...]]:
+    """Tell people, once, of a payout that the rail has not paid for long although it pays others."""
+    if data.deferred_told or now - data.deferred_since < policy.passed_over_ms:
+        return data, ()
+    hours = (now - data.deferred_since) // HOUR
+    why = f"passed over at {data.rail} for {hours} hours: {data.reason}"
+    return replace(data, deferred_told=True), (alarm(why), review_needed(record, why))
+
+
+def fail(policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, fact: f.NotPaid) -> Choice:
+    failures = data.failures + 1
+    data = data.at_rest(failures=failures, reason=fact.reason)
+    if data.wish:
+        return move("fail", fact.reason, data=data, again_s=0)
+    if fact.retryable and failures <= len(policy.retry_after_s):
+        told = news(record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything.")
+        return move("fail", fact.reason, data=data, messages=told, again_s=policy.retry_after_s[failures - 1])
+    data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1))
+    told = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
+    messages = (*told, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
+    return move("fail", fact.reason, data=data, messages=messages, again_s=spread(record, WATCH_S))
+
+
+def retry_if_due(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
+    failures = record.data.failures
+    if record.data.correction or not 1 <= failures <= len(policy.retry_after_s):
+        return wait(watch_s(record, now))
+    remaining_s = policy.retry_after_s[failures - 1] - (now - record.since) / SECOND
+    if remaining_s > 0:
+        return wait(remaining_s)
+    return move(
+        "retry", f"retry {failures} of {len(policy.retry_after_s)}", data=record.data.next_attempt(record.id, now)
+    )
+
+
+def retried(record: PayoutRecord, by: str, now: Millis) -> Choice:
+    if record.data.correction:
+        raise BadInput(f"Another destination of {record.id} waits for reviewers: approve or reject it first.")
+    return move("retry", f"{by} says once more", data=record.data.next_attempt(record.id, now))
+
+
+# ── not wanted any more ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def wanted_back(record: PayoutRecord, wish: Wish, proof: Proof) -> Choice:
+    """Give the money back, or take the wish: till the rail proves that nothing is paid, nothing more is sent."""
+    data = record.data
+    proven = not data.attempts or (nothing_open(record) and proof is Proof.NOT_PAID)
+    if proven and record.state != s.UNCONFIRMED:
+        return given_back(record, wish)
+    if data.wish:
+        return wait()
+    data = replace(data, wish=wish, correction=None, approvals=(), alarmed=False)
+    return keep(f"{wish.said}: cancelling, waits for proof that nothing was paid", data=data, again_s=0)
+
+
+def nothing_open(record: PayoutRecord) -> bool:
+    """Tell whether every attempt is over, but for a newest one that was never begun."""
+    data, current = record.data, record.data.current
+    unasked = current is not None and current.never_begun and record.sending is Sending.NO
+    return data.all_dead or (unasked and all(one.failed for one in data.attempts[:-1]))
+
+
+def given_back(record: PayoutRecord, wish: Wish) -> Choice:
+    """Give the money back; where anything was ever attempted, keep an eye on it."""
+    rejected = wish.trigger == "reject" and record.state == s.REQUESTED
+    trigger = "release" if record.state == s.FAILED else "reject" if rejected else "cancel"
+    told = news(record, "rejected" if rejected else "cancelled", reason=wish.reason)
+    data = record.data.at_rest(reason=wish.reason, correction=None, wish=None)
+    return move(
+        trigger,
+        wish.said,
+        data=data,
+        messages=told,
+        again_s=spread(record, WATCH_S) if data.attempts else NEVER_S,
+        unsent=record.state == s.PROCESSING,
+    )
+
+
+def told_of_wish(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, decision: Choice, now: Millis) -> Choice:
+    """Call people, once, where the rail has proven nothing for too long."""
+    data, wish = decision.data or record.data, record.data.wish
+    if wish is None or decision.trigger or data.alarmed or isinstance(fact, f.PEOPLE):
+        return decision
+    if now - wish.at < policy.waits_alarm_ms:
+        return decision
+    why = f"cancelling since {(now - wish.at) // HOUR} hours: {data.rail} does not prove that nothing was paid"
+    told = (*decision.messages, alarm(why), review_needed(record, why))
+    return decision.but(recorded=True, why=decision.why or why, data=replace(data, alarmed=True), messages=told)
