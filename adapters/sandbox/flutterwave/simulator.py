@@ -101,7 +101,7 @@ class FlutterwaveSimulator(SimulatedGateway):
             data |= {"amount": transfer.order.amount + 1, "status": _opposite(transfer)}
         if transfer.fate.webhook is Webhook.MISNAMED:
             data["id"] = transfer.id - 1
-        return {"event": "transfer.completed", "event.type": "SimulatedTransfer", "data": data}
+        return {"event": "transfer.completed", "event.type": "Transfer", "data": data}
 
     def _v4_news(self, transfer: SimulatedTransfer, *, lie: bool) -> dict[str, object]:
         """Write v4's events. Its amount is a bare number here, whatever the API's object looks like."""
