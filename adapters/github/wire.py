@@ -4,6 +4,7 @@ Only what can be relied on is read: a number that is none, or a part that is mis
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +14,6 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from adapters.github.closing import closes, reverts
 from machines.core.clock import SECOND
 from machines.core.errors import BadInput
 from machines.core.forge import ForgeIssue, IssueNews, News, Place, PullNews, PullRequest, PullState, RepositoryNews
@@ -273,3 +273,47 @@ def pull(raw: RawPull) -> PullRequest:
 def moment(text: str) -> int:
     """Read a time."""
     return int(datetime.fromisoformat(text).timestamp() * SECOND)
+
+
+# ── which issues a text says to close, and which pull requests to take back ──────────────────────────────────────────
+
+_KEYWORD = r"(?<![\w-])(?:close|closes|closed|fix|fixes|fixed|resolve|resolves|resolved):?\s+"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}"
+_NAMED = re.compile(
+    rf"{_KEYWORD}(?:(?P<short>{_NAME})?#(?P<number>[0-9]{{1,18}})"
+    rf"|https?://(?:www\.)?github\.com/(?P<long>{_NAME})/issues/(?P<linked>[0-9]{{1,18}}))(?![\w])",
+    re.IGNORECASE,
+)
+# As GitHub's own button writes it.
+_REVERTS = re.compile(
+    rf"(?<![\w-])reverts?:?\s+(?:(?P<short>{_NAME})?#(?P<number>[0-9]{{1,18}})"
+    rf"|https?://(?:www\.)?github\.com/(?P<long>{_NAME})/pull/(?P<linked>[0-9]{{1,18}}))(?![\w])",
+    re.IGNORECASE,
+)
+# What nobody sees on the page claims nothing: templates are full of it.
+_UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|^(```|~~~).*?(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
+_REMARK = re.compile(r"^\[comment.*$", re.MULTILINE | re.IGNORECASE)
+LONGEST = 100_000
+MOST = 50
+
+
+def closes(repository: str, *texts: str | None) -> tuple[int, ...]:
+    """List the issues of a repository that these texts say to close; those of other repositories are none of ours."""
+    return _numbers(_NAMED, repository, texts)
+
+
+def reverts(repository: str, *texts: str | None) -> tuple[int, ...]:
+    """List the pull requests of a repository that these texts say to take back."""
+    return _numbers(_REVERTS, repository, texts)
+
+
+def _numbers(names: re.Pattern[str], repository: str, texts: Iterable[str | None]) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for text in texts:
+        seen = _REMARK.sub("", _UNSEEN.sub("", (text or "")[:LONGEST]))
+        for match in names.finditer(seen):
+            elsewhere = match["short"] or match["long"] or repository
+            number = int(match["number"] or match["linked"])
+            if elsewhere.casefold() == repository.casefold() and number:
+                found[number] = None
+    return tuple(sorted(found))[:MOST]

@@ -13,6 +13,7 @@ duplicate_transfer_reference             an earlier call landed                 
 The status says by itself whether it is conclusive; only a conclusive one is an outcome. Amounts are whole kobo.
 """
 
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -28,6 +29,7 @@ from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, plain, slow_dow
 from machines.core.accounts import same_account
 from machines.core.errors import (
     BadAmount,
+    BadInput,
     Contradiction,
     Deferred,
     OtherPayee,
@@ -43,6 +45,7 @@ from machines.core.ports import (
     Destination,
     Evidence,
     Failed,
+    Notice,
     Payment,
     PaymentKey,
     Pending,
@@ -91,6 +94,8 @@ NOT_FOUND_SENTENCE = "not found"
 
 REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
 REASON_CHARS = 100
+SIGNATURE_HEADER = "x-paystack-signature"
+MOST_WEBHOOK_BYTES = 64 * 1024
 PAGE = 100
 
 T = TypeVar("T")
@@ -433,3 +438,37 @@ def _decoded(reply: HttpReply, shape: type[T]) -> T:
         return msgspec.json.decode(reply.body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise OutcomeUnknown(f"Paystack answered HTTP {reply.status} with a body that is not its JSON.") from error
+
+
+# ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def verify(headers: Mapping[str, str], body: bytes, secret_key: str) -> bool:
+    """Tell whether a webhook is signed: hex of an HMAC-SHA512 over the bytes as they came, with the secret key."""
+    shown = next((value for name, value in headers.items() if name.casefold() == SIGNATURE_HEADER), "")
+    expected = hmac.digest(secret_key.encode(), body, "sha512").hex()
+    return bool(secret_key) and hmac.compare_digest(shown.encode(errors="surrogateescape"), expected.encode())
+
+
+class PaystackEvent(Struct):
+    """A webhook."""
+
+    event: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def read_webhook(body: bytes) -> Notice | None:
+    """Read what a webhook speaks of; None when it is about no transfer. Its status is a claim, to be read back."""
+    if len(body) > MOST_WEBHOOK_BYTES:
+        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Paystack's.")
+    try:
+        event = msgspec.json.decode(body, type=PaystackEvent)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput("The webhook is not Paystack's JSON.") from error
+    if not event.event.startswith("transfer."):
+        return None
+    reference, handle = (str(event.data.get(part) or "") for part in ("reference", "transfer_code"))
+    if not reference:
+        raise BadInput("The webhook names no reference.")
+    said = str(event.data.get("status") or event.event.rpartition(".")[2]).casefold()
+    return Notice((reference,), handle, said, f"{event.event}:{handle or reference}:{said}")

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from adapters.sandbox.book import Book
 from adapters.sandbox.control import Control
 from adapters.sandbox.faults import Fault, Target
 from adapters.sandbox.magic import STAYS, Fate, fate
 from adapters.sandbox.server import Route, ServedAnswer, ServedCall, Server
 from adapters.sandbox.simulator import Simulator
-from adapters.sandbox.transfers import Transfers
+from adapters.sandbox.transfers import Book, Transfers
 from machines.core.clock import Clock
 
 PLENTY: Mapping[str, Decimal] = {currency: Decimal(10**12) for currency in ("NGN", "KES", "GHS", "USD")}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from adapters.sandbox.faults import Fault, Kind
 
@@ -184,3 +185,24 @@ def fate(reference: str, account: str, otherwise: Fate) -> Fate:
             message = _VAGUE if ends is Ends.FAILED else ""
             return Fate(ends, after_s=60.0 * int(found[1] or 10), message=message)
     return ACCOUNTS.get(account, otherwise)
+
+
+BANKS: Mapping[str, str] = MappingProxyType(
+    {
+        "044": "ACCESS BANK NIGERIA",
+        "058": "GUARANTY TRUST BANK",
+        "011": "FIRST BANK OF NIGERIA",
+        "057": "ZENITH BANK",
+        "033": "UNITED BANK FOR AFRICA",
+        "MPS": "MPESA",
+    }
+)
+
+_FIRST = ("Ada", "Bola", "Chidi", "Dele", "Efe", "Femi", "Gozie", "Hauwa", "Ifeoma", "Jide")
+_LAST = ("Adeyemi", "Bello", "Chukwu", "Danjuma", "Eze", "Falana", "Garba", "Hassan", "Igwe", "Johnson")
+
+
+def name_of(account: str) -> str:
+    """Make up the holder of an account, always the same one."""
+    digits = [int(letter) for letter in account if letter.isdecimal()] or [0]
+    return f"{_FIRST[sum(digits) % 10]} {_LAST[digits[-1]]}"

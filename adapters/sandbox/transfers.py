@@ -1,14 +1,13 @@
 """The inside of a gateway, whatever its API looks like: transfers, wallets, approvals, retries, the book."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from itertools import count
 
 from adapters.sandbox.agenda import Agenda
-from adapters.sandbox.book import Book, Entry
 from adapters.sandbox.magic import PAYS, STAYS, Ends, Fate, FatedRefusal, Spelling, Webhook, fate
 from machines.core.clock import SECOND, Millis
 
@@ -18,6 +17,47 @@ DECLINED = "Transfer was declined by the approver"
 # From the samples: 10, 25 and 50 naira by size, and 7.5 % of tax on each.
 _NGN_FEES = ((Decimal(5_000), Decimal("10.75")), (Decimal(50_000), Decimal("26.875")))
 _NGN_FEE_ABOVE = Decimal("53.75")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Money that arrived at an account; negative where it was taken back."""
+
+    reference: str
+    """Of the transfer that moved it."""
+    asked: str
+    """The reference that the caller gave; another one than the transfer's own for a retry."""
+    bank: str
+    account: str
+    amount: Decimal
+    currency: str
+    at: Millis
+
+
+class Book:
+    """Only ever grows."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def write(self, entry: Entry) -> None:
+        """Add what happened."""
+        self._entries.append(entry)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._entries))
+
+    def times_paid(self, asked: str) -> int:
+        """Count how often a caller's reference was paid, whatever came back afterwards."""
+        return sum(entry.amount > 0 for entry in self._entries if entry.asked == asked)
+
+    def paid(self, asked: str) -> Decimal:
+        """Sum up what a caller's reference brought to its account, less what came back."""
+        return sum((entry.amount for entry in self._entries if entry.asked == asked), Decimal(0))
+
+    def total(self, currency: str) -> Decimal:
+        """Sum up all that was paid in a currency, less what came back."""
+        return sum((entry.amount for entry in self._entries if entry.currency == currency), Decimal(0))
 
 
 class TransferState(StrEnum):

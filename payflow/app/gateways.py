@@ -11,7 +11,7 @@ from adapters.flutterwave.credentials import ClientToken
 from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.flutterwave.rail import FlutterwaveV3, FlutterwaveV4
 from adapters.http import LIMITS, Credential, GatewayClient, HttpLimits, SecretKey
-from adapters.paystack import webhooks as paystack_webhooks
+from adapters.paystack import wire as paystack
 from adapters.paystack.rail import Paystack
 from machines.core.clock import Clock
 from machines.core.errors import BadSettings
@@ -185,8 +185,8 @@ def _paystack(
         return Paystack(GatewayClient(session, "Paystack", url, credential, clock, limits, budget, reads))
 
     asking = rail(CallKind.PERSON)
-    genuine = partial(paystack_webhooks.verify, secret_key=key)
-    hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack_webhooks.read_webhook)
+    genuine = partial(paystack.verify, secret_key=key)
+    hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack.read_webhook)
 
     async def wallet() -> list[Money]:
         return [await asking.balance(NGN)]

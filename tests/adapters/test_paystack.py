@@ -1,4 +1,4 @@
-"""Paystack: what its answers prove, its statuses, its webhooks."""
+"""Paystack: what its answers prove, its statuses, its wire."""
 
 import hmac
 import json
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from adapters.http import HttpReply
-from adapters.paystack import webhooks, wire
+from adapters.paystack import wire
 from machines.core.errors import (
     BadInput,
     Contradiction,
@@ -186,23 +186,23 @@ def signed(body: bytes, key: str = KEY) -> dict[str, str]:
 
 def test_a_signature_over_the_very_bytes_is_accepted_and_nothing_else() -> None:
     body = b'{"event":"transfer.success"}'
-    assert webhooks.verify(signed(body), body, KEY)
-    assert not webhooks.verify(signed(body), body + b" ", KEY)
-    assert not webhooks.verify(signed(body, "other"), body, KEY)
-    assert not webhooks.verify({}, body, KEY)
-    assert not webhooks.verify({"x-paystack-signature": "ä" * 10_000}, body, KEY)
-    assert not webhooks.verify({"x-paystack-signature": signed(body, "")["X-Paystack-Signature"]}, body, "")
+    assert wire.verify(signed(body), body, KEY)
+    assert not wire.verify(signed(body), body + b" ", KEY)
+    assert not wire.verify(signed(body, "other"), body, KEY)
+    assert not wire.verify({}, body, KEY)
+    assert not wire.verify({"x-paystack-signature": "ä" * 10_000}, body, KEY)
+    assert not wire.verify({"x-paystack-signature": signed(body, "")["X-Paystack-Signature"]}, body, "")
 
 
 @pytest.mark.parametrize("event", ["transfer.success", "transfer.failed", "transfer.reversed"])
 def test_a_webhook_names_the_reference_and_only_claims_a_status(event: str) -> None:
-    notice = webhooks.read_webhook(json.dumps({"event": event, "data": DATA}).encode())
+    notice = wire.read_webhook(json.dumps({"event": event, "data": DATA}).encode())
     assert notice is not None
     assert (notice.references, notice.handle, notice.said) == ((OURS.key,), "TRF_1", "pending")
 
 
 def test_other_news_is_none_of_ours_and_nonsense_is_bad_input() -> None:
-    assert webhooks.read_webhook(b'{"event":"charge.success","data":{}}') is None
+    assert wire.read_webhook(b'{"event":"charge.success","data":{}}') is None
     for body in (b"", b"[]", b"\xff", b'{"event":"transfer.success","data":{}}', b" " * 70_000, b"[" * 60_000):
         with pytest.raises(BadInput):
-            webhooks.read_webhook(body)
+            wire.read_webhook(body)

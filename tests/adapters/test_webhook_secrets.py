@@ -6,7 +6,7 @@ import pytest
 
 from adapters.flutterwave import wire_v3, wire_v4
 from adapters.github import wire as github
-from adapters.paystack import webhooks as paystack
+from adapters.paystack import wire as paystack
 
 BODY, SECRET = b"{}", "a secret of thirty-two letters.."
 

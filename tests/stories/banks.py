@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from adapters.sandbox.book import Book
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.gateway import SimulatedGateway
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
+from adapters.sandbox.transfers import Book
 from machines.core.clock import FixedClock
 from payflow.app.gateways import FLUTTERWAVE_HOOKS, PAYSTACK_HOOKS
 

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave import v3 as face
-from adapters.sandbox.flutterwave.banks import name_of
+from adapters.sandbox.magic import name_of
 from payflow.config import Settings
 from tests.stories.banks import Choice, v3, v4
 from tests.stories.town import HOME, Town, open_town

@@ -168,7 +168,7 @@ class SandboxChain:
 
 def _command(kind: ChainKind, folder: Path) -> list[str]:
     if kind is ChainKind.EVM:
-        return [sys.executable, "-m", "adapters.sandbox.chain.serve", str(folder / "chain.sqlite")]
+        return [sys.executable, "-m", "adapters.sandbox.chain.rpc", str(folder / "chain.sqlite")]
     program = anvil()
     if program is None:
         raise NoChain("There is no anvil on this machine: `make .tools/npm/.ready` fetches one, which takes npm.")

@@ -1,6 +1,7 @@
 """A chain inside a process: py-evm's Ethereum, which mines each transaction as it comes and is kept in a file."""
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ from eth import constants
 from eth.abc import BlockAPI, BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
 from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
+from eth.db.backends.base import BaseDB
 from eth.exceptions import HeaderNotFound, TransactionNotFound, VMError
 from eth.typing import AccountDetails
 from eth.vm.forks.prague import PragueVM
@@ -18,13 +20,45 @@ from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
 
 from adapters.sandbox.chain.accounts import ACCOUNTS, RICH_WEI
-from adapters.sandbox.chain.kept import KeptDB
 
 CHAIN_ID = 31337
 GAS_LIMIT = 30_000_000
 TIP_WEI = 10**9
 FINAL_AFTER = 64
 """Blocks until one is called finalized: two epochs."""
+
+
+class KeptDB(BaseDB):
+    """Keys and values in SQLite. What is written counts from `commit` on, so that a kill leaves whole blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = sqlite3.connect(path)
+        self._file.execute("PRAGMA journal_mode=WAL")
+        self._file.execute("CREATE TABLE IF NOT EXISTS kept (name BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+
+    def commit(self) -> None:
+        """Keep all that was written since."""
+        self._file.commit()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def __getitem__(self, key: bytes) -> bytes:
+        row = self._file.execute("SELECT value FROM kept WHERE name = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return bytes(row[0])
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._file.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: bytes) -> None:
+        if not self._file.execute("DELETE FROM kept WHERE name = ?", (key,)).rowcount:
+            raise KeyError(key)
+
+    def _exists(self, key: bytes) -> bool:
+        return self._file.execute("SELECT 1 FROM kept WHERE name = ?", (key,)).fetchone() is not None
 
 
 class EvmRefused(Exception):

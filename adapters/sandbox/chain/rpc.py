@@ -1,9 +1,20 @@
-"""What a node answers over JSON-RPC, from the chain in this process."""
+"""What a node answers over JSON-RPC, from the chain in this process: `python -m adapters.sandbox.chain.rpc FILE`.
 
+It prints where it listens.
+"""
+
+import asyncio
+import json
+import signal
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import rlp  # type: ignore[import-untyped]
+from aiohttp import web
 from eth.abc import BlockAPI, LogAPI, SignedTransactionAPI
 from eth_typing import Address
 from eth_utils.address import to_checksum_address
@@ -14,6 +25,7 @@ from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, EvmR
 Json = dict[str, Any]
 
 MOST_BLOCKS = 1024
+MOST_BYTES = 8 * 1024 * 1024
 _TYPED = 0x7F
 """Up to here the first byte of a transaction is its type."""
 UNKNOWN_METHOD, BAD_PARAMS, NO_REQUEST = -32601, -32602, -32600
@@ -271,3 +283,33 @@ def _hex(content: bytes) -> str:
 def _failed(number: object, code: int, words: str, data: str = "") -> Json:
     error = {"code": code, "message": words} | ({"data": data} if data else {})
     return {"jsonrpc": "2.0", "id": number, "error": error}
+
+
+async def serve(path: Path) -> None:
+    """Serve until a signal comes."""
+    evm = Evm(path)
+    rpc = Rpc(evm)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            asked = json.loads(await request.content.read(MOST_BYTES))
+        except ValueError:
+            return web.json_response({"error": "This is no JSON."}, status=HTTPStatus.BAD_REQUEST)
+        return web.json_response(rpc.answer(asked))
+
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(f"Listening on {':'.join(map(str, runner.addresses[0][:2]))}", flush=True)  # noqa: T201  (whoever started us reads it)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await runner.cleanup()
+    evm.close()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(Path(sys.argv[1])))

@@ -7,8 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from adapters.sandbox.agenda import stamp
-from adapters.sandbox.flutterwave.banks import BANKS, name_of
-from adapters.sandbox.magic import ACCOUNTS, FatedRefusal
+from adapters.sandbox.magic import ACCOUNTS, BANKS, FatedRefusal, name_of
 from adapters.sandbox.server import Route, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import (
     NotNow,

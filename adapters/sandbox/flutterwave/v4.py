@@ -7,8 +7,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
-from adapters.sandbox.flutterwave.banks import BANKS, name_of
-from adapters.sandbox.magic import ACCOUNTS, PAYS, Ends, Fate, FatedRefusal
+from adapters.sandbox.magic import ACCOUNTS, BANKS, PAYS, Ends, Fate, FatedRefusal, name_of
 from adapters.sandbox.server import Route, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import Order, SimulatedTransfer, TransferRefused, Transfers, TransferState
 from machines.core.clock import SECOND

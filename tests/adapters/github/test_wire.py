@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from adapters.github import wire
-from adapters.github.closing import closes
+from adapters.github.wire import closes
 from machines.core.errors import BadInput
 from machines.core.forge import IssueNews, PullNews, PullState, RepositoryNews
 
