@@ -1,6 +1,6 @@
 """Any sequence of what people, workers, rails and bad luck do leaves the store as a simple model says that it must be.
 
-Checked after every step, with the numbers of DESIGN §13:
+Checked after every step, with the numbers of payflow/RULES.md:
 
 5   Debits equal credits; HELD equals the records that hold; no balance below zero; nothing rounded.
 6   A final state is final: a late worker or webhook cannot overwrite it.
