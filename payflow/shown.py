@@ -9,6 +9,8 @@ from machines.core.money import Assets, Money
 USUAL = 2
 """Decimals that are always written."""
 
+WEI_DIGITS = 18
+
 _SIZES = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 
 
@@ -38,6 +40,12 @@ def amount(money: Money | None) -> str:
 def amount_json(money: Money | None) -> dict[str, str] | None:
     """Write an amount for machines: as text, because numbers in JSON are not exact."""
     return None if money is None else {"asset": money.asset.code, "amount": money.decimal}
+
+
+def ether(wei: int) -> str:
+    """Write what an address has, to the last wei."""
+    digits = str(wei).rjust(WEI_DIGITS + 1, "0")
+    return f"{digits[:-WEI_DIGITS]}.{digits[-WEI_DIGITS:].rstrip('0') or '0'}"
 
 
 def grouped(money: Money | None) -> str:

@@ -2,50 +2,58 @@
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
-from rich.text import Text
+import typer
 
 from machines.core.errors import BadInput
-from payflow.cli.desk import Code, Desk, named
+from payflow.cli.terminal import Commands, Terminal
 from payflow.shown import utc
 from payflow.store.backup import save, set_back
 from payflow.store.seals import KEY_FILE
 
-ELSEWHERE = (
-    "The store is not the embedded one, so its files are not ours to {}: "
-    "do it with the server's own means, as deploy/operations/{}.md says."
-)
+command = Commands()
 
 
-async def backup(desk: Desk, *, file: str) -> Code:
-    """Save the embedded store into a file, while it works."""
-    settings = desk.settings
-    if not settings.embedded:
-        raise BadInput(ELSEWHERE.format("copy", "back-up"))
-    async with desk.open() as payflow:
-        await payflow.store.audit.note(await named(desk, payflow.store), "backup", file)
+@command("payflow backup /backups/payflow-2027-01-15.tar.zst")
+async def backup(
+    terminal: Terminal,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A new file, such as payflow-2027-01-15.tar.zst.")],
+) -> None:
+    settings = terminal.settings
+    _refuse_elsewhere(terminal, "copy", "back-up")
+    async with terminal.open() as payflow:
+        await payflow.store.audit.note((await terminal.person(payflow)).name, "backup", file)
         size = await save(payflow.store.link, settings.data, Path(file), await payflow.store.records.now())
     key = settings.data / KEY_FILE
-    desk.tell(
+    terminal.tell(
         {"file": file, "bytes": size, "key": None if settings.seal_keys else str(key)},
-        Text(f"{size:,} bytes of the store are in {file}."),
-        *([] if settings.seal_keys else [Text(f"The key that opens its destinations is not: keep {key} elsewhere.")]),
+        f"{size:,} bytes of the store are in {file}.",
+        *([] if settings.seal_keys else [f"The key that opens its destinations is not: keep {key} elsewhere."]),
     )
-    return Code.OK
 
 
-async def restore(desk: Desk, *, file: str) -> Code:
-    """Put a saved store into the data folder, which has none."""
-    settings = desk.settings
-    if not settings.embedded:
-        raise BadInput(ELSEWHERE.format("replace", "restore"))
+@command("payflow restore /backups/payflow-2027-01-15.tar.zst")
+async def restore(
+    terminal: Terminal,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `payflow backup` wrote.")],
+) -> None:
+    settings = terminal.settings
+    _refuse_elsewhere(terminal, "replace", "restore")
     saved_at = await asyncio.to_thread(set_back, Path(file), settings.data)
-    missing = not settings.seal_keys and not (settings.data / KEY_FILE).exists()
-    since = utc(saved_at).replace(" ", "T")
-    desk.tell(
+    key = settings.data / KEY_FILE
+    missing = not settings.seal_keys and not key.exists()
+    terminal.tell(
         {"file": file, "saved_at": saved_at, "key_missing": missing},
-        Text(f"The store in {settings.data} is as it was at {utc(saved_at)} UTC. Nothing is sent from it yet."),
-        *([Text(f"Put its key into {settings.data / KEY_FILE}, or no destination can be read.")] if missing else []),
-        Text(f"Next: `payflow reconcile --since {since}`."),
+        f"The store in {settings.data} is as it was at {utc(saved_at)} UTC. Nothing is sent from it yet.",
+        *([f"Put its key into {key}, or no destination can be read."] if missing else []),
+        f"Next: `payflow reconcile --since {utc(saved_at).replace(' ', 'T')}`.",
     )
-    return Code.OK
+
+
+def _refuse_elsewhere(terminal: Terminal, act: str, page: str) -> None:
+    if not terminal.settings.embedded:
+        raise BadInput(
+            f"The store is not the embedded one, so its files are not ours to {act}: "
+            f"do it with the server's own means, as deploy/operations/{page}.md says."
+        )

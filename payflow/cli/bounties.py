@@ -1,58 +1,91 @@
 """Bounties at the terminal: read GitHub again, look, decide."""
 
-from functools import partial
 from typing import Annotated
 
 import typer
 
-bounty = typer.Typer(name="bounty", help="Bounties of a GitHub organisation.", no_args_is_help=True)
+from machines.bounty.lifecycle import POLLERS
+from machines.core.errors import BadSettings
+from payflow.app.installation import Payflow
+from payflow.cli.tables import Column, drawn, grid
+from payflow.cli.terminal import Commands, Terminal, Usage
+from payflow.desk import forge_sweep
+from payflow.desk.bounties import BountyDesk
+from payflow.desk.forge_news import UNFINISHED
+from payflow.desk.open_bounty import balances, shown
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
 Name = Annotated[
     str, typer.Argument(metavar="BOUNTY", help="Its id, such as bounty-03-abcdefgh23456777, or its issue's id.")
 ]
 
+command = Commands()
 
-@bounty.command()
-def sync(context: typer.Context, *, as_json: AsJson = False) -> None:
+
+def _pollers(state: str) -> str:
+    """Name who looks after a state, in the words of the payout flow's document."""
+    return ", ".join(name for name, states in POLLERS.items() if state in states)
+
+
+BOUNTY = (
+    Column("", "bounty", "id"),
+    Column("", "issue", "data.place.path"),
+    Column("", "state", "state"),
+    Column("", "pollers", lambda one: _pollers(one.state)),
+    Column("", "holds", lambda one: ", ".join(balances(one.data.holdings))),
+)
+"""For people; for machines a bounty is told as the API tells it."""
+
+
+@command("payflow bounty sync")
+async def sync(terminal: Terminal, payflow: Payflow) -> None:
     """Read from GitHub what deliveries may have failed to tell: repositories, labelled issues, pull requests."""
-    from payflow.cli import bounty_work, desk
+    told = await forge_sweep.sweep(_desk(payflow))
+    terminal.tell(told, ", ".join(f"{count} {what}" for what, count in told.items()) + ".")
 
-    desk.go(context, bounty_work.sync, as_json=as_json)
 
-
-@bounty.command()
-def ls(
-    context: typer.Context,
+@command("payflow bounty ls --all")
+async def ls(
+    terminal: Terminal,
+    payflow: Payflow,
     *,
     finished: Annotated[bool, typer.Option("--all", help="Also those that are paid or refunded.")] = False,
-    as_json: AsJson = False,
 ) -> None:
     """List bounties, each with its state and the pollers that look after it."""
-    from payflow.cli import bounty_work, desk
+    found = await _desk(payflow).bounties(None if finished else UNFINISHED)
+    terminal.tell([shown(one) for one in found], drawn(BOUNTY, found))
 
-    desk.go(context, partial(bounty_work.ls, finished=finished), as_json=as_json)
 
-
-@bounty.command()
-def show(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
+@command("payflow bounty show bounty-03-abcdefgh23456777")
+async def show(terminal: Terminal, payflow: Payflow, name: Name) -> None:
     """Show one bounty with all that is known of it."""
-    from payflow.cli import bounty_work, desk
+    record = await _desk(payflow).find(name)
+    told = {**shown(record), "pollers": _pollers(record.state)}
+    terminal.tell(told, grid({key: str(value) for key, value in told.items() if value not in (None, "", [], {})}))
 
-    desk.go(context, partial(bounty_work.show, name=name), as_json=as_json)
 
-
-@bounty.command()
-def decide(
-    context: typer.Context,
+@command("payflow bounty decide bounty-03-abcdefgh23456777 --pull 12")
+async def decide(
+    terminal: Terminal,
+    payflow: Payflow,
     name: Name,
     *,
     pull: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="The merged pull request that gets it; 0 lets it go on.")
     ],
-    as_json: AsJson = False,
 ) -> None:
     """Say who gets a contested bounty."""
-    from payflow.cli import bounty_work, desk
+    who, desk = await terminal.person(payflow), _desk(payflow)
+    record = await desk.find(name)
+    ids = {claim.number: claim.id for claim in record.data.merged}
+    if pull and pull not in ids:
+        raise Usage(f"{record.data.place.path} has no merged pull request {pull}; it has {sorted(ids)}.")
+    record = await desk.decide(record.id, who.name, ids.get(pull, 0))
+    terminal.tell(shown(record), f"{record.data.place.path} is {record.state}.")
 
-    desk.go(context, partial(bounty_work.decide, name=name, number=pull), as_json=as_json)
+
+def _desk(payflow: Payflow) -> BountyDesk:
+    if payflow.parts.bounties is None:
+        raise BadSettings(
+            "Bounties are not set up: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY_FILE and PAYFLOW_BOUNTY_LANE."
+        )
+    return payflow.parts.bounties.desk

@@ -5,13 +5,12 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from rich.table import Table
 from rich.text import Text
 
 from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
-from payflow.cli.desk import Code, Desk
-from payflow.cli.words import LEVEL_STYLES, clean
+from payflow.cli.tables import LEVEL_STYLES, Column, grid, json_of
+from payflow.cli.terminal import Code, Commands, Terminal
 from payflow.config import Settings
 from payflow.desk import readiness
 from payflow.store import servers
@@ -23,37 +22,40 @@ from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
 LEAST_FREE_BYTES = 2**30
 
 
-async def doctor(desk: Desk) -> Code:
-    """Look at everything, and say what to do."""
+command = Commands()
+
+CHECK = (Column("name", None), Column("level", None), Column("finding", None))
+
+
+@command("payflow doctor --json")
+async def doctor(terminal: Terminal) -> Code:
     checks = [
         ok("settings", "All settings can be used."),
-        _api_address(desk.settings),
-        *await _store(desk),
-        *await _pool(desk.settings),
+        _api_address(terminal.settings),
+        *await _store(terminal),
+        *await _pool(terminal.settings),
     ]
     fit = healthy(checks)
-    desk.tell(
-        {
-            "healthy": fit,
-            "checks": [{"name": one.name, "level": one.level, "finding": one.finding} for one in checks],
-        },
-        _drawn(checks),
+    terminal.tell(
+        {"healthy": fit, "checks": [json_of(CHECK, one) for one in checks]},
+        grid((Text(one.level, LEVEL_STYLES[one.level]), one.name, one.finding) for one in checks),
         "",
         _summary(checks),
     )
     return Code.OK if fit else Code.STORE
 
 
-async def _store(desk: Desk) -> list[Check]:
+async def _store(terminal: Terminal) -> list[Check]:
     """Look at the servers, and then, if it can be opened, at what is in the store."""
     checks: list[Check] = []
+    settings = terminal.settings
     try:
-        if desk.settings.embedded:
-            refuse_missing(desk.settings)
-        async with _reached(desk.settings) as link:
-            checks += [ok("store", f"The store at {link.place} answers."), *await servers.examine(link, desk.settings)]
-        checks.append(_disk(desk.settings))
-        async with desk.open() as payflow:
+        if settings.embedded:
+            refuse_missing(settings)
+        async with _reached(settings) as link:
+            checks += [ok("store", f"The store at {link.place} answers."), *await servers.examine(link, settings)]
+        checks.append(_disk(settings))
+        async with terminal.open() as payflow:
             checks += await _inside(payflow)
             if payflow.parts.lanes is not None:
                 from payflow.app.checkup import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
@@ -127,13 +129,6 @@ def _disk(settings: Settings) -> Check:
     if free < LEAST_FREE_BYTES:
         return warn("free space", f"{said} A store that cannot write stops all payments: free some.")
     return ok("free space", said)
-
-
-def _drawn(checks: list[Check]) -> Table:
-    drawn = Table.grid(padding=(0, 2))
-    for check in checks:
-        drawn.add_row(Text(check.level, LEVEL_STYLES[check.level]), check.name, clean(check.finding))
-    return drawn
 
 
 def _summary(checks: list[Check]) -> Text:

@@ -1,115 +1,116 @@
-"""Payouts and their batches: what reviewers and operators decide about them at the terminal."""
+"""What reviewers and operators decide about one payout; the desk does it, as it does for the API."""
 
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
-batch = typer.Typer(name="batch", help="Open batches of payouts, and see what became of them.", no_args_is_help=True)
-payout = typer.Typer(name="payout", help="Decide about a payout.", no_args_is_help=True)
+from machines.core.ids import RecordId
+from machines.payout.data import PayoutRecord
+from payflow.app.installation import Payflow
+from payflow.cli.records import RECORD
+from payflow.cli.tables import json_of
+from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, record_of
+from payflow.desk.payouts import MACHINE, Desk
+from payflow.desk.person import OPERATES, REVIEWS
+from payflow.engine.step import Applied
+from payflow.shown import amount
+from payflow.store.registers.tokens import Role
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
-Batch = Annotated[str, typer.Argument(metavar="BATCH", help="A batch, such as 20270115-080000-batch.")]
-Payout = Annotated[str, typer.Argument(metavar="ID", help="A payout, such as payout-03-abcdefgh23456777.")]
-Reason = Annotated[str, typer.Option(help="Why: the provider reads it, and it is kept for ever.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-
-
-@batch.command()
-def run(
-    context: typer.Context,
-    *,
-    limit: Annotated[
-        int, typer.Option(min=1, max=100_000, help="How many payouts at most, the oldest first.")
-    ] = 10_000,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Open a batch now: every approved payout is handed to its rail, whatever the schedule says."""
-    from payflow.cli import batches, desk
-
-    desk.go(context, partial(batches.run, limit=limit, yes=yes), as_json=as_json)
+command = Commands()
 
 
-@batch.command()
-def ls(
-    context: typer.Context,
-    *,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many batches.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """List batches, the newest first, each with what became of it."""
-    from payflow.cli import batches, desk
+@command("payflow payout approve payout-03-abcdefgh23456777")
+async def approve(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, yes: Yes = False) -> None:
+    """Say yes to the amount and the destination that are shown; nobody approves what they asked for themselves."""
 
-    desk.go(context, partial(batches.ls, limit=limit), as_json=as_json)
+    async def say_yes(desk: Desk, record: PayoutRecord, who: str) -> Applied:
+        # Whatever changes between showing and saying yes is refused.
+        if not yes:
+            terminal.confirm(_shown(record))
+        return await desk.approve(record.id, who, record.data.proposal.fingerprint)
 
-
-@batch.command()
-def show(
-    context: typer.Context,
-    name: Batch,
-    *,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many of its payouts to list.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show one batch: how many payouts and how much money are where, and which they are."""
-    from payflow.cli import batches, desk
-
-    desk.go(context, partial(batches.show, name=name, limit=limit), as_json=as_json)
+    await _decide(terminal, payflow, payout_id, say_yes, REVIEWS)
 
 
-@payout.command()
-def approve(context: typer.Context, payout_id: Payout, *, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Say yes to the amount and the destination that are shown; nobody approves what he asked for himself."""
-    from payflow.cli import deciding, desk
-
-    desk.go(context, partial(deciding.approve, payout_id=payout_id, yes=yes), as_json=as_json)
-
-
-@payout.command()
-def reject(context: typer.Context, payout_id: Payout, *, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Say no to a payout, or to another destination for a failed one."""
-    from payflow.cli import deciding, desk
-
-    desk.go(context, partial(deciding.reject, payout_id=payout_id, reason=reason), as_json=as_json)
+@command('payflow payout reject payout-03-abcdefgh23456777 --reason "no invoice"')
+async def reject(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
+    """Say no to a payout, or to another destination for a failed one; the provider reads why."""
+    why = because(reason)
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.reject(one.id, who, why), REVIEWS)
 
 
-@payout.command()
-def cancel(context: typer.Context, payout_id: Payout, *, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Take a payout back that is not with its rail yet."""
-    from payflow.cli import deciding, desk
+@command('payflow payout cancel payout-03-abcdefgh23456777 --reason "asked for twice"')
+async def cancel(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
+    """Take a payout back that is not with its rail yet; the provider reads why."""
+    why = because(reason)
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.cancel(one.id, who, why))
 
-    desk.go(context, partial(deciding.cancel, payout_id=payout_id, reason=reason), as_json=as_json)
 
-
-@payout.command()
-def retry(context: typer.Context, payout_id: Payout, *, as_json: AsJson = False) -> None:
+@command("payflow payout retry payout-03-abcdefgh23456777")
+async def retry(terminal: Terminal, payflow: Payflow, payout_id: RecordName) -> None:
     """Try a failed payout once more, under a new reference."""
-    from payflow.cli import deciding, desk
-
-    desk.go(context, partial(deciding.retry, payout_id=payout_id), as_json=as_json)
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.retry(one.id, who))
 
 
-@payout.command()
-def release(context: typer.Context, payout_id: Payout, *, reason: Reason = "", as_json: AsJson = False) -> None:
+@command('payflow payout release payout-03-abcdefgh23456777 --reason "they want it by cheque"')
+async def release(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
     """Give the money of a failed payout back, if the rail proves that none of its attempts was paid."""
-    from payflow.cli import deciding, desk
+    why = because(reason)
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.release(one.id, who, why))
 
-    desk.go(context, partial(deciding.release, payout_id=payout_id, reason=reason), as_json=as_json)
 
-
-@payout.command()
-def correct(
-    context: typer.Context,
-    payout_id: Payout,
+@command("payflow payout correct payout-03-abcdefgh23456777 --account 0123456789 --bank 044")
+async def correct(
+    terminal: Terminal,
+    payflow: Payflow,
+    payout_id: RecordName,
     *,
     account: Annotated[str, typer.Option(metavar="NUMBER", help="The account's or wallet's number.")],
     bank: Annotated[str, typer.Option(metavar="CODE", help="The bank's code; by default the bank stays.")] = "",
     name: Annotated[str, typer.Option(help="Whose account it is.")] = "",
-    as_json: AsJson = False,
 ) -> None:
     """Name another account for a failed payout; another person must approve it."""
-    from payflow.cli import deciding, desk
+    await _decide(
+        terminal, payflow, payout_id, lambda desk, one, who: desk.correct_account(one.id, who, account, bank, name)
+    )
 
-    action = partial(deciding.correct, payout_id=payout_id, account=account, bank=bank, name=name)
-    desk.go(context, action, as_json=as_json)
+
+async def _decide(
+    terminal: Terminal,
+    payflow: Payflow,
+    payout_id: str,
+    decide: Callable[[Desk, PayoutRecord, str], Awaitable[Applied]],
+    roles: frozenset[Role] = OPERATES,
+) -> None:
+    who = await terminal.acting(payflow, roles)
+    record: PayoutRecord = (await payflow.store.records.read(_payout_of(payflow, payout_id))).record
+    applied = await decide(desk_of(payflow), record, who.name)
+    after, why = applied.after, applied.decision.why
+    moved = f"It is {after.state} now" if applied.decision.trigger else f"It stays {after.state}"
+    terminal.tell(json_of(RECORD, after) | {"from": applied.before.state, "why": why}, f"{moved}: {why}.")
+
+
+def desk_of(payflow: Payflow) -> Desk:
+    """Give the desk of the payouts."""
+    if payflow.parts.desk is None:
+        raise Usage("This Payflow pays no payouts.")
+    return payflow.parts.desk
+
+
+def _payout_of(payflow: Payflow, text: str) -> RecordId:
+    name = record_of(payflow, text)
+    if not name.startswith(f"{MACHINE}-"):
+        raise Usage(f"{text} is no payout.")
+    return name
+
+
+def _shown(record: PayoutRecord) -> list[str]:
+    data, proposal = record.data, record.data.proposal
+    lines = [
+        f"{record.id}: {amount(record.amount)} to {proposal.shown}, for {record.owner}",
+        f"Asked for by {proposal.by}.",
+        *(f"Found: {finding.text}" for finding in data.findings),
+        *(f"Approved by {approval.by} already." for approval in data.approvals),
+    ]
+    return lines + ([f"It failed before: {data.reason}"] if data.correction else [])

@@ -1,18 +1,39 @@
-"""Mining pools: paying their miners, and putting right what was left in the middle."""
+"""Mining pools: paying their miners, and putting right what was left in the middle; --dry-run writes nothing."""
 
-from functools import partial
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-pool = typer.Typer(name="pool", help="Pay the miners of an open-ethereum-pool.", no_args_is_help=True)
+from machines.core.chain import TxHash
+from machines.core.errors import BadInput, Retryable
+from machines.pool.data import WEI, row_of, shannon_of
+from machines.pool.evidence import ChainOutcome
+from payflow.app import service
+from payflow.app.installation import Payflow, refuse_unfit
+from payflow.cli.steering import steering_of, who_confirms
+from payflow.cli.tables import Column, Format, as_it_is, drawn, json_of
+from payflow.cli.terminal import Code, Commands, Terminal, Usage, Yes, print_json
+from payflow.desk.pool import audit as auditing
+from payflow.desk.pool import not_a_payment, resolving
+from payflow.desk.pool.due import due as who_is_due
+from payflow.desk.pool.estimate import Cost, estimate
+from payflow.desk.pool.outside import Stray
+from payflow.desk.pool.pool import Pools
+from payflow.desk.pool.repairs import Judged, PoolDesk
+from payflow.desk.pool.room import PoolRooms
+from payflow.desk.pool.runs import Outcome, serve, shown, spoken
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
-Files = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="PAYOUTS.JSON", help="The pool's own configuration; one file for each coin."),
-]
+TRUE = ("1", "t", "T", "TRUE", "true", "True")
+"""What Go's strconv.ParseBool takes for yes; all else is no here, as in the pool's own module."""
+OPEN_AGAIN_S = 5
+
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The pool's own configuration; payouts.json.")
 ]
@@ -24,145 +45,308 @@ Amount = Annotated[
     int, typer.Argument(min=1, metavar="SHANNON", help="The amount in Shannon, as the pool's books have it.")
 ]
 Tx = Annotated[str, typer.Argument(metavar="TX", help="The hash of the transaction.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+command = Commands()
+
+FOUND = {
+    ChainOutcome.PAID: "paid: book it",
+    ChainOutcome.UNPAID: "unpaid: credit it back",
+    ChainOutcome.UNKNOWN: "not proven: leave it",
+}
+AS_TEXT = Format(str, str)
 
 
-@pool.command()
+def _repaired(drift: auditing.Drift) -> str:
+    return f"{drift.added:+d}" if drift.repairable else "none"
+
+
+RAN = (
+    Column("paid", None),
+    Column("due", None, "must_pay"),
+    Column("total_shannon", None, "total", AS_TEXT),
+    Column("refused", None),
+    Column("waits", None),
+    Column("short", None),
+    Column("records", None, form=Format(list, str)),
+)
+PAYEE = (Column("login", "login"), Column("shannon", "Shannon>", form=AS_TEXT))
+JUDGED = (
+    Column("", "row", lambda one: shown(one.row.login, one.row.shannon, one.row.at_s)),
+    Column("", "of", lambda one: one.record.id if one.record else "another payer"),
+    Column("login", None, "row.login"),
+    Column("shannon", None, "row.shannon", AS_TEXT),
+    Column("at_s", None, "row.at_s"),
+    Column("record", None, lambda one: one.record.id if one.record else None),
+    Column("found", "found", "verdict.outcome", Format(as_it_is, FOUND.__getitem__)),
+    Column("why", "because", "verdict.why"),
+    Column("tx", None, lambda one: one.verdict.evidence.reference if one.verdict.evidence else None),
+)
+DRIFT = (
+    Column("key", "key"),
+    Column("field", "field"),
+    Column("has", "has>", form=Format(as_it_is, lambda has: has or "nothing")),
+    Column("should", "should have>", form=AS_TEXT),
+    Column("", "repair", _repaired),
+    Column("why", "because"),
+)
+
+
+class OpenPool(NamedTuple):
+    """One pool, open for one command."""
+
+    payflow: Payflow
+    desk: PoolDesk
+    who: str
+    """Who types; nobody where nothing is done."""
+
+    @asynccontextmanager
+    async def noted(self, act: str, subject: str) -> AsyncIterator[None]:
+        """Write into the audit log what is done to the pool's books; looking leaves no trace."""
+        async with self.payflow.store.audit.doing(self.who, act, subject) if self.who else nullcontext():
+            yield
+
+
+@asynccontextmanager
+async def _opened(terminal: Terminal, config: Path | None, *, acts: bool = False) -> AsyncIterator[OpenPool]:
+    async with terminal.open([config or terminal.settings.pool_config]) as payflow:
+        refuse_unfit(payflow.store)
+        pools = _pools(payflow)
+        (pool,) = pools.pools.values()
+        who = (await terminal.person(payflow)).name if acts else ""
+        yield OpenPool(payflow, PoolDesk(pools, pool, payflow.metrics, who), who)
+
+
+def _pools(payflow: Payflow) -> Pools:
+    if payflow.parts.pools is None:
+        raise Usage("No pool is set up here: name the file of one.")
+    return payflow.parts.pools
+
+
+# ── run and resolve: with workers, in the words of the pool's own module ─────────────────────────────────────────────
+
+
+def speak(text: str) -> None:
+    """Print a line as the pool's own modules print theirs: to stderr, with the local time."""
+    typer.echo(spoken(text, datetime.now().astimezone()), err=True)
+
+
+def must_resolve() -> bool:
+    """Say whether the operator asks for the maintenance mode in the old way."""
+    return os.environ.get("RESOLVE_PAYOUT", "") in TRUE
+
+
+@command("payflow pool run payouts.json --once --dry-run")
 def run(
-    context: typer.Context,
-    files: Files = None,
+    terminal: Terminal,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PAYOUTS.JSON", help="The pool's own configuration; one file for each coin."),
+    ] = None,
     *,
     once: Annotated[bool, typer.Option("--once", help="Run over all miners once, and leave.")] = False,
     drain: Annotated[bool, typer.Option("--drain", help="Finish what is pending, begin nothing, and leave.")] = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Code | None:
     """Pay all miners who have reached their threshold, now and after each interval, as the pool's own module did.
 
     With RESOLVE_PAYOUT=1 it resolves what is pending instead, on evidence, and leaves.
     """
-    from payflow.cli import pool_service
+    given = files or [terminal.settings.pool_config]
+    if must_resolve():
+        speak("Running with env RESOLVE_PAYOUT=1, now trying to resolve locked payouts")
+        return _resolved(terminal, given, make=True, dry_run=dry_run, fill=False)
+    if dry_run:
+        return terminal.run(due(terminal, config=given[0]))
+    outcomes: list[Outcome] = []
+    for path in given:
+        speak(f"Loading config: {path.resolve()}")
 
-    pool_service.run(context, files, once=once, drain=drain, dry_run=dry_run, as_json=as_json)
+    async def runs(payflow: Payflow, stop: asyncio.Event) -> None:
+        pools = _pools(payflow)
+        for pool in pools.pools.values():
+            speak(f"Running with {pool.config.threads} threads")
+        outcomes.extend(await serve(pools, speak, stop, once=once, drain=drain))
+        stop.set()
+
+    _work(lambda: service.work(terminal.settings, terminal.assemble, _silent, given, runs), patient=not (once or drain))
+    if terminal.as_json:
+        print_json([json_of(RAN, one) for one in outcomes])
+    unpaid = any(one.refused or (one.fault and not one.paid) for one in outcomes)
+    return Code.REFUSED if unpaid else Code.OK
 
 
-@pool.command()
-def due(context: typer.Context, *, config: Config = None, as_json: AsJson = False) -> None:
-    """Show who would be paid now, how much it would cost, and what batches would save."""
-    from payflow.cli import desk, pool_tables
-
-    desk.go(context, partial(pool_tables.due, file=config), as_json=as_json)
+def _silent(_says: str, _address: str) -> None:
+    """Announce nothing: the pool's own lines are what its operator reads."""
 
 
-@pool.command()
-def pending(context: typer.Context, *, config: Config = None, as_json: AsJson = False) -> None:
-    """List what is pending, whose it is, and what the chain proves about it."""
-    from payflow.cli import desk, pool_tables
+def _work(work: Callable[[], Coroutine[Any, Any, None]], *, patient: bool) -> None:
+    """Let workers and runs work; a service waits for a node or a signer that does not answer yet."""
+    while True:
+        try:
+            service.run(work())
+        except Retryable as error:
+            if not patient:
+                raise
+            speak(f"Unable to start payouts, trying again in {OPEN_AGAIN_S} seconds: {error}")
+            time.sleep(OPEN_AGAIN_S)  # nothing is open: any signal may end the process here
+        else:
+            return
 
-    desk.go(context, partial(pool_tables.pending, file=config), as_json=as_json)
 
-
-@pool.command()
+@command("payflow pool resolve --config payouts.json --dry-run")
 def resolve(
-    context: typer.Context,
+    terminal: Terminal,
     *,
     config: Config = None,
     dry_run: DryRun = False,
     fill: Annotated[
         bool, typer.Option("--fill", help="Use up the nonces of old transactions that may still come, then resolve.")
     ] = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Code:
     """Resolve what is pending, on evidence: paid is booked, proven unpaid is credited back, the rest is left."""
-    from payflow.cli import pool_service
-
-    pool_service.resolve(context, config, dry_run=dry_run, fill=fill, as_json=as_json)
+    return _resolved(terminal, [config or terminal.settings.pool_config], make=False, dry_run=dry_run, fill=fill)
 
 
-@pool.command()
-def adopt(
-    context: typer.Context,
-    *,
-    config: Config = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
+def _resolved(terminal: Terminal, files: list[Path], *, make: bool, dry_run: bool, fill: bool) -> Code:
+    """Resolve every pool; only filling nonces sends anything, so that only then workers run beside it."""
+    codes: list[Code] = []
+    sends = fill and not dry_run
+
+    async def resolving_all(payflow: Payflow, stop: asyncio.Event) -> None:
+        pools = _pools(payflow)
+        who = "" if dry_run else (await terminal.person(payflow)).name
+        for pool in pools.pools.values():
+            one = OpenPool(payflow, PoolDesk(pools, pool, payflow.metrics, who), who)
+            async with one.noted("resolve pool", pool.coin):
+                found = await resolving.judged(one.desk, speak, stop, fill=sends)
+                if terminal.as_json:
+                    pending = [json_of(JUDGED, row) for row in found]
+                    print_json({"coin": pool.coin, "dry_run": dry_run, "pending": pending})
+                done = await resolving.resolve(one.desk, found, speak, dry_run=dry_run)
+                codes.append(Code.OK if done else Code.REFUSED)
+        stop.set()
+
+    async def alone() -> None:
+        async with terminal.open(files, make=make) as payflow:
+            refuse_unfit(payflow.store)
+            await resolving_all(payflow, asyncio.Event())
+
+    if sends:
+        service.run(service.work(terminal.settings, terminal.assemble, _silent, files, resolving_all))
+    else:
+        terminal.run(alone())
+    return max(codes, default=Code.OK)
+
+
+# ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("payflow pool due --config payouts.json")
+async def due(terminal: Terminal, *, config: Config = None) -> None:
+    """Show who would be paid now, how much it would cost, and what batches would save."""
+    skipped: list[str] = []
+    async with _opened(terminal, config) as one:
+        pool = one.desk.pool
+        payees = await who_is_due(pool, skipped.append)
+        cost = await estimate(pool, payees)
+    total = sum(payee.shannon for payee in payees)
+    terminal.tell(
+        {
+            "payees": [json_of(PAYEE, payee) for payee in payees],
+            "total_shannon": str(total),
+            "fee_wei": str(cost.fee_wei),
+            "gas_saved_by_batching": cost.gas_saved,
+            "fee_saved_by_batching_wei": str(cost.saved_wei),
+            "skipped": skipped,
+        },
+        drawn(PAYEE, payees),
+        "",
+        f"{total} Shannon to {len(payees)} payees; the network takes about {cost.fee_wei // WEI} Shannon, one by one.",
+        _saved(cost, batches=pool.lane.pay_many is not None),
+        *skipped,
+    )
+
+
+def _saved(cost: Cost, *, batches: bool) -> str:
+    """Say what batches would save, or why they would not."""
+    if not cost.gas_saved:
+        return "Batches would save nothing: they are cheaper only for several addresses that exist already."
+    how = "this lane sends batches" if batches else "set pay_many for the lane"
+    return f"Batches save about {cost.gas_saved} gas of it, {cost.saved_wei // WEI} Shannon: {how}."
+
+
+@command("payflow pool pending --config payouts.json")
+async def pending(terminal: Terminal, *, config: Config = None) -> None:
+    """List what is pending, whose it is, and what the chain proves about it."""
+    async with _opened(terminal, config) as one:
+        found, lock = await one.desk.pending(), await one.desk.pool.books.lock()
+    _show(terminal, found, f"Payouts are locked by {lock}." if lock else "Payouts are not locked.")
+
+
+def _show(terminal: Terminal, found: list[Judged], said: str) -> None:
+    """Show pending rows with what is proven."""
+    told = {"pending": [json_of(JUDGED, one) for one in found], "says": [said]}
+    terminal.tell(told, drawn(JUDGED, found), said)
+
+
+# ── repair ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("payflow pool adopt --config payouts.json --dry-run")
+async def adopt(terminal: Terminal, *, config: Config = None, dry_run: DryRun = False) -> Code:
     """Take over what the old module left in the middle: paid is booked, proven unpaid is paid by the next run."""
-    from payflow.cli import desk, pool_tables
+    async with _opened(terminal, config, acts=not dry_run) as one:
+        found = [judged for judged in await one.desk.pending() if judged.record is None]
+        async with one.noted("adopt pool payments", one.desk.pool.coin):
+            taken = [] if dry_run else [judged for judged in found if await one.desk.adopt(judged)]
+    left = sum(judged.verdict.outcome is ChainOutcome.UNKNOWN for judged in found)
+    said = f"{len(found)} rows of another payer; {len(taken)} were taken over, {left} cannot be told yet."
+    _show(terminal, found, said)
+    return Code.REFUSED if left else Code.OK
 
-    desk.go(context, partial(pool_tables.adopt, file=config, dry_run=dry_run), as_json=as_json)
 
-
-@pool.command("mark-paid")
-def mark_paid(
-    context: typer.Context,
-    login: Login,
-    amount: Amount,
-    tx: Tx,
-    *,
-    config: Config = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+@command("payflow pool mark-paid 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run")
+async def mark_paid(
+    terminal: Terminal, login: Login, amount: Amount, tx: Tx, *, config: Config = None, dry_run: DryRun = False
 ) -> None:
     """Book a pending payment as paid, once the chain proves sender, recipient, value and success."""
-    from payflow.cli import desk, pool_tables
+    async with _repairing(terminal, config, "mark pool payment paid", row_of(login, amount), dry_run=dry_run) as desk:
+        said = await desk.mark_paid(login, amount, _hash(tx), dry_run=dry_run)
+    _done(terminal, said, dry_run=dry_run)
 
-    action = partial(pool_tables.mark_paid, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run)
-    desk.go(context, action, as_json=as_json)
 
-
-@pool.command()
-def credit(
-    context: typer.Context,
-    login: Login,
-    amount: Amount,
-    *,
-    config: Config = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+@command("payflow pool credit 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 --config payouts.json")
+async def credit(
+    terminal: Terminal, login: Login, amount: Amount, *, config: Config = None, dry_run: DryRun = False
 ) -> None:
     """Give a pending payment back to the miner's balance, once it is proven unpaid."""
-    from payflow.cli import desk, pool_tables
+    async with _repairing(terminal, config, "credit pool payment", row_of(login, amount), dry_run=dry_run) as desk:
+        said = await desk.credit(login, amount, dry_run=dry_run)
+    _done(terminal, said, dry_run=dry_run)
 
-    action = partial(pool_tables.credit, login=login, shannon=amount, file=config, dry_run=dry_run)
-    desk.go(context, action, as_json=as_json)
 
-
-@pool.command()
-def unlock(
-    context: typer.Context,
-    *,
-    config: Config = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
+@command("payflow pool unlock --config payouts.json --dry-run")
+async def unlock(terminal: Terminal, *, config: Config = None, dry_run: DryRun = False) -> None:
     """Take the payouts' lock away, where nothing is pending."""
-    from payflow.cli import desk, pool_tables
+    async with _repairing(terminal, config, "unlock pool", "", dry_run=dry_run) as desk:
+        said = await desk.unlock(dry_run=dry_run)
+    _done(terminal, said, dry_run=dry_run)
 
-    desk.go(context, partial(pool_tables.unlock, file=config, dry_run=dry_run), as_json=as_json)
 
-
-@pool.command("add-missing")
-def add_missing(
-    context: typer.Context,
-    login: Login,
-    amount: Amount,
-    tx: Tx,
-    *,
-    config: Config = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+@command("payflow pool add-missing 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run")
+async def add_missing(
+    terminal: Terminal, login: Login, amount: Amount, tx: Tx, *, config: Config = None, dry_run: DryRun = False
 ) -> None:
     """Add the history of a payment that the chain proves and the pool did not log."""
-    from payflow.cli import desk, pool_tables
+    row = row_of(login, amount)
+    async with _repairing(terminal, config, "add missing pool payment", row, dry_run=dry_run) as desk:
+        said = await desk.add_missing(login, amount, _hash(tx), dry_run=dry_run)
+    _done(terminal, said, dry_run=dry_run)
 
-    action = partial(pool_tables.add_missing, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run)
-    desk.go(context, action, as_json=as_json)
 
-
-@pool.command()
-def repeat(
-    context: typer.Context,
+@command("payflow pool repeat 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run")
+async def repeat(
+    terminal: Terminal,
     login: Login,
     amount: Annotated[
         int | None, typer.Argument(min=1, metavar="[SHANNON]", help="Of a booked payment that never came.")
@@ -171,18 +355,34 @@ def repeat(
     *,
     config: Config = None,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
 ) -> None:
     """Pay once more what never confirmed, only on proof that the old transaction is dead."""
-    from payflow.cli import desk, pool_tables
+    if (amount is None) != (tx is None):
+        raise Usage("Name both the amount and the transaction that it is booked with, or neither.")
+    booked = (amount, _hash(tx)) if amount is not None and tx is not None else None
+    async with _repairing(terminal, config, "repeat pool payment", login, dry_run=dry_run) as desk:
+        said = await desk.repeat(login, booked, dry_run=dry_run)
+    _done(terminal, said, dry_run=dry_run)
 
-    action = partial(pool_tables.repeat, login=login, shannon=amount, tx=tx, file=config, dry_run=dry_run)
-    desk.go(context, action, as_json=as_json)
+
+@asynccontextmanager
+async def _repairing(
+    terminal: Terminal, config: Path | None, act: str, subject: str, *, dry_run: bool
+) -> AsyncIterator[PoolDesk]:
+    async with (
+        _opened(terminal, config, acts=not dry_run) as one,
+        one.noted(act, subject or one.desk.pool.coin),
+    ):
+        yield one.desk
 
 
-@pool.command()
-def rebook(
-    context: typer.Context,
+def _done(terminal: Terminal, said: str, *, dry_run: bool) -> None:
+    terminal.tell({"says": said, "dry_run": dry_run}, f"Would be done: {said}" if dry_run else said)
+
+
+@command("payflow pool rebook --config payouts.json --dry-run")
+async def rebook(
+    terminal: Terminal,
     *,
     other: Annotated[
         list[str] | None,
@@ -192,27 +392,76 @@ def rebook(
     config: Config = None,
     dry_run: DryRun = False,
     yes: Yes = False,
-    as_json: AsJson = False,
 ) -> None:
     """After a restored backup: book again what the pool's Redis, or Payflow too, has forgotten, after showing it."""
-    from payflow.cli import desk, pool_tables
+    hashes = [_hash(one) for one in other or ()]
+    async with _opened(terminal, config, acts=not dry_run) as one:
+        found, strays = await one.desk.forgotten()
+        disowned = not_a_payment.chosen(strays, hashes)
+        said = [
+            *(
+                f"The books lack {shannon_of(record)} Shannon for {record.data.login}: {record.state}, {record.id}"
+                for record in found.records
+            ),
+            *(f"The books lack {lost}" for lost in found.unreadable),
+            *(stray.says for stray in strays if stray not in disowned),
+            *(f"{stray.seen.hash} to {stray.login} is proposed as no payment" for stray in disowned),
+        ]
+        if not said:
+            all_there = "The books have every payment of Payflow's, and all that the address has sent."
+            terminal.tell({"lines": []}, all_there)
+            return
+        if not dry_run:
+            if not yes:
+                terminal.confirm(said)
+            said = await _proposed(terminal, one, disowned, reason)
+            async with one.noted("rebook pool payments", one.desk.pool.coin):
+                said += await one.desk.rebook(found, [stray for stray in strays if stray not in disowned])
+    terminal.tell({"lines": said, "dry_run": dry_run}, *said)
 
-    action = partial(pool_tables.rebook, other=other or [], reason=reason, file=config, dry_run=dry_run, yes=yes)
-    desk.go(context, action, as_json=as_json)
+
+async def _proposed(terminal: Terminal, one: OpenPool, disowned: list[Stray], reason: str) -> list[str]:
+    """Put what is said to be no payment before a second person, before anything is booked."""
+    if not disowned:
+        return []
+    two, who = steering_of(one.payflow).two, await terminal.person(one.payflow)
+    two.register(not_a_payment.verb(PoolRooms(())))
+    said: list[str] = []
+    for stray in disowned:
+        proposal = await not_a_payment.propose(two, one.desk.pool.coin, stray, reason, who)
+        said += [*two.says(proposal), *who_confirms(proposal)]
+    return said
 
 
-@pool.command()
-def audit(
-    context: typer.Context,
+@command("payflow pool audit --config payouts.json")
+async def audit(
+    terminal: Terminal,
     *,
     config: Config = None,
     repair: Annotated[bool, typer.Option("--repair", help="Put right what the rows prove, after showing it.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Code:
     """Compare every miner's sums, and the pool's, with the rows; show what drifted, and put it right if asked."""
-    from payflow.cli import desk, pool_tables
+    repairs = repair and not dry_run
+    async with _opened(terminal, config, acts=repairs) as one:
+        books = one.desk.pool.books
+        found = await auditing.audit(books)
+        said = f"{len(found)} sums drifted." if found else "Every sum agrees with its rows."
+        if found and repairs:
+            if not yes:
+                terminal.confirm(f"{one.key} {one.field} {_repaired(one)}" for one in found if one.repairable)
+            async with one.noted("repair pool sums", one.desk.pool.coin):
+                await auditing.repair(books, found)
+            said = f"{said} What could be proven was put right."
+    told = {"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}
+    terminal.tell(told, drawn(DRIFT, found), said)
+    return Code.OK if all(drift.repairable and repairs for drift in found) else Code.REFUSED
 
-    action = partial(pool_tables.audit, file=config, repair=repair, dry_run=dry_run, yes=yes)
-    desk.go(context, action, as_json=as_json)
+
+def _hash(text: str) -> TxHash:
+    plain = text.strip().lower()
+    digits = plain.removeprefix("0x")
+    if len(digits) != 64 or not plain.startswith("0x") or set(digits) - set("0123456789abcdef"):  # noqa: PLR2004
+        raise BadInput(f"{text[:80]!r} is no transaction hash: 0x and 64 hexadecimal digits.")
+    return TxHash(plain)

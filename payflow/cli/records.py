@@ -1,71 +1,130 @@
-"""Looking at records: how many are where, which they are, and the whole story of one."""
+"""Looking at records: how many are where, which they are, the whole story of one, and their moves as they happen."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
+import anyio
 import msgspec
+import typer
 from rich.table import Table
 from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
-from machines.core.ids import Owner, RecordId, owner_of, parse_id
+from machines.core.errors import NotFound
+from machines.core.ids import Owner, RecordId, owner_of
 from machines.core.lifecycle import State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from payflow.app.installation import Payflow
-from payflow.cli.desk import Code, Desk, Usage, listed, machine_of, typed
-from payflow.cli.words import clean, rows, table
-from payflow.desk.records import is_stuck, stopping, what_next
-from payflow.shown import amount, amount_json, exact, iso, span, utc
+from payflow.cli.tables import COUNT, MONEY, TIME, Column, Format, ago, clean, drawn, grid, json_of
+from payflow.cli.terminal import Code, Commands, RecordName, Terminal, known, machine_of, record_of, typed
+from payflow.desk.archive import Found, find, folder_of
+from payflow.desk.records import Moves, News, is_stuck, stopping, what_next
+from payflow.shown import amount, exact, span, utc
 from payflow.store.codec import HistoryEvent
 from payflow.store.ledger import LedgerAccount
 from payflow.store.link import PAGE
-from payflow.store.listing import StateCount
 from payflow.telemetry.logs import redacted
 
-Json = dict[str, Any]
 Place = tuple[AnyMachine, State]
+
+LOOK_EVERY_S = 1.0
+
+command = Commands()
+
+
+def _what(event: HistoryEvent) -> str:
+    if event.version == 1:
+        return f"made in {event.state}"
+    return f"{event.trigger} → {event.state}" if event.trigger else f"stays in {event.state}"
+
+
+RECORD = (
+    Column("id", "id"),
+    Column("machine", None),
+    Column("state", "state"),
+    Column("version", None),
+    Column("owner", "owner"),
+    Column("amount", "amount>", form=MONEY),
+    Column("created_at", None, form=TIME),
+    Column("since", None, form=TIME),
+    Column("tries", None),
+    Column("parked", None),
+)
+EVENT = (
+    Column("at", "when (UTC)", form=TIME),
+    Column("version", None),
+    Column("trigger", None),
+    Column("state", None),
+    Column("who", "who"),
+    Column("", "what", _what),
+    Column("why", None),
+    Column("", "why", lambda event: event.why or event.fact),
+    Column("fact", None),
+    Column("details", None, lambda event: redacted(dict(event.details))),
+)
 
 # ── ls ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def ls(desk: Desk, *, machine: str | None, state: str | None, owner: str | None, stuck: bool, limit: int) -> Code:
-    """Count the records in each state, and list those that were asked for."""
-    async with desk.open() as payflow:
-        places = _places(payflow, machine, state)
-        now = await payflow.store.records.now()
-        wanted = {(machine.name, state.name) for machine, state in places}
-        crowds = [
-            crowd for crowd in await payflow.store.listing.counts_by_state() if (crowd.machine, crowd.state) in wanted
-        ]
-        if owner is not None:
-            with typed():
-                name = owner_of(owner)
-            found = await _owned(payflow, name, wanted)
-        else:
-            found = await _in_states(payflow, places, limit, finished=state is not None)
-        if stuck:
-            found = [record for record in found if _stuck(payflow, record, now)]
-            found += await _parked(payflow, wanted, {record.id for record in found})
-        found = found[:limit]
-        desk.tell(
-            {"states": [_crowd_json(crowd, now) for crowd in crowds], "records": [record_json(one) for one in found]},
-            _crowd_table([crowd for crowd in crowds if crowd.count], now),
-            "",
-            _record_table(payflow, found, now) if found else Text("No such record."),
-            *([Text(f"These are the first {limit}; --limit shows more.", "dim")] if len(found) == limit else []),
-        )
-    return Code.OK
+@command("payflow ls --stuck")
+async def ls(
+    terminal: Terminal,
+    payflow: Payflow,
+    *,
+    machine: Annotated[str | None, typer.Option(help="Only records of this machine.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only records in this state, finished ones too.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only records of this owner, newest first.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only those set aside or too long in their state.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many records to list.")] = 50,
+) -> None:
+    places = _places(payflow, machine, state)
+    now = await payflow.store.records.now()
+    wanted = {(machine.name, state.name) for machine, state in places}
+    counts = [one for one in await payflow.store.listing.counts_by_state() if (one.machine, one.state) in wanted]
+    if owner is not None:
+        with typed():
+            name = owner_of(owner)
+        found = await _owned(payflow, name, wanted)
+    else:
+        found = await _in_states(payflow, places, limit, finished=state is not None)
+    if stuck:
+        found = [record for record in found if record.parked or _is_stuck(payflow, record, now)]
+        found += await _parked(payflow, wanted, {record.id for record in found})
+    found = found[:limit]
+    of_states = (
+        Column("machine", "machine"),
+        Column("state", "state"),
+        Column("count", "records>", form=COUNT),
+        Column("due", "due>", form=COUNT),
+        Column(
+            "oldest_s",
+            "oldest>",
+            "oldest",
+            Format(lambda at: None if at is None else max(0, now - at) / SECOND, ago(now).text),
+        ),
+    )
+    of_records = (
+        *RECORD,
+        Column("", "for>", "since", ago(now)),
+        Column("", "", lambda record: _remark(payflow, record, now)),
+    )
+    terminal.tell(
+        {"states": [json_of(of_states, one) for one in counts], "records": [json_of(of_records, one) for one in found]},
+        drawn(of_states, [one for one in counts if one.count]),
+        "",
+        drawn(of_records, found) if found else "No such record.",
+        *([Text(f"These are the first {limit}; --limit shows more.", "dim")] if len(found) == limit else []),
+    )
 
 
 def _places(payflow: Payflow, machine: str | None, state: str | None) -> list[Place]:
     machines = [machine_of(payflow, machine)] if machine else list(payflow.store.records.machines.values())
     places = [(one, facts) for one in machines for facts in one.lifecycle.states.values()]
-    if state is None:
-        return places
-    named = [place for place in places if place[1].name == state]
-    if not named:
-        raise Usage(f"There is no state {state!r}; {listed(dict.fromkeys(facts.name for _, facts in places))}.")
-    return named
+    if state is not None:
+        known("state", state, (facts.name for _, facts in places))
+    return [place for place in places if state in (None, place[1].name)]
 
 
 async def _owned(payflow: Payflow, owner: Owner, wanted: set[tuple[str, str]]) -> list[Record[Any]]:
@@ -88,73 +147,14 @@ async def _parked(payflow: Payflow, wanted: set[tuple[str, str]], seen: set[Reco
     return [record for record in found if (record.machine, record.state) in wanted]
 
 
-def _stuck(payflow: Payflow, record: Record[Any], now: Millis) -> bool:
-    return bool(record.parked) or is_stuck(payflow.store.records.machines[record.machine].lifecycle, record, now)
-
-
-def _crowd_json(crowd: StateCount, now: Millis) -> Json:
-    return {
-        "machine": crowd.machine,
-        "state": crowd.state,
-        "count": crowd.count,
-        "due": crowd.due,
-        "oldest_s": None if crowd.oldest is None else max(0, now - crowd.oldest) / SECOND,
-    }
-
-
-def record_json(record: Record[Any]) -> Json:
-    """Write a record for machines."""
-    return {
-        "id": record.id,
-        "machine": record.machine,
-        "state": record.state,
-        "version": record.version,
-        "owner": record.owner,
-        "amount": amount_json(record.amount),
-        "created_at": iso(record.created_at),
-        "since": iso(record.since),
-        "tries": record.tries,
-        "parked": record.parked,
-    }
-
-
-def _crowd_table(crowds: list[StateCount], now: Millis) -> Table:
-    return rows(
-        table("machine", "state", "records>", "due>", "oldest>"),
-        (
-            (
-                crowd.machine,
-                crowd.state,
-                f"{crowd.count:,}",
-                f"{crowd.due:,}",
-                "" if crowd.oldest is None else span(now - crowd.oldest),
-            )
-            for crowd in crowds
-        ),
-    )
-
-
-def _record_table(payflow: Payflow, found: list[Record[Any]], now: Millis) -> Table:
-    return rows(
-        table("id", "state", "for>", "owner", "amount>", ""),
-        (
-            (
-                record.id,
-                record.state,
-                span(now - record.since),
-                record.owner,
-                amount(record.amount),
-                _remark(payflow, record, now),
-            )
-            for record in found
-        ),
-    )
+def _is_stuck(payflow: Payflow, record: Record[Any], now: Millis) -> bool:
+    return is_stuck(payflow.store.records.machines[record.machine].lifecycle, record, now)
 
 
 def _remark(payflow: Payflow, record: Record[Any], now: Millis) -> Text:
     if record.parked:
         return Text(clean(f"set aside: {record.parked}"), "red")
-    if _stuck(payflow, record, now):
+    if _is_stuck(payflow, record, now):
         return Text("stuck", "yellow")
     return Text(f"{record.tries} looks failed" if record.tries else "", "yellow")
 
@@ -162,107 +162,138 @@ def _remark(payflow: Payflow, record: Record[Any], now: Millis) -> Text:
 # ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def show(desk: Desk, *, record_id: str) -> Code:
-    """Tell the whole story of one record."""
-    async with desk.open() as payflow:
-        store = payflow.store
-        name = record_of(payflow, record_id)
+@command("payflow show payout-03-abcdefgh23456777")
+async def show(
+    terminal: Terminal,
+    payflow: Payflow,
+    record_id: RecordName,
+    *,
+    folder: Annotated[str | None, typer.Option("--archive", metavar="FOLDER", help="Where archives are.")] = None,
+) -> Code:
+    store, name = payflow.store, record_of(payflow, record_id)
+    try:
         stored = await store.records.read(name)
-        record, now = stored.record, stored.at
-        lifecycle = store.records.machines[record.machine].lifecycle
-        events = await store.records.history(name)
-        broken = await store.integrity.history_fault(name)
-        again = f"`payflow retry {name}` takes it up again."
-        coming = what_next(lifecycle, record, await store.listing.outlook(record), now, again)
-        pauses = [
-            f"Sends are paused ({pause.scope}, by {pause.who}): {pause.why}"
-            for pause in stopping(record, (await store.pauses.all()).values())
-        ]
-        accounts = await store.ledger.account(record.owner) if record.amount else {}
-        account = accounts.get(record.amount.asset.code, LedgerAccount()) if record.amount else None
-        desk.tell(
-            record_json(record)
-            | {
-                "means": lifecycle.state(record.state).means,
-                "position": lifecycle.state(record.state).position,
-                "next": coming,
-                "paused": pauses,
-                "velocity": msgspec.to_builtins(record.velocity),
-                "data": redacted(msgspec.to_builtins(record.data)),
-                "history": [event_json(event) for event in events],
-                "history_fault": broken,
-            },
-            _head(payflow, record, account, now),
-            "",
-            Text.assemble(("next  ", "dim"), clean(coming)),
-            *(Text(f"      {clean(pause)}", "yellow") for pause in pauses),
-            "",
-            history_table(events),
-            Text(f"The history is not whole: {broken}.", "bold red")
-            if broken
-            else Text(f"{len(events)} events; the hash chain is whole.", "dim"),
-        )
-    return Code.REFUSED if broken else Code.OK
+    except NotFound:
+        found = await find(store, name, Path(folder) if folder else folder_of(store))
+        if found is None:
+            raise
+        return _archived(terminal, found)
+    record, now = stored.record, stored.at
+    lifecycle = store.records.machines[record.machine].lifecycle
+    state, events = lifecycle.state(record.state), await store.records.history(name)
+    outlook = await store.listing.outlook(record)
+    coming = what_next(lifecycle, record, outlook, now, f"`payflow retry {name}` takes it up again.")
+    pauses = [
+        f"Sends are paused ({pause.scope}, by {pause.who}): {pause.why}"
+        for pause in stopping(record, (await store.pauses.all()).values())
+    ]
+    accounts = await store.ledger.account(record.owner) if record.amount else {}
+    account = accounts.get(record.amount.asset.code, LedgerAccount()) if record.amount else None
+    return _story(
+        terminal,
+        record,
+        {
+            "means": state.means,
+            "position": state.position,
+            "next": coming,
+            "paused": pauses,
+            "velocity": msgspec.to_builtins(record.velocity),
+        },
+        events,
+        await store.integrity.history_fault(name),
+        _head(payflow, record, account, now),
+        "",
+        Text.assemble(("next  ", "dim"), clean(coming)),
+        *(Text(f"      {clean(pause)}", "yellow") for pause in pauses),
+    )
 
 
-def record_of(payflow: Payflow, text: str) -> RecordId:
-    """Accept a record's id as it was typed."""
-    with typed():
-        machine, _ = parse_id(text)
-    machine_of(payflow, machine)
-    return RecordId(text)
+def _archived(terminal: Terminal, found: Found) -> Code:
+    """Tell the story of a record that was put into an archive."""
+    record = found.record
+    return _story(
+        terminal,
+        record,
+        {"archive": str(found.file)},
+        found.events,
+        found.fault,
+        f"{record.id}, {record.state}, {amount(record.amount)} of {record.owner}",
+        f"Made {utc(record.created_at)} UTC, in {record.state} since {utc(record.since)} UTC.",
+        Text(f"It is in {found.file}.", "dim"),
+    )
+
+
+def _story(
+    terminal: Terminal,
+    record: Record[Any],
+    more: dict[str, Any],
+    events: Sequence[HistoryEvent],
+    fault: str,
+    *head: object,
+) -> Code:
+    data = {"data": redacted(msgspec.to_builtins(record.data)), "history": [json_of(EVENT, one) for one in events]}
+    terminal.tell(
+        json_of(RECORD, record) | more | data | {"history_fault": fault},
+        *head,
+        "",
+        drawn(EVENT, events),
+        Text(f"The history is not whole: {fault}.", "bold red")
+        if fault
+        else Text(f"{len(events)} events; the hash chain is whole.", "dim"),
+    )
+    return Code.REFUSED if fault else Code.OK
 
 
 def _head(payflow: Payflow, record: Record[Any], account: LedgerAccount | None, now: Millis) -> Table:
     state = payflow.store.records.machines[record.machine].lifecycle.state(record.state)
-    drawn = Table.grid(padding=(0, 2))
-    lines = [
-        ("record", record.id),
-        ("state", f"{state.name}, for {span(now - record.since)}. {state.means}"),
-        ("owner", record.owner),
-    ]
+    lines = {
+        "record": record.id,
+        "state": f"{state.name}, for {span(now - record.since)}. {state.means}",
+        "owner": record.owner,
+    }
     if record.amount and account and state.position:
         asset, assets = record.amount.asset.code, payflow.store.records.assets
         parts = ("available", "held", "paid") + (("owed",) if account.owed else ())
         books = ", ".join(f"{part} {exact(getattr(account, part), asset, assets)}" for part in parts)
-        lines += [("amount", f"{amount(record.amount)}, {state.position}"), ("account", f"{asset}: {books}")]
-    lines += [
-        ("made", f"{utc(record.created_at)} UTC, {span(now - record.created_at)} ago; now version {record.version}")
-    ]
+        lines |= {"amount": f"{amount(record.amount)}, {state.position}", "account": f"{asset}: {books}"}
+    made = f"{utc(record.created_at)} UTC, {span(now - record.created_at)} ago"
+    lines["made"] = f"{made}; now version {record.version}"
     if record.velocity:
         seen = record.velocity
-        lines += [("before it", f"{seen.hour_count} requests in an hour, {seen.day_count} in a day")]
+        lines["before it"] = f"{seen.hour_count} requests in an hour, {seen.day_count} in a day"
     data = redacted(msgspec.to_builtins(record.data))
     if isinstance(data, dict):
-        lines += [(f"  {name}", str(value)) for name, value in data.items() if value not in ("", None, 0, [], {})]
-    for name, value in lines:
-        drawn.add_row(Text(name, "dim"), clean(value))
-    return drawn
+        lines |= {f"  {name}": str(value) for name, value in data.items() if value not in ("", None, 0, [], {})}
+    return grid(lines)
 
 
-def event_json(event: HistoryEvent) -> Json:
-    """Write an event for machines."""
-    return {
-        "at": iso(event.at),
-        "version": event.version,
-        "trigger": event.trigger,
-        "state": event.state,
-        "who": event.who,
-        "why": event.why,
-        "fact": event.fact,
-        "details": redacted(dict(event.details)),
-    }
+# ── tail ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NEWS = (
+    Column("at", None, "event.at", TIME),
+    Column("id", None, "record"),
+    Column("version", None, "event.version"),
+    Column("from", None, "source"),
+    Column("to", None, "event.state"),
+    Column("trigger", None, "event.trigger"),
+    Column("who", None, "event.who"),
+    Column("why", None, "event.why"),
+)
 
 
-def history_table(events: list[HistoryEvent]) -> Table:
-    """Draw a history."""
-    return rows(
-        table("when (UTC)", "who", "what", "why"),
-        ((utc(event.at), event.who, _what(event), event.why or f"{event.fact}") for event in events),
-    )
+@command("payflow tail --json")
+async def tail(terminal: Terminal, payflow: Payflow) -> None:
+    moves = Moves(payflow.store, await payflow.store.records.now())
+    while True:
+        for news in await moves.news():
+            terminal.tell(json_of(NEWS, news), _line(news))
+        await anyio.sleep(LOOK_EVERY_S)
 
 
-def _what(event: HistoryEvent) -> str:
-    if event.version == 1:
-        return f"made in {event.state}"
-    return f"{event.trigger} → {event.state}" if event.trigger else f"stays in {event.state}"
+def _line(news: News) -> Text:
+    event = news.event
+    what = f"{news.source} → {event.state}" if news.source else event.state
+    return Text.assemble(
+        (f"{utc(event.at)}  ", "dim"), f"{news.record}  ", (what, "bold"), f"  {clean(event.why or event.fact)}  ",
+        (event.who, "dim"),
+    )  # fmt: skip

@@ -1,24 +1,63 @@
-"""Running the sandbox."""
+"""Running the sandbox, and its story in a terminal: a table that changes, or a line for each change."""
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
 
 from payflow.app import service
-from payflow.cli.desk import Usage, leaving, print_json
-from payflow.cli.sandbox_table import Narrator
-from payflow.config import load
+from payflow.cli.tables import Column, clean, console, drawn, grid
+from payflow.cli.terminal import Commands, Terminal, Usage, print_json
 from payflow.sandbox.play import play
-from payflow.sandbox.stage import Stage
+from payflow.sandbox.stage import Line, Mark, Stage
 from payflow.sandbox.world import SCENARIO_NAMES, Options, World
 
+_SIGNS = {
+    Mark.GOES: ("…", "cyan"),
+    Mark.WAITS: ("?", "bold yellow"),
+    Mark.DONE: ("✓", "green"),
+    Mark.BROKE: ("✗", "bold red"),
+}
 
-def run(*, port: int | None, fresh: bool, scenario: str, as_json: bool) -> None:
-    """Run until a signal comes."""
+command = Commands()
+
+LINE = (
+    Column("", "", lambda line: Text(*_SIGNS[line.mark])),
+    Column("", "story", lambda line: Text(clean(line.story), "bold")),
+    Column("", "about", "about"),
+    Column("", "where it is", lambda line: Text(clean(line.state), _SIGNS[line.mark][1])),
+    Column("", "what happens", "happens"),
+)
+WHO = (
+    Column("", "token of", lambda one: one[0]),
+    Column("", "role", lambda one: one[1][0]),
+    Column("", "", lambda one: one[1][1]),
+)
+
+
+@command("payflow sandbox --fresh")
+def sandbox(
+    terminal: Terminal,
+    *,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier sandboxes left.")] = False,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            help="What is played: default, none, gateway-outage, fraud-spike; with anvil: reorg, stuck-nonce."
+        ),
+    ] = "default",
+) -> None:
     stage = Stage()
-    narrator = None if as_json else Narrator(stage)
+    narrator = None if terminal.as_json else Narrator(stage)
 
     def announce(world: World) -> None:
         if narrator is None:
@@ -26,20 +65,17 @@ def run(*, port: int | None, fresh: bool, scenario: str, as_json: bool) -> None:
         else:
             narrator.begin(world)
 
-    with leaving():
-        if scenario not in SCENARIO_NAMES:
-            raise Usage(f"There is no scenario {scenario!r}: {', '.join(SCENARIO_NAMES)}.")
-        settings = load()
-        folder = settings.data / "sandbox"
-        changes: dict[str, object] = {"data": folder}
-        if port is not None:
-            changes["port"] = port
-        with _log_beside(folder, apart=narrator is not None and narrator.live):
-            try:
-                service.run(play(settings.model_copy(update=changes), Options(fresh, scenario), stage, announce))
-            finally:
-                if narrator is not None:
-                    narrator.end()
+    if scenario not in SCENARIO_NAMES:
+        raise Usage(f"There is no scenario {scenario!r}: {', '.join(SCENARIO_NAMES)}.")
+    folder = terminal.settings.data / "sandbox"
+    changes = {"data": folder} | ({} if port is None else {"port": port})
+    with _log_beside(folder, apart=narrator is not None and narrator.live):
+        try:
+            settings = terminal.settings.model_copy(update=changes)
+            service.run(play(settings, Options(fresh, scenario), stage, announce))
+        finally:
+            if narrator is not None:
+                narrator.end()
 
 
 def told(world: World) -> dict[str, object]:
@@ -87,3 +123,69 @@ def _log_beside(folder: Path, *, apart: bool) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(before, 2)
         os.close(before)
+
+
+class Narrator:
+    """Tells what the stage tells."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.live = console().is_terminal
+        self._drawing: Live | None = None
+        self._started = time.monotonic()
+        stage.listeners.append(self._changed)
+        if self.live:
+            console().print("Payflow's sandbox starts…", style="dim")
+
+    def begin(self, world: World) -> None:
+        """Say where everything is, then tell."""
+        console().print(_head(world, time.monotonic() - self._started))
+        if self.live:
+            self._drawing = Live(self._table(), console=console(), auto_refresh=False, transient=False)
+            self._drawing.start()
+
+    def end(self) -> None:
+        """Stop telling."""
+        if self._drawing is not None:
+            self._drawing.stop()
+            self._drawing = None
+
+    def _changed(self, line: Line) -> None:
+        if self._drawing is not None:
+            self._drawing.update(self._table(), refresh=True)
+        elif not self.live and line.state:
+            console().print(
+                f"{time.strftime('%H:%M:%S')}  {clean(line.story)}: {clean(line.state)}. {clean(line.happens)}"
+            )
+
+    def _table(self) -> RenderableType:
+        lines = self._stage.lines
+        return drawn(LINE, lines.values()) if lines else Text("")
+
+
+def _head(world: World, took_s: float) -> Group:
+    where = {
+        "dashboard": f"{world.payflow}/admin",
+        "portal of a provider": f"{world.payflow}/portal",
+        "bounties": f"{world.payflow}/bounties",
+        "API": f"{world.payflow}/api/openapi.json",
+        "simulated Flutterwave": f"{world.flutterwave}/_sandbox",
+        "simulated GitHub": f"{world.github}/_sandbox",
+        "chain": f"{world.rpc} ({world.chain})",
+        "a pool's Redis": f"{world.pool_redis}, its configuration in {world.pool_config}",
+        "mails": world.mails,
+        **world.addresses,
+    }
+    return Group(
+        *(Text(f"! {clean(one)}", "yellow") for one in world.told),
+        Text(f"Payflow runs with its world simulated, after {took_s:.1f} s.", "bold"),
+        "",
+        grid(where),
+        "",
+        drawn(WHO, world.people.items()),
+        "",
+        f"Tokens are in {world.tokens_file}. For commands in another terminal:",
+        f"    set -a; . {world.settings_file}; set +a",
+        f"Everything is kept in {world.data}; --fresh forgets it. Ctrl-C ends all of it.",
+        "",
+    )

@@ -1,29 +1,46 @@
-"""Running the service."""
+"""Running the service, and what it needs before it runs."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import typer
 
-from payflow.app import installation, service
-from payflow.cli.desk import Code, Desk, leaving, print_json
-from payflow.config import load
+from payflow.app import service
+from payflow.cli.terminal import Commands, Terminal, print_json
+from payflow.store.seals import new_key
+
+command = Commands()
 
 
-async def init(desk: Desk) -> Code:
-    """Make the store, unless it is there."""
-    async with installation.opened(desk.settings, desk.assemble) as payflow:
-        where = str(desk.settings.data.absolute()) if desk.settings.embedded else payflow.store.link.place
-        desk.tell({"store": payflow.store.store_id, "at": where}, f"The store {payflow.store.store_id} is at {where}.")
-    return Code.OK
+@command("PAYFLOW_PORT=9000 payflow serve")
+def serve(terminal: Terminal) -> None:
+    _run(terminal, service.serve)
 
 
-def run(context: typer.Context, *, api: bool, as_json: bool) -> None:
-    """Run until a signal comes."""
+@command("PAYFLOW_WORKER_PORT=8081 payflow worker")
+def worker(terminal: Terminal) -> None:
+    _run(terminal, service.work)
 
+
+def _run(terminal: Terminal, serve_or_work: Callable[..., Coroutine[Any, Any, None]]) -> None:
     def announce(sentence: str, address: str) -> None:
-        if as_json:
+        if terminal.as_json:
             print_json({"listening": address or None, "says": sentence})
         else:
             typer.echo(sentence)
 
-    with leaving():
-        run_it = service.serve if api else service.work
-        service.run(run_it(load(), context.obj or installation.assemble, announce))
+    service.run(serve_or_work(terminal.settings, terminal.assemble, announce))
+
+
+@command("PAYFLOW_DATA=/var/lib/payflow payflow init")
+async def init(terminal: Terminal) -> None:
+    async with terminal.open(make=True) as payflow:
+        settings, store = terminal.settings, payflow.store
+        where = str(settings.data.absolute()) if settings.embedded else store.link.place
+        terminal.tell({"store": store.store_id, "at": where}, f"The store {store.store_id} is at {where}.")
+
+
+@command("payflow seal-key")
+def seal_key(terminal: Terminal) -> None:
+    key = new_key()
+    terminal.tell({"key": key}, key)

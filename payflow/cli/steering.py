@@ -1,20 +1,20 @@
-"""Steering: override, retry, and the pause switches; the desk does it, as it does for the dashboard."""
+"""Steering: override, retry, the pause switches, and what waits for a second person; the desk does it."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.text import Text
 
 from machines.core.errors import BadInput
-from machines.core.ids import RecordId
-from machines.core.lifecycle import By, State
-from payflow.app.installation import Payflow, refuse_unfit
-from payflow.cli.desk import Code, Desk, Usage, confirm, listed, named, person
-from payflow.cli.records import record_of
-from payflow.cli.words import clean, rows, table
+from payflow.app.installation import Payflow
+from payflow.cli.tables import TIME, Column, Format, ago, clean
+from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, known, record_of
 from payflow.desk.pool import not_a_payment
-from payflow.desk.steering import Preview, Steering
-from payflow.shown import amount, amount_json, iso, span, utc
+from payflow.desk.steering import Steering
+from payflow.shown import amount_json
+from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
 
 if TYPE_CHECKING:
@@ -22,215 +22,178 @@ if TYPE_CHECKING:
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 
+Scope = Annotated[str, typer.Argument(help="everything, machine:NAME, rail:NAME or lane:NAME.")]
+Proposed = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Its hash, or the record that it is about.")]
+
+command = Commands()
+
 
 def steering_of(payflow: Payflow) -> Steering:
     """Open the desk."""
     return Steering(payflow.store, payflow.metrics)
 
 
-def _pools_named(desk: Desk, payflow: Payflow, stack: AsyncExitStack) -> "PoolRooms":
-    """Make room for the pools whose files the settings name; each is opened when something is done to its books."""
-    from payflow.app.pools import rooms_of  # noqa: PLC0415  (two seconds, only where a pool is meant)
-
-    settings = desk.settings
-    files = {file.resolve(): file for file in (settings.pool_config, *settings.pools) if file.exists()}
-    return rooms_of(settings, payflow.store, payflow.metrics, stack, files.values())
+# ── override and retry ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-# ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def override(desk: Desk, *, record_id: str, to: str, reason: str, yes: bool) -> Code:
-    """Put a record into a state by one person's word, or propose it to a second one where one is not enough."""
-    if not reason.strip():
-        raise BadInput(
-            "An override needs a reason: add --reason. It is written into the history for whoever asks later."
+@command('payflow override payout-03-abcdefgh23456777 CANCELLED --reason "the bank confirms that it never left"')
+async def override(
+    terminal: Terminal,
+    payflow: Payflow,
+    record_id: RecordName,
+    state: Annotated[str, typer.Argument(metavar="STATE", help="Where the record is put.")],
+    *,
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
+    because(reason)
+    who, steering, name = await terminal.acting(payflow), steering_of(payflow), record_of(payflow, record_id)
+    known("state", state, payflow.store.records.machines[name.partition("-")[0]].lifecycle.states)
+    preview = await steering.preview(name, state, who.name)
+    if preview.refused:
+        raise BadInput(preview.refused)
+    lines = [*preview.says(), f"Reason: {reason}"]
+    if not yes:
+        terminal.confirm(lines)
+        lines = []
+    if preview.why_two:
+        proposal = await steering.propose_override(name, state, reason, who, preview.record.version)
+        terminal.tell(
+            {"id": name, "proposal": proposal.digest, "why": preview.why_two, "who": who.name},
+            *lines,
+            Text(clean(f"Nothing has changed yet. {preview.why_two}"), "yellow"),
+            *who_confirms(proposal),
         )
-    async with desk.open() as payflow:
-        refuse_unfit(payflow.store)
-        steering, name = steering_of(payflow), record_of(payflow, record_id)
-        who = await person(desk, payflow.store)
-        states = payflow.store.records.machines[name.partition("-")[0]].lifecycle.states
-        if to not in states:
-            raise Usage(f"There is no state {to!r}; {listed(states)}.")
-        preview = await steering.preview(name, to, who.name)
-        if preview.refused:
-            raise BadInput(preview.refused)
-        lines = _lines(preview, reason)
-        if not yes:
-            confirm(desk, lines)
-        shown = [Text(clean(line)) for line in lines] if yes else []
-        version = preview.record.version
-        if preview.why_two:
-            proposal = await steering.propose_override(name, to, reason, who, version)
-            desk.tell(
-                {"id": name, "proposal": proposal.digest, "why": preview.why_two, "who": who.name},
-                *shown,
-                Text(clean(f"Nothing has changed yet. {preview.why_two}"), "yellow"),
-                *(Text(clean(line)) for line in who_confirms(proposal.role, proposal.digest)),
-            )
-            return Code.OK
-        applied = await steering.override(name, to, reason, who.name, version)
-        desk.tell(
-            {
-                "id": name,
-                "from": applied.before.state,
-                "to": applied.after.state,
-                "amount": amount_json(applied.after.amount),
-                "from_position": preview.source.position,
-                "to_position": preview.target.position,
-                "who": who.name,
-                "why": applied.decision.why,
-                "proof": preview.proof,
-            },
-            *shown,
-            Text(f"Done: it is in {applied.after.state}.", "green"),
-        )
-    return Code.OK
+        return
+    applied = await steering.override(name, state, reason, who.name, preview.record.version)
+    terminal.tell(
+        {
+            "id": name,
+            "from": applied.before.state,
+            "to": applied.after.state,
+            "amount": amount_json(applied.after.amount),
+            "from_position": preview.source.position,
+            "to_position": preview.target.position,
+            "who": who.name,
+            "why": applied.decision.why,
+            "proof": preview.proof,
+        },
+        *lines,
+        Text(f"Done: it is in {applied.after.state}.", "green"),
+    )
 
 
-def _lines(preview: Preview, reason: str) -> list[str]:
-    record = preview.record
-    money = "No money moves."
-    if preview.moves_money:
-        way = f"{preview.source.position} to {preview.target.position}"
-        money = f"{amount(record.amount)} of {record.owner} goes from {way}."
-    return [
-        f"{record.id}: {preview.source.name} → {preview.target.name}",
-        money,
-        f"Then: {preview.target.means} {_looked_after(preview.target)}",
-        f"Reason: {reason}",
-        *([f"Evidence: {preview.evidence}"] if preview.evidence else []),
-        *([f"One person is not enough: {preview.why_two}"] if preview.why_two else []),
-    ]
-
-
-def who_confirms(role: str, digest: str) -> list[str]:
+def who_confirms(proposal: Proposal) -> Sequence[str]:
     """Say who confirms a proposal, and where."""
-    who = "a reviewer" if role == Role.REVIEWER else "another operator"
-    return [
+    who = "a reviewer" if proposal.role == Role.REVIEWER else "another operator"
+    return (
         f"It waits for {who}, with a token of their own, who within a day opens /admin/proposals on the dashboard,",
-        f"or types: payflow confirm {digest}",
-    ]
+        f"or types: payflow confirm {proposal.digest}",
+    )
 
 
-def _looked_after(state: State) -> str:
-    return {
-        By.POLLER: "Workers look after it.",
-        By.PERSON: "A person looks after it.",
-        By.OUTSIDE: "It waits for the world outside.",
-        By.NOBODY: "Its story ends there.",
-    }[state.by]
+@command("payflow retry payout-03-abcdefgh23456777")
+async def retry(terminal: Terminal, payflow: Payflow, record_id: RecordName) -> None:
+    who, name = await terminal.acting(payflow), record_of(payflow, record_id)
+    before = (await payflow.store.records.read(name)).record.state
+    again = await steering_of(payflow).again(name, who.name)
+    terminal.tell({"id": name, "state": before, "did": again.did}, again.said)
 
 
 # ── what waits for a second person ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def proposals(desk: Desk) -> Code:
-    """List what waits for a second person."""
-    async with desk.open() as payflow:
-        two = steering_of(payflow).two
-        now, waiting = await payflow.store.records.now(), await two.waiting()
-        desk.tell(
-            [
-                {
-                    "proposal": one.digest, "kind": one.kind, "subject": one.subject, "seen": dict(one.seen),
-                    "role": one.role, "reason": one.reason, "by": one.by, "at": iso(one.at),
-                }
-                for one in waiting
-            ],
-            rows(
-                table("proposal", "act", "of", "since>", "by", "confirmed by a", "why"),
-                (
-                    (one.digest, one.kind, one.subject, span(now - one.at), one.by, one.role, one.reason)
-                    for one in waiting
-                ),
-            )
-            if waiting
-            else Text("Nothing waits for a second person."),
-        )  # fmt: skip
-    return Code.OK
+@command("payflow proposals")
+async def proposals(terminal: Terminal, payflow: Payflow) -> None:
+    columns = (
+        Column("proposal", "proposal", "digest"),
+        Column("kind", "act"),
+        Column("subject", "of"),
+        Column("seen", None, form=Format(dict, str)),
+        Column("at", "since>", form=ago(await payflow.store.records.now())),
+        Column("by", "by"),
+        Column("role", "confirmed by a"),
+        Column("reason", "why"),
+    )
+    terminal.tell_list(columns, await steering_of(payflow).two.waiting(), "Nothing waits for a second person.")
 
 
-async def confirm_proposal(desk: Desk, *, named_by: str, yes: bool) -> Code:
-    """Be the second person."""
-    async with desk.open() as payflow, AsyncExitStack() as stack:
-        refuse_unfit(payflow.store)
-        two = steering_of(payflow).two
-        proposal = await two.find(named_by)
-        if proposal.kind == not_a_payment.NO_PAYMENT:
-            two.register(not_a_payment.verb(_pools_named(desk, payflow, stack)))
-        if yes and named_by != proposal.digest:
+@command("payflow confirm payout-03-abcdefgh23456777")
+async def confirm(
+    terminal: Terminal,
+    payflow: Payflow,
+    proposal: Proposed,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; the proposal is named by its hash.")] = False,
+) -> None:
+    two = steering_of(payflow).two
+    found = await two.find(proposal)
+    async with AsyncExitStack() as stack:
+        if found.kind == not_a_payment.NO_PAYMENT:
+            two.register(not_a_payment.verb(_pools_named(payflow, stack)))
+        if yes and proposal != found.digest:
             raise Usage("With --yes name the proposal by its hash, which says what you have seen: `payflow proposals`.")
         if not yes:
-            confirm(desk, two.says(proposal))
-        said = await two.confirm(proposal.digest, await person(desk, payflow.store, {Role(proposal.role)}))
-        desk.tell({"proposal": proposal.digest, "did": said}, Text(clean(said), "green"))
-    return Code.OK
+            terminal.confirm(two.says(found))
+        said = await two.confirm(found.digest, await terminal.acting(payflow, {Role(found.role)}))
+    terminal.tell({"proposal": found.digest, "did": said}, Text(clean(said), "green"))
 
 
-async def decline_proposal(desk: Desk, *, named_by: str) -> Code:
-    """Take a proposal off the table."""
-    async with desk.open() as payflow:
-        two = steering_of(payflow).two
-        proposal = await two.decline((await two.find(named_by)).digest, await person(desk, payflow.store, DECIDES))
-        said = f"{proposal.kind} of {proposal.subject} is not proposed any more; nothing was changed."
-        desk.tell({"proposal": proposal.digest, "declined": True}, Text(clean(said)))
-    return Code.OK
+def _pools_named(payflow: Payflow, stack: AsyncExitStack) -> "PoolRooms":
+    """Make room for the pools whose files the settings name; each is opened when something is done to its books."""
+    from payflow.app.pools import rooms_of  # noqa: PLC0415  (two seconds, only where a pool is meant)
+
+    settings = payflow.settings
+    files = {file.resolve(): file for file in (settings.pool_config, *settings.pools) if file.exists()}
+    return rooms_of(settings, payflow.store, payflow.metrics, stack, files.values())
 
 
-# ── retry ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def retry(desk: Desk, *, record_id: str) -> Code:
-    """Try again: a retry where the machine knows one, otherwise a look at once."""
-    async with desk.open() as payflow:
-        refuse_unfit(payflow.store)
-        name, before = await _stands(payflow, record_id)
-        again = await steering_of(payflow).again(name, await named(desk, payflow.store))
-        desk.tell({"id": name, "state": before, "did": again.did}, Text(clean(again.said)))
-    return Code.OK
-
-
-async def _stands(payflow: Payflow, record_id: str) -> tuple[RecordId, str]:
-    name = record_of(payflow, record_id)
-    return name, (await payflow.store.records.read(name)).record.state
+@command("payflow decline payout-03-abcdefgh23456777")
+async def decline(terminal: Terminal, payflow: Payflow, proposal: Proposed) -> None:
+    two = steering_of(payflow).two
+    found = await two.decline((await two.find(proposal)).digest, await terminal.person(payflow, DECIDES))
+    said = f"{found.kind} of {found.subject} is not proposed any more; nothing was changed."
+    terminal.tell({"proposal": found.digest, "declined": True}, said)
 
 
 # ── pause ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def pause(desk: Desk, *, scope: str, why: str) -> Code:
-    """Stop sends in a scope."""
-    async with desk.open() as payflow:
-        who = await named(desk, payflow.store)
-        said = await steering_of(payflow).pause(scope, who, why)
-        standing = (await payflow.store.pauses.all()).get(scope)
-        told = {"who": standing.who, "why": standing.why, "fresh": standing.who == who} if standing else {}
-        desk.tell({"scope": scope, **told}, Text(clean(f"{said} `payflow resume {scope} --why …` opens it again.")))
-    return Code.OK
+@command('payflow pause rail:flutterwave --why "their status page is red"')
+async def pause(
+    terminal: Terminal,
+    payflow: Payflow,
+    scope: Scope,
+    *,
+    why: Annotated[str, typer.Option(help="Why, for whoever finds it.")] = "",
+) -> None:
+    who = (await terminal.person(payflow)).name
+    said = await steering_of(payflow).pause(scope, who, why)
+    standing = (await payflow.store.pauses.all()).get(scope)
+    told = {"who": standing.who, "why": standing.why, "fresh": standing.who == who} if standing else {}
+    terminal.tell({"scope": scope, **told}, f"{said} `payflow resume {scope} --why …` opens it again.")
 
 
-async def resume(desk: Desk, *, scope: str, why: str) -> Code:
-    """Allow sends in a scope again."""
-    async with desk.open() as payflow:
-        said = await steering_of(payflow).resume(scope, await named(desk, payflow.store), why)
-        desk.tell({"scope": scope}, Text(clean(said)))
-    return Code.OK
+@command('payflow resume rail:flutterwave --why "their status page is green again"')
+async def resume(
+    terminal: Terminal,
+    payflow: Payflow,
+    scope: Scope,
+    *,
+    why: Annotated[str, typer.Option(help="Why sends may go on: the audit log keeps it.")] = "",
+) -> None:
+    said = await steering_of(payflow).resume(scope, (await terminal.person(payflow)).name, why)
+    terminal.tell({"scope": scope}, said)
 
 
-async def paused(desk: Desk) -> Code:
-    """List what is paused."""
-    async with desk.open() as payflow:
-        now = await payflow.store.records.now()
-        standing = sorted((await payflow.store.pauses.all()).values(), key=lambda pause: pause.at)
-        desk.tell(
-            [{"scope": one.scope, "who": one.who, "why": one.why, "at": iso(one.at)} for one in standing],
-            rows(
-                table("scope", "since (UTC)", "for>", "by", "why"),
-                ((one.scope, utc(one.at), span(now - one.at), one.who, one.why) for one in standing),
-            )
-            if standing
-            else Text("Nothing is paused."),
-        )
-    return Code.OK
+@command("payflow paused")
+async def paused(terminal: Terminal, payflow: Payflow) -> None:
+    columns = (
+        Column("scope", "scope"),
+        Column("at", "since (UTC)", form=TIME),
+        Column("", "for>", "at", ago(await payflow.store.records.now())),
+        Column("who", "by"),
+        Column("why", "why"),
+    )
+    standing = sorted((await payflow.store.pauses.all()).values(), key=lambda pause: pause.at)
+    terminal.tell_list(columns, standing, "Nothing is paused.")

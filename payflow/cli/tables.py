@@ -1,83 +1,113 @@
-"""A machine's lifecycle, as a table or as a diagram."""
+"""What a terminal shows: lists, whose columns make the table and the JSON, and texts that cannot steer it."""
 
-import typer
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from machines.core.clock import SECOND
-from machines.core.lifecycle import Lifecycle, State
-from payflow.app.installation import lifecycles
-from payflow.cli.desk import Code, Desk, Usage, listed
-from payflow.cli.words import rows, table
-from payflow.shown import span
+from machines.core.clock import Millis
+from payflow.shown import amount, amount_json, iso, span, utc
+from payflow.telemetry.health import Level
+
+WIDE = 200
+LEVEL_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
 
-async def lifecycle(desk: Desk, *, machine: str, mermaid: bool) -> Code:
-    """Show what the records of a machine can be and do."""
-    known = lifecycles()
-    if machine not in known:
-        raise Usage(f"There is no machine {machine!r}; {listed(known)}.")
-    shown = known[machine]
-    if mermaid and not desk.as_json:
-        typer.echo(shown.mermaid())
-    else:
-        desk.tell(_json(shown), _states(shown), "", _moves(shown))
-    return Code.OK
-
-
-def _json(shown: Lifecycle) -> dict[str, object]:
-    return {
-        "machine": shown.machine,
-        "initial": shown.initial,
-        "states": [
-            {
-                "name": state.name,
-                "means": state.means,
-                "by": state.by,
-                "position": state.position,
-                "every_s": state.every_s,
-                "stuck_after_s": state.stuck_after_s,
-                "sends": state.sends,
-                "may_have_left": state.may_have_left,
-                "final": state.final,
-            }
-            for state in shown.states.values()
-        ],
-        "moves": [
-            {"trigger": move.trigger, "from": list(move.sources), "to": move.target, "cause": move.cause}
-            for move in shown.moves
-        ],
-        "mermaid": shown.mermaid(),
-    }
-
-
-def _states(shown: Lifecycle) -> Table:
-    return rows(
-        table("state", "money", "moved on by", "looks every", "stuck after", "means"),
-        (
-            (
-                Text(state.name, "bold" if state.name == shown.initial else ""),
-                state.position or "",
-                _by(state),
-                _span(state.every_s),
-                _span(state.stuck_after_s),
-                state.means,
-            )
-            for state in shown.states.values()
-        ),
+@cache
+def console() -> Console:
+    """Where people read. A pipe gets wide lines, so that nothing is cut off."""
+    return Console(
+        markup=False, highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE
     )
 
 
-def _by(state: State) -> str:
-    return "final" if state.final else f"{state.by}, which sends" if state.sends else state.by
+def clean(text: str) -> str:
+    """Show what came from outside without the power to steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _span(seconds: int | None) -> str:
-    return "" if seconds is None else span(seconds * SECOND)
+# ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _moves(shown: Lifecycle) -> Table:
-    return rows(
-        table("move", "from", "to", "because"),
-        ((move.trigger, ", ".join(move.sources), move.target, move.cause) for move in shown.moves),
-    )
+class Format(NamedTuple):
+    """How a value is written, for machines and for people."""
+
+    json: Callable[[Any], object]
+    text: Callable[[Any], str | Text]
+
+
+def as_it_is(value: Any) -> Any:  # noqa: ANN401  (whatever a list is made of)
+    """Write a value as it is."""
+    return value
+
+
+def _plain(value: object) -> str | Text:
+    return value if isinstance(value, Text) else "" if value is None else str(value)
+
+
+PLAIN = Format(as_it_is, _plain)
+COUNT = Format(as_it_is, "{:,}".format)
+MONEY = Format(amount_json, amount)
+TIME = Format(lambda at: None if at is None else iso(at), lambda at: "" if at is None else utc(at))
+
+
+def ago(now: Millis) -> Format:
+    """Write since when something is, and for people how long that is."""
+    return Format(TIME.json, lambda at: "" if at is None else span(now - at))
+
+
+class Column(NamedTuple):
+    """One thing that a list tells of each of its items."""
+
+    key: str
+    """Its name for machines; empty for what only people are told."""
+    title: str | None
+    """Its head for people; ends in `>` where there are numbers; None for what only machines are told."""
+    of: str | Callable[[Any], Any] = ""
+    """Where it is: a path of attributes, by default its key, or a function."""
+    form: Format = PLAIN
+
+    def value(self, item: object) -> Any:  # noqa: ANN401  (whatever it is)
+        """Find it."""
+        return self.of(item) if callable(self.of) else attrgetter(self.of or self.key)(item)
+
+
+def json_of(columns: Iterable[Column], item: object) -> dict[str, Any]:
+    """Write an item for machines."""
+    return {one.key: one.form.json(one.value(item)) for one in columns if one.key}
+
+
+def drawn(columns: Iterable[Column], items: Iterable[object]) -> Table:
+    """Draw a table."""
+    shown = [one for one in columns if one.title is not None]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, column in enumerate(shown):
+        head = column.title or ""
+        table.add_column(
+            head.rstrip(">"),
+            justify="right" if head.endswith(">") else "left",
+            overflow="fold",
+            no_wrap=place == 0,  # what comes first is copied and typed again
+        )
+    for item in items:
+        table.add_row(*(_cell(one.form.text(one.value(item))) for one in shown))
+    return table
+
+
+def grid(lines: Mapping[str, str | Text] | Iterable[Sequence[str | Text]]) -> Table:
+    """Draw lines without heads: names before what is told of them."""
+    table = Table.grid(padding=(0, 2))
+    if isinstance(lines, Mapping):
+        lines = [(Text(clean(name), "dim"), value) for name, value in lines.items()]
+    for line in lines:
+        table.add_row(*map(_cell, line))
+    return table
+
+
+def _cell(value: str | Text) -> str | Text:
+    return clean(value) if isinstance(value, str) else value

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
@@ -13,15 +14,15 @@ from rich.text import Text
 from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import State
 from payflow.app.installation import Payflow
-from payflow.cli.desk import Code, Desk
-from payflow.cli.words import clean, console, rows, table
+from payflow.cli.tables import COUNT, Column, Format, ago, as_it_is, clean, console, drawn, grid, json_of
+from payflow.cli.terminal import Commands, Terminal
 from payflow.shown import iso, span, utc
 from payflow.store import servers
 from payflow.store.ledger import LedgerCheck
 from payflow.store.listing import StateCount
 from payflow.store.pauses import Pause
 
-Place = tuple[str, str]
+command = Commands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class View:
     """What one look saw."""
 
     at: Millis
-    crowds: Sequence[StateCount]
-    states: Mapping[Place, State]
+    counts: Sequence[StateCount]
+    states: Mapping[tuple[str, str], State]
     pauses: Sequence[Pause]
     parked: int
     waiting: int
@@ -39,22 +40,27 @@ class View:
     faults: Sequence[str]
 
 
-async def top(desk: Desk, *, every_s: float, once: bool) -> Code:
-    """Look again and again until interrupted."""
-    async with desk.open() as payflow:
-        view = await look(payflow)
-        if once or desk.as_json or not console().is_terminal:
-            desk.tell(_json(view, None), _drawn(view, None))
-            while not once:
-                await asyncio.sleep(every_s)
-                before, view = view, await look(payflow)
-                desk.tell(_json(view, before), _drawn(view, before))
-            return Code.OK
-        with Live(_drawn(view, None), console=console(), screen=True, auto_refresh=False) as live:
-            while True:
-                await asyncio.sleep(every_s)
-                before, view = view, await look(payflow)
-                live.update(_drawn(view, before), refresh=True)
+@command("payflow top --every 5")
+async def top(
+    terminal: Terminal,
+    payflow: Payflow,
+    *,
+    every: Annotated[float, typer.Option(min=0.2, metavar="SECONDS", help="How often to look.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+) -> None:
+    view = await look(payflow)
+    if once or terminal.as_json or not console().is_terminal:
+        terminal.tell(_json(view, None), _drawn(view, None))
+        while not once:
+            await asyncio.sleep(every)
+            before, view = view, await look(payflow)
+            terminal.tell(_json(view, before), _drawn(view, before))
+        return
+    with Live(_drawn(view, None), console=console(), screen=True, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(every)
+            before, view = view, await look(payflow)
+            live.update(_drawn(view, before), refresh=True)
 
 
 async def look(payflow: Payflow) -> View:
@@ -83,12 +89,7 @@ def _drawn(view: View, before: View | None) -> Group:
     return Group(
         _head(view),
         "",
-        rows(
-            table("machine", "state", "records>", "change>", "oldest>", "due>", "late>", ""),
-            (_line(view, crowd, before) for crowd in view.crowds),
-        )
-        if view.crowds
-        else Text("There are no records."),
+        drawn(_columns(view, before), view.counts) if view.counts else "There are no records.",
         *([""] if view.pauses else []),
         *(
             Text(
@@ -102,16 +103,9 @@ def _drawn(view: View, before: View | None) -> Group:
 
 
 def _head(view: View) -> Table:
-    drawn = Table.grid(padding=(0, 2))
     parked = Text(f"{view.parked:,} set aside", "bold red" if view.parked else "dim")
-    drawn.add_row(
-        Text(f"{utc(view.at)} UTC", "bold"),
-        _books(view),
-        parked,
-        Text(f"{view.waiting:,} messages wait", "dim"),
-        Text(f"{view.connections} connections", "dim"),
-    )
-    return drawn
+    now, waiting = Text(f"{utc(view.at)} UTC", "bold"), Text(f"{view.waiting:,} messages wait", "dim")
+    return grid([(now, _books(view), parked, waiting, Text(f"{view.connections} connections", "dim"))])
 
 
 def _books(view: View) -> Text:
@@ -121,48 +115,42 @@ def _books(view: View) -> Text:
     return Text(f"books true {ago} ago", "green") if view.verdict.conserved else Text("BOOKS NOT TRUE", "bold red")
 
 
-def _line(view: View, crowd: StateCount, before: View | None) -> tuple[str | Text, ...]:
-    oldest_s = 0 if crowd.oldest is None else (view.at - crowd.oldest) / SECOND
-    state = view.states[crowd.machine, crowd.state]
-    stuck = state.stuck_after_s is not None and oldest_s > state.stuck_after_s
+def _columns(view: View, before: View | None) -> tuple[Column, ...]:
+    def change(one: StateCount) -> int:
+        """Say by how many its records became more or fewer since the last look."""
+        then = before.counts if before else [one]
+        was = next((other.count for other in then if (other.machine, other.state) == (one.machine, one.state)), 0)
+        return one.count - was
+
+    def state(one: StateCount) -> Text:
+        return Text(one.state, "dim" if view.states[one.machine, one.state].final else "bold")
+
+    def stuck(one: StateCount) -> Text:
+        after_s = view.states[one.machine, one.state].stuck_after_s
+        late = after_s is not None and one.oldest is not None and view.at - one.oldest > after_s * SECOND
+        return Text("stuck" if late else "", "red")
+
+    oldest_s = Format(lambda at: None if at is None else (view.at - at) / SECOND, ago(view.at).text)
     return (
-        crowd.machine,
-        Text(crowd.state, "bold" if not state.final else "dim"),
-        f"{crowd.count:,}",
-        _change(crowd, before),
-        "" if crowd.oldest is None else span(int(oldest_s * SECOND)),
-        f"{crowd.due:,}" if crowd.due else "",
-        "" if crowd.late_since is None else span(max(0, view.at - crowd.late_since)),
-        Text("stuck" if stuck else "", "red"),
+        Column("machine", "machine"),
+        Column("state", None),
+        Column("", "state", state),
+        Column("count", "records>", form=COUNT),
+        Column("change", "change>", change, Format(as_it_is, lambda count: f"{count:+,}" if count else "")),
+        Column("oldest_s", "oldest>", "oldest", oldest_s),
+        Column("due", "due>", form=Format(as_it_is, lambda count: f"{count:,}" if count else "")),
+        Column(
+            "", "late>", "late_since", Format(as_it_is, lambda at: "" if at is None else span(max(0, view.at - at)))
+        ),
+        Column("", "", stuck),
     )
 
 
-def _change(crowd: StateCount, before: View | None) -> str:
-    """Say by how many its records became more or fewer since the last look."""
-    if before is None:
-        return ""
-    was = next((one.count for one in before.crowds if _place(one) == _place(crowd)), 0)
-    return f"{crowd.count - was:+,}" if crowd.count != was else ""
-
-
-def _place(crowd: StateCount) -> Place:
-    return crowd.machine, crowd.state
-
-
 def _json(view: View, before: View | None) -> dict[str, Any]:
+    columns = _columns(view, before)
     return {
         "at": iso(view.at),
-        "states": [
-            {
-                "machine": crowd.machine,
-                "state": crowd.state,
-                "count": crowd.count,
-                "change": int(_change(crowd, before).replace(",", "") or 0),
-                "due": crowd.due,
-                "oldest_s": None if crowd.oldest is None else (view.at - crowd.oldest) / SECOND,
-            }
-            for crowd in view.crowds
-        ],
+        "states": [json_of(columns, one) for one in view.counts],
         "paused": [one.scope for one in view.pauses],
         "parked": view.parked,
         "messages": view.waiting,

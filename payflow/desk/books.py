@@ -46,12 +46,19 @@ class Bookkeeper:
         begun = await self._store.records.now()
         if begun >= self._begun_anew + self._whole_s * SECOND:
             self._posted, self._begun_anew = PostedSums(), begun
-        books = await self._store.ledger.check(self._posted)
-        verdict = LedgerCheck(begun, books.conserved)
-        await self._store.ledger.remember(verdict)
+        books, verdict = await check(self._store, self._posted)
         if not books.conserved:
             await freeze(self._store, books)
         return verdict
+
+
+async def check(store: Store, posted: PostedSums | None = None) -> tuple[LedgerReport, LedgerCheck]:
+    """Walk over the books, those that were not posted yet or all, and keep what was found."""
+    begun = await store.records.now()
+    books = await store.ledger.check(posted)
+    verdict = LedgerCheck(begun, books.conserved)
+    await store.ledger.remember(verdict)
+    return books, verdict
 
 
 async def freeze(store: Store, books: LedgerReport) -> None:

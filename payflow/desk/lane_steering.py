@@ -152,12 +152,12 @@ async def propose_trust(two: DualControl, lane: str, node: str, hours: int, reas
     return await two.propose(TRUSTING, lane, {"node": node, "hours": str(hours)}, reason, person)
 
 
-def lane_with_node(nodes: Mapping[str, Sequence[str]], node: str, lane: str | None) -> str:
+def lane_with_node(nodes: Mapping[str, Sequence[str]], node: str) -> str:
     """Tell which lane has a node; it is named where several have it."""
-    having = [name for name, known in nodes.items() if node in known and lane in (None, name)]
+    having = [lane for lane, names in nodes.items() if node in names]
     if not having:
-        among = [one for name, known in nodes.items() if lane in (None, name) for one in known]
-        raise NotFound(f"No lane has a node {node[:100]}; there is {', '.join(dict.fromkeys(among))}.")
+        known = dict.fromkeys(name for names in nodes.values() for name in names)
+        raise NotFound(f"No lane has a node {node[:100]}; there is {', '.join(known)}.")
     if len(having) > 1:
         raise BadInput(f"More than one lane has the node {node}: {', '.join(having)}. Name one with --lane.")
     return having[0]

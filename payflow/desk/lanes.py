@@ -157,14 +157,16 @@ class Lanes:
             if isinstance(lane.chain, Nodes):
                 lane.chain.trusted = partial(self.books.trusted, name)
 
+    def nodes(self) -> dict[str, list[str]]:
+        """Name the nodes of each lane, as everything that tells of them does."""
+        known = ((name, lane.chain) for name, lane in self.lanes.items())
+        return {
+            name: [one.name for one in chain.figures()] if isinstance(chain, Nodes) else [] for name, chain in known
+        }
+
     def rail(self, name: str) -> LaneRail:
         """Give the rail that pays over a lane."""
         return LaneRail(self.lanes[name], self.books, typed)
-
-
-def nodes_of(lane: Lane) -> list[str]:
-    """Name the nodes of a lane, as everything that tells of them does."""
-    return [one.name for one in lane.chain.figures()] if isinstance(lane.chain, Nodes) else []
 
 
 class AddressDesk:

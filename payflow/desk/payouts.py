@@ -2,20 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from machines.core.clock import Millis
 from machines.core.decision import New
-from machines.core.errors import BadInput, NotFound, Retryable, ShortBalance, StepError
+from machines.core.errors import BadInput, NotFound, PayflowError, Retryable, ShortBalance, StepError, StoreUnavailable
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
+from machines.payout.acts import batch_name
 from machines.payout.data import PayoutData, PayoutRecord
-from machines.payout.lifecycle import FAILED, REQUESTED
+from machines.payout.lifecycle import APPROVED, FAILED, PROCESSING, REQUESTED
 from payflow.config import Settings
 from payflow.desk.bounds import Bounds
 from payflow.desk.destinations import with_account
@@ -33,6 +34,8 @@ SHOWN_DIGITS = 4
 ENQUIRY_S = 3.0
 # What was asked for a moment ago and is still with the rules stands in the same line as what waits for people.
 MOST_LOOKED_THROUGH = 1000
+BOARDING = 64
+"""So many board a batch at a time."""
 
 
 class Gateway(Protocol):
@@ -77,6 +80,16 @@ class Answer:
     fresh: bool
     expected_at: Millis | None
     """When its batch opens, if no review holds it up; None when a person opens batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boarding:
+    """What became of a batch that somebody opened."""
+
+    batch: str
+    boarded: int
+    refused: Mapping[RecordId, str]
+    """Why some are not in it."""
 
 
 class Desk:
@@ -272,6 +285,37 @@ class Desk:
         before = self.store.seals.open((await self.payout(payout_id)).data.sealed)
         return await self.correct(payout_id, by, with_account(before, account, bank, name))
 
+    # ── sent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def approved(self, limit: int) -> list[PayoutRecord]:
+        """List what waits for a batch, the oldest first."""
+        return [one.record for one in await self.store.listing.in_state(MACHINE, APPROVED, limit)]
+
+    async def open_batch(self, waiting: Sequence[PayoutRecord], by: str, step: Callable[[], None]) -> Boarding:
+        """Let payouts board a batch that opens now; one that cannot does not hold up the others."""
+        name = batch_name("manual", await self._records.now())
+        refused: dict[RecordId, str] = {}
+        turn = asyncio.Semaphore(BOARDING)
+
+        async def board(record: PayoutRecord) -> None:
+            async with turn:
+                try:
+                    after = (await tell(self.store, self.metrics, record.id, f.Boarded(name), by)).after
+                except StoreUnavailable:
+                    raise
+                except PayflowError as error:
+                    refused[record.id] = str(error)
+                else:
+                    if after.state != PROCESSING:
+                        refused[record.id] = f"it is {after.state} by now"
+                step()
+
+        about = f"{len(waiting)} payouts: {sum_of(waiting)}"
+        async with self.store.audit.doing(by, "open batch", name, about), asyncio.TaskGroup() as group:
+            for record in waiting:
+                group.create_task(board(record))
+        return Boarding(name, len(waiting) - len(refused), dict(sorted(refused.items())))
+
     async def _proven(self, record: PayoutRecord) -> Proof:
         """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing."""
         prove = self._records.machines[MACHINE].prove
@@ -308,6 +352,15 @@ def print_of(
     """Name all that a reviewer sees and says yes to: amount, destination, what arrives there, and whose it is."""
     seen = (str(arrives), holder) if arrives else ()
     return seals.fingerprint(str(amount), destination.kind, repr(destination.fields), *seen)
+
+
+def sum_of(records: Iterable[PayoutRecord]) -> str:
+    """Add up amounts, each asset by itself."""
+    sums: dict[str, Money] = {}
+    for amount in (record.amount for record in records if record.amount):
+        code = amount.asset.code
+        sums[code] = sums[code] + amount if code in sums else amount
+    return ", ".join(map(str, sums.values())) or "nothing"
 
 
 def _reason(text: str) -> str:

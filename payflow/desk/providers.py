@@ -4,6 +4,7 @@ A provider sees what is theirs, a platform the providers that it brought, staff 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -85,7 +86,7 @@ class ProviderProfiles:
 
     async def change_own(self, owner: Owner, version: int | None, changes: Mapping[str, Any]) -> Profile:
         """Change a provider's own profile."""
-        return await self._change(owner, lambda before: replace(_unchanged(before, version), **changes))
+        return await change(self._store, owner, lambda before: replace(_unchanged(before, version), **changes))
 
     async def bring(
         self, asked: str, platform: str, version: int | None, changes: Mapping[str, Any], *, verified: bool | None
@@ -98,7 +99,7 @@ class ProviderProfiles:
             sure = before.verified if verified is None else verified
             return replace(_unchanged(before, version), platform=platform, verified=sure, **changes)
 
-        return await self._change(self._scope.named(asked), changed)
+        return await change(self._store, self._scope.named(asked), changed)
 
     async def claim(self, asked: str, platform: str) -> Owner:
         """Remember which platform brought a provider of whom nobody has heard; refuse one of another platform."""
@@ -110,23 +111,37 @@ class ProviderProfiles:
             # Who wrote their profile themselves stays their own, whoever credits them.
             return before if before.version else replace(before, platform=platform)
 
-        await self._change(owner, changed)
+        await change(self._store, owner, changed)
         return owner
 
-    async def _change(self, owner: Owner, changed: Callable[[Profile], Profile]) -> Profile:
-        for _ in range(MOST_TRIES):
-            before = await self._profiles.read(owner)
-            after = changed(before)
-            if after == before:
-                return before
-            now = await self._store.records.now()
-            try:
+
+async def change(store: Store, owner: Owner, changed: Callable[[Profile], Profile], operator: str = "") -> Profile:
+    """Change a profile; what an operator does to one is in the audit log, what others do to their own is not."""
+    for _ in range(MOST_TRIES):
+        before = await store.profiles.read(owner)
+        after = changed(before)
+        if after == before:
+            return before
+        now = await store.records.now()
+        noted = store.audit.doing(operator, "set provider", owner, _says(before, after)) if operator else nullcontext()
+        try:
+            async with noted:
                 if after.destination != before.destination:
-                    await self._store.contributors.take_over(owner)
-                return await self._profiles.write(before, after, now, _warnings(before, after))
-            except Conflict:
-                continue
-        raise Conflict(f"The profile of {owner} is being changed by others: try again.")
+                    await store.contributors.take_over(owner)
+                return await store.profiles.write(before, after, now, _warnings(before, after))
+        except Conflict:
+            continue
+    raise Conflict(f"The profile of {owner} is being changed by others: try again.")
+
+
+def _says(before: Profile, after: Profile) -> str:
+    """Say what is set, and what it was."""
+    said = []
+    if after.verified != before.verified:
+        said.append("verified" if after.verified else "not verified any more")
+    if after.platform != before.platform:
+        said.append(f"spoken for by {after.platform or 'nobody'}, before by {before.platform or 'nobody'}")
+    return "; ".join(said)
 
 
 def _unchanged(before: Profile, version: int | None) -> Profile:
@@ -139,11 +154,12 @@ def _warnings(before: Profile, after: Profile) -> tuple[Message, ...]:
     """Tell the old contact, not the new one, and the platform: if it was a thief, the owner must hear of it."""
     changed = [
         words
-        for words, was, is_ in (
-            ("where your money goes", before.destination, after.destination),
-            ("where you are told things", before.notify, after.notify),
+        for words, is_so in (
+            ("where your money goes", before.destination and before.destination != after.destination),
+            ("where you are told things", before.notify and before.notify != after.notify),
+            ("which platform speaks for you", before.platform != after.platform),
         )
-        if was and was != is_
+        if is_so
     ]
     if not changed:
         return ()

@@ -35,6 +35,14 @@ SAID = {
 }
 
 
+LOOKED_AFTER = {
+    By.POLLER: "Workers look after it.",
+    By.PERSON: "A person looks after it.",
+    By.OUTSIDE: "It waits for the world outside.",
+    By.NOBODY: "Its story ends there.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What an override would change."""
@@ -56,6 +64,20 @@ class Preview:
     def moves_money(self) -> bool:
         """Whether the money changes its position."""
         return self.record.amount is not None and self.source.position is not self.target.position
+
+    def says(self) -> list[str]:
+        """Say what would change, to whoever asks for it."""
+        money = "No money moves."
+        if self.moves_money:
+            way = f"{self.source.position} to {self.target.position}"
+            money = f"{self.record.amount} of {self.record.owner} goes from {way}."
+        return [
+            f"{self.record.id}: {self.source.name} → {self.target.name}",
+            money,
+            f"Then: {self.target.means} {LOOKED_AFTER[self.target.by]}",
+            *([f"Evidence: {self.evidence}"] if self.evidence else []),
+            *([f"One person is not enough: {self.why_two}"] if self.why_two else []),
+        ]
 
     @property
     def seen(self) -> dict[str, str]:
@@ -95,7 +117,8 @@ class Steering:
         states = self._records.machines[stored.record.machine].lifecycle.states
         if to not in states or to == stored.record.state:
             others = ", ".join(state for state in states if state != stored.record.state)
-            raise BadInput(f"{record_id} cannot be put into {to[:40]!r}: there is {others}.")
+            said = f"cannot be put into {to[:40]!r}" if to not in states else f"is in {to} already"
+            raise BadInput(f"{record_id} {said}: there is {others}.")
         proof, evidence = await self._evidence(stored.record)
         word = Override(to, "preview", who, "", proof)
         alone = self._refusal(stored, word)

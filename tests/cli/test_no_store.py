@@ -9,17 +9,17 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from payflow.cli.commands import cli
-from payflow.cli.examples import EXAMPLES
 from tests.cli.till import Till
+from tests.deploy.commands import every_command, example_of
 from tests.servers import Deployment
 from tests.service import parts
 
 MAKE_IT = {"serve", "worker", "sandbox", "init", "pool run", "restore"}
 NEED_NONE = {"seal-key", "lifecycle", "simulate"}
 TYPED = {
-    name: shlex.split(example)
-    for name, example in EXAMPLES.items()
-    if name not in MAKE_IT | NEED_NONE and "=" not in example.split()[0]
+    name: shlex.split(example_of(command))
+    for name, command in every_command().items()
+    if name not in MAKE_IT | NEED_NONE
 }
 
 

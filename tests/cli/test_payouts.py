@@ -219,14 +219,14 @@ def test_a_batch_with_nobody_in_it_is_none(till: Counter) -> None:
 def test_one_that_cannot_board_does_not_hold_up_the_others(till: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad, gone = (till.payout(*APPROVED, key=str(number)) for number in range(3))
 
-    async def stumbling(records: Any, metrics: Any, payout_id: RecordId, fact: Fact, who: str) -> Any:  # noqa: ANN401
+    async def stumbling(store: Any, metrics: Any, payout_id: RecordId, fact: Fact, who: str) -> Any:  # noqa: ANN401
         if payout_id == bad:
             raise Rejected("it stumbled")
         if payout_id == gone:
-            await take_in(records, metrics, payout_id, f.Cancelled("ann"), "ann")
-        return await take_in(records, metrics, payout_id, fact, who)
+            await take_in(store.records, metrics, payout_id, f.Cancelled("ann"), "ann")
+        return await take_in(store.records, metrics, payout_id, fact, who)
 
-    monkeypatch.setattr("payflow.cli.batches.take_in", stumbling)
+    monkeypatch.setattr("payflow.desk.payouts.tell", stumbling)
     told = till.json("batch", "run", "--yes", code=1)
     assert told["boarded"] == 1
     assert {(one["id"], one["why"]) for one in told["refused"]} == {
@@ -305,7 +305,7 @@ def test_what_changed_while_he_looked_is_not_approved(till: Counter, monkeypatch
         somebody_else.start()
         somebody_else.join()
 
-    monkeypatch.setattr("payflow.cli.deciding.confirm", meanwhile)
+    monkeypatch.setattr("payflow.cli.terminal.Terminal.confirm", meanwhile)
     with showing(till, "rita", Role.REVIEWER):
         assert "changed since you looked at it" in till.refused("payout", "approve", payout_id)
     assert till.record(payout_id).data.proposal.fingerprint == "another print"

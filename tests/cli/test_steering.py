@@ -144,7 +144,7 @@ def test_what_took_the_place_of_a_proposal_is_not_confirmed_by_whoever_saw_the_f
             somebody_else.join()
 
     with showing(till, "ola") as ola, showing(till, "eve"), monkeypatch.context() as patched:
-        patched.setattr("payflow.cli.steering.confirm", swap)
+        patched.setattr("payflow.cli.terminal.Terminal.confirm", swap)
         assert "What you looked at is not proposed any more" in till.refused("confirm", record_id)
     (standing,) = till.json("proposals")
     assert standing["seen"]["to"] == "READY"

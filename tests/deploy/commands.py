@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer._click.exceptions import ClickException, MissingParameter
 
-from payflow.cli.commands import cli
+from payflow.cli.commands import INDEX, cli, loaded
 
 _BLOCK = re.compile(r"```sh\n(.*?)```|((?:^ {4}\S.*\n)+)", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -55,10 +55,10 @@ def fault(words: list[str], *, mention: bool = False) -> str:
     while hasattr(command, "commands"):
         if not rest or rest[0].startswith("-"):
             return ""
-        known = command.commands.get(rest[0])
-        if known is None:
-            return f"payflow {shlex.join(words)}: there is no {rest[0]!r}"
-        command, rest = known, rest[1:]
+        name = rest.pop(0)
+        if name not in command.commands:
+            return f"payflow {shlex.join(words)}: there is no {name!r}"
+        command = loaded(name) if command is _payflow() else command.commands[name]
     try:
         command.make_context(command.name, rest, parent=context)
     except typer.Exit:
@@ -68,6 +68,21 @@ def fault(words: list[str], *, mention: bool = False) -> str:
     except ClickException as error:
         return f"payflow {shlex.join(words)}: {error.format_message()}"
     return ""
+
+
+def every_command() -> dict[str, Any]:
+    """Give all commands, each by the words that lead to it."""
+    found: dict[str, Any] = {}
+    for name in INDEX:
+        command = loaded(name)
+        nouns = getattr(command, "commands", None)
+        found |= {name: command} if nouns is None else {f"{name} {verb}": one for verb, one in nouns.items()}
+    return found
+
+
+def example_of(command: Any) -> str:  # noqa: ANN401  (as below)
+    """The example in a command's help."""
+    return str(command.epilog or "").removeprefix("Example: ")
 
 
 @cache

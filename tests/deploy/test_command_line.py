@@ -10,33 +10,34 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from payflow.cli.commands import cli
-from payflow.cli.desk import Code
-from payflow.cli.examples import EXAMPLES, commands
+from payflow.cli.commands import INDEX, cli, loaded
+from payflow.cli.terminal import Code
 from tests.cli.conftest import till
 from tests.cli.till import Till
 from tests.deploy.commands import commands as typed_in
-from tests.deploy.commands import fault
+from tests.deploy.commands import every_command, example_of, fault
 
 __all__ = ["till"]  # the fixture
 
-ALL = dict(commands(cli))
+ALL = every_command()
 
 
-def example_of(path: str) -> str:
-    """The example of a command: from the list of them, or from its own docstring."""
-    own = re.search(r"Example: (payflow .*)", ALL[path].callback.__doc__ or "")
-    return own[1] if own else EXAMPLES.get(path, "")
+def test_a_command_says_what_it_does_in_one_place() -> None:
+    for path, command in ALL.items():
+        assert command.help, path
+        assert (command.callback.__doc__ is None) == (path in INDEX), path
 
 
-def test_every_example_has_its_command() -> None:
-    assert set(EXAMPLES) <= set(ALL)
+def test_a_noun_is_listed_as_its_own_help_describes_it() -> None:
+    told = CliRunner().invoke(cli, ["--help"], env={"COLUMNS": "300", "TERM": "dumb"}).output
+    for name, listed in INDEX.items():
+        assert loaded(name).help == listed.means
+        assert listed.means in told
 
 
 @pytest.mark.parametrize("path", sorted(ALL))
 def test_every_command_has_an_example_that_can_be_typed_and_stands_in_its_help(path: str) -> None:
-    example = example_of(path)
-    assert example, "payflow/cli/examples.py is where they are"
+    example = example_of(ALL[path])
     (words,) = typed_in(f"`{example}`")
     assert " ".join(words).startswith(path)
     assert fault(words) == ""

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from machines.core.chain import NO_HASH, TxHash
 from machines.core.errors import BadInput
-from payflow.cli.pool_service import _resolve_one
 from payflow.desk.pool import audit as pool_audit
+from payflow.desk.pool import resolving
 from tests.chain import Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.old_payer import Died, OldPayer, Step
@@ -194,9 +194,8 @@ class Trial:
     async def _resolve(self, *, fill: bool) -> None:
         world = self.world
         async with mining(world.chain):
-            await _resolve_one(
-                world.desk(), world.pool, world.lines.append, world.stop, dry_run=False, fill=fill, as_json=False
-            )
+            found = await resolving.judged(world.desk(), world.lines.append, world.stop, fill=fill)
+            await resolving.resolve(world.desk(), found, world.lines.append, dry_run=False)
 
     async def _end(self) -> None:
         """Do what our commands say, until nothing is left: an operator who reads knows what they did by hand."""

@@ -10,9 +10,9 @@ import pytest
 from adapters.sandbox.magic import Webhook
 from machines.bounty import lifecycle as s
 from machines.core.errors import BadInput, BadSettings, NotFound
-from payflow.app.installation import assemble
-from payflow.cli import bounty_work
-from payflow.cli.desk import Code, Desk, Usage
+from payflow.app.installation import Payflow, assemble
+from payflow.cli import bounties
+from payflow.cli.terminal import Terminal, Usage
 from payflow.config import Settings
 from payflow.store.store import open_store
 from tests.bounties import Fair, open_fair
@@ -25,10 +25,22 @@ async def fair(settings: Settings, tmp_path: Path) -> AsyncIterator[Fair]:
         yield fair
 
 
+def terminal_of(settings: Settings, *, as_json: bool = True) -> Terminal:
+    """A command at work."""
+    return Terminal(lambda: settings, assemble, as_json)
+
+
 @pytest.fixture
-def desk(fair: Fair) -> Desk:
+def terminal(fair: Fair) -> Terminal:
     """A command that answers in JSON."""
-    return Desk(fair.settings, assemble, as_json=True)
+    return terminal_of(fair.settings)
+
+
+@pytest.fixture
+async def payflow(terminal: Terminal) -> AsyncIterator[Payflow]:
+    """What it has opened."""
+    async with terminal.open() as payflow:
+        yield payflow
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401  (JSON)
@@ -36,35 +48,39 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401  (JSON)
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-async def test_sync_finds_what_was_not_told(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_sync_finds_what_was_not_told(
+    fair: Fair, terminal: Terminal, payflow: Payflow, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And says how much there was."""
     fair.github.how = Webhook.NEVER
     issue = await fair.labelled_issue()
-    assert await bounty_work.sync(desk) is Code.OK
+    await bounties.sync(terminal, payflow)
     assert said(capsys) == {"repositories": 1, "bounties opened": 1, "bounties read": 1}
     assert (await fair.record(issue)).state == s.OPENING
 
 
-async def test_ls_and_show(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_ls_and_show(
+    fair: Fair, terminal: Terminal, payflow: Payflow, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the id, or by the issue's, with the pollers by the names of the payout flow's document."""
     issue = await fair.labelled_issue()
-    await bounty_work.ls(desk, finished=False)
+    await bounties.ls(terminal, payflow, finished=False)
     assert [one["issue-id"] for one in said(capsys)] == [issue.id]
     for name in (str(issue.id), fair.id_of(issue)):
-        await bounty_work.show(desk, name=name)
+        await bounties.show(terminal, payflow, name)
         told = said(capsys)
         assert (told["id"], told["pollers"]) == (
             fair.id_of(issue),
             "deploy-pending-contracts, update-issue-contract-address",
         )
     for people in (False, True):
-        await bounty_work.ls(Desk(fair.settings, assemble, as_json=False), finished=people)
+        await bounties.ls(terminal_of(fair.settings, as_json=False), payflow, finished=people)
     assert "acme/widgets#1" in capsys.readouterr().out
     with pytest.raises(NotFound):
-        await bounty_work.show(desk, name="1")
+        await bounties.show(terminal, payflow, "1")
 
 
-async def test_decide(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_decide(fair: Fair, terminal: Terminal, payflow: Payflow, capsys: pytest.CaptureFixture[str]) -> None:
     """Only what is contested, and only for who was merged."""
     async with fair.worker():
         issue = await fair.labelled_issue()
@@ -75,11 +91,11 @@ async def test_decide(fair: Fair, desk: Desk, capsys: pytest.CaptureFixture[str]
         await fair.merge(second)
         await fair.until(issue, s.CONTESTED)
     with pytest.raises(Usage):
-        await bounty_work.decide(desk, name=str(issue.id), number=77)
-    await bounty_work.decide(desk, name=str(issue.id), number=second.number)
+        await bounties.decide(terminal, payflow, str(issue.id), pull=77)
+    await bounties.decide(terminal, payflow, str(issue.id), pull=second.number)
     assert said(capsys)["winner-login"] == "bob"
     with pytest.raises(BadInput, match="cannot be done now"):
-        await bounty_work.decide(desk, name=str(issue.id), number=second.number)
+        await bounties.decide(terminal, payflow, str(issue.id), pull=second.number)
 
 
 async def test_without_bounties_it_says_what_to_set(settings: Settings) -> None:
@@ -87,7 +103,9 @@ async def test_without_bounties_it_says_what_to_set(settings: Settings) -> None:
     async with open_store(settings):
         pass  # a command makes no store
     with pytest.raises(BadSettings, match="GITHUB_APP_ID"):
-        await bounty_work.sync(Desk(settings, assemble, as_json=True))
+        async with terminal_of(settings).open() as payflow:
+            await bounties.sync(terminal_of(settings), payflow)
     half = settings.model_copy(update={"bounty_lane": "bot"})
     with pytest.raises(BadSettings, match="GITHUB_PRIVATE_KEY_FILE"):
-        await bounty_work.sync(Desk(half, assemble, as_json=True))
+        async with terminal_of(half).open() as payflow:
+            await bounties.sync(terminal_of(half), payflow)

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from payflow.cli import pool_service
+from payflow.cli import pools
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, write_config
 from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
 from tests.cli.processes import environment, typed
@@ -149,7 +149,7 @@ async def test_the_maintenance_mode_is_asked_for_in_the_old_way(shell: Shell, ch
 )
 def test_only_what_go_takes_for_true_is_true(monkeypatch: pytest.MonkeyPatch, text: str, *, yes: bool) -> None:
     monkeypatch.setenv("RESOLVE_PAYOUT", text)
-    assert pool_service.must_resolve() is yes
+    assert pools.must_resolve() is yes
 
 
 async def test_a_node_that_signs_nothing_is_named_and_the_books_are_untouched(shell: Shell, chain: Anvil) -> None:

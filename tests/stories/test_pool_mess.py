@@ -12,9 +12,8 @@ from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.pool import lifecycle as s
 from machines.pool.evidence import ChainOutcome
-from payflow.cli.desk import Code
-from payflow.cli.pool_service import _resolve_one
-from payflow.desk.pool import audit
+from payflow.cli.terminal import Code
+from payflow.desk.pool import audit, resolving
 from payflow.desk.pool.runs import Run
 from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
 from tests.servers import Deployment, Farm, Server
@@ -81,9 +80,9 @@ async def left_by_the_old_module(world: World, *, sent: bool, mined: bool = True
 
 async def resolve(world: World, *, dry_run: bool = False, fill: bool = False) -> Code:
     """Resolve as `payflow pool resolve` does."""
-    return await _resolve_one(
-        world.desk(), world.pool, world.lines.append, world.stop, dry_run=dry_run, fill=fill, as_json=False
-    )
+    desk, say = world.desk(), world.lines.append
+    found = await resolving.judged(desk, say, world.stop, fill=fill and not dry_run)
+    return Code.OK if await resolving.resolve(desk, found, say, dry_run=dry_run) else Code.REFUSED
 
 
 # ── the field case: a time-out, an operator who resolves, and a miner who is paid twice ──────────────────────────────

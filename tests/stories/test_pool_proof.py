@@ -10,7 +10,7 @@ import pytest
 from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from machines.core.ports import Settled
-from payflow.cli.desk import Code
+from payflow.cli.terminal import Code
 from tests.chain import GWEI, LANE, OTHER, Anvil, anvil
 from tests.servers import Deployment, Farm, Server
 from tests.stories.pool_by_hand import mining

@@ -1,0 +1,285 @@
+"""What every command has at hand: how it is declared, the installation, who types, ways to read, to ask and to tell."""
+
+import asyncio
+import inspect
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.text import Text
+
+from machines.core.clock import SECOND, Millis
+from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnavailable, StoreUnfit
+from machines.core.ids import RecordId, parse_id
+from machines.core.machine import AnyMachine
+from payflow.app.installation import Assemble, Payflow, assemble, opened, refuse_unfit
+from payflow.cli.tables import Column, clean, console, drawn, json_of
+from payflow.config import Settings, load
+from payflow.desk.person import OPERATES, Person, holder, shell
+from payflow.store.registers.tokens import Role, Tokens
+from payflow.telemetry import logs
+
+RecordName = Annotated[str, typer.Argument(metavar="ID", help="A record, such as payout-03-abcdefgh23456777.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why: it is kept for whoever asks later.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
+
+_AGO = re.compile(r"([0-9]{1,4})(m|h|d)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class Code(IntEnum):
+    """What a command's exit code means; the same for all commands."""
+
+    OK = 0
+    REFUSED = 1
+    """What was asked for was refused, or faults were found."""
+    USAGE = 2
+    """The command line or the settings cannot be used."""
+    STORE = 3
+    """The store cannot be reached, or must not be used."""
+    INTERRUPTED = 130
+
+
+class Usage(PayflowError):
+    """What was typed cannot be used."""
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """One command at work."""
+
+    read: Callable[[], Settings]
+    """Reads the settings: the few commands that need none work where they are wrong."""
+    assemble: Assemble
+    as_json: bool
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.read()
+
+    @asynccontextmanager
+    async def open(self, pool_files: Sequence[Path] = (), *, make: bool = False) -> AsyncIterator[Payflow]:
+        """Open the installation; the embedded store is shared with a service that runs.
+
+        A command makes no store: whoever types it in the wrong folder, or without the settings of the service, would
+        steer an empty one and believe that it was theirs.
+        """
+        async with opened(self.settings, self.assemble, pool_files=pool_files, make=make) as payflow:
+            yield payflow
+
+    def run(self, work: Coroutine[Any, Any, "Code | None"]) -> "Code | None":
+        """Do what needs no worker."""
+        logs.configure("error", "text")
+        return asyncio.run(work)
+
+    # ── who types ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def person(self, payflow: Payflow, roles: Collection[Role] = OPERATES) -> Person:
+        """Tell who types: the holder of the token that is set, or this shell, which may do what takes one operator.
+
+        Where a shell may not, and somebody is there to be asked, they are asked for their token.
+        """
+        secret = self.settings.token.get_secret_value().strip() if self.settings.token else ""
+        if not secret and Role.OPERATOR not in roles and not self.as_json:
+            secret = _asked()
+        if not secret:
+            who = shell()
+        else:
+            token = await Tokens(payflow.store.link).find(secret)
+            if token is None:
+                raise BadInput(
+                    "The token that is shown (PAYFLOW_TOKEN, its file, or what was typed) is unknown here or was "
+                    "revoked: see that it is of this installation. Nothing was done."
+                )
+            who = holder(token)
+        who.refuse_unless(roles)
+        return who
+
+    async def acting(self, payflow: Payflow, roles: Collection[Role] = OPERATES) -> Person:
+        """Tell who types what changes records: no record of a store that may drop it is touched."""
+        refuse_unfit(payflow.store)
+        return await self.person(payflow, roles)
+
+    def confirm(self, lines: Iterable[str]) -> None:
+        """Show what would happen, and go on only if a person says yes."""
+        if self.as_json:
+            raise Usage("With --json nobody can be asked: add --yes.")
+        for line in lines:
+            typer.echo(clean(line))
+        try:
+            sure = typer.confirm("Do it?")
+        except typer.Abort:
+            raise BadInput("Nobody answered, so nothing was changed: add --yes in scripts.") from None
+        if not sure:
+            raise BadInput("Nothing was changed.")
+
+    # ── told ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, data: object, *drawings: object) -> None:
+        """Print the data for a machine, or the drawings and lines for a person."""
+        if self.as_json:
+            print_json(data)
+            return
+        for drawing in drawings:
+            console().print(Text(clean(drawing)) if isinstance(drawing, str) else drawing)
+
+    def tell_list(self, columns: Sequence[Column], items: Collection[Any], empty: str) -> None:
+        """Print a list: for people as a table, or a sentence where there is nothing in it."""
+        self.tell([json_of(columns, one) for one in items], drawn(columns, items) if items else empty)
+
+
+def print_json(data: object) -> None:
+    """Print one document on one line, at once: whoever reads it may be waiting."""
+    typer.echo(json.dumps(data, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _asked() -> str:
+    try:
+        return str(typer.prompt("Your token", default="", show_default=False, hide_input=True, err=True)).strip()
+    except typer.Abort:
+        return ""
+
+
+# ── how a command is declared ────────────────────────────────────────────────────────────────────────────────────────
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Commands:
+    """The commands of one noun; which nouns there are stands in `payflow/cli/commands.py`."""
+
+    def __init__(self) -> None:
+        self.typer = typer.Typer(no_args_is_help=True)
+
+    def __call__(self, example: str, name: str | None = None) -> Callable[[Function], Function]:
+        """Make a command of a function, with an example for its help.
+
+        Its first parameter is the `Terminal`. Where the second one is a `Payflow`, the installation is open while the
+        function runs. All others are typed. It gives its exit code, or none for 0; every command takes --json.
+        """
+
+        def declare(function: Function) -> Function:
+            signature = inspect.signature(function, eval_str=True)
+            _, *rest = signature.parameters.values()
+            opens = bool(rest) and rest[0].annotation is Payflow
+
+            @wraps(function)
+            def command(context: typer.Context, *, as_json: bool, **typed: object) -> None:
+                terminal = Terminal(load, context.obj or assemble, as_json)
+                with leaving():
+                    done: Any = _opened(function, terminal, typed) if opens else function(terminal, **typed)
+                    raise typer.Exit((terminal.run(done) if inspect.iscoroutine(done) else done) or Code.OK)
+
+            kinds = inspect.Parameter
+            parameters = [
+                kinds("context", kinds.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+                *(rest[1:] if opens else rest),
+                kinds("as_json", kinds.KEYWORD_ONLY, default=False, annotation=AsJson),
+            ]
+            command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+            self.typer.command(name, epilog=f"Example: {example}")(command)
+            return function
+
+        return declare
+
+
+async def _opened(function: Callable[..., Any], terminal: Terminal, typed: dict[str, object]) -> Code | None:
+    async with terminal.open() as payflow:
+        code: Code | None = await function(terminal, payflow, **typed)
+        return code
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Turn what ends a command into its exit code; an error that was foreseen is one clear sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(Code.INTERRUPTED) from None
+    except Exception as error:
+        foreseen = _foreseen(error)
+        if foreseen is None:
+            raise
+        typer.echo(f"payflow: {foreseen}", err=True)
+        raise typer.Exit(code_of(foreseen)) from None
+
+
+def _foreseen(error: BaseException) -> PayflowError | None:
+    """Find our own error, which a task group may have wrapped."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, PayflowError) else None
+
+
+def code_of(error: PayflowError) -> Code:
+    """Tell the exit code of an error."""
+    if isinstance(error, StoreUnavailable | StoreUnfit):
+        return Code.STORE
+    if isinstance(error, BadSettings | Usage):
+        return Code.USAGE
+    return Code.REFUSED
+
+
+# ── what is typed ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """Mark what is refused inside as a mistake in the command line."""
+    try:
+        yield
+    except BadInput as error:
+        raise Usage(str(error)) from error
+
+
+def because(reason: str) -> str:
+    """Take a reason, where somebody would be asked in vain without one."""
+    if not reason.strip():
+        raise BadInput("This needs a reason: add --reason. It is written into the history for whoever asks later.")
+    return reason
+
+
+def known(kind: str, name: str, names: Iterable[str]) -> str:
+    """Take a name that there is, or say which there are."""
+    names = list(dict.fromkeys(names))
+    if name not in names:
+        there = f"there is {', '.join(names)}" if names else "this Payflow has none yet"
+        raise Usage(f"There is no {kind} {name!r}; {there}.")
+    return name
+
+
+def machine_of(payflow: Payflow, name: str) -> AnyMachine:
+    """Find a machine by the name that was typed."""
+    return payflow.store.records.machines[known("machine", name, payflow.store.records.machines)]
+
+
+def record_of(payflow: Payflow, text: str) -> RecordId:
+    """Accept a record's id as it was typed."""
+    with typed():
+        machine, _ = parse_id(text)
+    machine_of(payflow, machine)
+    return RecordId(text)
+
+
+def moment(text: str, now: Millis) -> Millis:
+    """Read a time: 2027-01-15T08:00 (UTC, unless it says otherwise), or how long ago, such as 90m, 6h or 3d."""
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return Millis(now - int(timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()) * SECOND)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Usage(f"{text!r} is no time: write 2027-01-15T08:00, or 90m, 6h or 3d for that long ago.") from None
+    return Millis(int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * SECOND))
