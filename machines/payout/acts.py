@@ -220,7 +220,7 @@ class PayoutActs:
         current = record.data.current
         if current is None:
             return Nothing()
-        found = await self._learn(record, current)
+        found = await self._learn(record, current, now=step.now)
         if not isinstance(found, f.NotSeen):
             if isinstance(found, f.NotPaid) and found.cause is Cause.WALLET:
                 await self._funding.was_short(record, step.now)
@@ -270,7 +270,7 @@ class PayoutActs:
         current = record.data.current
         if current is None:
             return Nothing()
-        found = await self._learn(record, current)
+        found = await self._learn(record, current, now=step.now)
         if not isinstance(found, f.NotSeen):
             return found
         earlier = await self._surprise(record, record.data.attempts[:-1], strict=False)
@@ -301,17 +301,17 @@ class PayoutActs:
         known = current.named_too(names) == current
         return _fact(payment.key, trace.status) if known else f.Named(payment.key, names)
 
-    async def look_back(self, record: PayoutRecord, _: Step) -> Fact:
+    async def look_back(self, record: PayoutRecord, step: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
-        return await self._over(record) or f.AllProvenUnpaid(len(record.data.attempts))
+        return await self._over(record, step) or f.AllProvenUnpaid(len(record.data.attempts))
 
-    async def watch(self, record: PayoutRecord, _: Step) -> Fact:
+    async def watch(self, record: PayoutRecord, step: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
-        return await self._over(record, strict=False) or Nothing()
+        return await self._over(record, step, strict=False) or Nothing()
 
-    async def _over(self, record: PayoutRecord, *, strict: bool = True) -> Fact | None:
+    async def _over(self, record: PayoutRecord, step: Step, *, strict: bool = True) -> Fact | None:
         """Read every attempt; look in all that the rail did for a newest one that people put away while it was open."""
-        surprise = await self._surprise(record, record.data.attempts, strict=strict)
+        surprise = await self._surprise(record, record.data.attempts, strict=strict, now=step.now)
         current, lists = record.data.current, self._lists.get(record.data.rail)
         if not isinstance(surprise, f.NotSeen) or lists is None or current is None or current.failed:
             return surprise
@@ -331,14 +331,16 @@ class PayoutActs:
         return [await self._learn(record, attempt) for attempt in record.data.attempts]
 
     async def _surprise(
-        self, record: PayoutRecord, attempts: Iterable[Attempt], *, strict: bool = True
-    ) -> Fact | None:  # fmt: skip
+        self, record: PayoutRecord, attempts: Iterable[Attempt], *, strict: bool = True, now: Millis | None = None
+    ) -> Fact | None:
         """Read attempts that should be over, every one; give the gravest fact that says otherwise, or None."""
-        found = [(attempt, await self._learn(record, attempt, strict=strict)) for attempt in attempts]
+        found = [(attempt, await self._learn(record, attempt, strict=strict, now=now)) for attempt in attempts]
         surprises = [fact for attempt, fact in found if not _expected(record, attempt, fact)]
         return min(surprises, key=lambda fact: _GRAVITY.index(type(fact)), default=None)
 
-    async def _learn(self, record: PayoutRecord, attempt: Attempt, *, strict: bool = True) -> Fact:
+    async def _learn(
+        self, record: PayoutRecord, attempt: Attempt, *, strict: bool = True, now: Millis | None = None
+    ) -> Fact:
         """Turn the rail's word on an attempt into a fact; of all the names that it may have, the gravest counts.
 
         A retry that the gateway told of and does not show may yet be paid, so that a failure proves nothing; where
@@ -349,7 +351,7 @@ class PayoutActs:
             found = [_fact(attempt.reference, await rail.status(payment))]
         except OutcomeUnknown as error:
             raise Retryable(str(error)) from error  # this was only a look: nothing was sent
-        unread = ""
+        unread: dict[str, str] = {}
         for name in attempt.named:
             # Whatever the rail shows under such a name, it must show it to be this payment.
             try:
@@ -357,13 +359,31 @@ class PayoutActs:
             except AnotherPayment:
                 continue
             except OutcomeUnknown as error:
-                unread = str(error)
+                unread[name] = str(error)
         paid = [fact for fact in found if isinstance(fact, f.Paid)]
         learned = _all_paid(attempt, found, paid) if paid else min(found, key=_liveliness)
         strict = strict or record.data.is_paid(attempt.reference)
         if unread and strict and not isinstance(learned, f.Paid | f.UnderWay):
-            raise Retryable(unread)
+            if now is not None and (none := await self._never_were(record, attempt, unread, now)):
+                return f.Unnamed(attempt.reference, none)
+            raise Retryable(next(iter(unread.values())))
         return learned
+
+    async def _never_were(
+        self, record: PayoutRecord, attempt: Attempt, names: Iterable[str], now: Millis
+    ) -> tuple[str, ...]:
+        """Tell which names a webhook made up: long after it came they are neither shown nor in the complete list."""
+        lists = self._lists.get(record.data.rail)
+        if lists is None or now - attempt.named_at < self._policy.absent_after_ms:
+            return ()
+        payment = self._payment(record, attempt)
+        since = Millis((attempt.opened_at or record.created_at) - DAY)
+        try:
+            traces = await lists.done_since(since, lambda key: key == payment.key, Assets((payment.amount.asset,)))
+        except OutcomeUnknown:
+            return ()  # the list is not surely whole
+        listed = {name for trace in traces for name in (trace.handle, *trace.names)}
+        return tuple(name for name in names if name not in listed)
 
     def _rail(self, record: PayoutRecord) -> Rail:
         """Find the rail that a payout went to, which may be one that nobody is paid through any more."""
@@ -419,7 +439,7 @@ def _all_paid(attempt: Attempt, found: Iterable[Fact], paid: Sequence[f.Paid]) -
 
 
 # What is learned of attempts that should be over, the gravest first.
-_GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f.NotSeen)
+_GRAVITY: tuple[type[Fact], ...] = (f.Paid, f.CameBack, f.NotPaid, f.UnderWay, f.NotSeen, f.Unnamed)
 
 
 def _expected(record: PayoutRecord, attempt: Attempt, fact: Fact) -> bool:

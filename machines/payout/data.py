@@ -83,6 +83,8 @@ class Attempt:
     """When it was opened, so before it was first sent; 0 where a version opened it that did not mark sends."""
     named: tuple[str, ...] = ()
     """What webhooks called it, or a retry of it; believed only as far as the rail shows it to be ours when asked."""
+    named_at: int = field(default=0, compare=False)
+    """When the newest of these names was told."""
     absent: bool = False
     """Whether it is proven that the rail never took it."""
     paid_as: tuple[str, ...] = ()

@@ -98,6 +98,14 @@ class Named(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Unnamed(Fact):
+    """Names that were told of an attempt are nobody's: the rail neither shows nor lists them."""
+
+    reference: str
+    handles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UnderWay(Fact):
     """The rail has an attempt and has not finished."""
 

@@ -174,8 +174,8 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
         case s.FAILED, f.Declined(by, reason) if record.data.correction:
             return correction_rejected(record, by, reason)
         # ── a webhook, or a list, brings names ──
-        case _, f.Named(reference, handles):
-            return named(record, reference, handles)
+        case _, f.Named() | f.Unnamed():
+            return named(record, fact, now)
         # ── the store was set back ──
         case _, f.Rediscovered():
             return rediscovered(record, fact)

@@ -40,14 +40,20 @@ def is_open(record: PayoutRecord, reference: str) -> bool:
     return bool(attempt.reference) and not attempt.failed
 
 
-def named(record: PayoutRecord, reference: str, handles: tuple[str, ...]) -> Choice:
-    attempt = record.data.attempt(reference)
-    named = attempt.named_too(handles)
-    if not attempt.reference or named == attempt:
+def named(record: PayoutRecord, fact: f.Named | f.Unnamed, now: Millis) -> Choice:
+    """Keep the names that an attempt was given, and forget those that are nobody's: no look would be sure with them."""
+    attempt = record.data.attempt(fact.reference)
+    if isinstance(fact, f.Named):
+        after = attempt.named_too(fact.handles)
+        new = " and ".join(name for name in after.named if name not in attempt.named)
+        said, at = f"the rail calls {fact.reference} {new}", now
+    else:
+        after = replace(attempt, named=tuple(name for name in attempt.named if name not in fact.handles))
+        said = f"the rail knows nothing of {' and '.join(fact.handles)}, which was told of {fact.reference}"
+        at = Millis(attempt.named_at)
+    if not attempt.reference or after == attempt:
         return wait()
-    new = " and ".join(name for name in named.named if name not in attempt.named)
-    data = record.data.with_attempt(reference, named=named.named)
-    return keep(f"the rail calls {reference} {new}", data=data, again_s=0)
+    return keep(said, data=record.data.with_attempt(fact.reference, named=after.named, named_at=at), again_s=0)
 
 
 def waits_at_rail(policy: PayoutPolicy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:

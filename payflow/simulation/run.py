@@ -38,6 +38,8 @@ from payflow.telemetry.metrics import Metrics
 START = 1_800_000_000_000
 LEASE_MS = 10_000
 MOST_LOOKS = 2_000
+MOST_MEDDLED_WITH = 1_000
+"""After so many looks people leave it alone: whether it comes to rest is up to us then."""
 LONGEST_MS = 14 * DAY
 MOST_HELP = 12
 """How often people help before a payout counts as one that never comes to rest."""
@@ -263,6 +265,8 @@ class PayoutRun:
 
     async def _meddle(self, times: float) -> bool:
         """Let somebody click at the gateway, or want something, perhaps; say whether anybody did."""
+        if self.looks >= MOST_MEDDLED_WITH:
+            return False
         if self._dice.random() < self.conditions.clicks * times:
             return self.gateway.click()
         if self._dice.random() < self.conditions.wishes * times:

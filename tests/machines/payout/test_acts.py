@@ -215,12 +215,15 @@ async def test_what_is_known_to_be_paid_is_news_to_who_wants_the_money_back(stat
 class Retried(FakeRail):
     """Names no retries: each is asked for by a name that a webhook brought."""
 
-    def __init__(self, **retries: Status) -> None:
+    def __init__(self, **retries: Status | OutcomeUnknown) -> None:
         super().__init__()
         self.retries = retries
 
     async def status(self, payment: Payment) -> Status:
-        return self.retries[payment.handle]
+        shown = self.retries[payment.handle]
+        if isinstance(shown, OutcomeUnknown):
+            raise shown
+        return shown
 
 
 ONE_PAID, TWO_PAID = (Settled(Evidence("flutterwave", f"{FIRST}_RETRY_{number}"), repeated=True) for number in (1, 2))
@@ -299,6 +302,23 @@ async def test_what_people_put_away_while_nobody_knew_its_name_is_looked_for_in_
     act = looks(rail, lists=over).acts()[state]
     await act(payout(state, attempts=(failed(),)), FakeStep(rail))
     assert over.asked == 0
+
+
+@pytest.mark.parametrize(("hours", "listed", "learned"), [(1, (), None), (3, ("two",), None), (3, (), ("two",))])
+async def test_a_name_that_a_webhook_made_up_hides_for_hours_at_most_that_the_money_came_back(
+    hours: int, listed: tuple[str, ...], learned: tuple[str, ...] | None
+) -> None:
+    """What is really a retry, told and not shown yet, is in the gateway's list by then, and is waited for."""
+    rail, lists = Retried(two=OutcomeUnknown("HTTP 404")), Listed([in_the_list(NOT_PAID, *listed)])
+    rail.retries["one"] = BACK
+    named = replace(attempt(handle="one", named=("two",)), named_at=NOW - hours * HOUR)
+    record = payout(s.COMPLETED, attempts=(named,), paid_by=FIRST)
+    watched = looks(rail, lists=lists).watch(record, FakeStep(rail))
+    if learned:
+        assert await watched == f.Unnamed(FIRST, learned)
+    else:
+        with pytest.raises(Retryable):
+            await watched
 
 
 async def test_what_is_unknown_does_not_hide_that_an_earlier_attempt_was_brought_back_to_life() -> None:

@@ -71,6 +71,7 @@ FACTS: tuple[Fact, ...] = (
             f.NotSeen(reference, listed=True),
             f.Absent(reference),
             f.Named(reference, ("trf_9",)),
+            f.Unnamed(reference, ("trf_9",)),
             f.NotTaken(reference, "blacklisted", proven=True),
             f.NotTaken(reference, "nobody knows what that means"),
             f.Paid(reference, RECEIPT),

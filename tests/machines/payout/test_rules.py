@@ -150,6 +150,13 @@ def test_what_a_webhook_calls_an_attempt_is_kept_once_and_believed_only_when_the
     assert not decide(record, f.Named("payout-09-zzzzzzzzzzzzzzzz-1", ("trf_9",))).recorded
 
 
+def test_a_name_that_is_nobodys_is_forgotten_and_the_others_stay() -> None:
+    record = after(processing(), f.Named(FIRST, ("trf_8", "trf_9")))
+    forgotten = after(record, f.Unnamed(FIRST, ("trf_9",)))
+    assert forgotten.data.current == attempt(named=("trf_8",))
+    assert not decide(forgotten, f.Unnamed(FIRST, ("trf_9",))).recorded
+
+
 def test_a_late_failure_of_another_attempt_after_a_success_is_noted() -> None:
     decision = decide(completed(attempts=TWO, paid_by=SECOND_REFERENCE), not_paid(FIRST))
     assert decision.why.startswith("noted")
