@@ -28,7 +28,7 @@ from payflow.desk.pool.outside import Stray
 from payflow.desk.pool.pool import Pools
 from payflow.desk.pool.repairs import Judged, PoolDesk
 from payflow.desk.pool.room import PoolRooms
-from payflow.desk.pool.runs import Outcome, serve, shown, spoken
+from payflow.desk.pool.runs import RunOutcome, serve, shown, spoken
 
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 """What Go's strconv.ParseBool takes for yes; all else is no here, as in the pool's own module."""
@@ -157,7 +157,7 @@ def run(
         return _resolved(terminal, given, make=True, dry_run=dry_run, fill=False)
     if dry_run:
         return terminal.run(due(terminal, config=given[0]))
-    outcomes: list[Outcome] = []
+    outcomes: list[RunOutcome] = []
     for path in given:
         speak(f"Loading config: {path.resolve()}")
 

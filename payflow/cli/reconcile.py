@@ -11,7 +11,7 @@ from machines.core.ids import Owner, owner_of
 from payflow.app.installation import Payflow
 from payflow.cli.tables import Column, clean, drawn, json_of
 from payflow.cli.terminal import Code, Commands, Reason, Terminal, Yes, moment, typed
-from payflow.desk.reconcile.comparison import Outcome, Word, compare, open_rails
+from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
 
 command = Commands()
 
@@ -75,7 +75,7 @@ def _owners(given: Iterable[str]) -> Mapping[str, Owner]:
     return owners
 
 
-def _sentence(outcome: Outcome) -> Text:
+def _sentence(outcome: Comparison) -> Text:
     left = sum(finding.open for finding in outcome.findings)
     if left:
         return Text(f"{left} findings are left to settle; what is closed stays closed.", "bold red")

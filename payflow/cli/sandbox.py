@@ -17,14 +17,14 @@ from payflow.app import service
 from payflow.cli.tables import Column, clean, console, drawn, grid
 from payflow.cli.terminal import Commands, Terminal, Usage, print_json
 from payflow.sandbox.play import play
-from payflow.sandbox.stage import Line, Mark, Stage
-from payflow.sandbox.world import SCENARIO_NAMES, Options, World
+from payflow.sandbox.stage import Line, Stage, StageMark
+from payflow.sandbox.world import SCENARIO_NAMES, Options, SandboxWorld
 
 _SIGNS = {
-    Mark.GOES: ("…", "cyan"),
-    Mark.WAITS: ("?", "bold yellow"),
-    Mark.DONE: ("✓", "green"),
-    Mark.BROKE: ("✗", "bold red"),
+    StageMark.GOES: ("…", "cyan"),
+    StageMark.WAITS: ("?", "bold yellow"),
+    StageMark.DONE: ("✓", "green"),
+    StageMark.BROKE: ("✗", "bold red"),
 }
 
 command = Commands()
@@ -59,7 +59,7 @@ def sandbox(
     stage = Stage()
     narrator = None if terminal.as_json else Narrator(stage)
 
-    def announce(world: World) -> None:
+    def announce(world: SandboxWorld) -> None:
         if narrator is None:
             print_json(told(world))
         else:
@@ -78,7 +78,7 @@ def sandbox(
                 narrator.end()
 
 
-def told(world: World) -> dict[str, object]:
+def told(world: SandboxWorld) -> dict[str, object]:
     """Write where everything is, for machines."""
     tokens: dict[str, str] = {}
     for role, token in world.people.values():
@@ -137,7 +137,7 @@ class Narrator:
         if self.live:
             console().print("Payflow's sandbox starts…", style="dim")
 
-    def begin(self, world: World) -> None:
+    def begin(self, world: SandboxWorld) -> None:
         """Say where everything is, then tell."""
         console().print(_head(world, time.monotonic() - self._started))
         if self.live:
@@ -163,7 +163,7 @@ class Narrator:
         return drawn(LINE, lines.values()) if lines else Text("")
 
 
-def _head(world: World, took_s: float) -> Group:
+def _head(world: SandboxWorld, took_s: float) -> Group:
     where = {
         "dashboard": f"{world.payflow}/admin",
         "portal of a provider": f"{world.payflow}/portal",

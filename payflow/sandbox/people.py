@@ -27,7 +27,7 @@ LOOK_S = 1.0
 HOME = "acme/widgets"
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """Payflow refused what somebody of the scenario asked for."""
 
 
@@ -55,7 +55,7 @@ class Cast:
         async with self.session.request(method, self.address + path, json=body, headers=headers) as answer:
             told: Json = await answer.json()
             if not answer.ok:
-                raise Refused(f"{who} asked {method} {path}: {told.get('detail') or told}")
+                raise RequestRefused(f"{who} asked {method} {path}: {told.get('detail') or told}")
             return told
 
     def number(self) -> str:

@@ -33,7 +33,7 @@ from payflow.sandbox.people import HOME, Cast
 from payflow.sandbox.pool import SandboxPool
 from payflow.sandbox.stage import Stage
 from payflow.sandbox.tokens import MAINTAINER, WINNER, tokens
-from payflow.sandbox.world import ON_ANVIL, Grounds, Options, World, settings_for, world_of, write_settings
+from payflow.sandbox.world import ON_ANVIL, Grounds, Options, SandboxWorld, settings_for, world_of, write_settings
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 
@@ -44,7 +44,7 @@ CALLS_A_SECOND = 50
 _HEAVY = ("payflow.app.pools", "payflow.app.bounties", "payflow.web.routes", "payflow.sandbox.scenarios")
 
 
-async def play(settings: Settings, options: Options, stage: Stage, announce: Callable[[World], None]) -> None:
+async def play(settings: Settings, options: Options, stage: Stage, announce: Callable[[SandboxWorld], None]) -> None:
     """Run the sandbox until a signal comes."""
     folder = settings.data.resolve()
     with sandbox_home.claimed(folder) as lock:
@@ -86,7 +86,7 @@ async def _grounds(
     return grounds
 
 
-async def _run(grounds: Grounds, settings: Settings, announce: Callable[[World], None]) -> None:
+async def _run(grounds: Grounds, settings: Settings, announce: Callable[[SandboxWorld], None]) -> None:
     """Run the service in its world, with the scenario beside it."""
     playing: list[asyncio.Task[None]] = []
 

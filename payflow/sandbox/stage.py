@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
-class Mark(StrEnum):
+class StageMark(StrEnum):
     """How it stands with a line."""
 
     GOES = "goes"
@@ -23,7 +23,7 @@ class Line:
     about: str
     state: str = ""
     happens: str = ""
-    mark: Mark = Mark.GOES
+    mark: StageMark = StageMark.GOES
 
 
 Listener = Callable[[Line], None]
@@ -52,7 +52,7 @@ class Teller:
         self._line = Line(story, about)
         stage.tell(self._line)
 
-    def say(self, state: str, happens: str, mark: Mark = Mark.GOES) -> None:
+    def say(self, state: str, happens: str, mark: StageMark = StageMark.GOES) -> None:
         """Say where it is, and what happens."""
         self._line = replace(self._line, state=state, happens=happens, mark=mark)
         self._stage.tell(self._line)
@@ -64,12 +64,12 @@ class Teller:
 
     def done(self, state: str, happens: str) -> None:
         """Say that it has reached its end."""
-        self.say(state, happens, Mark.DONE)
+        self.say(state, happens, StageMark.DONE)
 
     def waits(self, state: str, happens: str) -> None:
         """Say what a person must do."""
-        self.say(state, happens, Mark.WAITS)
+        self.say(state, happens, StageMark.WAITS)
 
     def broke(self, happens: str) -> None:
         """Say that it cannot go on."""
-        self.say(self._line.state, happens, Mark.BROKE)
+        self.say(self._line.state, happens, StageMark.BROKE)

@@ -44,7 +44,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SandboxWorld:
     """Where everything is, once it runs."""
 
     payflow: str
@@ -201,9 +201,9 @@ def _plain(lane: LaneSettings) -> dict[str, object]:
     }
 
 
-def world_of(grounds: Grounds, address: str) -> World:
+def world_of(grounds: Grounds, address: str) -> SandboxWorld:
     roles = {name: role for name, role, _ in holders(grounds.github.town)}
-    return World(
+    return SandboxWorld(
         payflow=address,
         flutterwave=grounds.bank.url,
         github=grounds.github.url,

@@ -34,7 +34,7 @@ UNPAID = tuple(each.name for each in s.STATES if each.position is not Position.P
 OVERRIDES = ("override", "override", "override by two")
 
 
-class Outside:
+class Meddlers:
     """People and webhooks, over the same desks that the API and the dashboard call."""
 
     def __init__(self, run: "PayoutRun", installation: Installation, dice: Random) -> None:

@@ -26,7 +26,7 @@ from payflow.simulation.conditions import Conditions, drawn
 from payflow.simulation.gateway import AtAwait, DirectSession, UnkindGateway
 from payflow.simulation.installation import Installation, installed
 from payflow.simulation.judge import judged
-from payflow.simulation.outside import RESTING, Outside
+from payflow.simulation.outside import RESTING, Meddlers
 from payflow.simulation.processes import SimulatedLink, SimulatedProcess
 from payflow.simulation.snapshot import Snapshot
 from payflow.simulation.story import Story
@@ -122,7 +122,7 @@ class PayoutRun:
         self._losses = 0
         self._durable: Snapshot | None = None
         self.parts = self._install("outside", _pass)
-        self.outside = Outside(self, self.parts, self._dice)
+        self.outside = Meddlers(self, self.parts, self._dice)
 
     # ── the whole life ───────────────────────────────────────────────────────────────────────────────────────────────
 

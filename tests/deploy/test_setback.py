@@ -16,7 +16,7 @@ from machines.core.ids import Owner, RecordId
 from payflow.app import gateways
 from payflow.app.payouts import Payouts
 from payflow.desk.archive import archive, find
-from payflow.desk.reconcile.comparison import Outcome, Word, compare, open_rails
+from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from tests.desk import settings_for
@@ -58,7 +58,7 @@ def set_back(server: Server, backup: Path | None) -> None:
     server.start()
 
 
-async def reconciled(town: Town, word: Word = OTTO, *, opens: bool = True) -> Outcome:
+async def reconciled(town: Town, word: Word = OTTO, *, opens: bool = True) -> Comparison:
     """Otto reconciles, with connections of his own, as the command does."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))

@@ -16,7 +16,7 @@ from machines.pool.data import PoolRecord
 from payflow.app.installation import Parts, Payflow, opened
 from payflow.desk.pool.pool import Pool, Pools
 from payflow.desk.pool.repairs import PoolDesk
-from payflow.desk.pool.runs import Outcome, Run
+from payflow.desk.pool.runs import Run, RunOutcome
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from tests.adapters.open_ethereum_pool.mine import Mine, mine_of, payouts_json, write_config
@@ -52,7 +52,7 @@ class World:
     """What operators have read."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, **how: Any) -> Outcome:
+    async def run(self, **how: Any) -> RunOutcome:
         """Run over all miners once."""
         return await Run(self.pools, self.pool, self.lines.append, self.stop, **how).whole()
 

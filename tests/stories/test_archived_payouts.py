@@ -15,7 +15,7 @@ from payflow.app import gateways
 from payflow.app.payouts import Payouts
 from payflow.config import Settings
 from payflow.desk.archive import archive, find
-from payflow.desk.reconcile.comparison import Outcome, compare
+from payflow.desk.reconcile.comparison import Comparison, compare
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.store import open_store
@@ -157,7 +157,7 @@ async def test_what_an_older_version_archived_is_named_when_it_comes_back_and_hi
     assert len(outcome.findings) > 1
 
 
-async def compare_with_the_list(town: Town) -> Outcome:
+async def compare_with_the_list(town: Town) -> Comparison:
     """Otto compares what the gateway lists with our books, as he does after a store was set back."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))

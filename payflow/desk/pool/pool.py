@@ -181,7 +181,7 @@ class Own:
         return next((one for one in pool if one.state != s.SKIPPED), None)
 
 
-class Readiness:
+class PoolReadiness:
     """What must hold before a payment leaves; a reason to wait, never one to halt."""
 
     def __init__(self, pool: Pool, own: Own, clock: Clock, outside: Outside) -> None:
@@ -261,7 +261,9 @@ class Pools:
         self.outside = {
             coin: Outside(pool.books, pool.trail, pool.lane, lanes.books) for coin, pool in self.pools.items()
         }
-        self.readiness = {coin: Readiness(pool, own, clock, self.outside[coin]) for coin, pool in self.pools.items()}
+        self.readiness = {
+            coin: PoolReadiness(pool, own, clock, self.outside[coin]) for coin, pool in self.pools.items()
+        }
         paying = {
             coin: PayingPool(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
             for coin, pool in self.pools.items()

@@ -27,7 +27,7 @@ NOBODY = "the dashboard"
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueMiner:
     """A miner who would be paid now."""
 
     login: str
@@ -52,7 +52,7 @@ class Row:
 class Sheet:
     """How a pool stands."""
 
-    due: Sequence[Due] = ()
+    due: Sequence[DueMiner] = ()
     skipped: Sequence[str] = ()
     """Who cannot be paid, and why."""
     fee_wei: int = 0
@@ -131,7 +131,7 @@ class PoolRoom:
         wei = await pool.lane.chain.balance(pool.config.address)
         lock, rows = await self._rows()
         return Sheet(
-            [Due(one.login, one.shannon) for one in payees],
+            [DueMiner(one.login, one.shannon) for one in payees],
             skipped[:MOST_SKIPPED],
             cost.fee_wei,
             cost.gas_saved,

@@ -40,7 +40,7 @@ def spoken(text: str, at: datetime) -> str:
 
 
 @dataclass(slots=True)
-class Outcome:
+class RunOutcome:
     """What became of one run."""
 
     must_pay: int = 0
@@ -88,7 +88,7 @@ class Run:
         self._drain = drain
         self._once = once
         self._patience_s = patience_s
-        self._out = Outcome()
+        self._out = RunOutcome()
         self._seen: dict[RecordId, PoolRecord] = {}
         """Payments under way, as they were last seen."""
         self._stuck: dict[str, str] = {}
@@ -99,7 +99,7 @@ class Run:
         self._moved_at = 0.0
         """When a payment under way moved last, by the loop's clock."""
 
-    async def whole(self) -> Outcome:
+    async def whole(self) -> RunOutcome:
         """Pay whoever is due, and say how it went."""
         try:
             await self._sync()
@@ -133,7 +133,7 @@ class Run:
         if not any(one.state in s.TAKEN for one in await self._own.open_payments(self._pool.coin)):
             await self._pool.books.sync_as_before()
 
-    def _count(self, out: Outcome) -> None:
+    def _count(self, out: RunOutcome) -> None:
         metrics, coin = self._pools.metrics.pools, self._pool.coin
         metrics.due.labels(coin).set(out.must_pay)
         metrics.pending.labels(coin).set(out.pending)
@@ -417,7 +417,7 @@ def shown(login: str, shannon: int, at_s: int) -> str:
 # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool, drain: bool = False) -> list[Outcome]:
+async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool, drain: bool = False) -> list[RunOutcome]:
     """Run over every pool now, and again an interval after each run ended, until told to stop.
 
     With `drain` what is under way is finished, and nothing is begun.
@@ -426,7 +426,7 @@ async def serve(pools: Pools, say: Say, stop: asyncio.Event, *, once: bool, drai
     return list(await asyncio.gather(*each))
 
 
-async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, once: bool, drain: bool) -> Outcome:
+async def _serve_one(pools: Pools, pool: Pool, say: Say, stop: asyncio.Event, *, once: bool, drain: bool) -> RunOutcome:
     try:
         say(f"Backend check reply: {await pool.books.ping()}")
     except PayflowError as error:

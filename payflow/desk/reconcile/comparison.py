@@ -59,7 +59,7 @@ class Reconciles(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Comparison:
     """What a reconciliation came to."""
 
     findings: tuple[Finding, ...]
@@ -72,7 +72,7 @@ class Outcome:
         return not any(finding.open for finding in self.findings)
 
 
-async def compare(store: Store, parts: Sequence[Reconciles], since: Millis, word: Word) -> Outcome:
+async def compare(store: Store, parts: Sequence[Reconciles], since: Millis, word: Word) -> Comparison:
     """Let every part compare itself with the world."""
     now = await store.records.now()
     if since > now:
@@ -84,7 +84,7 @@ async def compare(store: Store, parts: Sequence[Reconciles], since: Millis, word
             dealt_with = finding.open and finding.subject in word.dismissed
             said = f"{finding.says} {word.who} has dealt with it: {word.reason}"
             findings.append(Finding(finding.rail, finding.subject, said) if dealt_with else finding)
-    return Outcome(tuple(findings), await closed(store))
+    return Comparison(tuple(findings), await closed(store))
 
 
 async def closed(store: Store) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ async def closed(store: Store) -> tuple[str, ...]:
     return tuple(sorted(scope for scope in await store.pauses.all() if scope.startswith("shard:")))
 
 
-async def open_rails(store: Store, outcome: Outcome, word: Word) -> None:
+async def open_rails(store: Store, outcome: Comparison, word: Word) -> None:
     """Take the store as it is for the truth, and open what the guard closed."""
     if not outcome.clear:
         raise BadInput("Something is not settled yet: the rails stay closed.")
