@@ -153,12 +153,14 @@ class Bounties:
         gate = Gate(Tokens(store.link), store.records, settings)
         sessions = PageSessions(store, gate, COOKIE, "/", EVERYBODY, SiblingPages(dashboard.COOKIE, ADMIN, STAFF))
         scripts = self.standin.scripts if self.standin else ()
-        door = GitHubSignInRoutes(store, gate, sessions, self._identity, desk.world.server) if self._identity else None
+        sign_in = (
+            GitHubSignInRoutes(store, gate, sessions, self._identity, desk.world.server) if self._identity else None
+        )
         return [
             *self.deliveries().routes(gate, desk.metrics),
             *(route(one, sessions, desk.metrics) for one in self.endpoints()),
-            *(door.routes() if door else ()),
-            *BountyPage(desk, gate, sessions, scripts, ("GitHub", SIGN_IN) if door else ("", "")).routes(),
+            *(sign_in.routes() if sign_in else ()),
+            *BountyPage(desk, gate, sessions, scripts, ("GitHub", SIGN_IN) if sign_in else ("", "")).routes(),
             *(self.standin.routes() if self.standin else ()),
         ]
 

@@ -18,7 +18,7 @@ from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import CallKind, Destination
 from payflow.config import Settings
-from payflow.desk.gateways import Door, Hooks
+from payflow.desk.gateways import GatewaySetup, Hooks
 from payflow.store.budget import RailBudget
 from payflow.store.store import Store
 
@@ -70,16 +70,18 @@ class _PaystackDesk(_Checks):
         return Money(0, amount.asset)
 
 
-async def open_doors(settings: Settings, store: Store, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Door]:
+async def open_gateways(
+    settings: Settings, store: Store, clock: Clock, stack: AsyncExitStack
+) -> Mapping[str, GatewaySetup]:
     """Open a session for the gateways that have credentials."""
-    return doors(settings, store, clock, await stack.enter_async_context(aiohttp.ClientSession()))
+    return setups(settings, store, clock, await stack.enter_async_context(aiohttp.ClientSession()))
 
 
-def doors(
+def setups(
     settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, read_pause_s: float = READ_PAUSE_S
-) -> Mapping[str, Door]:
+) -> Mapping[str, GatewaySetup]:
     """Set up each gateway that has credentials, over a session."""
-    found: dict[str, Door] = {}
+    found: dict[str, GatewaySetup] = {}
     if settings.flutterwave_secret_key or settings.flutterwave_client_id:
         found["flutterwave"] = _flutterwave(settings, store, clock, session, HttpLimits(read_pause_s=read_pause_s))
     if settings.paystack_secret_key:
@@ -90,7 +92,7 @@ def doors(
 
 def _flutterwave(
     settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, limits: HttpLimits
-) -> Door:
+) -> GatewaySetup:
     secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
     _check(settings)
     credential = _credential(settings, clock, session)
@@ -109,7 +111,7 @@ def _flutterwave(
 
     hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
     payer = FlutterwaveV4(looks)
-    return Door(
+    return GatewaySetup(
         payer,
         _FlutterwaveV4Desk(EnquiriesV4(looks)),
         hooks if secret else None,
@@ -121,7 +123,7 @@ def _flutterwave(
     )
 
 
-def _flutterwave_v3(secret: str, looks: GatewayClient, watches: GatewayClient, asks: GatewayClient) -> Door:
+def _flutterwave_v3(secret: str, looks: GatewayClient, watches: GatewayClient, asks: GatewayClient) -> GatewaySetup:
     enquiries = EnquiriesV3(asks)
 
     async def wallet() -> list[Money]:
@@ -134,7 +136,7 @@ def _flutterwave_v3(secret: str, looks: GatewayClient, watches: GatewayClient, a
         wire_v3.read_webhook,
     )
     rail = FlutterwaveV3(looks)
-    return Door(
+    return GatewaySetup(
         rail,
         _FlutterwaveV3Desk(EnquiriesV3(looks)),
         hooks if secret else None,
@@ -175,7 +177,7 @@ def _check(settings: Settings) -> None:
 
 def _paystack(
     settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, key: str, limits: HttpLimits
-) -> Door:
+) -> GatewaySetup:
     budget = RailBudget(store.records, "paystack", settings.gateway_calls)
 
     credential = SecretKey(key)
@@ -192,7 +194,7 @@ def _paystack(
         return [await asking.balance(NGN)]
 
     payer = rail(CallKind.LOOK)
-    return Door(
+    return GatewaySetup(
         payer,
         _PaystackDesk(),
         hooks,

@@ -84,22 +84,22 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
 
     clock = SystemClock()
     meter = metering.Meter(metrics)
-    doors = dict(await gateways.open_doors(settings, store, clock, stack))
+    setups = dict(await gateways.open_gateways(settings, store, clock, stack))
     lanes = bounties = None
     reconciles: list[Reconciles] = []
     if settings.lanes:
-        from payflow.app.lanes import doors_of, open_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
+        from payflow.app.lanes import open_lanes, setups_of  # noqa: PLC0415  (two seconds, only where a chain is used)
         from payflow.desk.reconcile.lanes import LanesReconcile  # noqa: PLC0415  (as above)
 
         lanes = await open_lanes(settings, store, clock, stack, meter)
-        doors |= doors_of(lanes)
+        setups |= setups_of(lanes)
         reconciles.append(LanesReconcile(store, lanes.lanes, lanes.books))
     if settings.github_app_id or settings.bounty_lane:
         from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
 
         bounties = await open_bounties(settings, store, metrics, lanes, stack)
     rooms = dashboard.pools_of(settings, store, metrics, stack)
-    paid = payouts.Payouts(settings, store, metrics, meter.around(doors))
+    paid = payouts.Payouts(settings, store, metrics, meter.around(setups))
 
     def routes() -> "list[web.RouteDef]":
         board = dashboard.board_of(settings, lanes, rooms, bounties)
@@ -114,10 +114,10 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
             *(lanes.machines if lanes else _shown_lanes()),
             *(bounties.machines if bounties else ()),
         ),
-        scopes=scopes_of(doors, lanes.lanes if lanes else ()),
+        scopes=scopes_of(setups, lanes.lanes if lanes else ()),
         task=bounties.keep_swept if bounties else None,
         deliver=await notifications.open_handlers(settings, store, clock, stack),
-        probes={name: door.probe for name, door in doors.items() if door.probe},
+        probes={name: setup.probe for name, setup in setups.items() if setup.probe},
         pollers=payouts.pollers(settings),
         routes=routes,
         reconciles=[paid.reconcile(lanes.lanes if lanes else ()), *reconciles],

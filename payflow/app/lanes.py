@@ -17,7 +17,7 @@ from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
 from payflow.config import LaneSettings, Settings
-from payflow.desk.gateways import Door
+from payflow.desk.gateways import GatewaySetup
 from payflow.desk.lanes import AddressDesk, Lanes
 from payflow.desk.metering import Meter
 from payflow.store.store import Store
@@ -25,9 +25,9 @@ from payflow.store.store import Store
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def doors_of(lanes: Lanes) -> dict[str, Door]:
+def setups_of(lanes: Lanes) -> dict[str, GatewaySetup]:
     """Give each lane as a way to pay people."""
-    return {name: Door(lanes.rail(name), AddressDesk()) for name in lanes.lanes}
+    return {name: GatewaySetup(lanes.rail(name), AddressDesk()) for name in lanes.lanes}
 
 
 async def open_lanes(

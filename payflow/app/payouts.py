@@ -17,7 +17,7 @@ from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.config import PollerSettings, Settings
 from payflow.desk.first_look import FirstLook
-from payflow.desk.gateways import Door
+from payflow.desk.gateways import GatewaySetup
 from payflow.desk.payouts import Desk
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.desk.schedule import Schedule
@@ -37,27 +37,27 @@ WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRAD
 class Payouts:
     """The machine, its desk and its pages."""
 
-    def __init__(self, settings: Settings, store: Store, metrics: Metrics, doors: Mapping[str, Door]) -> None:
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics, setups: Mapping[str, GatewaySetup]) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
-        self._doors = doors
+        self._setups = setups
         self._schedule = Schedule(settings.batch_schedule, settings.batch_worker_rate_limit)
         self._thresholds = _thresholds(settings.risk)
-        watches = self._over({name: door.watching or door.rail for name, door in doors.items()}).acts()
-        looks = self._over({name: door.rail for name, door in doors.items()}).acts()
-        self._asking = self._over({name: door.asking or door.rail for name, door in doors.items()})
+        watches = self._over({name: setup.watching or setup.rail for name, setup in setups.items()}).acts()
+        looks = self._over({name: setup.rail for name, setup in setups.items()}).acts()
+        self._asking = self._over({name: setup.asking or setup.rail for name, setup in setups.items()})
         acts = looks | {state: watches[state] for state in WATCHED}
         self.machine = payout(_policy(settings), acts, self._asking.prove)
-        gateways = {name: door.gateway for name, door in doors.items()}
+        gateways = {name: setup.gateway for name, setup in setups.items()}
         self.desk = Desk(store, settings, metrics, gateways, self._schedule)
 
     def _over(self, rails: Mapping[str, Rail]) -> PayoutActs:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
-        gateways = {name: door.gateway for name, door in self._doors.items()}
+        gateways = {name: setup.gateway for name, setup in self._setups.items()}
         borne = self._settings.payout_fee_bearer == "provider"
         preparation = Preparation(
-            WalletQueue(self._store, {name: door.wallet for name, door in self._doors.items() if door.wallet}),
+            WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
             FirstLook(gateways, self._store.seals, borne_by_provider=borne),
         )
         return PayoutActs(
@@ -69,7 +69,7 @@ class Payouts:
             _units(self._settings.two_people_from),
             preparation,
             _policy(self._settings),
-            {name: door.lists for name, door in self._doors.items()},
+            {name: setup.lists for name, setup in self._setups.items()},
         )
 
     def routes(self, more: DashboardExtensions | None = None, described: Described = ((), ())) -> list[web.RouteDef]:
@@ -77,7 +77,7 @@ class Payouts:
 
         What other machines add to the dashboard comes with `more`, what they serve for the document with `described`.
         """
-        hooks = [door.hooks for door in self._doors.values() if door.hooks]
+        hooks = [setup.hooks for setup in self._setups.values() if setup.hooks]
         return [
             *api.routes(self.desk, self._settings, self._metrics, hooks, described),
             *api.pages(self.desk, self._settings, self._board(more or DashboardExtensions())),
@@ -88,14 +88,14 @@ class Payouts:
         explorers = {name: f"{lane.explorer}{{reference}}" for name, lane in given.items() if lane.explorer}
         return replace(
             more,
-            rails={name: door.wallet for name, door in self._doors.items()} | dict(more.rails),
+            rails={name: setup.wallet for name, setup in self._setups.items()} | dict(more.rails),
             lanes=dict.fromkeys(given) | dict(more.lanes),
             explorers=explorers | dict(more.explorers),
         )
 
     def reconcile(self, lanes: Collection[str] = ()) -> PayoutsReconcile:
         """Give what compares payouts with their gateways after the store lost writes; lanes are compared by nonces."""
-        lists = {name: door.lists for name, door in self._doors.items() if name not in lanes}
+        lists = {name: setup.lists for name, setup in self._setups.items() if name not in lanes}
         return PayoutsReconcile(self._store, self._metrics, self._asking, lists)
 
 

@@ -8,7 +8,7 @@ from machines.core.ports import Lists, Notice, Rail
 from payflow.desk.payouts import Gateway
 
 Probe = Callable[[], Awaitable[None]]
-"""Asks something cheap behind the same door; raises `RailClosed` while nobody of ours may pass."""
+"""Asks something cheap behind the same credentials; raises `RailClosed` while nobody of ours may pass."""
 
 Wallet = Callable[[], Awaitable[Sequence[Money]]]
 """Asks a rail what its wallets hold."""
@@ -28,7 +28,7 @@ class Hooks:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class GatewaySetup:
     """One gateway that is set up."""
 
     rail: Rail

@@ -12,7 +12,7 @@ from machines.core.clock import SECOND
 from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClosed, Rejected, Retryable
 from machines.core.ports import Payment, Rail, Status
 from machines.transaction.ports import LaneView
-from payflow.desk.gateways import Door
+from payflow.desk.gateways import GatewaySetup
 from payflow.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -61,20 +61,20 @@ class Meter:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def around(self, doors: Mapping[str, Door]) -> Mapping[str, Door]:
-        """Give the same doors with rails that are watched."""
-        for name in doors:
+    def around(self, setups: Mapping[str, GatewaySetup]) -> Mapping[str, GatewaySetup]:
+        """Give the same gateways with rails that are watched."""
+        for name in setups:
             for call in ("submit", "status"):
                 # Prometheus sees no increase in a series that is born with its first event, and this one must be seen.
                 self._metrics.rail_calls.labels(name, call, "contradiction")
         return {
             name: replace(
-                door,
-                rail=Watched(name, door.rail, self),
-                watching=door.watching and Watched(name, door.watching, self),
-                asking=door.asking and Watched(name, door.asking, self),
+                setup,
+                rail=Watched(name, setup.rail, self),
+                watching=setup.watching and Watched(name, setup.watching, self),
+                asking=setup.asking and Watched(name, setup.asking, self),
             )
-            for name, door in doors.items()
+            for name, setup in setups.items()
         }
 
     @contextmanager

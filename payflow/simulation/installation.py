@@ -11,7 +11,7 @@ from machines.core.errors import BadInput
 from machines.payout.data import PayoutRecord
 from payflow.app.payouts import Payouts
 from payflow.config import Settings
-from payflow.desk.gateways import Door
+from payflow.desk.gateways import GatewaySetup
 from payflow.desk.payouts import Desk
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
@@ -35,7 +35,7 @@ class Installation:
 
     store: Store
     payouts: Payouts
-    doors: Mapping[str, Door]
+    setups: Mapping[str, GatewaySetup]
     metrics: Metrics
     desk: Desk
     steering: Steering
@@ -59,7 +59,7 @@ def installed(
     store: Store,
     link: Link,
     settings: Settings,
-    doors_over: Callable[[Store], Mapping[str, Door]],
+    setups_over: Callable[[Store], Mapping[str, GatewaySetup]],
     clock: Clock,
     high_water: Path,
     metrics: Metrics,
@@ -80,7 +80,7 @@ def installed(
         **memory,
     )
     records.on_doubt = own.compare
-    doors = doors_over(own)
-    payouts = Payouts(settings, own, metrics, doors)
+    setups = setups_over(own)
+    payouts = Payouts(settings, own, metrics, setups)
     own.serve([payouts.machine])
-    return Installation(own, payouts, doors, metrics, payouts.desk, Steering(own, metrics))
+    return Installation(own, payouts, setups, metrics, payouts.desk, Steering(own, metrics))

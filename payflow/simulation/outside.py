@@ -54,15 +54,15 @@ class Meddlers:
 
     async def deliver(self, webhook: QueuedWebhook) -> None:
         """Bring a webhook to where Payflow takes them in."""
-        run, (door,) = self._run, self._parts.doors.values()
-        assert door.hooks is not None  # noqa: S101
-        if not door.hooks.genuine(webhook.headers, webhook.body):
+        run, (setup,) = self._run, self._parts.setups.values()
+        assert setup.hooks is not None  # noqa: S101
+        if not setup.hooks.genuine(webhook.headers, webhook.body):
             outcome = "forged"
         else:
             try:
-                notice = door.hooks.read(webhook.body)
+                notice = setup.hooks.read(webhook.body)
                 outcome = (
-                    await Notices(self._parts.store, self._parts.metrics).take(door.hooks, notice)
+                    await Notices(self._parts.store, self._parts.metrics).take(setup.hooks, notice)
                     if notice
                     else "other"
                 )

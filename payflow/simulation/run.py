@@ -17,9 +17,9 @@ from machines.core.money import NGN, Money
 from machines.core.ports import Destination
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
-from payflow.app.gateways import doors
+from payflow.app.gateways import setups
 from payflow.config import Settings
-from payflow.desk.gateways import Door
+from payflow.desk.gateways import GatewaySetup
 from payflow.desk.payouts import Ask
 from payflow.engine.step import Steps
 from payflow.simulation.conditions import Conditions, drawn
@@ -191,8 +191,8 @@ class PayoutRun:
         link = self._store.link
         own = SimulatedLink(link, process, self._on_barrier) if process else link
 
-        def gateways(store: Store) -> Mapping[str, Door]:
-            return doors(self._settings, store, self.clock, session, read_pause_s=0)
+        def gateways(store: Store) -> Mapping[str, GatewaySetup]:
+            return setups(self._settings, store, self.clock, session, read_pause_s=0)
 
         # It is of the machine, and outlives the process.
         high_water = self._folder / f"{self.seed}-{name}"

@@ -17,7 +17,7 @@ from machines.core.clock import DAY, FixedClock, Millis
 from machines.core.errors import RailClosed
 from machines.core.money import Assets
 from machines.core.ports import Lists, PaymentKey, Pending, Rail, Settled
-from payflow.app.gateways import open_doors
+from payflow.app.gateways import open_gateways
 from payflow.config import load
 from tests.adapters.conftest import payment
 from tests.desk import UNLIMITED
@@ -32,9 +32,9 @@ async def opened(choice: Choice, clock: FixedClock) -> AsyncIterator[tuple[Simul
     async with AsyncExitStack() as stack:
         bank = choice(clock)
         await stack.enter_async_context(bank.gateway)
-        ((_, door),) = (await open_doors(load({}, **bank.settings()), UNLIMITED, clock, stack)).items()
-        assert door.lists is not None
-        yield bank.gateway, door.lists, door.rail
+        ((_, setup),) = (await open_gateways(load({}, **bank.settings()), UNLIMITED, clock, stack)).items()
+        assert setup.lists is not None
+        yield bank.gateway, setup.lists, setup.rail
 
 
 @pytest.mark.parametrize("choice", BANKS)

@@ -62,8 +62,8 @@ async def reconciled(town: Town, word: Word = OTTO, *, opens: bool = True) -> Co
     """Otto reconciles, with connections of his own, as the command does."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))
-        doors = await gateways.open_doors(town.settings, store, town.clock, stack)
-        payouts = Payouts(town.settings, store, Metrics(), doors)
+        setups = await gateways.open_gateways(town.settings, store, town.clock, stack)
+        payouts = Payouts(town.settings, store, Metrics(), setups)
         store.serve([payouts.machine])
         outcome = await compare(store, [payouts.reconcile()], Millis(town.clock.now() - DAY), word)
         if opens:

@@ -161,8 +161,8 @@ async def compare_with_the_list(town: Town) -> Comparison:
     """Otto compares what the gateway lists with our books, as he does after a store was set back."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))
-        doors = await gateways.open_doors(town.settings, store, town.clock, stack)
-        payouts = Payouts(town.settings, store, Metrics(), doors)
+        setups = await gateways.open_gateways(town.settings, store, town.clock, stack)
+        payouts = Payouts(town.settings, store, Metrics(), setups)
         store.serve([payouts.machine])
         since = Millis(town.clock.now() - 200 * DAY)
         return await compare(store, [payouts.reconcile()], since, OTTO)

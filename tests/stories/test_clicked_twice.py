@@ -188,8 +188,8 @@ async def reconciled(town: Town) -> dict[str, Finding]:
     """Otto compares the store with all that the gateway did; gives what was found of each payout."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(town.settings, clock=town.clock))
-        doors = await gateways.open_doors(town.settings, store, town.clock, stack)
-        payouts = Payouts(town.settings, store, Metrics(), doors)
+        setups = await gateways.open_gateways(town.settings, store, town.clock, stack)
+        payouts = Payouts(town.settings, store, Metrics(), setups)
         store.serve([payouts.machine])
         outcome = await compare(store, [payouts.reconcile()], Millis(town.clock.now() - DAY), Word("otto"))
         return {finding.subject: finding for finding in outcome.findings}

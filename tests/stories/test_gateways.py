@@ -14,9 +14,9 @@ from machines.core.clock import FixedClock
 from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Settled
-from payflow.app.gateways import open_doors
+from payflow.app.gateways import open_gateways
 from payflow.config import Settings, load
-from payflow.desk.gateways import Door
+from payflow.desk.gateways import GatewaySetup
 from tests.desk import UNLIMITED
 from tests.stories.banks import Choice, paid_to, paystack, v3, v4
 from tests.stories.town import HOME, open_town
@@ -39,12 +39,12 @@ async def test_a_gateway_that_is_set_up_pays_and_its_webhook_is_known_from_a_for
     chosen = choice(clock)
     bank = await stack.enter_async_context(chosen.gateway)
     settings = load({}, **chosen.settings())
-    ((name, door),) = (await open_doors(settings, UNLIMITED, clock, stack)).items()
+    ((name, setup),) = (await open_gateways(settings, UNLIMITED, clock, stack)).items()
     assert name == settings.payout_rail
     bank.courier.url = "http://127.0.0.1:9/nobody-listens"
-    await pays(door, bank, clock)
+    await pays(setup, bank, clock)
 
-    delivery, hooks = bank.courier.deliveries[0], door.hooks
+    delivery, hooks = bank.courier.deliveries[0], setup.hooks
     assert hooks is not None
     assert hooks.genuine(delivery.headers, delivery.body)
     assert not hooks.genuine({}, delivery.body)
@@ -54,17 +54,17 @@ async def test_a_gateway_that_is_set_up_pays_and_its_webhook_is_known_from_a_for
     assert notice.references[0] == "payout-03-abcdefgh23456777-1"
 
 
-async def pays(door: Door, bank: SimulatedGateway, clock: FixedClock) -> None:
+async def pays(setup: GatewaySetup, bank: SimulatedGateway, clock: FixedClock) -> None:
     """Ask whose the account is, pay it, and see that the money came."""
     to, amount = Destination("bank", (("bank_code", "044"), ("account_number", "0123456789"))), Money(1_250_50, NGN)
-    await door.gateway.resolve(to)
-    assert (await door.gateway.fee(amount, to)).asset == NGN
+    await setup.gateway.resolve(to)
+    assert (await setup.gateway.fee(amount, to)).asset == NGN
     wanted = Payment(PaymentKey("payout-03-abcdefgh23456777-1"), to, amount)
-    handle = await door.rail.submit(await door.rail.prepare(wanted))
+    handle = await setup.rail.submit(await setup.rail.prepare(wanted))
     clock.advance(10)
     await bank.catch_up()
     paid = Payment(PaymentKey("payout-03-abcdefgh23456777-1"), to, amount, handle=handle or "")
-    assert isinstance(await door.rail.status(paid), Settled)
+    assert isinstance(await setup.rail.status(paid), Settled)
     assert bank.book.total("NGN") == Decimal("1250.50")
 
 
@@ -84,14 +84,14 @@ async def test_credentials_of_the_other_version_are_refused_before_anybody_waits
     stack: AsyncExitStack, given: dict[str, str], wrong: str
 ) -> None:
     with pytest.raises(BadSettings, match=re.escape(wrong)):
-        await open_doors(load({}, **given), UNLIMITED, FixedClock(), stack)
+        await open_gateways(load({}, **given), UNLIMITED, FixedClock(), stack)
 
 
 async def test_v4_is_set_up_with_its_own_host_and_without_a_hash_it_has_no_door_for_webhooks(
     stack: AsyncExitStack,
 ) -> None:
-    doors = await open_doors(load({}, **CLIENT, flutterwave_url=V4_ELSEWHERE), UNLIMITED, FixedClock(), stack)
-    assert [(name, door.hooks) for name, door in doors.items()] == [("flutterwave", None)]
+    setups = await open_gateways(load({}, **CLIENT, flutterwave_url=V4_ELSEWHERE), UNLIMITED, FixedClock(), stack)
+    assert [(name, setup.hooks) for name, setup in setups.items()] == [("flutterwave", None)]
 
 
 @pytest.mark.parametrize("news", [Webhook.TWICE, Webhook.OVERTAKEN, Webhook.FORGED, Webhook.LYING, Webhook.NEVER])

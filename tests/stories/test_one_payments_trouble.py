@@ -78,8 +78,8 @@ async def a_probe(town: Town) -> None:
     """A minute later a worker asks the closed rail whether it lets us in."""
     await town.time_passes(seconds=60)
     async with AsyncExitStack() as stack:
-        doors = await gateways.open_doors(town.settings, UNLIMITED, town.clock, stack)
-        probes = {name: door.probe for name, door in doors.items() if door.probe}
+        setups = await gateways.open_gateways(town.settings, UNLIMITED, town.clock, stack)
+        probes = {name: setup.probe for name, setup in setups.items() if setup.probe}
         await probe_closed_rails(town.store, probes)
 
 

@@ -332,9 +332,9 @@ class Town:
         """Let a worker work for as long as the block runs, with connections of its own, as another process has."""
         async with AsyncExitStack() as stack:
             store, metrics = await stack.enter_async_context(open_store(self.settings, clock=self.clock)), Metrics()
-            doors = await gateways.open_doors(self.settings, store, self.clock, stack)
-            doors = {name: replace(door, rail=around(door.rail)) for name, door in doors.items()}
-            payouts = Payouts(self.settings, store, metrics, doors)
+            setups = await gateways.open_gateways(self.settings, store, self.clock, stack)
+            setups = {name: replace(setup, rail=around(setup.rail)) for name, setup in setups.items()}
+            payouts = Payouts(self.settings, store, metrics, setups)
             store.serve([payouts.machine])
             deliver = await notifications.open_handlers(self.settings, store, SystemClock(), stack)
             worker = Worker(store, self.settings, metrics, Dispatcher(store.outbox, metrics, deliver, store.pauses))
@@ -393,7 +393,7 @@ async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> 
         session = await stack.enter_async_context(aiohttp.ClientSession())
         settings = load({}, **(settings.model_dump() | _usual(letters, shop) | chosen.settings() | changes))
         store, metrics = await stack.enter_async_context(open_store(settings, clock=clock)), Metrics()
-        payouts = Payouts(settings, store, metrics, await gateways.open_doors(settings, store, clock, stack))
+        payouts = Payouts(settings, store, metrics, await gateways.open_gateways(settings, store, clock, stack))
         store.serve([payouts.machine])
         routes = app.application(payouts.routes())
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", 0))

@@ -144,10 +144,10 @@ class PageSessions:
     ) -> web.Response:
         """Open a session for the holder of a token, by its hash, with this answer; the sibling pages too."""
         secret = await self._kept.open(token, LASTS_S)
-        doors = [(self._cookie, self._place)]
+        cookies = [(self._cookie, self._place)]
         if self._also_opens is not None and role in self._also_opens.roles:
-            doors.append((self._also_opens.cookie, self._also_opens.place))
-        for cookie, place in doors:
+            cookies.append((self._also_opens.cookie, self._also_opens.place))
+        for cookie, place in cookies:
             answer.set_cookie(
                 cookie, secret, max_age=LASTS_S, path=place, httponly=True, samesite="Strict", secure=_is_https(request)
             )
