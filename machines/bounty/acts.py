@@ -91,7 +91,6 @@ class BountyActs:
         self._policy = policy
 
     def acts(self) -> dict[str, Act[BountyData]]:
-        """Name the look of each polled state."""
         looks: dict[str, Look] = {
             s.OPENING: self.deploy,
             s.OPEN: self.watch,

@@ -42,13 +42,11 @@ def swept(policy: BountyPolicy, record: BountyRecord, fact: f.Swept, now: Millis
 
 
 def changed(policy: BountyPolicy, record: BountyRecord, pull: PullRequest) -> Choice:
-    """Learn what a pull request is now."""
     data = record.data.with_claim(pull).with_reverts(pull)
     return standing(policy, record, data, f"pull request {pull.number} changed")
 
 
 def gone(policy: BountyPolicy, record: BountyRecord, fact: f.IssueGone) -> Choice:
-    """Learn that the issue is not where it was."""
     return standing(policy, record, replace(record.data, gone=fact.why), fact.why)
 
 

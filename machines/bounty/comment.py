@@ -158,7 +158,6 @@ def question_told(record: BountyRecord) -> str:
 
 
 def day_of(at: int) -> str:
-    """Write a day, in UTC."""
     return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d}"
 
 

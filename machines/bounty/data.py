@@ -328,13 +328,11 @@ def owner_of_repository(repository: int) -> Owner:
 
 
 def bounty_id(repository: int, issue: int, shards: int, sweep: int = 0) -> RecordId:
-    """Give the one id of an issue's bounty, or of one of its sweeps."""
     parts = (str(repository), str(issue), *((str(sweep),) if sweep else ()))
     return derived_id(MACHINE, shard_for(owner_of_repository(repository), shards), *parts)
 
 
 def repository_id(number: int, shards: int) -> RecordId:
-    """Give the one id of a repository."""
     return derived_id(REPOSITORY_MACHINE, shard_for(owner_of_repository(number), shards), str(number))
 
 

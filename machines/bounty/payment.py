@@ -18,7 +18,6 @@ MOST_HASHES = 20
 
 
 def summed(proposal: WalletProposal) -> str:
-    """Say what a proposal moves."""
     return ", ".join(f"{holding.decimal} {holding.symbol}" for holding in proposal.holdings)
 
 
@@ -50,7 +49,6 @@ def proposed(policy: BountyPolicy, record: BountyRecord, fact: f.Proposed) -> Ch
 
 
 def executing(record: BountyRecord, fact: f.Executing) -> Choice:
-    """Keep the hash of the bot's approval."""
     if not is_current(record, fact.number) or fact.execute_hash == record.data.execute_hash:
         return wait()
     data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash)

@@ -55,7 +55,6 @@ UNREADABLE_AGAIN_S = 3600.0
 def bounty(
     policy: BountyPolicy, acts: dict[str, Act[BountyData]], prove: Prove[BountyData] | None = None
 ) -> Machine[BountyData]:
-    """Make the machine."""
     return Machine(
         lifecycle=s.LIFECYCLE,
         data=BountyData,

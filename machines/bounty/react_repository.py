@@ -19,12 +19,10 @@ MOST_HANDS = 8
 
 
 def repository() -> Machine[RepositoryData]:
-    """Make the machine."""
     return Machine(lifecycle=s.REPOSITORY, data=RepositoryData, react=react)
 
 
 def react(record: RepositoryRecord, fact: Fact, _: Millis) -> Decision[RepositoryData]:
-    """Decide what a fact means to a repository."""
     data = record.data
     match record.state, fact:
         case _, Override():

@@ -45,5 +45,4 @@ def normal_account(number: str, asset: Asset) -> str:
 
 
 def same_account(one: str, other: str, asset: Asset) -> bool:
-    """Tell whether two spellings are one account."""
     return normal_account(one, asset) == normal_account(other, asset)

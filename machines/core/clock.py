@@ -22,7 +22,6 @@ class SystemClock:
     """The clock of this machine."""
 
     def now(self) -> Millis:
-        """Say what time it is on this machine."""
         return Millis(time.time_ns() // 1_000_000)
 
 
@@ -33,9 +32,7 @@ class FixedClock:
         self.at = at
 
     def now(self) -> Millis:
-        """Say the time that was set."""
         return Millis(self.at)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
         self.at += int(seconds * SECOND)

@@ -80,12 +80,10 @@ class Decision(Generic[D]):
     """Other records of the same shard that are decided with this one: all or none."""
 
     def but(self, **changes: Any) -> "Decision[D]":
-        """Give the same decision with some parts changed."""
         return replace(self, **changes)
 
 
 def move(trigger: str, why: str = "", **parts: Any) -> Decision[Any]:
-    """Decide to move."""
     return Decision(trigger=trigger, why=why, **parts)
 
 

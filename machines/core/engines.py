@@ -40,7 +40,6 @@ class Engine:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Its version, to be compared."""
         return tuple(int(part) for part in self.version.split(".")[:3] if part.isdecimal())
 
 

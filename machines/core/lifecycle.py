@@ -127,7 +127,6 @@ class Lifecycle:
             raise IllegalMove(f"A {self.machine} in {source} cannot {trigger}; it can: {possible}.") from None
 
     def triggers(self, source: str) -> tuple[str, ...]:
-        """List the triggers that a state answers to."""
         return tuple(trigger for state, trigger in self._targets if state == source)
 
     def mermaid(self) -> str:

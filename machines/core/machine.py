@@ -42,7 +42,6 @@ class Machine(Generic[D]):
 
     @property
     def name(self) -> str:
-        """What the machine is called."""
         return self.lifecycle.machine
 
 

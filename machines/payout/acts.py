@@ -142,7 +142,6 @@ class PayoutActs:
         self._lists = lists
 
     def acts(self) -> dict[str, Act[PayoutData]]:
-        """Name the look of each polled state."""
         return {
             s.REQUESTED: self.assess,
             s.APPROVED: self.board,

@@ -183,7 +183,6 @@ class PayoutData:
 
     @property
     def current(self) -> Attempt | None:
-        """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
 
     @property
@@ -192,7 +191,6 @@ class PayoutData:
         return (self.current or NO_ATTEMPT).reference
 
     def is_current(self, reference: str) -> bool:
-        """Tell whether a fact speaks of the newest attempt."""
         return self.current is not None and self.current.reference == reference
 
     @property
@@ -233,11 +231,9 @@ class PayoutData:
         return next((one for one in self.attempts if one.reference == reference), NO_ATTEMPT)
 
     def with_current(self, **changes: Any) -> "PayoutData":
-        """Change the newest attempt."""
         return self.with_attempt(self.attempts[-1].reference, **changes)
 
     def with_attempt(self, reference: str, **changes: Any) -> "PayoutData":
-        """Change one attempt."""
         changed = (replace(one, **changes) if one.reference == reference else one for one in self.attempts)
         return replace(self, attempts=tuple(changed))
 

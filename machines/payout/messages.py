@@ -12,12 +12,10 @@ def news(record: PayoutRecord, event: str, **more: str) -> tuple[Message, ...]:
 
 
 def review_needed(record: PayoutRecord, why: str) -> Message:
-    """Ask reviewers to look."""
     return Message("notify", {**_known(record), "event": "review_needed", "why": why})
 
 
 def boarded(batch: str) -> Message:
-    """Put it into the list of its batch."""
     return Message("batch", {"batch": batch})
 
 

@@ -60,7 +60,6 @@ Choice = Decision[PayoutData]
 def payout(
     policy: PayoutPolicy, acts: dict[str, Act[PayoutData]], prove: Prove[PayoutData] | None = None
 ) -> Machine[PayoutData]:
-    """Make the machine."""
     return Machine(
         lifecycle=s.LIFECYCLE,
         data=PayoutData,

@@ -68,7 +68,6 @@ class PoolActs:
         self._ours = ours
 
     def acts(self) -> dict[str, Act[PoolData]]:
-        """Name the look of each polled state."""
         return {s.DUE: self.debit, s.DEBITED: self.send, s.SENT: self.follow, s.PAID: self.watch}
 
     async def debit(self, record: PoolRecord, step: Step) -> Fact:

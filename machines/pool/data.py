@@ -47,11 +47,9 @@ class PoolData:
 
     @property
     def owner(self) -> Owner:
-        """Name who is paid."""
         return owner_of_login(self.coin, self.login)
 
     def but(self, **changes: Any) -> "PoolData":
-        """Change some of it."""
         return replace(self, **changes)
 
 
@@ -77,12 +75,10 @@ class PoolLine:
 
 
 def row_of(login: str, shannon: int) -> str:
-    """Write a payment as the pool writes it."""
     return f"{login}:{shannon}"
 
 
 def line_of(record: PoolRecord, at_s: int) -> PoolLine:
-    """Give a record's line in the books."""
     data = record.data
     return PoolLine(PaymentKey(record.id), data.login, shannon_of(record), at_s, int(data.charge_wei), data.debited_at)
 
@@ -100,7 +96,6 @@ def sent_of(record: PoolRecord) -> Money:
 
 
 def owner_of_login(coin: str, login: str) -> Owner:
-    """Name the owner of a miner's payments."""
     return owner_of(f"{coin}:{login}")
 
 

@@ -21,7 +21,6 @@ NEVER_S = -1.0
 
 
 def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -> Machine[PoolData]:
-    """Make the machine."""
     return Machine(
         lifecycle=s.LIFECYCLE,
         data=PoolData,

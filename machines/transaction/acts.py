@@ -46,7 +46,6 @@ class TransactionActs:
         self._books = books
 
     def acts(self) -> dict[str, Act[TransactionData]]:
-        """Say what a look does, state by state."""
         return {
             s.SIGNED: self.send,
             s.SENT: self.follow,

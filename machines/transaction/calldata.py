@@ -19,7 +19,6 @@ UNLIMITED = 2**256 - 1
 
 
 def word(value: int | Address) -> str:
-    """Write one argument of a call."""
     return f"{value:064x}" if isinstance(value, int) else value[2:].lower().rjust(64, "0")
 
 
@@ -43,12 +42,10 @@ def approval(spender: Address) -> str:
 
 
 def allowance(owner: Address, spender: Address) -> str:
-    """Give the data of the question how much a contract may pull."""
     return f"0x{ALLOWANCE}{word(owner)}{word(spender)}"
 
 
 def balance_of(owner: Address) -> str:
-    """Give the data of the question how many units of a token an address has."""
     return f"0x{BALANCE_OF}{word(owner)}"
 
 

@@ -142,7 +142,6 @@ def owner_of_lane(name: str) -> Owner:
 
 
 def lane_id(name: str, shards: int) -> RecordId:
-    """Give the id of a lane's record."""
     return derived_id("lane", shard_for(owner_of_lane(name), shards), name)
 
 
@@ -152,5 +151,4 @@ def payment_id(lane: str, key: PaymentKey, shards: int) -> RecordId:
 
 
 def transaction_id(lane: str, nonce: int, shards: int) -> RecordId:
-    """Give the id of what a lane did with a nonce."""
     return derived_id("transaction", shard_for(owner_of_lane(lane), shards), lane, str(nonce))

@@ -28,7 +28,6 @@ SOON_S, LATE_S, PACE = 2.0, 15.0, 1 / 8
 
 
 def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
-    """Make the machine."""
     return Machine(lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts)
 
 

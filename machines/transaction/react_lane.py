@@ -24,7 +24,6 @@ Group = tuple[tuple[Record[Any], Decision[Any]], ...]
 
 
 def lane(acts: dict[str, Act[LaneData]]) -> Machine[LaneData]:
-    """Make the machine."""
     return Machine(lifecycle=s.LANE, data=LaneData, react=react, acts=acts)
 
 

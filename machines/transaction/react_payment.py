@@ -18,7 +18,6 @@ Choice = Decision[PaymentData]
 
 
 def payment() -> Machine[PaymentData]:
-    """Make the machine."""
     return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react)
 
 

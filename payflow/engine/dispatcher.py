@@ -40,7 +40,6 @@ class OutboxLine:
         self.news = anyio.Event()
 
     def wake(self) -> None:
-        """Look at once."""
         self.news.set()
 
 
@@ -57,12 +56,10 @@ class Dispatcher:
         self._lines = [OutboxLine(name) for name in LINES]
 
     def wake(self) -> None:
-        """Look at once."""
         for line in self._lines:
             line.wake()
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
         async with anyio.create_task_group() as group:
             for line in self._lines:
                 group.start_soon(self._serve, line, group)

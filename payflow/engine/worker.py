@@ -37,7 +37,6 @@ class Poller:
 
     @property
     def name(self) -> str:
-        """What the settings call it."""
         return f"{self.machine}.{self.state}"
 
     @property

@@ -31,12 +31,10 @@ class RawRecord:
 
     @property
     def state(self) -> str:
-        """Where it is."""
         return self.fields["state"].decode()
 
     @property
     def since(self) -> Millis:
-        """Since when it is there."""
         return Millis(int(self.fields["since"]))
 
 
@@ -49,7 +47,6 @@ class Archive:
         self._ledger = ledger
 
     async def everything(self, shard: int) -> AsyncIterator[RawRecord]:
-        """Walk over all records of a shard."""
         async for key in self._link.keys(keys.records(shard, "*")):
             kept = await self.read(RecordId(key.partition(":rec:")[2]))
             if kept is not None:
@@ -157,7 +154,6 @@ class Archive:
         return None if tomb is None else self._records.as_made(record_id, tomb)
 
     async def count(self) -> int:
-        """Count the records that were put away."""
         commands = [("HLEN", keys.tombs(shard)) for shard in range(self._records.shards)]
         return sum(await self._link.pipeline(commands))
 

@@ -99,7 +99,6 @@ class _Bytes:
         self._left = content
 
     def read(self, size: int = -1) -> bytes:
-        """Give the next ones."""
         end = len(self._left) if size < 0 else size
         part, self._left = self._left[:end], self._left[end:]
         return part

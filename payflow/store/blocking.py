@@ -27,23 +27,19 @@ class BlockingClient:
         self._socket.connect(str(path))
 
     async def execute_command(self, *command: Any) -> Any:
-        """Send one command."""
         (answer,) = self.exchange([command])
         return answer
 
     async def evalsha(self, *arguments: Any) -> Any:
-        """Run a script that the server has."""
         (answer,) = self.exchange([("EVALSHA", *arguments)])
         return answer
 
     def pipeline(self, *, transaction: bool) -> "BlockingPipeline":
-        """Begin a list of commands that are sent in one go."""
         if transaction:
             raise NotImplementedError
         return BlockingPipeline(self)
 
     async def aclose(self) -> None:
-        """Close the connection."""
         self._socket.close()
 
     def exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
@@ -75,12 +71,10 @@ class BlockingPipeline:
         self._commands: list[tuple[Any, ...]] = []
 
     def execute_command(self, *command: Any) -> Self:
-        """Add a command."""
         self._commands.append(command)
         return self
 
     async def execute(self) -> list[Any]:
-        """Send them, and give their answers."""
         return self._client.exchange(self._commands)
 
 

@@ -49,7 +49,6 @@ class DataCodec:
         self._decoders = {name: msgspec.msgpack.Decoder(machine.data) for name, machine in machines.items()}
 
     def read(self, machine: str, data: bytes) -> Any:
-        """Read a record's data."""
         try:
             return self._decoders[machine].decode(data)
         except msgspec.MsgspecError as error:

@@ -82,7 +82,6 @@ class EmbeddedStore:
 
 
 def is_made(folder: Path) -> bool:
-    """Tell whether a store was ever made in this folder."""
     return (folder / "appendonlydir").is_dir() or (folder / "appendonly.aof").exists()
 
 

@@ -100,7 +100,6 @@ class _FileHeader:
         return cls(magic, store_id, adopted, writer.decode("ascii", "replace"))
 
     def belongs_to(self, store_id: str) -> bool:
-        """Whether it was written for this store."""
         return self.magic == _MAGIC and self.store_id == _padded(store_id)
 
 
@@ -290,7 +289,6 @@ class Guard:
         self.alarms.setdefault(shard, why)
 
     def raise_all(self, why: str) -> None:
-        """Close the rails of every shard."""
         for shard in range(len(self._shards)):
             self.raise_alarm(shard, why)
 

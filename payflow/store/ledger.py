@@ -48,7 +48,6 @@ class LedgerAccount:
         return f"{self.available} {self.held} {self.paid} {self.funded} {self.owed}"
 
     def add(self, other: "LedgerAccount") -> None:
-        """Add another account to this one."""
         for name in ("available", "held", "paid", "funded", "owed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -153,7 +152,6 @@ class LedgerReport:
 
     @property
     def faults(self) -> list[str]:
-        """List all that is wrong."""
         return [*self.unreadable, *(fault for one in self.differences for fault in one.said())]
 
     @property
@@ -198,7 +196,6 @@ class Ledger:
         self._records = records
 
     async def account(self, owner: Owner) -> dict[str, LedgerAccount]:
-        """Read an owner's accounts, by asset."""
         return accounts_of(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
 
     async def journal(self, shard: int, after: str = "") -> AsyncIterator[Posting]:
@@ -387,7 +384,6 @@ def accounts_of(fields: dict[bytes, bytes]) -> dict[str, LedgerAccount]:
 
 
 def posting_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Posting:
-    """Read a posting as it is kept."""
     (content,) = fields.values()
     owner, asset, source, target, units, owed, cause = content.decode().split(" ", 6)
     return Posting(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)

@@ -144,7 +144,6 @@ class Link:
             return list(await pipe.execute())
 
     async def ask(self, *command: Any) -> Any:
-        """Send one command."""
         async with self.errors():
             return await self.client.execute_command(*command)
 

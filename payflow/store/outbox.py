@@ -45,7 +45,6 @@ class Outbox:
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
         return self._shards
 
     async def take(self, limit: int, lease_ms: int, line: str = "") -> list[Post]:
@@ -91,14 +90,12 @@ class Outbox:
         return Millis(min(scores)) if scores else None
 
     async def waiting(self) -> int:
-        """Count the messages that wait."""
         return sum(await self._link.pipeline([("ZCARD", key) for key in self._waiting()]))
 
     def _waiting(self) -> list[str]:
         return [f"{keys.prefix(shard)}{line}" for shard in range(self._shards) for line in LINES]
 
     async def given_up(self) -> int:
-        """Count the messages that were set aside for a person."""
         return sum(await self._link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self._shards)]))
 
     async def _run(self, shards: list[int], *action: str | int) -> Any:

@@ -492,7 +492,6 @@ class Records:
         return [(Millis(now), row) for row in rows]
 
     async def history(self, record_id: RecordId) -> list[HistoryEvent]:
-        """Read a record's events, oldest first."""
         return [read_event(event) for event in await self.link.ask("LRANGE", keys.history(record_id), 0, -1)]
 
     async def now(self) -> Millis:

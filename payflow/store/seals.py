@@ -38,7 +38,6 @@ class Seals:
         return MultiFernet(self._boxes)
 
     def seal(self, destination: Destination) -> str:
-        """Encrypt a destination."""
         return self._box.encrypt(msgspec.msgpack.encode(destination)).decode()
 
     def open(self, sealed: str) -> Destination:
@@ -58,7 +57,6 @@ class Seals:
 
 
 def keys_given(text: str) -> list[str]:
-    """Read keys from a setting."""
     return [key.strip() for key in text.split(",") if key.strip()]
 
 
@@ -78,5 +76,4 @@ def key_kept_in(folder: Path) -> list[str]:
 
 
 def new_key() -> str:
-    """Make a key."""
     return Fernet.generate_key().decode()

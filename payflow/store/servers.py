@@ -70,7 +70,6 @@ class StoreServer:
 
     @property
     def engine(self) -> Engine:
-        """Which program it is."""
         return engine_of(self.info)
 
     @property
@@ -80,12 +79,10 @@ class StoreServer:
 
     @property
     def role(self) -> str:
-        """Whether it is a `master`."""
         return str(self.info["role"])
 
     @property
     def replicas(self) -> int:
-        """How many follow it."""
         return int(self.info.get("connected_slaves", 0))
 
     @property
@@ -221,7 +218,6 @@ def _durable(servers: Sequence[StoreServer], settings: Settings) -> list[Check]:
 
 
 def replicas(servers: Sequence[StoreServer], wanted: int, settings: Settings) -> Check:
-    """Whether there are as many replicas as an intent must reach."""
     have = min(server.replicas for server in servers)
     if have < wanted:
         return fail(
@@ -237,7 +233,6 @@ def replicas(servers: Sequence[StoreServer], wanted: int, settings: Settings) ->
 
 
 def version(server: StoreServer, _settings: Settings) -> Check:
-    """Whether the server is new enough."""
     engine = engine_of(server.info)
     if engine.name == "redis" and engine.numbers < OLDEST_REDIS:
         return fail("version", f"This is {engine}: run Redis 6.2, Valkey 7.2 or a newer one.")
@@ -322,7 +317,6 @@ def compact_records(server: StoreServer, _settings: Settings) -> Check:
 
 
 def clock(server: StoreServer, _settings: Settings) -> Check:
-    """Whether the two machines agree what time it is."""
     off = f"{abs(server.clock_off_s):.1f} s {'ahead of' if server.clock_off_s > 0 else 'behind'} this machine's"
     if abs(server.clock_off_s) > CLOCK_OFF_S:
         return warn("clock", f"The store's clock is {off}: run NTP on both, or logs and history will not agree.")

@@ -40,7 +40,6 @@ class Poison:
 
     @property
     def machine(self) -> str:
-        """Which machine it belongs to."""
         return parse_id(self.id)[0]
 
 
@@ -104,5 +103,4 @@ async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
 
 
 def read_stub(stored: bytes) -> ArchivedStub:
-    """Read what is left of a record, as the store has it."""
     return msgspec.msgpack.decode(stored, type=ArchivedStub)

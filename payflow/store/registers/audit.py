@@ -69,7 +69,6 @@ class Audit:
             raise
 
     async def count(self) -> int:
-        """Count the lines."""
         return int(await self._link.ask("LLEN", keys.AUDIT))
 
     async def page(self, before: int | None, limit: int) -> list[AuditLine]:

@@ -76,7 +76,6 @@ class Batches:
         return [Batch(str(name), Millis(int(at)), size) for (name, at), size in zip(found, sizes, strict=True)]
 
     async def find(self, batch_id: str) -> Batch | None:
-        """Find a batch by its name."""
         at, size = await self._link.pipeline([("ZSCORE", keys.BATCHES, batch_id), ("ZCARD", keys.batch(batch_id))])
         return None if at is None else Batch(batch_id, Millis(int(float(at))), size)
 
@@ -94,7 +93,6 @@ class Batches:
             start += len(ids)
 
     async def summary(self, batch_id: str) -> Summary:
-        """Say what became of a batch."""
         summary = Summary()
         async for record in self.records(batch_id):
             summary.add(batch_id, record)

@@ -21,7 +21,6 @@ class Inbox:
         self._source = source
 
     async def knows(self, notice: Notice) -> bool:
-        """Say whether this news was taken in before."""
         return bool(await self._link.ask("EXISTS", self._key(notice)))
 
     async def keep(self, notice: Notice) -> None:

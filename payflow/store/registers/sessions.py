@@ -54,7 +54,6 @@ class Sessions:
         await self._link.ask("HDEL", _key(secret), "said")
 
     async def close(self, secret: str) -> None:
-        """End a session."""
         if _SHAPE.fullmatch(secret):
             await self._link.ask("DEL", _key(secret))
 

@@ -138,7 +138,6 @@ def _check(name: str, role: Role, of: str) -> None:
 
 
 def digest_of(secret: str) -> str:
-    """Give the hash that a token is kept by."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
