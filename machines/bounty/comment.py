@@ -38,9 +38,10 @@ class CommentWriter:
     def _lines(self, record: BountyRecord) -> list[str]:
         data = record.data
         balance = self._balance(data)
-        more = self._more()
+        more = f"Visit {self.server}/bounties to learn more."
         hands = self._hands(record)
-        confirming = [*balance, PENDING, f"Winner: {data.winner_login}", *self._unfunded(data), *hands, more]
+        empty = "" if data.holdings else "The contract holds nothing yet: it is paid once it is funded."
+        confirming = [*balance, PENDING, f"Winner: {data.winner_login}", empty, *hands, more]
         said = {
             s.OPENING: self._deploying(data),
             s.OPEN: self._opened(record),
@@ -78,7 +79,8 @@ class CommentWriter:
     def _balance(self, data: BountyData, name: str = "Balance") -> list[str]:
         address = data.contract_address
         place = f"Contract address: [{address}]({self.explorer}/address/{address})" if address else ""
-        return [*_amounts(data.holdings, name), place, f"Network: {self._network()}"]
+        network = NETWORKS.get(self.chain_id, f"Testnet (chain {self.chain_id})")
+        return [*_amounts(data.holdings, name), place, f"Network: {network}"]
 
     def _paid(self, data: BountyData) -> list[str]:
         """What was paid, and not what is left: the one thing that a reader asks."""
@@ -106,10 +108,6 @@ class CommentWriter:
             for person, counts_from in data.address_changes
             if record.state in s.UNFIXED and person in data.claimants
         ]
-
-    @staticmethod
-    def _unfunded(data: BountyData) -> list[str]:
-        return [] if data.holdings else ["The contract holds nothing yet: it is paid once it is funded."]
 
     @staticmethod
     def _closed(data: BountyData) -> str:
@@ -141,12 +139,6 @@ class CommentWriter:
         if data.refund_to:
             return "**Held back:** this address did not put the money in, so two owners must ask for it."
         return "" if data.doubts else f"**Held back:** {data.winner_login} is an owner of this contract."
-
-    def _network(self) -> str:
-        return NETWORKS.get(self.chain_id, f"Testnet (chain {self.chain_id})")
-
-    def _more(self) -> str:
-        return f"Visit {self.server}/bounties to learn more."
 
 
 def question_told(record: BountyRecord) -> str:

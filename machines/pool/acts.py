@@ -25,7 +25,7 @@ from machines.core.ports import (
 )
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
-from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, sent_of
+from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, nonce_of, sent_of
 from machines.pool.ports import Booked, BookedAnswer, Checks, Ours, PaymentBooks
 
 # The lock may pass from one of our payments to the next while we look at it.
@@ -185,7 +185,7 @@ class PoolActs:
 
     async def _signed(self, record: PoolRecord, pool: PayingPool, evidence: Evidence, waiting_for: str) -> Fact:
         """Note it for the pool's own module once more: a process that knows the lane alone may have sent it."""
-        tx, nonce = TxHash(evidence.reference), _nonce(evidence)
+        tx, nonce = TxHash(evidence.reference), nonce_of(evidence, -1)
         if tx != record.data.hash:
             await pool.books.announce(line_of(record, record.data.debited_at), tx, nonce)
         return f.LaneSigned(tx, nonce, waiting_for)
@@ -239,8 +239,3 @@ def payment_of(record: PoolRecord) -> Payment:
 def why_not(answer: BookedAnswer) -> str:
     """Say in words what the books answered."""
     return _WORDS[Booked(answer.code)].format(answer.found or "nothing")
-
-
-def _nonce(evidence: Evidence) -> int:
-    nonce = dict(evidence.details).get("nonce", "")
-    return int(nonce) if nonce.isdecimal() else -1

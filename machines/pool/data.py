@@ -107,3 +107,9 @@ def payment_id(coin: str, login: str, shannon: int, run: str, shards: int) -> Re
 def claim_of(coin: str, login: str) -> Claim:
     """Name what lets a login have one open payment at most."""
     return Claim("pool", f"{coin}:{login}")
+
+
+def nonce_of(evidence: Evidence, otherwise: int) -> int:
+    """Read which nonce an evidence names, where it names one."""
+    nonce = dict(evidence.details).get("nonce", "")
+    return int(nonce) if nonce.isdecimal() else otherwise

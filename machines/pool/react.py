@@ -10,7 +10,7 @@ from machines.core.ports import Act, Evidence
 from machines.core.retry import RetryPolicy
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
-from machines.pool.data import PoolData, PoolRecord, claim_of
+from machines.pool.data import PoolData, PoolRecord, claim_of, nonce_of
 
 Choice = Decision[PoolData]
 
@@ -115,11 +115,10 @@ def _signed_again(record: PoolRecord, tx: TxHash, nonce: int, waiting_for: str) 
 
 
 def _paid(trigger: str, record: PoolRecord, evidence: Evidence, at_s: int, why: str) -> Choice:
-    nonce = dict(evidence.details).get("nonce", "")
     data = record.data.but(
         evidence=evidence,
         hash=TxHash(evidence.reference),
-        nonce=int(nonce) if nonce.isdecimal() else record.data.nonce,
+        nonce=nonce_of(evidence, record.data.nonce),
         paid_at=at_s,
         by_lane=trigger == "pay",
         waiting_for="",

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from machines.core.chain import NO_DATA, Address, ChainHead, NodeAnswer, NodeReply, PayMany, Receipt, Seen, Unsigned
 from machines.core.clock import SECOND
@@ -46,22 +47,27 @@ class TransactionActs:
         self._books = books
 
     def acts(self) -> dict[str, Act[TransactionData]]:
-        return {
-            s.SIGNED: self.send,
-            s.SENT: self.follow,
-            s.MINED: self.confirm,
-            s.FINAL: self.watch,
-            s.REVERTED: self.watch,
-            s.DISPLACED: self.watch_displaced,
+        looks = {
+            s.SIGNED: self._send,
+            s.SENT: self._follow,
+            s.MINED: self._confirm,
+            s.FINAL: self._watch,
+            s.REVERTED: self._watch,
+            s.DISPLACED: self._watch_displaced,
         }
+        return {state: partial(self._look, look) for state, look in looks.items()}
+
+    async def _look(self, look: Callable[[_Case], Awaitable[Fact]], record: TransactionRecord, step: Step, /) -> Fact:
+        lane = self._lanes.get(record.data.lane)
+        if lane is None:
+            return Nothing()  # another process has this lane
+        same_address(lane, record.data.chain_id, record.data.sender)
+        return await look(_Case(record, lane, await lane.chain.head(), step))
 
     # ── send ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def send(self, record: TransactionRecord, step: Step) -> Fact:
+    async def _send(self, case: _Case) -> Fact:
         """Give the newest attempt's bytes to the nodes: always the same bytes for the same attempt."""
-        case = await self._case(record, step)
-        if case is None:
-            return Nothing()
         lane, newest = case.lane, case.data.newest
         if any(attempt.sent for attempt in case.data.attempts):
             # An older attempt may be mined while this one is held back, by a pause for instance.
@@ -71,8 +77,8 @@ class TransactionActs:
         if case.data.cancel and not newest.empty:
             return await self._replaced(case, case.data.cancel)
         if lane.announce is not None and not newest.sent and not newest.empty:
-            for payment in await self._books.payments(record.data.members):
-                fault = await lane.announce(payment.data.key, newest.hash, record.data.nonce)
+            for payment in await self._books.payments(case.data.members):
+                fault = await lane.announce(payment.data.key, newest.hash, case.data.nonce)
                 if fault:
                     return await self._replaced(case, fault)  # else all that waits behind its nonce would wait too
         return await self._hand_over(case, newest)
@@ -95,11 +101,8 @@ class TransactionActs:
 
     # ── follow ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def follow(self, record: TransactionRecord, step: Step) -> Fact:
+    async def _follow(self, case: _Case) -> Fact:
         """Look for every attempt; where none is mined, see that one of them still can be."""
-        case = await self._case(record, step)
-        if case is None:
-            return Nothing()
         mined = await _mined(case)
         if mined is not None:
             return f.Mined(mined.hash, mined.block, mined.block_hash)
@@ -182,11 +185,8 @@ class TransactionActs:
 
     # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def confirm(self, record: TransactionRecord, step: Step) -> Fact:
+    async def _confirm(self, case: _Case) -> Fact:
         """Wait until the block is deep enough, and read what happened only then."""
-        case = await self._case(record, step)
-        if case is None:
-            return Nothing()
         receipt = await _mined(case)
         if receipt is None:
             return await self._unmined(case) or Nothing()
@@ -219,24 +219,18 @@ class TransactionActs:
             return None
         return await self._gone(case)
 
-    async def watch(self, record: TransactionRecord, step: Step) -> Fact:
+    async def _watch(self, case: _Case) -> Fact:
         """See that what counted is still there, until the chain cannot forget it any more."""
-        case = await self._case(record, step)
-        if case is None:
-            return Nothing()
         receipt = await _mined(case)
         if receipt is None:
             return await self._unmined(case) or Nothing()
         same = receipt.hash == case.data.hash and receipt.block_hash == case.data.block_hash
-        if not same or receipt.ok != (record.state == s.FINAL):
+        if not same or receipt.ok != (case.record.state == s.FINAL):
             return await self._gone(case)
         return f.Rooted() if receipt.block <= case.lane.policy.forgotten_below(case.head) else Nothing()
 
-    async def watch_displaced(self, record: TransactionRecord, step: Step) -> Fact:
+    async def _watch_displaced(self, case: _Case) -> Fact:
         """See that what took the nonce still has it: what it carried was given another one on that proof."""
-        case = await self._case(record, step)
-        if case is None:
-            return Nothing()
         receipt = await _mined(case)
         if receipt is None and case.data.hash not in {attempt.hash for attempt in case.data.attempts}:
             receipt = await case.lane.chain.receipt(case.data.hash)
@@ -260,13 +254,6 @@ class TransactionActs:
         members = await self._books.payments(case.data.members)
         finalized = case.head.finalized
         return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
-
-    async def _case(self, record: TransactionRecord, step: Step) -> _Case | None:
-        lane = self._lanes.get(record.data.lane)
-        if lane is None:
-            return None
-        same_address(lane, record.data.chain_id, record.data.sender)
-        return _Case(record, lane, await lane.chain.head(), step)
 
 
 # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,6 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import (
     LaneRecord,
-    PaymentRecord,
     SignedAttempt,
     Suspect,
     TransactionData,
@@ -122,7 +121,8 @@ class LaneActs:
         wanted = room * (lane.policy.batch_size if lane.pay_many else 1)
         limit = min(max(wanted, LEAST_QUEUED), MOST_QUEUED)
         found = await self._books.queued(lane.name, limit)
-        queued = [payment for payment in found if not _suspected(record, payment)]
+        suspected = {suspect.payment for suspect in record.data.suspects}
+        queued = [payment for payment in found if payment.id not in suspected]
         company_s = waits_for_company(queued, lane.policy, step.now) if lane.pay_many else 0.0
         if not missing and not queued:
             return f.Looked(record.data.next_nonce, again_s=UNDER_WAY_S if unsettled else IDLE_S)
@@ -223,7 +223,3 @@ def _start_of_tail(missing: Sequence[int], end: int) -> int:
     while end - 1 in missing:
         end -= 1
     return end
-
-
-def _suspected(record: LaneRecord, payment: PaymentRecord) -> bool:
-    return any(suspect.payment == payment.id for suspect in record.data.suspects)

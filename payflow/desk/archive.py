@@ -193,7 +193,7 @@ async def archive(store: Store, folder: Path, before: Millis, count: Count) -> D
     if not gone and not any(entries for _, entries in postings):
         path.unlink()
         return Done(None)
-    left = [await store.archive.put_away(kept, path.name, now) for kept in gone]
+    left = [await store.archive.remove(kept, path.name, now) for kept in gone]
     folded = sum([len(entries) for shard, entries in postings if await store.archive.fold(shard, entries)])
     return Done(path, sum(left), folded, left.count(False))
 

@@ -39,7 +39,7 @@ class RawRecord:
 
 
 class Archive:
-    """Reads records whole, and puts finished ones away."""
+    """Reads records whole, and takes finished ones out."""
 
     def __init__(self, link: Link, records: Records, ledger: Ledger) -> None:
         self._link = link
@@ -66,11 +66,9 @@ class Archive:
                     kept = await self.read(record_id)
                     if kept is None or kept.state != state.name or "parked" in kept.fields:
                         continue
-                    if machine.open_until is None or now >= machine.open_until(self._record(kept)):
+                    left = self._records.as_left(kept.id, _stub(kept, Millis(0), "", kept.fields["data"]))
+                    if machine.open_until is None or now >= machine.open_until(left):
                         yield kept
-
-    def _record(self, kept: RawRecord) -> Record[Any]:
-        return self._records.as_left(kept.id, _tombstone(kept, Millis(0), "", kept.fields["data"]))
 
     async def read(self, record_id: RecordId) -> RawRecord | None:
         """Read a record as it is kept; None where there is none."""
@@ -86,24 +84,24 @@ class Archive:
         names = await self._link.ask("HKEYS", keys.messages(shard))
         return {name.decode().partition("/")[0] for name in names}
 
-    # ── put away ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── out of the store, and back ────────────────────────────────────────────────────────────────────────────────────
 
-    async def put_away(self, kept: RawRecord, file: str, now: Millis) -> bool:
+    async def remove(self, kept: RawRecord, file: str, now: Millis) -> bool:
         """Take a record out of the store, its copy being safe in a file; False when it has changed since."""
         machine, shard = parse_id(kept.id)
         known = (kept.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
         data = await self._link.ask("HGET", keys.record(kept.id), "data")  # of this version, or the script refuses it
-        tomb = _tombstone(kept, now, file, data or b"")
+        tomb = _stub(kept, now, file, data or b"")
         words = (kept.id, machine, kept.state, str(tomb.version), tomb.owner, " ".join(known), encode(tomb))
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
 
     async def as_left(self, record_id: RecordId) -> Record[Any] | None:
-        """Give a record that was put away as it was then; None where none was."""
+        """Give an archived record as it was then; None where none was."""
         tomb = await self.stub(record_id)
         return None if tomb is None else self._records.as_left(record_id, tomb)
 
     async def bring_back(self, record_id: RecordId, who: str, why: str) -> bool:
-        """Put a record back into the store and have it looked at; False where none was put away under this id.
+        """Put a record back into the store and have it looked at; False where none was archived under this id.
 
         It is as it was left. Its history goes on behind the hash that it ended with: the rest of it is in the archive.
         """
@@ -133,11 +131,11 @@ class Archive:
         return bool(await self._link.run(UNARCHIVE, [keys.sequence(shard)], now, *whole))
 
     async def stub(self, record_id: RecordId) -> ArchivedStub | None:
-        """Read what is left of a record that was put away; None where none was."""
+        """Read what is left of an archived record; None where none was."""
         return await archived_stub(self._link, record_id)
 
-    async def put_away_of(self, machine: str, shard: int) -> AsyncIterator[tuple[RecordId, ArchivedStub]]:
-        """Walk over what is left of a machine's records that were put away; it may come by one twice."""
+    async def stubs_of(self, machine: str, shard: int) -> AsyncIterator[tuple[RecordId, ArchivedStub]]:
+        """Walk over what is left of a machine's archived records; it may come by one twice."""
         cursor = 0
         while True:
             cursor, fields = await self._link.ask(
@@ -149,7 +147,7 @@ class Archive:
                 return
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
-        """Give a record that was put away as it was when it was made; None where none was."""
+        """Give an archived record as it was when it was made; None where none was."""
         tomb = await self.stub(record_id)
         return None if tomb is None else self._records.as_made(record_id, tomb)
 
@@ -184,7 +182,7 @@ class Archive:
         return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, *words))
 
 
-def _tombstone(kept: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:
+def _stub(kept: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:
     fields = kept.fields
     return ArchivedStub(
         kept.state,

@@ -175,7 +175,8 @@ def decide(
         kept, tries = record.parked, record.tries
         after_ms = -1 if kept else after_ms
     if not decision.recorded:
-        if decision.data is not None or decision.trigger or decision.alarm or any(_writes(decision)):
+        beside = (decision.messages, decision.claims, decision.releases, decision.creates, decision.group)
+        if decision.data is not None or decision.trigger or decision.alarm or any(beside):
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
         stay = StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled)
         group.ops.append(stay)
@@ -277,10 +278,6 @@ def standing(stored: Stored | Poison) -> tuple[RecordId, str, int]:
     if isinstance(stored, Poison):
         return stored.id, stored.state, stored.version
     return stored.record.id, stored.record.state, stored.record.version
-
-
-def _writes(decision: Decision[Any]) -> tuple[tuple[Any, ...], ...]:
-    return decision.messages, decision.claims, decision.releases, decision.creates, decision.group
 
 
 def _flat(claims: Iterable[Claim]) -> list[str]:

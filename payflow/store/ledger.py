@@ -77,6 +77,11 @@ class Posting:
     """By how much the owner's debt changed."""
     cause: str
 
+    @property
+    def number(self) -> int:
+        """Its place among those of one millisecond."""
+        return int(self.id.partition("-")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -266,7 +271,7 @@ class Ledger:
             for shard, answer in enumerate(await self._link.pipeline(commands))
             for entry_id, fields in answer
         ]
-        page = heapq.nlargest(wanted, found, key=lambda one: (one.at, one.shard, _number(one.posting)))[seen:]
+        page = heapq.nlargest(wanted, found, key=lambda one: (one.at, one.shard, one.posting.number))[seen:]
         if len(page) <= limit:
             return page, None
         last = page[limit - 1].at
@@ -364,10 +369,6 @@ class Ledger:
                     if state is not None and state.decode() in holding:
                         held[Owner(owner.decode()), asset.decode()].held += int(units)
         return held
-
-
-def _number(entry: Posting) -> int:
-    return int(entry.id.partition("-")[2])
 
 
 def _copy(sums: Sums) -> Sums:

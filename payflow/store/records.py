@@ -152,7 +152,7 @@ class Records:
         shard = self.shard_of(new.id)
         group = WriteGroup(shard, [], [], announce=True)
         at = await self.now()
-        self._create_in(group, new, who, at)
+        groups.create(group, self._made_by(group, new), new, who, at)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is None:
             return Made(self._as_made(new, Millis(at)), fresh=True)
@@ -163,29 +163,25 @@ class Records:
     async def recreate(self, new: New[Any], state: str, who: str, why: str) -> None:
         """Make a record that the store had forgotten, in the state that the world shows it in."""
         group = WriteGroup(self.shard_of(new.id), [], [], announce=True)
-        machine = self.machines[self._checked_machine(group, new)]
-        groups.create(group, machine.lifecycle, new, who, await self.now(), state=state, why=why)
+        groups.create(group, self._made_by(group, new), new, who, await self.now(), state=state, why=why)
         refusal = await self._commits[self._way(group.shard)].ask(group)
         if refusal is not None and refusal.code != "exists":
             raise self._error(refusal, new.id)
 
-    def _create_in(self, group: WriteGroup, new: New[Any], who: str, at: int) -> None:
-        machine = self.machines[self._checked_machine(group, new)]
-        groups.create(group, machine.lifecycle, new, who, at)
-
     def _lifecycle(self, record: Record[Any]) -> Lifecycle:
         return self.machines[record.machine].lifecycle
 
-    def _checked_machine(self, group: WriteGroup, new: New[Any]) -> str:
-        """Name the machine of a record that can be made; one in the wrong place would never be found again."""
+    def _made_by(self, group: WriteGroup, new: New[Any]) -> Lifecycle:
+        """Give the table of a record that can be made; one in the wrong place would never be found again."""
         shard, owner = self.shard_of(new.id), owner_of(new.owner)
         if parse_id(new.id)[0] != new.machine:
             raise BadInput(f"{new.id} is no id of a {new.machine}.")
         if not shard == group.shard == self.owner_shard(owner):
             raise BadInput(f"{new.id} is not in the shard of {new.owner}, or of what it is made with.")
-        if new.amount is None and (new.counted or self.machines[new.machine].money):
+        machine = self.machines[new.machine]
+        if new.amount is None and (new.counted or machine.money):
             raise BadInput(f"A {new.machine} that is held or counted needs an amount.")
-        return new.machine
+        return machine.lifecycle
 
     def _as_made(self, new: New[Any], at: Millis) -> Record[Any]:
         initial = self.machines[new.machine].lifecycle.initial
@@ -197,7 +193,7 @@ class Records:
         if first is None:
             tomb = await archived_stub(self.link, new.id)
             if tomb is None:
-                raise Conflict(f"{new.id} was put away this moment: try again.")
+                raise Conflict(f"{new.id} was archived this moment: try again.")
             first = tomb.first
         event = read_event(first)
         data = self._codec.rebuild(new.machine, event.details)
@@ -208,7 +204,7 @@ class Records:
         return self._codec.read(machine, data)
 
     def as_made(self, record_id: RecordId, tomb: ArchivedStub) -> Record[Any]:
-        """Give a record that was put away as it was when it was made."""
+        """Give an archived record as it was when it was made."""
         machine, _ = parse_id(record_id)
         event = read_event(tomb.first)
         amount = Money(tomb.units, self.assets[tomb.asset]) if tomb.asset else None
@@ -217,7 +213,7 @@ class Records:
         return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
 
     def as_left(self, record_id: RecordId, tomb: ArchivedStub) -> Record[Any]:
-        """Give a record that was put away as it was then; what an older tombstone does not keep is as it was made."""
+        """Give an archived record as it was then; what an older tombstone does not keep is as it was made."""
         machine, _ = parse_id(record_id)
         if not tomb.data:
             return replace(self.as_made(record_id, tomb), state=tomb.state, version=tomb.version, since=Millis(tomb.at))
@@ -370,7 +366,7 @@ class Records:
         for same, (member, its_decision) in zip(members, decision.group, strict=True):
             groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0, stored.record.id)
         for new in decision.creates:
-            self._create_in(group, new, who, stored.at)
+            groups.create(group, self._made_by(group, new), new, who, stored.at)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is not None:
             raise self._error(refusal, stored.record.id)

@@ -163,15 +163,15 @@ async def examine(link: Link, settings: Settings) -> list[Check]:
     each: tuple[Callable[[StoreServer, Settings], Check], ...] = (
         version, log_written, memory, password, encryption, address, compact_records, clock, clients,
     )  # fmt: skip
+    gravity = list(Level)
     return [
         *_durable(servers, settings),
         replicas(servers, settings.replicas or 0, settings),
-        *(max((check(one, settings) for one in servers), key=_gravity) for check in each),
+        *(
+            max((check(one, settings) for one in servers), key=lambda found: gravity.index(found.level))
+            for check in each
+        ),
     ]
-
-
-def _gravity(check: Check) -> int:
-    return list(Level).index(check.level)
 
 
 async def connections(link: Link) -> int:

@@ -143,14 +143,14 @@ async def test_what_somebody_will_look_at_or_was_not_told_of_stays(store: Store)
 async def test_a_record_that_changes_while_it_is_archived_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await fund(store)
     record_id = await done(store)
-    put = store.archive.put_away
+    put = store.archive.remove
 
     async def late(kept: RawRecord, file: str, now: Millis) -> bool:
         stored = await store.records.read(record_id)
         await store.records.commit(stored, stay(), Sent(), "test")
         return await put(kept, file, now)
 
-    monkeypatch.setattr(type(store.archive), "put_away", lambda _self, *args: late(*args))
+    monkeypatch.setattr(type(store.archive), "remove", lambda _self, *args: late(*args))
     result = await put_away(store)
     assert (result.records, result.kept) == (0, 1)
     assert (await store.records.read(record_id)).record.version == 5
@@ -164,7 +164,7 @@ async def test_a_death_before_the_store_was_told_loses_nothing(store: Store, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(store.archive), "put_away", dies)
+        patch.setattr(type(store.archive), "remove", dies)
         with pytest.raises(KeyboardInterrupt):
             await put_away(store)
     assert (await store.records.read(record_id)).record.state == "DONE"

@@ -133,7 +133,7 @@ async def test_a_payout_that_is_being_looked_at_is_not_archived(town: Town, tmp_
     assert (await town.record(payout)).state == "COMPLETED", "it is due"
     kept = await town.store.archive.read(RecordId(payout))
     assert kept is not None
-    assert not await town.store.archive.put_away(kept, "a file", Millis(town.clock.now()))
+    assert not await town.store.archive.remove(kept, "a file", Millis(town.clock.now()))
 
 
 async def test_what_an_older_version_archived_is_named_when_it_comes_back_and_hides_nothing_else(

@@ -149,7 +149,7 @@ class Own:
             shards = range(shard, shard + 1)
         found: dict[RecordId, Buried] = {}
         for shard in shards:
-            async for record_id, tomb in store.archive.put_away_of("pool", shard):
+            async for record_id, tomb in store.archive.stubs_of("pool", shard):
                 if tomb.owner == owners or (not login and tomb.owner.startswith(owners)):
                     found[record_id] = Buried(record_id, tomb.state, tomb.units)
         return list(found.values())

@@ -103,10 +103,7 @@ class Tokens:
 
     async def revoke(self, name: str, by: str) -> ApiToken:
         """Let a token open nothing any more, from this moment, everywhere; its name is free again."""
-        digest = await self._link.ask("HGET", keys.TOKENS, name.casefold())
-        if digest is None:
-            raise NotFound(f"There is no token {name!r} in use.")
-        key = keys.token(digest.decode())
+        key = keys.token(await self.digest_in_use(name))
         await self._link.ask("HSET", key, "revoked_by", by, "revoked_at", self._clock.now())
         await self._link.ask("HDEL", keys.TOKENS, name.casefold())
         token = _read(await self._link.ask("HGETALL", key))
