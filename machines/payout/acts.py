@@ -445,8 +445,10 @@ def _expected(record: PayoutRecord, attempt: Attempt, fact: Fact) -> bool:
     """Tell whether the rail says of an attempt what we know already."""
     data = record.data
     if data.is_paid(attempt.reference):
-        # To who wants the money back it is news, though people knew of it and put the payout elsewhere.
-        return isinstance(fact, f.Paid) and not (data.wish or fact.beyond(attempt) or fact.gone(attempt))
+        # People knew of it and put the payout elsewhere; but to who wants the money back it is news, and where it is
+        # to be found out whether anything was paid it is the answer.
+        asked = data.wish or record.state == s.UNCONFIRMED
+        return isinstance(fact, f.Paid) and not (asked or fact.beyond(attempt) or fact.gone(attempt))
     # That the rail cannot find an attempt proves nothing, unless it turned it away on the spot or was never asked.
     unasked = attempt.never_begun and record.sending is Sending.NO
     return isinstance(fact, f.NotPaid | f.CameBack) or (isinstance(fact, f.NotSeen) and (attempt.refused or unasked))

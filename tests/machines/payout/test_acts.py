@@ -329,6 +329,14 @@ async def test_what_is_unknown_does_not_hide_that_an_earlier_attempt_was_brought
     assert isinstance(await looks(rail).find(record, FakeStep(rail)), f.NotSeen)
 
 
+async def test_what_people_call_unknown_is_answered_by_what_is_known_to_be_paid() -> None:
+    """Else the newest attempt would go out again, though an earlier one is paid and nobody decided to pay twice."""
+    rail, attempts = FakeRail(truth={FIRST: PAID}), (attempt(sent=True), attempt(2, unknown=True))
+    found = await looks(rail).find(payout(s.UNCONFIRMED, attempts=attempts, paid_by=FIRST), FakeStep(rail))
+    assert isinstance(found, f.Paid)
+    assert found.reference == FIRST
+
+
 async def test_a_batch_that_opens_while_the_rail_is_paused_takes_nobody_along() -> None:
     rail = FakeRail()
     with pytest.raises(Paused):
