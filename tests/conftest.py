@@ -34,7 +34,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """A test that leaves a variable behind fails, and not one that comes after it."""
     result = yield
-    if (left := _environment()) != (found := item.stash[ENVIRONMENT]):
+    # One that was skipped has found nothing, and left nothing.
+    if (left := _environment()) != (found := item.stash.get(ENVIRONMENT, left)):
         os.environ.clear()
         os.environ.update(found)
         pytest.fail(f"this test left another environment than it found: {sorted(left.items() ^ found.items())}")
