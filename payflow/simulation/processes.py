@@ -6,6 +6,7 @@ for a while, or let another one go first. What died is cancelled when it is buri
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -64,6 +65,10 @@ class SimulatedProcess:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+    def leave_alone(self) -> None:
+        """Let nothing befall it any more."""
+        self._conditions = replace(self._conditions, deaths=0.0, stops=0.0)
 
     async def at_await(self, place: str) -> None:
         """Die here, stop here, let another one go first, or pass."""

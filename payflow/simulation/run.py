@@ -39,7 +39,7 @@ START = 1_800_000_000_000
 LEASE_MS = 10_000
 MOST_LOOKS = 2_000
 MOST_MEDDLED_WITH = 1_000
-"""After so many looks people leave it alone: whether it comes to rest is up to us then."""
+"""After so many looks people and death leave it alone: whether it comes to rest is up to us then."""
 LONGEST_MS = 14 * DAY
 MOST_HELP = 12
 """How often people help before a payout counts as one that never comes to rest."""
@@ -200,6 +200,8 @@ class PayoutRun:
 
     def _start(self, name: str) -> None:
         process = SimulatedProcess(name, self._dice, self.clock, self.conditions, self.story)
+        if self.looks >= MOST_MEDDLED_WITH:
+            process.leave_alone()
         self._processes[name] = process, self._install(name, process.at_await, process)
 
     async def _step(self) -> bool:
@@ -256,6 +258,9 @@ class PayoutRun:
             self._due = self.clock.now()
             if isinstance(found, Stored):
                 self.looks += 1
+                if self.looks == MOST_MEDDLED_WITH:
+                    for each, _ in self._processes.values():
+                        each.leave_alone()
                 self.last_look = self.clock.now()
                 self.story.tell(process.name, f"looks at it in {found.record.state}")
                 await steps.look(found)
