@@ -1,6 +1,7 @@
 """What tests share: real servers, a store on them that starts empty, a clock that obeys, a rail that remembers."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
@@ -25,6 +26,12 @@ ENVIRONMENT = pytest.StashKey[dict[str, str]]()
 
 
 @pytest.hookimpl(tryfirst=True)  # a test that is skipped is torn down too
+def pytest_configure() -> None:
+    """Started in the background, a suite would hand an ignored SIGINT on to every process that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember the environment, which the processes of later tests inherit."""
     item.stash[ENVIRONMENT] = _environment()
