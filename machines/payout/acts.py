@@ -24,6 +24,7 @@ from machines.core.ports import (
     Settled,
     Status,
     Step,
+    Trace,
     Unsent,
 )
 from machines.core.record import Sending, Velocity
@@ -287,18 +288,24 @@ class PayoutActs:
     async def _listed(self, record: PayoutRecord, lists: Lists) -> Fact:
         """Look for the newest attempt in the complete list of what the rail did since a day before its first send."""
         current = record.data.attempts[-1]
-        payment = self._payment(record, current)
-        since = Millis((current.opened_at or record.created_at) - DAY)
-        try:
-            traces = await lists.done_since(since, lambda key: key == payment.key, Assets((payment.amount.asset,)))
-        except OutcomeUnknown:
-            return f.NotSeen(payment.key)  # the list is not surely whole: it ends nothing
+        traces = await self._traces(record, current, lists)
+        if traces is None:
+            return f.NotSeen(current.reference)
         if not traces:
-            return f.Absent(payment.key)
+            return f.Absent(current.reference)
         (trace,) = traces
         names = (trace.handle, *trace.names)
         known = current.named_too(names) == current
-        return _fact(payment.key, trace.status) if known else f.Named(payment.key, names)
+        return _fact(current.reference, trace.status) if known else f.Named(current.reference, names)
+
+    async def _traces(self, record: PayoutRecord, attempt: Attempt, lists: Lists) -> list[Trace] | None:
+        """Find an attempt in the complete list; None where the list is not surely whole, so that it ends nothing."""
+        payment = self._payment(record, attempt)
+        since = Millis((attempt.opened_at or record.created_at) - DAY)
+        try:
+            return await lists.done_since(since, lambda key: key == payment.key, Assets((payment.amount.asset,)))
+        except OutcomeUnknown:
+            return None
 
     async def look_back(self, record: PayoutRecord, step: Step) -> Fact:
         """Read every attempt of a failed payout: a success may surface late, and a retry needs proof of all."""
@@ -375,12 +382,9 @@ class PayoutActs:
         lists = self._lists.get(record.data.rail)
         if lists is None or now - attempt.named_at < self._policy.absent_after_ms:
             return ()
-        payment = self._payment(record, attempt)
-        since = Millis((attempt.opened_at or record.created_at) - DAY)
-        try:
-            traces = await lists.done_since(since, lambda key: key == payment.key, Assets((payment.amount.asset,)))
-        except OutcomeUnknown:
-            return ()  # the list is not surely whole
+        traces = await self._traces(record, attempt, lists)
+        if traces is None:
+            return ()
         listed = {name for trace in traces for name in (trace.handle, *trace.names)}
         return tuple(name for name in names if name not in listed)
 
