@@ -46,13 +46,8 @@ class AuditPage:
 
     async def check(self, visit: Visit, _: Form) -> FormDone:
         """Walk over every history, every index, and the log itself."""
-        self._faults.look(visit.request.app)
-        await self._faults.get(visit.request.app, PATIENCE_S)
-        said = (
-            "The histories are being checked; the result will stand here."
-            if self._faults.looking
-            else "All was checked."
-        )
+        done = await self._faults.afresh(visit.request.app, PATIENCE_S)
+        said = "All was checked." if done else "The histories are being checked; the result will stand here."
         return FormDone(said, f"{self._frame.place}/audit")
 
     async def _walk(self) -> list[IntegrityFault]:

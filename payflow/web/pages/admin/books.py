@@ -78,13 +78,8 @@ class LedgerPage:
 
     async def check(self, visit: Visit, _: Form) -> FormDone:
         """Walk over the books."""
-        self._books.look(visit.request.app)
-        await self._books.get(visit.request.app, PATIENCE_S)
-        said = (
-            "The books are being checked; the result will stand here."
-            if self._books.looking
-            else "The books were checked."
-        )
+        done = await self._books.afresh(visit.request.app, PATIENCE_S)
+        said = "The books were checked." if done else "The books are being checked; the result will stand here."
         return FormDone(said, f"{self._frame.place}/ledger")
 
 

@@ -52,6 +52,12 @@ class CachedValue(Generic[T]):
         if not self.looking:
             self._looking = in_background(app, self._look())
 
+    async def afresh(self, app: web.Application, patience_s: float) -> bool:
+        """Look for it now, and say whether that was done within somebody's patience."""
+        self.look(app)
+        await self.get(app, patience_s)
+        return not self.looking
+
     async def _look(self) -> None:
         try:
             async with asyncio.timeout(self._within_s):
