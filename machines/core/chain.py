@@ -4,18 +4,28 @@ Amounts here are wei and never ledger units. Hashes and data are lower-case hex 
 checksummed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
-from machines.core.errors import NoQuorum
+from machines.core.errors import BadInput, NoQuorum
 
 Address = NewType("Address", str)
 TxHash = NewType("TxHash", str)
 
 NO_DATA = "0x"
 NO_HASH = TxHash("")
+_TX_HASH = re.compile(r"0x[0-9a-f]{64}")
+
+
+def tx_hash(text: str) -> TxHash:
+    """Read the hash of a transaction as somebody wrote it."""
+    plain = text.strip().lower()
+    if not _TX_HASH.fullmatch(plain):
+        raise BadInput(f"{text[:80]!r} is no transaction hash: 0x and 64 hexadecimal digits.")
+    return TxHash(plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from machines.core.chain import TxHash
-from machines.core.errors import BadInput, Retryable
-from machines.pool.data import WEI, row_of, shannon_of
+from machines.core.chain import tx_hash
+from machines.core.errors import Retryable
+from machines.pool.data import WEI, row_of
 from machines.pool.evidence import ChainOutcome
 from payflow.app import service
 from payflow.app.installation import Payflow, refuse_unfit
@@ -23,7 +23,7 @@ from payflow.cli.terminal import Code, Commands, Terminal, Usage, Yes, print_jso
 from payflow.desk.pool import audit as auditing
 from payflow.desk.pool import not_a_payment, resolving
 from payflow.desk.pool.due import due as who_is_due
-from payflow.desk.pool.estimate import Cost, estimate
+from payflow.desk.pool.estimate import estimate
 from payflow.desk.pool.outside import Stray
 from payflow.desk.pool.pool import Pools
 from payflow.desk.pool.repairs import Judged, PoolDesk
@@ -262,17 +262,9 @@ async def due(terminal: Terminal, *, config: Config = None) -> None:
         drawn(PAYEE, payees),
         "",
         f"{total} Shannon to {len(payees)} payees; the network takes about {cost.fee_wei // WEI} Shannon, one by one.",
-        _saved(cost, batches=pool.lane.pay_many is not None),
+        cost.saved(batches=pool.lane.pay_many is not None),
         *skipped,
     )
-
-
-def _saved(cost: Cost, *, batches: bool) -> str:
-    """Say what batches would save, or why they would not."""
-    if not cost.gas_saved:
-        return "Batches would save nothing: they are cheaper only for several addresses that exist already."
-    how = "this lane sends batches" if batches else "set pay_many for the lane"
-    return f"Batches save about {cost.gas_saved} gas of it, {cost.saved_wei // WEI} Shannon: {how}."
 
 
 @command("payflow pool pending --config payouts.json")
@@ -311,7 +303,7 @@ async def mark_paid(
 ) -> None:
     """Book a pending payment as paid, once the chain proves sender, recipient, value and success."""
     async with _repairing(terminal, config, "mark pool payment paid", row_of(login, amount), dry_run=dry_run) as desk:
-        said = await desk.mark_paid(login, amount, _hash(tx), dry_run=dry_run)
+        said = await desk.mark_paid(login, amount, tx_hash(tx), dry_run=dry_run)
     _done(terminal, said, dry_run=dry_run)
 
 
@@ -340,7 +332,7 @@ async def add_missing(
     """Add the history of a payment that the chain proves and the pool did not log."""
     row = row_of(login, amount)
     async with _repairing(terminal, config, "add missing pool payment", row, dry_run=dry_run) as desk:
-        said = await desk.add_missing(login, amount, _hash(tx), dry_run=dry_run)
+        said = await desk.add_missing(login, amount, tx_hash(tx), dry_run=dry_run)
     _done(terminal, said, dry_run=dry_run)
 
 
@@ -359,7 +351,7 @@ async def repeat(
     """Pay once more what never confirmed, only on proof that the old transaction is dead."""
     if (amount is None) != (tx is None):
         raise Usage("Name both the amount and the transaction that it is booked with, or neither.")
-    booked = (amount, _hash(tx)) if amount is not None and tx is not None else None
+    booked = (amount, tx_hash(tx)) if amount is not None and tx is not None else None
     async with _repairing(terminal, config, "repeat pool payment", login, dry_run=dry_run) as desk:
         said = await desk.repeat(login, booked, dry_run=dry_run)
     _done(terminal, said, dry_run=dry_run)
@@ -394,16 +386,12 @@ async def rebook(
     yes: Yes = False,
 ) -> None:
     """After a restored backup: book again what the pool's Redis, or Payflow too, has forgotten, after showing it."""
-    hashes = [_hash(one) for one in other or ()]
+    hashes = [tx_hash(one) for one in other or ()]
     async with _opened(terminal, config, acts=not dry_run) as one:
         found, strays = await one.desk.forgotten()
         disowned = not_a_payment.chosen(strays, hashes)
         said = [
-            *(
-                f"The books lack {shannon_of(record)} Shannon for {record.data.login}: {record.state}, {record.id}"
-                for record in found.records
-            ),
-            *(f"The books lack {lost}" for lost in found.unreadable),
+            *found.says(),
             *(stray.says for stray in strays if stray not in disowned),
             *(f"{stray.seen.hash} to {stray.login} is proposed as no payment" for stray in disowned),
         ]
@@ -457,11 +445,3 @@ async def audit(
     told = {"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}
     terminal.tell(told, drawn(DRIFT, found), said)
     return Code.OK if all(drift.repairable and repairs for drift in found) else Code.REFUSED
-
-
-def _hash(text: str) -> TxHash:
-    plain = text.strip().lower()
-    digits = plain.removeprefix("0x")
-    if len(digits) != 64 or not plain.startswith("0x") or set(digits) - set("0123456789abcdef"):  # noqa: PLR2004
-        raise BadInput(f"{text[:80]!r} is no transaction hash: 0x and 64 hexadecimal digits.")
-    return TxHash(plain)

@@ -23,7 +23,7 @@ from machines.bounty.data import (
 )
 from machines.bounty.hands import may_confirm
 from machines.bounty.policy import BountyPolicy
-from machines.core.chain import Address, TxHash
+from machines.core.chain import Address, TxHash, tx_hash
 from machines.core.clock import MINUTE, SECOND, Millis
 from machines.core.decision import Message
 from machines.core.errors import (
@@ -64,7 +64,6 @@ MOST_DIGITS = 19
 
 WON = (s.MERGED, s.AWAITING_ADDRESS, s.CONTESTED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID)
 
-_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _PERSON = re.compile(r"github:([1-9][0-9]{0,18})")
 
 
@@ -277,11 +276,10 @@ class BountyDesk:
         person = await self.maintainer(record.data.place, caller)
         record = await self._read_since_approval(record)
         await self._must_be_theirs_to_confirm(record, person)
-        if not _HASH.fullmatch(payout_hash):
-            raise BadInput("A transaction's hash is 0x and 64 hexadecimal digits.")
+        hashed = tx_hash(payout_hash)
         current = record.data.current
         known = current.proposal.number if current else 0
-        fact = f.Confirmed(person.login, number or known, payout_hash.lower())
+        fact = f.Confirmed(person.login, number or known, hashed)
         await self.tell(record.id, fact, caller.who)
         return await self.find(record.id)
 

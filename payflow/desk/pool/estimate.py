@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from machines.core.chain import Address
+from machines.pool.data import WEI
 from payflow.desk.pool.due import Due
 from payflow.desk.pool.pool import Pool
 
@@ -23,6 +24,13 @@ class Cost:
     """One by one."""
     gas_saved: int
     saved_wei: int
+
+    def saved(self, *, batches: bool) -> str:
+        """Say what batches would save, or why they would not."""
+        if not self.gas_saved:
+            return "Batches would save nothing: they are cheaper only for several addresses that exist already."
+        how = "this lane sends batches" if batches else "set pay_many for the lane"
+        return f"Batches save about {self.gas_saved} gas of it, {self.saved_wei // WEI} Shannon: {how}."
 
 
 async def estimate(pool: Pool, payees: Sequence[Due]) -> Cost:

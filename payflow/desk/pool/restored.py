@@ -48,6 +48,16 @@ class Forgotten:
     """Whether no payment was ever made in these books."""
     oldest_ms: int = 0
 
+    def says(self) -> list[str]:
+        """Say what they lack."""
+        return [
+            *(
+                f"The books lack {shannon_of(one)} Shannon for {one.data.login}: {one.state}, {one.id}"
+                for one in self.records
+            ),
+            *(f"The books lack {lost}" for lost in self.unreadable),
+        ]
+
     @property
     def must_ask(self) -> bool:
         """Whether a person must say that these are to be booked again."""
