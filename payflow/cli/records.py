@@ -52,6 +52,8 @@ RECORD = (
     Column("tries", None),
     Column("parked", None),
 )
+IN_A_STATE = 3
+"""Behind so many of them stands how long a record is in its state."""
 EVENT = (
     Column("at", "when (UTC)", form=TIME),
     Column("version", None),
@@ -106,8 +108,9 @@ async def ls(
         ),
     )
     of_records = (
-        *RECORD,
+        *RECORD[:IN_A_STATE],
         Column("", "for>", "since", ago(now)),
+        *RECORD[IN_A_STATE:],
         Column("", "", lambda record: _remark(payflow, record, now)),
     )
     terminal.tell(
