@@ -248,7 +248,7 @@ class PoolBooks:
         answer = await self.link.ask("PING")
         return "PONG" if answer is True else str(answer)
 
-    async def standing(self, line: PaymentLine) -> Standing:
+    async def book_state(self, line: PaymentLine) -> Standing:
         """Say how far a payment came."""
         row = f"{line.login}:{line.shannon}"
         step, score = await self.link.together(

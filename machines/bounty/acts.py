@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.comment import day_of, question_told
+from machines.bounty.comment import day_of, open_question
 from machines.bounty.data import (
     BountyData,
     BountyRecord,
@@ -142,7 +142,7 @@ class BountyActs:
             # A locked or deleted issue takes none, and asking again for the same words changes nothing. Which one was
             # ours is still known when it is unlocked. Nobody was told anything by it.
             return f.Commented(data.comment_id, fingerprint)
-        return f.Commented(comment, fingerprint, question_told(record))
+        return f.Commented(comment, fingerprint, open_question(record))
 
     # ── the forge ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,7 +192,7 @@ class BountyActs:
                 return await self._send(payment, step)
 
     async def _deployed(self, creation: Creation, made: Address | None, tx: str, reason: str) -> Fact:
-        wallet = made or await self._wallets.standing(creation)
+        wallet = made or await self._wallets.existing(creation)
         return f.DeployFailed(reason) if wallet is None else f.Deployed(wallet, tx)
 
     async def watch(self, record: BountyRecord, step: Step) -> Fact:

@@ -33,21 +33,21 @@ def swept(policy: BountyPolicy, record: BountyRecord, fact: f.Swept, now: Millis
     closing = tuple(pull for pull in fact.pulls if data.place.number in pull.closes)
     data = replace(data, doubtful=(*data.doubtful, *_doubtful(policy, record.data, closing)))
     seen = {pull.id for pull in closing}
-    kept = tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED)
-    data = replace(data, claims=kept)
+    claims = tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED)
+    data = replace(data, claims=claims)
     for pull in closing:
         data = data.with_claim(pull, read=True)
     data = data.with_reverts(*fact.pulls)
-    return standing(policy, record, data, "the forge was read as a whole", read=True)
+    return assess(policy, record, data, "the forge was read as a whole", read=True)
 
 
 def changed(policy: BountyPolicy, record: BountyRecord, pull: PullRequest) -> Choice:
     data = record.data.with_claim(pull).with_reverts(pull)
-    return standing(policy, record, data, f"pull request {pull.number} changed")
+    return assess(policy, record, data, f"pull request {pull.number} changed")
 
 
 def gone(policy: BountyPolicy, record: BountyRecord, fact: f.IssueGone) -> Choice:
-    return standing(policy, record, replace(record.data, gone=fact.why), fact.why)
+    return assess(policy, record, replace(record.data, gone=fact.why), fact.why)
 
 
 def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
@@ -59,7 +59,7 @@ def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
     return keep(f"the repository is called {fact.name} now", data=replace(data, place=place))
 
 
-def standing(
+def assess(
     policy: BountyPolicy,
     record: BountyRecord,
     data: BountyData,
@@ -73,21 +73,21 @@ def standing(
     `read` says whether the forge was just read as a whole. Nobody is told that there was no merge before it was: the
     delivery that told of one may be the one that got lost.
     """
-    data, told = _told_of_doubts(policy, record, data)
-    decision = _standing(policy, record, data, why, trigger, read=read)
-    if not told:
+    data, messages = _notify_of_doubts(policy, record, data)
+    decision = _assess(policy, record, data, why, trigger, read=read)
+    if not messages:
         return decision
     # The comment says it too, at the next look: that of what is over may be hours away.
     again_s = decision.again_s if decision.trigger else 0
-    return decision.but(messages=(*decision.messages, *told), again_s=again_s)
+    return decision.but(messages=(*decision.messages, *messages), again_s=again_s)
 
 
-def _standing(
+def _assess(
     policy: BountyPolicy, record: BountyRecord, data: BountyData, why: str, trigger: str | None, *, read: bool
 ) -> Choice:
     decision = None
     if record.state in (s.OPENING, s.OPEN, s.CLOSED):
-        data = _told_of_older(policy, data)
+        data = _alarm_of_older(policy, data)
     if not read and record.state in (s.OPENING, s.OPEN) and record.data.wanted and not data.wanted:
         data = replace(data, swept_at=0)  # it is read at once
     match record.state:
@@ -100,7 +100,7 @@ def _standing(
             said = f"pull request {names} was merged too: a person decides who gets it"
             decision = _contest(data, said)
         case s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING | s.PAID | s.REFUNDED:
-            data = _told_of_rivals(policy, data)
+            data = _alarm_of_rivals(policy, data)
         case _:
             pass
     if decision is not None:
@@ -143,14 +143,14 @@ def _contest(data: BountyData, said: str) -> Choice:
     return move("contest", said, data=replace(data, trouble=said), messages=(Message("alarm", {"why": said}),))
 
 
-def _told_of_rivals(policy: BountyPolicy, data: BountyData) -> BountyData:
+def _alarm_of_rivals(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Show what was merged too late to change anything."""
     for claim in data.rivals:
         data = with_banner(policy, data, f"Pull request {claim.number} of {claim.author} was merged too, later.")
     return replace(data, known_merges=tuple(claim.id for claim in data.merged)) if data.rivals else data
 
 
-def _told_of_doubts(
+def _notify_of_doubts(
     policy: BountyPolicy, record: BountyRecord, data: BountyData
 ) -> tuple[BountyData, tuple[Message, ...]]:
     """Show, and tell a person, once, that the work may be undone, or that the issue asks for work once more."""
@@ -165,7 +165,7 @@ def _told_of_doubts(
     return data, tuple(Message("alarm", {"why": f"{data.place.path}: {text}"}) for text in new)
 
 
-def _told_of_older(policy: BountyPolicy, data: BountyData) -> BountyData:
+def _alarm_of_older(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Set aside what was merged before there was a bounty: the issue was opened again since, so it did not solve it."""
     for claim in data.rivals:
         if claim.merged_at < data.labelled_at:

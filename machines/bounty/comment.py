@@ -122,7 +122,7 @@ class CommentWriter:
         if record.state in (s.PAID, s.REFUNDED):
             text = "What came in since is paid to nobody: a maintainer gives it back to who put it in."
             return [f"**Opened again, or labelled anew, after this was over.** {text}"] if data.second_round else []
-        if not question_told(record):
+        if not open_question(record):
             return []
         doubts = [] if data.refund_to else [DOUBTED[doubt] for doubt in data.doubts]
         held = [] if data.hand_wanted != data.question else [self._held(data)]
@@ -141,7 +141,7 @@ class CommentWriter:
         return "" if data.doubts else f"**Held back:** {data.winner_login} is an owner of this contract."
 
 
-def question_told(record: BountyRecord) -> str:
+def open_question(record: BountyRecord) -> str:
     """Give the question for another hand that the comment puts; empty where it puts none."""
     data = record.data
     held = record.state in (s.MERGED, s.EXECUTED, s.REVOKING) and data.hand_wanted == data.question

@@ -294,14 +294,14 @@ def _with_past(data: BountyData, reopened_at: int, labelled_at: int) -> BountyDa
 
 def _bounded(claims: Iterable[PullRequest]) -> tuple[PullRequest, ...]:
     """Keep every claim that was merged, and of the others the newest: open ones first, few of one person."""
-    kept, of_person = [], Counter[int]()
+    first, of_person = [], Counter[int]()
     for claim in sorted(claims, key=lambda claim: (claim.state == PullState.CLOSED, -claim.updated_at, -claim.id)):
         merged = claim.state == PullState.MERGED
         if not merged and (of_person[claim.author_id] >= MOST_CLAIMS_A_PERSON or of_person.total() >= MOST_CLAIMS):
             continue
         of_person[claim.author_id] += not merged
-        kept.append(claim)
-    return tuple(sorted(kept, key=lambda claim: claim.number))
+        first.append(claim)
+    return tuple(sorted(first, key=lambda claim: claim.number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ def are_there(
     if maintaining is None or (set(maintaining) & _people(data)) - wanted.excluded - asked:
         return False
     operators = any(not one.person for one in data.agreements if one.about == data.question)
-    told = data.told_about == data.question and now >= data.told_at + policy.public_ms
-    return len(asked - wanted.excluded) + (operators or told) >= wanted.count
+    published = data.told_about == data.question and now >= data.told_at + policy.public_ms
+    return len(asked - wanted.excluded) + (operators or published) >= wanted.count
 
 
 def may_confirm(

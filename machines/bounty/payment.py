@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.claims import standing, with_banner
+from machines.bounty.claims import assess, with_banner
 from machines.bounty.data import BountyData, BountyRecord, ProposalAttempt
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
@@ -28,7 +28,7 @@ def proposed(policy: BountyPolicy, record: BountyRecord, fact: f.Proposed) -> Ch
     """Write down what is paid, before the bot agrees to it; from here on a rival merge is only a banner."""
     data, proposal = record.data, fact.proposal
     if record.state == s.MERGED and data.rivals:
-        return standing(policy, record, data, "a rival was merged while the payment was being fixed")
+        return assess(policy, record, data, "a rival was merged while the payment was being fixed")
     if data.current is not None or data.to_withdraw is not None or proposal.number != len(data.attempts) + 1:
         return wait(0)
     data = replace(
@@ -145,10 +145,10 @@ def _asked_again(record: BountyRecord, trouble: str, *, alarm: bool) -> Choice:
     data = record.data
     earlier = (*data.earlier_hashes, data.payout_hash)[-MOST_HASHES:]
     data = replace(data, payout_hash="", earlier_hashes=earlier, trouble=trouble)
-    told = (Message("alarm", {"why": trouble}),) if alarm else ()
+    messages = (Message("alarm", {"why": trouble}),) if alarm else ()
     if record.state == s.REVOKING:
-        return keep(trouble, data=data, messages=told)
-    return move("doubt", trouble, data=data, messages=told)
+        return keep(trouble, data=data, messages=messages)
+    return move("doubt", trouble, data=data, messages=messages)
 
 
 def dead(record: BountyRecord, fact: f.Dead) -> Choice:

@@ -129,8 +129,8 @@ def hand_wanted(record: BountyRecord, about: str) -> Choice:
         return wait(HAND_AGAIN_S)
     data = replace(record.data, hand_wanted=about, waiting_for=ANOTHER_HAND)
     why = "the bot holds its approval back until another hand has asked for it"
-    told = Message("alarm", {"why": f"{data.place.path}: {why}: {about}"})
-    return keep(why, data=data, again_s=0, messages=(told,))
+    alarm = Message("alarm", {"why": f"{data.place.path}: {why}: {about}"})
+    return keep(why, data=data, again_s=0, messages=(alarm,))
 
 
 def agreed(record: BountyRecord, fact: f.AgreementGiven) -> Choice:

@@ -5,7 +5,7 @@ from functools import partial
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.claims import changed, gone, renamed, standing, swept
+from machines.bounty.claims import assess, changed, gone, renamed, swept
 from machines.bounty.data import BountyData, BountyRecord
 from machines.bounty.payment import (
     approved,
@@ -87,7 +87,7 @@ def react(policy: BountyPolicy, record: BountyRecord, fact: Fact, now: Millis) -
         case _, f.IssueUnreadable(why):
             return _trouble(record, why).but(again_s=UNREADABLE_AGAIN_S)
         case _, f.IssueChanged(issue):
-            return standing(policy, record, record.data.with_issue(issue), "the issue changed")
+            return assess(policy, record, record.data.with_issue(issue), "the issue changed")
         case _, f.IssueGone():
             return gone(policy, record, fact)
         case _, f.PullChanged(pull):
@@ -110,7 +110,7 @@ def react(policy: BountyPolicy, record: BountyRecord, fact: Fact, now: Millis) -
             return _reminded(record)
         case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
             data = replace(record.data, waiting_for="")
-            return standing(policy, record, data, "the winner has an address that counts", "answer")
+            return assess(policy, record, data, "the winner has an address that counts", "answer")
         case state, f.AddressChanging() if state in s.UNFIXED:
             return address_changing(record, fact)
         case ((s.MERGED | s.EXECUTED | s.REVOKING), f.HandWanted(about)):
@@ -206,7 +206,7 @@ def _commented(record: BountyRecord, fact: f.Commented, now: Millis) -> Choice:
 def _asked(policy: BountyPolicy, record: BountyRecord, now: Millis) -> Choice:
     """Ask the winner in the comment, and tell reviewers: the forge may tell nobody that a comment was edited."""
     data = replace(record.data, asked_at=now)
-    decision = standing(policy, record, data, "the winner has no address", "ask")
+    decision = assess(policy, record, data, "the winner has no address", "ask")
     return decision.but(messages=(_unanswered(record, data),)) if decision.trigger == "ask" else decision
 
 

@@ -35,7 +35,7 @@ def react(record: RepositoryRecord, fact: Fact, _: Millis) -> Decision[Repositor
             return _proven(record, hand)
         case _, f.HandRemoved(person, by):
             hands = tuple(one for one in data.hands if one.person != person)
-            return _kept(record, replace(data, hands=hands), f"{by} takes an owner off")
+            return _keep(record, replace(data, hands=hands), f"{by} takes an owner off")
         case _:
             return wait() if isinstance(fact, Nothing) else noted(f"{type(fact).__name__} means nothing here")
 
@@ -45,10 +45,10 @@ def _installed(record: RepositoryRecord, fact: f.Installed) -> Decision[Reposito
     data = replace(record.data, name=fact.name, installation=installation, private=fact.private)
     if record.state == s.DISABLED:
         return move("enable", "the app is installed", data=data)
-    return _kept(record, data, f"it is called {fact.name}")
+    return _keep(record, data, f"it is called {fact.name}")
 
 
-def _kept(record: RepositoryRecord, data: RepositoryData, why: str) -> Decision[RepositoryData]:
+def _keep(record: RepositoryRecord, data: RepositoryData, why: str) -> Decision[RepositoryData]:
     return keep(why, data=data) if data != record.data else wait()
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.claims import standing
+from machines.bounty.claims import assess
 from machines.bounty.data import BountyData, BountyRecord
 from machines.bounty.policy import BountyPolicy
 from machines.core.decision import Decision, Message, keep, move, wait
@@ -64,4 +64,4 @@ def held(policy: BountyPolicy, record: BountyRecord, fact: f.Held) -> Choice:
     """Keep what the wallet holds; an empty one is waited for, and never paid."""
     waits = record.state in (s.MERGED, s.REVOKING) and not fact.holdings
     data = replace(record.data, holdings=fact.holdings, waiting_for=FUNDS if waits else "")
-    return standing(policy, record, data, "the wallet's balance changed")
+    return assess(policy, record, data, "the wallet's balance changed")

@@ -54,6 +54,6 @@ def weak_sync(fsync: str, engine: Engine) -> str:
     """Say why writes that are synced so seldom do not count as kept, and what to do; empty where they do."""
     if fsync == "always" or (fsync == "everysec" and engine.waits_for_disk):
         return ""
-    told = fsync or "at times that it does not tell"
+    interval = fsync or "at times that it does not tell"
     why = f", and {engine} was never seen to reach its disk before it says so" if fsync == "everysec" else ""
-    return f"syncs its append-only file {told}{why}: set `appendfsync always`"
+    return f"syncs its append-only file {interval}{why}: set `appendfsync always`"

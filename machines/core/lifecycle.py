@@ -136,10 +136,10 @@ class Lifecycle:
         machine = self._read_by_transitions(GraphMachine, graph_engine="mermaid")
         # What stands before the diagram is a title, not as mermaid writes it.
         drawn = str(machine.graph_cls(machine).get_graph(self.machine).source).rpartition("---\n")[2]
-        kept = (
+        lines = (
             line for line in drawn.splitlines() if "classDef" not in line and not line.lstrip().startswith("Class ")
         )
-        return "\n".join(line.rstrip() for line in kept if line.strip())
+        return "\n".join(line.rstrip() for line in lines if line.strip())
 
     def _read_by_transitions(self, kind: type[Machine] = Machine, **options: Any) -> Machine:
         return kind(

@@ -52,10 +52,10 @@ class Money:
         if match is None:
             raise BadAmount(f"{text[:40]!r} is not an amount: write digits, with a point before decimals.")
         fraction = match["fraction"] or ""
-        kept, excess = fraction[: asset.decimals], fraction[asset.decimals :]
+        fits, excess = fraction[: asset.decimals], fraction[asset.decimals :]
         if excess.strip("0"):
             raise BadAmount(f"{text} is too precise: {asset.code} has {asset.decimals} decimals.")
-        return cls(int(match["whole"] + kept.ljust(asset.decimals, "0")), asset)
+        return cls(int(match["whole"] + fits.ljust(asset.decimals, "0")), asset)
 
     @property
     def decimal(self) -> str:

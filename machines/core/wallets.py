@@ -138,7 +138,7 @@ class Wallets(Protocol):
         None where that transaction made none. `Contradiction` where it made another one.
         """
 
-    async def standing(self, creation: Creation, /) -> Address | None:
+    async def existing(self, creation: Creation, /) -> Address | None:
         """Find the wallet where it must be, whoever made it; None where the place is not known or empty."""
 
     async def holdings(self, wallet: Address, /) -> tuple[Holding, ...]:

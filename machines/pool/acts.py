@@ -73,7 +73,7 @@ class PoolActs:
     async def debit(self, record: PoolRecord, step: Step) -> Fact:
         """Take it off the balance, or call it off; the books know which, whatever dies in between."""
         pool, line = self._pool(record), line_of(record, step.now // SECOND)
-        if (await pool.books.standing(line)).step:
+        if (await pool.books.book_state(line)).step:
             return await self._debited(record, pool, line)
         fault = await pool.checks.fault(sent_of(record).units * WEI, line.key)
         fault = fault or await pool.checks.paid_outside(line.login)
@@ -117,7 +117,7 @@ class PoolActs:
         status = await pool.rail.status(payment_of(record))
         if not isinstance(status, Unsent):
             return await self._learned(record, pool, status, step)
-        fault = await self._standing_fault(pool, line, step.now - record.since)
+        fault = await self._book_fault(pool, line, step.now - record.since)
         fault = fault or await pool.checks.paid_outside(line.login)
         if fault:
             return f.Contradicted(fault)
@@ -130,15 +130,15 @@ class PoolActs:
             raise Retryable(str(error)) from error  # the same key again is safe, and the next look asks first
         return f.AtLane()
 
-    async def _standing_fault(self, pool: PayingPool, line: PoolLine, age_ms: int) -> str:
+    async def _book_fault(self, pool: PayingPool, line: PoolLine, age_ms: int) -> str:
         """Say why nothing may be sent although it was debited: somebody changed the books by hand."""
-        standing = await pool.books.standing(line)
-        if standing.step == "debited" and standing.pending:
+        book_state = await pool.books.book_state(line)
+        if book_state.step == "debited" and book_state.pending:
             return ""
-        if standing.step == "debited":
+        if book_state.step == "debited":
             return "its pending row is gone from the pool's books: somebody resolved it by hand"
-        if standing.step:
-            return f"the pool's books have it as {standing.step}"
+        if book_state.step:
+            return f"the pool's books have it as {book_state.step}"
         if age_ms > FORGOTTEN_MS:
             return "the pool's books do not know it any more, and it is too old for them to have lost it just now"
         # Our mark is gone, or the pool's Redis was restored from before the debit.
@@ -226,8 +226,8 @@ class PoolActs:
 
 async def _debited_before(pool: PayingPool, line: PoolLine) -> Fact:
     """Keep the second of the row as it is: it tells this payment's row from another one over the same amount."""
-    standing = await pool.books.standing(line)
-    return f.Debited(line.at_s if standing.row_s is None else standing.row_s)
+    book_state = await pool.books.book_state(line)
+    return f.Debited(line.at_s if book_state.row_s is None else book_state.row_s)
 
 
 def payment_of(record: PoolRecord) -> Payment:

@@ -340,9 +340,9 @@ def evidence_of(case: UnprovenPayment, seen: Seen, receipt: Receipt) -> Evidence
         "fee_wei": str(receipt.gas_used * receipt.gas_price_wei),
         "sender": str(case.sender),
     }
-    kept_back_wei = case.shannon * WEI - seen.value_wei
-    if kept_back_wei:
-        details["charge_wei"] = str(kept_back_wei)
+    charged_wei = case.shannon * WEI - seen.value_wei
+    if charged_wei:
+        details["charge_wei"] = str(charged_wei)
     return Evidence("ethereum", seen.hash, tuple(details.items()))
 
 

@@ -65,7 +65,7 @@ class PaymentBooks(Protocol):
     Every method raises `Retryable` where the pool's Redis does not answer, or answers with an error.
     """
 
-    async def standing(self, line: PoolLine) -> BookedPayment:
+    async def book_state(self, line: PoolLine) -> BookedPayment:
         """Say how far a payment came."""
 
     async def debit(self, line: PoolLine, lock: str = "", *, again: bool = False) -> BookedAnswer:

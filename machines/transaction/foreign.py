@@ -25,13 +25,13 @@ def suspects(seen: Iterable[Seen], payments: Sequence[PaymentRecord]) -> tuple[S
     """Say which payments each transaction may have made: of payments alike no more than it can have paid."""
     found: dict[RecordId, Suspect] = {}
     for one in seen:
-        traces, told = calldata.traces(one), Counter[tuple[str, ...]]()
+        traces, matched = calldata.traces(one), Counter[tuple[str, ...]]()
         for payment in payments:
             if payment.id in found:
                 continue
             alike = calldata.effect(payment.data)
-            if told[alike] < calldata.may_do(one, traces, payment.data):
-                told[alike] += 1
+            if matched[alike] < calldata.may_do(one, traces, payment.data):
+                matched[alike] += 1
                 found[payment.id] = Suspect(one.hash, one.nonce, payment.id)
     return tuple(found.values())
 

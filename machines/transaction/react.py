@@ -188,8 +188,8 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
     )
     if fact.lane is not None and fact.suspects:
         group = (*group, (fact.lane, react_lane.displaced(fact.lane, fact.suspects, why)))
-    told = Message("alarm", {"why": f"{why}: another sender uses its key"})
-    return move("displace", why, data=data, group=group, messages=(told,))
+    alarm = Message("alarm", {"why": f"{why}: another sender uses its key"})
+    return move("displace", why, data=data, group=group, messages=(alarm,))
 
 
 def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choice:

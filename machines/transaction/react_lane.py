@@ -61,8 +61,8 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
     # How much a lane lacks changes with every block, and a person is told once.
     same = fact.lacks == record.data.lacks if fact.lacks else fact.waits_for == record.data.waits_for
     if fact.waits_for and not same:
-        told = Message("alarm", {"why": f"the lane {data.name} waits for {fact.waits_for}"})
-        parts["messages"] = (told,)
+        alarm = Message("alarm", {"why": f"the lane {data.name} waits for {fact.waits_for}"})
+        parts["messages"] = (alarm,)
     if data == record.data and not parts["group"] and not fact.signed:
         return wait(fact.again_s)
     return keep(_summary(record, fact), **parts)
@@ -73,9 +73,9 @@ def _refused(record: LaneRecord, reason: str) -> Choice:
     waits_for = f"an answer: {reason}"[:MOST_WORDS]
     if record.data.waits_for == waits_for:
         return wait(REFUSED_S)
-    told = Message("alarm", {"why": f"the lane {record.data.name} waits for {waits_for}"})
+    alarm = Message("alarm", {"why": f"the lane {record.data.name} waits for {waits_for}"})
     data = replace(record.data, waits_for=waits_for, lacks="")
-    return keep(f"waits for {waits_for}", data=data, messages=(told,), again_s=REFUSED_S)
+    return keep(f"waits for {waits_for}", data=data, messages=(alarm,), again_s=REFUSED_S)
 
 
 def _signed(fact: f.Looked) -> Group:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from machines.bounty import lifecycle as s
-from machines.bounty.comment import question_told
+from machines.bounty.comment import open_question
 from machines.bounty.data import BountyRecord
 from machines.core.forge import PullRequest, PullState
 from machines.core.wallets import ETHER, Holding
@@ -69,7 +69,7 @@ def shown(record: BountyRecord) -> Json:
         "confirming?": record.state == s.CONFIRMING,
         "payment": None if current is None else _payment(current.proposal.holdings, current.proposal.to),
         "refund-to": data.refund_to or None,
-        "question": question_told(record) or None,
+        "question": open_question(record) or None,
         "doubts": [str(doubt) for doubt in data.doubts],
         "second-round?": s.LIFECYCLE.state(record.state).final and data.second_round,
         "waiting-for": data.waiting_for or None,

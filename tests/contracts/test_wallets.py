@@ -128,13 +128,13 @@ async def test_who_makes_a_safe_first_made_ours(bench: Bench) -> None:
     """Owners and salt are in its address: a stranger who is faster made no other wallet."""
     creation = await bench.wallets.creation((BOT.address, MAINTAINER.address), 2, "bounty-7")
     if bench.wallets.kind != "safe":
-        assert await bench.wallets.standing(creation) is None
+        assert await bench.wallets.existing(creation) is None
         return
-    assert await bench.wallets.standing(creation) is None
+    assert await bench.wallets.existing(creation) is None
     await bench.hands.send(NOBODY, creation.call)
     late = await bench.hands.send(BOT, creation.call)
     assert await bench.wallets.made(creation, late) is None
-    assert await bench.wallets.standing(creation) == creation.address
+    assert await bench.wallets.existing(creation) == creation.address
 
 
 @pytest.mark.parametrize(("wei", "units"), [(WEI, 0), (0, UNITS), (WEI, UNITS)], ids=["ether", "token", "both"])

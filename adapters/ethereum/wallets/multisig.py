@@ -69,7 +69,7 @@ class MultiSigs:
             raise Contradiction(f"{wallet} is not the wallet that was wanted: {required} of {owners}.", rail=RAIL)
         return wallet
 
-    async def standing(self, _creation: Creation) -> Address | None:
+    async def existing(self, _creation: Creation) -> Address | None:
         """Say that the place is not known before."""
         return None
 

@@ -94,7 +94,7 @@ class Safes:
                 return await self._checked(creation, abi.address_in(log.topics[1]))
         return None
 
-    async def standing(self, creation: Creation) -> Address | None:
+    async def existing(self, creation: Creation) -> Address | None:
         """Find the wallet where it must be: owners and salt are in its address, so whoever made it, it is ours."""
         place = Address(creation.address)
         if await self._reader.code(place) == NO_DATA:

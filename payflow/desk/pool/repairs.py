@@ -102,19 +102,19 @@ class PoolDesk:
     async def _halted(self, record: PoolRecord, strange: int) -> Verdict:
         """Judge a payment of ours that a person must end: by the lane, the books and the chain."""
         line = line_of(record, 0)
-        standing = await self.pool.books.standing(line)
+        book_state = await self.pool.books.book_state(line)
         status = await self.pool.rail.status(payment_of(record))
         if isinstance(status, Settled):
             return Verdict(ChainOutcome.PAID, f"{status.evidence.reference} paid it", status.evidence)
         if isinstance(status, Pending):
             return Verdict(ChainOutcome.UNKNOWN, self._must_withdraw(record, status))
-        if standing.step.startswith("paid:"):
-            return await self._booked_by_others(record, TxHash(standing.step.removeprefix("paid:")))
+        if book_state.step.startswith("paid:"):
+            return await self._booked_by_others(record, TxHash(book_state.step.removeprefix("paid:")))
         case = await self._case(line.login, line.shannon, line.row_s, rows=max(strange, 1), record=record)
         verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
         if isinstance(status, Failed) and verdict.nothing_came:
             verdict = Verdict(ChainOutcome.UNPAID, status.reason, status.evidence)
-        if verdict.outcome is not ChainOutcome.UNPAID or standing.pending or standing.step != "debited":
+        if verdict.outcome is not ChainOutcome.UNPAID or book_state.pending or book_state.step != "debited":
             return verdict
         return await self._without_its_row(record, line, verdict)
 

@@ -10,7 +10,7 @@ import segno
 from aiohttp import web
 
 from machines.bounty import lifecycle as s
-from machines.bounty.comment import day_of, qr_path, question_told
+from machines.bounty.comment import day_of, open_question, qr_path
 from machines.bounty.data import BountyRecord
 from machines.core.clock import DAY
 from machines.core.forge import PullState
@@ -95,7 +95,7 @@ class BountyPage:
             saved=saved, next_from=day_of(saved.next_from),
             unsigned_days=desk.world.cool_off.unsigned_ms // DAY,
             replacing_days=desk.world.cool_off.replacing_ms // DAY, homes=homes, state_of=state_of,
-            balances=balances, question_told=question_told, day_of=day_of, owns=owns,
+            balances=balances, open_question=open_question, day_of=day_of, owns=owns,
             open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
             scripts=self._scripts, recovery=desk.world.recovery,
             disabled=await desk.disabled(), first_of=first_of, sweeping=sweeping(found),

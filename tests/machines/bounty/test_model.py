@@ -144,7 +144,7 @@ class Truth:
         self.here()
         return Address(WALLET) if self.deployed else None
 
-    async def standing(self, creation: Creation) -> Address | None:
+    async def existing(self, creation: Creation) -> Address | None:
         """Find it without a transaction: this kind cannot be."""
         return None
 

@@ -61,7 +61,7 @@ class Ports:
         prepared = self.answers.get(name, [])
         return prepared.pop(0) if prepared else Answer("done")
 
-    async def standing(self, _: PoolLine) -> Standing:
+    async def book_state(self, _: PoolLine) -> Standing:
         return self.standing_is
 
     async def debit(self, line: PoolLine, lock: str = "", *, again: bool = False) -> Answer:
