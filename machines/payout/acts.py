@@ -230,7 +230,9 @@ class PayoutActs:
         if record.sending is not Sending.NO:
             return LostSight(f"whoever was sending {current.reference} did not say what came of it", current.reference)
         surprise = await self._surprise(record, record.data.attempts[:-1])
-        return surprise if surprise is not None else await self._unless_withheld(record, current, step)
+        if surprise is not None:
+            return await self._listed(record, surprise, step.now) if isinstance(surprise, f.NotSeen) else surprise
+        return await self._unless_withheld(record, current, step)
 
     async def _unless_withheld(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
         """Send what nothing speaks against, unless nobody wants it any more or the rail has too little for it."""
@@ -276,27 +278,29 @@ class PayoutActs:
         earlier = await self._surprise(record, record.data.attempts[:-1], strict=False)
         if isinstance(earlier, f.Paid):
             return earlier  # somebody brought it back to life while this one is looked for
-        lists = self._lists.get(record.data.rail)
-        if lists is None:
+        if self._lists.get(record.data.rail) is None:
             return found
-        return (
-            await self._listed(record, lists)
-            if self._policy.may_be_absent(record, step.now)
-            else replace(found, listed=True)
-        )
+        if not self._policy.may_be_absent(record, current, step.now):
+            return replace(found, listed=True)
+        return await self._listed(record, found, step.now)
 
-    async def _listed(self, record: PayoutRecord, lists: Lists) -> Fact:
-        """Look for the newest attempt in the complete list of what the rail did since a day before its first send."""
-        current = record.data.attempts[-1]
-        traces = await self._traces(record, current, lists)
-        if traces is None:
-            return f.NotSeen(current.reference)
+    async def _listed(self, record: PayoutRecord, found: f.NotSeen, now: Millis) -> Fact:
+        """Look for an open attempt that the rail does not show in the complete list of what it did since before it."""
+        attempt, lists = record.data.attempt(found.reference), self._lists.get(record.data.rail)
+        if lists is None or attempt.failed:
+            return found
+        late = self._policy.may_be_absent(record, attempt, now)
+        if (
+            record.state == s.PROCESSING and not late
+        ):  # it is looked at often: the list is asked once it can prove something
+            return found
+        traces = await self._traces(record, attempt, lists)
         if not traces:
-            return f.Absent(current.reference)
+            return found if traces is None or not late else f.Absent(attempt.reference)
         (trace,) = traces
         names = (trace.handle, *trace.names)
-        known = current.named_too(names) == current
-        return _fact(current.reference, trace.status) if known else f.Named(current.reference, names)
+        known = attempt.named_too(names) == attempt
+        return _fact(attempt.reference, trace.status) if known else f.Named(attempt.reference, names)
 
     async def _traces(self, record: PayoutRecord, attempt: Attempt, lists: Lists) -> list[Trace] | None:
         """Find an attempt in the complete list; None where the list is not surely whole, so that it ends nothing."""
@@ -316,12 +320,9 @@ class PayoutActs:
         return await self._over(record, step, strict=False) or Nothing()
 
     async def _over(self, record: PayoutRecord, step: Step, *, strict: bool = True) -> Fact | None:
-        """Read every attempt; look in all that the rail did for a newest one that people put away while it was open."""
+        """Read every attempt; look in all that the rail did for one that people put away while it was open."""
         surprise = await self._surprise(record, record.data.attempts, strict=strict, now=step.now)
-        current, lists = record.data.current, self._lists.get(record.data.rail)
-        if not isinstance(surprise, f.NotSeen) or lists is None or current is None or current.failed:
-            return surprise
-        return await self._listed(record, lists)
+        return await self._listed(record, surprise, step.now) if isinstance(surprise, f.NotSeen) else surprise
 
     async def prove(self, record: PayoutRecord) -> Proof:
         """Say what the rail proves about a payout as a whole, for a person who wants to override it."""
@@ -332,9 +333,9 @@ class PayoutActs:
             return Proof.NOT_PAID
         return Proof.PAID if isinstance(found, f.Paid) else Proof.NONE
 
-    async def ask(self, record: PayoutRecord) -> list[Fact]:
-        """Say what the rail says of every attempt, oldest first; send nothing."""
-        return [await self._learn(record, attempt) for attempt in record.data.attempts]
+    async def ask(self, record: PayoutRecord, attempt: Attempt) -> Fact:
+        """Say what the rail says of an attempt; send nothing."""
+        return await self._learn(record, attempt)
 
     async def _surprise(
         self, record: PayoutRecord, attempts: Iterable[Attempt], *, strict: bool = True, now: Millis | None = None

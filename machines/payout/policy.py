@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from machines.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
-from machines.payout.data import PayoutRecord
+from machines.payout import lifecycle as s
+from machines.payout.data import Attempt, PayoutRecord
 
 NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
@@ -46,11 +47,11 @@ class PayoutPolicy:
     passed_over_ms: int = 2 * HOUR
     """How long a payout may be passed over, while others are paid, before people are told."""
 
-    def may_be_absent(self, record: PayoutRecord, now: Millis) -> bool:
-        """Tell whether it is time to look for a lost attempt in all that the rail did."""
+    def may_be_absent(self, record: PayoutRecord, attempt: Attempt, now: Millis) -> bool:
+        """Tell whether it is time to look for a lost attempt in all that the rail did: hours after it was last sent."""
         data = record.data
-        late = now - data.unseen_since >= self.absent_after_ms and now - data.absent_at >= self.absent_apart_ms
-        return late and self.sends_no_more(record, now)
+        late = now - last_sent(record, attempt) >= self.absent_after_ms and now - data.absent_at >= self.absent_apart_ms
+        return late and (record.state != s.UNCONFIRMED or self.sends_no_more(record, now))
 
     def sends_no_more(self, record: PayoutRecord, now: Millis) -> bool:
         """Tell whether a lost attempt is not sent again: it was refused, is not wanted, or is unknown for too long."""
@@ -62,6 +63,17 @@ class PayoutPolicy:
         """Say until when the rail may still change what became of it."""
         may_return_ms = self.returns_ms.get(record.data.rail, 0) if record.data.attempts else 0
         return Millis(record.since + max(may_return_ms, self.watch_ms if record.data.attempts else 0))
+
+
+def last_sent(record: PayoutRecord, attempt: Attempt) -> int:
+    """Tell the latest time at which an attempt can have been sent.
+
+    Only PROCESSING sends, and only the newest attempt; which is found unknown by UNCONFIRMED alone.
+    """
+    if record.state == s.UNCONFIRMED:
+        return record.data.unseen_since
+    later = [one.opened_at for one in record.data.attempts[record.data.attempts.index(attempt) + 1 :]]
+    return max((record.since, *later))
 
 
 def watch_s(record: PayoutRecord, now: Millis) -> float:

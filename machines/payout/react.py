@@ -31,6 +31,7 @@ from machines.payout.rediscovery import rediscovered
 from machines.payout.review import approved, assessed, corrected, correction_approved, correction_rejected, overridden
 from machines.payout.sending import (
     absent,
+    is_lost,
     is_open,
     lost,
     named,
@@ -43,16 +44,7 @@ from machines.payout.sending import (
     waits_at_rail,
     was_unknown,
 )
-from machines.payout.unpaid import (
-    given_back,
-    not_paid,
-    nothing_open,
-    passed_over,
-    retried,
-    retry_if_due,
-    told_of_wish,
-    wanted_back,
-)
+from machines.payout.unpaid import all_proven_unpaid, not_paid, passed_over, retried, told_of_wish, wanted_back
 
 Choice = Decision[PayoutData]
 
@@ -123,8 +115,8 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
         case (
             (s.REQUESTED | s.APPROVED | s.PROCESSING | s.FAILED),
             f.AllProvenUnpaid(attempts),
-        ) if record.data.wish and attempts == len(record.data.attempts) and nothing_open(record):
-            return given_back(record, record.data.wish)
+        ) if attempts == len(record.data.attempts):
+            return all_proven_unpaid(policy, record, now)
         case _, (f.Approved() | f.Retried() | f.Corrected()) if record.data.wish:
             raise BadInput(f"{record.id} is being cancelled: it waits for proof that nothing was paid.")
         # ── asked for ──
@@ -159,11 +151,9 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             return move("find", "the rail has it", data=replace(record.data, unseen=0, unseen_since=0))
         case s.UNCONFIRMED, f.NotSeen(reference, listed) if record.data.is_current(reference):
             return not_seen(policy, record, now, listed=listed)
-        case s.UNCONFIRMED, f.Absent(reference) if record.data.is_current(reference):
-            return absent(policy, record, now)
+        case ((s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Absent(reference)) if is_lost(record, reference):
+            return absent(policy, record, reference, now)
         # ── failed ──
-        case s.FAILED, f.AllProvenUnpaid(attempts) if attempts == len(record.data.attempts):
-            return retry_if_due(policy, record, now)
         case s.FAILED, f.Retried(by):
             return retried(record, by, now)
         case s.FAILED, f.Corrected():

@@ -5,6 +5,7 @@ from dataclasses import replace
 from machines.core.clock import HOUR, SECOND, Millis
 from machines.core.decision import Decision, Message, keep, move, wait
 from machines.payout import facts as f
+from machines.payout import lifecycle as s
 from machines.payout.data import NO_ATTEMPT, PayoutData, PayoutRecord
 from machines.payout.messages import alarm, review_needed
 from machines.payout.policy import PayoutPolicy, follow_s
@@ -38,6 +39,13 @@ def sent_all_the_same(record: PayoutRecord, reference: str, **what: str | bool) 
 def is_open(record: PayoutRecord, reference: str) -> bool:
     attempt = record.data.attempt(reference)
     return bool(attempt.reference) and not attempt.failed
+
+
+def is_lost(record: PayoutRecord, reference: str) -> bool:
+    """Tell whether an attempt is open and not sent any more, so that a list that lacks it proves something."""
+    current = record.data.is_current(reference)
+    looked_for = {s.PROCESSING: not current, s.UNCONFIRMED: current, s.FAILED: True}
+    return is_open(record, reference) and looked_for[record.state]
 
 
 def named(record: PayoutRecord, fact: f.Named | f.Unnamed, now: Millis) -> Choice:
@@ -135,15 +143,17 @@ def _waits_for_an_end(policy: PayoutPolicy, record: PayoutRecord, now: Millis, a
     return keep(why, data=replace(data, alarmed=True), messages=told, again_s=again_s)
 
 
-def absent(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
-    """Take it for proven unpaid when all that the rail did lacks it twice, hours after the last send."""
+def absent(policy: PayoutPolicy, record: PayoutRecord, reference: str, now: Millis) -> Choice:
+    """Take an attempt for proven unpaid when all that the rail did lacks it twice, hours after its last send."""
     data = replace(record.data, absent=record.data.absent + 1, absent_at=now)
     if data.absent < policy.looks_absent:
-        why = f"{record.data.newest} is not in the list of all that {data.rail} did"
+        why = f"{reference} is not in the list of all that {data.rail} did"
         return keep(why, data=data, again_s=policy.absent_apart_ms / SECOND)
-    reason = (data.current or NO_ATTEMPT).refusal or f"{data.rail} never took it"
-    data = data.with_current(failed=reason, absent=True)
-    return fail(policy, record, data, f.NotPaid("", reason))
+    reason = data.attempt(reference).refusal or f"{data.rail} never took it"
+    data = replace(data.with_attempt(reference, failed=reason, absent=True), absent=0)
+    if record.state == s.UNCONFIRMED:
+        return fail(policy, record, data, f.NotPaid("", reason))
+    return keep(f"{reference}: {reason}", data=data, again_s=0)
 
 
 def turned_away(policy: PayoutPolicy, record: PayoutRecord, reason: str, now: Millis) -> Choice:

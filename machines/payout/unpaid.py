@@ -18,6 +18,7 @@ Choice = Decision[PayoutData]
 
 DEFERRED_S = 300.0
 NO_REASON = "the rail gave no reason"
+NOT_PAID = "the rail proves that it was not paid"
 
 NEXT = {
     Cause.DESTINATION: "Please check where the money should go, and name another account if this one is wrong.",
@@ -78,6 +79,21 @@ def fail(policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, fact: f.N
     told = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
     messages = (*told, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
     return move("fail", fact.reason, data=data, messages=messages, again_s=spread(record, WATCH_S))
+
+
+def all_proven_unpaid(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
+    """Write down which attempts are over; then give the money back to whoever wants it, or try again."""
+    data = record.data
+    # While it is PROCESSING the newest one may be sent at any moment: what was learned is of those before it.
+    asked = data.attempts if record.state == s.FAILED else data.attempts[:-1]
+    over = [one.reference for one in asked if not (one.failed or one.never_begun)]
+    if over:
+        for reference in over:
+            data = data.with_attempt(reference, failed=NOT_PAID)
+        return keep(f"{' and '.join(over)}: {NOT_PAID}", data=data, again_s=0)
+    if data.wish and nothing_open(record):
+        return given_back(record, data.wish)
+    return retry_if_due(policy, record, now) if record.state == s.FAILED else wait()
 
 
 def retry_if_due(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:

@@ -8,7 +8,16 @@ from typing import Any, Protocol
 
 from machines.core.clock import Millis
 from machines.core.decision import New
-from machines.core.errors import BadInput, NotFound, PayflowError, Retryable, ShortBalance, StepError, StoreUnavailable
+from machines.core.errors import (
+    BadInput,
+    NotFound,
+    Paused,
+    PayflowError,
+    Retryable,
+    ShortBalance,
+    StepError,
+    StoreUnavailable,
+)
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
@@ -317,13 +326,17 @@ class Desk:
         return Boarding(name, len(waiting) - len(refused), dict(sorted(refused.items())))
 
     async def _proven(self, record: PayoutRecord) -> Proof:
-        """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing."""
+        """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing.
+
+        Of attempts that the store may have forgotten it cannot be asked either.
+        """
         prove = self._records.machines[MACHINE].prove
         if not record.data.attempts or prove is None:
             return Proof.NONE
         try:
+            await self.store.refuse_closed(self._records.shard_of(record.id))
             return await prove(record)
-        except StepError:
+        except (StepError, Paused):
             return Proof.NONE
 
     async def _decide(self, act: str, payout_id: str, fact: Told, by: str, why: str = "") -> Applied:

@@ -169,6 +169,8 @@ class Steps:
             await self._act_again(stored)
         elif isinstance(error, LeaseLost):
             self._metrics.leases_lost.labels(record.machine).inc()
+        elif isinstance(error, Paused):
+            await self._held_up(stored, error)
         elif isinstance(error, StoreUnavailable | StoreUnfit):
             log.warning("A commit's outcome is unknown.", action="commit_lost", record=record.id, error=str(error))
         else:

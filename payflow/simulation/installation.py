@@ -79,7 +79,6 @@ def installed(
         pauses=pauses,
         **memory,
     )
-    records.on_doubt = own.compare
     setups = setups_over(own)
     payouts = Payouts(settings, own, metrics, setups)
     own.serve([payouts.machine])

@@ -9,7 +9,7 @@ from machines.core.decision import Claim, Decision, Message, New
 from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
-from machines.core.lifecycle import OVERRIDE, By, Lifecycle
+from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position
 from machines.core.record import Record, Sending
 from payflow.store.codec import chain, encode, event_bytes, first_event_bytes
 from payflow.store.stored import Poison, Stored
@@ -271,6 +271,12 @@ def mark(
             sends="",
         )
     )
+
+
+def gives_back(group: WriteGroup) -> bool:
+    """Tell whether money that is held becomes its owner's again."""
+    back = (Position.HELD.value, Position.AVAILABLE.value)
+    return any(isinstance(op, MoveOp) and (op.from_position, op.to_position) == back for op in group.ops)
 
 
 def standing(stored: Stored | Poison) -> tuple[RecordId, str, int]:

@@ -112,6 +112,8 @@ class Records:
         """Called for each call that committed: how many decisions it wrote, and how long it took."""
         self.on_doubt: Callable[[], Awaitable[None]] = _nothing
         """Called when a server wrote that we have not compared yet."""
+        self.before_giving_back: Callable[[int], Awaitable[None]] = _nothing
+        """Called with its shard before money that is held is given back; whatever it raises keeps it held."""
         self._turn = 0
 
     def serve(self, machines: Iterable[AnyMachine]) -> None:
@@ -367,6 +369,8 @@ class Records:
             groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0, stored.record.id)
         for new in decision.creates:
             groups.create(group, self._made_by(group, new), new, who, stored.at)
+        if groups.gives_back(group):
+            await self.before_giving_back(shard)
         refusal = await self._commits[self._way(shard)].ask(group)
         if refusal is not None:
             raise self._error(refusal, stored.record.id)
@@ -525,7 +529,7 @@ class Records:
         return granted, wait_ms
 
 
-async def _nothing() -> None:
+async def _nothing(*_: int) -> None:
     pass
 
 

@@ -69,6 +69,10 @@ class Store:
     servers: list[StoreServer]
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def __post_init__(self) -> None:
+        self.records.on_doubt = self.compare
+        self.records.before_giving_back = self.refuse_closed
+
     def serve(self, machines: Iterable[AnyMachine]) -> None:
         """Say which machines' records it keeps; before that nothing of any record can be read or written."""
         self.records.serve(machines)
@@ -99,6 +103,17 @@ class Store:
         for scope in ("everything", f"machine:{record.machine}", f"owner:{record.owner}", shard, *scopes):
             if scope in paused:
                 raise Paused(f"{scope} is paused: {paused[scope].why}")
+
+    async def refuse_closed(self, shard: int) -> None:
+        """Raise where a shard lost writes, until people have reconciled it: what its records forgot may have left.
+
+        What people paused is given back all the same, so this asks the guard alone, and compares anew.
+        """
+        self.guard.doubted.add(shard)
+        await self.compare()
+        pause = (await self.pauses.all()).get(f"shard:{shard:02d}")
+        if pause is not None:
+            raise Paused(f"{pause.scope} is closed: {pause.why}. Nothing is given back before `payflow reconcile`.")
 
     def faults(self) -> list[DurabilityFault]:
         """List why money must not be sent now; from what was last seen of the servers."""
@@ -220,7 +235,6 @@ async def open_store(
             installation=installation,
             servers=[],
         )
-        records.on_doubt = store.compare
         await store.look_at_servers()
         await store.compare()
         yield store

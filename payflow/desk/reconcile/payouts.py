@@ -1,12 +1,21 @@
 """Payouts after the store was set back: what the gateways did under our references, and whom it was for."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from machines.core.accounts import normal_account, same_account
 from machines.core.clock import Millis
-from machines.core.errors import BadInput, NotFound, PayflowError, ShortBalance
+from machines.core.errors import (
+    BadInput,
+    NotFound,
+    OutcomeUnknown,
+    PayflowError,
+    RailClosed,
+    Retryable,
+    ShortBalance,
+)
 from machines.core.ids import Owner, RecordId, owner_of, parse_id
 from machines.core.money import Money
 from machines.core.ports import Failed, Lists, PaymentKey, Settled, Trace
@@ -24,6 +33,10 @@ from payflow.store.stored import ArchivedStub
 from payflow.telemetry.metrics import Metrics
 
 LATEST = 100
+MOST_REPEATS = 30
+"""How many calls of a reconciliation may go astray and be made again: one that is down must not be asked for hours."""
+
+T = TypeVar("T")
 
 
 def is_of(installation: str, key: PaymentKey) -> bool:
@@ -40,15 +53,18 @@ class PayoutsReconcile:
         self._metrics = metrics
         self._looks = looks
         self._rails = rails
+        self._repeats = MOST_REPEATS
 
     async def reconcile(self, since: Millis, word: Word) -> Sequence[Finding]:
         """Take in what the gateways list, then ask them about every payout whose money may have left."""
         findings: list[Finding] = []
         asked: set[RecordId] = set()
+        self._repeats = MOST_REPEATS
         for name, rail in self._rails.items():
             try:
                 ours = partial(is_of, self._store.installation)
-                traces = await rail.done_since(since, ours, self._store.records.assets) if rail else None
+                listed = partial(rail.done_since, since, ours, self._store.records.assets) if rail else None
+                traces = await self._patiently(listed) if listed else None
             except PayflowError as error:
                 findings.append(Finding(name, f"rail:{name}", f"It could not be asked: {error}", "Try again later."))
                 continue
@@ -61,6 +77,16 @@ class PayoutsReconcile:
             if record.id not in asked:
                 findings += await self._learn(record.data.rail, record.id, word)
         return findings
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask again what went astray: one call of hundreds must not leave a whole reconciliation undone."""
+        while True:
+            try:
+                return await call()
+            except (Retryable, OutcomeUnknown) as error:
+                if isinstance(error, RailClosed) or not self._repeats:
+                    raise
+                self._repeats -= 1
 
     # ── what a gateway lists ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -99,7 +125,8 @@ class PayoutsReconcile:
         """Ask the rail about every attempt of a payout, and let the payout react as it would to a look."""
         before: PayoutRecord = (await self._store.records.read(payout)).record
         try:
-            for fact in await self._looks.ask(before):
+            for attempt in before.data.attempts:
+                fact = await self._patiently(partial(self._looks.ask, before, attempt))
                 await take_in(self._store.records, self._metrics, payout, fact, word.who)
         except PayflowError as error:
             return [Finding(rail, payout, f"{before.state}: {error}", "Look at it with `payflow show`.")]

@@ -297,7 +297,8 @@ async def test_what_people_put_away_while_nobody_knew_its_name_is_looked_for_in_
     act = looks(rail, lists=Listed([in_the_list(PAID)])).acts()[state]
     assert await act(open_, FakeStep(rail)) == f.Named(FIRST, ("one",))
     act = looks(rail, lists=Listed([])).acts()[state]
-    assert await act(open_, FakeStep(rail)) == f.Absent(FIRST)
+    assert await act(open_, FakeStep(rail)) == f.NotSeen(FIRST)
+    assert await act(open_, FakeStep(rail, now=Millis(NOW + 2 * HOUR))) == f.Absent(FIRST)
     over = Listed([])
     act = looks(rail, lists=over).acts()[state]
     await act(payout(state, attempts=(failed(),)), FakeStep(rail))

@@ -596,12 +596,12 @@ def test_a_refused_repeat_ends_when_all_that_the_rail_did_lacks_it_twice_hours_a
     for minutes in (3, 30, 119):
         now = NOW + minutes * MINUTE
         assert decide(record, f.NotSeen(FIRST, listed=True), now).trigger is None
-        assert not POLICY.may_be_absent(record, Millis(now))
+        assert not POLICY.may_be_absent(record, record.data.attempts[0], Millis(now))
     now = NOW + POLICY.absent_after_ms
-    assert POLICY.may_be_absent(record, Millis(now))
+    assert POLICY.may_be_absent(record, record.data.attempts[0], Millis(now))
     record = after(record, f.Absent(FIRST), now)
     assert record.state == s.UNCONFIRMED
-    assert not POLICY.may_be_absent(record, Millis(now + MINUTE))
+    assert not POLICY.may_be_absent(record, record.data.attempts[0], Millis(now + MINUTE))
     now += POLICY.absent_apart_ms
     record = after(record, f.Absent(FIRST), now)
     assert (record.state, record.data.failures, record.data.attempts[0].refused) == (s.FAILED, 1, True)
