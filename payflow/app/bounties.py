@@ -40,7 +40,6 @@ from payflow.desk.bounties import Reader as Forge
 from payflow.desk.forge_sweep import sweep
 from payflow.desk.lanes import Lanes
 from payflow.desk.person import STAFF
-from payflow.store.registers.tokens import Tokens
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.bounties import BountyApi
@@ -150,7 +149,7 @@ class Bounties:
         """List the places of GitHub, of the API and of the page."""
         settings = self._settings
         store, desk = self._store, self.desk
-        gate = Gate(Tokens(store.link), store.records, settings)
+        gate = Gate(store, settings)
         sessions = PageSessions(store, gate, COOKIE, "/", EVERYBODY, SiblingPages(dashboard.COOKIE, ADMIN, STAFF))
         scripts = self.standin.scripts if self.standin else ()
         sign_in = (

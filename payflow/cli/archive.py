@@ -15,7 +15,6 @@ from payflow.app.installation import Payflow
 from payflow.cli.terminal import Commands, Terminal, Yes, known, machine_of, moment, typed
 from payflow.desk import archive as archives
 from payflow.desk.archive import Count
-from payflow.store.archive import RawRecord
 
 command = Commands()
 
@@ -39,15 +38,7 @@ async def export(
     if state is not None:
         known("state", state, (name for one in machines.values() for name in one.lifecycle.states))
     start = moment(since, now) if since else Millis(0)
-
-    def wanted(kept: RawRecord) -> bool:
-        return (
-            (machine is None or kept.id.startswith(f"{machine}-"))
-            and state in (None, kept.state)
-            and (whose is None or kept.fields["owner"].decode() == whose)
-            and kept.since >= start
-        )
-
+    wanted = archives.selection(machine=machine, state=state, owner=whose, since=start)
     with _bar("Exporting", await _count(payflow), quiet=terminal.as_json) as count:
         number = await archives.export(payflow.store, Path(file), wanted, count)
     terminal.tell({"file": file, "records": number}, f"{number:,} records are in {file}.")
@@ -69,9 +60,8 @@ async def archive(
     folder = Path(to) if to else archives.folder_of(store)
     if not yes:
         terminal.confirm([f"Finished records from before {before} go into a file in {folder}, and leave the store."])
-    await store.audit.note(who.name, "archive", str(folder), f"before {before}")
     with _bar("Archiving", await _count(payflow, finished=True), quiet=terminal.as_json) as count:
-        done = await archives.archive(store, folder, at, count)
+        done = await archives.archive(store, folder, at, who.name, count)
     stayed = f" {done.kept:,} changed meanwhile and stayed." if done.kept else ""
     said = f"{done.records:,} records and {done.postings:,} postings are in {done.file}.{stayed}"
     terminal.tell(

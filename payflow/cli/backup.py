@@ -8,8 +8,8 @@ import typer
 
 from machines.core.errors import BadInput
 from payflow.cli.terminal import Commands, Terminal
+from payflow.desk import archive as archives
 from payflow.shown import utc
-from payflow.store.backup import save, set_back
 from payflow.store.seals import KEY_FILE
 
 command = Commands()
@@ -23,8 +23,7 @@ async def backup(
     settings = terminal.settings
     _refuse_elsewhere(terminal, "copy", "back-up")
     async with terminal.open() as payflow:
-        await payflow.store.audit.note((await terminal.person(payflow)).name, "backup", file)
-        size = await save(payflow.store.link, settings.data, Path(file), await payflow.store.records.now())
+        size = await archives.back_up(payflow.store, Path(file), (await terminal.person(payflow)).name)
     key = settings.data / KEY_FILE
     terminal.tell(
         {"file": file, "bytes": size, "key": None if settings.seal_keys else str(key)},
@@ -40,7 +39,7 @@ async def restore(
 ) -> None:
     settings = terminal.settings
     _refuse_elsewhere(terminal, "replace", "restore")
-    saved_at = await asyncio.to_thread(set_back, Path(file), settings.data)
+    saved_at = await asyncio.to_thread(archives.restore, Path(file), settings.data)
     key = settings.data / KEY_FILE
     missing = not settings.seal_keys and not key.exists()
     terminal.tell(

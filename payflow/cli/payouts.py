@@ -13,7 +13,7 @@ from payflow.cli.tables import json_of
 from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, record_of
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import OPERATES, REVIEWS
-from payflow.engine.step import Applied
+from payflow.desk.values import Applied
 from payflow.shown import amount
 from payflow.store.registers.tokens import Role
 

@@ -21,9 +21,9 @@ from payflow.cli.tables import COUNT, MONEY, TIME, Column, Format, ago, clean, d
 from payflow.cli.terminal import Code, Commands, RecordName, Terminal, known, machine_of, record_of, typed
 from payflow.desk.archive import Found, find, folder_of
 from payflow.desk.records import Moves, News, is_stuck, stopping, what_next
+from payflow.desk.values import LedgerAccount
 from payflow.shown import amount, exact, span, utc
 from payflow.store.codec import HistoryEvent
-from payflow.store.ledger import LedgerAccount
 from payflow.store.link import PAGE
 from payflow.telemetry.logs import redacted
 

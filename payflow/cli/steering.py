@@ -13,8 +13,8 @@ from payflow.cli.tables import TIME, Column, Format, ago, clean
 from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, known, record_of
 from payflow.desk.pool import not_a_payment
 from payflow.desk.steering import Steering
+from payflow.desk.values import Proposal
 from payflow.shown import amount_json
-from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
 
 if TYPE_CHECKING:

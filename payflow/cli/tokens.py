@@ -7,6 +7,7 @@ import typer
 from payflow.app.installation import Payflow
 from payflow.cli.tables import TIME, Column, Format
 from payflow.cli.terminal import Commands, Terminal, Usage, known, typed
+from payflow.desk.person import make_token, revoke_token
 from payflow.shown import utc
 from payflow.store.registers.tokens import Role, Tokens
 
@@ -44,8 +45,7 @@ async def create(
         raise Usage(f"A {role}'s token needs {option}, and only that.")
     who = (await terminal.person(payflow)).name
     with typed():
-        async with payflow.store.audit.doing(who, "create token", name, f"{role} {of}".strip()):
-            secret = await Tokens(payflow.store.link).create(name, Role(role), of, who)
+        secret = await make_token(payflow.store, name, Role(role), of, who)
     terminal.tell({"name": name, "role": role, "of": of, "token": secret}, secret)
 
 
@@ -59,7 +59,5 @@ async def ls(terminal: Terminal, payflow: Payflow) -> None:
 @command("payflow token revoke shop")
 async def revoke(terminal: Terminal, payflow: Payflow, name: Name) -> None:
     """Let a token open nothing any more, at once and everywhere."""
-    who = (await terminal.person(payflow)).name
-    async with payflow.store.audit.doing(who, "revoke token", name):
-        token = await Tokens(payflow.store.link).revoke(name, who)
+    token = await revoke_token(payflow.store, name, (await terminal.person(payflow)).name)
     terminal.tell({"name": token.name, "revoked": True}, f"{token.name} opens nothing any more.")

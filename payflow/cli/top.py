@@ -16,11 +16,10 @@ from machines.core.lifecycle import State
 from payflow.app.installation import Payflow
 from payflow.cli.tables import COUNT, Column, Format, ago, as_it_is, clean, console, drawn, grid, json_of
 from payflow.cli.terminal import Commands, Terminal
+from payflow.desk.values import LedgerCheck, Pause
 from payflow.shown import iso, span, utc
 from payflow.store import servers
-from payflow.store.ledger import LedgerCheck
 from payflow.store.listing import StateCount
-from payflow.store.pauses import Pause
 
 command = Commands()
 

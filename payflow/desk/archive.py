@@ -1,4 +1,4 @@
-"""Records as lines in files: exported beside the store, or archived and taken out of it.
+"""What leaves the store as files: records exported as lines, or archived and taken out of it; a backup of it all.
 
 An archive is written whole, synced and given its name before the first record leaves the store. If we die in between,
 both have the record, and the next archive has it once more; it is never in neither.
@@ -21,6 +21,8 @@ from machines.core.errors import BadInput
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.money import Money
 from machines.core.record import Record
+from payflow.shown import utc
+from payflow.store import backup
 from payflow.store.archive import RawRecord
 from payflow.store.codec import HistoryEvent, chain_fault, read_event
 from payflow.store.ledger import Posting
@@ -155,6 +157,22 @@ def _new(path: Path) -> Path:
 # ── export ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def selection(
+    *, machine: str | None = None, state: str | None = None, owner: Owner | None = None, since: int = 0
+) -> Callable[[RawRecord], bool]:
+    """Choose records: of a machine, in a state, of an owner, that came into their state since a time."""
+
+    def wanted(kept: RawRecord) -> bool:
+        return (
+            (machine is None or kept.id.startswith(f"{machine}-"))
+            and state in (None, kept.state)
+            and (owner is None or kept.fields["owner"].decode() == owner)
+            and kept.since >= since
+        )
+
+    return wanted
+
+
 async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], count: Count) -> int:
     """Write all records that are wanted, with their histories, into a file; the store keeps them."""
     _new(path)
@@ -172,9 +190,10 @@ async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], 
 # ── archive ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def archive(store: Store, folder: Path, before: Millis, count: Count) -> Done:
+async def archive(store: Store, folder: Path, before: Millis, who: str, count: Count = lambda _: None) -> Done:
     """Take finished records and old postings out of the store, into a file."""
     now = await store.records.now()
+    await store.audit.note(who, "archive", str(folder), f"before {utc(before)} UTC")
     if before > now:
         raise BadInput("That time is still to come.")
     path = _new(folder / f"{datetime.fromtimestamp(now / SECOND, UTC):%Y%m%dT%H%M%S}-{now % SECOND:03d}{SUFFIX}")
@@ -255,3 +274,17 @@ class _Raw(msgspec.Struct):
     hash: bytes
     events: list[bytes]
     archived: bytes = b""
+
+
+# ── backup ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def back_up(store: Store, file: Path, who: str) -> int:
+    """Save the embedded store into a new file, while payments go on; say how many bytes it has."""
+    await store.audit.note(who, "backup", str(file))
+    return await backup.save(store.link, store.settings.data, file, await store.records.now())
+
+
+def restore(file: Path, data: Path) -> Millis:
+    """Put a saved store into a folder that has none; say when it was saved. Nothing is sent before it is reconciled."""
+    return backup.set_back(file, data)

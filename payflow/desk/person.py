@@ -1,4 +1,4 @@
-"""Who asks for an act: the holder of a token, or an account of a shell."""
+"""Who asks for an act: the holder of a token, or an account of a shell; how tokens are made, revoked and refused."""
 
 import os
 import pwd
@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 from machines.core.errors import NotAllowed
 from machines.core.ids import Owner
-from payflow.store.registers.tokens import ApiToken, Role
+from payflow.store.registers.audit import REFUSED
+from payflow.store.registers.tokens import ApiToken, Role, Tokens
+from payflow.store.store import Store
 
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
 OPERATES = frozenset({Role.OPERATOR})
 REVIEWS = frozenset({Role.REVIEWER})
 ASKS = frozenset({Role.PROVIDER, Role.PLATFORM})
 LOOKS = ASKS | STAFF
+
+NOBODY = "nobody known"
+REFUSED_A_SECOND = 0.2
+"""So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
 
 A_ROLE = {role: f"{'an' if role is Role.OPERATOR else 'a'} {role}" for role in Role}
 
@@ -83,3 +89,30 @@ class Caller:
     def owner(self) -> Owner | None:
         """The only owner whose records they may see; None where more than one comes into question."""
         return Owner(self.of) if self.role is Role.PROVIDER else None
+
+
+# ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def make_token(store: Store, name: str, role: Role, of: str, who: str) -> str:
+    """Make a token and give it: it is kept nowhere, so it cannot be shown again."""
+    async with store.audit.doing(who, "create token", name, f"{role} {of}".strip()):
+        return await Tokens(store.link).create(name, role, of, who)
+
+
+async def revoke_token(store: Store, name: str, who: str) -> ApiToken:
+    """Let a token open nothing any more, at once and everywhere."""
+    async with store.audit.doing(who, "revoke token", name):
+        return await Tokens(store.link).revoke(name, who)
+
+
+async def note_sign_in(store: Store, who: str, place: str, address: str) -> None:
+    """Write down that somebody came in where people work."""
+    await store.audit.note(who, "sign in", place, f"from {address}")
+
+
+async def note_refused_sign_in(store: Store, place: str, why: str) -> None:
+    """Write down that somebody was not let in where people work; of a flood only some."""
+    granted, _ = await store.records.rate_tokens("refused-sign-ins", REFUSED_A_SECOND, 1)
+    if granted:
+        await store.audit.note(NOBODY, REFUSED, place, f"sign in: {why}")

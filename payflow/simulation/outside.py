@@ -11,11 +11,11 @@ from machines.core.ports import Destination
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
+from payflow.desk.gateways import Notices
 from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.engine.step import take_in
 from payflow.simulation.gateway import QueuedWebhook
 from payflow.simulation.installation import Installation
-from payflow.web.api.webhooks import Notices
 
 if TYPE_CHECKING:
     from payflow.simulation.run import PayoutRun

@@ -9,7 +9,6 @@ from payflow.config import Settings
 from payflow.desk.gateways import Hooks
 from payflow.desk.payouts import Desk
 from payflow.desk.providers import AccessScope, ProviderProfiles
-from payflow.store.registers.tokens import Tokens
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.account import AccountsApi
 from payflow.web.api.openapi import PLACE, document
@@ -36,7 +35,7 @@ def routes(
     served_elsewhere: Described = ((), ()),
 ) -> list[web.RouteDef]:
     """List every route of the API; the document names what bounties serve as well."""
-    gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
+    gate = Gate(desk.store, settings)
     places, deliveries = list(endpoints(desk)), of_gateways(desk.store, metrics, hooks)
     told = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [

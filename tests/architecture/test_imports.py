@@ -23,6 +23,7 @@ MACHINES = "Machines are strangers to each other and stand on machines.core"
 PURE = "Machines import no framework and do no I/O"
 DESK = "The desk speaks to no browser and to no terminal"
 CLI = "The command line imports no web"
+SURFACES = "Pages and commands reach commits, pauses, proposals and books only through the desk"
 LIFECYCLE = "Only machines.core.lifecycle uses transitions"
 REDIS = "Only payflow.store speaks Redis, and the adapter to a pool's own Redis"
 
@@ -57,6 +58,13 @@ VIOLATIONS = [
     (DESK, "payflow.desk", "typer"),
     (CLI, "payflow.cli", "payflow.web.http"),
     (CLI, "payflow.cli", "payflow.web.api.payloads"),
+    (SURFACES, "payflow.web.api", "payflow.engine.step"),
+    (SURFACES, "payflow.web.pages", "payflow.store.pauses"),
+    (SURFACES, "payflow.web.pages.admin", "payflow.store.registers.proposals"),
+    (SURFACES, "payflow.web.http", "payflow.store.records"),
+    (SURFACES, "payflow.cli", "payflow.store.ledger"),
+    (SURFACES, "payflow.cli", "payflow.store.backup"),
+    (SURFACES, "payflow.cli", "adapters.open_ethereum_pool.books"),
     (LIFECYCLE, "machines.core", "transitions"),
     (LIFECYCLE, "machines.payout", "transitions"),
     (LIFECYCLE, "payflow.engine", "transitions"),

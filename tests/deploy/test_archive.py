@@ -52,7 +52,7 @@ async def put_away(store: Store) -> Done:
     begun = now = await store.records.now()
     while now == begun:  # what ended in this very millisecond did not end before it
         now = await store.records.now()
-    return await archive(store, folder_of(store), now, nobody)
+    return await archive(store, folder_of(store), now, "olu")
 
 
 async def nothing_is_left(store: Store, record_id: RecordId) -> None:

@@ -258,7 +258,7 @@ async def test_a_request_that_was_archived_is_answered_as_it_was_and_pays_nothin
             await town.time_passes(days=91)
             await nobody_watches(town, payout)
         folder = tmp_path / "archive"
-        done = await archive(town.store, folder, Millis(town.clock.now()), lambda _: None)
+        done = await archive(town.store, folder, Millis(town.clock.now()), "olu")
         assert done.records == 1
         with pytest.raises(NotFound):
             await town.record(payout)

@@ -158,7 +158,7 @@ async def archived(world: World, server: Deployment) -> None:
         with server.nodes()[0].client() as redis:
             redis.zrem(due, record.id)
     now = await store.records.now()
-    await archive.archive(store, archive.folder_of(store), now, lambda _: None)
+    await archive.archive(store, archive.folder_of(store), now, "olu")
     assert await world.records(s.PAID) == []
 
 

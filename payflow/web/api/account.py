@@ -21,8 +21,8 @@ from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import LOOKS
 from payflow.desk.providers import AccessScope
+from payflow.desk.values import LedgerAccount
 from payflow.shown import iso
-from payflow.store.ledger import LedgerAccount
 from payflow.store.store import Store
 from payflow.web.api import answers
 from payflow.web.api.answers import money_of, status_of

@@ -10,8 +10,8 @@ from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, REQUESTED
 from payflow.desk.payouts import shown
 from payflow.desk.schedule import Schedule
+from payflow.desk.values import LedgerAccount
 from payflow.shown import iso
-from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.earnings import Earning
 from payflow.store.registers.profiles import Profile
 

@@ -12,7 +12,7 @@ from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import Desk
 from payflow.desk.person import OPERATES, REVIEWS, STAFF
 from payflow.desk.providers import AccessScope
-from payflow.engine.step import Applied
+from payflow.desk.values import Applied
 from payflow.web.api import answers
 from payflow.web.api.payloads import ApprovalGiven, NoBody, NoQuery, Query, ReasonGiven
 from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply

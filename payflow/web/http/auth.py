@@ -8,8 +8,8 @@ from aiohttp import hdrs, web
 from machines.core.clock import SECOND
 from payflow.config import Settings
 from payflow.desk.person import Caller
-from payflow.store.records import Records
 from payflow.store.registers.tokens import ApiToken, Role, Tokens
+from payflow.store.store import Store
 from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
 
 _BEARER = "bearer "
@@ -21,9 +21,9 @@ _MOST_HOPS = 32
 class Gate:
     """Lets in who may come in. Rates are counted in the store, so all processes share them."""
 
-    def __init__(self, tokens: Tokens, records: Records, settings: Settings) -> None:
-        self._tokens = tokens
-        self._records = records
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._tokens = Tokens(store.link)
+        self._records = store.records
         self._token_rate = settings.api_rate
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies

@@ -15,8 +15,7 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import MultiMapping
 
-from payflow.desk.person import STAFF, Caller
-from payflow.store.registers.audit import REFUSED
+from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
 from payflow.store.registers.sessions import Sessions
 from payflow.store.registers.tokens import Role, digest_of
 from payflow.store.store import Store
@@ -28,9 +27,6 @@ log = structlog.get_logger()
 
 LASTS_S = 8 * 3600
 CSRF, CSRF_HEADER = "csrf", "X-CSRF"
-NOBODY = "nobody known"
-REFUSED_A_SECOND = 0.2
-"""So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
 
 Form = MultiMapping[str]
 
@@ -126,7 +122,7 @@ class PageSessions:
             await self._note_refused(request, problem)
             raise
         if caller.role in STAFF:
-            await self._store.audit.note(caller.who, "sign in", self._place, f"from {self._gate.address(request)}")
+            await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
         return await self.let_in(request, digest_of(token), see(to), caller.role)
 
     async def _note_refused(self, request: web.Request, problem: Problem) -> None:
@@ -135,9 +131,7 @@ class PageSessions:
             return
         why = f"{problem.message} From {self._gate.address(request)}."
         log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
-        granted, _ = await self._store.records.rate_tokens("refused-sign-ins", REFUSED_A_SECOND, 1)
-        if granted:
-            await self._store.audit.note(NOBODY, REFUSED, self._place, f"sign in: {why}")
+        await note_refused_sign_in(self._store, self._place, why)
 
     async def let_in(
         self, request: web.Request, token: str, answer: web.Response, role: Role | None = None

@@ -16,7 +16,7 @@ from payflow.config import Settings
 from payflow.desk.payouts import Desk, shown
 from payflow.desk.providers import AccessScope
 from payflow.shown import plain, thousands
-from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
@@ -60,7 +60,7 @@ class Portal:
     """The page. It does what the API does for a provider, and nothing beside it."""
 
     def __init__(self, desk: Desk, settings: Settings) -> None:
-        gate = Gate(Tokens(desk.store.link), desk.store.records, settings)
+        gate = Gate(desk.store, settings)
         sessions = PageSessions(desk.store, gate, COOKIE, PLACE, PROVIDERS)
         self._desk = desk
         self._frame = Frame(

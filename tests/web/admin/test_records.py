@@ -110,7 +110,7 @@ async def test_a_record_that_was_archived_is_still_found_and_said_to_be_where_it
         return await front.store.records.now() > since
 
     await wait_until(later, "a moment has passed")
-    done = await archive(front.store, tmp_path, await front.store.records.now(), lambda _: None)
+    done = await archive(front.store, tmp_path, await front.store.records.now(), "olu")
     assert done.file is not None
     assert done.records == 1
     visitor = await Visitor(front).come("vic", Role.VIEWER)

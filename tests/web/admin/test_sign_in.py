@@ -5,12 +5,12 @@ from http.cookies import SimpleCookie
 import pytest
 
 from payflow.config import Settings
-from payflow.desk.person import STAFF
+from payflow.desk.person import NOBODY, STAFF
 from payflow.store.registers.sessions import Sessions
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web import routes as api
 from payflow.web.http import app
-from payflow.web.http.sessions import LASTS_S, NOBODY, SiblingPages
+from payflow.web.http.sessions import LASTS_S, SiblingPages
 from payflow.web.pages.admin.extensions import DashboardExtensions
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front, open_front

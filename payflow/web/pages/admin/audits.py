@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from payflow.store.integrity import IntegrityFault
+from payflow.desk.values import IntegrityFault
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.books import CHECKS

@@ -9,8 +9,8 @@ from aiohttp import web
 from machines.core.clock import Millis
 from machines.core.ids import owner_of
 from payflow.desk.person import STAFF
+from payflow.desk.values import JournalCursor, LedgerAccount, LedgerReport
 from payflow.shown import decimal
-from payflow.store.ledger import JournalCursor, LedgerAccount, LedgerReport
 from payflow.store.registers.tokens import Role
 from payflow.web.http.problems import BAD_FIELD, Problem
 from payflow.web.http.sessions import Form, Visit

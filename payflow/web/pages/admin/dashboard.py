@@ -12,7 +12,6 @@ from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
 from payflow.desk.providers import AccessScope
 from payflow.desk.steering import Steering
-from payflow.store.registers.tokens import Tokens
 from payflow.web.api.review import ReviewsApi
 from payflow.web.http.auth import Gate
 from payflow.web.http.sessions import PageSessions, Visit, see
@@ -36,7 +35,7 @@ COOKIE = "payflow_admin"
 def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[web.RouteDef]:
     """List every place of the dashboard."""
     store = desk.store
-    gate = Gate(Tokens(store.link), store.records, settings)
+    gate = Gate(store, settings)
     sessions = PageSessions(store, gate, COOKIE, PLACE, STAFF, board.also_opens)
     steering = Steering(store, desk.metrics, board.verbs, _scopes(board))
     review = ReviewsApi(desk, AccessScope(desk))

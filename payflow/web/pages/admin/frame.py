@@ -21,7 +21,7 @@ from machines.core.errors import BadInput, NotAllowed, PayflowError, StoreError,
 from machines.core.ids import parse_id
 from payflow import shown as words
 from payflow.desk.person import STAFF
-from payflow.store.pauses import Pause
+from payflow.desk.values import Pause
 from payflow.store.registers.shortfalls import Shortfall
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store

@@ -12,8 +12,8 @@ from machines.core.ids import RecordId
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, owner_of_lane
 from payflow.desk.lane_sheet import LaneNode, LaneSheet
+from payflow.desk.values import Pause
 from payflow.shown import grouped, span
-from payflow.store.pauses import Pause
 from payflow.store.store import Store
 from payflow.web.pages.admin.cached import CachedValue
 

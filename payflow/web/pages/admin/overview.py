@@ -11,10 +11,9 @@ from machines.core.clock import SECOND, Millis
 from machines.core.machine import AnyMachine
 from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering, called
+from payflow.desk.values import EVERYTHING, LedgerAccount, Pause
 from payflow.shown import decimal, grouped, span
-from payflow.store.ledger import LedgerAccount
 from payflow.store.listing import StateCount
-from payflow.store.pauses import EVERYTHING, Pause
 from payflow.store.store import Store
 from payflow.web.api.review import ReviewsApi
 from payflow.web.http.sessions import Form, Visit

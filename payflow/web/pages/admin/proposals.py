@@ -8,7 +8,7 @@ from aiohttp import web
 from machines.core.ids import RecordId
 from payflow.desk.dual_control import DualControl, same
 from payflow.desk.person import Caller
-from payflow.store.registers.proposals import Proposal
+from payflow.desk.values import Proposal
 from payflow.store.registers.tokens import Role
 from payflow.web.http.sessions import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame, is_record

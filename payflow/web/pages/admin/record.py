@@ -13,8 +13,8 @@ from payflow.desk.actions import ActionRequest, Actions, money_line
 from payflow.desk.person import OPERATES
 from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
+from payflow.desk.values import LedgerAccount
 from payflow.shown import decimal, utc
-from payflow.store.ledger import LedgerAccount
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
 from payflow.web.http.sessions import Form, Visit

@@ -1,0 +1,22 @@
+"""The values that the desk answers with: all that a surface may name of the engine and of what the store writes.
+
+Nothing here writes. Pages and commands import commits, pauses, proposals and books from nowhere else.
+"""
+
+from payflow.engine.step import Applied
+from payflow.store.integrity import IntegrityFault
+from payflow.store.ledger import JournalCursor, LedgerAccount, LedgerCheck, LedgerReport
+from payflow.store.pauses import EVERYTHING, Pause
+from payflow.store.registers.proposals import Proposal
+
+__all__ = [
+    "EVERYTHING",
+    "Applied",
+    "IntegrityFault",
+    "JournalCursor",
+    "LedgerAccount",
+    "LedgerCheck",
+    "LedgerReport",
+    "Pause",
+    "Proposal",
+]
