@@ -14,7 +14,7 @@ from machines.core.record import Record
 class Fact:
     """Something that was learned."""
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Say what the history keeps of it: all, unless it carries what is written down elsewhere."""
         return self
 

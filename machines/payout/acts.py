@@ -40,7 +40,7 @@ POLICY = PayoutPolicy()
 class Providers(Protocol):
     """What is known of providers."""
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
+    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say what is known of a payout's owner."""
 
 
@@ -167,9 +167,9 @@ class PayoutActs:
             enquired = await self._enquiries.ask(record, step.now) if self._enquiries else None
         except Rejected as error:
             return f.Unpayable(str(error))
-        standing = await self._providers.standing(record, self._thresholds.failures_within_ms)
+        history = await self._providers.history(record, self._thresholds.failures_within_ms)
         velocity = record.velocity or Velocity(0, 0, 0, 0)
-        findings = assess(RiskRequest(record.amount, velocity, standing, step.now), self._thresholds)
+        findings = assess(RiskRequest(record.amount, velocity, history, step.now), self._thresholds)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         return f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired)

@@ -28,12 +28,12 @@ def paid(record: PayoutRecord, fact: f.Paid) -> Choice:
         both = f"{record.data.wish.said}: it cannot be given back, {reference} is still paid"
     if current and current.sent and not current.failed and current.reference != reference:
         both = f"{both or f'{reference} was paid'} while {current.reference} may be under way"
-    told = news(replace(record, data=data), "completed", reference=reference)
+    messages = news(replace(record, data=data), "completed", reference=reference)
     return move(
         "complete",
         f"{reference} is proven paid",
         data=data,
-        messages=told,
+        messages=messages,
         alarm=both,
         again_s=spread(record, WATCH_S),
     )
@@ -45,12 +45,12 @@ def paid_after_all(record: PayoutRecord, fact: f.Paid) -> Choice:
         return wait()  # people who knew of it decided otherwise
     why = f"{_several(fact.names) if fact.also else reference} was paid after the payout was {record.state}"
     data = replace(record.data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
-    told = news(record, "paid_after_all", reference=reference)
+    messages = news(record, "paid_after_all", reference=reference)
     return move(
         "contradict",
         why,
         data=data,
-        messages=told,
+        messages=messages,
         alarm=why,
         stops=record.data.scope,
         again_s=spread(record, WATCH_S),
@@ -59,9 +59,9 @@ def paid_after_all(record: PayoutRecord, fact: f.Paid) -> Choice:
 
 def paid_unapproved(record: PayoutRecord, fact: f.Paid) -> Choice:
     """Tell, once, that somebody was paid with nobody's yes; it is not completed without one."""
-    told = record.data.attempt(fact.reference).paid_as
-    new = tuple(name for name in fact.names if name not in told)
-    data = replace(record.data, wish=None).with_attempt(fact.reference, paid_as=(*told, *new))
+    known = record.data.attempt(fact.reference).paid_as
+    new = tuple(name for name in fact.names if name not in known)
+    data = replace(record.data, wish=None).with_attempt(fact.reference, paid_as=(*known, *new))
     if new:
         why = f"{_several(new)} was paid, and nobody has approved the payout"
         return contradiction(why, _stops(record, fact)).but(data=data)
@@ -154,8 +154,8 @@ def came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choic
     data = replace(data, evidence=evidence, paid_by="", also_paid=(), reason=SENT_BACK)
     if not counts(record):  # people had put it elsewhere
         return keep(f"{reference}: {SENT_BACK}", data=data, again_s=0 if data.wish else None)
-    told = news(record, "reversed", reference=reference)
-    return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=told, again_s=spread(record, WATCH_S))
+    messages = news(record, "reversed", reference=reference)
+    return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=messages, again_s=spread(record, WATCH_S))
 
 
 def counts(record: PayoutRecord) -> bool:

@@ -44,7 +44,7 @@ from machines.payout.sending import (
     waits_at_rail,
     was_unknown,
 )
-from machines.payout.unpaid import all_proven_unpaid, not_paid, passed_over, retried, told_of_wish, wanted_back
+from machines.payout.unpaid import all_proven_unpaid, answer_wish, not_paid, passed_over, retried, wanted_back
 
 Choice = Decision[PayoutData]
 
@@ -72,7 +72,7 @@ def react(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -
     decision = _decided(policy, record, fact, now)
     if unfinished and decision.recorded and decision.data is None:
         decision = decision.but(data=record.data)
-    return told_of_wish(policy, record, fact, decision, now)
+    return answer_wish(policy, record, fact, decision, now)
 
 
 def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:

@@ -27,8 +27,8 @@ def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
     if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
         return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
     why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
-    told = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
-    return keep(f"needs review: {why}", data=data, messages=told)
+    messages = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
+    return keep(f"needs review: {why}", data=data, messages=messages)
 
 
 def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:
@@ -97,10 +97,10 @@ def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> 
 
 def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:
     data = replace(record.data, correction=None, approvals=())
-    told = news(
+    messages = news(
         record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
     )
-    return keep(f"{by} says no to the other destination: {reason}", data=data, messages=told)
+    return keep(f"{by} says no to the other destination: {reason}", data=data, messages=messages)
 
 
 # ── put there by a person ────────────────────────────────────────────────────────────────────────────────────────────

@@ -48,7 +48,7 @@ class RiskRequest:
 
     amount: Money
     velocity: Velocity
-    standing: ProviderHistory
+    history: ProviderHistory
     now: Millis
 
 
@@ -70,27 +70,27 @@ def currency(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
 
 def verified(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
     """Nobody has verified the provider."""
-    return None if request.standing.verified else RiskFinding("unverified", "the provider is not verified")
+    return None if request.history.verified else RiskFinding("unverified", "the provider is not verified")
 
 
 def history(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Too few payouts went well so far."""
-    if request.standing.successes >= limits.least_successes:
+    if request.history.successes >= limits.least_successes:
         return None
-    return RiskFinding("new", f"{request.standing.successes} successful payouts, {limits.least_successes} are needed")
+    return RiskFinding("new", f"{request.history.successes} successful payouts, {limits.least_successes} are needed")
 
 
 def failures(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Several payouts failed lately."""
-    if request.standing.recent_failures < limits.failures_flag:
+    if request.history.recent_failures < limits.failures_flag:
         return None
     days = limits.failures_within_ms // DAY
-    return RiskFinding("failures", f"{request.standing.recent_failures} payouts failed in the last {days} days")
+    return RiskFinding("failures", f"{request.history.recent_failures} payouts failed in the last {days} days")
 
 
 def details(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """The bank details are new."""
-    changed = request.standing.details_changed_at
+    changed = request.history.details_changed_at
     if changed is None or request.now - changed >= limits.details_cool_off_ms:
         return None
     hours = (request.now - changed) // HOUR
@@ -125,12 +125,12 @@ def volume(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
 
 def spike(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Far more than this provider usually asks for."""
-    standing = request.standing
-    if standing.successes < limits.spike_needs or standing.average_units == 0:
+    history = request.history
+    if history.successes < limits.spike_needs or history.average_units == 0:
         return None
-    if request.amount.units <= limits.spike_times * standing.average_units:
+    if request.amount.units <= limits.spike_times * history.average_units:
         return None
-    usual = Money(standing.average_units, request.amount.asset)
+    usual = Money(history.average_units, request.amount.asset)
     return RiskFinding("spike", f"{request.amount} is more than {limits.spike_times} times the usual {usual}")
 
 

@@ -73,15 +73,15 @@ def waits_at_rail(policy: PayoutPolicy, record: PayoutRecord, fact: f.UnderWay |
         waiting_for, again_s = fact.waiting_for, fact.again_s
         data = data.with_current(sent=True)
     data = replace(data, waiting_for=waiting_for)
-    told: tuple[Message, ...] = ()
+    messages: tuple[Message, ...] = ()
     if waiting_for and not data.alarmed and now - record.since >= policy.waits_alarm_ms:
         data = replace(data, alarmed=True)
-        told = (alarm(f"waits at {data.rail} for {waiting_for} since {(now - record.since) // HOUR} hours"),)
+        messages = (alarm(f"waits at {data.rail} for {waiting_for} since {(now - record.since) // HOUR} hours"),)
     again_s = follow_s(record, now) if again_s is None else again_s
     if data == record.data:
         return wait(again_s)
     why = f"waits for {waiting_for} at the rail" if waiting_for else "the rail works on it"
-    return keep(why, data=data, messages=told, again_s=again_s)
+    return keep(why, data=data, messages=messages, again_s=again_s)
 
 
 def refused(policy: PayoutPolicy, record: PayoutRecord, fact: f.NotTaken, now: Millis) -> Choice:
@@ -108,8 +108,8 @@ def lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:
         lost=data.lost + 1,
         absent=0,
     )
-    told = (alarm(f"{record.data.newest} was lost sight of {data.lost} times"),) if data.lost == LOST_ALARM else ()
-    return move("lose_sight", reason or NO_REASON, data=data, messages=told, again_s=5)
+    messages = (alarm(f"{record.data.newest} was lost sight of {data.lost} times"),) if data.lost == LOST_ALARM else ()
+    return move("lose_sight", reason or NO_REASON, data=data, messages=messages, again_s=5)
 
 
 def not_seen(policy: PayoutPolicy, record: PayoutRecord, now: Millis, *, listed: bool) -> Choice:
@@ -139,8 +139,8 @@ def _waits_for_an_end(policy: PayoutPolicy, record: PayoutRecord, now: Millis, a
         return wait(again_s)
     hours = (now - data.unknown_since) // HOUR
     why = f"since {hours} hours nobody knows whether {data.rail} took {record.data.newest}: two people may decide it"
-    told = (alarm(why), review_needed(record, why))
-    return keep(why, data=replace(data, alarmed=True), messages=told, again_s=again_s)
+    messages = (alarm(why), review_needed(record, why))
+    return keep(why, data=replace(data, alarmed=True), messages=messages, again_s=again_s)
 
 
 def absent(policy: PayoutPolicy, record: PayoutRecord, reference: str, now: Millis) -> Choice:

@@ -44,16 +44,16 @@ def deferred(policy: PayoutPolicy, record: PayoutRecord, reason: str, now: Milli
     again_s = spread(record, min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10)))
     opens_at = now + int(again_s * SECOND)
     data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
-    data, told = _held_for_long(policy, record, data, now)
+    data, messages = _held_for_long(policy, record, data, now)
     again_s = 0 if data.wish else again_s
-    return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=told, again_s=again_s)
+    return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=messages, again_s=again_s)
 
 
 def passed_over(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -> Choice:
-    data, told = _held_for_long(policy, record, record.data, now)
-    if not told:
+    data, messages = _held_for_long(policy, record, record.data, now)
+    if not messages:
         return wait(DEFERRED_S)
-    return keep("passed over for long", data=data, messages=told, again_s=DEFERRED_S)
+    return keep("passed over for long", data=data, messages=messages, again_s=DEFERRED_S)
 
 
 def _held_for_long(
@@ -73,11 +73,13 @@ def fail(policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, fact: f.N
     if data.wish:
         return move("fail", fact.reason, data=data, again_s=0)
     if fact.retryable and failures <= len(policy.retry_after_s):
-        told = news(record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything.")
-        return move("fail", fact.reason, data=data, messages=told, again_s=policy.retry_after_s[failures - 1])
+        messages = news(
+            record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything."
+        )
+        return move("fail", fact.reason, data=data, messages=messages, again_s=policy.retry_after_s[failures - 1])
     data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1))
-    told = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
-    messages = (*told, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
+    messages = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
+    messages = (*messages, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
     return move("fail", fact.reason, data=data, messages=messages, again_s=spread(record, WATCH_S))
 
 
@@ -140,19 +142,19 @@ def given_back(record: PayoutRecord, wish: Wish) -> Choice:
     """Give the money back; where anything was ever attempted, keep an eye on it."""
     rejected = wish.trigger == "reject" and record.state == s.REQUESTED
     trigger = "release" if record.state == s.FAILED else "reject" if rejected else "cancel"
-    told = news(record, "rejected" if rejected else "cancelled", reason=wish.reason)
+    messages = news(record, "rejected" if rejected else "cancelled", reason=wish.reason)
     data = record.data.at_rest(reason=wish.reason, correction=None, wish=None)
     return move(
         trigger,
         wish.said,
         data=data,
-        messages=told,
+        messages=messages,
         again_s=spread(record, WATCH_S) if data.attempts else NEVER_S,
         unsent=record.state == s.PROCESSING,
     )
 
 
-def told_of_wish(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, decision: Choice, now: Millis) -> Choice:
+def answer_wish(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, decision: Choice, now: Millis) -> Choice:
     """Call people, once, where the rail has proven nothing for too long."""
     data, wish = decision.data or record.data, record.data.wish
     if wish is None or decision.trigger or data.alarmed or isinstance(fact, f.PEOPLE):
@@ -160,5 +162,5 @@ def told_of_wish(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, decisio
     if now - wish.at < policy.waits_alarm_ms:
         return decision
     why = f"cancelling since {(now - wish.at) // HOUR} hours: {data.rail} does not prove that nothing was paid"
-    told = (*decision.messages, alarm(why), review_needed(record, why))
-    return decision.but(recorded=True, why=decision.why or why, data=replace(data, alarmed=True), messages=told)
+    messages = (*decision.messages, alarm(why), review_needed(record, why))
+    return decision.but(recorded=True, why=decision.why or why, data=replace(data, alarmed=True), messages=messages)

@@ -42,7 +42,7 @@ class Looked(Fact):
     again_s: float | None = None
     """When there is something to see again; None for the usual pace."""
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep the nonces and hashes; the bytes are on the transactions."""
         signed = [(one.new.data.nonce, one.new.data.newest.hash, len(one.members)) for one in self.signed]
         return {"next_nonce": self.next_nonce, "signed": signed, "waits_for": self.waits_for}
@@ -56,7 +56,7 @@ class FoundOutside(Fact):
     seen: tuple[Seen, ...]
     suspects: tuple[Suspect, ...]
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep the hashes: what they did stands on the chain."""
         return {"seen": [(one.nonce, one.hash) for one in self.seen], "suspects": self.suspects}
 
@@ -69,7 +69,7 @@ class Adopted(Fact):
     reason: str
     paid: tuple[tuple[PaymentRecord, TxHash], ...] = ()
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep ids, not records."""
         return {"by": self.by, "reason": self.reason, "paid": [(one.id, tx) for one, tx in self.paid]}
 
@@ -114,7 +114,7 @@ class Bumped(Fact):
     attempt: SignedAttempt
     why: str
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep all but the bytes, which are on the record."""
         return {"attempt": replace(self.attempt, raw=""), "why": self.why}
 
@@ -136,7 +136,7 @@ class Unmined(Fact):
     deep: bool
     """Whether that block could not go away, said the chain."""
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep what was learned."""
         return {"deep": self.deep}
 
@@ -168,10 +168,10 @@ class Finished(Fact):
     sender: str = ""
     short: tuple["Short", ...] = ()
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep the receipt without its events."""
-        kept = {"receipt": replace(self.receipt, logs=()), "failed": sorted(self.failed)}
-        return kept | {"short": self.short} if self.short else kept
+        fields = {"receipt": replace(self.receipt, logs=()), "failed": sorted(self.failed)}
+        return fields | {"short": self.short} if self.short else fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +188,10 @@ class Displaced(Fact):
     suspects: tuple[Suspect, ...] = ()
     short: tuple[Short, ...] = ()
 
-    def kept(self) -> object:
+    def recorded(self) -> object:
         """Keep what took the nonce."""
-        kept = {"hash": self.seen.hash, "block": self.receipt.block, "paid": sorted(self.paid)}
-        return kept | {"suspects": self.suspects} if self.suspects else kept
+        fields = {"hash": self.seen.hash, "block": self.receipt.block, "paid": sorted(self.paid)}
+        return fields | {"suspects": self.suspects} if self.suspects else fields
 
 
 @dataclass(frozen=True, slots=True)

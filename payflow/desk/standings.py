@@ -19,7 +19,7 @@ class Standings:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
+    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say what is known of a payout's owner, without the payout itself."""
         profile = await self._store.profiles.read(record.owner)
         tallies = await self._store.listing.tallies(record.owner)

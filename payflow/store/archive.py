@@ -48,9 +48,9 @@ class Archive:
 
     async def everything(self, shard: int) -> AsyncIterator[RawRecord]:
         async for key in self._link.keys(keys.records(shard, "*")):
-            kept = await self.read(RecordId(key.partition(":rec:")[2]))
-            if kept is not None:
-                yield kept
+            record = await self.read(RecordId(key.partition(":rec:")[2]))
+            if record is not None:
+                yield record
 
     async def finished(self, shard: int, before: Millis) -> AsyncIterator[RawRecord]:
         """Walk over records of a shard whose story ended before a time, and of which nothing can come back."""
@@ -63,12 +63,12 @@ class Archive:
                 async for record_id, since in self._link.members(members):
                     if since >= before or record_id in busy or await self._link.ask("ZSCORE", due, record_id):
                         continue
-                    kept = await self.read(record_id)
-                    if kept is None or kept.state != state.name or "parked" in kept.fields:
+                    record = await self.read(record_id)
+                    if record is None or record.state != state.name or "parked" in record.fields:
                         continue
-                    left = self._records.as_left(kept.id, _stub(kept, Millis(0), "", kept.fields["data"]))
+                    left = self._records.as_left(record.id, _stub(record, Millis(0), "", record.fields["data"]))
                     if machine.open_until is None or now >= machine.open_until(left):
-                        yield kept
+                        yield record
 
     async def read(self, record_id: RecordId) -> RawRecord | None:
         """Read a record as it is kept; None where there is none."""
@@ -86,19 +86,19 @@ class Archive:
 
     # ── out of the store, and back ────────────────────────────────────────────────────────────────────────────────────
 
-    async def remove(self, kept: RawRecord, file: str, now: Millis) -> bool:
+    async def remove(self, record: RawRecord, file: str, now: Millis) -> bool:
         """Take a record out of the store, its copy being safe in a file; False when it has changed since."""
-        machine, shard = parse_id(kept.id)
-        known = (kept.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
-        data = await self._link.ask("HGET", keys.record(kept.id), "data")  # of this version, or the script refuses it
-        tomb = _stub(kept, now, file, data or b"")
-        words = (kept.id, machine, kept.state, str(tomb.version), tomb.owner, " ".join(known), encode(tomb))
+        machine, shard = parse_id(record.id)
+        known = (record.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
+        data = await self._link.ask("HGET", keys.record(record.id), "data")  # of this version, or the script refuses it
+        stub = _stub(record, now, file, data or b"")
+        words = (record.id, machine, record.state, str(stub.version), stub.owner, " ".join(known), encode(stub))
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
 
     async def as_left(self, record_id: RecordId) -> Record[Any] | None:
         """Give an archived record as it was then; None where none was."""
-        tomb = await self.stub(record_id)
-        return None if tomb is None else self._records.as_left(record_id, tomb)
+        stub = await self.stub(record_id)
+        return None if stub is None else self._records.as_left(record_id, stub)
 
     async def bring_back(self, record_id: RecordId, who: str, why: str) -> bool:
         """Put a record back into the store and have it looked at; False where none was archived under this id.
@@ -109,25 +109,25 @@ class Archive:
         content = await self._link.ask("HGET", keys.tombs(shard), record_id)
         if content is None:
             return False
-        tomb = read_stub(content)
-        if not tomb.hash:
+        stub = read_stub(content)
+        if not stub.hash:
             return False  # an older version kept too little of it
         known = await self._link.ask("HGET", keys.gone(shard), record_id)
         now = await self._records.now()
-        why = f"brought back from {tomb.file}: {why}"
-        event = event_bytes(tomb.hash, now, tomb.version + 1, "", tomb.state, who, why, BROUGHT_BACK, None)
+        why = f"brought back from {stub.file}: {why}"
+        event = event_bytes(stub.hash, now, stub.version + 1, "", stub.state, who, why, BROUGHT_BACK, None)
         fields = {
-            "state": tomb.state, "ver": tomb.version + 1, "owner": tomb.owner, "data": tomb.data,
-            "made": tomb.made, "since": tomb.since, "archived": tomb.hash,
+            "state": stub.state, "ver": stub.version + 1, "owner": stub.owner, "data": stub.data,
+            "made": stub.made, "since": stub.since, "archived": stub.hash,
         }  # fmt: skip
-        if tomb.asset:
-            fields |= {"asset": tomb.asset, "units": tomb.units}
+        if stub.asset:
+            fields |= {"asset": stub.asset, "units": stub.units}
         fingerprint = (known or b"").decode().rsplit(" ", 3)[0]
         if fingerprint not in ("", NONE):
             fields["print"] = fingerprint
         words: list[Any] = [part for field in fields.items() for part in field]
-        due = int(self._records.machines[machine].lifecycle.state(tomb.state).by is By.POLLER)
-        whole = (record_id, machine, tomb.state, tomb.owner, content, tomb.first, event, chain(event), due, *words)
+        due = int(self._records.machines[machine].lifecycle.state(stub.state).by is By.POLLER)
+        whole = (record_id, machine, stub.state, stub.owner, content, stub.first, event, chain(event), due, *words)
         return bool(await self._link.run(UNARCHIVE, [keys.sequence(shard)], now, *whole))
 
     async def stub(self, record_id: RecordId) -> ArchivedStub | None:
@@ -141,15 +141,15 @@ class Archive:
             cursor, fields = await self._link.ask(
                 "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", SCANNED
             )
-            for name, tomb in fields.items():
-                yield RecordId(name.decode()), read_stub(tomb)
+            for name, stub in fields.items():
+                yield RecordId(name.decode()), read_stub(stub)
             if not cursor:
                 return
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
         """Give an archived record as it was when it was made; None where none was."""
-        tomb = await self.stub(record_id)
-        return None if tomb is None else self._records.as_made(record_id, tomb)
+        stub = await self.stub(record_id)
+        return None if stub is None else self._records.as_made(record_id, stub)
 
     async def count(self) -> int:
         commands = [("HLEN", keys.tombs(shard)) for shard in range(self._records.shards)]
@@ -182,19 +182,19 @@ class Archive:
         return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, *words))
 
 
-def _stub(kept: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:
-    fields = kept.fields
+def _stub(record: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:
+    fields = record.fields
     return ArchivedStub(
-        kept.state,
+        record.state,
         int(fields["ver"]),
         fields["owner"].decode(),
         fields.get("asset", b"").decode(),
         int(fields.get("units", b"0")),
         now,
         file,
-        kept.events[0],
+        record.events[0],
         data,
         fields["hash"],
         int(fields["made"]),
-        kept.since,
+        record.since,
     )

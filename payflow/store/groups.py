@@ -169,14 +169,14 @@ def decide(
     if target is not source and decision.again_s is None and target.by is By.POLLER:
         again_s = 0
     after_ms = -1 if again_s is None or again_s < 0 or target.by is not By.POLLER else int(again_s * 1000)
-    kept = ""
+    parked = ""
     if target is source and not stored.fence:
         # A fact from outside that moves nothing neither brings back what was set aside nor shortens a back-off.
-        kept, tries = record.parked, record.tries
-        after_ms = -1 if kept else after_ms
+        parked, tries = record.parked, record.tries
+        after_ms = -1 if parked else after_ms
     if not decision.recorded:
-        beside = (decision.messages, decision.claims, decision.releases, decision.creates, decision.group)
-        if decision.data is not None or decision.trigger or decision.alarm or any(beside):
+        effects = (decision.messages, decision.claims, decision.releases, decision.creates, decision.group)
+        if decision.data is not None or decision.trigger or decision.alarm or any(effects):
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
         stay = StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled)
         group.ops.append(stay)
@@ -190,12 +190,12 @@ def decide(
         who,
         decision.why,
         type(fact).__name__,
-        {"with": leader} if leader else fact.kept(),
+        {"with": leader} if leader else fact.recorded(),
     )
     messages = decision.messages
     if decision.alarm:
-        told = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
-        messages = (*messages, Message("alarm", told))
+        body = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
+        messages = (*messages, Message("alarm", body))
     group.ops.append(
         MoveOp(
             id=record.id,
@@ -211,7 +211,7 @@ def decide(
             after_ms=after_ms,
             tries=tries,
             tallied=target.tallied,
-            parked=kept,
+            parked=parked,
             claims=_flat(decision.claims),
             releases=_flat(decision.releases),
             messages=_placed(group, record.id, stored.at, messages),
@@ -230,7 +230,7 @@ def decide(
         record.since if target is source else stored.at,
         tries,
         record.velocity,
-        kept,
+        parked,
         Sending.NO if stored.fence else record.sending,
     )
 
@@ -247,7 +247,7 @@ def mark(
     messages: tuple[Message, ...] = (),
 ) -> None:
     """Add an event that changes nothing but whether, and when, a record is looked at."""
-    record_id, state, version = standing(stored)
+    record_id, state, version = place_of(stored)
     event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, fact, None)
     group.ops.append(
         MoveOp(
@@ -279,7 +279,7 @@ def gives_back(group: WriteGroup) -> bool:
     return any(isinstance(op, MoveOp) and (op.from_position, op.to_position) == back for op in group.ops)
 
 
-def standing(stored: Stored | Poison) -> tuple[RecordId, str, int]:
+def place_of(stored: Stored | Poison) -> tuple[RecordId, str, int]:
     """Give id, state and version of a record, readable or not."""
     if isinstance(stored, Poison):
         return stored.id, stored.state, stored.version

@@ -59,7 +59,7 @@ class WriteReply:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardStanding:
+class ShardState:
     """Where a server says that a shard stands."""
 
     server: Identity
@@ -121,10 +121,10 @@ class _Shard:
 
     def went_apart(self, server: Identity, mark: Mark) -> bool:
         """Whether another server acknowledged another call of ours under this number."""
-        told = self.recent.setdefault(mark.number, mark.tag) != mark.tag
+        apart = self.recent.setdefault(mark.number, mark.tag) != mark.tag
         if len(self.recent) > RECENT:
             del self.recent[next(iter(self.recent))]
-        return told or (server != self.server and self.since < mark.number <= self.own.number)
+        return apart or (server != self.server and self.since < mark.number <= self.own.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,28 +206,28 @@ class Guard:
         elif adopted < self.adopted:
             self.raise_all("the store forgot that it was reconciled: an old backup, or it was wiped")
         for path, content in _contents(self._path) if self._path else ():
-            kept = _FileHeader.of(content)
-            if kept is None:
+            header = _FileHeader.of(content)
+            if header is None:
                 continue
-            if not kept.belongs_to(store_id):
+            if not header.belongs_to(store_id):
                 self.raise_all(f"{path} belongs to another store: this one was wiped or replaced")
-            elif kept.adopted > adopted:
+            elif header.adopted > adopted:
                 self.raise_all(f"{path} knows of a reconciliation that the store forgot: is it an old backup?")
-            elif kept.adopted == adopted:
-                self._remember(kept.writer, content)
+            elif header.adopted == adopted:
+                self._remember(header.writer, content)
         self._take_up(store_id, adopted)
 
     def _take_up(self, store_id: str, adopted: int) -> None:
         """Go on in our file: as who used it before, or anew where it is empty or void."""
         if self._file is None:
             return
-        kept = _FileHeader.of(os.pread(self._file, _HEADER.size, 0))
-        if kept is None or (kept.belongs_to(store_id) and kept.adopted < adopted):
+        header = _FileHeader.of(os.pread(self._file, _HEADER.size, 0))
+        if header is None or (header.belongs_to(store_id) and header.adopted < adopted):
             self._overwrite(store_id)
-        elif kept.belongs_to(store_id) and kept.adopted == adopted and kept.writer != self.writer:
-            self.writer = kept.writer
+        elif header.belongs_to(store_id) and header.adopted == adopted and header.writer != self.writer:
+            self.writer = header.writer
             for shard in self._shards:
-                shard.own = shard.others.pop(kept.writer, _NEVER)
+                shard.own = shard.others.pop(header.writer, _NEVER)
 
     def _remember(self, writer: str, content: bytes) -> None:
         for shard, mark in zip(self._shards, _slots(content), strict=False):
@@ -247,7 +247,7 @@ class Guard:
         known = self._shards[shard]
         return Question(known.own, dict(known.others), dict(known.in_doubt))
 
-    def compare(self, place: int, found: ShardStanding, asked: Question) -> None:
+    def compare(self, place: int, found: ShardState, asked: Question) -> None:
         """Decide whether a server that we do not know holds everything that was acknowledged to us."""
         newest = max([asked.own, *asked.in_doubt.values(), *asked.others.values()], key=_count)
         if found.count < newest.count:
@@ -260,7 +260,7 @@ class Guard:
                 self.raise_alarm(place, _forgot(f"{mark.number} of {writer}"))
         self._believe(place, found, asked)
 
-    def _believe(self, place: int, found: ShardStanding, asked: Question) -> None:
+    def _believe(self, place: int, found: ShardState, asked: Question) -> None:
         shard = self._shards[place]
         if shard.server != found.server:
             shard.server, shard.since = found.server, found.mark_of(self.writer).number
@@ -276,10 +276,10 @@ class Guard:
             shard.others = {writer: mark for writer, mark in found.marks.items() if writer != self.writer}
             self._write((place,))
 
-    def adopt(self, store_id: str, adopted: int, standing: Sequence[ShardStanding]) -> None:
+    def adopt(self, store_id: str, adopted: int, states: Sequence[ShardState]) -> None:
         """Take the store as it is for the truth: a person has reconciled it."""
         self._start_over(adopted)
-        for shard, found in zip(self._shards, standing, strict=True):
+        for shard, found in zip(self._shards, states, strict=True):
             shard.own = found.mark_of(self.writer)
         self._overwrite(store_id)
         self._void_others(store_id)
@@ -310,9 +310,9 @@ class Guard:
     def _void_others(self, store_id: str) -> None:
         """Let nobody who is gone, and whose file is of another store, close what a person has opened."""
         for place, content in _contents(self._path) if self._path else ():
-            kept = _FileHeader.of(content)
-            if kept is not None and kept.writer != self.writer:
-                writer = kept.writer if kept.magic == _MAGIC else secrets.token_hex(8)
+            header = _FileHeader.of(content)
+            if header is not None and header.writer != self.writer:
+                writer = header.writer if header.magic == _MAGIC else secrets.token_hex(8)
                 place.write_bytes(_begins(store_id, self.adopted, writer))
 
 

@@ -223,11 +223,11 @@ class Ledger:
         books = LedgerReport()
         for shard in range(self._records.shards):
             try:
-                kept = await self._kept(shard)
-                for (_, asset), account in kept.items():
+                accounts = await self._accounts_of(shard)
+                for (_, asset), account in accounts.items():
                     books.accounts += 1
                     books.totals.setdefault(asset, LedgerAccount()).add(account)
-                books.differences += await self._differences(shard, kept, posted or PostedSums())
+                books.differences += await self._differences(shard, accounts, posted or PostedSums())
             except (ValueError, AttributeError, IndexError) as error:
                 books.unreadable.append(f"Accounts or journal of shard {shard:02d} cannot be read: {error}.")
         return books
@@ -235,7 +235,7 @@ class Ledger:
     async def difference(self, owner: Owner, asset: str) -> Difference | None:
         """Say what is wrong with one account; None when nothing is."""
         shard = self._records.owner_shard(owner)
-        found = await self._differences(shard, await self._kept(shard), PostedSums())
+        found = await self._differences(shard, await self._accounts_of(shard), PostedSums())
         return next((one for one in found if (one.owner, one.asset) == (owner, asset)), None)
 
     async def correct(self, found: Difference, *, becomes: str, posting: str, cause: str) -> bool:
@@ -251,10 +251,10 @@ class Ledger:
 
     async def last_check(self) -> LedgerCheck | None:
         """Give what the last walk found; None while nobody has walked over the books."""
-        kept = await self._link.ask("HGET", keys.META, _CHECK)
-        if kept is None:
+        found = await self._link.ask("HGET", keys.META, _CHECK)
+        if found is None:
             return None
-        at, conserved = kept.split()
+        at, conserved = found.split()
         return LedgerCheck(Millis(int(at)), conserved == b"1")
 
     async def postings(
@@ -295,33 +295,33 @@ class Ledger:
             for asset, account in accounts_of(fields).items():
                 sums.setdefault(asset, LedgerAccount()).add(account)
 
-    async def _differences(self, shard: int, kept: Sums, posted: PostedSums) -> list[Difference]:
+    async def _differences(self, shard: int, accounts: Sums, posted: PostedSums) -> list[Difference]:
         found: dict[AccountKey, Difference] = {}
         seen: Counter[AccountKey] = Counter()
         for _ in range(1 + MOST_READS):
-            wrong = await self._wrong(shard, kept, posted)
+            wrong = await self._wrong(shard, accounts, posted)
             if not wrong:
                 break
-            again = await self._kept(shard)
-            stood_still = [place for place in wrong if again[place] == kept[place]]
+            again = await self._accounts_of(shard)
+            stood_still = [place for place in wrong if again[place] == accounts[place]]
             seen.update(stood_still)
             found |= {place: wrong[place] for place in stood_still}
-            kept = again
+            accounts = again
         return [found[place] for place in sorted(found) if seen[place] > 1]
 
-    async def _wrong(self, shard: int, kept: Sums, posted: PostedSums) -> dict[AccountKey, Difference]:
+    async def _wrong(self, shard: int, accounts: Sums, posted: PostedSums) -> dict[AccountKey, Difference]:
         sums, held = await self._posted(shard, posted), await self._held(shard)
-        places = kept.keys() | sums.keys() | held.keys()
-        found = (Difference(*place, kept[place], sums[place], held[place].held) for place in places)
+        places = accounts.keys() | sums.keys() | held.keys()
+        found = (Difference(*place, accounts[place], sums[place], held[place].held) for place in places)
         return {(one.owner, one.asset): one for one in found if one.said()}
 
-    async def _kept(self, shard: int) -> Sums:
-        kept: Sums = defaultdict(LedgerAccount)
+    async def _accounts_of(self, shard: int) -> Sums:
+        accounts: Sums = defaultdict(LedgerAccount)
         async for key in self._link.keys(keys.account(shard, "*")):
             owner = Owner(key.partition(":acct:")[2])
             for asset, account in accounts_of(await self._link.ask("HGETALL", key)).items():
-                kept[owner, asset] = account
-        return kept
+                accounts[owner, asset] = account
+        return accounts
 
     async def _posted(self, shard: int, posted: PostedSums) -> Sums:
         sums, until = await self.checkpoint(shard)

@@ -62,14 +62,14 @@ class Link:
         cluster: bool,
         place: str,
         turns: int | None = None,
-        beside: Sequence[Redis] = (),
+        sentinels: Sequence[Redis] = (),
     ) -> None:
         self.client: Any = client  # redis-py types its commands as sync and async at once
         self.cluster = cluster
         self.place = place
         # Where redis-py refuses what exceeds the pool instead of waiting, we wait. None where it waits itself.
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
-        self._beside = beside
+        self._sentinels = sentinels
         self._closed = False
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -202,7 +202,7 @@ class Link:
             # After a failure it believes that it has none.
             await self.client.nodes_manager.aclose()
             await self.client.nodes_manager.aclose("startup_nodes")
-        for client in self._beside:
+        for client in self._sentinels:
             await client.aclose()
 
     @asynccontextmanager
@@ -270,7 +270,7 @@ def _behind_sentinels(settings: Settings, size: int, options: dict[str, Any]) ->
     sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **options, **login)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(settings.redis_sentinel_master, max_connections=size)
     place = f"{settings.redis_sentinel_master} of {','.join(settings.redis_sentinels)}"
-    return Link(client, cluster=False, place=place, turns=size - 1, beside=sentinel.sentinels)
+    return Link(client, cluster=False, place=place, turns=size - 1, sentinels=sentinel.sentinels)
 
 
 def _place(settings: Settings) -> str:

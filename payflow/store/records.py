@@ -31,7 +31,7 @@ from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, encode, read_event
 from payflow.store.groups import FundOp, WriteGroup
-from payflow.store.guard import Guard, Mark, ShardStanding, WriteReply
+from payflow.store.guard import Guard, Mark, ShardState, WriteReply
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
@@ -328,18 +328,18 @@ class Records:
         self.guard.saw_read((run.decode(), replication.decode()), found, before)
         return list(held)
 
-    async def standing(self, shard: int) -> ShardStanding:
+    async def shard_state(self, shard: int) -> ShardState:
         """Say which server has a shard, what it counts, and the last call of each writer."""
         answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
         _, run, replication, ((count, lost),), _, writers = answer
         fields = {name.decode(): value.decode() for name, value in zip(writers[::2], writers[1::2], strict=True)}
         marks = {}
-        for name, told in fields.items():
+        for name, value in fields.items():
             if name.endswith("#"):
-                tag, _, at = told.partition(" ")
+                tag, _, at = value.partition(" ")
                 marks[name[:-1]] = Mark(0, int(fields.get(name[:-1], 0)), tag, int(at))
         server = (run.decode(), replication.decode())
-        return ShardStanding(server, count, marks, lost.decode(), int(fields.get("dropped", 0)))
+        return ShardState(server, count, marks, lost.decode(), int(fields.get("dropped", 0)))
 
     # ── commit ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -396,7 +396,7 @@ class Records:
         await self._mark(stored, groups.UNPARKED, why, who, after_ms=0)
 
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
-        record_id, _, _ = groups.standing(stored)
+        record_id, _, _ = groups.place_of(stored)
         shard = self.shard_of(record_id)
         group = WriteGroup(shard, [], [], announce=stored.fence == 0)
         groups.mark(group, stored, fact, why, who, **changes)

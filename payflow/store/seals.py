@@ -60,7 +60,7 @@ def keys_given(text: str) -> list[str]:
     return [key.strip() for key in text.split(",") if key.strip()]
 
 
-def key_kept_in(folder: Path) -> list[str]:
+def key_of_folder(folder: Path) -> list[str]:
     """Keep a key beside the embedded store: made once, whoever comes first."""
     path = folder / KEY_FILE
     if not path.exists():

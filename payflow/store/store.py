@@ -34,7 +34,7 @@ from payflow.store.registers.contributors import ContributorAddresses
 from payflow.store.registers.earnings import Earnings
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.shortfalls import Shortfalls
-from payflow.store.seals import Seals, key_kept_in, keys_given
+from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
 from payflow.store.stored import Stored
 
@@ -139,13 +139,13 @@ class Store:
         async with self._comparing:
             if not self.guard.doubted and not self.guard.alarms:
                 return
-            store_id, adopted = await self._standing()
+            store_id, adopted = await self._adopted_at()
             if store_id != self.store_id:
                 self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
             self.guard.recall(self.store_id, adopted)
             for shard in sorted(self.guard.doubted):
                 asked = self.guard.question(shard)
-                self.guard.compare(shard, await self.records.standing(shard), asked)
+                self.guard.compare(shard, await self.records.shard_state(shard), asked)
         await self.settle_alarms()
 
     async def adopt(self) -> None:
@@ -153,13 +153,13 @@ class Store:
         shards, self.store_id, self.installation = await _meta(self.link, self.settings, self.records.shards)
         if shards != self.records.shards:
             raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
-        adopted = max(await self.records.now(), (await self._standing())[1] + 1)
+        adopted = max(await self.records.now(), (await self._adopted_at())[1] + 1)
         await self.link.ask("HSET", keys.META, "adopted", adopted)
         for shard in range(self.records.shards):
             await self.link.ask("HSET", keys.writers(shard), "adopted", adopted)
             await self.link.ask("HDEL", keys.writers(shard), "lost")
         self.guard.adopt(
-            self.store_id, adopted, [await self.records.standing(shard) for shard in range(self.records.shards)]
+            self.store_id, adopted, [await self.records.shard_state(shard) for shard in range(self.records.shards)]
         )
         for scope in await self.pauses.all():
             if scope.startswith("shard:"):
@@ -169,12 +169,12 @@ class Store:
         """Make the alarms of this process known to all others, through the store."""
         for shard, why in list(self.guard.alarms.items()):
             scope = f"shard:{shard:02d}"
-            told = await self.pauses.pause(scope, GUARD, why, await self.records.now())
-            if told and (await self._standing())[1] > self.guard.adopted:
+            paused = await self.pauses.pause(scope, GUARD, why, await self.records.now())
+            if paused and (await self._adopted_at())[1] > self.guard.adopted:
                 # Somebody opened it while we were about to close it: we learn that at the next comparison.
                 await self.pauses.resume(scope, reconciled=True)
 
-    async def _standing(self) -> tuple[str, int]:
+    async def _adopted_at(self) -> tuple[str, int]:
         """Say which store this is, and when it was last taken for the truth."""
         store_id, adopted = await self.link.ask("HMGET", keys.META, "store", "adopted")
         return (store_id or b"").decode(), int(adopted or 0)
@@ -264,7 +264,7 @@ def _seal_keys(settings: Settings) -> list[str]:
     """Take the keys of the settings; beside the embedded store one is kept, for others none is made up."""
     if settings.seal_keys:
         return keys_given(settings.seal_keys.get_secret_value())
-    return key_kept_in(settings.data) if settings.embedded else []
+    return key_of_folder(settings.data) if settings.embedded else []
 
 
 async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, str]:

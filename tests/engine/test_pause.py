@@ -148,15 +148,15 @@ async def test_sends_that_compare_a_restarted_server_at_the_same_time_raise_no_f
     office, gate = still_office, Gate()
     (record_id,) = await office.ask()
     shard = office.store.records.shard_of(record_id)
-    standing = office.store.records.standing
+    shard_state = office.store.records.shard_state
 
     async def slow_the_first_time(shard: int) -> object:
-        answer = await standing(shard)
+        answer = await shard_state(shard)
         if not gate.came:
             await gate.pass_through()
         return answer
 
-    monkeypatch.setattr(office.store.records, "standing", slow_the_first_time)
+    monkeypatch.setattr(office.store.records, "shard_state", slow_the_first_time)
     office.store.guard.doubted.add(shard)
     first = asyncio.create_task(office.store.compare())
     await gate.reached()

@@ -86,7 +86,7 @@ async def test_a_node_that_hangs_does_not_keep_us_from_the_records_of_the_others
 
 async def test_each_node_is_known_to_the_guard_by_its_own_name(store: Store, settings: Settings) -> None:
     await settled(store)
-    identities = {(await store.records.standing(shard)).server for shard in SHARDS}
+    identities = {(await store.records.shard_state(shard)).server for shard in SHARDS}
     assert len(identities) > 1
     assert identities <= {seen.identity for seen in store.servers}
     await store.look_at_servers()

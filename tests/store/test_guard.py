@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payflow.store.guard import Guard, Identity, Mark, ShardStanding, WriteReply
+from payflow.store.guard import Guard, Identity, Mark, ShardState, WriteReply
 
 SERVER: Identity = ("run 1", "replication 1")
 RESTARTED: Identity = ("run 2", "replication 1")
@@ -42,9 +42,9 @@ class Shard:
         for _ in range(times):
             self.write()
 
-    def standing(self, server: Identity) -> ShardStanding:
+    def shard_state(self, server: Identity) -> ShardState:
         marks = {writer: Mark(0, number, self.tags[writer], 0) for writer, number in self.numbers.items()}
-        return ShardStanding(server, self.count, marks, self.lost, -1)
+        return ShardState(server, self.count, marks, self.lost, -1)
 
     def backup(self) -> "Shard":
         return copy.deepcopy(self)
@@ -80,7 +80,7 @@ def acknowledged(guard: Guard, shard: Shard, times: int = 1, server: Identity = 
 
 def compare(guard: Guard, shard: Shard, server: Identity, place: int = 0) -> None:
     """Ask a server where it stands, and compare."""
-    guard.compare(place, shard.standing(server), guard.question(place))
+    guard.compare(place, shard.shard_state(server), guard.question(place))
 
 
 def read(guard: Guard, shard: Shard, server: Identity = SERVER) -> None:
@@ -259,8 +259,8 @@ def test_a_writer_that_was_dropped_because_it_stayed_away_raises_nothing(guard: 
     shard = Shard()
     acknowledged(guard, shard, 5)
     del shard.numbers[guard.writer], shard.tags[guard.writer]
-    standing = shard.standing(RESTARTED)
-    guard.compare(0, ShardStanding(RESTARTED, 5, standing.marks, "", 0), guard.question(0))
+    shard_state = shard.shard_state(RESTARTED)
+    guard.compare(0, ShardState(RESTARTED, 5, shard_state.marks, "", 0), guard.question(0))
     assert not guard.alarms
 
 
@@ -308,7 +308,7 @@ def test_what_two_servers_acknowledged_in_doubt_must_both_be_known(guard: Guard)
 def test_what_is_acknowledged_after_the_question_does_not_look_forgotten(guard: Guard) -> None:
     shard = Shard()
     acknowledged(guard, shard, 5, RESTARTED)
-    asked, answer = guard.question(0), shard.standing(RESTARTED)
+    asked, answer = guard.question(0), shard.shard_state(RESTARTED)
     acknowledged(guard, shard, 2, RESTARTED)
     guard.compare(0, answer, asked)
     assert not guard.alarms
@@ -325,7 +325,7 @@ def test_what_another_server_acknowledges_after_the_question_stays_in_doubt(guar
     promoted = shard.backup()
     asked = guard.question(0)
     acknowledged(guard, shard, 1, ("run 3", ""))
-    guard.compare(0, promoted.standing(RESTARTED), asked)
+    guard.compare(0, promoted.shard_state(RESTARTED), asked)
     assert guard.doubted == {0}
     compare(guard, promoted, RESTARTED)
     assert 0 in guard.alarms
@@ -436,7 +436,7 @@ def test_a_process_with_no_file_still_guards_what_it_saw() -> None:
     acknowledged(guard, shard, 5)
     acknowledged(guard, Shard())
     assert 0 in guard.alarms
-    guard.adopt(STORE, 1, [Shard().standing(SERVER)])
+    guard.adopt(STORE, 1, [Shard().shard_state(SERVER)])
     guard.close()
 
 
@@ -461,7 +461,7 @@ def lost(guard: Guard) -> Shard:
 
 def test_a_store_that_was_reconciled_is_guarded_from_there(guard: Guard, path: Path) -> None:
     promoted = lost(guard)
-    guard.adopt(STORE, 1000, [promoted.standing(RESTARTED), Shard().standing(RESTARTED)])
+    guard.adopt(STORE, 1000, [promoted.shard_state(RESTARTED), Shard().shard_state(RESTARTED)])
     compare(guard, promoted, RESTARTED)
     assert not guard.alarms
     behind = promoted.backup()
@@ -475,7 +475,7 @@ def test_what_another_process_reconciled_opens_here_too(guard: Guard, path: Path
     promoted = lost(guard)
     elsewhere = Guard(2, path)
     elsewhere.recall(STORE, 0)
-    elsewhere.adopt(STORE, 1000, [promoted.standing(RESTARTED), Shard().standing(RESTARTED)])
+    elsewhere.adopt(STORE, 1000, [promoted.shard_state(RESTARTED), Shard().shard_state(RESTARTED)])
     elsewhere.close()
     guard.recall(STORE, 1000)
     assert guard.doubted == {0, 1}

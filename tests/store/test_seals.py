@@ -7,7 +7,7 @@ import pytest
 
 from machines.core.errors import BadSettings
 from machines.core.ports import Destination
-from payflow.store.seals import Seals, key_kept_in, keys_given, new_key
+from payflow.store.seals import Seals, key_of_folder, keys_given, new_key
 
 BANK = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
 
@@ -43,7 +43,7 @@ def test_what_is_no_key_is_refused() -> None:
 
 def test_all_who_come_at_once_find_the_same_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        keys = list(pool.map(lambda _: key_kept_in(tmp_path), range(32)))
+        keys = list(pool.map(lambda _: key_of_folder(tmp_path), range(32)))
     assert len({key for (key,) in keys}) == 1
     assert (tmp_path / "seal.key").stat().st_mode & 0o777 == 0o600
 

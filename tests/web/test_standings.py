@@ -72,11 +72,11 @@ class Past:
         await self.happened(record_id, f.Assessed(()), f.Boarded("b"), f.NotPaid(reference_of(record_id, 1), "no"))
         return record_id
 
-    async def standing(self, **parts: Any) -> ProviderHistory:
+    async def history(self, **parts: Any) -> ProviderHistory:
         """What the rules hear when Ann asks now."""
         record_id = await self.asked(**parts)
         record: PayoutRecord = (await self.store.records.read(record_id)).record
-        return await Standings(self.store).standing(record, MONTH)
+        return await Standings(self.store).history(record, MONTH)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def know(past: Past, **changes: Any) -> None:
 
 
 async def test_of_a_stranger_nothing_is_known_but_that_his_account_is_new(past: Past) -> None:
-    assert await past.standing() == ProviderHistory(details_changed_at=past.clock.now())
+    assert await past.history() == ProviderHistory(details_changed_at=past.clock.now())
 
 
 async def test_successes_are_those_that_did_not_come_back(past: Past) -> None:
@@ -102,12 +102,12 @@ async def test_successes_are_those_that_did_not_come_back(past: Past) -> None:
         await past.paid()
     back = await past.paid()
     await past.happened(back, f.CameBack(reference_of(back, 1), Evidence("bank", "returned")))
-    assert (await past.standing()).successes == 4
+    assert (await past.history()).successes == 4
 
 
 async def test_a_verified_provider_is_known_as_such(past: Past) -> None:
     await know(past, verified=True)
-    assert (await past.standing()).verified
+    assert (await past.history()).verified
 
 
 async def test_failures_count_for_a_month_and_what_came_back_counts_as_one(past: Past) -> None:
@@ -116,11 +116,11 @@ async def test_failures_count_for_a_month_and_what_came_back_counts_as_one(past:
     await past.failed()
     back = await past.paid()
     await past.happened(back, f.CameBack(reference_of(back, 1), Evidence("bank", "returned")))
-    assert (await past.standing()).recent_failures == 3
+    assert (await past.history()).recent_failures == 3
     past.clock.advance(11 * 86_400)
-    assert (await past.standing()).recent_failures == 2
+    assert (await past.history()).recent_failures == 2
     past.clock.advance(20 * 86_400)
-    assert (await past.standing()).recent_failures == 0
+    assert (await past.history()).recent_failures == 0
 
 
 async def test_the_average_is_of_what_was_paid_in_the_same_currency(past: Past) -> None:
@@ -128,14 +128,14 @@ async def test_the_average_is_of_what_was_paid_in_the_same_currency(past: Past) 
         await past.paid(units=units)
     await past.paid(units=10**9, asset=ETH)
     await past.failed(units=10**8)
-    assert (await past.standing(units=7)).average_units == 2333
-    assert (await past.standing(units=7, asset=ETH)).average_units == 10**9
+    assert (await past.history(units=7)).average_units == 2333
+    assert (await past.history(units=7, asset=ETH)).average_units == 10**9
 
 
 async def test_others_do_not_count(past: Past) -> None:
     for _ in range(3):
         await past.paid(owner=Owner("bob"))
-    assert (await past.standing()).successes == 0
+    assert (await past.history()).successes == 0
 
 
 # ── where the money goes ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,20 +144,20 @@ async def test_others_do_not_count(past: Past) -> None:
 async def test_an_account_that_was_paid_before_is_no_change(past: Past) -> None:
     await past.paid()
     past.clock.advance(HOUR / 1000)
-    assert (await past.standing()).details_changed_at is None
-    assert (await past.standing(where=bank("0690000031", account_name="ANN A."))).details_changed_at is None
+    assert (await past.history()).details_changed_at is None
+    assert (await past.history(where=bank("0690000031", account_name="ANN A."))).details_changed_at is None
 
 
 async def test_an_account_that_is_named_for_the_first_time_is_a_change_of_this_moment(past: Past) -> None:
     for _ in range(3):
         await past.paid()
     past.clock.advance(30 * 86_400)
-    assert (await past.standing(where=OTHER)).details_changed_at == past.clock.now()
+    assert (await past.history(where=OTHER)).details_changed_at == past.clock.now()
 
 
 async def test_an_account_to_which_a_payout_only_failed_stays_new(past: Past) -> None:
     await past.failed(where=OTHER)
-    assert (await past.standing(where=OTHER)).details_changed_at == past.clock.now()
+    assert (await past.history(where=OTHER)).details_changed_at == past.clock.now()
 
 
 async def test_writing_the_first_account_into_a_profile_makes_it_no_older(past: Past) -> None:
@@ -166,7 +166,7 @@ async def test_writing_the_first_account_into_a_profile_makes_it_no_older(past: 
     await know(past, verified=True)
     await know(past, destination=OTHER)
     past.clock.advance(60)
-    assert (await past.standing(where=OTHER)).details_changed_at == past.clock.now()
+    assert (await past.history(where=OTHER)).details_changed_at == past.clock.now()
 
 
 async def test_an_account_of_the_profile_is_as_old_as_its_last_change(past: Past) -> None:
@@ -175,11 +175,11 @@ async def test_an_account_of_the_profile_is_as_old_as_its_last_change(past: Past
     await know(past, destination=OTHER)
     changed: Millis = past.clock.now()
     past.clock.advance(8 * 86_400)
-    assert (await past.standing(where=OTHER)).details_changed_at == changed
+    assert (await past.history(where=OTHER)).details_changed_at == changed
 
 
 async def test_a_recent_change_of_the_profile_is_told_even_where_the_old_account_is_paid(past: Past) -> None:
     await past.paid()
     await know(past, destination=HOME)
     await know(past, destination=OTHER)
-    assert (await past.standing()).details_changed_at == past.clock.now()
+    assert (await past.history()).details_changed_at == past.clock.now()

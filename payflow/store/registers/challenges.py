@@ -27,8 +27,8 @@ class Challenges:
     async def take(self, text: str, now: Millis) -> SignInMessage | None:
         """Give the message that somebody signed, and never again; None where we did not ask for exactly these words."""
         found = _NONCE.search(text)
-        kept = await self._link.ask("GETDEL", keys.challenge(found[1])) if found else None
-        if kept is None:
+        encoded = await self._link.ask("GETDEL", keys.challenge(found[1])) if found else None
+        if encoded is None:
             return None
-        message = msgspec.msgpack.decode(kept, type=SignInMessage)
+        message = msgspec.msgpack.decode(encoded, type=SignInMessage)
         return message if message.text == text and now < message.expires_at else None

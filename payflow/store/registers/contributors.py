@@ -43,9 +43,9 @@ class ContributorAddresses:
     async def read(self, owner: Owner) -> ContributorAddress:
         """Read an address; one that was signed for in the profile, where earlier versions kept it, still counts."""
         key = keys.contributor(shard_for(owner, self._shards), owner)
-        kept, version = await self._link.ask("HMGET", key, "profile", "version")
-        if kept is not None:
-            fields = dict(self._seals.open(msgspec.msgpack.decode(kept, type=str)).fields)
+        sealed, version = await self._link.ask("HMGET", key, "profile", "version")
+        if sealed is not None:
+            fields = dict(self._seals.open(msgspec.msgpack.decode(sealed, type=str)).fields)
             return ContributorAddress(owner, _read(fields), int(version))
         where = (await self._profiles.read(owner)).destination
         before = dict(where.fields) if where is not None and where.kind == KIND else {}
@@ -59,7 +59,7 @@ class ContributorAddresses:
             await self.write(before, before.saved, ("", ""))
 
     async def write(
-        self, before: ContributorAddress, saved: SavedAddress, proof: tuple[str, str], told: Iterable[Message] = ()
+        self, before: ContributorAddress, saved: SavedAddress, proof: tuple[str, str], messages: Iterable[Message] = ()
     ) -> None:
         """Save an address, unless it changed since it was read; `proof` is what was signed, and the signature."""
         fields = {
@@ -75,7 +75,7 @@ class ContributorAddresses:
         shard = shard_for(before.owner, self._shards)
         sender = derived_id("contributor", shard, before.owner)
         at = self._clock.now() if self._clock else 0
-        messages = [encode((message.kind, sender, at, message.body)) for message in told]
+        encoded = [encode((message.kind, sender, at, message.body)) for message in messages]
         written = await self._link.run(
             PROFILE,
             [keys.sequence(shard)],
@@ -84,7 +84,7 @@ class ContributorAddresses:
             before.version,
             encode(sealed),
             sender,
-            *messages,
+            *encoded,
         )
         if not written:
             raise Conflict("The address was changed by somebody else meanwhile: look again.")

@@ -34,7 +34,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _ProfileRow:
     platform: str
     verified: bool
     notify: tuple[str, ...]
@@ -65,10 +65,10 @@ class Profiles:
     async def read(self, owner: Owner) -> Profile:
         """Read a profile; one that nobody wrote is empty. What a platform wrote over a reserved owner is not there."""
         key = keys.provider(shard_for(owner, self._shards), owner)
-        kept, version = await self._link.ask("HMGET", key, "profile", "version")
-        if kept is None:
+        row, version = await self._link.ask("HMGET", key, "profile", "version")
+        if row is None:
             return Profile(owner)
-        found = msgspec.msgpack.decode(kept, type=_Kept)
+        found = msgspec.msgpack.decode(row, type=_ProfileRow)
         if found.platform and owner in self._reserved:
             # It was brought before platforms were kept from these names: nothing tells what else the platform wrote.
             return Profile(owner, details_changed_at=_moment(found.details_changed_at), version=int(version))
@@ -82,7 +82,7 @@ class Profiles:
             int(version),
         )
 
-    async def write(self, before: Profile, after: Profile, now: Millis, told: Iterable[Message] = ()) -> Profile:
+    async def write(self, before: Profile, after: Profile, now: Millis, messages: Iterable[Message] = ()) -> Profile:
         """Write a profile that nobody changed since it was read; giving up a destination starts the cool-off.
 
         What must be told goes into the outbox with it, under an id of the provider's own: no change without a warning.
@@ -93,7 +93,7 @@ class Profiles:
             self.refuse_reserved(after.owner)
         if before.destination is not None and after.destination != before.destination:
             after = replace(after, details_changed_at=now)
-        kept = _Kept(
+        row = _ProfileRow(
             after.platform,
             after.verified,
             after.notify,
@@ -102,11 +102,11 @@ class Profiles:
         )
         shard = shard_for(before.owner, self._shards)
         sender = derived_id("provider", shard, before.owner)
-        messages = [encode((message.kind, sender, now, message.body)) for message in told]
+        encoded = [encode((message.kind, sender, now, message.body)) for message in messages]
         at = self._clock.now() if self._clock else 0
         names = [keys.sequence(shard)]
         version = await self._link.run(
-            PROFILE, names, at, f"provider:{before.owner}", before.version, encode(kept), sender, *messages
+            PROFILE, names, at, f"provider:{before.owner}", before.version, encode(row), sender, *encoded
         )  # fmt: skip
         if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")

@@ -127,7 +127,7 @@ class Known:
     known: ProviderHistory = field(default_factory=lambda: ProviderHistory(verified=True, successes=3))
     within_ms: int = 0
 
-    async def standing(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
+    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
         """Say what is known of the owner."""
         self.within_ms = failures_within_ms
         return self.known
