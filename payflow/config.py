@@ -373,8 +373,8 @@ NAMES: Mapping[str, str] = {field.alias or name: name for name, field in Setting
 def load(environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
     """Read the settings from the environment, then from `.env`; every problem is reported at once."""
     if environ is None:
-        kept = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-        environ = kept | dict(os.environ)
+        from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+        environ = from_file | dict(os.environ)
     problems = [_unknown(name) for name in environ if name.startswith(_PREFIX) and _known(name) is None]
     given: dict[str, Any] = {name: value for name, value in environ.items() if name in NAMES and value != ""}
     problems += _take_files(environ, given)

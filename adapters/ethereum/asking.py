@@ -56,7 +56,7 @@ class Heights:
     """
 
     def __init__(self, taken_back_s: float) -> None:
-        self.told: ChainHead | None = None
+        self.newest: ChainHead | None = None
         self._hashes: OrderedDict[int, str] = OrderedDict()
         self._final: int | None = None
         self._patience = Millis(int(taken_back_s * SECOND))
@@ -66,23 +66,23 @@ class Heights:
         """Tell the newest head, or once more the one before where this one is behind it."""
         if self._stays_behind(header.number, finalized, now):
             self.forget()
-        told = self.told
+        newest = self.newest
         if self._final is not None:
             finalized = max(finalized or 0, self._final)  # what cannot go away does not
         self._final = finalized
-        if told is not None and header.number < told.number:
-            header = Header(told.number, told.hash, told.timestamp_s, told.base_fee_wei)
+        if newest is not None and header.number < newest.number:
+            header = Header(newest.number, newest.hash, newest.timestamp_s, newest.base_fee_wei)
         if finalized is not None:
             finalized = min(finalized, header.number)
-        self.told = ChainHead(header.number, header.hash, header.timestamp_s, header.base_fee_wei, finalized)
+        self.newest = ChainHead(header.number, header.hash, header.timestamp_s, header.base_fee_wei, finalized)
         self._hashes[header.number] = header.hash
         self._hashes.move_to_end(header.number)
         while len(self._hashes) > REMEMBERED:
             self._hashes.popitem(last=False)
-        return self.told
+        return self.newest
 
     def _stays_behind(self, number: int, finalized: int | None, now: Millis) -> bool:
-        lower = self.told is not None and number < self.told.number
+        lower = self.newest is not None and number < self.newest.number
         if not lower and (self._final is None or (finalized or 0) >= self._final):
             self._behind_since = None
             return False
@@ -100,7 +100,7 @@ class Heights:
 
     def reorganized(self) -> None:
         """A reorg took away what was told; what is final stays."""
-        self.told = None
+        self.newest = None
         self._hashes.clear()
 
     def forget(self) -> None:
@@ -133,7 +133,7 @@ class Asking:
         read: Callable[..., T],
         *,
         fresh: bool = False,
-        beside: RpcCall | None = None,
+        extra: RpcCall | None = None,
         rounds: int | None = None,
     ) -> T:
         """Ask one node after the other, until one gives results to all calls that can be read.
@@ -149,7 +149,7 @@ class Asking:
         )
 
         async def results(end: NodeEndpoint) -> T:
-            return read(*await self._results(end, calls, beside, fresh=fresh))
+            return read(*await self._results(end, calls, extra, fresh=fresh))
 
         return await again(self._round, results)
 
@@ -176,11 +176,11 @@ class Asking:
         read: Callable[..., V],
         rank: Callable[[V], Any],
         *,
-        beside: RpcCall | None = None,
+        extra: RpcCall | None = None,
     ) -> V:
         """Give the highest of what enough nodes have reached: for what is planned with, never for proof."""
         if self.quorum.alone:
-            return await self.one(calls, read, fresh=True, beside=beside)
+            return await self.one(calls, read, fresh=True, extra=extra)
 
         def order(value: V | _Refusal) -> tuple[bool, Any]:
             refused = isinstance(value, _Refusal)
@@ -189,7 +189,7 @@ class Asking:
         def enough(said: Sequence[tuple[str, V | _Refusal]]) -> bool:
             return len(said) >= self.quorum.needed
 
-        said, failures = await self._said(calls, read, beside, fresh=True, enough=enough, grace_s=self._limits.grace_s)
+        said, failures = await self._said(calls, read, extra, fresh=True, enough=enough, grace_s=self._limits.grace_s)
         if not said:
             self.give_up(failures)
         return _accepted(self.quorum.reached([value for _, value in said], order))
@@ -198,7 +198,7 @@ class Asking:
         self,
         calls: Sequence[RpcCall],
         read: Callable[..., V],
-        beside: RpcCall | None,
+        extra: RpcCall | None,
         *,
         fresh: bool,
         enough: Callable[[Sequence[tuple[str, V | _Refusal]]], object],
@@ -206,7 +206,7 @@ class Asking:
     ) -> tuple[list[tuple[str, V | _Refusal]], list[NodeFailed]]:
         async def spoken(end: NodeEndpoint) -> V | _Refusal:
             try:
-                return read(*await self._results(end, calls, beside, fresh=fresh))
+                return read(*await self._results(end, calls, extra, fresh=fresh))
             except (Rejected, Retryable) as error:
                 return _Refusal(type(error), str(error))
 
@@ -268,10 +268,10 @@ class Asking:
         return self.give_up(failures)
 
     async def _results(
-        self, end: NodeEndpoint, calls: Sequence[RpcCall], beside: RpcCall | None, *, fresh: bool
+        self, end: NodeEndpoint, calls: Sequence[RpcCall], extra: RpcCall | None, *, fresh: bool
     ) -> list[Raw]:
         height = [wire.HEIGHT] if fresh else []  # asked first, so that what follows is at least as new
-        optional = [] if beside is None else [beside]
+        optional = [] if extra is None else [extra]
         said = await asyncio.gather(*(end.ask(call) for call in [*height, *calls, *optional]))
         results: list[Raw] = []
         for place, one in enumerate(said):
@@ -284,8 +284,8 @@ class Asking:
         return results
 
     def _reached(self, end: NodeEndpoint, height: int) -> None:
-        told = self._heights.told
-        behind = 0 if told is None else told.number - height
+        newest = self._heights.newest
+        behind = 0 if newest is None else newest.number - height
         end.figures.lag_blocks = max(0, behind)
         if behind > self._limits.lag_blocks:
             raise NodeFailed(f"{end.name} is {behind} blocks behind")

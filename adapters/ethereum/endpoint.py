@@ -19,7 +19,7 @@ from machines.core.batcher import Batcher
 from machines.core.clock import SECOND, Clock, Millis
 from machines.core.errors import Retryable
 
-_DOOR = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 421, 451})
+_NOT_HANDED_ON = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 421, 451})
 """Statuses of a server that did not even hand the request to a node."""
 
 
@@ -165,10 +165,10 @@ class NodeEndpoint:
                 raise (NeverLeft(str(error)) if error.taken else error) from error
             self._verified = True
 
-    def believe(self, told: Raw) -> None:
+    def believe(self, answer: Raw) -> None:
         """Check what a node told about its chain: `WrongChain` when it is another."""
         try:
-            chain = wire.number(told)
+            chain = wire.number(answer)
         except Unreadable as error:
             raise NeverLeft(f"{self.name} does not tell its chain: {error}") from error
         self.figures.refused = chain != self._chain_id
@@ -233,7 +233,7 @@ class NodeEndpoint:
             return said
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and count > 1:
             return RpcFault(status, "the batch is too large")
-        if status in _DOOR:
+        if status in _NOT_HANDED_ON:
             raise NeverLeft(f"{self.name} turned us away with HTTP {status}")
         raise NodeFailed(f"{self.name} answered HTTP {status}")
 
@@ -254,11 +254,11 @@ async def chain_of(session: aiohttp.ClientSession, url: str, limits: NodeLimits)
 
 def names(urls: Sequence[str]) -> list[str]:
     """Name nodes by host and port; the path of a URL is often its secret."""
-    told: Counter[str] = Counter()
+    used: Counter[str] = Counter()
     found = []
     for url in urls:
         parsed = split_login(url)[0]
         name = f"{parsed.host}:{parsed.port}"
-        told[name] += 1
-        found.append(name if told[name] == 1 else f"{name}#{told[name]}")
+        used[name] += 1
+        found.append(name if used[name] == 1 else f"{name}#{used[name]}")
     return found

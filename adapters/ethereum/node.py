@@ -163,9 +163,9 @@ class Nodes:
             self._ask.give_up(failures)
         if best is None:
             await self._see_no_fork(looks)
-            return self._heights.told or NO_HEAD
-        told = self._heights.told
-        if told is not None and best.header.number < told.number and await self._went_away(best):
+            return self._heights.newest or NO_HEAD
+        newest = self._heights.newest
+        if newest is not None and best.header.number < newest.number and await self._went_away(best):
             self._heights.reorganized()
         head = self._heights.tell(best.header, best.finalized, self._clock.now())
         for look in looks:
@@ -293,7 +293,7 @@ class Nodes:
         """Say what gas costs now: the next block's base fee, and the usual tip of the last blocks."""
         history = wire.fee_history(HISTORY_BLOCKS, percentile)
         calls = [wire.GAS_PRICE, wire.block_header("latest")]
-        return await self._ask.reached(calls, _market, _dearness, beside=history)
+        return await self._ask.reached(calls, _market, _dearness, extra=history)
 
     async def code(self, address: Address, block: int | Literal["latest"] = "latest") -> str:
         """Give an address's code, `0x` for an account without. About a block enough nodes must agree."""

@@ -110,13 +110,13 @@ def proves_v4(status: int, kind: str) -> Proves | None:
 
 def refusal(status: int, message: str, meaning: Proves | None) -> StepError:
     """Turn a refusal in the 400s into what may be done next. `LANDED` is for the caller to see first."""
-    told = f"Flutterwave (HTTP {status}): {plain(message) or 'no reason given'}"
+    text = f"Flutterwave (HTTP {status}): {plain(message) or 'no reason given'}"
     match meaning:
         case Proves.CLOSED:
-            return RailClosed(told, rail=RAIL, code=f"HTTP {status}" if status in ACCESS_DENIED else plain(message))
+            return RailClosed(text, rail=RAIL, code=f"HTTP {status}" if status in ACCESS_DENIED else plain(message))
         case Proves.DEFERRED | Proves.SHORT:
-            return Deferred(told, short=meaning is Proves.SHORT)
+            return Deferred(text, short=meaning is Proves.SHORT)
         case Proves.NOT_CREATED:
-            return Rejected(told)
+            return Rejected(text)
         case _:
-            return OutcomeUnknown(told, answered=True)
+            return OutcomeUnknown(text, answered=True)

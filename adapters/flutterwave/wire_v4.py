@@ -158,8 +158,8 @@ def token(client_id: str, client_secret: str) -> bytes:
 def read_token(reply: HttpReply) -> TokenV4:
     """Read a token. Nothing has been sent yet whatever comes back, so nothing is unknown."""
     if reply.status in {HTTPStatus.BAD_REQUEST, *ACCESS_DENIED}:
-        told = f"Flutterwave does not accept the client's credentials (HTTP {reply.status})."
-        raise RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
+        text = f"Flutterwave does not accept the client's credentials (HTTP {reply.status})."
+        raise RailClosed(text, rail=RAIL, code=f"HTTP {reply.status}")
     try:
         if reply.status == HTTPStatus.OK:
             return decoded(reply.body, TokenV4)
@@ -300,11 +300,11 @@ def _recipient(payment: Payment) -> dict[str, object]:
 
 
 def _refusal(status: int, fault: FaultV4) -> StepError:
-    told = f"{fault.type} {fault.message}"
+    text = f"{fault.type} {fault.message}"
     meaning = proves_v4(status, fault.type)
     if meaning is Proves.LANDED:
-        return OutcomeUnknown(f"Flutterwave has the reference already and does not say under which id: {told}")
-    return refusal(status, told.replace("_", " "), meaning)
+        return OutcomeUnknown(f"Flutterwave has the reference already and does not say under which id: {text}")
+    return refusal(status, text.replace("_", " "), meaning)
 
 
 def proves(reply: HttpReply) -> Proves | None:

@@ -166,8 +166,8 @@ def read(event: str, body: bytes, label: str) -> tuple[News, ...]:
             f"A delivery of more than {MOST_BYTES} bytes is not read; `payflow bounty sync` finds what it told."
         )
     try:
-        told = _DELIVERY.decode(_json_of(body))
-        return _news(event, told, label)
+        delivery = _DELIVERY.decode(_json_of(body))
+        return _news(event, delivery, label)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadInput("The delivery is not GitHub's JSON.") from error
 
@@ -179,53 +179,55 @@ def _json_of(body: bytes) -> bytes:
     return unquote_to_bytes(body.removeprefix(_FORM).replace(b"+", b" "))
 
 
-def _news(event: str, told: GitHubDelivery, label: str) -> tuple[News, ...]:
+def _news(event: str, delivery: GitHubDelivery, label: str) -> tuple[News, ...]:
     match event:
-        case "issues" if told.issue and told.repository:
-            return _issue_news(told, told.issue, told.repository, label)
-        case "pull_request" if told.pull_request and told.repository:
-            return _pull_news(told, told.pull_request, told.repository)
+        case "issues" if delivery.issue and delivery.repository:
+            return _issue_news(delivery, delivery.issue, delivery.repository, label)
+        case "pull_request" if delivery.pull_request and delivery.repository:
+            return _pull_news(delivery, delivery.pull_request, delivery.repository)
         case "installation":
-            enabled = told.action not in _SECRETIVE
-            return tuple(_repository_news(told, one, enabled=enabled) for one in told.repositories)
+            enabled = delivery.action not in _SECRETIVE
+            return tuple(_repository_news(delivery, one, enabled=enabled) for one in delivery.repositories)
         case "installation_repositories":
-            added = tuple(_repository_news(told, one, enabled=True) for one in told.repositories_added)
-            return added + tuple(_repository_news(told, one, enabled=False) for one in told.repositories_removed)
-        case "repository" if told.repository and told.action in _REPOSITORY:
-            return (_repository_news(told, told.repository, enabled=told.action != "deleted"),)
+            added = tuple(_repository_news(delivery, one, enabled=True) for one in delivery.repositories_added)
+            return added + tuple(
+                _repository_news(delivery, one, enabled=False) for one in delivery.repositories_removed
+            )
+        case "repository" if delivery.repository and delivery.action in _REPOSITORY:
+            return (_repository_news(delivery, delivery.repository, enabled=delivery.action != "deleted"),)
         case _:
             return ()
 
 
-def _repository_news(told: GitHubDelivery, one: GitHubRepository, *, enabled: bool) -> RepositoryNews:
-    return RepositoryNews(told.installation.id, one.id, one.full_name, enabled, one.private)
+def _repository_news(delivery: GitHubDelivery, one: GitHubRepository, *, enabled: bool) -> RepositoryNews:
+    return RepositoryNews(delivery.installation.id, one.id, one.full_name, enabled, one.private)
 
 
-def _issue_news(told: GitHubDelivery, raw: RawIssue, repository: GitHubRepository, label: str) -> tuple[News, ...]:
-    place = Place(told.installation.id, repository.id, repository.full_name, raw.number)
+def _issue_news(delivery: GitHubDelivery, raw: RawIssue, repository: GitHubRepository, label: str) -> tuple[News, ...]:
+    place = Place(delivery.installation.id, repository.id, repository.full_name, raw.number)
     gone = ""
-    if told.action == "deleted":
+    if delivery.action == "deleted":
         gone = "the issue was deleted"
-    elif told.action == "transferred":
-        there = told.changes.new_repository.full_name if told.changes.new_repository else "elsewhere"
-        number = f"#{told.changes.new_issue.number}" if told.changes.new_issue else ""
+    elif delivery.action == "transferred":
+        there = delivery.changes.new_repository.full_name if delivery.changes.new_repository else "elsewhere"
+        number = f"#{delivery.changes.new_issue.number}" if delivery.changes.new_issue else ""
         gone = f"the issue was moved to {there}{number}"
     found = issue(raw, label)
     at = found.updated_at
     found = replace(
         found,
-        reopened_at=at if told.action == "reopened" else 0,
-        labelled_at=at if told.action == "labeled" and told.label.name == label else 0,
+        reopened_at=at if delivery.action == "reopened" else 0,
+        labelled_at=at if delivery.action == "labeled" and delivery.label.name == label else 0,
     )
     return (IssueNews(place, found, gone),)
 
 
-def _pull_news(told: GitHubDelivery, raw: RawPull, repository: GitHubRepository) -> tuple[News, ...]:
-    place = Place(told.installation.id, repository.id, repository.full_name, 0)
+def _pull_news(delivery: GitHubDelivery, raw: RawPull, repository: GitHubRepository) -> tuple[News, ...]:
+    place = Place(delivery.installation.id, repository.id, repository.full_name, 0)
     found = pull(raw)
-    if raw.merged_at is not None and told.action != "closed":
+    if raw.merged_at is not None and delivery.action != "closed":
         return ()  # claims freeze at the merge: else whoever was merged once could write himself into any later bounty
-    before = closes(raw.base.repo.full_name, told.changes.title.from_, told.changes.body.from_)
+    before = closes(raw.base.repo.full_name, delivery.changes.title.from_, delivery.changes.body.from_)
     return (PullNews(place, found, tuple(sorted({*found.closes, *before}))),)
 
 

@@ -12,7 +12,7 @@ from machines.core.clock import SECOND
 
 FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered"})
 # What only steers the delivery, or says twice what stands elsewhere.
-_NOT_TOLD = frozenset({"event", "platform", "to"})
+_FOR_US_ALONE = frozenset({"event", "platform", "to"})
 
 
 class OutboxNews(Protocol):
@@ -66,5 +66,5 @@ def news_of(post: OutboxNews) -> dict[str, object]:
     """Write what a platform hears, in the shape that the specification recommends."""
     about = "payout" if "payout" in post.body else "provider"
     at = datetime.fromtimestamp(post.at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    told = {name: value for name, value in post.body.items() if name not in _NOT_TOLD}
-    return {"type": f"{about}.{post.body['event']}", "timestamp": at, "data": told}
+    data = {name: value for name, value in post.body.items() if name not in _FOR_US_ALONE}
+    return {"type": f"{about}.{post.body['event']}", "timestamp": at, "data": data}

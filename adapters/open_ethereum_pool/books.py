@@ -58,7 +58,7 @@ class ScriptAnswer(NamedTuple):
     found: str
 
 
-class Standing(NamedTuple):
+class BookState(NamedTuple):
     """How the books have a payment."""
 
     step: str
@@ -196,8 +196,8 @@ class PoolBooks:
         """Say why nothing may be sent on the word of this server; empty where it keeps what it acknowledged."""
         return self._fault_of(await self.persistence())
 
-    def _fault_of(self, kept: Persistence) -> str:
-        faults = kept.faults()
+    def _fault_of(self, persistence: Persistence) -> str:
+        faults = persistence.faults()
         return faults[0] if faults and not self._weak_accepted else ""
 
     async def sync_each_write(self) -> None:
@@ -234,11 +234,11 @@ class PoolBooks:
 
     async def keep(self) -> None:
         """Return when all that was written is on disk."""
-        kept = await self.persistence()
-        fault = self._fault_of(kept)
+        persistence = await self.persistence()
+        fault = self._fault_of(persistence)
         if fault:
             raise NotDurable(fault)
-        if kept.must_wait and not await self.link.reaches_disk(self.keys.synced, DISK_TIMEOUT_MS):
+        if persistence.must_wait and not await self.link.reaches_disk(self.keys.synced, DISK_TIMEOUT_MS):
             raise NotDurable(f"The pool's Redis did not reach its disk within {DISK_TIMEOUT_MS // 1000} seconds.")
 
     # ── read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,13 +248,13 @@ class PoolBooks:
         answer = await self.link.ask("PING")
         return "PONG" if answer is True else str(answer)
 
-    async def book_state(self, line: PaymentLine) -> Standing:
+    async def book_state(self, line: PaymentLine) -> BookState:
         """Say how far a payment came."""
         row = f"{line.login}:{line.shannon}"
         step, score = await self.link.together(
             [("HGET", self.keys.applied, line.key), ("ZSCORE", self.keys.pending, row)]
         )
-        return Standing(str(step or ""), None if score is None else int(float(score)))
+        return BookState(str(step or ""), None if score is None else int(float(score)))
 
     async def steps(self, keys: Sequence[str]) -> list[str]:
         """Say how far payments came; empty for those that the books never heard of."""

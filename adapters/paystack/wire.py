@@ -417,20 +417,20 @@ def _evidence(found: PaystackTransfer) -> Evidence:
 
 
 def _refusal(reply: HttpReply) -> StepError:
-    told = f"Paystack answered with HTTP {reply.status}."
+    text = f"Paystack answered with HTTP {reply.status}."
     if reply.status in ACCESS_DENIED:
-        return RailClosed(told, rail=RAIL, code=f"HTTP {reply.status}")
+        return RailClosed(text, rail=RAIL, code=f"HTTP {reply.status}")
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return OutcomeUnknown(told)
+        return OutcomeUnknown(text)
     message = _decoded(reply, PaystackRefusal).message
     says = " ".join(message.casefold().split()).rstrip(".")
-    told = f"Paystack (HTTP {reply.status}): {plain(message)}"
+    text = f"Paystack (HTTP {reply.status}): {plain(message)}"
     meaning = next((proves for row, proves in REFUSALS if fnmatchcase(says, row)), "")
     if reply.status != HTTPStatus.BAD_REQUEST or not meaning:
-        return OutcomeUnknown(told, answered=True)
+        return OutcomeUnknown(text, answered=True)
     if meaning == NOBODY:
-        return RailClosed(told, rail=RAIL)
-    return Deferred(told, short=True) if meaning == SHORT else Rejected(told)
+        return RailClosed(text, rail=RAIL)
+    return Deferred(text, short=True) if meaning == SHORT else Rejected(text)
 
 
 def _decoded(reply: HttpReply, shape: type[T]) -> T:

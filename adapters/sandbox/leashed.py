@@ -37,7 +37,7 @@ class Leashed:
         """`keep` are open files that it holds as long as it lives, such as a lock."""
         self.log = log
         self._name = Path(command[0]).name
-        kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        inherited = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         with log.open("wb") as output:
             # A session of its own: Ctrl-C is for us alone, who then end everything in its order.
             self._process = subprocess.Popen(  # noqa: S603  (our own script)
@@ -45,7 +45,7 @@ class Leashed:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env=kept | dict(more or {}),
+                env=inherited | dict(more or {}),
                 start_new_session=True,
                 pass_fds=tuple(keep),
             )

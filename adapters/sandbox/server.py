@@ -100,7 +100,7 @@ class CallLimit:
     burst: int
     cool_off_s: float = 1.0
     """How long whoever exceeds it gets nothing but 429."""
-    told: bool = True
+    announced: bool = True
     """Whether a refusal says when to come again."""
     refused: int = 0
     """How many calls were refused."""
@@ -176,7 +176,7 @@ class Server:
         self._agenda.run()
         self.calls.append(call.line)
         if self.limit and not call.path.startswith("/_sandbox") and not self.limit.lets_in(self._agenda.now()):
-            return _rate_limited(Fault(Kind.RATE_LIMITED, delay_s=self.limit.cool_off_s if self.limit.told else 0))
+            return _rate_limited(Fault(Kind.RATE_LIMITED, delay_s=self.limit.cool_off_s if self.limit.announced else 0))
         fault = self._faults.take(call)
         if fault is None:
             return _response(await self._handled(call, handler))

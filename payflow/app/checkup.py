@@ -32,36 +32,38 @@ async def examine_pool(settings: Settings, path: Path) -> list[Check]:
     async with PoolRedis(pool.redis) as link:
         try:
             books = PoolBooks(link, pool.coin, pool.flavour)
-            kept = await books.persistence()
-            if pool.syncs_runs and kept.append_only:
-                kept = replace(kept, fsync="always")  # as it will be when somebody is paid
-            checks += pool_durability(kept, accepted=settings.accept_weak_durability)
-            checks.append(await _standing(books))
+            persistence = await books.persistence()
+            if pool.syncs_runs and persistence.append_only:
+                persistence = replace(persistence, fsync="always")  # as it will be when somebody is paid
+            checks += pool_durability(persistence, accepted=settings.accept_weak_durability)
+            checks.append(await _pending(books))
         except PayflowError as error:
             checks.append(fail("pool Redis", str(error)))
     return [*checks, *await _chain(settings, pool)]
 
 
-def pool_durability(kept: Persistence, *, accepted: bool) -> list[Check]:
+def pool_durability(persistence: Persistence, *, accepted: bool) -> list[Check]:
     """Say whether the pool's Redis keeps what it acknowledged, and whether there is a backup."""
-    faults, advice = kept.faults(), kept.advice()
+    faults, advice = persistence.faults(), persistence.advice()
     level = warn if accepted else fail
     found = [level("pool Redis", fault) for fault in faults]
     found += [warn("pool backups", one) for one in advice]
     if not faults:
-        found.append(ok("pool Redis", f"It keeps every write (append-only file, fsync {kept.fsync or 'on request'})."))
+        found.append(
+            ok("pool Redis", f"It keeps every write (append-only file, fsync {persistence.fsync or 'on request'}).")
+        )
     if not advice:
-        found.append(ok("pool backups", _backup(kept)))
+        found.append(ok("pool backups", _backup(persistence)))
     return found
 
 
-def _backup(kept: Persistence) -> str:
-    if kept.snapshots_written == 0:
+def _backup(persistence: Persistence) -> str:
+    if persistence.snapshots_written == 0:
         return "It has written no snapshot since it started, and will; keep copies elsewhere."
-    return f"Its last snapshot is {kept.snapshot_age_s // 3600} hours old; keep copies elsewhere."
+    return f"Its last snapshot is {persistence.snapshot_age_s // 3600} hours old; keep copies elsewhere."
 
 
-async def _standing(books: PoolBooks) -> Check:
+async def _pending(books: PoolBooks) -> Check:
     pending, lock = await books.pending(), await books.lock()
     if pending or lock:
         said = f"{len(pending)} payments are pending, the lock is {lock or 'free'}"

@@ -19,9 +19,9 @@ from payflow.config import PollerSettings, Settings
 from payflow.desk.first_look import FirstLook
 from payflow.desk.gateways import GatewaySetup
 from payflow.desk.payouts import Desk
+from payflow.desk.provider_histories import ProviderHistories
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.desk.schedule import Schedule
-from payflow.desk.standings import Standings
 from payflow.desk.wallets import WalletQueue
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -62,7 +62,7 @@ class Payouts:
         )
         return PayoutActs(
             rails,
-            Standings(self._store),
+            ProviderHistories(self._store),
             self._schedule,
             self._store.seals,
             self._thresholds,

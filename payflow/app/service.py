@@ -88,7 +88,7 @@ async def _run(
                     from payflow.desk.probing import keep_closed_rails_probed  # noqa: PLC0415  (as above)
 
                     group.start_soon(keep_closed_rails_probed, payflow.store, payflow.parts.probes)
-            group.start_soon(_stop_when_told, stop, readiness, worker)
+            group.start_soon(_stop_on, stop, readiness, worker)
             if payflow.parts.task:
                 group.start_soon(payflow.parts.task, stop)
             if task:
@@ -122,7 +122,7 @@ def _said(payflow: Payflow, address: str, *, workers: bool) -> str:
     return f"Payflow {where}, {'with' if workers else 'without'} workers; machines: {names}; store {store}."
 
 
-async def _stop_when_told(stop: asyncio.Event, readiness: Readiness, worker: Worker | None) -> None:
+async def _stop_on(stop: asyncio.Event, readiness: Readiness, worker: Worker | None) -> None:
     await stop.wait()
     readiness.stopping = True
     log.info("Payflow finishes what it has begun, and stops.", action="stopping")
@@ -168,17 +168,17 @@ async def _tell_health(payflow: Payflow) -> None:
 
 async def tell_health(payflow: Payflow, done: Work) -> None:
     """Log how the store, this process and the queues are."""
-    crowds = [crowd for crowd in await payflow.store.listing.counts_by_state() if crowd.count]
+    queues = [queue for queue in await payflow.store.listing.counts_by_state() if queue.count]
     final = {
         (machine.name, state.name)
         for machine in payflow.parts.machines
         for state in machine.lifecycle.states.values()
         if state.final
     }
-    open_ones = [crowd for crowd in crowds if (crowd.machine, crowd.state) not in final]
+    open_ones = [queue for queue in queues if (queue.machine, queue.state) not in final]
     connections = await servers.connections(payflow.store.link)
     sentence = (
-        f"{sum(crowd.count for crowd in open_ones)} records are open, {sum(crowd.due for crowd in open_ones)} due; "
+        f"{sum(queue.count for queue in open_ones)} records are open, {sum(queue.due for queue in open_ones)} due; "
         f"{done.looks} looks, {done.moves} moves and {done.errors} errors since the last line; "
         f"{connections} connections to the store."
     )
@@ -190,7 +190,7 @@ async def tell_health(payflow: Payflow, done: Work) -> None:
         looks=done.looks,
         moves=done.moves,
         errors=done.errors,
-        queues={f"{crowd.machine}.{crowd.state}": {"count": crowd.count, "due": crowd.due} for crowd in crowds},
+        queues={f"{queue.machine}.{queue.state}": {"count": queue.count, "due": queue.due} for queue in queues},
     )
 
 

@@ -62,10 +62,10 @@ async def archive(
         terminal.confirm([f"Finished records from before {before} go into a file in {folder}, and leave the store."])
     with _bar("Archiving", await _count(payflow, finished=True), quiet=terminal.as_json) as count:
         done = await archives.archive(store, folder, at, who.name, count)
-    stayed = f" {done.kept:,} changed meanwhile and stayed." if done.kept else ""
+    stayed = f" {done.skipped:,} changed meanwhile and stayed." if done.skipped else ""
     said = f"{done.records:,} records and {done.postings:,} postings are in {done.file}.{stayed}"
     terminal.tell(
-        {"file": str(done.file or ""), "records": done.records, "postings": done.postings, "kept": done.kept},
+        {"file": str(done.file or ""), "records": done.records, "postings": done.postings, "kept": done.skipped},
         said if done.file else "There is nothing to archive.",
     )
 

@@ -90,8 +90,8 @@ async def _correct(
         raise Usage("--believe is account or journal.")
     who, steering = await terminal.person(payflow), steering_of(payflow)
     proposal = await steering.propose_correction(name, asset, cast("Believed | None", believe), reason, who)
-    told = {"proposal": proposal.digest, "seen": dict(proposal.seen), "who": who.name}
-    terminal.tell(told, *steering.two.says(proposal), *who_confirms(proposal))
+    answer = {"proposal": proposal.digest, "seen": dict(proposal.seen), "who": who.name}
+    terminal.tell(answer, *steering.two.says(proposal), *who_confirms(proposal))
     return Code.OK
 
 

@@ -39,8 +39,8 @@ BOUNTY = (
 @command("payflow bounty sync")
 async def sync(terminal: Terminal, payflow: Payflow) -> None:
     """Read from GitHub what deliveries may have failed to tell: repositories, labelled issues, pull requests."""
-    told = await forge_sweep.sweep(_desk(payflow))
-    terminal.tell(told, ", ".join(f"{count} {what}" for what, count in told.items()) + ".")
+    answer = await forge_sweep.sweep(_desk(payflow))
+    terminal.tell(answer, ", ".join(f"{count} {what}" for what, count in answer.items()) + ".")
 
 
 @command("payflow bounty ls --all")
@@ -59,8 +59,8 @@ async def ls(
 async def show(terminal: Terminal, payflow: Payflow, name: Name) -> None:
     """Show one bounty with all that is known of it."""
     record = await _desk(payflow).find(name)
-    told = {**shown(record), "pollers": _pollers(record.state)}
-    terminal.tell(told, grid({key: str(value) for key, value in told.items() if value not in (None, "", [], {})}))
+    answer = {**shown(record), "pollers": _pollers(record.state)}
+    terminal.tell(answer, grid({key: str(value) for key, value in answer.items() if value not in (None, "", [], {})}))
 
 
 @command("payflow bounty decide bounty-03-abcdefgh23456777 --pull 12")

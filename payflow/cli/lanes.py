@@ -269,8 +269,8 @@ async def adopt(
             counts = [f"counts as paid: {one.id} by {tx}" for one, tx in meant.paid]
             terminal.confirm(counts + [f"will be paid: {one.payment}" for one in meant.unpaid])
         await steering.adopt(meant, who.name, reason)
-    told: dict[str, Any] = {"lane": name, "paid": paid or [], "unpaid": [one.payment for one in meant.unpaid]}
-    terminal.tell(told, f"The lane {name} is open.")
+    answer: dict[str, Any] = {"lane": name, "paid": paid or [], "unpaid": [one.payment for one in meant.unpaid]}
+    terminal.tell(answer, f"The lane {name} is open.")
 
 
 def _hours(text: str) -> int:

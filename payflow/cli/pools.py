@@ -277,8 +277,8 @@ async def pending(terminal: Terminal, *, config: Config = None) -> None:
 
 def _show(terminal: Terminal, found: list[Judged], said: str) -> None:
     """Show pending rows with what is proven."""
-    told = {"pending": [json_of(JUDGED, one) for one in found], "says": [said]}
-    terminal.tell(told, drawn(JUDGED, found), said)
+    answer = {"pending": [json_of(JUDGED, one) for one in found], "says": [said]}
+    terminal.tell(answer, drawn(JUDGED, found), said)
 
 
 # ── repair ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -442,6 +442,6 @@ async def audit(
             async with one.noted("repair pool sums", one.desk.pool.coin):
                 await auditing.repair(books, found)
             said = f"{said} What could be proven was put right."
-    told = {"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}
-    terminal.tell(told, drawn(DRIFT, found), said)
+    answer = {"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}
+    terminal.tell(answer, drawn(DRIFT, found), said)
     return Code.OK if all(drift.repairable and repairs for drift in found) else Code.REFUSED

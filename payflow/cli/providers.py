@@ -72,5 +72,5 @@ def _named(owner: str) -> Owner:
 
 
 def _tell(terminal: Terminal, profile: Profile) -> None:
-    told = json_of(PROFILE, profile)
-    terminal.tell(told, grid({name: "" if value is None else str(value) for name, value in told.items()}))
+    answer = json_of(PROFILE, profile)
+    terminal.tell(answer, grid({name: "" if value is None else str(value) for name, value in answer.items()}))

@@ -55,13 +55,13 @@ async def reconcile(
         terminal.confirm([f"Everything is accounted for. This opens {', '.join(outcome.closed)}."])
     if opens:
         await open_rails(payflow.store, outcome, word)
-    told = {
+    answer = {
         "findings": [json_of(FINDING, one) for one in outcome.findings],
         "clear": outcome.clear,
         "closed": [] if opens else list(outcome.closed),
         "opened": list(outcome.closed) if opens else [],
     }
-    terminal.tell(told, *findings, _sentence(outcome))
+    terminal.tell(answer, *findings, _sentence(outcome))
     return Code.OK if outcome.clear else Code.REFUSED
 
 

@@ -61,7 +61,7 @@ def sandbox(
 
     def announce(world: SandboxWorld) -> None:
         if narrator is None:
-            print_json(told(world))
+            print_json(shown(world))
         else:
             narrator.begin(world)
 
@@ -69,7 +69,7 @@ def sandbox(
         raise Usage(f"There is no scenario {scenario!r}: {', '.join(SCENARIO_NAMES)}.")
     folder = terminal.settings.data / "sandbox"
     changes = {"data": folder} | ({} if port is None else {"port": port})
-    with _log_beside(folder, apart=narrator is not None and narrator.live):
+    with _log_to_file(folder, apart=narrator is not None and narrator.live):
         try:
             settings = terminal.settings.model_copy(update=changes)
             service.run(play(settings, Options(fresh, scenario), stage, announce))
@@ -78,7 +78,7 @@ def sandbox(
                 narrator.end()
 
 
-def told(world: SandboxWorld) -> dict[str, object]:
+def shown(world: SandboxWorld) -> dict[str, object]:
     """Write where everything is, for machines."""
     tokens: dict[str, str] = {}
     for role, token in world.people.values():
@@ -101,12 +101,12 @@ def told(world: SandboxWorld) -> dict[str, object]:
         "settings_file": str(world.settings_file),
         "data": str(world.data),
         "scenario": world.scenario,
-        "told": list(world.told),
+        "told": list(world.notices),
     }
 
 
 @contextmanager
-def _log_beside(folder: Path, *, apart: bool) -> Iterator[None]:
+def _log_to_file(folder: Path, *, apart: bool) -> Iterator[None]:
     """Write the log into a file while a table is drawn: the two would tear each other up."""
     if not apart:
         yield
@@ -177,7 +177,7 @@ def _head(world: SandboxWorld, took_s: float) -> Group:
         **world.addresses,
     }
     return Group(
-        *(Text(f"! {clean(one)}", "yellow") for one in world.told),
+        *(Text(f"! {clean(one)}", "yellow") for one in world.notices),
         Text(f"Payflow runs with its world simulated, after {took_s:.1f} s.", "bold"),
         "",
         grid(where),

@@ -36,10 +36,10 @@ def simulate(
             sys.stderr.write(f"\r{summary.runs} of {runs} runs, {summary.faulty} with faults")
         elif result.faults or trace:
             print_json(asdict(result))
-    told = summary.told() | {"seconds": round(time.monotonic() - began, 1)}
+    figures = summary.figures() | {"seconds": round(time.monotonic() - began, 1)}
     if not terminal.as_json:
         sys.stderr.write("\n")
-    terminal.tell(told, *(f"{name.replace('_', ' '):<18}{_shown(value)}" for name, value in told.items()))
+    terminal.tell(figures, *(f"{name.replace('_', ' '):<18}{_shown(value)}" for name, value in figures.items()))
     return Code.REFUSED if summary.faulty else Code.OK
 
 

@@ -169,9 +169,9 @@ async def pause(
 ) -> None:
     who = (await terminal.person(payflow)).name
     said = await steering_of(payflow).pause(scope, who, why)
-    standing = (await payflow.store.pauses.all()).get(scope)
-    told = {"who": standing.who, "why": standing.why, "fresh": standing.who == who} if standing else {}
-    terminal.tell({"scope": scope, **told}, f"{said} `payflow resume {scope} --why …` opens it again.")
+    found = (await payflow.store.pauses.all()).get(scope)
+    details = {"who": found.who, "why": found.why, "fresh": found.who == who} if found else {}
+    terminal.tell({"scope": scope, **details}, f"{said} `payflow resume {scope} --why …` opens it again.")
 
 
 @command('payflow resume rail:flutterwave --why "their status page is green again"')
@@ -195,5 +195,5 @@ async def paused(terminal: Terminal, payflow: Payflow) -> None:
         Column("who", "by"),
         Column("why", "why"),
     )
-    standing = sorted((await payflow.store.pauses.all()).values(), key=lambda pause: pause.at)
-    terminal.tell_list(columns, standing, "Nothing is paused.")
+    pauses = sorted((await payflow.store.pauses.all()).values(), key=lambda pause: pause.at)
+    terminal.tell_list(columns, pauses, "Nothing is paused.")

@@ -73,7 +73,7 @@ async def look(payflow: Payflow) -> View:
     }
     return View(
         await store.records.now(),
-        [crowd for crowd in await store.listing.counts_by_state() if crowd.count],
+        [one for one in await store.listing.counts_by_state() if one.count],
         states,
         sorted((await store.pauses.all()).values(), key=lambda pause: pause.at),
         await store.listing.count_parked(),

@@ -45,7 +45,7 @@ class Done:
     """None where nothing was to be archived."""
     records: int = 0
     postings: int = 0
-    kept: int = 0
+    skipped: int = 0
     """Records that changed while they were being archived, and stayed."""
 
 
@@ -68,26 +68,26 @@ def folder_of(store: Store) -> Path:
 # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def line_of(store: Store, kept: RawRecord) -> bytes:
+def line_of(store: Store, record: RawRecord) -> bytes:
     """Write a record as one line: for people and tools to read, and exact enough to prove its history."""
-    machine, shard = parse_id(kept.id)
-    plain = {name: kept.fields[name].decode() for name in _PLAIN if name in kept.fields}
-    numbers = {name: int(kept.fields[name]) for name in ("ver", "made", "since")}
-    events = [_event(read_event(event)) for event in kept.events]
+    machine, shard = parse_id(record.id)
+    plain = {name: record.fields[name].decode() for name in _PLAIN if name in record.fields}
+    numbers = {name: int(record.fields[name]) for name in ("ver", "made", "since")}
+    events = [_event(read_event(event)) for event in record.events]
     line = {
         "kind": "record",
-        "id": kept.id,
+        "id": record.id,
         "machine": machine,
         "shard": shard,
         **plain,
         **numbers,
-        "data": _data(store, machine, kept.fields["data"]),
+        "data": _data(store, machine, record.fields["data"]),
         "events": events,
         "raw": {
-            "data": kept.fields["data"],
-            "hash": kept.fields["hash"],
-            "events": kept.events,
-            "archived": kept.fields.get("archived", b""),
+            "data": record.fields["data"],
+            "hash": record.fields["hash"],
+            "events": record.events,
+            "archived": record.fields.get("archived", b""),
         },
     }
     return msgspec.json.encode(line) + b"\n"
@@ -162,12 +162,12 @@ def selection(
 ) -> Callable[[RawRecord], bool]:
     """Choose records: of a machine, in a state, of an owner, that came into their state since a time."""
 
-    def wanted(kept: RawRecord) -> bool:
+    def wanted(record: RawRecord) -> bool:
         return (
-            (machine is None or kept.id.startswith(f"{machine}-"))
-            and state in (None, kept.state)
-            and (owner is None or kept.fields["owner"].decode() == owner)
-            and kept.since >= since
+            (machine is None or record.id.startswith(f"{machine}-"))
+            and state in (None, record.state)
+            and (owner is None or record.fields["owner"].decode() == owner)
+            and record.since >= since
         )
 
     return wanted
@@ -179,9 +179,9 @@ async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], 
     number = 0
     with written(path) as write:
         for shard in range(store.records.shards):
-            async for kept in store.archive.everything(shard):
-                if wanted(kept):
-                    write(line_of(store, kept))
+            async for record in store.archive.everything(shard):
+                if wanted(record):
+                    write(line_of(store, record))
                     number += 1
                     count(1)
     return number
@@ -200,9 +200,9 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     gone: list[RawRecord] = []
     postings: list[tuple[int, list[Posting]]] = []
     with written(path) as write:
-        async for kept in _finished(store, before):
-            write(line_of(store, kept))
-            gone.append(_slim(kept))
+        async for record in _finished(store, before):
+            write(line_of(store, record))
+            gone.append(_slim(record))
             count(1)
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
@@ -212,20 +212,22 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     if not gone and not any(entries for _, entries in postings):
         path.unlink()
         return Done(None)
-    left = [await store.archive.remove(kept, path.name, now) for kept in gone]
+    left = [await store.archive.remove(record, path.name, now) for record in gone]
     folded = sum([len(entries) for shard, entries in postings if await store.archive.fold(shard, entries)])
     return Done(path, sum(left), folded, left.count(False))
 
 
 async def _finished(store: Store, before: Millis) -> AsyncIterator[RawRecord]:
     for shard in range(store.records.shards):
-        async for kept in store.archive.finished(shard, before):
-            yield kept
+        async for record in store.archive.finished(shard, before):
+            yield record
 
 
-def _slim(kept: RawRecord) -> RawRecord:
+def _slim(record: RawRecord) -> RawRecord:
     """Forget what only the file needs: there may be very many."""
-    return RawRecord(kept.id, {name: value for name, value in kept.fields.items() if name != "data"}, kept.events[:1])
+    return RawRecord(
+        record.id, {name: value for name, value in record.fields.items() if name != "data"}, record.events[:1]
+    )
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,19 +252,19 @@ async def find(store: Store, record_id: RecordId, folder: Path) -> Found | None:
 
 
 def _read(store: Store, record_id: RecordId, line: bytes, path: Path) -> Found:
-    told = msgspec.json.decode(line)
-    raw = msgspec.convert(told["raw"], _Raw)
-    asset = told.get("asset")
+    fields = msgspec.json.decode(line)
+    raw = msgspec.convert(fields["raw"], _Raw)
+    asset = fields.get("asset")
     record = Record(
         id=record_id,
-        machine=told["machine"],
-        state=told["state"],
-        version=told["ver"],
-        owner=Owner(told["owner"]),
-        amount=Money(int(told["units"]), store.records.assets[asset]) if asset else None,
-        data=store.records.data_of(told["machine"], raw.data),
-        created_at=Millis(told["made"]),
-        since=Millis(told["since"]),
+        machine=fields["machine"],
+        state=fields["state"],
+        version=fields["ver"],
+        owner=Owner(fields["owner"]),
+        amount=Money(int(fields["units"]), store.records.assets[asset]) if asset else None,
+        data=store.records.data_of(fields["machine"], raw.data),
+        created_at=Millis(fields["made"]),
+        since=Millis(fields["since"]),
     )
     return Found(
         record, [read_event(event) for event in raw.events], chain_fault(raw.events, raw.hash, raw.archived), path

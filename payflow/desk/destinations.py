@@ -26,12 +26,12 @@ def with_account(before: Destination, account: str, bank: str = "", name: str = 
     """Put another account, wallet or address in the place of one; a branch stays only as long as its bank does."""
     if before.kind == "ethereum":
         return _checked(before.kind, {"address": account})
-    kept = dict(before.fields)
-    parts = {"bank_code": bank or kept.get("bank_code", ""), "account_number": account}
+    fields = dict(before.fields)
+    parts = {"bank_code": bank or fields.get("bank_code", ""), "account_number": account}
     if name:
         parts["account_name"] = name
-    if "branch_code" in kept and parts["bank_code"] == kept.get("bank_code"):
-        parts["branch_code"] = kept["branch_code"]
+    if "branch_code" in fields and parts["bank_code"] == fields.get("bank_code"):
+        parts["branch_code"] = fields["branch_code"]
     return _checked(before.kind, parts)
 
 

@@ -97,7 +97,7 @@ class DualControl:
         proposal = Proposal(
             kind, subject, dict(seen), role.value, reason.strip(), person.name, version, at, person.made_by
         )
-        async with self._store.audit.doing(person.name, f"propose {kind}", subject, _told(proposal)):
+        async with self._store.audit.doing(person.name, f"propose {kind}", subject, _summary(proposal)):
             if not await self._proposals.make(proposal):
                 raise Conflict(
                     f"An act of this kind ({kind}) waits for a second person already for {subject}, or too many wait: "
@@ -110,7 +110,9 @@ class DualControl:
         proposal = await self._named(digest)
         verb = self._verb(proposal.kind)
         _refuse_second(proposal, person)
-        async with self._store.audit.doing(person.name, f"confirm {proposal.kind}", proposal.subject, _told(proposal)):
+        async with self._store.audit.doing(
+            person.name, f"confirm {proposal.kind}", proposal.subject, _summary(proposal)
+        ):
             # It is off the table before it is done: two who confirm at once must not both do it. After a crash in
             # between nothing was done, and it is proposed again.
             if not await self._proposals.take(proposal):
@@ -120,7 +122,9 @@ class DualControl:
     async def decline(self, digest: str, person: Person) -> Proposal:
         """Take a proposal off the table; its proposer may as well."""
         proposal = await self._named(digest)
-        async with self._store.audit.doing(person.name, f"decline {proposal.kind}", proposal.subject, _told(proposal)):
+        async with self._store.audit.doing(
+            person.name, f"decline {proposal.kind}", proposal.subject, _summary(proposal)
+        ):
             if not await self._proposals.take(proposal):
                 raise Conflict("Somebody decided this proposal a moment ago.")
         return proposal
@@ -170,5 +174,5 @@ def _refuse_second(proposal: Proposal, person: Person) -> None:
         raise NotAllowed(f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm.")
 
 
-def _told(proposal: Proposal) -> str:
+def _summary(proposal: Proposal) -> str:
     return f"{', '.join(f'{name} {value}' for name, value in sorted(proposal.seen.items()))}: {proposal.reason}"

@@ -133,7 +133,7 @@ class LaneMeter:
     def __init__(self, metrics: Metrics, nodes: Callable[[], Sequence[NodeFigures]]) -> None:
         self._metrics = metrics.lanes
         self._nodes = nodes
-        self._told: Counter[tuple[str, str]] = Counter()
+        self._counted: Counter[tuple[str, str]] = Counter()
 
     def looked(self, view: LaneView) -> None:
         """Tell what a look at the lane saw."""
@@ -149,8 +149,8 @@ class LaneMeter:
         for node in self._nodes():
             lanes.node_lag.labels(node.name).set(node.lag_blocks)
             for kind, count in node.errors.items():
-                lanes.node_errors.labels(node.name, kind).inc(count - self._told[node.name, kind])
-                self._told[node.name, kind] = count
+                lanes.node_errors.labels(node.name, kind).inc(count - self._counted[node.name, kind])
+                self._counted[node.name, kind] = count
 
     def bumped(self, lane: str) -> None:
         """Count a better offer."""

@@ -29,7 +29,7 @@ from machines.payout.lifecycle import APPROVED, FAILED, PROCESSING, REQUESTED
 from payflow.config import Settings
 from payflow.desk.bounds import Bounds
 from payflow.desk.destinations import with_account
-from payflow.desk.records import Told, tell
+from payflow.desk.records import FactSource, tell
 from payflow.desk.schedule import Schedule
 from payflow.engine.step import Applied
 from payflow.store.registers.profiles import Profile
@@ -339,13 +339,13 @@ class Desk:
         except (StepError, Paused):
             return Proof.NONE
 
-    async def _decide(self, act: str, payout_id: str, fact: Told, by: str, why: str = "") -> Applied:
+    async def _decide(self, act: str, payout_id: str, fact: FactSource, by: str, why: str = "") -> Applied:
         """Take in what somebody decides about what is not their own: it goes into the audit log as well."""
         await self.payout(payout_id)
         async with self.store.audit.doing(by, act, payout_id, why):
             return await self._tell(payout_id, fact, by)
 
-    async def _tell(self, payout_id: str, fact: Told, by: str) -> Applied:
+    async def _tell(self, payout_id: str, fact: FactSource, by: str) -> Applied:
         await self.payout(payout_id)
         return await tell(self.store, self.metrics, RecordId(payout_id), fact, by)
 

@@ -23,16 +23,16 @@ OVERLAP_MS = 2_000
 MOST_REMEMBERED = 100_000
 REVIVED_BY = "rail"
 
-Told: TypeAlias = Fact | Callable[[Any], Awaitable[Fact]]
+FactSource: TypeAlias = Fact | Callable[[Any], Awaitable[Fact]]
 """A fact, or what makes one of the record right before it is told."""
 
 # ── told ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def tell(store: Store, metrics: Metrics, record_id: RecordId, told: Told, who: str) -> Applied:
+async def tell(store: Store, metrics: Metrics, record_id: RecordId, source: FactSource, who: str) -> Applied:
     """Let a record learn something; what it refuses is not possible now, and nothing is wrong with who asked."""
     try:
-        return await take_in(store.records, metrics, record_id, told, who)
+        return await take_in(store.records, metrics, record_id, source, who)
     except (NotAllowed, NotPossible, TooSoon):
         raise
     except BadInput as error:
@@ -112,7 +112,7 @@ class Moves:
         self._store = store
         self._start = start
         self._since = start
-        self._told: OrderedDict[RecordId, int] = OrderedDict()
+        self._seen: OrderedDict[RecordId, int] = OrderedDict()
 
     async def news(self) -> list[News]:
         """Give what is new, oldest first."""
@@ -127,16 +127,16 @@ class Moves:
 
     async def _of(self, record_id: RecordId) -> list[News]:
         events = await self._store.records.history(record_id)
-        told = self._told.get(record_id)
-        if told is None:
+        first = self._seen.get(record_id)
+        if first is None:
             # Its newest move brought it here, even when the look that made it began before ours.
-            told = next((event.version - 1 for event in events if event.at >= self._start), len(events) - 1)
-        self._told[record_id] = len(events)
-        self._told.move_to_end(record_id)
-        if len(self._told) > MOST_REMEMBERED:
-            self._told.popitem(last=False)
+            first = next((event.version - 1 for event in events if event.at >= self._start), len(events) - 1)
+        self._seen[record_id] = len(events)
+        self._seen.move_to_end(record_id)
+        if len(self._seen) > MOST_REMEMBERED:
+            self._seen.popitem(last=False)
         return [
             News(record_id, events[at - 1].state if at else "", events[at])
-            for at in range(told, len(events))
+            for at in range(first, len(events))
             if events[at].trigger or at == 0
         ]

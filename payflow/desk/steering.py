@@ -254,8 +254,8 @@ class Steering:
             fresh = await self._store.pauses.pause(scope, who, why.strip(), await self._records.now())
         if fresh:
             return f"Sends are paused: {called(scope)}. Looks go on."
-        standing = (await self._store.pauses.all()).get(scope)
-        return f"It was paused already, by {standing.who}: {standing.why}" if standing else "It was resumed meanwhile."
+        found = (await self._store.pauses.all()).get(scope)
+        return f"It was paused already, by {found.who}: {found.why}" if found else "It was resumed meanwhile."
 
     async def _refuse_unknown(self, scope: str) -> None:
         """Refuse a scope that stops nothing: whoever mistypes it believes that sends have stopped."""
@@ -284,8 +284,8 @@ class Steering:
             raise BadInput("Say why sends may go on: the audit log keeps it.")
         async with self._store.audit.doing(who, "resume", scope, why):
             if not await self._store.pauses.resume(scope):
-                standing = ", ".join(await self._store.pauses.all()) or "nothing"
-                raise BadInput(f"{called(scope)} is not paused; paused is: {standing}.")
+                paused = ", ".join(await self._store.pauses.all()) or "nothing"
+                raise BadInput(f"{called(scope)} is not paused; paused is: {paused}.")
         return f"Sends go on: {called(scope)}."
 
     # ── the books ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from payflow.store.registers.shortfalls import Waiting
 from payflow.store.store import Store
 
 ASKED_AGAIN_MS = 30 * SECOND
-KEPT_BACK_AFTER_MS = DAY
+RESERVED_AFTER_MS = DAY
 """After so long the wallet's money is kept for a payout that it is too low for, until it has come together."""
 
 log = structlog.get_logger()
@@ -73,11 +73,11 @@ class WalletQueue:
             await self._shortfalls.leave([record.id])
 
     async def _ask(self, rail: str, asset: str, now: Millis) -> _Held:
-        kept = self._held.get((rail, asset))
-        if kept is None or now - kept.at >= ASKED_AGAIN_MS:
-            kept = _Held(await self._read(rail, asset, now), now)
-            self._held[rail, asset] = kept
-        return kept
+        known = self._held.get((rail, asset))
+        if known is None or now - known.at >= ASKED_AGAIN_MS:
+            known = _Held(await self._read(rail, asset, now), now)
+            self._held[rail, asset] = known
+        return known
 
     async def _read(self, rail: str, asset: str, now: Millis) -> int | None:
         wallet = self._wallets.get(rail)
@@ -100,7 +100,7 @@ def fitting(queue: Iterable[Waiting], held: int, now: Millis) -> set[RecordId]:
         if one.units <= left:
             chosen.add(one.payout)
             left -= one.units
-        elif now - one.since >= KEPT_BACK_AFTER_MS:
+        elif now - one.since >= RESERVED_AFTER_MS:
             left -= one.units
     return chosen
 

@@ -60,28 +60,28 @@ def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.C
     """
     if fresh and folder.exists():
         shutil.rmtree(folder)
-    kept = chain.kept(folder / "chain")
+    earlier = chain.saved_kind(folder / "chain")
     if anvil_for and chain.found(chain.ChainKind.ANVIL) is None:
         raise BadSettings(
             f"The scenario {anvil_for} takes anvil, which is not on this machine: "
             "install Foundry, or let `make .tools/npm/.ready` fetch it, which takes npm."
         )
-    if anvil_for and kept is chain.ChainKind.EVM:
+    if anvil_for and earlier is chain.ChainKind.EVM:
         raise BadSettings(f"{folder} keeps a chain without anvil, which {anvil_for} takes: add --fresh to begin anew.")
-    told = []
-    if kept is not None and chain.found(kept) is None:
+    notices = []
+    if earlier is not None and chain.found(earlier) is None:
         aside = folder.with_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
         folder.rename(aside)
-        told.append(
-            f"{aside} was made with another chain ({kept}), which is not on this machine any more: "
+        notices.append(
+            f"{aside} was made with another chain ({earlier}), which is not on this machine any more: "
             "it is set aside, and everything begins anew."
         )
-        kept = None
-    kind = chain.found(kept)
+        earlier = None
+    kind = chain.found(earlier)
     if kind is None:
         raise BadSettings("There is no chain for the sandbox: install anvil (Foundry), or `payflow[sandbox]`.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return kind, told
+    return kind, notices
 
 
 async def closed(folder: Path, *, fresh: bool) -> None:
@@ -96,8 +96,8 @@ async def closed(folder: Path, *, fresh: bool) -> None:
 
 
 def _given_up(folder: Path, *, fresh: bool) -> bool:
-    kept = chain.kept(folder / "chain")
-    return folder.exists() and (fresh or (kept is not None and chain.found(kept) is None))
+    earlier = chain.saved_kind(folder / "chain")
+    return folder.exists() and (fresh or (earlier is not None and chain.found(earlier) is None))
 
 
 def _served(path: Path) -> bool:
@@ -152,7 +152,7 @@ def write_lines(path: Path, values: Mapping[str, str]) -> None:
 # ── GitHub ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _KeptTown(msgspec.Struct):
+class _SavedTown(msgspec.Struct):
     people: list[GitHubUser]
     repositories: list[SimulatedRepository]
     next_id: int
@@ -162,18 +162,18 @@ def read_town(path: Path, town: Town) -> None:
     """Fill the simulated GitHub with what it had before."""
     if not path.exists():
         return
-    kept = msgspec.json.decode(path.read_bytes(), type=_KeptTown)
-    town.people = {one.id: one for one in kept.people}
-    town.repositories = {one.id: one for one in kept.repositories}
-    town.ids = count(max(kept.next_id, FIRST_ID))
+    saved = msgspec.json.decode(path.read_bytes(), type=_SavedTown)
+    town.people = {one.id: one for one in saved.people}
+    town.repositories = {one.id: one for one in saved.repositories}
+    town.ids = count(max(saved.next_id, FIRST_ID))
 
 
 def write_town(path: Path, town: Town) -> None:
     """Keep what the simulated GitHub has."""
     free = next(town.ids)
     town.ids = count(free)
-    kept = _KeptTown(list(town.people.values()), list(town.repositories.values()), free)
-    content = msgspec.json.encode(kept).decode()
+    saved = _SavedTown(list(town.people.values()), list(town.repositories.values()), free)
+    content = msgspec.json.encode(saved).decode()
     if not path.exists() or path.read_text("utf-8") != content:
         write_secret(path, content)
 

@@ -53,10 +53,10 @@ class Cast:
         """Somebody asks Payflow something."""
         headers = {"Authorization": f"Bearer {self.tokens[who.upper()]}"} | ({"Idempotency-Key": key} if key else {})
         async with self.session.request(method, self.address + path, json=body, headers=headers) as answer:
-            told: Json = await answer.json()
+            reply: Json = await answer.json()
             if not answer.ok:
-                raise RequestRefused(f"{who} asked {method} {path}: {told.get('detail') or told}")
-            return told
+                raise RequestRefused(f"{who} asked {method} {path}: {reply.get('detail') or reply}")
+            return reply
 
     def number(self) -> str:
         """Give a name that no earlier start has used."""
@@ -69,8 +69,8 @@ class Cast:
 
     async def joins(self, owner: str, *, verified: bool) -> None:
         """The shop brings somebody."""
-        told = {"verified": verified, "notify": [f"mailto:{owner}@example.com"]}
-        await self.says("shop", "PUT", f"/api/providers/{owner}", told)
+        profile = {"verified": verified, "notify": [f"mailto:{owner}@example.com"]}
+        await self.says("shop", "PUT", f"/api/providers/{owner}", profile)
 
     async def asks(self, owner: str, amount: str, where: Json, currency: str = "NGN") -> RecordId:
         """Somebody, or the shop for him, asks for money."""
@@ -79,8 +79,8 @@ class Cast:
         who = owner
         if owner.upper() not in self.tokens:
             who, body = "shop", body | {"owner": owner}
-        told = await self.says(who, "POST", "/api/provider/payouts", body, key=self.number())
-        return RecordId(str(told["id"]))
+        reply = await self.says(who, "POST", "/api/provider/payouts", body, key=self.number())
+        return RecordId(str(reply["id"]))
 
     async def approves(self, who: str, payout: RecordId) -> None:
         """A reviewer says yes to one payout, as soon as the rules have looked at it."""

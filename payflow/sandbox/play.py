@@ -50,7 +50,7 @@ async def play(settings: Settings, options: Options, stage: Stage, announce: Cal
     with sandbox_home.claimed(folder) as lock:
         anvil_for = options.scenario if options.scenario in ON_ANVIL else ""
         await sandbox_home.closed(folder, fresh=options.fresh)
-        kind, told = sandbox_home.prepared(folder, fresh=options.fresh, anvil_for=anvil_for)
+        kind, notices = sandbox_home.prepared(folder, fresh=options.fresh, anvil_for=anvil_for)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(sandbox_home.store_watch(folder, lock.fileno()).stop)
             chain = SandboxChain(folder / "chain", kind, keep=(lock.fileno(),))
@@ -60,7 +60,7 @@ async def play(settings: Settings, options: Options, stage: Stage, announce: Cal
             grounds = await _grounds(stack, folder, options, chain, pool, stage)
             stack.callback(lambda: sandbox_home.write_town(grounds.town, grounds.github.town))
             await _run(
-                grounds, settings_for(settings, grounds), lambda world: announce(replace(world, told=tuple(told)))
+                grounds, settings_for(settings, grounds), lambda world: announce(replace(world, notices=tuple(notices)))
             )
 
 

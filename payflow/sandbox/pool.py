@@ -52,8 +52,8 @@ class SandboxPool:
     def _start(self) -> None:
         self.port = free_port()
         words = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--daemonize", "no")
-        kept = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
-        command = [str(server_binary()), *words, *kept]
+        durability = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+        command = [str(server_binary()), *words, *durability]
         self._program = Leashed(command, self._folder / "log", keep=(self._lock,))
 
     @property

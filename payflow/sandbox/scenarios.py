@@ -211,10 +211,10 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 async def play(name: str, cast: Cast) -> None:
     """Play a scenario to its end. A story that breaks off says so, and the others go on."""
-    await asyncio.gather(*(_told(story, cast) for story in SCENARIOS[name].stories))
+    await asyncio.gather(*(_tell(story, cast) for story in SCENARIOS[name].stories))
 
 
-async def _told(story: Story, cast: Cast) -> None:
+async def _tell(story: Story, cast: Cast) -> None:
     try:
         await story(cast)
     except Exception as error:  # noqa: BLE001  (whatever it was, the person who watches must see it)

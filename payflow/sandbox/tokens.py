@@ -34,13 +34,13 @@ def holders(town: Town) -> Holders:
 
 async def tokens(store: Store, path: Path, town: Town, more: Mapping[str, str]) -> dict[str, str]:
     """Read the tokens, or make them; the file is for shells, and has `more` in it too."""
-    wanted, kept = holders(town), Tokens(store.link)
-    found = await _kept(kept, home.read_lines(path), wanted) or await _made(kept, wanted)
+    wanted, issued = holders(town), Tokens(store.link)
+    found = await _valid(issued, home.read_lines(path), wanted) or await _made(issued, wanted)
     home.write_lines(path, {**found, **more})
     return found
 
 
-async def _kept(tokens: Tokens, written: Mapping[str, str], holders: Holders) -> dict[str, str]:
+async def _valid(tokens: Tokens, written: Mapping[str, str], holders: Holders) -> dict[str, str]:
     """Take the tokens of an earlier sandbox; none where one of them opens nothing any more, or something else."""
     found = {}
     for name, role, of in holders:

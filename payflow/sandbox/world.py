@@ -69,7 +69,7 @@ class SandboxWorld:
     settings_file: Path
     data: Path
     scenario: str
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     """What a person should know of how it started."""
 
 

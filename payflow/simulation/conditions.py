@@ -34,7 +34,7 @@ class Conditions:
     closed_first: bool
     """Whether a bank that is closed now and then is found out before the reference is looked at."""
     spelling: Spelling
-    key_kept_s: float | None
+    key_ttl_s: float | None
     """For how long v4 knows an idempotency key; for ever when None."""
     webhooks_lost: float
     webhooks_lie: float
@@ -76,7 +76,7 @@ def drawn(dice: Random, *, truthful: bool) -> Conditions:
         limit_first=bool(sometimes(0.3, 1)),
         closed_first=bool(sometimes(0.2, 1)),
         spelling=dice.choice((*(Spelling.AS_GIVEN,) * 7, *Spelling)),
-        key_kept_s=None if truthful else dice.choice((None, DAY / SECOND, 60.0)),
+        key_ttl_s=None if truthful else dice.choice((None, DAY / SECOND, 60.0)),
         webhooks_lost=dice.choice((0.0, 0.3, 1.0)),
         webhooks_lie=sometimes(0.3 * unkind, 0.2),
         returns=sometimes(0.2 * unkind, 0.3),

@@ -44,8 +44,8 @@ FAILING = 0.6
 SLOW, APPROVED_BY_HAND, DECLINED = 0.05, 0.02, 0.3
 USUAL_MS, LONG_MS = 10 * MINUTE, 2 * HOUR
 MOST_CLICKS = 2
-TOLD_TWICE = 0.1
-TOLD_LATE_S = (0, 0, 2, 1800, 7200)
+REPEATED_WEBHOOKS = 0.1
+WEBHOOK_DELAYS_S = (0, 0, 2, 1800, 7200)
 OPENING_MS = 10 * MINUTE
 """A bank that closes is closed for one such span in four."""
 
@@ -83,7 +83,7 @@ class UnkindGateway:
             self._simulator = PaystackSimulator(clock)
         else:
             self._simulator = FlutterwaveSimulator(clock, webhooks=conditions.api)
-            self._simulator.v4.habits.kept_s = conditions.key_kept_s
+            self._simulator.v4.habits.key_ttl_s = conditions.key_ttl_s
         self.transfers = self._simulator.transfers
         self.transfers.foretell = self._foretell
         self.transfers.forbids = self._forbids
@@ -245,8 +245,8 @@ class _Feed(Courier):
         assert self._transfer is not None  # noqa: S101
         self.deliveries.append(WebhookDelivery(len(self.deliveries), body, headers))  # v4 numbers its news by them
         webhook = QueuedWebhook(self._transfer, body, headers, how is Webhook.ONCE)
-        for _ in range(2 if self._dice.random() < TOLD_TWICE else 1):
-            late_s = self._dice.choice(TOLD_LATE_S)
+        for _ in range(2 if self._dice.random() < REPEATED_WEBHOOKS else 1):
+            late_s = self._dice.choice(WEBHOOK_DELAYS_S)
             if self._dice.random() >= self._lost:
                 self._plan(late_s, lambda: self._gateway.webhooks.append(webhook))
 

@@ -53,12 +53,12 @@ async def judged(run: "PayoutRun", record: PayoutRecord) -> tuple[tuple[str, ...
     """Name what was wrong, and tell the story."""
     store = run.parts.store
     history = await store.records.history(record.id)
-    told = [post for post in await store.outbox.take(MOST_MESSAGES, 1) if post.kind == "alarm"]
+    alarmed = [post for post in await store.outbox.take(MOST_MESSAGES, 1) if post.kind == "alarm"]
     lives = list(_lives(run))
     faults = [
         *_sent_anew(run, lives),
         *_given_back(run, history, lives),
-        *_at_the_end(run, record, lives, told=bool(told) or bool(record.data.also_paid)),
+        *_at_the_end(run, record, lives, alarmed=bool(alarmed) or bool(record.data.also_paid)),
         *_elsewhere(run, record),
         *_false_alarms(run),
         *[f"books: {fault}" for fault in (await store.ledger.check()).faults],
@@ -112,7 +112,9 @@ def _given_back(run: "PayoutRun", history: Sequence[HistoryEvent], lives: Sequen
         before = event.state
 
 
-def _at_the_end(run: "PayoutRun", record: PayoutRecord, lives: Sequence[TransferLife], *, told: bool) -> Iterator[str]:
+def _at_the_end(
+    run: "PayoutRun", record: PayoutRecord, lives: Sequence[TransferLife], *, alarmed: bool
+) -> Iterator[str]:
     """Compare where the payout came to rest with what the gateway did, as far as it could be known by then."""
     paid = [each for each in lives if each.paid is not None]
     surely = [each for each in paid if each.known(run.last_look) and (each.paid or 0) <= run.last_look]
@@ -125,13 +127,13 @@ def _at_the_end(run: "PayoutRun", record: PayoutRecord, lives: Sequence[Transfer
         yield f"not at rest: {record.state} after {run.looks} looks and {since(run.story.began, run.clock.at)}"
         return
     position = s.LIFECYCLE.state(record.state).position
-    if position is Position.PAID and not paid and not told:
+    if position is Position.PAID and not paid and not alarmed:
         yield f"lost: {record.state}, and nothing was paid, or it came back"
     # Two people may take back what they were shown to be paid; what is paid after their word is another matter.
     unknown = [each for each in surely if record.since not in run.outside.overrode or (each.paid or 0) > record.since]
     if position is not Position.PAID and unknown:
         yield f"lost: {record.state}, and {names} was paid"
-    if len(surely) > 1 and not told:
+    if len(surely) > 1 and not alarmed:
         yield f"untold: {names} were paid"
 
 

@@ -59,7 +59,7 @@ class RunSummary:
         self.faults.update({what.partition(":")[0] for what in one.faults})
         self.took_ms.append(one.took_ms)
 
-    def told(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Any]:
         """Say it in figures."""
         cuts = statistics.quantiles(self.took_ms, n=20) if self.runs > 1 else [0.0] * 19
         return {

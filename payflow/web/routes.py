@@ -37,9 +37,9 @@ def routes(
     """List every route of the API; the document names what bounties serve as well."""
     gate = Gate(desk.store, settings)
     places, deliveries = list(endpoints(desk)), of_gateways(desk.store, metrics, hooks)
-    told = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
+    spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
-        _document(json.dumps(told), gate),
+        _document(json.dumps(spec), gate),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *(one for source in deliveries for one in source.routes(gate, metrics)),
     ]

@@ -240,7 +240,7 @@ async def test_v4_gets_the_id_back_by_submitting_once_more(v4: FlutterwaveV4, ga
 async def test_v4_says_unknown_when_the_gateway_has_forgotten_the_key_but_not_the_reference(
     v4: FlutterwaveV4, gateway: FlutterwaveSimulator, clock: FixedClock
 ) -> None:
-    gateway.v4.habits.kept_s = 60
+    gateway.v4.habits.key_ttl_s = 60
     sent = payment()
     await v4.submit(sent)
     clock.advance(61)

@@ -28,8 +28,8 @@ from payflow.cli.commands import cli
 from payflow.config import Settings, load
 from payflow.desk.first_look import FirstLook
 from payflow.desk.payouts import Ask, Desk
+from payflow.desk.provider_histories import ProviderHistories
 from payflow.desk.schedule import Schedule
-from payflow.desk.standings import Standings
 from payflow.engine.step import take_in
 from payflow.store.registers.audit import AuditLine
 from payflow.store.registers.batches import Batches
@@ -77,7 +77,7 @@ async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: Asyn
     gateway = Gateway()
     looks = PayoutActs(
         {"flutterwave": gateway},
-        Standings(store),
+        ProviderHistories(store),
         MANUAL,
         store.seals,
         Thresholds(),

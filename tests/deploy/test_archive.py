@@ -71,7 +71,7 @@ async def test_a_finished_record_leaves_the_store_and_is_found_in_its_archive(st
     events = await store.records.history(record_id)
     open_one = await ask(store, key="2")
     result = await put_away(store)
-    assert (result.records, result.kept) == (1, 0)
+    assert (result.records, result.skipped) == (1, 0)
     assert result.postings >= 2
     await nothing_is_left(store, record_id)
     assert (await store.records.read(open_one)).record.state == "ASKED"
@@ -152,7 +152,7 @@ async def test_a_record_that_changes_while_it_is_archived_stays(store: Store, mo
 
     monkeypatch.setattr(type(store.archive), "remove", lambda _self, *args: late(*args))
     result = await put_away(store)
-    assert (result.records, result.kept) == (0, 1)
+    assert (result.records, result.skipped) == (0, 1)
     assert (await store.records.read(record_id)).record.version == 5
 
 

@@ -40,9 +40,9 @@ def test_a_summary_counts_what_needed_nobody_and_what_was_at_fault() -> None:
     (good,) = played(2, 1, truthful=True)
     summary = RunSummary()
     summary.add(good)
-    told = summary.told()
-    assert (told["runs"], told["faulty"], told["looks"]) == (1, 0, good.looks)
-    assert told["unaided_percent"] == 100.0
+    figures = summary.figures()
+    assert (figures["runs"], figures["faulty"], figures["looks"]) == (1, 0, good.looks)
+    assert figures["unaided_percent"] == 100.0
 
 
 def test_a_call_that_arrives_late_is_judged_by_what_could_be_seen_when_it_set_out() -> None:

@@ -88,7 +88,7 @@ async def rests(town: Town, payout: str, log: Log, state: str = "COMPLETED") -> 
     record = await looked_at(town, payout)
     assert (record.state, record.parked, len(record.data.attempts)) == (state, "", attempts)
     (besides,) = record.data.also_paid
-    assert ("also paid", [[("", besides)]]) in story.tables(story.kept(record)), "its page says so"
+    assert ("also paid", [[("", besides)]]) in story.tables(story.stored_data(record)), "its page says so"
     assert paid_to(town.bank.book, FAILS) == 2000
     await town.until_all_is_told()
     alarms = [line["why"] for line in log if line.get("action") == "alarm" and line["record"] == payout]

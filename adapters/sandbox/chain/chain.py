@@ -64,7 +64,7 @@ def _has_evm() -> bool:
     return find_spec("eth") is not None
 
 
-def kept(folder: Path) -> ChainKind | None:
+def saved_kind(folder: Path) -> ChainKind | None:
     """Say which kind of chain a folder keeps; None where it keeps none."""
     with suppress(OSError, ValueError):
         return ChainKind((folder / _KIND).read_text("utf-8"))
@@ -120,10 +120,10 @@ class SandboxChain:
             raise RuntimeError("The chain is not open.")
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         async with self._session.post(self.url, json=body) as response:
-            told = await response.json(content_type=None)
-        if "error" in told:
-            raise ChainRefused(f"{method}: {told['error'].get('message')}")
-        return told["result"]
+            answer = await response.json(content_type=None)
+        if "error" in answer:
+            raise ChainRefused(f"{method}: {answer['error'].get('message')}")
+        return answer["result"]
 
     async def send(self, sender: str, to: str, wei: int = 0, data: str = "0x") -> str:
         """Let one of the rich accounts send something, and wait until it is mined; gives the hash."""
@@ -174,5 +174,5 @@ def _command(kind: ChainKind, folder: Path) -> list[str]:
         raise NoChain("There is no anvil on this machine: `make .tools/npm/.ready` fetches one, which takes npm.")
     # What blocks knew is kept too, so that a lane can be asked about older ones after a restart.
     state = str(folder / "chain.json")
-    kept_whole = ("--state", state, "--state-interval", "5", "--preserve-historical-states")
-    return [str(program), "--port", "0", "--chain-id", "31337", *kept_whole]
+    with_history = ("--state", state, "--state-interval", "5", "--preserve-historical-states")
+    return [str(program), "--port", "0", "--chain-id", "31337", *with_history]

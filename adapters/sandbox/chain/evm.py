@@ -28,7 +28,7 @@ FINAL_AFTER = 64
 """Blocks until one is called finalized: two epochs."""
 
 
-class KeptDB(BaseDB):
+class DurableDB(BaseDB):
     """Keys and values in SQLite. What is written counts from `commit` on, so that a kill leaves whole blocks."""
 
     def __init__(self, path: Path) -> None:
@@ -84,15 +84,15 @@ class Evm:
 
     def __init__(self, path: Path) -> None:
         new = not path.exists()
-        self._kept = KeptDB(path)
-        base = AtomicDB(self._kept)
+        self._durable = DurableDB(path)
+        base = AtomicDB(self._durable)
         self._chain = cast("_Mining", _Mining.from_genesis(base, _genesis(), _rich())) if new else _Mining(base)
-        self._kept.commit()
+        self._durable.commit()
         self.signers = {account.address.lower(): PrivateKey(bytes.fromhex(account.key[2:])) for account in ACCOUNTS}
 
     def close(self) -> None:
         """Let go of the file."""
-        self._kept.close()
+        self._durable.close()
 
     # ── blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,7 +130,7 @@ class Evm:
             raise RuntimeError("The chain has no head.")
         self._chain.set_header_timestamp(max(int(time.time()), parent.timestamp + 1))
         self._chain.mine_block(mix_hash=os.urandom(32), blob_gas_used=0)
-        self._kept.commit()
+        self._durable.commit()
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -83,7 +83,7 @@ class V3:
             ("POST", "/v3/accounts/resolve", self._resolve, False),
             ("GET", "/v3/banks/{country}", self._banks, False),
         ]
-        return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
+        return [Route(method, path, self._authenticated(do), pays) for method, path, do, pays in table]
 
     def show(self, transfer: SimulatedTransfer, *, fetched: bool = False) -> dict[str, object]:
         """Write a transfer as the API shows it."""
@@ -116,7 +116,7 @@ class V3:
             return STATUSES[TransferState.FAILED]
         return self.words.reversal if transfer.state is TransferState.REVERSED else STATUSES[transfer.state]
 
-    def _behind_the_door(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
+    def _authenticated(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
         def answer(call: ServedCall) -> ServedAnswer:
             try:
                 self._let_in(call)

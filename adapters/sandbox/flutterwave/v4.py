@@ -79,7 +79,7 @@ class RefuseV4(Exception):
 class Habits:
     """What nobody documents about idempotency."""
 
-    kept_s: float | None = None
+    key_ttl_s: float | None = None
     """For how long a first answer is kept; for ever when None."""
     keeps_refusals: bool = False
     """Whether a refusal is kept and given again, too."""
@@ -109,7 +109,7 @@ class V4:
         ]
         return [
             Route("POST", TOKEN_PATH, self._token),
-            *(Route(method, f"/v4{path}", self._behind_the_door(do), pays) for method, path, do, pays in table),
+            *(Route(method, f"/v4{path}", self._authenticated(do), pays) for method, path, do, pays in table),
         ]
 
     def show(self, transfer: SimulatedTransfer) -> dict[str, object]:
@@ -160,7 +160,7 @@ class V4:
             },
         )
 
-    def _behind_the_door(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
+    def _authenticated(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
         def answer(call: ServedCall) -> ServedAnswer:
             try:
                 self._let_in(call)
@@ -190,10 +190,10 @@ class V4:
                 self._transfers.turn_repeats_away(self._order(call))
             except TransferRefused as refused:
                 raise _refused(refused.refusal) from refused
-        now, kept_s = self._transfers.agenda.now(), self.habits.kept_s
+        now, key_ttl_s = self._transfers.agenda.now(), self.habits.key_ttl_s
         if key in self._answers:
             at, answer = self._answers[key]
-            if kept_s is None or now < at + kept_s * SECOND:
+            if key_ttl_s is None or now < at + key_ttl_s * SECOND:
                 return ServedAnswer(answer.status, answer.body, {"X-Idempotency-Cache-Hit": "true"})
         try:
             answer = handler(call)

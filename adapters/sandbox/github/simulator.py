@@ -156,10 +156,10 @@ class GitHubSimulator(Simulator):
         self.deliver("pull_request", home, body)
 
     def deliver(self, event: str, home: SimulatedRepository, body: Json) -> None:
-        told = {**body, "installation": {"id": home.installation}}
+        payload = {**body, "installation": {"id": home.installation}}
         if event != "installation":
-            told["repository"] = payloads.repository(home)
-        raw = json.dumps(told).encode()
+            payload["repository"] = payloads.repository(home)
+        raw = json.dumps(payload).encode()
         self.courier.post(raw, self.signed(event, raw, str(uuid.uuid4())), self.how)
 
     def signed(self, event: str, raw: bytes, delivery: str) -> dict[str, str]:

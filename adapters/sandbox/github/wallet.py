@@ -98,7 +98,7 @@ class StandInWallet:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session,
             session.post(self._url, json=body) as answer,
         ):
-            told = await answer.json(content_type=None)
-        if "error" in told:
-            raise WalletRefused(-32000, str(told["error"].get("message", "The node refused.")))
-        return told["result"]
+            reply = await answer.json(content_type=None)
+        if "error" in reply:
+            raise WalletRefused(-32000, str(reply["error"].get("message", "The node refused.")))
+        return reply["result"]

@@ -61,7 +61,7 @@ class PaystackSimulator(SimulatedGateway):
             ("GET", "/transfer/{code}", self._get, False),
             ("GET", "/balance", self._balance, False),
         ]
-        return [Route(method, path, self._behind_the_door(do), pays) for method, path, do, pays in table]
+        return [Route(method, path, self._authenticated(do), pays) for method, path, do, pays in table]
 
     def unavailable(self, call: ServedCall) -> ServedAnswer:  # noqa: ARG002  (the same for every call)
         """Say that something went wrong inside."""
@@ -96,7 +96,7 @@ class PaystackSimulator(SimulatedGateway):
             },
         }
 
-    def _behind_the_door(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
+    def _authenticated(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
         def answer(call: ServedCall) -> ServedAnswer:
             known = call.headers.get("authorization") == f"Bearer {self.key}"
             if not known or self.transfers.switches.key_revoked:

@@ -254,7 +254,7 @@ class Pools:
         self.pools = dict(pools)
         self.lanes = lanes
         self.own = own
-        self.told: dict[str, int] = {}
+        self.announced: dict[str, int] = {}
         """Of how many transactions that are not ours the runs of a coin have told."""
         self.metrics = metrics
         """Where runs are counted."""

@@ -260,8 +260,8 @@ class PoolRooms:
 
 def evidence_digest(lock: str, rows: Sequence[Row]) -> str:
     """Give what changes when there is something else to decide; not the words, which grow with the chain."""
-    told = [(one.login, one.shannon, one.at, one.record, one.outcome, one.tx) for one in rows]
-    return hashlib.sha256(repr((lock, told)).encode()).hexdigest()[:32]
+    seen = [(one.login, one.shannon, one.at, one.record, one.outcome, one.tx) for one in rows]
+    return hashlib.sha256(repr((lock, seen)).encode()).hexdigest()[:32]
 
 
 def _row(one: Judged) -> Row:

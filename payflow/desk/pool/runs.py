@@ -194,9 +194,9 @@ class Run:
     async def _tell_of_others(self) -> None:
         """Say that somebody else sends from the address: nonces that we did not use are used up."""
         lane = await self._pools.lanes.books.lane(self._pool.lane.name)
-        told = self._pools.told.get(self._pool.coin, 0)
-        if lane is not None and lane.data.noticed > told:
-            self._pools.told[self._pool.coin] = lane.data.noticed
+        announced = self._pools.announced.get(self._pool.coin, 0)
+        if lane is not None and lane.data.noticed > announced:
+            self._pools.announced[self._pool.coin] = lane.data.noticed
             self._say(
                 f"{lane.data.noticed} transactions from {self._pool.config.address} are not Payflow's: "
                 "somebody else uses this address. Stop the old payouts module, and use a wallet of another address."

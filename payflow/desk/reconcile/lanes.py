@@ -60,7 +60,7 @@ class LanesReconcile:
             return [*findings, _stranger(lane, len(forgotten))]
         for nonce in forgotten:
             seen = await lane.chain.sent_by(address, nonce, head.number)
-            findings.append(await self._told(lane, nonce, seen))
+            findings.append(await self._lost_nonce(lane, nonce, seen))
         return findings
 
     async def _forgotten(self, lane: Lane, used: int) -> list[int]:
@@ -76,7 +76,7 @@ class LanesReconcile:
                 break
         return found[::-1]
 
-    async def _told(self, lane: Lane, nonce: int, seen: Seen | None) -> Finding:
+    async def _lost_nonce(self, lane: Lane, nonce: int, seen: Seen | None) -> Finding:
         if seen is None:
             what = f"nonce {nonce} is used, and no node shows by what."
             return Finding(lane.name, f"{lane.name}/{nonce}", what, "Ask a node that has all blocks, then try again.")

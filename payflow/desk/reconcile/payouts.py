@@ -100,7 +100,7 @@ class PayoutsReconcile:
             if _as_left(found, tomb):
                 return [Finding(rail, payout, f"{_amount(found)}: it was {tomb.state} when it was archived.")]
             if not await self._store.archive.bring_back(payout, word.who, f"{rail} says otherwise"):
-                return [_kept_too_little(rail, payout, found, tomb)]
+                return [_archived_too_thin(rail, payout, found, tomb)]
             record = (await self._store.records.read(payout)).record
         attempts = tuple(self._attempt(trace, record) for trace in found)
         # A payout that was asked for, or approved, when the store was saved takes a move or two to where it really is.
@@ -236,7 +236,7 @@ def _twice(rail: str, payout: RecordId, names: Sequence[str]) -> Finding:
     return Finding(rail, payout, says, "Get the money back, then say so with --dismiss.")
 
 
-def _kept_too_little(rail: str, payout: RecordId, found: list[Trace], tomb: ArchivedStub) -> Finding:
+def _archived_too_thin(rail: str, payout: RecordId, found: list[Trace], tomb: ArchivedStub) -> Finding:
     says = f"{_amount(found)}: it was {tomb.state} when an older version archived it, and cannot be brought back."
     advice = f"Settle it with its owner, {tomb.owner}, then say so: --dismiss {payout} --reason WHY."
     return Finding(rail, payout, says, advice)

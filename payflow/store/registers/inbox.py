@@ -10,7 +10,7 @@ from payflow.store import keys
 from payflow.store.link import Link
 
 # Gateways deliver again for hours; a record is looked at by itself long before this is over.
-KEPT_MS = 7 * DAY
+LASTS_MS = 7 * DAY
 
 
 class Inbox:
@@ -26,7 +26,7 @@ class Inbox:
     async def keep(self, notice: Notice) -> None:
         """Remember the news, and what it said, for some days."""
         said = msgspec.msgpack.encode((notice.references, notice.handle, notice.said))
-        await self._link.ask("SET", self._key(notice), said, "PX", KEPT_MS)
+        await self._link.ask("SET", self._key(notice), said, "PX", LASTS_MS)
 
     def _key(self, notice: Notice) -> str:
         # Hashed, because the gateway chooses what it is called and how long that is. What it says belongs to the

@@ -85,10 +85,10 @@ class AccountsApi:
         """Tell what there is."""
         owner = await self._scope.owner(call.caller, call.query.owner)
         accounts = await self._store.ledger.account(owner)
-        told = [
+        balances = [
             answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._store.records.assets
         ]
-        return JsonReply(answers.Balances(owner=owner, balances=told))
+        return JsonReply(answers.Balances(owner=owner, balances=balances))
 
     async def earnings(self, call: EndpointCall[NoBody, EarningsAsked]) -> JsonReply:
         """List earnings page by page. Nothing is ever taken out of their line, so a place in it is a number."""
@@ -100,9 +100,9 @@ class AccountsApi:
         first = _number(call.query.cursor)
         last = first + call.query.limit
         line = await self._store.earnings.of(owner, asset.code)
-        told = [answers.earned(one, asset) for one in line[first:last]]
+        earnings = [answers.earned(one, asset) for one in line[first:last]]
         return JsonReply(
-            answers.EarningsPage(owner=owner, earnings=told, next=_cursor(last) if last < len(line) else None)
+            answers.EarningsPage(owner=owner, earnings=earnings, next=_cursor(last) if last < len(line) else None)
         )
 
     async def statement(self, call: EndpointCall[NoBody, StatementAsked]) -> CsvReply:

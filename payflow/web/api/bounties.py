@@ -125,8 +125,8 @@ class BountyApi:
     async def confirmation(self, call: EndpointCall[NoBody, b.ConfirmationAsked]) -> JsonReply:
         number, asked = await self._desk.confirmation(call.path["id"], call.caller, call.query.owner)
         chain_id = hex(self._desk.world.chain_id)
-        told = {"number": number, "to": asked.to, "data": asked.data, "value": "0x0", "chain-id": chain_id}
-        return _reply(b.ConfirmationCall, **told)
+        fields = {"number": number, "to": asked.to, "data": asked.data, "value": "0x0", "chain-id": chain_id}
+        return _reply(b.ConfirmationCall, **fields)
 
     async def payout(self, call: EndpointCall[b.ConfirmedGiven, NoQuery]) -> JsonReply:
         given = call.body

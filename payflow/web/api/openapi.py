@@ -74,10 +74,10 @@ def document(endpoints: Iterable[AnyEndpoint], deliveries: Iterable[AnyDeliverie
 
 def _schemas(endpoints: list[AnyEndpoint]) -> Json:
     """Describe every body and every answer. The names are those of the types, which are all different."""
-    told = {shape for endpoint in endpoints for shape in endpoint.answers.values() if not isinstance(shape, str)}
+    answered = {shape for endpoint in endpoints for shape in endpoint.answers.values() if not isinstance(shape, str)}
     given = {endpoint.body for endpoint in endpoints if endpoint.takes_body}
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shape, "validation") for shape in _sorted(given)]
-    wanted += [(shape, "serialization") for shape in _sorted({*told, answers.ErrorResponse})]
+    wanted += [(shape, "serialization") for shape in _sorted({*answered, answers.ErrorResponse})]
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     found: Json = definitions["$defs"]
     return found
@@ -152,8 +152,8 @@ def _in_query(shape: type[BaseModel]) -> list[Json]:
 def _without_null(part: Json) -> Json:
     """Leave out null, which a query cannot say, and what is not said at all."""
     shapes = [one for one in part.get("anyOf", []) if one != {"type": "null"}]
-    kept = {name: value for name, value in part.items() if name not in ("anyOf", "title") and value is not None}
-    return kept | shapes[0] if len(shapes) == 1 else kept | ({"anyOf": shapes} if shapes else {})
+    rest = {name: value for name, value in part.items() if name not in ("anyOf", "title") and value is not None}
+    return rest | shapes[0] if len(shapes) == 1 else rest | ({"anyOf": shapes} if shapes else {})
 
 
 def _key() -> Json:

@@ -49,8 +49,8 @@ class PlatformApi:
         given = call.body
         amount = money(given.amount, given.currency, self._assets)
         fresh = await self._book(call.caller, given, await self._profiles.claim(given.owner, call.caller.of))
-        told = answers.Credited(id=given.id, owner=given.owner, amount=amount.decimal, currency=given.currency)
-        return JsonReply(told, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
+        answer = answers.Credited(id=given.id, owner=given.owner, amount=amount.decimal, currency=given.currency)
+        return JsonReply(answer, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
 
     async def _book(self, caller: Caller, given: EarningGiven, owner: Owner) -> bool:
         amount = money(given.amount, given.currency, self._assets)
@@ -87,10 +87,10 @@ class PlatformApi:
         given, earning = call.body, call.path["id"]
         amount = money(given.amount, given.currency, self._assets) if given.amount and given.currency else None
         owner, taken = await self._earnings.claw_back(call.caller.of, earning, amount, given.reference)
-        told = answers.ClawedBack(
+        answer = answers.ClawedBack(
             id=earning, reference=given.reference, owner=owner, amount=taken.decimal, currency=taken.asset.code
         )
-        return JsonReply(told)
+        return JsonReply(answer)
 
 
 def _refused(given: EarningGiven, problem: Problem) -> answers.BatchItem:

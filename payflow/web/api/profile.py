@@ -22,18 +22,18 @@ class ProfilesApi:
         self._scope = scope
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
-        told = {HTTPStatus.OK: answers.ProviderShown}
+        shown = {HTTPStatus.OK: answers.ProviderShown}
         yield ApiEndpoint(
             "GET", "/api/provider/profile", "Show a profile.", LOOKS, self.show,
-            told, query=OwnerAsked, refuses=(HTTPStatus.NOT_FOUND,),
+            shown, query=OwnerAsked, refuses=(HTTPStatus.NOT_FOUND,),
         )  # fmt: skip
         yield ApiEndpoint(
             "PUT", "/api/provider/profile", "Change your own profile; whoever was told things so far is warned.",
-            frozenset({Role.PROVIDER}), self.change_own, told, body=ProfileGiven, refuses=(HTTPStatus.CONFLICT,),
+            frozenset({Role.PROVIDER}), self.change_own, shown, body=ProfileGiven, refuses=(HTTPStatus.CONFLICT,),
         )  # fmt: skip
         yield ApiEndpoint(
             "PUT", "/api/providers/{owner}", "Bring a provider, or change the profile of one that you brought.",
-            frozenset({Role.PLATFORM}), self.bring, told, body=ProviderGiven, refuses=(HTTPStatus.CONFLICT,),
+            frozenset({Role.PLATFORM}), self.bring, shown, body=ProviderGiven, refuses=(HTTPStatus.CONFLICT,),
         )  # fmt: skip
 
     async def show(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:

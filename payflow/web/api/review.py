@@ -66,19 +66,19 @@ class ReviewsApi:
 
     async def approve(self, call: EndpointCall[ApprovalGiven, NoQuery]) -> JsonReply:
         payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._told(await self._desk.approve(payout.id, call.caller.who, call.body.fingerprint))
+        return await self._reply(await self._desk.approve(payout.id, call.caller.who, call.body.fingerprint))
 
     async def reject(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
         payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._told(await self._desk.reject(payout.id, call.caller.who, call.body.reason))
+        return await self._reply(await self._desk.reject(payout.id, call.caller.who, call.body.reason))
 
     async def retry(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._told(await self._desk.retry(payout.id, call.caller.who))
+        return await self._reply(await self._desk.retry(payout.id, call.caller.who))
 
     async def release(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
         payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._told(await self._desk.release(payout.id, call.caller.who, call.body.reason))
+        return await self._reply(await self._desk.release(payout.id, call.caller.who, call.body.reason))
 
-    async def _told(self, applied: Applied) -> JsonReply:
+    async def _reply(self, applied: Applied) -> JsonReply:
         return JsonReply(self._shown(applied.after, await self._desk.store.records.now()))

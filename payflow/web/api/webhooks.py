@@ -65,11 +65,11 @@ class Deliveries(Generic[T]):
                 await gate.rate_limit(request)
                 raise Problem(problems.FORGED, f"This delivery does not prove that it comes from {self.source}.")
             try:
-                told = self.read(request.headers, raw)
+                delivery = self.read(request.headers, raw)
             except BadInput:
                 count("unread")
                 raise
-            count("other" if told is None else await self.take(told))
+            count("other" if delivery is None else await self.take(delivery))
             return web.json_response({"received": True})
 
         return serve
@@ -109,15 +109,15 @@ def of_github(
         news = read(event, raw)
         return ForgeDelivery(Notice((event,), "", event, number), news) if news else None
 
-    async def take(told: ForgeDelivery) -> str:
-        numbered = bool(told.notice.delivery)
-        if numbered and await inbox.knows(told.notice):
+    async def take(delivery: ForgeDelivery) -> str:
+        numbered = bool(delivery.notice.delivery)
+        if numbered and await inbox.knows(delivery.notice):
             return "again"
         # Kept as known only when all of it is written: a crash in between makes GitHub's delivery count as failed, and
         # what was written already is the same when it is written again.
-        outcomes = [await desk.take(one) for one in told.news]
+        outcomes = [await desk.take(one) for one in delivery.news]
         if numbered:
-            await inbox.keep(told.notice)
+            await inbox.keep(delivery.notice)
         return next((outcome for outcome in outcomes if outcome != "other"), "other")
 
     return Deliveries(GITHUB, (GITHUB_PLACE,), genuine, heard, take, GITHUB_MOST_BYTES)

@@ -30,8 +30,8 @@ class Probes:
     async def _ready(self, _request: web.Request) -> web.Response:
         checks = await self._readiness.checks()
         ready = healthy(checks)
-        told = [{"name": check.name, "level": check.level, "finding": check.finding} for check in checks]
-        return web.json_response({"ready": ready, "checks": told}, status=200 if ready else 503)
+        listed = [{"name": check.name, "level": check.level, "finding": check.finding} for check in checks]
+        return web.json_response({"ready": ready, "checks": listed}, status=200 if ready else 503)
 
     async def _figures(self, _request: web.Request) -> web.Response:
         read = await self._read()

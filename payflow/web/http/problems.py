@@ -93,8 +93,8 @@ class Problem(Exception):
 
     def error(self) -> dict[str, dict[str, str]]:
         """Say it in the one shape."""
-        told = {"code": self.code, "message": self.message}
-        return {"error": told | {"field": self.field} if self.field else told}
+        fields = {"code": self.code, "message": self.message}
+        return {"error": fields | {"field": self.field} if self.field else fields}
 
 
 _AGAIN = {

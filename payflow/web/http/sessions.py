@@ -70,7 +70,7 @@ class PageSessions:
         also_opens: SiblingPages | None = None,
     ) -> None:
         self._store = store
-        self._kept = Sessions(store.link)
+        self._sessions = Sessions(store.link)
         self._gate = gate
         self._cookie = cookie
         self._place = place
@@ -81,7 +81,7 @@ class PageSessions:
         """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
         await self._gate.rate_limit(request)
         secret = request.cookies.get(self._cookie, "")
-        session = await self._kept.find(secret)
+        session = await self._sessions.find(secret)
         if session is None:
             raise Problem(UNAUTHENTICATED, "Sign in first.")
         caller = await self._gate.readmit(session.token, self._roles if roles is None else roles)
@@ -137,7 +137,7 @@ class PageSessions:
         self, request: web.Request, token: str, answer: web.Response, role: Role | None = None
     ) -> web.Response:
         """Open a session for the holder of a token, by its hash, with this answer; the sibling pages too."""
-        secret = await self._kept.open(token, LASTS_S)
+        secret = await self._sessions.open(token, LASTS_S)
         cookies = [(self._cookie, self._place)]
         if self._also_opens is not None and role in self._also_opens.roles:
             cookies.append((self._also_opens.cookie, self._also_opens.place))
@@ -149,19 +149,19 @@ class PageSessions:
 
     async def sign_out(self, visit: Visit, to: str) -> web.Response:
         """End a session, here and in the store."""
-        await self._kept.close(visit.secret)
+        await self._sessions.close(visit.secret)
         answer = see(to)
         answer.del_cookie(self._cookie, path=self._place, httponly=True, samesite="Strict")
         return answer
 
     async def say(self, visit: Visit, said: str) -> None:
         """Tell them something at the next page."""
-        await self._kept.say(visit.secret, said)
+        await self._sessions.say(visit.secret, said)
 
     async def heard(self, visit: Visit) -> None:
         """Forget what they were told."""
         if visit.said:
-            await self._kept.heard(visit.secret)
+            await self._sessions.heard(visit.secret)
 
 
 def _refuse_unless(visit: Visit, word: str, why: str) -> None:

@@ -113,8 +113,8 @@ class BountyPage:
         name = request.match_info["name"]
         if name not in _FILES:
             raise Problem(problems.UNKNOWN_PLACE, "There is no such file.")
-        kept = {"Cache-Control": "public, max-age=86400"}
-        return web.Response(body=self._contents[name], content_type=_FILES[name], charset="utf-8", headers=kept)
+        caching = {"Cache-Control": "public, max-age=86400"}
+        return web.Response(body=self._contents[name], content_type=_FILES[name], charset="utf-8", headers=caching)
 
     async def qr(self, request: web.Request) -> web.StreamResponse:
         """Give the picture of a bounty's address, which anybody may see."""
@@ -125,8 +125,8 @@ class BountyPage:
             raise Problem(problems.UNKNOWN_PLACE, "There is no such picture.")
         picture = io.BytesIO()
         segno.make_qr(f"ethereum:{address}").save(picture, kind="png", scale=8, border=4)
-        kept = {"Cache-Control": "public, max-age=86400"} if request.path == qr_path(record) else {}
-        return web.Response(body=picture.getvalue(), content_type="image/png", headers=kept)
+        caching = {"Cache-Control": "public, max-age=86400"} if request.path == qr_path(record) else {}
+        return web.Response(body=picture.getvalue(), content_type="image/png", headers=caching)
 
     # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

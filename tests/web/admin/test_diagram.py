@@ -8,7 +8,7 @@ import pytest
 
 from machines.core.lifecycle import OVERRIDE, Lifecycle
 from payflow.web.pages.admin.diagram import Layout, lay_out
-from payflow.web.pages.admin.drawing import LYING, STANDING, Marks, StateFigures, pictures
+from payflow.web.pages.admin.drawing import LYING, UPRIGHT, Marks, StateFigures, pictures
 from tests.errand import LIFECYCLE as ERRAND
 
 NAMES = ("payout", "pool", "bounty", "transaction")
@@ -33,7 +33,7 @@ def samples(layout: Layout, points: tuple[tuple[float, float], ...]) -> list[tup
     return found
 
 
-@pytest.mark.parametrize("size", [LYING, STANDING], ids=["lying", "standing"])
+@pytest.mark.parametrize("size", [LYING, UPRIGHT], ids=["lying", "standing"])
 @pytest.mark.parametrize("lifecycle", ALL.values(), ids=ALL)
 def test_every_state_and_every_move_has_its_place_and_nothing_covers_a_box(lifecycle: Lifecycle, size: object) -> None:
     layout = lay_out(lifecycle, size)  # type: ignore[arg-type]
@@ -72,4 +72,4 @@ def test_a_box_says_how_many_how_old_and_how_many_are_stuck_and_leads_to_them() 
 def test_a_map_of_the_largest_machine_fits_a_screen_and_a_phone() -> None:
     drawn = lay_out(ALL["payout"], LYING)
     assert drawn.length <= 1230
-    assert lay_out(ALL["payout"], STANDING).breadth <= 358
+    assert lay_out(ALL["payout"], UPRIGHT).breadth <= 358

@@ -51,13 +51,13 @@ def event(version: int, trigger: str, state: str, fact: str = "", **details: obj
 
 
 def test_what_a_record_keeps_is_told_in_words_and_without_secrets() -> None:
-    kept = story.kept(record())
-    told = dict(story.pairs(kept))
+    stored_data = story.stored_data(record())
+    told = dict(story.pairs(stored_data))
     assert told == {
         "rail": "flutterwave", "sends": "NGN\N{NO-BREAK SPACE}12,345.00", "opens at": "2027-01-15 08:00:00 UTC",
         "sent": "yes", "note": "***",
     }  # fmt: skip
-    assert story.tables(kept) == [("attempts", [[("reference", "a-1"), ("fee", "NGN\N{NO-BREAK SPACE}10.00")]])]
+    assert story.tables(stored_data) == [("attempts", [[("reference", "a-1"), ("fee", "NGN\N{NO-BREAK SPACE}10.00")]])]
 
 
 def test_events_are_told_newest_first_with_their_evidence_and_a_link_where_one_is_known() -> None:
@@ -117,6 +117,12 @@ def test_amounts_and_spans_are_written_as_people_read_them() -> None:
 
 
 def test_what_a_chain_counts_is_told_and_what_looks_like_an_account_number_is_not() -> None:
-    kept = story.kept(record(data=Receipt()))
-    assert story.pairs(kept) == [("value wei", "1500000000000000000"), ("erc20 contract", "0xabc"), ("account", "***")]
-    assert story.tables(kept) == [("receipt", [[("block", "7"), ("gas price wei", "1000000000"), ("to", "***")]])]
+    stored_data = story.stored_data(record(data=Receipt()))
+    assert story.pairs(stored_data) == [
+        ("value wei", "1500000000000000000"),
+        ("erc20 contract", "0xabc"),
+        ("account", "***"),
+    ]
+    assert story.tables(stored_data) == [
+        ("receipt", [[("block", "7"), ("gas price wei", "1000000000"), ("to", "***")]])
+    ]

@@ -140,11 +140,11 @@ def _ordered(layer: Mapping[str, int], ways: Mapping[Pair, list[str]]) -> list[l
     before, behind = _neighbours(ways)
     for turn in range(ROUNDS):
         near = before if turn % 2 == 0 else behind
-        standing = {node: place - len(row) / 2 for row in rows for place, node in enumerate(row)}
+        positions = {node: place - len(row) / 2 for row in rows for place, node in enumerate(row)}
         for row in rows if turn % 2 == 0 else reversed(rows):
-            wanted = {node: _mean([standing[one] for one in near[node]], standing[node]) for node in row}
+            wanted = {node: _mean([positions[one] for one in near[node]], positions[node]) for node in row}
             row.sort(key=lambda node: wanted[node])
-            standing |= {node: place - len(row) / 2 for place, node in enumerate(row)}
+            positions |= {node: place - len(row) / 2 for place, node in enumerate(row)}
     return rows
 
 

@@ -11,7 +11,7 @@ from payflow.web.pages.admin.diagram import DiagramLine, Layout, Size, lay_out
 
 LYING = Size(long=124, wide=56, between_layers=32, between_boxes=18, line=10)
 """The flow goes to the right: for wide screens."""
-STANDING = Size(long=56, wide=112, between_layers=38, between_boxes=8, line=6)
+UPRIGHT = Size(long=56, wide=112, between_layers=38, between_boxes=8, line=6)
 """The flow goes down: for phones."""
 MARGIN = 8
 WIDEST_LETTER = 8.2
@@ -41,7 +41,7 @@ def pictures(
     """Draw a lifecycle twice, lying and standing; the style sheet shows the one that fits the screen."""
     return Markup("").join(
         _picture(lifecycle, lay_out(lifecycle, size), figures, marks, links, lying=size is LYING)
-        for size in (LYING, STANDING)
+        for size in (LYING, UPRIGHT)
     )
 
 

@@ -316,9 +316,9 @@ def static() -> web.RouteDef:
         name = request.match_info["name"]
         if name not in _FILES:
             raise web.HTTPNotFound
-        kept = {"Cache-Control": "public, max-age=86400"}
+        caching = {"Cache-Control": "public, max-age=86400"}
         return web.Response(
-            body=_FILES[name], content_type=_TYPES[name.rpartition(".")[2]], charset="utf-8", headers=kept
+            body=_FILES[name], content_type=_TYPES[name.rpartition(".")[2]], charset="utf-8", headers=caching
         )
 
     return web.get(f"{PLACE}/static/{{name}}", give)

@@ -97,15 +97,15 @@ class LanesPanel:
         now: Millis,
         patience_s: float,
     ) -> LaneShown:
-        kept = self._looks.get(name)
-        sheet = await kept.get(app, patience_s) if kept else None
+        cached = self._looks.get(name)
+        sheet = await cached.get(app, patience_s) if cached else None
         switch = PauseSwitch(
             f"lane:{name}", f"Lane {name}", f"every transaction of the lane {name}", pause,
             wallet=", ".join(grouped(one) for one in sheet.holds) if sheet else "",
             health=health_of(
-                kept, now, unknown="no node of it is known to this process", silent="its nodes do not answer",
+                cached, now, unknown="no node of it is known to this process", silent="its nodes do not answer",
                 well="its nodes answered",
-            ), well=not (kept and kept.error),
+            ), well=not (cached and cached.error),
             stopped=record is not None and record.state == s.HALTED,
         )  # fmt: skip
         nodes = tuple(sheet.nodes) if sheet else ()

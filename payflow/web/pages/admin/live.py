@@ -45,15 +45,15 @@ class Live:
 
     async def _speak(self, visit: Visit, page: EventSourceResponse) -> None:
         stopping = visit.request.app[STOPPING]
-        told, told_at, asked_at = "", monotonic(), monotonic()
+        sent, sent_at, asked_at = "", monotonic(), monotonic()
         while not stopping.is_set():
             pulse, now = await self._pulse(), monotonic()
             if now - asked_at >= ASK_AGAIN_EVERY_S:
                 await self._sessions.visit(visit.request)  # a session that is over hears nothing more
                 asked_at = now
-            if pulse != told or now - told_at >= TELL_AT_LEAST_EVERY_S:
+            if pulse != sent or now - sent_at >= TELL_AT_LEAST_EVERY_S:
                 await page.send(pulse, event="changed")
-                told, told_at = pulse, now
+                sent, sent_at = pulse, now
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await stopping.wait()

@@ -45,5 +45,5 @@ class OutboxPage:
 
 def _says(body: dict[str, object]) -> str:
     shown = redacted(body)
-    told = "; ".join(f"{plain(name)}: {value}" for name, value in shown.items()) if isinstance(shown, dict) else ""
-    return told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
+    text = "; ".join(f"{plain(name)}: {value}" for name, value in shown.items()) if isinstance(shown, dict) else ""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -73,10 +73,10 @@ class Overview:
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         now = await self._store.records.now()
-        crowds = await self._store.listing.counts_by_state()
+        counts = await self._store.listing.counts_by_state()
         stuck = await self._store.listing.stuck()
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
-        machines = [self._machine(one, crowds, stuck, now) for one in self._store.records.machines.values()]
+        machines = [self._machine(one, counts, stuck, now) for one in self._store.records.machines.values()]
         pauses = await self._store.pauses.all()
         lanes = await self._lanes.shown(visit.request.app, pauses, now, PATIENCE_S)
         known = {lane.switch.scope for lane in lanes}
@@ -89,9 +89,9 @@ class Overview:
         )  # fmt: skip
 
     def _machine(
-        self, machine: AnyMachine, crowds: list[StateCount], stuck: Mapping[tuple[str, str], int], now: Millis
+        self, machine: AnyMachine, counts: list[StateCount], stuck: Mapping[tuple[str, str], int], now: Millis
     ) -> dict[str, Any]:
-        mine = {crowd.state: crowd for crowd in crowds if crowd.machine == machine.name}
+        mine = {count.state: count for count in counts if count.machine == machine.name}
         figures = {
             state.name: StateFigures(
                 mine[state.name].count,

@@ -53,8 +53,8 @@ class Ran:
     @property
     def fee(self) -> str:
         """What the network took, in ether; a batch is counted once."""
-        told = [one.data.evidence for one in self.records if one.data.evidence is not None]
-        by_tx = {one.reference: dict(one.details).get("fee_wei", "0") for one in told}
+        proofs = [one.data.evidence for one in self.records if one.data.evidence is not None]
+        by_tx = {one.reference: dict(one.details).get("fee_wei", "0") for one in proofs}
         return ether(str(sum(int(fee) for fee in by_tx.values() if fee.isdecimal())))
 
 
@@ -86,11 +86,11 @@ class PoolPages:
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         pool = self._pool(visit)
-        kept = self._sheets[pool.coin]
-        sheet = await kept.get(visit.request.app, PATIENCE_S)
+        cached = self._sheets[pool.coin]
+        sheet = await cached.get(visit.request.app, PATIENCE_S)
         return await self._frame.page(
             visit, "pool.html", title=f"Pool {pool.coin}", here="pool", pool=pool, coins=list(self._pools),
-            sheet=sheet, seen_at=kept.at, error=kept.error, shown=SHOWN,
+            sheet=sheet, seen_at=cached.at, error=cached.error, shown=SHOWN,
             runs=runs_of(await self._newest(pool.coin))[:RUNS], eth=_eth, ether=ether, Outcome=ChainOutcome,
         )  # fmt: skip
 

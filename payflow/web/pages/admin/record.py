@@ -60,7 +60,7 @@ class RecordPage:
         events = await store.records.history(record.id)
         state, outlook = machine.lifecycle.state(record.state), await store.listing.outlook(record)
         explorers = whereabouts.explorers_of(record, self._board)
-        told, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, explorers), story.kept(record)
+        chapters, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, explorers), story.stored_data(record)
         marks = Marks(record.state, story.went(events))
         proposals = shown(self._steering.two, await self._steering.two.of(record.id), visit.caller)
         return await self._frame.page(
@@ -68,7 +68,7 @@ class RecordPage:
             picture=pictures(machine.lifecycle, None, marks, links=f"{self._frame.place}/records"),
             next=what_next(machine.lifecycle, record, outlook, stored.at, "An operator takes it up again."),
             stopped=stopping(record, (await store.pauses.all()).values()),
-            chapters=told, earlier=max(0, len(events) - MOST_CHAPTERS),
+            chapters=chapters, earlier=max(0, len(events) - MOST_CHAPTERS),
             fault=await store.integrity.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
             proof=story.proof(data.get("evidence"), explorers), **await self._around(record),
             account=await self._account(stored), offers=self._actions.offers(stored, visit.caller),

@@ -57,10 +57,10 @@ class Chapter:
 
 def chapters(events: Iterable[HistoryEvent], amount: Money | None, explorers: Mapping[str, str]) -> list[Chapter]:
     """Tell a history, the newest event first."""
-    told = []
+    written = []
     for event in events:
         details = _clean(event.details)
-        told.append(
+        written.append(
             Chapter(
                 event.at,
                 event.who,
@@ -72,7 +72,7 @@ def chapters(events: Iterable[HistoryEvent], amount: Money | None, explorers: Ma
                 proof(details.get("evidence"), explorers),
             )
         )
-    return told[::-1]
+    return written[::-1]
 
 
 def _what(event: HistoryEvent) -> str:
@@ -98,16 +98,16 @@ def proof(evidence: object, explorers: Mapping[str, str]) -> ProofShown | None:
     source, reference = str(evidence.get("source", "")), str(evidence["reference"])
     link = link_to(reference, explorers.get(source, ""))
     details = evidence.get("details")
-    told = {str(one[0]): one[1] for one in details or () if isinstance(one, list | tuple) and len(one) > 1}
-    return ProofShown(source, reference, link, pairs(details if isinstance(details, Mapping) else told))
+    named = {str(one[0]): one[1] for one in details or () if isinstance(one, list | tuple) and len(one) > 1}
+    return ProofShown(source, reference, link, pairs(details if isinstance(details, Mapping) else named))
 
 
-def kept(record: Record[Any]) -> Mapping[str, Any]:
+def stored_data(record: Record[Any]) -> Mapping[str, Any]:
     """Give what a record's machine keeps, as a page may show it."""
-    kept = msgspec.to_builtins(record.data).items()
+    fields = msgspec.to_builtins(record.data).items()
     # What tokens are called on a chain is no secret, as what is called a token elsewhere is; nothing is no news.
-    told = {_PUBLIC.get(name, name): value for name, value in kept if value is not None}
-    return _spoken(_clean(told), record.amount)
+    public = {_PUBLIC.get(name, name): value for name, value in fields if value is not None}
+    return _spoken(_clean(public), record.amount)
 
 
 def _clean(data: object) -> Mapping[str, Any]:

@@ -128,9 +128,9 @@ def ether(wei: str) -> str:
 
 
 def _money(record: Record[Any]) -> str:
-    told = _WHERE.get(record.machine, {}).get(record.state)
-    if told is not None:
-        return told(record.data)
+    place = _WHERE.get(record.machine, {}).get(record.state)
+    if place is not None:
+        return place(record.data)
     if record.machine == "bounty":
         wallet = record.data.contract_address
         return f"In the wallet {wallet}." if wallet else "It has no wallet yet."

@@ -13,7 +13,7 @@ from payflow.store.store import Store
 LATEST = 100
 
 
-class Standings:
+class ProviderHistories:
     """Reads the store; the newest payouts stand for all."""
 
     def __init__(self, store: Store) -> None:

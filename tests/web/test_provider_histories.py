@@ -19,7 +19,7 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import ProviderHistory
 from payflow.config import Settings, load
-from payflow.desk.standings import Standings
+from payflow.desk.provider_histories import ProviderHistories
 from payflow.engine.step import take_in
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
@@ -76,7 +76,7 @@ class Past:
         """What the rules hear when Ann asks now."""
         record_id = await self.asked(**parts)
         record: PayoutRecord = (await self.store.records.read(record_id)).record
-        return await Standings(self.store).history(record, MONTH)
+        return await ProviderHistories(self.store).history(record, MONTH)
 
 
 @pytest.fixture
