@@ -111,14 +111,14 @@ class WalletReader:
             if len(listed) > MOST_DEPOSITS:
                 return None
         receipts = {tx: await self.chain.receipt(tx) for tx in {tx for _, tx, _ in listed}}
-        if not all(_told(receipts[tx], log) for _, tx, log in listed):
+        if not all(_proven(receipts[tx], log) for _, tx, log in listed):
             return None
         return tuple(
             Deposit(abi.address_in(log.topics[1]), token, str(abi.number(log.data))) for token, _, log in listed
         )
 
 
-def _told(receipt: Receipt | None, log: Log) -> bool:
+def _proven(receipt: Receipt | None, log: Log) -> bool:
     return receipt is not None and receipt.ok and log in receipt.logs
 
 

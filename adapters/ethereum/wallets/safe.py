@@ -79,8 +79,8 @@ class Safes:
         for contract in (contracts.factory, contracts.singleton, contracts.multi_send):
             if await self._reader.code(contract) == NO_DATA:
                 raise Rejected(f"No contract of Safe is at {contract} on chain {chain}: set PAYFLOW_SAFE_*.")
-        told = await self._reader.call(contracts.singleton, abi.call_data("VERSION()"))
-        (version,) = abi.decoded(["string"], told)
+        answer = await self._reader.call(contracts.singleton, abi.call_data("VERSION()"))
+        (version,) = abi.decoded(["string"], answer)
         if not _RECENT.match(version):
             raise Rejected(f"{contracts.singleton} is Safe {version[:20]}: PAYFLOW_SAFE_* take 1.4 or later.")
 
