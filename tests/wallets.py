@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.ethereum.addresses import checksummed
-from adapters.ethereum.wallets import abi
 from adapters.ethereum.wallets.safe import Deployment
 from machines.core.chain import Address, TxHash
 from machines.core.wallets import ContractCall
+from tests import abi
 from tests.chain import ROOT, Account, Anvil
 from tests.waiting import wait_until
 

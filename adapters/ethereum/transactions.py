@@ -1,17 +1,20 @@
-"""Transactions as bytes: what is signed, and what signed bytes say."""
+"""What is signed, and what signed bytes say: transactions, and messages that a browser's wallet signs (EIP-191)."""
 
 from typing import Any
 
 import rlp  # type: ignore[import-untyped]
 from eth_account import Account
+from eth_account.messages import encode_defunct
 
 from adapters.ethereum.addresses import checksummed, keccak_hex
 from machines.core.chain import Address, GasFee, SignedTransaction, TxHash, Unsigned
+from machines.core.errors import BadInput
 
 DYNAMIC_FEE = 2
 _DYNAMIC_PARTS = 12
 _LEGACY_PARTS = 9
 _EIP_155 = 35
+SIGNATURE_CHARS = 132
 
 
 class Undecodable(Exception):
@@ -47,6 +50,17 @@ def decoded(raw: bytes) -> tuple[Unsigned, Address]:
         return says, checksummed(Account.recover_transaction(raw))
     except Exception as error:  # the libraries raise whatever they meet in foreign bytes
         raise Undecodable(f"not a signed transaction: {type(error).__name__}") from error
+
+
+def signer_of(message: str, signature: str) -> Address:
+    """Tell which account signed a message."""
+    if len(signature) != SIGNATURE_CHARS or not signature.startswith("0x"):
+        raise BadInput("A signature is 0x and 130 hexadecimal digits.")
+    try:
+        found = Account.recover_message(encode_defunct(text=message), signature=signature)
+    except Exception as error:
+        raise BadInput("The signature cannot be read.") from error
+    return checksummed(found)
 
 
 def _dynamic(raw: bytes) -> Unsigned:

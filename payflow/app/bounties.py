@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 
 from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.transactions import signer_of
 from adapters.ethereum.wallets.multisig import MultiSigs
-from adapters.ethereum.wallets.proofs import signer_of
 from adapters.ethereum.wallets.reading import WalletReader, WalletToken
 from adapters.ethereum.wallets.safe import Deployment, Safes
 from adapters.github import wire

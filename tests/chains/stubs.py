@@ -18,6 +18,7 @@ from yarl import URL
 
 from adapters.ethereum import pay_many, roots, transactions
 from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.contracts import artifact
 from machines.core.chain import Address
 from machines.transaction import calldata
 
@@ -30,6 +31,7 @@ FINAL_AFTER = 8
 TOKEN = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 PAY_MANY = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
 NOTHING_MORE = 2**255
+PAY_ETH = artifact("PayMany")["methods"]["payETH(bytes32,uint256[])"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def _done(tx: Tx, place: int, number: int, balances: dict[tuple[str, str], int])
 
     words = [tx.data[10:][start : start + 64] for start in range(0, len(tx.data) - 10, 64)]
     if tx.to == PAY_MANY:
-        ether = tx.data.startswith(pay_many.PAY_ETH)
+        ether = tx.data.startswith(PAY_ETH)
         payees = words[3:] if ether else words[4:]
         for word in payees:
             move("" if ether else TOKEN.lower(), "0x" + word[24:], int(word[:24], 16))

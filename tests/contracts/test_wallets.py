@@ -7,8 +7,7 @@ import aiohttp
 import pytest
 
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.wallets import compile as compiler
-from adapters.ethereum.wallets.multisig import MultiSigs, artifact
+from adapters.ethereum.wallets.multisig import MultiSigs
 from adapters.ethereum.wallets.reading import WalletReader, WalletToken
 from adapters.ethereum.wallets.safe import Safes
 from machines.core.chain import Address, TxHash
@@ -328,8 +327,3 @@ async def test_owners_who_use_a_safe_by_themselves_kill_a_proposal(bench: Bench)
     await bench.confirm(rival, await bench.agree(rival))
     await bench.chain.mine(2 * DEPTH)
     assert (await bench.wallets.outcome(proposal, confirm_hash, ())).end is End.DEAD
-
-
-def test_the_artifact_is_what_the_source_compiles_to() -> None:
-    """What runs is what can be read."""
-    assert artifact() == compiler.compiled()

@@ -8,15 +8,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from adapters.ethereum.contracts import artifact
 from adapters.ethereum.endpoint import NodeLimits, chain_of
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.signers import raw_key
-from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.multisig import artifact
 from adapters.sandbox.chain.accounts import BOT, FUNDER, MAINTAINER, PROVIDERS, RICH_WEI, RichAccount
 from adapters.sandbox.chain.chain import ChainKind, ChainRefused, SandboxChain
 from machines.core.chain import Address, GasFee, NodeReply, SignedTransaction, Unsigned
 from machines.core.errors import Rejected
+from tests import abi
 from tests.waiting import wait_until
 
 CHAIN_ID = 31337
@@ -110,7 +110,7 @@ async def wait_until_nonce(bench: Bench, nonce: int) -> None:
 async def test_contracts_are_made_asked_and_speak(bench: Bench) -> None:
     nodes, chain = bench.nodes, bench.chain
     arguments = abi.encoded(["address[]", "uint256"], ([BOT.address, MAINTAINER.address], 2))
-    code = artifact()["bytecode"] + arguments[2:]
+    code = artifact("MultiSigWallet")["bytecode"] + arguments[2:]
     gas = await nodes.estimate(Address(FUNDER.address), None, 0, code)
     assert 500_000 < gas < 5_000_000
     sender = raw_key(BOT.key)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from adapters.ethereum.wallets import abi
 from adapters.sandbox.github.town import Issue
 from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
@@ -14,6 +13,7 @@ from machines.core.facts import Override
 from machines.core.wallets import ContractCall
 from payflow.config import Settings
 from payflow.engine.step import take_in
+from tests import abi
 from tests.bounties import ANN, BOT, LANE_NAME, MIA, Fair, open_fair
 from tests.chain import ETHER
 from tests.waiting import wait_until

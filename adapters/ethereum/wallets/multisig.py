@@ -4,40 +4,25 @@ A payment that fails inside leaves the maintainer's transaction successful: only
 in the wallet's list is what others confirm; a bounty's `confirm_hash` is that place as a word of 32 bytes.
 """
 
-import json
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adapters.ethereum.addresses import checksummed
-from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.reading import AGREED, TRANSFER, WalletReader, paid, speaks
+from adapters.ethereum.contracts import topic
+from adapters.ethereum.wallets.reading import AGREED, WalletReader, paid, speaks, word_of
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
+if TYPE_CHECKING:
+    from web3.contract import AsyncContract
+
 RAIL = "bounty"
 
-SUBMIT = "submitTransaction(address,uint256,bytes)"
-CONFIRM = "confirmTransaction(uint256)"
-AGAIN = "executeTransaction(uint256)"
-REVOKE = "revokeConfirmation(uint256)"
-TOGETHER = "payTogether(address,uint256,address[],uint256[])"
-CONFIRMED = abi.topic("Confirmation(address,uint256)")
-EXECUTED = abi.topic("Execution(uint256)")
-FAILED = abi.topic("ExecutionFailure(uint256)")
-RECEIVED = abi.topic("Deposit(address,uint256)")
-
-_LISTED = ["address", "uint256", "bytes", "bool"]
-
-
-@cache
-def artifact() -> dict[str, Any]:
-    """Give the wallet contract, compiled."""
-    text = (resources.files("adapters.ethereum.wallets") / "MultiSigWallet.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+KIND = "MultiSigWallet"
+CONFIRMED = topic(KIND, "Confirmation")
+EXECUTED = topic(KIND, "Execution")
+FAILED = topic(KIND, "ExecutionFailure")
+RECEIVED = topic(KIND, "Deposit")
 
 
 class MultiSigs:
@@ -54,8 +39,8 @@ class MultiSigs:
 
     async def creation(self, owners: Sequence[Address], threshold: int, _salt: str) -> Creation:
         """Say how a wallet is made."""
-        arguments = abi.encoded(["address[]", "uint256"], (list(owners), threshold))
-        return Creation(self.kind, tuple(owners), threshold, ContractCall("", artifact()["bytecode"] + arguments[2:]))
+        code = self._reader.contracts.made(KIND, list(owners), threshold)
+        return Creation(self.kind, tuple(owners), threshold, ContractCall("", code))
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find the wallet that a transaction made."""
@@ -63,9 +48,10 @@ class MultiSigs:
         if not receipt.ok or receipt.contract is None:
             return None
         wallet = receipt.contract
-        (owners,) = abi.decoded(["address[]"], await self._reader.call(wallet, abi.call_data("getOwners()")))
-        required = await self._reader.number(wallet, "required()")
-        if {checksummed(owner) for owner in owners} != set(creation.owners) or required != creation.threshold:
+        contract = self._at(wallet)
+        owners = await self._reader.contracts.ask(contract.functions.getOwners())
+        required = await self._reader.contracts.ask(contract.functions.required())
+        if set(owners) != set(creation.owners) or required != creation.threshold:
             raise Contradiction(f"{wallet} is not the wallet that was wanted: {required} of {owners}.", rail=RAIL)
         return wallet
 
@@ -85,8 +71,11 @@ class MultiSigs:
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment."""
-        operation, value = _operation(wallet, to, holdings)
-        approval = ContractCall(wallet, abi.call_data(SUBMIT, operation.to, value, abi.raw(operation.data)))
+        operation, value = self._operation(wallet, to, holdings)
+        approval = ContractCall(
+            wallet,
+            self._at(wallet).encode_abi("submitTransaction", [operation.to, value, operation.data]),
+        )
         head = await known_head(self._chain)
         return WalletProposal(
             kind=self.kind,
@@ -103,13 +92,26 @@ class MultiSigs:
             since_block=head.number,
         )
 
+    def _operation(self, wallet: Address, to: Address, holdings: Sequence[Holding]) -> tuple[ContractCall, int]:
+        """Say what the wallet does: one payment directly; several in one step, which only our own contract can."""
+        if len(holdings) == 1:
+            (only,) = holdings
+            if only.token == ETHER:
+                return ContractCall(to, NO_DATA), int(only.units)
+            return self._reader.transfer(only, to), 0
+        ether = sum(int(holding.units) for holding in holdings if holding.token == ETHER)
+        tokens = [holding for holding in holdings if holding.token != ETHER]
+        units = [int(holding.units) for holding in tokens]
+        together = [to, ether, [token.token for token in tokens], units]
+        return ContractCall(wallet, self._at(wallet).encode_abi("payTogether", together)), 0
+
     async def approved(self, proposal: WalletProposal, tx: TxHash) -> str:
         """Read the place in the wallet's list from the wallet's own event, and see that this payment stands there."""
         receipt = await self._reader.receipt(tx)
         for log in receipt.logs if receipt.ok else ():
-            if log.address == proposal.wallet and log.topics[:2] == (CONFIRMED, abi.word_of(self._bot)):
+            if log.address == proposal.wallet and log.topics[:2] == (CONFIRMED, word_of(self._bot)):
                 listed = await self._listed(proposal, log.topics[2])
-                wanted = (proposal.operation.to, int(proposal.value_units), abi.raw(proposal.operation.data))
+                wanted = [proposal.operation.to, int(proposal.value_units), bytes.fromhex(proposal.operation.data[2:])]
                 if listed[:3] != wanted:
                     raise Contradiction(f"{proposal.wallet} lists another payment than was proposed.", rail=RAIL)
                 return log.topics[2]
@@ -121,17 +123,19 @@ class MultiSigs:
         if not await self._has_confirmed(wallet, place, self._bot):
             raise Rejected("The bot has not agreed to this payment.")
         again = await self._has_confirmed(wallet, place, owner)
-        call = ContractCall(wallet, abi.call_data(AGAIN if again else CONFIRM, place))
+        function = "executeTransaction" if again else "confirmTransaction"
+        call = ContractCall(wallet, self._at(wallet).encode_abi(function, [place]))
         await self._chain.estimate(owner, wallet, 0, call.data)
         return call
 
-    async def _has_confirmed(self, wallet: Address, place: int, owner: Address) -> bool:
-        return bool(await self._reader.number(wallet, "confirmations(uint256,address)", place, owner))
+    async def _has_confirmed(self, wallet: Address, place: int, owner: Address, block: int | None = None) -> bool:
+        confirmations = self._at(wallet).functions.confirmations(place, owner)
+        return bool(await self._reader.contracts.ask(confirmations, block))
 
-    async def _listed(self, proposal: WalletProposal, confirm_hash: str) -> tuple[Address, int, bytes, bool]:
-        data = abi.call_data("transactions(uint256)", int(confirm_hash, 16))
-        to, value, content, executed = abi.decoded(_LISTED, await self._reader.call(Address(proposal.wallet), data))
-        return checksummed(to), value, content, executed
+    async def _listed(self, proposal: WalletProposal, confirm_hash: str) -> list[Any]:
+        """Give a payment as the wallet lists it: to whom, how much, with what data, and whether it was carried out."""
+        transactions = self._at(Address(proposal.wallet)).functions.transactions(int(confirm_hash, 16))
+        return list(await self._reader.contracts.ask(transactions))
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -160,28 +164,20 @@ class MultiSigs:
 
     def withdrawal(self, proposal: WalletProposal, confirm_hash: str) -> ContractCall | None:
         """Say how the bot takes its word back: without that, two payments of one bounty could both be carried out."""
-        return ContractCall(proposal.wallet, abi.call_data(REVOKE, int(confirm_hash, 16))) if confirm_hash else None
+        if not confirm_hash:
+            return None
+        wallet = self._at(Address(proposal.wallet))
+        return ContractCall(proposal.wallet, wallet.encode_abi("revokeConfirmation", [int(confirm_hash, 16)]))
 
     async def withdrawn(self, proposal: WalletProposal, confirm_hash: str) -> bool:
         """Say whether the bot's word was taken back, deep enough in the chain; a younger one still holds."""
         head = await known_head(self._chain)
-        asked = abi.call_data("confirmations(uint256,address)", int(confirm_hash, 16), self._bot)
-        wallet, block = Address(proposal.wallet), max(0, head.number - self._reader.depth + 1)
-        answers = [await self._chain.call(wallet, asked, at) for at in (block, head.number)]
-        return not any(map(abi.number, answers))
+        wallet, place = Address(proposal.wallet), int(confirm_hash, 16)
+        blocks = (max(0, head.number - self._reader.depth + 1), head.number)
+        return not any([await self._has_confirmed(wallet, place, self._bot, at) for at in blocks])
 
-
-def _operation(wallet: Address, to: Address, holdings: Sequence[Holding]) -> tuple[ContractCall, int]:
-    """Say what the wallet does: one payment directly; several in one step, which only our own contract can."""
-    if len(holdings) == 1:
-        (only,) = holdings
-        if only.token == ETHER:
-            return ContractCall(to, NO_DATA), int(only.units)
-        return ContractCall(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0
-    ether = sum(int(holding.units) for holding in holdings if holding.token == ETHER)
-    tokens = [holding for holding in holdings if holding.token != ETHER]
-    units = [int(holding.units) for holding in tokens]
-    return ContractCall(wallet, abi.call_data(TOGETHER, to, ether, [token.token for token in tokens], units)), 0
+    def _at(self, wallet: Address) -> "AsyncContract":
+        return self._reader.contracts.at(KIND, wallet)
 
 
 def _why(receipt: Receipt, wallet: str, confirm_hash: str) -> str:

@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from adapters.ethereum.wallets import abi
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from adapters.ethereum.addresses import checksummed
+from adapters.ethereum.contracts import topic
 from machines.core.chain import Address, Chain, ChainHead, Log, Receipt, TxHash, known_head
 from machines.core.errors import Retryable
-from machines.core.wallets import ETHER, Deposit, End, Holding, ProposalOutcome, WalletProposal
+from machines.core.wallets import ETHER, ContractCall, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
-TRANSFER = "transfer(address,uint256)"
-TRANSFERRED = abi.topic("Transfer(address,address,uint256)")
+if TYPE_CHECKING:
+    from adapters.ethereum.provider import Contracts
+
+TRANSFERRED = topic("ERC20", "Transfer")
 # So many blocks are asked about at a time, which every provider answers.
 LOG_BLOCKS = 5_000
 MOST_SPANS = 400
@@ -26,31 +34,35 @@ class WalletToken:
     decimals: int
 
 
-@dataclass(frozen=True, slots=True)
 class WalletReader:
     """Reads a chain for wallets."""
 
-    chain: Chain
-    tokens: Mapping[str, WalletToken]
-    """By symbol."""
-    depth: int
-    """How many blocks, its own included, make a transaction count."""
+    def __init__(self, chain: Chain, tokens: Mapping[str, WalletToken], depth: int) -> None:
+        self.chain = chain
+        self.tokens = tokens
+        """By symbol."""
+        self.depth = depth
+        """How many blocks, its own included, make a transaction count."""
+
+    @cached_property
+    def contracts(self) -> "Contracts":
+        """Contracts as web3 knows them, asked through our own nodes."""
+        from adapters.ethereum.provider import Contracts  # noqa: PLC0415  (web3 takes a second)
+
+        return Contracts(self.chain)
 
     async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
         """List what a wallet holds of ether and of the tokens that count here."""
         found = [Holding(ETHER, "ETH", 18, str(await self._balance(wallet)))]
         for symbol, token in self.tokens.items():
-            units = await self.number(token.address, "balanceOf(address)", wallet)
+            units = await self.contracts.ask(self.contracts.at("ERC20", token.address).functions.balanceOf(wallet))
             found.append(Holding(token.address, symbol, token.decimals, str(units)))
         return tuple(holding for holding in found if holding.units != "0")
 
-    async def call(self, contract: Address, data: str) -> str:
-        """Ask a contract, as it is in the newest block on which enough nodes agree."""
-        return await self.chain.call(contract, data, (await known_head(self.chain)).number)
-
-    async def number(self, contract: Address, signature: str, *values: object) -> int:
-        """Ask a contract for a number."""
-        return abi.number(await self.call(contract, abi.call_data(signature, *values)))
+    def transfer(self, holding: Holding, to: str) -> ContractCall:
+        """Say how a token is handed over."""
+        token = Address(holding.token)
+        return ContractCall(token, self.contracts.at("ERC20", token).encode_abi("transfer", [to, int(holding.units)]))
 
     async def code(self, address: Address) -> str:
         """Give an address's code, as it is in that block."""
@@ -102,7 +114,7 @@ class WalletReader:
         if made is None or last - made.block >= MOST_SPANS * LOG_BLOCKS:
             return None
         listed: list[tuple[str, TxHash, Log]] = []
-        into = (TRANSFERRED, None, abi.word_of(wallet))
+        into = (TRANSFERRED, None, word_of(wallet))
         events = [(ETHER, wallet, (received,)), *((one.address, one.address, into) for one in self.tokens.values())]
         for first in range(made.block, last + 1, LOG_BLOCKS):
             for token, contract, topics in events:
@@ -113,13 +125,30 @@ class WalletReader:
         receipts = {tx: await self.chain.receipt(tx) for tx in {tx for _, tx, _ in listed}}
         if not all(_proven(receipts[tx], log) for _, tx, log in listed):
             return None
-        return tuple(
-            Deposit(abi.address_in(log.topics[1]), token, str(abi.number(log.data))) for token, _, log in listed
-        )
+        return tuple(Deposit(address_in(log.topics[1]), token, str(number_in(log.data))) for token, _, log in listed)
 
 
 def _proven(receipt: Receipt | None, log: Log) -> bool:
     return receipt is not None and receipt.ok and log in receipt.logs
+
+
+def word_of(address: str) -> str:
+    """Write an address as it stands in a topic."""
+    return "0x" + address[2:].lower().rjust(64, "0")
+
+
+def address_in(word: str) -> Address:
+    """Read an address out of a topic."""
+    return checksummed("0x" + word[-40:])
+
+
+def number_in(data: str) -> int:
+    """Read the number that an event carries; one that carries none is a node's mistake."""
+    try:
+        (found,) = decode(["uint256"], bytes.fromhex(data[2:]))
+    except (DecodingError, ValueError) as error:
+        raise Retryable(f"An event cannot be read: {type(error).__name__}.") from error
+    return int(found)
 
 
 def speaks(receipt: Receipt, wallet: str, name: str, subject: str) -> bool:
@@ -155,8 +184,8 @@ def paid(proposal: WalletProposal, receipt: Receipt) -> ProposalOutcome:
 
 
 def _moved(proposal: WalletProposal, holding: Holding, receipt: Receipt) -> bool:
-    wanted = (TRANSFERRED, abi.word_of(proposal.wallet), abi.word_of(proposal.to))
+    wanted = (TRANSFERRED, word_of(proposal.wallet), word_of(proposal.to))
     return any(
-        log.address == holding.token and log.topics == wanted and abi.number(log.data) == int(holding.units)
+        log.address == holding.token and log.topics == wanted and number_in(log.data) == int(holding.units)
         for log in receipt.logs
     )

@@ -7,33 +7,47 @@ A payment that fails inside takes the whole transaction back with it (no gas is 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from adapters.ethereum.addresses import checksummed, keccak_hex
-from adapters.ethereum.wallets import abi
-from adapters.ethereum.wallets.reading import AGREED, TRANSFER, WalletReader, paid, speaks
+from eth_abi.abi import encode
+from eth_abi.packed import encode_packed
+from eth_account.messages import encode_typed_data
+from eth_hash.auto import keccak
+
+from adapters.ethereum.addresses import keccak_hex
+from adapters.ethereum.contracts import topic
+from adapters.ethereum.wallets.reading import AGREED, WalletReader, address_in, paid, speaks, word_of
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
 from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
+if TYPE_CHECKING:
+    from web3.contract import AsyncContract
+
 NOBODY = Address("0x" + "00" * 20)
 RAIL = "bounty"
 
-SETUP = "setup(address[],uint256,address,bytes,address,address,uint256,address)"
-CREATE = "createProxyWithNonce(address,bytes,uint256)"
-EXECUTE = "execTransaction(address,uint256,bytes,uint8,uint256,uint256,uint256,address,address,bytes)"
-HASH = "getTransactionHash(address,uint256,bytes,uint8,uint256,uint256,uint256,address,address,uint256)"
-CREATED = abi.topic("ProxyCreation(address,address)")
-APPROVED = abi.topic("ApproveHash(bytes32,address)")
-SUCCEEDED = abi.topic("ExecutionSuccess(bytes32,uint256)")
-FAILED = abi.topic("ExecutionFailure(bytes32,uint256)")
-RECEIVED = abi.topic("SafeReceived(address,uint256)")
+CREATED = topic("SafeProxyFactory", "ProxyCreation")
+APPROVED = topic("Safe", "ApproveHash")
+SUCCEEDED = topic("Safe", "ExecutionSuccess")
+FAILED = topic("Safe", "ExecutionFailure")
+RECEIVED = topic("Safe", "SafeReceived")
 
 _RECENT = re.compile(r"1\.([4-9]|[1-9][0-9]+)\.|[2-9]\.")
-_DOMAIN = keccak_hex(b"EIP712Domain(uint256 chainId,address verifyingContract)")
-_SAFE_TX = keccak_hex(
-    b"SafeTx(address to,uint256 value,bytes data,uint8 operation,uint256 safeTxGas,uint256 baseGas,uint256 gasPrice,"
-    b"address gasToken,address refundReceiver,uint256 nonce)"
-)
+_SAFE_TX = {
+    "SafeTx": [
+        {"name": "to", "type": "address"},
+        {"name": "value", "type": "uint256"},
+        {"name": "data", "type": "bytes"},
+        {"name": "operation", "type": "uint8"},
+        {"name": "safeTxGas", "type": "uint256"},
+        {"name": "baseGas", "type": "uint256"},
+        {"name": "gasPrice", "type": "uint256"},
+        {"name": "gasToken", "type": "address"},
+        {"name": "refundReceiver", "type": "address"},
+        {"name": "nonce", "type": "uint256"},
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +76,17 @@ class Safes:
     async def creation(self, owners: Sequence[Address], threshold: int, salt: str) -> Creation:
         """Say how a wallet is made; its address follows from owners and salt, so it can be made only once."""
         await self._usable()
-        setup = abi.call_data(SETUP, list(owners), threshold, NOBODY, b"", NOBODY, NOBODY, 0, NOBODY)
+        factory = self._reader.contracts.at("SafeProxyFactory", self._deployment.factory)
+        singleton = self._deployment.singleton
+        unused = (NOBODY, b"", NOBODY, NOBODY, 0, NOBODY)
+        setup = self._at(singleton).encode_abi("setup", [list(owners), threshold, *unused])
         nonce = int(keccak_hex(salt.encode()), 16)
-        code = await self._reader.call(self._deployment.factory, abi.call_data("proxyCreationCode()"))
-        (creation_code,) = abi.decoded(["bytes"], code)
-        made_of = keccak_hex(creation_code + abi.raw(abi.word_of(self._deployment.singleton)))
-        salted = keccak_hex(abi.raw(keccak_hex(abi.raw(setup))) + nonce.to_bytes(32, "big"))
-        place = keccak_hex(b"\xff" + abi.raw(self._deployment.factory) + abi.raw(salted) + abi.raw(made_of))
-        data = abi.call_data(CREATE, self._deployment.singleton, abi.raw(setup), nonce)
-        call = ContractCall(self._deployment.factory, data)
-        return Creation(self.kind, tuple(owners), threshold, call, abi.address_in(place))
+        code = await self._reader.contracts.ask(factory.functions.proxyCreationCode())
+        made_of = keccak(code + encode(["address"], [singleton]))
+        salted = keccak(encode_packed(["bytes32", "uint256"], [keccak(bytes.fromhex(setup[2:])), nonce]))
+        place = keccak(b"\xff" + encode_packed(["address", "bytes32", "bytes32"], [factory.address, salted, made_of]))
+        call = ContractCall(factory.address, factory.encode_abi("createProxyWithNonce", [singleton, setup, nonce]))
+        return Creation(self.kind, tuple(owners), threshold, call, address_in(place.hex()))
 
     async def _usable(self) -> None:
         """Refuse contracts that are not there, or whose events say less: before 1.4 the hash is no topic of theirs."""
@@ -79,8 +94,7 @@ class Safes:
         for contract in (contracts.factory, contracts.singleton, contracts.multi_send):
             if await self._reader.code(contract) == NO_DATA:
                 raise Rejected(f"No contract of Safe is at {contract} on chain {chain}: set PAYFLOW_SAFE_*.")
-        answer = await self._reader.call(contracts.singleton, abi.call_data("VERSION()"))
-        (version,) = abi.decoded(["string"], answer)
+        version = await self._reader.contracts.ask(self._at(contracts.singleton).functions.VERSION())
         if not _RECENT.match(version):
             raise Rejected(f"{contracts.singleton} is Safe {version[:20]}: PAYFLOW_SAFE_* take 1.4 or later.")
 
@@ -91,7 +105,7 @@ class Safes:
             return None
         for log in receipt.logs:
             if log.address == creation.call.to and log.topics[:1] == (CREATED,):
-                return await self._checked(creation, abi.address_in(log.topics[1]))
+                return await self._checked(creation, address_in(log.topics[1]))
         return None
 
     async def existing(self, creation: Creation) -> Address | None:
@@ -102,8 +116,7 @@ class Safes:
         return await self._checked(creation, place)
 
     async def _checked(self, creation: Creation, wallet: Address) -> Address:
-        owners = await self._owners(wallet)
-        threshold = await self._reader.number(wallet, "getThreshold()")
+        owners, threshold = await self._owners(wallet), await self._threshold(wallet)
         if wallet != creation.address or set(owners) != set(creation.owners) or threshold != creation.threshold:
             raise Contradiction(f"{wallet} is not the wallet that was wanted: {threshold} of {owners}.", rail=RAIL)
         return wallet
@@ -121,14 +134,15 @@ class Safes:
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment; the hash is made here and must be the one that the wallet itself makes."""
         head = await known_head(self._chain)
-        nonce = await self._reader.number(wallet, "nonce()")
+        nonce = await self._nonce(wallet)
         operation, value, delegate = self._operation(to, holdings)
-        mine = await self._hash(wallet, operation, value, delegate=delegate, nonce=nonce)
-        asked = abi.call_data(HASH, *_inner(operation, value, delegate=delegate), nonce)
-        its = await self._reader.call(wallet, asked)
+        inner = _inner(operation, value, delegate=delegate)
+        mine = self._hash(wallet, inner, nonce)
+        asked = self._at(wallet).functions.getTransactionHash(*inner, nonce)
+        its = "0x" + (await self._reader.contracts.ask(asked)).hex()
         if its != mine:
             raise Contradiction(f"{wallet} calls its transaction {its}, we {mine}.", rail=RAIL)
-        approval = ContractCall(wallet, abi.call_data("approveHash(bytes32)", abi.raw(mine)))
+        approval = ContractCall(wallet, self._at(wallet).encode_abi("approveHash", [mine]))
         return WalletProposal(
             self.kind,
             number,
@@ -146,28 +160,33 @@ class Safes:
 
     def _operation(self, to: Address, holdings: Sequence[Holding]) -> tuple[ContractCall, int, bool]:
         if len(holdings) > 1:
-            packed = b"".join(_packed(to, holding) for holding in holdings)
-            return ContractCall(self._deployment.multi_send, abi.call_data("multiSend(bytes)", packed)), 0, True
+            packed = b"".join(self._packed(to, holding) for holding in holdings)
+            multi_send = self._reader.contracts.at("MultiSendCallOnly", self._deployment.multi_send)
+            return ContractCall(multi_send.address, multi_send.encode_abi("multiSend", [packed])), 0, True
         (only,) = holdings
         if only.token == ETHER:
             return ContractCall(to, NO_DATA), int(only.units), False
-        return ContractCall(only.token, abi.call_data(TRANSFER, to, int(only.units))), 0, False
+        return self._reader.transfer(only, to), 0, False
 
-    async def _hash(self, wallet: Address, operation: ContractCall, value: int, *, delegate: bool, nonce: int) -> str:
-        domain = keccak_hex(
-            abi.raw(_DOMAIN) + abi.raw(abi.word_of(self._chain.chain_id)) + abi.raw(abi.word_of(wallet))
-        )
-        types = ["bytes32", "address", "uint256", "bytes32", "uint8", *["uint256"] * 3, "address", "address", "uint256"]
-        data = abi.raw(keccak_hex(abi.raw(operation.data)))
-        values = (abi.raw(_SAFE_TX), operation.to, value, data, int(delegate), 0, 0, 0, NOBODY, NOBODY, nonce)
-        content = keccak_hex(abi.raw(abi.encoded(types, values)))
-        return keccak_hex(b"\x19\x01" + abi.raw(domain) + abi.raw(content))
+    def _packed(self, to: Address, holding: Holding) -> bytes:
+        """Write one payment of several as MultiSend reads it."""
+        ether = holding.token == ETHER
+        call = ContractCall(to, NO_DATA) if ether else self._reader.transfer(holding, to)
+        value, data = int(holding.units) if ether else 0, bytes.fromhex(call.data[2:])
+        types = ["uint8", "address", "uint256", "uint256", "bytes"]
+        return encode_packed(types, [0, call.to, value, len(data), data])
+
+    def _hash(self, wallet: Address, inner: Sequence[object], nonce: int) -> str:
+        domain = {"chainId": self._chain.chain_id, "verifyingContract": wallet}
+        names = [field["name"] for field in _SAFE_TX["SafeTx"]]
+        message = encode_typed_data(domain, _SAFE_TX, dict(zip(names, (*inner, nonce), strict=True)))
+        return keccak_hex(b"\x19" + message.version + message.header + message.body)
 
     async def approved(self, proposal: WalletProposal, tx: TxHash) -> str:
         """Read the hash that the bot agreed to from the wallet's own event."""
         receipt = await self._reader.receipt(tx)
         for log in receipt.logs if receipt.ok else ():
-            wanted = (APPROVED, proposal.hash, abi.word_of(self._bot))
+            wanted = (APPROVED, proposal.hash, word_of(self._bot))
             if log.address == proposal.wallet and log.topics == wanted:
                 return log.topics[1]
         return ""
@@ -181,36 +200,41 @@ class Safes:
         agreed = await self._agreed(wallet, proposal.hash)
         if confirm_hash != proposal.hash or self._bot not in agreed:
             raise Rejected("The bot has not agreed to this payment.")
-        threshold = await self._reader.number(wallet, "getThreshold()")
+        threshold = await self._threshold(wallet)
         others = [one for one in agreed if one != owner][: threshold - 1]
         call = ContractCall(wallet, proposal.approval.data)
         if len(others) + 1 >= threshold:
             hands = sorted((*others, owner), key=lambda one: int(one, 16))
-            signatures = b"".join(abi.raw(abi.word_of(hand)) + bytes(32) + b"\x01" for hand in hands)
+            signatures = b"".join(encode(["address", "uint256"], [hand, 0]) + b"\x01" for hand in hands)
             inner = _inner(proposal.operation, int(proposal.value_units), delegate=proposal.delegate)
-            call = ContractCall(wallet, abi.call_data(EXECUTE, *inner, signatures))
+            call = ContractCall(wallet, self._at(wallet).encode_abi("execTransaction", [*inner, signatures]))
         await self._chain.estimate(owner, wallet, 0, call.data)
         return call
 
     async def _agreed(self, wallet: Address, confirm_hash: str) -> list[Address]:
         """List the owners who agreed on chain, the bot first."""
-        found = []
-        for owner in sorted(await self._owners(wallet), key=lambda one: one != self._bot):
-            asked = ("approvedHashes(address,bytes32)", owner, abi.raw(confirm_hash))
-            if await self._reader.number(wallet, *asked):
-                found.append(owner)
-        return found
+        owners = sorted(await self._owners(wallet), key=lambda one: one != self._bot)
+        approved = self._at(wallet).functions.approvedHashes
+        return [owner for owner in owners if await self._reader.contracts.ask(approved(owner, confirm_hash))]
 
     async def _owners(self, wallet: Address) -> list[Address]:
-        (owners,) = abi.decoded(["address[]"], await self._reader.call(wallet, abi.call_data("getOwners()")))
-        return [checksummed(owner) for owner in owners]
+        return list(await self._reader.contracts.ask(self._at(wallet).functions.getOwners()))
+
+    async def _threshold(self, wallet: Address) -> int:
+        return int(await self._reader.contracts.ask(self._at(wallet).functions.getThreshold()))
+
+    async def _nonce(self, wallet: Address, block: int | None = None) -> int:
+        return int(await self._reader.contracts.ask(self._at(wallet).functions.nonce(), block))
+
+    def _at(self, wallet: Address) -> "AsyncContract":
+        return self._reader.contracts.at("Safe", wallet)
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def outcome(self, proposal: WalletProposal, _confirm_hash: str, named: Sequence[str]) -> ProposalOutcome:
         """Say what became of a proposal: the wallet's nonce tells that something was carried out, its events what."""
         wallet = Address(proposal.wallet)
-        if await self._reader.number(wallet, "nonce()") > proposal.nonce:
+        if await self._nonce(wallet) > proposal.nonce:
             return await self._carried_out(proposal)
         failed = ProposalOutcome(End.OPEN, known=not named)
         for tx in named:
@@ -238,8 +262,7 @@ class Safes:
             return ProposalOutcome(End.DEAD, receipt.hash, receipt.block, "the wallet says that it failed")
         # The nonce may have been read at a node that is ahead of the one that was asked for events.
         settled = (await known_head(self._chain)).number - self._reader.depth
-        nonce = abi.number(await self._chain.call(wallet, abi.call_data("nonce()"), max(settled, first)))
-        if nonce > proposal.nonce:
+        if await self._nonce(wallet, max(settled, first)) > proposal.nonce:
             return ProposalOutcome(
                 End.DEAD, why=f"the wallet's owners used its number {proposal.nonce} for something else"
             )
@@ -254,16 +277,7 @@ class Safes:
 
 
 def _inner(operation: ContractCall, value: int, *, delegate: bool) -> tuple[object, ...]:
-    return (operation.to, value, abi.raw(operation.data), int(delegate), 0, 0, 0, NOBODY, NOBODY)
-
-
-def _packed(to: Address, holding: Holding) -> bytes:
-    """Write one payment of several as MultiSend reads it."""
-    ether = holding.token == ETHER
-    target = to if ether else holding.token
-    data = b"" if ether else abi.raw(abi.call_data(TRANSFER, to, int(holding.units)))
-    value = int(holding.units) if ether else 0
-    return b"\x00" + abi.raw(target) + value.to_bytes(32, "big") + len(data).to_bytes(32, "big") + data
+    return (operation.to, value, operation.data, int(delegate), 0, 0, 0, NOBODY, NOBODY)
 
 
 def _why(receipt: Receipt, proposal: WalletProposal) -> str:

@@ -1,7 +1,5 @@
 """The contract that pays many: nobody can stop the others, nobody is paid twice, nothing stays behind."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +8,7 @@ import aiohttp
 import pytest
 
 from adapters.ethereum.addresses import keccak_hex
-from adapters.ethereum.contracts import compile as compiling
+from adapters.ethereum.contracts import artifact
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import MOST_PAYEES, MOST_UNITS, PayManyContract, deploy_data
 from machines.core.chain import Address, BatchPayee, Receipt, TxHash
@@ -114,19 +112,11 @@ async def existing(chain: Anvil, count: int) -> list[BatchPayee]:
 # The artifact.
 
 
-def test_the_artifact_is_what_the_compiler_makes_of_the_source() -> None:
-    assert compiling.ARTIFACT.read_text("utf-8") == compiling.artifact()
-
-
-def test_the_artifact_names_its_source_and_our_selectors_are_its_own() -> None:
-    artifact = json.loads(compiling.ARTIFACT.read_text("utf-8"))
-    assert artifact["source_sha256"] == hashlib.sha256(compiling.SOURCE.read_bytes()).hexdigest()
-    contract = PayManyContract(LANE.address)
+def test_our_selectors_are_those_of_the_artifact() -> None:
+    methods, contract = artifact("PayMany")["methods"], PayManyContract(LANE.address)
     one = [BatchPayee(stranger(), 1)]
-    assert contract.pay(batch(1), one, None)[1][:10] == artifact["methods"]["payETH(bytes32,uint256[])"]
-    assert (
-        contract.pay(batch(1), one, OTHER.address)[1][:10] == artifact["methods"]["payToken(bytes32,address,uint256[])"]
-    )
+    assert contract.pay(batch(1), one, None)[1][:10] == methods["payETH(bytes32,uint256[])"]
+    assert contract.pay(batch(1), one, OTHER.address)[1][:10] == methods["payToken(bytes32,address,uint256[])"]
 
 
 # Ether.
