@@ -14,6 +14,7 @@ from adapters.ethereum.signers import raw_key
 from machines.core.chain import NO_DATA, Address, GasFee, PayMany, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.decision import keep
+from machines.core.errors import Conflict
 from machines.core.facts import Fact, Nothing
 from machines.core.ids import RecordId
 from machines.core.money import ETH, Asset, Money
@@ -204,9 +205,17 @@ class Station:
     async def force_next_nonce(self, nonce: int) -> None:
         """Damage the lane's counter, as a bug or a restored backup would."""
         record_id = self.lanes.books.lane_id("ethereum")
-        stored = await self.store.records.read(record_id)
-        data = replace(stored.record.data, next_nonce=nonce)
-        await self.store.records.commit(stored, keep("damaged by a test", data=data), Nothing(), "test")
+
+        async def damaged() -> bool:
+            stored = await self.store.records.read(record_id)
+            data = replace(stored.record.data, next_nonce=nonce)
+            try:
+                await self.store.records.commit(stored, keep("damaged by a test", data=data), Nothing(), "test")
+            except Conflict:  # a worker has the lane at the same time
+                return False
+            return True
+
+        await wait_until(damaged, description=f"the next nonce is made {nonce}")
 
     async def until_block(self, nonce: int, block: int) -> None:
         """Wait until a nonce's transaction is known to be in a block."""
