@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from payflow.config import Settings
-from payflow.desk.dual_control import Verb
 from payflow.desk.lane_sheet import lane_holds, lane_sheet, ledger_of
+from payflow.desk.pool import not_a_payment
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http.sessions import SiblingPages
@@ -39,7 +39,7 @@ def board_of(
 ) -> DashboardExtensions:
     """Say what these add to the dashboard."""
     board = bounties.board() if bounties else DashboardExtensions()
-    rooms: Sequence[PoolRoom] = pools.rooms if pools else ()
+    rooms: Sequence[PoolRoom] = tuple(pools.rooms.values()) if pools else ()
     own = {name: (lane, ledger_of(settings, name)) for name, lane in (lanes.lanes if lanes else {}).items()}
     return replace(
         board,
@@ -49,16 +49,8 @@ def board_of(
         bounty_lane=settings.bounty_lane,
         also_opens=SiblingPages(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
         pages=[*_pool_pages(rooms), *board.pages],
-        verbs=[*_pool_verbs(pools), *board.verbs],
+        verbs=[not_a_payment.verb(pools), *board.verbs],
     )
-
-
-def _pool_verbs(pools: "PoolRooms | None") -> list[Verb]:
-    if pools is None:
-        return []
-    from payflow.desk.pool import not_a_payment  # noqa: PLC0415  (as below)
-
-    return [not_a_payment.verb(pools)]
 
 
 def _pool_pages(rooms: "Sequence[PoolRoom]") -> list[Page]:

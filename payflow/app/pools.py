@@ -185,4 +185,4 @@ def _room(settings: Settings, file: Path, store: Store, metrics: Metrics, stack:
     def opens(trying: AsyncExitStack) -> Awaitable[Pools]:
         return open_pools(own, [file], store, metrics, SystemClock(), trying)
 
-    return PoolRoom(given, name, f"{explorer}{{reference}}" if explorer else "", opens, metrics, stack)
+    return PoolRoom(given, name, f"{explorer}{{reference}}" if explorer else "", opens, stack)

@@ -3,32 +3,31 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from machines.core.chain import tx_hash
 from machines.core.errors import Retryable
-from machines.pool.data import WEI, row_of
 from machines.pool.evidence import ChainOutcome
 from payflow.app import service
 from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.tables import Column, Format, as_it_is, drawn, json_of
-from payflow.cli.terminal import Code, Commands, Terminal, Usage, Yes, print_json
+from payflow.cli.terminal import Code, Commands, Reason, Terminal, Usage, Yes, because, print_json
 from payflow.desk.pool import audit as auditing
-from payflow.desk.pool import not_a_payment, resolving
-from payflow.desk.pool.due import due as who_is_due
-from payflow.desk.pool.estimate import estimate
-from payflow.desk.pool.outside import Stray
+from payflow.desk.pool import not_a_payment
+from payflow.desk.pool.due import dues
+from payflow.desk.pool.evidence import Judged
+from payflow.desk.pool.lines import shown, spoken
 from payflow.desk.pool.pool import Pools
-from payflow.desk.pool.repairs import Judged, PoolDesk
-from payflow.desk.pool.room import PoolRooms
-from payflow.desk.pool.runs import RunOutcome, serve, shown, spoken
+from payflow.desk.pool.repairs import PoolDesk
+from payflow.desk.pool.resolving import resolve_all
+from payflow.desk.pool.runs import RunOutcome, serve
 
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 """What Go's strconv.ParseBool takes for yes; all else is no here, as in the pool's own module."""
@@ -56,7 +55,7 @@ FOUND = {
 AS_TEXT = Format(str, str)
 
 
-def _repaired(drift: auditing.Drift) -> str:
+def _added(drift: auditing.Drift) -> str:
     return f"{drift.added:+d}" if drift.repairable else "none"
 
 
@@ -71,49 +70,37 @@ RAN = (
 )
 PAYEE = (Column("login", "login"), Column("shannon", "Shannon>", form=AS_TEXT))
 JUDGED = (
-    Column("", "row", lambda one: shown(one.row.login, one.row.shannon, one.row.at_s)),
-    Column("", "of", lambda one: one.record.id if one.record else "another payer"),
+    Column("", "row", lambda one: shown(one.row)),
+    Column("", "of", lambda one: one.record_id or "another payer"),
     Column("login", None, "row.login"),
     Column("shannon", None, "row.shannon", AS_TEXT),
     Column("at_s", None, "row.at_s"),
-    Column("record", None, lambda one: one.record.id if one.record else None),
+    Column("record", None, "record_id"),
     Column("found", "found", "verdict.outcome", Format(as_it_is, FOUND.__getitem__)),
     Column("why", "because", "verdict.why"),
-    Column("tx", None, lambda one: one.verdict.evidence.reference if one.verdict.evidence else None),
+    Column("tx", None, lambda one: one.tx or None),
 )
 DRIFT = (
     Column("key", "key"),
     Column("field", "field"),
     Column("has", "has>", form=Format(as_it_is, lambda has: has or "nothing")),
     Column("should", "should have>", form=AS_TEXT),
-    Column("", "repair", _repaired),
+    Column("", "repair", _added),
     Column("why", "because"),
 )
 
 
-class OpenPool(NamedTuple):
-    """One pool, open for one command."""
-
-    payflow: Payflow
-    desk: PoolDesk
-    who: str
-    """Who types; nobody where nothing is done."""
-
-    @asynccontextmanager
-    async def noted(self, act: str, subject: str) -> AsyncIterator[None]:
-        """Write into the audit log what is done to the pool's books; looking leaves no trace."""
-        async with self.payflow.store.audit.doing(self.who, act, subject) if self.who else nullcontext():
-            yield
-
-
 @asynccontextmanager
-async def _opened(terminal: Terminal, config: Path | None, *, acts: bool = False) -> AsyncIterator[OpenPool]:
+async def _opened(
+    terminal: Terminal, config: Path | None, *, acts: bool = False
+) -> AsyncIterator[tuple[Payflow, PoolDesk]]:
+    """Open one pool for one command; nobody acts where nothing is done."""
     async with terminal.open([config or terminal.settings.pool_config]) as payflow:
         refuse_unfit(payflow.store)
         pools = _pools(payflow)
         (pool,) = pools.pools.values()
         who = (await terminal.person(payflow)).name if acts else ""
-        yield OpenPool(payflow, PoolDesk(pools, pool, payflow.metrics, who), who)
+        yield payflow, PoolDesk(pools, pool, who)
 
 
 def _pools(payflow: Payflow) -> Pools:
@@ -154,7 +141,7 @@ def run(
     given = files or [terminal.settings.pool_config]
     if must_resolve():
         speak("Running with env RESOLVE_PAYOUT=1, now trying to resolve locked payouts")
-        return _resolved(terminal, given, make=True, dry_run=dry_run, fill=False)
+        return _resolved(terminal, given, "RESOLVE_PAYOUT is set", make=True, dry_run=dry_run, fill=False)
     if dry_run:
         return terminal.run(due(terminal, config=given[0]))
     outcomes: list[RunOutcome] = []
@@ -193,37 +180,30 @@ def _work(work: Callable[[], Coroutine[Any, Any, None]], *, patient: bool) -> No
             return
 
 
-@command("payflow pool resolve --config payouts.json --dry-run")
+@command('payflow pool resolve --config payouts.json --reason "the old module died"')
 def resolve(
     terminal: Terminal,
     *,
     config: Config = None,
+    reason: Reason = "",
     dry_run: DryRun = False,
     fill: Annotated[
         bool, typer.Option("--fill", help="Use up the nonces of old transactions that may still come, then resolve.")
     ] = False,
 ) -> Code:
     """Resolve what is pending, on evidence: paid is booked, proven unpaid is credited back, the rest is left."""
-    return _resolved(terminal, [config or terminal.settings.pool_config], make=False, dry_run=dry_run, fill=fill)
+    why = reason if dry_run else because(reason)
+    return _resolved(terminal, [config or terminal.settings.pool_config], why, make=False, dry_run=dry_run, fill=fill)
 
 
-def _resolved(terminal: Terminal, files: list[Path], *, make: bool, dry_run: bool, fill: bool) -> Code:
+def _resolved(terminal: Terminal, files: list[Path], reason: str, *, make: bool, dry_run: bool, fill: bool) -> Code:
     """Resolve every pool; only filling nonces sends anything, so that only then workers run beside it."""
-    codes: list[Code] = []
+    done: list[tuple[str, list[Judged], bool]] = []
     sends = fill and not dry_run
 
     async def resolving_all(payflow: Payflow, stop: asyncio.Event) -> None:
-        pools = _pools(payflow)
         who = "" if dry_run else (await terminal.person(payflow)).name
-        for pool in pools.pools.values():
-            one = OpenPool(payflow, PoolDesk(pools, pool, payflow.metrics, who), who)
-            async with one.noted("resolve pool", pool.coin):
-                found = await resolving.judged(one.desk, speak, stop, fill=sends)
-                if terminal.as_json:
-                    pending = [json_of(JUDGED, row) for row in found]
-                    print_json({"coin": pool.coin, "dry_run": dry_run, "pending": pending})
-                done = await resolving.resolve(one.desk, found, speak, dry_run=dry_run)
-                codes.append(Code.OK if done else Code.REFUSED)
+        done.extend(await resolve_all(_pools(payflow), who, reason, speak, stop, fill=fill, dry_run=dry_run))
         stop.set()
 
     async def alone() -> None:
@@ -235,7 +215,9 @@ def _resolved(terminal: Terminal, files: list[Path], *, make: bool, dry_run: boo
         service.run(service.work(terminal.settings, terminal.assemble, _silent, files, resolving_all))
     else:
         terminal.run(alone())
-    return max(codes, default=Code.OK)
+    for coin, found, _ in done if terminal.as_json else ():
+        print_json({"coin": coin, "dry_run": dry_run, "pending": [json_of(JUDGED, one) for one in found]})
+    return Code.OK if all(resolved for *_, resolved in done) else Code.REFUSED
 
 
 # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -244,34 +226,29 @@ def _resolved(terminal: Terminal, files: list[Path], *, make: bool, dry_run: boo
 @command("payflow pool due --config payouts.json")
 async def due(terminal: Terminal, *, config: Config = None) -> None:
     """Show who would be paid now, how much it would cost, and what batches would save."""
-    skipped: list[str] = []
-    async with _opened(terminal, config) as one:
-        pool = one.desk.pool
-        payees = await who_is_due(pool, skipped.append)
-        cost = await estimate(pool, payees)
-    total = sum(payee.shannon for payee in payees)
+    async with _opened(terminal, config) as (_, desk):
+        found = await dues(desk.pool)
+    cost = found.cost
     terminal.tell(
         {
-            "payees": [json_of(PAYEE, payee) for payee in payees],
-            "total_shannon": str(total),
+            "payees": [json_of(PAYEE, payee) for payee in found.payees],
+            "total_shannon": str(found.total),
             "fee_wei": str(cost.fee_wei),
             "gas_saved_by_batching": cost.gas_saved,
             "fee_saved_by_batching_wei": str(cost.saved_wei),
-            "skipped": skipped,
+            "skipped": found.skipped,
         },
-        drawn(PAYEE, payees),
+        drawn(PAYEE, found.payees),
         "",
-        f"{total} Shannon to {len(payees)} payees; the network takes about {cost.fee_wei // WEI} Shannon, one by one.",
-        cost.saved(batches=pool.lane.pay_many is not None),
-        *skipped,
+        *found.says(batches=desk.pool.lane.pay_many is not None),
     )
 
 
 @command("payflow pool pending --config payouts.json")
 async def pending(terminal: Terminal, *, config: Config = None) -> None:
     """List what is pending, whose it is, and what the chain proves about it."""
-    async with _opened(terminal, config) as one:
-        found, lock = await one.desk.pending(), await one.desk.pool.books.lock()
+    async with _opened(terminal, config) as (_, desk):
+        found, lock = await desk.pending(), await desk.pool.books.lock()
     _show(terminal, found, f"Payouts are locked by {lock}." if lock else "Payouts are not locked.")
 
 
@@ -287,12 +264,10 @@ def _show(terminal: Terminal, found: list[Judged], said: str) -> None:
 @command("payflow pool adopt --config payouts.json --dry-run")
 async def adopt(terminal: Terminal, *, config: Config = None, dry_run: DryRun = False) -> Code:
     """Take over what the old module left in the middle: paid is booked, proven unpaid is paid by the next run."""
-    async with _opened(terminal, config, acts=not dry_run) as one:
-        found = [judged for judged in await one.desk.pending() if judged.record is None]
-        async with one.noted("adopt pool payments", one.desk.pool.coin):
-            taken = [] if dry_run else [judged for judged in found if await one.desk.adopt(judged)]
+    async with _opened(terminal, config, acts=not dry_run) as (_, desk):
+        found, taken = await desk.adopt_all(dry_run=dry_run)
     left = sum(judged.verdict.outcome is ChainOutcome.UNKNOWN for judged in found)
-    said = f"{len(found)} rows of another payer; {len(taken)} were taken over, {left} cannot be told yet."
+    said = f"{len(found)} rows of another payer; {taken} were taken over, {left} cannot be told yet."
     _show(terminal, found, said)
     return Code.REFUSED if left else Code.OK
 
@@ -302,9 +277,9 @@ async def mark_paid(
     terminal: Terminal, login: Login, amount: Amount, tx: Tx, *, config: Config = None, dry_run: DryRun = False
 ) -> None:
     """Book a pending payment as paid, once the chain proves sender, recipient, value and success."""
-    async with _repairing(terminal, config, "mark pool payment paid", row_of(login, amount), dry_run=dry_run) as desk:
-        said = await desk.mark_paid(login, amount, tx_hash(tx), dry_run=dry_run)
-    _done(terminal, said, dry_run=dry_run)
+    await _repaired(
+        terminal, config, lambda desk: desk.mark_paid(login, amount, tx_hash(tx), dry_run=dry_run), dry_run=dry_run
+    )
 
 
 @command("payflow pool credit 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 --config payouts.json")
@@ -312,17 +287,13 @@ async def credit(
     terminal: Terminal, login: Login, amount: Amount, *, config: Config = None, dry_run: DryRun = False
 ) -> None:
     """Give a pending payment back to the miner's balance, once it is proven unpaid."""
-    async with _repairing(terminal, config, "credit pool payment", row_of(login, amount), dry_run=dry_run) as desk:
-        said = await desk.credit(login, amount, dry_run=dry_run)
-    _done(terminal, said, dry_run=dry_run)
+    await _repaired(terminal, config, lambda desk: desk.credit(login, amount, dry_run=dry_run), dry_run=dry_run)
 
 
 @command("payflow pool unlock --config payouts.json --dry-run")
 async def unlock(terminal: Terminal, *, config: Config = None, dry_run: DryRun = False) -> None:
     """Take the payouts' lock away, where nothing is pending."""
-    async with _repairing(terminal, config, "unlock pool", "", dry_run=dry_run) as desk:
-        said = await desk.unlock(dry_run=dry_run)
-    _done(terminal, said, dry_run=dry_run)
+    await _repaired(terminal, config, lambda desk: desk.unlock(dry_run=dry_run), dry_run=dry_run)
 
 
 @command("payflow pool add-missing 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run")
@@ -330,10 +301,9 @@ async def add_missing(
     terminal: Terminal, login: Login, amount: Amount, tx: Tx, *, config: Config = None, dry_run: DryRun = False
 ) -> None:
     """Add the history of a payment that the chain proves and the pool did not log."""
-    row = row_of(login, amount)
-    async with _repairing(terminal, config, "add missing pool payment", row, dry_run=dry_run) as desk:
-        said = await desk.add_missing(login, amount, tx_hash(tx), dry_run=dry_run)
-    _done(terminal, said, dry_run=dry_run)
+    await _repaired(
+        terminal, config, lambda desk: desk.add_missing(login, amount, tx_hash(tx), dry_run=dry_run), dry_run=dry_run
+    )
 
 
 @command("payflow pool repeat 0xb85150eb365e7df0941f0cf08235f987ba91506a 52500000 0xabc… --dry-run")
@@ -352,23 +322,15 @@ async def repeat(
     if (amount is None) != (tx is None):
         raise Usage("Name both the amount and the transaction that it is booked with, or neither.")
     booked = (amount, tx_hash(tx)) if amount is not None and tx is not None else None
-    async with _repairing(terminal, config, "repeat pool payment", login, dry_run=dry_run) as desk:
-        said = await desk.repeat(login, booked, dry_run=dry_run)
-    _done(terminal, said, dry_run=dry_run)
+    await _repaired(terminal, config, lambda desk: desk.repeat(login, booked, dry_run=dry_run), dry_run=dry_run)
 
 
-@asynccontextmanager
-async def _repairing(
-    terminal: Terminal, config: Path | None, act: str, subject: str, *, dry_run: bool
-) -> AsyncIterator[PoolDesk]:
-    async with (
-        _opened(terminal, config, acts=not dry_run) as one,
-        one.noted(act, subject or one.desk.pool.coin),
-    ):
-        yield one.desk
-
-
-def _done(terminal: Terminal, said: str, *, dry_run: bool) -> None:
+async def _repaired(
+    terminal: Terminal, config: Path | None, repair: Callable[[PoolDesk], Awaitable[str]], *, dry_run: bool
+) -> None:
+    """Let the desk repair one thing, or say what it would do, and print that."""
+    async with _opened(terminal, config, acts=not dry_run) as (_, desk):
+        said = await repair(desk)
     terminal.tell({"says": said, "dry_run": dry_run}, f"Would be done: {said}" if dry_run else said)
 
 
@@ -387,8 +349,8 @@ async def rebook(
 ) -> None:
     """After a restored backup: book again what the pool's Redis, or Payflow too, has forgotten, after showing it."""
     hashes = [tx_hash(one) for one in other or ()]
-    async with _opened(terminal, config, acts=not dry_run) as one:
-        found, strays = await one.desk.forgotten()
+    async with _opened(terminal, config, acts=not dry_run) as (payflow, desk):
+        found, strays = await desk.forgotten()
         disowned = not_a_payment.chosen(strays, hashes)
         said = [
             *found.says(),
@@ -402,23 +364,15 @@ async def rebook(
         if not dry_run:
             if not yes:
                 terminal.confirm(said)
-            said = await _proposed(terminal, one, disowned, reason)
-            async with one.noted("rebook pool payments", one.desk.pool.coin):
-                said += await one.desk.rebook(found, [stray for stray in strays if stray not in disowned])
+            said = []
+            if disowned:
+                # Before anything is booked: whoever may not propose it has nothing else done either.
+                two, who = steering_of(payflow).two, await terminal.person(payflow)
+                for stray in disowned:
+                    proposal = await not_a_payment.propose(two, desk.pool.coin, stray, reason, who)
+                    said += [*two.says(proposal), *who_confirms(proposal)]
+            said += await desk.rebook(found, [stray for stray in strays if stray not in disowned])
     terminal.tell({"lines": said, "dry_run": dry_run}, *said)
-
-
-async def _proposed(terminal: Terminal, one: OpenPool, disowned: list[Stray], reason: str) -> list[str]:
-    """Put what is said to be no payment before a second person, before anything is booked."""
-    if not disowned:
-        return []
-    two, who = steering_of(one.payflow).two, await terminal.person(one.payflow)
-    two.register(not_a_payment.verb(PoolRooms(())))
-    said: list[str] = []
-    for stray in disowned:
-        proposal = await not_a_payment.propose(two, one.desk.pool.coin, stray, reason, who)
-        said += [*two.says(proposal), *who_confirms(proposal)]
-    return said
 
 
 @command("payflow pool audit --config payouts.json")
@@ -432,15 +386,13 @@ async def audit(
 ) -> Code:
     """Compare every miner's sums, and the pool's, with the rows; show what drifted, and put it right if asked."""
     repairs = repair and not dry_run
-    async with _opened(terminal, config, acts=repairs) as one:
-        books = one.desk.pool.books
-        found = await auditing.audit(books)
+    async with _opened(terminal, config, acts=repairs) as (_, desk):
+        found = await auditing.audit(desk.pool.books)
         said = f"{len(found)} sums drifted." if found else "Every sum agrees with its rows."
         if found and repairs:
             if not yes:
-                terminal.confirm(f"{one.key} {one.field} {_repaired(one)}" for one in found if one.repairable)
-            async with one.noted("repair pool sums", one.desk.pool.coin):
-                await auditing.repair(books, found)
+                terminal.confirm(f"{one.key} {one.field} {_added(one)}" for one in found if one.repairable)
+            await desk.repair_sums(found)
             said = f"{said} What could be proven was put right."
     answer = {"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}
     terminal.tell(answer, drawn(DRIFT, found), said)

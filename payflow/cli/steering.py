@@ -1,12 +1,13 @@
 """Steering: override, retry, the pause switches, and what waits for a second person; the desk does it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from payflow.app.installation import Payflow
 from payflow.cli.tables import TIME, Column, Format, ago, clean
@@ -28,9 +29,33 @@ Proposed = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Its hash, or 
 command = Commands()
 
 
+class PoolsOfSettings:
+    """The pools whose files the settings name; each is opened when something is done to its books."""
+
+    def __init__(self, payflow: Payflow) -> None:
+        self._payflow = payflow
+
+    @property
+    def coins(self) -> Collection[str]:
+        """Whose books can be opened here."""
+        return self._rooms(AsyncExitStack()).coins
+
+    async def disown(self, coin: str, login: str, tx: TxHash, who: str) -> str:
+        """Count what a pool's address sent as no payment."""
+        async with AsyncExitStack() as stack:
+            return await self._rooms(stack).disown(coin, login, tx, who)
+
+    def _rooms(self, stack: AsyncExitStack) -> "PoolRooms":
+        from payflow.app.pools import rooms_of  # noqa: PLC0415  (two seconds, only where a pool is meant)
+
+        settings = self._payflow.settings
+        files = {file.resolve(): file for file in (settings.pool_config, *settings.pools) if file.exists()}
+        return rooms_of(settings, self._payflow.store, self._payflow.metrics, stack, files.values())
+
+
 def steering_of(payflow: Payflow) -> Steering:
     """Open the desk."""
-    return Steering(payflow.store, payflow.metrics)
+    return Steering(payflow.store, payflow.metrics, [not_a_payment.verb(PoolsOfSettings(payflow))])
 
 
 # ── override and retry ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,24 +153,12 @@ async def confirm(
 ) -> None:
     two = steering_of(payflow).two
     found = await two.find(proposal)
-    async with AsyncExitStack() as stack:
-        if found.kind == not_a_payment.NO_PAYMENT:
-            two.register(not_a_payment.verb(_pools_named(payflow, stack)))
-        if yes and proposal != found.digest:
-            raise Usage("With --yes name the proposal by its hash, which says what you have seen: `payflow proposals`.")
-        if not yes:
-            terminal.confirm(two.says(found))
-        said = await two.confirm(found.digest, await terminal.acting(payflow, {Role(found.role)}))
+    if yes and proposal != found.digest:
+        raise Usage("With --yes name the proposal by its hash, which says what you have seen: `payflow proposals`.")
+    if not yes:
+        terminal.confirm(two.says(found))
+    said = await two.confirm(found.digest, await terminal.acting(payflow, {Role(found.role)}))
     terminal.tell({"proposal": found.digest, "did": said}, Text(clean(said), "green"))
-
-
-def _pools_named(payflow: Payflow, stack: AsyncExitStack) -> "PoolRooms":
-    """Make room for the pools whose files the settings name; each is opened when something is done to its books."""
-    from payflow.app.pools import rooms_of  # noqa: PLC0415  (two seconds, only where a pool is meant)
-
-    settings = payflow.settings
-    files = {file.resolve(): file for file in (settings.pool_config, *settings.pools) if file.exists()}
-    return rooms_of(settings, payflow.store, payflow.metrics, stack, files.values())
 
 
 @command("payflow decline payout-03-abcdefgh23456777")

@@ -26,6 +26,8 @@ class Verb:
     do: Callable[[Proposal, Person], Awaitable[str]]
     """Does it, on the word of the second person, and says what was done. Raises `Conflict` where what was seen has
     changed since: that is looked at first, before anything is written."""
+    refuse: Callable[[Proposal], object] = lambda _: None
+    """Raises where this process cannot do it, and says what to do: then the proposal stays on the table."""
 
 
 class DualControl:
@@ -110,6 +112,7 @@ class DualControl:
         proposal = await self._named(digest)
         verb = self._verb(proposal.kind)
         _refuse_second(proposal, person)
+        verb.refuse(proposal)
         async with self._store.audit.doing(
             person.name, f"confirm {proposal.kind}", proposal.subject, _summary(proposal)
         ):

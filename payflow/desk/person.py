@@ -6,10 +6,11 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from machines.core.errors import NotAllowed
+from machines.core.errors import Conflict, NotAllowed
+from machines.core.forge import ForgeAccount
 from machines.core.ids import Owner
 from payflow.store.registers.audit import REFUSED
-from payflow.store.registers.tokens import ApiToken, Role, Tokens
+from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
 from payflow.store.store import Store
 
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
@@ -104,6 +105,15 @@ async def revoke_token(store: Store, name: str, who: str) -> ApiToken:
     """Let a token open nothing any more, at once and everywhere."""
     async with store.audit.doing(who, "revoke token", name):
         return await Tokens(store.link).revoke(name, who)
+
+
+async def token_of_account(store: Store, account: ForgeAccount) -> str:
+    """Give the hash of the token that an account has here, made when it first comes; nobody ever sees it."""
+    name, tokens = f"github-{account.id}", Tokens(store.link)
+    try:
+        return digest_of(await tokens.create(name, Role.PROVIDER, f"github:{account.id}", "GitHub sign-in"))
+    except Conflict:
+        return await tokens.digest_in_use(name)
 
 
 async def note_sign_in(store: Store, who: str, place: str, address: str) -> None:

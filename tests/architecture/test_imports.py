@@ -1,5 +1,6 @@
 """Imports go down only, by contract and not by good will: whatever breaks a contract is planted, and must be found."""
 
+import ast
 import os
 import re
 import shutil
@@ -74,6 +75,19 @@ VIOLATIONS = [
 ]
 
 
+READS = {
+    # what of the store, and which of its methods change nothing that counts
+    "archive": {"stub"},
+    "audit": {"fault", "page"},
+    "ledger": {"account", "last_check", "postings"},
+    "outbox": {"given_up", "oldest_due", "undelivered", "waiting"},
+    "pauses": {"all", "known"},
+    "profiles": {"read", "refuse_reserved"},
+    "records": {"history", "now", "rate_tokens", "read", "shard_of"},
+    "tokens": {"all", "find", "known"},
+}
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Give a copy of what import-linter reads, to plant in."""
@@ -97,6 +111,28 @@ def test_a_planted_violation_is_found(copy: Path, contract: str, importer: str, 
 
 def test_every_contract_has_a_violation_planted() -> None:
     assert {contract for contract, _, _ in VIOLATIONS} == {contract["name"] for contract in LINTER["contracts"]}
+
+
+def test_pages_and_commands_write_nothing_into_the_store_themselves() -> None:
+    """A contract sees no attributes: a page has the store, to read, and could write by `store.pauses`."""
+    files = [path for room in ("web", "cli") for path in (REPOSITORY / "payflow" / room).rglob("*.py")]
+    found = {str(path): writes(path.read_text("utf-8")) for path in files}
+    assert len(found) > 50
+    assert {name: calls for name, calls in found.items() if calls} == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("store.audit.note(who, 'sign in', place)", "store.audit.note"),
+        ("self._store.pauses.pause(scope, who, why, now)", "self._store.pauses.pause"),
+        ("payflow.store.records.commit(stored, decision)", "payflow.store.records.commit"),
+        ("Tokens(store.link).create(name, role, of, who)", "Tokens.create"),
+        ("self._records.poke(payout)", "self._records.poke"),
+    ],
+)
+def test_a_planted_write_of_a_page_is_found(line: str, found: str) -> None:
+    assert writes(f"async def page():\n    await {line}") == [found]
 
 
 def test_machines_import_nothing_but_the_standard_library_and_transitions() -> None:
@@ -139,3 +175,20 @@ def make(root: Path, name: str) -> Path:
     path = path / "planted.py" if path.is_dir() else path.with_suffix(".py")
     path.touch()
     return path
+
+
+def writes(source: str) -> list[str]:
+    """Name the calls of a source that change something in the store."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    found = [(*_register_of(call.value), call) for call in calls if isinstance(call, ast.Attribute)]
+    return [f"{place}.{call.attr}" for name, place, call in found if call.attr not in READS.get(name, {call.attr})]
+
+
+def _register_of(node: ast.expr) -> tuple[str, str]:
+    """Tell what of a store an expression is, and how it is written; nothing for what is of no store."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id.lower(), node.func.id
+    written = ast.unparse(node)
+    *before, name = written.split(".")
+    ours = name in ("_records", "_tokens") or any(part.strip("_") == "store" for part in before)
+    return (name.strip("_") if ours else "", written)

@@ -12,6 +12,9 @@ from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.app.installation import Payflow
+from payflow.desk.dual_control import DualControl
+from payflow.desk.person import Person
+from payflow.desk.pool import not_a_payment
 from payflow.store.ledger import LedgerAccount
 from payflow.store.records import Records
 from payflow.store.registers.tokens import Role
@@ -122,6 +125,24 @@ def test_money_that_may_have_left_takes_two_people_of_whom_a_shell_is_neither(ti
     assert books(till).held == 0
     assert till.json("proposals") == []
     assert nothing_is_wrong(till)
+
+
+def test_a_proposal_about_a_pool_that_no_file_names_is_refused_and_stays_on_the_table(till: Till) -> None:
+    """Whoever confirms on the wrong machine must not have it proposed anew."""
+    tx = "0x" + "ab" * 32
+
+    async def propose(payflow: Payflow) -> str:
+        two = DualControl(payflow.store, [not_a_payment.verb(None)])
+        seen, ola = {"login": "0x" + "11" * 20, "sent": "5"}, Person("ola", Role.OPERATOR, "boss")
+        return (await two.propose(not_a_payment.NO_PAYMENT, f"eth/{tx}", seen, "a gift", ola)).digest
+
+    till.made()
+    digest = till.do(propose)
+    with showing(till, "eve"):
+        said = till.refused("confirm", digest, "--yes")
+    assert said.startswith("No file names the pool eth here, so nothing was done, and it stays proposed")
+    assert "PAYFLOW_POOL_CONFIG" in said
+    assert [one["proposal"] for one in till.json("proposals")] == [digest]
 
 
 def test_what_took_the_place_of_a_proposal_is_not_confirmed_by_whoever_saw_the_first(

@@ -195,7 +195,7 @@ class Trial:
         world = self.world
         async with mining(world.chain):
             found = await resolving.judged(world.desk(), world.lines.append, world.stop, fill=fill)
-            await resolving.resolve(world.desk(), found, world.lines.append, dry_run=False)
+            await resolving.resolve_aloud(world.desk(), found, world.lines.append, "by hand", dry_run=False)
 
     async def _end(self) -> None:
         """Do what our commands say, until nothing is left: an operator who reads knows what they did by hand."""

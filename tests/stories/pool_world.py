@@ -58,7 +58,7 @@ class World:
 
     def desk(self, who: str = "olu") -> PoolDesk:
         """The desk of an operator."""
-        return PoolDesk(self.pools, self.pool, self.payflow.metrics, who)
+        return PoolDesk(self.pools, self.pool, who)
 
     async def records(self, state: str) -> list[PoolRecord]:
         """The pool's payments in a state."""

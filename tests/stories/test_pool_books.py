@@ -250,6 +250,11 @@ class Opened:
 
     world: World
 
+    @property
+    def coins(self) -> list[str]:
+        """The one."""
+        return [self.world.pool.coin]
+
     async def disown(self, coin: str, login: str, tx: TxHash, who: str) -> str:
         """Hand it to the pool's desk."""
         assert coin == self.world.pool.coin

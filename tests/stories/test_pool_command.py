@@ -142,6 +142,16 @@ async def test_the_maintenance_mode_is_asked_for_in_the_old_way(shell: Shell, ch
     assert shell.mine.history() == [f"{tx}:{ANN}:{AMOUNT}"]
 
 
+async def test_resolving_asks_why_as_the_page_does_and_the_audit_log_keeps_it(shell: Shell, chain: Anvil) -> None:
+    assert (await shell.type("init"))[0] == 0
+    code, said = await shell.type("pool", "resolve")
+    assert (code, "This needs a reason" in said) == (1, True), said
+    code, said = await shell.type("pool", "resolve", "--dry-run")
+    assert (code, "No pending payments to resolve" in said) == (0, True), said
+    code, said = await shell.type("pool", "resolve", "--reason", "the old module died")
+    assert (code, "Payouts unlocked" in said) == (0, True), said
+
+
 @pytest.mark.parametrize(
     ("text", "yes"),
     [(one, True) for one in ("1", "t", "T", "TRUE", "true", "True")]

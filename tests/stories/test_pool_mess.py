@@ -82,7 +82,8 @@ async def resolve(world: World, *, dry_run: bool = False, fill: bool = False) ->
     """Resolve as `payflow pool resolve` does."""
     desk, say = world.desk(), world.lines.append
     found = await resolving.judged(desk, say, world.stop, fill=fill and not dry_run)
-    return Code.OK if await resolving.resolve(desk, found, say, dry_run=dry_run) else Code.REFUSED
+    done = await resolving.resolve_aloud(desk, found, say, "the old module died", dry_run=dry_run)
+    return Code.OK if done else Code.REFUSED
 
 
 # ── the field case: a time-out, an operator who resolves, and a miner who is paid twice ──────────────────────────────

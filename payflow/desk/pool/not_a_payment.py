@@ -4,7 +4,7 @@ What the chain or our own store proves is booked on one operator's word. Whoever
 something else has the miner paid as if it had not been: were that wrong, they would be paid twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from machines.core.chain import TxHash
@@ -23,18 +23,31 @@ NO_PAYMENT = "pool transaction"
 class Disowns(Protocol):
     """Opens the books of a pool, and writes there that a transaction was something else."""
 
+    @property
+    def coins(self) -> Collection[str]:
+        """Whose books can be opened here."""
+
     async def disown(self, coin: str, login: str, tx: TxHash, who: str) -> str:
         """Do it, and say what was done; `Conflict` where nobody asks about that transaction any more."""
 
 
-def verb(pools: Disowns) -> Verb:
-    """Give what a second person confirms."""
+def verb(pools: Disowns | None) -> Verb:
+    """Give what a second person confirms; without pools it can be proposed here and read, and confirmed elsewhere."""
+
+    def opened(one: Proposal) -> Disowns:
+        coin = one.subject.partition("/")[0]
+        if pools is None or coin not in pools.coins:
+            raise BadInput(
+                f"No file names the pool {coin[:40]} here, so nothing was done, and it stays proposed: name its file "
+                "in PAYFLOW_POOLS, or in PAYFLOW_POOL_CONFIG, then confirm it again."
+            )
+        return pools
 
     async def do(one: Proposal, second: Person) -> str:
         coin, _, tx = one.subject.partition("/")
-        return await pools.disown(coin, one.seen["login"], TxHash(tx), f"{one.by} and {second.name}")
+        return await opened(one).disown(coin, one.seen["login"], TxHash(tx), f"{one.by} and {second.name}")
 
-    return Verb(NO_PAYMENT, says, do)
+    return Verb(NO_PAYMENT, says, do, opened)
 
 
 def says(one: Proposal) -> list[str]:

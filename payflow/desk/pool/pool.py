@@ -10,12 +10,14 @@ from adapters.open_ethereum_pool.books import PendingRow, PoolBooks
 from adapters.open_ethereum_pool.config import Config
 from machines.core.chain import NO_DATA, GasFee, TxHash, Unsigned
 from machines.core.clock import SECOND, Clock
+from machines.core.decision import New
 from machines.core.errors import BadInput, NotFound, PayflowError, Retryable
 from machines.core.ids import RecordId
+from machines.core.money import ETH, Money
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
 from machines.pool.acts import PayingPool, PoolActs, why_not
-from machines.pool.data import WEI, PoolRecord, line_of, owner_of_login, sent_of
+from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, line_of, owner_of_login, payment_id, sent_of
 from machines.pool.ports import Booked, Trail
 from machines.pool.react import pool as pool_machine
 from machines.transaction.fees import offered
@@ -290,6 +292,19 @@ def announcing(books: PoolBooks, own: Own) -> Announce:
         raise Retryable(f"{record.id} cannot be noted in the pool's books before it is sent: {answer.found}")
 
     return announce
+
+
+def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, shards: int) -> New[PoolData]:
+    """Write down a payment that is due."""
+    data = PoolData(pool.coin, login, to, run, str(pool.config.charge_wei))
+    return New(
+        payment_id(pool.coin, login, shannon, run, shards),
+        "pool",
+        data.owner,
+        Money(shannon, ETH),
+        data,
+        claims=(claim_of(pool.coin, login),),
+    )
 
 
 def trail_of(lane: Lane, node: Nodes) -> Trail:

@@ -1,184 +1,56 @@
 """What operators do to a pool's books: each looks at the evidence first, shows it, and changes nothing without it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 
 import structlog
 
 from adapters.open_ethereum_pool import addresses
 from adapters.open_ethereum_pool.books import PendingRow, ScriptAnswer
-from adapters.open_ethereum_pool.config import MOST_CHARGE_WEI, Flavour
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND
 from machines.core.decision import New
 from machines.core.errors import BadInput, ClaimTaken, Conflict
 from machines.core.facts import Fact
 from machines.core.money import ETH, Money
-from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentKey, Pending, Settled, Status, Unsent
+from machines.core.ports import Destination, Evidence, Failed, Payment, PaymentKey, Settled, Status, Unsent
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.acts import payment_of, why_not
-from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, row_of, shannon_of
-from machines.pool.evidence import MARGIN_S, ChainOutcome, InHistory, UnprovenPayment, Verdict, check, judge
+from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, row_of
+from machines.pool.evidence import MARGIN_S, ChainOutcome, Verdict, judge
 from machines.pool.ports import Booked
+from payflow.desk.pool.audit import Drift, repair
+from payflow.desk.pool.evidence import Judged, PoolEvidence
 from payflow.desk.pool.outside import Stray, key_of
-from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.pool import Pool, Pools, payment_for
 from payflow.desk.pool.restored import Forgotten, apply_again, forgotten
-from payflow.desk.pool.runs import payment_for
 from payflow.engine.step import take_in
-from payflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 DONE = (Booked.DONE, Booked.ALREADY)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A pending row, whose it is, and what is proven about it."""
-
-    row: PendingRow
-    record: PoolRecord | None
-    verdict: Verdict
-
-
-class PoolDesk:
+class PoolDesk(PoolEvidence):
     """The desk of one pool, for one person."""
 
-    def __init__(self, pools: Pools, pool: Pool, metrics: Metrics, who: str) -> None:
-        self._pools = pools
-        self.pool = pool
-        self._own = pools.own
-        self._metrics = metrics
+    def __init__(self, pools: Pools, pool: Pool, who: str) -> None:
+        super().__init__(pools, pool)
         self._who = who
 
-    # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def noted(
+        self, act: str, subject: str, why: str = "", *, dry_run: bool = False
+    ) -> AbstractAsyncContextManager[None]:
+        """Write into the audit log what is done to the pool's books; looking leaves no trace."""
+        return nullcontext() if dry_run else self._own.store.audit.doing(self._who, act, subject, why)
 
-    async def pending(self) -> list[Judged]:
-        """List what is pending, and what is halted without a row, each with what is proven about it."""
-        owners = await self._own.owners(self.pool.books)
-        strange = sum(owner is None for _, owner in owners)
-        found = [Judged(row, owner, await self._verdict(row, owner, strange)) for row, owner in owners]
-        listed = {owner.id for _, owner in owners if owner is not None}
-        for record in await self._own.open_payments(self.pool.coin):
-            if record.state == s.HALTED and record.id not in listed:
-                row = PendingRow(record.data.login, shannon_of(record), record.data.debited_at)
-                found.append(Judged(row, record, await self._halted(record, strange)))
-        return found
-
-    async def _verdict(self, row: PendingRow, record: PoolRecord | None, strange: int) -> Verdict:
-        if record is None:
-            return await self._judged(row, strange)
-        match record.state:
-            case s.PAID if record.data.evidence is not None:
-                return Verdict(ChainOutcome.PAID, f"Payflow paid it: {record.data.hash}", record.data.evidence)
-            case s.CREDITED:
-                return Verdict(ChainOutcome.UNPAID, f"Payflow had proof: {record.data.reason}", record.data.evidence)
-            case s.DUE:
-                return Verdict(ChainOutcome.UNKNOWN, "Payflow is about to send it: let `payflow pool run` go on")
-            case s.HALTED | s.SKIPPED | s.PAID:
-                return await self._halted(record, strange)
-            case _:
-                return await self._rail_says(record)
-
-    async def _rail_says(self, record: PoolRecord) -> Verdict:
-        match await self.pool.rail.status(payment_of(record)):
-            case Settled(evidence):
-                return Verdict(ChainOutcome.PAID, f"{evidence.reference} paid it", evidence)
-            case Failed(reason, _, evidence):
-                return Verdict(ChainOutcome.UNPAID, reason, evidence)
-            case Pending(waiting_for, evidence):
-                return Verdict(ChainOutcome.UNKNOWN, self._under_way(waiting_for, evidence))
-            case _:
-                return Verdict(ChainOutcome.UNKNOWN, "nothing was sent yet: `payflow pool run` sends it")
-
-    def _under_way(self, waiting_for: str, evidence: Evidence | None) -> str:
-        name = self.pool.lane.name
-        if evidence:
-            how = f"`payflow lane show {name}`" if waiting_for else "let `payflow pool run` go on"
-            return f"Payflow is paying it (sent as {evidence.reference}): {how}"
-        return f"Payflow is paying it (waits for {waiting_for}): `payflow lane show {name}` says more"
-
-    async def _halted(self, record: PoolRecord, strange: int) -> Verdict:
-        """Judge a payment of ours that a person must end: by the lane, the books and the chain."""
-        line = line_of(record, 0)
-        book_state = await self.pool.books.book_state(line)
-        status = await self.pool.rail.status(payment_of(record))
-        if isinstance(status, Settled):
-            return Verdict(ChainOutcome.PAID, f"{status.evidence.reference} paid it", status.evidence)
-        if isinstance(status, Pending):
-            return Verdict(ChainOutcome.UNKNOWN, self._must_withdraw(record, status))
-        if book_state.step.startswith("paid:"):
-            return await self._booked_by_others(record, TxHash(book_state.step.removeprefix("paid:")))
-        case = await self._case(line.login, line.shannon, line.row_s, rows=max(strange, 1), record=record)
-        verdict = await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
-        if isinstance(status, Failed) and verdict.nothing_came:
-            verdict = Verdict(ChainOutcome.UNPAID, status.reason, status.evidence)
-        if verdict.outcome is not ChainOutcome.UNPAID or book_state.pending or book_state.step != "debited":
-            return verdict
-        return await self._without_its_row(record, line, verdict)
-
-    async def _without_its_row(self, record: PoolRecord, line: PoolLine, unpaid: Verdict) -> Verdict:
-        """Judge a payment that no transaction has made and whose row is gone: who took it away?"""
-        for one in await self.pool.books.bookings(line.login):
-            if one.shannon == line.shannon and one.at_s >= line.row_s:
-                return await self._booked_by_others(record, one.tx)
-        if await self.pool.books.holds_pending_sum(line):
-            keys = self.pool.books.keys
-            return Verdict(
-                ChainOutcome.UNKNOWN,
-                "its row was taken away, and neither the balance nor the history has the amount. If it was paid by "
-                "hand, `payflow pool add-missing` accounts for the transaction; if not, put the row back and resolve: "
-                f'ZADD "{keys.pending}" {line.row_s} "{line.row}"',
-            )
-        return Verdict(ChainOutcome.UNPAID, f"it was given back by hand, and {unpaid.why}", unpaid.evidence)
-
-    async def _booked_by_others(self, record: PoolRecord, tx: TxHash) -> Verdict:
-        """Judge a payment that the books have as paid by a transaction that is not the lane's."""
-        line = line_of(record, 0)
-        case = await self._case(line.login, line.shannon, line.row_s, record=record)
-        return await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
-
-    def _must_withdraw(self, record: PoolRecord, status: Pending) -> str:
-        """Say how a halted payment is taken out of the lane, which would still send it."""
-        name, key = self.pool.lane.name, self._pools.lanes.books.payment_id(self.pool.lane.name, PaymentKey(record.id))
-        nonce = dict(status.evidence.details).get("nonce", "") if status.evidence else ""
-        how = f"payflow lane cancel {name} {nonce or key} --reason …"
-        return f"the lane {name} still has it, and would pay it: `{how}` takes it out, then resolve"
-
-    async def _judged(self, row: PendingRow, strange: int) -> Verdict:
-        """Judge a row that another payer wrote, on what it noted and on what the chain says."""
-        try:
-            case = await self._case(row.login, row.shannon, row.at_s, rows=strange)
-        except BadInput as error:
-            return Verdict(ChainOutcome.UNKNOWN, f"{error} Put it right by hand.")
-        return await judge(self.pool.lane.chain, self.pool.trail, case, self.pool.lane.policy)
-
-    async def _case(
-        self, login: str, shannon: int, at_s: int, *, rows: int = 1, record: PoolRecord | None = None
-    ) -> UnprovenPayment:
-        """Gather what is known about a payment that is to be judged."""
-        books, given = self.pool.books, self.pool.config
-        noted = await books.remembered(PendingRow(login, shannon, at_s))
-        pending = await books.pending()
-        friends = given.flavour is Flavour.FRIENDS
-        return UnprovenPayment(
-            sender=given.address,
-            to=addresses.of_login(login),
-            shannon=shannon,
-            at_s=at_s,
-            charge_wei=given.charge_wei,
-            most_charge_wei=MOST_CHARGE_WEI if friends else given.charge_wei,
-            tx=noted.tx or (record.data.hash if record is not None and record.data.hash else None),
-            nonce=noted.nonce,
-            history=tuple(
-                InHistory(one.tx, one.shannon, one.at_s, one.charge_wei) for one in await books.bookings(login)
-            ),
-            ours=await self._own.transactions_to(self.pool.coin, login, shannon, record),
-            others=frozenset(row.shannon for row in pending if row.login == login) - {shannon},
-            rows=rows,
-            clock_s=await books.now(),
-        )
+    async def note_resolved(self, booked: Sequence[Judged]) -> None:
+        """Write down what each row was resolved as, and why."""
+        for one in booked:
+            act, subject = f"resolved as {one.verdict.outcome}", one.record_id or one.row.member
+            await self._own.store.audit.note(self._who, act, subject, one.verdict.why)
 
     # ── resolve and adopt ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,6 +79,14 @@ class PoolDesk:
             fact = f.CreditedBack(verdict.why, verdict.evidence, by=self._who)
             await self._learn(judged.record, fact)
 
+    async def adopt_all(self, *, dry_run: bool) -> tuple[list[Judged], int]:
+        """Take over what another payer left in the middle: give its rows, and say how many of them were taken over."""
+        found, taken = [one for one in await self.pending() if one.record is None], 0
+        async with self.noted("adopt pool payments", self.pool.coin, dry_run=dry_run):
+            for one in found if not dry_run else ():
+                taken += await self.adopt(one)
+        return found, taken
+
     async def adopt(self, judged: Judged) -> bool:
         """Pay a row of another payer that is proven unpaid, as a payment of ours; book one that is proven paid."""
         if judged.record is not None:
@@ -229,8 +109,9 @@ class PoolDesk:
         window = await self._now_s() // MARGIN_S
         keys = [f"fill:{self.pool.coin}:{one.row.member}:{one.row.at_s}:{window}" for one in judged if one.verdict.fill]
         payments = [Payment(PaymentKey(key), to, Money(0, ETH), "uses up a nonce") for key in keys]
-        for payment in payments:
-            await self.pool.rail.submit(await self.pool.rail.prepare(payment))
+        async with self.noted("fill nonces", self.pool.coin):
+            for payment in payments:
+                await self.pool.rail.submit(await self.pool.rail.prepare(payment))
         return payments
 
     async def filled(self, payments: Sequence[Payment]) -> bool:
@@ -241,39 +122,26 @@ class PoolDesk:
 
     # ── single repairs ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def find(self, login: str, shannon: int) -> Judged:
-        """Find one pending row."""
-        for row, owner in (owners := await self._own.owners(self.pool.books)):
-            if row.member == row_of(login, shannon):
-                strange = sum(other is None for _, other in owners)
-                return Judged(row, owner, await self._verdict(row, owner, strange))
-        raise BadInput(f"{row_of(login, shannon)} is not in the list of pending payments.")
-
-    async def checked(self, case: UnprovenPayment, tx: TxHash) -> Verdict:
-        """Say whether the chain proves that a transaction paid this; refuse what it does not prove."""
-        verdict = await check(self.pool.lane.chain, case, tx, self.pool.lane.policy)
-        if verdict.outcome is not ChainOutcome.PAID:
-            raise BadInput(f"It is not proven that this was paid: {verdict.why}.")
-        return verdict
-
     async def mark_paid(self, login: str, shannon: int, tx: TxHash, *, dry_run: bool) -> str:
         """Book a pending payment with a transaction that somebody names, once the chain proves it."""
-        records = [one for one in await self._own.of_row(self.pool.coin, login, shannon) if one.state != s.SKIPPED]
-        record = records[0] if records else None
-        if record is not None and record.state == s.PAID and record.data.hash == tx:
-            return f"{row_of(login, shannon)} is booked with {tx} already."
-        await self._not_ours_to_pay(record, tx)
-        pending = [one for one in await self.pool.books.pending() if one.member == row_of(login, shannon)]
-        at_s = pending[0].at_s if pending else record.data.debited_at if record else await self._now_s()
-        verdict = await self.checked(await self._case(login, shannon, at_s, record=record), tx)
-        if not pending and (record is None or record.state == s.PAID):
-            raise BadInput(
-                f"{row_of(login, shannon)} is not pending. If it was taken off the balance, `payflow pool add-missing` "
-                "adds its history; if it was not, because a backup was restored, `payflow pool rebook` books it."
-            )
-        if not dry_run and verdict.evidence:
-            await self._mark(record, pending, login, shannon, verdict.evidence)
-        return f"{verdict.why}: {row_of(login, shannon)} is booked as paid."
+        async with self.noted("mark pool payment paid", row_of(login, shannon), dry_run=dry_run):
+            records = [one for one in await self._own.of_row(self.pool.coin, login, shannon) if one.state != s.SKIPPED]
+            record = records[0] if records else None
+            if record is not None and record.state == s.PAID and record.data.hash == tx:
+                return f"{row_of(login, shannon)} is booked with {tx} already."
+            await self._not_ours_to_pay(record, tx)
+            pending = [one for one in await self.pool.books.pending() if one.member == row_of(login, shannon)]
+            at_s = pending[0].at_s if pending else record.data.debited_at if record else await self._now_s()
+            verdict = await self.checked(await self._case(login, shannon, at_s, record=record), tx)
+            if not pending and (record is None or record.state == s.PAID):
+                raise BadInput(
+                    f"{row_of(login, shannon)} is not pending. If it was taken off the balance, "
+                    "`payflow pool add-missing` adds its history; if it was not, because a backup was restored, "
+                    "`payflow pool rebook` books it."
+                )
+            if not dry_run and verdict.evidence:
+                await self._mark(record, pending, login, shannon, verdict.evidence)
+            return f"{verdict.why}: {row_of(login, shannon)} is booked as paid."
 
     async def _mark(
         self, record: PoolRecord | None, pending: Sequence[PendingRow], login: str, shannon: int, evidence: Evidence
@@ -302,15 +170,31 @@ class PoolDesk:
 
     async def credit(self, login: str, shannon: int, *, dry_run: bool) -> str:
         """Give one pending payment back, once it is proven unpaid."""
-        judged = await self.find(login, shannon)
-        if judged.verdict.outcome is not ChainOutcome.UNPAID:
-            raise BadInput(f"It is not proven that this was not paid: {judged.verdict.why}.")
-        if not dry_run:
-            await self._book_unpaid(judged)
-        return f"Credited {shannon} Shannon back to {login}: {judged.verdict.why}."
+        async with self.noted("credit pool payment", row_of(login, shannon), dry_run=dry_run):
+            judged = await self.find(login, shannon)
+            if judged.verdict.outcome is not ChainOutcome.UNPAID:
+                raise BadInput(f"It is not proven that this was not paid: {judged.verdict.why}.")
+            if not dry_run:
+                await self._book_unpaid(judged)
+            return f"Credited {shannon} Shannon back to {login}: {judged.verdict.why}."
 
     async def unlock(self, *, dry_run: bool) -> str:
         """Take the lock away, where nothing is pending."""
+        async with self.noted("unlock pool", self.pool.coin, dry_run=dry_run):
+            return await self._unlock(dry_run=dry_run)
+
+    async def release(self) -> tuple[bool, str]:
+        """Take away a lock that nothing pending holds; say whether payouts stay locked, and why."""
+        if not await self.pool.books.lock():
+            return False, "Payouts are not locked."
+        if await self.pool.books.pending():
+            return True, "Payouts stay locked until the rest is told."
+        try:
+            return False, await self._unlock(dry_run=False)
+        except BadInput as error:
+            return True, f"Payouts stay locked: {error}"
+
+    async def _unlock(self, *, dry_run: bool) -> str:
         lock, rows = await self.pool.books.lock(), await self.pool.books.pending()
         if not lock:
             return "Payouts are not locked."
@@ -324,19 +208,20 @@ class PoolDesk:
 
     async def add_missing(self, login: str, shannon: int, tx: TxHash, *, dry_run: bool) -> str:
         """Add the history of a payment that the chain proves and the pool did not log."""
-        if any(one.member == row_of(login, shannon) for one in await self.pool.books.pending()):
-            raise BadInput(f"{row_of(login, shannon)} is pending: `payflow pool mark-paid` books it whole.")
-        case = await self._case(login, shannon, await self._now_s())
-        # What the history has already is completed, and a payment of ours may lack half of it.
-        verdict = await self.checked(replace(case, history=(), ours=frozenset()), tx)
-        if not dry_run and verdict.evidence:
-            at_s = await self.pool.trail.time_of(int(dict(verdict.evidence.details)["block"]))
-            line = PoolLine(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
-            answer = await self.pool.books.add_missing(line, tx)
-            self._must(answer)
-            if answer.code == Booked.ALREADY:
-                return f"{answer.found} is in the history already."
-        return f"{verdict.why}: added to the history of {login} and of all."
+        async with self.noted("add missing pool payment", row_of(login, shannon), dry_run=dry_run):
+            if any(one.member == row_of(login, shannon) for one in await self.pool.books.pending()):
+                raise BadInput(f"{row_of(login, shannon)} is pending: `payflow pool mark-paid` books it whole.")
+            case = await self._case(login, shannon, await self._now_s())
+            # What the history has already is completed, and a payment of ours may lack half of it.
+            verdict = await self.checked(replace(case, history=(), ours=frozenset()), tx)
+            if not dry_run and verdict.evidence:
+                at_s = await self.pool.trail.time_of(int(dict(verdict.evidence.details)["block"]))
+                line = PoolLine(PaymentKey(""), login, shannon, at_s, self.pool.config.charge_wei)
+                answer = await self.pool.books.add_missing(line, tx)
+                self._must(answer)
+                if answer.code == Booked.ALREADY:
+                    return f"{answer.found} is in the history already."
+            return f"{verdict.why}: added to the history of {login} and of all."
 
     # ── after a restored backup ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -348,8 +233,9 @@ class PoolDesk:
         """Book what was shown, as store and chain prove it: payments of ours again, and strays as paid."""
         if found.unreadable:
             raise BadInput(f"Nothing was changed: {found.unreadable[0]}")
-        done = await apply_again(self.pool, [*found.marks, *found.records])
-        booked = [await self._account_for(one) for one in strays]
+        async with self.noted("rebook pool payments", self.pool.coin):
+            done = await apply_again(self.pool, [*found.marks, *found.records])
+            booked = [await self._account_for(one) for one in strays]
         return [*done.lines, *done.stuck.values(), *booked]
 
     async def disown(self, login: str, tx: TxHash) -> str:
@@ -386,20 +272,23 @@ class PoolDesk:
 
     async def repeat(self, login: str, booked: tuple[int, TxHash] | None, *, dry_run: bool) -> str:
         """Pay once more what never came, only on proof that it never will."""
-        if booked is not None:
-            return await self._repeat_booked(login, *booked, dry_run=dry_run)
-        strange = [one for one in await self.pending() if one.row.login == login and one.record is None]
-        if strange:
-            return await self._repeat_pending(strange[0], dry_run=dry_run)
-        record = await self._own.newest(self.pool.coin, login)
-        if record is None or record.state == s.PAID:
-            raise BadInput(
-                f"Payflow has no unpaid payment of {login}: name the amount and the transaction of the old one."
-            )
-        if record.state != s.CREDITED:
-            verdict = await self._rail_says(record)
-            raise BadInput(f"{record.id} is {record.state}: {verdict.why}. It must be over before it is paid again.")
-        return await self._repeat_credited(record, dry_run=dry_run)
+        async with self.noted("repeat pool payment", login, dry_run=dry_run):
+            if booked is not None:
+                return await self._repeat_booked(login, *booked, dry_run=dry_run)
+            strange = [one for one in await self.pending() if one.row.login == login and one.record is None]
+            if strange:
+                return await self._repeat_pending(strange[0], dry_run=dry_run)
+            record = await self._own.newest(self.pool.coin, login)
+            if record is None or record.state == s.PAID:
+                raise BadInput(
+                    f"Payflow has no unpaid payment of {login}: name the amount and the transaction of the old one."
+                )
+            if record.state != s.CREDITED:
+                verdict = await self._rail_says(record)
+                raise BadInput(
+                    f"{record.id} is {record.state}: {verdict.why}. It must be over before it is paid again."
+                )
+            return await self._repeat_credited(record, dry_run=dry_run)
 
     async def _repeat_pending(self, judged: Judged, *, dry_run: bool) -> str:
         if judged.verdict.outcome is not ChainOutcome.UNPAID:
@@ -434,6 +323,13 @@ class PoolDesk:
             await self._make(new)
         return f"{row_of(login, shannon)} is paid again: {verdict.why}."
 
+    # ── sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def repair_sums(self, found: Sequence[Drift]) -> None:
+        """Put right what the rows prove."""
+        async with self.noted("repair pool sums", self.pool.coin):
+            await repair(self.pool.books, found)
+
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _new(self, login: str, shannon: int, run: str) -> New[PoolData]:
@@ -447,7 +343,7 @@ class PoolDesk:
             raise BadInput(f"{new.data.login} has an open payment of Payflow's already.") from error
 
     async def _learn(self, record: PoolRecord, fact: Fact) -> None:
-        await take_in(self._own.store.records, self._metrics, record.id, fact, self._who)
+        await take_in(self._own.store.records, self._pools.metrics, record.id, fact, self._who)
 
     def _line(self, judged: Judged, at_s: int, evidence: Evidence | None = None) -> PoolLine:
         """Name a payment to the books; what was kept back is what the chain shows, whatever the file says by now."""

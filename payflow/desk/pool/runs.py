@@ -1,24 +1,22 @@
 """The runs of a pool: who is due, one payment after the other or some at a time, and what operators read meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 
 from adapters.open_ethereum_pool import durations
-from machines.core.decision import New
 from machines.core.errors import ClaimTaken, PayflowError
 from machines.core.ids import RecordId
-from machines.core.money import ETH, Money
 from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
-from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, owner_of_login, payment_id, shannon_of
+from machines.pool.data import WEI, PoolRecord, owner_of_login, shannon_of
 from machines.transaction import lifecycle as ts
 from payflow.desk.pool.due import Due, due
-from payflow.desk.pool.pool import Pool, Pools
+from payflow.desk.pool.lines import Say, moved, save, shown
+from payflow.desk.pool.pool import Pool, Pools, payment_for
 from payflow.desk.pool.restored import apply_again, asked, forgotten
 from payflow.store.pauses import EVERYTHING
 
@@ -29,14 +27,6 @@ PATIENCE_S = 1800.0
 """So long a single run waits for payments of which none moves."""
 WHO = "pool"
 MACHINE = s.LIFECYCLE.machine
-
-Say = Callable[[str], None]
-"""Prints a line for operators."""
-
-
-def spoken(text: str, at: datetime) -> str:
-    """Write a line as the pool's own modules write theirs."""
-    return f"{at:%Y/%m/%d %H:%M:%S} {text}"
 
 
 @dataclass(slots=True)
@@ -177,7 +167,7 @@ class Run:
         if strange:
             return (
                 "Previous payout failed, you have to resolve it. List of failed payments:\n "
-                + "".join(f"\t{shown(row.login, row.shannon, row.at_s)}\n" for row in strange)
+                + "".join(f"\t{shown(row)}\n" for row in strange)
                 + "Look at what the chain says with `payflow pool resolve --dry-run`, then resolve or adopt them."
             )
         lock = await pool.books.lock()
@@ -358,60 +348,6 @@ class Run:
             self._say("No payees that have reached payout threshold")
         if out.paid and self._pool.config.bgsave:
             await save(self._pool, self._say)
-
-
-async def save(pool: Pool, say: Say) -> None:
-    """Let the pool's Redis write its snapshot."""
-    try:
-        say(f"Saving backend state to disk: {await pool.books.link.save_in_background()}")
-    except PayflowError as error:
-        say(f"Failed to perform BGSAVE on backend: {error}")
-
-
-def moved(before: PoolRecord, now: PoolRecord) -> list[str]:
-    """Say what happened to a payment, in the lines that operators know."""
-    data, shannon, lines = now.data, shannon_of(now), []
-    if before.state == s.DUE and now.state not in (s.DUE, s.SKIPPED):
-        lines.append(f"Locked payment for {data.login}, {shannon} Shannon")
-    if data.hash and data.hash != before.data.hash:
-        lines.append(f"Waiting for tx confirmation: {data.hash}")
-    match now.state:
-        case s.SKIPPED:
-            lines.append(f"Skipped {data.login}, {shannon} Shannon: {data.reason}")
-        case s.PAID:
-            lines.append(f"Paid {shannon} Shannon to {data.login}, TxHash: {data.hash}")
-            lines.append(f"Payout tx successful for {data.login}: {data.hash}")
-        case s.CREDITED:
-            tx = data.evidence.reference if data.evidence else data.hash
-            if data.refused:
-                lines.append(f"Payout tx failed for {data.login}: {tx}. Address contract throws on incoming tx.")
-            lines.append(f"Credited {shannon} Shannon back to {data.login}")
-        case s.HALTED:
-            lines.append(
-                f"Halted the payment of {shannon} Shannon to {data.login}: {data.reason}. `payflow show {now.id}`"
-            )
-        case _:
-            pass
-    return lines
-
-
-def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, shards: int) -> New[PoolData]:
-    """Write down a payment that is due."""
-    data = PoolData(pool.coin, login, to, run, str(pool.config.charge_wei))
-    return New(
-        payment_id(pool.coin, login, shannon, run, shards),
-        "pool",
-        data.owner,
-        Money(shannon, ETH),
-        data,
-        claims=(claim_of(pool.coin, login),),
-    )
-
-
-def shown(login: str, shannon: int, at_s: int) -> str:
-    """Write a pending payment as the pool lists it."""
-    at = datetime.fromtimestamp(at_s).astimezone()
-    return f"Address: {login}, Amount: {shannon} Shannon, {at:%Y-%m-%d %H:%M:%S %z %Z}"
 
 
 # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────

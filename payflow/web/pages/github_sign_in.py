@@ -6,9 +6,8 @@ from typing import Protocol
 
 from aiohttp import web
 
-from machines.core.errors import Conflict
 from machines.core.forge import ForgeAccount
-from payflow.store.registers.tokens import Role, Tokens, digest_of
+from payflow.desk.person import token_of_account
 from payflow.store.store import Store
 from payflow.web.http.auth import Gate
 from payflow.web.http.problems import FORBIDDEN, Problem
@@ -17,7 +16,6 @@ from payflow.web.http.sessions import PageSessions, see
 SIGN_IN, BACK = "/bounties/github", "/bounties/github/back"
 STATE = "payflow_bounties_state"
 STATE_S = 600
-BY = "GitHub sign-in"
 
 
 class Identity(Protocol):
@@ -34,7 +32,7 @@ class GitHubSignInRoutes:
     """The way to GitHub, and the way back."""
 
     def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: Identity, server: str) -> None:
-        self._tokens = Tokens(store.link)
+        self._store = store
         self._gate = gate
         self._sessions = sessions
         self._identity = identity
@@ -62,18 +60,10 @@ class GitHubSignInRoutes:
         if not sent or not hmac.compare_digest(sent.encode(), brought.encode()):
             raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")
         person = await self._identity.who(request.query.get("code", "")[:200], self._back)
-        token = await self._token_of(person)
+        token = await token_of_account(self._store, person)
         answer = await self._sessions.let_in(request, token, _onwards())
         answer.del_cookie(STATE, path=SIGN_IN)
         return answer
-
-    async def _token_of(self, person: ForgeAccount) -> str:
-        """Give the hash of the token that this account has here, made when it first comes; nobody ever sees it."""
-        name = f"github-{person.id}"
-        try:
-            return digest_of(await self._tokens.create(name, Role.PROVIDER, f"github:{person.id}", BY))
-        except Conflict:
-            return await self._tokens.digest_in_use(name)
 
 
 def _onwards() -> web.Response:

@@ -16,7 +16,8 @@ from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord, shannon_of
 from machines.pool.evidence import ChainOutcome
 from payflow.desk.person import OPERATES
-from payflow.desk.pool.room import PoolRoom, evidence_digest
+from payflow.desk.pool.resolving import evidence_digest
+from payflow.desk.pool.room import PoolRoom
 from payflow.web.http.sessions import Form, Visit, see
 from payflow.web.pages.admin.cached import CachedValue
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
