@@ -21,10 +21,12 @@ from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from tests.desk import settings_for
 from tests.servers import Farm, Server
+from tests.stories.banks import v4
 from tests.stories.town import ANN, BOUNCES, ELSEWHERE, HOME, Town, open_town
 from tests.waiting import wait_until
 
 OTTO = Word("otto")
+FAILS = "0100000006"
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +174,37 @@ async def test_after_a_restored_backup_rails_stay_closed_until_all_is_accounted_
                 await town.until(payout, "paid")
         assert town.sent() == before + 1
         assert await town.ann_has() == ("28,100", "0", "41,900")
+
+
+async def test_a_click_whose_name_was_forgotten_is_paid_and_nothing_is_given_back_meanwhile(
+    own: Farm, tmp_path: Path
+) -> None:
+    """By all that the store still knows the transfer has failed; only the gateway's list names the retry."""
+    server = own.server(tcp=False)
+    async with open_town(settings_for(server, tmp_path / "data"), v4, batch_schedule="instant") as town:
+        async with town.worker():
+            await town.ann_earns("5000")
+            payout = await town.ann_asks("1000", FAILS)
+            await town.approve(payout)
+            await town.until_sent(payout)
+            await town.time_passes(seconds=10)
+            await town.until_over(payout)
+        backup = saved(server, tmp_path / "backup")
+        async with town.worker():
+            again = town.bank.transfers.retry(town.transfer(payout), chosen=STAYS)
+            await town.ann_earns("1")  # whatever is written after the backup
+        set_back(server, backup)
+        async with town.worker():
+            await town.until_paused(anns_shard(town))
+            await town.release(payout, "she wants it back")
+            await town.time_passes(hours=7)
+            record = await town.until_looked(payout)
+        assert (record.state, record.data.wish is None) == ("FAILED", False)
+        assert (await reconciled(town)).clear
+        town.bank.transfers.finish(again, paid=True)
+        async with town.worker():
+            await town.time_passes(hours=7)
+            await town.until_in(payout, "COMPLETED")
 
 
 async def test_a_wiped_store_knows_nobody_and_owes_what_was_paid(own: Farm, tmp_path: Path) -> None:

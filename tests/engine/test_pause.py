@@ -7,16 +7,18 @@ import pytest
 
 from machines.core import engines
 from machines.core.clock import FixedClock
-from machines.core.errors import BadInput, Contradiction, RailClosed, StoreUnavailable
+from machines.core.errors import BadInput, Contradiction, Paused, RailClosed, StoreUnavailable
 from machines.core.facts import Fact
 from machines.core.ids import RecordId
 from machines.core.ports import Payment, Step
 from machines.core.record import Record
 from payflow.engine import worker as worker_module
+from payflow.engine.step import take_in
+from payflow.store import keys
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from tests.engine.office import Gate, Look, Office, open_office
-from tests.errand import ErrandData, Sent
+from tests.errand import Cancelled, ErrandData, Sent
 from tests.waiting import wait_until
 
 SCOPES = ("everything", "machine:errand", "rail:test", "lane:one")
@@ -118,6 +120,48 @@ async def test_an_alarm_of_the_sequence_guard_closes_sends_for_everybody(still_o
     async with office.another_store() as elsewhere:
         (paused,) = await elsewhere.pauses.all()
         assert paused == f"shard:{office.store.records.shard_of(record_id):02d}"
+
+
+@pytest.mark.parametrize("asked_by", ["a person", "a look"])
+async def test_what_lost_writes_gives_nothing_back_until_it_is_reconciled(still_office: Office, asked_by: str) -> None:
+    """Of what the store forgot something may have left; the money stays held, and is given back afterwards."""
+    office = still_office
+    record_id = await office.one_in("READY")
+    shard = office.store.records.shard_of(record_id)
+
+    async def unwanted(record: Record[ErrandData], step: Step) -> Fact:
+        return Cancelled()
+
+    async def give_back() -> None:
+        if asked_by == "a person":
+            await take_in(office.store.records, office.metrics, record_id, Cancelled(), "eve")
+        else:
+            await office.steps().look(await office.claim("READY"))
+
+    office.acts["READY"] = unwanted
+    await office.store.link.ask("HSET", keys.writers(shard), "lost", "7 of somebody")
+    if asked_by == "a person":
+        with pytest.raises(Paused, match=f"shard:{shard:02d} is closed.*payflow reconcile"):
+            await give_back()
+    else:
+        await give_back()
+        assert await office.due_in_ms(record_id, "READY") == 7500, "the look is made again"
+    record = await office.record(record_id)
+    assert (record.state, record.parked) == ("READY", "")
+    assert (await office.store.ledger.account(office.owner))["NGN"].held == 100
+    await office.store.adopt()
+    assert isinstance(office.clock, FixedClock)
+    office.clock.advance(7.5)
+    await give_back()
+    assert await office.state(record_id) == "CANCELLED"
+
+
+async def test_what_people_paused_is_given_back_all_the_same(still_office: Office) -> None:
+    (record_id,) = await still_office.ask()
+    for scope in SCOPES:
+        await pause(still_office, scope)
+    await take_in(still_office.store.records, still_office.metrics, record_id, Cancelled(), "eve")
+    assert await still_office.state(record_id) == "CANCELLED"
 
 
 async def test_an_alarm_that_could_not_be_passed_on_is_passed_on_later(

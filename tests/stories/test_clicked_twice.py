@@ -6,11 +6,13 @@ the old reference: there it takes a click on each of two attempts.
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.paystack.simulator import PaystackSimulator
 from adapters.sandbox.transfers import SimulatedTransfer
@@ -20,6 +22,7 @@ from payflow.app import gateways
 from payflow.app.payouts import Payouts
 from payflow.config import Settings
 from payflow.desk.reconcile.comparison import Finding, Word, compare
+from payflow.desk.reconcile.payouts import MOST_REPEATS
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.pages.admin import story
@@ -219,3 +222,27 @@ async def test_a_reconciliation_takes_in_all_others_and_the_names_that_nobody_to
             await town.until_in(payout, "COMPLETED")
             await rests(town, payout, log)
             await gets_it_back(town, payout, second)
+
+
+@BANKS
+async def test_a_reconciliation_asks_again_for_what_went_astray_but_not_for_ever(
+    settings: Settings, choice: Choice
+) -> None:
+    """Each of the calls may be lost: with hundreds of them hardly any reconciliation would come to its end."""
+    async with open_town(settings, choice, batch_schedule="instant") as town:
+        async with town.worker():
+            payout = await failed(town)
+        town.bank.courier.on = False
+        click(town, payout, 1)
+        await town.time_passes(seconds=10)
+        lost = Fault(Kind.EMPTY, where="GET *", times=MOST_REPEATS)
+        town.bank.faults.add(lost)
+        found = await reconciled(town)
+        assert set(found) == {payout}
+        assert not found[payout].open
+        assert (await town.record(payout)).state == "COMPLETED"
+        town.bank.faults.add(replace(lost, times=1000))
+        found = await reconciled(town)
+        assert all(finding.open for finding in found.values())
+        assert f"rail:{town.settings.payout_rail}" in found
+        assert len(list(town.bank.faults)) == 1, "it gave up"

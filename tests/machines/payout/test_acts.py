@@ -581,3 +581,21 @@ async def test_whoever_comes_after_a_crash_finds_what_was_handed_over(kill_at: i
     rail = FakeRail(Knife(kill_at), takes=lambda _: PAID)
     await run_to_the_end(payout(s.APPROVED, assessed=True), rail)
     assert rail.submits == [FIRST]
+
+
+ELSEWHERE = attempt(2, sealed="another account", sent=False, opened_at=NOW)
+"""A correction was approved while nobody knew what became of the first attempt."""
+
+
+async def test_an_earlier_attempt_that_was_lost_is_looked_for_in_the_list_hours_after_the_next_one_was_opened() -> None:
+    rail, missing = FakeRail(), Listed([])
+    record = payout(s.PROCESSING, since=NOW - HOUR, attempts=(attempt(unknown=True), ELSEWHERE))
+    act = looks(rail, lists=missing).pay
+    assert await act(record, FakeStep(rail, now=Millis(NOW + HOUR))) == f.NotSeen(FIRST)
+    assert missing.asked == 0
+    assert await act(record, FakeStep(rail, now=Millis(NOW + 2 * HOUR))) == f.Absent(FIRST)
+    there = looks(rail, lists=Listed([in_the_list(PAID)])).pay
+    assert await there(record, FakeStep(rail, now=Millis(NOW + 2 * HOUR))) == f.Named(FIRST, ("one",))
+    unsure = looks(rail, lists=Listed([], whole=False)).pay
+    assert await unsure(record, FakeStep(rail, now=Millis(NOW + 2 * HOUR))) == f.NotSeen(FIRST)
+    assert rail.submits == []

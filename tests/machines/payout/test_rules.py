@@ -23,9 +23,11 @@ from tests.machines.payout.scenes import (
     POLICY,
     RECEIPT,
     TWO,
+    WISH,
     after,
     answer,
     attempt,
+    carried_out,
     data,
     decide,
     failed,
@@ -606,6 +608,40 @@ def test_a_refused_repeat_ends_when_all_that_the_rail_did_lacks_it_twice_hours_a
     record = after(record, f.Absent(FIRST), now)
     assert (record.state, record.data.failures, record.data.attempts[0].refused) == (s.FAILED, 1, True)
     assert record.data.attempts[0].failed == "daily limit"
+
+
+@pytest.mark.parametrize("state", [s.PROCESSING, s.FAILED])
+def test_an_earlier_attempt_that_all_the_rail_did_lacks_twice_is_over(state: str) -> None:
+    """Otherwise what was lost, and corrected to another account meanwhile, waits for ever for a proof."""
+    record = payout(state, attempts=(attempt(unknown=True), attempt(2, sent=False, opened_at=NOW)))
+    once = decide(record, f.Absent(FIRST), NOW + 2 * HOUR)
+    assert (once.trigger, once.again_s) == (None, 3600)
+    record = carried_out(record, once, NOW + 2 * HOUR)
+    assert not record.data.attempts[0].failed
+    record = after(record, f.Absent(FIRST), NOW + 3 * HOUR)
+    assert (record.state, record.data.attempts[0].refused, record.data.absent) == (state, True, 0)
+    assert record.data.attempts[1].never_begun
+
+
+def test_a_list_says_nothing_of_what_may_be_sent_at_any_moment() -> None:
+    record = payout(s.PROCESSING, attempts=(failed(), attempt(2, unknown=True)))
+    assert not decide(record, f.Absent(SECOND_REFERENCE), NOW + 3 * HOUR).recorded
+
+
+def test_what_people_put_to_failed_and_the_rail_proves_unpaid_is_over_and_is_given_back() -> None:
+    """The rail failed it after people had: without a word of that the wish would wait for ever."""
+    record = payout(s.FAILED, attempts=(attempt(unknown=True),), wish=WISH)
+    record = after(record, f.AllProvenUnpaid(1))
+    assert (record.state, bool(record.data.attempts[0].failed)) == (s.FAILED, True)
+    assert after(record, f.AllProvenUnpaid(1)).state == s.CANCELLED
+
+
+def test_what_is_known_of_those_before_it_ends_no_attempt_that_may_be_sent() -> None:
+    record = payout(s.PROCESSING, attempts=(attempt(unknown=True), attempt(2)), wish=WISH)
+    record = after(record, f.AllProvenUnpaid(2))
+    assert record.state == s.PROCESSING
+    assert [bool(one.failed) for one in record.data.attempts] == [True, False]
+    assert after(record, f.AllProvenUnpaid(2)).state == s.PROCESSING
 
 
 def test_found_between_the_two_looks_at_all_that_the_rail_did_it_is_followed() -> None:
