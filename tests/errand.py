@@ -6,11 +6,10 @@ from machines.core.clock import Millis
 from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.lifecycle import By, Lifecycle, Move, Position, State
-from machines.core.machine import Machine
+from machines.core.machine import Machine, RetryPolicy
 from machines.core.ports import Act, Destination, Payment, PaymentKey, Rail, Settled, Step, Unsent
 from machines.core.ports import Failed as RailFailed
 from machines.core.record import Record
-from machines.core.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.open_ethereum_pool import config
 from machines.core.errors import Retryable
-from machines.core.lua import Script, assembled
+from machines.core.redis import Script, assembled
 
 PATIENCE_S = 10.0
 

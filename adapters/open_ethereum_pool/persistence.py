@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from adapters.open_ethereum_pool.link import PoolRedis
-from machines.core.engines import Engine, engine_of, weak_sync
 from machines.core.errors import Retryable
+from machines.core.redis import Engine, engine_of, weak_sync
 
 SNAPSHOT_OLD_S = 24 * 3600
 

@@ -7,7 +7,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyData, BountyRecord, Doubt
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
-from machines.core.decision import Decision, Message, keep, move, wait
+from machines.core.decision import Decision, Message, alarm, keep, move, wait
 from machines.core.forge import PullRequest, PullState
 
 Choice = Decision[BountyData]
@@ -140,7 +140,7 @@ def _won(data: BountyData, first: PullRequest) -> Choice:
 
 
 def _contest(data: BountyData, said: str) -> Choice:
-    return move("contest", said, data=replace(data, trouble=said), messages=(Message("alarm", {"why": said}),))
+    return move("contest", said, data=replace(data, trouble=said), messages=(alarm(said),))
 
 
 def _alarm_of_rivals(policy: BountyPolicy, data: BountyData) -> BountyData:
@@ -162,7 +162,7 @@ def _notify_of_doubts(
     new = [text for text in said if text not in record.data.banners]
     for text in new:
         data = with_banner(policy, data, text)
-    return data, tuple(Message("alarm", {"why": f"{data.place.path}: {text}"}) for text in new)
+    return data, tuple(alarm(f"{data.place.path}: {text}") for text in new)
 
 
 def _alarm_of_older(policy: BountyPolicy, data: BountyData) -> BountyData:

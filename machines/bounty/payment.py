@@ -8,7 +8,7 @@ from machines.bounty.claims import assess, with_banner
 from machines.bounty.data import BountyData, BountyRecord, ProposalAttempt
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
-from machines.core.decision import Decision, Message, contradiction, keep, move, wait
+from machines.core.decision import Decision, alarm, contradiction, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.wallets import WalletProposal
 
@@ -80,7 +80,7 @@ def not_approved(record: BountyRecord, fact: f.NotApproved) -> Choice:
         return wait()
     trouble = f"the bot could not approve the payment: {fact.reason}"
     data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
-    return move("retract", trouble, data=replace(data, trouble=trouble), messages=(Message("alarm", {"why": trouble}),))
+    return move("retract", trouble, data=replace(data, trouble=trouble), messages=(alarm(trouble),))
 
 
 def withdrawn(record: BountyRecord, fact: f.ApprovalWithdrawn) -> Choice:
@@ -131,21 +131,21 @@ def not_paid(record: BountyRecord, fact: f.NotPaidOut) -> Choice:
     """Ask a maintainer again: the winner stays who he is, and what must be confirmed stays what it is."""
     if not is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
         return wait()
-    return _asked_again(record, f"{fact.payout_hash} paid nothing: {fact.reason}", alarm=True)
+    return _asked_again(record, f"{fact.payout_hash} paid nothing: {fact.reason}", loud=True)
 
 
 def vanished(record: BountyRecord, fact: f.Vanished) -> Choice:
     """Ask a maintainer again; should the old transaction come after all, its effect is seen."""
     if not is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
         return wait()
-    return _asked_again(record, f"no node knows {fact.payout_hash}", alarm=False)
+    return _asked_again(record, f"no node knows {fact.payout_hash}", loud=False)
 
 
-def _asked_again(record: BountyRecord, trouble: str, *, alarm: bool) -> Choice:
+def _asked_again(record: BountyRecord, trouble: str, *, loud: bool) -> Choice:
     data = record.data
     earlier = (*data.earlier_hashes, data.payout_hash)[-MOST_HASHES:]
     data = replace(data, payout_hash="", earlier_hashes=earlier, trouble=trouble)
-    messages = (Message("alarm", {"why": trouble}),) if alarm else ()
+    messages = (alarm(trouble),) if loud else ()
     if record.state == s.REVOKING:
         return keep(trouble, data=data, messages=messages)
     return move("doubt", trouble, data=data, messages=messages)
@@ -157,7 +157,7 @@ def dead(record: BountyRecord, fact: f.Dead) -> Choice:
         return wait()
     data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
     data = replace(data, trouble=fact.reason, payout_hash="")
-    return move("retract", fact.reason, data=data, messages=(Message("alarm", {"why": fact.reason}),))
+    return move("retract", fact.reason, data=data, messages=(alarm(fact.reason),))
 
 
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,13 +183,13 @@ def paid(record: BountyRecord, fact: f.PaidOut) -> Choice:
         ended_at=record.data.issue_updated_at,
     )
     why = f"the wallet paid {summed(attempt.proposal)} to {attempt.proposal.to}"
-    alarm = f"{why} by an approval that was to be taken back" if unforeseen else ""
+    said = f"{why} by an approval that was to be taken back" if unforeseen else ""
     doubts = () if attempt.refund else record.data.doubts
     if doubts and not any(one.about == record.data.question for one in record.data.agreements):
-        alarm = f"{why}, {' and '.join(doubts)} since it was merged, and no other hand had asked for it"
+        said = f"{why}, {' and '.join(doubts)} since it was merged, and no other hand had asked for it"
     if unforeseen:
         data = with_banner(BountyPolicy(), data, "It was paid by an approval that was to be taken back.")
-    return move("refund" if attempt.refund else "pay", why, data=data, alarm=alarm)
+    return move("refund" if attempt.refund else "pay", why, data=data, alarm=said)
 
 
 def paid_already(record: BountyRecord, fact: f.PaidOut) -> Choice:

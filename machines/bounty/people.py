@@ -7,7 +7,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import DAY, Millis
-from machines.core.decision import Decision, Message, New, keep, move, wait
+from machines.core.decision import Decision, New, alarm, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.forge import PullRequest
 from machines.core.ids import derived_id, parse_id
@@ -129,8 +129,8 @@ def hand_wanted(record: BountyRecord, about: str) -> Choice:
         return wait(HAND_AGAIN_S)
     data = replace(record.data, hand_wanted=about, waiting_for=ANOTHER_HAND)
     why = "the bot holds its approval back until another hand has asked for it"
-    alarm = Message("alarm", {"why": f"{data.place.path}: {why}: {about}"})
-    return keep(why, data=data, again_s=0, messages=(alarm,))
+    messages = (alarm(f"{data.place.path}: {why}: {about}"),)
+    return keep(why, data=data, again_s=0, messages=messages)
 
 
 def agreed(record: BountyRecord, fact: f.AgreementGiven) -> Choice:

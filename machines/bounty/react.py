@@ -37,12 +37,11 @@ from machines.bounty.people import (
 from machines.bounty.policy import BountyPolicy
 from machines.bounty.wallet import deploy_failed, deployed, deploying, held, planned
 from machines.core.clock import Millis
-from machines.core.decision import Decision, Message, keep, noted, wait
+from machines.core.decision import Decision, Message, alarm, keep, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
-from machines.core.machine import Machine, Prove
+from machines.core.machine import Machine, Prove, RetryPolicy
 from machines.core.ports import Act
-from machines.core.retry import RetryPolicy
 
 Choice = Decision[BountyData]
 
@@ -231,4 +230,4 @@ def _trouble(record: BountyRecord, reason: str) -> Choice:
     """Tell a person, once, why it does not go on; the next look tries again."""
     if reason == record.data.trouble:
         return wait()
-    return keep(reason, data=replace(record.data, trouble=reason), messages=(Message("alarm", {"why": reason}),))
+    return keep(reason, data=replace(record.data, trouble=reason), messages=(alarm(reason),))

@@ -7,7 +7,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.claims import assess
 from machines.bounty.data import BountyData, BountyRecord
 from machines.bounty.policy import BountyPolicy
-from machines.core.decision import Decision, Message, keep, move, wait
+from machines.core.decision import Decision, alarm, keep, move, wait
 
 Choice = Decision[BountyData]
 
@@ -57,7 +57,7 @@ def deploy_failed(record: BountyRecord, fact: f.DeployFailed) -> Choice:
         trouble=f"no wallet was made: {fact.reason}",
     )
     again_s = min(LONGEST_S, AGAIN_AFTER_S * 2.0 ** min(record.data.deploys, 10))
-    return keep(data.trouble, data=data, again_s=again_s, messages=(Message("alarm", {"why": data.trouble}),))
+    return keep(data.trouble, data=data, again_s=again_s, messages=(alarm(data.trouble),))
 
 
 def held(policy: BountyPolicy, record: BountyRecord, fact: f.Held) -> Choice:

@@ -102,6 +102,11 @@ def noted(why: str) -> Decision[Any]:
     return Decision(why=f"noted: {why}", moot=True)
 
 
+def alarm(why: str) -> Message:
+    """Tell operators what needs somebody's hand, although it contradicts nothing."""
+    return Message("alarm", {"why": why})
+
+
 def contradiction(why: str, stops: str = "") -> Decision[Any]:
     """Write down a fact that contradicts the record, tell a person, and stop what cannot be trusted now."""
     return Decision(why=f"contradicts: {why}", alarm=why, stops=stops, moot=True)

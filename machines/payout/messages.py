@@ -1,4 +1,4 @@
-"""What the world is told about a payout: provider and platform news, reviewers a call to look, operators an alarm."""
+"""What the world is told about a payout: provider and platform news, reviewers a call to look."""
 
 from machines.core.decision import Message
 from machines.core.money import Money
@@ -17,11 +17,6 @@ def review_needed(record: PayoutRecord, why: str) -> Message:
 
 def boarded(batch: str) -> Message:
     return Message("batch", {"batch": batch})
-
-
-def alarm(why: str) -> Message:
-    """Tell operators what needs somebody's hand, although it contradicts nothing."""
-    return Message("alarm", {"why": why})
 
 
 def _known(record: PayoutRecord) -> dict[str, str]:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from machines.core.clock import SECOND, Millis
-from machines.core.decision import Decision, contradiction, keep, move, noted, wait
+from machines.core.decision import Decision, alarm, contradiction, keep, move, noted, wait
 from machines.core.facts import Fact, Nothing
 from machines.core.lifecycle import Position
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutData, PayoutRecord
-from machines.payout.messages import alarm, news
+from machines.payout.messages import news
 from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
 
 Choice = Decision[PayoutData]

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from machines.core.clock import HOUR, SECOND, Millis
-from machines.core.decision import Decision, Message, keep, move, wait
+from machines.core.decision import Decision, Message, alarm, keep, move, wait
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import NO_ATTEMPT, PayoutData, PayoutRecord
-from machines.payout.messages import alarm, review_needed
+from machines.payout.messages import review_needed
 from machines.payout.policy import PayoutPolicy, follow_s
 from machines.payout.unpaid import DEFERRED_S, NO_REASON, deferred, fail
 

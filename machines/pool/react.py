@@ -5,9 +5,8 @@ from machines.core.clock import HOUR, Millis
 from machines.core.decision import Claim, Decision, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
-from machines.core.machine import Machine, Prove
+from machines.core.machine import Machine, Prove, RetryPolicy
 from machines.core.ports import Act, Evidence
-from machines.core.retry import RetryPolicy
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolData, PoolRecord, claim_of, nonce_of

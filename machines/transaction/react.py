@@ -5,7 +5,7 @@ from typing import Any
 
 from machines.core.chain import NO_HASH, NodeReply, Receipt
 from machines.core.clock import SECOND, Millis
-from machines.core.decision import Decision, Message, contradiction, keep, move, noted, wait
+from machines.core.decision import Decision, alarm, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine
@@ -188,8 +188,8 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
     )
     if fact.lane is not None and fact.suspects:
         group = (*group, (fact.lane, react_lane.displaced(fact.lane, fact.suspects, why)))
-    alarm = Message("alarm", {"why": f"{why}: another sender uses its key"})
-    return move("displace", why, data=data, group=group, messages=(alarm,))
+    messages = (alarm(f"{why}: another sender uses its key"),)
+    return move("displace", why, data=data, group=group, messages=messages)
 
 
 def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choice:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from machines.core.clock import Millis
-from machines.core.decision import Decision, Message, keep, move, noted, wait
+from machines.core.decision import Decision, alarm, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine
@@ -61,8 +61,7 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
     # How much a lane lacks changes with every block, and a person is told once.
     same = fact.lacks == record.data.lacks if fact.lacks else fact.waits_for == record.data.waits_for
     if fact.waits_for and not same:
-        alarm = Message("alarm", {"why": f"the lane {data.name} waits for {fact.waits_for}"})
-        parts["messages"] = (alarm,)
+        parts["messages"] = (alarm(f"the lane {data.name} waits for {fact.waits_for}"),)
     if data == record.data and not parts["group"] and not fact.signed:
         return wait(fact.again_s)
     return keep(_summary(record, fact), **parts)
@@ -73,9 +72,9 @@ def _refused(record: LaneRecord, reason: str) -> Choice:
     waits_for = f"an answer: {reason}"[:MOST_WORDS]
     if record.data.waits_for == waits_for:
         return wait(REFUSED_S)
-    alarm = Message("alarm", {"why": f"the lane {record.data.name} waits for {waits_for}"})
+    messages = (alarm(f"the lane {record.data.name} waits for {waits_for}"),)
     data = replace(record.data, waits_for=waits_for, lacks="")
-    return keep(f"waits for {waits_for}", data=data, messages=(alarm,), again_s=REFUSED_S)
+    return keep(f"waits for {waits_for}", data=data, messages=messages, again_s=REFUSED_S)
 
 
 def _signed(fact: f.Looked) -> Group:
@@ -111,7 +110,7 @@ def _found_outside(record: LaneRecord, fact: f.FoundOutside) -> Choice:
     hashes = ", ".join(one.hash for one in fact.seen[:NAMED])
     why = f"{len(fact.seen)} transactions of {data.address} are not ours ({hashes}): another sender uses its key"
     if not fact.suspects:
-        return keep(why, data=data, again_s=0.0, messages=(Message("alarm", {"why": why}),))
+        return keep(why, data=data, again_s=0.0, messages=(alarm(why),))
     return _halted(record, data, fact.suspects, why)
 
 
@@ -125,10 +124,10 @@ def _halted(record: LaneRecord, data: LaneData, suspects: tuple[Suspect, ...], w
     fresh = tuple(one for one in suspects if (one.hash, one.payment) not in known)
     data = replace(data, suspects=(*data.suspects, *fresh))
     matches = "; ".join(f"{one.hash} may have paid {one.payment}" for one in suspects[:NAMED])
-    alarm = f"the lane {data.name} stops: {matches}"
+    said = f"the lane {data.name} stops: {matches}"
     if record.state == s.HALTED:
-        return keep(f"{why}. {matches}", data=data, alarm=alarm)
-    return move("halt", f"{why}. {matches}", data=data, alarm=alarm)
+        return keep(f"{why}. {matches}", data=data, alarm=said)
+    return move("halt", f"{why}. {matches}", data=data, alarm=said)
 
 
 def _adopted(record: LaneRecord, fact: f.Adopted) -> Choice:

@@ -11,7 +11,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from machines.core.errors import PayflowError
-from machines.core.retry import RetryPolicy
+from machines.core.machine import RetryPolicy
 from payflow.store.outbox import LINES, MessageId, Outbox, Post
 from payflow.store.pauses import Pauses
 from payflow.telemetry.metrics import Metrics

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 
 from machines.core.errors import NotDurable, StoreUnavailable, StoreUnfit
 from machines.core.ids import RecordId
-from machines.core.lua import Script
+from machines.core.redis import Script
 from payflow.config import Settings
 from payflow.store.scripts import ALL
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from machines.core.batcher import Batcher
 from machines.core.clock import Clock, Millis
-from machines.core.decision import Decision, Message, New
+from machines.core.decision import Decision, New, alarm
 from machines.core.errors import (
     BadInput,
     ClaimTaken,
@@ -385,8 +385,8 @@ class Records:
 
     async def park(self, stored: Stored | Poison, why: str, who: str) -> None:
         """Set a record aside until an operator retries it; the others go on."""
-        alarm = Message("alarm", {"why": f"parked: {why[:200]}"})
-        await self._mark(stored, groups.PARKED, why, who, after_ms=-1, parked=why[:200] or "unknown", messages=(alarm,))
+        messages = (alarm(f"parked: {why[:200]}"),)
+        await self._mark(stored, groups.PARKED, why, who, after_ms=-1, parked=why[:200] or "unknown", messages=messages)
 
     async def unpark(self, stored: Stored, why: str, who: str) -> None:
         """Look again, at once, at a record that was set aside or that nobody would look at."""

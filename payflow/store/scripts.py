@@ -2,7 +2,7 @@
 
 from importlib import resources
 
-from machines.core.lua import assembled
+from machines.core.redis import assembled
 
 
 def _part(name: str) -> str:

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from machines.core.engines import Engine, engine_of, weak_sync
 from machines.core.errors import StoreUnavailable, StoreUnfit
+from machines.core.redis import Engine, engine_of, weak_sync
 from payflow.config import Settings
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import ALL

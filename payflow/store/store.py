@@ -29,8 +29,7 @@ from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses
 from payflow.store.records import Records
 from payflow.store.registers.audit import Audit
-from payflow.store.registers.challenges import Challenges
-from payflow.store.registers.contributors import ContributorAddresses
+from payflow.store.registers.contributors import Challenges, ContributorAddresses
 from payflow.store.registers.earnings import Earnings
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.shortfalls import Shortfalls

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import UnixDomainSocketConnection
 
 from machines.core.clock import SystemClock
-from machines.core.lua import Script
+from machines.core.redis import Script
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store.scripts import CLAIM, COMMIT

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from machines.core.errors import StoreUnavailable
-from machines.core.lua import Script
+from machines.core.redis import Script
 from payflow.store.link import Barrier, Link
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from machines.core import engines
+from machines.core import redis
 from machines.core.errors import PayflowError
 from payflow.config import load
 from payflow.store import servers
@@ -72,7 +72,7 @@ def test_fsync_every_second_is_not_enough_where_the_engine_answers_before_its_di
 def test_fsync_every_second_is_enough_for_an_engine_that_was_seen_to_wait(
     till: Till, own: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+    monkeypatch.setattr(redis, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
     monkeypatch.setenv("REDIS_URL", own.server(Kind.VALKEY, "--appendfsync", "everysec").url)
     assert levels(till)["durability"][0] == "ok"
 

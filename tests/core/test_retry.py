@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.core.retry import RetryPolicy
+from machines.core.machine import RetryPolicy
 
 JITTER = st.floats(0, 1)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.core import engines
+from machines.core import redis
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput, Contradiction, Paused, RailClosed, StoreUnavailable
 from machines.core.facts import Fact
@@ -366,7 +366,7 @@ async def test_a_disk_that_is_synced_every_second_is_waited_for_before_a_send(
     still_office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office = still_office
-    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+    monkeypatch.setattr(redis, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
     record_id = await office.one_in("SENDING")
     await office.store.link.ask("CONFIG", "SET", "appendfsync", "everysec")
     await office.store.look_at_servers()

@@ -1,7 +1,7 @@
 """Sees, in what a server asks of its kernel, whether what it wrote was on disk when it answered.
 
 A counter or an answer proves nothing here: some engines answer `WAITAOF` at once. `python -m tests.store.disk PROGRAM`
-tells what was seen of a program; what it says is what `machines/core/engines.py` may list.
+tells what was seen of a program; what it says is what `machines/core/redis.py` may list.
 """
 
 import re
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ResponseError
 
-from machines.core.engines import engine_of
+from machines.core.redis import engine_of
 from tests.servers import Server
 from tests.waiting import block_until
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from machines.core import engines
-from machines.core.engines import Engine, engine_of
+from machines.core import redis
 from machines.core.errors import NotDurable
+from machines.core.redis import Engine, engine_of
 from payflow.config import Settings
 from payflow.store import link as link_module
 from payflow.store import servers
@@ -217,7 +217,7 @@ async def test_with_a_sync_at_every_write_nothing_more_is_waited_for(own: Farm, 
 @pytest.fixture
 def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine of the tests counts as one that waits, so that what is asked of such a one can be seen."""
-    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+    monkeypatch.setattr(redis, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
 
 
 @pytest.mark.usefixtures("_trusted")

@@ -6,7 +6,7 @@ from importlib import resources
 import pytest
 
 from machines.core.ids import RecordId
-from machines.core.lua import Script
+from machines.core.redis import Script
 from payflow.store import keys
 from payflow.store.keys import KEYS
 from payflow.store.scripts import ALL

@@ -1,16 +1,18 @@
-"""Where contributors are paid for bounties: a key of its own, which nobody but they themselves writes."""
+"""Where contributors are paid for bounties, which only they themselves write, and what they are asked to sign."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
-from machines.core.clock import Clock
+from machines.core.clock import Clock, Millis
 from machines.core.decision import Message
 from machines.core.errors import Conflict
 from machines.core.ids import Owner, derived_id, shard_for
 from machines.core.ports import Destination
 from machines.core.saved_address import SavedAddress
+from machines.core.sign_in import SignInMessage
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
@@ -19,6 +21,7 @@ from payflow.store.scripts import PROFILE
 from payflow.store.seals import Seals
 
 KIND = "ethereum"
+_NONCE = re.compile(r"^Nonce: ([A-Za-z0-9]{8,64})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,27 @@ class ContributorAddresses:
         )
         if not written:
             raise Conflict("The address was changed by somebody else meanwhile: look again.")
+
+
+class Challenges:
+    """Messages that somebody was asked to sign: each is good once, until it expires."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def keep(self, message: SignInMessage) -> None:
+        """Remember a message until it expires."""
+        within_ms = message.expires_at - message.issued_at
+        await self._link.ask("SET", keys.challenge(message.nonce), encode(message), "PX", within_ms)
+
+    async def take(self, text: str, now: Millis) -> SignInMessage | None:
+        """Give the message that somebody signed, and never again; None where we did not ask for exactly these words."""
+        found = _NONCE.search(text)
+        encoded = await self._link.ask("GETDEL", keys.challenge(found[1])) if found else None
+        if encoded is None:
+            return None
+        message = msgspec.msgpack.decode(encoded, type=SignInMessage)
+        return message if message.text == text and now < message.expires_at else None
 
 
 def _read(fields: dict[str, str]) -> SavedAddress:

@@ -8,7 +8,7 @@ import pytest
 from adapters.open_ethereum_pool.books import PoolBooks
 from adapters.open_ethereum_pool.config import Flavour, Redis
 from adapters.open_ethereum_pool.link import PoolRedis
-from machines.core import engines
+from machines.core import redis
 from machines.core.errors import NotDurable, Retryable
 from tests.adapters.open_ethereum_pool.mine import mine_of
 from tests.servers import Farm, Kind, Server
@@ -49,7 +49,7 @@ async def test_nothing_is_sent_on_the_word_of_a_redis_that_may_forget(
 
 async def test_the_disk_is_waited_for_on_a_connection_that_wrote(own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server waits for what the asking connection wrote: asked by one that wrote nothing, it says yes at once."""
-    monkeypatch.setattr(engines, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
+    monkeypatch.setattr(redis, "SEEN_TO_WAIT", {"valkey": frozenset({"9.1.2"})})
     server = own.server(Kind.VALKEY, "--appendfsync", "everysec", tcp=True)
     async with link_to(server) as link:
         heard = asyncio.create_task(asyncio.to_thread(_heard, server))

@@ -1,4 +1,4 @@
-"""Which Redis-like servers can be asked to reach their disk: what each was seen to do, by name and version.
+"""What everybody who speaks to a Redis shares: how its scripts are put together, and which servers reach their disk.
 
 That a server knows `WAITAOF` proves nothing: where the file is synced every second, some answer it before the sync
 (Redis 7.4, and every Valkey from 8.0 that we tried). No counter and no answer shows it, only what they ask of their
@@ -6,7 +6,9 @@ kernel. So this lists what was watched (`python -m tests.store.disk PROGRAM` wat
 listed must sync at every write.
 """
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ SEEN_TO_WAIT: Mapping[str, frozenset[str]] = {
 
 Watched and found to answer before it: Redis 7.4.0 and 7.4.1; Valkey 8.0.0, 8.0.1, 9.0.0, 9.1.0, 9.1.1 and 9.1.2.
 """
+
+_INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 
 # What every Redis says of itself; another `…_version` names a server that is only called Redis for its clients.
 _REDIS_SAYS = frozenset({"redis_version", "gcc_version"})
@@ -57,3 +61,18 @@ def weak_sync(fsync: str, engine: Engine) -> str:
     interval = fsync or "at times that it does not tell"
     why = f", and {engine} was never seen to reach its disk before it says so" if fsync == "everysec" else ""
     return f"syncs its append-only file {interval}{why}: set `appendfsync always`"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as it is sent to a Redis."""
+
+    name: str
+    text: str
+    sha: str
+
+
+def assembled(name: str, part: Callable[[str], str]) -> Script:
+    """Put a script together with the parts that it includes."""
+    text = _INCLUDE.sub(lambda found: part(found[1]), part(name))
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
