@@ -451,7 +451,7 @@ class BountyDesk:
         if saved != before.saved:
             contacts = (await self.store.profiles.read(before.owner)).notify
             warning = self._warning(before.owner, saved, contacts) if before.saved != SavedAddress() else ()
-            await self.store.contributors.write(before, saved, proof or ("", ""), warning)
+            await self.store.contributors.write(before, saved, proof or ("", ""), now, warning)
         person = _contributor(caller)
         counts_from = saved.next_from if saved.address and now < saved.next_from else 0
         for one in await self.bounties(s.UNFIXED):

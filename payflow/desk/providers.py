@@ -127,7 +127,7 @@ async def change(store: Store, owner: Owner, changed: Callable[[Profile], Profil
         try:
             async with noted:
                 if after.destination != before.destination:
-                    await store.contributors.take_over(owner)
+                    await store.contributors.take_over(owner, now)
                 return await store.profiles.write(before, after, now, _warnings(before, after))
         except Conflict:
             continue

@@ -1,6 +1,7 @@
 """Saves the embedded store while it works, and sets it back. What was set back stays closed until it was reconciled."""
 
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -71,7 +72,7 @@ def _write(data: Path, path: Path, now: Millis) -> int:
             zstandard.ZstdCompressor(level=6, write_checksum=True).stream_writer(file, closefd=False) as packed,
             tarfile.open(fileobj=packed, mode="w|") as tar,
         ):
-            _add(tar, ABOUT, len(about), None, about)
+            _add(tar, ABOUT, len(about), io.BytesIO(about))
             for one in files:
                 with one.open("rb") as source:
                     length = os.fstat(source.fileno()).st_size  # what is appended from now on is not part of it
@@ -83,25 +84,10 @@ def _write(data: Path, path: Path, now: Millis) -> int:
     return size
 
 
-def _add(tar: tarfile.TarFile, name: str, length: int, source: IO[bytes] | None, content: bytes = b"") -> None:
+def _add(tar: tarfile.TarFile, name: str, length: int, source: IO[bytes]) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode, entry.mtime = length, 0o600, int(time.time())
-    if source is None:
-        tar.addfile(entry, _Bytes(content))
-    else:
-        tar.addfile(entry, source)
-
-
-class _Bytes:
-    """Bytes that can be read as a file."""
-
-    def __init__(self, content: bytes) -> None:
-        self._left = content
-
-    def read(self, size: int = -1) -> bytes:
-        end = len(self._left) if size < 0 else size
-        part, self._left = self._left[:end], self._left[end:]
-        return part
+    tar.addfile(entry, source)
 
 
 def set_back(path: Path, data: Path) -> Millis:

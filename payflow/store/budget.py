@@ -54,5 +54,4 @@ class RailBudget:
 
     async def rest(self, seconds: float) -> None:
         """Let nobody call for so long: the rail asked for it."""
-        if self._records is not None:
-            await self._records.call_token(self._key, self._rate, 0, (str(int(seconds * SECOND)),))
+        await self._records.call_token(self._key, self._rate, 0, (str(int(seconds * SECOND)),))

@@ -60,17 +60,22 @@ class DataCodec:
 
 
 def event_bytes(
-    before: bytes, at: int, version: int, trigger: str, state: str, who: str, why: str, fact: str, details: object
+    before: bytes,
+    at: int,
+    version: int,
+    trigger: str,
+    state: str,
+    who: str,
+    why: str,
+    fact: str,
+    details: object,
+    *amount: tuple[str, str],
 ) -> bytes:
-    """Write an event behind the hash of the one before."""
-    return before + encode((at, version, trigger, state, who, why, fact, details))
+    """Write an event behind the hash of the one before.
 
-
-def first_event_bytes(
-    at: int, state: str, who: str, why: str, fact: str, data: object, amount: tuple[str, str] | None
-) -> bytes:
-    """Write the event that makes a record; it says for which amount, so that nobody can change that beside it."""
-    return GENESIS + encode((at, 1, "", state, who, why, fact, data, *([amount] if amount else [])))
+    The event that makes a record says for which amount, so that nobody can change that beside it.
+    """
+    return before + encode((at, version, trigger, state, who, why, fact, details, *amount))
 
 
 def chain(event: bytes) -> bytes:

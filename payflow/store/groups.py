@@ -11,7 +11,7 @@ from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position
 from machines.core.record import Record, Sending
-from payflow.store.codec import chain, encode, event_bytes, first_event_bytes
+from payflow.store.codec import GENESIS, chain, encode, event_bytes
 from payflow.store.stored import Poison, Stored
 
 CREATED = "Created"
@@ -121,7 +121,7 @@ def create(
     """Add the making of a record; in another state than the initial one only where the store had forgotten it."""
     made_in = lifecycle.state(state or lifecycle.initial)
     amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
-    event = first_event_bytes(at, made_in.name, who, why, CREATED, new.data, amount)
+    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, *filter(None, (amount,)))
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(
         CreateOp(

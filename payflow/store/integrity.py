@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By
 from payflow.store import keys
 from payflow.store.codec import UnreadableRecord, chain_fault, contradicted
-from payflow.store.link import PAGE, Link
+from payflow.store.link import Link, paged
 from payflow.store.records import Records
-
-T = TypeVar("T")
 
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
@@ -48,10 +46,10 @@ class Integrity:
 
     async def verify(self) -> AsyncIterator[IntegrityFault]:
         """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""
-        async for places in _paged(self._indexed()):
+        async for places in paged(self._indexed()):
             for fault in await self._strays(places):
                 yield fault
-        async for page in _paged(self._recorded()):
+        async for page in paged(self._recorded()):
             ids = page
             for _ in range(MOST_READS):
                 # Between two of our reads a worker may have moved it: what is wrong must be wrong every time.
@@ -144,17 +142,6 @@ class Integrity:
             if not broken:
                 break
         return broken
-
-
-async def _paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    page: list[T] = []
-    async for one in found:
-        page.append(one)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 def _contradicted(

@@ -11,7 +11,7 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.lifecycle import Position
 from payflow.store import keys
-from payflow.store.link import PAGE, Link
+from payflow.store.link import PAGE, Link, paged
 from payflow.store.records import Records
 from payflow.store.scripts import CORRECT
 
@@ -205,14 +205,8 @@ class Ledger:
 
     async def journal(self, shard: int, after: str = "") -> AsyncIterator[Posting]:
         """Walk over the postings of a shard that came after one, oldest first."""
-        start = f"({after}" if after else "-"
-        while True:
-            page = await self._link.ask("XRANGE", keys.journal(shard), start, "+", "COUNT", PAGE)
-            for entry_id, fields in page:
-                yield posting_of(entry_id, fields)
-            if len(page) < PAGE:
-                return
-            start = f"({page[-1][0].decode()}"
+        async for entry_id, fields in self._link.entries(keys.journal(shard), after):
+            yield posting_of(entry_id, fields)
 
     async def check(self, posted: PostedSums | None = None) -> LedgerReport:
         """Prove conservation: accounts against themselves, against the journal, and HELD against the records that hold.
@@ -267,7 +261,7 @@ class Ledger:
             ("XREVRANGE", keys.journal(shard), newest, "-", "COUNT", wanted) for shard in range(self._records.shards)
         ]
         found = [
-            PlacedPosting(Millis(int(entry_id.decode().partition("-")[0])), shard, posting_of(entry_id, fields))
+            PlacedPosting(Millis(int(entry_id.partition(b"-")[0])), shard, posting_of(entry_id.decode(), fields))
             for shard, answer in enumerate(await self._link.pipeline(commands))
             for entry_id, fields in answer
         ]
@@ -281,19 +275,11 @@ class Ledger:
     async def totals(self) -> dict[str, LedgerAccount]:
         """Add up the accounts of all owners, by asset: as many reads as there are accounts, in pages."""
         sums: dict[str, LedgerAccount] = {}
-        page: list[str] = []
-        async for key in self._link.keys("{pf:??}:acct:*"):
-            page.append(key)
-            if len(page) == PAGE:
-                await self._add(sums, page)
-                page = []
-        await self._add(sums, page)
+        async for names in paged(self._link.keys("{pf:??}:acct:*")):
+            for fields in await self._link.pipeline([("HGETALL", name) for name in names]):
+                for asset, account in accounts_of(fields).items():
+                    sums.setdefault(asset, LedgerAccount()).add(account)
         return sums
-
-    async def _add(self, sums: dict[str, LedgerAccount], names: list[str]) -> None:
-        for fields in await self._link.pipeline([("HGETALL", name) for name in names]) if names else []:
-            for asset, account in accounts_of(fields).items():
-                sums.setdefault(asset, LedgerAccount()).add(account)
 
     async def _differences(self, shard: int, accounts: Sums, posted: PostedSums) -> list[Difference]:
         found: dict[AccountKey, Difference] = {}
@@ -384,7 +370,7 @@ def accounts_of(fields: dict[bytes, bytes]) -> dict[str, LedgerAccount]:
     return accounts
 
 
-def posting_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Posting:
+def posting_of(entry_id: str, fields: Mapping[bytes, bytes]) -> Posting:
     (content,) = fields.values()
     owner, asset, source, target, units, owed, cause = content.decode().split(" ", 6)
-    return Posting(entry_id.decode(), Owner(owner), asset, source, target, int(units), int(owed), cause)
+    return Posting(entry_id, Owner(owner), asset, source, target, int(units), int(owed), cause)

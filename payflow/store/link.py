@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -20,6 +20,8 @@ from machines.core.ids import RecordId
 from machines.core.redis import Script
 from payflow.config import Settings
 from payflow.store.scripts import ALL
+
+T = TypeVar("T")
 
 ANSWER_TIMEOUT_S = 10.0
 CLOSING_S = 0.5
@@ -180,6 +182,17 @@ class Link:
             if not cursor:
                 return
 
+    async def entries(self, key: str, after: str = "") -> AsyncIterator[tuple[str, dict[bytes, bytes]]]:
+        """Walk over the entries of a stream that came after one, oldest first."""
+        start = f"({after}" if after else "-"
+        while True:
+            page = await self.ask("XRANGE", key, start, "+", "COUNT", PAGE)
+            for name, fields in page:
+                yield name.decode(), fields
+            if len(page) < PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
     async def heard(self, channel: str) -> AsyncIterator[bytes]:
         """Listen to a channel; on a cluster any node hears what is published on another."""
         async with self.client.pubsub(ignore_subscribe_messages=True) as ear:
@@ -228,6 +241,18 @@ class Link:
             self._under_way -= 1
             if not self._under_way:
                 self._quiet.set()
+
+
+async def paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    """Take what is found in parts that one call may ask about."""
+    page: list[T] = []
+    async for one in found:
+        page.append(one)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 def scored(answer: Sequence[bytes]) -> list[tuple[RecordId, float]]:

@@ -1,6 +1,5 @@
 """Looking over records: counts, lists, histories. Reads only, and never inside a payment's path."""
 
-import asyncio
 import hashlib
 import heapq
 from collections import Counter
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from machines.core.clock import SECOND, Millis
-from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.record import Record
 from payflow.store import keys
@@ -108,7 +106,7 @@ class Listing:
         for shard in range(self._records.shards):
             answer = await self._link.ask("ZRANGE", keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES")
             found += [(score, record_id) for record_id, score in scored(answer)]
-        return await self._read([record_id for _, record_id in sorted(found)[:limit]])
+        return await self._records.readable([record_id for _, record_id in sorted(found)[:limit]])
 
     async def newest(self, machine: str, state: str, limit: int = PAGE) -> list[Stored]:
         """List records in a state, those that came into it last first."""
@@ -117,13 +115,13 @@ class Listing:
             for shard in range(self._records.shards)
         ]
         found = [(score, one) for answer in await self._link.pipeline(commands) for one, score in scored(answer)]
-        return await self._read([record_id for _, record_id in sorted(found, reverse=True)[:limit]])
+        return await self._records.readable([record_id for _, record_id in sorted(found, reverse=True)[:limit]])
 
     async def owned_by(self, owner: Owner, limit: int = PAGE) -> list[Stored]:
         """List an owner's records, the newest first."""
         key = keys.owned(self._records.owner_shard(owner), owner)
         ids = await self._link.ask("ZREVRANGE", key, 0, limit - 1)
-        return await self._read([RecordId(record_id.decode()) for record_id in ids])
+        return await self._records.readable([RecordId(record_id.decode()) for record_id in ids])
 
     async def of_owner(self, machine: str, state: str, owner: Owner, limit: int = PAGE) -> list[Stored]:
         """List an owner's records in a state, those longest in it first."""
@@ -132,7 +130,7 @@ class Listing:
         first, size = 0, min(limit, PAGE)
         while len(found) < limit:
             page = await self._link.ask("ZRANGE", key, first, first + size - 1)
-            read = await self._read([RecordId(one.decode()) for one in page])
+            read = await self._records.readable([RecordId(one.decode()) for one in page])
             found += [one for one in read if one.record.owner == owner and one.record.state == state]
             if len(page) < size:
                 break
@@ -251,16 +249,6 @@ class Listing:
         """Find the record that holds a unique value, in whichever shard."""
         commands = [("HGET", keys.unique(shard, space), value) for shard in range(self._records.shards)]
         return next((RecordId(one.decode()) for one in await self._link.pipeline(commands) if one), None)
-
-    async def _read(self, ids: list[RecordId]) -> list[Stored]:
-        found = await asyncio.gather(*map(self._records.read, ids), return_exceptions=True)
-        for one in found:
-            # An unreadable record must not hide the others; `verify` names it.
-            if isinstance(one, BaseException) and (
-                isinstance(one, StoreUnavailable) or not isinstance(one, PayflowError)
-            ):
-                raise one
-        return [one for one in found if isinstance(one, Stored)]
 
 
 def _behind_in(

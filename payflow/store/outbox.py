@@ -40,16 +40,12 @@ class Outbox:
 
     def __init__(self, link: Link, shards: int, clock: Clock | None = None) -> None:
         self._link = link
-        self._shards = shards
+        self.shards = shards
         self._clock = clock
-
-    @property
-    def shards(self) -> int:
-        return self._shards
 
     async def take(self, limit: int, lease_ms: int, line: str = "") -> list[Post]:
         """Take due messages of a line, or of each, so many a shard; nobody else gets them before the lease ends."""
-        ways = [[shard] for shard in range(self._shards)] if self._link.cluster else [list(range(self._shards))]
+        ways = [[shard] for shard in range(self.shards)] if self._link.cluster else [list(range(self.shards))]
         posts = []
         for shards in ways:
             flat = await self._run(shards, "take", limit, lease_ms, line)
@@ -76,7 +72,7 @@ class Outbox:
     async def undelivered(self, limit: int = 100) -> list[Post]:
         """List messages that were set aside, the oldest of each shard first."""
         posts = []
-        for shard in range(self._shards):
+        for shard in range(self.shards):
             ids = await self._link.ask("ZRANGE", keys.undelivered(shard), 0, limit - 1)
             if ids:
                 contents = await self._link.ask("HMGET", keys.messages(shard), *ids)
@@ -93,10 +89,10 @@ class Outbox:
         return sum(await self._link.pipeline([("ZCARD", key) for key in self._waiting()]))
 
     def _waiting(self) -> list[str]:
-        return [f"{keys.prefix(shard)}{line}" for shard in range(self._shards) for line in LINES]
+        return [f"{keys.prefix(shard)}{line}" for shard in range(self.shards) for line in LINES]
 
     async def given_up(self) -> int:
-        return sum(await self._link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self._shards)]))
+        return sum(await self._link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self.shards)]))
 
     async def _run(self, shards: list[int], *action: str | int) -> Any:
         now = self._clock.now() if self._clock else 0

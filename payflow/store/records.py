@@ -155,20 +155,14 @@ class Records:
         group = WriteGroup(shard, [], [], announce=True)
         at = await self.now()
         groups.create(group, self._made_by(group, new), new, who, at)
-        refusal = await self._commits[self._way(shard)].ask(group)
-        if refusal is None:
-            return Made(self._as_made(new, Millis(at)), fresh=True)
-        if refusal.code == "exists":
-            return Made(await self._first(new), fresh=False)
-        raise self._error(refusal, new.id)
+        fresh = await self._write_unless_there(group, new.id)
+        return Made(self._as_made(new, at) if fresh else await self._first(new), fresh)
 
     async def recreate(self, new: New[Any], state: str, who: str, why: str) -> None:
         """Make a record that the store had forgotten, in the state that the world shows it in."""
         group = WriteGroup(self.shard_of(new.id), [], [], announce=True)
         groups.create(group, self._made_by(group, new), new, who, await self.now(), state=state, why=why)
-        refusal = await self._commits[self._way(group.shard)].ask(group)
-        if refusal is not None and refusal.code != "exists":
-            raise self._error(refusal, new.id)
+        await self._write_unless_there(group, new.id)
 
     def _lifecycle(self, record: Record[Any]) -> Lifecycle:
         return self.machines[record.machine].lifecycle
@@ -371,9 +365,7 @@ class Records:
             groups.create(group, self._made_by(group, new), new, who, stored.at)
         if groups.gives_back(group):
             await self.before_giving_back(shard)
-        refusal = await self._commits[self._way(shard)].ask(group)
-        if refusal is not None:
-            raise self._error(refusal, stored.record.id)
+        await self._write(group, stored.record.id)
         return after
 
     async def _same(self, member: Record[Any]) -> Stored:
@@ -397,12 +389,9 @@ class Records:
 
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
         record_id, _, _ = groups.place_of(stored)
-        shard = self.shard_of(record_id)
-        group = WriteGroup(shard, [], [], announce=stored.fence == 0)
+        group = WriteGroup(self.shard_of(record_id), [], [], announce=stored.fence == 0)
         groups.mark(group, stored, fact, why, who, **changes)
-        refusal = await self._commits[self._way(shard)].ask(group)
-        if refusal is not None:
-            raise self._error(refusal, record_id)
+        await self._write(group, record_id)
 
     async def fund(
         self,
@@ -428,12 +417,23 @@ class Records:
             earning=earning,
             most=str(most.units) if most else False,
         )
-        refusal = await self._commits[self._way(shard)].ask(WriteGroup(shard, [op], [], announce=False))
+        return await self._write_unless_there(WriteGroup(shard, [op], [], announce=False), RecordId(reference))
+
+    async def _write(self, group: WriteGroup, blamed: RecordId) -> None:
+        if not await self._write_unless_there(group, blamed):
+            raise StoreUnavailable(f"The store says that {blamed} is there already.")
+
+    async def _write_unless_there(self, group: WriteGroup, blamed: RecordId) -> bool:
+        """Write all ops of a group, or none; False where what it makes is there already."""
+        refusal = await self._commits[self._way(group.shard)].ask(group)
         if refusal is None:
             return True
         if refusal.code == "exists":
             return False
-        raise self._error(refusal, RecordId(reference))
+        kind = _CODES.get(refusal.code)
+        if kind is None:
+            raise StoreUnavailable(f"The store answered {refusal.code!r} for {blamed}.")
+        raise kind(f"{blamed}: {(kind.__doc__ or '').strip()}")
 
     async def _send_commits(self, groups: list[WriteGroup]) -> list[CommitRefusal | None]:
         self.batches.append(len(groups))
@@ -464,12 +464,6 @@ class Records:
             await self.on_doubt()
         return [CommitRefusal(one[0].decode(), one[1]) if one else None for one in refusals]
 
-    def _error(self, refusal: CommitRefusal, record_id: RecordId) -> PayflowError:
-        kind = _CODES.get(refusal.code)
-        if kind is None:
-            return StoreUnavailable(f"The store answered {refusal.code!r} for {record_id}.")
-        return kind(f"{record_id}: {(kind.__doc__ or '').strip()}")
-
     # ── read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def read(self, record_id: RecordId) -> Stored:
@@ -490,6 +484,14 @@ class Records:
         payload = encode([(places[shard], record_id) for shard, record_id in asked])
         now, rows = await self.link.run(READ, [keys.sequence(shard) for shard in shards], self._now(), payload)
         return [(Millis(now), row) for row in rows]
+
+    async def readable(self, record_ids: Iterable[RecordId]) -> list[Stored]:
+        """Read many records at once. One that cannot be read must not hide the others; `verify` names it."""
+        found = await asyncio.gather(*map(self.read, record_ids), return_exceptions=True)
+        for one in found:
+            if isinstance(one, StoreUnavailable) or not isinstance(one, Stored | PayflowError):
+                raise one
+        return [one for one in found if isinstance(one, Stored)]
 
     async def history(self, record_id: RecordId) -> list[HistoryEvent]:
         return [read_event(event) for event in await self.link.ask("LRANGE", keys.history(record_id), 0, -1)]

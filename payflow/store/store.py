@@ -221,7 +221,7 @@ async def open_store(
             earnings=Earnings(link, records, ledger),
             seals=seals,
             profiles=profiles,
-            contributors=ContributorAddresses(link, seals, profiles, shards, clock),
+            contributors=ContributorAddresses(link, seals, profiles, shards),
             challenges=Challenges(link),
             listing=Listing(link, records),
             integrity=Integrity(link, records),

@@ -161,7 +161,7 @@ async def test_a_signed_address_takes_the_others_place_when_its_days_are_over(fa
     before = await fair.store.contributors.read(ann_of(fair))
     now = await fair.store.records.now()
     saved = before.saved.saving(ANN.address, Millis(now - 4 * DAY), CoolOff(7 * DAY, 3 * DAY), proven=True)
-    await fair.store.contributors.write(before, saved, ("", ""))
+    await fair.store.contributors.write(before, saved, ("", ""), Millis(0))
     seen = await fair.says("ann", "GET", "/api/user")
     assert (seen["address"], seen["proven"], seen["next-address"]) == (ANN.address, True, None)
     assert (await fair.proves("ann", THIEF))["address"] == ANN.address
@@ -184,7 +184,7 @@ async def test_an_unproven_address_counts_when_its_days_are_over(fair: Fair) -> 
     before = await fair.store.contributors.read(ann_of(fair))
     now = await fair.store.records.now()
     saved = before.saved.saving(ANN.address, Millis(now - 8 * DAY), CoolOff(7 * DAY, 3 * DAY), proven=False)
-    await fair.store.contributors.write(before, saved, ("", ""))
+    await fair.store.contributors.write(before, saved, ("", ""), Millis(0))
     async with fair.worker():
         record = await fair.until(await won_by_ann(fair), s.CONFIRMABLE)
     assert record.data.payout_address == ANN.address

@@ -4,21 +4,18 @@ A batch is a list of ids, written once for each that boards. What became of them
 that a summary can never disagree with them.
 """
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from machines.core.clock import Millis
-from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.link import PAGE, Link, scored
 from payflow.store.outbox import Post
 from payflow.store.records import Records
-from payflow.store.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +80,8 @@ class Batches:
         """Walk over the records of a batch, in the order in which they boarded."""
         start = 0
         while ids := await self._link.ask("ZRANGE", keys.batch(batch_id), start, start + PAGE - 1):
-            reads = (self._records.read(RecordId(one.decode())) for one in ids)
-            for found in await asyncio.gather(*reads, return_exceptions=True):
-                if isinstance(found, Stored):
-                    yield found.record
-                elif not isinstance(found, PayflowError) or isinstance(found, StoreUnavailable):
-                    raise found
-                # An unreadable record must not hide the others; `verify` names it.
+            for stored in await self._records.readable(RecordId(one.decode()) for one in ids):
+                yield stored.record
             start += len(ids)
 
     async def summary(self, batch_id: str) -> Summary:

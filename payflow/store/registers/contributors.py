@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from machines.core.clock import Clock, Millis
+from machines.core.clock import Millis
 from machines.core.decision import Message
 from machines.core.errors import Conflict
-from machines.core.ids import Owner, derived_id, shard_for
+from machines.core.ids import Owner, shard_for
 from machines.core.ports import Destination
 from machines.core.saved_address import SavedAddress
 from machines.core.sign_in import SignInMessage
@@ -17,7 +17,6 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
 from payflow.store.registers.profiles import Profiles
-from payflow.store.scripts import PROFILE
 from payflow.store.seals import Seals
 
 KIND = "ethereum"
@@ -36,12 +35,11 @@ class ContributorAddress:
 class ContributorAddresses:
     """The addresses of all contributors."""
 
-    def __init__(self, link: Link, seals: Seals, profiles: Profiles, shards: int, clock: Clock | None = None) -> None:
+    def __init__(self, link: Link, seals: Seals, profiles: Profiles, shards: int) -> None:
         self._link = link
         self._seals = seals
         self._profiles = profiles
         self._shards = shards
-        self._clock = clock
 
     async def read(self, owner: Owner) -> ContributorAddress:
         """Read an address; one that was signed for in the profile, where earlier versions kept it, still counts."""
@@ -55,14 +53,19 @@ class ContributorAddresses:
         proven = before.get("proven") == "yes"
         return ContributorAddress(owner, SavedAddress(before["address"], proven=True) if proven else SavedAddress())
 
-    async def take_over(self, owner: Owner) -> None:
+    async def take_over(self, owner: Owner, now: Millis) -> None:
         """Copy what was signed for in the profile to where it lasts, before the profile is changed."""
         before = await self.read(owner)
         if not before.version and before.saved.proven:
-            await self.write(before, before.saved, ("", ""))
+            await self.write(before, before.saved, ("", ""), now)
 
     async def write(
-        self, before: ContributorAddress, saved: SavedAddress, proof: tuple[str, str], messages: Iterable[Message] = ()
+        self,
+        before: ContributorAddress,
+        saved: SavedAddress,
+        proof: tuple[str, str],
+        now: Millis,
+        messages: Iterable[Message] = (),
     ) -> None:
         """Save an address, unless it changed since it was read; `proof` is what was signed, and the signature."""
         fields = {
@@ -75,20 +78,7 @@ class ContributorAddresses:
             "signature": proof[1],
         }
         sealed = self._seals.seal(Destination(KIND, tuple(fields.items())))
-        shard = shard_for(before.owner, self._shards)
-        sender = derived_id("contributor", shard, before.owner)
-        at = self._clock.now() if self._clock else 0
-        encoded = [encode((message.kind, sender, at, message.body)) for message in messages]
-        written = await self._link.run(
-            PROFILE,
-            [keys.sequence(shard)],
-            at,
-            f"contributor:{before.owner}",
-            before.version,
-            encode(sealed),
-            sender,
-            *encoded,
-        )
+        written = await self._profiles.put("contributor", before.owner, before.version, sealed, now, messages)
         if not written:
             raise Conflict("The address was changed by somebody else meanwhile: look again.")
 

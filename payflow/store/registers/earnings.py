@@ -15,7 +15,7 @@ from machines.core.ids import Owner
 from machines.core.money import Money
 from payflow.store import keys
 from payflow.store.ledger import Ledger
-from payflow.store.link import PAGE, Link
+from payflow.store.link import Link
 from payflow.store.records import Records
 
 
@@ -128,13 +128,6 @@ class Earnings:
 
     async def entries(self, owner: Owner) -> AsyncIterator[EarningsEntry]:
         """Walk over what was earned and what was taken back, as it came."""
-        start = "-"
-        key = keys.earnings(self._records.owner_shard(owner), owner)
-        while True:
-            page = await self._link.ask("XRANGE", key, start, "+", "COUNT", PAGE)
-            for _, fields in page:
-                way, asset, units, at, name = next(iter(fields.values())).decode().split(" ", 4)
-                yield EarningsEntry(name, asset, int(units), Millis(int(at)), taken_back=way == "out")
-            if len(page) < PAGE:
-                break
-            start = f"({page[-1][0].decode()}"
+        async for _, fields in self._link.entries(keys.earnings(self._records.owner_shard(owner), owner)):
+            way, asset, units, at, name = next(iter(fields.values())).decode().split(" ", 4)
+            yield EarningsEntry(name, asset, int(units), Millis(int(at)), taken_back=way == "out")

@@ -100,17 +100,21 @@ class Profiles:
             self._seals.seal(after.destination) if after.destination else "",
             after.details_changed_at,
         )
-        shard = shard_for(before.owner, self._shards)
-        sender = derived_id("provider", shard, before.owner)
-        encoded = [encode((message.kind, sender, now, message.body)) for message in messages]
-        at = self._clock.now() if self._clock else 0
-        names = [keys.sequence(shard)]
-        version = await self._link.run(
-            PROFILE, names, at, f"provider:{before.owner}", before.version, encode(row), sender, *encoded
-        )  # fmt: skip
+        version = await self.put("provider", before.owner, before.version, row, now, messages)
         if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")
         return replace(after, version=version)
+
+    async def put(
+        self, kind: str, owner: Owner, version: int, row: object, now: Millis, messages: Iterable[Message]
+    ) -> int:
+        """Write what is known of an owner, and give its new version; 0 where it is not in the version that was read."""
+        shard = shard_for(owner, self._shards)
+        sender = derived_id(kind, shard, owner)
+        encoded = [encode((message.kind, sender, now, message.body)) for message in messages]
+        at = self._clock.now() if self._clock else 0
+        place = (f"{kind}:{owner}", version, encode(row), sender)
+        return int(await self._link.run(PROFILE, [keys.sequence(shard)], at, *place, *encoded))
 
 
 def _moment(at: int | None) -> Millis | None:
