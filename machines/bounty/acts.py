@@ -334,7 +334,9 @@ class BountyActs:
         match await self._rail.status(payment):
             case Settled(evidence):
                 found = await self._wallets.approved(proposal, TxHash(evidence.reference))
-                return _approved(proposal.number, evidence.reference, found)
+                if not found:
+                    return f.NotApproved(proposal.number, "its receipt shows no approval")
+                return f.BotApproved(proposal.number, evidence.reference, found)
             case Failed(reason):
                 return f.NotApproved(proposal.number, reason)
             case Pending() as pending:
@@ -400,10 +402,6 @@ def _pending(record: BountyRecord, pending: Pending, known: str, has_hash: Calla
     if pending.evidence is not None and pending.evidence.reference != known:
         return has_hash(pending.evidence.reference)
     return f.Blocked(pending.waiting_for) if pending.waiting_for != record.data.waiting_for else Nothing()
-
-
-def _approved(number: int, tx: str, found: str) -> Fact:
-    return f.BotApproved(number, tx, found) if found else f.NotApproved(number, "its receipt shows no approval")
 
 
 def _paid_out(attempt: ProposalAttempt, outcome: ProposalOutcome) -> Fact:

@@ -87,7 +87,7 @@ def _assess(
 ) -> Choice:
     decision = None
     if record.state in (s.OPENING, s.OPEN, s.CLOSED):
-        data = _alarm_of_older(policy, data)
+        data = _set_older_aside(policy, data)
     if not read and record.state in (s.OPENING, s.OPEN) and record.data.wanted and not data.wanted:
         data = replace(data, swept_at=0)  # it is read at once
     match record.state:
@@ -100,7 +100,7 @@ def _assess(
             said = f"pull request {names} was merged too: a person decides who gets it"
             decision = _contest(data, said)
         case s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING | s.PAID | s.REFUNDED:
-            data = _alarm_of_rivals(policy, data)
+            data = _show_rivals(policy, data)
         case _:
             pass
     if decision is not None:
@@ -143,7 +143,7 @@ def _contest(data: BountyData, said: str) -> Choice:
     return move("contest", said, data=replace(data, trouble=said), messages=(alarm(said),))
 
 
-def _alarm_of_rivals(policy: BountyPolicy, data: BountyData) -> BountyData:
+def _show_rivals(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Show what was merged too late to change anything."""
     for claim in data.rivals:
         data = with_banner(policy, data, f"Pull request {claim.number} of {claim.author} was merged too, later.")
@@ -165,7 +165,7 @@ def _notify_of_doubts(
     return data, tuple(alarm(f"{data.place.path}: {text}") for text in new)
 
 
-def _alarm_of_older(policy: BountyPolicy, data: BountyData) -> BountyData:
+def _set_older_aside(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Set aside what was merged before there was a bounty: the issue was opened again since, so it did not solve it."""
     for claim in data.rivals:
         if claim.merged_at < data.labelled_at:

@@ -31,7 +31,8 @@ def wanted_for(data: BountyData, to: str, *, refund: bool, funder: str) -> Wante
     owners = {hand.person for hand in data.hands if hand.address == to}
     if not refund:
         excluded = frozenset(owners | {data.winner_id})
-        pays_a_hand = data.winner_id in _people(data) or to in _addresses(data)
+        made_for = data.creation.owners if data.creation else ()
+        pays_a_hand = data.winner_id in _people(data) or to in {*(hand.address for hand in data.hands), *made_for}
         return Wanted(1 if pays_a_hand or data.doubts else 0, excluded)
     if to == funder:
         return Wanted(0)
@@ -86,8 +87,3 @@ def _asked(data: BountyData) -> set[int]:
 
 def _people(data: BountyData) -> set[int]:
     return {hand.person for hand in data.hands}
-
-
-def _addresses(data: BountyData) -> set[str]:
-    made = data.creation.owners if data.creation else ()
-    return {hand.address for hand in data.hands} | set(made)

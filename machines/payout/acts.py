@@ -181,8 +181,7 @@ class PayoutActs:
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
         """See whether the batch that it waits for has opened; what was deferred waits for no second one."""
-        old_news = await self._of_old_attempts(record)
-        return old_news if old_news is not None else await self._board(record, step)
+        return await self._of_old_attempts(record) or await self._board(record, step)
 
     async def _of_old_attempts(self, record: PayoutRecord) -> Fact | None:
         """Say what is new of attempts that were made before; somebody may have brought one back to life at the rail."""

@@ -218,8 +218,7 @@ async def _by_candidates(chain: Chain, case: UnprovenPayment, sent: Sequence[See
         return _unknown(f"{lost[0].tx} is in the miner's history over this amount, and no block shows it")
     for seen, receipt in failed.values():
         if case.fits(seen):
-            why = f"{seen.hash} failed in block {receipt.block}: the address threw it back"
-            return Verdict(ChainOutcome.UNPAID, why, evidence_of(case, seen, receipt))
+            return _proven(case, seen, receipt)
     return None
 
 
@@ -297,12 +296,7 @@ async def _by_receipt(chain: Chain, case: UnprovenPayment, seen: Seen, depths: D
         return _unknown(f"{seen.hash} has no receipt yet: try again in a moment")
     if receipt.block > (depths.settled if receipt.ok else depths.proven):
         return _unknown(f"{seen.hash} is in block {receipt.block}, which is not deep enough: try again later")
-    evidence = evidence_of(case, seen, receipt)
-    if receipt.ok:
-        return Verdict(ChainOutcome.PAID, f"{seen.hash} paid it in block {receipt.block}", evidence)
-    return Verdict(
-        ChainOutcome.UNPAID, f"{seen.hash} failed in block {receipt.block}: the address threw it back", evidence
-    )
+    return _proven(case, seen, receipt)
 
 
 async def _by_nonces(trail: Trail, case: UnprovenPayment, sent: Sequence[Seen], now_s: int) -> Verdict:
@@ -327,6 +321,14 @@ async def _by_nonces(trail: Trail, case: UnprovenPayment, sent: Sequence[Seen], 
         f"up its nonce for good, so the old transaction may still come",
         fill=True,
     )
+
+
+def _proven(case: UnprovenPayment, seen: Seen, receipt: Receipt) -> Verdict:
+    evidence = evidence_of(case, seen, receipt)
+    if receipt.ok:
+        return Verdict(ChainOutcome.PAID, f"{seen.hash} paid it in block {receipt.block}", evidence)
+    why = f"{seen.hash} failed in block {receipt.block}: the address threw it back"
+    return Verdict(ChainOutcome.UNPAID, why, evidence)
 
 
 def evidence_of(case: UnprovenPayment, seen: Seen, receipt: Receipt) -> Evidence:

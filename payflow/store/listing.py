@@ -5,7 +5,7 @@ import heapq
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from machines.core.clock import SECOND, Millis
 from machines.core.ids import Owner, RecordId, parse_id
@@ -102,20 +102,18 @@ class Listing:
 
     async def in_state(self, machine: str, state: str, limit: int = PAGE) -> list[Stored]:
         """List records in a state, the oldest first."""
-        found: list[tuple[float, RecordId]] = []
-        for shard in range(self._records.shards):
-            answer = await self._link.ask("ZRANGE", keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES")
-            found += [(score, record_id) for record_id, score in scored(answer)]
-        return await self._records.readable([record_id for _, record_id in sorted(found)[:limit]])
+        return await self._first("ZRANGE", machine, state, limit)
 
     async def newest(self, machine: str, state: str, limit: int = PAGE) -> list[Stored]:
         """List records in a state, those that came into it last first."""
-        commands = [
-            ("ZREVRANGE", keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES")
-            for shard in range(self._records.shards)
-        ]
+        return await self._first("ZREVRANGE", machine, state, limit)
+
+    async def _first(self, order: Literal["ZRANGE", "ZREVRANGE"], machine: str, state: str, limit: int) -> list[Stored]:
+        shards = range(self._records.shards)
+        commands = [(order, keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES") for shard in shards]
         found = [(score, one) for answer in await self._link.pipeline(commands) for one, score in scored(answer)]
-        return await self._records.readable([record_id for _, record_id in sorted(found, reverse=True)[:limit]])
+        first = sorted(found, reverse=order == "ZREVRANGE")[:limit]
+        return await self._records.readable([record_id for _, record_id in first])
 
     async def owned_by(self, owner: Owner, limit: int = PAGE) -> list[Stored]:
         """List an owner's records, the newest first."""

@@ -187,10 +187,10 @@ class Records:
         """Give the first answer: the record as the first request made it."""
         first = await self.link.ask("LINDEX", keys.history(new.id), 0)
         if first is None:
-            tomb = await archived_stub(self.link, new.id)
-            if tomb is None:
+            stub = await archived_stub(self.link, new.id)
+            if stub is None:
                 raise Conflict(f"{new.id} was archived this moment: try again.")
-            first = tomb.first
+            first = stub.first
         event = read_event(first)
         data = self._codec.rebuild(new.machine, event.details)
         return self._as_made(replace(new, data=data), event.at)
@@ -199,24 +199,23 @@ class Records:
         """Read what a record keeps."""
         return self._codec.read(machine, data)
 
-    def as_made(self, record_id: RecordId, tomb: ArchivedStub) -> Record[Any]:
+    def as_made(self, record_id: RecordId, stub: ArchivedStub) -> Record[Any]:
         """Give an archived record as it was when it was made."""
         machine, _ = parse_id(record_id)
-        event = read_event(tomb.first)
-        amount = Money(tomb.units, self.assets[tomb.asset]) if tomb.asset else None
+        event = read_event(stub.first)
+        amount = Money(stub.units, self.assets[stub.asset]) if stub.asset else None
         data = self._codec.rebuild(machine, event.details)
-        initial = self.machines[machine].lifecycle.initial
-        return Record(record_id, machine, initial, 1, Owner(tomb.owner), amount, data, event.at, event.at)
+        return self._as_made(New(record_id, machine, Owner(stub.owner), amount, data), event.at)
 
-    def as_left(self, record_id: RecordId, tomb: ArchivedStub) -> Record[Any]:
+    def as_left(self, record_id: RecordId, stub: ArchivedStub) -> Record[Any]:
         """Give an archived record as it was then; what an older tombstone does not keep is as it was made."""
         machine, _ = parse_id(record_id)
-        if not tomb.data:
-            return replace(self.as_made(record_id, tomb), state=tomb.state, version=tomb.version, since=Millis(tomb.at))
-        amount = Money(tomb.units, self.assets[tomb.asset]) if tomb.asset else None
-        data = self._codec.read(machine, tomb.data)
-        made, since = Millis(tomb.made), Millis(tomb.since)
-        return Record(record_id, machine, tomb.state, tomb.version, Owner(tomb.owner), amount, data, made, since)
+        if not stub.data:
+            return replace(self.as_made(record_id, stub), state=stub.state, version=stub.version, since=Millis(stub.at))
+        amount = Money(stub.units, self.assets[stub.asset]) if stub.asset else None
+        data = self._codec.read(machine, stub.data)
+        made, since = Millis(stub.made), Millis(stub.since)
+        return Record(record_id, machine, stub.state, stub.version, Owner(stub.owner), amount, data, made, since)
 
     # ── lease ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -98,8 +98,8 @@ class ArchivedStub:
 
 async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
     """Read what is left of a record; None where none was archived under this id."""
-    tomb = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
-    return None if tomb is None else read_stub(tomb)
+    stub = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
+    return None if stub is None else read_stub(stub)
 
 
 def read_stub(stored: bytes) -> ArchivedStub:

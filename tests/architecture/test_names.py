@@ -80,6 +80,13 @@ def retired(path: str, tree: ast.Module) -> set[str]:
     return {name for name in names if words(name) & RETIRED} - STORED.keys()
 
 
+def test_each_machine_has_the_same_four_files() -> None:
+    machines = {path.parent for path in (REPOSITORY / "machines").glob("*/*.py")} - {REPOSITORY / "machines/core"}
+    assert len(machines) >= 4
+    for machine in machines:
+        assert {path.stem for path in machine.glob("*.py")} >= {"lifecycle", "facts", "react", "acts"}, machine
+
+
 def test_no_class_name_is_used_twice() -> None:
     places = defaultdict(list)
     for name, path in classes():
