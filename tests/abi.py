@@ -8,7 +8,7 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 
-from adapters.ethereum.addresses import checksummed, keccak_hex
+from adapters.addresses import checksummed, keccak_hex
 from machines.core.chain import Address
 from machines.core.errors import Retryable
 

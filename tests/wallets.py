@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.wallets.safe import Deployment
 from machines.core.chain import Address, TxHash
 from machines.core.wallets import ContractCall

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import aiohttp
 
+from adapters.addresses import keccak_hex
 from adapters.ethereum import refusals, roots, wire
-from adapters.ethereum.addresses import keccak_hex
 from adapters.ethereum.asking import Asking, Heights, NoNode, TooMuch, failure
 from adapters.ethereum.endpoint import Busy, NeverLeft, NodeEndpoint, NodeFailed, NodeLimits, NodeStatistics, names
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.contracts import artifact, call_data, topic
 from machines.core.chain import Address, BatchPayee, Chain, Log, Receipt
 from machines.core.errors import BadAmount, BadSettings, Contradiction, Rejected

@@ -9,8 +9,8 @@ from http import HTTPStatus
 import aiohttp
 import msgspec
 
+from adapters.addresses import checksummed
 from adapters.ethereum import envelope
-from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.endpoint import names
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Said, Unreadable
 from adapters.ethereum.refusals import METHOD_CODES

@@ -13,7 +13,7 @@ import structlog
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.remote_signer import RAIL, RemoteSigner
 from adapters.ethereum.transactions import fields, signed
 from machines.core.chain import Address, SignedTransaction, Unsigned

@@ -6,7 +6,7 @@ import rlp  # type: ignore[import-untyped]
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from adapters.ethereum.addresses import checksummed, keccak_hex
+from adapters.addresses import checksummed, keccak_hex
 from machines.core.chain import Address, GasFee, SignedTransaction, TxHash, Unsigned
 from machines.core.errors import BadInput
 

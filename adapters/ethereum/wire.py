@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.envelope import RpcCall, Unreadable
 from machines.core.chain import Address, Log, Receipt, Seen, TxHash
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from adapters.addresses import typed
 from adapters.open_ethereum_pool.config import Flavour
 from adapters.open_ethereum_pool.keys import FSYNC, PoolKeys
 from adapters.open_ethereum_pool.link import PoolRedis
 from adapters.open_ethereum_pool.persistence import Persistence
-from machines.core.chain import TxHash
-from machines.core.errors import NotDurable, Retryable
+from machines.core.chain import Address, TxHash
+from machines.core.errors import BadInput, NotDurable, Retryable
 
 PAGE = 500
 DISK_TIMEOUT_MS = 5000
@@ -397,6 +398,13 @@ class PoolBooks:
         return PoolLedger(
             miners, histories, _sums(finances), [str(one) for one in everything], [_row(one, 0) for one in rows]
         )
+
+
+def address_of(login: str) -> Address:
+    """Give the address that a login of the pool's books is, or say why it is none."""
+    if login != login.lower():
+        raise BadInput(f"{login[:60]!r} is not in small letters, as every login of a pool is.")
+    return typed(login)
 
 
 def _named(line: PaymentLine) -> tuple[str | int, ...]:

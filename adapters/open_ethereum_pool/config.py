@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from adapters.open_ethereum_pool import addresses, durations, json_go
+from adapters.addresses import typed
+from adapters.open_ethereum_pool import durations, json_go
 from machines.core.chain import Address
 from machines.core.errors import BadInput, BadSettings
 
@@ -181,7 +182,7 @@ def _daemon(payouts: json_go.Section) -> str:
 
 def _address(payouts: json_go.Section) -> Address:
     try:
-        return addresses.parse(payouts.text("address"))
+        return typed(payouts.text("address"))
     except BadInput as error:
         raise BadSettings(f"{payouts.named('address')}: {error}") from None
 

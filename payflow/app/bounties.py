@@ -11,7 +11,7 @@ import anyio
 import structlog
 from aiohttp import web
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.transactions import signer_of
 from adapters.ethereum.wallets.multisig import MultiSigs
 from adapters.ethereum.wallets.reading import WalletReader, WalletToken

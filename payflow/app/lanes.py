@@ -6,8 +6,8 @@ from pathlib import Path
 
 import aiohttp
 
+from adapters.addresses import typed
 from adapters.ethereum import signers
-from adapters.ethereum.addresses import typed
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address, Signer

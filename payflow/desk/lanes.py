@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from adapters.ethereum.addresses import typed
+from adapters.addresses import typed
 from adapters.ethereum.node import Nodes
 from machines.core.batcher import Batcher
 from machines.core.decision import New

@@ -15,7 +15,7 @@ from pathlib import Path
 from eth_account import Account as EthAccount
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.pay_many import PayManyContract, deploy_data
 from machines.core.chain import Address

@@ -16,8 +16,8 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from adapters.addresses import checksummed
 from adapters.ethereum import pay_many, roots, transactions
-from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.contracts import artifact
 from machines.core.chain import Address
 from machines.transaction import calldata

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from machines.core.clock import FixedClock
 from machines.core.ports import Failed, Payment, Pending, Settled
 from machines.transaction import lifecycle as s

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.clock import FixedClock
 from machines.core.facts import Override

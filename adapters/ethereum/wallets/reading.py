@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
-from adapters.ethereum.addresses import checksummed
+from adapters.addresses import checksummed
 from adapters.ethereum.contracts import topic
 from machines.core.chain import Address, Chain, ChainHead, Log, Receipt, TxHash, known_head
 from machines.core.errors import Retryable

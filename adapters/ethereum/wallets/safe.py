@@ -14,7 +14,7 @@ from eth_abi.packed import encode_packed
 from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
 
-from adapters.ethereum.addresses import keccak_hex
+from adapters.addresses import keccak_hex
 from adapters.ethereum.contracts import topic
 from adapters.ethereum.wallets.reading import AGREED, WalletReader, address_in, paid, speaks, word_of
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head

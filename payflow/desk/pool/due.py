@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from adapters.open_ethereum_pool import addresses
-from adapters.open_ethereum_pool.books import Payee
+from adapters.open_ethereum_pool.books import Payee, address_of
 from machines.core.chain import Address
 from machines.core.errors import BadInput
 from machines.core.money import MAX_UNITS
@@ -58,7 +57,7 @@ def reached(pool: Pool, payee: Payee) -> Due | None:
         raise BadInput(f"his balance is {payee.balance[:40]} Shannon, more than there can be.")
     if shannon * WEI <= pool.config.charge_wei:
         raise BadInput(f"his balance is {shannon} Shannon, less than what is kept back for the network.")
-    return Due(payee.login, addresses.of_login(payee.login), shannon)
+    return Due(payee.login, address_of(payee.login), shannon)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from adapters.open_ethereum_pool import addresses
-from adapters.open_ethereum_pool.books import PendingRow
+from adapters.open_ethereum_pool.books import PendingRow, address_of
 from adapters.open_ethereum_pool.config import MOST_CHARGE_WEI, Flavour
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND, Millis
@@ -165,7 +164,7 @@ class PoolEvidence:
         friends = given.flavour is Flavour.FRIENDS
         return UnprovenPayment(
             sender=given.address,
-            to=addresses.of_login(login),
+            to=address_of(login),
             shannon=shannon,
             at_s=at_s,
             charge_wei=given.charge_wei,

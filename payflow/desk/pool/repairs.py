@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from adapters.open_ethereum_pool import addresses
-from adapters.open_ethereum_pool.books import PendingRow, ScriptAnswer
+from adapters.open_ethereum_pool.books import PendingRow, ScriptAnswer, address_of
 from machines.core.chain import TxHash
 from machines.core.clock import SECOND
 from machines.core.decision import New
@@ -333,7 +332,7 @@ class PoolDesk(PoolEvidence):
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _new(self, login: str, shannon: int, run: str) -> New[PoolData]:
-        to, shards = addresses.of_login(login), self._own.store.records.shards
+        to, shards = address_of(login), self._own.store.records.shards
         return payment_for(self.pool, login, to, shannon, run, shards)
 
     async def _make(self, new: New[PoolData]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from adapters.ethereum.addresses import typed
+from adapters.addresses import typed
 from machines.core.chain import Seen
 from machines.core.clock import Millis
 from machines.core.errors import BadInput, PayflowError

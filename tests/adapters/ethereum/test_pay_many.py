@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from adapters.ethereum.addresses import keccak_hex
+from adapters.addresses import keccak_hex
 from adapters.ethereum.contracts import artifact
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import MOST_PAYEES, MOST_UNITS, PayManyContract, deploy_data

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.addresses import checksummed
 from adapters.ethereum import envelope, wire
-from adapters.ethereum.addresses import checksummed
 from adapters.ethereum.endpoint import names
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
 from tests.chain import ACCOUNTS
