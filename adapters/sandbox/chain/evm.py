@@ -17,6 +17,7 @@ from eth.vm.forks.prague import PragueVM
 from eth.vm.spoof import SpoofTransaction
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address, BlockNumber, Hash32
+from eth_utils.address import to_canonical_address
 from eth_utils.exceptions import ValidationError
 
 from adapters.sandbox.chain.accounts import ACCOUNTS, RICH_WEI
@@ -157,7 +158,7 @@ class Evm:
             self._vm()
             .get_transaction_builder()
             .new_unsigned_dynamic_fee_transaction(
-                CHAIN_ID, self.state().get_nonce(address(sender)), TIP_WEI, price, gas, to, value, data, ()
+                CHAIN_ID, self.state().get_nonce(to_canonical_address(sender)), TIP_WEI, price, gas, to, value, data, ()
             )
         )
         return self.send(unsigned.as_signed_transaction(key).encode())
@@ -240,14 +241,9 @@ class Evm:
         return cast("SignedTransactionAPI", SpoofTransaction(unsigned, from_=sender))
 
 
-def address(text: str) -> Address:
-    """Read an address."""
-    return Address(bytes.fromhex(text.removeprefix("0x")))
-
-
 def _rich() -> dict[Address, AccountDetails]:
     rich: AccountDetails = {"balance": RICH_WEI, "nonce": 0, "code": b"", "storage": {}}
-    return {address(account.address): rich for account in ACCOUNTS}
+    return {to_canonical_address(account.address): rich for account in ACCOUNTS}
 
 
 def _genesis() -> dict[str, Any]:

@@ -17,10 +17,11 @@ import rlp  # type: ignore[import-untyped]
 from aiohttp import web
 from eth.abc import BlockAPI, LogAPI, SignedTransactionAPI
 from eth_typing import Address
-from eth_utils.address import to_checksum_address
+from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
+from eth_utils.hexadecimal import decode_hex, encode_hex
 
-from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, EvmRefused, address
+from adapters.sandbox.chain.evm import CHAIN_ID, FINAL_AFTER, TIP_WEI, Evm, EvmRefused
 
 Json = dict[str, Any]
 
@@ -46,15 +47,21 @@ class Rpc:
             "eth_blockNumber": lambda: hex(evm.height),
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
-            "eth_getTransactionCount": lambda who, at="latest": hex(evm.state(self._at(at)).get_nonce(address(who))),
-            "eth_getBalance": lambda who, at="latest": hex(evm.state(self._at(at)).get_balance(address(who))),
-            "eth_getCode": lambda who, at="latest": _hex(evm.state(self._at(at)).get_code(address(who))),
+            "eth_getTransactionCount": lambda who, at="latest": hex(
+                evm.state(self._at(at)).get_nonce(to_canonical_address(who))
+            ),
+            "eth_getBalance": lambda who, at="latest": hex(
+                evm.state(self._at(at)).get_balance(to_canonical_address(who))
+            ),
+            "eth_getCode": lambda who, at="latest": encode_hex(
+                evm.state(self._at(at)).get_code(to_canonical_address(who))
+            ),
             "eth_gasPrice": lambda: hex(evm.next_base_fee_wei + TIP_WEI),
             "eth_maxPriorityFeePerGas": lambda: hex(TIP_WEI),
             "eth_feeHistory": self._fee_history,
             "eth_estimateGas": lambda call, _at="latest": hex(evm.estimate(*_call(call))),
-            "eth_call": lambda call, at="latest": _hex(evm.call(*_call(call), self._at(at))),
-            "eth_sendRawTransaction": lambda raw: _hex(evm.send(_bytes(raw))),
+            "eth_call": lambda call, at="latest": encode_hex(evm.call(*_call(call), self._at(at))),
+            "eth_sendRawTransaction": lambda raw: encode_hex(evm.send(decode_hex(raw))),
             "eth_sendTransaction": self._send,
             "personal_sign": lambda text, who, _word="": self._sign(who, text),
             "eth_sign": self._sign,
@@ -102,23 +109,24 @@ class Rpc:
         return None if block is None else self._block(block, full=full)
 
     def _block_by_hash(self, block_hash: str, full: bool = False) -> Json | None:  # noqa: FBT001, FBT002  (as above)
-        block = self._evm.block(self._evm.number_of(_bytes(block_hash)))
+        block = self._evm.block(self._evm.number_of(decode_hex(block_hash)))
         return None if block is None else self._block(block, full=full)
 
     def _block(self, block: BlockAPI, *, full: bool) -> Json:
         header = block.header
         return {
             "number": hex(header.block_number),
-            "hash": _hex(header.hash),
-            "parentHash": _hex(header.parent_hash),
+            "hash": encode_hex(header.hash),
+            "parentHash": encode_hex(header.parent_hash),
             "timestamp": hex(header.timestamp),
             "gasLimit": hex(header.gas_limit),
             "gasUsed": hex(header.gas_used),
             "baseFeePerGas": hex(header.base_fee_per_gas or 0),
             "miner": to_checksum_address(header.coinbase),
-            "stateRoot": _hex(header.state_root),
+            "stateRoot": encode_hex(header.state_root),
             "transactions": [
-                self._shown(block, place) if full else _hex(tx.hash) for place, tx in enumerate(block.transactions)
+                self._shown(block, place) if full else encode_hex(tx.hash)
+                for place, tx in enumerate(block.transactions)
             ],
         }
 
@@ -147,40 +155,40 @@ class Rpc:
     def _send(self, wanted: Json) -> str:
         sender, to, data, value = _call(wanted)
         gas = _number(wanted["gas"]) if "gas" in wanted else self._evm.estimate(sender, to, data, value) * 3 // 2
-        return _hex(self._evm.send_for(str(wanted["from"]), to, data, value, gas))
+        return encode_hex(self._evm.send_for(str(wanted["from"]), to, data, value, gas))
 
     def _sign(self, who: str, text: str) -> str:
+        from eth_account import Account  # noqa: PLC0415  (slow to import, and seldom asked for)
+        from eth_account.messages import encode_defunct  # noqa: PLC0415  (as above)
+
         key = self._evm.signers.get(who.lower())
         if key is None:
             raise EvmRefused("No Signer available")
-        message = _bytes(text)
-        said = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode() + message
-        signed = key.sign_msg_hash(keccak(said))
-        return _hex(signed.r.to_bytes(32, "big") + signed.s.to_bytes(32, "big") + bytes([27 + signed.v]))
+        return encode_hex(Account.sign_message(encode_defunct(hexstr=text), key).signature)
 
     def _transaction(self, tx_hash: str) -> Json | None:
         found = self._found(tx_hash)
         return None if found is None else self._shown(*found)
 
     def _found(self, tx_hash: str) -> tuple[BlockAPI, int] | None:
-        place = self._evm.place_of(_bytes(tx_hash))
+        place = self._evm.place_of(decode_hex(tx_hash))
         block = self._evm.block(place[0]) if place else None
         return None if place is None or block is None else (block, place[1])
 
     def _shown(self, block: BlockAPI, place: int) -> Json:
         tx = block.transactions[place]
         return {
-            "hash": _hex(tx.hash),
+            "hash": encode_hex(tx.hash),
             "type": hex(_type(tx)),
             "from": to_checksum_address(tx.sender),
             "to": to_checksum_address(tx.to) if tx.to else None,
             "nonce": hex(tx.nonce),
             "value": hex(tx.value),
-            "input": _hex(tx.data),
+            "input": encode_hex(tx.data),
             "gas": hex(tx.gas),
             "gasPrice": hex(_price(block, tx)),
             "blockNumber": hex(block.number),
-            "blockHash": _hex(block.hash),
+            "blockHash": encode_hex(block.hash),
             "transactionIndex": hex(place),
         }
 
@@ -193,13 +201,13 @@ class Rpc:
         before = receipts[place - 1].gas_used if place else 0
         made = None if tx.to else to_checksum_address(_made_by(tx))
         return {
-            "transactionHash": _hex(tx.hash),
+            "transactionHash": encode_hex(tx.hash),
             "transactionIndex": hex(place),
             "type": hex(_type(tx)),
             "from": to_checksum_address(tx.sender),
             "to": to_checksum_address(tx.to) if tx.to else None,
             "blockNumber": hex(block.number),
-            "blockHash": _hex(block.hash),
+            "blockHash": encode_hex(block.hash),
             "status": "0x1" if receipts[place].state_root == b"\x01" else "0x0",
             "gasUsed": hex(receipts[place].gas_used - before),
             "cumulativeGasUsed": hex(receipts[place].gas_used),
@@ -238,11 +246,11 @@ def _fits(log: Json, addresses: set[str], topics: list[Any]) -> bool:
 def _log(block: BlockAPI, place: int, tx: SignedTransactionAPI, log: LogAPI, number: int) -> Json:
     return {
         "address": to_checksum_address(log.address),
-        "topics": [_hex(topic.to_bytes(32, "big")) for topic in log.topics],
-        "data": _hex(log.data),
+        "topics": [encode_hex(topic.to_bytes(32, "big")) for topic in log.topics],
+        "data": encode_hex(log.data),
         "blockNumber": hex(block.number),
-        "blockHash": _hex(block.hash),
-        "transactionHash": _hex(tx.hash),
+        "blockHash": encode_hex(block.hash),
+        "transactionHash": encode_hex(tx.hash),
         "transactionIndex": hex(place),
         "logIndex": hex(number),
         "removed": False,
@@ -263,21 +271,13 @@ def _price(block: BlockAPI, tx: SignedTransactionAPI) -> int:
 
 
 def _call(wanted: Json) -> tuple[Address, bytes, bytes, int]:
-    sender = address(str(wanted.get("from") or "0x" + "00" * 20))
-    data = _bytes(str(wanted.get("data") or wanted.get("input") or "0x"))
-    return sender, _bytes(str(wanted.get("to") or "0x")), data, _number(wanted.get("value") or 0)
+    sender = to_canonical_address(str(wanted.get("from") or "0x" + "00" * 20))
+    data = decode_hex(str(wanted.get("data") or wanted.get("input") or "0x"))
+    return sender, decode_hex(str(wanted.get("to") or "0x")), data, _number(wanted.get("value") or 0)
 
 
 def _number(given: str | int) -> int:
     return given if isinstance(given, int) else int(given, 16)
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def _hex(content: bytes) -> str:
-    return "0x" + bytes(content).hex()
 
 
 def _failed(number: object, code: int, words: str, data: str = "") -> Json:
