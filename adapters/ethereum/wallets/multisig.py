@@ -5,41 +5,32 @@ in the wallet's list is what others confirm; a bounty's `confirm_hash` is that p
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.ethereum.contracts import topic
-from adapters.ethereum.wallets.reading import AGREED, WalletReader, paid, speaks, word_of
+from adapters.ethereum.wallets.reading import AGREED, RAIL, OwnedWallets, paid, speaks, word_of
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
+from machines.core.wallets import ETHER, ContractCall, Creation, End, Holding, ProposalOutcome, WalletProposal
 
-if TYPE_CHECKING:
-    from web3.contract import AsyncContract
-
-RAIL = "bounty"
-
-KIND = "MultiSigWallet"
-CONFIRMED = topic(KIND, "Confirmation")
-EXECUTED = topic(KIND, "Execution")
-FAILED = topic(KIND, "ExecutionFailure")
-RECEIVED = topic(KIND, "Deposit")
+CONTRACT = "MultiSigWallet"
+CONFIRMED = topic(CONTRACT, "Confirmation")
+EXECUTED = topic(CONTRACT, "Execution")
+FAILED = topic(CONTRACT, "ExecutionFailure")
 
 
-class MultiSigs:
+class MultiSigs(OwnedWallets):
     """Wallets with the calls and events of the old system's."""
 
     kind = "multisig"
-
-    def __init__(self, reader: WalletReader, bot: Address) -> None:
-        self._reader = reader
-        self._chain = reader.chain
-        self._bot = bot
+    contract = CONTRACT
+    received = topic(CONTRACT, "Deposit")
 
     # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def creation(self, owners: Sequence[Address], threshold: int, _salt: str) -> Creation:
         """Say how a wallet is made."""
-        code = self._reader.contracts.made(KIND, list(owners), threshold)
+        code = self._reader.contracts.made(CONTRACT, list(owners), threshold)
         return Creation(self.kind, tuple(owners), threshold, ContractCall("", code))
 
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
@@ -47,27 +38,16 @@ class MultiSigs:
         receipt = await self._reader.receipt(tx)
         if not receipt.ok or receipt.contract is None:
             return None
-        wallet = receipt.contract
-        contract = self._at(wallet)
-        owners = await self._reader.contracts.ask(contract.functions.getOwners())
-        required = await self._reader.contracts.ask(contract.functions.required())
-        if set(owners) != set(creation.owners) or required != creation.threshold:
-            raise Contradiction(f"{wallet} is not the wallet that was wanted: {required} of {owners}.", rail=RAIL)
-        return wallet
+        return await self._checked(creation, receipt.contract)
+
+    async def _threshold(self, wallet: Address) -> int:
+        return int(await self._reader.contracts.ask(self._at(wallet).functions.required()))
 
     async def existing(self, _creation: Creation) -> Address | None:
         """Say that the place is not known before."""
         return None
 
     # ── paying ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
-        """List what a wallet holds."""
-        return await self._reader.holdings(wallet)
-
-    async def deposits(self, wallet: Address, made_by: TxHash) -> tuple[Deposit, ...] | None:
-        """List what came in."""
-        return await self._reader.deposits(wallet, RECEIVED, made_by)
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment."""
@@ -150,17 +130,7 @@ class MultiSigs:
             if receipt is None or not deep or not speaks(receipt, wallet, EXECUTED, confirm_hash):
                 return ProposalOutcome(End.OPEN, receipt.hash if receipt else "", receipt.block if receipt else 0)
             return paid(proposal, receipt)
-        failed = ProposalOutcome(End.OPEN, known=not named)
-        for tx in named:
-            receipt, deep = await self._reader.deep_receipt(tx)
-            if receipt is None:
-                if await self._reader.known(tx):
-                    return ProposalOutcome(End.OPEN, tx)
-            elif not deep:
-                return ProposalOutcome(End.OPEN, tx, receipt.block)
-            else:
-                failed = ProposalOutcome(End.FAILED, tx, receipt.block, _why(receipt, wallet, confirm_hash))
-        return failed
+        return await self._tried(named, lambda receipt: _why(receipt, wallet, confirm_hash))
 
     def withdrawal(self, proposal: WalletProposal, confirm_hash: str) -> ContractCall | None:
         """Say how the bot takes its word back: without that, two payments of one bounty could both be carried out."""
@@ -175,9 +145,6 @@ class MultiSigs:
         wallet, place = Address(proposal.wallet), int(confirm_hash, 16)
         blocks = (max(0, head.number - self._reader.depth + 1), head.number)
         return not any([await self._has_confirmed(wallet, place, self._bot, at) for at in blocks])
-
-    def _at(self, wallet: Address) -> "AsyncContract":
-        return self._reader.contracts.at(KIND, wallet)
 
 
 def _why(receipt: Receipt, wallet: str, confirm_hash: str) -> str:

@@ -1,6 +1,7 @@
 """What both kinds of wallets are read with: holdings, depth, and what a receipt says was really moved."""
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ from eth_abi.exceptions import DecodingError
 from adapters.addresses import checksummed
 from adapters.ethereum.contracts import topic
 from machines.core.chain import Address, Chain, ChainHead, Log, Receipt, TxHash, known_head
-from machines.core.errors import Retryable
-from machines.core.wallets import ETHER, ContractCall, Deposit, End, Holding, ProposalOutcome, WalletProposal
+from machines.core.errors import Contradiction, Retryable
+from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
 
 if TYPE_CHECKING:
+    from web3.contract import AsyncContract
+
     from adapters.ethereum.provider import Contracts
 
 TRANSFERRED = topic("ERC20", "Transfer")
@@ -23,6 +26,7 @@ LOG_BLOCKS = 5_000
 MOST_SPANS = 400
 """So many times that; what is further back is not looked for."""
 MOST_DEPOSITS = 100
+RAIL = "bounty"
 AGREED = "one more owner has agreed, and others must as well"
 
 
@@ -126,6 +130,59 @@ class WalletReader:
         if not all(_proven(receipts[tx], log) for _, tx, log in listed):
             return None
         return tuple(Deposit(address_in(log.topics[1]), token, str(number_in(log.data))) for token, _, log in listed)
+
+
+class OwnedWallets(ABC):
+    """What wallets of both kinds have in common; the bot is one of the owners."""
+
+    contract: str
+    """The artifact of what a wallet is."""
+    received: str
+    """The event in which a wallet tells of ether that came in."""
+
+    def __init__(self, reader: WalletReader, bot: Address) -> None:
+        self._reader = reader
+        self._chain = reader.chain
+        self._bot = bot
+
+    async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
+        """List what a wallet holds."""
+        return await self._reader.holdings(wallet)
+
+    async def deposits(self, wallet: Address, made_by: TxHash) -> tuple[Deposit, ...] | None:
+        """List what came in."""
+        return await self._reader.deposits(wallet, self.received, made_by)
+
+    def _at(self, wallet: Address) -> "AsyncContract":
+        return self._reader.contracts.at(self.contract, wallet)
+
+    async def _owners(self, wallet: Address) -> list[Address]:
+        return list(await self._reader.contracts.ask(self._at(wallet).functions.getOwners()))
+
+    @abstractmethod
+    async def _threshold(self, wallet: Address) -> int:
+        """Say how many owners must agree."""
+
+    async def _checked(self, creation: Creation, wallet: Address) -> Address:
+        owners, threshold = await self._owners(wallet), await self._threshold(wallet)
+        elsewhere = creation.address not in ("", wallet)
+        if elsewhere or set(owners) != set(creation.owners) or threshold != creation.threshold:
+            raise Contradiction(f"{wallet} is not the wallet that was wanted: {threshold} of {owners}.", rail=RAIL)
+        return wallet
+
+    async def _tried(self, named: Sequence[str], why: Callable[[Receipt], str]) -> ProposalOutcome:
+        """Say what became of the transactions that were named, where the wallet does not say that it paid."""
+        failed = ProposalOutcome(End.OPEN, known=not named)
+        for tx in named:
+            receipt, deep = await self._reader.deep_receipt(tx)
+            if receipt is None:
+                if await self._reader.known(tx):
+                    return ProposalOutcome(End.OPEN, tx)
+            elif not deep:
+                return ProposalOutcome(End.OPEN, tx, receipt.block)
+            else:
+                failed = ProposalOutcome(End.FAILED, tx, receipt.block, why(receipt))
+        return failed
 
 
 def _proven(receipt: Receipt | None, log: Log) -> bool:

@@ -7,7 +7,6 @@ A payment that fails inside takes the whole transaction back with it (no gas is 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from eth_abi.abi import encode
 from eth_abi.packed import encode_packed
@@ -16,22 +15,26 @@ from eth_hash.auto import keccak
 
 from adapters.addresses import keccak_hex
 from adapters.ethereum.contracts import topic
-from adapters.ethereum.wallets.reading import AGREED, WalletReader, address_in, paid, speaks, word_of
+from adapters.ethereum.wallets.reading import (
+    AGREED,
+    RAIL,
+    OwnedWallets,
+    WalletReader,
+    address_in,
+    paid,
+    speaks,
+    word_of,
+)
 from machines.core.chain import NO_DATA, Address, Receipt, TxHash, known_head
 from machines.core.errors import Contradiction, Rejected
-from machines.core.wallets import ETHER, ContractCall, Creation, Deposit, End, Holding, ProposalOutcome, WalletProposal
-
-if TYPE_CHECKING:
-    from web3.contract import AsyncContract
+from machines.core.wallets import ETHER, ContractCall, Creation, End, Holding, ProposalOutcome, WalletProposal
 
 NOBODY = Address("0x" + "00" * 20)
-RAIL = "bounty"
 
 CREATED = topic("SafeProxyFactory", "ProxyCreation")
 APPROVED = topic("Safe", "ApproveHash")
 SUCCEEDED = topic("Safe", "ExecutionSuccess")
 FAILED = topic("Safe", "ExecutionFailure")
-RECEIVED = topic("Safe", "SafeReceived")
 
 _RECENT = re.compile(r"1\.([4-9]|[1-9][0-9]+)\.|[2-9]\.")
 _SAFE_TX = {
@@ -60,16 +63,16 @@ class Deployment:
     """The one that only calls: several payments in one step."""
 
 
-class Safes:
+class Safes(OwnedWallets):
     """Safe wallets."""
 
     kind = "safe"
+    contract = "Safe"
+    received = topic("Safe", "SafeReceived")
 
     def __init__(self, reader: WalletReader, deployment: Deployment, bot: Address) -> None:
-        self._reader = reader
-        self._chain = reader.chain
+        super().__init__(reader, bot)
         self._deployment = deployment
-        self._bot = bot
 
     # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,21 +118,7 @@ class Safes:
             return None
         return await self._checked(creation, place)
 
-    async def _checked(self, creation: Creation, wallet: Address) -> Address:
-        owners, threshold = await self._owners(wallet), await self._threshold(wallet)
-        if wallet != creation.address or set(owners) != set(creation.owners) or threshold != creation.threshold:
-            raise Contradiction(f"{wallet} is not the wallet that was wanted: {threshold} of {owners}.", rail=RAIL)
-        return wallet
-
     # ── paying ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
-        """List what a wallet holds."""
-        return await self._reader.holdings(wallet)
-
-    async def deposits(self, wallet: Address, made_by: TxHash) -> tuple[Deposit, ...] | None:
-        """List what came in."""
-        return await self._reader.deposits(wallet, RECEIVED, made_by)
 
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment; the hash is made here and must be the one that the wallet itself makes."""
@@ -217,17 +206,11 @@ class Safes:
         approved = self._at(wallet).functions.approvedHashes
         return [owner for owner in owners if await self._reader.contracts.ask(approved(owner, confirm_hash))]
 
-    async def _owners(self, wallet: Address) -> list[Address]:
-        return list(await self._reader.contracts.ask(self._at(wallet).functions.getOwners()))
-
     async def _threshold(self, wallet: Address) -> int:
         return int(await self._reader.contracts.ask(self._at(wallet).functions.getThreshold()))
 
     async def _nonce(self, wallet: Address, block: int | None = None) -> int:
         return int(await self._reader.contracts.ask(self._at(wallet).functions.nonce(), block))
-
-    def _at(self, wallet: Address) -> "AsyncContract":
-        return self._reader.contracts.at("Safe", wallet)
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,17 +219,7 @@ class Safes:
         wallet = Address(proposal.wallet)
         if await self._nonce(wallet) > proposal.nonce:
             return await self._carried_out(proposal)
-        failed = ProposalOutcome(End.OPEN, known=not named)
-        for tx in named:
-            receipt, deep = await self._reader.deep_receipt(tx)
-            if receipt is None:
-                if await self._reader.known(tx):
-                    return ProposalOutcome(End.OPEN, tx)
-            elif not deep:
-                return ProposalOutcome(End.OPEN, tx, receipt.block)
-            else:
-                failed = ProposalOutcome(End.FAILED, tx, receipt.block, _why(receipt, proposal))
-        return failed
+        return await self._tried(named, lambda receipt: _why(receipt, proposal))
 
     async def _carried_out(self, proposal: WalletProposal) -> ProposalOutcome:
         wallet, first = Address(proposal.wallet), proposal.since_block
