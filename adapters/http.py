@@ -192,7 +192,8 @@ class GatewayClient:
         again = AsyncRetrying(
             stop=stop_after_attempt(self._limits.reads),
             wait=wait_random_exponential(multiplier=self._limits.read_pause_s, max=2.0),
-            retry=retry_if_exception_type(BrokenOff) | retry_if_result(_is_broken),
+            retry=retry_if_exception_type(BrokenOff)
+            | retry_if_result(lambda reply: reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR),
             retry_error_callback=_last,
         )
         try:
@@ -232,9 +233,17 @@ class GatewayClient:
         return reply
 
 
-def slow_down(gateway: str, reply: HttpReply) -> Retryable:
-    """Say how long to leave a gateway alone that was asked too often."""
-    return Retryable(f"{gateway} asks for fewer calls.", after_s=reply.retry_after_s or WAIT_UNASKED_S)
+def check_rate_limit(reply: HttpReply, gateway: str) -> None:
+    """Raise `Retryable` where a gateway was asked too often: it looked at nothing, and says when it may be asked."""
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise Retryable(f"{gateway} asks for fewer calls.", after_s=reply.retry_after_s or WAIT_UNASKED_S)
+
+
+def check_answers(reply: HttpReply, gateway: str) -> None:
+    """Raise `Retryable` where a reply to an enquiry can hold no answer."""
+    check_rate_limit(reply, gateway)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Retryable(f"{gateway} answered with HTTP {reply.status}.")
 
 
 def delay_s(value: str, now: Millis) -> float | None:
@@ -269,10 +278,6 @@ def plain(text: str) -> str:
     """Make a vendor's text fit for a history or a log: one line, bounded, without account numbers."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return _ACCOUNT.sub(r"***\1", printable).strip()[:_LONGEST_TEXT]
-
-
-def _is_broken(reply: HttpReply) -> bool:
-    return reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _last(state: RetryCallState) -> HttpReply:

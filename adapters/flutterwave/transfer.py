@@ -162,7 +162,7 @@ def verdict(family: list[FlutterwaveTransfer]) -> Status:
     for transfer in family:
         if transfer.status not in UNDER_WAY | {PAID, NOT_PAID, TAKEN_BACK}:
             raise OutcomeUnknown(f"{transfer.reference} is {plain(transfer.status)!r}, a state that nobody documented.")
-    paid = [transfer for transfer in family if _is_paid(transfer)]
+    paid = [transfer for transfer in family if transfer.status == PAID and not transfer.taken_back]
     if paid:
         over = tuple(one.reference for one in family if one.status == NOT_PAID or _is_taken_back(one))
         first, *more = paid
@@ -201,7 +201,3 @@ def failure(transfer: FlutterwaveTransfer) -> Failed:
 
 def _is_taken_back(transfer: FlutterwaveTransfer) -> bool:
     return transfer.taken_back or transfer.status == TAKEN_BACK
-
-
-def _is_paid(transfer: FlutterwaveTransfer) -> bool:
-    return transfer.status == PAID and not transfer.taken_back

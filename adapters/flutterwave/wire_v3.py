@@ -25,8 +25,8 @@ from msgspec import Struct, field
 from adapters.flutterwave.codec import NotJson, decoded, encoded, major_units, text_of, understood
 from adapters.flutterwave.refusals import Proves, proves_v3, refusal
 from adapters.flutterwave.transfer import FlutterwaveTransfer, account_of, check_payable, root
-from adapters.http import HttpReply, HttpRequest, plain, slow_down
-from machines.core.errors import BadInput, OutcomeUnknown, Retryable
+from adapters.http import HttpReply, HttpRequest, check_answers, check_rate_limit, plain
+from machines.core.errors import BadInput, OutcomeUnknown
 from machines.core.ports import Notice, Payment, PaymentKey
 
 SIGNATURE_HEADER = "verif-hash"
@@ -114,8 +114,7 @@ def transfer(payment: Payment) -> HttpRequest:
 
 def read_queued(reply: HttpReply) -> FlutterwaveTransfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Flutterwave", reply)
+    check_rate_limit(reply, "Flutterwave")
     if reply.status == HTTPStatus.OK:
         queued = understood(reply, QueuedV3, "A transfer")
         if queued.status != SUCCESS:
@@ -192,10 +191,7 @@ def read_retries(reply: HttpReply) -> list[FlutterwaveTransfer]:
 
 def checked(reply: HttpReply) -> HttpReply:
     """Let a reply to an enquiry through if it can hold an answer."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Flutterwave", reply)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
+    check_answers(reply, "Flutterwave")
     meaning = None if reply.status == HTTPStatus.OK else proves_v3(reply.status, _message(reply))
     if meaning is Proves.CLOSED:
         raise refusal(reply.status, _message(reply), meaning)

@@ -29,7 +29,7 @@ from msgspec import Struct, field
 from adapters.flutterwave.codec import RAIL, NotJson, decoded, encoded, major_units, text_of, understood
 from adapters.flutterwave.refusals import Proves, proves_v4, refusal
 from adapters.flutterwave.transfer import TAKEN_BACK, FlutterwaveTransfer, account_of, check_payable, root
-from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, slow_down
+from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit
 from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Notice, Payment, PaymentKey
 
@@ -200,18 +200,14 @@ def transfer(payment: Payment) -> HttpRequest:
 
 def read_transfer(reply: HttpReply) -> FlutterwaveTransfer:
     """Read the answer to a transfer."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Flutterwave", reply)
+    check_rate_limit(reply, "Flutterwave")
     if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
         return _transfer(understood(reply, AnswerV4, "A transfer").data)
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
     error = _refusal(reply.status, understood(reply, RefusalV4, "A transfer").error)
-    raise Rejected(str(error), first=True) if isinstance(error, Rejected) and _first_again(reply) else error
-
-
-def _first_again(reply: HttpReply) -> bool:
-    return reply.headers.get(FIRST_AGAIN_HEADER, "").casefold() == "true"
+    first_again = reply.headers.get(FIRST_AGAIN_HEADER, "").casefold() == "true"
+    raise Rejected(str(error), first=True) if isinstance(error, Rejected) and first_again else error
 
 
 def by_id(transfer_id: str) -> HttpRequest:
@@ -240,10 +236,7 @@ def read_page(reply: HttpReply) -> list[FlutterwaveTransfer]:
 
 def checked(reply: HttpReply) -> HttpReply:
     """Let a reply to an enquiry through if it can hold an answer."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Flutterwave", reply)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Retryable(f"Flutterwave answered with HTTP {reply.status}.")
+    check_answers(reply, "Flutterwave")
     if reply.status in ACCESS_DENIED:
         raise refusal(reply.status, _fault(reply).message, Proves.CLOSED)
     return reply

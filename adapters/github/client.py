@@ -239,7 +239,9 @@ class GitHub:
                 return
 
     async def _ask(self, method: str, installation: int, path: str, data: Any) -> Any:  # noqa: ANN401  (as above)
-        session = self._sessions.setdefault(installation, _Session(self._api()))
+        session = self._sessions.setdefault(
+            installation, _Session(_Requests(self._session, self._app.url, self._limits))
+        )
         _respect(session.api)
         url = self._app.url.rstrip("/") + path
         try:
@@ -257,9 +259,6 @@ class GitHub:
             if isinstance(error, gidgethub.BadRequest) and error.status_code == HTTPStatus.UNAUTHORIZED:
                 session.until = 0.0
             raise _meaning(error, method, path) from error
-
-    def _api(self) -> GitHubAPI:
-        return _Requests(self._session, self._app.url, self._limits)
 
     def _jwt(self) -> str:
         try:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -12,6 +13,8 @@ from adapters.github.wire import User
 from adapters.http import JSON, HttpLimits, NoReply, exchange
 from machines.core.errors import Rejected, Retryable
 from machines.core.forge import ForgeAccount
+
+T = TypeVar("T")
 
 LIMITS = HttpLimits(body_bytes=64 * 1024)
 
@@ -51,14 +54,13 @@ class GitHubSignIn:
             "redirect_uri": back,
         }
         place = f"{self._client.web_url.rstrip('/')}/login/oauth/access_token"
-        token = msgspec.json.decode(await self._exchange("POST", place, "", asked) or b"{}", type=_Token).access_token
+        token = (await self._exchange("POST", place, "", asked, _Token)).access_token
         if not token:
             raise Rejected("GitHub does not know this code: sign in again.")
-        raw = await self._exchange("GET", f"{self._client.api_url.rstrip('/')}/user", token, None)
-        found = msgspec.json.decode(raw, type=User)
+        found = await self._exchange("GET", f"{self._client.api_url.rstrip('/')}/user", token, None, User)
         return ForgeAccount(found.id, found.login)
 
-    async def _exchange(self, method: str, url: str, token: str, body: dict[str, str] | None) -> bytes:
+    async def _exchange(self, method: str, url: str, token: str, body: dict[str, str] | None, shape: type[T]) -> T:
         headers = {"Accept": "application/json", **JSON, **({"Authorization": f"Bearer {token}"} if token else {})}
         content = msgspec.json.encode(body) if body else b""
         try:
@@ -70,7 +72,6 @@ class GitHubSignIn:
         if reply.status != HTTPStatus.OK:
             raise Retryable(f"GitHub answered {reply.status}.")
         try:
-            msgspec.json.decode(reply.body)
+            return msgspec.json.decode(reply.body, type=shape)
         except msgspec.DecodeError as error:
             raise Retryable("GitHub's answer cannot be read.") from error
-        return reply.body

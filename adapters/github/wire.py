@@ -36,13 +36,10 @@ def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool =
     A delivery that carries the new one is never judged by the old one.
     """
     shown = {name.casefold(): value for name, value in headers.items()}
-    if not secret:
-        return False
-    if SIGNATURE in shown or not old:
-        expected = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
-        return hmac.compare_digest(shown.get(SIGNATURE, "").encode(errors="surrogateescape"), expected.encode())
-    expected = "sha1=" + hmac.digest(secret.encode(), body, "sha1").hex()
-    return hmac.compare_digest(shown.get(OLD_SIGNATURE, "").encode(errors="surrogateescape"), expected.encode())
+    header, digest = (SIGNATURE, "sha256") if SIGNATURE in shown or not old else (OLD_SIGNATURE, "sha1")
+    expected = f"{digest}=" + hmac.digest(secret.encode(), body, digest).hex()
+    signed = hmac.compare_digest(shown.get(header, "").encode(errors="surrogateescape"), expected.encode())
+    return bool(secret) and signed
 
 
 # ── what GitHub writes ───────────────────────────────────────────────────────────────────────────────────────────────

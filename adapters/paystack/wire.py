@@ -25,7 +25,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct, field
 
-from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, plain, slow_down
+from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit, plain
 from machines.core.accounts import same_account
 from machines.core.errors import (
     BadAmount,
@@ -197,8 +197,7 @@ def recipient(payment: Payment) -> HttpRequest:
 
 def read_recipient(reply: HttpReply) -> str:
     """Read a recipient's code. Nothing was paid whatever this says, so nothing is unknown."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Paystack", reply)
+    check_rate_limit(reply, "Paystack")
     try:
         if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
             return _decoded(reply, RecipientAnswer).data.recipient_code
@@ -224,8 +223,7 @@ def transfer(payment: Payment) -> HttpRequest:
 
 def read_transfer(reply: HttpReply, payment: Payment) -> PaystackTransfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Paystack", reply)
+    check_rate_limit(reply, "Paystack")
     if reply.status == HTTPStatus.OK:
         return _ours(reply, payment)
     if HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -247,8 +245,7 @@ def by_code(transfer_code: str) -> HttpRequest:
 
 def read_by_code(reply: HttpReply, payment: Payment) -> PaystackTransfer | None:
     """Read a transfer; None where there is none with this code, or it is another one: neither says anything of ours."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Paystack", reply)
+    check_rate_limit(reply, "Paystack")
     if reply.status != HTTPStatus.OK or _decoded(reply, TransferAnswer).data.reference != payment.key:
         return None
     return _ours(reply, payment)
@@ -261,8 +258,7 @@ def listed_since(day: str, page: int) -> HttpRequest:
 
 def read_page(reply: HttpReply) -> tuple[Sequence[Mapping[str, Any]], int]:
     """Read a page as it is, because others' transfers may lack what ours have, and how many pages there are."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Paystack", reply)
+    check_rate_limit(reply, "Paystack")
     if reply.status != HTTPStatus.OK:
         refusal = _refusal(reply)
         raise refusal if isinstance(refusal, RailClosed) else OutcomeUnknown(str(refusal))
@@ -308,10 +304,7 @@ def read_by_reference(reply: HttpReply, payment: Payment) -> PaystackTransfer | 
     """Read a transfer; None when the gateway says that it has none."""
     if reply.status == HTTPStatus.OK:
         return _ours(reply, payment)
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Paystack", reply)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Retryable(f"Paystack answered with HTTP {reply.status}.")
+    check_answers(reply, "Paystack")
     if reply.status not in ACCESS_DENIED and NOT_FOUND_SENTENCE in _decoded(reply, PaystackRefusal).message.casefold():
         return None
     refusal = _refusal(reply)
@@ -340,10 +333,7 @@ def read_probe(reply: HttpReply) -> None:
     """Tell whether we are let in, whatever the answer."""
     if reply.status in ACCESS_DENIED:
         raise _refusal(reply)
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise slow_down("Paystack", reply)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Retryable(f"Paystack answered with HTTP {reply.status}.")
+    check_answers(reply, "Paystack")
 
 
 def verdict(found: PaystackTransfer) -> Status:

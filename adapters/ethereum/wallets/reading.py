@@ -57,7 +57,8 @@ class WalletReader:
 
     async def holdings(self, wallet: Address) -> tuple[Holding, ...]:
         """List what a wallet holds of ether and of the tokens that count here."""
-        found = [Holding(ETHER, "ETH", 18, str(await self._balance(wallet)))]
+        ether = await self.chain.balance(wallet, (await known_head(self.chain)).number)
+        found = [Holding(ETHER, "ETH", 18, str(ether))]
         for symbol, token in self.tokens.items():
             units = await self.contracts.ask(self.contracts.at("ERC20", token.address).functions.balanceOf(wallet))
             found.append(Holding(token.address, symbol, token.decimals, str(units)))
@@ -71,9 +72,6 @@ class WalletReader:
     async def code(self, address: Address) -> str:
         """Give an address's code, as it is in that block."""
         return await self.chain.code(address, (await known_head(self.chain)).number)
-
-    async def _balance(self, wallet: Address) -> int:
-        return await self.chain.balance(wallet, (await known_head(self.chain)).number)
 
     def deep(self, head: ChainHead, block: int) -> bool:
         """Say whether a block is so deep that what is in it counts."""
