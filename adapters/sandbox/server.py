@@ -78,6 +78,14 @@ class ServedAnswer:
         return ENCODER.encode(self.body)
 
 
+class CallRefused(Exception):
+    """The request ends here, with this answer."""
+
+    def __init__(self, message: str, answer: ServedAnswer) -> None:
+        super().__init__(message)
+        self.answer = answer
+
+
 Handler = Callable[[ServedCall], ServedAnswer]
 
 
@@ -169,7 +177,7 @@ class Server:
         self._agenda.run()
         self.calls.append(call.line)
         routed, handler = self._routed(call)
-        return handler(routed)
+        return _answered(handler, routed)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         call, handler = self._routed(await _read(request))
@@ -186,7 +194,7 @@ class Server:
         return await self._misbehave(fault, request, call, handler, answer)
 
     async def _handled(self, call: ServedCall, handler: Handler) -> ServedAnswer:
-        answer = handler(call)
+        answer = _answered(handler, call)
         await self._before_answer()
         return answer
 
@@ -227,6 +235,13 @@ class Server:
             case _:
                 return _response(self._unavailable(call))
         return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _answered(handler: Handler, call: ServedCall) -> ServedAnswer:
+    try:
+        return handler(call)
+    except CallRefused as refused:
+        return refused.answer
 
 
 def _nobody(call: ServedCall) -> ServedAnswer:

@@ -1,14 +1,15 @@
 """The v3 face of the simulated gateway. Texts marked `invented` stand where the vendor documents none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.magic import ACCOUNTS, BANKS, FatedRefusal, name_of
-from adapters.sandbox.server import Route, ServedAnswer, ServedCall
+from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import (
     NotNow,
     Order,
@@ -42,14 +43,6 @@ BULK_REQUIRED = ("bank_code", *REQUIRED[1:])  # here the bank has another name
 DUPLICATE = "Payout with this ref already exists"
 
 
-class RefuseV3(Exception):
-    """The request ends here."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.answer = error(status, message)
-
-
 @dataclass(slots=True)
 class WordsV3:
     """What may be told in another way than usual."""
@@ -70,7 +63,7 @@ class V3:
 
     def routes(self) -> list[Route]:
         """List what is answered."""
-        table: list[tuple[str, str, Callable[[ServedCall], ServedAnswer], bool]] = [
+        table: list[tuple[str, str, Handler, bool]] = [
             ("POST", "/v3/transfers", self._create, True),
             ("GET", "/v3/transfers", self._list, False),
             ("GET", "/v3/transfers/fee", self._fee, False),
@@ -83,7 +76,7 @@ class V3:
             ("POST", "/v3/accounts/resolve", self._resolve, False),
             ("GET", "/v3/banks/{country}", self._banks, False),
         ]
-        return [Route(method, path, self._authenticated(do), pays) for method, path, do, pays in table]
+        return [Route(method, path, partial(self._let_in, do), pays) for method, path, do, pays in table]
 
     def show(self, transfer: SimulatedTransfer, *, fetched: bool = False) -> dict[str, object]:
         """Write a transfer as the API shows it."""
@@ -116,30 +109,20 @@ class V3:
             return STATUSES[TransferState.FAILED]
         return self.words.reversal if transfer.state is TransferState.REVERSED else STATUSES[transfer.state]
 
-    def _authenticated(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
-        def answer(call: ServedCall) -> ServedAnswer:
-            try:
-                self._let_in(call)
-                return handler(call)
-            except RefuseV3 as refused:
-                return refused.answer
-
-        return answer
-
-    def _let_in(self, call: ServedCall) -> None:
+    def _let_in(self, handler: Handler, call: ServedCall) -> ServedAnswer:
         """Check the key first, then where the call comes from and whether transfers are on; in test mode too."""
         shown = call.headers.get("authorization", "")
         if not shown.startswith("Bearer "):
-            raise RefuseV3(HTTPStatus.UNAUTHORIZED, "Authorization required")
+            raise refuse(HTTPStatus.UNAUTHORIZED, "Authorization required")
         switches = self._transfers.switches
         if shown != f"Bearer {self._secret_key}" or switches.key_revoked:
-            raise RefuseV3(HTTPStatus.UNAUTHORIZED, "Invalid authorization key")
-        if "transfers" not in call.path:
-            return
-        if not switches.address_listed:
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Please enable IP Whitelisting to access this service")
-        if not switches.transfers_enabled:
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Transfers via API is not enabled on this account")  # invented
+            raise refuse(HTTPStatus.UNAUTHORIZED, "Invalid authorization key")
+        pays = "transfers" in call.path
+        if pays and not switches.address_listed:
+            raise refuse(HTTPStatus.BAD_REQUEST, "Please enable IP Whitelisting to access this service")
+        if pays and not switches.transfers_enabled:
+            raise refuse(HTTPStatus.BAD_REQUEST, "Transfers via API is not enabled on this account")  # invented
+        return handler(call)
 
     def _create(self, call: ServedCall) -> ServedAnswer:
         body = call.body
@@ -150,7 +133,7 @@ class V3:
     def _place(self, body: Mapping[str, Any], bank: str, batch: int | None = None) -> SimulatedTransfer:
         amount = body["amount"]
         if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
+            raise refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
         order = Order(
             reference=str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}"),
             bank=bank,
@@ -166,10 +149,10 @@ class V3:
             self._transfers.turn_repeats_away(order)
             self._transfers.admit(order)
             if self._transfers.by_reference(order.reference):
-                raise RefuseV3(HTTPStatus.BAD_REQUEST, DUPLICATE)
+                raise refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)
             return self._transfers.place(order)
         except TransferRefused as refused:
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
+            raise refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
 
     def _list(self, call: ServedCall) -> ServedAnswer:
         """Find transfers, newest first. Nothing found is an empty list and zeros, not a 404."""
@@ -207,7 +190,7 @@ class V3:
         try:
             again = self._transfers.retry(self._known(call))
         except (NotNow, TransferRefused) as error_:
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Transfer cannot be retried") from error_  # invented
+            raise refuse(HTTPStatus.BAD_REQUEST, "Transfer cannot be retried") from error_  # invented
         return success("Transfer retry attempt queued.", self.show(again))
 
     def _retries(self, call: ServedCall) -> ServedAnswer:
@@ -218,20 +201,20 @@ class V3:
         number = call.params["id"]
         transfer = self._transfers.by_id(int(number)) if number.isdecimal() else None
         if transfer is None:
-            raise RefuseV3(HTTPStatus.NOT_FOUND, "Transfer not found")  # invented
+            raise refuse(HTTPStatus.NOT_FOUND, "Transfer not found")  # invented
         return transfer
 
     def _bulk(self, call: ServedCall) -> ServedAnswer:
         items = call.body.get("bulk_data")
         if not isinstance(items, list) or not items:
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, "bulk_data is required")
+            raise refuse(HTTPStatus.BAD_REQUEST, "bulk_data is required")
         self._batches += 1
         errors = self._batch_errors.setdefault(self._batches, [])
         for item in items:
             try:
                 _require(item, BULK_REQUIRED)
                 self._place(item, str(item["bank_code"]), self._batches)
-            except RefuseV3 as refused:
+            except CallRefused as refused:
                 reference = str(item.get("reference") or "")
                 errors.append({"reference": reference, "item": reference, "message": str(refused)})
         data = {"id": self._batches, "created_at": stamp(self._transfers.agenda.now()), "approver": "N/A"}
@@ -257,7 +240,7 @@ class V3:
         known = ACCOUNTS.get(account)
         nobodys = bank not in BANKS or (known is not None and known.refusal is FatedRefusal.UNRESOLVED)
         if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
+            raise refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
         return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
 
     def _banks(self, call: ServedCall) -> ServedAnswer:
@@ -269,7 +252,7 @@ class V3:
 def _require(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if body.get(name) in (None, ""):
-            raise RefuseV3(HTTPStatus.BAD_REQUEST, f"{name} is required")
+            raise refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
 
 
 def success(message: str, data: object) -> ServedAnswer:
@@ -280,3 +263,8 @@ def success(message: str, data: object) -> ServedAnswer:
 def error(status: int, message: str) -> ServedAnswer:
     """Wrap a refusal."""
     return ServedAnswer(status, {"status": "error", "message": message, "data": None})
+
+
+def refuse(status: int, message: str) -> CallRefused:
+    """End a request."""
+    return CallRefused(message, error(status, message))

@@ -1,14 +1,15 @@
 """The v4 face of the simulated gateway. Texts and types marked `invented` stand where the vendor documents none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.magic import ACCOUNTS, BANKS, PAYS, Ends, Fate, FatedRefusal, name_of
-from adapters.sandbox.server import Route, ServedAnswer, ServedCall
+from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import Order, SimulatedTransfer, TransferRefused, Transfers, TransferState
 from machines.core.clock import SECOND
 
@@ -67,14 +68,6 @@ REFUSALS: Mapping[FatedRefusal, str] = {
 }
 
 
-class RefuseV4(Exception):
-    """The request ends here."""
-
-    def __init__(self, status: int, kind: str, code: str, message: str) -> None:
-        super().__init__(message)
-        self.answer = error(status, kind, code, message)
-
-
 @dataclass(slots=True)
 class Habits:
     """What nobody documents about idempotency."""
@@ -98,7 +91,7 @@ class V4:
 
     def routes(self) -> list[Route]:
         """List what is answered."""
-        table: list[tuple[str, str, Callable[[ServedCall], ServedAnswer], bool]] = [
+        table: list[tuple[str, str, Handler, bool]] = [
             ("POST", "/direct-transfers", self._create, True),
             ("POST", "/transfers", self._create, True),
             ("GET", "/transfers", self._list, False),
@@ -109,7 +102,7 @@ class V4:
         ]
         return [
             Route("POST", TOKEN_PATH, self._token),
-            *(Route(method, f"/v4{path}", self._authenticated(do), pays) for method, path, do, pays in table),
+            *(Route(method, f"/v4{path}", partial(self._let_in, do), pays) for method, path, do, pays in table),
         ]
 
     def show(self, transfer: SimulatedTransfer) -> dict[str, object]:
@@ -160,29 +153,20 @@ class V4:
             },
         )
 
-    def _authenticated(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
-        def answer(call: ServedCall) -> ServedAnswer:
-            try:
-                self._let_in(call)
-                return self._once(call, handler) if call.method == "POST" else handler(call)
-            except RefuseV4 as refused:
-                return refused.answer
-
-        return answer
-
-    def _let_in(self, call: ServedCall) -> None:
+    def _let_in(self, handler: Handler, call: ServedCall) -> ServedAnswer:
         token = call.headers.get("authorization", "").removeprefix("Bearer ")
         switches = self._transfers.switches
         if switches.key_revoked or self.tokens.get(token, 0) <= self._transfers.agenda.now():
-            raise RefuseV4(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "10401", "Unauthorized")
+            raise refuse(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "10401", "Unauthorized")
         if not switches.transfers_enabled and "transfers" in call.path:
-            raise RefuseV4(HTTPStatus.FORBIDDEN, "DISABLED_TRANSFER", "10403", "Transfers are disabled")  # invented
+            raise refuse(HTTPStatus.FORBIDDEN, "DISABLED_TRANSFER", "10403", "Transfers are disabled")  # invented
+        return self._once(call, handler) if call.method == "POST" else handler(call)
 
-    def _once(self, call: ServedCall, handler: Callable[[ServedCall], ServedAnswer]) -> ServedAnswer:
+    def _once(self, call: ServedCall, handler: Handler) -> ServedAnswer:
         """Answer a key that was seen as it was answered then, whatever the body says now."""
         key = call.headers.get("x-idempotency-key", "")
         if key and len(key) not in KEY_CHARS:
-            raise RefuseV4(
+            raise refuse(
                 HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", "X-Idempotency-Key: 12 to 255 characters"
             )
         if handler == self._create:  # invented: whether anything is checked before the key, nobody documents
@@ -197,7 +181,7 @@ class V4:
                 return ServedAnswer(answer.status, answer.body, {"X-Idempotency-Cache-Hit": "true"})
         try:
             answer = handler(call)
-        except RefuseV4 as refused:
+        except CallRefused as refused:
             if key and self.habits.keeps_refusals:
                 self._answers[key] = (now, refused.answer)
             raise
@@ -258,7 +242,7 @@ class V4:
         digits = call.params["id"].removeprefix("trf_")
         transfer = self._transfers.by_id(int(digits)) if digits.isdecimal() else None
         if transfer is None:
-            raise RefuseV4(HTTPStatus.NOT_FOUND, "TRANSFER_NOT_FOUND", "301404", "Transfer not found")
+            raise refuse(HTTPStatus.NOT_FOUND, "TRANSFER_NOT_FOUND", "301404", "Transfer not found")
         return transfer
 
     def _resolve(self, call: ServedCall) -> ServedAnswer:
@@ -308,23 +292,28 @@ def error(status: int, kind: str, code: str, message: str) -> ServedAnswer:
     return ServedAnswer(status, {"status": "failed", "error": fault})
 
 
+def refuse(status: int, kind: str, code: str, message: str) -> CallRefused:
+    """End a request."""
+    return CallRefused(message, error(status, kind, code, message))
+
+
 def _wrapped(message: str, data: object) -> dict[str, object]:
     return {"status": "success", "message": message, "data": data}
 
 
-def _not_valid(message: str) -> RefuseV4:
-    return RefuseV4(HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", message)
+def _not_valid(message: str) -> CallRefused:
+    return refuse(HTTPStatus.BAD_REQUEST, "REQUEST_NOT_VALID", "10400", message)
 
 
-def _taken() -> RefuseV4:
-    return RefuseV4(HTTPStatus.CONFLICT, "REFERENCE_ALREADY_EXISTS", "201409", "Transfer with reference already exists")
+def _taken() -> CallRefused:
+    return refuse(HTTPStatus.CONFLICT, "REFERENCE_ALREADY_EXISTS", "201409", "Transfer with reference already exists")
 
 
-def _by_scenario(scenario: str) -> RefuseV4:
+def _by_scenario(scenario: str) -> CallRefused:
     if scenario == "duplicate_reference":
         return _taken()
-    return RefuseV4(HTTPStatus.BAD_REQUEST, scenario.upper(), "10400", scenario.replace("_", " "))  # invented type
+    return refuse(HTTPStatus.BAD_REQUEST, scenario.upper(), "10400", scenario.replace("_", " "))  # invented type
 
 
-def _refused(refusal: FatedRefusal) -> RefuseV4:
+def _refused(refusal: FatedRefusal) -> CallRefused:
     return _by_scenario(REFUSALS.get(refusal, "blocked_bank"))

@@ -1,14 +1,15 @@
 """The simulated Paystack. Texts marked `invented` stand where the facts name none."""
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 
 from adapters.sandbox.agenda import stamp
 from adapters.sandbox.gateway import PLENTY, SimulatedGateway
 from adapters.sandbox.magic import STAYS, Fate, FatedRefusal, Webhook
-from adapters.sandbox.server import ENCODER, Route, ServedAnswer, ServedCall
+from adapters.sandbox.server import ENCODER, Handler, Route, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import DECLINED, Order, SimulatedTransfer, TransferRefused, TransferState
 from machines.core.clock import Clock
 
@@ -53,7 +54,7 @@ class PaystackSimulator(SimulatedGateway):
 
     def faces(self) -> list[Route]:
         """List what is answered."""
-        table: list[tuple[str, str, Callable[[ServedCall], ServedAnswer], bool]] = [
+        table: list[tuple[str, str, Handler, bool]] = [
             ("POST", "/transferrecipient", self._add_recipient, False),
             ("POST", "/transfer", self._create, True),
             ("GET", "/transfer/verify/{reference}", self._verify, False),
@@ -61,7 +62,7 @@ class PaystackSimulator(SimulatedGateway):
             ("GET", "/transfer/{code}", self._get, False),
             ("GET", "/balance", self._balance, False),
         ]
-        return [Route(method, path, self._authenticated(do), pays) for method, path, do, pays in table]
+        return [Route(method, path, partial(self._let_in, do), pays) for method, path, do, pays in table]
 
     def unavailable(self, call: ServedCall) -> ServedAnswer:  # noqa: ARG002  (the same for every call)
         """Say that something went wrong inside."""
@@ -96,14 +97,11 @@ class PaystackSimulator(SimulatedGateway):
             },
         }
 
-    def _authenticated(self, handler: Callable[[ServedCall], ServedAnswer]) -> Callable[[ServedCall], ServedAnswer]:
-        def answer(call: ServedCall) -> ServedAnswer:
-            known = call.headers.get("authorization") == f"Bearer {self.key}"
-            if not known or self.transfers.switches.key_revoked:
-                return _refuse(HTTPStatus.UNAUTHORIZED, "Invalid key", "invalid_Key")
-            return handler(call)
-
-        return answer
+    def _let_in(self, handler: Handler, call: ServedCall) -> ServedAnswer:
+        known = call.headers.get("authorization") == f"Bearer {self.key}"
+        if not known or self.transfers.switches.key_revoked:
+            return _refuse(HTTPStatus.UNAUTHORIZED, "Invalid key", "invalid_Key")
+        return handler(call)
 
     def _add_recipient(self, call: ServedCall) -> ServedAnswer:
         missing = [name for name in ("type", "name", "account_number", "bank_code") if not call.body.get(name)]
