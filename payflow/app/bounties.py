@@ -35,9 +35,9 @@ from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
 from payflow.config import Settings
-from payflow.desk.bounties import BountyDesk, World, account_of
-from payflow.desk.bounties import Reader as Forge
-from payflow.desk.forge_sweep import sweep
+from payflow.desk.bounties.bounties import BountyDesk, sweep_forge
+from payflow.desk.bounties.finding import Reader as Forge
+from payflow.desk.bounties.finding import World, account_of
 from payflow.desk.lanes import Lanes
 from payflow.desk.person import STAFF
 from payflow.store.store import Store
@@ -126,7 +126,7 @@ class Bounties:
         granted, _ = await self._store.records.rate_tokens(TURN, 1000 / self._policy.sweep_ms, 1)
         if granted < 1:
             return None
-        found = await sweep(self.desk)
+        found = await sweep_forge(self.desk)
         log.info("GitHub was swept.", action="sweep", found=found)
         return found
 

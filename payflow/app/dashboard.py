@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from payflow.config import Settings
-from payflow.desk.lane_sheet import lane_holds, lane_sheet, ledger_of
+from payflow.desk.lane_steering import lane_holds, lane_sheet, ledger_of
 from payflow.desk.pool import not_a_payment
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics

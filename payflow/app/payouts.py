@@ -16,12 +16,11 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.config import PollerSettings, Settings
-from payflow.desk.first_look import FirstLook
-from payflow.desk.gateways import GatewaySetup
+from payflow.desk.batches import Schedule
+from payflow.desk.gateways import FirstLook, GatewaySetup
 from payflow.desk.payouts import Desk
-from payflow.desk.provider_histories import ProviderHistories
+from payflow.desk.providers import ProviderHistories
 from payflow.desk.reconcile.payouts import PayoutsReconcile
-from payflow.desk.schedule import Schedule
 from payflow.desk.wallets import WalletQueue
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics

@@ -85,7 +85,7 @@ async def _run(
             if workers:
                 group.start_soon(Bookkeeper(payflow.store, settings.books_watch_s, settings.books_check_s).run)
                 if payflow.parts.probes:
-                    from payflow.desk.probing import keep_closed_rails_probed  # noqa: PLC0415  (as above)
+                    from payflow.desk.gateways import keep_closed_rails_probed  # noqa: PLC0415  (as above)
 
                     group.start_soon(keep_closed_rails_probed, payflow.store, payflow.parts.probes)
             group.start_soon(_stop_on, stop, readiness, worker)

@@ -15,7 +15,7 @@ from payflow.cli.payouts import desk_of
 from payflow.cli.records import RECORD
 from payflow.cli.tables import COUNT, TIME, Column, ago, clean, console, drawn, json_of
 from payflow.cli.terminal import Code, Commands, Terminal, Yes
-from payflow.desk.payouts import sum_of
+from payflow.desk.batches import approved, open_batch, sum_of
 from payflow.shown import exact, utc
 from payflow.store.registers.batches import Batch, Batches, Summary
 
@@ -35,8 +35,8 @@ async def run(
     yes: Yes = False,
 ) -> Code:
     """Open a batch now: every approved payout is handed to its rail, whatever the schedule says."""
-    who, desk = await terminal.acting(payflow), desk_of(payflow)
-    waiting = await desk.approved(limit)
+    who, store = await terminal.acting(payflow), desk_of(payflow).store
+    waiting = await approved(store, limit)
     if not waiting:
         terminal.tell({"batch": None, "boarded": 0, "refused": []}, "No payout waits for a batch.")
         return Code.OK
@@ -45,7 +45,7 @@ async def run(
     columns = TextColumn("boarding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(), disable=terminal.as_json, transient=True) as progress:
         task = progress.add_task("", total=len(waiting))
-        done = await desk.open_batch(waiting, who.name, lambda: progress.advance(task))
+        done = await open_batch(store, payflow.metrics, waiting, who.name, lambda: progress.advance(task))
     terminal.tell(
         {
             "batch": done.batch if done.boarded else None,

@@ -11,8 +11,7 @@ from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.tables import Column, clean, drawn, json_of
 from payflow.cli.terminal import Code, Commands, Terminal, Usage, typed
-from payflow.desk.books import check
-from payflow.desk.ledger_correction import Believed
+from payflow.desk.books import Believed, check
 from payflow.shown import exact
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")

@@ -9,10 +9,9 @@ from machines.core.errors import BadSettings
 from payflow.app.installation import Payflow
 from payflow.cli.tables import Column, drawn, grid
 from payflow.cli.terminal import Commands, Terminal, Usage
-from payflow.desk import forge_sweep
-from payflow.desk.bounties import BountyDesk
-from payflow.desk.forge_news import UNFINISHED
-from payflow.desk.open_bounty import balances, shown
+from payflow.desk.bounties.bounties import BountyDesk, sweep_forge
+from payflow.desk.bounties.forge_news import UNFINISHED
+from payflow.desk.bounties.open_bounty import balances, shown
 
 Name = Annotated[
     str, typer.Argument(metavar="BOUNTY", help="Its id, such as bounty-03-abcdefgh23456777, or its issue's id.")
@@ -39,7 +38,7 @@ BOUNTY = (
 @command("payflow bounty sync")
 async def sync(terminal: Terminal, payflow: Payflow) -> None:
     """Read from GitHub what deliveries may have failed to tell: repositories, labelled issues, pull requests."""
-    answer = await forge_sweep.sweep(_desk(payflow))
+    answer = await sweep_forge(_desk(payflow))
     terminal.tell(answer, ", ".join(f"{count} {what}" for what, count in answer.items()) + ".")
 
 

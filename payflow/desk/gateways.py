@@ -1,28 +1,49 @@
-"""A gateway that is set up: the rail that pays, what may be asked before, how its webhooks prove themselves and act."""
+"""A gateway that is set up: what is asked of it before it pays, how its webhooks count, how it is let in again."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import anyio
 import structlog
 
-from machines.core.errors import BadInput, Conflict, NotFound
+from machines.core.clock import HOUR, Millis
+from machines.core.errors import BadInput, Conflict, NotFound, PayflowError, RailClosed, Rejected, Retryable
 from machines.core.money import Money
-from machines.core.ports import Lists, Notice, Rail
+from machines.core.ports import Destination, Lists, Notice, Rail
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
-from payflow.desk.payouts import Gateway
+from machines.payout.facts import Enquired
 from payflow.engine.step import take_in
 from payflow.store.registers.inbox import Inbox
+from payflow.store.seals import Seals
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
+PROBE_S = 60.0
+PROBER = "payflow"
+GIVES_UP_AFTER_MS = HOUR
+"""After so long people are asked without the gateway's word, which they are told."""
 Probe = Callable[[], Awaitable[None]]
 """Asks something cheap behind the same credentials; raises `RailClosed` while nobody of ours may pass."""
 
 Wallet = Callable[[], Awaitable[Sequence[Money]]]
 """Asks a rail what its wallets hold."""
+
+
+class Gateway(Protocol):
+    """What a rail's gateway tells before any money moves."""
+
+    def check(self, destination: Destination) -> None:
+        """Refuse what anybody can see to be wrong: nobody is asked."""
+
+    async def resolve(self, destination: Destination) -> str:
+        """Give the name on the account; raise `Rejected` when there is no such account."""
+
+    async def fee(self, amount: Money, destination: Destination) -> Money:
+        """Say what the gateway takes for a transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,59 @@ class GatewaySetup:
     """The same rail for what is over, whose calls have a share of their own; None where it counts no calls."""
     asking: Rail | None = None
     """The same rail for a person who waits for the answer; None as above."""
+
+
+# ── before it pays ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_of(
+    seals: Seals, amount: Money, destination: Destination, arrives: Money | None = None, holder: str = ""
+) -> str:
+    """Name all that a reviewer sees and says yes to: amount, destination, what arrives there, and whose it is."""
+    seen = (str(arrives), holder) if arrives else ()
+    return seals.fingerprint(str(amount), destination.kind, repr(destination.fields), *seen)
+
+
+class FirstLook:
+    """Asks the gateways, over what is sealed in a record."""
+
+    def __init__(self, gateways: Mapping[str, Gateway], seals: Seals, *, borne_by_provider: bool) -> None:
+        self._gateways = gateways
+        self._seals = seals
+        self._borne = borne_by_provider
+
+    async def ask(self, record: PayoutRecord, now: Millis) -> Enquired | None:
+        """Say whose account it is and what arrives.
+
+        Without a fee what arrives could not be fixed: where the provider bears it, the request waits for it.
+        """
+        gateway, amount = self._gateways.get(record.data.rail), record.amount
+        if gateway is None or amount is None:
+            return None
+        destination = self._seals.open(record.data.sealed)
+        patient = now - record.created_at < GIVES_UP_AFTER_MS
+        holder, fee, given_up = "", Money(0, amount.asset), False
+        try:
+            holder = await gateway.resolve(destination)
+        except Retryable as error:
+            if patient:
+                raise
+            given_up = True
+            log.warning("Nobody can say whose account it is.", action="enquiry", record=record.id, error=str(error))
+        try:
+            fee = await gateway.fee(amount, destination)
+        except Retryable:
+            if patient or self._borne:
+                raise
+        if self._borne and amount <= fee:
+            raise Rejected(f"The fee of {fee} would eat up {amount}.")
+        arrives = amount - fee if self._borne else amount
+        return Enquired(
+            holder, fee.units, arrives.units, print_of(self._seals, amount, destination, arrives, holder), given_up
+        )
+
+
+# ── what it tells ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Notices:
@@ -143,3 +217,42 @@ def _lacks(record: PayoutRecord, reference: str, handle: str) -> bool:
     return bool(handle) and any(
         handle not in (one.handle, *one.named) for one in record.data.attempts if one.reference == reference
     )
+
+
+# ── when it has closed itself ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def keep_closed_rails_probed(store: Store, probes: Mapping[str, Probe]) -> None:
+    """Probe what closed itself about once a minute, until cancelled."""
+    while True:
+        try:
+            await probe_closed_rails(store, probes)
+        except PayflowError as error:
+            log.warning("Closed rails could not be probed.", action="probe", error=str(error))
+        except Exception:  # an adapter that fails in an unforeseen way must not stop the worker
+            log.exception("Closed rails could not be probed.", action="probe")
+        await anyio.sleep(PROBE_S / 4)
+
+
+async def probe_closed_rails(store: Store, probes: Mapping[str, Probe]) -> None:
+    """Ask each rail whose own code closed it, in its turn. What people, contradictions or lost writes closed stays."""
+    for scope, pause in (await store.pauses.all()).items():
+        kind, _, rail = scope.partition(":")
+        if kind != "rail" or not pause.code or rail not in probes:
+            continue
+        granted, _ = await store.records.rate_tokens(f"probe:{rail}", 1 / PROBE_S, 1)
+        if granted:
+            await _probe(store, rail, probes[rail])
+
+
+async def _probe(store: Store, rail: str, probe: Probe) -> None:
+    try:
+        await probe()
+    except RailClosed:
+        return
+    except PayflowError as error:
+        log.info("A probe of a closed rail told nothing.", action="probe", rail=rail, error=str(error))
+        return
+    async with store.audit.doing(PROBER, "resume", f"rail:{rail}", "it lets a probe in again"):
+        await store.pauses.reopen(f"rail:{rail}")
+    log.warning("A rail that had closed itself is open again.", action="rail_opened", rail=rail)

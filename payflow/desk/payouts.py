@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from machines.core.clock import Millis
 from machines.core.decision import New
@@ -12,28 +12,24 @@ from machines.core.errors import (
     BadInput,
     NotFound,
     Paused,
-    PayflowError,
     Retryable,
     ShortBalance,
     StepError,
-    StoreUnavailable,
 )
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
-from machines.payout.acts import batch_name
 from machines.payout.data import PayoutData, PayoutRecord
-from machines.payout.lifecycle import APPROVED, FAILED, PROCESSING, REQUESTED
+from machines.payout.lifecycle import FAILED, REQUESTED
 from payflow.config import Settings
-from payflow.desk.bounds import Bounds
-from payflow.desk.destinations import with_account
+from payflow.desk.batches import Schedule
+from payflow.desk.gateways import Gateway, print_of
 from payflow.desk.records import FactSource, tell
-from payflow.desk.schedule import Schedule
+from payflow.desk.requests import Bounds, with_account
 from payflow.engine.step import Applied
 from payflow.store.registers.profiles import Profile
-from payflow.store.seals import Seals
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -43,21 +39,6 @@ SHOWN_DIGITS = 4
 ENQUIRY_S = 3.0
 # What was asked for a moment ago and is still with the rules stands in the same line as what waits for people.
 MOST_LOOKED_THROUGH = 1000
-BOARDING = 64
-"""So many board a batch at a time."""
-
-
-class Gateway(Protocol):
-    """What a rail's gateway tells before any money moves."""
-
-    def check(self, destination: Destination) -> None:
-        """Refuse what anybody can see to be wrong: nobody is asked."""
-
-    async def resolve(self, destination: Destination) -> str:
-        """Give the name on the account; raise `Rejected` when there is no such account."""
-
-    async def fee(self, amount: Money, destination: Destination) -> Money:
-        """Say what the gateway takes for a transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +70,6 @@ class Answer:
     fresh: bool
     expected_at: Millis | None
     """When its batch opens, if no review holds it up; None when a person opens batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Boarding:
-    """What became of a batch that somebody opened."""
-
-    batch: str
-    boarded: int
-    refused: Mapping[RecordId, str]
-    """Why some are not in it."""
 
 
 class Desk:
@@ -296,35 +267,6 @@ class Desk:
 
     # ── sent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def approved(self, limit: int) -> list[PayoutRecord]:
-        """List what waits for a batch, the oldest first."""
-        return [one.record for one in await self.store.listing.in_state(MACHINE, APPROVED, limit)]
-
-    async def open_batch(self, waiting: Sequence[PayoutRecord], by: str, step: Callable[[], None]) -> Boarding:
-        """Let payouts board a batch that opens now; one that cannot does not hold up the others."""
-        name = batch_name("manual", await self._records.now())
-        refused: dict[RecordId, str] = {}
-        turn = asyncio.Semaphore(BOARDING)
-
-        async def board(record: PayoutRecord) -> None:
-            async with turn:
-                try:
-                    after = (await tell(self.store, self.metrics, record.id, f.Boarded(name), by)).after
-                except StoreUnavailable:
-                    raise
-                except PayflowError as error:
-                    refused[record.id] = str(error)
-                else:
-                    if after.state != PROCESSING:
-                        refused[record.id] = f"it is {after.state} by now"
-                step()
-
-        about = f"{len(waiting)} payouts: {sum_of(waiting)}"
-        async with self.store.audit.doing(by, "open batch", name, about), asyncio.TaskGroup() as group:
-            for record in waiting:
-                group.create_task(board(record))
-        return Boarding(name, len(waiting) - len(refused), dict(sorted(refused.items())))
-
     async def _proven(self, record: PayoutRecord) -> Proof:
         """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing.
 
@@ -357,23 +299,6 @@ async def _holder(gateway: Gateway, destination: Destination) -> str:
             return await gateway.resolve(destination)
     except (TimeoutError, Retryable):
         return ""
-
-
-def print_of(
-    seals: Seals, amount: Money, destination: Destination, arrives: Money | None = None, holder: str = ""
-) -> str:
-    """Name all that a reviewer sees and says yes to: amount, destination, what arrives there, and whose it is."""
-    seen = (str(arrives), holder) if arrives else ()
-    return seals.fingerprint(str(amount), destination.kind, repr(destination.fields), *seen)
-
-
-def sum_of(records: Iterable[PayoutRecord]) -> str:
-    """Add up amounts, each asset by itself."""
-    sums: dict[str, Money] = {}
-    for amount in (record.amount for record in records if record.amount):
-        code = amount.asset.code
-        sums[code] = sums[code] + amount if code in sums else amount
-    return ", ".join(map(str, sums.values())) or "nothing"
 
 
 def _reason(text: str) -> str:

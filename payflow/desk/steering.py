@@ -10,9 +10,9 @@ from machines.core.facts import Fact, Override, Proof
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
-from payflow.desk import lane_steering, ledger_correction
+from payflow.desk import lane_steering
+from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.ledger_correction import Believed
 from payflow.desk.person import Person
 from payflow.desk.records import tell
 from payflow.engine.step import Applied
@@ -107,7 +107,7 @@ class Steering:
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
         takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_steering.trust(store, metrics)]
-        self.two = DualControl(store, [*takes_two, ledger_correction.verb(store), *more])
+        self.two = DualControl(store, [*takes_two, correction(store), *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,8 +294,8 @@ class Steering:
         self, owner: Owner, asset: str, believe: Believed | None, reason: str, person: Person
     ) -> Proposal:
         """Put the one correcting posting of a false account before a second person."""
-        subject, seen = await ledger_correction.proposed(self._store, owner, asset, believe)
-        return await self.two.propose(ledger_correction.CORRECTION, subject, seen, reason, person)
+        subject, seen = await correction_of(self._store, owner, asset, believe)
+        return await self.two.propose(CORRECTION, subject, seen, reason, person)
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -141,14 +141,14 @@ def _home(github: GitHubSimulator) -> SimulatedRepository:
 
 async def _play(grounds: Grounds, address: str) -> None:
     """Play the scenario, once the service has its store."""
-    from payflow.desk.forge_sweep import sweep  # noqa: PLC0415  (as above)
+    from payflow.desk.bounties.bounties import sweep_forge  # noqa: PLC0415  (as above)
     from payflow.sandbox import scenarios as sandbox_scenarios  # noqa: PLC0415  (as above)
 
     if grounds.store is None or grounds.bounties is None:
         raise RuntimeError("The service announced itself without a store.")
     home = _home(grounds.github)
     with suppress(PayflowError):  # what GitHub told while nobody listened is lost, as it would be: it is read instead
-        await sweep(grounds.bounties.desk)
+        await sweep_forge(grounds.bounties.desk)
     async with aiohttp.ClientSession() as session:
         cast = Cast(
             address,

@@ -26,10 +26,10 @@ from machines.payout.risk import Thresholds
 from payflow.app.installation import Parts, Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import Settings, load
-from payflow.desk.first_look import FirstLook
+from payflow.desk.batches import Schedule
+from payflow.desk.gateways import FirstLook
 from payflow.desk.payouts import Ask, Desk
-from payflow.desk.provider_histories import ProviderHistories
-from payflow.desk.schedule import Schedule
+from payflow.desk.providers import ProviderHistories
 from payflow.engine.step import take_in
 from payflow.store.registers.audit import AuditLine
 from payflow.store.registers.batches import Batches
@@ -226,7 +226,7 @@ def test_one_that_cannot_board_does_not_hold_up_the_others(till: Counter, monkey
             await take_in(store.records, metrics, payout_id, f.Cancelled("ann"), "ann")
         return await take_in(store.records, metrics, payout_id, fact, who)
 
-    monkeypatch.setattr("payflow.desk.payouts.tell", stumbling)
+    monkeypatch.setattr("payflow.desk.batches.tell", stumbling)
     told = till.json("batch", "run", "--yes", code=1)
     assert told["boarded"] == 1
     assert {(one["id"], one["why"]) for one in told["refused"]} == {

@@ -14,7 +14,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
 from machines.core.errors import NotFound
 from payflow.config import Settings
-from payflow.desk import forge_sweep
+from payflow.desk.bounties.bounties import sweep_forge
 from tests.bounties import ANN, Fair, open_fair
 
 
@@ -118,7 +118,7 @@ async def test_not_at_all_and_then_a_sweep(fair: Fair) -> None:
         await fair.record(issue)
     desk = fair.bounties.desk
     # What was labelled, merged and closed while nobody listened is not made a bounty after the fact.
-    assert await forge_sweep.sweep(desk) == {"repositories": 1, "bounties opened": 0, "bounties read": 0}
+    assert await sweep_forge(desk) == {"repositories": 1, "bounties opened": 0, "bounties read": 0}
     await fair.at_github(fair.github.reopen_issue, fair.home, issue)
     async with fair.worker():
         await fair.proves("ann", ANN)
@@ -142,7 +142,7 @@ async def test_only_the_merge_is_lost_and_then_a_sweep(fair: Fair) -> None:
         fair.github.how = Webhook.NEVER
         await fair.merge(pull, issue)
         assert (await fair.until(issue, s.OPEN)).data.issue_open
-        told = await forge_sweep.sweep(fair.bounties.desk)
+        told = await sweep_forge(fair.bounties.desk)
         assert told == {"repositories": 1, "bounties opened": 0, "bounties read": 1}
         record = await winner(fair)
     assert (record.data.winner_login, record.data.issue_open) == ("ann", False)
@@ -155,11 +155,11 @@ async def test_a_sweep_finds_labels_names_and_what_was_taken_away(fair: Fair) ->
     other = fair.github.install("acme/gadgets", mia="admin")
     fair.github.rename(fair.home, "acme/wonders")
     desk = fair.bounties.desk
-    assert await forge_sweep.sweep(desk) == {"repositories": 2, "bounties opened": 1, "bounties read": 1}
+    assert await sweep_forge(desk) == {"repositories": 2, "bounties opened": 1, "bounties read": 1}
     assert (await fair.record(issue)).data.place.name == "acme/wonders"
     assert {one.data.name for one in await desk.repositories()} == {"acme/wonders", "acme/gadgets"}
     del fair.github.town.repositories[other.id]
-    await forge_sweep.sweep(desk)
+    await sweep_forge(desk)
     assert {one.data.name for one in await desk.repositories()} == {"acme/wonders"}
 
 
@@ -179,7 +179,7 @@ async def test_one_repository_that_is_closed_to_us_hides_no_other(fair: Fair) ->
     other = fair.github.install("acme/aaa", mia="admin")
     other.blocked = True
     fair.github.town.repositories = {one.id: one for one in (other, fair.home)}
-    told = await forge_sweep.sweep(fair.bounties.desk)
+    told = await sweep_forge(fair.bounties.desk)
     assert told["bounties opened"] == 1
     assert (await fair.record(issue)).state == s.OPENING
 
@@ -210,7 +210,7 @@ async def test_a_merged_author_does_not_write_himself_into_a_later_bounty(fair: 
         for pull in (old, new):
             await fair.at_github(fair.github.edit_pull, fair.home, pull, f"Closes #{issue.number}")
         assert (await fair.record(issue)).data.claims == ()
-        await forge_sweep.sweep(fair.bounties.desk)
+        await sweep_forge(fair.bounties.desk)
         record = await fair.until(issue, s.CONTESTED)
     assert (record.data.winner_login, "before this was a bounty" in record.data.banners[0]) == ("", True)
 

@@ -16,7 +16,7 @@ from machines.core.errors import ForgeUnavailable, PayflowError
 from machines.core.ids import RecordId, derived_id, parse_id
 from machines.core.wallets import ContractCall
 from payflow.config import Settings
-from payflow.desk import forge_sweep
+from payflow.desk.bounties.bounties import sweep_forge
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 from tests.bounties import ANN, FUNDER, MIA, Fair, Kind, open_fair
@@ -245,7 +245,7 @@ async def test_however_much_noise_is_made_on_an_issue_its_newest_events_decide(o
         body = {"issue-id": other.id, "address": FUNDER.address}
         refused = await fair.says("mia", "POST", "/api/user/revoke", body, expect=409)
         assert "more than 10000 events" in refused["error"]["message"]
-        await forge_sweep.sweep(fair.bounties.desk)
+        await sweep_forge(fair.bounties.desk)
         await fair.until(other, s.OPEN, that=lambda record: "more than 10000 events" in record.data.trouble)
         # The others of its repository are read all the same, and what the error advises helps.
         assert (await fair.record(issue)).data.doubts == (Doubt.REOPENED,)
@@ -327,7 +327,7 @@ async def test_however_many_claim_an_issue_what_is_kept_has_a_bound_and_who_is_m
         for number in range(MOST_CLAIMS + 20):
             fair.github.how = Webhook.NEVER  # no delivery tells of these, the sweep finds them
             await fair.pull_for(issue, author=f"puppet{number}")
-        await forge_sweep.sweep(fair.bounties.desk)
+        await sweep_forge(fair.bounties.desk)
         assert len((await fair.record(issue)).data.claims) == MOST_CLAIMS
         fair.github.how = Webhook.ONCE
         await fair.merge(honest, issue)

@@ -7,7 +7,7 @@ import pytest
 
 from payflow.app import gateways
 from payflow.config import Settings
-from payflow.desk.probing import probe_closed_rails
+from payflow.desk.gateways import probe_closed_rails
 from payflow.web.http.gauges import read
 from tests.desk import UNLIMITED
 from tests.stories.banks import Choice, paystack, v3, v4

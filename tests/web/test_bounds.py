@@ -5,7 +5,7 @@ import pytest
 from machines.core.errors import BadAmount, BadSettings, ShortBalance
 from machines.core.money import ETH, NGN, Assets, Money
 from payflow.config import load
-from payflow.desk.bounds import Bounds
+from payflow.desk.requests import Bounds
 
 
 def bounds(**changes: str) -> Bounds:

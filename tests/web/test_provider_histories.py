@@ -19,7 +19,7 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import ProviderHistory
 from payflow.config import Settings, load
-from payflow.desk.provider_histories import ProviderHistories
+from payflow.desk.providers import ProviderHistories
 from payflow.engine.step import take_in
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store

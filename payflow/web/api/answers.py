@@ -8,8 +8,8 @@ from machines.core.clock import Millis
 from machines.core.money import Asset, Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import APPROVED, LIFECYCLE, REQUESTED
+from payflow.desk.batches import Schedule
 from payflow.desk.payouts import shown
-from payflow.desk.schedule import Schedule
 from payflow.desk.values import LedgerAccount
 from payflow.shown import iso
 from payflow.store.registers.earnings import Earning

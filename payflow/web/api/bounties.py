@@ -9,8 +9,9 @@ from typing import Any
 from machines.bounty.data import BountyRecord
 from machines.core.clock import SECOND
 from machines.core.saved_address import SavedAddress
-from payflow.desk.bounties import BountyDesk, person_of
-from payflow.desk.open_bounty import activity, hunters, public, shown
+from payflow.desk.bounties.bounties import BountyDesk
+from payflow.desk.bounties.finding import person_of
+from payflow.desk.bounties.open_bounty import activity, hunters, public, shown
 from payflow.desk.person import LOOKS
 from payflow.store.registers.tokens import Role
 from payflow.web.api import bounty_answers as b

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from pydantic_core import PydanticCustomError
 
 from machines.core.ports import Destination
-from payflow.desk.destinations import PARTS
+from payflow.desk.requests import PARTS
 from payflow.web.http import problems
 from payflow.web.http.fields import (
     Amount,

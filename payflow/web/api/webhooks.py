@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from machines.core.errors import BadInput
 from machines.core.forge import News
 from machines.core.ports import Notice
-from payflow.desk.bounties import BountyDesk
+from payflow.desk.bounties.bounties import BountyDesk
 from payflow.desk.gateways import Hooks, Notices
 from payflow.store.registers.inbox import Inbox
 from payflow.store.store import Store

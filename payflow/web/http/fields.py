@@ -11,7 +11,7 @@ from adapters.notify.contacts import LONGEST, PATTERN
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadAmount
 from machines.core.money import Assets, Money
-from payflow.desk.destinations import LONGEST_LINE, PARTS, SEEN, SOMETHING
+from payflow.desk.requests import LONGEST_LINE, PARTS, SEEN, SOMETHING
 from payflow.web.http import problems
 from payflow.web.http.problems import Problem
 

@@ -15,8 +15,9 @@ from machines.bounty.data import BountyRecord
 from machines.core.clock import DAY
 from machines.core.forge import PullState
 from machines.core.saved_address import SavedAddress
-from payflow.desk.bounties import BountyDesk, first_of, person_of, sweeping
-from payflow.desk.open_bounty import NEWEST, balances, open_claims, owns, state_of
+from payflow.desk.bounties.bounties import BountyDesk
+from payflow.desk.bounties.finding import first_of, person_of, sweeping
+from payflow.desk.bounties.open_bounty import NEWEST, balances, open_claims, owns, state_of
 from payflow.desk.person import OPERATES, STAFF
 from payflow.store.registers.tokens import Role
 from payflow.web.http import problems

@@ -24,10 +24,9 @@ from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import ProviderHistory, Thresholds
 from payflow.config import Settings, load
-from payflow.desk.first_look import FirstLook
-from payflow.desk.gateways import Hooks
+from payflow.desk.batches import Schedule
+from payflow.desk.gateways import FirstLook, Hooks
 from payflow.desk.payouts import Desk
-from payflow.desk.schedule import Schedule
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store.outbox import Post

@@ -13,7 +13,7 @@ from machines.core.ids import Owner
 from machines.core.ports import Destination
 from machines.pool.data import owner_of_login
 from machines.transaction.data import owner_of_lane
-from payflow.desk.bounties import account_of
+from payflow.desk.bounties.finding import account_of
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from tests.web.api.front import COIN, SHOP, Front, asking, ngn

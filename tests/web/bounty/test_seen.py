@@ -8,7 +8,7 @@ from adapters.sandbox.github.town import Issue
 from machines.bounty import lifecycle as s
 from machines.core.errors import PayflowError
 from machines.core.forge import PullState
-from payflow.desk import forge_sweep
+from payflow.desk.bounties.bounties import sweep_forge
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 from tests.bounties import ANN, BOT, MIA, Fair
@@ -107,7 +107,7 @@ async def test_what_stands_in_the_way_of_a_payment(fair: Fair) -> None:
 
         # Handed on to whom the app is a stranger: GitHub tells nothing, and a sweep finds it gone.
         home = fair.github.town.repositories.pop(fair.home.id)
-        await forge_sweep.sweep(fair.bounties.desk)
+        await sweep_forge(fair.bounties.desk)
         for who in ("ann", "vic"):
             assert "The GitHub App is not installed in acme/widgets any more" in await page_of(fair, who)
         fair.github.town.repositories[home.id] = home
@@ -129,7 +129,7 @@ async def test_a_claim_that_was_changed_after_its_merge(fair: Fair) -> None:
         await fair.merge(pull)
         fair.ticks.advance(3600)
         await fair.at_github(fair.github.edit_pull, fair.home, pull, f"Closes #{issue.number}")
-        await forge_sweep.sweep(fair.bounties.desk)
+        await sweep_forge(fair.bounties.desk)
         record = await fair.until(issue, s.CONTESTED)
         assert [claim.state for claim in record.data.claims] == [PullState.MERGED]
         seen = await page_of(fair, "olu")

@@ -7,7 +7,7 @@ from machines.core.ids import RecordId
 from payflow.desk.actions import Action
 from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
-from payflow.desk.lane_sheet import LaneSheet
+from payflow.desk.lane_steering import LaneSheet
 from payflow.web.http.sessions import SiblingPages
 from payflow.web.pages.admin.frame import Page
 

@@ -11,7 +11,7 @@ from machines.core.clock import Millis
 from machines.core.ids import RecordId
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, owner_of_lane
-from payflow.desk.lane_sheet import LaneNode, LaneSheet
+from payflow.desk.lane_steering import LaneNode, LaneSheet
 from payflow.desk.values import Pause
 from payflow.shown import grouped, span
 from payflow.store.store import Store

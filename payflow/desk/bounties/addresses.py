@@ -1,0 +1,194 @@
+"""Whose address is whose: saved for payment, proven by a signature, and the owners of wallets to come."""
+
+import secrets
+from collections.abc import Sequence
+
+from machines.bounty import facts as f
+from machines.bounty import lifecycle as s
+from machines.bounty.comment import day_of
+from machines.bounty.data import (
+    Hand,
+    repository_id,
+)
+from machines.core.chain import Address
+from machines.core.clock import MINUTE, Millis
+from machines.core.decision import Message
+from machines.core.errors import (
+    BadInput,
+    NotAllowed,
+    NotFound,
+)
+from machines.core.forge import Place
+from machines.core.ids import Owner
+from machines.core.saved_address import SavedAddress
+from machines.core.sign_in import SignInMessage
+from payflow.desk.bounties.finding import BountyFinder, account_of, person_of
+from payflow.desk.person import Caller
+from payflow.store.registers.contributors import ContributorAddress
+
+NOBODY = "0x" + "00" * 20
+SIGN_WITHIN_MS = 15 * MINUTE
+"""How long somebody may take to sign what they were asked to sign."""
+
+
+class BountyAddresses(BountyFinder):
+    """Takes addresses of contributors and owners."""
+
+    def address(self, text: str) -> Address:
+        """Read an address that money can go to."""
+        try:
+            found = self.world.checksummed(text.strip())
+        except ValueError as error:
+            raise BadInput("An address is 0x and 40 hexadecimal digits.") from error
+        if text.strip()[2:] not in (found[2:], found[2:].lower(), found[2:].upper()):
+            raise BadInput("The address is mistyped: its capital letters do not fit.")
+        if found == NOBODY:
+            raise BadInput("Nobody owns that address.")
+        return found
+
+    async def address_of(self, person: int) -> SavedAddress:
+        """Give what somebody saved."""
+        saved = (await self.store.contributors.read(account_of(person))).saved
+        return saved.at(await self.store.records.now())
+
+    async def save_address(self, caller: Caller, text: str, proof: tuple[str, str] | None) -> SavedAddress:
+        """Save where a contributor wants their money: a first one that signed counts at once, else after a cool-off."""
+        person = _contributor(caller)
+        address, now = self.address(text), await self.store.records.now()
+        if proof is not None:
+            await self.proven(proof, address, _to_be_paid(person), now)
+        before = await self.store.contributors.read(account_of(person))
+        saved = before.saved.saving(address, now, self.world.cool_off, proven=proof is not None)
+        return await self._keep(caller, before, saved, now, proof)
+
+    async def release_address(self, caller: Caller, text: str, proof: tuple[str, str]) -> SavedAddress:
+        """Let the address that is to come count at once: the one that counts signed that it gives way to it."""
+        person = _contributor(caller)
+        address, now = self.address(text), await self.store.records.now()
+        before = await self.store.contributors.read(account_of(person))
+        saved = before.saved.released(address, now)
+        await self.proven(proof, Address(before.saved.at(now).address), _to_give_way(person, address), now)
+        return await self._keep(caller, before, saved, now, proof)
+
+    async def withdraw_address(self, caller: Caller) -> SavedAddress:
+        """Take back the address that is to come."""
+        person, now = _contributor(caller), await self.store.records.now()
+        before = await self.store.contributors.read(account_of(person))
+        return await self._keep(caller, before, before.saved.withdrawn(now), now, None)
+
+    async def _keep(
+        self,
+        caller: Caller,
+        before: ContributorAddress,
+        saved: SavedAddress,
+        now: Millis,
+        proof: tuple[str, str] | None,
+    ) -> SavedAddress:
+        """Write it, and say so.
+
+        Their contacts are told of every change, and so is everybody who reads the issues that they claim: somebody
+        must hear of it who is not the one with the session.
+        """
+        if saved != before.saved:
+            contacts = (await self.store.profiles.read(before.owner)).notify
+            warning = self._warning(before.owner, saved, contacts) if before.saved != SavedAddress() else ()
+            await self.store.contributors.write(before, saved, proof or ("", ""), now, warning)
+        person = _contributor(caller)
+        counts_from = saved.next_from if saved.address and now < saved.next_from else 0
+        for one in await self.bounties(s.UNFIXED):
+            if person in one.data.claimants:
+                await self.tell(one.id, f.AddressChanging(person, counts_from), caller.who)
+            if one.state == s.AWAITING_ADDRESS and one.data.winner_id == person:
+                await self.store.records.poke(one.id)
+        return saved
+
+    def _warning(self, owner: Owner, saved: SavedAddress, contacts: Sequence[str]) -> tuple[Message, ...]:
+        if not contacts:
+            return ()
+        body = {"event": "bounty_address_changed", "owner": owner, "address": saved.address, "to": "\n".join(contacts)}
+        if saved.next_address:
+            body |= {"coming": saved.next_address, "day": day_of(saved.next_from)}
+        return (Message("notify", {**body, "page": f"{self.world.server}/bounties"}),)
+
+    async def prove_owner(self, caller: Caller, repository: int, text: str, proof: tuple[str, str]) -> Hand:
+        """Take a maintainer on as an owner of the wallets that are made from now on; their address must be proven."""
+        place = await self.place_of(repository)
+        person = await self.maintainer(place, caller)
+        address = self.address(text)
+        await self.proven(proof, address, _to_own(person.id, place), await self.store.records.now())
+        hand = Hand(person.id, person.login, address)
+        record_id = repository_id(repository, self.store.records.shards)
+        await self.tell(record_id, f.HandProven(hand, *proof), caller.who)
+        for one in await self.of_repository(repository):
+            if one.state == s.OPENING:
+                await self.store.records.poke(one.id)
+        return hand
+
+    async def remove_owner(self, caller: Caller, repository: int, person: int) -> None:
+        """Take somebody off the owners of the wallets to come; those that are made keep theirs."""
+        by = await self.maintainer(await self.place_of(repository), caller)
+        record_id = repository_id(repository, self.store.records.shards)
+        await self.tell(record_id, f.HandRemoved(person, by.login), caller.who)
+
+    async def place_of(self, repository: int) -> Place:
+        """Say where a repository is."""
+        try:
+            record = (await self.store.records.read(repository_id(repository, self.store.records.shards))).record
+        except NotFound:
+            raise NotFound("There is no such repository here.") from None
+        return Place(record.data.installation, record.data.number, record.data.name, 0)
+
+    async def message(self, caller: Caller, text: str, repository: int | None, gives_way_to: str) -> str:
+        """Give the words that an address signs: once, within minutes, for this alone."""
+        person = _contributor(caller)
+        place = None if repository is None else await self.place_of(repository)
+        statement = _to_own(person, place) if place else _to_be_paid(person)
+        if gives_way_to:
+            statement = _to_give_way(person, self.address(gives_way_to))
+        return await self.asked(self.address(text), statement)
+
+    async def asked(self, address: Address, statement: str) -> str:
+        """Give the words that an address signs to say something."""
+        now = await self.store.records.now()
+        message = SignInMessage(
+            uri=f"{self.world.server}/bounties",
+            chain_id=self.world.chain_id,
+            address=address,
+            statement=statement,
+            nonce=secrets.token_hex(16),
+            issued_at=now,
+            expires_at=Millis(now + SIGN_WITHIN_MS),
+        )
+        await self.store.challenges.keep(message)
+        return message.text
+
+    async def proven(self, proof: tuple[str, str], address: Address, statement: str, now: Millis) -> None:
+        """See that an account signed what we asked it to sign, for this purpose; the words are used up by it."""
+        message = await self.store.challenges.take(proof[0], now)
+        if message is None or (message.address, message.statement) != (address, statement):
+            raise BadInput(
+                "Those words were not asked for, are used up, or are too old: ask for new ones, and sign them."
+            )
+        if self.world.signer_of(*proof) != address:
+            raise BadInput("The signature is not that address's: sign with the account that you name.")
+
+
+def _to_be_paid(person: int) -> str:
+    return f"GitHub account {person} wants to be paid bounties at this address."
+
+
+def _to_give_way(person: int, to: Address) -> str:
+    return f"GitHub account {person} wants to be paid bounties at {to} from now on, and no longer at this address."
+
+
+def _to_own(person: int, place: Place) -> str:
+    return (
+        f"GitHub account {person} wants to own the bounty wallets of repository {place.repository} with this address."
+    )
+
+
+def _contributor(caller: Caller) -> int:
+    person = person_of(caller)
+    if person is None:
+        raise NotAllowed("Only a contributor has an address of their own.")
+    return person

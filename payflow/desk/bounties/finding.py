@@ -1,0 +1,247 @@
+"""Which bounties there are, whom they concern, who may steer them; and what the forge tells of them."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from machines.bounty import lifecycle as s
+from machines.bounty.data import (
+    MACHINE,
+    REPOSITORY_MACHINE,
+    BountyRecord,
+    RepositoryRecord,
+    owner_of_repository,
+)
+from machines.bounty.policy import BountyPolicy
+from machines.core.chain import Address
+from machines.core.errors import (
+    BadInput,
+    NotAllowed,
+    NotFound,
+    Rejected,
+)
+from machines.core.facts import Fact
+from machines.core.forge import Forge, ForgeAccount, ForgeIssue, News, Place, PullRequest, RepositoryNews
+from machines.core.ids import Owner, RecordId
+from machines.core.saved_address import CoolOff
+from machines.core.wallets import Wallets
+from payflow.desk import records
+from payflow.desk.bounties.forge_news import ISSUES, SHOWN, NewsDesk
+from payflow.desk.person import STAFF, Caller
+from payflow.store import keys
+from payflow.store.registers.tokens import Role
+from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
+
+RECENT_S = 60.0
+MOST_RECENT = 10_000
+MOST_DIGITS = 19
+"""Of a number of 64 bits."""
+
+WON = (s.MERGED, s.AWAITING_ADDRESS, s.CONTESTED, s.EXECUTED, s.CONFIRMABLE, s.CONFIRMING, s.PAID)
+
+_PERSON = re.compile(r"github:([1-9][0-9]{0,18})")
+
+
+class Reader(Forge, Protocol):
+    """The forge, and what a sweep over all of it needs."""
+
+    async def person(self, installation: int, person: int) -> ForgeAccount:
+        """Read an account."""
+
+    def repositories(self) -> AsyncIterator[RepositoryNews]:
+        """List every repository that the app is installed in."""
+
+    def labelled(self, place: Place) -> AsyncIterator[ForgeIssue]:
+        """List the open issues of a repository that carry the label."""
+
+    async def all_pulls(self, place: Place) -> tuple[PullRequest, ...]:
+        """List pull requests of a repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the desk asks of the world outside."""
+
+    forge: Reader
+    wallets: Wallets
+    checksummed: Callable[[str], Address]
+    """Reads an address; `ValueError` or `BadInput` for one that is none or is mistyped."""
+    signer_of: Callable[[str, str], Address]
+    """Tells who signed a message; `BadInput` for a signature that is none."""
+    server: str
+    chain_id: int
+    explorer: str
+    most_open: int
+    policy: BountyPolicy
+    cool_off: CoolOff
+    """How long an address of a contributor's waits before it counts."""
+    recovery: str = ""
+    """Address of one more owner of every wallet; empty for none."""
+
+
+class BountyFinder:
+    """Finds bounties for people, as far as they may see them."""
+
+    def __init__(self, store: Store, metrics: Metrics, world: World) -> None:
+        self.store = store
+        self.metrics = metrics
+        self.world = world
+        self._recent: dict[tuple[int, str], tuple[float, bool]] = {}
+
+    # ── what the forge tells ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def take(self, news: News) -> str:
+        """Take in a piece of news, and say what became of it. Twice, late or out of order it changes nothing."""
+        return await NewsDesk(self.store, self.tell, self.world.most_open).take(news)
+
+    async def tell(self, record_id: RecordId, fact: Fact, who: str) -> None:
+        """Let a record learn something."""
+        await records.tell(self.store, self.metrics, record_id, fact, who)
+
+    # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def find(self, name: str) -> BountyRecord:
+        """Find a bounty by its id, or by the number that the forge gave its issue."""
+        if name.isascii() and name.isdecimal() and len(name) <= MOST_DIGITS:
+            shards = range(self.store.records.shards)
+            asked = [("HGET", keys.unique(shard, ISSUES), str(int(name))) for shard in shards]
+            found = [one.decode() for one in await self.store.link.pipeline(asked) if one]
+            name = found[0] if found else ""
+        try:
+            record: BountyRecord = (await self.store.records.read(RecordId(name))).record
+        except (BadInput, NotFound):
+            raise NotFound("There is no such bounty.") from None
+        if record.machine != MACHINE:
+            raise NotFound("There is no such bounty.")
+        return record
+
+    async def repositories(self) -> list[RepositoryRecord]:
+        """List the repositories that are enabled."""
+        return [one.record for one in await self.store.listing.in_state(REPOSITORY_MACHINE, s.ENABLED, SHOWN)]
+
+    async def disabled(self) -> set[int]:
+        """Name the repositories from which the app was taken away: nobody there can be told from a stranger."""
+        return {one.data.number for one in await self._gone()}
+
+    async def _gone(self) -> list[RepositoryRecord]:
+        return [one.record for one in await self.store.listing.in_state(REPOSITORY_MACHINE, s.DISABLED, SHOWN)]
+
+    async def public(self, states: Iterable[str] | None = None) -> list[BountyRecord]:
+        """List bounties that anybody may see: those of private repositories are nobody's business."""
+        homes = [*await self.repositories(), *await self._gone()]
+        hidden = {one.data.number for one in homes if one.data.private}
+        return [one for one in await self.bounties(states) if one.data.place.repository not in hidden]
+
+    async def bounties(self, states: Iterable[str] | None = None, limit: int = SHOWN) -> list[BountyRecord]:
+        """List bounties in these states, the oldest of each first."""
+        found: dict[RecordId, BountyRecord] = {}
+        for state in states or s.LIFECYCLE.states:
+            # Read one after the other, a bounty may move on in between and be listed twice.
+            found |= {one.id: one for one in await self._in_state(state, limit)}
+        return list(found.values())
+
+    async def _in_state(self, state: str, limit: int) -> list[BountyRecord]:
+        """List bounties in a state: of those that are over the newest, of the others those that wait longest."""
+        if not s.LIFECYCLE.state(state).final:
+            return [one.record for one in await self.store.listing.in_state(MACHINE, state, limit)]
+        asked = [
+            ("ZREVRANGE", keys.members(shard, MACHINE, state), 0, limit - 1)
+            for shard in range(self.store.records.shards)
+        ]
+        ids = [RecordId(one.decode()) for part in await self.store.link.pipeline(asked) for one in part]
+        records = [(await self.store.records.read(one)).record for one in ids[:limit]]
+        return sorted(records, key=lambda one: one.since, reverse=True)
+
+    async def of_repository(self, repository: int) -> list[BountyRecord]:
+        """List a repository's bounties, the newest first."""
+        found = await self.store.listing.owned_by(owner_of_repository(repository), SHOWN)
+        return [one.record for one in found if one.record.machine == MACHINE]
+
+    async def solvable(self) -> list[BountyRecord]:
+        """List the bounties that anybody may solve."""
+        return await self.public((s.OPEN,))
+
+    async def paid_out(self) -> list[BountyRecord]:
+        """List what was paid, as far as anybody may see it."""
+        return await self.public((s.PAID,))
+
+    async def concerning(self, caller: Caller) -> list[BountyRecord]:
+        """List the bounties that a caller may see: all for staff, else of repositories they maintain or won by them."""
+        if caller.role in STAFF:
+            return await self.bounties()
+        person = person_of(caller)
+        if person is None:
+            return []
+        places = await self.maintained(caller)
+        found = {one.id: one for place in places for one in await self.of_repository(place.repository)}
+        found |= {one.id: one for one in await self.bounties(WON) if one.data.winner_id == person}
+        return list(found.values())
+
+    async def seen_by(self, name: str, caller: Caller) -> BountyRecord:
+        """Find a bounty for somebody whom it concerns."""
+        record = await self.find(name)
+        won = record.data.winner_id and record.data.winner_id == person_of(caller)
+        if not (caller.role in STAFF or won):
+            await self.maintainer(record.data.place, caller)
+        return record
+
+    # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def maintains(self, place: Place, caller: Caller) -> ForgeAccount | None:
+        """Say as whom a caller maintains a repository; the forge decides, each time."""
+        person = person_of(caller)
+        return None if person is None else await self.world.forge.maintains(place, person)
+
+    async def maintained(self, caller: Caller) -> list[Place]:
+        """List the repositories that a caller maintains."""
+        if person_of(caller) is None:
+            return []
+        homes = [Place(one.data.installation, one.data.number, one.data.name, 0) for one in await self.repositories()]
+        return [place for place in homes if await self._seen_to_maintain(place, caller)]
+
+    async def _seen_to_maintain(self, place: Place, caller: Caller) -> bool:
+        """Say so from a recent answer, for lists alone: whoever does something is asked about anew."""
+        key = (place.repository, caller.of)
+        known = self._recent.get(key)
+        if known is None or known[0] < monotonic():
+            try:
+                found = await self.maintains(place, caller)
+            except Rejected:  # the app was taken away there, which must not hide all the other repositories
+                found = None
+            known = (monotonic() + RECENT_S, found is not None)
+            if len(self._recent) >= MOST_RECENT:
+                self._recent.clear()
+            self._recent[key] = known
+        return known[1]
+
+    async def maintainer(self, place: Place, caller: Caller) -> ForgeAccount:
+        """Let only those go on who maintain the repository."""
+        found = await self.maintains(place, caller)
+        if found is None:
+            raise NotAllowed(f"Only who maintains {place.name} may do this.")
+        return found
+
+
+def person_of(caller: Caller) -> int | None:
+    """Tell which account of the forge a caller is; None for people who work here."""
+    match = _PERSON.fullmatch(caller.of) if caller.role is Role.PROVIDER else None
+    return int(match[1]) if match else None
+
+
+def account_of(person: int) -> Owner:
+    """Name whom a contributor's profile belongs to: by their number, because names change."""
+    return Owner(f"github:{person}")
+
+
+def first_of(record: BountyRecord) -> str:
+    """Name the bounty whose wallet this one pays out of."""
+    return record.data.sweep_of or record.id
+
+
+def sweeping(found: Iterable[BountyRecord]) -> set[str]:
+    """Name the bounties, among these, whose later deposits are being paid out."""
+    open_ones = (one for one in found if not s.LIFECYCLE.state(one.state).final)
+    return {one.data.sweep_of for one in open_ones if one.data.sweep_of}

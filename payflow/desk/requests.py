@@ -1,0 +1,77 @@
+"""What may be asked for: how much, and to where; the same in a request, on a page and at a terminal."""
+
+import re
+from collections.abc import Mapping
+
+from machines.core.errors import BadAmount, BadInput, BadSettings, ShortBalance
+from machines.core.money import NGN, Assets, Money
+from machines.core.ports import Destination
+from payflow.config import Settings
+
+
+class Bounds:
+    """The least and the largest amount; a currency without a bound may have any amount."""
+
+    def __init__(self, settings: Settings, assets: Assets) -> None:
+        self._least = _bounds("PAYFLOW_PAYOUT_MINIMUM", settings.payout_minimum, assets)
+        self._most = _bounds("PAYFLOW_PAYOUT_MAXIMUM", settings.payout_maximum, assets)
+
+    def check(self, amount: Money) -> Money:
+        """Let an amount through that may be asked for."""
+        least, most = (bounds.get(amount.asset.code) for bounds in (self._least, self._most))
+        if least and amount < least:
+            raise BadAmount(f"{amount} is less than the smallest payout, {least}.")
+        if most and most < amount:
+            raise BadAmount(f"{amount} is more than the largest payout, {most}.")
+        if not amount.units:
+            raise ShortBalance(f"There is no {amount.asset.code} to ask for.")
+        return amount
+
+
+def _bounds(name: str, text: str, assets: Assets) -> Mapping[str, Money]:
+    """Read amounts such as `100, 0.01 ETH`: each with its currency, naira where none is named."""
+    found: dict[str, Money] = {}
+    for part in text.split(","):
+        number, _, code = part.strip().partition(" ")
+        try:
+            bound = Money.parse(number, assets[code.strip() or NGN.code])
+        except BadAmount as error:
+            raise BadSettings(f"{name}: {error}") from error
+        found[bound.asset.code] = bound
+    return found
+
+
+# One line that looks like what it is: no control characters, no line ends, nothing that turns the direction of writing.
+_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+SEEN = f"^{_UNSEEN}"
+SOMETHING = rf"^[{SEEN}]*[^\s{_UNSEEN}][{SEEN}]*$"
+LONGEST_LINE = 100
+
+PARTS: Mapping[str, str] = {
+    "bank_code": r"^[A-Za-z0-9_-]{2,20}$",
+    "account_number": r"^[A-Za-z0-9+]{4,34}$",
+    "account_name": SOMETHING,
+    "branch_code": r"^[A-Za-z0-9_-]{1,20}$",
+    "address": r"^0x[0-9a-fA-F]{40}$",
+}
+"""A pattern for each, in their order."""
+
+
+def with_account(before: Destination, account: str, bank: str = "", name: str = "") -> Destination:
+    """Put another account, wallet or address in the place of one; a branch stays only as long as its bank does."""
+    if before.kind == "ethereum":
+        return _checked(before.kind, {"address": account})
+    fields = dict(before.fields)
+    parts = {"bank_code": bank or fields.get("bank_code", ""), "account_number": account}
+    if name:
+        parts["account_name"] = name
+    if "branch_code" in fields and parts["bank_code"] == fields.get("bank_code"):
+        parts["branch_code"] = fields["branch_code"]
+    return _checked(before.kind, parts)
+
+
+def _checked(kind: str, parts: Mapping[str, str]) -> Destination:
+    faults = [name for name, text in parts.items() if len(text) > LONGEST_LINE or not re.fullmatch(PARTS[name], text)]
+    if faults:
+        raise BadInput(f"This is no destination: no {' and no '.join(faults)} looks like that.")
+    return Destination(kind, tuple(parts.items()))
