@@ -89,6 +89,7 @@ async def test_who_has_only_a_session_moves_nobodys_money_at_once_and_the_true_p
     """An address without a signature counts after days; until then the one before does, and contacts are told."""
     owner = ann_of(fair)
     await fair.store.profiles.write(Profile(owner), Profile(owner, notify=(CONTACT,)), Millis(1))
+    begun = await fair.store.records.now()
     await fair.proves("ann", ANN)
     await fair.says("ann", "POST", "/api/user", {"address": THIEF.address})
     told = await fair.store.outbox.take(100, 60_000)
@@ -96,7 +97,9 @@ async def test_who_has_only_a_session_moves_nobodys_money_at_once_and_the_true_p
         issue = await won_by_ann(fair)
         record = await fair.until(issue, s.CONFIRMABLE)
         assert record.data.payout_address == ANN.address
-    (body,) = [dict(post.body) for post in told if post.kind == "notify"]
+    (warning,) = [post for post in told if post.kind == "notify"]
+    assert warning.at >= begun
+    body = dict(warning.body)
     assert (body["event"], body["to"], body["address"]) == ("bounty_address_changed", CONTACT, ANN.address)
     assert body["coming"] == THIEF.address
     seen = await fair.says("ann", "GET", "/api/user")
