@@ -24,6 +24,7 @@ from machines.core.machine import AnyMachine
 from payflow.app.installation import Assemble, Payflow, assemble, opened, refuse_unfit
 from payflow.cli.tables import Column, clean, console, drawn, json_of
 from payflow.config import Settings, load
+from payflow.desk import person
 from payflow.desk.person import OPERATES, Person, holder, shell
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.telemetry import logs
@@ -246,9 +247,8 @@ def typed() -> Iterator[None]:
 
 def because(reason: str) -> str:
     """Take a reason, where somebody would be asked in vain without one."""
-    if not reason.strip():
-        raise BadInput("This needs a reason: add --reason. It is written into the history for whoever asks later.")
-    return reason
+    asks = "This needs a reason: add --reason. It is written into the history for whoever asks later."
+    return person.because(reason, asks)
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:

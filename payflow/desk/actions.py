@@ -168,20 +168,14 @@ def money_line(record: Record[Any], source: object, target: object) -> str:
     return f"{grouped(record.amount)} of {record.owner} goes from {source} to {target}."
 
 
+def _saying_why(
+    act: Callable[[RecordId, str, str], Awaitable[object]],
+) -> Callable[[RecordId, ActionRequest], Awaitable[object]]:
+    return lambda record_id, word: act(record_id, word.who, word.reason)
+
+
 def of_payouts(desk: Desk) -> Sequence[Action]:
     """List what people decide about payouts."""
-
-    async def approve(record_id: RecordId, word: ActionRequest) -> object:
-        return await desk.approve(record_id, word.who, word.seen)
-
-    async def reject(record_id: RecordId, word: ActionRequest) -> object:
-        return await desk.reject(record_id, word.who, word.reason)
-
-    async def cancel(record_id: RecordId, word: ActionRequest) -> object:
-        return await desk.cancel(record_id, word.who, word.reason)
-
-    async def release(record_id: RecordId, word: ActionRequest) -> object:
-        return await desk.release(record_id, word.who, word.reason)
 
     def seen(record: Record[Any]) -> str:
         return str(record.data.proposal.fingerprint)
@@ -189,21 +183,24 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
     return (
         Action(
             "approve", "Approve", "Say yes to amount and destination.", MACHINE, REVIEWS,
-            lambda record, who, _: f.Approved(who, seen(record)), approve, sees=seen,
+            lambda record, who, _: f.Approved(who, seen(record)),
+            lambda record_id, word: desk.approve(record_id, word.who, word.seen), sees=seen,
         ),
         Action(
             "reject", "Reject", "Say no; the money is available again.", MACHINE, REVIEWS,
-            lambda _, who, why: f.Declined(who, why), reject, asks="Why not? The provider reads it.", danger=True,
-            sees=seen,
+            lambda _, who, why: f.Declined(who, why), _saying_why(desk.reject),
+            asks="Why not? The provider reads it.", danger=True, sees=seen,
         ),
         Action(
             "cancel", "Cancel", "Take it back before it is sent.", MACHINE, OPERATES,
-            lambda _, who, why: f.Cancelled(who, why), cancel, asks="Why? The provider reads it.", danger=True,
+            lambda _, who, why: f.Cancelled(who, why), _saying_why(desk.cancel),
+            asks="Why? The provider reads it.", danger=True,
         ),
         Action(
             "release", "Give back", "Give the money of a failed payout back.", MACHINE, OPERATES,
-            lambda _, who, why: f.Released(who, why, proven=True), release, asks="Why? The provider reads it.",
-            danger=True, foresees="The rail is asked first: it is refused unless every attempt is proven unpaid.",
+            lambda _, who, why: f.Released(who, why, proven=True), _saying_why(desk.release),
+            asks="Why? The provider reads it.", danger=True,
+            foresees="The rail is asked first: it is refused unless every attempt is proven unpaid.",
         ),
     )  # fmt: skip
 
@@ -211,12 +208,10 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
 def of_all(machines: Iterable[AnyMachine], steering: Steering) -> list[Action]:
     """List what every machine knows that can be retried."""
 
-    async def retry(record_id: RecordId, word: ActionRequest) -> object:
-        return await steering.retry(record_id, word.who)
-
     def once_more(made: Callable[[str], Fact], name: str) -> Action:
         return Action(
-            "retry", "Try again", "Ask for one more attempt.", name, OPERATES, lambda _, who, __: made(who), retry,
+            "retry", "Try again", "Ask for one more attempt.", name, OPERATES, lambda _, who, __: made(who),
+            lambda record_id, word: steering.retry(record_id, word.who),
             foresees="Nothing is sent before every earlier attempt is proven unpaid.",
         )  # fmt: skip
 
@@ -226,33 +221,25 @@ def of_all(machines: Iterable[AnyMachine], steering: Steering) -> list[Action]:
 def of_lanes(steering: LaneSteering) -> Sequence[Action]:
     """List what people do to a lane, to what waits in it and to what it sent."""
 
-    async def bump(record_id: RecordId, word: ActionRequest) -> None:
-        await steering.bump(record_id, word.who, word.reason)
-
-    async def cancel(record_id: RecordId, word: ActionRequest) -> None:
-        await steering.cancel(record_id, word.who, word.reason)
-
-    async def withdraw(record_id: RecordId, word: ActionRequest) -> None:
-        await steering.withdraw(record_id, word.who, word.reason)
-
     async def adopt(record_id: RecordId, word: ActionRequest) -> None:
         await steering.adopt(await steering.adoption(record_id, word.picked), word.who, word.reason)
 
     return (
         Action(
             "bump", "Offer more", "Ask for a better price at the same nonce, up to the lane's ceiling.", TRANSACTION,
-            OPERATES, lambda _, who, __: t.BumpAsked(who), bump, asks="Why?",
+            OPERATES, lambda _, who, __: t.BumpAsked(who), _saying_why(steering.bump), asks="Why?",
             foresees="The lane signs a new attempt at this nonce. Only one of all its attempts can ever be mined.",
         ),
         Action(
             "cancel", "Replace by nothing", "Use up its nonce with a transaction that pays nobody.", TRANSACTION,
-            OPERATES, lambda _, who, why: t.CancelAsked(who, why), cancel, asks="Why?", danger=True,
+            OPERATES, lambda _, who, why: t.CancelAsked(who, why), _saying_why(steering.cancel), asks="Why?",
+            danger=True,
             foresees="The chain decides which one wins: if what was sent first is mined, it stays paid. "
             "If the empty one wins, what it carried has failed, and may be paid anew.",
         ),
         Action(
             "withdraw", "Take back", "Take back a payment that nothing is signed for.", PAYMENT, OPERATES,
-            lambda _, who, why: t.Withdrawn(who, why), withdraw, asks="Why?", danger=True,
+            lambda _, who, why: t.Withdrawn(who, why), _saying_why(steering.withdraw), asks="Why?", danger=True,
             foresees="Whoever asked for it learns that it has failed, unpaid.",
         ),
         Action(

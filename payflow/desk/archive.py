@@ -111,10 +111,6 @@ def _event(event: HistoryEvent) -> dict[str, object]:
     }
 
 
-def _posting(entry: Posting) -> bytes:
-    return msgspec.json.encode({"kind": "posting", **msgspec.to_builtins(entry)}) + b"\n"
-
-
 @contextmanager
 def written(path: Path) -> Iterator[Callable[[bytes], object]]:
     """Write a file of lines, compressed where its name says so; it gets its name once it is whole and on disk."""
@@ -207,7 +203,7 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
             for entry in entries:
-                write(_posting(entry))
+                write(msgspec.json.encode({"kind": "posting", **msgspec.to_builtins(entry)}) + b"\n")
             postings.append((shard, entries))
     if not gone and not any(entries for _, entries in postings):
         path.unlink()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from machines.core.errors import BadInput, Conflict, NotAllowed
-from payflow.desk.person import A_ROLE, Person
+from payflow.desk.person import A_ROLE, Person, because
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -92,13 +92,10 @@ class DualControl:
     ) -> Proposal:  # fmt: skip
         """Put an act before a second person, who must be the holder of another token with the role."""
         self._verb(kind)
-        if not reason.strip():
-            raise BadInput("This needs a reason: the second person reads it, and whoever asks later.")
+        why = because(reason, "This needs a reason: the second person reads it, and whoever asks later.")
         _refuse_shell(person)
         at = await self._store.records.now()
-        proposal = Proposal(
-            kind, subject, dict(seen), role.value, reason.strip(), person.name, version, at, person.made_by
-        )
+        proposal = Proposal(kind, subject, dict(seen), role.value, why, person.name, version, at, person.made_by)
         async with self._store.audit.doing(person.name, f"propose {kind}", subject, _summary(proposal)):
             if not await self._proposals.make(proposal):
                 raise Conflict(

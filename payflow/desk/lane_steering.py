@@ -18,7 +18,7 @@ from machines.transaction.ports import Lane, LaneToken
 from payflow.config import Settings
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.metering import NodeFigures
-from payflow.desk.person import Person
+from payflow.desk.person import Person, because
 from payflow.desk.records import revived, tell
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
@@ -102,9 +102,8 @@ class LaneSteering:
     async def _tell(self, machine: str, record_id: RecordId, word: Word, act: str, who: str, reason: str) -> None:
         if parse_id(record_id)[0] != machine:
             raise BadInput(f"{record_id} is no {machine}.")
-        if not reason.strip():
-            raise BadInput("Say why (--reason): it is kept for whoever asks later.")
-        async with self._store.audit.doing(who, act, record_id, reason):
+        why = because(reason, "Say why (--reason): it is kept for whoever asks later.")
+        async with self._store.audit.doing(who, act, record_id, why):
             await tell(self._store, self._metrics, record_id, word, who)
 
 

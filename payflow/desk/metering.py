@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter
 from typing import Protocol, TypeVar
 
@@ -94,12 +93,8 @@ class Meter:
 
     def around_lane(self, lane: str, nodes: LaneNodes) -> "LaneMeter":
         """Give what a lane tells its doings to."""
-        self._metrics.lanes.without_quorum.labels(lane).set_function(partial(_without_quorum, nodes))
+        self._metrics.lanes.without_quorum.labels(lane).set_function(lambda: float(nodes.without_quorum))
         return LaneMeter(self._metrics, nodes.figures)
-
-
-def _without_quorum(nodes: LaneNodes) -> float:
-    return float(nodes.without_quorum)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from machines.core.clock import Millis
@@ -26,6 +27,7 @@ from machines.payout.lifecycle import FAILED, REQUESTED
 from payflow.config import Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import Gateway, print_of
+from payflow.desk.person import because
 from payflow.desk.records import FactSource, tell
 from payflow.desk.requests import Bounds, with_account
 from payflow.engine.step import Applied
@@ -34,6 +36,7 @@ from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
 MACHINE = "payout"
+WHY = "Say why: the provider will read it."
 
 SHOWN_DIGITS = 4
 ENQUIRY_S = 3.0
@@ -212,23 +215,16 @@ class Desk:
 
     async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
         """Say no."""
-        why = _reason(reason)
-
-        async def learned(record: PayoutRecord) -> Fact:
-            return f.Declined(by, why, await self._proven(record))
-
-        return await self._decide("reject", payout_id, learned, by, why)
+        why = because(reason, WHY)
+        return await self._decide("reject", payout_id, self._with_proof(partial(f.Declined, by, why)), by, why)
 
     async def cancel(self, payout_id: str, by: str, reason: str, owner: Owner | None = None) -> Applied:
         """Take a payout back before it is paid."""
         await self.payout(payout_id, owner)
-
-        async def learned(record: PayoutRecord) -> Fact:
-            return f.Cancelled(by, reason, await self._proven(record))
-
+        fact = self._with_proof(partial(f.Cancelled, by, reason))
         if owner is not None:
-            return await self._tell(payout_id, learned, by)  # their own affair: the payout's history says it
-        return await self._decide("cancel", payout_id, learned, by, reason)
+            return await self._tell(payout_id, fact, by)  # their own affair: the payout's history says it
+        return await self._decide("cancel", payout_id, fact, by, reason)
 
     async def retry(self, payout_id: str, by: str) -> Applied:
         """Try a failed payout once more."""
@@ -236,12 +232,9 @@ class Desk:
 
     async def release(self, payout_id: str, by: str, reason: str) -> Applied:
         """Give back the money of a failed payout, as soon as the rail proves that none of its attempts was paid."""
-        why = _reason(reason)
-
-        async def learned(record: PayoutRecord) -> Fact:
-            return f.Released(by, why, await self._proven(record) is Proof.NOT_PAID)
-
-        return await self._decide("release", payout_id, learned, by, why)
+        why = because(reason, WHY)
+        fact = self._with_proof(lambda proof: f.Released(by, why, proof is Proof.NOT_PAID))
+        return await self._decide("release", payout_id, fact, by, why)
 
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""
@@ -266,6 +259,14 @@ class Desk:
         return await self.correct(payout_id, by, with_account(before, account, bank, name))
 
     # ── sent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _with_proof(self, fact: Callable[[Proof], Fact]) -> FactSource:
+        """Make a fact of what the rail proves right before the payout learns it."""
+
+        async def learned(record: PayoutRecord) -> Fact:
+            return fact(await self._proven(record))
+
+        return learned
 
     async def _proven(self, record: PayoutRecord) -> Proof:
         """Ask the rail what became of a payout's attempts; where it cannot be asked now, it has proven nothing.
@@ -299,12 +300,6 @@ async def _holder(gateway: Gateway, destination: Destination) -> str:
             return await gateway.resolve(destination)
     except (TimeoutError, Retryable):
         return ""
-
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise BadInput("Say why: the provider will read it.")
-    return text.strip()
 
 
 def shown(destination: Destination) -> str:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from machines.core.errors import Conflict, NotAllowed
+from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.forge import ForgeAccount
 from machines.core.ids import Owner
 from payflow.store.registers.audit import REFUSED
@@ -48,6 +48,13 @@ class Person:
                 f"or PAYFLOW_TOKEN_FILE to a file that holds it. `payflow token ls` lists who has one."
             )
         raise NotAllowed(f"This takes the token of {needed}; the one shown, {self.name}, is {A_ROLE[self.role]}'s.")
+
+
+def because(reason: str, asks: str = "Say why: it is kept for whoever asks later.") -> str:
+    """Take a reason, or ask for one."""
+    if not reason.strip():
+        raise BadInput(asks)
+    return reason.strip()
 
 
 def holder(token: ApiToken) -> Person:

@@ -13,7 +13,7 @@ from machines.core.record import Record
 from payflow.desk import lane_steering
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.person import Person
+from payflow.desk.person import Person, because
 from payflow.desk.records import tell
 from payflow.engine.step import Applied
 from payflow.store.pauses import EVERYTHING, scope_of
@@ -248,10 +248,9 @@ class Steering:
     async def pause(self, scope: str, who: str, why: str) -> str:
         """Stop sends in a scope, and say how that went."""
         await self._refuse_unknown(scope)
-        if not why.strip():
-            raise BadInput("A pause needs a reason, for whoever finds it at night.")
+        why = because(why, "A pause needs a reason, for whoever finds it at night.")
         async with self._store.audit.doing(who, "pause", scope, why):
-            fresh = await self._store.pauses.pause(scope, who, why.strip(), await self._records.now())
+            fresh = await self._store.pauses.pause(scope, who, why, await self._records.now())
         if fresh:
             return f"Sends are paused: {called(scope)}. Looks go on."
         found = (await self._store.pauses.all()).get(scope)
@@ -280,9 +279,8 @@ class Steering:
 
     async def resume(self, scope: str, who: str, why: str) -> str:
         """Allow sends in a scope again."""
-        if not why.strip():
-            raise BadInput("Say why sends may go on: the audit log keeps it.")
-        async with self._store.audit.doing(who, "resume", scope, why):
+        said = because(why, "Say why sends may go on: the audit log keeps it.")
+        async with self._store.audit.doing(who, "resume", scope, said):
             if not await self._store.pauses.resume(scope):
                 paused = ", ".join(await self._store.pauses.all()) or "nothing"
                 raise BadInput(f"{called(scope)} is not paused; paused is: {paused}.")

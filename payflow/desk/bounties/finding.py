@@ -160,14 +160,6 @@ class BountyFinder:
         found = await self.store.listing.owned_by(owner_of_repository(repository), SHOWN)
         return [one.record for one in found if one.record.machine == MACHINE]
 
-    async def solvable(self) -> list[BountyRecord]:
-        """List the bounties that anybody may solve."""
-        return await self.public((s.OPEN,))
-
-    async def paid_out(self) -> list[BountyRecord]:
-        """List what was paid, as far as anybody may see it."""
-        return await self.public((s.PAID,))
-
     async def concerning(self, caller: Caller) -> list[BountyRecord]:
         """List the bounties that a caller may see: all for staff, else of repositories they maintain or won by them."""
         if caller.role in STAFF:

@@ -13,6 +13,7 @@ import anyio
 
 from machines.core.errors import BadInput
 from machines.pool.evidence import ChainOutcome
+from payflow.desk.person import because
 from payflow.desk.pool.evidence import Judged
 from payflow.desk.pool.lines import Say, save, shown
 from payflow.desk.pool.pool import Pools
@@ -50,10 +51,8 @@ def evidence_digest(lock: str, found: Sequence[Judged]) -> str:
 
 async def resolve(desk: PoolDesk, seen: Sequence[Judged], reason: str) -> Resolution:
     """Do what somebody has seen, where books and evidence still say so, and unlock where nothing is left."""
-    if not reason.strip():
-        raise BadInput("Say why: the audit log keeps it.")
-    done, agreed = Resolution(), {one.identity for one in seen}
-    async with desk.noted("resolve pool", desk.pool.coin, reason.strip()):
+    why, done, agreed = because(reason), Resolution(), {one.identity for one in seen}
+    async with desk.noted("resolve pool", desk.pool.coin, why):
         for one in await desk.pending():
             try:
                 # What was not shown, or is judged otherwise by now, nobody has agreed to.

@@ -6,6 +6,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from machines.bounty import lifecycle as s
 from machines.bounty.data import BountyRecord
 from machines.core.clock import SECOND
 from machines.core.saved_address import SavedAddress
@@ -102,13 +103,13 @@ class BountyApi:
     # ── what anybody may see ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def open_bounties(self, _: EndpointCall[NoBody, NoQuery]) -> JsonReply:
-        return _reply(b.PublicBounties, bounties=[public(one) for one in await self._desk.solvable()])
+        return _reply(b.PublicBounties, bounties=[public(one) for one in await self._desk.public((s.OPEN,))])
 
     async def activity(self, _: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return _reply(b.ActivityFeed, activity=activity(await self._desk.public()))
 
     async def hunters(self, _: EndpointCall[NoBody, NoQuery]) -> JsonReply:
-        return _reply(b.BountyHunters, hunters=hunters(await self._desk.paid_out()))
+        return _reply(b.BountyHunters, hunters=hunters(await self._desk.public((s.PAID,))))
 
     # ── bounties ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
