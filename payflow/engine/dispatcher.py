@@ -144,5 +144,9 @@ class Dispatcher:
     async def _alarm(self, post: Post) -> None:
         """Tell an alarm to the log, where every installation can see it."""
         log.error(
-            "Alarm.", action="alarm", record=post.record, **{str(name): value for name, value in post.body.items()}
+            "Alarm.",
+            action="alarm",
+            message=post.id,
+            record=post.record,
+            **{str(name): value for name, value in post.body.items()},
         )
