@@ -118,9 +118,10 @@ def overridden(record: PayoutRecord, fact: Override, now: Millis) -> Choice:
             "reviewers who did not ask for it give it with `payflow payout approve`, or on the dashboard."
         )
     given_back = target.position is Position.AVAILABLE
-    if given_back and not data.all_dead and not fact.second.strip() and fact.proof is not Proof.NOT_PAID:
+    # What has failed can be brought back to life in the gateway's dashboard, so that it says nothing by itself.
+    if given_back and data.attempts and not fact.second.strip() and fact.proof is not Proof.NOT_PAID:
         raise BadInput(
-            f"{record.id} may have been sent before it came into {record.state}. "
+            f"{record.id} may have been sent before it came into {record.state}, and be paid by now. "
             "Let a second person confirm, or bring proof from the rail."
         )
     if fact.to == s.REQUESTED:

@@ -88,7 +88,8 @@ def all_proven_unpaid(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -
     data = record.data
     # While it is PROCESSING the newest one may be sent at any moment: what was learned is of those before it.
     asked = data.attempts if record.state == s.FAILED else data.attempts[:-1]
-    over = [one.reference for one in asked if not (one.failed or one.never_begun)]
+    # What people know to be paid, and put back all the same, is as expected, and not over.
+    over = [one.reference for one in asked if not (one.failed or one.never_begun or data.is_paid(one.reference))]
     if over:
         for reference in over:
             data = data.with_attempt(reference, failed=NOT_PAID)

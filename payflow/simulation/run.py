@@ -39,7 +39,8 @@ START = 1_800_000_000_000
 LEASE_MS = 10_000
 MOST_LOOKS = 2_000
 MOST_MEDDLED_WITH = 1_000
-"""After so many looks people and death leave it alone: whether it comes to rest is up to us then."""
+LONGEST_MEDDLED_WITH_MS = 11 * DAY
+"""After so many looks, or so long, people and death leave it alone: whether it comes to rest is up to us then."""
 LONGEST_MS = 14 * DAY
 MOST_HELP = 12
 """How often people help before a payout counts as one that never comes to rest."""
@@ -124,6 +125,10 @@ class PayoutRun:
         self.parts = self._install("outside", _pass)
         self.outside = Meddlers(self, self.parts, self._dice)
 
+    @property
+    def _left_alone(self) -> bool:
+        return self.looks >= MOST_MEDDLED_WITH or self.clock.at - self.story.began > LONGEST_MEDDLED_WITH_MS
+
     # ── the whole life ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def play(self, *, tell: bool = False) -> RunResult:
@@ -200,7 +205,7 @@ class PayoutRun:
 
     def _start(self, name: str) -> None:
         process = SimulatedProcess(name, self._dice, self.clock, self.conditions, self.story)
-        if self.looks >= MOST_MEDDLED_WITH:
+        if self._left_alone:
             process.leave_alone()
         self._processes[name] = process, self._install(name, process.at_await, process)
 
@@ -258,7 +263,7 @@ class PayoutRun:
             self._due = self.clock.now()
             if isinstance(found, Stored):
                 self.looks += 1
-                if self.looks == MOST_MEDDLED_WITH:
+                if self._left_alone:
                     for each, _ in self._processes.values():
                         each.leave_alone()
                 self.last_look = self.clock.now()
@@ -270,7 +275,7 @@ class PayoutRun:
 
     async def _meddle(self, times: float) -> bool:
         """Let somebody click at the gateway, or want something, perhaps; say whether anybody did."""
-        if self.looks >= MOST_MEDDLED_WITH:
+        if self._left_alone:
             return False
         if self._dice.random() < self.conditions.clicks * times:
             return self.gateway.click()

@@ -95,7 +95,9 @@ async def rests(town: Town, payout: str, log: Log, state: str = "COMPLETED") -> 
     assert paid_to(town.bank.book, FAILS) == 2000
     await town.until_all_is_told()
     # What was on its way to people when the clock jumped is delivered once more: it is the same alarm.
-    alarms = {line["message"]: line["why"] for line in log if line.get("action") == "alarm" and line["record"] == payout}
+    alarms = {
+        line["message"]: line["why"] for line in log if line.get("action") == "alarm" and line["record"] == payout
+    }
     assert len([why for why in alarms.values() if besides in why]) == 1, alarms
     assert await town.store.pauses.all() == {}
     other = await town.ann_asks("1500")

@@ -636,6 +636,21 @@ def test_what_people_put_to_failed_and_the_rail_proves_unpaid_is_over_and_is_giv
     assert after(record, f.AllProvenUnpaid(1)).state == s.CANCELLED
 
 
+def test_what_people_know_to_be_paid_and_put_to_failed_is_not_proven_unpaid() -> None:
+    record = payout(s.FAILED, attempts=ONE, paid_by=FIRST)
+    assert not after(record, f.AllProvenUnpaid(1)).data.attempts[0].failed
+
+
+@pytest.mark.parametrize("state", [s.REQUESTED, s.APPROVED])
+def test_what_was_tried_before_is_not_given_back_on_one_persons_word(state: str) -> None:
+    """A click in the gateway's dashboard brings back to life what had failed."""
+    record = payout(state, attempts=(failed(),))
+    with pytest.raises(BadInput, match="may have been sent"):
+        decide(record, Override(s.CANCELLED, "tidying up", "olu"))
+    assert after(record, Override(s.CANCELLED, "tidying up", "olu", proof=Proof.NOT_PAID)).state == s.CANCELLED
+    assert after(record, Override(s.CANCELLED, "tidying up", "olu", "ada")).state == s.CANCELLED
+
+
 def test_what_is_known_of_those_before_it_ends_no_attempt_that_may_be_sent() -> None:
     record = payout(s.PROCESSING, attempts=(attempt(unknown=True), attempt(2)), wish=WISH)
     record = after(record, f.AllProvenUnpaid(2))
