@@ -226,12 +226,19 @@ class PoolBooks:
         return str(answer["appendfsync"] if isinstance(answer, dict) else answer[1])
 
     async def _notes_of_others(self) -> list[str]:
-        notes, cursor = [], "0"
+        notes = await self._keys_like("*:" + ":".join(FSYNC), 1000)
+        return [
+            str(note) for note in await self.link.together([("GET", key) for key in notes - {self.keys.fsync}]) if note
+        ]
+
+    async def _keys_like(self, pattern: str, count: int) -> set[str]:
+        found: set[str] = set()
+        cursor = "0"
         while True:
-            cursor, page = await self.link.ask("SCAN", cursor, "MATCH", "*:" + ":".join(FSYNC), "COUNT", 1000)
-            notes += [str(key) for key in page if str(key) != self.keys.fsync]
+            cursor, page = await self.link.ask("SCAN", cursor, "MATCH", pattern, "COUNT", count)
+            found.update(map(str, page))
             if str(cursor) == "0":
-                return [str(note) for note in await self.link.together([("GET", key) for key in notes]) if note]
+                return found
 
     async def keep(self) -> None:
         """Return when all that was written is on disk."""
@@ -288,27 +295,20 @@ class PoolBooks:
 
     async def logins(self) -> list[str]:
         """List all miners; each once, in the order of the alphabet."""
-        found: set[str] = set()
-        cursor = "0"
-        while True:
-            cursor, page = await self.link.ask("SCAN", cursor, "MATCH", self.keys.miners, "COUNT", 100)
-            found.update(str(key).split(":")[2] for key in page)
-            if str(cursor) == "0":
-                return sorted(found)
+        return sorted({key.split(":")[2] for key in await self._keys_like(self.keys.miners, 100)})
 
     async def payees(self, threshold: int) -> list[Payee]:
         """List all miners with what they are owed, and from where they are paid."""
-        payees = []
         logins = await self.logins()
-        for first in range(0, len(logins), PAGE):
-            page = logins[first : first + PAGE]
-            commands = [("HGET", self.keys.miner(login), "balance") for login in page]
-            commands += [("HGET", self.keys.settings(login), "payoutthreshold") for login in page]
-            answers = await self.link.together(commands)
-            for place, login in enumerate(page):
-                own = self._threshold(answers[len(page) + place], threshold)
-                payees.append(Payee(login, str(answers[place] or "0"), own))
-        return payees
+        commands: list[tuple[str | int, ...]] = []
+        for login in logins:
+            commands += [
+                ("HGET", self.keys.miner(login), "balance"),
+                ("HGET", self.keys.settings(login), "payoutthreshold"),
+            ]
+        answers = await self.link.in_pages(commands, 2 * PAGE)
+        found = zip(logins, answers[::2], answers[1::2], strict=True)
+        return [Payee(login, str(balance or "0"), self._threshold(own, threshold)) for login, balance, own in found]
 
     def _threshold(self, own: str | None, threshold: int) -> int:
         """Take a miner's own threshold as the friends fork does."""
@@ -336,9 +336,7 @@ class PoolBooks:
         for login, shannon, tx, charge_wei in payments:
             key, member = self.keys.payments(login), f"{tx}:{shannon}"
             commands += [("ZSCORE", key, member), ("ZSCORE", key, f"{member}:{charge_wei}")]
-        answers: list[object] = []
-        for first in range(0, len(commands), 2 * PAGE):
-            answers += await self.link.together(commands[first : first + 2 * PAGE])
+        answers = await self.link.in_pages(commands, 2 * PAGE)
         return [answers[place] is not None or answers[place + 1] is not None for place in range(0, len(answers), 2)]
 
     async def is_miner(self, login: str) -> bool:
@@ -376,18 +374,12 @@ class PoolBooks:
     async def ledger(self) -> PoolLedger:
         """Read all sums and all rows, for an audit."""
         logins = await self.logins()
-        miners: dict[str, dict[str, str]] = {}
-        histories: dict[str, list[str]] = {}
-        for first in range(0, len(logins), PAGE):
-            page = logins[first : first + PAGE]
-            commands: list[tuple[str | int, ...]] = []
-            for login in page:
-                commands.append(("HMGET", self.keys.miner(login), *SUMS))
-                commands.append(("ZRANGE", self.keys.payments(login), 0, -1))
-            answers = await self.link.together(commands)
-            for place, login in enumerate(page):
-                miners[login] = _sums(answers[2 * place])
-                histories[login] = [str(one) for one in answers[2 * place + 1]]
+        commands: list[tuple[str | int, ...]] = []
+        for login in logins:
+            commands += [("HMGET", self.keys.miner(login), *SUMS), ("ZRANGE", self.keys.payments(login), 0, -1)]
+        answers = await self.link.in_pages(commands, 2 * PAGE)
+        miners = {login: _sums(sums) for login, sums in zip(logins, answers[::2], strict=True)}
+        histories = {login: list(map(str, rows)) for login, rows in zip(logins, answers[1::2], strict=True)}
         finances, everything, rows = await self.link.together(
             [
                 ("HMGET", self.keys.finances, *SUMS),

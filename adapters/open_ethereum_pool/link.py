@@ -84,6 +84,13 @@ class PoolRedis:
         except (RedisError, OSError) as error:
             raise self._trouble(error) from error
 
+    async def in_pages(self, commands: Sequence[Sequence[str | int]], page: int) -> list[Any]:
+        """Send any number of commands, so many in one transaction: the answers of a page are of one moment."""
+        answers: list[Any] = []
+        for first in range(0, len(commands), page):
+            answers += await self.together(commands[first : first + page])
+        return answers
+
     async def run(self, name: str, keys: Sequence[str], *arguments: str | int) -> tuple[str, str]:
         """Run a script; it gives a code and what it found."""
         script = _script(name)
