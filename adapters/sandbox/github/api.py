@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from adapters.sandbox.agenda import Agenda
 from adapters.sandbox.github import payloads
 from adapters.sandbox.github.town import Comment, GitHubUser, Issue, SimulatedRepository, Town
-from adapters.sandbox.server import Handler, Route, ServedAnswer, ServedCall
+from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall
 
 Json = dict[str, Any]
 
@@ -79,15 +79,13 @@ class Api:
         return ServedAnswer(status, {"message": status.phrase}, {"Location": place})
 
     def _installations(self, call: ServedCall) -> ServedAnswer:
-        if not self._is_app(call):
-            return _refused(HTTPStatus.UNAUTHORIZED)
+        self._must_be_app(call)
         found = sorted({home.installation for home in self._town.repositories.values()})
         listed = [{"id": one, "suspended_at": None} for one in found]
         return self._ok(_page(call, listed))
 
     def _access(self, call: ServedCall) -> ServedAnswer:
-        if not self._is_app(call):
-            return _refused(HTTPStatus.UNAUTHORIZED)
+        self._must_be_app(call)
         if int(call.params["installation"]) in self.suspended:
             return _refused(HTTPStatus.NOT_FOUND)
         token = f"{TOKEN}_{call.params['installation']}"
@@ -95,23 +93,26 @@ class Api:
             HTTPStatus.CREATED, {"token": token, "expires_at": payloads.stamp(self._agenda.now() + 3_600_000)}
         )
 
-    def _is_app(self, call: ServedCall) -> bool:
+    def _must_be_app(self, call: ServedCall) -> None:
         token = call.headers.get("authorization", "").partition(" ")[2]
         try:
             said = jwt.decode(token, app_key().public_key(), algorithms=["RS256"], options={"verify_iat": False})
-        except jwt.PyJWTError:
-            return False
-        return str(said.get("iss")) == APP_ID
+        except jwt.PyJWTError as error:
+            raise _refuse(HTTPStatus.UNAUTHORIZED) from error
+        if str(said.get("iss")) != APP_ID:
+            raise _refuse(HTTPStatus.UNAUTHORIZED)
 
     def _installation(self, call: ServedCall) -> int:
         token = call.headers.get("authorization", "").partition(" ")[2]
         tail = token.removeprefix(f"{TOKEN}_")
         return int(tail) if tail.isdecimal() else 0
 
-    def _home(self, call: ServedCall) -> SimulatedRepository | None:
+    def _home(self, call: ServedCall) -> SimulatedRepository:
         """Find the repository of a call, if the token opens it."""
         home = self._town.repository(f"{call.params['owner']}/{call.params['repo']}")
-        return home if home is not None and home.installation == self._installation(call) else None
+        if home is None or home.installation != self._installation(call):
+            raise _refuse(HTTPStatus.NOT_FOUND)
+        return home
 
     def _installed(self, call: ServedCall) -> ServedAnswer:
         mine = [one for one in self._town.repositories.values() if one.installation == self._installation(call)]
@@ -142,8 +143,6 @@ class Api:
 
     def _issues(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
-        if home is None:
-            return _refused(HTTPStatus.NOT_FOUND)
         if home.blocked:
             return _refused(HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS)
         label = call.query.get("labels", "")
@@ -152,31 +151,23 @@ class Api:
         ]
         return self._ok(_page(call, [payloads.issue(home, one) for one in found]))
 
-    def _issue_of(self, call: ServedCall) -> tuple[SimulatedRepository | None, Issue | None]:
-        home = self._home(call)
-        found = home.issues.get(int(call.params["number"])) if home else None
-        return home, None if found is None or found.deleted else found
+    def _issue_of(self, call: ServedCall) -> Issue:
+        found = self._home(call).issues.get(int(call.params["number"]))
+        if found is None or found.deleted:
+            raise _refuse(HTTPStatus.NOT_FOUND)
+        return found
 
     def _one_issue(self, call: ServedCall) -> ServedAnswer:
-        home, issue = self._issue_of(call)
-        return self._ok(payloads.issue(home, issue)) if home and issue else _refused(HTTPStatus.NOT_FOUND)
+        return self._ok(payloads.issue(self._home(call), self._issue_of(call)))
 
     def _comments(self, call: ServedCall) -> ServedAnswer:
-        _, issue = self._issue_of(call)
-        if issue is None:
-            return _refused(HTTPStatus.NOT_FOUND)
-        return self._ok(_page(call, [payloads.comment(one) for one in issue.comments]))
+        return self._ok(_page(call, [payloads.comment(one) for one in self._issue_of(call).comments]))
 
     def _events(self, call: ServedCall) -> ServedAnswer:
-        _, issue = self._issue_of(call)
-        if issue is None:
-            return _refused(HTTPStatus.NOT_FOUND)
-        return self._ok(_page(call, [payloads.event(*one) for one in issue.events]))
+        return self._ok(_page(call, [payloads.event(*one) for one in self._issue_of(call).events]))
 
     def _add_comment(self, call: ServedCall) -> ServedAnswer:
-        _, issue = self._issue_of(call)
-        if issue is None:
-            return _refused(HTTPStatus.NOT_FOUND)
+        issue = self._issue_of(call)
         if issue.locked:
             return _refused(HTTPStatus.FORBIDDEN)
         made = Comment(next(self._town.ids), str(call.body.get("body") or ""), int(APP_ID))
@@ -185,7 +176,7 @@ class Api:
 
     def _edit_comment(self, call: ServedCall) -> ServedAnswer:
         home, wanted = self._home(call), int(call.params["comment"])
-        for issue in home.issues.values() if home else ():
+        for issue in home.issues.values():
             for one in issue.comments:
                 if one.id == wanted and one.app and not issue.deleted:
                     one.body, one.edits = str(call.body.get("body") or ""), one.edits + 1
@@ -194,14 +185,12 @@ class Api:
 
     def _pulls(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
-        if home is None:
-            return _refused(HTTPStatus.NOT_FOUND)
         found = sorted(home.pulls.values(), key=lambda one: one.updated_at, reverse=True)
         return self._ok(_page(call, [payloads.pull(home, one) for one in found]))
 
     def _permission(self, call: ServedCall) -> ServedAnswer:
         home, person = self._home(call), self._by_login(call.params["login"])
-        if home is None or person is None:
+        if person is None:
             return _refused(HTTPStatus.NOT_FOUND)
         role = home.roles.get(person.id, "read")
         permission = {"maintain": "write", "triage": "read"}.get(role, role)
@@ -227,3 +216,7 @@ def _page(call: ServedCall, found: list[Json]) -> list[Json]:
 
 def _refused(status: HTTPStatus) -> ServedAnswer:
     return ServedAnswer(status, {"message": status.phrase})
+
+
+def _refuse(status: HTTPStatus) -> CallRefused:
+    return CallRefused(status.phrase, _refused(status))

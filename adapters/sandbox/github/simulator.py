@@ -26,7 +26,7 @@ from adapters.sandbox.github import payloads
 from adapters.sandbox.github.api import Api, app_key
 from adapters.sandbox.github.town import Issue, Pull, SimulatedRepository, Town
 from adapters.sandbox.magic import Webhook
-from adapters.sandbox.server import Route, ServedAnswer, ServedCall, Server
+from adapters.sandbox.server import CallRefused, Route, ServedAnswer, ServedCall, Server
 from adapters.sandbox.simulator import Simulator
 from machines.core.clock import Clock
 
@@ -201,8 +201,6 @@ class GitHubControl:
 
     def _open_issue(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
-        if home is None:
-            return _nothing(call)
         labels = [str(one) for one in call.body.get("labels") or ()]
         return _ok(
             payloads.issue(home, self._simulator.open_issue(home, str(call.body.get("title") or "An issue"), *labels))
@@ -217,16 +215,14 @@ class GitHubControl:
             "delete": self._simulator.delete_issue,
         }
         home = self._home(call)
-        issue = home.issues.get(_number(call)) if home else None
-        if home is None or issue is None or call.params["do"] not in deeds:
-            return _nothing(call)
+        issue = home.issues.get(_number(call))
+        if issue is None or call.params["do"] not in deeds:
+            raise _nothing(call)
         deeds[call.params["do"]](home, issue)
         return _ok(payloads.issue(home, issue))
 
     def _open_pull(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
-        if home is None:
-            return _nothing(call)
         author, title = str(call.body.get("author") or "ann"), str(call.body.get("title") or "A pull request")
         body = None if call.body.get("body") is None else str(call.body["body"])
         made = self._simulator.open_pull(home, author, title, body, base=str(call.body.get("base") or ""))
@@ -234,9 +230,9 @@ class GitHubControl:
 
     def _on_pull(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
-        pull = home.pulls.get(_number(call)) if home else None
-        if home is None or pull is None or call.params["do"] not in ("merge", "close", "revert"):
-            return _nothing(call)
+        pull = home.pulls.get(_number(call))
+        if pull is None or call.params["do"] not in ("merge", "close", "revert"):
+            raise _nothing(call)
         if call.params["do"] == "close":
             self._simulator.close_pull(home, pull)
         elif call.params["do"] == "revert":
@@ -246,9 +242,12 @@ class GitHubControl:
             self._simulator.merge(home, pull, *closes)
         return _ok(payloads.pull(home, pull))
 
-    def _home(self, call: ServedCall) -> SimulatedRepository | None:
+    def _home(self, call: ServedCall) -> SimulatedRepository:
         name = call.params["repository"]
-        return self._simulator.town.repositories.get(int(name)) if name.isdecimal() else None
+        home = self._simulator.town.repositories.get(int(name)) if name.isdecimal() else None
+        if home is None:
+            raise _nothing(call)
+        return home
 
 
 def _all(town: Town) -> list[payloads.Json]:
@@ -274,8 +273,9 @@ def _ok(body: object) -> ServedAnswer:
     return ServedAnswer(HTTPStatus.OK, body)
 
 
-def _nothing(call: ServedCall) -> ServedAnswer:
-    return ServedAnswer(HTTPStatus.NOT_FOUND, {"error": f"There is no {call.path}."})
+def _nothing(call: ServedCall) -> CallRefused:
+    words = f"There is no {call.path}."
+    return CallRefused(words, ServedAnswer(HTTPStatus.NOT_FOUND, {"error": words}))
 
 
 def _unavailable(_: ServedCall) -> ServedAnswer:
