@@ -26,8 +26,8 @@ PROBE = PaymentKey("payflow-probe")
 """A reference that no payment has: to ask for it costs one look, and is refused as long as payments are."""
 
 
-class FlutterwaveV3:
-    """Pays over API v3: a transfer a payment, found again by its reference."""
+class _Flutterwave:
+    """What both versions have in common."""
 
     name = RAIL
 
@@ -37,6 +37,10 @@ class FlutterwaveV3:
     async def prepare(self, payment: Payment) -> Payment:
         """Need nothing."""
         return payment
+
+
+class FlutterwaveV3(_Flutterwave):
+    """Pays over API v3: a transfer a payment, found again by its reference."""
 
     async def submit(self, payment: Payment) -> str | None:
         """Ask for the transfer; adopt the one that an earlier call left under the reference."""
@@ -105,17 +109,8 @@ class FlutterwaveV3:
         return list(family.values())
 
 
-class FlutterwaveV4:
+class FlutterwaveV4(_Flutterwave):
     """Pays over API v4: the idempotency key makes a repeat safe, the id that it brings makes a look possible."""
-
-    name = RAIL
-
-    def __init__(self, client: GatewayClient) -> None:
-        self._client = client
-
-    async def prepare(self, payment: Payment) -> Payment:
-        """Need nothing."""
-        return payment
 
     async def submit(self, payment: Payment) -> str | None:
         """Ask for the transfer; the same payment again is answered by the first answer again."""
