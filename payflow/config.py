@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from machines.core.errors import BadSettings
 
@@ -117,6 +126,10 @@ class Settings(BaseModel):
     """Its password."""
     redis_db: int = Field(default=0, ge=0, alias="REDIS_DB")
     """Its database number; a cluster has only 0."""
+    redis_tls: bool = Field(default=False, alias="REDIS_TLS")
+    """Whether to speak TLS to REDIS_HOST, or to the sentinels and what they watch; in REDIS_URL, rediss:// says so."""
+    redis_ca_file: Path | None = Field(default=None, alias="REDIS_CA_FILE")
+    """Certificates (PEM) by which the server's is checked; those of the machine when not set."""
     redis_pool_size: int = Field(default=10, ge=2, le=10_000, alias="REDIS_POOL_SIZE")
     """Most connections that one process opens."""
     redis_max_clients: int = Field(default=50, ge=2, alias="REDIS_MAX_CLIENTS")
@@ -332,6 +345,21 @@ class Settings(BaseModel):
             _ = parts.port  # raises ValueError for a port that is none
         return value
 
+    @field_validator("redis_tls")
+    @classmethod
+    def _agrees_with_the_address(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  (pydantic calls it)
+        url = info.data.get("redis_url")
+        if value and url is not None and not url.get_secret_value().startswith("rediss://"):
+            raise ValueError("REDIS_URL speaks no TLS: write rediss:// there")
+        return value
+
+    @field_validator("redis_ca_file")
+    @classmethod
+    def _is_there(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
+        return value
+
     @field_validator("redis_sentinels")
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -364,7 +392,13 @@ class Settings(BaseModel):
         user = quote(self.redis_username or "", safe="")
         password = self.redis_password.get_secret_value() if self.redis_password else ""
         login = f"{user}:{quote(password, safe='')}@" if password else ""
-        return f"redis://{login}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+        scheme = "rediss" if self.redis_tls else "redis"
+        return f"{scheme}://{login}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def store_tls(self) -> bool:
+        """Whether the store is spoken to over TLS."""
+        return self.redis_tls or (self.redis_url is not None and self.url.startswith("rediss://"))
 
 
 NAMES: Mapping[str, str] = {field.alias or name: name for name, field in Settings.model_fields.items()}

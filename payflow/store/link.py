@@ -4,6 +4,7 @@ No error of redis-py leaves here.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ _UNFIT: tuple[tuple[type[Exception], str, str], ...] = (
     (redis_errors.ReadOnlyError, "-READONLY ", "is a read-only replica: point Payflow at the primary."),
     (redis_errors.OutOfMemoryError, "-OOM ", "is out of memory: raise maxmemory; nothing was written."),
     (redis_errors.NoPermissionError, "-NOPERM ", "forbids a command: {}. Widen the user's ACL."),
+    (
+        ssl.SSLCertVerificationError,
+        "CERTIFICATE_VERIFY_FAILED",
+        "shows a certificate that is not to be trusted ({}): check its address and REDIS_CA_FILE.",
+    ),
 )
 
 
@@ -272,6 +278,8 @@ def connect(settings: Settings, socket: str | None = None) -> Link:
     size = min(settings.redis_pool_size, settings.redis_max_clients)
     if socket is not None:
         return _single(f"unix://{socket}", socket, size, options)
+    if settings.redis_ca_file and settings.store_tls:
+        options["ssl_ca_certs"] = str(settings.redis_ca_file)
     if settings.redis_cluster:
         client = RedisCluster.from_url(settings.url, max_connections=size, **options)
         return Link(client, cluster=True, place=_place(settings), turns=size - 1)
@@ -289,6 +297,8 @@ def _behind_sentinels(settings: Settings, size: int, options: dict[str, Any]) ->
     addresses = [
         (host, int(port or 26379)) for host, _, port in (one.partition(":") for one in settings.redis_sentinels)
     ]
+    if settings.redis_tls:
+        options["ssl"] = True
     login: dict[str, Any] = {"db": settings.redis_db, "username": settings.redis_username}
     if settings.redis_password:
         login["password"] = settings.redis_password.get_secret_value()

@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path
@@ -15,11 +16,14 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from redis import Redis, RedisError
 
 from payflow.config import NAMES, Settings
 from tests.deploy.commands import fault
 from tests.deploy.dockerfile import PROJECT, stages
 from tests.deploy.rules import DEPLOY, PROMETHEUS
+from tests.servers import Kind, binary
+from tests.waiting import block_until
 
 KUBERNETES = "1.36"
 COMPOSE = DEPLOY / "compose/compose.yml"
@@ -143,8 +147,37 @@ def test_what_compose_mounts_and_scrapes_is_there() -> None:
 
 def test_the_store_of_compose_forgets_nothing() -> None:
     command = " ".join(compose()["services"]["store"]["command"])
-    for setting in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction", "--requirepass"):
+    for setting in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction"):
         assert setting in command
+
+
+def test_the_password_of_composes_store_is_on_no_command_line(tmp_path: Path) -> None:
+    """Everybody on the host reads those; the very command runs here, with its paths and its program exchanged."""
+    secret = tmp_path / "store_password"
+    secret.write_text("correct horse\n")
+    program, where, script = compose()["services"]["store"]["command"]
+    script = (
+        script.replace("$$", "$").replace("/run/secrets/store_password", str(secret)).replace("/data", str(tmp_path))
+    )
+    script = script.replace("valkey-server -", f"{binary(Kind.VALKEY)} - --port 0 --unixsocket {tmp_path / 's'}")
+    server = subprocess.Popen([program, where, script])
+    try:
+        client = Redis(unix_socket_path=str(tmp_path / "s"), password="correct horse")
+        block_until(lambda: refusal(client.ping) == "", "the store answers to its password")
+        assert b"horse" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert "authenticated" in refusal(Redis(unix_socket_path=str(tmp_path / "s")).ping)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """What is refused; empty where nothing is."""
+    try:
+        call()
+    except RedisError as error:
+        return str(error)
+    return ""
 
 
 # ── Kubernetes ───────────────────────────────────────────────────────────────────────────────────────────────────────
