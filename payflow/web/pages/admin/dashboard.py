@@ -79,7 +79,7 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering, review
 
     return [
         Page("", "Overview", lambda frame: Overview(frame, board, steering, review).routes()),
-        Page("review", "ReviewsApi", lambda frame: ReviewPage(frame, review, actions).routes()),
+        Page("review", "Review", lambda frame: ReviewPage(frame, review, actions).routes()),
         Page("records", "Records", of_records),
         Page("proposals", "Proposals", lambda frame: ProposalsPage(frame, steering.two).routes()),
         Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),

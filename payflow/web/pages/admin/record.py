@@ -120,7 +120,7 @@ class RecordPage:
             back = self._frame.local(str(form.get("back", "")))
             to = f"{self._frame.place}/records/{before.id}" if back == self._frame.place else back
             where = f"is in {after.state} now" if after.state != before.state else f"stays in {after.state}"
-            return FormDone(f"FormDone: {label.lower()} {before.id}. It {where}.", to)
+            return FormDone(f"Done: {label.lower()} {before.id}. It {where}.", to)
 
         return do
 
@@ -166,7 +166,7 @@ class OverridePages:
         applied = await self._steering.override(
             record.id, _field(form, "to"), _field(form, "reason"), visit.caller.who, _version(form)
         )
-        return self._done(applied.after.id, f"FormDone: {record.id} is in {applied.after.state} now.")
+        return self._done(applied.after.id, f"Done: {record.id} is in {applied.after.state} now.")
 
     async def propose(self, visit: Visit, form: Form) -> FormDone:
         """Ask a second person."""

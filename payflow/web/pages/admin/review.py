@@ -1,4 +1,4 @@
-"""ReviewsApi: what waits for people, why, and what is known of who asks, so that yes or no can be given on one page."""
+"""Review: what waits for people, why, and what is known of who asks, so that yes or no can be given on one page."""
 
 import asyncio
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class ReviewPage:
         waiting = await self._review.waiting(SHOWN)
         cases = await asyncio.gather(*(self._case(RecordId(one.id), visit.caller) for one in waiting.reviews))
         return await self._frame.page(
-            visit, "review.html", title="ReviewsApi", here="review", cases=cases, more=waiting.more,
+            visit, "review.html", title="Review", here="review", cases=cases, more=waiting.more,
             may_decide=visit.caller.role is Role.REVIEWER,
         )  # fmt: skip
 
