@@ -44,15 +44,12 @@ from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.bounties import BountyApi
 from payflow.web.api.webhooks import AnyDeliveries, of_github
-from payflow.web.http.auth import Gate
+from payflow.web.http.auth import Gate, PageSessions, SiblingPages
 from payflow.web.http.endpoints import AnyEndpoint, route
-from payflow.web.http.sessions import PageSessions, SiblingPages
 from payflow.web.pages.admin import dashboard
-from payflow.web.pages.admin.extensions import DashboardExtensions
 from payflow.web.pages.admin.frame import PLACE as ADMIN
-from payflow.web.pages.admin.frame import Page
-from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, BountyPage
-from payflow.web.pages.github_sign_in import SIGN_IN, GitHubSignInRoutes, Identity
+from payflow.web.pages.admin.frame import DashboardExtensions, Page
+from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, SIGN_IN, BountyPage, GitHubSignInRoutes, Identity
 
 # A forge that hangs must not keep a look from its money for long.
 TURN = "bounty-sweep"

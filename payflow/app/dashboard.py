@@ -11,10 +11,9 @@ from payflow.desk.lane_steering import lane_holds, lane_sheet, ledger_of
 from payflow.desk.pool import not_a_payment
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from payflow.web.http.sessions import SiblingPages
+from payflow.web.http.auth import SiblingPages
 from payflow.web.pages import bounties as bounty_page
-from payflow.web.pages.admin.extensions import DashboardExtensions
-from payflow.web.pages.admin.frame import Page
+from payflow.web.pages.admin.frame import DashboardExtensions, Page
 
 if TYPE_CHECKING:
     from payflow.app.bounties import Bounties

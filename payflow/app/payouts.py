@@ -25,7 +25,7 @@ from payflow.desk.wallets import WalletQueue
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import DashboardExtensions
 from payflow.web.routes import Described
 
 WATCHERS = 16

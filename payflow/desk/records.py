@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, TypeAlias
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, NotAllowed, NotFound, NotPossible, TooSoon
 from machines.core.facts import Fact
-from machines.core.ids import RecordId, parse_id
+from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, Lifecycle
 from machines.core.record import Record
 from payflow.engine.step import Applied, take_in
 from payflow.shown import span, utc
 from payflow.store.codec import HistoryEvent
-from payflow.store.listing import Outlook
+from payflow.store.listing import ListCursor, Outlook
 from payflow.store.pauses import EVERYTHING, Pause
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -21,6 +21,9 @@ from payflow.telemetry.metrics import Metrics
 # A move that is committed while we look may carry a time just before our look.
 OVERLAP_MS = 2_000
 MOST_REMEMBERED = 100_000
+# Where few of an owner's records fit, so many are looked through before a page is given as far as it is.
+MOST_LOOKED_THROUGH = 500
+SLICE = 100
 REVIVED_BY = "rail"
 
 FactSource: TypeAlias = Fact | Callable[[Any], Awaitable[Fact]]
@@ -92,6 +95,28 @@ async def revived(store: Store, record_id: RecordId, why: str) -> Record[Any]:
         if not await store.archive.bring_back(record_id, REVIVED_BY, why):
             raise
         return (await store.records.read(record_id)).record
+
+
+# ── an owner's ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def owned_page(
+    store: Store, owner: Owner, after: ListCursor | None, fits: Callable[[Record[Any]], bool], limit: int,
+    *, since: Millis | None = None, until: Millis | None = None,
+) -> tuple[list[Record[Any]], ListCursor | None]:  # fmt: skip
+    """Give one page of those that fit, the newest first, and the place behind which the next one begins; None: none."""
+    place, found = after, list[Record[Any]]()
+    for _ in range(MOST_LOOKED_THROUGH // SLICE):
+        places = await store.listing.owned_before(owner, place, since, until, SLICE)
+        read = {one.record.id: one.record for one in await store.records.readable(place.id for place in places)}
+        for place in places:
+            if place.id in read and fits(read[place.id]):
+                found.append(read[place.id])
+            if len(found) == limit:
+                return found, place if place != places[-1] or len(places) == SLICE else None
+        if len(places) < SLICE:
+            return found, None
+    return found, place
 
 
 # ── all, as they move ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,19 +8,17 @@ from aiohttp import web
 from payflow.config import Settings
 from payflow.desk.gateways import Hooks
 from payflow.desk.payouts import Desk
-from payflow.desk.providers import AccessScope, ProviderProfiles
+from payflow.desk.providers import AccessScope
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.account import AccountsApi
 from payflow.web.api.openapi import PLACE, document
-from payflow.web.api.platform import PlatformApi
-from payflow.web.api.profile import ProfilesApi
 from payflow.web.api.provider import ProviderApi
 from payflow.web.api.review import ReviewsApi
 from payflow.web.api.webhooks import AnyDeliveries, of_gateways
 from payflow.web.http.auth import Gate
 from payflow.web.http.endpoints import JSON, AnyEndpoint, route
 from payflow.web.pages.admin import dashboard
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import DashboardExtensions
 from payflow.web.pages.portal import Portal
 
 Described = tuple[Iterable[AnyEndpoint], Iterable[AnyDeliveries]]
@@ -53,15 +51,8 @@ def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = No
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
     scope = AccessScope(desk)
-    profiles = ProviderProfiles(desk.store, scope)
-    for room in (
-        ProviderApi(desk, scope),
-        AccountsApi(desk, scope),
-        ProfilesApi(desk, scope, profiles),
-        PlatformApi(desk, profiles),
-        ReviewsApi(desk, scope),
-    ):
-        yield from room.endpoints()
+    for room in (ProviderApi, AccountsApi, ReviewsApi):
+        yield from room(desk, scope).endpoints()
 
 
 def _document(text: str, gate: Gate) -> web.RouteDef:

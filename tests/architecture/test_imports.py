@@ -59,7 +59,7 @@ VIOLATIONS = [
     (DESK, "payflow.desk", "jinja2"),
     (DESK, "payflow.desk", "typer"),
     (CLI, "payflow.cli", "payflow.web.http"),
-    (CLI, "payflow.cli", "payflow.web.api.payloads"),
+    (CLI, "payflow.cli", "payflow.web.http.payloads"),
     (SURFACES, "payflow.web.api", "payflow.engine.step"),
     (SURFACES, "payflow.web.pages", "payflow.store.pauses"),
     (SURFACES, "payflow.web.pages.admin", "payflow.store.registers.proposals"),

@@ -15,7 +15,7 @@ from payflow.desk.metering import Meter, Watched
 from payflow.store.ledger import LedgerCheck
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
-from payflow.web.http import gauges
+from payflow.web.http.probes import read_gauges
 from tests.desk import ANN, ask, fund
 from tests.waiting import wait_until
 
@@ -99,14 +99,14 @@ async def test_one_worker_of_all_walks_over_the_books_and_everybody_tells_what_i
     assert first is not None
     assert first.conserved
     assert await beside.check_in_turn() is None, "it is nobody's turn"
-    told = (await gauges.read(store)).registry
+    told = (await read_gauges(store)).registry
     assert told.get_sample_value("payflow_ledger_conserved") == 1
     await store.link.ask("HSET", f"{{pf:{store.records.owner_shard(ANN):02d}}}:acct:ann", "NGN.available", "5")
     store.records._clock.advance(3601)  # type: ignore[union-attr]  # noqa: SLF001  (the fixture's clock obeys)
     again = await keeper.check_in_turn()
     assert again is not None
     assert not again.conserved
-    told = (await gauges.read(store)).registry
+    told = (await read_gauges(store)).registry
     assert told.get_sample_value("payflow_ledger_conserved") == 0
     assert [line["action"] for line in quiet] == ["not_conserved"]
     await store.link.ask("HSET", f"{{pf:{store.records.owner_shard(ANN):02d}}}:acct:ann", "NGN.available", "1000000")
@@ -114,7 +114,7 @@ async def test_one_worker_of_all_walks_over_the_books_and_everybody_tells_what_i
 
 async def test_before_the_first_walk_nothing_is_said_to_be_wrong(store: Store) -> None:
     assert await store.ledger.last_check() is None
-    assert (await gauges.read(store)).registry.get_sample_value("payflow_ledger_conserved") == 1
+    assert (await read_gauges(store)).registry.get_sample_value("payflow_ledger_conserved") == 1
     verdict = LedgerCheck(await store.records.now(), conserved=False)
     await store.ledger.remember(verdict)
     assert await store.ledger.last_check() == verdict
@@ -125,7 +125,7 @@ async def test_a_pause_tells_its_age_and_a_state_its_facts(store: Store) -> None
     await ask(store)
     await store.pauses.pause("rail:x", "olu", "why", await store.records.now())
     store.records._clock.advance(90)  # type: ignore[union-attr]  # noqa: SLF001
-    told = (await gauges.read(store)).registry
+    told = (await read_gauges(store)).registry
     assert told.get_sample_value("payflow_pause_age_seconds", {"scope": "rail:x"}) == 90
     facts = {"machine": "errand", "state": "SENDING", "by": "poller", "sends": "yes", "final": "no"}
     assert told.get_sample_value("payflow_state", facts) == 1

@@ -8,7 +8,7 @@ import pytest
 from payflow.app import gateways
 from payflow.config import Settings
 from payflow.desk.gateways import probe_closed_rails
-from payflow.web.http.gauges import read
+from payflow.web.http.probes import read_gauges
 from tests.desk import UNLIMITED
 from tests.stories.banks import Choice, paystack, v3, v4
 from tests.stories.town import ELSEWHERE, HOME, Town, open_town
@@ -96,7 +96,7 @@ async def test_a_revoked_key_closes_the_rail_which_opens_by_itself_when_it_is_re
         rail = f"rail:{town.settings.payout_rail}"
         await town.until_paused(rail)
         assert (await town.store.pauses.all())[rail].code == "HTTP 401"
-        gauges = await read(town.store)
+        gauges = await read_gauges(town.store)
         assert gauges.registry.get_sample_value("payflow_rail_closed", {"rail": rail.removeprefix("rail:")}) == 1
         await a_probe(town)
         assert rail in await town.store.pauses.all()
@@ -160,7 +160,7 @@ def fee(choice: Choice) -> int:
 async def gauge(town: Town, name: str) -> float | None:
     """What a scrape says of our wallet."""
     labels = {"rail": town.settings.payout_rail, "asset": "NGN"}
-    return (await read(town.store)).registry.get_sample_value(f"payflow_wallet_{name}", labels)
+    return (await read_gauges(town.store)).registry.get_sample_value(f"payflow_wallet_{name}", labels)
 
 
 async def banner(town: Town) -> int:

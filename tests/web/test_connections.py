@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from payflow.web.http import app
-from payflow.web.http.connections import Connections
+from payflow.web.http.app import Connections
 from tests.waiting import wait_until
 
 FILES = 80

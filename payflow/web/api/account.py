@@ -1,44 +1,95 @@
-"""What a provider has: the balance, what was earned, and a statement of each month."""
+"""What a provider has: the balance, what their platform brings in and takes back, and a statement of each month."""
 
-import base64
-import csv
-import io
+import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from operator import itemgetter
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from machines.core.clock import DAY, SECOND, Millis
-from machines.core.errors import BadAmount
+from machines.core.errors import PayflowError, ReservedOwner
 from machines.core.ids import Owner, parse_id
 from machines.core.lifecycle import Position
 from machines.core.money import Money
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE, Desk
-from payflow.desk.person import LOOKS
-from payflow.desk.providers import AccessScope
+from payflow.desk.person import LOOKS, Caller
+from payflow.desk.providers import AccessScope, ForeignOwner, ProviderProfiles
 from payflow.desk.values import LedgerAccount
 from payflow.shown import iso
+from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.api import answers
 from payflow.web.api.answers import money_of, status_of
-from payflow.web.api.payloads import NoBody, OwnerAsked
 from payflow.web.http import problems
 from payflow.web.http.endpoints import CSV, AnyEndpoint, ApiEndpoint, CsvReply, EndpointCall, JsonReply
-from payflow.web.http.fields import Currency
+from payflow.web.http.payloads import (
+    Amount,
+    Currency,
+    ExternalId,
+    NoBody,
+    NoQuery,
+    OwnerAsked,
+    OwnerName,
+    RequestBody,
+    asset_of,
+    cursor_of,
+    money,
+    read_cursor,
+)
 from payflow.web.http.problems import Problem
 
 COLUMNS = ("time", "kind", "id", "status", "currency", "amount", "change")
 MOST_LINES = 10_000
 SLICE = 200
+MOST_EARNINGS = 500
 # A payout that was asked for this long before the month may still have moved in it.
 LOOK_BACK_MS = 92 * DAY
 
 _DECEMBER = 12
+
+Row = tuple[str, ...]
+_NUMBER = re.compile(r"[0-9]{1,12}")
+
+
+class EarningGiven(RequestBody):
+    """What a provider earned."""
+
+    id: ExternalId
+    """The platform's own id: the same id is booked once, whatever is repeated."""
+    owner: OwnerName
+    amount: Amount
+    currency: Currency
+
+
+class EarningsGiven(RequestBody):
+    """What many providers earned."""
+
+    earnings: Annotated[list[EarningGiven], Field(min_length=1, max_length=MOST_EARNINGS)]
+
+
+class ClawbackGiven(RequestBody):
+    """How much of an earning is taken back."""
+
+    reference: ExternalId
+    """The platform's own name for this: the same reference takes back once, whatever is repeated."""
+    amount: Amount | None = None
+    """Null for the whole earning."""
+    currency: Currency | None = None
+    """Needed with an amount."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.amount is None) != (self.currency is None):
+            raise PydanticCustomError("no_currency", "amount and currency go together")
+        return self
 
 
 class EarningsAsked(OwnerAsked):
@@ -64,7 +115,9 @@ class AccountsApi:
 
     def __init__(self, desk: Desk, scope: AccessScope) -> None:
         self._store = desk.store
+        self._assets = desk.store.records.assets
         self._scope = scope
+        self._profiles = ProviderProfiles(desk.store, scope)
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         missing = (HTTPStatus.NOT_FOUND,)
@@ -80,50 +133,102 @@ class AccountsApi:
             "GET", "/api/provider/statement", "Give all that moved the balance in a month, as a table.",
             LOOKS, self.statement, {HTTPStatus.OK: CSV}, query=StatementAsked, refuses=missing,
         )  # fmt: skip
+        platform = frozenset({Role.PLATFORM})
+        reused = HTTPStatus.UNPROCESSABLE_ENTITY
+        yield ApiEndpoint(
+            "POST", "/api/earnings", "Credit an earning. The same id again changes nothing.", platform, self.credit,
+            {HTTPStatus.CREATED: answers.Credited, HTTPStatus.OK: answers.Credited}, body=EarningGiven,
+            refuses=(reused,),
+        )  # fmt: skip
+        yield ApiEndpoint(
+            "POST", "/api/earnings/batch", "Credit many earnings; each has a result of its own.", platform,
+            self.credit_many, {HTTPStatus.OK: answers.BatchResult}, body=EarningsGiven,
+        )  # fmt: skip
+        yield ApiEndpoint(
+            "POST", "/api/earnings/{id}/clawback", "Take an earning back; what is gone already is owed.", platform,
+            self.claw_back, {HTTPStatus.OK: answers.ClawedBack}, body=ClawbackGiven,
+            refuses=(HTTPStatus.NOT_FOUND, reused),
+        )  # fmt: skip
 
     async def balance(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
         """Tell what there is."""
         owner = await self._scope.owner(call.caller, call.query.owner)
+        return JsonReply(await self.balances(owner))
+
+    async def balances(self, owner: Owner) -> answers.Balances:
+        """Tell what an owner has, in every currency."""
         accounts = await self._store.ledger.account(owner)
-        balances = [
-            answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._store.records.assets
-        ]
-        return JsonReply(answers.Balances(owner=owner, balances=balances))
+        balances = [answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._assets]
+        return answers.Balances(owner=owner, balances=balances)
 
     async def earnings(self, call: EndpointCall[NoBody, EarningsAsked]) -> JsonReply:
         """List earnings page by page. Nothing is ever taken out of their line, so a place in it is a number."""
         owner = await self._scope.owner(call.caller, call.query.owner)
-        try:
-            asset = self._store.records.assets[call.query.currency]
-        except BadAmount as error:
-            raise Problem(problems.UNKNOWN_CURRENCY, f"currency: {error}", field="currency") from error
-        first = _number(call.query.cursor)
+        asset = asset_of(call.query.currency, self._assets)
+        place = read_cursor(call.query.cursor, _NUMBER)
+        first = int(place[0]) if place else 0
         last = first + call.query.limit
         line = await self._store.earnings.of(owner, asset.code)
         earnings = [answers.earned(one, asset) for one in line[first:last]]
         return JsonReply(
-            answers.EarningsPage(owner=owner, earnings=earnings, next=_cursor(last) if last < len(line) else None)
+            answers.EarningsPage(owner=owner, earnings=earnings, next=cursor_of(last) if last < len(line) else None)
         )
 
     async def statement(self, call: EndpointCall[NoBody, StatementAsked]) -> CsvReply:
         """Give a month's statement."""
         owner = await self._scope.owner(call.caller, call.query.owner)
-        text = await statement_of(self._store, owner, month_of(call.query.month))
-        return CsvReply(f"statement-{call.query.month}.csv", text)
+        rows = await _statement(self._store, owner, _month_of(call.query.month))
+        return CsvReply(f"statement-{call.query.month}.csv", COLUMNS, rows)
 
+    # ── what platforms do ────────────────────────────────────────────────────────────────────────────────────────────
 
-def _cursor(number: int) -> str:
-    return base64.urlsafe_b64encode(str(number).encode()).decode()
+    async def credit(self, call: EndpointCall[EarningGiven, NoQuery]) -> JsonReply:
+        """Credit one earning."""
+        given = call.body
+        amount = money(given.amount, given.currency, self._assets)
+        fresh = await self._book(call.caller, given, await self._profiles.claim(given.owner, call.caller.of))
+        answer = answers.Credited(id=given.id, owner=given.owner, amount=amount.decimal, currency=given.currency)
+        return JsonReply(answer, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
 
+    async def _book(self, caller: Caller, given: EarningGiven, owner: Owner) -> bool:
+        amount = money(given.amount, given.currency, self._assets)
+        return await self._store.earnings.credit(caller.of, given.id, owner, amount)
 
-def _number(cursor: str) -> int:
-    try:
-        number = int(base64.b64decode(cursor, altchars=b"-_", validate=True)) if cursor else 0
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise Problem(problems.BAD_FIELD, "cursor: give the `next` of the page before, unchanged.", field="cursor")
-    return number
+    async def credit_many(self, call: EndpointCall[EarningsGiven, NoQuery]) -> JsonReply:
+        """Credit many earnings."""
+        names = {given.owner for given in call.body.earnings}
+        claims = await asyncio.gather(*(self._claimed(name, call.caller) for name in names))
+        claimed = dict(zip(names, claims, strict=True))
+        booked = (self._item(call.caller, given, claimed[given.owner]) for given in call.body.earnings)
+        return JsonReply(answers.BatchResult(results=await asyncio.gather(*booked)))
+
+    async def _claimed(self, name: str, caller: Caller) -> Owner | PayflowError:
+        try:
+            return await self._profiles.claim(name, caller.of)
+        except (ReservedOwner, ForeignOwner) as error:
+            return error
+
+    async def _item(self, caller: Caller, given: EarningGiven, claimed: Owner | PayflowError) -> answers.BatchItem:
+        """Book one earning of many; what is wrong with it is said of it alone, and the others go on."""
+        try:
+            if isinstance(claimed, PayflowError):
+                raise claimed
+            fresh = await self._book(caller, given, claimed)
+        except (Problem, PayflowError) as error:
+            problem = error if isinstance(error, Problem) else problems.of(error)
+            detail = answers.ErrorDetail.model_validate(problem.error()["error"])
+            return answers.BatchItem(id=given.id, result="refused", error=detail)
+        return answers.BatchItem(id=given.id, result="credited" if fresh else "known")
+
+    async def claw_back(self, call: EndpointCall[ClawbackGiven, NoQuery]) -> JsonReply:
+        """Take an earning back."""
+        given, earning = call.body, call.path["id"]
+        amount = money(given.amount, given.currency, self._assets) if given.amount and given.currency else None
+        owner, taken = await self._store.earnings.claw_back(call.caller.of, earning, amount, given.reference)
+        answer = answers.ClawedBack(
+            id=earning, reference=given.reference, owner=owner, amount=taken.decimal, currency=taken.asset.code
+        )
+        return JsonReply(answer)
 
 
 # ── a statement ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,26 +245,7 @@ class Month:
         return self.start <= at < self.end
 
 
-@dataclass(frozen=True, slots=True)
-class StatementLine:
-    """One line of a statement."""
-
-    at: Millis
-    kind: str
-    id: str
-    status: str
-    money: Money
-    sign: int
-    """What it did to the balance: 1 added, -1 took, 0 neither."""
-
-    def cells(self) -> tuple[str, ...]:
-        """Write it as text. All ids begin with a letter or digit, so a spreadsheet takes none for a formula."""
-        amount = self.money.decimal
-        change = {1: amount, 0: "0", -1: f"-{amount}"}[self.sign]
-        return (iso(self.at), self.kind, self.id, self.status, self.money.asset.code, amount, change)
-
-
-def month_of(text: str) -> Month:
+def _month_of(text: str) -> Month:
     """Read a month such as 2026-01."""
     year, month = int(text[:4]), int(text[5:])
     following = (year + 1, 1) if month == _DECEMBER else (year, month + 1)
@@ -167,30 +253,38 @@ def month_of(text: str) -> Month:
     return Month(Millis(start), Millis(end))
 
 
-async def statement_of(store: Store, owner: Owner, month: Month) -> str:
-    """Write a statement as CSV, in the order in which things happened."""
-    lines: list[StatementLine] = []
-    async for line in _lines(store, owner, month):
-        lines.append(line)
-        if len(lines) > MOST_LINES:
+async def _statement(store: Store, owner: Owner, month: Month) -> list[Row]:
+    """List what happened in a month, in its order."""
+    rows: list[Row] = []
+    async for row in _rows(store, owner, month):
+        rows.append(row)
+        if len(rows) > MOST_LINES:
             raise Problem(problems.BAD_FIELD, f"A statement has at most {MOST_LINES} lines: this month has more.")
-    written = io.StringIO()
-    table = csv.writer(written)
-    table.writerow(COLUMNS)
-    table.writerows(line.cells() for line in sorted(lines, key=lambda line: line.at))
-    return written.getvalue()
+    return sorted(rows, key=itemgetter(0))
 
 
-async def _lines(store: Store, owner: Owner, month: Month) -> AsyncIterator[StatementLine]:
+def _row(at: Millis, kind: str, name: str, status: str, money: Money, sign: int) -> Row:
+    """Write a line; `sign` says what it did to the balance. Ids begin with a letter or digit, so none is a formula."""
+    amount = money.decimal
+    change = {1: amount, 0: "0", -1: f"-{amount}"}[sign]
+    return (iso(at), kind, name, status, money.asset.code, amount, change)
+
+
+async def _rows(store: Store, owner: Owner, month: Month) -> AsyncIterator[Row]:
     async for entry in store.earnings.entries(owner):
         if entry.at in month:
             money = Money(entry.units, store.records.assets[entry.asset])
             kind, sign = ("clawback", -1) if entry.taken_back else ("earning", 1)
-            yield StatementLine(entry.at, kind, entry.id.partition("/")[2], "booked", money, sign)
+            yield _row(entry.at, kind, entry.id.partition("/")[2], "booked", money, sign)
     async for record in _payouts(store, owner, month):
-        async for line in _moves(store, record):
-            if line.at in month:
-                yield line
+        # The moves that changed where the money was: taken when it was asked for, paid, given back.
+        before, money = Position.AVAILABLE, money_of(record)
+        for event in await store.records.history(record.id):
+            after = LIFECYCLE.state(event.state).position or before
+            if after is not before and event.at in month:
+                sign = 1 if after is Position.AVAILABLE else -1 if before is Position.AVAILABLE else 0
+                yield _row(event.at, "payout", record.id, status_of(event.state), money, sign)
+            before = after
 
 
 async def _payouts(store: Store, owner: Owner, month: Month) -> AsyncIterator[PayoutRecord]:
@@ -203,14 +297,3 @@ async def _payouts(store: Store, owner: Owner, month: Month) -> AsyncIterator[Pa
                 yield (await store.records.read(place.id)).record
         if len(found) < SLICE:
             return
-
-
-async def _moves(store: Store, record: PayoutRecord) -> AsyncIterator[StatementLine]:
-    """Give the moves that changed where the money was: taken when it was asked for, paid, given back."""
-    before, money = Position.AVAILABLE, money_of(record)
-    for event in await store.records.history(record.id):
-        after = LIFECYCLE.state(event.state).position or before
-        if after is not before:
-            sign = 1 if after is Position.AVAILABLE else -1 if before is Position.AVAILABLE else 0
-            yield StatementLine(event.at, "payout", record.id, status_of(event.state), money, sign)
-        before = after

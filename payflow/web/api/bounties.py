@@ -16,9 +16,8 @@ from payflow.desk.bounties.open_bounty import activity, hunters, public, shown
 from payflow.desk.person import LOOKS
 from payflow.store.registers.tokens import Role
 from payflow.web.api import bounty_answers as b
-from payflow.web.api.payloads import NoBody, NoQuery, Query
 from payflow.web.http.endpoints import ANYBODY, AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
-from payflow.web.http.fields import whole
+from payflow.web.http.payloads import NoBody, NoQuery, Query, whole
 
 PEOPLE = frozenset({Role.PROVIDER})
 HANDS = PEOPLE | {Role.OPERATOR}

@@ -6,8 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from payflow.web.api.answers import ApiResponse
-from payflow.web.api.payloads import Query, RequestBody
-from payflow.web.http.fields import ChainAddress, IssueId, SignedText, TransactionHash, Whole
+from payflow.web.http.payloads import ChainAddress, IssueId, Query, RequestBody, SignedText, TransactionHash, Whole
 
 
 def _kebab(name: str) -> str:

@@ -1,46 +1,140 @@
 """What providers do, by themselves or through the platform that brought them: ask, look, take back, mend."""
 
-import asyncio
-import base64
-import re
 from collections.abc import Iterable
-from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
-from machines.core.clock import Millis
-from machines.core.errors import PayflowError, StoreError
-from machines.core.ids import Owner, RecordId, parse_id
-from machines.core.money import Asset, Money
+from machines.core.ids import Owner
+from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
-from payflow.desk.payouts import MACHINE, Ask, Desk
+from payflow.desk.payouts import MACHINE, Answer, Ask, Desk
 from payflow.desk.person import ASKS, LOOKS, Caller
-from payflow.desk.providers import AccessScope
-from payflow.store.listing import ListCursor
+from payflow.desk.providers import AccessScope, ProviderProfiles
+from payflow.desk.records import owned_page
+from payflow.desk.requests import PARTS
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.answers import STATES, Status
-from payflow.web.api.payloads import (
-    CancelGiven,
-    CorrectionGiven,
-    NoBody,
-    NoQuery,
-    OwnerAsked,
-    PayoutGiven,
-    destination,
-)
 from payflow.web.http import problems
 from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
-from payflow.web.http.fields import Moment, money
+from payflow.web.http.payloads import (
+    ACCOUNT,
+    ADDRESS,
+    AmountOrAll,
+    ChainAddress,
+    Contact,
+    Currency,
+    Line,
+    Method,
+    Moment,
+    NoBody,
+    NoQuery,
+    Note,
+    OwnerAsked,
+    OwnerName,
+    RequestBody,
+    Whole,
+    Words,
+    cursor_of,
+    list_cursor,
+    money,
+)
 from payflow.web.http.problems import Problem
 
-# Where few records match, so many are looked through before the page is answered as far as it is.
-MOST_LOOKED_THROUGH = 500
-SLICE = 100
+MOST_ADDRESSES = 5
 
-_PLACE = re.compile(r"([0-9]{1,15}):([a-z0-9-]{1,60})")
+
+class BankAccount(RequestBody):
+    """An account at a bank, or at a provider of mobile money."""
+
+    bank_code: Annotated[str, Field(pattern=PARTS["bank_code"], examples=["044"])]
+    """The gateway's code of the bank, or of the mobile network."""
+    account_number: Annotated[str, Field(pattern=PARTS["account_number"], examples=["0690000031"])]
+    """Its number there. It is kept encrypted, and shown by its last digits only."""
+    account_name: Line | None = None
+    """The name on the account."""
+    branch_code: Annotated[str, Field(pattern=PARTS["branch_code"], examples=["GH280103"])] | None = None
+    """The branch, in countries where transfers need it."""
+
+
+class ChainDestination(RequestBody):
+    """An address on a chain."""
+
+    address: ChainAddress
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, BankAccount | ChainDestination):
+        return ADDRESS if isinstance(value, ChainDestination) else ACCOUNT
+    return ADDRESS if isinstance(value, dict) and "address" in value else ACCOUNT
+
+
+Where: TypeAlias = Annotated[
+    Annotated[BankAccount, Tag(ACCOUNT)] | Annotated[ChainDestination, Tag(ADDRESS)], Discriminator(_kind)
+]
+
+
+def destination(method: str, where: BankAccount | ChainDestination) -> Destination:
+    """Make a destination of what was given, or refuse what does not fit the method."""
+    if isinstance(where, ChainDestination) != (method == "ethereum"):
+        needed = "an address" if method == "ethereum" else "bank_code and account_number"
+        raise Problem(problems.BAD_FIELD, f"destination: {method} needs {needed}.", field="destination")
+    return Destination(method, tuple(where.model_dump(exclude_none=True).items()))
+
+
+class PayoutGiven(RequestBody):
+    """A request for a payout."""
+
+    owner: OwnerName | None = None
+    """Whose money it is; needed with a platform's token, a provider's own by default."""
+    amount: AmountOrAll
+    currency: Currency
+    method: Method
+    destination: Where | None = None
+    """Where it goes; without it, where the profile says."""
+    note: Note = ""
+    """What the receiver's bank shows."""
+
+
+class CancelGiven(RequestBody):
+    """Why it is not wanted any more."""
+
+    reason: Words | None = None
+
+
+class CorrectionGiven(RequestBody):
+    """Where a failed payout should go instead."""
+
+    destination: Where
+
+
+class ProfileGiven(RequestBody):
+    """What to change in a profile; what is left out stays as it is."""
+
+    notify: Annotated[list[Contact], Field(max_length=MOST_ADDRESSES)] | None = None
+    """Where to tell them things; an empty list for nowhere."""
+    method: Method | None = None
+    """How they are usually paid; needed with a destination."""
+    destination: Where | None = None
+    """Where their money usually goes; null for nowhere."""
+    version: Whole | None = None
+    """The version that was looked at: a profile that changed since is not written over."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.destination is not None and self.method is None:
+            raise PydanticCustomError("no_method", "method is needed with a destination")
+        return self
+
+
+class ProviderGiven(ProfileGiven):
+    """What a platform may change in the profile of a provider that it brought."""
+
+    verified: bool | None = None
+    """Whether the platform has checked who they are."""
 
 
 class PayoutsAsked(OwnerAsked):
@@ -65,11 +159,25 @@ class ProviderApi:
         self._desk = desk
         self._store = desk.store
         self._scope = scope
+        self._profiles = ProviderProfiles(desk.store, scope)
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         """List what may be done here. The payouts have two addresses, which are the same place."""
         for prefix in ("/api/provider/payouts", "/api/payouts"):
             yield from self._payouts(prefix)
+        shown = {HTTPStatus.OK: answers.ProviderShown}
+        yield ApiEndpoint(
+            "GET", "/api/provider/profile", "Show a profile.", LOOKS, self.profile,
+            shown, query=OwnerAsked, refuses=(HTTPStatus.NOT_FOUND,),
+        )  # fmt: skip
+        yield ApiEndpoint(
+            "PUT", "/api/provider/profile", "Change your own profile; whoever was told things so far is warned.",
+            frozenset({Role.PROVIDER}), self.change_own, shown, body=ProfileGiven, refuses=(HTTPStatus.CONFLICT,),
+        )  # fmt: skip
+        yield ApiEndpoint(
+            "PUT", "/api/providers/{owner}", "Bring a provider, or change the profile of one that you brought.",
+            frozenset({Role.PLATFORM}), self.bring, shown, body=ProviderGiven, refuses=(HTTPStatus.CONFLICT,),
+        )  # fmt: skip
 
     def _payouts(self, prefix: str) -> Iterable[AnyEndpoint]:
         one = {HTTPStatus.OK: answers.Payout}
@@ -99,72 +207,54 @@ class ProviderApi:
 
     async def ask(self, call: EndpointCall[PayoutGiven, NoQuery]) -> JsonReply:
         """Make a payout, or give the first answer once more."""
-        given = call.body
-        owner = await self._scope.owner(call.caller, given.owner)
-        ask = Ask(
-            owner=owner,
-            amount=self._amount(given),
-            method=given.method,
-            destination=destination(given.method, given.destination) if given.destination else None,
-            note=given.note,
-            key=_own_key(call.caller, call.key),
-            by=call.caller.who,
-        )
-        answer = await self._desk.request(ask)
+        answer = await self.request(call.caller, call.body, call.key)
         status = HTTPStatus.CREATED if answer.fresh else HTTPStatus.OK
         return JsonReply(answers.payout(answer.record, answer.expected_at), status)
 
-    def _amount(self, given: PayoutGiven) -> Money | Asset:
+    async def request(self, caller: Caller, given: PayoutGiven, key: str) -> Answer:
+        """Ask the desk for a payout."""
+        owner = await self._scope.owner(caller, given.owner)
         known = money(given.amount or "0", given.currency, self._store.records.assets)
-        return known.asset if given.amount is None else known
+        ask = Ask(
+            owner=owner,
+            amount=known.asset if given.amount is None else known,
+            method=given.method,
+            destination=destination(given.method, given.destination) if given.destination else None,
+            note=given.note,
+            key=_own_key(caller, key),
+            by=caller.who,
+        )
+        return await self._desk.request(ask)
 
     async def listed(self, call: EndpointCall[NoBody, PayoutsAsked]) -> JsonReply:
         """List an owner's payouts page by page."""
         owner = await self._scope.owner(call.caller, call.query.owner)
-        found, following = await self._page(owner, call.query)
+        return JsonReply(await self.page(owner, call.query))
+
+    async def page(self, owner: Owner, asked: PayoutsAsked) -> answers.PayoutsPage:
+        """Give one page of an owner's payouts."""
+        states = STATES[asked.status] if asked.status else None
+        found, following = await owned_page(
+            self._store, owner, list_cursor(asked.cursor),
+            lambda one: one.machine == MACHINE and (states is None or one.state in states), asked.limit,
+            since=asked.since, until=asked.until,
+        )  # fmt: skip
         now = await self._store.records.now()
         shown = [answers.payout(one, answers.expected_at(one, self._desk.schedule, now)) for one in found]
-        return JsonReply(answers.PayoutsPage(payouts=shown, next=_cursor(following) if following else None))
-
-    async def _page(self, owner: Owner, asked: PayoutsAsked) -> tuple[list[PayoutRecord], ListCursor | None]:
-        """Find one page, and the place after which the next one begins; None when nothing follows."""
-        states = STATES[asked.status] if asked.status else None
-        place = _place(asked.cursor)
-        found: list[PayoutRecord] = []
-        between = partial(self._store.listing.owned_before, owner)
-        for _ in range(MOST_LOOKED_THROUGH // SLICE):
-            slice_ = await between(place, asked.since, asked.until, SLICE)
-            for place, record in zip(slice_, await self._read(slice_), strict=True):
-                if record is not None and (states is None or record.state in states):
-                    found.append(record)
-                if len(found) == asked.limit:
-                    return found, place if place != slice_[-1] or len(slice_) == SLICE else None
-            if len(slice_) < SLICE:
-                return found, None
-        return found, place
-
-    async def _read(self, places: Iterable[ListCursor]) -> list[PayoutRecord | None]:
-        return await asyncio.gather(*(self._readable(place.id) for place in places))
-
-    async def _readable(self, record_id: RecordId) -> PayoutRecord | None:
-        """Read a payout; what is none, or cannot be read, must not hide the others."""
-        if parse_id(record_id)[0] != MACHINE:
-            return None
-        try:
-            return (await self._store.records.read(record_id)).record
-        except StoreError:
-            raise
-        except PayflowError:
-            return None
+        further = cursor_of(following.at, following.id) if following else None
+        return answers.PayoutsPage(payouts=shown, next=further)
 
     async def show(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
         return await self._shown(await self._scope.payout(call.caller, call.path["id"]))
 
     async def cancel(self, call: EndpointCall[CancelGiven, NoQuery]) -> JsonReply:
-        record = await self._scope.payout(call.caller, call.path["id"])
-        reason = call.body.reason or "not wanted any more"
-        applied = await self._desk.cancel(record.id, call.caller.who, reason, call.caller.owner)
-        return await self._shown(applied.after)
+        return await self._shown(await self.withdraw(call.caller, call.path["id"], call.body.reason))
+
+    async def withdraw(self, caller: Caller, payout_id: str, reason: str | None = None) -> PayoutRecord:
+        """Take a payout back."""
+        record = await self._scope.payout(caller, payout_id)
+        reason = reason or "not wanted any more"
+        return (await self._desk.cancel(record.id, caller.who, reason, caller.owner)).after
 
     async def correct(self, call: EndpointCall[CorrectionGiven, NoQuery]) -> JsonReply:
         """Name another destination."""
@@ -177,23 +267,36 @@ class ProviderApi:
         now = await self._store.records.now()
         return JsonReply(answers.payout(record, answers.expected_at(record, self._desk.schedule, now)))
 
+    # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def profile(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
+        owner = await self._scope.owner(call.caller, call.query.owner)
+        return JsonReply(answers.provider(await self._store.profiles.read(owner)))
+
+    async def change_own(self, call: EndpointCall[ProfileGiven, NoQuery]) -> JsonReply:
+        owner = await self._scope.owner(call.caller, None)
+        given = call.body
+        return JsonReply(answers.provider(await self._profiles.change_own(owner, given.version, _changes(given))))
+
+    async def bring(self, call: EndpointCall[ProviderGiven, NoQuery]) -> JsonReply:
+        asked, given = call.path["owner"], call.body
+        after = await self._profiles.bring(
+            asked, call.caller.of, given.version, _changes(given), verified=given.verified
+        )
+        return JsonReply(answers.provider(after))
+
 
 def _own_key(caller: Caller, key: str) -> str:
     """Keep the keys of a platform apart from the provider's own. No key has a space in it."""
     return f"{caller.of} {key}" if key and caller.role is Role.PLATFORM else key
 
 
-def _cursor(place: ListCursor) -> str:
-    return base64.urlsafe_b64encode(f"{place.at}:{place.id}".encode()).decode()
-
-
-def _place(cursor: str) -> ListCursor | None:
-    if not cursor:
-        return None
-    try:
-        match = _PLACE.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
-    except ValueError:
-        match = None
-    if match is None:
-        raise Problem(problems.BAD_FIELD, "cursor: give the `next` of the page before, unchanged.", field="cursor")
-    return ListCursor(Millis(int(match[1])), RecordId(match[2]))
+def _changes(given: ProfileGiven) -> dict[str, Any]:
+    """Give what is changed: only what was named."""
+    named, found = given.model_fields_set, dict[str, Any]()
+    if "notify" in named:
+        found["notify"] = tuple(given.notify or ())
+    if "destination" in named:
+        where = given.destination
+        found["destination"] = destination(given.method or "", where) if where else None
+    return found

@@ -14,8 +14,21 @@ from payflow.desk.person import OPERATES, REVIEWS, STAFF
 from payflow.desk.providers import AccessScope
 from payflow.desk.values import Applied
 from payflow.web.api import answers
-from payflow.web.api.payloads import ApprovalGiven, NoBody, NoQuery, Query, ReasonGiven
 from payflow.web.http.endpoints import AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
+from payflow.web.http.payloads import Fingerprint, NoBody, NoQuery, Query, RequestBody, Words
+
+
+class ReasonGiven(RequestBody):
+    """Why."""
+
+    reason: Words
+
+
+class ApprovalGiven(RequestBody):
+    """A yes to what was seen."""
+
+    fingerprint: Fingerprint
+    """Of the review, as it was listed: it names amount and destination, so a yes to something else is refused."""
 
 
 class ReviewsAsked(Query):

@@ -1,15 +1,29 @@
-"""Who is asking, and how often they may."""
+"""Who is asking, and how often they may: programs show a token, people sign in with theirs.
 
+At our pages a cookie that no script and no other site can use keeps people in. What the browser shows is a secret of
+the session, never the token. Each request asks whether the token still holds, so that a revoked one ends its sessions
+at once.
+"""
+
+import hashlib
+import hmac
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
+import structlog
 from aiohttp import hdrs, web
+from multidict import MultiMapping
 
 from machines.core.clock import SECOND
 from payflow.config import Settings
-from payflow.desk.person import Caller
-from payflow.store.registers.tokens import ApiToken, Role, Tokens
+from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
+from payflow.store.registers.sessions import Sessions
+from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
 from payflow.store.store import Store
+from payflow.web.http.endpoints import received_form
 from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
 
 _BEARER = "bearer "
@@ -106,3 +120,173 @@ def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Whether an address lies in one of some networks."""
     found = ip_address(address)
     return any(found in network for network in networks)
+
+
+log = structlog.get_logger()
+
+LASTS_S = 8 * 3600
+CSRF, CSRF_HEADER = "csrf", "X-CSRF"
+
+Form = MultiMapping[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who is signed in."""
+
+    request: web.Request
+    caller: Caller
+    secret: str
+    said: str = ""
+    """What they must be told: how the form went that they sent before."""
+
+    @property
+    def csrf(self) -> str:
+        """What each of their forms must show: only a page of ours can know it."""
+        return hashlib.sha256(b"form of " + self.secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SiblingPages:
+    """Other pages of ours, which one sign-in opens too."""
+
+    cookie: str
+    place: str
+    roles: frozenset[Role]
+    """Who may come in there."""
+
+
+class PageSessions:
+    """The sessions of one set of pages, for some roles."""
+
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        cookie: str,
+        place: str,
+        roles: Collection[Role],
+        also_opens: SiblingPages | None = None,
+    ) -> None:
+        self._store = store
+        self._sessions = Sessions(store.link)
+        self._gate = gate
+        self._cookie = cookie
+        self._place = place
+        self._roles = frozenset(roles)
+        self._also_opens = also_opens
+
+    async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
+        """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
+        await self._gate.rate_limit(request)
+        secret = request.cookies.get(self._cookie, "")
+        session = await self._sessions.find(secret)
+        if session is None:
+            raise Problem(UNAUTHENTICATED, "Sign in first.")
+        caller = await self._gate.readmit(session.token, self._roles if roles is None else roles)
+        return Visit(request, caller, secret, session.said)
+
+    async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
+        """Tell who asks: a program by its token, a page's script by the session and a word that only the page knows."""
+        if hdrs.AUTHORIZATION in request.headers:
+            return await self._gate.admit(request, roles)
+        visit = await self.visit(request, roles)
+        if request.method == hdrs.METH_POST:
+            _refuse_unless(visit, request.headers.get(CSRF_HEADER, ""), "This was not asked from our page")
+        return visit.caller
+
+    async def rate_limit(self, request: web.Request) -> None:
+        """Count the request of somebody who is not known yet."""
+        await self._gate.rate_limit(request)
+
+    async def form(self, visit: Visit) -> Form:
+        """Read a form that was sent from one of our pages, and refuse any other."""
+        _refuse_other_sites(visit.request)
+        form = await received_form(visit.request)
+        _refuse_unless(visit, form.get(CSRF, ""), "This form is not from this page, or from an earlier visit")
+        return form
+
+    async def sign_in_form(self, request: web.Request) -> Form:
+        """Read what somebody shows who is not known yet; they are slowed down before any of it is read."""
+        await self._gate.rate_limit(request)
+        _refuse_other_sites(request)
+        return await received_form(request)
+
+    async def sign_in(self, request: web.Request, token: str, to: str) -> web.Response:
+        """Let in who shows a token, and lead them to a page."""
+        token = token.strip()
+        try:
+            caller = await self._gate.recognise(token, self._roles)
+        except Problem as problem:
+            await self._note_refused(request, problem)
+            raise
+        if caller.role in STAFF:
+            await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
+        return await self.let_in(request, digest_of(token), see(to), caller.role)
+
+    async def _note_refused(self, request: web.Request, problem: Problem) -> None:
+        """Write down that somebody was not let in where people work, without what they showed; of a flood only some."""
+        if not self._roles & STAFF or (problem.status, problem.code) not in (UNAUTHENTICATED, FORBIDDEN):
+            return
+        why = f"{problem.message} From {self._gate.address(request)}."
+        log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
+        await note_refused_sign_in(self._store, self._place, why)
+
+    async def let_in(
+        self, request: web.Request, token: str, answer: web.Response, role: Role | None = None
+    ) -> web.Response:
+        """Open a session for the holder of a token, by its hash, with this answer; the sibling pages too."""
+        secret = await self._sessions.open(token, LASTS_S)
+        cookies = [(self._cookie, self._place)]
+        if self._also_opens is not None and role in self._also_opens.roles:
+            cookies.append((self._also_opens.cookie, self._also_opens.place))
+        for cookie, place in cookies:
+            answer.set_cookie(
+                cookie, secret, max_age=LASTS_S, path=place, httponly=True, samesite="Strict", secure=_is_https(request)
+            )
+        return answer
+
+    async def sign_out(self, visit: Visit, to: str) -> web.Response:
+        """End a session, here and in the store."""
+        await self._sessions.close(visit.secret)
+        answer = see(to)
+        answer.del_cookie(self._cookie, path=self._place, httponly=True, samesite="Strict")
+        return answer
+
+    async def say(self, visit: Visit, said: str) -> None:
+        """Tell them something at the next page."""
+        await self._sessions.say(visit.secret, said)
+
+    async def heard(self, visit: Visit) -> None:
+        """Forget what they were told."""
+        if visit.said:
+            await self._sessions.heard(visit.secret)
+
+
+def _refuse_unless(visit: Visit, word: str, why: str) -> None:
+    if not hmac.compare_digest(word.encode(), visit.csrf.encode()):
+        raise Problem(FORBIDDEN, f"{why}: open the page again.")
+
+
+def see(place: str) -> web.Response:
+    """Lead to another page, so that going back or reloading sends no form twice."""
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: place})
+
+
+def _refuse_other_sites(request: web.Request) -> None:
+    """Refuse a form that a browser says was sent from elsewhere, the sign-in included, which has no secret yet."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and _host(origin) != request.host.casefold():
+        raise Problem(FORBIDDEN, "This form was sent from another site.")
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.casefold()
+    except ValueError:  # such as `http://[x`
+        return ""
+
+
+def _is_https(request: web.Request) -> bool:
+    """Whether the browser speaks https, to us or to a proxy before us. Who lies about it only harms themselves."""
+    return request.secure or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

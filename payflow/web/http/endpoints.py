@@ -1,8 +1,10 @@
 """One place of the API: what it takes, who may ask, what it answers. The routes and the document are made of these."""
 
 import asyncio
+import csv
+import io
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,8 +17,8 @@ from pydantic import BaseModel
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 from payflow.telemetry.metrics import Metrics
-from payflow.web.api.payloads import NoBody, NoQuery, Query, RequestBody, read_body, read_query
 from payflow.web.http import problems
+from payflow.web.http.payloads import NoBody, NoQuery, Query, RequestBody, read_body, read_query
 from payflow.web.http.problems import Problem, answered
 
 KEY = "Idempotency-Key"
@@ -68,7 +70,8 @@ class CsvReply:
     """A table for a spreadsheet."""
 
     name: str
-    text: str
+    columns: Sequence[str]
+    rows: Iterable[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def route(endpoint: AnyEndpoint, admission: Admission, metrics: Metrics) -> web.
     """Serve an endpoint."""
 
     async def run(request: web.Request) -> web.StreamResponse:
-        return _written(await endpoint.run(await _call(endpoint, admission, request)))
+        return written(await endpoint.run(await _call(endpoint, admission, request)))
 
     async def serve(request: web.Request) -> web.StreamResponse:
         answer = await answered(run, request)
@@ -134,10 +137,13 @@ async def _call(endpoint: AnyEndpoint, admission: Admission, request: web.Reques
     return EndpointCall(caller, request.match_info, read_body(endpoint.body, raw), query, key)
 
 
-def _written(reply: JsonReply | CsvReply) -> web.Response:
+def written(reply: JsonReply | CsvReply) -> web.Response:
+    """Write an answer."""
     if isinstance(reply, CsvReply):
+        text = io.StringIO()
+        csv.writer(text).writerows([reply.columns, *reply.rows])
         named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{reply.name}"'}
-        return web.Response(text=reply.text, content_type=CSV, charset="utf-8", headers=named)
+        return web.Response(text=text.getvalue(), content_type=CSV, charset="utf-8", headers=named)
     return web.Response(text=reply.body.model_dump_json(), content_type=JSON, status=reply.status)
 
 

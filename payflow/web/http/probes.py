@@ -1,15 +1,20 @@
-"""For machines that watch Payflow: is it alive, is it ready, and its figures."""
+"""For machines that watch Payflow: is it alive, is it ready, and its figures, of the store too."""
+
+import asyncio
+from collections.abc import Iterable
 
 import anyio
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
+from machines.core.machine import AnyMachine
 from payflow.desk.readiness import ANSWER_S, Readiness
+from payflow.store import servers
 from payflow.store.store import Store
 from payflow.telemetry.health import healthy
 from payflow.telemetry.metrics import Metrics, StoreGauges
-from payflow.web.http import gauges
 
 
 class Probes:
@@ -45,6 +50,104 @@ class Probes:
         """Read the gauges; without the store, what belongs to this process is told all the same."""
         try:
             with anyio.fail_after(ANSWER_S):
-                return await gauges.read(self._store)
+                return await read_gauges(self._store)
         except (PayflowError, TimeoutError):
             return None
+
+
+OLDEST_LOOKED_AT = 50
+"""Of a state's records so many are read for the age of each rail's oldest one: a scrape must stay cheap."""
+
+
+async def read_gauges(store: Store) -> StoreGauges:
+    """Ask the store for everything that does not belong to one process."""
+    gauges = StoreGauges()
+    now = await store.records.now()
+    _states(gauges, store.records.machines.values())
+    await _counts(gauges, store, now)
+    await _rails(gauges, store, now)
+    await _pauses(gauges, store, now)
+    await _wallets(gauges, store, now)
+    await _books(gauges, store, now)
+    await store.look_at_servers()
+    gauges.durable.set(not store.faults())
+    gauges.clients.set(await servers.connections(store.link))
+    gauges.parked.set(await store.listing.count_parked())
+    gauges.outbox.set(await store.outbox.waiting())
+    gauges.outbox_lag.set(_age_s(now, await store.outbox.oldest_due()))
+    gauges.given_up.set(await store.outbox.given_up())
+    return gauges
+
+
+def _states(gauges: StoreGauges, machines: Iterable[AnyMachine]) -> None:
+    """Tell the facts of each state, so that a rule can be about all machines and name none."""
+    for machine in machines:
+        for state in machine.lifecycle.states.values():
+            flags = ("yes" if flag else "no" for flag in (state.sends, state.final))
+            gauges.state.labels(machine.name, state.name, str(state.by), *flags).set(1)
+            if state.stuck_after_s is not None:
+                gauges.stuck_after.labels(machine.name, state.name).set(state.stuck_after_s)
+
+
+async def _counts(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    for place in await store.listing.counts_by_state():
+        where = (place.machine, place.state)
+        gauges.records.labels(*where).set(place.count)
+        gauges.oldest.labels(*where).set(_age_s(now, place.oldest))
+        gauges.due.labels(*where).set(place.due)
+        gauges.due_lag.labels(*where).set(_age_s(now, place.late_since))
+
+
+async def _rails(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    """Tell for each rail how long its oldest record has been in a state from which money may have left."""
+    places = [
+        (machine.name, state)
+        for machine in store.records.machines.values()
+        for state in machine.lifecycle.states.values()
+        if state.may_have_left and not state.final
+    ]
+    found = await asyncio.gather(
+        *(store.listing.in_state(machine, state.name, OLDEST_LOOKED_AT) for machine, state in places)
+    )
+    for (machine, state), records in zip(places, found, strict=True):
+        for stored in reversed(records):  # so that the oldest of a rail has the last word
+            rail = getattr(stored.record.data, "rail", "")
+            if rail:
+                age_s = _age_s(now, stored.record.since)
+                gauges.oldest_at_rail.labels(rail, machine, state.name).set(age_s)
+
+
+async def _pauses(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    paused = await store.pauses.all()
+    for scope in await store.pauses.known():
+        if scope.startswith("rail:"):  # a rail that closes for the first time must not begin at one
+            gauges.rail_closed.labels(scope.removeprefix("rail:")).set(0)
+    for scope, pause in paused.items():
+        gauges.paused.labels(scope).set(1)
+        gauges.pause_age.labels(scope).set(_age_s(now, pause.at))
+        if pause.code:
+            gauges.rail_closed.labels(scope.removeprefix("rail:")).set(1)
+    for shard in range(store.records.shards):
+        closed = shard in store.guard.alarms or f"shard:{shard:02d}" in paused
+        gauges.sequence_alarm.labels(f"{shard:02d}").set(closed)
+
+
+async def _wallets(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    """Tell what our wallets held, and who waits for more; a wallet that once was short says when nobody waits."""
+    for place, units in (await store.shortfalls.held()).items():
+        gauges.wallet_held.labels(*place).set(units)
+        gauges.wallet_waiting.labels(*place).set(0)
+    for one in await store.shortfalls.all(now):
+        gauges.wallet_waiting.labels(one.rail, one.asset).set(one.payouts)
+        gauges.wallet_missing.labels(one.rail, one.asset).set(one.units)
+
+
+async def _books(gauges: StoreGauges, store: Store, now: Millis) -> None:
+    """Tell what the last walk over the books found; before the first one nothing has been found wrong."""
+    verdict = await store.ledger.last_check()
+    gauges.conserved.set(verdict is None or verdict.conserved)
+    gauges.books_age.set(_age_s(now, verdict.at if verdict else None))
+
+
+def _age_s(now: Millis, since: Millis | None) -> float:
+    return 0.0 if since is None else max(0.0, (now - since) / SECOND)

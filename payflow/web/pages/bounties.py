@@ -1,10 +1,13 @@
 """Manage Payouts: what is to be merged, to be confirmed, being confirmed, paid; and where contributors get theirs."""
 
 import hashlib
+import hmac
 import io
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Protocol
 
 import segno
 from aiohttp import web
@@ -13,18 +16,18 @@ from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, open_question, qr_path
 from machines.bounty.data import BountyRecord
 from machines.core.clock import DAY
-from machines.core.forge import PullState
+from machines.core.forge import ForgeAccount, PullState
 from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties.bounties import BountyDesk
 from payflow.desk.bounties.finding import first_of, person_of, sweeping
 from payflow.desk.bounties.open_bounty import NEWEST, balances, open_claims, owns, state_of
-from payflow.desk.person import OPERATES, STAFF
+from payflow.desk.person import OPERATES, STAFF, token_of_account
 from payflow.store.registers.tokens import Role
+from payflow.store.store import Store
 from payflow.web.http import problems
-from payflow.web.http.auth import Gate
-from payflow.web.http.fields import whole
-from payflow.web.http.problems import Problem
-from payflow.web.http.sessions import Form, PageSessions, Visit
+from payflow.web.http.auth import Form, Gate, PageSessions, Visit, see
+from payflow.web.http.payloads import whole
+from payflow.web.http.problems import FORBIDDEN, Problem
 from payflow.web.pages.admin.frame import FormDone, Frame
 
 PLACE = "/bounties"
@@ -232,3 +235,66 @@ def _belongs(record: BountyRecord, group: str) -> bool:
     if record.state != s.OPEN:
         return True
     return bool(open_claims(record)) == (group == "To merge")
+
+
+SIGN_IN, BACK = "/bounties/github", "/bounties/github/back"
+STATE = "payflow_bounties_state"
+STATE_S = 600
+
+
+class Identity(Protocol):
+    """Somebody who can tell who people are."""
+
+    def sign_in_url(self, state: str, back: str) -> str:
+        """Say where somebody is sent."""
+
+    async def who(self, code: str, back: str) -> ForgeAccount:
+        """Tell who came back."""
+
+
+class GitHubSignInRoutes:
+    """The way to GitHub, and the way back."""
+
+    def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: Identity, server: str) -> None:
+        self._store = store
+        self._gate = gate
+        self._sessions = sessions
+        self._identity = identity
+        self._back = server + BACK
+
+    def routes(self) -> list[web.RouteDef]:
+        """List both."""
+        return [web.get(SIGN_IN, self.go), web.get(BACK, self.come)]
+
+    async def go(self, request: web.Request) -> web.StreamResponse:
+        """Send somebody to GitHub, with a word that only their browser can bring back."""
+        await self._gate.rate_limit(request)
+        state = secrets.token_urlsafe(32)
+        answer = see(self._identity.sign_in_url(state, self._back))
+        # Not Strict: they come back from another site, and the word must come with them.
+        answer.set_cookie(
+            STATE, state, max_age=STATE_S, path=SIGN_IN, httponly=True, samesite="Lax", secure=request.secure
+        )
+        return answer
+
+    async def come(self, request: web.Request) -> web.StreamResponse:
+        """Let in who comes back with that word and a code that GitHub knows."""
+        await self._gate.rate_limit(request)
+        sent, brought = request.cookies.get(STATE, ""), request.query.get("state", "")
+        if not sent or not hmac.compare_digest(sent.encode(), brought.encode()):
+            raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")
+        person = await self._identity.who(request.query.get("code", "")[:200], self._back)
+        token = await token_of_account(self._store, person)
+        answer = await self._sessions.let_in(request, token, _onwards())
+        answer.del_cookie(STATE, path=SIGN_IN)
+        return answer
+
+
+def _onwards() -> web.Response:
+    """Lead on from a page of our own: on a way that began at another site, a browser would not show the session."""
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/bounties">'
+        '<title>Signed in</title><p>You are signed in. <a href="/bounties">Go on</a></p></html>'
+    )
+    headers = {"Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer"}
+    return web.Response(text=page, content_type="text/html", headers=headers)

@@ -4,10 +4,9 @@ import json
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from aiohttp import hdrs, web
-from pydantic import BaseModel
+from aiohttp import web
 
 from machines.core.clock import SECOND, Millis
 from machines.core.ids import Owner
@@ -20,16 +19,13 @@ from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
-from payflow.web.api.payloads import CancelGiven, NoBody, NoQuery, OwnerAsked, PayoutGiven, read_body, read_query
-from payflow.web.api.provider import PayoutsAsked, ProviderApi
+from payflow.web.api.provider import PayoutGiven, PayoutsAsked, ProviderApi
 from payflow.web.http import problems
-from payflow.web.http.auth import Gate
-from payflow.web.http.endpoints import CSV, CsvReply, EndpointCall, JsonReply
+from payflow.web.http.auth import Form, Gate, PageSessions, Visit
+from payflow.web.http.endpoints import EndpointCall, written
+from payflow.web.http.payloads import NoBody, read_body, read_query
 from payflow.web.http.problems import Problem
-from payflow.web.http.sessions import Form, PageSessions, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame
-
-B = TypeVar("B", bound=BaseModel)
 
 PLACE = "/portal"
 COOKIE = "payflow_portal"
@@ -82,13 +78,9 @@ class Portal:
         """Show what they have and what they asked for."""
         cursor = visit.request.query.get("cursor", "")
         asked = PayoutsAsked.model_validate({"limit": SHOWN, "cursor": cursor[:200]})
-        payouts = _body(
-            await self._provider.listed(EndpointCall(visit.caller, {}, NoBody(), asked, "")), answers.PayoutsPage
-        )
-        balances = _body(
-            await self._accounts.balance(EndpointCall(visit.caller, {}, NoBody(), OwnerAsked(), "")), answers.Balances
-        )
-        usual = (await self._desk.profiles.read(Owner(visit.caller.of))).destination
+        owner = Owner(visit.caller.of)
+        payouts, balances = await self._provider.page(owner, asked), await self._accounts.balances(owner)
+        usual = (await self._desk.profiles.read(owner)).destination
         return await self._frame.page(
             visit, "portal.html", title="Your payouts", payouts=payouts.payouts, following=payouts.next,
             first=not cursor, means=MEANS, takes_back=TAKEN_BACK, bad=BAD, thousands=thousands,
@@ -102,8 +94,8 @@ class Portal:
         """Ask for a payout. The form carries a key of its own, so that sending it twice makes one payout."""
         given = read_body(PayoutGiven, json.dumps(await self._given(visit, form)).encode())
         key = f"portal/ {str(form.get('key', ''))[:64]}"
-        reply = await self._provider.ask(EndpointCall(visit.caller, {}, given, NoQuery(), key))
-        payout = _body(reply, answers.Payout)
+        answer = await self._provider.request(visit.caller, given, key)
+        payout = answers.payout(answer.record, answer.expected_at)
         return FormDone(f"You asked for {payout.currency} {thousands(payout.amount)}. {MEANS[payout.status]}", PLACE)
 
     async def _given(self, visit: Visit, form: Form) -> dict[str, Any]:
@@ -121,24 +113,13 @@ class Portal:
         return body | {"destination": where | ({"account_name": fields["holder"]} if fields["holder"] else {})}
 
     async def cancel(self, visit: Visit, _: Form) -> FormDone:
-        path = {"id": visit.request.match_info["id"]}
-        reply = await self._provider.cancel(EndpointCall(visit.caller, path, CancelGiven(), NoQuery(), ""))
-        payout = _body(reply, answers.Payout)
-        return FormDone(f"You took {payout.currency} {thousands(payout.amount)} back. It is available again.", PLACE)
+        amount = answers.money_of(await self._provider.withdraw(visit.caller, visit.request.match_info["id"]))
+        return FormDone(f"You took {amount.asset.code} {thousands(amount.decimal)} back. It is available again.", PLACE)
 
     async def statement(self, visit: Visit) -> web.StreamResponse:
         """Give a month's statement as a table."""
         asked = read_query(StatementAsked, visit.request.query)
-        sheet: CsvReply = await self._accounts.statement(EndpointCall(visit.caller, {}, NoBody(), asked, ""))
-        named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{sheet.name}"'}
-        return web.Response(text=sheet.text, content_type=CSV, charset="utf-8", headers=named)
-
-
-def _body(reply: JsonReply, shape: type[B]) -> B:
-    """Give what a room of the API answered."""
-    if not isinstance(reply.body, shape):
-        raise TypeError(f"{type(reply.body).__name__} is no {shape.__name__}.")
-    return reply.body
+        return written(await self._accounts.statement(EndpointCall(visit.caller, {}, NoBody(), asked, "")))
 
 
 def _worth_showing(balances: list[answers.CurrencyBalance]) -> list[answers.CurrencyBalance]:

@@ -12,7 +12,7 @@ from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import DashboardExtensions
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front

@@ -7,8 +7,7 @@ from itertools import combinations, pairwise
 import pytest
 
 from machines.core.lifecycle import OVERRIDE, Lifecycle
-from payflow.web.pages.admin.diagram import Layout, lay_out
-from payflow.web.pages.admin.drawing import LYING, UPRIGHT, Marks, StateFigures, pictures
+from payflow.web.pages.admin.diagram import LYING, UPRIGHT, Layout, Marks, Size, StateFigures, lay_out, pictures
 from tests.errand import LIFECYCLE as ERRAND
 
 NAMES = ("payout", "pool", "bounty", "transaction")
@@ -35,8 +34,8 @@ def samples(layout: Layout, points: tuple[tuple[float, float], ...]) -> list[tup
 
 @pytest.mark.parametrize("size", [LYING, UPRIGHT], ids=["lying", "standing"])
 @pytest.mark.parametrize("lifecycle", ALL.values(), ids=ALL)
-def test_every_state_and_every_move_has_its_place_and_nothing_covers_a_box(lifecycle: Lifecycle, size: object) -> None:
-    layout = lay_out(lifecycle, size)  # type: ignore[arg-type]
+def test_every_state_and_every_move_has_its_place_and_nothing_covers_a_box(lifecycle: Lifecycle, size: Size) -> None:
+    layout = lay_out(lifecycle, size)
     half_long, half_wide = layout.size.long / 2, layout.size.wide / 2
     assert set(layout.boxes) == set(lifecycle.states)
     moves = {(source, move.target) for move in lifecycle.moves for source in move.sources if move.trigger != OVERRIDE}

@@ -9,9 +9,8 @@ from payflow.engine.step import take_in
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
-from payflow.web.http.sessions import Form, Visit
-from payflow.web.pages.admin.extensions import DashboardExtensions, Search
-from payflow.web.pages.admin.frame import FormDone, Frame, Page
+from payflow.web.http.auth import Form, Visit
+from payflow.web.pages.admin.frame import DashboardExtensions, FormDone, Frame, Page, Search
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front
 

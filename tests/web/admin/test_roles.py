@@ -6,7 +6,7 @@ import pytest
 
 from payflow.store.registers.tokens import Role
 from payflow.web.pages.admin import dashboard
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import DashboardExtensions
 from tests.web.admin.test_pages import busy_day
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front

@@ -14,8 +14,8 @@ from machines.pool.data import PoolData, payment_id
 from machines.pool.react import pool
 from payflow.config import Settings
 from payflow.store.store import Store, open_store
-from payflow.web.pages.admin import searches
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import DashboardExtensions
+from payflow.web.pages.admin.records import by_login, searches_of
 
 HOUSES = {11: "Shop/wares", 12: "shop/wares-old"}
 LOGIN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
@@ -39,7 +39,7 @@ async def test_a_bounty_is_found_as_people_write_its_issue(settings: Settings) -
         store.serve([bounty(BountyPolicy(), {}), repository()])
         wares = [await made(store, 11, HOUSES[11], number) for number in (7, 77)]
         old = await made(store, 12, HOUSES[12], 7)
-        (search,) = searches.of(store, DashboardExtensions())
+        (search,) = searches_of(store, DashboardExtensions())
         assert await search.find("shop/WARES#7") == [wares[0]]
         assert set(await search.find("Shop/wares")) == set(wares)
         assert await search.find("shop/wares-old#7") == [old]
@@ -58,7 +58,7 @@ async def test_a_miner_is_found_at_every_pool_by_his_login_however_it_is_written
             data = PoolData(coin, LOGIN, LOGIN, "1")
             ids.append(payment_id(coin, LOGIN, 5, "1", store.records.shards))
             await store.records.create(New(ids[-1], "pool", data.owner, Money(5, ETH), data), "test")
-        search = searches.by_login(store, ("eth", "etc", "never"))
+        search = by_login(store, ("eth", "etc", "never"))
         assert set(await search.find(typed)) == set(ids)
         for nothing in ("ann", LOGIN[:-1], f"{LOGIN[:-1]}b", f"0x{'7' * 64}"):
             assert list(await search.find(nothing)) == [], nothing

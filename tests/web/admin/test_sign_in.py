@@ -10,8 +10,8 @@ from payflow.store.registers.sessions import Sessions
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web import routes as api
 from payflow.web.http import app
-from payflow.web.http.sessions import LASTS_S, SiblingPages
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.http.auth import LASTS_S, SiblingPages
+from payflow.web.pages.admin.frame import DashboardExtensions
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front, open_front
 

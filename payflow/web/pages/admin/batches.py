@@ -9,7 +9,7 @@ from machines.core.money import Money
 from machines.core.record import Record
 from payflow.shown import grouped
 from payflow.store.registers.batches import Batches, Summary
-from payflow.web.http.sessions import Visit
+from payflow.web.http.auth import Visit
 from payflow.web.pages.admin.frame import Frame
 
 SHOWN = 50

@@ -1,4 +1,7 @@
-"""Ledger: the trial balance and whether it is true, one owner's accounts, and the newest postings of all."""
+"""Ledger and audit: the trial balance and whether it is true, accounts, the newest postings; what people did.
+
+A walk over all books, or over every history, is asked for by a button, runs once at a time, and leaves its result here.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,28 +11,32 @@ from aiohttp import web
 
 from machines.core.clock import Millis
 from machines.core.ids import owner_of
+from machines.core.money import Assets
 from payflow.desk.person import STAFF
-from payflow.desk.values import JournalCursor, LedgerAccount, LedgerReport
+from payflow.desk.values import IntegrityFault, JournalCursor, LedgerAccount, LedgerReport
 from payflow.shown import decimal
 from payflow.store.registers.tokens import Role
-from payflow.web.http.problems import BAD_FIELD, Problem
-from payflow.web.http.sessions import Form, Visit
+from payflow.web.http.auth import Form, Visit
+from payflow.web.http.payloads import cursor_of, read_cursor
 from payflow.web.pages.admin.cached import CachedValue
 from payflow.web.pages.admin.frame import FormDone, Frame, is_record
 
 COLUMNS = ("available", "held", "paid", "funded", "owed")
 POSTINGS = 50
+AUDITED = 100
+FAULTS = 100
 CHECK_WITHIN_S = 600.0
 PATIENCE_S = 1.0
 NEVER_STALE = float("inf")
 
-_TURN = re.compile(r"([0-9]{1,15})\.([0-9]{1,4})")
+_TURN = re.compile(r"([0-9]{1,15}):([0-9]{1,4})")
+_NUMBER = re.compile(r"[0-9]{1,12}")
 
 CHECKS = frozenset(STAFF - {Role.VIEWER})
 
 
 class LedgerPage:
-    """The page. A walk over all books is asked for by a button, runs once at a time, and leaves its result here."""
+    """The page of the ledger."""
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -50,13 +57,14 @@ class LedgerPage:
         asked = query.get("owner", "").strip()
         owner = owner_of(asked) if asked else None
         accounts = await self._store.ledger.account(owner) if owner else {}
-        after = _turn(query.get("after", ""))
+        place = read_cursor(query.get("after", ""), _TURN)
+        after = JournalCursor(Millis(int(place[1])), int(place[2])) if place else None
         postings, following = await self._store.ledger.postings(POSTINGS, after)
         totals = self._books.value.totals if self._books.value else {}
         assets = self._store.records.assets
         return await self._frame.page(
             visit, "ledger.html", title="Ledger", here="ledger", owner=owner or "", columns=COLUMNS,
-            accounts=self._rows(accounts), books=self._books, totals=self._rows(totals),
+            accounts=account_rows(accounts, assets), books=self._books, totals=account_rows(totals, assets),
             verdict=await self._store.ledger.last_check(), may_check=visit.caller.role in CHECKS,
             postings=[
                 {
@@ -65,16 +73,8 @@ class LedgerPage:
                 }
                 for one in postings
             ],
-            following=f"{following.at}.{following.seen}" if following else "",
+            following=cursor_of(following.at, following.seen) if following else "",
         )  # fmt: skip
-
-    def _rows(self, accounts: Mapping[str, LedgerAccount]) -> list[dict[str, Any]]:
-        assets = self._store.records.assets
-        return [
-            {"asset": asset, "off": account.imbalance}
-            | {part: decimal(getattr(account, part), asset, assets) for part in COLUMNS}
-            for asset, account in sorted(accounts.items())
-        ]
 
     async def check(self, visit: Visit, _: Form) -> FormDone:
         """Walk over the books."""
@@ -83,10 +83,59 @@ class LedgerPage:
         return FormDone(said, f"{self._frame.place}/ledger")
 
 
-def _turn(text: str) -> JournalCursor | None:
-    if not text:
-        return None
-    match = _TURN.fullmatch(text)
-    if match is None:
-        raise Problem(BAD_FIELD, "This address of a further page was changed: begin at the first one.")
-    return JournalCursor(Millis(int(match[1])), int(match[2]))
+def account_rows(accounts: Mapping[str, LedgerAccount], assets: Assets) -> list[dict[str, Any]]:
+    """Write accounts as rows of a table, by asset."""
+    return [
+        {"asset": asset, "off": account.imbalance}
+        | {part: decimal(getattr(account, part), asset, assets) for part in COLUMNS}
+        for asset, account in sorted(accounts.items())
+    ]
+
+
+# ── audit ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AuditPage:
+    """What people did, and whether any history was changed afterwards."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._store = frame.store
+        self._faults: CachedValue[list[IntegrityFault]] = CachedValue(
+            self._walk, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        place = f"{self._frame.place}/audit"
+        return [
+            web.get(place, self._frame.shows(self.show)),
+            web.post(f"{place}/check", self._frame.does(self.check, CHECKS)),
+        ]
+
+    async def show(self, visit: Visit) -> web.StreamResponse:
+        """List the newest acts."""
+        place = read_cursor(visit.request.query.get("before", ""), _NUMBER)
+        lines = await self._store.audit.page(int(place[0]) if place else None, AUDITED)
+        return await self._frame.page(
+            visit, "audit.html", title="Audit", here="audit",
+            lines=[(line, is_record(line.subject)) for line in lines],
+            following=cursor_of(lines[-1].number) if lines and lines[-1].number > 1 else "", faults=self._faults,
+            may_check=visit.caller.role in CHECKS,
+        )  # fmt: skip
+
+    async def check(self, visit: Visit, _: Form) -> FormDone:
+        """Walk over every history, every index, and the log itself."""
+        done = await self._faults.afresh(visit.request.app, PATIENCE_S)
+        said = "All was checked." if done else "The histories are being checked; the result will stand here."
+        return FormDone(said, f"{self._frame.place}/audit")
+
+    async def _walk(self) -> list[IntegrityFault]:
+        found = []
+        broken = await self._store.audit.fault()
+        if broken:
+            found.append(IntegrityFault("the audit log", broken))
+        async for fault in self._store.integrity.verify():
+            found.append(fault)
+            if len(found) == FAULTS:
+                break
+        return found

@@ -13,20 +13,16 @@ from payflow.desk.person import STAFF
 from payflow.desk.providers import AccessScope
 from payflow.desk.steering import Steering
 from payflow.web.api.review import ReviewsApi
-from payflow.web.http.auth import Gate
-from payflow.web.http.sessions import PageSessions, Visit, see
-from payflow.web.pages.admin import searches
-from payflow.web.pages.admin.audits import AuditPage
+from payflow.web.http.auth import Gate, PageSessions, Visit, see
 from payflow.web.pages.admin.batches import BatchPages
-from payflow.web.pages.admin.books import LedgerPage
-from payflow.web.pages.admin.extensions import DashboardExtensions
-from payflow.web.pages.admin.frame import PLACE, Frame, Page, static
+from payflow.web.pages.admin.books import AuditPage, LedgerPage
+from payflow.web.pages.admin.frame import PLACE, DashboardExtensions, Frame, Page, static
 from payflow.web.pages.admin.live import Live
 from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
 from payflow.web.pages.admin.proposals import ProposalsPage
 from payflow.web.pages.admin.record import OverridePages, RecordPage
-from payflow.web.pages.admin.records import RecordsPage
+from payflow.web.pages.admin.records import RecordsPage, searches_of
 from payflow.web.pages.admin.review import ReviewPage
 
 COOKIE = "payflow_admin"
@@ -73,7 +69,7 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering, review
     ])  # fmt: skip
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:
-        yield from RecordsPage(frame, [*searches.of(store, board), *board.searches]).routes()
+        yield from RecordsPage(frame, [*searches_of(store, board), *board.searches]).routes()
         yield from OverridePages(frame, steering).routes()
         yield from RecordPage(frame, board, steering, actions).routes()
 

@@ -5,7 +5,7 @@ A page module names itself with a `Page` and makes its routes of `Frame.shows` a
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import resources
@@ -18,16 +18,20 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadInput, NotAllowed, PayflowError, StoreError, StoreUnavailable, StoreUnfit, TooSoon
-from machines.core.ids import parse_id
+from machines.core.ids import RecordId, parse_id
 from payflow import shown as words
+from payflow.desk.actions import Action
+from payflow.desk.dual_control import Verb
+from payflow.desk.gateways import Wallet
+from payflow.desk.lane_steering import LaneSheet
 from payflow.desk.person import STAFF
 from payflow.desk.values import Pause
 from payflow.store.registers.shortfalls import Shortfall
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
+from payflow.web.http.auth import CSRF, Form, PageSessions, SiblingPages, Visit, see
 from payflow.web.http.problems import UNAUTHENTICATED, Problem
-from payflow.web.http.sessions import CSRF, Form, PageSessions, Visit, see
 
 log = structlog.get_logger()
 
@@ -322,3 +326,42 @@ def static() -> web.RouteDef:
         )
 
     return web.get(f"{PLACE}/static/{{name}}", give)
+
+
+LaneLook = Callable[[], Awaitable[LaneSheet]]
+"""Asks the nodes of a lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A way to find records by something that is written on them."""
+
+    by: str
+    """What one types, such as `transaction hash`."""
+    find: Callable[[str], Awaitable[Sequence[RecordId]]]
+    """Gives the records, or nothing where the text is no such thing. Must not walk over records."""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardExtensions:
+    """All of it."""
+
+    rails: Mapping[str, Wallet | None] = field(default_factory=dict)
+    """By name; None where a rail cannot tell its balance."""
+    lanes: Mapping[str, LaneLook | None] = field(default_factory=dict)
+    """Lanes by name, which can be paused; None where this process has no node to ask."""
+    coins: Mapping[str, str] = field(default_factory=dict)
+    """For the coin of each pool, the lane that pays its miners."""
+    bounty_lane: str = ""
+    """The lane that bounties use."""
+    pages: Sequence[Page] = ()
+    """Pages beside those of the dashboard itself."""
+    actions: Sequence[Action] = ()
+    searches: Sequence[Search] = ()
+    verbs: Sequence[Verb] = ()
+    """What takes two people, beside what does in every installation."""
+    also_opens: SiblingPages | None = None
+    """Pages with a cookie of their own that the same sign-in opens."""
+    explorers: Mapping[str, str] = field(default_factory=dict)
+    """For a lane, or a source of evidence that is no chain, where a reference can be looked at: an address with
+    `{reference}` in it."""

@@ -10,8 +10,8 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from machines.core.errors import PayflowError
 from payflow.store.store import Store
 from payflow.web.http.app import STOPPING
+from payflow.web.http.auth import PageSessions, Visit
 from payflow.web.http.problems import TOO_MANY, Problem
-from payflow.web.http.sessions import PageSessions, Visit
 
 LOOK_EVERY_S = 1.0
 # Ages on a page grow though nothing changes.

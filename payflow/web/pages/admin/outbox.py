@@ -6,7 +6,7 @@ from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering
 from payflow.shown import plain
 from payflow.telemetry.logs import redacted
-from payflow.web.http.sessions import Form, Visit
+from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame
 
 SHOWN = 100

@@ -9,37 +9,61 @@ from aiohttp import web
 
 from machines.core.clock import SECOND, Millis
 from machines.core.machine import AnyMachine
+from machines.transaction import lifecycle as s
+from machines.transaction.data import LaneRecord, owner_of_lane
+from payflow.desk.lane_steering import LANE, LaneNode
 from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering, called
-from payflow.desk.values import EVERYTHING, LedgerAccount, Pause
-from payflow.shown import decimal, grouped, span
+from payflow.desk.values import EVERYTHING, Pause
+from payflow.shown import grouped, span
 from payflow.store.listing import StateCount
 from payflow.store.store import Store
 from payflow.web.api.review import ReviewsApi
-from payflow.web.http.sessions import Form, Visit
+from payflow.web.http.auth import Form, Visit
+from payflow.web.pages.admin.books import account_rows
 from payflow.web.pages.admin.cached import CachedValue
-from payflow.web.pages.admin.drawing import StateFigures, pictures
-from payflow.web.pages.admin.extensions import DashboardExtensions
-from payflow.web.pages.admin.frame import FormDone, Frame
-from payflow.web.pages.admin.lanes import FRESH_S as LANE_FRESH_S
-from payflow.web.pages.admin.lanes import WITHIN_S as LANE_WITHIN_S
-from payflow.web.pages.admin.lanes import LaneShown, LanesPanel, PauseSwitch, health_of
+from payflow.web.pages.admin.diagram import StateFigures, pictures
+from payflow.web.pages.admin.frame import DashboardExtensions, FormDone, Frame
 
 PATIENCE_S = 1.0
 REVIEWS_FRESH_S = 2.0
 TOTALS_FRESH_S, TOTALS_WITHIN_S = 30.0, 60.0
 RAIL_FRESH_S, RAIL_WITHIN_S = 30.0, 8.0
+LANE_FRESH_S, LANE_WITHIN_S = 10.0, 8.0
 MOST_SHOWN = 99
+MOST_LANES = 100
+COUNTED = 200
+"""So much of what is in a lane is counted, no more."""
 PROPOSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """Something that waits for a person."""
+class PauseSwitch:
+    """One thing that can be paused."""
 
-    count: str
-    what: str
-    place: str
+    scope: str
+    called: str
+    stops: str
+    pause: Pause | None
+    wallet: str = ""
+    """What the rail's wallets hold; empty where it has none."""
+    health: str = ""
+    """How the rail answered; empty for what is no rail."""
+    well: bool = True
+    stopped: bool = False
+    """Whether it sends nothing though nobody paused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneShown:
+    """One lane, as the page shows it."""
+
+    switch: PauseSwitch
+    record: LaneRecord | None
+    """None before its first payment."""
+    nodes: Sequence[LaneNode]
+    in_flight: str
+    queued: str
 
 
 class Overview:
@@ -57,11 +81,10 @@ class Overview:
             for name, wallet in board.rails.items()
             if wallet is not None
         }
-        looks = {
+        self._lanes = {
             name: CachedValue(look, fresh_s=LANE_FRESH_S, within_s=LANE_WITHIN_S) if look else None
             for name, look in board.lanes.items()
         }
-        self._lanes = LanesPanel(self._store, looks)
 
     def routes(self) -> list[web.RouteDef]:
         place = self._frame.place
@@ -78,13 +101,13 @@ class Overview:
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
         machines = [self._machine(one, counts, stuck, now) for one in self._store.records.machines.values()]
         pauses = await self._store.pauses.all()
-        lanes = await self._lanes.shown(visit.request.app, pauses, now, PATIENCE_S)
-        known = {lane.switch.scope for lane in lanes}
+        lanes = await self._lanes_shown(visit.request.app, pauses, now)
         return await self._frame.page(
             visit, "overview.html", title="Overview", here="", machines=machines, lanes=lanes,
             needs=await self._needs(visit.request.app, stuck, lanes),
-            switches=await self._switches(visit.request.app, now, pauses, known),
-            money=self._money(totals or {}), totals_at=self._totals.at, totals_error=self._totals.error,
+            switches=await self._switches(visit.request.app, now, pauses, {lane.switch.scope for lane in lanes}),
+            money=account_rows(totals or {}, self._store.records.assets),
+            totals_at=self._totals.at, totals_error=self._totals.error,
             books=await self._store.ledger.last_check(), waiting=await self._store.outbox.waiting(),
         )  # fmt: skip
 
@@ -111,7 +134,8 @@ class Overview:
 
     async def _needs(
         self, app: web.Application, stuck: Mapping[tuple[str, str], int], lanes: Sequence[LaneShown]
-    ) -> list[Need]:
+    ) -> list[tuple[str, str, str]]:
+        """List what waits for a person: how much, of what, and where."""
         place = self._frame.place
         reviews = await self._reviews.get(app, PATIENCE_S)
         count = len(reviews.reviews) if reviews else 0
@@ -131,18 +155,19 @@ class Overview:
         found += [(given_up, f"{given_up:,}", "messages given up", "/outbox")]
         found += [
             (
-                lane.suspects,
-                str(lane.suspects),
+                len(lane.record.data.suspects),
+                str(len(lane.record.data.suspects)),
                 f"from outside may have paid what {lane.switch.called.lower()} has not",
-                f"/records/{lane.record}",
+                f"/records/{lane.record.id}",
             )
             for lane in lanes
+            if lane.record is not None
         ]
-        needs = [Need(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
-        waiting = (await self._steering.two.waiting())[:PROPOSALS]
-        return needs + [
-            Need("1", f"{one.kind} waits for a second person: {one.subject}", f"{place}/proposals") for one in waiting
+        found += [
+            (1, "1", f"{one.kind} waits for a second person: {one.subject}", "/proposals")
+            for one in (await self._steering.two.waiting())[:PROPOSALS]
         ]
+        return [(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
 
     async def _switches(
         self, app: web.Application, now: Millis, pauses: Mapping[str, Pause], elsewhere: Collection[str]
@@ -168,19 +193,47 @@ class Overview:
         cached = self._wallets.get(name)
         held = await cached.get(app, PATIENCE_S) if cached else None
         wallet = ", ".join(grouped(one) for one in held or ())
-        health = health_of(cached, now, unknown="cannot tell its balance", silent="does not answer", well="answered")
+        health = _health_of(cached, now, unknown="cannot tell its balance", silent="does not answer", well="answered")
         well = not (cached and cached.error)
         return PauseSwitch(
             f"rail:{name}", f"Rail {name}", f"every send through {name}", pause, wallet, health, well=well
         )
 
-    def _money(self, totals: Mapping[str, LedgerAccount]) -> list[dict[str, str]]:
-        assets = self._store.records.assets
-        parts = ("available", "held", "paid", "owed")
-        return [
-            {"asset": asset} | {part: decimal(getattr(account, part), asset, assets) for part in parts}
-            for asset, account in sorted(totals.items())
-        ]
+    async def _lanes_shown(self, app: web.Application, pauses: Mapping[str, Pause], now: Millis) -> list[LaneShown]:
+        """Show all lanes that this process knows, and those that others work in the same store."""
+        records: dict[str, LaneRecord] = {}
+        if LANE in self._store.records.machines:
+            for state in (s.OPEN, s.HALTED):
+                found = await self._store.listing.in_state(LANE, state, MOST_LANES)
+                records |= {one.record.data.name: one.record for one in found}
+        names = [*self._lanes, *sorted(set(records) - set(self._lanes))]
+        shown = (self._lane(app, name, records.get(name), pauses.get(f"lane:{name}"), now) for name in names)
+        return await asyncio.gather(*shown)
+
+    async def _lane(
+        self, app: web.Application, name: str, record: LaneRecord | None, pause: Pause | None, now: Millis
+    ) -> LaneShown:
+        cached = self._lanes.get(name)
+        sheet = await cached.get(app, PATIENCE_S) if cached else None
+        switch = PauseSwitch(
+            f"lane:{name}", f"Lane {name}", f"every transaction of the lane {name}", pause,
+            wallet=", ".join(grouped(one) for one in sheet.holds) if sheet else "",
+            health=_health_of(
+                cached, now, unknown="no node of it is known to this process", silent="its nodes do not answer",
+                well="its nodes answered",
+            ), well=not (cached and cached.error),
+            stopped=record is not None and record.state == s.HALTED,
+        )  # fmt: skip
+        return LaneShown(
+            switch, record, sheet.nodes if sheet else (),
+            in_flight=await self._count("transaction", name, s.SIGNED, s.SENT) if record else "0",
+            queued=await self._count("payment", name, s.QUEUED) if record else "0",
+        )  # fmt: skip
+
+    async def _count(self, machine: str, lane: str, *states: str) -> str:
+        owner, listing = owner_of_lane(lane), self._store.listing
+        found = [len(await listing.of_owner(machine, state, owner, COUNTED)) for state in states]
+        return f"{COUNTED}+" if COUNTED in found else str(sum(found))
 
     async def pause(self, visit: Visit, form: Form) -> FormDone:
         """Stop sends."""
@@ -195,3 +248,12 @@ class Overview:
 
 def _age(oldest: Millis | None, now: Millis) -> str:
     return "" if oldest is None or now - oldest < SECOND else span(now - oldest)
+
+
+def _health_of(cached: CachedValue[Any] | None, now: Millis, *, unknown: str, silent: str, well: str) -> str:
+    """Say when something was last asked, and how that went."""
+    if cached is None:
+        return unknown
+    if cached.error:
+        return f"{silent}: {cached.error}"
+    return "not asked yet" if cached.at is None else f"{well} {span(max(0, now - cached.at))} ago"

@@ -4,21 +4,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
 from machines.core.clock import Millis
 from machines.core.errors import NotFound
 from machines.core.money import ETH, Money
-from machines.core.record import Record
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolRecord, shannon_of
 from machines.pool.evidence import ChainOutcome
 from payflow.desk.person import OPERATES
 from payflow.desk.pool.resolving import evidence_digest
 from payflow.desk.pool.room import PoolRoom
-from payflow.web.http.sessions import Form, Visit, see
+from payflow.web.http.auth import Form, Visit, see
 from payflow.web.pages.admin.cached import CachedValue
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
 from payflow.web.pages.admin.whereabouts import ether
@@ -108,12 +106,8 @@ class PoolPages:
     async def _newest(self, coin: str) -> list[PoolRecord]:
         states = [("pool", state) for state in self._store.records.machines["pool"].lifecycle.states]
         places = await self._store.listing.in_states(states, None, LATEST, oldest_first=False)
-        found: list[Record[Any]] = []
-        for place in places:
-            try:
-                found.append((await self._store.records.read(place.id)).record)
-            except NotFound:
-                continue  # archived since it was listed
+        # Some were archived since they were listed.
+        found = [one.record for one in await self._store.records.readable(place.id for place in places)]
         return [one for one in found if one.data.coin == coin]
 
     # ── resolve ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from payflow.desk.dual_control import DualControl, same
 from payflow.desk.person import Caller
 from payflow.desk.values import Proposal
 from payflow.store.registers.tokens import Role
-from payflow.web.http.sessions import Form, Visit
+from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame, is_record
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})

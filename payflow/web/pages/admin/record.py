@@ -1,6 +1,5 @@
 """One record: its story, where it is and its money, what happens next, and what may be done about it."""
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -17,11 +16,10 @@ from payflow.desk.values import LedgerAccount
 from payflow.shown import decimal, utc
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
-from payflow.web.http.sessions import Form, Visit
+from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin import story, whereabouts
-from payflow.web.pages.admin.drawing import Marks, pictures
-from payflow.web.pages.admin.extensions import DashboardExtensions
-from payflow.web.pages.admin.frame import Do, FormDone, Frame
+from payflow.web.pages.admin.diagram import Marks, pictures
+from payflow.web.pages.admin.frame import DashboardExtensions, Do, FormDone, Frame
 from payflow.web.pages.admin.proposals import shown
 
 MOST_CHAPTERS = 200
@@ -79,15 +77,10 @@ class RecordPage:
     async def _around(self, record: Record[Any]) -> dict[str, Any]:
         """Give where its money is, its transactions, and the records that belong to it, as far as they exist."""
         found = whereabouts.of(record, self._board, self._store.records.shards)
-        there = await asyncio.gather(*(self._state_of(one) for _, one in found.related))
-        related = [(what, one, state) for (what, one), state in zip(found.related, there, strict=True) if state]
+        read = await self._store.records.readable(one for _, one in found.related)
+        there = {one.record.id: one.record.state for one in read}
+        related = [(what, one, there[one]) for what, one in found.related if one in there]
         return {"money": found.money, "pays": found.pays, "hashes": found.hashes, "related": related}
-
-    async def _state_of(self, record_id: RecordId) -> str:
-        try:
-            return (await self._store.records.read(record_id)).record.state
-        except (NotFound, BadInput):
-            return ""
 
     async def _account(self, stored: Stored) -> dict[str, str]:
         record = stored.record

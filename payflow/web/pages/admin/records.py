@@ -1,34 +1,36 @@
 """Records: found by what is written on them, listed by machine and state, page by page, and as a table to take away."""
 
-import asyncio
-import csv
-import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from machines.core.clock import Millis
-from machines.core.errors import BadInput, NotFound, PayflowError, StoreError
-from machines.core.ids import RecordId, owner_of, parse_id
+from machines.bounty.data import MACHINE as BOUNTY
+from machines.bounty.data import REPOSITORY_MACHINE
+from machines.bounty.lifecycle import DISABLED, ENABLED
+from machines.core.errors import BadInput, NotFound
+from machines.core.ids import RecordId, owner_of
+from machines.core.ports import PaymentKey
 from machines.core.record import Record
-from payflow.desk.records import is_stuck
+from machines.pool.data import owner_of_login
+from machines.transaction import lifecycle as s
+from machines.transaction.data import HASHES, payment_id
+from payflow.desk.records import is_stuck, owned_page
 from payflow.shown import iso
 from payflow.store.listing import ListCursor
+from payflow.store.store import Store
+from payflow.web.http.auth import Visit, see
+from payflow.web.http.endpoints import CsvReply, written
+from payflow.web.http.payloads import cursor_of, list_cursor
 from payflow.web.http.problems import BAD_FIELD, Problem
-from payflow.web.http.sessions import Visit, see
-from payflow.web.pages.admin.extensions import Search
-from payflow.web.pages.admin.frame import Frame
+from payflow.web.pages.admin.frame import DashboardExtensions, Frame, Search
 
 SHOWN = 50
-# Of an owner's records so many are looked through for those in a state, before the page is shown as far as it is.
-MOST_LOOKED_THROUGH = 500
 COLUMNS = ("id", "machine", "state", "owner", "currency", "amount", "made", "since", "parked")
 
-_CURSOR = re.compile(r"([0-9]{1,15})\.([a-z0-9-]{1,60})")
 _REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})(?:-[a-z][a-z2-7]{3})?-[0-9]{1,4}")
 
 
@@ -43,10 +45,14 @@ class RecordFilter:
     parked: bool
     after: ListCursor | None
 
-    def link(self, **changes: str) -> str:
-        """Write it as a query, with some parts changed."""
+    def fits(self, record: Record[Any]) -> bool:
+        """Whether a record is of the machine and in the state that are looked for."""
+        return self.machine in ("", record.machine) and self.state in ("", record.state)
+
+    def link(self, after: ListCursor | None = None) -> str:
+        """Write it as a query, for the first page or for the one behind a place."""
         parts = {"q": self.text, "machine": self.machine, "state": self.state, "order": "oldest" if self.oldest else ""}
-        parts |= {"parked": "1" if self.parked else ""} | changes
+        parts |= {"parked": "1" if self.parked else "", "after": cursor_of(after.at, after.id) if after else ""}
         return urlencode({name: value for name, value in parts.items() if value})
 
 
@@ -84,8 +90,8 @@ class RecordsPage:
         return await self._frame.page(
             visit, "records.html", title="Records", here="records", asked=asked, found=found.records,
             stuck={one.id for one in found.records if is_stuck(machines[one.machine].lifecycle, one, now)},
-            following=asked.link(after=f"{found.following.at}.{found.following.id}") if found.following else "",
-            table=asked.link(**_after(asked)), first=asked.link(), machines=machines,
+            following=asked.link(after=found.following) if found.following else "",
+            table=asked.link(after=asked.after), first=asked.link(), machines=machines,
             states=[
                 state for name, machine in machines.items() if asked.machine in ("", name)
                 for state in machine.lifecycle.states
@@ -96,12 +102,7 @@ class RecordsPage:
     async def take_away(self, visit: Visit) -> web.StreamResponse:
         """Give what the page shows as a table."""
         found = await self._find(self._asked(visit.request.query))
-        written = io.StringIO()
-        table = csv.writer(written)
-        table.writerow(COLUMNS)
-        table.writerows(_cells(record) for record in found.records)
-        named = {hdrs.CONTENT_DISPOSITION: 'attachment; filename="records.csv"'}
-        return web.Response(text=written.getvalue(), content_type="text/csv", charset="utf-8", headers=named)
+        return written(CsvReply("records.csv", COLUMNS, map(_cells, found.records)))
 
     def _asked(self, query: Mapping[str, str]) -> RecordFilter:
         machine, state = query.get("machine", ""), query.get("state", "")
@@ -114,7 +115,7 @@ class RecordsPage:
             state[:40],
             query.get("order") == "oldest",
             bool(query.get("parked")),
-            _place(query.get("after", "")),
+            list_cursor(query.get("after", "")),
         )
 
     async def _meant(self, text: str) -> RecordId | None:
@@ -135,8 +136,12 @@ class RecordsPage:
         if asked.text:
             for search in self._searches:
                 if ids := await search.find(asked.text):
-                    return RecordsFound(_fitting(await self._read(ids[:SHOWN]), asked))
-            return await self._owned(asked)
+                    return RecordsFound(list(filter(asked.fits, await self._read(ids[:SHOWN]))))
+            try:
+                owner = owner_of(asked.text)
+            except BadInput:
+                return RecordsFound(())
+            return RecordsFound(*await owned_page(self._store, owner, asked.after, asked.fits, SHOWN))
         states = [
             (name, state)
             for name, machine in self._store.records.machines.items()
@@ -147,60 +152,8 @@ class RecordsPage:
         following = places[SHOWN - 1] if len(places) > SHOWN else None
         return RecordsFound(await self._read([place.id for place in places[:SHOWN]]), following)
 
-    async def _owned(self, asked: RecordFilter) -> RecordsFound:
-        try:
-            owner = owner_of(asked.text)
-        except BadInput:
-            return RecordsFound(())
-        place = asked.after
-        found: list[Record[Any]] = []
-        for _ in range(MOST_LOOKED_THROUGH // SHOWN):
-            slice_ = await self._store.listing.owned_before(owner, place, None, None, SHOWN)
-            read = {one.id: one for one in _fitting(await self._read([one.id for one in slice_]), asked)}
-            for place in slice_:
-                if place.id in read:
-                    found.append(read[place.id])
-                if len(found) == SHOWN:
-                    return RecordsFound(found, place)
-            if len(slice_) < SHOWN:
-                return RecordsFound(found)
-        return RecordsFound(found, place)
-
     async def _read(self, ids: Iterable[RecordId]) -> list[Record[Any]]:
-        read = await asyncio.gather(*(self._readable(one) for one in ids))
-        return [one for one in read if one is not None]
-
-    async def _readable(self, record_id: RecordId) -> Record[Any] | None:
-        """Read a record; one that cannot be read must not hide the others."""
-        try:
-            return (await self._store.records.read(record_id)).record
-        except StoreError as error:
-            if isinstance(error, NotFound):
-                return None
-            raise
-        except PayflowError:
-            return None
-
-
-def _fitting(records: Iterable[Record[Any]], asked: RecordFilter) -> list[Record[Any]]:
-    return [one for one in records if asked.machine in ("", one.machine) and asked.state in ("", one.state)]
-
-
-def _after(asked: RecordFilter) -> dict[str, str]:
-    return {"after": f"{asked.after.at}.{asked.after.id}"} if asked.after else {}
-
-
-def _place(cursor: str) -> ListCursor | None:
-    if not cursor:
-        return None
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise Problem(BAD_FIELD, "This address of a further page was changed: begin at the first one.")
-    try:
-        parse_id(match[2])
-    except BadInput:
-        raise Problem(BAD_FIELD, "This address of a further page was changed: begin at the first one.") from None
-    return ListCursor(Millis(int(match[1])), RecordId(match[2]))
+        return [one.record for one in await self._store.records.readable(ids)]
 
 
 def _cells(record: Record[Any]) -> tuple[str, ...]:
@@ -211,3 +164,101 @@ def _cells(record: Record[Any]) -> tuple[str, ...]:
         record.id, record.machine, record.state, record.owner, amount.asset.code if amount else "",
         amount.decimal if amount else "", iso(record.created_at), iso(record.since), parked,
     )  # fmt: skip
+
+
+LATEST = 500
+OF_ONE = 50
+MOST_LANES = 100
+MOST_BOUNTIES = 500
+LANE, TRANSACTION, PAYMENT, POOL = "lane", "transaction", "payment", "pool"
+
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+_LOGIN = re.compile(r"0x[0-9a-fA-F]{40}")
+_BOUNTY = re.compile(r"(?P<name>[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})(?:#(?P<number>[0-9]{1,9}))?")
+
+
+def searches_of(store: Store, board: DashboardExtensions) -> list[Search]:
+    """List the searches that this installation's machines allow."""
+    machines = store.records.machines
+    found = [by_hash(store)] if TRANSACTION in machines else []
+    found += [by_key(store, board.lanes)] if PAYMENT in machines else []
+    found += [by_login(store, tuple(board.coins))] if board.coins and POOL in machines else []
+    found += [by_bounty(store)] if BOUNTY in machines and REPOSITORY_MACHINE in machines else []
+    return found
+
+
+def by_hash(store: Store) -> Search:
+    """Find a transaction by the hash of any of its attempts, and with it what it pays.
+
+    What somebody else sent in its place claims nothing here: that is looked for among the newest alone.
+    """
+
+    async def find(text: str) -> Sequence[RecordId]:
+        if not _HASH.fullmatch(text):
+            return ()
+        wanted = text.lower()
+        holder = await store.listing.holder(HASHES, wanted)
+        if holder is not None:
+            ids = [holder]
+        else:
+            states = [(TRANSACTION, state) for state in store.records.machines[TRANSACTION].lifecycle.states]
+            ids = [place.id for place in await store.listing.in_states(states, None, LATEST, oldest_first=False)]
+        sent = [one.record for one in await store.records.readable(ids)]
+        matching = [one for one in sent if wanted in (one.data.hash, *(attempt.hash for attempt in one.data.attempts))]
+        return [record_id for one in matching for record_id in (one.id, *one.data.members)]
+
+    return Search("transaction hash", find)
+
+
+def by_key(store: Store, lanes: Collection[str]) -> Search:
+    """Find the payment of a lane by the key that it was asked with, such as a payout's reference."""
+
+    async def find(text: str) -> Sequence[RecordId]:
+        known = [
+            one.record.data.name
+            for state in (s.OPEN, s.HALTED)
+            for one in await store.listing.in_state(LANE, state, MOST_LANES)
+        ]
+        ids = [payment_id(lane, PaymentKey(text), store.records.shards) for lane in dict.fromkeys([*lanes, *known])]
+        return [one.record.id for one in await store.records.readable(ids)]
+
+    return Search("lane payment key", find)
+
+
+def by_login(store: Store, coins: Sequence[str]) -> Search:
+    """Find the payments of a miner by their login at the pools of some coins."""
+
+    async def find(text: str) -> Sequence[RecordId]:
+        if not _LOGIN.fullmatch(text):
+            return ()
+        found: list[ListCursor] = []
+        for coin in coins:
+            owner = owner_of_login(coin, text.lower())
+            found += await store.listing.owned_before(owner, None, None, None, OF_ONE)
+        return [place.id for place in sorted(found, key=lambda place: place.at, reverse=True)]
+
+    return Search("login", find)
+
+
+def by_bounty(store: Store) -> Search:
+    """Find the bounty of an issue as people write it, `owner/repository#7`; without a number all of the repository."""
+
+    async def find(text: str) -> Sequence[RecordId]:
+        asked = _BOUNTY.fullmatch(text)
+        if asked is None:
+            return ()
+        name, number = asked["name"].casefold(), int(asked["number"] or 0)
+        # Two have one name, where a repository was deleted and made again.
+        repositories = [
+            one.record
+            for state in (ENABLED, DISABLED)
+            for one in await store.listing.in_state(REPOSITORY_MACHINE, state)
+        ]
+        found: list[RecordId] = []
+        for owner in (one.owner for one in repositories if one.data.name.casefold() == name):
+            places = await store.listing.owned_before(owner, None, None, None, MOST_BOUNTIES)
+            read = [one.record for one in await store.records.readable(place.id for place in places)]
+            found += [one.id for one in read if one.machine == BOUNTY and number in (0, one.data.place.number)]
+        return found
+
+    return Search("owner/repository#number", find)

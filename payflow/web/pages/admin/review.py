@@ -16,7 +16,7 @@ from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.review import ReviewsApi
-from payflow.web.http.sessions import Visit, see
+from payflow.web.http.auth import Visit, see
 from payflow.web.pages.admin.frame import Frame
 
 SHOWN = 25

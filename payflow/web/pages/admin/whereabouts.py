@@ -15,7 +15,7 @@ from machines.pool import lifecycle as p
 from machines.transaction import lifecycle as t
 from machines.transaction.data import owner_of_lane, payment_id
 from payflow.shown import thousands
-from payflow.web.pages.admin.extensions import DashboardExtensions
+from payflow.web.pages.admin.frame import DashboardExtensions
 
 CHAIN = "ethereum"
 """What evidence from a chain calls its source, whichever lane it is about."""
