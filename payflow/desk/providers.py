@@ -12,6 +12,7 @@ from machines.core.clock import Millis
 from machines.core.decision import Message
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
 from machines.core.ids import Owner, owner_of, parse_id
+from machines.core.money import Money
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import COMPLETED, REVERSED
@@ -81,7 +82,7 @@ class AccessScope:
 
 
 class ProviderProfiles:
-    """What providers and their platforms change in profiles; whoever was told things so far is warned."""
+    """What providers and their platforms change; whoever was told things so far is warned of a new profile."""
 
     def __init__(self, store: Store, scope: AccessScope) -> None:
         self._store = store
@@ -117,6 +118,16 @@ class ProviderProfiles:
 
         await change(self._store, owner, changed)
         return owner
+
+    async def credit(self, platform: str, earning_id: str, owner: Owner, amount: Money) -> bool:
+        """Book an earning; False when it was booked before."""
+        return await self._store.earnings.credit(platform, earning_id, owner, amount)
+
+    async def claw_back(
+        self, platform: str, earning_id: str, amount: Money | None, reference: str
+    ) -> tuple[Owner, Money]:
+        """Take an earning back, whole or in part; what is gone already is owed."""
+        return await self._store.earnings.claw_back(platform, earning_id, amount, reference)
 
 
 async def change(store: Store, owner: Owner, changed: Callable[[Profile], Profile], operator: str = "") -> Profile:

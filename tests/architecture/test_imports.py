@@ -80,11 +80,12 @@ READS = {
     # what of the store, and which of its methods change nothing that counts
     "archive": {"stub"},
     "audit": {"fault", "page"},
+    "earnings": {"entries", "of"},
     "ledger": {"account", "last_check", "postings"},
     "outbox": {"given_up", "oldest_due", "undelivered", "waiting"},
     "pauses": {"all", "known"},
     "profiles": {"read", "refuse_reserved"},
-    "records": {"history", "now", "rate_tokens", "read", "shard_of"},
+    "records": {"history", "now", "rate_tokens", "read", "readable", "shard_of"},
     "tokens": {"all", "find", "known"},
 }
 

@@ -192,7 +192,7 @@ class AccountsApi:
 
     async def _book(self, caller: Caller, given: EarningGiven, owner: Owner) -> bool:
         amount = money(given.amount, given.currency, self._assets)
-        return await self._store.earnings.credit(caller.of, given.id, owner, amount)
+        return await self._profiles.credit(caller.of, given.id, owner, amount)
 
     async def credit_many(self, call: EndpointCall[EarningsGiven, NoQuery]) -> JsonReply:
         """Credit many earnings."""
@@ -224,7 +224,7 @@ class AccountsApi:
         """Take an earning back."""
         given, earning = call.body, call.path["id"]
         amount = money(given.amount, given.currency, self._assets) if given.amount and given.currency else None
-        owner, taken = await self._store.earnings.claw_back(call.caller.of, earning, amount, given.reference)
+        owner, taken = await self._profiles.claw_back(call.caller.of, earning, amount, given.reference)
         answer = answers.ClawedBack(
             id=earning, reference=given.reference, owner=owner, amount=taken.decimal, currency=taken.asset.code
         )
