@@ -18,7 +18,7 @@ from payflow.cli.tables import Column, clean, console, drawn, grid
 from payflow.cli.terminal import Commands, Terminal, Usage, print_json
 from payflow.sandbox.play import play
 from payflow.sandbox.stage import Line, Stage, StageMark
-from payflow.sandbox.world import SCENARIO_NAMES, Options, SandboxWorld
+from payflow.sandbox.world import ADDRESSES, SCENARIO_NAMES, Options, SandboxWorld
 
 _SIGNS = {
     StageMark.GOES: ("…", "cyan"),
@@ -84,23 +84,23 @@ def shown(world: SandboxWorld) -> dict[str, object]:
     for role, token in world.people.values():
         tokens.setdefault(role, token)
     return {
-        "payflow": world.payflow,
-        "admin": f"{world.payflow}/admin",
-        "portal": f"{world.payflow}/portal",
-        "bounties": f"{world.payflow}/bounties",
-        "flutterwave": world.flutterwave,
-        "github": world.github,
-        "mail": world.mail,
-        "mails": world.mails,
-        "pool": {"redis": world.pool_redis, "config": str(world.pool_config)},
-        "chain": {"rpc": world.rpc, "node": world.chain, "addresses": dict(world.addresses)},
-        "secrets": {"flutterwave": world.webhook_hash, "github": world.github_secret},
+        "payflow": world.address,
+        "admin": f"{world.address}/admin",
+        "portal": f"{world.address}/portal",
+        "bounties": f"{world.address}/bounties",
+        "flutterwave": world.bank.url,
+        "github": world.github.url,
+        "mail": world.mails.url,
+        "mails": world.read_mails,
+        "pool": {"redis": world.pool.endpoint, "config": str(world.pool_config)},
+        "chain": {"rpc": world.chain.url, "node": world.chain.kind, "addresses": ADDRESSES},
+        "secrets": {"flutterwave": world.bank.keys.secret_hash, "github": world.github.secret},
         "tokens": tokens,
         "people": {name: {"role": role, "token": token} for name, (role, token) in world.people.items()},
         "tokens_file": str(world.tokens_file),
         "settings_file": str(world.settings_file),
-        "data": str(world.data),
-        "scenario": world.scenario,
+        "data": str(world.folder),
+        "scenario": world.options.scenario,
         "told": list(world.notices),
     }
 
@@ -165,16 +165,16 @@ class Narrator:
 
 def _head(world: SandboxWorld, took_s: float) -> Group:
     where = {
-        "dashboard": f"{world.payflow}/admin",
-        "portal of a provider": f"{world.payflow}/portal",
-        "bounties": f"{world.payflow}/bounties",
-        "API": f"{world.payflow}/api/openapi.json",
-        "simulated Flutterwave": f"{world.flutterwave}/_sandbox",
-        "simulated GitHub": f"{world.github}/_sandbox",
-        "chain": f"{world.rpc} ({world.chain})",
-        "a pool's Redis": f"{world.pool_redis}, its configuration in {world.pool_config}",
-        "mails": world.mails,
-        **world.addresses,
+        "dashboard": f"{world.address}/admin",
+        "portal of a provider": f"{world.address}/portal",
+        "bounties": f"{world.address}/bounties",
+        "API": f"{world.address}/api/openapi.json",
+        "simulated Flutterwave": f"{world.bank.url}/_sandbox",
+        "simulated GitHub": f"{world.github.url}/_sandbox",
+        "chain": f"{world.chain.url} ({world.chain.kind})",
+        "a pool's Redis": f"{world.pool.endpoint}, its configuration in {world.pool_config}",
+        "mails": world.read_mails,
+        **ADDRESSES,
     }
     return Group(
         *(Text(f"! {clean(one)}", "yellow") for one in world.notices),
@@ -186,6 +186,6 @@ def _head(world: SandboxWorld, took_s: float) -> Group:
         "",
         f"Tokens are in {world.tokens_file}. For commands in another terminal:",
         f"    set -a; . {world.settings_file}; set +a",
-        f"Everything is kept in {world.data}; --fresh forgets it. Ctrl-C ends all of it.",
+        f"Everything is kept in {world.folder}; --fresh forgets it. Ctrl-C ends all of it.",
         "",
     )

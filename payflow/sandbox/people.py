@@ -2,20 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 import aiohttp
 
-from adapters.sandbox.chain.chain import SandboxChain
-from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
-from adapters.sandbox.github.simulator import GitHubSimulator
 from adapters.sandbox.github.town import SimulatedRepository
 from machines.core.ids import RecordId
-from payflow.sandbox.pool import SandboxPool
-from payflow.sandbox.stage import Stage
+from payflow.sandbox.world import SandboxWorld
 from payflow.store.store import Store
 
 Json = dict[str, Any]
@@ -35,15 +31,9 @@ class RequestRefused(Exception):
 class Cast:
     """Everybody and everything that a scenario plays with."""
 
-    address: str
-    tokens: Mapping[str, str]
+    world: SandboxWorld
     store: Store
-    bank: FlutterwaveSimulator
-    chain: SandboxChain
-    pool: SandboxPool
-    github: GitHubSimulator
     home: SimulatedRepository
-    stage: Stage
     session: aiohttp.ClientSession
     started: int = field(default_factory=lambda: int(time.time()))
     """Tells this start's requests from those of earlier ones."""
@@ -51,8 +41,10 @@ class Cast:
 
     async def says(self, who: str, method: str, path: str, body: Json | None = None, key: str = "") -> Json:
         """Somebody asks Payflow something."""
-        headers = {"Authorization": f"Bearer {self.tokens[who.upper()]}"} | ({"Idempotency-Key": key} if key else {})
-        async with self.session.request(method, self.address + path, json=body, headers=headers) as answer:
+        headers = {"Authorization": f"Bearer {self.world.tokens[who.upper()]}"} | (
+            {"Idempotency-Key": key} if key else {}
+        )
+        async with self.session.request(method, self.world.address + path, json=body, headers=headers) as answer:
             reply: Json = await answer.json()
             if not answer.ok:
                 raise RequestRefused(f"{who} asked {method} {path}: {reply.get('detail') or reply}")
@@ -77,7 +69,7 @@ class Cast:
         method = "ethereum" if "address" in where else "bank"
         body: Json = {"amount": amount, "currency": currency, "method": method, "destination": where}
         who = owner
-        if owner.upper() not in self.tokens:
+        if owner.upper() not in self.world.tokens:
             who, body = "shop", body | {"owner": owner}
         reply = await self.says(who, "POST", "/api/provider/payouts", body, key=self.number())
         return RecordId(str(reply["id"]))

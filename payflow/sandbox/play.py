@@ -8,7 +8,6 @@ import asyncio
 import importlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -28,12 +27,11 @@ from payflow.app.installation import Assemble, Parts, Payflow, assemble
 from payflow.app.service import serve
 from payflow.config import Settings
 from payflow.sandbox import home as sandbox_home
-from payflow.sandbox.home import TOKENS_FILE
 from payflow.sandbox.people import HOME, Cast
 from payflow.sandbox.pool import SandboxPool
 from payflow.sandbox.stage import Stage
 from payflow.sandbox.tokens import MAINTAINER, WINNER, tokens
-from payflow.sandbox.world import ON_ANVIL, Grounds, Options, SandboxWorld, settings_for, world_of, write_settings
+from payflow.sandbox.world import ON_ANVIL, Options, SandboxWorld, settings_for, write_settings
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 
@@ -57,16 +55,15 @@ async def play(settings: Settings, options: Options, stage: Stage, announce: Cal
             stack.push_async_callback(chain.close)
             pool = SandboxPool(folder / "pool", lock.fileno())
             stack.push_async_callback(pool.close)
-            grounds = await _grounds(stack, folder, options, chain, pool, stage)
-            stack.callback(lambda: sandbox_home.write_town(grounds.town, grounds.github.town))
-            await _run(
-                grounds, settings_for(settings, grounds), lambda world: announce(replace(world, notices=tuple(notices)))
-            )
+            world = await _open_world(stack, folder, options, chain, pool, stage)
+            stack.callback(lambda: sandbox_home.write_town(world.town, world.github.town))
+            world.notices = notices
+            await _run(world, settings_for(settings, world), announce)
 
 
-async def _grounds(
+async def _open_world(
     stack: AsyncExitStack, folder: Path, options: Options, chain: SandboxChain, pool: SandboxPool, stage: Stage
-) -> Grounds:
+) -> SandboxWorld:
     """Open everything around Payflow, while its own modules are read in."""
     bank = await stack.enter_async_context(FlutterwaveSimulator(SystemClock(), otherwise=PAYS))
     bank.server.limit = CallLimit(CALLS_A_SECOND, burst=2 * CALLS_A_SECOND)
@@ -80,30 +77,30 @@ async def _grounds(
         await pool.open()
     except NotStarted as error:
         raise StoreUnavailable(f"{error}\nWhere it cannot be mended, --fresh begins anew.") from error
-    grounds = Grounds(folder, options, bank, mails, github, chain, pool, stage)
-    sandbox_home.read_town(grounds.town, github.town)
-    pool.write_config(grounds.pool_config, chain.url)
-    return grounds
+    world = SandboxWorld(folder, options, bank, mails, github, chain, pool, stage)
+    sandbox_home.read_town(world.town, github.town)
+    pool.write_config(world.pool_config, chain.url)
+    return world
 
 
-async def _run(grounds: Grounds, settings: Settings, announce: Callable[[SandboxWorld], None]) -> None:
+async def _run(world: SandboxWorld, settings: Settings, announce: Callable[[SandboxWorld], None]) -> None:
     """Run the service in its world, with the scenario beside it."""
     playing: list[asyncio.Task[None]] = []
 
     def announced(_: str, address: str) -> None:
-        grounds.bank.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
-        grounds.github.courier.url = f"{address}/webhook-app"
-        playing.append(asyncio.create_task(_play(grounds, address)))
-        playing.append(asyncio.create_task(_keep_town(grounds)))
-        announce(world_of(grounds, address))
+        world.bank.courier.url = f"{address}/api/webhooks/flutterwave/payout_status"
+        world.github.courier.url = f"{address}/webhook-app"
+        world.address = address
+        playing.append(asyncio.create_task(_play(world)))
+        playing.append(asyncio.create_task(_keep_town(world)))
+        announce(world)
 
     # Nothing needs a machine for this; and while this is open the embedded store keeps running.
     async with open_store(settings) as store:
-        mails = {"MAILS": grounds.read_mails}
-        grounds.tokens = await tokens(store, grounds.folder / TOKENS_FILE, grounds.github.town, mails)
-        write_settings(grounds, settings)
+        world.tokens = await tokens(store, world.tokens_file, world.github.town, {"MAILS": world.read_mails})
+        write_settings(world, settings)
         try:
-            await serve(settings, _assembled(grounds), announced, [grounds.pool_config], _run_pools)
+            await serve(settings, _assembled(world), announced, [world.pool_config], _run_pools)
         finally:
             for task in playing:
                 task.cancel()
@@ -117,15 +114,15 @@ async def _run_pools(payflow: Payflow, stop: asyncio.Event) -> None:
         await run_pools(payflow.parts.pools, lambda _: None, stop, once=False)
 
 
-def _assembled(grounds: Grounds) -> Assemble:
+def _assembled(world: SandboxWorld) -> Assemble:
     """Add a stand-in for browsers' wallets to what ships, and an ear for the store."""
     from adapters.sandbox.github.wallet import StandInWallet  # noqa: PLC0415  (slow to import, and read in by now)
 
     async def parts(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExitStack) -> Parts:
         own = await assemble(settings, store, metrics, stack)
         if own.bounties is not None:
-            own.bounties.standin = StandInWallet(grounds.chain.url, accounts.MAINTAINER.key)
-        grounds.store, grounds.bounties = store, own.bounties
+            own.bounties.standin = StandInWallet(world.chain.url, accounts.MAINTAINER.key)
+        world.store, world.bounties = store, own.bounties
         return own
 
     return parts
@@ -139,34 +136,22 @@ def _home(github: GitHubSimulator) -> SimulatedRepository:
 # ── beside the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _play(grounds: Grounds, address: str) -> None:
+async def _play(world: SandboxWorld) -> None:
     """Play the scenario, once the service has its store."""
     from payflow.desk.bounties.bounties import sweep_forge  # noqa: PLC0415  (as above)
     from payflow.sandbox import scenarios as sandbox_scenarios  # noqa: PLC0415  (as above)
 
-    if grounds.store is None or grounds.bounties is None:
+    if world.store is None or world.bounties is None:
         raise RuntimeError("The service announced itself without a store.")
-    home = _home(grounds.github)
+    home = _home(world.github)
     with suppress(PayflowError):  # what GitHub told while nobody listened is lost, as it would be: it is read instead
-        await sweep_forge(grounds.bounties.desk)
+        await sweep_forge(world.bounties.desk)
     async with aiohttp.ClientSession() as session:
-        cast = Cast(
-            address,
-            grounds.tokens,
-            grounds.store,
-            grounds.bank,
-            grounds.chain,
-            grounds.pool,
-            grounds.github,
-            home,
-            grounds.stage,
-            session,
-        )
-        await sandbox_scenarios.play(grounds.options.scenario, cast)
+        await sandbox_scenarios.play(world.options.scenario, Cast(world, world.store, home, session))
 
 
-async def _keep_town(grounds: Grounds) -> None:
+async def _keep_town(world: SandboxWorld) -> None:
     """Write down what GitHub has, so that a kill forgets little of it."""
     while True:
         await asyncio.sleep(KEEP_EVERY_S)
-        sandbox_home.write_town(grounds.town, grounds.github.town)
+        sandbox_home.write_town(world.town, world.github.town)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
@@ -32,7 +31,7 @@ SHORT = 12
 
 async def provider_payout(cast: Cast) -> None:
     """Bayo is paid to his bank."""
-    teller = Teller(cast.stage, "Provider payout", "₦12,500.00 to Bayo's bank account")
+    teller = Teller(cast.world.stage, "Provider payout", "₦12,500.00 to Bayo's bank account")
     await cast.joins("bayo", verified=True)
     await cast.earns("bayo", "12500")
     payout = await cast.asks("bayo", "12500", PAYS)
@@ -44,13 +43,13 @@ async def provider_payout(cast: Cast) -> None:
 
 async def waiting_payout(cast: Cast) -> None:
     """Chioma's payout waits for the person who runs this."""
-    teller = Teller(cast.stage, "Payout in review", "₦75,000.00 to Chioma's bank account")
+    teller = Teller(cast.world.stage, "Payout in review", "₦75,000.00 to Chioma's bank account")
     payout = await _from_before(cast)
     if payout is None:
         await cast.joins("chioma", verified=True)
         await cast.earns("chioma", "75000")
         payout = await cast.asks("chioma", "75000", PAYS)
-    teller.waits("requested", f"It waits for you: approve it at {cast.address}/admin with Rita's token.")
+    teller.waits("requested", f"It waits for you: approve it at {cast.world.address}/admin with Rita's token.")
     decided = (p.APPROVED, p.PROCESSING, p.COMPLETED, p.REJECTED, p.CANCELLED)
     record = await cast.until(payout, *decided)
     if record.state in (p.REJECTED, p.CANCELLED):
@@ -83,9 +82,9 @@ def _bank_story(record: PayoutRecord) -> str:
 async def pool_run(cast: Cast) -> None:
     """The pool finds a block, and pays its miners."""
     due = {login: shannon for login, shannon in MINERS.items() if shannon > THRESHOLD_SHANNON}
-    teller = Teller(cast.stage, "Pool run", f"{len(due)} miners of the pool, in ETH")
-    before = {login: await cast.chain.balance(login) for login in due}
-    height = await cast.pool.find_block()
+    teller = Teller(cast.world.stage, "Pool run", f"{len(due)} miners of the pool, in ETH")
+    before = {login: await cast.world.chain.balance(login) for login in due}
+    height = await cast.world.pool.find_block()
     teller.say("due", f"The pool found block {height:,}: {len(due)} miners reached the threshold. The next run pays.")
     while True:
         found = {
@@ -97,7 +96,7 @@ async def pool_run(cast: Cast) -> None:
             teller.say("paying", f"{said}: locked in the pool's own books, signed, buried by blocks.")
         if m.HALTED in under_way:
             teller.waits("halted", "Chain and books contradict each other: `payflow pool pending` says more.")
-        now = {login: await cast.chain.balance(login) for login in due}
+        now = {login: await cast.world.chain.balance(login) for login in due}
         if not under_way and all(now[login] > before[login] for login in due):
             break
         await asyncio.sleep(people.GLANCE_S)
@@ -107,9 +106,9 @@ async def pool_run(cast: Cast) -> None:
 
 async def bounty(cast: Cast) -> None:
     """An issue is labelled, funded, solved and paid."""
-    teller = Teller(cast.stage, "Bounty", f"0.5 ETH for an issue of {cast.home.name}")
+    teller = Teller(cast.world.stage, "Bounty", f"0.5 ETH for an issue of {cast.home.name}")
     await prove_owner(cast)
-    github, home = cast.github, cast.home
+    github, home = cast.world.github, cast.home
     issue = github.open_issue(home, "It should also work on Sundays", "bounty")
     about = f"#{issue.number}"
     teller.say("labelled", f"Mia labelled {about}: the bot makes its wallet.")
@@ -122,7 +121,7 @@ async def bounty(cast: Cast) -> None:
     record = await cast.until(record_id, b.OPEN, seen=tell, hurry=True)
     wallet = record.data.contract_address
     teller.say("open", f"{about} has the wallet {wallet}; somebody puts 0.5 ETH in.")
-    await cast.chain.send(FUNDER.address, wallet, WEI // 2)
+    await cast.world.chain.send(FUNDER.address, wallet, WEI // 2)
     await cast.says(WINNER, "POST", "/api/user", await _proof(cast, WINNER, CONTRIBUTOR))
     pull = github.open_pull(home, WINNER, "Make it work on Sundays", f"Closes #{issue.number}")
     await asyncio.sleep(GITHUB_TICK_S)
@@ -183,7 +182,7 @@ async def confirm(cast: Cast, issue: int) -> None:
     """Mia confirms what the bot has approved, with her own wallet, and tells."""
     path = f"/api/user/bounty/{issue}"
     call = await cast.says(MIA, "GET", f"{path}/confirmation?owner={MAINTAINER.address}")
-    tx = await cast.chain.send(MAINTAINER.address, str(call["to"]), data=str(call["data"]))
+    tx = await cast.world.chain.send(MAINTAINER.address, str(call["to"]), data=str(call["data"]))
     await cast.says(MIA, "POST", f"{path}/payout", {"payout-hash": tx, "number": call["number"]})
 
 
@@ -192,26 +191,20 @@ async def confirm(cast: Cast, issue: int) -> None:
 Story = Callable[[Cast], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """What is played, all at once."""
-
-    stories: tuple[Story, ...]
-
-
-SCENARIOS: Mapping[str, Scenario] = {
-    "default": Scenario((provider_payout, waiting_payout, pool_run, bounty)),
-    "none": Scenario(()),
-    "gateway-outage": Scenario((gateway_outage,)),
-    "fraud-spike": Scenario((fraud_spike,)),
-    "reorg": Scenario((reorg,)),
-    "stuck-nonce": Scenario((stuck_nonce,)),
+SCENARIOS: Mapping[str, tuple[Story, ...]] = {
+    "default": (provider_payout, waiting_payout, pool_run, bounty),
+    "none": (),
+    "gateway-outage": (gateway_outage,),
+    "fraud-spike": (fraud_spike,),
+    "reorg": (reorg,),
+    "stuck-nonce": (stuck_nonce,),
 }
+"""The stories of each, which are played all at once."""
 
 
 async def play(name: str, cast: Cast) -> None:
     """Play a scenario to its end. A story that breaks off says so, and the others go on."""
-    await asyncio.gather(*(_tell(story, cast) for story in SCENARIOS[name].stories))
+    await asyncio.gather(*(_tell(story, cast) for story in SCENARIOS[name]))
 
 
 async def _tell(story: Story, cast: Cast) -> None:
@@ -219,4 +212,4 @@ async def _tell(story: Story, cast: Cast) -> None:
         await story(cast)
     except Exception as error:  # noqa: BLE001  (whatever it was, the person who watches must see it)
         said = str(error) or type(error).__name__
-        Teller(cast.stage, story.__name__, (story.__doc__ or "").strip()).broke(f"It broke off: {said}")
+        Teller(cast.world.stage, story.__name__, (story.__doc__ or "").strip()).broke(f"It broke off: {said}")

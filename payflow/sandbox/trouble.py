@@ -31,7 +31,7 @@ _SHORT = 12
 
 async def gateway_outage(cast: Cast) -> None:
     """The gateway is down while five people are to be paid; two transfers land although nobody says so."""
-    teller = Teller(cast.stage, "Gateway outage", "₦5,000.00 to each of five providers")
+    teller = Teller(cast.world.stage, "Gateway outage", "₦5,000.00 to each of five providers")
     payouts = []
     for name in ("fade", "gozie", "halima", "ifeanyi", "jide"):
         await cast.joins(name, verified=True)
@@ -39,7 +39,7 @@ async def gateway_outage(cast: Cast) -> None:
         where = {"bank_code": "044", "account_number": "0100000001"}
         payouts.append(await cast.asks(name, "5000", where))
     await _assessed(cast, payouts)  # a gateway that is down would not say whose accounts these are
-    cast.bank.faults.add(
+    cast.world.bank.faults.add(
         Fault(Kind.UNAVAILABLE, created=True, times=PAID_DURING_OUTAGE),
         Fault(Kind.UNAVAILABLE, times=10**6, where=EVERYTHING),
     )
@@ -47,10 +47,10 @@ async def gateway_outage(cast: Cast) -> None:
     teller.say("outage", f"Every answer is 503 for {OUTAGE_S:g} s. Two transfers land, and nobody says so.")
     await asyncio.sleep(OUTAGE_S)
     states = sorted({(await cast.record(payout)).state.lower() for payout in payouts})
-    cast.bank.faults.clear()
+    cast.world.bank.faults.clear()
     teller.say("back", f"It answers again. Meanwhile they were {', '.join(states)}: none counts as failed.")
     await asyncio.gather(*(cast.until(payout, p.COMPLETED, hurry=True) for payout in payouts))
-    twice = [entry.asked for entry in cast.bank.book if cast.bank.book.times_paid(entry.asked) > 1]
+    twice = [entry.asked for entry in cast.world.bank.book if cast.world.bank.book.times_paid(entry.asked) > 1]
     if twice:
         teller.broke(f"{twice[0]} was paid twice.")
         return
@@ -68,7 +68,7 @@ async def _assessed(cast: Cast, payouts: Sequence[RecordId]) -> list[PayoutRecor
 
 async def fraud_spike(cast: Cast) -> None:
     """Eight accounts that nobody knows ask for all they have, to one bank account."""
-    teller = Teller(cast.stage, "Fraud spike", "₦45,000.00 for each of eight new accounts")
+    teller = Teller(cast.world.stage, "Fraud spike", "₦45,000.00 for each of eight new accounts")
     where = {"bank_code": "058", "account_number": "0100000010"}
     payouts = []
     for number in range(1, 9):
@@ -79,7 +79,9 @@ async def fraud_spike(cast: Cast) -> None:
     teller.say("asked", f"{len(payouts)} requests within seconds, all to the same account.")
     records = await _assessed(cast, payouts)
     waiting = [record for record in records if record.state == p.REQUESTED]
-    teller.waits("in review", f"The rules stopped all {len(waiting)}: nothing left. Decide at {cast.address}/admin.")
+    teller.waits(
+        "in review", f"The rules stopped all {len(waiting)}: nothing left. Decide at {cast.world.address}/admin."
+    )
     while waiting:
         await asyncio.sleep(people.GLANCE_S)
         records = [await cast.record(payout) for payout in payouts]
@@ -119,23 +121,23 @@ async def _transaction(cast: Cast, payout: RecordId, *states: str) -> Transactio
 
 async def reorg(cast: Cast) -> None:
     """The chain drops the blocks that carry a payment; the same bytes go out again."""
-    teller = Teller(cast.stage, "Reorganisation", "0.25 ETH to Dayo's address")
+    teller = Teller(cast.world.stage, "Reorganisation", "0.25 ETH to Dayo's address")
     payout = await _paid_in_ether(cast)
     teller.say("signed", "Rob approved it; the lane signs nonce, amount and price, and sends the bytes.")
     mined = await _transaction(cast, payout, t.MINED)
     first = mined.data.hash
-    cast.chain.ticking = False
+    cast.world.chain.ticking = False
     teller.say("mined", f"{first[:_SHORT]}… is in block {mined.data.block}; {DEPTH} blocks must bury it.")
-    await cast.chain.mine(BURIED - 1)
-    height = int(await cast.chain.ask("eth_blockNumber"), 16)
+    await cast.world.chain.mine(BURIED - 1)
+    height = int(await cast.world.chain.ask("eth_blockNumber"), 16)
     dropped = height - mined.data.block + 1
-    await cast.chain.ask("anvil_reorg", dropped, [])
-    lost = await cast.chain.ask("eth_getTransactionReceipt", first) is None
+    await cast.world.chain.ask("anvil_reorg", dropped, [])
+    lost = await cast.world.chain.ask("eth_getTransactionReceipt", first) is None
     teller.say(
         "reorganised", f"The chain dropped {dropped} blocks, {'the payment with them' if lost else 'and kept it'}."
     )
-    cast.chain.ticking = True
-    cast.chain.wake()
+    cast.world.chain.ticking = True
+    cast.world.chain.wake()
 
     def tell(record: TransactionRecord) -> None:
         if record.state in (t.SIGNED, t.SENT):
@@ -149,15 +151,15 @@ async def reorg(cast: Cast) -> None:
 
 async def stuck_nonce(cast: Cast) -> None:
     """Gas becomes dear while a payment waits; the lane offers more for the same nonce until it is mined."""
-    teller = Teller(cast.stage, "Stuck nonce", "0.25 ETH to Dayo's address")
-    await cast.chain.ask("evm_setAutomine", False)  # noqa: FBT003  (the wire's)
-    cast.chain.ticking = False
+    teller = Teller(cast.world.stage, "Stuck nonce", "0.25 ETH to Dayo's address")
+    await cast.world.chain.ask("evm_setAutomine", False)  # noqa: FBT003  (the wire's)
+    cast.world.chain.ticking = False
     payout = await _paid_in_ether(cast)
     sent = await _transaction(cast, payout, t.SENT)
     price = sent.data.newest.fee.max_wei
-    await cast.chain.ask("anvil_setNextBlockBaseFeePerGas", hex(price * 3))
-    cast.chain.ticking = True
-    cast.chain.wake()
+    await cast.world.chain.ask("anvil_setNextBlockBaseFeePerGas", hex(price * 3))
+    cast.world.chain.ticking = True
+    cast.world.chain.wake()
 
     def tell(record: TransactionRecord) -> None:
         offers = " → ".join(f"{one.fee.max_wei / GWEI:.2f}" for one in record.data.attempts)
@@ -167,7 +169,7 @@ async def stuck_nonce(cast: Cast) -> None:
 
     tell(sent)
     final: TransactionRecord = await cast.until(sent.id, t.FINAL, seen=tell, hurry=True)
-    await cast.chain.ask("evm_setAutomine", True)  # noqa: FBT003  (as above)
+    await cast.world.chain.ask("evm_setAutomine", True)  # noqa: FBT003  (as above)
     await cast.until(payout, p.COMPLETED, hurry=True)
     teller.done(
         "paid", f"Attempt {len(final.data.attempts)} of nonce {final.data.nonce} was mined; the others never can be."

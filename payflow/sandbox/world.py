@@ -1,6 +1,6 @@
 """Where everything of a sandbox is, and the settings that lead Payflow there."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,14 @@ SCENARIO_NAMES = ("default", "none", "gateway-outage", "fraud-spike", "reorg", "
 ON_ANVIL = ("reorg", "stuck-nonce")
 
 CHAIN_ID = 31337
+ADDRESSES = {
+    "ethereum lane": accounts.PROVIDERS.address,
+    "pool lane": accounts.POOL.address,
+    "bot lane": accounts.BOT.address,
+    "maintainer": accounts.MAINTAINER.address,
+    "contributor": accounts.CONTRIBUTOR.address,
+    "funder": accounts.FUNDER.address,
+}
 DEPTH = 2
 DEEPER = 6
 """Where blocks are played with, there must be time to see it."""
@@ -43,39 +51,9 @@ class Options:
     scenario: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxWorld:
-    """Where everything is, once it runs."""
-
-    payflow: str
-    flutterwave: str
-    github: str
-    mail: str
-    """The mail server."""
-    mails: str
-    """Where its mails can be read."""
-    rpc: str
-    """The chain."""
-    chain: str
-    """Which node it is."""
-    pool_redis: str
-    pool_config: Path
-    webhook_hash: str
-    github_secret: str
-    people: Mapping[str, tuple[Role, str]]
-    """Each with role and token."""
-    addresses: Mapping[str, str]
-    tokens_file: Path
-    settings_file: Path
-    data: Path
-    scenario: str
-    notices: tuple[str, ...] = ()
-    """What a person should know of how it started."""
-
-
 @dataclass
-class Grounds:
-    """What runs around Payflow."""
+class SandboxWorld:
+    """What runs around Payflow, and where everything is."""
 
     folder: Path
     options: Options
@@ -85,11 +63,30 @@ class Grounds:
     chain: SandboxChain
     pool: SandboxPool
     stage: Stage
+    address: str = ""
+    """Where Payflow is, once it serves."""
+    notices: Sequence[str] = ()
+    """What a person should know of how it started."""
     store: Store | None = None
     """The store of the service, once it is open."""
     bounties: "Bounties | None" = None
     """Its bounties, as well."""
     tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def people(self) -> dict[str, tuple[Role, str]]:
+        """Everybody who has a token, each with role and token."""
+        return {name: (role, self.tokens[name.upper()]) for name, role, _ in holders(self.github.town)}
+
+    @property
+    def tokens_file(self) -> Path:
+        """The tokens, for shells."""
+        return self.folder / TOKENS_FILE
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, for shells."""
+        return self.folder / SETTINGS_FILE
 
     @property
     def read_mails(self) -> str:
@@ -107,13 +104,13 @@ class Grounds:
         return self.folder / "github.json"
 
 
-def settings_for(settings: Settings, grounds: Grounds) -> Settings:
+def settings_for(settings: Settings, world: SandboxWorld) -> Settings:
     """Lead Payflow into the simulated world."""
-    bank, github = grounds.bank, grounds.github
+    bank, github = world.bank, world.github
     port = settings.port or free_port()  # comments and signed messages name it, so it must be known before
     return settings.model_copy(
         update={
-            "data": grounds.folder,
+            "data": world.folder,
             "port": port,
             "redis_url": None,
             "redis_host": None,
@@ -127,12 +124,12 @@ def settings_for(settings: Settings, grounds: Grounds) -> Settings:
             "payout_maximum": "5000000, 100 ETH",
             "retry_after_s": (5.0, 10.0, 20.0),
             "settle_window_s": 5.0,
-            "mail": SecretStr(grounds.mails.url),
+            "mail": SecretStr(world.mails.url),
             "reviewers": ("mailto:reviewers@sandbox.example",),
             "webhooks_to_loopback": True,
-            "lanes": _lanes(grounds),
-            "pool_config": grounds.pool_config,
-            "pools": (grounds.pool_config,),
+            "lanes": _lanes(world),
+            "pool_config": world.pool_config,
+            "pools": (world.pool_config,),
             "github_app_id": APP_ID,
             "github_private_key": SecretStr(github.private_key),
             "github_webhook_secret": SecretStr(github.secret),
@@ -148,14 +145,14 @@ def settings_for(settings: Settings, grounds: Grounds) -> Settings:
     )
 
 
-def _lanes(grounds: Grounds) -> dict[str, LaneSettings]:
+def _lanes(world: SandboxWorld) -> dict[str, LaneSettings]:
     named = {"ethereum": accounts.PROVIDERS, "pool": accounts.POOL, "bot": accounts.BOT}
-    played = grounds.options.scenario
+    played = world.options.scenario
     return {
         name: LaneSettings(
-            rpc=(SecretStr(grounds.chain.url),),
+            rpc=(SecretStr(world.chain.url),),
             chain_id=CHAIN_ID,
-            key_file=home.key_file(grounds.folder, name, account),
+            key_file=home.key_file(world.folder, name, account),
             address=account.address,
             depth=DEEPER if played in ON_ANVIL and name == "ethereum" else DEPTH,
             bump_after_s=3 if played == "stuck-nonce" else 60,
@@ -165,21 +162,21 @@ def _lanes(grounds: Grounds) -> dict[str, LaneSettings]:
     }
 
 
-def write_settings(grounds: Grounds, settings: Settings) -> None:
+def write_settings(world: SandboxWorld, settings: Settings) -> None:
     """Write the settings for shells, so that every command works on the sandbox while it runs."""
-    key = grounds.folder / "keys" / "github.pem"
-    home.write_secret(key, grounds.github.private_key)
+    key = world.folder / "keys" / "github.pem"
+    home.write_secret(key, world.github.private_key)
     lanes = {name: _plain(lane) for name, lane in settings.lanes.items()}
     home.write_lines(
-        grounds.folder / SETTINGS_FILE,
+        world.settings_file,
         {
-            "PAYFLOW_DATA": str(grounds.folder),
+            "PAYFLOW_DATA": str(world.folder),
             "PAYFLOW_BATCH_SCHEDULE": settings.batch_schedule,
             "PAYFLOW_LANES": home.as_json(lanes),
-            "PAYFLOW_POOL_CONFIG": str(grounds.pool_config),
-            "PAYFLOW_POOLS": str(grounds.pool_config),
+            "PAYFLOW_POOL_CONFIG": str(world.pool_config),
+            "PAYFLOW_POOLS": str(world.pool_config),
             "FLUTTERWAVE_URL": settings.flutterwave_url,
-            "FLUTTERWAVE_SECRET_KEY": grounds.bank.keys.secret_key,
+            "FLUTTERWAVE_SECRET_KEY": world.bank.keys.secret_key,
             "GITHUB_APP_ID": APP_ID,
             "GITHUB_PRIVATE_KEY_FILE": str(key),
             "GITHUB_URL": settings.github_url,
@@ -199,33 +196,3 @@ def _plain(lane: LaneSettings) -> dict[str, object]:
         "address": lane.address,
         "depth": lane.depth,
     }
-
-
-def world_of(grounds: Grounds, address: str) -> SandboxWorld:
-    roles = {name: role for name, role, _ in holders(grounds.github.town)}
-    return SandboxWorld(
-        payflow=address,
-        flutterwave=grounds.bank.url,
-        github=grounds.github.url,
-        mail=grounds.mails.url,
-        mails=grounds.read_mails,
-        rpc=grounds.chain.url,
-        chain=grounds.chain.kind,
-        pool_redis=grounds.pool.endpoint,
-        pool_config=grounds.pool_config,
-        webhook_hash=grounds.bank.keys.secret_hash,
-        github_secret=grounds.github.secret,
-        people={name: (role, grounds.tokens[name.upper()]) for name, role in roles.items()},
-        addresses={
-            "ethereum lane": accounts.PROVIDERS.address,
-            "pool lane": accounts.POOL.address,
-            "bot lane": accounts.BOT.address,
-            "maintainer": accounts.MAINTAINER.address,
-            "contributor": accounts.CONTRIBUTOR.address,
-            "funder": accounts.FUNDER.address,
-        },
-        tokens_file=grounds.folder / TOKENS_FILE,
-        settings_file=grounds.folder / SETTINGS_FILE,
-        data=grounds.folder,
-        scenario=grounds.options.scenario,
-    )
