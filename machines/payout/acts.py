@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Protocol
 
 from machines.core.clock import DAY, SECOND, Millis
@@ -33,8 +32,6 @@ from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding
 from machines.payout.policy import PayoutPolicy
 from machines.payout.risk import ProviderHistory, RiskRequest, Thresholds, assess
-
-POLICY = PayoutPolicy()
 
 
 class Providers(Protocol):
@@ -84,63 +81,25 @@ class Funding(Protocol):
         """Keep in mind that a payout has left."""
 
 
-class Unlimited:
-    """Wallets of which nothing is known: each rail answers for itself."""
-
-    async def covers(self, _: PayoutRecord, __: Millis) -> bool:
-        """Leave it to the rail."""
-        return True
-
-    async def take(self, _: PayoutRecord, __: Millis) -> bool:
-        """Leave it to the rail."""
-        return True
-
-    async def was_short(self, _: PayoutRecord, __: Millis) -> None:
-        """Keep nothing in mind."""
-
-    async def left(self, _: PayoutRecord) -> None:
-        """Keep nothing in mind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """Whom the looks ask before a payout is approved, and before it leaves."""
-
-    funding: Funding = field(default_factory=Unlimited)
-    enquiries: Enquiries | None = None
-    """None where nobody can say whose an account is."""
-
-
 NOT_ASKED = RiskFinding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
 
 
+@dataclass(frozen=True, slots=True)
 class PayoutActs:
     """The looks of the payout machine, bound to their ports."""
 
-    def __init__(
-        self,
-        rails: Mapping[str, Rail],
-        providers: Providers,
-        schedule: BatchSchedule,
-        seals: Unsealer,
-        thresholds: Thresholds,
-        two_people_from: int | None = None,
-        preparation: Preparation | None = None,
-        policy: PayoutPolicy = POLICY,
-        lists: Mapping[str, Lists | None] = MappingProxyType({}),
-    ) -> None:
-        self._rails = rails
-        self._providers = providers
-        self._schedule = schedule
-        self._seals = seals
-        self._thresholds = thresholds
-        self._two_people_from = two_people_from
-        preparation = preparation or Preparation()
-        self._funding = preparation.funding
-        self._enquiries = preparation.enquiries
-        self._policy = policy
-        self._lists = lists
+    rails: Mapping[str, Rail]
+    providers: Providers
+    schedule: BatchSchedule
+    seals: Unsealer
+    thresholds: Thresholds
+    funding: Funding
+    enquiries: Enquiries | None = None
+    """None where nobody can say whose an account is."""
+    two_people_from: int | None = None
+    policy: PayoutPolicy = field(default_factory=PayoutPolicy)
+    lists: Mapping[str, Lists | None] = field(default_factory=dict)
 
     def acts(self) -> dict[str, Act[PayoutData]]:
         return {
@@ -164,19 +123,19 @@ class PayoutActs:
         if record.data.assessed or record.amount is None:
             return Nothing()
         try:
-            enquired = await self._enquiries.ask(record, step.now) if self._enquiries else None
+            enquired = await self.enquiries.ask(record, step.now) if self.enquiries else None
         except Rejected as error:
             return f.Unpayable(str(error))
-        history = await self._providers.history(record, self._thresholds.failures_within_ms)
+        history = await self.providers.history(record, self.thresholds.failures_within_ms)
         velocity = record.velocity or Velocity(0, 0, 0, 0)
-        findings = assess(RiskRequest(record.amount, velocity, history, step.now), self._thresholds)
+        findings = assess(RiskRequest(record.amount, velocity, history, step.now), self.thresholds)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         return f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired)
 
     def _takes_two(self, amount: Money) -> bool:
         """Whether two people must approve: the bound is in naira, and any amount in another currency is over it."""
-        least = self._two_people_from
+        least = self.two_people_from
         return least is not None and (amount.asset != NGN or amount.units >= least)
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
@@ -200,8 +159,8 @@ class PayoutActs:
             if data.opens_at > step.now:
                 return f.Waits(Millis(data.opens_at))
             await step.refuse_paused(f"rail:{data.rail}")
-            return f.Boarded(data.batch) if await self._funding.covers(record, step.now) else f.PassedOver()
-        coming = self._schedule.next_opening(step.now)
+            return f.Boarded(data.batch) if await self.funding.covers(record, step.now) else f.PassedOver()
+        coming = self.schedule.next_opening(step.now)
         if coming is None:
             return Nothing()
         if coming <= step.now:
@@ -222,7 +181,7 @@ class PayoutActs:
         found = await self._learn(record, current, now=step.now)
         if not isinstance(found, f.NotSeen):
             if isinstance(found, f.NotPaid) and found.cause is Cause.WALLET:
-                await self._funding.was_short(record, step.now)
+                await self.funding.was_short(record, step.now)
             return found
         if current.sent:
             return LostSight(f"the rail took {current.reference} and does not show it", current.reference)
@@ -237,7 +196,7 @@ class PayoutActs:
         """Send what nothing speaks against, unless nobody wants it any more or the rail has too little for it."""
         if record.data.wish:
             return self._withheld(record, current)
-        if not current.unknown and not await self._funding.take(record, step.now):
+        if not current.unknown and not await self.funding.take(record, step.now):
             return f.TurnedAway(current.reference, SHORT)
         return await self._send(record, current, step)
 
@@ -261,9 +220,9 @@ class PayoutActs:
             return f.NotTaken(current.reference, str(error), proven=error.first or not current.unknown)
         except Deferred as error:
             if error.short:
-                await self._funding.was_short(record, step.now)
+                await self.funding.was_short(record, step.now)
             return f.TurnedAway(current.reference, str(error))
-        await self._funding.left(record)
+        await self.funding.left(record)
         return f.Submitted(current.reference, handle or "")
 
     async def find(self, record: PayoutRecord, step: Step) -> Fact:
@@ -277,18 +236,18 @@ class PayoutActs:
         earlier = await self._surprise(record, record.data.attempts[:-1], strict=False)
         if isinstance(earlier, f.Paid):
             return earlier  # somebody brought it back to life while this one is looked for
-        if self._lists.get(record.data.rail) is None:
+        if self.lists.get(record.data.rail) is None:
             return found
-        if not self._policy.may_be_absent(record, current, step.now):
+        if not self.policy.may_be_absent(record, current, step.now):
             return replace(found, listed=True)
         return await self._listed(record, found, step.now)
 
     async def _listed(self, record: PayoutRecord, found: f.NotSeen, now: Millis) -> Fact:
         """Look for an open attempt that the rail does not show in the complete list of what it did since before it."""
-        attempt, lists = record.data.attempt(found.reference), self._lists.get(record.data.rail)
+        attempt, lists = record.data.attempt(found.reference), self.lists.get(record.data.rail)
         if lists is None or attempt.failed:
             return found
-        late = self._policy.may_be_absent(record, attempt, now)
+        late = self.policy.may_be_absent(record, attempt, now)
         if (
             record.state == s.PROCESSING and not late
         ):  # it is looked at often: the list is asked once it can prove something
@@ -379,8 +338,8 @@ class PayoutActs:
         self, record: PayoutRecord, attempt: Attempt, names: Iterable[str], now: Millis
     ) -> tuple[str, ...]:
         """Tell which names a webhook made up: long after it came they are neither shown nor in the complete list."""
-        lists = self._lists.get(record.data.rail)
-        if lists is None or now - attempt.named_at < self._policy.absent_after_ms:
+        lists = self.lists.get(record.data.rail)
+        if lists is None or now - attempt.named_at < self.policy.absent_after_ms:
             return ()
         traces = await self._traces(record, attempt, lists)
         if traces is None:
@@ -391,16 +350,16 @@ class PayoutActs:
     def _rail(self, record: PayoutRecord) -> Rail:
         """Find the rail that a payout went to, which may be one that nobody is paid through any more."""
         name = record.data.rail
-        if name not in self._rails:
+        if name not in self.rails:
             raise Retryable(f"The rail {name} is not set up: its payouts wait until its credentials are set again.")
-        return self._rails[name]
+        return self.rails[name]
 
     def _payment(self, record: PayoutRecord, attempt: Attempt) -> Payment:
         if record.amount is None:
             raise BadAmount(f"{record.id} has no amount.")
         return Payment(
             PaymentKey(attempt.reference),
-            self._seals.open(attempt.sealed),
+            self.seals.open(attempt.sealed),
             Money(record.data.send_units, record.amount.asset),
             record.data.note,
             attempt.handle,

@@ -11,7 +11,7 @@ from machines.core.errors import BadAmount, BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import Rail
 from machines.payout import lifecycle as s
-from machines.payout.acts import PayoutActs, Preparation
+from machines.payout.acts import PayoutActs
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
@@ -55,18 +55,15 @@ class Payouts:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
         gateways = {name: setup.gateway for name, setup in self._setups.items()}
         borne = self._settings.payout_fee_bearer == "provider"
-        preparation = Preparation(
-            WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
-            FirstLook(gateways, self._store.seals, borne_by_provider=borne),
-        )
         return PayoutActs(
             rails,
             ProviderHistories(self._store),
             self._schedule,
             self._store.seals,
             self._thresholds,
+            WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
+            FirstLook(gateways, self._store.seals, borne_by_provider=borne),
             _units(self._settings.two_people_from),
-            preparation,
             _policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},
         )

@@ -18,7 +18,7 @@ from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Evidence, Failed, Payment, Status, Unsent
 from machines.payout import facts as f
-from machines.payout.acts import PayoutActs, Preparation
+from machines.payout.acts import PayoutActs
 from machines.payout.data import PayoutRecord, RiskFinding, reference_of
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
@@ -38,6 +38,7 @@ from payflow.store.seals import new_key
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from tests.cli.till import SHELL, Result, showing
+from tests.machines.payout.world import Unlimited
 from tests.servers import Deployment
 
 T = TypeVar("T")
@@ -81,7 +82,8 @@ async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: Asyn
         MANUAL,
         store.seals,
         Thresholds(),
-        preparation=Preparation(enquiries=FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False)),
+        Unlimited(),
+        FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False),
     )
     desk = Desk(store, settings, metrics, {"flutterwave": gateway}, MANUAL)
     return Parts((payout(PayoutPolicy(), {}, looks.prove),), desk=desk)

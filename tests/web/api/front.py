@@ -18,7 +18,7 @@ from machines.core.facts import Proof
 from machines.core.ids import RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
-from machines.payout.acts import PayoutActs, Preparation
+from machines.payout.acts import PayoutActs
 from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
@@ -36,6 +36,7 @@ from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
 from payflow.web.http import app
+from tests.machines.payout.world import Unlimited
 from tests.waiting import wait_until
 
 ANN, BOB = "ann", "bob"
@@ -343,15 +344,15 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
         store.serve([machine])
         most = _units(settings.two_people_from)
         borne = settings.payout_fee_bearer == "provider"
-        first = Preparation(enquiries=FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne))
         looks = PayoutActs(
             {"flutterwave": rail},
             known,
             schedule,
             store.seals,
             thresholds,
+            Unlimited(),
+            FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne),
             most,
-            preparation=first,
         )
         acts.update(looks.acts())
         metrics = Metrics()
