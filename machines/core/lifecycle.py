@@ -100,11 +100,10 @@ class Lifecycle:
         self.states: Mapping[str, State] = MappingProxyType({str(state.name): state for state in states})
         self.moves = tuple(moves)
         self._check()
-        table = self._read_by_transitions()
         self._targets: Mapping[tuple[str, str], State] = MappingProxyType(
             {
                 (source, trigger): self.states[str(transition[0].dest)]
-                for trigger, event in table.events.items()
+                for trigger, event in self._read_by_transitions().events.items()
                 for source, transition in event.transitions.items()
             }
         )

@@ -49,8 +49,7 @@ class Machine(Generic[D]):
     """Whether its states have positions, so that its moves move money."""
 
     def __post_init__(self) -> None:
-        positions = any(state.position for state in self.lifecycle.states.values())
-        object.__setattr__(self, "money", positions)
+        object.__setattr__(self, "money", any(state.position for state in self.lifecycle.states.values()))
 
     @property
     def name(self) -> str:

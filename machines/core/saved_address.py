@@ -51,8 +51,9 @@ class SavedAddress:
         wait_ms = cool_off.replacing_ms if proven else max(cool_off.unsigned_ms, cool_off.replacing_ms)
         counts_from = now + wait_ms
         if address == before.next_address:
-            signed = before.next_proven or proven
-            return replace(before, next_from=min(before.next_from, counts_from), next_proven=signed)
+            return replace(
+                before, next_from=min(before.next_from, counts_from), next_proven=before.next_proven or proven
+            )
         return replace(before, next_address=address, next_from=counts_from, next_proven=proven)
 
     def released(self, address: str, now: Millis) -> "SavedAddress":

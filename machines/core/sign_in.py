@@ -30,10 +30,9 @@ class SignInMessage:
     @property
     def text(self) -> str:
         """The words to be signed."""
-        domain = urlsplit(self.uri).netloc
         return "\n".join(
             (
-                f"{domain} wants you to sign in with your Ethereum account:",
+                f"{urlsplit(self.uri).netloc} wants you to sign in with your Ethereum account:",
                 self.address,
                 "",
                 self.statement,

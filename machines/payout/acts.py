@@ -195,16 +195,12 @@ class PayoutActs:
     async def _unless_withheld(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
         """Send what nothing speaks against, unless nobody wants it any more or the rail has too little for it."""
         if record.data.wish:
-            return self._withheld(record, current)
+            if current.never_begun:
+                return f.AllProvenUnpaid(len(record.data.attempts))
+            return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
         if not current.unknown and not await self.funding.take(record, step.now):
             return f.TurnedAway(current.reference, SHORT)
         return await self._send(record, current, step)
-
-    def _withheld(self, record: PayoutRecord, current: Attempt) -> Fact:
-        """Say what it means that the rail does not know an attempt that nobody wants to be sent any more."""
-        if current.never_begun:
-            return f.AllProvenUnpaid(len(record.data.attempts))
-        return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
 
     async def _send(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
         rail = self._rail(record)
@@ -326,7 +322,9 @@ class PayoutActs:
             except OutcomeUnknown as error:
                 unread[name] = str(error)
         paid = [fact for fact in found if isinstance(fact, f.Paid)]
-        learned = _all_paid(attempt, found, paid) if paid else min(found, key=_liveliness)
+        learned = (
+            _all_paid(attempt, found, paid) if paid else min(found, key=lambda fact: _ALIVE_FIRST.index(type(fact)))
+        )
         strict = strict or record.data.is_paid(attempt.reference)
         if unread and strict and not isinstance(learned, f.Paid | f.UnderWay):
             if now is not None and (none := await self._never_were(record, attempt, unread, now)):
@@ -384,10 +382,6 @@ def _fact(reference: str, status: Status) -> Fact:
 _ALIVE_FIRST: tuple[type[Fact], ...] = (f.Paid, f.UnderWay, f.CameBack, f.NotPaid, f.NotSeen)
 
 
-def _liveliness(fact: Fact) -> int:
-    return _ALIVE_FIRST.index(type(fact))
-
-
 def _all_paid(attempt: Attempt, found: Iterable[Fact], paid: Sequence[f.Paid]) -> f.Paid:
     """Put together what was learned of an attempt under several names; the payment that is known comes first."""
     proofs = {proof.reference: proof for fact in paid for proof in (fact.evidence, *fact.also)}
@@ -396,8 +390,13 @@ def _all_paid(attempt: Attempt, found: Iterable[Fact], paid: Sequence[f.Paid]) -
     own = next(name for name in (*attempt.paid_as, attempt.reference, *proofs) if name in proofs)
     first = proofs.pop(own)
     over -= {own, *proofs}
-    repeated = all(fact.repeated for fact in paid)
-    return f.Paid(attempt.reference, first, tuple(proofs.values()), tuple(sorted(over)), repeated)
+    return f.Paid(
+        attempt.reference,
+        first,
+        tuple(proofs.values()),
+        tuple(sorted(over)),
+        repeated=all(fact.repeated for fact in paid),
+    )
 
 
 # What is learned of attempts that should be over, the gravest first.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from machines.core.decision import Decision
 from machines.core.ids import RecordId
 from machines.core.ports import Evidence
 from machines.core.record import Record
@@ -234,8 +235,10 @@ class PayoutData:
         return self.with_attempt(self.attempts[-1].reference, **changes)
 
     def with_attempt(self, reference: str, **changes: Any) -> "PayoutData":
-        changed = (replace(one, **changes) if one.reference == reference else one for one in self.attempts)
-        return replace(self, attempts=tuple(changed))
+        return replace(
+            self,
+            attempts=tuple(replace(one, **changes) if one.reference == reference else one for one in self.attempts),
+        )
 
     def with_payments(self, reference: str, names: tuple[str, ...]) -> "PayoutData":
         """Note the payments of an attempt, by what the rail calls them; all but the payout's own are paid besides."""
@@ -259,6 +262,7 @@ class PayoutData:
 
 
 PayoutRecord = Record[PayoutData]
+Choice = Decision[PayoutData]
 
 
 def same_person(one: str, other: str) -> bool:

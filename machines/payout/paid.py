@@ -3,17 +3,15 @@
 from dataclasses import replace
 
 from machines.core.clock import SECOND, Millis
-from machines.core.decision import Decision, alarm, contradiction, keep, move, noted, wait
+from machines.core.decision import alarm, contradiction, keep, move, noted, wait
 from machines.core.facts import Fact, Nothing
 from machines.core.lifecycle import Position
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import PayoutData, PayoutRecord
+from machines.payout.data import Choice, PayoutRecord
 from machines.payout.messages import news
 from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
-
-Choice = Decision[PayoutData]
 
 SENT_BACK = "the bank sent the money back"
 
@@ -28,12 +26,11 @@ def paid(record: PayoutRecord, fact: f.Paid) -> Choice:
         both = f"{record.data.wish.said}: it cannot be given back, {reference} is still paid"
     if current and current.sent and not current.failed and current.reference != reference:
         both = f"{both or f'{reference} was paid'} while {current.reference} may be under way"
-    messages = news(replace(record, data=data), "completed", reference=reference)
     return move(
         "complete",
         f"{reference} is proven paid",
         data=data,
-        messages=messages,
+        messages=news(replace(record, data=data), "completed", reference=reference),
         alarm=both,
         again_s=spread(record, WATCH_S),
     )
@@ -45,12 +42,11 @@ def paid_after_all(record: PayoutRecord, fact: f.Paid) -> Choice:
         return wait()  # people who knew of it decided otherwise
     why = f"{_several(fact.names) if fact.also else reference} was paid after the payout was {record.state}"
     data = replace(record.data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
-    messages = news(record, "paid_after_all", reference=reference)
     return move(
         "contradict",
         why,
         data=data,
-        messages=messages,
+        messages=news(record, "paid_after_all", reference=reference),
         alarm=why,
         stops=record.data.scope,
         again_s=spread(record, WATCH_S),
@@ -77,8 +73,11 @@ def paid_already(policy: PayoutPolicy, record: PayoutRecord, fact: f.Paid, now: 
     attempt = data.attempt(reference)
     if not data.paid_by:
         data = replace(data, evidence=fact.evidence, paid_by=reference).with_payments(reference, fact.names)
-        both = f"{_several(fact.names)} were paid: paid twice" if fact.also else ""
-        return keep(f"{reference} is proven paid", data=data, alarm=both)
+        return keep(
+            f"{reference} is proven paid",
+            data=data,
+            alarm=f"{_several(fact.names)} were paid: paid twice" if fact.also else "",
+        )
     if not data.is_paid(reference):
         twice = f"{_several(fact.names)} was paid, and so was {data.paid_by}: paid twice"
         return contradiction(twice, _stops(record, fact)).but(data=data.with_payments(reference, fact.names))
@@ -98,8 +97,8 @@ def _one_came_back(
     data, names = record.data, _several(gone)
     if data.return_of != names:
         why = f"{names} was paid, and is shown as not paid"
-        again_s = policy.return_after_ms / SECOND
-        return keep(why, data=replace(data, return_of=names, return_since=now), again_s=again_s)
+        data = replace(data, return_of=names, return_since=now)
+        return keep(why, data=data, again_s=policy.return_after_ms / SECOND)
     remaining_s = (data.return_since + policy.return_after_ms - now) / SECOND
     if remaining_s > 0:
         return wait(remaining_s)
@@ -154,8 +153,13 @@ def came_back(record: PayoutRecord, reference: str, evidence: Evidence) -> Choic
     data = replace(data, evidence=evidence, paid_by="", also_paid=(), reason=SENT_BACK)
     if not counts(record):  # people had put it elsewhere
         return keep(f"{reference}: {SENT_BACK}", data=data, again_s=0 if data.wish else None)
-    messages = news(record, "reversed", reference=reference)
-    return move("reverse", f"{reference}: {SENT_BACK}", data=data, messages=messages, again_s=spread(record, WATCH_S))
+    return move(
+        "reverse",
+        f"{reference}: {SENT_BACK}",
+        data=data,
+        messages=news(record, "reversed", reference=reference),
+        again_s=spread(record, WATCH_S),
+    )
 
 
 def counts(record: PayoutRecord) -> bool:
@@ -164,8 +168,7 @@ def counts(record: PayoutRecord) -> bool:
 
 
 def watched(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis) -> Choice:
-    watched = now < policy.open_until(record)
-    again_s = watch_s(record, now) if watched else NEVER_S
+    again_s = watch_s(record, now) if now < policy.open_until(record) else NEVER_S
     if record.data.return_of and isinstance(fact, Nothing):
         data = replace(record.data, return_of="", return_since=0)
         return keep(f"{record.data.return_of} is shown as paid again", data=data, again_s=again_s)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from machines.core.clock import Millis
-from machines.core.decision import Decision, move, noted, wait
+from machines.core.decision import move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
 from machines.core.machine import Machine, Prove
@@ -12,7 +12,7 @@ from machines.core.ports import Act, Cause
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import PayoutData, PayoutRecord, Wish
+from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish
 from machines.payout.messages import boarded
 from machines.payout.paid import (
     SENT_BACK,
@@ -45,8 +45,6 @@ from machines.payout.sending import (
     was_unknown,
 )
 from machines.payout.unpaid import all_proven_unpaid, answer_wish, not_paid, passed_over, retried, wanted_back
-
-Choice = Decision[PayoutData]
 
 
 def payout(

@@ -50,8 +50,9 @@ def merged(record_id: RecordId, data: PayoutData, found: tuple[Attempt, ...]) ->
         by_number[number_of(reference)].append(known[reference])
     attempts: list[Attempt] = []
     for number in range(1, max(by_number, default=0) + 1):
-        name = reference_of(record_id, number, data.installation)
-        attempts += by_number.get(number) or [Attempt(name, data.sealed, failed=FORGOTTEN)]
+        attempts += by_number.get(number) or [
+            Attempt(reference_of(record_id, number, data.installation), data.sealed, failed=FORGOTTEN)
+        ]
     return replace(data, attempts=tuple(attempts))
 
 

@@ -3,17 +3,14 @@
 from dataclasses import replace
 
 from machines.core.clock import Millis
-from machines.core.decision import Decision, keep, move, wait
+from machines.core.decision import keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Override, Proof, override
 from machines.core.lifecycle import Position
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, PayoutData, PayoutRecord, ProposedDestination, same_person
+from machines.payout.data import Approval, Choice, PayoutData, PayoutRecord, ProposedDestination, same_person
 from machines.payout.messages import news, review_needed
-
-Choice = Decision[PayoutData]
-
 
 # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,11 +93,13 @@ def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> 
 
 
 def correction_rejected(record: PayoutRecord, by: str, reason: str) -> Choice:
-    data = replace(record.data, correction=None, approvals=())
-    messages = news(
-        record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
+    return keep(
+        f"{by} says no to the other destination: {reason}",
+        data=replace(record.data, correction=None, approvals=()),
+        messages=news(
+            record, "failed", reason=reason, next="The other destination was not accepted; please name another one."
+        ),
     )
-    return keep(f"{by} says no to the other destination: {reason}", data=data, messages=messages)
 
 
 # ── put there by a person ────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 """Risk rules: small pure functions, each with a reason code. What any of them finds sends a request to people."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from machines.core.clock import DAY, HOUR, Millis
@@ -64,8 +64,8 @@ def amount(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
 
 def currency(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
     """A currency in which no limits are set."""
-    code = request.amount.asset.code
-    return None if request.amount.asset == NGN else RiskFinding("currency", f"no limits are set for amounts in {code}")
+    asset = request.amount.asset
+    return None if asset == NGN else RiskFinding("currency", f"no limits are set for amounts in {asset.code}")
 
 
 def verified(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
@@ -139,14 +139,8 @@ RULES: tuple[Rule, ...] = (amount, currency, verified, history, failures, detail
 
 def assess(request: RiskRequest, limits: Thresholds) -> tuple[RiskFinding, ...]:
     """Ask every rule; all that they find is kept."""
-    return tuple(_found(request, limits))
-
-
-def _found(request: RiskRequest, limits: Thresholds) -> Iterator[RiskFinding]:
-    for rule in RULES:
-        finding = rule(request, limits)
-        if finding is not None:
-            yield finding
+    found = (rule(request, limits) for rule in RULES)
+    return tuple(finding for finding in found if finding is not None)
 
 
 def _sum(units: int, asset: Asset) -> Money:

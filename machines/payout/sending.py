@@ -3,15 +3,13 @@
 from dataclasses import replace
 
 from machines.core.clock import HOUR, SECOND, Millis
-from machines.core.decision import Decision, Message, alarm, keep, move, wait
+from machines.core.decision import Message, alarm, keep, move, wait
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import NO_ATTEMPT, PayoutData, PayoutRecord
+from machines.payout.data import NO_ATTEMPT, Choice, PayoutRecord
 from machines.payout.messages import review_needed
 from machines.payout.policy import PayoutPolicy, follow_s
 from machines.payout.unpaid import DEFERRED_S, NO_REASON, deferred, fail
-
-Choice = Decision[PayoutData]
 
 FIRST_LOOK_S = 5.0
 LOST_ALARM = 5
@@ -99,13 +97,12 @@ def was_unknown(record: PayoutRecord) -> bool:
 
 
 def lost(record: PayoutRecord, reason: str, now: Millis) -> Choice:
-    data = record.data.with_current(sent=True, unknown=True)
     data = replace(
-        data,
+        record.data.with_current(sent=True, unknown=True),
         unseen=0,
         unseen_since=now,
-        unknown_since=data.unknown_since or now,
-        lost=data.lost + 1,
+        unknown_since=record.data.unknown_since or now,
+        lost=record.data.lost + 1,
         absent=0,
     )
     messages = (alarm(f"{record.data.newest} was lost sight of {data.lost} times"),) if data.lost == LOST_ALARM else ()
@@ -139,8 +136,9 @@ def _waits_for_an_end(policy: PayoutPolicy, record: PayoutRecord, now: Millis, a
         return wait(again_s)
     hours = (now - data.unknown_since) // HOUR
     why = f"since {hours} hours nobody knows whether {data.rail} took {record.data.newest}: two people may decide it"
-    messages = (alarm(why), review_needed(record, why))
-    return keep(why, data=replace(data, alarmed=True), messages=messages, again_s=again_s)
+    return keep(
+        why, data=replace(data, alarmed=True), messages=(alarm(why), review_needed(record, why)), again_s=again_s
+    )
 
 
 def absent(policy: PayoutPolicy, record: PayoutRecord, reference: str, now: Millis) -> Choice:

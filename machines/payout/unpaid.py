@@ -3,18 +3,16 @@
 from dataclasses import replace
 
 from machines.core.clock import HOUR, SECOND, Millis
-from machines.core.decision import Decision, Message, alarm, keep, move, wait
+from machines.core.decision import Message, alarm, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, Proof
 from machines.core.ports import Cause
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import PayoutData, PayoutRecord, Wish
+from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish
 from machines.payout.messages import news, review_needed
 from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
-
-Choice = Decision[PayoutData]
 
 DEFERRED_S = 300.0
 NO_REASON = "the rail gave no reason"
@@ -42,8 +40,7 @@ def deferred(policy: PayoutPolicy, record: PayoutRecord, reason: str, now: Milli
     data = record.data
     # However long it cannot be paid, the number of attempts must not run away.
     again_s = spread(record, min(WATCH_S, DEFERRED_S * 2 ** min(len(data.attempts) - 1, 10)))
-    opens_at = now + int(again_s * SECOND)
-    data = data.at_rest(opens_at=opens_at, reason=reason, deferred_since=data.deferred_since or now)
+    data = data.at_rest(opens_at=now + int(again_s * SECOND), reason=reason, deferred_since=data.deferred_since or now)
     data, messages = _held_for_long(policy, record, data, now)
     again_s = 0 if data.wish else again_s
     return move("defer", f"{data.rail} does not pay it now: {reason}", data=data, messages=messages, again_s=again_s)
@@ -73,10 +70,15 @@ def fail(policy: PayoutPolicy, record: PayoutRecord, data: PayoutData, fact: f.N
     if data.wish:
         return move("fail", fact.reason, data=data, again_s=0)
     if fact.retryable and failures <= len(policy.retry_after_s):
-        messages = news(
-            record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything."
+        return move(
+            "fail",
+            fact.reason,
+            data=data,
+            messages=news(
+                record, "failed", reason=fact.reason, next="It is tried again by itself; you need not do anything."
+            ),
+            again_s=policy.retry_after_s[failures - 1],
         )
-        return move("fail", fact.reason, data=data, messages=messages, again_s=policy.retry_after_s[failures - 1])
     data = replace(data, failures=max(failures, len(policy.retry_after_s) + 1))
     messages = news(record, "failed", reason=fact.reason, next=NEXT[fact.cause])
     messages = (*messages, review_needed(record, f"failed, and is not tried again by itself: {fact.reason}"))
@@ -143,13 +145,12 @@ def given_back(record: PayoutRecord, wish: Wish) -> Choice:
     """Give the money back; where anything was ever attempted, keep an eye on it."""
     rejected = wish.trigger == "reject" and record.state == s.REQUESTED
     trigger = "release" if record.state == s.FAILED else "reject" if rejected else "cancel"
-    messages = news(record, "rejected" if rejected else "cancelled", reason=wish.reason)
     data = record.data.at_rest(reason=wish.reason, correction=None, wish=None)
     return move(
         trigger,
         wish.said,
         data=data,
-        messages=messages,
+        messages=news(record, "rejected" if rejected else "cancelled", reason=wish.reason),
         again_s=spread(record, WATCH_S) if data.attempts else NEVER_S,
         unsent=record.state == s.PROCESSING,
     )
