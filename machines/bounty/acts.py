@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -65,30 +66,19 @@ class CommentText(Protocol):
         """Write it; empty where there is none."""
 
 
+@dataclass(frozen=True, slots=True)
 class BountyActs:
     """The looks of the bounty machine, bound to their ports."""
 
-    def __init__(
-        self,
-        rail: Rail,
-        scope: str,
-        bot: Address,
-        wallets: Wallets,
-        forge: Forge,
-        owners: Owners,
-        contributors: Contributors,
-        words: CommentText,
-        policy: BountyPolicy,
-    ) -> None:
-        self._rail = rail
-        self._scope = scope
-        self._bot = bot
-        self._wallets = wallets
-        self._forge = forge
-        self._owners = owners
-        self._contributors = contributors
-        self._words = words
-        self._policy = policy
+    rail: Rail
+    scope: str
+    bot: Address
+    wallets: Wallets
+    forge: Forge
+    owners: Owners
+    contributors: Contributors
+    words: CommentText
+    policy: BountyPolicy
 
     def acts(self) -> dict[str, Act[BountyData]]:
         looks: dict[str, Look] = {
@@ -132,12 +122,12 @@ class BountyActs:
 
     async def _comment(self, record: BountyRecord) -> Fact | None:
         data = record.data
-        text = self._words.comment(record)
+        text = self.words.comment(record)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         if not text or fingerprint == data.comment_print:
             return None
         try:
-            comment = await self._forge.comment(data.place, data.comment_id, record.id, text)
+            comment = await self.forge.comment(data.place, data.comment_id, record.id, text)
         except Rejected:
             # A locked or deleted issue takes none, and asking again for the same words changes nothing. Which one was
             # ours is still known when it is unlocked. Nobody was told anything by it.
@@ -149,14 +139,14 @@ class BountyActs:
     async def _sweep(self, record: BountyRecord) -> Fact:
         """Read issue and pull requests as they are: deliveries get lost, and some are older than the label."""
         try:
-            return await read_anew(self._forge, record.data.place)
+            return await read_anew(self.forge, record.data.place)
         except TooLong as error:
             return f.IssueUnreadable(str(error))
 
     def _sweep_due(self, record: BountyRecord, step: Step) -> bool:
         if record.data.sweep_of or s.LIFECYCLE.state(record.state).final:
             return False  # what is paid stays paid, and there are more of those every day; who sweeps it, asks
-        return step.now - record.data.swept_at >= self._policy.sweep_ms
+        return step.now - record.data.swept_at >= self.policy.sweep_ms
 
     # ── the wallet ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,20 +159,25 @@ class BountyActs:
             return await self._sweep(record)
         if data.creation is not None:
             return await self._deploying(record, data.creation, step)
-        proven = await self._owners.proven(data.place.repository)
         # Who proved an address and maintains the repository no more must not own its money.
-        hands = tuple([hand for hand in proven if await self._forge.maintains(data.place, hand.person) is not None])
-        if len(hands) + 1 < self._policy.threshold:
+        hands = tuple(
+            [
+                hand
+                for hand in await self.owners.proven(data.place.repository)
+                if await self.forge.maintains(data.place, hand.person) is not None
+            ]
+        )
+        if len(hands) + 1 < self.policy.threshold:
             return f.Blocked(OWNERS)
-        named = (self._bot, *(Address(hand.address) for hand in hands), Address(self._policy.recovery))
+        named = (self.bot, *(Address(hand.address) for hand in hands), Address(self.policy.recovery))
         owners = tuple(dict.fromkeys(owner for owner in named if owner))
-        return f.Planned(await self._wallets.creation(owners, self._policy.threshold, record.id), hands)
+        return f.Planned(await self.wallets.creation(owners, self.policy.threshold, record.id), hands)
 
     async def _deploying(self, record: BountyRecord, creation: Creation, step: Step) -> Fact:
         payment = _payment(deploy_key(record.id, record.data.deploys), creation.call)
-        match await self._rail.status(payment):
+        match await self.rail.status(payment):
             case Settled(evidence):
-                made = await self._wallets.made(creation, TxHash(evidence.reference))
+                made = await self.wallets.made(creation, TxHash(evidence.reference))
                 return await self._deployed(creation, made, evidence.reference, "the transaction made none")
             case Failed(reason):
                 return await self._deployed(creation, None, "", reason)
@@ -192,7 +187,7 @@ class BountyActs:
                 return await self._send(payment, step)
 
     async def _deployed(self, creation: Creation, made: Address | None, tx: str, reason: str) -> Fact:
-        wallet = made or await self._wallets.existing(creation)
+        wallet = made or await self.wallets.existing(creation)
         return f.DeployFailed(reason) if wallet is None else f.Deployed(wallet, tx)
 
     async def watch(self, record: BountyRecord, step: Step) -> Fact:
@@ -208,7 +203,7 @@ class BountyActs:
                 return await self._sweep(record)
         if not record.data.contract_address:
             return Nothing()
-        return f.Held(await self._wallets.holdings(Address(record.data.contract_address)))
+        return f.Held(await self.wallets.holdings(Address(record.data.contract_address)))
 
     # ── the payment ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,7 +213,7 @@ class BountyActs:
         earlier = await self._earlier(record, step)
         if earlier is not None:
             return earlier
-        saved = (await self._contributors.address(data.winner_id)).at(step.now)
+        saved = (await self.contributors.address(data.winner_id)).at(step.now)
         if not _payable(data, saved.address):
             return f.NoAddress(data.winner_id)
         return await self._propose(record, Address(saved.address), step, refund=False)
@@ -229,7 +224,7 @@ class BountyActs:
         surprise = await self._carried_out(record)
         if surprise is not None:
             return surprise
-        saved = (await self._contributors.address(data.winner_id)).at(step.now)
+        saved = (await self.contributors.address(data.winner_id)).at(step.now)
         if _payable(data, saved.address):
             return f.AddressKnown(data.winner_id, saved.address)
         if self._sweep_due(record, step):
@@ -241,7 +236,7 @@ class BountyActs:
             if saved.next_proven:
                 waiting_for = f"{day_of(saved.next_from)}: then the new address of {data.winner_login} counts"
             return f.Blocked(waiting_for) if waiting_for != data.waiting_for else Nothing()
-        due = data.asked_at + (data.reminders + 1) * self._policy.remind_ms
+        due = data.asked_at + (data.reminders + 1) * self.policy.remind_ms
         return f.NoAddress(data.winner_id) if step.now >= due else Nothing()
 
     async def revoke(self, record: BountyRecord, step: Step) -> Fact:
@@ -263,7 +258,7 @@ class BountyActs:
     async def _carried_out(self, record: BountyRecord) -> Fact | None:
         """Find a proposal that the wallet carried out, whichever it was."""
         for attempt in record.data.attempts:
-            outcome = await self._wallets.outcome(attempt.proposal, attempt.confirm_hash, ())
+            outcome = await self.wallets.outcome(attempt.proposal, attempt.confirm_hash, ())
             if outcome.end is End.PAID:
                 return _paid_out(attempt, outcome)
         return None
@@ -278,8 +273,8 @@ class BountyActs:
         number = attempt.proposal.number
         if not attempt.confirm_hash:
             approval = _payment(approval_key(record.id, number), attempt.proposal.approval)
-            match await self._rail.status(approval):
-                case Settled(evidence) if found := await self._wallets.approved(
+            match await self.rail.status(approval):
+                case Settled(evidence) if found := await self.wallets.approved(
                     attempt.proposal, TxHash(evidence.reference)
                 ):
                     return f.BotApproved(number, evidence.reference, found)
@@ -287,11 +282,11 @@ class BountyActs:
                     return f.ApprovalWithdrawn(number)
                 case _:  # it may still come
                     return Nothing()
-        call = self._wallets.withdrawal(attempt.proposal, attempt.confirm_hash)
-        if call is None or await self._wallets.withdrawn(attempt.proposal, attempt.confirm_hash):
+        call = self.wallets.withdrawal(attempt.proposal, attempt.confirm_hash)
+        if call is None or await self.wallets.withdrawn(attempt.proposal, attempt.confirm_hash):
             return f.ApprovalWithdrawn(number)
         payment = _payment(withdrawal_key(record.id, number), call)
-        match await self._rail.status(payment):
+        match await self.rail.status(payment):
             case Unsent():
                 return await self._send(payment, step)
             case Failed(reason):
@@ -301,13 +296,12 @@ class BountyActs:
 
     async def _propose(self, record: BountyRecord, to: Address, step: Step, *, refund: bool) -> Fact:
         wallet = Address(record.data.contract_address)
-        holdings = await self._wallets.holdings(wallet)
+        holdings = await self.wallets.holdings(wallet)
         if not holdings:
             return f.Held(())
         if not await self._hands_are_there(record, to, holdings, step, refund=refund):
             return f.HandWanted(record.data.question)
-        number = len(record.data.attempts) + 1
-        return f.Proposed(await self._wallets.propose(wallet, to, holdings, number), refund)
+        return f.Proposed(await self.wallets.propose(wallet, to, holdings, len(record.data.attempts) + 1), refund)
 
     async def _hands_are_there(
         self, record: BountyRecord, to: str, holdings: Sequence[Holding], step: Step, *, refund: bool
@@ -316,13 +310,11 @@ class BountyActs:
         data, funder = record.data, ""
         since = data.deposits_since or data.transaction_hash
         if refund and since:
-            came_in = await self._wallets.deposits(Address(data.contract_address), TxHash(since))
-            funder = sole_funder(holdings, came_in)
+            funder = sole_funder(holdings, await self.wallets.deposits(Address(data.contract_address), TxHash(since)))
         wanted = wanted_for(data, to, refund=refund, funder=funder)
-        if are_there(self._policy, data, wanted, step.now):
+        if are_there(self.policy, data, wanted, step.now):
             return True
-        there = await maintaining(self._forge, data)
-        return are_there(self._policy, data, wanted, step.now, there)
+        return are_there(self.policy, data, wanted, step.now, await maintaining(self.forge, data))
 
     async def approve(self, record: BountyRecord, step: Step) -> Fact:
         """Send the bot's approval, and read from its receipt what the others confirm."""
@@ -331,9 +323,9 @@ class BountyActs:
             raise BadInput(f"{record.id} is {record.state} without a payment.")
         proposal = attempt.proposal
         payment = _payment(approval_key(record.id, proposal.number), proposal.approval)
-        match await self._rail.status(payment):
+        match await self.rail.status(payment):
             case Settled(evidence):
-                found = await self._wallets.approved(proposal, TxHash(evidence.reference))
+                found = await self.wallets.approved(proposal, TxHash(evidence.reference))
                 if not found:
                     return f.NotApproved(proposal.number, "its receipt shows no approval")
                 return f.BotApproved(proposal.number, evidence.reference, found)
@@ -355,7 +347,7 @@ class BountyActs:
             raise BadInput(f"{record.id} is {record.state} without a payment.")
         named = (data.payout_hash,) if data.payout_hash else ()
         number = attempt.proposal.number
-        outcome = await self._wallets.outcome(attempt.proposal, data.confirm_hash, named)
+        outcome = await self.wallets.outcome(attempt.proposal, data.confirm_hash, named)
         match outcome.end:
             case End.PAID:
                 return _paid_out(attempt, outcome)
@@ -365,15 +357,15 @@ class BountyActs:
                 return f.NotPaidOut(number, outcome.tx, outcome.why)
             case End.OPEN if outcome.tx and outcome.tx != data.payout_hash:
                 return f.Underway(number, outcome.tx)
-            case End.OPEN if not outcome.known and step.now - data.confirmed_at >= self._policy.vanish_ms:
+            case End.OPEN if not outcome.known and step.now - data.confirmed_at >= self.policy.vanish_ms:
                 return f.Vanished(number, data.payout_hash)
             case _:
                 return Nothing()
 
     async def _send(self, payment: Payment, step: Step) -> Fact:
-        payment = await self._rail.prepare(payment)
-        await step.may_send(self._scope)
-        await self._rail.submit(payment)
+        payment = await self.rail.prepare(payment)
+        await step.may_send(self.scope)
+        await self.rail.submit(payment)
         return Nothing()
 
 

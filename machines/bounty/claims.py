@@ -4,13 +4,11 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import BountyData, BountyRecord, Doubt
+from machines.bounty.data import BountyData, BountyRecord, Choice, Doubt
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
-from machines.core.decision import Decision, Message, alarm, keep, move, wait
+from machines.core.decision import Message, alarm, keep, move, wait
 from machines.core.forge import PullRequest, PullState
-
-Choice = Decision[BountyData]
 
 SECOND_ROUND = "The issue was opened again, or labelled anew: what came in since goes back to who put it in."
 DOUBTS = {
@@ -31,23 +29,16 @@ def swept(policy: BountyPolicy, record: BountyRecord, fact: f.Swept, now: Millis
     else:
         data = replace(data.with_issue(fact.issue, read=True), gone="")
     closing = tuple(pull for pull in fact.pulls if data.place.number in pull.closes)
-    data = replace(data, doubtful=(*data.doubtful, *_doubtful(policy, record.data, closing)))
     seen = {pull.id for pull in closing}
-    claims = tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED)
-    data = replace(data, claims=claims)
+    data = replace(
+        data,
+        doubtful=(*data.doubtful, *_doubtful(policy, record.data, closing)),
+        claims=tuple(claim for claim in data.claims if claim.id in seen or claim.state == PullState.MERGED),
+    )
     for pull in closing:
         data = data.with_claim(pull, read=True)
     data = data.with_reverts(*fact.pulls)
     return assess(policy, record, data, "the forge was read as a whole", read=True)
-
-
-def changed(policy: BountyPolicy, record: BountyRecord, pull: PullRequest) -> Choice:
-    data = record.data.with_claim(pull).with_reverts(pull)
-    return assess(policy, record, data, f"pull request {pull.number} changed")
-
-
-def gone(policy: BountyPolicy, record: BountyRecord, fact: f.IssueGone) -> Choice:
-    return assess(policy, record, replace(record.data, gone=fact.why), fact.why)
 
 
 def renamed(record: BountyRecord, fact: f.Renamed) -> Choice:
@@ -85,26 +76,24 @@ def assess(
 def _assess(
     policy: BountyPolicy, record: BountyRecord, data: BountyData, why: str, trigger: str | None, *, read: bool
 ) -> Choice:
-    decision = None
     if record.state in (s.OPENING, s.OPEN, s.CLOSED):
         data = _set_older_aside(policy, data)
     if not read and record.state in (s.OPENING, s.OPEN) and record.data.wanted and not data.wanted:
         data = replace(data, swept_at=0)  # it is read at once
     match record.state:
         case s.OPENING if read and not data.wanted and data.creation is None and not (data.rivals or data.sweep_of):
-            decision = move("close", _reason(data), data=data)
+            return move("close", _reason(data), data=data)
         case s.OPEN | s.CLOSED:
             decision = _unfinished(record, data, read=read)
+            if decision is not None:
+                return decision
         case s.MERGED | s.AWAITING_ADDRESS if data.rivals:
             names = ", ".join(str(claim.number) for claim in data.rivals)
-            said = f"pull request {names} was merged too: a person decides who gets it"
-            decision = _contest(data, said)
+            return _contest(data, f"pull request {names} was merged too: a person decides who gets it")
         case s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING | s.PAID | s.REFUNDED:
             data = _show_rivals(policy, data)
         case _:
             pass
-    if decision is not None:
-        return decision
     if trigger is not None:
         return move(trigger, why, data=data)
     if data == record.data:
@@ -133,8 +122,9 @@ def _unfinished(record: BountyRecord, data: BountyData, *, read: bool) -> Choice
 def _won(data: BountyData, first: PullRequest) -> Choice:
     """Name the winner; where it is not sure that he claimed it before the merge, a person does."""
     if first.id in data.doubtful:
-        said = f"pull request {first.number} was changed after its merge: a person decides whether it claimed this"
-        return _contest(data, said)
+        return _contest(
+            data, f"pull request {first.number} was changed after its merge: a person decides whether it claimed this"
+        )
     data = replace(data.winning(first), known_merges=(*data.known_merges, first.id))
     return move("merge", f"pull request {first.number} of {first.author} was merged", data=data)
 
@@ -169,8 +159,8 @@ def _set_older_aside(policy: BountyPolicy, data: BountyData) -> BountyData:
     """Set aside what was merged before there was a bounty: the issue was opened again since, so it did not solve it."""
     for claim in data.rivals:
         if claim.merged_at < data.labelled_at:
-            text = f"Pull request {claim.number} of {claim.author} was merged before this was a bounty."
-            data = with_banner(policy, data, f"{text} It wins nothing.")
+            earlier = f"Pull request {claim.number} of {claim.author} was merged before this was a bounty."
+            data = with_banner(policy, data, f"{earlier} It wins nothing.")
             data = replace(data, known_merges=(*data.known_merges, claim.id))
     return data
 

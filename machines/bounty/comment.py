@@ -29,8 +29,7 @@ class CommentWriter:
 
     def comment(self, record: BountyRecord) -> str:
         """Write it; a sweep has none of its own."""
-        data = record.data
-        if data.sweep_of:
+        if record.data.sweep_of:
             return ""
         lines = [*self._lines(record), *self._address_changes(record)]
         return "\n".join([f"<!-- payflow {record.id} -->", *(line for line in lines if line)]) + "\n"
@@ -67,8 +66,7 @@ class CommentWriter:
         return ["Contract deploying", sent, waits]
 
     def _opened(self, record: BountyRecord) -> list[str]:
-        data = record.data
-        lines = self._balance(data, "Current balance")
+        lines = self._balance(record.data, "Current balance")
         lines.insert(len(lines) - 1, f"![QR code of the contract address]({self.server}{qr_path(record)})")
         return [
             *lines,
@@ -92,11 +90,10 @@ class CommentWriter:
 
     def _asked(self, data: BountyData) -> list[str]:
         again = f" (reminder {data.reminders})" if data.reminders else ""
-        waits = f"Waits for {data.waiting_for}."
         return [
             f"Winner: {data.winner_login}",
             f"@{data.winner_login}: save your address at {self.server}/bounties to be paid.{again}",
-            waits if data.waiting_for else "",
+            f"Waits for {data.waiting_for}." if data.waiting_for else "",
         ]
 
     def _address_changes(self, record: BountyRecord) -> list[str]:

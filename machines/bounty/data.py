@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from machines.core.decision import Decision
 from machines.core.forge import ForgeIssue, Place, PullRequest, PullState
 from machines.core.ids import Owner, RecordId, derived_id, shard_for
 from machines.core.record import Record
@@ -164,8 +165,8 @@ class BountyData:
     @property
     def merged(self) -> tuple[PullRequest, ...]:
         """The claims that were merged, the first one first."""
-        found = (claim for claim in self.claims if claim.state == PullState.MERGED)
-        return tuple(sorted(found, key=lambda claim: (claim.merged_at, claim.id)))
+        merged = (claim for claim in self.claims if claim.state == PullState.MERGED)
+        return tuple(sorted(merged, key=lambda claim: (claim.merged_at, claim.id)))
 
     @property
     def claimants(self) -> Mapping[int, str]:
@@ -217,8 +218,10 @@ class BountyData:
 
     def with_attempt(self, number: int, **changes: Any) -> "BountyData":
         """Change one attempt; the hashes of the current one are the bounty's."""
-        changed = (replace(one, **changes) if one.proposal.number == number else one for one in self.attempts)
-        data = replace(self, attempts=tuple(changed))
+        data = replace(
+            self,
+            attempts=tuple(replace(one, **changes) if one.proposal.number == number else one for one in self.attempts),
+        )
         current = data.current
         return replace(
             data,
@@ -273,8 +276,7 @@ class BountyData:
         if doubtful and not read and pull.state != PullState.MERGED:
             return replace(self, swept_at=0)
         others = tuple(claim for claim in self.claims if claim.id != pull.id)
-        claims = (*others, pull) if self.place.number in pull.closes else others
-        return replace(self, claims=_bounded(claims))
+        return replace(self, claims=_bounded((*others, pull) if self.place.number in pull.closes else others))
 
     def with_reverts(self, *pulls: PullRequest) -> "BountyData":
         """Learn which claims were taken back by what was merged."""
@@ -319,6 +321,7 @@ class RepositoryData:
 
 
 BountyRecord = Record[BountyData]
+Choice = Decision[BountyData]
 RepositoryRecord = Record[RepositoryData]
 
 
@@ -327,9 +330,8 @@ def owner_of_repository(repository: int) -> Owner:
     return Owner(f"repository:{repository}")
 
 
-def bounty_id(repository: int, issue: int, shards: int, sweep: int = 0) -> RecordId:
-    parts = (str(repository), str(issue), *((str(sweep),) if sweep else ()))
-    return derived_id(MACHINE, shard_for(owner_of_repository(repository), shards), *parts)
+def bounty_id(repository: int, issue: int, shards: int) -> RecordId:
+    return derived_id(MACHINE, shard_for(owner_of_repository(repository), shards), str(repository), str(issue))
 
 
 def repository_id(number: int, shards: int) -> RecordId:

@@ -5,14 +5,12 @@ from dataclasses import replace
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.claims import assess, with_banner
-from machines.bounty.data import BountyData, BountyRecord, ProposalAttempt
+from machines.bounty.data import BountyRecord, Choice, ProposalAttempt
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
-from machines.core.decision import Decision, alarm, contradiction, keep, move, wait
+from machines.core.decision import alarm, contradiction, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.wallets import WalletProposal
-
-Choice = Decision[BountyData]
 
 MOST_HASHES = 20
 
@@ -59,8 +57,8 @@ def approved(record: BountyRecord, fact: f.BotApproved) -> Choice:
     """Show a maintainer what he confirms."""
     if record.data.confirm_hash:
         return wait()
-    changes = {"execute_hash": fact.execute_hash, "confirm_hash": fact.confirm_hash}
-    data = replace(record.data.with_attempt(fact.number, **changes), waiting_for="", trouble="")
+    data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash, confirm_hash=fact.confirm_hash)
+    data = replace(data, waiting_for="", trouble="")
     why = f"a maintainer must confirm {fact.confirm_hash}"
     return move("approve", why, data=data) if record.state == s.EXECUTED else keep(why, data=data)
 
@@ -70,8 +68,8 @@ def approved_late(record: BountyRecord, fact: f.BotApproved) -> Choice:
     back = record.data.to_withdraw
     if back is None or back.proposal.number != fact.number or back.confirm_hash:
         return wait()
-    changes = {"execute_hash": fact.execute_hash, "confirm_hash": fact.confirm_hash}
-    return keep("the approval that is to be taken back has come", data=record.data.with_attempt(fact.number, **changes))
+    data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash, confirm_hash=fact.confirm_hash)
+    return keep("the approval that is to be taken back has come", data=data)
 
 
 def not_approved(record: BountyRecord, fact: f.NotApproved) -> Choice:

@@ -4,15 +4,13 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord
+from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord, Choice
 from machines.bounty.policy import BountyPolicy
 from machines.core.clock import DAY, Millis
-from machines.core.decision import Decision, New, alarm, keep, move, wait
+from machines.core.decision import New, alarm, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.forge import PullRequest
 from machines.core.ids import derived_id, parse_id
-
-Choice = Decision[BountyData]
 
 ANOTHER_HAND = "another hand that asks for it"
 HAND_AGAIN_S = 600.0
@@ -83,7 +81,6 @@ def sweep_wanted(policy: BountyPolicy, record: BountyRecord, fact: f.SweepWanted
         raise BadInput(f"{data.place.path} was paid: what came in later is {data.winner_login}'s too.")
     _not_into_itself(data, fact.to)
     number = data.sweeps + 1
-    of = data.sweep_of or record.id
     child = BountyData(
         place=data.place,
         issue_id=data.issue_id,
@@ -101,10 +98,9 @@ def sweep_wanted(policy: BountyPolicy, record: BountyRecord, fact: f.SweepWanted
         revoked_by=fact.by if fact.to else "",
         revoked_by_id=fact.person if fact.to else 0,
         refund_named=data.refund_named,
-        sweep_of=of,
+        sweep_of=data.sweep_of or record.id,
     )
-    shard = parse_id(record.id)[1]
-    new_id = derived_id(MACHINE, shard, record.id, "sweep", str(number))
+    new_id = derived_id(MACHINE, parse_id(record.id)[1], record.id, "sweep", str(number))
     new = New(id=new_id, machine=MACHINE, owner=record.owner, amount=None, data=child)
     # What is paid out by that one is not offered again; what comes in after it is seen by the next look.
     after = replace(data, sweeps=number, holdings=())
@@ -129,8 +125,7 @@ def hand_wanted(record: BountyRecord, about: str) -> Choice:
         return wait(HAND_AGAIN_S)
     data = replace(record.data, hand_wanted=about, waiting_for=ANOTHER_HAND)
     why = "the bot holds its approval back until another hand has asked for it"
-    messages = (alarm(f"{data.place.path}: {why}: {about}"),)
-    return keep(why, data=data, again_s=0, messages=messages)
+    return keep(why, data=data, again_s=0, messages=(alarm(f"{data.place.path}: {why}: {about}"),))
 
 
 def agreed(record: BountyRecord, fact: f.AgreementGiven) -> Choice:
@@ -176,5 +171,4 @@ def _merged(record: BountyRecord, pull_id: int) -> PullRequest:
 def _after_deadline(policy: BountyPolicy, record: BountyRecord, now: Millis) -> None:
     left_ms = record.data.asked_at + policy.deadline_ms - now
     if left_ms > 0:
-        days = -(-left_ms // DAY)
-        raise BadInput(f"{record.data.winner_login} may still save an address, for {days} days.")
+        raise BadInput(f"{record.data.winner_login} may still save an address, for {-(-left_ms // DAY)} days.")

@@ -5,8 +5,8 @@ from functools import partial
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.claims import assess, changed, gone, renamed, swept
-from machines.bounty.data import BountyData, BountyRecord
+from machines.bounty.claims import assess, renamed, swept
+from machines.bounty.data import BountyData, BountyRecord, Choice
 from machines.bounty.payment import (
     approved,
     approved_late,
@@ -37,13 +37,11 @@ from machines.bounty.people import (
 from machines.bounty.policy import BountyPolicy
 from machines.bounty.wallet import deploy_failed, deployed, deploying, held, planned
 from machines.core.clock import Millis
-from machines.core.decision import Decision, Message, alarm, keep, noted, wait
+from machines.core.decision import Message, alarm, keep, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine, Prove, RetryPolicy
 from machines.core.ports import Act
-
-Choice = Decision[BountyData]
 
 # Nobody's money waits for a comment, so a forge that is down must not slow a look much.
 RETRY = RetryPolicy(base_s=1, cap_s=60)
@@ -87,10 +85,11 @@ def react(policy: BountyPolicy, record: BountyRecord, fact: Fact, now: Millis) -
             return _trouble(record, why).but(again_s=UNREADABLE_AGAIN_S)
         case _, f.IssueChanged(issue):
             return assess(policy, record, record.data.with_issue(issue), "the issue changed")
-        case _, f.IssueGone():
-            return gone(policy, record, fact)
+        case _, f.IssueGone(why):
+            return assess(policy, record, replace(record.data, gone=why), why)
         case _, f.PullChanged(pull):
-            return changed(policy, record, pull)
+            data = record.data.with_claim(pull).with_reverts(pull)
+            return assess(policy, record, data, f"pull request {pull.number} changed")
         # ── its wallet ──
         case s.OPENING, f.Planned():
             return planned(record, fact)
@@ -215,8 +214,16 @@ def _reminded(record: BountyRecord) -> Choice:
 
 
 def _unanswered(record: BountyRecord, data: BountyData) -> Message:
-    body = {"event": "winner_unanswered", "owner": record.owner, "bounty": data.place.path}
-    return Message("notify", {**body, "winner": data.winner_login, "times": str(data.reminders + 1)})
+    return Message(
+        "notify",
+        {
+            "event": "winner_unanswered",
+            "owner": record.owner,
+            "bounty": data.place.path,
+            "winner": data.winner_login,
+            "times": str(data.reminders + 1),
+        },
+    )
 
 
 def _waits(record: BountyRecord, waiting_for: str) -> Choice:

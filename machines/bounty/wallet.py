@@ -5,11 +5,9 @@ from dataclasses import replace
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.claims import assess
-from machines.bounty.data import BountyData, BountyRecord
+from machines.bounty.data import BountyRecord, Choice
 from machines.bounty.policy import BountyPolicy
-from machines.core.decision import Decision, alarm, keep, move, wait
-
-Choice = Decision[BountyData]
+from machines.core.decision import alarm, keep, move, wait
 
 FUNDS = "somebody to fund it"
 AGAIN_AFTER_S = 600.0

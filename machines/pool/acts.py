@@ -60,12 +60,12 @@ _WORDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class PoolActs:
     """The looks of the pool machine, bound to the coins that this process pays."""
 
-    def __init__(self, pools: Mapping[str, PayingPool], ours: Ours) -> None:
-        self._pools = pools
-        self._ours = ours
+    pools: Mapping[str, PayingPool]
+    ours: Ours
 
     def acts(self) -> dict[str, Act[PoolData]]:
         return {s.DUE: self.debit, s.DEBITED: self.send, s.SENT: self.follow, s.PAID: self.watch}
@@ -89,7 +89,7 @@ class PoolActs:
                 break
             # A lock that names this very payment, which we have not debited, is another payer's.
             held = answer.found
-            ours = held != line.row and await self._ours.names(record.data.coin, held)
+            ours = held != line.row and await self.ours.names(record.data.coin, held)
             answer = await pool.books.debit(line, held if ours else "")
             if not ours and answer.code == Booked.LOCKED and answer.found == held:
                 # Asked for twice: the first time it may have been the lock of a payment that was just done.
@@ -155,15 +155,15 @@ class PoolActs:
 
     async def watch(self, record: PoolRecord, step: Step) -> Fact:
         """See that a finished payment still is one; the lane notices when its chain drops a block."""
-        pool = self._pools.get(record.data.coin)
+        pool = self.pools.get(record.data.coin)
         if pool is None:
             return Nothing()  # another process pays this coin, and looks in its turn
         match await pool.rail.status(payment_of(record)):
             case Settled(evidence):
                 return f.ProvenPaid(evidence, step.now // SECOND)
             case Pending(waiting_for, evidence):
-                sent = f"sent again as {evidence.reference}" if evidence else f"waiting for {waiting_for or 'the lane'}"
-                return f.TakenBack(sent)
+                waits = f"waiting for {waiting_for or 'the lane'}"
+                return f.TakenBack(f"sent again as {evidence.reference}" if evidence else waits)
             case Failed(reason) if record.data.by_lane:
                 return f.TakenBack(f"proven unpaid ({reason}): `payflow pool repeat` pays it again", unpaid=True)
             case _:
@@ -206,7 +206,7 @@ class PoolActs:
 
     async def prove(self, record: PoolRecord) -> Proof:
         """Say what the rail proves, for a person who wants to override."""
-        pool = self._pools.get(record.data.coin)
+        pool = self.pools.get(record.data.coin)
         if pool is None or record.state in (s.DUE, s.SKIPPED):
             return Proof.NONE
         match await pool.rail.status(payment_of(record)):
@@ -218,7 +218,7 @@ class PoolActs:
                 return Proof.NONE
 
     def _pool(self, record: PoolRecord) -> PayingPool:
-        pool = self._pools.get(record.data.coin)
+        pool = self.pools.get(record.data.coin)
         if pool is None:
             raise Retryable(f"This process does not pay {record.data.coin}; another one does.", after_s=ELSEWHERE_S)
         return pool

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from machines.core.chain import TxHash
+from machines.core.chain import NO_HASH, TxHash
 from machines.core.decision import Claim
 from machines.core.errors import BadAmount
 from machines.core.ids import Owner, RecordId, derived_id, owner_of, shard_for
@@ -11,7 +11,6 @@ from machines.core.money import ETH, Money
 from machines.core.ports import Evidence, PaymentKey
 from machines.core.record import Record
 
-NO_HASH = TxHash("")
 WEI = 10**9
 """Wei in a Shannon, the unit of a pool's books."""
 

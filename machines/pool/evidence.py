@@ -249,8 +249,8 @@ def _ambiguous(found: Sequence[Seen]) -> Verdict:
 async def check(chain: Chain, case: UnprovenPayment, tx: TxHash, certainty: Certainty) -> Verdict:
     """Say whether a transaction that somebody names paid this: sender, recipient, value, success, depth."""
     head = await chain.head()
-    found = await _by_hash(chain, case, tx, Depths(certainty.settled_up_to(head), certainty.proven_up_to(head)))
-    return found or _unknown(f"no node knows the transaction {tx}")
+    depths = Depths(certainty.settled_up_to(head), certainty.proven_up_to(head))
+    return await _by_hash(chain, case, tx, depths) or _unknown(f"no node knows the transaction {tx}")
 
 
 async def _by_hash(chain: Chain, case: UnprovenPayment, tx: TxHash, depths: Depths) -> Verdict | None:

@@ -39,12 +39,12 @@ class _Case:
         return self.record.data
 
 
+@dataclass(frozen=True, slots=True)
 class TransactionActs:
     """Follows the transactions of every lane."""
 
-    def __init__(self, lanes: Mapping[str, Lane], books: LaneBooks) -> None:
-        self._lanes = lanes
-        self._books = books
+    lanes: Mapping[str, Lane]
+    books: LaneBooks
 
     def acts(self) -> dict[str, Act[TransactionData]]:
         looks = {
@@ -58,7 +58,7 @@ class TransactionActs:
         return {state: partial(self._look, look) for state, look in looks.items()}
 
     async def _look(self, look: Callable[[_Case], Awaitable[Fact]], record: TransactionRecord, step: Step, /) -> Fact:
-        lane = self._lanes.get(record.data.lane)
+        lane = self.lanes.get(record.data.lane)
         if lane is None:
             return Nothing()  # another process has this lane
         same_address(lane, record.data.chain_id, record.data.sender)
@@ -77,7 +77,7 @@ class TransactionActs:
         if case.data.cancel and not newest.empty:
             return await self._replaced(case, case.data.cancel)
         if lane.announce is not None and not newest.sent and not newest.empty:
-            for payment in await self._books.payments(case.data.members):
+            for payment in await self.books.payments(case.data.members):
                 fault = await lane.announce(payment.data.key, newest.hash, case.data.nonce)
                 if fault:
                     return await self._replaced(case, fault)  # else all that waits behind its nonce would wait too
@@ -96,7 +96,7 @@ class TransactionActs:
 
     async def _suspected(self, case: _Case) -> bool:
         """Say whether somebody else may have paid what it carries: until a person says so, it must not be sent."""
-        lane = await self._books.lane(case.lane.name)
+        lane = await self.books.lane(case.lane.name)
         return lane is not None and any(one.payment in case.data.members for one in lane.data.suspects)
 
     # ── follow ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,7 +127,7 @@ class TransactionActs:
         receipt = await chain.receipt(seen.hash)
         if receipt is None or receipt.block > proof:
             return None
-        members = await self._books.payments(case.data.members)
+        members = await self.books.payments(case.data.members)
         paid, short = _paid_by(case, seen, receipt, members)
         if paid or short or not receipt.ok:
             return f.Displaced(seen, receipt, members, paid, short=short)
@@ -136,10 +136,10 @@ class TransactionActs:
     async def _with_suspects(self, case: _Case, fact: f.Displaced) -> Fact:
         """Look for payments, here and elsewhere in the lane, that the other transaction may have made."""
         name = case.lane.name
-        others = await unpaid(self._books, name, await self._books.unsettled(name))
+        others = await unpaid(self.books, name, await self.books.unsettled(name))
         here = {member.id for member in fact.members}
         found = suspects([fact.seen], [*fact.members, *(one for one in others if one.id not in here)])
-        return replace(fact, lane=await self._books.lane(name), suspects=found) if found else fact
+        return replace(fact, lane=await self.books.lane(name), suspects=found) if found else fact
 
     async def _push(self, case: _Case, *, first_in_line: bool) -> Fact:
         """Offer more, replace by nothing, or send the same again: whatever the transaction needs to be mined."""
@@ -199,7 +199,7 @@ class TransactionActs:
         return await self._finished(case, receipt, good=good) if receipt.block <= enough else Nothing()
 
     async def _finished(self, case: _Case, receipt: Receipt, *, good: bool) -> Fact:
-        members = await self._books.payments(case.data.members)
+        members = await self.books.payments(case.data.members)
         failed, short = _came(case, receipt, members) if good else (frozenset[int](), ())
         if case.lane.watch is not None:
             case.lane.watch.finished(case.lane.name, receipt.gas_used * receipt.gas_price_wei)
@@ -251,7 +251,7 @@ class TransactionActs:
 
     async def _gone(self, case: _Case) -> Fact:
         """Say that the block on which it was decided is gone."""
-        members = await self._books.payments(case.data.members)
+        members = await self.books.payments(case.data.members)
         finalized = case.head.finalized
         return f.Unmined(members, deep=finalized is not None and case.data.block <= finalized)
 
@@ -261,8 +261,7 @@ class TransactionActs:
 
 async def _mined(case: _Case) -> Receipt | None:
     """Find the receipt of any of the attempts; the newest are the likeliest, the old ones mine all the same."""
-    hashes = [attempt.hash for attempt in reversed(case.data.attempts)]
-    receipts = await asyncio.gather(*(case.lane.chain.receipt(one) for one in hashes))
+    receipts = await asyncio.gather(*(case.lane.chain.receipt(one.hash) for one in reversed(case.data.attempts)))
     return next((receipt for receipt in receipts if receipt is not None), None)
 
 
@@ -283,9 +282,8 @@ def _came(
 ) -> tuple[frozenset[int], tuple[f.Short, ...]]:
     """Say which members, by their place, a successful transaction did not pay, and to whom less came than was sent."""
     data, token = case.data, case.data.token
-    failed = frozenset[int]()
-    if data.batch:
-        failed = _contract(case).failed(receipt, data.batch, calldata.payees_of(members))
+    payees = calldata.payees_of(members)
+    failed = _contract(case).failed(receipt, data.batch, payees) if data.batch else frozenset[int]()
     if token is None:
         return failed, ()
     wanted = Counter[Address]()

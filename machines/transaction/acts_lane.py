@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from machines.core.chain import ChainHead, GasFee, Seen, Unsigned, known_head
 from machines.core.clock import Millis
@@ -36,21 +37,21 @@ AT_ONCE_S, ROOM_S, UNDER_WAY_S, IDLE_S = 0.0, 1.0, 15.0, 60.0
 """When to look again: there is more to sign; more waits for room; nothing is queued; nor is anything under way."""
 
 
+@dataclass(frozen=True, slots=True)
 class LaneActs:
     """Signs for each lane."""
 
-    def __init__(self, lanes: Mapping[str, Lane], books: LaneBooks) -> None:
-        self._lanes = lanes
-        self._books = books
+    lanes: Mapping[str, Lane]
+    books: LaneBooks
 
     async def look(self, record: LaneRecord, step: Step) -> Fact:
         """See what the chain knows of our nonces; sign what is queued where both agree."""
-        lane = self._lanes.get(record.data.name)
+        lane = self.lanes.get(record.data.name)
         if lane is None:
             return Nothing()
         same_address(lane, record.data.chain_id, record.data.address)
         # Read before the chain is: what is mined meanwhile counts twice into what is spent, and never not at all.
-        unsettled = await self._books.unsettled(lane.name)
+        unsettled = await self.books.unsettled(lane.name)
         address = record.data.address
         head, latest, pending = await asyncio.gather(
             lane.chain.head(), lane.chain.nonce(address), lane.chain.nonce(address, "pending")
@@ -81,8 +82,7 @@ class LaneActs:
         """Find who used the nonces that we did not, once that is proven; nothing is signed before."""
         proof = lane.policy.proven_up_to(head)
         first = record.data.next_nonce
-        used = await lane.chain.nonce(record.data.address, max(proof, 0))
-        last = min(used, first + MOST_LOOKED_UP)
+        last = min(await lane.chain.nonce(record.data.address, max(proof, 0)), first + MOST_LOOKED_UP)
         if last <= first:
             return f.Looked(first, waits_for="transactions from outside, which must be final first")
         seen: list[Seen] = []
@@ -91,7 +91,7 @@ class LaneActs:
             if one is None:
                 return Nothing()
             seen.append(one)
-        found = suspects(seen, await unpaid(self._books, lane.name, unsettled))
+        found = suspects(seen, await unpaid(self.books, lane.name, unsettled))
         return f.FoundOutside(last, tuple(seen), await _successful(lane, found))
 
     async def _missing(
@@ -100,7 +100,7 @@ class LaneActs:
         """List nonces that the chain waits for and that no record of ours holds."""
         held = {transaction.data.nonce for transaction in unsettled}
         open_ones = [nonce for nonce in range(latest, record.data.next_nonce) if nonce not in held]
-        found = await asyncio.gather(*(self._books.transaction(lane.name, nonce) for nonce in open_ones))
+        found = await asyncio.gather(*(self.books.transaction(lane.name, nonce) for nonce in open_ones))
         return [nonce for nonce, transaction in zip(open_ones, found, strict=True) if transaction is None]
 
     # ── signing ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,7 +120,7 @@ class LaneActs:
             lane.watch.looked(_view(record, waiting, balance, step.now))
         wanted = room * (lane.policy.batch_size if lane.pay_many else 1)
         limit = min(max(wanted, LEAST_QUEUED), MOST_QUEUED)
-        found = await self._books.queued(lane.name, limit)
+        found = await self.books.queued(lane.name, limit)
         suspected = {suspect.payment for suspect in record.data.suspects}
         queued = [payment for payment in found if payment.id not in suspected]
         company_s = waits_for_company(queued, lane.policy, step.now) if lane.pay_many else 0.0
@@ -129,8 +129,8 @@ class LaneActs:
         if not missing and (company_s or room <= 0):
             if company_s:
                 return f.Looked(record.data.next_nonce, again_s=company_s)
-            waits_for, lacks = record.data.waits_for, record.data.lacks
-            return f.Looked(record.data.next_nonce, waits_for=waits_for, lacks=lacks, again_s=ROOM_S)
+            data = record.data
+            return f.Looked(data.next_nonce, waits_for=data.waits_for, lacks=data.lacks, again_s=ROOM_S)
         fee = offered(await lane.chain.market(lane.policy.fees.percentile), lane.policy.fees)
         budget = Budget(lane, record.data.address, balance, fee, waiting)
         plan = Plan(lane, record, budget)
@@ -184,7 +184,7 @@ class LaneActs:
             token_units=str(planned.token_units),
         )
         new = New(
-            self._books.transaction_id(lane.name, planned.nonce),
+            self.books.transaction_id(lane.name, planned.nonce),
             "transaction",
             owner_of_lane(lane.name),
             None,

@@ -30,18 +30,13 @@ class FeePolicy:
     """By how much both parts of an offer grow at least, for nodes to let it replace the one before."""
 
 
-def is_legacy(market: Market, policy: FeePolicy) -> bool:
-    """Say whether transactions have one price, by the operator's word or the chain's nature."""
-    return policy.legacy or market.base_fee_wei is None
-
-
 def offered(market: Market, policy: FeePolicy) -> GasFee:
     """Make a first offer, within the ceilings."""
     ceiling = policy.max_fee_ceiling_wei
-    if is_legacy(market, policy):
+    if policy.legacy or market.base_fee_wei is None:
         return GasFee(min(_price(market, policy), ceiling))
     tip = min(max(market.tip_wei, policy.tip_floor_wei), policy.tip_ceiling_wei)
-    most = min((market.base_fee_wei or 0) * ROOM_FOR_BASE_FEE + tip, ceiling)
+    most = min(market.base_fee_wei * ROOM_FOR_BASE_FEE + tip, ceiling)
     return GasFee(most, min(tip, most))
 
 

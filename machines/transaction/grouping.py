@@ -47,10 +47,8 @@ def bundles(queued: Sequence[PaymentRecord], existing: Collection[Address], poli
             part = payments[first : first + size]
             # What was taken apart is tried in the parts that were decided on, however small.
             if len(part) >= (2 if most else policy.batch_from):
-                bundle = Bundle(tuple(part))
-                shared.update({payment.id: bundle for payment in part})
-    found = [shared.get(payment.id) or Bundle((payment,)) for payment in queued]
-    return list(dict.fromkeys(found))
+                shared |= dict.fromkeys((payment.id for payment in part), Bundle(tuple(part)))
+    return list(dict.fromkeys(shared.get(payment.id) or Bundle((payment,)) for payment in queued))
 
 
 def joins(payment: PaymentRecord, policy: LanePolicy) -> bool:

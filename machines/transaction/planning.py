@@ -171,7 +171,7 @@ class Plan:
         if len(wanted) < policy.batch_from:
             return set()
         order = sorted(wanted)
-        known = await asyncio.gather(*(self._lane.chain.known(address) for address in order))
+        known = await asyncio.gather(*map(self._lane.chain.known, order))
         return {address for address, exists in zip(order, known, strict=True) if exists}
 
     async def _single(self, bundle: Bundle) -> PlannedTransaction | None:
@@ -223,8 +223,7 @@ class Plan:
             # One that would revert costs gas each time that it is tried.
             await self._lane.chain.estimate(self._record.data.address, token, 0, data)
         except Rejected as refusal:
-            words = f"{token} does not let the contract {spender} pull: {refusal}"
-            self._budget.tokens[token] = Shortage(words)
+            self._budget.tokens[token] = Shortage(f"{token} does not let the contract {spender} pull: {refusal}")
             return None
         if not await self._budget.affords(0, APPROVE_GAS):
             return None

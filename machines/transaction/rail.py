@@ -63,8 +63,7 @@ class LaneRail:
             return Unsent()
         if _fingerprint(record.data) != _fingerprint(self.order(payment)):
             raise Contradiction(f"{payment.key} is a payment of another amount or recipient.", rail=self.lane.name)
-        lane = await self.books.lane(self.lane.name) if record.state == s.QUEUED else None
-        return status_of(record, lane)
+        return status_of(record, await self.books.lane(self.lane.name) if record.state == s.QUEUED else None)
 
     def order(self, payment: Payment) -> PaymentData:
         """Read what is to be done on the chain."""

@@ -93,8 +93,14 @@ def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:
     code = "" if answer.reply in {NodeReply.ACCEPTED, NodeReply.NONCE_USED} else answer.reply.value
     reply = f"{code}: {answer.words}"[:200] if code else ""
     first = fact.hash == data.newest.hash and not data.newest.sent
-    sent_at = fact.at if first else data.sent_at
-    return replace(data, attempts=attempts, reply=reply, reply_code=code, sent_at=sent_at, repeated_at=fact.at)
+    return replace(
+        data,
+        attempts=attempts,
+        reply=reply,
+        reply_code=code,
+        sent_at=fact.at if first else data.sent_at,
+        repeated_at=fact.at,
+    )
 
 
 def _in_block(data: TransactionData, fact: f.Mined) -> TransactionData:
@@ -141,11 +147,9 @@ def _came(
 
 def _undone(record: TransactionRecord, fact: f.Finished) -> Group:
     """Take a reverted batch apart; a payment that reverted alone has failed."""
-    count = len(fact.members)
-    if count == 1:
-        member = fact.members[0]
+    if len(fact.members) == 1:
+        (member,), evidence = fact.members, evidence_of(record, fact, 0)
         reason = f"the chain reverted {fact.receipt.hash}"
-        evidence = evidence_of(record, fact, 0)
         return ((member, react_payment.failed(member, record.id, evidence, reason, Cause.DESTINATION)),)
     return _taken_apart(record, fact, "its batch was reverted")
 
@@ -187,9 +191,8 @@ def _displaced(record: TransactionRecord, fact: f.Displaced) -> Choice:
         for place, member in enumerate(fact.members)
     )
     if fact.lane is not None and fact.suspects:
-        group = (*group, (fact.lane, react_lane.displaced(fact.lane, fact.suspects, why)))
-    messages = (alarm(f"{why}: another sender uses its key"),)
-    return move("displace", why, data=data, group=group, messages=messages)
+        group = (*group, (fact.lane, react_lane.halted(fact.lane, fact.lane.data, fact.suspects, why)))
+    return move("displace", why, data=data, group=group, messages=(alarm(f"{why}: another sender uses its key"),))
 
 
 def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choice:

@@ -111,15 +111,11 @@ def _found_outside(record: LaneRecord, fact: f.FoundOutside) -> Choice:
     why = f"{len(fact.seen)} transactions of {data.address} are not ours ({hashes}): another sender uses its key"
     if not fact.suspects:
         return keep(why, data=data, again_s=0.0, messages=(alarm(why),))
-    return _halted(record, data, fact.suspects, why)
+    return halted(record, data, fact.suspects, why)
 
 
-def displaced(record: LaneRecord, suspects: tuple[Suspect, ...], why: str) -> Choice:
-    """Decide, with a transaction whose nonce went elsewhere, that a person must look at what else that paid."""
-    return _halted(record, record.data, suspects, why)
-
-
-def _halted(record: LaneRecord, data: LaneData, suspects: tuple[Suspect, ...], why: str) -> Choice:
+def halted(record: LaneRecord, data: LaneData, suspects: tuple[Suspect, ...], why: str) -> Choice:
+    """Decide that a person must look at what somebody else's transactions may have paid."""
     known = {(one.hash, one.payment) for one in data.suspects}
     fresh = tuple(one for one in suspects if (one.hash, one.payment) not in known)
     data = replace(data, suspects=(*data.suspects, *fresh))

@@ -98,10 +98,8 @@ def short(record: PaymentRecord, carrier: RecordId, evidence: Evidence, came: in
     reason = f"only {came} of {wanted} units of {record.data.token} came to {record.data.to} in {evidence.reference}"
     if not _carried(record, carrier):
         return noted(reason)
-    details = (*evidence.details, ("came", str(came)), ("wanted", str(wanted)))
-    data = replace(
-        record.data, evidence=replace(evidence, details=details), hash=TxHash(evidence.reference), reason=reason
-    )
+    evidence = replace(evidence, details=(*evidence.details, ("came", str(came)), ("wanted", str(wanted))))
+    data = replace(record.data, evidence=evidence, hash=TxHash(evidence.reference), reason=reason)
     return move("fall_short", reason, data=data, alarm=f"{record.id}: {reason}")
 
 
