@@ -34,7 +34,7 @@ from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http import app
-from payflow.web.pages.admin.frame import static
+from payflow.web.pages.admin.frame import ASSETS
 from tests.chain import ETHER, FIFTH, FOURTH, LANE, OTHER, THIRD, Account, Anvil, anvil
 from tests.github import BusyGitHub
 from tests.servers import free_port
@@ -267,7 +267,7 @@ async def open_fair(settings: Settings, kind: Kind, folder: Path, **changes: Any
         bounties = await open_bounties(settings, store, metrics, lanes, stack)
         bounties.standin = wallet = StandInWallet(chain.url, MIA.key)
         store.serve([*bounties.machines, *lanes.machines])
-        routes = app.application(bounties.routes(), [static()])
+        routes = app.application(bounties.routes(), [ASSETS.route()])
         address = await stack.enter_async_context(app.listening(routes, "127.0.0.1", port))
         github.courier.url = f"{address}/webhook-app"
         home = github.install("acme/widgets", mia="admin", bob="write", eve="read")

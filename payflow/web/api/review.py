@@ -1,9 +1,9 @@
 """What people who work here decide: reviewers say yes or no, operators try again or give back."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -66,32 +66,28 @@ class ReviewsApi:
         )  # fmt: skip
 
     async def queue(self, call: EndpointCall[NoBody, ReviewsAsked]) -> JsonReply:
-        return JsonReply(await self.waiting(call.query.limit))
-
-    async def waiting(self, limit: int) -> answers.ReviewsShown:
-        """Show what waits for people, the oldest first."""
-        found, more = await self._desk.waiting(limit)
+        found, more = await self._desk.waiting(call.query.limit)
         now = await self._desk.store.records.now()
-        return answers.ReviewsShown(reviews=[self._shown(record, now) for record in found], more=more)
+        return JsonReply(answers.ReviewsShown(reviews=[self._shown(record, now) for record in found], more=more))
 
     def _shown(self, record: PayoutRecord, now: Millis) -> answers.ReviewShown:
         return answers.review(record, answers.expected_at(record, self._desk.schedule, now))
 
     async def approve(self, call: EndpointCall[ApprovalGiven, NoQuery]) -> JsonReply:
-        payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._reply(await self._desk.approve(payout.id, call.caller.who, call.body.fingerprint))
+        return await self._decided(call, self._desk.approve, call.body.fingerprint)
 
     async def reject(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
-        payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._reply(await self._desk.reject(payout.id, call.caller.who, call.body.reason))
+        return await self._decided(call, self._desk.reject, call.body.reason)
 
     async def retry(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
-        payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._reply(await self._desk.retry(payout.id, call.caller.who))
+        return await self._decided(call, self._desk.retry)
 
     async def release(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
-        payout = await self._scope.payout(call.caller, call.path["id"])
-        return await self._reply(await self._desk.release(payout.id, call.caller.who, call.body.reason))
+        return await self._decided(call, self._desk.release, call.body.reason)
 
-    async def _reply(self, applied: Applied) -> JsonReply:
+    async def _decided(
+        self, call: EndpointCall[Any, NoQuery], verb: Callable[..., Awaitable[Applied]], *said: str
+    ) -> JsonReply:
+        payout = await self._scope.payout(call.caller, call.path["id"])
+        applied = await verb(payout.id, call.caller.who, *said)
         return JsonReply(self._shown(applied.after, await self._desk.store.records.now()))

@@ -88,12 +88,7 @@ def of_gateways(store: Store, metrics: Metrics, hooks: Iterable[Hooks]) -> list[
     return list(map(of, hooks))
 
 
-@dataclass(frozen=True, slots=True)
-class ForgeDelivery:
-    """What one delivery of a forge tells."""
-
-    notice: Notice
-    news: tuple[News, ...]
+ForgeDelivery = tuple[Notice, tuple[News, ...]]
 
 
 def of_github(
@@ -107,17 +102,17 @@ def of_github(
     def heard(headers: Mapping[str, str], raw: bytes) -> ForgeDelivery | None:
         event, number = (headers.get(f"X-GitHub-{name}", "")[:LONGEST_NAME] for name in ("Event", "Delivery"))
         news = read(event, raw)
-        return ForgeDelivery(Notice((event,), "", event, number), news) if news else None
+        return (Notice((event,), "", event, number), news) if news else None
 
     async def take(delivery: ForgeDelivery) -> str:
-        numbered = bool(delivery.notice.delivery)
-        if numbered and await inbox.knows(delivery.notice):
+        notice, news = delivery
+        if notice.delivery and await inbox.knows(notice):
             return "again"
         # Kept as known only when all of it is written: a crash in between makes GitHub's delivery count as failed, and
         # what was written already is the same when it is written again.
-        outcomes = [await desk.take(one) for one in delivery.news]
-        if numbered:
-            await inbox.keep(delivery.notice)
+        outcomes = [await desk.take(one) for one in news]
+        if notice.delivery:
+            await inbox.keep(notice)
         return next((outcome for outcome in outcomes if outcome != "other"), "other")
 
     return Deliveries(GITHUB, (GITHUB_PLACE,), genuine, heard, take, GITHUB_MOST_BYTES)

@@ -26,7 +26,6 @@ from payflow.store.store import Store
 from payflow.web.http.endpoints import received_form
 from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
 
-_BEARER = "bearer "
 # One customer of a provider of addresses has all of these.
 _SITE_BITS = 64
 _MOST_HOPS = 32
@@ -45,7 +44,8 @@ class Gate:
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks, or refuse them. Guessing uses up the rate of the address, before any token is looked up."""
         await self.rate_limit(request)
-        return await self.recognise(_shown(request), roles)
+        kind, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        return await self.recognise(shown.strip() if kind.lower() == "bearer" else "", roles)
 
     async def recognise(self, secret: str, roles: Collection[Role]) -> Caller:
         """Tell whose token this is, for a page where it was typed and that has slowed its visitor down."""
@@ -63,7 +63,10 @@ class Gate:
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
         await self._take(f"token:{token.name}", self._token_rate)
-        return _allowed(token, roles)
+        if token.role not in roles:
+            needed = " or ".join(sorted(roles))
+            raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {token.role}.")
+        return Caller(token.name, token.role, token.of, token.made_by)
 
     async def rate_limit(self, request: web.Request) -> None:
         """Count a request against the address that it comes from."""
@@ -92,18 +95,6 @@ class Gate:
             if not among(hop, self._proxies):
                 break
         return found or "unknown"
-
-
-def _shown(request: web.Request) -> str:
-    given = request.headers.get(hdrs.AUTHORIZATION, "")
-    return given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else ""
-
-
-def _allowed(token: ApiToken, roles: Collection[Role]) -> Caller:
-    if token.role not in roles:
-        needed = " or ".join(sorted(roles))
-        raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {token.role}.")
-    return Caller(token.name, token.role, token.of, token.made_by)
 
 
 def _site(address: str) -> str | None:
@@ -218,19 +209,17 @@ class PageSessions:
         try:
             caller = await self._gate.recognise(token, self._roles)
         except Problem as problem:
-            await self._note_refused(request, problem)
+            # Written down where people work, without what they showed; of a flood only some.
+            if self._roles & STAFF and (problem.status, problem.code) in (UNAUTHENTICATED, FORBIDDEN):
+                why = f"{problem.message} From {self._gate.address(request)}."
+                log.warning(
+                    "Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why
+                )
+                await note_refused_sign_in(self._store, self._place, why)
             raise
         if caller.role in STAFF:
             await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
         return await self.let_in(request, digest_of(token), see(to), caller.role)
-
-    async def _note_refused(self, request: web.Request, problem: Problem) -> None:
-        """Write down that somebody was not let in where people work, without what they showed; of a flood only some."""
-        if not self._roles & STAFF or (problem.status, problem.code) not in (UNAUTHENTICATED, FORBIDDEN):
-            return
-        why = f"{problem.message} From {self._gate.address(request)}."
-        log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
-        await note_refused_sign_in(self._store, self._place, why)
 
     async def let_in(
         self, request: web.Request, token: str, answer: web.Response, role: Role | None = None

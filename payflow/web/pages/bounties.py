@@ -1,12 +1,10 @@
 """Manage Payouts: what is to be merged, to be confirmed, being confirmed, paid; and where contributors get theirs."""
 
-import hashlib
 import hmac
 import io
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Protocol
 
 import segno
@@ -21,22 +19,22 @@ from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties.bounties import BountyDesk
 from payflow.desk.bounties.finding import first_of, person_of, sweeping
 from payflow.desk.bounties.open_bounty import NEWEST, balances, open_claims, owns, state_of
-from payflow.desk.person import OPERATES, STAFF, token_of_account
+from payflow.desk.person import OPERATES, STAFF, Caller, token_of_account
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
 from payflow.web.http.auth import Form, Gate, PageSessions, Visit, see
 from payflow.web.http.payloads import whole
 from payflow.web.http.problems import FORBIDDEN, Problem
-from payflow.web.pages.admin.frame import FormDone, Frame
+from payflow.web.pages.admin.frame import Do, FormDone, Frame, StaticFiles
 
 PLACE = "/bounties"
 COOKIE = "payflow_bounties"
 PEOPLE = frozenset({Role.PROVIDER})
 EVERYBODY = STAFF | PEOPLE
 
-_STATIC = resources.files("payflow.web.pages") / "static"
-_FILES = {"bounties.js": "text/javascript", "bounties.css": "text/css"}
+BountyVerb = Callable[[str, Caller, Form], Awaitable[BountyRecord]]
+ASSETS = StaticFiles(PLACE, "payflow.web.pages")
 
 
 class BountyPage:
@@ -65,23 +63,20 @@ class BountyPage:
             inside=False,
             other_sign_in=other_sign_in,
         )
-        self._contents = {name: (_STATIC / name).read_bytes() for name in _FILES}
 
     def routes(self) -> list[web.RouteDef]:
-        frame, one = self._frame, PLACE + "/{id}"
+        frame = self._frame
         return [
             *frame.sign_in_routes(),
             web.get(PLACE, frame.shows(self.show)),
-            web.get(PLACE + "/static/{name}", self.static),
+            ASSETS.route(),
             web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
             web.post(f"{PLACE}/address/withdraw", frame.does(self.withdraw, PEOPLE)),
             web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
-            web.post(f"{one}/revoke", frame.does(self.revoke, PEOPLE)),
-            web.post(f"{one}/agree", frame.does(self.agree, PEOPLE | OPERATES)),
-            web.post(f"{one}/retract", frame.does(self.retract, PEOPLE)),
-            web.post(f"{one}/reassign", frame.does(self.reassign, PEOPLE)),
-            web.post(f"{one}/sweep", frame.does(self.sweep, PEOPLE)),
-            web.post(f"{one}/decide", frame.does(self.decide, OPERATES)),
+            *(
+                web.post(f"{PLACE}/{{id}}/{name}", frame.does(self._doing(verb, says), roles))
+                for name, roles, verb, says in self._verbs()
+            ),
             web.get("/qr/{owner}/{repo}/bounty/{number}/{hash}/qr.png", self.qr),
         ]
 
@@ -100,25 +95,11 @@ class BountyPage:
             unsigned_days=desk.world.cool_off.unsigned_ms // DAY,
             replacing_days=desk.world.cool_off.replacing_ms // DAY, homes=homes, state_of=state_of,
             balances=balances, open_question=open_question, day_of=day_of, owns=owns,
-            open_claims=open_claims, merged=PullState.MERGED, s=s, assets=self._versions(),
+            open_claims=open_claims, merged=PullState.MERGED, s=s, assets=ASSETS,
             scripts=self._scripts, recovery=desk.world.recovery,
             disabled=await desk.disabled(), first_of=first_of, sweeping=sweeping(found),
             decides=visit.caller.role is Role.OPERATOR, chain=hex(desk.world.chain_id), explorer=desk.world.explorer,
         )  # fmt: skip
-
-    def _versions(self) -> dict[str, str]:
-        return {
-            name: f"{PLACE}/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
-            for name, content in self._contents.items()
-        }
-
-    async def static(self, request: web.Request) -> web.StreamResponse:
-        """Give the script and the style sheet."""
-        name = request.match_info["name"]
-        if name not in _FILES:
-            raise Problem(problems.UNKNOWN_PLACE, "There is no such file.")
-        caching = {"Cache-Control": "public, max-age=86400"}
-        return web.Response(body=self._contents[name], content_type=_FILES[name], charset="utf-8", headers=caching)
 
     async def qr(self, request: web.Request) -> web.StreamResponse:
         """Give the picture of a bounty's address, which anybody may see."""
@@ -157,39 +138,45 @@ class BountyPage:
             "Wallets that are made from now on have one owner less; those that are made keep theirs.", PLACE
         )
 
-    async def revoke(self, visit: Visit, form: Form) -> FormDone:
-        """Give the money back."""
-        record = await self._desk.revoke(visit.request.match_info["id"], visit.caller, str(form.get("address", "")))
-        to, path = record.data.refund_to, record.data.place.path
-        return FormDone(f"{path} is given back to {to}: confirm it when the bot has approved it.", PLACE)
+    def _verbs(self) -> Iterable[tuple[str, frozenset[Role], BountyVerb, str]]:
+        """List what may be done to a bounty: its name, who may, what it does, and what is said then."""
+        desk = self._desk
+        return (
+            (
+                "revoke", PEOPLE, lambda name, by, form: desk.revoke(name, by, form.get("address", "")),
+                "{path} is given back to {data.refund_to}: confirm it when the bot has approved it.",
+            ),
+            (
+                "agree", PEOPLE | OPERATES, lambda name, by, form: desk.agree(name, by, form.get("about", "")),
+                "{path} goes on as far as your word is what it waited for.",
+            ),
+            (
+                "retract", PEOPLE, lambda name, by, form: desk.retract(name, by, form.get("reason", "")),
+                (
+                    "The payment of {path} is taken back; a person decides anew. "
+                    "Confirm nothing of it: the bot revokes its approval on the chain."
+                ),
+            ),
+            (
+                "reassign", PEOPLE, lambda name, by, form: desk.reassign(name, by, _pull(form)),
+                "{path} goes to {data.winner_login}.",
+            ),
+            (
+                "sweep", PEOPLE, lambda name, by, form: desk.sweep(name, by, form.get("address", "").strip()),
+                "What came in later for {path} is being prepared.",
+            ),
+            (
+                "decide", OPERATES, lambda name, by, form: desk.decide(name, by.who, _pull(form)),
+                "{path} goes on.",
+            ),
+        )  # fmt: skip
 
-    async def agree(self, visit: Visit, form: Form) -> FormDone:
-        """Ask for what is held back, as another owner or an operator."""
-        about = str(form.get("about", ""))
-        record = await self._desk.agree(visit.request.match_info["id"], visit.caller, about)
-        return FormDone(f"{record.data.place.path} goes on as far as your word is what it waited for.", PLACE)
+    def _doing(self, verb: BountyVerb, says: str) -> Do:
+        async def do(visit: Visit, form: Form) -> FormDone:
+            data = (await verb(visit.request.match_info["id"], visit.caller, form)).data
+            return FormDone(says.format(path=data.place.path, data=data), PLACE)
 
-    async def retract(self, visit: Visit, form: Form) -> FormDone:
-        """Take a payment back."""
-        record = await self._desk.retract(visit.request.match_info["id"], visit.caller, str(form.get("reason", "")))
-        said = f"The payment of {record.data.place.path} is taken back; a person decides anew."
-        return FormDone(f"{said} Confirm nothing of it: the bot revokes its approval on the chain.", PLACE)
-
-    async def reassign(self, visit: Visit, form: Form) -> FormDone:
-        """Name another merged claim."""
-        record = await self._desk.reassign(visit.request.match_info["id"], visit.caller, _pull(form))
-        return FormDone(f"{record.data.place.path} goes to {record.data.winner_login}.", PLACE)
-
-    async def sweep(self, visit: Visit, form: Form) -> FormDone:
-        """Have what came in later paid out too, or given back."""
-        name, to = visit.request.match_info["id"], str(form.get("address", "")).strip()
-        record = await self._desk.sweep(name, visit.caller, to)
-        return FormDone(f"What came in later for {record.data.place.path} is being prepared.", PLACE)
-
-    async def decide(self, visit: Visit, form: Form) -> FormDone:
-        """Decide who gets a contested bounty."""
-        record = await self._desk.decide(visit.request.match_info["id"], visit.caller.who, _pull(form))
-        return FormDone(f"{record.data.place.path} goes on.", PLACE)
+        return do
 
 
 def _pull(form: Form) -> int:

@@ -21,7 +21,6 @@ class BatchPages:
 
     def __init__(self, frame: Frame, schedule: str) -> None:
         self._frame = frame
-        self._store = frame.store
         self._batches = Batches(frame.store.link, frame.store.records)
         self._schedule = schedule
 
@@ -51,14 +50,8 @@ class BatchPages:
             summary.add(name, record)
             if len(records) < RECORDS:
                 records.append(record)
-        return await self._frame.page(
-            visit, "batch.html", title=f"Batch {name}", here="batches", batch=batch, records=records,
-            again=summary.boarded_again, states=self._states(summary),
-        )  # fmt: skip
-
-    def _states(self, summary: Summary) -> list[tuple[str, int, str]]:
-        assets = self._store.records.assets
-        return [
+        assets = self._frame.store.records.assets
+        states = [
             (
                 state,
                 count,
@@ -66,3 +59,7 @@ class BatchPages:
             )
             for state, count in summary.counts.most_common()
         ]
+        return await self._frame.page(
+            visit, "batch.html", title=f"Batch {name}", here="batches", batch=batch, records=records,
+            again=summary.boarded_again, states=states,
+        )  # fmt: skip

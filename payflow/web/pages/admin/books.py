@@ -40,7 +40,6 @@ class LedgerPage:
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._store = frame.store
         self._books: CachedValue[LedgerReport] = CachedValue(
             frame.store.ledger.check, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S
         )
@@ -56,16 +55,16 @@ class LedgerPage:
         query = visit.request.query
         asked = query.get("owner", "").strip()
         owner = owner_of(asked) if asked else None
-        accounts = await self._store.ledger.account(owner) if owner else {}
+        accounts = await self._frame.store.ledger.account(owner) if owner else {}
         place = read_cursor(query.get("after", ""), _TURN)
         after = JournalCursor(Millis(int(place[1])), int(place[2])) if place else None
-        postings, following = await self._store.ledger.postings(POSTINGS, after)
+        postings, following = await self._frame.store.ledger.postings(POSTINGS, after)
         totals = self._books.value.totals if self._books.value else {}
-        assets = self._store.records.assets
+        assets = self._frame.store.records.assets
         return await self._frame.page(
             visit, "ledger.html", title="Ledger", here="ledger", owner=owner or "", columns=COLUMNS,
             accounts=account_rows(accounts, assets), books=self._books, totals=account_rows(totals, assets),
-            verdict=await self._store.ledger.last_check(), may_check=visit.caller.role in CHECKS,
+            verdict=await self._frame.store.ledger.last_check(), may_check=visit.caller.role in CHECKS,
             postings=[
                 {
                     "at": one.at, "entry": one.posting, "is_record": is_record(one.posting.cause),
@@ -100,7 +99,6 @@ class AuditPage:
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._store = frame.store
         self._faults: CachedValue[list[IntegrityFault]] = CachedValue(
             self._walk, fresh_s=NEVER_STALE, within_s=CHECK_WITHIN_S
         )
@@ -115,7 +113,7 @@ class AuditPage:
     async def show(self, visit: Visit) -> web.StreamResponse:
         """List the newest acts."""
         place = read_cursor(visit.request.query.get("before", ""), _NUMBER)
-        lines = await self._store.audit.page(int(place[0]) if place else None, AUDITED)
+        lines = await self._frame.store.audit.page(int(place[0]) if place else None, AUDITED)
         return await self._frame.page(
             visit, "audit.html", title="Audit", here="audit",
             lines=[(line, is_record(line.subject)) for line in lines],
@@ -131,10 +129,10 @@ class AuditPage:
 
     async def _walk(self) -> list[IntegrityFault]:
         found = []
-        broken = await self._store.audit.fault()
+        broken = await self._frame.store.audit.fault()
         if broken:
             found.append(IntegrityFault("the audit log", broken))
-        async for fault in self._store.integrity.verify():
+        async for fault in self._frame.store.integrity.verify():
             found.append(fault)
             if len(found) == FAULTS:
                 break

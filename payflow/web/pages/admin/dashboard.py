@@ -10,18 +10,16 @@ from payflow.desk.actions import Actions, of_all, of_lanes, of_payouts
 from payflow.desk.lane_steering import LaneSteering
 from payflow.desk.payouts import Desk
 from payflow.desk.person import STAFF
-from payflow.desk.providers import AccessScope
 from payflow.desk.steering import Steering
-from payflow.web.api.review import ReviewsApi
 from payflow.web.http.auth import Gate, PageSessions, Visit, see
 from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import AuditPage, LedgerPage
-from payflow.web.pages.admin.frame import PLACE, DashboardExtensions, Frame, Page, static
+from payflow.web.pages.admin.frame import ASSETS, PLACE, DashboardExtensions, Frame, Page
 from payflow.web.pages.admin.live import Live
 from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
 from payflow.web.pages.admin.proposals import ProposalsPage
-from payflow.web.pages.admin.record import OverridePages, RecordPage
+from payflow.web.pages.admin.record import RecordPage
 from payflow.web.pages.admin.records import RecordsPage, searches_of
 from payflow.web.pages.admin.review import ReviewPage
 
@@ -33,11 +31,15 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
     store = desk.store
     gate = Gate(store, settings)
     sessions = PageSessions(store, gate, COOKIE, PLACE, STAFF, board.also_opens)
-    steering = Steering(store, desk.metrics, board.verbs, _scopes(board))
-    review = ReviewsApi(desk, AccessScope(desk))
-    pages = [*own_pages(desk, board, steering, review), *board.pages]
+    scopes = [f"rail:{name}" for name in board.rails] + [f"lane:{name}" for name in board.lanes]
+    steering = Steering(store, desk.metrics, board.verbs, scopes)
+    pages = [*own_pages(desk, board, steering), *board.pages]
     frame = Frame(store, sessions, pages)
-    found = [static(), *frame.sign_in_routes(), web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream))]
+    found = [
+        ASSETS.route(),
+        *frame.sign_in_routes(),
+        web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream)),
+    ]
     for page in pages:
         found += page.routes(frame)
     return [
@@ -48,10 +50,6 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
     ]
 
 
-def _scopes(board: DashboardExtensions) -> list[str]:
-    return [f"rail:{name}" for name in board.rails] + [f"lane:{name}" for name in board.lanes]
-
-
 async def _lead(_: web.Request) -> web.Response:
     return see(PLACE)
 
@@ -60,7 +58,7 @@ async def _nothing(visit: Visit) -> web.StreamResponse:
     raise NotFound(f"There is no page {visit.request.path[:60]}.")
 
 
-def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering, review: ReviewsApi) -> list[Page]:
+def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering) -> list[Page]:
     """List the pages that every dashboard has, in the order of the navigation."""
     store = desk.store
     actions = Actions(store, [
@@ -70,12 +68,11 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering, review
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:
         yield from RecordsPage(frame, [*searches_of(store, board), *board.searches]).routes()
-        yield from OverridePages(frame, steering).routes()
         yield from RecordPage(frame, board, steering, actions).routes()
 
     return [
-        Page("", "Overview", lambda frame: Overview(frame, board, steering, review).routes()),
-        Page("review", "Review", lambda frame: ReviewPage(frame, review, actions).routes()),
+        Page("", "Overview", lambda frame: Overview(frame, board, steering, desk).routes()),
+        Page("review", "Review", lambda frame: ReviewPage(frame, desk, actions).routes()),
         Page("records", "Records", of_records),
         Page("proposals", "Proposals", lambda frame: ProposalsPage(frame, steering.two).routes()),
         Page("batches", "Batches", lambda frame: BatchPages(frame, desk.schedule.text).routes()),

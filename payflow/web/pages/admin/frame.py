@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import resources
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,8 +26,6 @@ from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
 from payflow.desk.lane_steering import LaneSheet
 from payflow.desk.person import STAFF
-from payflow.desk.values import Pause
-from payflow.store.registers.shortfalls import Shortfall
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
@@ -69,16 +68,6 @@ Show = Callable[[Visit], Awaitable[web.StreamResponse]]
 Do = Callable[[Visit, Form], Awaitable[FormDone]]
 
 
-@dataclass(frozen=True, slots=True)
-class ShortWallet:
-    """A wallet at a gateway that is too low for what has to leave."""
-
-    line: Shortfall
-    needs: str
-    holds: str
-    """Empty where it does not say."""
-
-
 @dataclass(slots=True)
 class Frame:
     """What all pages share."""
@@ -106,9 +95,13 @@ class Frame:
         )
         self._env.filters |= {
             "span": _unbroken_span, "utc": words.utc, "iso": words.iso, "money": words.grouped, "words": words.plain,
-            "path": lambda text: quote(str(text), safe=""), "query": urlencode,
+            "path": lambda text: quote(str(text), safe=""), "query": urlencode, "units": self._units,
         }  # fmt: skip
-        self._env.globals["asset"] = _asset_url
+        self._env.globals["asset"] = ASSETS.url
+
+    def _units(self, units: int, asset: str) -> str:
+        """Write units of an asset with its name."""
+        return f"{words.decimal(units, asset, self.store.records.assets)} {asset}"
 
     # ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,30 +143,20 @@ class Frame:
         """Answer with a page."""
         common = {
             "visit": visit, "caller": visit.caller, "csrf_name": CSRF, "csrf": visit.csrf, "said": visit.said,
-            "now": await self.store.records.now(), "pauses": await self._pauses(),
-            "shortfalls": await self._shortfalls(),
+            "now": await self.store.records.now(), **await self._warnings(),
             "operates": visit.caller.role is Role.OPERATOR, "reviews": visit.caller.role is Role.REVIEWER,
         }  # fmt: skip
         answer = self._answer(template, status, title=title, here=here, **common, **shown)
         await self.sessions.heard(visit)
         return answer
 
-    async def _pauses(self) -> list[Pause]:
-        return sorted((await self.store.pauses.all()).values(), key=_at) if self.inside else []
-
-    async def _shortfalls(self) -> list[ShortWallet]:
-        """Say which wallets are too low, for everybody inside to see."""
+    async def _warnings(self) -> dict[str, Any]:
+        """Say what is paused, and which wallets are too low, for everybody inside to see."""
         if not self.inside:
-            return []
-        now, assets = await self.store.records.now(), self.store.records.assets
-        return [
-            ShortWallet(
-                one,
-                f"{words.decimal(one.units, one.asset, assets)} {one.asset}",
-                "" if one.held is None else f"{words.decimal(one.held, one.asset, assets)} {one.asset}",
-            )
-            for one in await self.store.shortfalls.all(now)
-        ]
+            return {"pauses": (), "shortfalls": ()}
+        pauses = (await self.store.pauses.all()).values()
+        shortfalls = await self.store.shortfalls.all(await self.store.records.now())
+        return {"pauses": sorted(pauses, key=attrgetter("at")), "shortfalls": shortfalls}
 
     def sign_in(self, status: int, to: str, said: str = "") -> web.Response:
         """Ask who is there, and remember where they wanted to go."""
@@ -293,39 +276,41 @@ def _problem_of(error: Exception, path: str, *, asked: bool) -> Problem:
     return problem
 
 
-def _at(pause: Pause) -> int:
-    return pause.at
-
-
 # ── what does not change ─────────────────────────────────────────────────────────────────────────────────────────────
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_STATIC = resources.files("payflow.web.pages.admin") / "static"
-_FILES = {file.name: file.read_bytes() for file in _STATIC.iterdir() if file.name.rpartition(".")[2] in _TYPES}
+
+
+class StaticFiles:
+    """Style, script and icon of some pages; their addresses change with them, so a browser may keep them."""
+
+    def __init__(self, place: str, package: str) -> None:
+        self._place = f"{place}/static"
+        files = (resources.files(package) / "static").iterdir()
+        self._files = {file.name: file.read_bytes() for file in files if file.name.rpartition(".")[2] in _TYPES}
+
+    def url(self, name: str) -> str:
+        """Give the address of a file."""
+        return f"{self._place}/{name}?{hashlib.sha256(self._files[name]).hexdigest()[:12]}"
+
+    def route(self) -> web.RouteDef:
+        """Serve them."""
+        return web.get(f"{self._place}/{{name}}", self._give)
+
+    async def _give(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self._files:
+            raise web.HTTPNotFound
+        kind, caching = _TYPES[name.rpartition(".")[2]], {"Cache-Control": "public, max-age=86400"}
+        return web.Response(body=self._files[name], content_type=kind, charset="utf-8", headers=caching)
+
+
+ASSETS = StaticFiles(PLACE, "payflow.web.pages.admin")
 
 
 def _unbroken_span(millis: int) -> str:
     """Write a duration; no line ends between its number and its unit."""
     return words.span(millis).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _asset_url(name: str) -> str:
-    return f"{PLACE}/static/{name}?{hashlib.sha256(_FILES[name]).hexdigest()[:12]}"
-
-
-def static() -> web.RouteDef:
-    """Serve style, script and icon; their addresses change with them, so a browser may keep them."""
-
-    async def give(request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if name not in _FILES:
-            raise web.HTTPNotFound
-        caching = {"Cache-Control": "public, max-age=86400"}
-        return web.Response(
-            body=_FILES[name], content_type=_TYPES[name.rpartition(".")[2]], charset="utf-8", headers=caching
-        )
-
-    return web.get(f"{PLACE}/static/{{name}}", give)
 
 
 LaneLook = Callable[[], Awaitable[LaneSheet]]

@@ -18,7 +18,6 @@ class OutboxPage:
 
     def __init__(self, frame: Frame, steering: Steering) -> None:
         self._frame = frame
-        self._store = frame.store
         self._steering = steering
 
     def routes(self) -> list[web.RouteDef]:
@@ -29,7 +28,7 @@ class OutboxPage:
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        outbox = self._store.outbox
+        outbox = self._frame.store.outbox
         posts = await outbox.undelivered(SHOWN)
         return await self._frame.page(
             visit, "outbox.html", title="Outbox", here="outbox", waiting=await outbox.waiting(),

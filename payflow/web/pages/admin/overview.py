@@ -12,13 +12,12 @@ from machines.core.machine import AnyMachine
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, owner_of_lane
 from payflow.desk.lane_steering import LANE, LaneNode
+from payflow.desk.payouts import Desk
 from payflow.desk.person import OPERATES
 from payflow.desk.steering import Steering, called
 from payflow.desk.values import EVERYTHING, Pause
 from payflow.shown import grouped, span
 from payflow.store.listing import StateCount
-from payflow.store.store import Store
-from payflow.web.api.review import ReviewsApi
 from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin.books import account_rows
 from payflow.web.pages.admin.cached import CachedValue
@@ -69,13 +68,12 @@ class LaneShown:
 class Overview:
     """The page and its switches."""
 
-    def __init__(self, frame: Frame, board: DashboardExtensions, steering: Steering, review: ReviewsApi) -> None:
+    def __init__(self, frame: Frame, board: DashboardExtensions, steering: Steering, desk: Desk) -> None:
         self._frame = frame
-        self._store: Store = frame.store
         self._board = board
         self._steering = steering
-        self._reviews = CachedValue(lambda: review.waiting(MOST_SHOWN), fresh_s=REVIEWS_FRESH_S, within_s=RAIL_WITHIN_S)
-        self._totals = CachedValue(self._store.ledger.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
+        self._reviews = CachedValue(lambda: desk.waiting(MOST_SHOWN), fresh_s=REVIEWS_FRESH_S, within_s=RAIL_WITHIN_S)
+        self._totals = CachedValue(self._frame.store.ledger.totals, fresh_s=TOTALS_FRESH_S, within_s=TOTALS_WITHIN_S)
         self._wallets = {
             name: CachedValue(wallet, fresh_s=RAIL_FRESH_S, within_s=RAIL_WITHIN_S)
             for name, wallet in board.rails.items()
@@ -95,20 +93,20 @@ class Overview:
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        now = await self._store.records.now()
-        counts = await self._store.listing.counts_by_state()
-        stuck = await self._store.listing.stuck()
+        now = await self._frame.store.records.now()
+        counts = await self._frame.store.listing.counts_by_state()
+        stuck = await self._frame.store.listing.stuck()
         totals = await self._totals.get(visit.request.app, PATIENCE_S)
-        machines = [self._machine(one, counts, stuck, now) for one in self._store.records.machines.values()]
-        pauses = await self._store.pauses.all()
+        machines = [self._machine(one, counts, stuck, now) for one in self._frame.store.records.machines.values()]
+        pauses = await self._frame.store.pauses.all()
         lanes = await self._lanes_shown(visit.request.app, pauses, now)
         return await self._frame.page(
             visit, "overview.html", title="Overview", here="", machines=machines, lanes=lanes,
             needs=await self._needs(visit.request.app, stuck, lanes),
             switches=await self._switches(visit.request.app, now, pauses, {lane.switch.scope for lane in lanes}),
-            money=account_rows(totals or {}, self._store.records.assets),
+            money=account_rows(totals or {}, self._frame.store.records.assets),
             totals_at=self._totals.at, totals_error=self._totals.error,
-            books=await self._store.ledger.last_check(), waiting=await self._store.outbox.waiting(),
+            books=await self._frame.store.ledger.last_check(), waiting=await self._frame.store.outbox.waiting(),
         )  # fmt: skip
 
     def _machine(
@@ -138,8 +136,8 @@ class Overview:
         """List what waits for a person: how much, of what, and where."""
         place = self._frame.place
         reviews = await self._reviews.get(app, PATIENCE_S)
-        count = len(reviews.reviews) if reviews else 0
-        found = [(count, f"{count}{'+' if reviews and reviews.more else ''}", "to review", "/review")]
+        count, more = (len(reviews[0]), reviews[1]) if reviews else (0, False)
+        found = [(count, f"{count}{'+' if more else ''}", "to review", "/review")]
         found += [
             (
                 count,
@@ -149,8 +147,8 @@ class Overview:
             )
             for (machine, state), count in stuck.items()
         ]
-        parked = await self._store.listing.count_parked()
-        given_up = await self._store.outbox.given_up()
+        parked = await self._frame.store.listing.count_parked()
+        given_up = await self._frame.store.outbox.given_up()
         found += [(parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1")]
         found += [(given_up, f"{given_up:,}", "messages given up", "/outbox")]
         found += [
@@ -173,7 +171,7 @@ class Overview:
         self, app: web.Application, now: Millis, pauses: Mapping[str, Pause], elsewhere: Collection[str]
     ) -> list[PauseSwitch]:
         shown = [PauseSwitch(EVERYTHING, "Everything", "all sends of this installation", pauses.get(EVERYTHING))]
-        for name, machine in self._store.records.machines.items():
+        for name, machine in self._frame.store.records.machines.items():
             # What never sends cannot be stopped from sending.
             if any(state.sends for state in machine.lifecycle.states.values()):
                 scope = f"machine:{name}"
@@ -202,9 +200,9 @@ class Overview:
     async def _lanes_shown(self, app: web.Application, pauses: Mapping[str, Pause], now: Millis) -> list[LaneShown]:
         """Show all lanes that this process knows, and those that others work in the same store."""
         records: dict[str, LaneRecord] = {}
-        if LANE in self._store.records.machines:
+        if LANE in self._frame.store.records.machines:
             for state in (s.OPEN, s.HALTED):
-                found = await self._store.listing.in_state(LANE, state, MOST_LANES)
+                found = await self._frame.store.listing.in_state(LANE, state, MOST_LANES)
                 records |= {one.record.data.name: one.record for one in found}
         names = [*self._lanes, *sorted(set(records) - set(self._lanes))]
         shown = (self._lane(app, name, records.get(name), pauses.get(f"lane:{name}"), now) for name in names)
@@ -231,7 +229,7 @@ class Overview:
         )  # fmt: skip
 
     async def _count(self, machine: str, lane: str, *states: str) -> str:
-        owner, listing = owner_of_lane(lane), self._store.listing
+        owner, listing = owner_of_lane(lane), self._frame.store.listing
         found = [len(await listing.of_owner(machine, state, owner, COUNTED)) for state in states]
         return f"{COUNTED}+" if COUNTED in found else str(sum(found))
 

@@ -62,7 +62,6 @@ class PoolPages:
 
     def __init__(self, frame: Frame, pools: Sequence[PoolRoom]) -> None:
         self._frame = frame
-        self._store = frame.store
         self._pools = {pool.coin: pool for pool in pools}
         self._sheets = {pool.coin: CachedValue(pool.sheet, fresh_s=FRESH_S, within_s=WITHIN_S) for pool in pools}
 
@@ -104,10 +103,10 @@ class PoolPages:
         )
 
     async def _newest(self, coin: str) -> list[PoolRecord]:
-        states = [("pool", state) for state in self._store.records.machines["pool"].lifecycle.states]
-        places = await self._store.listing.in_states(states, None, LATEST, oldest_first=False)
+        states = [("pool", state) for state in self._frame.store.records.machines["pool"].lifecycle.states]
+        places = await self._frame.store.listing.in_states(states, None, LATEST, oldest_first=False)
         # Some were archived since they were listed.
-        found = [one.record for one in await self._store.records.readable(place.id for place in places)]
+        found = [one.record for one in await self._frame.store.records.readable(place.id for place in places)]
         return [one for one in found if one.data.coin == coin]
 
     # ── resolve ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -69,12 +69,17 @@ class ProposalsPage:
 
 def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller) -> list[ProposalShown]:
     """Say what is proposed, and what somebody may answer."""
-    found = []
-    for one in proposals:
-        own, decides = same(one.by, caller.who), caller.role in DECIDES
-        record = RecordId(one.subject) if is_record(one.subject) else None
-        found.append(ProposalShown(one, two.says(one), own, two.may_confirm(one, caller.person), decides, record))
-    return found
+    return [
+        ProposalShown(
+            one,
+            two.says(one),
+            own=same(one.by, caller.who),
+            confirms=two.may_confirm(one, caller.person),
+            declines=caller.role in DECIDES,
+            record=RecordId(one.subject) if is_record(one.subject) else None,
+        )
+        for one in proposals
+    ]
 
 
 def _digest(form: Form) -> str:

@@ -30,7 +30,6 @@ class RecordPage:
 
     def __init__(self, frame: Frame, board: DashboardExtensions, steering: Steering, actions: Actions) -> None:
         self._frame = frame
-        self._store = frame.store
         self._board = board
         self._steering = steering
         self._actions = actions
@@ -41,6 +40,9 @@ class RecordPage:
             web.get(one, shows(self.show)),
             web.get(f"{one}/do/{{action}}", shows(self.ask)),
             web.post(f"{one}/take-up", self._frame.does(self.take_up, OPERATES)),
+            web.get(f"{one}/override", shows(self.ask_override, OPERATES)),
+            web.post(f"{one}/override", self._frame.does(self.override, OPERATES)),
+            web.post(f"{one}/override/propose", self._frame.does(self.propose, OPERATES)),
         ]
         # A place for each action, so that who may come in there is settled before anything is read.
         return routes + [
@@ -53,7 +55,7 @@ class RecordPage:
     async def show(self, visit: Visit) -> web.StreamResponse:
         """Tell its story."""
         stored = await read(self._frame, visit)
-        record, store = stored.record, self._store
+        record, store = stored.record, self._frame.store
         machine = store.records.machines[record.machine]
         events = await store.records.history(record.id)
         state, outlook = machine.lifecycle.state(record.state), await store.listing.outlook(record)
@@ -68,26 +70,27 @@ class RecordPage:
             stopped=stopping(record, (await store.pauses.all()).values()),
             chapters=chapters, earlier=max(0, len(events) - MOST_CHAPTERS),
             fault=await store.integrity.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
-            proof=story.proof(data.get("evidence"), explorers), **await self._around(record),
+            proof=story.proof(data.get("evidence"), explorers),
+            money=whereabouts.money(record), pays=whereabouts.pays(record),
+            hashes=whereabouts.hashes(record, self._board), related=await self._related(record),
             account=await self._account(stored), offers=self._actions.offers(stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposals=proposals,
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
         )  # fmt: skip
 
-    async def _around(self, record: Record[Any]) -> dict[str, Any]:
-        """Give where its money is, its transactions, and the records that belong to it, as far as they exist."""
-        found = whereabouts.of(record, self._board, self._store.records.shards)
-        read = await self._store.records.readable(one for _, one in found.related)
+    async def _related(self, record: Record[Any]) -> list[tuple[str, RecordId, str]]:
+        """Give the records that belong to it, as far as they exist, each with its state."""
+        found = whereabouts.related(record, self._board, self._frame.store.records.shards)
+        read = await self._frame.store.records.readable(one for _, one in found)
         there = {one.record.id: one.record.state for one in read}
-        related = [(what, one, there[one]) for what, one in found.related if one in there]
-        return {"money": found.money, "pays": found.pays, "hashes": found.hashes, "related": related}
+        return [(what, one, there[one]) for what, one in found if one in there]
 
     async def _account(self, stored: Stored) -> dict[str, str]:
         record = stored.record
-        if record.amount is None or not self._store.records.machines[record.machine].money:
+        if record.amount is None or not self._frame.store.records.machines[record.machine].money:
             return {}
-        asset, assets = record.amount.asset.code, self._store.records.assets
-        account = (await self._store.ledger.account(record.owner)).get(asset, LedgerAccount())
+        asset, assets = record.amount.asset.code, self._frame.store.records.assets
+        account = (await self._frame.store.ledger.account(record.owner)).get(asset, LedgerAccount())
         parts = ("available", "held", "paid") + (("owed",) if account.owed else ())
         return {part: f"{asset} {decimal(getattr(account, part), asset, assets)}" for part in parts}
 
@@ -99,7 +102,7 @@ class RecordPage:
         found = self._actions.offer(visit.request.match_info["action"], stored, visit.caller)
         return await self._frame.page(
             visit, "act.html", title=f"{found.action.label}: {stored.record.id}", here="records",
-            record=stored.record, offer=found, pays=whereabouts.of(stored.record, self._board, 1).pays,
+            record=stored.record, offer=found, pays=whereabouts.pays(stored.record),
             explorer=self._board.explorers.get(whereabouts.lane_of(stored.record, self._board), ""),
         )  # fmt: skip
 
@@ -123,28 +126,12 @@ class RecordPage:
         again = await self._steering.take_up(record.id, visit.caller.who)
         return FormDone(again.said, f"{self._frame.place}/records/{record.id}")
 
+    # ── overridden ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-class OverridePages:
-    """The steps of an override."""
-
-    def __init__(self, frame: Frame, steering: Steering) -> None:
-        self._frame = frame
-        self._store = frame.store
-        self._steering = steering
-
-    def routes(self) -> list[web.RouteDef]:
-        one = f"{self._frame.place}/records/{{id}}/override"
-        does = self._frame.does
-        return [
-            web.get(one, self._frame.shows(self.ask, OPERATES)),
-            web.post(one, does(self.override, OPERATES)),
-            web.post(f"{one}/propose", does(self.propose, OPERATES)),
-        ]
-
-    async def ask(self, visit: Visit) -> web.StreamResponse:
+    async def ask_override(self, visit: Visit) -> web.StreamResponse:
         """Ask which state, then show what that would change."""
         record = (await read(self._frame, visit)).record
-        states = self._store.records.machines[record.machine].lifecycle.states
+        states = self._frame.store.records.machines[record.machine].lifecycle.states
         to = visit.request.query.get("to", "")
         preview = await self._steering.preview(record.id, to, visit.caller.who) if to else None
         money = money_line(record, preview.source.position, preview.target.position) if preview else ""

@@ -70,7 +70,6 @@ class RecordsPage:
 
     def __init__(self, frame: Frame, searches: Sequence[Search]) -> None:
         self._frame = frame
-        self._store = frame.store
         self._searches = searches
 
     def routes(self) -> list[web.RouteDef]:
@@ -85,8 +84,8 @@ class RecordsPage:
         one = await self._meant(asked.text)
         if one is not None:
             return see(f"{self._frame.place}/records/{one}")
-        found, now = await self._find(asked), await self._store.records.now()
-        machines = self._store.records.machines
+        found, now = await self._find(asked), await self._frame.store.records.now()
+        machines = self._frame.store.records.machines
         return await self._frame.page(
             visit, "records.html", title="Records", here="records", asked=asked, found=found.records,
             stuck={one.id for one in found.records if is_stuck(machines[one.machine].lifecycle, one, now)},
@@ -106,7 +105,7 @@ class RecordsPage:
 
     def _asked(self, query: Mapping[str, str]) -> RecordFilter:
         machine, state = query.get("machine", ""), query.get("state", "")
-        machines = self._store.records.machines
+        machines = self._frame.store.records.machines
         if machine and machine not in machines:
             raise Problem(BAD_FIELD, f"There is no machine {machine[:40]!r}; there is {', '.join(machines)}.")
         return RecordFilter(
@@ -123,16 +122,16 @@ class RecordsPage:
         reference = _REFERENCE.fullmatch(text)
         name = reference[1] if reference else text
         try:
-            self._store.records.shard_of(RecordId(name))
-            return (await self._store.records.read(RecordId(name))).record.id
+            self._frame.store.records.shard_of(RecordId(name))
+            return (await self._frame.store.records.read(RecordId(name))).record.id
         except BadInput:
             return None
         except NotFound:
-            return RecordId(name) if await self._store.archive.stub(RecordId(name)) else None
+            return RecordId(name) if await self._frame.store.archive.stub(RecordId(name)) else None
 
     async def _find(self, asked: RecordFilter) -> RecordsFound:
         if asked.parked:
-            return RecordsFound(await self._read([one for one, _ in await self._store.listing.parked(SHOWN)]))
+            return RecordsFound(await self._read([one for one, _ in await self._frame.store.listing.parked(SHOWN)]))
         if asked.text:
             for search in self._searches:
                 if ids := await search.find(asked.text):
@@ -141,19 +140,19 @@ class RecordsPage:
                 owner = owner_of(asked.text)
             except BadInput:
                 return RecordsFound(())
-            return RecordsFound(*await owned_page(self._store, owner, asked.after, asked.fits, SHOWN))
+            return RecordsFound(*await owned_page(self._frame.store, owner, asked.after, asked.fits, SHOWN))
         states = [
             (name, state)
-            for name, machine in self._store.records.machines.items()
+            for name, machine in self._frame.store.records.machines.items()
             for state in machine.lifecycle.states
             if asked.machine in ("", name) and asked.state in ("", state)
         ]
-        places = await self._store.listing.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
+        places = await self._frame.store.listing.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
         following = places[SHOWN - 1] if len(places) > SHOWN else None
         return RecordsFound(await self._read([place.id for place in places[:SHOWN]]), following)
 
     async def _read(self, ids: Iterable[RecordId]) -> list[Record[Any]]:
-        return [one.record for one in await self._store.records.readable(ids)]
+        return [one.record for one in await self._frame.store.records.readable(ids)]
 
 
 def _cells(record: Record[Any]) -> tuple[str, ...]:

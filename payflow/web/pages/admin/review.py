@@ -10,12 +10,11 @@ from machines.core.ids import Owner, RecordId
 from machines.payout.data import Approval, PayoutRecord
 from machines.payout.lifecycle import COMPLETED
 from payflow.desk.actions import Actions, Offer
-from payflow.desk.payouts import MACHINE
+from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import Caller
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
-from payflow.web.api.review import ReviewsApi
 from payflow.web.http.auth import Visit, see
 from payflow.web.pages.admin.frame import Frame
 
@@ -25,24 +24,18 @@ OLD_PLACE = "/review"
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewHistory:
-    """What is known of a provider, beside their request."""
-
-    profile: Profile
-    paid: int
-    failed: int
-    latest: list[tuple[PayoutRecord, str]]
-    """Their newest payouts, each with the public word for where it is."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReviewCase:
     """One payout before the reviewers."""
 
     record: PayoutRecord
     approvals: tuple[Approval, ...]
     """Those that are about what is proposed now."""
-    history: ReviewHistory
+    profile: Profile
+    """What is known of the provider, beside their request."""
+    paid: int
+    failed: int
+    latest: list[tuple[PayoutRecord, str]]
+    """Their newest payouts, each with the public word for where it is."""
     approve: Offer | str
     """What a yes would do, or why this reviewer cannot give it."""
     reject: Offer | str
@@ -56,11 +49,10 @@ class ReviewCase:
 class ReviewPage:
     """The line of what waits."""
 
-    def __init__(self, frame: Frame, review: ReviewsApi, actions: Actions) -> None:
+    def __init__(self, frame: Frame, desk: Desk, actions: Actions) -> None:
         self._frame = frame
         self._actions = actions
-        self._store = frame.store
-        self._review = review
+        self._desk = desk
 
     def routes(self) -> list[web.RouteDef]:
         """List the places; the page stood elsewhere before, and bookmarks and mails lead there."""
@@ -74,40 +66,38 @@ class ReviewPage:
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         """Show the oldest."""
-        waiting = await self._review.waiting(SHOWN)
-        cases = await asyncio.gather(*(self._case(RecordId(one.id), visit.caller) for one in waiting.reviews))
+        waiting, more = await self._desk.waiting(SHOWN)
+        cases = await asyncio.gather(*(self._case(one.id, visit.caller) for one in waiting))
         return await self._frame.page(
-            visit, "review.html", title="Review", here="review", cases=cases, more=waiting.more,
+            visit, "review.html", title="Review", here="review", cases=cases, more=more,
             may_decide=visit.caller.role is Role.REVIEWER,
         )  # fmt: skip
 
     async def _case(self, payout_id: RecordId, caller: Caller) -> ReviewCase:
-        stored = await self._store.records.read(payout_id)
+        stored = await self._frame.store.records.read(payout_id)
         record: PayoutRecord = stored.record
-        data, history = record.data, await self._history(record)
-        approvals = tuple(one for one in data.approvals if one.fingerprint == data.proposal.fingerprint)
-        approve, reject = (self._actions.offered(name, stored, caller) for name in ("approve", "reject"))
-        return ReviewCase(record, approvals, history, approve, reject)
-
-    async def _history(self, payout: PayoutRecord) -> ReviewHistory:
-        owner = payout.owner
+        data, owner = record.data, record.owner
         profile, tallies, latest = await asyncio.gather(
             self._profile(owner),
-            self._store.listing.tallies(owner),
-            self._store.listing.owned_by(owner, EARLIER + 1),
+            self._frame.store.listing.tallies(owner),
+            self._frame.store.listing.owned_by(owner, EARLIER + 1),
         )
-        records = [one.record for one in latest if one.record.machine == MACHINE and one.record.id != payout.id]
-        return ReviewHistory(
+        others = [one.record for one in latest if one.record.machine == MACHINE and one.record.id != record.id]
+        return ReviewCase(
+            record,
+            tuple(one for one in data.approvals if one.fingerprint == data.proposal.fingerprint),
             profile,
             tallies.get(f"{MACHINE}:{COMPLETED}", 0),
-            sum(1 for one in records if one.data.failures),
-            [(one, answers.status_of(one.state)) for one in records[:EARLIER]],
+            sum(1 for one in others if one.data.failures),
+            [(one, answers.status_of(one.state)) for one in others[:EARLIER]],
+            self._actions.offered("approve", stored, caller),
+            self._actions.offered("reject", stored, caller),
         )
 
     async def _profile(self, owner: Owner) -> Profile:
         """Read a profile; one that cannot be opened must not hide the request."""
         try:
-            return await self._store.profiles.read(owner)
+            return await self._frame.store.profiles.read(owner)
         except StoreError:
             raise
         except PayflowError:

@@ -78,12 +78,8 @@ def chapters(events: Iterable[HistoryEvent], amount: Money | None, explorers: Ma
 def _what(event: HistoryEvent) -> str:
     if event.version == 1:
         return "made"
-    return plain(event.trigger) if event.trigger else _apart(event.fact) or "noted"
-
-
-def _apart(name: str) -> str:
-    """Write the name of a fact, such as `LostSight`, as words."""
-    return _CAPITAL.sub(" ", name).lower().strip()
+    # The name of a fact, such as `LostSight`, is written as words.
+    return plain(event.trigger) if event.trigger else _CAPITAL.sub(" ", event.fact).lower().strip() or "noted"
 
 
 def went(events: Iterable[HistoryEvent]) -> set[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -74,30 +74,6 @@ class Hash:
     """Where people look at it; empty where nobody said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """What a page tells of a record beside its own story."""
-
-    money: str = ""
-    """Where its money is; empty where its account says that."""
-    pays: str = ""
-    """What it moves on the chain, where it has no amount in the books."""
-    hashes: list[Hash] = field(default_factory=list)
-    related: list[tuple[str, RecordId]] = field(default_factory=list)
-    """Records that belong to it, each with what it is to it; some may not exist yet."""
-
-
-def of(record: Record[Any], board: DashboardExtensions, shards: int) -> Whereabouts:
-    """Tell the whereabouts of a record."""
-    lane = lane_of(record, board)
-    return Whereabouts(
-        _money(record),
-        _pays(record),
-        [Hash(one, link_to(one, board.explorers.get(lane, ""))) for one in _hashes(record)],
-        list(dict.fromkeys(_related(record, lane, shards)))[:MOST_LINKS],
-    )
-
-
 def lane_of(record: Record[Any], board: DashboardExtensions) -> str:
     """Name the lane that a record's transactions are in; empty where there is none."""
     if record.owner.startswith(_LANE):
@@ -127,7 +103,8 @@ def ether(wei: str) -> str:
     return thousands(f"{digits[:-ETHER_DIGITS]}.{fraction}" if fraction else digits[:-ETHER_DIGITS])
 
 
-def _money(record: Record[Any]) -> str:
+def money(record: Record[Any]) -> str:
+    """Say where its money is; empty where its account says that."""
     place = _WHERE.get(record.machine, {}).get(record.state)
     if place is not None:
         return place(record.data)
@@ -137,7 +114,8 @@ def _money(record: Record[Any]) -> str:
     return ""
 
 
-def _pays(record: Record[Any]) -> str:
+def pays(record: Record[Any]) -> str:
+    """Say what it moves on the chain, where it has no amount in the books."""
     data = record.data
     if record.machine == "payment":
         if data.token is not None:
@@ -153,7 +131,7 @@ def _pays(record: Record[Any]) -> str:
     return ""
 
 
-def _hashes(record: Record[Any]) -> list[str]:
+def hashes(record: Record[Any], board: DashboardExtensions) -> list[Hash]:
     """List the transactions that a record names, the newest first."""
     data = record.data
     match record.machine:
@@ -167,7 +145,13 @@ def _hashes(record: Record[Any]) -> list[str]:
             found = [one.hash for one in data.suspects]
         case _:
             found = []
-    return [one for one in dict.fromkeys(found) if one]
+    explorer = board.explorers.get(lane_of(record, board), "")
+    return [Hash(one, link_to(one, explorer)) for one in dict.fromkeys(found) if one]
+
+
+def related(record: Record[Any], board: DashboardExtensions, shards: int) -> list[tuple[str, RecordId]]:
+    """List records that belong to it, each with what it is to it; some may not exist yet."""
+    return list(dict.fromkeys(_related(record, lane_of(record, board), shards)))[:MOST_LINKS]
 
 
 def _related(record: Record[Any], lane: str, shards: int) -> Iterable[tuple[str, RecordId]]:
