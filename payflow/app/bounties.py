@@ -49,7 +49,7 @@ from payflow.web.http.endpoints import AnyEndpoint, route
 from payflow.web.pages.admin import dashboard
 from payflow.web.pages.admin.frame import PLACE as ADMIN
 from payflow.web.pages.admin.frame import DashboardExtensions, Page
-from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, SIGN_IN, BountyPage, GitHubSignInRoutes, Identity
+from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, SIGN_IN, BountyPage, GitHubSignInRoutes
 
 # A forge that hangs must not keep a look from its money for long.
 TURN = "bounty-sweep"
@@ -69,7 +69,7 @@ class Bounties:
         forge: Forge,
         lane: Lane,
         rail: Rail,
-        identity: Identity | None = None,
+        identity: GitHubSignIn | None = None,
     ) -> None:
         self._identity = identity
         self._settings = settings

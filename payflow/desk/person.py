@@ -16,7 +16,8 @@ from payflow.store.store import Store
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
 OPERATES = frozenset({Role.OPERATOR})
 REVIEWS = frozenset({Role.REVIEWER})
-ASKS = frozenset({Role.PROVIDER, Role.PLATFORM})
+PROVIDERS = frozenset({Role.PROVIDER})
+ASKS = PROVIDERS | {Role.PLATFORM}
 LOOKS = ASKS | STAFF
 
 NOBODY = "nobody known"

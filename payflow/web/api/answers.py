@@ -292,14 +292,10 @@ class BatchResult(ApiResponse):
     results: list[BatchItem]
 
 
-class ClawedBack(ApiResponse):
+class ClawedBack(Credited):
     """What was taken back of an earning; what is gone already is owed."""
 
-    id: str
     reference: str
-    owner: str
-    amount: Decimal
-    currency: str
 
 
 # ── providers ────────────────────────────────────────────────────────────────────────────────────────────────────────

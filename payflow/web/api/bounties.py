@@ -13,14 +13,13 @@ from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties.bounties import BountyDesk
 from payflow.desk.bounties.finding import person_of
 from payflow.desk.bounties.open_bounty import activity, hunters, public, shown
-from payflow.desk.person import LOOKS
+from payflow.desk.person import LOOKS, PROVIDERS
 from payflow.store.registers.tokens import Role
 from payflow.web.api import bounty_answers as b
 from payflow.web.http.endpoints import ANYBODY, AnyEndpoint, ApiEndpoint, EndpointCall, JsonReply
 from payflow.web.http.payloads import NoBody, NoQuery, Query, whole
 
-PEOPLE = frozenset({Role.PROVIDER})
-HANDS = PEOPLE | {Role.OPERATOR}
+HANDS = PROVIDERS | {Role.OPERATOR}
 
 
 class BountyApi:
@@ -49,11 +48,11 @@ class BountyApi:
             yield get(path, summary, LOOKS, self.repositories, b.BountyRepositories)
         yield get(one, "One bounty.", LOOKS, self.bounty, b.BountyShown, refuses=missing)
         yield get(
-            f"{one}/confirmation", "What a maintainer's wallet must send to confirm the payment.", PEOPLE,
+            f"{one}/confirmation", "What a maintainer's wallet must send to confirm the payment.", PROVIDERS,
             self.confirmation, b.ConfirmationCall, query=b.ConfirmationAsked, refuses=not_now,
         )  # fmt: skip
         yield post(
-            f"{one}/payout", "The hash of the transaction with which a maintainer confirms.", PEOPLE,
+            f"{one}/payout", "The hash of the transaction with which a maintainer confirms.", PROVIDERS,
             self.payout, b.BountyShown, body=b.ConfirmedGiven, refuses=not_now,
         )  # fmt: skip
         yield post(
@@ -62,40 +61,40 @@ class BountyApi:
         )  # fmt: skip
         yield get(
             f"{one}/refund-proof", "The words with which an address that funded it names where its money goes back to.",
-            PEOPLE, self.refund_proof, b.SignedWords, query=b.RefundProofAsked, refuses=missing,
+            PROVIDERS, self.refund_proof, b.SignedWords, query=b.RefundProofAsked, refuses=missing,
         )  # fmt: skip
         yield post(
-            f"{one}/refund-address", "Where the money of a funding address goes back to, signed by it.", PEOPLE,
+            f"{one}/refund-address", "Where the money of a funding address goes back to, signed by it.", PROVIDERS,
             self.refund_address, b.NamedRefunds, body=b.RefundGiven, refuses=not_now,
         )  # fmt: skip
         yield post(
-            f"{user}/revoke", "Give the money back.", PEOPLE, self.revoke, b.BountyShown,
+            f"{user}/revoke", "Give the money back.", PROVIDERS, self.revoke, b.BountyShown,
             body=b.RevokedGiven, refuses=not_now,
         )  # fmt: skip
         yield post(
-            f"{user}/remove-bot-confirmation", "Take back a payment that no maintainer has confirmed.", PEOPLE,
+            f"{user}/remove-bot-confirmation", "Take back a payment that no maintainer has confirmed.", PROVIDERS,
             self.retract, b.BountyShown, body=b.IssueGiven, refuses=not_now,
         )  # fmt: skip
         yield get(user, "Who the caller is, and where they want their money.", LOOKS, self.who, b.Contributor)
         yield post(
             user, "Save where the caller wants their money; a first signed one counts at once, any other one in days.",
-            PEOPLE, self.save, b.PayoutAddress, body=b.AddressGiven, refuses=clash,
+            PROVIDERS, self.save, b.PayoutAddress, body=b.AddressGiven, refuses=clash,
         )  # fmt: skip
         yield post(
             f"{user}/release-address",
             "Let the next address count at once: the one that counts signed that it gives way to it.",
-            PEOPLE, self.release, b.PayoutAddress, body=b.ProofGiven, refuses=clash,
+            PROVIDERS, self.release, b.PayoutAddress, body=b.ProofGiven, refuses=clash,
         )  # fmt: skip
         yield post(
-            f"{user}/withdraw-address", "Take back the address that is to come.", PEOPLE, self.withdraw,
+            f"{user}/withdraw-address", "Take back the address that is to come.", PROVIDERS, self.withdraw,
             b.PayoutAddress, refuses=clash,
         )  # fmt: skip
         yield get(
-            f"{user}/proof", "The words (EIP-4361) that prove an address when they are signed.", PEOPLE,
+            f"{user}/proof", "The words (EIP-4361) that prove an address when they are signed.", PROVIDERS,
             self.proof, b.SignedWords, query=b.ProofAsked, refuses=missing,
         )  # fmt: skip
         yield post(
-            f"{user}/repository/{{id}}/owner", "Take the caller on as an owner of the wallets to come.", PEOPLE,
+            f"{user}/repository/{{id}}/owner", "Take the caller on as an owner of the wallets to come.", PROVIDERS,
             self.own, b.WalletOwner, body=b.ProofGiven, refuses=not_now,
         )  # fmt: skip
 

@@ -42,27 +42,27 @@ class PublicBounties(KebabAnswer):
     bounties: list[PublicBounty]
 
 
-class BountyClaim(KebabAnswer):
-    """A pull request that claims a bounty."""
+class ClaimingPull(KebabAnswer):
+    """A pull request."""
 
     pr_id: int
     pr_number: int
     pr_title: str
     user_login: str
     commit_sha: str
+
+
+class BountyClaim(ClaimingPull):
+    """A pull request that claims a bounty."""
+
     state: Annotated[int, Field(ge=0, le=2)]
     """0 opened, 1 merged, 2 closed."""
 
 
-class ClaimActivity(PublicBounty):
+class ClaimActivity(PublicBounty, ClaimingPull):
     """What became of a claim."""
 
     type: str
-    pr_id: int
-    pr_number: int
-    pr_title: str
-    user_login: str
-    commit_sha: str
 
 
 class ActivityFeed(KebabAnswer):

@@ -11,7 +11,7 @@ from machines.core.ids import Owner
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
 from payflow.desk.payouts import MACHINE, Answer, Ask, Desk
-from payflow.desk.person import ASKS, LOOKS, Caller
+from payflow.desk.person import ASKS, LOOKS, PROVIDERS, Caller
 from payflow.desk.providers import AccessScope, ProviderProfiles
 from payflow.desk.records import owned_page
 from payflow.desk.requests import PARTS
@@ -172,7 +172,7 @@ class ProviderApi:
         )  # fmt: skip
         yield ApiEndpoint(
             "PUT", "/api/provider/profile", "Change your own profile; whoever was told things so far is warned.",
-            frozenset({Role.PROVIDER}), self.change_own, shown, body=ProfileGiven, refuses=(HTTPStatus.CONFLICT,),
+            PROVIDERS, self.change_own, shown, body=ProfileGiven, refuses=(HTTPStatus.CONFLICT,),
         )  # fmt: skip
         yield ApiEndpoint(
             "PUT", "/api/providers/{owner}", "Bring a provider, or change the profile of one that you brought.",

@@ -5,21 +5,21 @@ import io
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import segno
 from aiohttp import web
 
+from adapters.github.sign_in import GitHubSignIn
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, open_question, qr_path
 from machines.bounty.data import BountyRecord
 from machines.core.clock import DAY
-from machines.core.forge import ForgeAccount, PullState
+from machines.core.forge import PullState
 from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties.bounties import BountyDesk
 from payflow.desk.bounties.finding import first_of, person_of, sweeping
 from payflow.desk.bounties.open_bounty import NEWEST, balances, open_claims, owns, state_of
-from payflow.desk.person import OPERATES, STAFF, Caller, token_of_account
+from payflow.desk.person import OPERATES, PROVIDERS, STAFF, Caller, token_of_account
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.web.http import problems
@@ -30,8 +30,7 @@ from payflow.web.pages.admin.frame import Do, FormDone, Frame, StaticFiles
 
 PLACE = "/bounties"
 COOKIE = "payflow_bounties"
-PEOPLE = frozenset({Role.PROVIDER})
-EVERYBODY = STAFF | PEOPLE
+EVERYBODY = STAFF | PROVIDERS
 
 BountyVerb = Callable[[str, Caller, Form], Awaitable[BountyRecord]]
 ASSETS = StaticFiles(PLACE, "payflow.web.pages")
@@ -68,13 +67,13 @@ class BountyPage:
         frame = self._frame
         return [
             *frame.sign_in_routes(),
-            web.get(PLACE, frame.shows(self.show)),
+            frame.shows("", self.show),
             ASSETS.route(),
-            web.post(f"{PLACE}/address", frame.does(self.save, PEOPLE)),
-            web.post(f"{PLACE}/address/withdraw", frame.does(self.withdraw, PEOPLE)),
-            web.post(f"{PLACE}/owners/{{id}}/remove", frame.does(self.remove, PEOPLE)),
+            frame.does("/address", self.save, PROVIDERS),
+            frame.does("/address/withdraw", self.withdraw, PROVIDERS),
+            frame.does("/owners/{id}/remove", self.remove, PROVIDERS),
             *(
-                web.post(f"{PLACE}/{{id}}/{name}", frame.does(self._doing(verb, says), roles))
+                frame.does(f"/{{id}}/{name}", self._doing(verb, says), roles)
                 for name, roles, verb, says in self._verbs()
             ),
             web.get("/qr/{owner}/{repo}/bounty/{number}/{hash}/qr.png", self.qr),
@@ -143,26 +142,26 @@ class BountyPage:
         desk = self._desk
         return (
             (
-                "revoke", PEOPLE, lambda name, by, form: desk.revoke(name, by, form.get("address", "")),
+                "revoke", PROVIDERS, lambda name, by, form: desk.revoke(name, by, form.get("address", "")),
                 "{path} is given back to {data.refund_to}: confirm it when the bot has approved it.",
             ),
             (
-                "agree", PEOPLE | OPERATES, lambda name, by, form: desk.agree(name, by, form.get("about", "")),
+                "agree", PROVIDERS | OPERATES, lambda name, by, form: desk.agree(name, by, form.get("about", "")),
                 "{path} goes on as far as your word is what it waited for.",
             ),
             (
-                "retract", PEOPLE, lambda name, by, form: desk.retract(name, by, form.get("reason", "")),
+                "retract", PROVIDERS, lambda name, by, form: desk.retract(name, by, form.get("reason", "")),
                 (
                     "The payment of {path} is taken back; a person decides anew. "
                     "Confirm nothing of it: the bot revokes its approval on the chain."
                 ),
             ),
             (
-                "reassign", PEOPLE, lambda name, by, form: desk.reassign(name, by, _pull(form)),
+                "reassign", PROVIDERS, lambda name, by, form: desk.reassign(name, by, _pull(form)),
                 "{path} goes to {data.winner_login}.",
             ),
             (
-                "sweep", PEOPLE, lambda name, by, form: desk.sweep(name, by, form.get("address", "").strip()),
+                "sweep", PROVIDERS, lambda name, by, form: desk.sweep(name, by, form.get("address", "").strip()),
                 "What came in later for {path} is being prepared.",
             ),
             (
@@ -229,20 +228,10 @@ STATE = "payflow_bounties_state"
 STATE_S = 600
 
 
-class Identity(Protocol):
-    """Somebody who can tell who people are."""
-
-    def sign_in_url(self, state: str, back: str) -> str:
-        """Say where somebody is sent."""
-
-    async def who(self, code: str, back: str) -> ForgeAccount:
-        """Tell who came back."""
-
-
 class GitHubSignInRoutes:
     """The way to GitHub, and the way back."""
 
-    def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: Identity, server: str) -> None:
+    def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: GitHubSignIn, server: str) -> None:
         self._store = store
         self._gate = gate
         self._sessions = sessions

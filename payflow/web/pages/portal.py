@@ -13,9 +13,9 @@ from machines.core.ids import Owner
 from machines.payout.lifecycle import APPROVED, FAILED, REJECTED, REQUESTED, REVERSED
 from payflow.config import Settings
 from payflow.desk.payouts import Desk, shown
+from payflow.desk.person import PROVIDERS
 from payflow.desk.providers import AccessScope
 from payflow.shown import plain, thousands
-from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
 from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
@@ -29,7 +29,6 @@ from payflow.web.pages.admin.frame import FormDone, Frame
 
 PLACE = "/portal"
 COOKIE = "payflow_portal"
-PROVIDERS = frozenset({Role.PROVIDER})
 SHOWN = 20
 MONTHS = 6
 USUAL = "usual"
@@ -68,10 +67,10 @@ class Portal:
     def routes(self) -> list[web.RouteDef]:
         return [
             *self._frame.sign_in_routes(),
-            web.get(PLACE, self._frame.shows(self.show)),
-            web.get(f"{PLACE}/statement", self._frame.shows(self.statement)),
-            web.post(f"{PLACE}/payouts", self._frame.does(self.ask, PROVIDERS)),
-            web.post(PLACE + "/payouts/{id}/cancel", self._frame.does(self.cancel, PROVIDERS)),
+            self._frame.shows("", self.show),
+            self._frame.shows("/statement", self.statement),
+            self._frame.does("/payouts", self.ask, PROVIDERS),
+            self._frame.does("/payouts/{id}/cancel", self.cancel, PROVIDERS),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

@@ -31,6 +31,7 @@ async def test_a_reviewer_rejects_with_a_reason_that_the_provider_reads(flagged:
     assert (await flagged.record(made["id"])).state == "REQUESTED", "a browser sends no form without the reason"
     await page.get_by_label("Why not? The provider reads it.").fill("not ours")
     await page.get_by_role("button", name="Reject").click()
+    await expect(page.get_by_role("status")).to_contain_text("Done: reject")
     await expect(page.get_by_role("status")).to_contain_text("It is in REJECTED now")
     assert (await flagged.ann("GET", f"/api/payouts/{made['id']}")).body["reason"] == "not ours"
 

@@ -27,7 +27,7 @@ def extra(done: list[str]) -> Page:
             return FormDone("It is done.", "/admin/extra")
 
         operates = frozenset({Role.OPERATOR})
-        return [web.get("/admin/extra", frame.shows(show)), web.post("/admin/extra", frame.does(do, operates))]
+        return [frame.shows("/extra", show), frame.does("/extra", do, operates)]
 
     return Page("extra", "Something else", routes, templates="tests.web.admin")
 
@@ -56,6 +56,7 @@ async def test_a_page_an_action_and_a_search_of_another_machine_need_nothing_but
         flagged.address = address
         await visitor.come("otto", Role.OPERATOR)
         assert '<a href="/admin/extra">Something else</a>' in visitor.page
+        assert '<a href="/admin/review">Review</a>' in visitor.page
         assert "Something else" in await visitor.see("extra")
         assert 'href="/admin/extra" aria-current="page"' in visitor.page
         assert await visitor.send("extra") == 200

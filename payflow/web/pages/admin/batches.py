@@ -25,10 +25,9 @@ class BatchPages:
         self._schedule = schedule
 
     def routes(self) -> list[web.RouteDef]:
-        place = f"{self._frame.place}/batches"
         return [
-            web.get(place, self._frame.shows(self.show)),
-            web.get(place + "/{name}", self._frame.shows(self.one)),
+            self._frame.shows("/batches", self.show),
+            self._frame.shows("/batches/{name}", self.one),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

@@ -45,10 +45,9 @@ class LedgerPage:
         )
 
     def routes(self) -> list[web.RouteDef]:
-        place = f"{self._frame.place}/ledger"
         return [
-            web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/check", self._frame.does(self.check, CHECKS)),
+            self._frame.shows("/ledger", self.show),
+            self._frame.does("/ledger/check", self.check, CHECKS),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
@@ -104,10 +103,9 @@ class AuditPage:
         )
 
     def routes(self) -> list[web.RouteDef]:
-        place = f"{self._frame.place}/audit"
         return [
-            web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/check", self._frame.does(self.check, CHECKS)),
+            self._frame.shows("/audit", self.show),
+            self._frame.does("/audit/check", self.check, CHECKS),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

@@ -38,7 +38,7 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
     found = [
         ASSETS.route(),
         *frame.sign_in_routes(),
-        web.get(f"{PLACE}/live", frame.shows(Live(store, sessions).stream)),
+        frame.shows("/live", Live(store, sessions).stream),
     ]
     for page in pages:
         found += page.routes(frame)
@@ -46,7 +46,7 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
         *found,
         web.get("/", _lead),
         web.get(f"{PLACE}/", _lead),
-        web.get(f"{PLACE}/{{rest:.+}}", frame.shows(_nothing)),
+        frame.shows("/{rest:.+}", _nothing),
     ]
 
 

@@ -105,15 +105,15 @@ class Frame:
 
     # ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def shows(self, show: Show, roles: Collection[Role] | None = None) -> Handler:
-        """Serve a page to those who may see it; a stranger is asked to sign in first."""
+    def shows(self, path: str, show: Show, roles: Collection[Role] | None = None) -> web.RouteDef:
+        """Serve a page at a path under the first one to those who may see it; a stranger is asked to sign in first."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
             return await show(await self.sessions.visit(request, self.staff if roles is None else roles))
 
-        return self._answering(serve)
+        return web.get(f"{self.place}{path}", self._answering(serve))
 
-    def does(self, do: Do, roles: Collection[Role]) -> Handler:
+    def does(self, path: str, do: Do, roles: Collection[Role]) -> web.RouteDef:
         """Take a form from those who may send it; then lead on, so that a reload does nothing twice."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
@@ -122,7 +122,7 @@ class Frame:
             await self.sessions.say(visit, done.said)
             return see(done.to)
 
-        return self._answering(serve)
+        return web.post(f"{self.place}{path}", self._answering(serve))
 
     def _answering(self, handler: Handler) -> Handler:
         """Turn every error into a page that says so."""

@@ -21,10 +21,9 @@ class OutboxPage:
         self._steering = steering
 
     def routes(self) -> list[web.RouteDef]:
-        place = f"{self._frame.place}/outbox"
         return [
-            web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/replay", self._frame.does(self.replay, OPERATES)),
+            self._frame.shows("/outbox", self.show),
+            self._frame.does("/outbox/replay", self.replay, OPERATES),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

@@ -85,11 +85,10 @@ class Overview:
         }
 
     def routes(self) -> list[web.RouteDef]:
-        place = self._frame.place
         return [
-            web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/pause", self._frame.does(self.pause, OPERATES)),
-            web.post(f"{place}/resume", self._frame.does(self.resume, OPERATES)),
+            self._frame.shows("", self.show),
+            self._frame.does("/pause", self.pause, OPERATES),
+            self._frame.does("/resume", self.resume, OPERATES),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

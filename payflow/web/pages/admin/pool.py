@@ -19,7 +19,7 @@ from payflow.desk.pool.room import PoolRoom
 from payflow.web.http.auth import Form, Visit, see
 from payflow.web.pages.admin.cached import CachedValue
 from payflow.web.pages.admin.frame import FormDone, Frame, Page
-from payflow.web.pages.admin.whereabouts import ether
+from payflow.web.pages.admin.story import ether
 
 FRESH_S, WITHIN_S, PATIENCE_S = 2.0, 20.0, 3.0
 SHOWN = 100
@@ -66,14 +66,13 @@ class PoolPages:
         self._sheets = {pool.coin: CachedValue(pool.sheet, fresh_s=FRESH_S, within_s=WITHIN_S) for pool in pools}
 
     def routes(self) -> list[web.RouteDef]:
-        place, shows = f"{self._frame.place}/pool", self._frame.shows
-        one = f"{place}/{{coin}}"
+        shows = self._frame.shows
         return [
-            web.get(place, shows(self.first)),
-            web.get(one, shows(self.show)),
-            web.get(f"{one}/runs/{{run}}", shows(self.run)),
-            web.get(f"{one}/resolve", shows(self.ask, OPERATES)),
-            web.post(f"{one}/resolve", self._frame.does(self.resolve, OPERATES)),
+            shows("/pool", self.first),
+            shows("/pool/{coin}", self.show),
+            shows("/pool/{coin}/runs/{run}", self.run),
+            shows("/pool/{coin}/resolve", self.ask, OPERATES),
+            self._frame.does("/pool/{coin}/resolve", self.resolve, OPERATES),
         ]
 
     # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────

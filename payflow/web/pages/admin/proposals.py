@@ -39,11 +39,11 @@ class ProposalsPage:
         self._two = two
 
     def routes(self) -> list[web.RouteDef]:
-        place, does = f"{self._frame.place}/proposals", self._frame.does
+        shows, does = self._frame.shows, self._frame.does
         return [
-            web.get(place, self._frame.shows(self.show)),
-            web.post(f"{place}/confirm", does(self.confirm, DECIDES)),
-            web.post(f"{place}/decline", does(self.decline, DECIDES)),
+            shows("/proposals", self.show),
+            does("/proposals/confirm", self.confirm, DECIDES),
+            does("/proposals/decline", self.decline, DECIDES),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

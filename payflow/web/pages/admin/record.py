@@ -17,7 +17,7 @@ from payflow.shown import decimal, utc
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
 from payflow.web.http.auth import Form, Visit
-from payflow.web.pages.admin import story, whereabouts
+from payflow.web.pages.admin import story
 from payflow.web.pages.admin.diagram import Marks, pictures
 from payflow.web.pages.admin.frame import DashboardExtensions, Do, FormDone, Frame
 from payflow.web.pages.admin.proposals import shown
@@ -35,18 +35,18 @@ class RecordPage:
         self._actions = actions
 
     def routes(self) -> list[web.RouteDef]:
-        one, shows = f"{self._frame.place}/records/{{id}}", self._frame.shows
+        shows, does = self._frame.shows, self._frame.does
         routes = [
-            web.get(one, shows(self.show)),
-            web.get(f"{one}/do/{{action}}", shows(self.ask)),
-            web.post(f"{one}/take-up", self._frame.does(self.take_up, OPERATES)),
-            web.get(f"{one}/override", shows(self.ask_override, OPERATES)),
-            web.post(f"{one}/override", self._frame.does(self.override, OPERATES)),
-            web.post(f"{one}/override/propose", self._frame.does(self.propose, OPERATES)),
+            shows("/records/{id}", self.show),
+            shows("/records/{id}/do/{action}", self.ask),
+            does("/records/{id}/take-up", self.take_up, OPERATES),
+            shows("/records/{id}/override", self.ask_override, OPERATES),
+            does("/records/{id}/override", self.override, OPERATES),
+            does("/records/{id}/override/propose", self.propose, OPERATES),
         ]
         # A place for each action, so that who may come in there is settled before anything is read.
         return routes + [
-            web.post(f"{one}/do/{name}", self._frame.does(self._doing(name), roles))
+            does(f"/records/{{id}}/do/{name}", self._doing(name), roles)
             for name, roles in self._actions.roles().items()
         ]
 
@@ -59,7 +59,7 @@ class RecordPage:
         machine = store.records.machines[record.machine]
         events = await store.records.history(record.id)
         state, outlook = machine.lifecycle.state(record.state), await store.listing.outlook(record)
-        explorers = whereabouts.explorers_of(record, self._board)
+        explorers = story.explorers_of(record, self._board)
         chapters, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, explorers), story.stored_data(record)
         marks = Marks(record.state, story.went(events))
         proposals = shown(self._steering.two, await self._steering.two.of(record.id), visit.caller)
@@ -71,8 +71,8 @@ class RecordPage:
             chapters=chapters, earlier=max(0, len(events) - MOST_CHAPTERS),
             fault=await store.integrity.history_fault(record.id), facts=story.pairs(data), tables=story.tables(data),
             proof=story.proof(data.get("evidence"), explorers),
-            money=whereabouts.money(record), pays=whereabouts.pays(record),
-            hashes=whereabouts.hashes(record, self._board), related=await self._related(record),
+            money=story.money(record), pays=story.pays(record),
+            hashes=story.hashes(record, self._board), related=await self._related(record),
             account=await self._account(stored), offers=self._actions.offers(stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposals=proposals,
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
@@ -80,7 +80,7 @@ class RecordPage:
 
     async def _related(self, record: Record[Any]) -> list[tuple[str, RecordId, str]]:
         """Give the records that belong to it, as far as they exist, each with its state."""
-        found = whereabouts.related(record, self._board, self._frame.store.records.shards)
+        found = story.related(record, self._board, self._frame.store.records.shards)
         read = await self._frame.store.records.readable(one for _, one in found)
         there = {one.record.id: one.record.state for one in read}
         return [(what, one, there[one]) for what, one in found if one in there]
@@ -102,8 +102,8 @@ class RecordPage:
         found = self._actions.offer(visit.request.match_info["action"], stored, visit.caller)
         return await self._frame.page(
             visit, "act.html", title=f"{found.action.label}: {stored.record.id}", here="records",
-            record=stored.record, offer=found, pays=whereabouts.pays(stored.record),
-            explorer=self._board.explorers.get(whereabouts.lane_of(stored.record, self._board), ""),
+            record=stored.record, offer=found, pays=story.pays(stored.record),
+            explorer=self._board.explorers.get(story.lane_of(stored.record, self._board), ""),
         )  # fmt: skip
 
     def _doing(self, name: str) -> Do:

@@ -56,15 +56,6 @@ class RecordFilter:
         return urlencode({name: value for name, value in parts.items() if value})
 
 
-@dataclass(frozen=True, slots=True)
-class RecordsFound:
-    """One page of what was found."""
-
-    records: Sequence[Record[Any]]
-    following: ListCursor | None = None
-    """Where the next page begins; None when nothing follows."""
-
-
 class RecordsPage:
     """The list."""
 
@@ -74,8 +65,8 @@ class RecordsPage:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get(f"{self._frame.place}/records", self._frame.shows(self.show)),
-            web.get(f"{self._frame.place}/records.csv", self._frame.shows(self.take_away)),
+            self._frame.shows("/records", self.show),
+            self._frame.shows("/records.csv", self.take_away),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
@@ -84,12 +75,12 @@ class RecordsPage:
         one = await self._meant(asked.text)
         if one is not None:
             return see(f"{self._frame.place}/records/{one}")
-        found, now = await self._find(asked), await self._frame.store.records.now()
+        (found, following), now = await self._find(asked), await self._frame.store.records.now()
         machines = self._frame.store.records.machines
         return await self._frame.page(
-            visit, "records.html", title="Records", here="records", asked=asked, found=found.records,
-            stuck={one.id for one in found.records if is_stuck(machines[one.machine].lifecycle, one, now)},
-            following=asked.link(after=found.following) if found.following else "",
+            visit, "records.html", title="Records", here="records", asked=asked, found=found,
+            stuck={one.id for one in found if is_stuck(machines[one.machine].lifecycle, one, now)},
+            following=asked.link(after=following) if following else "",
             table=asked.link(after=asked.after), first=asked.link(), machines=machines,
             states=[
                 state for name, machine in machines.items() if asked.machine in ("", name)
@@ -100,8 +91,8 @@ class RecordsPage:
 
     async def take_away(self, visit: Visit) -> web.StreamResponse:
         """Give what the page shows as a table."""
-        found = await self._find(self._asked(visit.request.query))
-        return written(CsvReply("records.csv", COLUMNS, map(_cells, found.records)))
+        found, _ = await self._find(self._asked(visit.request.query))
+        return written(CsvReply("records.csv", COLUMNS, map(_cells, found)))
 
     def _asked(self, query: Mapping[str, str]) -> RecordFilter:
         machine, state = query.get("machine", ""), query.get("state", "")
@@ -129,18 +120,19 @@ class RecordsPage:
         except NotFound:
             return RecordId(name) if await self._frame.store.archive.stub(RecordId(name)) else None
 
-    async def _find(self, asked: RecordFilter) -> RecordsFound:
+    async def _find(self, asked: RecordFilter) -> tuple[list[Record[Any]], ListCursor | None]:
+        """Give one page of what was found, and where the next page begins; None when nothing follows."""
         if asked.parked:
-            return RecordsFound(await self._read([one for one, _ in await self._frame.store.listing.parked(SHOWN)]))
+            return await self._read([one for one, _ in await self._frame.store.listing.parked(SHOWN)]), None
         if asked.text:
             for search in self._searches:
                 if ids := await search.find(asked.text):
-                    return RecordsFound(list(filter(asked.fits, await self._read(ids[:SHOWN]))))
+                    return list(filter(asked.fits, await self._read(ids[:SHOWN]))), None
             try:
                 owner = owner_of(asked.text)
             except BadInput:
-                return RecordsFound(())
-            return RecordsFound(*await owned_page(self._frame.store, owner, asked.after, asked.fits, SHOWN))
+                return [], None
+            return await owned_page(self._frame.store, owner, asked.after, asked.fits, SHOWN)
         states = [
             (name, state)
             for name, machine in self._frame.store.records.machines.items()
@@ -149,7 +141,7 @@ class RecordsPage:
         ]
         places = await self._frame.store.listing.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
         following = places[SHOWN - 1] if len(places) > SHOWN else None
-        return RecordsFound(await self._read([place.id for place in places[:SHOWN]]), following)
+        return await self._read([place.id for place in places[:SHOWN]]), following
 
     async def _read(self, ids: Iterable[RecordId]) -> list[Record[Any]]:
         return [one.record for one in await self._frame.store.records.readable(ids)]

@@ -57,7 +57,7 @@ class ReviewPage:
     def routes(self) -> list[web.RouteDef]:
         """List the places; the page stood elsewhere before, and bookmarks and mails lead there."""
         return [
-            web.get(f"{self._frame.place}/review", self._frame.shows(self.show)),
+            self._frame.shows("/review", self.show),
             web.get(OLD_PLACE, self._moved),
         ]
 
