@@ -50,7 +50,7 @@ def binary(kind: Kind) -> Path:
         if found is None:
             pytest.skip("no redis-server on this machine")
         return Path(found)
-    return embedded._binary()  # noqa: SLF001  (the very server that the product runs)
+    return embedded.server_binary()
 
 
 def free_port() -> int:

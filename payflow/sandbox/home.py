@@ -19,7 +19,7 @@ from adapters.sandbox.chain.accounts import RichAccount
 from adapters.sandbox.github.town import FIRST_ID, GitHubUser, SimulatedRepository, Town
 from adapters.sandbox.leashed import Leashed
 from machines.core.errors import BadSettings, StoreUnavailable
-from payflow.store.embedded import end_orphan
+from payflow.store.embedded import end_orphan, locked
 
 TOKENS_FILE = "tokens.env"
 SETTINGS_FILE = "payflow.env"
@@ -35,21 +35,13 @@ def claimed(folder: Path) -> Iterator[IO[bytes]]:
     path = folder.with_name(f"{folder.name}.lock")
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
         deadline = time.monotonic() + PATIENCE_S
-        while not _locked(lock):
+        while not locked(lock, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
                     f"Another sandbox runs in {folder}: end it (Ctrl-C), or set PAYFLOW_DATA to another folder."
                 )
             time.sleep(_PAUSE_S)
         yield lock
-
-
-def _locked(lock: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def prepared(folder: Path, *, fresh: bool, anvil_for: str = "") -> tuple[chain.ChainKind, list[str]]:
@@ -104,7 +96,7 @@ def _served(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("rb") as lock:
-        return not _locked(lock)
+        return not locked(lock, fcntl.LOCK_EX)
 
 
 def store_watch(folder: Path, lock: int) -> Leashed:

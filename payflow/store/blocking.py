@@ -27,12 +27,10 @@ class BlockingClient:
         self._socket.connect(str(path))
 
     async def execute_command(self, *command: Any) -> Any:
-        (answer,) = self.exchange([command])
-        return answer
+        return self.exchange([command])[0]
 
     async def evalsha(self, *arguments: Any) -> Any:
-        (answer,) = self.exchange([("EVALSHA", *arguments)])
-        return answer
+        return self.exchange([("EVALSHA", *arguments)])[0]
 
     def pipeline(self, *, transaction: bool) -> "BlockingPipeline":
         if transaction:

