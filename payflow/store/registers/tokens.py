@@ -1,4 +1,7 @@
-"""API tokens: who may talk to the API, and as what. The store knows only their hashes."""
+"""API tokens, who may talk to the API and as what, and the sessions that people open with them at our pages.
+
+The store knows only the hashes of what they show.
+"""
 
 import hashlib
 import re
@@ -10,12 +13,13 @@ from machines.core.clock import HOUR, Clock, Millis, SystemClock
 from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
-from payflow.store.link import Link
+from payflow.store.link import Link, OverLink
 
 # A name that scanners for leaked secrets can look for, and 256 random bits: nobody guesses, so a plain hash will do.
 PREFIX = "payflow_"
 _SECRET_BYTES = 32
 _SHAPE = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
+_SESSION = re.compile(r"[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 # No slash and no colon: a platform's name is followed by one of them where its earnings are kept.
 _PLATFORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -116,6 +120,49 @@ class Tokens:
         found = [one async for one in self._link.keys(keys.token("*"))]
         tokens = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
         return sorted((token for token in tokens if token), key=lambda token: token.made_at, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who signed in and has not signed out."""
+
+    token: str
+    """The hash of the token that he signed in with: when that is revoked, his sessions are over."""
+    said: str
+    """What he must be told at the next page."""
+
+
+class Sessions(OverLink):
+    """All sessions."""
+
+    async def open(self, token: str, lasts_s: int) -> str:
+        """Open a session for the holder of a token, by its hash, and give what his browser must show."""
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        key = keys.session(digest_of(secret))
+        await self._link.pipeline([("HSET", key, "token", token), ("EXPIRE", key, lasts_s)])
+        return secret
+
+    async def find(self, secret: str) -> Session | None:
+        """Find a session; None for one that is over or never was."""
+        if not _SESSION.fullmatch(secret):
+            return None
+        token, said = await self._link.ask("HMGET", keys.session(digest_of(secret)), "token", "said")
+        return None if token is None else Session(token.decode(), (said or b"").decode())
+
+    async def say(self, secret: str, said: str) -> None:
+        """Keep a word for the next page; a session that is over keeps none."""
+        key = keys.session(digest_of(secret))
+        _, open_ = await self._link.pipeline([("HSET", key, "said", said), ("HEXISTS", key, "token")])
+        if not open_:
+            await self._link.ask("DEL", key)
+
+    async def heard(self, secret: str) -> None:
+        """Forget the word: it was shown."""
+        await self._link.ask("HDEL", keys.session(digest_of(secret)), "said")
+
+    async def close(self, secret: str) -> None:
+        if _SESSION.fullmatch(secret):
+            await self._link.ask("DEL", keys.session(digest_of(secret)))
 
 
 def _check(name: str, role: Role, of: str) -> None:

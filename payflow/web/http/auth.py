@@ -20,8 +20,7 @@ from multidict import MultiMapping
 from machines.core.clock import SECOND
 from payflow.config import Settings
 from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
-from payflow.store.registers.sessions import Sessions
-from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
+from payflow.store.registers.tokens import ApiToken, Role, Sessions, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.endpoints import received_form
 from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem

@@ -6,8 +6,7 @@ import pytest
 
 from payflow.config import Settings
 from payflow.desk.person import NOBODY, STAFF
-from payflow.store.registers.sessions import Sessions
-from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.registers.tokens import Role, Sessions, Tokens
 from payflow.web import routes as api
 from payflow.web.http import app
 from payflow.web.http.auth import LASTS_S, SiblingPages
