@@ -253,8 +253,7 @@ class Steps:
         except (StoreError, LeaseLost) as failure:
             log.warning("A record could not be parked.", action="park_lost", error=str(failure))
             return
-        machine = stored.record.machine if isinstance(stored, Stored) else stored.machine
-        self._metrics.parked.labels(machine).inc()
+        self._metrics.parked.labels(stored.record.machine).inc()
 
     async def hand_back(self, stored: Stored) -> None:
         """Give up a lease without having looked."""

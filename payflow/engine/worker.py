@@ -177,8 +177,7 @@ class Worker:
 
     def _take(self, found: Stored | Poison) -> Poller:
         """Put a leased record into the line of work."""
-        record = found.record if isinstance(found, Stored) else found
-        poller = self._by_queue[record.machine, record.state]
+        poller = self._by_queue[found.record.machine, found.record.state]
         poller.working += 1
         job = _Job(poller, found)
         self._in_hand.add(job)

@@ -12,7 +12,7 @@ from payflow.store import keys
 from payflow.store.codec import chain, encode, event_bytes
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import Link
-from payflow.store.records import Records
+from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, UNARCHIVE
 from payflow.store.stored import ArchivedStub, archived_stub, read_stub
 
@@ -38,12 +38,11 @@ class RawRecord:
         return Millis(int(self.fields["since"]))
 
 
-class Archive:
+class Archive(OverRecords):
     """Reads records whole, and takes finished ones out."""
 
     def __init__(self, link: Link, records: Records, ledger: Ledger) -> None:
-        self._link = link
-        self._records = records
+        super().__init__(link, records)
         self._ledger = ledger
 
     async def everything(self, shard: int) -> AsyncIterator[RawRecord]:
@@ -152,8 +151,7 @@ class Archive:
         return None if stub is None else self._records.as_made(record_id, stub)
 
     async def count(self) -> int:
-        commands = [("HLEN", keys.tombs(shard)) for shard in range(self._records.shards)]
-        return sum(await self._link.pipeline(commands))
+        return sum(await self._link.pipeline([("HLEN", keys.tombs(shard)) for shard in range(self._records.shards)]))
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
 

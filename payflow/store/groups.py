@@ -178,8 +178,7 @@ def decide(
         effects = (decision.messages, decision.claims, decision.releases, decision.creates, decision.group)
         if decision.data is not None or decision.trigger or decision.alarm or any(effects):
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
-        stay = StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled)
-        group.ops.append(stay)
+        group.ops.append(StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled))
         return record
     event = event_bytes(
         stored.chain,
@@ -247,15 +246,15 @@ def mark(
     messages: tuple[Message, ...] = (),
 ) -> None:
     """Add an event that changes nothing but whether, and when, a record is looked at."""
-    record_id, state, version = place_of(stored)
-    event = event_bytes(stored.chain, stored.at, version + 1, "", state, who, why, fact, None)
+    record = stored.record
+    event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None)
     group.ops.append(
         MoveOp(
-            id=record_id,
-            version=version,
+            id=record.id,
+            version=record.version,
             fence=stored.fence,
-            state=state,
-            to=state,
+            state=record.state,
+            to=record.state,
             from_position=False,
             to_position=False,
             data=False,
@@ -267,7 +266,7 @@ def mark(
             parked=parked,
             claims=[],
             releases=[],
-            messages=_placed(group, record_id, stored.at, messages),
+            messages=_placed(group, record.id, stored.at, messages),
             sends="",
         )
     )
@@ -277,13 +276,6 @@ def gives_back(group: WriteGroup) -> bool:
     """Tell whether money that is held becomes its owner's again."""
     back = (Position.HELD.value, Position.AVAILABLE.value)
     return any(isinstance(op, MoveOp) and (op.from_position, op.to_position) == back for op in group.ops)
-
-
-def place_of(stored: Stored | Poison) -> tuple[RecordId, str, int]:
-    """Give id, state and version of a record, readable or not."""
-    if isinstance(stored, Poison):
-        return stored.id, stored.state, stored.version
-    return stored.record.id, stored.record.state, stored.record.version
 
 
 def _flat(claims: Iterable[Claim]) -> list[str]:

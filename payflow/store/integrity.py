@@ -10,8 +10,8 @@ from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By
 from payflow.store import keys
 from payflow.store.codec import UnreadableRecord, chain_fault, contradicted
-from payflow.store.link import Link, paged
-from payflow.store.records import Records
+from payflow.store.link import paged
+from payflow.store.records import OverRecords
 
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
@@ -37,12 +37,8 @@ class _Place(NamedTuple):
         return self.key.rpartition(":")[2]
 
 
-class Integrity:
+class Integrity(OverRecords):
     """What holds between the records, their indexes and their histories. Work may go on while it is looked at."""
-
-    def __init__(self, link: Link, records: Records) -> None:
-        self._link = link
-        self._records = records
 
     async def verify(self) -> AsyncIterator[IntegrityFault]:
         """Walk over everything: indexes, hash chains, records that nobody would look at. Work may go on meanwhile."""

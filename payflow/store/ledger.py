@@ -11,8 +11,8 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.lifecycle import Position
 from payflow.store import keys
-from payflow.store.link import PAGE, Link, paged
-from payflow.store.records import Records
+from payflow.store.link import PAGE, paged
+from payflow.store.records import OverRecords
 from payflow.store.scripts import CORRECT
 
 # How often what seems wrong is read again before it is said to be wrong.
@@ -193,12 +193,8 @@ class JournalCursor(NamedTuple):
     seen: int
 
 
-class Ledger:
+class Ledger(OverRecords):
     """Accounts and journal of all shards."""
-
-    def __init__(self, link: Link, records: Records) -> None:
-        self._link = link
-        self._records = records
 
     async def account(self, owner: Owner) -> dict[str, LedgerAccount]:
         return accounts_of(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
@@ -234,10 +230,10 @@ class Ledger:
 
     async def correct(self, found: Difference, *, becomes: str, posting: str, cause: str) -> bool:
         """Write what two people decided, unless the account moved since; a posting is `source target units owed`."""
-        words = (found.owner, found.asset, found.account.figures, becomes)
-        entry = f"{found.owner} {found.asset} {posting} {cause}" if posting else ""
         key = keys.sequence(self._records.owner_shard(found.owner))
-        return bool(await self._link.run(CORRECT, [key], *words, entry))
+        entry = f"{found.owner} {found.asset} {posting} {cause}" if posting else ""
+        words = (found.owner, found.asset, found.account.figures, becomes, entry)
+        return bool(await self._link.run(CORRECT, [key], *words))
 
     async def remember(self, check: LedgerCheck) -> None:
         """Keep what a walk found in place of what the one before did, for every process to tell."""

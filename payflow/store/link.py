@@ -160,8 +160,9 @@ class Link:
         async with self.errors():
             if not self.cluster:
                 return [await self.client.execute_command(*command)]
-            nodes = self.client.get_primaries()
-            return [await self.client.execute_command(*command, target_nodes=node) for node in nodes]
+            return [
+                await self.client.execute_command(*command, target_nodes=node) for node in self.client.get_primaries()
+            ]
 
     async def keys(self, pattern: str) -> AsyncIterator[str]:
         """Walk over the keys of a shape, on every server that takes writes."""
@@ -247,6 +248,13 @@ class Link:
             self._under_way -= 1
             if not self._under_way:
                 self._quiet.set()
+
+
+class OverLink:
+    """What reads and writes on a link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
 
 
 async def paged(found: AsyncIterator[T]) -> AsyncIterator[list[T]]:

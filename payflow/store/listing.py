@@ -11,8 +11,8 @@ from machines.core.clock import SECOND, Millis
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.link import PAGE, Link, scored
-from payflow.store.records import Records
+from payflow.store.link import PAGE, scored
+from payflow.store.records import OverRecords
 from payflow.store.stored import Stored
 
 
@@ -51,12 +51,8 @@ StateName = tuple[str, str]
 """A machine and one of its states."""
 
 
-class Listing:
+class Listing(OverRecords):
     """Counts and lists over all shards."""
-
-    def __init__(self, link: Link, records: Records) -> None:
-        self._link = link
-        self._records = records
 
     async def counts_by_state(self) -> list[StateCount]:
         """Count the records of every machine in every state, as the store has them."""
@@ -109,8 +105,10 @@ class Listing:
         return await self._first("ZREVRANGE", machine, state, limit)
 
     async def _first(self, order: Literal["ZRANGE", "ZREVRANGE"], machine: str, state: str, limit: int) -> list[Stored]:
-        shards = range(self._records.shards)
-        commands = [(order, keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES") for shard in shards]
+        commands = [
+            (order, keys.members(shard, machine, state), 0, limit - 1, "WITHSCORES")
+            for shard in range(self._records.shards)
+        ]
         found = [(score, one) for answer in await self._link.pipeline(commands) for one, score in scored(answer)]
         first = sorted(found, reverse=order == "ZREVRANGE")[:limit]
         return await self._records.readable([record_id for _, record_id in first])
@@ -144,19 +142,7 @@ class Listing:
             newest = str(place.at)
         oldest = str(since) if since is not None else "-inf"
         key = keys.owned(self._records.owner_shard(owner), owner)
-        found: list[ListCursor] = []
-        skipped = 0
-        while len(found) < limit:
-            # Records of the same millisecond stand in the order of their ids; those in front of the place were seen.
-            page = scored(
-                await self._link.ask("ZREVRANGEBYSCORE", key, newest, oldest, "WITHSCORES", "LIMIT", skipped, limit)
-            )
-            skipped += len(page)
-            places = [ListCursor(Millis(int(score)), record_id) for record_id, score in page]
-            found += [one for one in places if place is None or (one.at, one.id) < (place.at, place.id)]
-            if len(page) < limit:
-                break
-        return found[:limit]
+        return await self._behind([key], place, limit, (newest, oldest), oldest_first=False)
 
     async def parked(self, limit: int = PAGE) -> list[tuple[RecordId, str]]:
         """List records that were set aside, and why."""
@@ -227,17 +213,32 @@ class Listing:
     ) -> list[ListCursor]:
         """List so many records of some states behind a place, in the order in which they came into their states."""
         names = [keys.members(shard, *state) for state in states for shard in range(self._records.shards)]
+        first, last = ("-inf", "+inf") if oldest_first else ("+inf", "-inf")
+        bounds = (first if after is None else str(after.at), last)
+        return await self._behind(names, after, limit, bounds, oldest_first=oldest_first)
+
+    async def _behind(
+        self,
+        names: list[str],
+        place: ListCursor | None,
+        limit: int,
+        bounds: tuple[str, str],
+        *,
+        oldest_first: bool,
+    ) -> list[ListCursor]:
+        """List so many of all that stands in some indexes between two times, behind a place."""
+        order = "ZRANGEBYSCORE" if oldest_first else "ZREVRANGEBYSCORE"
         found: set[ListCursor] = set()
         skipped = 0
         while names:
-            commands = [_behind_in(name, after, skipped, limit, oldest_first=oldest_first) for name in names]
+            commands = [(order, name, *bounds, "WITHSCORES", "LIMIT", skipped, limit) for name in names]
             answers = [scored(answer) for answer in await self._link.pipeline(commands)]
-            places = [[ListCursor(Millis(int(score)), record_id) for record_id, score in answer] for answer in answers]
-            behind = [[one for one in page if _is_behind(one, after, oldest_first=oldest_first)] for page in places]
+            pages = [[ListCursor(Millis(int(score)), record_id) for record_id, score in answer] for answer in answers]
+            behind = [[one for one in page if _is_behind(one, place, oldest_first=oldest_first)] for page in pages]
             found |= {one for page in behind for one in page}
             # Records of one millisecond stand in the order of their ids: those in front of the place were seen.
             names = [
-                name for name, page, new in zip(names, places, behind, strict=True) if len(page) == limit > len(new)
+                name for name, page, new in zip(names, pages, behind, strict=True) if len(page) == limit > len(new)
             ]
             skipped += limit
         choose = heapq.nsmallest if oldest_first else heapq.nlargest
@@ -247,14 +248,6 @@ class Listing:
         """Find the record that holds a unique value, in whichever shard."""
         commands = [("HGET", keys.unique(shard, space), value) for shard in range(self._records.shards)]
         return next((RecordId(one.decode()) for one in await self._link.pipeline(commands) if one), None)
-
-
-def _behind_in(
-    name: str, after: ListCursor | None, skipped: int, limit: int, *, oldest_first: bool
-) -> tuple[str | int, ...]:
-    order, first, last = ("ZRANGEBYSCORE", "-inf", "+inf") if oldest_first else ("ZREVRANGEBYSCORE", "+inf", "-inf")
-    begin = first if after is None else str(after.at)
-    return (order, name, begin, last, "WITHSCORES", "LIMIT", skipped, limit)
 
 
 def _is_behind(one: ListCursor, place: ListCursor | None, *, oldest_first: bool) -> bool:

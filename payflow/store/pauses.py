@@ -8,7 +8,7 @@ import msgspec
 from machines.core.clock import Millis
 from machines.core.errors import BadInput
 from payflow.store import keys
-from payflow.store.link import Link
+from payflow.store.link import OverLink
 
 EVERYTHING = "everything"
 _CLOSED = "closed:"
@@ -41,11 +41,8 @@ def scope_of(text: str) -> str:
     return text
 
 
-class Pauses:
+class Pauses(OverLink):
     """The pauses of the whole installation."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
 
     async def all(self) -> dict[str, Pause]:
         """Read every pause; where people paused what had closed itself, theirs."""
@@ -65,8 +62,7 @@ class Pauses:
     async def pause(self, scope: str, who: str, why: str, now: Millis, code: str = "") -> bool:
         """Pause, unless it is paused already; the first reason stays. With a code it may open by itself."""
         field = f"{_CLOSED}{scope_of(scope)}" if code else scope_of(scope)
-        value = msgspec.msgpack.encode((who, why, now, code))
-        return bool(await self._link.ask("HSETNX", keys.PAUSE, field, value))
+        return bool(await self._link.ask("HSETNX", keys.PAUSE, field, msgspec.msgpack.encode((who, why, now, code))))
 
     async def reopen(self, scope: str) -> None:
         """Take away what a rail's own code closed, and leave what people paused."""

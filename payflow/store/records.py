@@ -32,7 +32,7 @@ from payflow.store import groups, keys
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, encode, read_event
 from payflow.store.groups import FundOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardState, WriteReply
-from payflow.store.link import Barrier, Link
+from payflow.store.link import Barrier, Link, OverLink
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
@@ -151,8 +151,7 @@ class Records:
 
     async def create(self, new: New[Any], who: str) -> Made:
         """Make a record, or find the one that the same request made before."""
-        shard = self.shard_of(new.id)
-        group = WriteGroup(shard, [], [], announce=True)
+        group = WriteGroup(self.shard_of(new.id), [], [], announce=True)
         at = await self.now()
         groups.create(group, self._made_by(group, new), new, who, at)
         fresh = await self._write_unless_there(group, new.id)
@@ -247,13 +246,11 @@ class Records:
         return [answer for answer in answers if isinstance(answer, Claimed)]
 
     async def _claim_from(self, shards: Iterable[int], queues: Sequence[Queue]) -> Claimed:
-        wanted = encode(queues)
-        answer = await self.link.run(CLAIM, [keys.sequence(shard) for shard in shards], self._now(), wanted)
-        now, next_due, *rows = answer
+        names = [keys.sequence(shard) for shard in shards]
+        now, next_due, *rows = await self.link.run(CLAIM, names, self._now(), encode(queues))
         found: list[Stored | Poison] = []
         astray: list[RecordId] = []
-        for row in rows:
-            place, name, fence, *fields = row
+        for place, name, fence, *fields in rows:
             record_id = RecordId(name.decode())
             if fence == 0:
                 astray.append(record_id)
@@ -270,8 +267,8 @@ class Records:
             return self._stored(machine, record_id, row, now, fence)
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
             state, version = row.state.decode(), int(row.ver) if (row.ver or b"").isdigit() else 0
-            why = str(error) or type(error).__name__
-            return Poison(record_id, state, version, row.hash or GENESIS, now, fence, why)
+            left = Record(record_id, machine, state, version, Owner(""), None, None, Millis(0), Millis(0))
+            return Poison(left, row.hash or GENESIS, now, fence, str(error) or type(error).__name__)
 
     def _stored(self, machine: str, record_id: RecordId, row: RecordRow, now: Millis, fence: int) -> Stored:
         if not row.hash:
@@ -315,16 +312,16 @@ class Records:
         payload = encode([(places[shard], *rest) for shard, *rest in asked])
         before = self.guard.acknowledged()
         names = [keys.sequence(shard) for shard in shards]
-        answer = await self.link.run_durably(RENEW, names, self.barrier, self._now(), payload)
-        _, run, replication, sequences, held, _ = answer
+        reply = await self.link.run_durably(RENEW, names, self.barrier, self._now(), payload)
+        _, run, replication, sequences, held, _ = reply
         found = {shard: (count, lost.decode()) for shard, (count, lost) in zip(shards, sequences, strict=True)}
         self.guard.saw_read((run.decode(), replication.decode()), found, before)
         return list(held)
 
     async def shard_state(self, shard: int) -> ShardState:
         """Say which server has a shard, what it counts, and the last call of each writer."""
-        answer = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
-        _, run, replication, ((count, lost),), _, writers = answer
+        reply = await self.link.run(RENEW, [keys.sequence(shard)], self._now(), encode([]))
+        _, run, replication, ((count, lost),), _, writers = reply
         fields = {name.decode(): value.decode() for name, value in zip(writers[::2], writers[1::2], strict=True)}
         marks = {}
         for name, value in fields.items():
@@ -387,10 +384,9 @@ class Records:
         await self._mark(stored, groups.UNPARKED, why, who, after_ms=0)
 
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
-        record_id, _, _ = groups.place_of(stored)
-        group = WriteGroup(self.shard_of(record_id), [], [], announce=stored.fence == 0)
+        group = WriteGroup(self.shard_of(stored.record.id), [], [], announce=stored.fence == 0)
         groups.mark(group, stored, fact, why, who, **changes)
-        await self._write(group, record_id)
+        await self._write(group, stored.record.id)
 
     async def fund(
         self,
@@ -450,9 +446,10 @@ class Records:
         brought = encode((self.guard.writer, tag, self.guard.adopted, known))
         names = [keys.sequence(shard) for shard in shards]
         begun = perf_counter()
-        answer = await self.link.run(COMMIT, names, self._now(), brought, announce, encode(payload), *blobs)
+        now, run, replication, left, refusals = await self.link.run(
+            COMMIT, names, self._now(), brought, announce, encode(payload), *blobs
+        )
         self.on_commit(len(groups), perf_counter() - begun)
-        now, run, replication, left, refusals = answer
         replies = {
             shard: WriteReply(Mark(count, number, tag, now), lost.decode(), adopted)
             for shard, (count, (number, lost, adopted)) in zip(shards, left, strict=True)
@@ -528,6 +525,14 @@ class Records:
         """Take a token for one call to a rail, as the script says."""
         granted, wait_ms = await self.link.run(CALL, [key], self._now(), str(rate), kind, *rest)
         return granted, wait_ms
+
+
+class OverRecords(OverLink):
+    """What reads and writes beside the records, on the link that they are on."""
+
+    def __init__(self, link: Link, records: Records) -> None:
+        super().__init__(link)
+        self._records = records
 
 
 async def _nothing(*_: int) -> None:

@@ -30,17 +30,12 @@ class Stored:
 class Poison:
     """A leased record that cannot be read, with what is needed to set it aside."""
 
-    id: RecordId
-    state: str
-    version: int
+    record: Record[None]
+    """All that can be read of it: id, state and version."""
     chain: bytes
     at: Millis
     fence: int
     problem: str
-
-    @property
-    def machine(self) -> str:
-        return parse_id(self.id)[0]
 
 
 class Queue(NamedTuple):

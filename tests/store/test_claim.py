@@ -252,7 +252,7 @@ async def test_a_record_that_cannot_be_read_is_leased_as_poison_and_the_others_g
         one for claimed in await store.records.claim([Queue("errand", "ASKED", 10, LEASE_MS)]) for one in claimed.found
     ]
     assert {one.record.id for one in found if isinstance(one, Stored)} == {good}
-    poison = {one.id: one for one in found if not isinstance(one, Stored)}
+    poison = {one.record.id: one for one in found if not isinstance(one, Stored)}
     assert set(poison) == {bad, worse}
     assert "cannot be read" in poison[bad].problem  # type: ignore[index]
 

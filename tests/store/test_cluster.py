@@ -80,7 +80,7 @@ async def test_a_node_that_hangs_does_not_keep_us_from_the_records_of_the_others
         claimed = await store.records.claim([Queue("errand", "ASKED", 40, LEASE_MS)])
     finally:
         hanging.thaw()
-    found = {one.record.id[:9] for each in claimed for one in each.found}  # type: ignore[union-attr]
+    found = {one.record.id[:9] for each in claimed for one in each.found}
     assert found == {f"errand-{shard:02d}" for shard in others}
 
 

@@ -13,9 +13,9 @@ from machines.core.clock import Millis
 from machines.core.ids import RecordId
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.link import PAGE, Link, scored
+from payflow.store.link import PAGE, scored
 from payflow.store.outbox import Post
-from payflow.store.records import Records
+from payflow.store.records import OverRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,8 @@ class Summary:
             self.sums[record.state][record.amount.asset.code] += record.amount.units
 
 
-class Batches:
+class Batches(OverRecords):
     """The batches of the whole installation."""
-
-    def __init__(self, link: Link, records: Records) -> None:
-        self._link = link
-        self._records = records
 
     async def deliver(self, post: Post) -> None:
         """Take in that a record boarded: the dispatcher's handler of `batch`. Again changes nothing."""

@@ -15,7 +15,7 @@ from machines.core.saved_address import SavedAddress
 from machines.core.sign_in import SignInMessage
 from payflow.store import keys
 from payflow.store.codec import encode
-from payflow.store.link import Link
+from payflow.store.link import Link, OverLink
 from payflow.store.registers.profiles import Profiles
 from payflow.store.seals import Seals
 
@@ -78,16 +78,12 @@ class ContributorAddresses:
             "signature": proof[1],
         }
         sealed = self._seals.seal(Destination(KIND, tuple(fields.items())))
-        written = await self._profiles.put("contributor", before.owner, before.version, sealed, now, messages)
-        if not written:
+        if not await self._profiles.put("contributor", before.owner, before.version, sealed, now, messages):
             raise Conflict("The address was changed by somebody else meanwhile: look again.")
 
 
-class Challenges:
+class Challenges(OverLink):
     """Messages that somebody was asked to sign: each is good once, until it expires."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
 
     async def keep(self, message: SignInMessage) -> None:
         """Remember a message until it expires."""

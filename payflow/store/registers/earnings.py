@@ -16,7 +16,7 @@ from machines.core.money import Money
 from payflow.store import keys
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link
-from payflow.store.records import Records
+from payflow.store.records import OverRecords, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,11 @@ class EarningsEntry:
     taken_back: bool
 
 
-class Earnings:
+class Earnings(OverRecords):
     """The earnings of all owners."""
 
     def __init__(self, link: Link, records: Records, ledger: Ledger) -> None:
-        self._link = link
-        self._records = records
+        super().__init__(link, records)
         self._ledger = ledger
 
     async def credit(self, platform: str, external_id: str, owner: Owner, amount: Money) -> bool:
@@ -72,8 +71,7 @@ class Earnings:
         place = keys.earned(platform, external_id)
         print_ = f"{owner} {amount.asset.code} {amount.units}"
         await self._link.ask("SET", place, print_, "NX")
-        known = (await self._link.ask("GET", place)).decode()
-        if known != print_:
+        if (await self._link.ask("GET", place)).decode() != print_:
             raise KeyReused(f"The earning {external_id} of {platform} is known with another owner or amount.")
         name = f"{platform}/{external_id}"
         return await self._records.fund(owner, amount, name, earning=name)
@@ -82,8 +80,7 @@ class Earnings:
         self, platform: str, external_id: str, amount: Money | None, reference: str
     ) -> tuple[Owner, Money]:
         """Take an earning back, whole or in part; what is gone already is owed."""
-        place = keys.earned(platform, external_id)
-        known = await self._link.ask("GET", place)
+        known = await self._link.ask("GET", keys.earned(platform, external_id))
         if known is None:
             raise NotFound(f"{platform} never credited an earning {external_id}.")
         owner_name, code, units = known.decode().split(" ")
@@ -103,8 +100,15 @@ class Earnings:
         """List an owner's earnings in one asset, oldest first, each with where its units are."""
         account = (await self._ledger.account(owner)).get(asset)
         paid, held = (account.paid, account.held) if account else (0, 0)
+        earned: dict[str, Earning] = {}
+        async for entry in self.entries(owner):
+            if not entry.taken_back:
+                earned[entry.id] = Earning(entry.id, entry.asset, entry.units, entry.at)
+            elif entry.id in earned:
+                clawed_back = earned[entry.id].clawed_back + entry.units
+                earned[entry.id] = replace(earned[entry.id], clawed_back=clawed_back)
         placed = []
-        async for earning in self._lines(owner):
+        for earning in earned.values():
             if earning.asset != asset:
                 continue
             left = earning.units - earning.clawed_back
@@ -113,18 +117,6 @@ class Earnings:
             paid, held = paid - paid_out, held - allocated
             placed.append(replace(earning, paid_out=paid_out, allocated=allocated))
         return placed
-
-    async def _lines(self, owner: Owner) -> AsyncIterator[Earning]:
-        """Walk over an owner's earnings, with what was taken back of each."""
-        earned: dict[str, Earning] = {}
-        async for entry in self.entries(owner):
-            if not entry.taken_back:
-                earned[entry.id] = Earning(entry.id, entry.asset, entry.units, entry.at)
-            elif entry.id in earned:
-                clawed = earned[entry.id].clawed_back + entry.units
-                earned[entry.id] = replace(earned[entry.id], clawed_back=clawed)
-        for earning in earned.values():
-            yield earning
 
     async def entries(self, owner: Owner) -> AsyncIterator[EarningsEntry]:
         """Walk over what was earned and what was taken back, as it came."""

@@ -39,7 +39,7 @@ class _ProfileRow:
     verified: bool
     notify: tuple[str, ...]
     sealed: str
-    details_changed_at: int | None
+    details_changed_at: Millis | None
 
 
 class Profiles:
@@ -71,14 +71,14 @@ class Profiles:
         found = msgspec.msgpack.decode(row, type=_ProfileRow)
         if found.platform and owner in self._reserved:
             # It was brought before platforms were kept from these names: nothing tells what else the platform wrote.
-            return Profile(owner, details_changed_at=_moment(found.details_changed_at), version=int(version))
+            return Profile(owner, details_changed_at=found.details_changed_at, version=int(version))
         return Profile(
             owner,
             found.platform,
             found.verified,
             found.notify,
             self._seals.open(found.sealed) if found.sealed else None,
-            _moment(found.details_changed_at),
+            found.details_changed_at,
             int(version),
         )
 
@@ -115,7 +115,3 @@ class Profiles:
         at = self._clock.now() if self._clock else 0
         place = (f"{kind}:{owner}", version, encode(row), sender)
         return int(await self._link.run(PROFILE, [keys.sequence(shard)], at, *place, *encoded))
-
-
-def _moment(at: int | None) -> Millis | None:
-    return None if at is None else Millis(at)

@@ -13,7 +13,7 @@ import msgspec
 from machines.core.clock import SECOND, Millis
 from payflow.store import keys
 from payflow.store.codec import encode
-from payflow.store.link import Link
+from payflow.store.link import OverLink
 from payflow.store.scripts import PROPOSAL
 
 LASTS_MS = 24 * 3600 * SECOND
@@ -50,11 +50,8 @@ class Proposal:
         return hashlib.sha256(_written(self)).hexdigest()[:32]
 
 
-class Proposals:
+class Proposals(OverLink):
     """At most one of a kind for each subject; it is forgotten after a day."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
 
     async def make(self, proposal: Proposal) -> bool:
         """Keep a proposal, unless one of its kind waits for its subject already, or far too many wait."""
@@ -71,8 +68,7 @@ class Proposals:
 
     async def waiting(self, now: Millis) -> list[Proposal]:
         """List what waits for a second person, the oldest first."""
-        values = await self._link.ask("HVALS", keys.PROPOSED)
-        found = [_read(value) for value in values]
+        found = [_read(value) for value in await self._link.ask("HVALS", keys.PROPOSED)]
         return sorted((one for one in found if one.at > now - LASTS_MS), key=lambda one: one.at)
 
     async def of(self, subject: str, now: Millis) -> list[Proposal]:

@@ -9,7 +9,7 @@ from machines.core.clock import HOUR, Millis
 from machines.core.ids import RecordId
 from machines.core.money import Money
 from payflow.store import keys
-from payflow.store.link import Link
+from payflow.store.link import OverLink
 
 FORGOTTEN_AFTER_MS = 2 * HOUR
 """A payout that waits is looked at every few minutes: one that nobody looked at for so long waits no more."""
@@ -44,11 +44,8 @@ class Shortfall:
     """What it held when it was last asked; None where it never told."""
 
 
-class Shortfalls:
+class Shortfalls(OverLink):
     """The wallets that are too low, of the whole installation."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
 
     async def waiting(self, now: Millis) -> list[Waiting]:
         """List the payouts that wait for money, the oldest first."""
@@ -70,8 +67,9 @@ class Shortfalls:
 
     async def remember(self, rail: str, held: Money, now: Millis) -> None:
         """Keep what a wallet holds, for whoever looks at figures."""
-        value = msgspec.msgpack.encode((held.units, now))
-        await self._link.ask("HSET", keys.WALLETS, f"{rail} {held.asset.code}", value)
+        await self._link.ask(
+            "HSET", keys.WALLETS, f"{rail} {held.asset.code}", msgspec.msgpack.encode((held.units, now))
+        )
 
     async def held(self) -> dict[tuple[str, str], int]:
         """Say for each rail and asset what its wallet held when it was last asked."""
