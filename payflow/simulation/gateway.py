@@ -4,12 +4,12 @@ Its book is the truth about what was paid. The clients of the adapters speak to 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 from random import Random
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -255,45 +255,13 @@ AtAwait = Callable[[str], Awaitable[None]]
 """Is awaited before and after each call, with its name."""
 
 
-class DirectSession:
-    """Stands for an `aiohttp.ClientSession` whose every request goes to a simulated gateway in this process."""
+@dataclass(frozen=True, slots=True)
+class DirectResponse:
+    """An answer, as a session gives it."""
 
-    def __init__(self, gateway: UnkindGateway, at_await: AtAwait) -> None:
-        self._gateway = gateway
-        self._at_await = at_await
-
-    def request(self, method: str, url: URL, **options: Any) -> "DirectRequest":
-        """Begin a request."""
-        query = dict(options.get("params") or ())
-        headers = {name.casefold(): value for name, value in (options.get("headers") or {}).items()}
-        call = ServedCall(method, url.path, headers, query, options.get("data") or b"")
-        return DirectRequest(self._gateway, self._at_await, call)
-
-
-class DirectRequest:
-    """One request as a context, and its response."""
-
-    def __init__(self, gateway: UnkindGateway, at_await: AtAwait, call: ServedCall) -> None:
-        self._gateway = gateway
-        self._at_await = at_await
-        self._call = call
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-        self._body = b""
-
-    async def __aenter__(self) -> Self:
-        await self._at_await(f"before {self._call.line}")
-        try:
-            answer = self._gateway.exchange(self._call)
-        finally:
-            await self._at_await(f"after {self._call.line}")
-        self.status, self.headers, self._body = answer.status, answer.headers, answer.encoded
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
     @property
     def content(self) -> Self:
@@ -302,4 +270,25 @@ class DirectRequest:
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """Give the body at once."""
-        yield self._body
+        yield self.body
+
+
+@dataclass(frozen=True, slots=True)
+class DirectSession:
+    """Stands for an `aiohttp.ClientSession` whose every request goes to a simulated gateway in this process."""
+
+    gateway: UnkindGateway
+    at_await: AtAwait
+
+    @asynccontextmanager
+    async def request(self, method: str, url: URL, **options: Any) -> AsyncIterator[DirectResponse]:
+        """Make a request."""
+        query = dict(options.get("params") or ())
+        headers = {name.casefold(): value for name, value in (options.get("headers") or {}).items()}
+        call = ServedCall(method, url.path, headers, query, options.get("data") or b"")
+        await self.at_await(f"before {call.line}")
+        try:
+            answer = self.gateway.exchange(call)
+        finally:
+            await self.at_await(f"after {call.line}")
+        yield DirectResponse(answer.status, answer.headers, answer.encoded)

@@ -50,10 +50,6 @@ class Installation:
             proposal = await self.steering.propose_override(record.id, to, reason, OLGA, record.version)
             await self.steering.two.confirm(proposal.digest, OMAR)
 
-    def close(self) -> None:
-        """Close what it alone had."""
-        self.store.guard.close()
-
 
 def installed(
     store: Store,

@@ -18,8 +18,7 @@ from machines.core.clock import HOUR, FixedClock
 from machines.payout.lifecycle import CANCELLED, COMPLETED, FAILED
 from payflow.app.payouts import Payouts
 from payflow.config import Settings, load
-from payflow.simulation.run import START, PayoutRun, RunResult
-from payflow.simulation.snapshot import Snapshot
+from payflow.simulation.run import START, PayoutRun, RunResult, Snapshot
 from payflow.store.blocking import blocking
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics

@@ -28,8 +28,8 @@ from payflow.simulation.installation import Installation, installed
 from payflow.simulation.judge import judged
 from payflow.simulation.outside import RESTING, Meddlers
 from payflow.simulation.processes import SimulatedLink, SimulatedProcess
-from payflow.simulation.snapshot import Snapshot
 from payflow.simulation.story import Story
+from payflow.store.link import Link
 from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store
 from payflow.store.stored import Queue, Stored
@@ -81,6 +81,24 @@ class RunResult:
     """How the promise was broken."""
     story: tuple[str, ...] = ()
     """What happened, line by line; of a run with faults, or of any where it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that the store holds at a moment, to be put back: it is emptied between runs, and it may forget."""
+
+    values: tuple[tuple[str, bytes], ...]
+
+    @classmethod
+    async def of(cls, link: Link) -> "Snapshot":
+        """Read all that the store holds."""
+        keys = [key async for key in link.keys("*")]
+        values = await link.pipeline([("DUMP", key) for key in keys]) if keys else []
+        return cls(tuple(zip(keys, values, strict=True)))
+
+    async def put_back(self, link: Link) -> None:
+        """Make the store hold this, and nothing else."""
+        await link.pipeline([("FLUSHDB",), *(("RESTORE", key, 0, value) for key, value in self.values)])
 
 
 class PayoutRun:
@@ -145,11 +163,11 @@ class PayoutRun:
                 break
         for process, parts in self._processes.values():
             await process.bury()
-            parts.close()
+            parts.store.guard.close()
         record = await self.record()
         self.gateway.finish()
         faults, lines = await judged(self, record)
-        self.parts.close()
+        self.parts.store.guard.close()
         return RunResult(
             self.seed,
             self.conditions,
@@ -243,7 +261,7 @@ class PayoutRun:
             if process.dead:
                 self._deaths += 1
                 await process.bury()
-                parts.close()
+                parts.store.guard.close()
                 self._start(name)
                 self._due = self.clock.now()
 
