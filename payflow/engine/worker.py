@@ -134,11 +134,8 @@ class Worker:
                 log.warning("No work can be claimed.", action="claim_failed", error=str(error))
                 pause_s = AFTER_TROUBLE_S
             if pause_s and not self._stopping:
-                await self._nap(pause_s)
-
-    async def _nap(self, seconds: float) -> None:
-        with anyio.move_on_after(seconds):
-            await self._wake.wait()
+                with anyio.move_on_after(pause_s):
+                    await self._wake.wait()
 
     async def _feed(self) -> float:
         """Claim once; say how long there is nothing to claim."""
@@ -220,16 +217,13 @@ class Worker:
         """Wake up when somebody else made work due."""
         while True:
             try:
-                await self._listen()
+                async with self._store.link.errors(within_s=None):
+                    async for _ in self._store.link.heard(keys.WAKE_CHANNEL):
+                        self._wake.set()
+                        self._dispatcher.wake()
             except (PayflowError, OSError) as error:
                 log.warning("Wake-ups are not heard.", action="listen_failed", error=str(error))
             await anyio.sleep(AFTER_TROUBLE_S)
-
-    async def _listen(self) -> None:
-        async with self._store.link.errors(within_s=None):
-            async for _ in self._store.link.heard(keys.WAKE_CHANNEL):
-                self._wake.set()
-                self._dispatcher.wake()
 
     async def _server_watch(self) -> None:
         """See whether the store is still durable enough, and known."""

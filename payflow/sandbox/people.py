@@ -21,6 +21,8 @@ LOOK_S = 1.0
 """While somebody waits for a record it is looked at this often, more than its state asks for."""
 
 HOME = "acme/widgets"
+PAYS = {"bank_code": "044", "account_number": "0100000001"}
+"""An account of the bank that takes what it is paid."""
 
 
 class RequestRefused(Exception):

@@ -16,7 +16,6 @@ from adapters.sandbox.chain import accounts
 from adapters.sandbox.chain.chain import SandboxChain
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
 from adapters.sandbox.github.simulator import GitHubSimulator
-from adapters.sandbox.github.town import SimulatedRepository
 from adapters.sandbox.leashed import NotStarted
 from adapters.sandbox.magic import PAYS
 from adapters.sandbox.mail import MailSink
@@ -128,11 +127,6 @@ def _assembled(world: SandboxWorld) -> Assemble:
     return parts
 
 
-def _home(github: GitHubSimulator) -> SimulatedRepository:
-    """Find the repository of the scenarios, or have Mia make it."""
-    return github.town.repository(HOME) or github.install(HOME, **{MAINTAINER: "admin", WINNER: "read"})
-
-
 # ── beside the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -143,7 +137,7 @@ async def _play(world: SandboxWorld) -> None:
 
     if world.store is None or world.bounties is None:
         raise RuntimeError("The service announced itself without a store.")
-    home = _home(world.github)
+    home = world.github.town.repository(HOME) or world.github.install(HOME, **{MAINTAINER: "admin", WINNER: "read"})
     with suppress(PayflowError):  # what GitHub told while nobody listened is lost, as it would be: it is read instead
         await sweep_forge(world.bounties.desk)
     async with aiohttp.ClientSession() as session:

@@ -16,17 +16,15 @@ from machines.payout import lifecycle as p
 from machines.payout.data import PayoutRecord
 from machines.pool import lifecycle as m
 from payflow.sandbox import people
-from payflow.sandbox.people import Cast
+from payflow.sandbox.people import PAYS, Cast
 from payflow.sandbox.pool import MINERS, THRESHOLD_SHANNON
 from payflow.sandbox.stage import Teller
 from payflow.sandbox.tokens import MAINTAINER as MIA
 from payflow.sandbox.tokens import WINNER
-from payflow.sandbox.trouble import fraud_spike, gateway_outage, reorg, stuck_nonce
+from payflow.sandbox.trouble import SHORT, fraud_spike, gateway_outage, reorg, stuck_nonce
 
-PAYS = {"bank_code": "044", "account_number": "0100000001"}
 GITHUB_TICK_S = 1.1
 """GitHub writes seconds: what people do there must be so far apart to be told apart."""
-SHORT = 12
 
 
 async def provider_payout(cast: Cast) -> None:

@@ -26,7 +26,7 @@ DEPTH = 6
 """Of the lane where a reorganisation is played: so many blocks must bury a payment."""
 GWEI = 10**9
 MINE = {"address": "0x00000000000000000000000000000000DeaDBeef"}
-_SHORT = 12
+SHORT = 12
 
 
 async def gateway_outage(cast: Cast) -> None:
@@ -36,8 +36,7 @@ async def gateway_outage(cast: Cast) -> None:
     for name in ("fade", "gozie", "halima", "ifeanyi", "jide"):
         await cast.joins(name, verified=True)
         await cast.earns(name, "5000")
-        where = {"bank_code": "044", "account_number": "0100000001"}
-        payouts.append(await cast.asks(name, "5000", where))
+        payouts.append(await cast.asks(name, "5000", people.PAYS))
     await _assessed(cast, payouts)  # a gateway that is down would not say whose accounts these are
     cast.world.bank.faults.add(
         Fault(Kind.UNAVAILABLE, created=True, times=PAID_DURING_OUTAGE),
@@ -127,7 +126,7 @@ async def reorg(cast: Cast) -> None:
     mined = await _transaction(cast, payout, t.MINED)
     first = mined.data.hash
     cast.world.chain.ticking = False
-    teller.say("mined", f"{first[:_SHORT]}… is in block {mined.data.block}; {DEPTH} blocks must bury it.")
+    teller.say("mined", f"{first[:SHORT]}… is in block {mined.data.block}; {DEPTH} blocks must bury it.")
     await cast.world.chain.mine(BURIED - 1)
     height = int(await cast.world.chain.ask("eth_blockNumber"), 16)
     dropped = height - mined.data.block + 1
@@ -141,7 +140,7 @@ async def reorg(cast: Cast) -> None:
 
     def tell(record: TransactionRecord) -> None:
         if record.state in (t.SIGNED, t.SENT):
-            teller.say("sent", f"The same bytes, {first[:_SHORT]}…, on their way into the chain again.")
+            teller.say("sent", f"The same bytes, {first[:SHORT]}…, on their way into the chain again.")
 
     final = await cast.until(mined.id, t.FINAL, seen=tell, hurry=True)
     await cast.until(payout, p.COMPLETED, hurry=True)
