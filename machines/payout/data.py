@@ -1,4 +1,4 @@
-"""What a payout keeps."""
+"""What a payout keeps, and what the world is told about it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from machines.core.decision import Decision
+from machines.core.decision import Decision, Message
 from machines.core.ids import RecordId
+from machines.core.money import Money
 from machines.core.ports import Evidence
 from machines.core.record import Record
 
@@ -309,3 +310,28 @@ def record_of(reference: str) -> RecordId:
     """Tell which payout a reference belongs to; of one that is not ours, an id that nothing has."""
     parts = parts_of(reference)
     return parts[0] if parts else RecordId(reference.rpartition("-")[0])
+
+
+# ── what the world is told: provider and platform news, reviewers a call to look ──────────────────────────────────────
+
+
+def news(record: PayoutRecord, event: str, **more: str) -> tuple[Message, ...]:
+    """Tell the provider and the platform."""
+    body = {**_known(record), "event": event, **more}
+    return Message("notify", body), Message("webhook", body)
+
+
+def review_needed(record: PayoutRecord, why: str) -> Message:
+    return Message("notify", {**_known(record), "event": "review_needed", "why": why})
+
+
+def boarded(batch: str) -> Message:
+    return Message("batch", {"batch": batch})
+
+
+def _known(record: PayoutRecord) -> dict[str, str]:
+    known = {"payout": record.id, "owner": record.owner, "destination": record.data.shown}
+    if record.amount is None:
+        return known
+    asset, arrives = record.amount.asset, Money(record.data.send_units, record.amount.asset)
+    return {**known, "amount": record.amount.decimal, "currency": asset.code, "arrives": arrives.decimal}

@@ -9,8 +9,7 @@ from machines.core.lifecycle import Position
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Choice, PayoutRecord
-from machines.payout.messages import news
+from machines.payout.data import Choice, PayoutRecord, news
 from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
 
 SENT_BACK = "the bank sent the money back"

@@ -12,8 +12,7 @@ from machines.core.ports import Act, Cause
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish
-from machines.payout.messages import boarded
+from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish, boarded
 from machines.payout.paid import (
     SENT_BACK,
     came_back,

@@ -9,8 +9,16 @@ from machines.core.facts import Override, Proof, override
 from machines.core.lifecycle import Position
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Approval, Choice, PayoutData, PayoutRecord, ProposedDestination, same_person
-from machines.payout.messages import news, review_needed
+from machines.payout.data import (
+    Approval,
+    Choice,
+    PayoutData,
+    PayoutRecord,
+    ProposedDestination,
+    news,
+    review_needed,
+    same_person,
+)
 
 # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,8 +6,7 @@ from machines.core.clock import HOUR, SECOND, Millis
 from machines.core.decision import Message, alarm, keep, move, wait
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import NO_ATTEMPT, Choice, PayoutRecord
-from machines.payout.messages import review_needed
+from machines.payout.data import NO_ATTEMPT, Choice, PayoutRecord, review_needed
 from machines.payout.policy import PayoutPolicy, follow_s
 from machines.payout.unpaid import DEFERRED_S, NO_REASON, deferred, fail
 

@@ -10,8 +10,7 @@ from machines.core.ports import Cause
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
-from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish
-from machines.payout.messages import news, review_needed
+from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish, news, review_needed
 from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
 
 DEFERRED_S = 300.0
