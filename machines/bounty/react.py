@@ -12,12 +12,17 @@ from machines.bounty.payment import (
     approved_late,
     confirmed,
     dead,
+    deploy_failed,
+    deployed,
+    deploying,
     executing,
+    held,
     is_current,
     not_approved,
     not_paid,
     paid,
     paid_already,
+    planned,
     proposed,
     underway,
     vanished,
@@ -35,7 +40,6 @@ from machines.bounty.people import (
     sweep_wanted,
 )
 from machines.bounty.policy import BountyPolicy
-from machines.bounty.wallet import deploy_failed, deployed, deploying, held, planned
 from machines.core.clock import Millis
 from machines.core.decision import Message, alarm, keep, noted, wait
 from machines.core.errors import BadInput
