@@ -16,8 +16,7 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
 from machines.transaction.fees import bumped
-from machines.transaction.foreign import same_address, suspects, unpaid
-from machines.transaction.ports import Lane, LaneBooks
+from machines.transaction.ports import Lane, LaneBooks, unpaid
 
 EMPTY_GAS = 21_000
 
@@ -61,7 +60,7 @@ class TransactionActs:
         lane = self.lanes.get(record.data.lane)
         if lane is None:
             return Nothing()  # another process has this lane
-        same_address(lane, record.data.chain_id, record.data.sender)
+        lane.refuse_other(record.data.chain_id, record.data.sender)
         return await look(_Case(record, lane, await lane.chain.head(), step))
 
     # ── send ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,7 +137,7 @@ class TransactionActs:
         name = case.lane.name
         others = await unpaid(self.books, name, await self.books.unsettled(name))
         here = {member.id for member in fact.members}
-        found = suspects([fact.seen], [*fact.members, *(one for one in others if one.id not in here)])
+        found = calldata.suspects([fact.seen], [*fact.members, *(one for one in others if one.id not in here)])
         return replace(fact, lane=await self.books.lane(name), suspects=found) if found else fact
 
     async def _push(self, case: _Case, *, first_in_line: bool) -> Fact:

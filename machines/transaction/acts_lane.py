@@ -10,6 +10,7 @@ from machines.core.decision import Claim, New
 from machines.core.errors import RailClosed, Retryable
 from machines.core.facts import Fact, Nothing
 from machines.core.ports import Step
+from machines.transaction import calldata
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import (
@@ -22,10 +23,9 @@ from machines.transaction.data import (
     owner_of_lane,
 )
 from machines.transaction.fees import offered
-from machines.transaction.foreign import same_address, suspects, unpaid
 from machines.transaction.grouping import waits_for_company
 from machines.transaction.planning import Budget, Plan, PlannedTransaction
-from machines.transaction.ports import Lane, LaneBooks, LaneView
+from machines.transaction.ports import Lane, LaneBooks, LaneView, unpaid
 
 MOST_LOOKED_UP = 50
 LEAST_QUEUED, MOST_QUEUED = 100, 1000
@@ -49,7 +49,7 @@ class LaneActs:
         lane = self.lanes.get(record.data.name)
         if lane is None:
             return Nothing()
-        same_address(lane, record.data.chain_id, record.data.address)
+        lane.refuse_other(record.data.chain_id, record.data.address)
         # Read before the chain is: what is mined meanwhile counts twice into what is spent, and never not at all.
         unsettled = await self.books.unsettled(lane.name)
         address = record.data.address
@@ -91,7 +91,7 @@ class LaneActs:
             if one is None:
                 return Nothing()
             seen.append(one)
-        found = suspects(seen, await unpaid(self.books, lane.name, unsettled))
+        found = calldata.suspects(seen, await unpaid(self.books, lane.name, unsettled))
         return f.FoundOutside(last, tuple(seen), await _successful(lane, found))
 
     async def _missing(

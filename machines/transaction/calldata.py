@@ -1,9 +1,11 @@
 """What a payment asks of the chain, and whether a transaction did it. Pure."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from machines.core.chain import NO_DATA, Address, BatchPayee, Receipt, Seen
-from machines.transaction.data import PaymentData, PaymentRecord
+from machines.core.ids import RecordId
+from machines.transaction.data import PaymentData, PaymentRecord, Suspect
 
 TRANSFER = "a9059cbb"
 APPROVE = "095ea7b3"
@@ -109,3 +111,18 @@ def _moves(receipt: Receipt, token: Address) -> list[tuple[str, str, int]]:
         and len(log.topics) == 3  # noqa: PLR2004  (Transfer, from, to)
         and log.topics[0].lower() == TRANSFERRED
     ]
+
+
+def suspects(seen: Iterable[Seen], payments: Sequence[PaymentRecord]) -> tuple[Suspect, ...]:
+    """Say which payments each transaction may have made: of payments alike no more than it can have paid."""
+    found: dict[RecordId, Suspect] = {}
+    for one in seen:
+        runs, matched = traces(one), Counter[tuple[str, ...]]()
+        for payment in payments:
+            if payment.id in found:
+                continue
+            alike = effect(payment.data)
+            if matched[alike] < may_do(one, runs, payment.data):
+                matched[alike] += 1
+                found[payment.id] = Suspect(one.hash, one.nonce, payment.id)
+    return tuple(found.values())

@@ -6,11 +6,14 @@ from typing import Protocol
 
 from machines.core.chain import Address, Chain, PayMany, Signer, TxHash
 from machines.core.decision import New
+from machines.core.errors import RailClosed
 from machines.core.ids import RecordId
 from machines.core.ports import PaymentKey
+from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, TransactionRecord
 from machines.transaction.policy import LanePolicy
 
+MOST_UNPAID = 100_000
 Announce = Callable[[PaymentKey, TxHash, int], Awaitable[str]]
 """Is told of every attempt, with its nonce, before its bytes leave; says why they must not any more, or nothing."""
 
@@ -41,6 +44,15 @@ class Lane:
     def scopes(self) -> tuple[str, str]:
         """What an operator may pause to stop it."""
         return f"rail:{self.name}", f"lane:{self.name}"
+
+    def refuse_other(self, chain_id: int, address: Address) -> None:
+        """See that it still sends from where its records say: another address has other nonces."""
+        if (chain_id, address) != (self.chain.chain_id, self.signer.address):
+            raise RailClosed(
+                f"The lane {self.name} was made for {address} on chain {chain_id}; its settings now say "
+                f"{self.signer.address} on chain {self.chain.chain_id}. Give the new address a lane of another name.",
+                rail=self.name,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +112,10 @@ class LaneBooks(Protocol):
 
     async def queue(self, lane: Lane, new: New[PaymentData]) -> None:
         """Make a payment unless it exists, and wake the lane. `KeyReused` when its id asked for something else."""
+
+
+async def unpaid(books: LaneBooks, lane: str, unsettled: Sequence[TransactionRecord] = ()) -> list[PaymentRecord]:
+    """List all that waits in a lane, and all that transactions carry which are not over."""
+    carried = [member for transaction in unsettled for member in transaction.data.members]
+    under_way = [one for one in await books.payments(carried) if one.state == s.SENDING]
+    return [*await books.queued(lane, MOST_UNPAID), *under_way]

@@ -10,7 +10,7 @@ from machines.core.chain import Address, ChainHead, Log
 from machines.core.clock import SECOND, Millis
 from machines.transaction import calldata
 from machines.transaction import lifecycle as s
-from machines.transaction.foreign import suspects
+from machines.transaction.calldata import suspects
 from machines.transaction.grouping import batch_id, bundles, joins, waits_for_company
 from machines.transaction.policy import NOTHING, LanePolicy
 from tests.machines.transaction.scenes import ADA, GWEI, NOW, TOKEN, US, hash_of, payment, receipt, seen
