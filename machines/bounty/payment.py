@@ -28,16 +28,21 @@ def planned(record: BountyRecord, fact: f.Planned) -> Choice:
     """Write down how the wallet is made, before anything leaves."""
     if record.data.creation is not None:
         return wait(0)
-    data = replace(record.data, creation=fact.creation, hands=fact.hands, waiting_for="", trouble="")
-    return keep("its wallet is planned", data=data, again_s=0)
+    return keep(
+        "its wallet is planned",
+        data=replace(record.data, creation=fact.creation, hands=fact.hands, waiting_for="", trouble=""),
+        again_s=0,
+    )
 
 
 def deploying(record: BountyRecord, fact: f.Deploying) -> Choice:
     """Keep the hash; a new one of the same transaction takes its place."""
     if fact.transaction_hash == record.data.transaction_hash:
         return wait()
-    data = replace(record.data, transaction_hash=fact.transaction_hash, waiting_for="")
-    return keep("its wallet is on its way", data=data)
+    return keep(
+        "its wallet is on its way",
+        data=replace(record.data, transaction_hash=fact.transaction_hash, waiting_for=""),
+    )
 
 
 def deployed(record: BountyRecord, fact: f.Deployed) -> Choice:
@@ -109,16 +114,17 @@ def proposed(policy: BountyPolicy, record: BountyRecord, fact: f.Proposed) -> Ch
 def executing(record: BountyRecord, fact: f.Executing) -> Choice:
     if not is_current(record, fact.number) or fact.execute_hash == record.data.execute_hash:
         return wait()
-    data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash)
-    return keep("the bot's approval is on its way", data=replace(data, waiting_for=""))
+    data = replace(record.data, waiting_for="").with_attempt(fact.number, execute_hash=fact.execute_hash)
+    return keep("the bot's approval is on its way", data=data)
 
 
 def approved(record: BountyRecord, fact: f.BotApproved) -> Choice:
     """Show a maintainer what he confirms."""
     if record.data.confirm_hash:
         return wait()
-    data = record.data.with_attempt(fact.number, execute_hash=fact.execute_hash, confirm_hash=fact.confirm_hash)
-    data = replace(data, waiting_for="", trouble="")
+    data = replace(record.data, waiting_for="", trouble="").with_attempt(
+        fact.number, execute_hash=fact.execute_hash, confirm_hash=fact.confirm_hash
+    )
     why = f"a maintainer must confirm {fact.confirm_hash}"
     return move("approve", why, data=data) if record.state == s.EXECUTED else keep(why, data=data)
 
@@ -213,8 +219,9 @@ def dead(record: BountyRecord, fact: f.Dead) -> Choice:
     """Let a person decide: this payment can never be carried out."""
     if not is_current(record, fact.number):
         return wait()
-    data = record.data.with_attempt(fact.number, retracted=True, withdrawn=True)
-    data = replace(data, trouble=fact.reason, payout_hash="")
+    data = replace(record.data, trouble=fact.reason, payout_hash="").with_attempt(
+        fact.number, retracted=True, withdrawn=True
+    )
     return move("retract", fact.reason, data=data, messages=(alarm(fact.reason),))
 
 

@@ -34,8 +34,11 @@ def reassigned(policy: BountyPolicy, record: BountyRecord, fact: f.Reassigned, n
     pull = _merged(record, fact.pull)
     if pull.id == record.data.winner_pull:
         raise BadInput(f"{pull.author} has won it already, and has no address.")
-    data = replace(record.data.winning(pull), known_merges=tuple(claim.id for claim in record.data.merged))
-    return move("reassign", f"{fact.by} gives it to pull request {pull.number} of {pull.author}", data=data)
+    return move(
+        "reassign",
+        f"{fact.by} gives it to pull request {pull.number} of {pull.author}",
+        data=replace(record.data.winning(pull), known_merges=tuple(claim.id for claim in record.data.merged)),
+    )
 
 
 def retracted(record: BountyRecord, fact: f.Retracted) -> Choice:

@@ -131,8 +131,12 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
         case s.APPROVED, f.Boarded() if record.data.wish and record.data.all_dead:
             return wait(0)
         case s.APPROVED, f.Boarded(batch):
-            data = record.data.next_attempt(record.id, now, batch=batch, opens_at=0)
-            return move("process", f"batch {batch}", data=data, messages=(boarded(batch),))
+            return move(
+                "process",
+                f"batch {batch}",
+                data=record.data.next_attempt(record.id, now, batch=batch, opens_at=0),
+                messages=(boarded(batch),),
+            )
         # ── with the rail ──
         case s.PROCESSING, f.Submitted(reference, handle) if record.data.is_current(reference):
             return submitted(record, handle)

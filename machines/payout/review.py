@@ -79,8 +79,11 @@ def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
     """Keep the new destination apart until reviewers said yes to it: till then nothing is sent at all."""
     why = f"{fact.by} names another destination: {fact.shown}"
     proposal = ProposedDestination(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder)
-    data = replace(record.data, correction=proposal, approvals=(), assessed=True)
-    return keep(why, data=data, messages=(review_needed(record, why),))
+    return keep(
+        why,
+        data=replace(record.data, correction=proposal, approvals=(), assessed=True),
+        messages=(review_needed(record, why),),
+    )
 
 
 def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:

@@ -129,8 +129,11 @@ def wanted_back(record: PayoutRecord, wish: Wish, proof: Proof) -> Choice:
         return given_back(record, wish)
     if data.wish:
         return wait()
-    data = replace(data, wish=wish, correction=None, approvals=(), alarmed=False)
-    return keep(f"{wish.said}: cancelling, waits for proof that nothing was paid", data=data, again_s=0)
+    return keep(
+        f"{wish.said}: cancelling, waits for proof that nothing was paid",
+        data=replace(data, wish=wish, correction=None, approvals=(), alarmed=False),
+        again_s=0,
+    )
 
 
 def nothing_open(record: PayoutRecord) -> bool:

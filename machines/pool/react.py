@@ -45,8 +45,11 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
         case s.DEBITED, f.AtLane(waiting_for):
             return _waits(record, waiting_for)
         case s.DEBITED, f.LaneSigned(tx, nonce, waiting_for):
-            data = record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for)
-            return move("send", f"signed with nonce {nonce}", data=data)
+            return move(
+                "send",
+                f"signed with nonce {nonce}",
+                data=record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for),
+            )
         case s.SENT, f.LaneSigned(tx, nonce, waiting_for):
             return _signed_again(record, tx, nonce, waiting_for)
         case s.SENT, f.AtLane(waiting_for):
@@ -153,14 +156,21 @@ def _watched(record: PoolRecord, now: Millis) -> Choice:
 
 
 def _credited(record: PoolRecord, fact: f.CreditedBack) -> Choice:
-    data = record.data.but(evidence=fact.evidence, reason=fact.reason, refused=fact.refused, waiting_for="")
-    why = f"{fact.by}: {fact.reason}" if fact.by else fact.reason
-    return move("credit", why, data=data, releases=_claim(record))
+    return move(
+        "credit",
+        f"{fact.by}: {fact.reason}" if fact.by else fact.reason,
+        data=record.data.but(evidence=fact.evidence, reason=fact.reason, refused=fact.refused, waiting_for=""),
+        releases=_claim(record),
+    )
 
 
 def _halted(record: PoolRecord, reason: str, evidence: Evidence | None) -> Choice:
-    data = record.data.but(reason=reason, evidence=evidence or record.data.evidence)
-    return move("halt", reason, data=data, alarm=reason)
+    return move(
+        "halt",
+        reason,
+        data=record.data.but(reason=reason, evidence=evidence or record.data.evidence),
+        alarm=reason,
+    )
 
 
 def _claim(record: PoolRecord) -> tuple[Claim, ...]:

@@ -42,8 +42,11 @@ def react(record: LaneRecord, fact: Fact, _: Millis) -> Choice:
             return _adopted(record, fact)
         case _, f.Trusted(node, until, by, reason):
             whose = f"the word of {node} counts alone for a time" if node else "no node's word counts alone"
-            data = replace(record.data, trusted=node, trusted_until=until)
-            return keep(f"{by}: {whose}: {reason}", data=data, again_s=0.0)
+            return keep(
+                f"{by}: {whose}: {reason}",
+                data=replace(record.data, trusted=node, trusted_until=until),
+                again_s=0.0,
+            )
         case _, Nothing() | LostSight() | f.Looked():
             return wait()
         case _:

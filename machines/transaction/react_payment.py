@@ -27,8 +27,11 @@ def react(record: PaymentRecord, fact: Fact, _: Millis) -> Choice:
         case _, Override():
             return override(s.PAYMENT, record, fact)
         case s.QUEUED, f.Withdrawn(by, reason):
-            data = replace(record.data, reason=f"withdrawn: {reason}", retryable=True)
-            return move("fail", f"{by}: {reason}", data=data)
+            return move(
+                "fail",
+                f"{by}: {reason}",
+                data=replace(record.data, reason=f"withdrawn: {reason}", retryable=True),
+            )
         case _, f.Withdrawn():
             raise BadInput(
                 f"{record.id} is {record.state}: it may have left. Cancel its transaction {record.data.transaction}."
@@ -45,16 +48,22 @@ def react(record: PaymentRecord, fact: Fact, _: Millis) -> Choice:
 def signed(record: PaymentRecord, new: New[TransactionData], place: int) -> Choice:
     """Decide that a signed transaction carries it."""
     carrier = new.data
-    data = replace(
-        record.data, transaction=new.id, place=place, nonce=carrier.nonce, hash=carrier.newest.hash, reason=""
+    return move(
+        "sign",
+        f"nonce {carrier.nonce}, {carrier.newest.hash}",
+        data=replace(
+            record.data, transaction=new.id, place=place, nonce=carrier.nonce, hash=carrier.newest.hash, reason=""
+        ),
     )
-    return move("sign", f"nonce {carrier.nonce}, {carrier.newest.hash}", data=data)
 
 
 def unpayable(found: f.UnpayablePayment) -> Choice:
     """Decide that it can never be paid as it is: nothing was signed."""
-    data = replace(found.payment.data, reason=found.reason, cause=found.cause, retryable=found.retryable)
-    return move("fail", found.reason, data=data)
+    return move(
+        "fail",
+        found.reason,
+        data=replace(found.payment.data, reason=found.reason, cause=found.cause, retryable=found.retryable),
+    )
 
 
 def recognized(record: PaymentRecord, evidence: Evidence, why: str) -> Choice:
@@ -109,22 +118,28 @@ def failed(
     """Decide that it is proven not paid, for good."""
     if not _carried(record, carrier):
         return noted(f"not paid by {evidence.reference}: {reason}")
-    data = replace(record.data, evidence=evidence, reason=reason, cause=cause, retryable=retryable)
-    return move("fail", reason, data=data)
+    return move(
+        "fail",
+        reason,
+        data=replace(record.data, evidence=evidence, reason=reason, cause=cause, retryable=retryable),
+    )
 
 
 def requeued(record: PaymentRecord, carrier: RecordId, why: str, most_together: int = 0) -> Choice:
     """Decide that it waits again: its transaction is over and did not pay it."""
     if not _carried(record, carrier):
         return noted(why)
-    data = replace(
-        record.data,
-        transaction=None,
-        nonce=-1,
-        hash=NO_HASH,
-        most_together=most_together or record.data.most_together,
+    return move(
+        "requeue",
+        why,
+        data=replace(
+            record.data,
+            transaction=None,
+            nonce=-1,
+            hash=NO_HASH,
+            most_together=most_together or record.data.most_together,
+        ),
     )
-    return move("requeue", why, data=data)
 
 
 def withdrawn_by_chain(record: PaymentRecord, carrier: RecordId) -> Choice:
