@@ -102,26 +102,20 @@ class Worker:
             group.start_soon(self._dispatcher.run)
             await self._feeder()
             with anyio.move_on_after(self._settings.grace_s):
-                await self._idle()
+                while self._in_hand:
+                    self._drained.clear()
+                    await self._drained.wait()
             group.cancel_scope.cancel()
+        # The leases of looks that were cut short, and of records that still waited for theirs, are given up.
+        left = [job.found for job in self._in_hand if isinstance(job.found, Stored)]
         with anyio.CancelScope(shield=True), anyio.move_on_after(HAND_BACK_S):
-            await self._hand_back()
+            await asyncio.gather(*map(self._steps.hand_back, left))
         log.info("The worker stopped.", action="stopped", worker=self._settings.worker_name)
 
     def stop(self) -> None:
         """Stop claiming; `run` ends when the work in hand is done."""
         self._stopping = True
         self._wake.set()
-
-    async def _idle(self) -> None:
-        while self._in_hand:
-            self._drained.clear()
-            await self._drained.wait()
-
-    async def _hand_back(self) -> None:
-        """Give up the leases of looks that were cut short, and of records that still waited for theirs."""
-        left = [job.found for job in self._in_hand if isinstance(job.found, Stored)]
-        await asyncio.gather(*map(self._steps.hand_back, left))
 
     # ── feed ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

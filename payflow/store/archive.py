@@ -53,7 +53,8 @@ class Archive(OverRecords):
 
     async def finished(self, shard: int, before: Millis) -> AsyncIterator[RawRecord]:
         """Walk over records of a shard whose story ended before a time, and of which nothing can come back."""
-        busy, now = await self._spoken_of(shard), await self._records.now()
+        undelivered = await self._link.ask("HKEYS", keys.messages(shard))
+        busy, now = {name.decode().partition("/")[0] for name in undelivered}, await self._records.now()
         for machine in self._records.machines.values():
             for state in machine.lifecycle.states.values():
                 if not state.final:
@@ -77,11 +78,6 @@ class Archive(OverRecords):
         return (
             RawRecord(record_id, {name.decode(): value for name, value in fields.items()}, events) if fields else None
         )
-
-    async def _spoken_of(self, shard: int) -> set[str]:
-        """Name the records of which a message has not been delivered yet."""
-        names = await self._link.ask("HKEYS", keys.messages(shard))
-        return {name.decode().partition("/")[0] for name in names}
 
     # ── out of the store, and back ────────────────────────────────────────────────────────────────────────────────────
 
