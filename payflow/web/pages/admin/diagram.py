@@ -75,13 +75,11 @@ def lay_out(lifecycle: Lifecycle, size: Size) -> Layout:
     back = _back(lifecycle, moves)
     layer = _layers(lifecycle, moves, back)
     ways = {pair: _way(pair, layer, turned=pair in back) for pair in moves}
-    rows = _ordered(layer, ways)
-    across = _spread(rows, ways, size)
-    middle = {node: (place * (size.long + size.between_layers) + size.long / 2) for node, place in layer.items()}
+    places = dict(layer)
     for way in ways.values():
-        first = layer[way[0]]
-        for step, node in enumerate(way[1:-1], start=1):
-            middle[node] = (first + step) * (size.long + size.between_layers) + size.long / 2
+        places |= {node: place for place, node in enumerate(way, start=layer[way[0]])}
+    across = _spread(places, ways, size)
+    middle = {node: place * (size.long + size.between_layers) + size.long / 2 for node, place in places.items()}
     lines = [_line(pair, tuple(moves[pair]), ways[pair], middle, across, size, turned=pair in back) for pair in moves]
     boxes = {name: (middle[name], across[name]) for name in lifecycle.states}
     length = (max(layer.values()) + 1) * (size.long + size.between_layers) - size.between_layers
@@ -136,27 +134,6 @@ def _way(pair: Pair, layer: Mapping[str, int], *, turned: bool) -> list[str]:
     return [source, *(f"{pair[1]}{turned:d}#{place}" for place in gaps), target]
 
 
-def _ordered(layer: Mapping[str, int], ways: Mapping[Pair, list[str]]) -> list[list[str]]:
-    """Order each layer by where its neighbours stand."""
-    rows: list[list[str]] = [[] for _ in range(max(layer.values()) + 1)]
-    for name, place in layer.items():
-        rows[place].append(name)
-    for way in ways.values():
-        for step, node in enumerate(way[1:-1], start=1):
-            row = rows[layer[way[0]] + step]
-            if node not in row:
-                row.append(node)
-    before, behind = _neighbours(ways)
-    for turn in range(ROUNDS):
-        near = before if turn % 2 == 0 else behind
-        positions = {node: place - len(row) / 2 for row in rows for place, node in enumerate(row)}
-        for row in rows if turn % 2 == 0 else reversed(rows):
-            wanted = {node: fmean([positions[one] for one in near[node]] or [positions[node]]) for node in row}
-            row.sort(key=lambda node: wanted[node])
-            positions |= {node: place - len(row) / 2 for place, node in enumerate(row)}
-    return rows
-
-
 def _neighbours(ways: Mapping[Pair, list[str]]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     before: dict[str, list[str]] = defaultdict(list)
     behind: dict[str, list[str]] = defaultdict(list)
@@ -167,21 +144,23 @@ def _neighbours(ways: Mapping[Pair, list[str]]) -> tuple[dict[str, list[str]], d
     return before, behind
 
 
-def _spread(rows: list[list[str]], ways: Mapping[Pair, list[str]], size: Size) -> dict[str, float]:
-    """Say where each node stands across the flow: near its neighbours, and never over another one."""
+def _spread(places: Mapping[str, int], ways: Mapping[Pair, list[str]], size: Size) -> dict[str, float]:
+    """Say where each node stands across the flow: in the order of its neighbours, near them, never over another one."""
+    rows: list[list[str]] = [[] for _ in range(max(places.values()) + 1)]
+    for node, place in places.items():
+        rows[place].append(node)
     before, behind = _neighbours(ways)
     at: dict[str, float] = {}
     for row in rows:
-        place = 0.0
-        for node in row:
-            at[node] = place
-            place += _breadth(node, size) + size.between_boxes
-    for turn in range(ROUNDS):
+        at |= zip(row, _apart(row, [0.0] * len(row), size), strict=True)
+    for turn in range(2 * ROUNDS):
+        near = before if turn % 2 == 0 else behind
         for row in rows if turn % 2 == 0 else reversed(rows):
-            near = before if turn % 2 == 0 else behind
-            neighbours = {node: near[node] or before[node] + behind[node] or [node] for node in row}
-            wanted = [fmean(at[one] for one in neighbours[node]) for node in row]
-            at |= dict(zip(row, _apart(row, wanted, size), strict=True))
+            around = {node: near[node] or before[node] + behind[node] or [node] for node in row}
+            wanted = {node: fmean(at[one] for one in around[node]) for node in row}
+            if turn < ROUNDS:
+                row.sort(key=lambda node: wanted[node])
+            at |= zip(row, _apart(row, [wanted[node] for node in row], size), strict=True)
     least = min(at[node] - _breadth(node, size) / 2 for node in at)
     return {node: place - least for node, place in at.items()}
 
