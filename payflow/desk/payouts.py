@@ -289,7 +289,6 @@ class Desk:
             return await self._tell(payout_id, fact, by)
 
     async def _tell(self, payout_id: str, fact: FactSource, by: str) -> Applied:
-        await self.payout(payout_id)
         return await tell(self.store, self.metrics, RecordId(payout_id), fact, by)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from operator import itemgetter
@@ -53,7 +52,6 @@ MOST_EARNINGS = 500
 # A payout that was asked for this long before the month may still have moved in it.
 LOOK_BACK_MS = 92 * DAY
 
-_DECEMBER = 12
 
 Row = tuple[str, ...]
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -234,26 +232,14 @@ class AccountsApi:
 # ── a statement ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Month:
-    """A month in UTC; the end is no part of it."""
-
-    start: Millis
-    end: Millis
-
-    def __contains__(self, at: Millis) -> bool:
-        return self.start <= at < self.end
-
-
-def _month_of(text: str) -> Month:
-    """Read a month such as 2026-01."""
+def _month_of(text: str) -> range:
+    """Read a month such as 2026-01, in UTC: the milliseconds of it."""
     year, month = int(text[:4]), int(text[5:])
-    following = (year + 1, 1) if month == _DECEMBER else (year, month + 1)
-    start, end = (int(datetime(*first, 1, tzinfo=UTC).timestamp()) * SECOND for first in ((year, month), following))
-    return Month(Millis(start), Millis(end))
+    first, following = datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    return range(int(first.timestamp()) * SECOND, int(following.timestamp()) * SECOND)
 
 
-async def _statement(store: Store, owner: Owner, month: Month) -> list[Row]:
+async def _statement(store: Store, owner: Owner, month: range) -> list[Row]:
     """List what happened in a month, in its order."""
     rows: list[Row] = []
     async for row in _rows(store, owner, month):
@@ -270,7 +256,7 @@ def _row(at: Millis, kind: str, name: str, status: str, money: Money, sign: int)
     return (iso(at), kind, name, status, money.asset.code, amount, change)
 
 
-async def _rows(store: Store, owner: Owner, month: Month) -> AsyncIterator[Row]:
+async def _rows(store: Store, owner: Owner, month: range) -> AsyncIterator[Row]:
     async for entry in store.earnings.entries(owner):
         if entry.at in month:
             money = Money(entry.units, store.records.assets[entry.asset])
@@ -287,11 +273,11 @@ async def _rows(store: Store, owner: Owner, month: Month) -> AsyncIterator[Row]:
             before = after
 
 
-async def _payouts(store: Store, owner: Owner, month: Month) -> AsyncIterator[PayoutRecord]:
+async def _payouts(store: Store, owner: Owner, month: range) -> AsyncIterator[PayoutRecord]:
     place = None
     while True:
-        since = Millis(month.start - LOOK_BACK_MS)
-        found = await store.listing.owned_before(owner, place, since, month.end, SLICE)
+        since, until = Millis(month.start - LOOK_BACK_MS), Millis(month.stop)
+        found = await store.listing.owned_before(owner, place, since, until, SLICE)
         for place in found:
             if parse_id(place.id)[0] == MACHINE:
                 yield (await store.records.read(place.id)).record

@@ -136,33 +136,28 @@ class Overview:
         place = self._frame.place
         reviews = await self._reviews.get(app, PATIENCE_S)
         count, more = (len(reviews[0]), reviews[1]) if reviews else (0, False)
-        found = [(count, f"{count}{'+' if more else ''}", "to review", "/review")]
-        found += [
-            (
-                count,
-                f"{count:,}",
-                f"stuck in {state} ({machine})",
-                f"/records?machine={machine}&state={state}&order=oldest",
-            )
-            for (machine, state), count in stuck.items()
-        ]
         parked = await self._frame.store.listing.count_parked()
         given_up = await self._frame.store.outbox.given_up()
-        found += [(parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1")]
-        found += [(given_up, f"{given_up:,}", "messages given up", "/outbox")]
-        found += [
-            (
-                len(lane.record.data.suspects),
-                str(len(lane.record.data.suspects)),
-                f"from outside may have paid what {lane.switch.called.lower()} has not",
-                f"/records/{lane.record.id}",
-            )
-            for lane in lanes
-            if lane.record is not None
-        ]
-        found += [
-            (1, "1", f"{one.kind} waits for a second person: {one.subject}", "/proposals")
-            for one in (await self._steering.two.waiting())[:PROPOSALS]
+        suspects = [(lane, len(lane.record.data.suspects), lane.record.id) for lane in lanes if lane.record]
+        proposals = (await self._steering.two.waiting())[:PROPOSALS]
+        found = [
+            (count, f"{count}{'+' if more else ''}", "to review", "/review"),
+            *(
+                (long, f"{long:,}", f"stuck in {state} ({name})", f"/records?machine={name}&state={state}&order=oldest")
+                for (name, state), long in stuck.items()
+            ),
+            (parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1"),
+            (given_up, f"{given_up:,}", "messages given up", "/outbox"),
+            *(
+                (
+                    many,
+                    str(many),
+                    f"from outside may have paid what {lane.switch.called.lower()} has not",
+                    f"/records/{record_id}",
+                )
+                for lane, many, record_id in suspects
+            ),
+            *((1, "1", f"{one.kind} waits for a second person: {one.subject}", "/proposals") for one in proposals),
         ]
         return [(shown, what, f"{place}{where}") for count, shown, what, where in found if count]
 
