@@ -104,6 +104,15 @@ def test_imports_go_down_only() -> None:
     assert broken(report) == set(), report
 
 
+def test_a_contract_that_names_machines_names_all_of_them() -> None:
+    """One that a contract does not know could be imported where it says that none may be."""
+    machines = {path.parent.name for path in (REPOSITORY / "machines").glob("*/lifecycle.py")} - {"core"}
+    layers = {one["name"]: " ".join(one.get("layers", ())) for one in LINTER["contracts"]}
+    named = {name: set(re.findall(rf"\b({'|'.join(machines)})\b", text)) for name, text in layers.items()}
+    lacking = {name: machines - there for name, there in named.items() if there and there != machines}
+    assert lacking == {}, "name each machine in the layers of these contracts of pyproject.toml, in parentheses"
+
+
 @pytest.mark.parametrize(("contract", "importer", "imported"), VIOLATIONS)
 def test_a_planted_violation_is_found(copy: Path, contract: str, importer: str, imported: str) -> None:
     plant(copy, importer, imported)
@@ -120,7 +129,7 @@ def test_pages_and_commands_write_nothing_into_the_store_themselves() -> None:
     files = [path for room in ("web", "cli") for path in (REPOSITORY / "payflow" / room).rglob("*.py")]
     found = {str(path): writes(path.read_text("utf-8")) for path in files}
     assert len(found) > 50
-    assert {name: calls for name, calls in found.items() if calls} == {}
+    assert {name: calls for name, calls in found.items() if calls} == {}, "let a verb of payflow/desk write it"
 
 
 @pytest.mark.parametrize(
