@@ -92,12 +92,14 @@ def test_no_class_name_is_used_twice() -> None:
     for name, path in classes():
         places[name].append(path)
     assert len(places) > 600
-    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+    twice = {name: paths for name, paths in places.items() if len(paths) > 1}
+    assert twice == {}, "whoever searches for a class must find one: say in the newer name whose it is"
 
 
 def test_no_identifier_says_a_retired_word() -> None:
     assert len(RETIRED) >= 8
-    assert {path: found for path, tree in sources() if (found := retired(path, tree))} == {}
+    said = {path: found for path, tree in sources() if (found := retired(path, tree))}
+    assert said == {}, "take the technical word: payflow/README.md has a table of these, with what to say instead"
 
 
 @pytest.mark.parametrize(
@@ -133,4 +135,5 @@ def test_a_word_of_the_glossary_is_a_name_in_the_code(terms: str, places: str) -
     for place in named:
         resolve_name(place)
     for term in terms.split(", "):
-        assert any(term.split()[-1] in words(place.rpartition(".")[2]) for place in named), term
+        said = any(term.split()[-1] in words(place.rpartition(".")[2]) for place in named)
+        assert said, f"{term}: the glossary of payflow/README.md must lead to a name with this word in it"

@@ -11,6 +11,7 @@ from machines.core.lifecycle import Lifecycle
 from machines.core.record import Record
 from machines.pool.lifecycle import LIFECYCLE as POOL
 from machines.transaction.lifecycle import LANE, PAYMENT, TRANSACTION
+from tests.machines.readme import lifecycles
 
 # Written down here again: from these something goes out with nobody's further yes, or on one person's.
 SENDING = {
@@ -20,6 +21,7 @@ SENDING = {
     PAYMENT: {"QUEUED", "SENDING"},
     TRANSACTION: {"SIGNED", "SENT"},
 }
+ELSEWHERE = {"payout": "tests/machines/payout/test_overrides.py", "repository": "holds no money and sends nothing"}
 PAIRS = [
     pytest.param(lifecycle, source, target, id=f"{lifecycle.machine}-{source}-{target}")
     for lifecycle in SENDING
@@ -27,6 +29,11 @@ PAIRS = [
     for target in lifecycle.states
     if source != target
 ]
+
+
+def test_every_machine_is_tried() -> None:
+    tried = {one.machine for one in SENDING} | ELSEWHERE.keys()
+    assert {one.machine for one in lifecycles()} == tried, "write its sending states down in SENDING, once more by hand"
 
 
 def record(lifecycle: Lifecycle, state: str) -> Record[None]:

@@ -1,5 +1,6 @@
 """The page about the machines says what the tables say."""
 
+from payflow.app import installation
 from tests.machines.readme import PATH, lifecycles, written
 
 
@@ -14,5 +15,7 @@ def test_every_state_and_move_is_on_the_page() -> None:
         assert all(f"| {move.trigger} |" in page for move in lifecycle.moves)
 
 
-def test_the_shipped_machines_are_found() -> None:
-    assert "payout" in [lifecycle.machine for lifecycle in lifecycles()]
+def test_every_machine_of_the_folders_is_one_that_an_installation_knows() -> None:
+    known, there = set(installation.lifecycles()), {lifecycle.machine for lifecycle in lifecycles()}
+    assert "payout" in there
+    assert known == there, "name it in `lifecycles` of payflow/app/installation.py, and make it in `assemble`"
