@@ -1,6 +1,6 @@
 """The worlds in which the rail contract is tried: a real rail, its real client, and the simulator that it talks to.
 
-A new rail joins with one class like these and one line in `WORLDS`.
+A new gateway joins with one function like `paystack` and one line in `WORLDS`; a rail of another kind with a `World`.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
+from fnmatch import fnmatchcase
 from itertools import count
 from typing import Protocol
 
@@ -179,7 +180,9 @@ class GatewayWorld:
     gateway: SimulatedGateway
     clock: FixedClock
     looks: str
-    """Which requests are looks."""
+    """Which requests are looks, with `*` for what differs."""
+    sends: str
+    """Which requests may move money, as above."""
     can: Abilities = Abilities()
     amounts: Sequence[str] = ("0.01", "1.00", "1322.71", "0.29", "70368744177.67", "999999999.99")
 
@@ -230,10 +233,9 @@ class GatewayWorld:
         """A gateway's payment failed: there is nothing to wait for."""
 
     def submissions(self) -> int:
-        return sum(line in _SUBMISSIONS for line in self.gateway.server.calls)
+        return sum(fnmatchcase(line, self.sends) for line in self.gateway.server.calls)
 
 
-_SUBMISSIONS = frozenset({"POST /v3/transfers", "POST /v4/direct-transfers", "POST /transfer"})
 _PATIENT = HttpLimits(reads=2, read_pause_s=0.001)
 _IMPATIENT = HttpLimits(send_s=0.1, read_s=0.1, reads=2, read_pause_s=0.001)
 
@@ -252,7 +254,7 @@ async def flutterwave_v3() -> AsyncIterator[GatewayWorld]:
         def rail(limits: HttpLimits) -> Rail:
             return FlutterwaveV3(GatewayClient(session, "Flutterwave", gateway.v3_url, key, clock, limits))
 
-        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v3/transfers*")
+        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v3/transfers*", "POST /v3/transfers")
 
 
 @asynccontextmanager
@@ -265,7 +267,9 @@ async def flutterwave_v4() -> AsyncIterator[GatewayWorld]:
         def rail(limits: HttpLimits) -> Rail:
             return FlutterwaveV4(GatewayClient(session, "Flutterwave", gateway.v4_url, token, clock, limits))
 
-        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v4/transfers*")
+        yield GatewayWorld(
+            rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /v4/transfers*", "POST /v4/direct-transfers"
+        )
 
 
 @asynccontextmanager
@@ -276,7 +280,7 @@ async def paystack() -> AsyncIterator[GatewayWorld]:
         def rail(limits: HttpLimits) -> Rail:
             return Paystack(GatewayClient(session, "Paystack", gateway.url, SecretKey(gateway.key), clock, limits))
 
-        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /transfer/verify/*")
+        yield GatewayWorld(rail(_PATIENT), rail(_IMPATIENT), gateway, clock, "GET /transfer/verify/*", "POST /transfer")
 
 
 @asynccontextmanager
