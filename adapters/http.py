@@ -18,6 +18,7 @@ from typing import Protocol
 
 import aiohttp
 import structlog
+from aiohttp.client import IDEMPOTENT_METHODS
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 from yarl import URL
@@ -181,6 +182,11 @@ class GatewayClient:
 
     async def send(self, request: HttpRequest) -> HttpReply:
         """Make a call that may move money: once, and whatever breaks on the way leaves the outcome unknown."""
+        if request.method in IDEMPOTENT_METHODS:
+            raise ValueError(
+                f"{request.method} {request.path}: aiohttp repeats this method by itself where a connection breaks. "
+                "Send by POST, or give the adapter an exchange that does not repeat."
+            )
         try:
             return await self._call(request, self._limits.send_s, CallKind.SEND)
         except BrokenOff as error:

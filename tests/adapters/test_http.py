@@ -7,7 +7,19 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from adapters.http import BrokenOff, HttpLimits, Overlong, Unreached, exchange, plain
+from adapters.http import (
+    BrokenOff,
+    GatewayClient,
+    HttpLimits,
+    HttpRequest,
+    Overlong,
+    SecretKey,
+    Unreached,
+    exchange,
+    plain,
+)
+from machines.core.clock import FixedClock
+from machines.core.errors import OutcomeUnknown
 
 FEW = HttpLimits(body_bytes=1000)
 
@@ -55,6 +67,33 @@ async def test_nobody_there_is_surely_not_done(session: aiohttp.ClientSession) -
     with pytest.raises(Unreached):
         await exchange(session, "GET", URL("http://127.0.0.1:1"), headers={}, total_s=5)
     assert not issubclass(Unreached, BrokenOff)
+
+
+async def test_what_may_move_money_goes_once_where_the_connection_breaks(session: aiohttp.ClientSession) -> None:
+    """On a connection that was used before aiohttp asks again by itself what it takes for idempotent."""
+    met: list[str] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        met.append(request.method)
+        if len(met) > 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/slip", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    client = GatewayClient(session, "Box", f"http://127.0.0.1:{runner.addresses[0][1]}", SecretKey("k"), FixedClock())
+    await client.send(HttpRequest("POST", "/slip"))
+    with pytest.raises(OutcomeUnknown):
+        await client.send(HttpRequest("POST", "/slip"))
+    assert met == ["POST", "POST"]
+    for method in ("PUT", "GET", "DELETE"):
+        with pytest.raises(ValueError, match="Send by POST"):
+            await client.send(HttpRequest(method, "/slip"))
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
