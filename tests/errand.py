@@ -9,7 +9,7 @@ from machines.core.lifecycle import By, Lifecycle, Move, Position, State
 from machines.core.machine import Machine, RetryPolicy
 from machines.core.ports import Act, Destination, Payment, PaymentKey, Rail, Settled, Step, Unsent
 from machines.core.ports import Failed as RailFailed
-from machines.core.record import Record
+from machines.core.record import Record, Sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,8 @@ def react(record: Record[ErrandData], fact: Fact, now: Millis) -> Decision[Erran
                 data=replace(record.data, evidence=evidence),
                 messages=(Message("told", {"to": record.owner}),),
             )
+        case "SENDING", Refused(reason) if record.data.asked or record.sending is Sending.LOST:
+            return keep(f"refused, which proves nothing of the send before it: {reason}")
         case "SENDING", NotDone(reason) | Refused(reason):
             return move("fail", reason)
         case "SENDING", LostSight(reason):

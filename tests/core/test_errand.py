@@ -16,7 +16,7 @@ from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refus
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position
 from machines.core.money import NGN, Money
-from machines.core.record import Record
+from machines.core.record import Record, Sending
 from tests.desk import FakeRail
 from tests.errand import LIFECYCLE, Approved, Cancelled, Done, ErrandData, NotDone, Sent, errand, react
 from tests.facts import facts_of
@@ -171,6 +171,13 @@ def test_a_time_out_is_not_a_failure() -> None:
     decision = react(record("SENDING"), LostSight("a time-out"), NOW)
     assert decision.trigger is None
     assert decision.data == replace(record("SENDING").data, asked=1)
+
+
+@pytest.mark.parametrize("lost", [{"data": ErrandData(asked=1)}, {"sending": Sending.LOST}])
+def test_that_a_repeat_is_refused_proves_nothing_of_a_send_whose_outcome_is_unknown(lost: dict[str, Any]) -> None:
+    decision = react(replace(record("SENDING"), **lost), Refused("seen already"), NOW)
+    assert decision.trigger is None
+    assert decision.recorded
 
 
 def test_a_machine_with_positions_says_that_it_moves_money() -> None:
