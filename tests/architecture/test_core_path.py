@@ -1,11 +1,22 @@
-"""The path that every payment takes, from the table to the commit, can be read in an hour: it has a limit of lines."""
+"""The path that every payment takes, from the table to the commit, can be read in an hour: it has a limit of lines.
 
+README.md leads along it, and payflow/README.md names its functions: both are true to the files.
+"""
+
+import ast
 import re
 from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 LUA = REPOSITORY / "payflow/store/lua"
 MOST_LINES = 1600
+HOUR = (REPOSITORY / "README.md").read_text("utf-8").partition("## Read it in an hour\n")[2].partition("\n## ")[0]
+ROWS = re.findall(r"^\| (\d+) \| (.*?) \| .* \|$", HOUR, re.MULTILINE)
+LIFE = (REPOSITORY / "payflow/README.md").read_text("utf-8").partition("### The same for a payout\n")[2]
+STEPS = re.findall(r"^\| .*?\| `([\w.]+)` \|", LIFE.partition("\n## ")[0], re.MULTILINE)
 
 
 def commit_script() -> list[Path]:
@@ -28,9 +39,40 @@ def core_path() -> list[Path]:
     return [*(REPOSITORY / name for name in python), *commit_script()]
 
 
+def links(row: str) -> list[Path]:
+    return [REPOSITORY / link for link in re.findall(r"\]\(([^)]+)\)", row)]
+
+
 def test_the_core_path_can_be_read_in_an_hour() -> None:
     lines = {path.name: len(path.read_text().splitlines()) for path in core_path()}
-    assert sum(lines.values()) <= MOST_LINES, lines
+    assert sum(lines.values()) <= MOST_LINES, f"shorten it, or move aside what not every payment needs: {lines}"
+
+
+def test_the_path_of_the_readme_is_an_hour_and_leads_along_the_core() -> None:
+    assert sum(int(minutes) for minutes, _ in ROWS) == 60
+    led = {path for _, row in ROWS for path in links(row)}
+    assert led >= {path for path in core_path() if path.suffix == ".py" or path.stem in ("commit", "op_move", "ledger")}
+
+
+@pytest.mark.parametrize("row", [row for _, row in ROWS])
+def test_what_the_readme_says_to_read_is_there(row: str) -> None:
+    found = [path.read_text("utf-8") for path in links(row)]
+    code = [ast.parse(path.read_text("utf-8")) for path in links(row) if path.suffix == ".py"]
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    defined = {one.name for tree in code for one in ast.walk(tree) if isinstance(one, functions)}
+    assert found
+    assert set(re.findall(r"`(\w+)`", row)) <= defined
+    assert all(f"## {title.capitalize()}\n" in found[0] for title in re.findall(r"\*(\w[\w ]+)\*", row))
+
+
+@pytest.mark.parametrize("place", STEPS)
+def test_a_step_in_the_life_of_a_payout_is_named_as_the_code_names_it(place: str) -> None:
+    resolve_name(place)
+
+
+def test_the_life_of_a_payout_goes_from_the_request_to_the_watch() -> None:
+    assert len(STEPS) > 10
+    assert (STEPS[0], STEPS[-1]) == ("payflow.desk.payouts.Desk.request", "machines.payout.acts.PayoutActs.watch")
 
 
 def test_the_core_path_is_all_that_a_commit_runs() -> None:
