@@ -285,7 +285,7 @@ class Settings(BaseModel):
     bounty_replace_days: float = Field(default=3, ge=1, alias="PAYFLOW_BOUNTY_REPLACE_DAYS")
     """After how long a signed address takes the place of a signed one, unless that one signs that it gives way."""
     bounty_remind_days: float = Field(default=3, gt=0, alias="PAYFLOW_BOUNTY_REMIND_DAYS")
-    """How often he is reminded."""
+    """How often a winner without an address is reminded."""
     bounty_sweep_hours: float = Field(default=6, gt=0, alias="PAYFLOW_BOUNTY_SWEEP_HOURS")
     """How often an unfinished bounty's issue and pull requests are read, because deliveries get lost."""
     bounty_most_open: int = Field(default=100, ge=1, le=500, alias="PAYFLOW_BOUNTY_MOST_OPEN")

@@ -42,7 +42,7 @@ class New(Generic[D]):
     counted: bool = False
     """Whether it counts into the owner's velocity windows."""
     due_in_s: float | None = 0.0
-    """When its first look is due; None where nobody looks by himself."""
+    """When its first look is due; None where no worker looks."""
     messages: tuple[Message, ...] = ()
     claims: tuple[Claim, ...] = ()
 

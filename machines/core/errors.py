@@ -25,7 +25,7 @@ PayflowError
 │   ├── ShortBalance     the account has less than the amount
 │   ├── KeyReused        the idempotency key belongs to another request
 │   └── ClaimTaken       somebody else holds the unique claim: act again
-└── BadInput             the caller must change what he sent
+└── BadInput             the caller must change what they sent
     ├── BadAmount
     ├── ReservedOwner    the owner is one that Payflow names itself: no platform speaks for it
     ├── NotAllowed       somebody else may do it

@@ -15,7 +15,7 @@ HALTED = "HALTED"
 
 # fmt: off
 STATES = (
-    State(name=DUE, means="The miner has reached the threshold; nothing is taken off his balance yet.",
+    State(name=DUE, means="The miner has reached the threshold; nothing is taken off their balance yet.",
           by=By.POLLER, every_s=10, stuck_after_s=10 * _MINUTE_S, cleared=True, public="due"),
     State(name=DEBITED, means="Taken off the miner's balance and logged as pending in the pool's books; handed to the lane, or about to be.",
           by=By.POLLER, every_s=5, stuck_after_s=_HOUR_S, sends=True, public="pending"),

@@ -380,7 +380,7 @@ class Records:
         """Look again, at once, at a record that was set aside or that nobody would look at."""
         record = stored.record
         if self.machines[record.machine].lifecycle.state(record.state).by is not By.POLLER:
-            raise BadInput(f"{record.id} is in {record.state}, where nobody looks by himself: override it instead.")
+            raise BadInput(f"{record.id} is in {record.state}, where no worker looks: override it instead.")
         await self._mark(stored, groups.UNPARKED, why, who, after_ms=0)
 
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
