@@ -37,6 +37,9 @@ class HistoryEvent:
     details: Mapping[str, Any]
     before: bytes
     """The hash of the event before."""
+    left: bytes | None = None
+    """The digest of what the record kept afterwards; empty where that stayed as it was, None where an older version
+    wrote the event, which said nothing of it."""
     amount: tuple[str, str] | None = None
     """Asset and units, in the event that made the record."""
 
@@ -69,13 +72,19 @@ def event_bytes(
     why: str,
     fact: str,
     details: object,
-    *amount: tuple[str, str],
+    *more: bytes | tuple[str, str],
 ) -> bytes:
     """Write an event behind the hash of the one before.
 
-    The event that makes a record says for which amount, so that nobody can change that beside it.
+    Then comes the digest of what the record keeps from now on, empty where that stays, and in the event that makes a
+    record its amount: so nobody can change them beside it.
     """
-    return before + encode((at, version, trigger, state, who, why, fact, details, *amount))
+    return before + encode((at, version, trigger, state, who, why, fact, details, *more))
+
+
+def digest(owner: str, data: bytes) -> bytes:
+    """Give what an event says of a record's data, and of whose they are."""
+    return hashlib.sha256(encode((owner, data))).digest()[:16]
 
 
 def chain(event: bytes) -> bytes:
@@ -86,20 +95,26 @@ def chain(event: bytes) -> bytes:
 def read_event(event: bytes) -> HistoryEvent:
     """Read an event."""
     try:
-        at, version, trigger, state, who, why, fact, details, *amount = _decode(event[32:])
-        made_for = (str(amount[0][0]), str(amount[0][1])) if amount else None
+        at, version, trigger, state, who, why, fact, details, *more = _decode(event[32:])
+        left = more.pop(0) if more and isinstance(more[0], bytes) else None
+        made_for = (str(more[0][0]), str(more[0][1])) if more else None
     except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
         raise UnreadableRecord(f"An event of the history cannot be read: {error}.") from error
-    return HistoryEvent(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32], made_for)
+    return HistoryEvent(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32], left, made_for)
 
 
-def contradicted(events: list[bytes], state: str, version: int, amount: tuple[str, str] | None) -> str:
-    """Say where a record is not what its whole history says; empty where it is."""
+def contradicted(
+    events: list[bytes], state: str, version: int, amount: tuple[str, str] | None, kept: bytes
+) -> str:  # fmt: skip
+    """Say where a record is not what its whole history says; empty where it is. `kept` is the digest of its data."""
     first, last = read_event(events[0]), read_event(events[-1])
     if (last.state, last.version) != (state, version):
         return f"it is in {state}, version {version}; its history ends in {last.state}, version {last.version}"
     if first.amount is not None and first.amount != amount:
         return f"its amount is {_said(amount)}; its history begins with {_said(first.amount)}"
+    wrote = next((event for event in map(read_event, reversed(events)) if event.left != b""), first)
+    if wrote.left and wrote.left != kept:
+        return f"its data, or its owner, are not what event {wrote.version} left"
     return ""
 
 

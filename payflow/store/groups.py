@@ -11,7 +11,7 @@ from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position
 from machines.core.record import Record, Sending
-from payflow.store.codec import GENESIS, chain, encode, event_bytes
+from payflow.store.codec import GENESIS, chain, digest, encode, event_bytes
 from payflow.store.stored import Poison, Stored
 
 CREATED = "Created"
@@ -121,7 +121,9 @@ def create(
     """Add the making of a record; in another state than the initial one only where the store had forgotten it."""
     made_in = lifecycle.state(state or lifecycle.initial)
     amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
-    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, *filter(None, (amount,)))
+    data = encode(new.data)
+    left = digest(new.owner, data)
+    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, left, *filter(None, (amount,)))
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(
         CreateOp(
@@ -132,7 +134,7 @@ def create(
             state=made_in.name,
             position=made_in.position.value if made_in.position else False,
             print=new.fingerprint,
-            data=group.place(encode(new.data)),
+            data=group.place(data),
             event=group.place(event),
             hash=group.place(chain(event)),
             after_ms=after_ms,
@@ -180,6 +182,7 @@ def decide(
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
         group.ops.append(StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled))
         return record
+    data = None if decision.data is None else encode(decision.data)
     event = event_bytes(
         stored.chain,
         stored.at,
@@ -190,6 +193,7 @@ def decide(
         decision.why,
         type(fact).__name__,
         {"with": leader} if leader else fact.recorded(),
+        b"" if data is None else digest(record.owner, data),
     )
     messages = decision.messages
     if decision.alarm:
@@ -204,7 +208,7 @@ def decide(
             to=target.name,
             from_position=source.position.value if source.position else False,
             to_position=target.position.value if target.position else False,
-            data=False if decision.data is None else group.place(encode(decision.data)),
+            data=False if data is None else group.place(data),
             event=group.place(event),
             hash=group.place(chain(event)),
             after_ms=after_ms,
@@ -247,7 +251,7 @@ def mark(
 ) -> None:
     """Add an event that changes nothing but whether, and when, a record is looked at."""
     record = stored.record
-    event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None)
+    event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, b"")
     group.ops.append(
         MoveOp(
             id=record.id,

@@ -9,13 +9,13 @@ from machines.core.errors import PayflowError, StoreUnavailable
 from machines.core.ids import RecordId, parse_id
 from machines.core.lifecycle import By
 from payflow.store import keys
-from payflow.store.codec import UnreadableRecord, chain_fault, contradicted
+from payflow.store.codec import UnreadableRecord, chain_fault, contradicted, digest
 from payflow.store.link import paged
 from payflow.store.records import OverRecords
 
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
-_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units")
+_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units", "owner", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,12 @@ class Integrity(OverRecords):
         answers = await self._link.pipeline(commands)
         unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
         found = []
-        for place, (state, newest, parked, archived, version, *amount) in enumerate(rows):
+        for place, (state, newest, parked, archived, version, asset, units, owner, data) in enumerate(rows):
             there, due, events = answers[3 * place : 3 * place + 3]
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
-            differs = "" if broken else _contradicted(events, state, version, amount)
+            kept = digest((owner or b"").decode(), data or b"")
+            differs = "" if broken else _contradicted(events, state, version, (asset, units), kept)
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
                 f"its history is not whole: {broken}": bool(broken),
@@ -141,12 +142,12 @@ class Integrity(OverRecords):
 
 
 def _contradicted(
-    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None]
+    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None], kept: bytes
 ) -> str:
     asset, units = amount
     known = (asset.decode(), units.decode()) if asset and units else None
     try:
-        return contradicted(events, _text(state), int(version or 0), known)
+        return contradicted(events, _text(state), int(version or 0), known, kept)
     except (UnreadableRecord, ValueError) as error:
         return str(error)
 

@@ -7,10 +7,10 @@ import pytest
 
 from machines.core.ids import RecordId
 from payflow.store import keys
-from payflow.store.codec import GENESIS, UnreadableRecord, chain, chain_fault, event_bytes, read_event
+from payflow.store.codec import GENESIS, UnreadableRecord, chain, chain_fault, encode, event_bytes, read_event
 from payflow.store.store import Store
 from tests.desk import ANN, ask, claim_one, faults, fund, owner_in, tell
-from tests.errand import Approved, Cancelled, Done, Sent
+from tests.errand import Approved, Cancelled, Done, ErrandData, Sent
 
 P = keys.prefix(3)
 
@@ -109,6 +109,61 @@ def test_an_empty_history_is_whole_only_for_what_was_never_made() -> None:
 def test_an_event_that_cannot_be_read_says_so(event: bytes) -> None:
     with pytest.raises(UnreadableRecord, match="cannot be read"):
         read_event(event)
+
+
+async def another_note(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("HSET", keys.record(record_id), "data", encode(ErrandData("another note")))
+
+
+async def another_owner(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("HSET", keys.record(record_id), "owner", "mallory")
+
+
+async def the_data_of_another_record(store: Store, record_id: RecordId) -> None:
+    other = await ask(store, key="other")
+    await tell(store, other, Approved())
+    data = await store.link.ask("HGET", keys.record(other), "data")
+    assert data != await store.link.ask("HGET", keys.record(record_id), "data")
+    await store.link.ask("HSET", keys.record(record_id), "data", data)
+
+
+async def what_it_kept_before(store: Store, record_id: RecordId) -> None:
+    await store.link.ask("HSET", keys.record(record_id), "data", encode(ErrandData("test")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [another_note, another_owner, the_data_of_another_record, what_it_kept_before],
+    ids=lambda one: one.__name__,
+)
+async def test_what_was_changed_beside_the_history_is_found(
+    store: Store, change: Callable[[Store, RecordId], Awaitable[None]]
+) -> None:
+    """Every byte of it can be read, and no index is wrong: only its history says that it was another."""
+    record_id = await story(store)
+    await change(store, record_id)
+    (fault,) = [fault for fault in await faults(store) if record_id in fault]
+    assert "its data, or its owner, are not what event 4 left" in fault
+
+
+async def test_a_commit_that_leaves_the_data_as_they_are_says_so(store: Store) -> None:
+    await fund(store)
+    record_id = await ask(store)
+    await tell(store, record_id, Approved())
+    assert [event.left for event in await store.records.history(record_id)][1:] == [b""]
+    await another_note(store, record_id)
+    (fault,) = await faults(store)
+    assert "are not what event 1 left" in fault
+
+
+async def test_of_what_an_older_version_wrote_last_nothing_is_known(store: Store) -> None:
+    """It said nothing of the data, so that a worker of that version beside ours raises no false alarm."""
+    record_id = await story(store)
+    stored = await store.records.read(record_id)
+    event = stored.chain + encode((1, 5, "", "DONE", "an older worker", "", "Noted", None))
+    await store.link.ask("RPUSH", keys.history(record_id), event)
+    await store.link.ask("HSET", keys.record(record_id), "ver", 5, "hash", chain(event), "data", encode(ErrandData()))
+    assert await faults(store) == []
 
 
 # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
