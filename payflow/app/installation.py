@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +185,7 @@ async def opened(
         metrics = Metrics()
         own = await parts(settings, store, metrics, stack)
         if pool_files:
-            from payflow.app.pools import with_pools  # noqa: PLC0415  (two seconds, only where a pool is paid for)
-
-            own = await with_pools(own, settings, pool_files, store, metrics, stack)
+            own = await _with_pools(own, settings, pool_files, store, metrics, stack)
         # A library for keys lets Python recurse 100,000 deep: nested JSON would then overflow the stack of the process.
         sys.setrecursionlimit(min(sys.getrecursionlimit(), DEEPEST))
         store.serve(own.machines)
@@ -196,6 +194,25 @@ async def opened(
             metrics.noted.labels(machine.name)  # Prometheus sees no increase in a series born with its first event
         await store.pauses.name(own.scopes, await store.records.now())
         yield Payflow(settings, own, metrics, store)
+
+
+async def _with_pools(
+    own: Parts, settings: Settings, files: Sequence[Path], store: Store, metrics: Metrics, stack: AsyncExitStack
+) -> Parts:
+    """Add the pools of these files to an installation."""
+    from payflow.app.pools import open_pools  # noqa: PLC0415  (two seconds, only where a pool is paid for)
+
+    pools = await open_pools(settings, files, store, metrics, SystemClock(), stack)
+    mine = (pools.machine, *pools.lanes.machines)
+    names = {machine.name for machine in mine}
+    sent = (scope for pool in pools.pools.values() for scope in pool.lane.scopes)
+    return replace(
+        own,
+        machines=(*(machine for machine in own.machines if machine.name not in names), *mine),
+        lanes=pools.lanes,
+        pools=pools,
+        scopes=tuple(dict.fromkeys((*own.scopes, *sent))),
+    )
 
 
 def refuse_unfit(store: Store) -> None:

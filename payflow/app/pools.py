@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +16,6 @@ from adapters.open_ethereum_pool.link import PoolRedis
 from machines.core.clock import Clock, SystemClock
 from machines.core.errors import BadSettings, Retryable
 from machines.transaction.ports import Lane
-from payflow.app.installation import Parts
 from payflow.app.lanes import open_lanes
 from payflow.config import LaneSettings, Settings
 from payflow.desk.metering import Meter
@@ -30,23 +28,6 @@ HEAD_TRIES = 3
 """The newest blocks may differ for a moment."""
 
 # ── from the files ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def with_pools(
-    own: Parts, settings: Settings, files: Sequence[Path], store: Store, metrics: Metrics, stack: AsyncExitStack
-) -> Parts:
-    """Add the pools of these files to an installation."""
-    pools = await open_pools(settings, files, store, metrics, SystemClock(), stack)
-    mine = (pools.machine, *pools.lanes.machines)
-    names = {machine.name for machine in mine}
-    sent = (scope for pool in pools.pools.values() for scope in pool.lane.scopes)
-    return replace(
-        own,
-        machines=(*(machine for machine in own.machines if machine.name not in names), *mine),
-        lanes=pools.lanes,
-        pools=pools,
-        scopes=tuple(dict.fromkeys((*own.scopes, *sent))),
-    )
 
 
 async def open_pools(
