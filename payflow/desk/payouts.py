@@ -31,7 +31,6 @@ from payflow.desk.person import because
 from payflow.desk.records import FactSource, tell
 from payflow.desk.requests import Bounds, with_account
 from payflow.engine.step import Applied
-from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -307,6 +306,3 @@ def shown(destination: Destination) -> str:
     number = str(fields.get("account_number") or fields.get("address") or "")
     masked = "•" * max(0, min(SHOWN_DIGITS, len(number) - SHOWN_DIGITS)) + number[-SHOWN_DIGITS:]
     return " ".join(part for part in (fields.get("bank_code", ""), masked) if part)
-
-
-__all__ = ["Answer", "Ask", "Desk", "Gateway", "Profile", "shown"]

@@ -15,19 +15,16 @@ from payflow.shown import iso
 from payflow.store.registers.earnings import Earning
 from payflow.store.registers.profiles import Profile
 
-STATES: dict[str, tuple[str, ...]] = {}
+_WORDS = {state.name: state.public or state.name.lower() for state in LIFECYCLE.states.values()}
+STATES = {word: tuple(state for state, said in _WORDS.items() if said == word) for word in _WORDS.values()}
 """For each word that the public reads, the states that it stands for."""
-for _state in LIFECYCLE.states.values():
-    _word = _state.public or _state.name.lower()
-    STATES[_word] = (*STATES.get(_word, ()), _state.name)
-
 
 CANCELLING = "cancelling: waits for proof that nothing was paid"
 
 
 def status_of(state: str) -> str:
     """Say in the public's word where a payout is."""
-    return next(word for word, states in STATES.items() if state in states)
+    return _WORDS[state]
 
 
 def _known(word: str) -> str:

@@ -112,6 +112,8 @@ def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     return any(found in network for network in networks)
 
 
+# ── people at our pages ───────────────────────────────────────────────────────────────────────────────────────────────
+
 log = structlog.get_logger()
 
 LASTS_S = 8 * 3600

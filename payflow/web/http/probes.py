@@ -55,6 +55,8 @@ class Probes:
             return None
 
 
+# ── figures of the store ──────────────────────────────────────────────────────────────────────────────────────────────
+
 OLDEST_LOOKED_AT = 50
 """Of a state's records so many are read for the age of each rail's oldest one: a scrape must stay cheap."""
 

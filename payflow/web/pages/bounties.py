@@ -223,6 +223,8 @@ def _belongs(record: BountyRecord, group: str) -> bool:
     return bool(open_claims(record)) == (group == "To merge")
 
 
+# ── signing in with GitHub ────────────────────────────────────────────────────────────────────────────────────────────
+
 SIGN_IN, BACK = "/bounties/github", "/bounties/github/back"
 STATE = "payflow_bounties_state"
 STATE_S = 600

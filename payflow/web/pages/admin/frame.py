@@ -313,6 +313,8 @@ def _unbroken_span(millis: int) -> str:
     return words.span(millis).replace(" ", "\N{NO-BREAK SPACE}")
 
 
+# ── what an installation gives to its dashboard ───────────────────────────────────────────────────────────────────────
+
 LaneLook = Callable[[], Awaitable[LaneSheet]]
 """Asks the nodes of a lane."""
 
@@ -329,7 +331,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class DashboardExtensions:
-    """All of it."""
+    """Rails and lanes that can tell what they have; more pages, actions and searches."""
 
     rails: Mapping[str, Wallet | None] = field(default_factory=dict)
     """By name; None where a rail cannot tell its balance."""
