@@ -203,7 +203,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def read_body(shape: type[M], raw: bytes) -> M:
     """Read a body, or say what is wrong with it; an empty one will do where nothing is needed."""
-    return _checked(shape, _json(raw) if raw.strip() else {})
+    return _checked(shape, _json(raw) if raw else {})
 
 
 def read_query(shape: type[M], query: MultiMapping[str]) -> M:

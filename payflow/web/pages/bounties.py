@@ -5,11 +5,11 @@ import io
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import segno
 from aiohttp import web
 
-from adapters.github.sign_in import GitHubSignIn
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, open_question, qr_path
 from machines.bounty.data import BountyRecord
@@ -27,6 +27,9 @@ from payflow.web.http.auth import Form, Gate, PageSessions, Visit, see
 from payflow.web.http.payloads import whole
 from payflow.web.http.problems import FORBIDDEN, Problem
 from payflow.web.pages.admin.frame import Do, FormDone, Frame, StaticFiles
+
+if TYPE_CHECKING:
+    from adapters.github.sign_in import GitHubSignIn
 
 PLACE = "/bounties"
 COOKIE = "payflow_bounties"
@@ -233,7 +236,7 @@ STATE_S = 600
 class GitHubSignInRoutes:
     """The way to GitHub, and the way back."""
 
-    def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: GitHubSignIn, server: str) -> None:
+    def __init__(self, store: Store, gate: Gate, sessions: PageSessions, identity: "GitHubSignIn", server: str) -> None:
         self._store = store
         self._gate = gate
         self._sessions = sessions

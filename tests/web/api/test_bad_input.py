@@ -151,6 +151,7 @@ QUERIES: list[tuple[str, Refused]] = [
 ]
 BODIES: list[tuple[bytes, Refused]] = [
     (b"{", NO_JSON),
+    (b"\t", NO_JSON),
     (b"\xff\xfe{}", NO_JSON),
     (b"\xef\xbb\xbf{}", NO_JSON),
     (b"[" * 60_000, NO_JSON),
