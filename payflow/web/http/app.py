@@ -6,7 +6,7 @@ import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, cast
 
 from aiohttp import web, web_response
@@ -16,7 +16,6 @@ from aiohttp.typedefs import Handler
 
 from machines.core.errors import BadSettings
 from payflow.web.http import problems
-from payflow.web.http.auth import among
 
 MOST_BODY_BYTES = 64 * 1024
 LARGER = {"/webhook-app": 1024 * 1024}
@@ -187,3 +186,9 @@ class _Guarded(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._served.resume_writing()
+
+
+def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address lies in one of some networks."""
+    found = ip_address(address)
+    return any(found in network for network in networks)

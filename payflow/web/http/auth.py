@@ -7,10 +7,10 @@ at once.
 
 import hashlib
 import hmac
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 import structlog
@@ -22,6 +22,7 @@ from payflow.config import Settings
 from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
 from payflow.store.registers.tokens import ApiToken, Role, Sessions, Tokens, digest_of
 from payflow.store.store import Store
+from payflow.web.http.app import among
 from payflow.web.http.endpoints import received_form
 from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
 
@@ -104,12 +105,6 @@ def _site(address: str) -> str | None:
     if isinstance(found, IPv6Address):
         return str(found.ipv4_mapped or IPv6Network((found, _SITE_BITS), strict=False).network_address)
     return str(found)
-
-
-def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    """Whether an address lies in one of some networks."""
-    found = ip_address(address)
-    return any(found in network for network in networks)
 
 
 # ── people at our pages ───────────────────────────────────────────────────────────────────────────────────────────────
