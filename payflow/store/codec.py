@@ -104,16 +104,16 @@ def read_event(event: bytes) -> HistoryEvent:
 
 
 def contradicted(
-    events: list[bytes], state: str, version: int, amount: tuple[str, str] | None, kept: bytes
+    events: list[bytes], state: str, version: int, amount: tuple[str, str] | None, data_digest: bytes
 ) -> str:  # fmt: skip
-    """Say where a record is not what its whole history says; empty where it is. `kept` is the digest of its data."""
+    """Say where a record is not what its whole history says; empty where it is. `data_digest` is of what it has now."""
     first, last = read_event(events[0]), read_event(events[-1])
     if (last.state, last.version) != (state, version):
         return f"it is in {state}, version {version}; its history ends in {last.state}, version {last.version}"
     if first.amount is not None and first.amount != amount:
         return f"its amount is {_said(amount)}; its history begins with {_said(first.amount)}"
     wrote = next((event for event in map(read_event, reversed(events)) if event.left != b""), first)
-    if wrote.left and wrote.left != kept:
+    if wrote.left and wrote.left != data_digest:
         return f"its data, or its owner, are not what event {wrote.version} left"
     return ""
 

@@ -96,8 +96,8 @@ class Integrity(OverRecords):
             there, due, events = answers[3 * place : 3 * place + 3]
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
-            kept = digest((owner or b"").decode(), data or b"")
-            differs = "" if broken else _contradicted(events, state, version, (asset, units), kept)
+            data_digest = digest((owner or b"").decode(), data or b"")
+            differs = "" if broken else _contradicted(events, state, version, (asset, units), data_digest)
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
                 f"its history is not whole: {broken}": bool(broken),
@@ -142,12 +142,12 @@ class Integrity(OverRecords):
 
 
 def _contradicted(
-    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None], kept: bytes
+    events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None], data_digest: bytes
 ) -> str:
     asset, units = amount
     known = (asset.decode(), units.decode()) if asset and units else None
     try:
-        return contradicted(events, _text(state), int(version or 0), known, kept)
+        return contradicted(events, _text(state), int(version or 0), known, data_digest)
     except (UnreadableRecord, ValueError) as error:
         return str(error)
 
