@@ -12,7 +12,7 @@ from typer._click.exceptions import ClickException, MissingParameter
 
 from payflow.cli.commands import INDEX, cli, loaded
 
-_BLOCK = re.compile(r"```sh\n(.*?)```|((?:^ {4}\S.*\n)+)", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"```sh\n(.*?)```|((?:^ {4}\S[^\n]*\n)+)", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _SETTING = re.compile(r"[A-Z_]+=.*")
 # What may stand before a command that is typed: the end of another one, who runs it, or where (a service of compose).

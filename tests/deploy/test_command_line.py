@@ -15,11 +15,12 @@ from payflow.cli.terminal import Code
 from tests.cli.conftest import till
 from tests.cli.till import Till
 from tests.deploy.commands import commands as typed_in
-from tests.deploy.commands import every_command, example_of, fault
+from tests.deploy.commands import every_command, example_of, fault, faults_of
 
 __all__ = ["till"]  # the fixture
 
 ALL = every_command()
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_a_command_says_what_it_does_in_one_place() -> None:
@@ -52,6 +53,17 @@ def test_a_page_with_a_mistake_is_found_out() -> None:
     found = [fault(words) for words in typed_in(page)]
     assert len(found) == 4
     assert [bool(one) for one in found].count(False) == 1
+
+
+def test_what_is_typed_behind_an_indented_block_is_found_too() -> None:
+    page = "Begin:\n\n    payflow ls\n    payflow shwo X\n\nThen `payflow lss` and `payflow ls`.\n"
+    assert [" ".join(words) for words in typed_in(page)] == ["ls", "shwo X", "lss", "ls"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "payflow/README.md", ".github/SECURITY.md"])
+def test_the_first_pages_name_commands_that_can_be_typed(page: str) -> None:
+    assert list(typed_in((REPOSITORY / page).read_text("utf-8")))
+    assert faults_of(REPOSITORY / page) == []
 
 
 def test_shells_can_complete_commands(tmp_path: Path) -> None:
@@ -87,7 +99,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
         "STORE": 3,
         "INTERRUPTED": 130,
     }
-    pages = (cli.info.epilog, (Path(__file__).parents[2] / "payflow/README.md").read_text())
+    pages = (cli.info.epilog, (REPOSITORY / "payflow/README.md").read_text())
     for page in pages:
         assert re.search(r"0 done, 1 refused or faults found, 2 wrong command line", re.sub(r"\s+", " ", str(page)))
 
