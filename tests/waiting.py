@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
+"""Only what never comes is waited for so long: a machine that does much else at the time may need most of it."""
 _PAUSE_S = 0.002
 
 

@@ -20,10 +20,9 @@ from payflow.store import keys
 from payflow.store.store import Store, open_store
 from tests.chaos.process import OWNERS, Book, FileRail
 from tests.errand import errand
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
 LEASE_S = 1
 
 

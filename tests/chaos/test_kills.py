@@ -10,7 +10,7 @@ from random import Random, SystemRandom
 import pytest
 
 from machines.core.ids import RecordId
-from tests.chaos.fleet import PATIENCE_S, Fleet, Member, fleet
+from tests.chaos.fleet import Fleet, Member, fleet
 from tests.chaos.process import KILLED, make, meddle
 from tests.waiting import wait_until
 
@@ -84,7 +84,7 @@ class Load:
             await self.keep_up()
             return self.ours.rail.who[worker.name] >= wanted
 
-        await wait_until(enough, f"{worker.name} has paid {wanted} times", PATIENCE_S)
+        await wait_until(enough, f"{worker.name} has paid {wanted} times")
 
 
 @pytest.mark.timeout(300)

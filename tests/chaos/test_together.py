@@ -10,7 +10,7 @@ import pytest
 
 from machines.core.ids import RecordId
 from payflow.store.codec import HistoryEvent
-from tests.chaos.fleet import PATIENCE_S, Fleet, Member, fleet
+from tests.chaos.fleet import Fleet, Member, fleet
 from tests.chaos.process import make
 from tests.waiting import wait_until
 
@@ -59,7 +59,7 @@ async def asleep(ours: Fleet, place: str, pollers: str = "") -> Member:
 
 async def reached(ours: Fleet) -> None:
     """Wait until the worker stands at the gate."""
-    await wait_until((ours.folder / "gate.reached").exists, "the worker stands at the gate", PATIENCE_S)
+    await wait_until((ours.folder / "gate.reached").exists, "the worker stands at the gate")
 
 
 async def history(ours: Fleet, record_id: RecordId) -> list[HistoryEvent]:
@@ -90,7 +90,7 @@ async def test_a_worker_that_is_asked_to_stop_leaves_nothing_leased(tmp_path: Pa
     async with fleet(tmp_path) as ours:
         worker = await ours.worker("first", "--slow-ms", 30)
         ids = await asyncio.gather(*(make(ours.store, Random(seed)) for seed in range(300)))
-        await wait_until(lambda: len(ours.rail.keys) > 20, "it is in the middle of it", PATIENCE_S)
+        await wait_until(lambda: len(ours.rail.keys) > 20, "it is in the middle of it")
         await worker.stop()
         fences = [int(await ours.field(record_id, "fence") or 0) for record_id in ids]
         assert not any(fence % 2 for fence in fences)

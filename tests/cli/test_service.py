@@ -159,7 +159,7 @@ async def test_tail_follows_until_it_is_interrupted(tmp_path: Path) -> None:
             await make(payflow, 1, key=f"{next(numbers)} ")
             return bool((await asyncio.wait({reading}, timeout=0.2))[0])
 
-        await wait_until(told, "it tells of an errand", limit_s=100)
+        await wait_until(told, "it tells of an errand")
         tail.send_signal(signal.SIGINT)
         assert json.loads(await reading)["id"].startswith("errand-")
         await tail.stdout.read()

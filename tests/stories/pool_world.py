@@ -79,7 +79,7 @@ class World:
         async def over() -> bool:
             return not any([await self.records(state) for state in (s.DUE, s.DEBITED, s.SENT)])
 
-        await wait_until(over, "no payment is under way", limit_s=60)
+        await wait_until(over, "no payment is under way")
 
     async def got(self, login: str) -> int:
         """How many Shannon a miner has on the chain."""

@@ -111,7 +111,7 @@ async def test_a_provider_is_paid_at_her_address_and_the_lane_shows_it(house: Ho
     async def paid() -> bool:
         return bool((await house.call(ann, "GET", f"provider/payouts/{payout['id']}"))["status"] == "paid")
 
-    await wait_until(paid, description="the payout is paid", limit_s=60)
+    await wait_until(paid, description="the payout is paid")
     assert await chain.balance(home) == 1_250_000_000 * GWEI
     balance = await house.call(ann, "GET", "provider/balance")
     assert "0.75" in json.dumps(balance)
@@ -153,7 +153,7 @@ async def test_what_waits_can_be_seen_bumped_and_taken_back(house: House, chain:
         await chain.mine(40)
         return bool((await house.call(ann, "GET", f"provider/payouts/{payout['id']}"))["status"] != "processing")
 
-    await wait_until(failed, description="the payout is proven unpaid", limit_s=60)
+    await wait_until(failed, description="the payout is proven unpaid")
     assert await chain.balance(home) == 0
     assert await chain.nonce(LANE.address) == 1
 

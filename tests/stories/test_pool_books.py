@@ -436,7 +436,7 @@ async def test_what_an_operator_pays_by_hand_while_the_lane_waits_is_not_sent_as
             found = await lanes.lane("pool")
             return found is not None and bool(found.data.suspects)
 
-        await wait_until(stopped, "the lane stops", limit_s=40)
+        await wait_until(stopped, "the lane stops")
         await wait_until(run.done, "the run ends")
         assert "The lane pool stopped" in run.result().waits
         under_way = await lanes.transaction("pool", 1)
@@ -449,7 +449,7 @@ async def test_what_an_operator_pays_by_hand_while_the_lane_waits_is_not_sent_as
             await store.poke(under_way.id, second.id)
             return bool(await world.records(s.CREDITED))
 
-        await wait_until(given_back, "what is proven not to come is given back", limit_s=60)
+        await wait_until(given_back, "what is proven not to come is given back")
         record = await lanes.lane("pool")
         assert record is not None
         await take_in(store, world.payflow.metrics, record.id, Adopted("olu", "looked at", ()), "olu")

@@ -231,7 +231,7 @@ async def test_a_service_waits_for_a_node_that_is_not_there_yet(shell: Shell, ch
         async def paid() -> bool:
             return await chain.balance(ANN) == AMOUNT * GWEI
 
-        await wait_until(paid, "the service pays once its node is there", limit_s=PATIENCE_S)
+        await wait_until(paid, "the service pays once its node is there")
         service.terminate()
         await service.communicate()
     assert service.returncode == 0

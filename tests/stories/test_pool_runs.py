@@ -175,7 +175,7 @@ async def test_a_block_that_goes_away_after_it_was_booked_is_told_and_paid_again
             await records.poke((await transaction_of(world)).id, paid.id)
             return bool((await records.read(paid.id)).record.data.taken_back)
 
-        await wait_until(noticed, "the payment knows that its block is gone", limit_s=30)
+        await wait_until(noticed, "the payment knows that its block is gone")
         assert await world.got(ANN) == 0
         whys = [event.why for event in await records.history(paid.id)]
         assert any("the chain took back" in why for why in whys)
@@ -189,7 +189,7 @@ async def test_a_block_that_goes_away_after_it_was_booked_is_told_and_paid_again
             await records.poke((await transaction_of(world)).id, paid.id)
             return not (await records.read(paid.id)).record.data.taken_back
 
-        await wait_until(proven, "it is proven once more", limit_s=30)
+        await wait_until(proven, "it is proven once more")
     assert await world.got(ANN) == 600_000_000
     assert await lanes.unsettled("pool") == []
     assert (await world.records(s.PAID))[0].data.hash == paid.data.hash
@@ -459,7 +459,7 @@ async def test_a_redis_that_answers_errors_in_the_middle_is_waited_for(world: Wo
         await wait_until(lambda: tried(world, record.id), "the books were tried")
         assert world.mine.everything() == debited
         world.mine.do("CONFIG", "SET", "min-replicas-to-write", "0")
-        await wait_until(run.done, "the run ends", limit_s=40)
+        await wait_until(run.done, "the run ends")
     assert run.result().paid == 1
     assert (world.mine.sums(ANN), await world.got(ANN)) == ((0, 0, 600_000_000), 600_000_000)
 
@@ -501,7 +501,7 @@ async def test_an_operator_pauses_the_pool_and_nothing_is_taken_or_sent(world: W
         await wait_until(lambda: bool(counted.get_sample_value("payflow_act_errors_total", held)), "it was held up")
         assert world.mine.sums(ANN) == (600_000_000, 0, 0)
         await world.payflow.store.pauses.resume("machine:pool")
-        await wait_until(run.done, "the run ends", limit_s=40)
+        await wait_until(run.done, "the run ends")
     assert run.result().paid == 1
 
 
