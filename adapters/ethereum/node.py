@@ -17,7 +17,7 @@ import aiohttp
 
 from adapters.addresses import keccak_hex
 from adapters.ethereum import refusals, roots, wire
-from adapters.ethereum.asking import Asking, Heights, NoNode, TooMuch, failure
+from adapters.ethereum.asking import Asking, Heights, NoNode, TooMuch, V, failure
 from adapters.ethereum.endpoint import Busy, NeverLeft, NodeEndpoint, NodeFailed, NodeLimits, NodeStatistics, names
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
 from adapters.ethereum.quorum import Agreed, Quorum
@@ -150,7 +150,10 @@ class Nodes:
     async def _look_now(self) -> ChainHead:
         await self._hear_trust()
         looks, failures, silent = await self._looks()
-        best = self._only(looks) if self._quorum.alone else await self._agreed_look(looks)
+        if self._quorum.alone:
+            best = looks[0] if looks else None
+        else:
+            best = await self._agreed_look(looks)
         if best is None and silent:  # whoever takes longer may be the one that decides
             late = await self._ask.each(silent, _look)
             looks += [look for look in late if isinstance(look, _Look)]
@@ -184,10 +187,6 @@ class Nodes:
         failures = [look for _, look in asked if isinstance(look, NodeFailed)]
         answered = {end for end, _ in asked}
         return looks, failures, [end for end in self._ends if end not in answered]
-
-    @staticmethod
-    def _only(looks: "Sequence[_Look]") -> "_Look | None":
-        return looks[0] if looks else None
 
     async def _hear_trust(self) -> None:
         """Learn whose word counts alone; what was told on the word of another node than now counts no more."""
@@ -277,17 +276,11 @@ class Nodes:
 
     async def nonce(self, address: Address, block: int | Literal["latest", "pending"] = "latest") -> int:
         """Count what an address has sent up to a block. About a block enough nodes agree, or `NoQuorum` is raised."""
-        call = [wire.nonce(address, block)]
-        if isinstance(block, int):
-            return await self._ask.agreed(call, wire.number)
-        return await self._ask.reached(call, wire.number, int)
+        return await self._at(block, wire.nonce(address, block), wire.number, int)
 
     async def balance(self, address: Address, block: int | Literal["latest"] = "latest") -> int:
         """Say how many wei an address has. About a block enough nodes must agree."""
-        calls = [wire.balance(address, block)]
-        if isinstance(block, int):
-            return await self._ask.agreed(calls, wire.number)
-        return await self._ask.reached(calls, wire.number, int)
+        return await self._at(block, wire.balance(address, block), wire.number, int)
 
     async def market(self, percentile: int) -> Market:
         """Say what gas costs now: the next block's base fee, and the usual tip of the last blocks."""
@@ -297,10 +290,7 @@ class Nodes:
 
     async def code(self, address: Address, block: int | Literal["latest"] = "latest") -> str:
         """Give an address's code, `0x` for an account without. About a block enough nodes must agree."""
-        calls = [wire.code(address, block)]
-        if isinstance(block, int):
-            return await self._ask.agreed(calls, wire.text)
-        return await self._ask.reached(calls, wire.text, str)
+        return await self._at(block, wire.code(address, block), wire.text, str)
 
     async def known(self, address: Address) -> bool:
         """Say whether an account exists: it has code, money or a nonce."""
@@ -313,10 +303,13 @@ class Nodes:
 
     async def call(self, to: Address, data: str, block: int | Literal["latest"] = "latest") -> str:
         """Read from a contract; `Rejected` where the call fails. About a block enough nodes must agree."""
-        calls = [wire.call(to, data, block)]
+        return await self._at(block, wire.call(to, data, block), wire.text, str)
+
+    async def _at(self, block: int | str, call: RpcCall, read: Callable[[Raw], V], rank: Callable[[V], Any]) -> V:
+        """Ask about a block, on which enough must agree, or about now, where the highest counts that enough reached."""
         if isinstance(block, int):
-            return await self._ask.agreed(calls, wire.text)
-        return await self._ask.reached(calls, wire.text, str)
+            return await self._ask.agreed([call], read)
+        return await self._ask.reached([call], read, rank)
 
     async def logs(
         self, address: Address, topics: Sequence[str | None], first: int, last: int

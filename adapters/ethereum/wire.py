@@ -202,6 +202,13 @@ def _address(text: str) -> Address:
         raise Unreadable(str(error)) from error
 
 
+def _present(raw: msgspec.Raw, shape: type[T], what: str) -> T:
+    found = _decoded(raw, shape)
+    if found is None:
+        raise Unreadable(f"null where {what} was expected")
+    return found
+
+
 def number(raw: msgspec.Raw) -> int:
     """Read a number; null is none."""
     return _int(text(raw))
@@ -209,10 +216,7 @@ def number(raw: msgspec.Raw) -> int:
 
 def text(raw: msgspec.Raw) -> str:
     """Read hex as it is, in lower case; null is none."""
-    found = _decoded(raw, str)
-    if found is None:
-        raise Unreadable("null where a value was expected")
-    return found.lower()
+    return _present(raw, str, "a value").lower()
 
 
 def header(raw: msgspec.Raw) -> Header | None:
@@ -238,10 +242,7 @@ def gas_price(raw: msgspec.Raw) -> int | None:
 
 def sent(raw: msgspec.Raw, sender: Address, nonce_: int) -> Seen | None:
     """Find a sender's transaction in a full block."""
-    found = _decoded(raw, _FullBlock)
-    if found is None:
-        raise Unreadable("null where a block was expected")
-    for tx in found.transactions:
+    for tx in _present(raw, _FullBlock, "a block").transactions:
         if _int(tx.nonce) == nonce_ and tx.sender.lower() == sender.lower():
             return _seen(tx)
     return None
@@ -249,10 +250,8 @@ def sent(raw: msgspec.Raw, sender: Address, nonce_: int) -> Seen | None:
 
 def all_sent(raw: msgspec.Raw, sender: Address) -> tuple[Seen, ...]:
     """List what a sender has in a full block."""
-    found = _decoded(raw, _FullBlock)
-    if found is None:
-        raise Unreadable("null where a block was expected")
-    return tuple(_seen(tx) for tx in found.transactions if tx.sender.lower() == sender.lower())
+    block = _present(raw, _FullBlock, "a block")
+    return tuple(_seen(tx) for tx in block.transactions if tx.sender.lower() == sender.lower())
 
 
 def _seen(tx: _Transaction) -> Seen:
@@ -294,10 +293,8 @@ def _log(log: _Log) -> Log:
 
 def events(raw: msgspec.Raw) -> list[tuple[TxHash, Log]]:
     """Read events, and which transactions made them."""
-    found: list[_Log] | None = _decoded(raw, list[_Log])
-    if found is None:
-        raise Unreadable("null where events were expected")
-    return [(TxHash((log.transactionHash or "").lower()), _log(log)) for log in found]
+    logs = _present(raw, list[_Log], "a list of events")
+    return [(TxHash((log.transactionHash or "").lower()), _log(log)) for log in logs]
 
 
 def fees(raw: msgspec.Raw) -> Fees:
