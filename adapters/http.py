@@ -14,9 +14,10 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import aiohttp
+import msgspec
 import structlog
 from aiohttp.client import IDEMPOTENT_METHODS
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result, stop_after_attempt
@@ -24,15 +25,18 @@ from tenacity.wait import wait_random_exponential
 from yarl import URL
 
 from machines.core.clock import SECOND, Clock, Millis, SystemClock
-from machines.core.errors import BadSettings, OutcomeUnknown, Retryable
+from machines.core.errors import BadInput, BadSettings, OutcomeUnknown, Retryable
 from machines.core.ports import NO_BUDGET, CallBudget, CallKind
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 UNWRITTEN = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """What aiohttp raises before it writes a byte of the request."""
 ACCESS_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 """Statuses whose meaning needs no body: every other request would have been turned away as well."""
+MOST_WEBHOOK_BYTES = 64 * 1024
 LONGEST_WAIT_S = 3600.0
 WAIT_UNASKED_S = 30.0
 """How long one waits who was asked too often by somebody who did not say how long."""
@@ -250,6 +254,16 @@ def check_answers(reply: HttpReply, gateway: str) -> None:
     check_rate_limit(reply, gateway)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retryable(f"{gateway} answered with HTTP {reply.status}.")
+
+
+def webhook(body: bytes, shape: type[T], gateway: str) -> T:
+    """Read a gateway's webhook into a shape; `BadInput` where it is none."""
+    if len(body) > MOST_WEBHOOK_BYTES:
+        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of {gateway}'s.")
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"The webhook is not {gateway}'s JSON.") from error
 
 
 def delay_s(value: str, now: Millis) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -18,6 +18,13 @@ T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 _LONGEST_TEXT = 200
+
+
+class FlutterwaveAnswer(msgspec.Struct, Generic[T]):
+    """What either version wraps an answer in."""
+
+    status: str
+    data: T
 
 
 class NotJson(Exception):

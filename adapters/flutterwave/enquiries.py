@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from adapters.flutterwave import wire_v3, wire_v4
-from adapters.flutterwave.codec import NotJson, decoded, encoded, ledger_units, major_units
+from adapters.flutterwave.codec import FlutterwaveAnswer, NotJson, decoded, encoded, ledger_units, major_units
 from adapters.flutterwave.refusals import V3_ENQUIRY, Proves, proves_v3
 from adapters.http import GatewayClient, HttpReply, HttpRequest, plain
 from machines.core.errors import BadAmount, Rejected, Retryable
@@ -34,23 +34,11 @@ class WalletData(Struct):
     ledger_balance: Decimal
 
 
-class WalletAnswer(Struct):
-    """The answer about a wallet."""
-
-    data: WalletData
-
-
 class WalletV4(Struct):
     """A wallet of v4."""
 
     currency: str
     available_balance: Decimal
-
-
-class WalletsV4(Struct):
-    """The answer about all wallets of v4."""
-
-    data: list[WalletV4]
 
 
 class AccountData(Struct):
@@ -59,23 +47,11 @@ class AccountData(Struct):
     account_name: str
 
 
-class AccountAnswer(Struct):
-    """The answer about an account."""
-
-    data: AccountData
-
-
-class BankData(Struct):
-    """A bank."""
+class ListedBank(Struct, frozen=True):
+    """A bank, by the code that a destination names it with."""
 
     code: str
     name: str
-
-
-class BanksAnswer(Struct):
-    """The answer about banks."""
-
-    data: list[BankData]
 
 
 class FeeData(Struct):
@@ -85,26 +61,12 @@ class FeeData(Struct):
     fee_type: str = "value"
 
 
-class FeeAnswer(Struct):
-    """The answer about fees."""
-
-    data: list[FeeData]
-
-
 @dataclass(frozen=True, slots=True)
 class WalletBalance:
     """What is in the wallet, in whole ledger units: fees of 26.875 leave fractions that nobody can pay out."""
 
     available: Money
     ledger: Money
-
-
-@dataclass(frozen=True, slots=True)
-class ListedBank:
-    """A bank, by the code that a destination names it with."""
-
-    code: str
-    name: str
 
 
 class EnquiriesV3:
@@ -116,7 +78,7 @@ class EnquiriesV3:
     async def balance(self, asset: Asset) -> WalletBalance:
         """Tell what the wallet of a currency holds."""
         reply = await self._client.read(HttpRequest("GET", f"/balances/{asset.code}"))
-        wallet = _answer(wire_v3.checked(reply), WalletAnswer).data
+        wallet = _answer(wire_v3.checked(reply), FlutterwaveAnswer[WalletData]).data
         return WalletBalance(_money(wallet.available_balance, asset), _money(wallet.ledger_balance, asset))
 
     async def account_name(self, to: Destination) -> str:
@@ -126,18 +88,18 @@ class EnquiriesV3:
         if reply.status in _REFUSED:
             says = _answer(reply, MessageV3, refused=True).message
             raise _no_name(plain(says), proves_v3(reply.status, says, V3_ENQUIRY))
-        return plain(_answer(reply, AccountAnswer).data.account_name)
+        return plain(_answer(reply, FlutterwaveAnswer[AccountData]).data.account_name)
 
     async def banks(self, country: str) -> list[ListedBank]:
         """List the banks of a country, by its two letters."""
         reply = await self._client.read(HttpRequest("GET", f"/banks/{country}"))
-        return [ListedBank(bank.code, bank.name) for bank in _answer(wire_v3.checked(reply), BanksAnswer).data]
+        return _answer(wire_v3.checked(reply), FlutterwaveAnswer[list[ListedBank]]).data
 
     async def fee(self, amount: Money, kind: str = "account") -> Money:
         """Tell what a transfer costs, rounded up to a whole unit."""
         query = (("amount", f"{major_units(amount)}"), ("currency", amount.asset.code), ("type", kind))
         reply = await self._client.read(HttpRequest("GET", "/transfers/fee", query=query))
-        fees = _answer(wire_v3.checked(reply), FeeAnswer).data
+        fees = _answer(wire_v3.checked(reply), FlutterwaveAnswer[list[FeeData]]).data
         if not fees:
             raise Retryable("Flutterwave names no fee.")
         value = fees[0].fee
@@ -155,7 +117,7 @@ class EnquiriesV4:
     async def balance(self, asset: Asset) -> WalletBalance:
         """Tell what the wallet of a currency holds; a currency that is not listed has none."""
         reply = await self._client.read(HttpRequest("GET", "/wallets/balances"))
-        wallets = _answer(wire_v4.checked(reply), WalletsV4).data
+        wallets = _answer(wire_v4.checked(reply), FlutterwaveAnswer[list[WalletV4]]).data
         held = next((one.available_balance for one in wallets if one.currency == asset.code), Decimal(0))
         return WalletBalance(_money(held, asset), _money(held, asset))
 
@@ -165,12 +127,12 @@ class EnquiriesV4:
         reply = wire_v4.checked(await self._client.read(HttpRequest("POST", "/banks/account-resolve", body=body)))
         if reply.status in _REFUSED:
             raise _no_name("There is no such account.", wire_v4.proves(reply))
-        return plain(_answer(reply, AccountAnswer).data.account_name)
+        return plain(_answer(reply, FlutterwaveAnswer[AccountData]).data.account_name)
 
     async def banks(self, country: str) -> list[ListedBank]:
         """List the banks of a country, by its two letters."""
         reply = await self._client.read(HttpRequest("GET", "/banks", query=(("country", country),)))
-        return [ListedBank(bank.code, bank.name) for bank in _answer(wire_v4.checked(reply), BanksAnswer).data]
+        return _answer(wire_v4.checked(reply), FlutterwaveAnswer[list[ListedBank]]).data
 
 
 def _no_name(says: str, meaning: Proves | None) -> Rejected | Retryable:

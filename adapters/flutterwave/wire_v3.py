@@ -22,10 +22,10 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.codec import NotJson, decoded, encoded, major_units, text_of, understood
+from adapters.flutterwave.codec import FlutterwaveAnswer, NotJson, decoded, encoded, major_units, text_of, understood
 from adapters.flutterwave.refusals import Proves, proves_v3, refusal
 from adapters.flutterwave.transfer import FlutterwaveTransfer, account_of, check_payable, root
-from adapters.http import HttpReply, HttpRequest, check_answers, check_rate_limit, plain
+from adapters.http import HttpReply, HttpRequest, check_answers, check_rate_limit, plain, webhook
 from machines.core.errors import BadInput, OutcomeUnknown
 from machines.core.ports import Notice, Payment, PaymentKey
 
@@ -34,8 +34,6 @@ SIGNATURE_HEADER = "verif-hash"
 # The official SDK refuses longer ones; the API's own limits are not documented.
 REFERENCE_CHARS = (1, 100)
 NARRATION_CHARS = 100
-
-MOST_WEBHOOK_BYTES = 64 * 1024
 
 SUCCESS = "success"
 
@@ -63,13 +61,6 @@ class EnvelopeV3(Struct):
     status: str
     message: str = ""
     data: Any = None
-
-
-class QueuedV3(Struct):
-    """The answer to a transfer that was taken in."""
-
-    status: str
-    data: DataV3
 
 
 class PageInfo(Struct):
@@ -116,7 +107,7 @@ def read_queued(reply: HttpReply) -> FlutterwaveTransfer | None:
     """Read the answer to a transfer; None says that the reference exists already, so an earlier call landed."""
     check_rate_limit(reply, "Flutterwave")
     if reply.status == HTTPStatus.OK:
-        queued = understood(reply, QueuedV3, "A transfer")
+        queued = understood(reply, FlutterwaveAnswer[DataV3], "A transfer")
         if queued.status != SUCCESS:
             raise OutcomeUnknown("A transfer was answered with HTTP 200 and without success.")
         return _transfer(queued.data)
@@ -156,7 +147,7 @@ def read_by_id(reply: HttpReply) -> FlutterwaveTransfer | None:
     """Read a transfer; None where there is none with this id, which says nothing of ours."""
     if checked(reply).status != HTTPStatus.OK:
         return None
-    return _transfer(understood(reply, QueuedV3, "A look at a transfer").data)
+    return _transfer(understood(reply, FlutterwaveAnswer[DataV3], "A look at a transfer").data)
 
 
 def listed_since(day: str, page: int) -> HttpRequest:
@@ -216,12 +207,7 @@ class EventV3(Struct):
 
 def read_webhook(body: bytes) -> Notice | None:
     """Read what a webhook speaks of; None when it is about no transfer. Its status is a claim, to be read back."""
-    if len(body) > MOST_WEBHOOK_BYTES:
-        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Flutterwave's.")
-    try:
-        event = decoded(body, EventV3)
-    except NotJson as error:
-        raise BadInput("The webhook is not Flutterwave's JSON.") from error
+    event = webhook(body, EventV3, "Flutterwave")
     name = (event.event or event.event_type).casefold()
     news = event.data or event.transfer
     if not name.startswith("transfer"):

@@ -26,10 +26,19 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct, field
 
-from adapters.flutterwave.codec import RAIL, NotJson, decoded, encoded, major_units, text_of, understood
+from adapters.flutterwave.codec import (
+    RAIL,
+    FlutterwaveAnswer,
+    NotJson,
+    decoded,
+    encoded,
+    major_units,
+    text_of,
+    understood,
+)
 from adapters.flutterwave.refusals import Proves, proves_v4, refusal
 from adapters.flutterwave.transfer import TAKEN_BACK, FlutterwaveTransfer, account_of, check_payable, root
-from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit
+from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit, webhook
 from machines.core.errors import BadInput, OutcomeUnknown, RailClosed, Rejected, Retryable, StepError
 from machines.core.ports import Notice, Payment, PaymentKey
 
@@ -41,7 +50,6 @@ REFERENCE_CHARS = (6, 42)
 NARRATION_CHARS = 180
 
 PAGE = 50
-MOST_WEBHOOK_BYTES = 64 * 1024
 
 
 class Amount(Struct):
@@ -111,20 +119,6 @@ class DataV4(Struct):
     reversal: Reversal | None = None
     retry: Retry | None = None
     created_datetime: str | None = None
-
-
-class AnswerV4(Struct):
-    """The answer to a transfer or to a look at one."""
-
-    status: str
-    data: DataV4
-
-
-class ListedV4(Struct):
-    """The answer about all transfers. What it says of its pages is not documented, and not needed."""
-
-    status: str
-    data: list[DataV4]
 
 
 class FaultV4(Struct):
@@ -202,7 +196,7 @@ def read_transfer(reply: HttpReply) -> FlutterwaveTransfer:
     """Read the answer to a transfer."""
     check_rate_limit(reply, "Flutterwave")
     if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
-        return _transfer(understood(reply, AnswerV4, "A transfer").data)
+        return _transfer(understood(reply, FlutterwaveAnswer[DataV4], "A transfer").data)
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OutcomeUnknown(f"A transfer was answered with HTTP {reply.status}.")
     error = _refusal(reply.status, understood(reply, RefusalV4, "A transfer").error)
@@ -219,7 +213,7 @@ def read_by_id(reply: HttpReply) -> FlutterwaveTransfer:
     """Read a transfer. One that was there does not cease to be: not found proves nothing."""
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave does not show a transfer that it has (HTTP {reply.status}).")
-    return _transfer(understood(reply, AnswerV4, "A look at a transfer").data)
+    return _transfer(understood(reply, FlutterwaveAnswer[DataV4], "A look at a transfer").data)
 
 
 def listed(page: int) -> HttpRequest:
@@ -231,7 +225,8 @@ def read_page(reply: HttpReply) -> list[FlutterwaveTransfer]:
     """Read a page; one that is empty ends the list."""
     if checked(reply).status != HTTPStatus.OK:
         raise OutcomeUnknown(f"Flutterwave lists no transfers (HTTP {reply.status}).")
-    return [_transfer(data) for data in understood(reply, ListedV4, "A list of transfers").data]
+    # What it says of its pages is not documented, and not needed.
+    return [_transfer(data) for data in understood(reply, FlutterwaveAnswer[list[DataV4]], "A list of transfers").data]
 
 
 def checked(reply: HttpReply) -> HttpReply:
@@ -268,12 +263,7 @@ class EventV4(Struct):
 
 def read_webhook(body: bytes) -> Notice | None:
     """Read what a webhook speaks of; None when it is about no transfer. Its status is a claim, to be read back."""
-    if len(body) > MOST_WEBHOOK_BYTES:
-        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Flutterwave's.")
-    try:
-        event = decoded(body, EventV4)
-    except NotJson as error:
-        raise BadInput("The webhook is not Flutterwave's JSON.") from error
+    event = webhook(body, EventV4, "Flutterwave")
     if not event.type.startswith("transfer"):
         return None
     reference, handle, status = (text_of(event.data, part) for part in ("reference", "id", "status"))

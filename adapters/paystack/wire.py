@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct, field
 
-from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit, plain
+from adapters.http import ACCESS_DENIED, HttpReply, HttpRequest, check_answers, check_rate_limit, plain, webhook
 from machines.core.accounts import same_account
 from machines.core.errors import (
     BadAmount,
@@ -95,7 +95,6 @@ NOT_FOUND_SENTENCE = "not found"
 REFERENCE = re.compile(r"[a-z0-9_-]{16,100}")
 REASON_CHARS = 100
 SIGNATURE_HEADER = "x-paystack-signature"
-MOST_WEBHOOK_BYTES = 64 * 1024
 PAGE = 100
 
 T = TypeVar("T")
@@ -108,16 +107,16 @@ class PaystackRefusal(Struct):
     code: str = ""
 
 
+class PaystackAnswer(Struct, Generic[T]):
+    """What every answer is wrapped in."""
+
+    data: T
+
+
 class RecipientData(Struct):
     """A recipient that may be paid."""
 
     recipient_code: str
-
-
-class RecipientAnswer(Struct):
-    """The answer to a recipient."""
-
-    data: RecipientData
 
 
 class Details(Struct):
@@ -153,19 +152,17 @@ class ListMeta(Struct):
     pages: int | str = field(name="pageCount")
 
 
-class ListAnswer(Struct):
+class ListAnswer(PaystackAnswer[list[dict[str, Any]]]):
     """The answer about all transfers."""
 
     status: bool
-    data: list[dict[str, Any]]
     meta: ListMeta
 
 
-class TransferAnswer(Struct):
+class TransferAnswer(PaystackAnswer[PaystackTransfer]):
     """The answer to a transfer or to a look at one."""
 
     status: bool
-    data: PaystackTransfer
 
 
 class BalanceData(Struct):
@@ -173,12 +170,6 @@ class BalanceData(Struct):
 
     currency: str
     balance: int
-
-
-class BalanceAnswer(Struct):
-    """The answer about balances."""
-
-    data: list[BalanceData]
 
 
 def recipient(payment: Payment) -> HttpRequest:
@@ -200,7 +191,7 @@ def read_recipient(reply: HttpReply) -> str:
     check_rate_limit(reply, "Paystack")
     try:
         if reply.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
-            return _decoded(reply, RecipientAnswer).data.recipient_code
+            return _decoded(reply, PaystackAnswer[RecipientData]).data.recipient_code
         raise _refusal(reply)
     except OutcomeUnknown as error:
         raise Retryable(str(error)) from error
@@ -323,7 +314,7 @@ def read_balance(reply: HttpReply, asset: Asset) -> Money:
     if reply.status != HTTPStatus.OK:
         raise Retryable(f"Paystack answered with HTTP {reply.status}.")
     try:
-        held = {one.currency: one.balance for one in _decoded(reply, BalanceAnswer).data}
+        held = {one.currency: one.balance for one in _decoded(reply, PaystackAnswer[list[BalanceData]]).data}
         return Money(max(0, held.get(asset.code, 0)) * 10 ** max(0, asset.decimals - 2), asset)
     except (OutcomeUnknown, BadAmount) as error:
         raise Retryable("Paystack's balance cannot be read.") from error
@@ -449,12 +440,7 @@ class PaystackEvent(Struct):
 
 def read_webhook(body: bytes) -> Notice | None:
     """Read what a webhook speaks of; None when it is about no transfer. Its status is a claim, to be read back."""
-    if len(body) > MOST_WEBHOOK_BYTES:
-        raise BadInput(f"A webhook of more than {MOST_WEBHOOK_BYTES} bytes is none of Paystack's.")
-    try:
-        event = msgspec.json.decode(body, type=PaystackEvent)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput("The webhook is not Paystack's JSON.") from error
+    event = webhook(body, PaystackEvent, "Paystack")
     if not event.event.startswith("transfer."):
         return None
     reference, handle = (str(event.data.get(part) or "") for part in ("reference", "transfer_code"))
