@@ -1,11 +1,12 @@
-"""What a run has to live with, drawn from its seed."""
+"""What a run has to live with, drawn from its seed, and the story of what came of it."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from random import Random
 from typing import Literal
 
 from adapters.sandbox.magic import Spelling
-from machines.core.clock import DAY, MINUTE, SECOND
+from machines.core.clock import DAY, MINUTE, SECOND, FixedClock
 
 Api = Literal["v3", "v4", "paystack"]
 APIS: tuple[Api, ...] = ("v3", "v4", "paystack")
@@ -86,3 +87,28 @@ def drawn(dice: Random, *, truthful: bool) -> Conditions:
         overrides=bool(sometimes(0.3 * unkind, 1)),
         losses=sometimes(0.15 * unkind, 0.02),
     )
+
+
+class Story:
+    """Only ever grows."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        self._clock = clock
+        self.began = clock.now()
+        self.events: list[tuple[int, str, str]] = []
+        """When, who, and what."""
+
+    def tell(self, who: str, what: str) -> None:
+        """Add what happens now."""
+        self.events.append((self._clock.at, who, what))
+
+    def lines(self) -> list[str]:
+        """Write it down, in order of time."""
+        ordered = sorted(self.events, key=itemgetter(0))
+        return [f"{since(self.began, at):>14}  {who:<12} {what}" for at, who, what in ordered]
+
+
+def since(began: int, at: int) -> str:
+    """Write a time as hours, minutes and seconds since the beginning."""
+    seconds = (at - began) / SECOND
+    return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02}:{seconds % 60:06.3f}"

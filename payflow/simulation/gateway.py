@@ -23,8 +23,7 @@ from adapters.sandbox.paystack.simulator import PaystackSimulator
 from adapters.sandbox.server import PROXY_PAGE, ServedAnswer, ServedCall
 from adapters.sandbox.transfers import NotNow, Order, SimulatedTransfer, TransferRefused, TransferState
 from machines.core.clock import DAY, HOUR, MINUTE, SECOND, FixedClock, Millis
-from payflow.simulation.conditions import Conditions
-from payflow.simulation.story import Story
+from payflow.simulation.conditions import Conditions, Story
 
 REASONS = (
     "DISBURSE FAILED: Insufficient funds in customer wallet",
@@ -84,10 +83,12 @@ class UnkindGateway:
         else:
             self._simulator = FlutterwaveSimulator(clock, webhooks=conditions.api)
             self._simulator.v4.habits.key_ttl_s = conditions.key_ttl_s
+        self.agenda = self._simulator.agenda
+        """What happens there by itself."""
         self.transfers = self._simulator.transfers
         self.transfers.foretell = self._foretell
         self.transfers.forbids = self._forbids
-        feed = _Feed(self, dice, conditions, self._simulator.agenda)
+        feed = _Feed(self, dice, conditions, self.agenda)
         self._simulator.courier = feed
         self.transfers.on_news.insert(0, feed.about)
         self._seen_by_hand: set[int] = set()
@@ -111,7 +112,7 @@ class UnkindGateway:
         if whim < LATE and call.method == "POST" and call.path in SEND_PATHS:
             late_s = self._dice.randrange(LATEST_MS) / SECOND
             self._tell(call, f"will arrive {late_s:.0f} s late")
-            self._simulator.agenda.later(late_s, partial(self._arrive, call, self._clock.now()))
+            self.agenda.later(late_s, partial(self._arrive, call, self._clock.now()))
             raise TimeoutError
         answer = self._take_in(call, self._clock.now())
         if whim >= ANSWER_LOST:
@@ -136,7 +137,7 @@ class UnkindGateway:
         for transfer in self.transfers.all:
             if transfer.needs_approval and transfer.id not in self._seen_by_hand:
                 self._seen_by_hand.add(transfer.id)
-                self._simulator.agenda.later(self._dice.randrange(LONG_MS) / SECOND, self._by_hand(transfer))
+                self.agenda.later(self._dice.randrange(LONG_MS) / SECOND, self._by_hand(transfer))
         return answer
 
     def _by_hand(self, transfer: SimulatedTransfer) -> Callable[[], None]:
@@ -154,19 +155,11 @@ class UnkindGateway:
 
     # ── by itself ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def next_at(self) -> Millis | None:
-        """Say when the next thing happens there by itself."""
-        return self._simulator.agenda.next_at()
-
-    def run(self) -> None:
-        """Let happen what is due."""
-        self._simulator.agenda.run()
-
     def finish(self) -> None:
         """Let everything under way come to its end, however long that takes."""
-        while (at := self.next_at()) is not None:
+        while (at := self.agenda.next_at()) is not None:
             self._clock.at = max(self._clock.at, at)
-            self.run()
+            self.agenda.run()
 
     def alive(self) -> bool:
         """Say whether anything may still be paid, or was: what the gateway's support sees."""

@@ -13,8 +13,8 @@ from machines.core.clock import MINUTE, Millis
 from machines.core.lifecycle import Position
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
+from payflow.simulation.conditions import since
 from payflow.simulation.outside import RESTING
-from payflow.simulation.story import since
 from payflow.store.codec import HistoryEvent
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from typing import Any
 from machines.core.clock import FixedClock, Millis
 from machines.core.errors import StoreUnavailable
 from machines.core.redis import Script
-from payflow.simulation.conditions import Conditions
-from payflow.simulation.story import Story
+from payflow.simulation.conditions import Conditions, Story
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import RENEW
 

@@ -22,13 +22,12 @@ from payflow.config import Settings
 from payflow.desk.gateways import GatewaySetup
 from payflow.desk.payouts import Ask
 from payflow.engine.step import Steps
-from payflow.simulation.conditions import Conditions, drawn
+from payflow.simulation.conditions import Conditions, Story, drawn
 from payflow.simulation.gateway import AtAwait, DirectSession, UnkindGateway
 from payflow.simulation.installation import Installation, installed
 from payflow.simulation.judge import judged
 from payflow.simulation.outside import RESTING, Meddlers
 from payflow.simulation.processes import SimulatedLink, SimulatedProcess
-from payflow.simulation.story import Story
 from payflow.store.link import Link
 from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store
@@ -229,7 +228,7 @@ class PayoutRun:
 
     async def _step(self) -> bool:
         """Let somebody do something, or time pass; False when the payout is at rest."""
-        self.gateway.run()
+        self.gateway.agenda.run()
         while self.gateway.webhooks:
             await self.outside.deliver(self.gateway.webhooks.pop(0))
             self._due = self.clock.now()
@@ -309,11 +308,10 @@ class PayoutRun:
         """Let time pass until something happens by itself; False when nothing will any more."""
         now = self.clock.now()
         stops = [each.awake_at for each, _ in self._processes.values()]
-        coming = [at for at in (self._due, self.gateway.next_at(), *stops) if at is not None and at > now]
+        coming = [at for at in (self._due, self.gateway.agenda.next_at(), *stops) if at is not None and at > now]
         at = min(*coming, self._round_at) if coming else self._round_at
         if at - now > SOON_MS:
-            record = await self.record()
-            if self._is_at_rest(record, coming):
+            if self._is_at_rest(await self.record(), coming):
                 return False
             if self._dice.random() < MEANWHILE:
                 self.clock.at = self._dice.randrange(now, at)
