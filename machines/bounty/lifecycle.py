@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from machines.core.clock import DAY, HOUR, MINUTE, SECOND
+from machines.core.clock import DAY_S, HOUR_S, MINUTE_S
 from machines.core.lifecycle import By, Lifecycle, Move, State
-
-_DAY_S, _HOUR_S, _MINUTE_S = DAY // SECOND, HOUR // SECOND, MINUTE // SECOND
 
 OPENING = "OPENING"
 OPEN = "OPEN"
@@ -24,30 +22,30 @@ REFUNDED = "REFUNDED"
 # fmt: off
 STATES = (
     State(name=OPENING, means="Labelled; the bot makes its wallet, as soon as the owners are proven.",
-          by=By.POLLER, every_s=15, stuck_after_s=_HOUR_S, sends=True, public="deploying"),
+          by=By.POLLER, every_s=15, stuck_after_s=HOUR_S, sends=True, public="deploying"),
     State(name=OPEN, means="Has a wallet that anybody may fill; waits for a pull request that is merged.",
-          by=By.POLLER, every_s=10 * _MINUTE_S, public="opened"),
+          by=By.POLLER, every_s=10 * MINUTE_S, public="opened"),
     State(name=CLOSED, means="The issue was closed without a merge, unlabelled, moved or deleted; the money is in the wallet.",
-          by=By.POLLER, every_s=6 * _HOUR_S, public="closed"),
+          by=By.POLLER, every_s=6 * HOUR_S, public="closed"),
     State(name=MERGED, means="Has a winner; the bot looks what the wallet holds, and fixes the payment.",
-          by=By.POLLER, every_s=_MINUTE_S, stuck_after_s=_DAY_S, sends=True, public="pending-sob-confirmation"),
+          by=By.POLLER, every_s=MINUTE_S, stuck_after_s=DAY_S, sends=True, public="pending-sob-confirmation"),
     State(name=AWAITING_ADDRESS, means="The winner has not said where their money should go.",
-          by=By.POLLER, every_s=10 * _MINUTE_S, stuck_after_s=7 * _DAY_S, cleared=True, public="pending-contributor-address"),
+          by=By.POLLER, every_s=10 * MINUTE_S, stuck_after_s=7 * DAY_S, cleared=True, public="pending-contributor-address"),
     # What it sends takes an approval back and moves no money, so nobody's yes is asked before.
     State(name=CONTESTED, means="A person must decide who gets it, or give it back; the bot takes back what it approved.",
-          by=By.POLLER, every_s=_MINUTE_S, stuck_after_s=_DAY_S, may_have_left=True, public="multiple-claims"),
+          by=By.POLLER, every_s=MINUTE_S, stuck_after_s=DAY_S, may_have_left=True, public="multiple-claims"),
     State(name=EXECUTED, means="The payment is fixed; the bot's approval of it is on its way.",
-          by=By.POLLER, every_s=15, stuck_after_s=_HOUR_S, sends=True, public="pending-sob-confirmation"),
+          by=By.POLLER, every_s=15, stuck_after_s=HOUR_S, sends=True, public="pending-sob-confirmation"),
     State(name=CONFIRMABLE, means="The bot has approved; a maintainer must confirm.",
-          by=By.POLLER, every_s=_MINUTE_S, stuck_after_s=7 * _DAY_S, may_have_left=True, public="pending-maintainer-confirmation"),
+          by=By.POLLER, every_s=MINUTE_S, stuck_after_s=7 * DAY_S, may_have_left=True, public="pending-maintainer-confirmation"),
     State(name=CONFIRMING, means="A maintainer has confirmed; the chain has not settled it yet.",
-          by=By.POLLER, every_s=15, stuck_after_s=6 * _HOUR_S, may_have_left=True, public="merged"),
+          by=By.POLLER, every_s=15, stuck_after_s=6 * HOUR_S, may_have_left=True, public="merged"),
     State(name=PAID, means="The wallet paid the winner, and the receipt says so; later deposits are offered as a sweep.",
-          by=By.POLLER, every_s=6 * _HOUR_S, may_have_left=True, final=True, public="paid"),
+          by=By.POLLER, every_s=6 * HOUR_S, may_have_left=True, final=True, public="paid"),
     State(name=REVOKING, means="The money goes back, with the same two hands.",
-          by=By.POLLER, every_s=15, stuck_after_s=7 * _DAY_S, sends=True, public="revoking"),
+          by=By.POLLER, every_s=15, stuck_after_s=7 * DAY_S, sends=True, public="revoking"),
     State(name=REFUNDED, means="The wallet paid the money back, and the receipt says so.",
-          by=By.POLLER, every_s=6 * _HOUR_S, may_have_left=True, final=True, public="refunded"),
+          by=By.POLLER, every_s=6 * HOUR_S, may_have_left=True, final=True, public="refunded"),
 )
 
 MOVES = (

@@ -10,6 +10,9 @@ from machines.core.record import Record
 
 D = TypeVar("D")
 
+NEVER_S = -1.0
+"""When to look again at what nobody looks at any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -1,9 +1,7 @@
 """Everything a payout can be and do is in this table; nothing else decides."""
 
-from machines.core.clock import DAY, HOUR, MINUTE, SECOND
+from machines.core.clock import DAY_S, HOUR_S, MINUTE_S
 from machines.core.lifecycle import By, Lifecycle, Move, Position, State
-
-_DAY_S, _HOUR_S, _MINUTE_S = DAY // SECOND, HOUR // SECOND, MINUTE // SECOND
 
 REQUESTED = "REQUESTED"
 APPROVED = "APPROVED"
@@ -21,25 +19,25 @@ _AVAILABLE, _HELD, _PAID = Position.AVAILABLE, Position.HELD, Position.PAID
 # fmt: off
 STATES = (
     State(name=REQUESTED, means="Asked for; the gateway says whose account it is, rules look at it, and people where they found something.",
-          by=By.POLLER, every_s=_DAY_S, stuck_after_s=_DAY_S, position=_HELD, public="requested"),
+          by=By.POLLER, every_s=DAY_S, stuck_after_s=DAY_S, position=_HELD, public="requested"),
     State(name=APPROVED, means="Will be paid when the next batch opens.",
-          by=By.POLLER, every_s=10 * _MINUTE_S, stuck_after_s=6 * _HOUR_S, position=_HELD, cleared=True, public="approved"),
+          by=By.POLLER, every_s=10 * MINUTE_S, stuck_after_s=6 * HOUR_S, position=_HELD, cleared=True, public="approved"),
     State(name=PROCESSING, means="Handed to the rail, or about to be.",
-          by=By.POLLER, every_s=30, stuck_after_s=2 * _HOUR_S, position=_HELD, sends=True, public="processing"),
+          by=By.POLLER, every_s=30, stuck_after_s=2 * HOUR_S, position=_HELD, sends=True, public="processing"),
     State(name=UNCONFIRMED, means="It may have left; it is being looked for.",
-          by=By.POLLER, every_s=30, stuck_after_s=30 * _MINUTE_S, position=_HELD, may_have_left=True, cleared=True, public="processing"),
+          by=By.POLLER, every_s=30, stuck_after_s=30 * MINUTE_S, position=_HELD, may_have_left=True, cleared=True, public="processing"),
     State(name=FAILED, means="Proven not paid; tried again by itself a few times, then a person decides.",
-          by=By.POLLER, every_s=6 * _HOUR_S, stuck_after_s=_DAY_S, position=_HELD, may_have_left=True, cleared=True, public="failed"),
+          by=By.POLLER, every_s=6 * HOUR_S, stuck_after_s=DAY_S, position=_HELD, may_have_left=True, cleared=True, public="failed"),
     State(name=COMPLETED, means="Paid, with proof; watched for some days, because a bank may send it back.",
-          by=By.POLLER, every_s=6 * _HOUR_S, position=_PAID, may_have_left=True, tallied=True, final=True, public="paid"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_PAID, may_have_left=True, tallied=True, final=True, public="paid"),
     State(name=REVERSED, means="Paid, and came back; the provider has it available again.",
-          by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, tallied=True, final=True, public="returned"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_AVAILABLE, may_have_left=True, tallied=True, final=True, public="returned"),
     State(name=REJECTED, means="A reviewer said no, or there is no such account; watched as CANCELLED is.",
-          by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="rejected"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="rejected"),
     State(name=CANCELLED, means="Given back unpaid; watched for some days if anything was ever sent.",
-          by=By.POLLER, every_s=6 * _HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="cancelled"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_AVAILABLE, may_have_left=True, final=True, public="cancelled"),
     State(name=CONTRADICTED, means="Paid after it was given back: the provider may owe it.",
-          by=By.POLLER, every_s=6 * _HOUR_S, position=_PAID, may_have_left=True, final=True, public="paid"),
+          by=By.POLLER, every_s=6 * HOUR_S, position=_PAID, may_have_left=True, final=True, public="paid"),
 )
 
 MOVES = (

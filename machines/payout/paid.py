@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from machines.core.clock import SECOND, Millis
-from machines.core.decision import alarm, contradiction, keep, move, noted, wait
+from machines.core.decision import NEVER_S, alarm, contradiction, keep, move, noted, wait
 from machines.core.facts import Fact, Nothing
 from machines.core.lifecycle import Position
 from machines.core.ports import Evidence
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Choice, PayoutRecord, news
-from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
+from machines.payout.policy import WATCH_S, PayoutPolicy, spread, watch_s
 
 SENT_BACK = "the bank sent the money back"
 

@@ -8,7 +8,6 @@ from machines.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutRecord
 
-NEVER_S = -1.0
 WATCH_S = 6 * 3600.0
 LONGEST_WATCH_S = 7 * 86_400.0
 FOLLOW_S = 30.0

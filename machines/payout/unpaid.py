@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from machines.core.clock import HOUR, SECOND, Millis
-from machines.core.decision import Message, alarm, keep, move, wait
+from machines.core.decision import NEVER_S, Message, alarm, keep, move, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, Proof
 from machines.core.ports import Cause
@@ -11,7 +11,7 @@ from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish, news, review_needed
-from machines.payout.policy import NEVER_S, WATCH_S, PayoutPolicy, spread, watch_s
+from machines.payout.policy import WATCH_S, PayoutPolicy, spread, watch_s
 
 DEFERRED_S = 300.0
 NO_REASON = "the rail gave no reason"

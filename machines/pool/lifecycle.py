@@ -1,9 +1,7 @@
 """Everything a pool payment can be and do is in this table; nothing else decides."""
 
-from machines.core.clock import HOUR, MINUTE, SECOND
+from machines.core.clock import HOUR_S, MINUTE_S
 from machines.core.lifecycle import By, Lifecycle, Move, State
-
-_HOUR_S, _MINUTE_S = HOUR // SECOND, MINUTE // SECOND
 
 DUE = "DUE"
 DEBITED = "DEBITED"
@@ -16,19 +14,19 @@ HALTED = "HALTED"
 # fmt: off
 STATES = (
     State(name=DUE, means="The miner has reached the threshold; nothing is taken off their balance yet.",
-          by=By.POLLER, every_s=10, stuck_after_s=10 * _MINUTE_S, cleared=True, public="due"),
+          by=By.POLLER, every_s=10, stuck_after_s=10 * MINUTE_S, cleared=True, public="due"),
     State(name=DEBITED, means="Taken off the miner's balance and logged as pending in the pool's books; handed to the lane, or about to be.",
-          by=By.POLLER, every_s=5, stuck_after_s=_HOUR_S, sends=True, public="pending"),
+          by=By.POLLER, every_s=5, stuck_after_s=HOUR_S, sends=True, public="pending"),
     State(name=SENT, means="Signed; its nonce and hash are known, and it waits to be mined deep enough.",
-          by=By.POLLER, every_s=5, stuck_after_s=_HOUR_S, may_have_left=True, cleared=True, public="pending"),
+          by=By.POLLER, every_s=5, stuck_after_s=HOUR_S, may_have_left=True, cleared=True, public="pending"),
     State(name=PAID, means="Mined deep enough, and written into the pool's books as paid; watched while the chain could still forget it.",
-          by=By.POLLER, every_s=10 * _MINUTE_S, may_have_left=True, tallied=True, final=True, public="paid"),
+          by=By.POLLER, every_s=10 * MINUTE_S, may_have_left=True, tallied=True, final=True, public="paid"),
     State(name=SKIPPED, means="Not paid this time, and nothing was taken; the next run looks again.",
           by=By.NOBODY, final=True, public="skipped"),
     State(name=CREDITED, means="Proven unpaid, and back on the miner's balance.",
           by=By.NOBODY, tallied=True, final=True, public="credited"),
     State(name=HALTED, means="The chain, the lane and the pool's books contradict each other; a person decides.",
-          by=By.PERSON, stuck_after_s=_MINUTE_S, may_have_left=True, public="pending"),
+          by=By.PERSON, stuck_after_s=MINUTE_S, may_have_left=True, public="pending"),
 )
 
 MOVES = (

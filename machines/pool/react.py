@@ -2,7 +2,7 @@
 
 from machines.core.chain import TxHash
 from machines.core.clock import HOUR, Millis
-from machines.core.decision import Claim, Decision, contradiction, keep, move, noted, wait
+from machines.core.decision import NEVER_S, Claim, Decision, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine, Prove, RetryPolicy
@@ -16,7 +16,6 @@ Choice = Decision[PoolData]
 RETRY = RetryPolicy(base_s=1, cap_s=30)
 WATCH_MS = 6 * HOUR
 """Lanes watch 256 blocks, and on chains that finalize until those are final."""
-NEVER_S = -1.0
 
 
 def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -> Machine[PoolData]:

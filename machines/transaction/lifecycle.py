@@ -1,9 +1,7 @@
 """Everything a lane, a payment in it and a transaction of it can be and do is in these tables; nothing else decides."""
 
-from machines.core.clock import HOUR, MINUTE, SECOND
+from machines.core.clock import HOUR_S, MINUTE_S
 from machines.core.lifecycle import By, Lifecycle, Move, State
-
-_HOUR_S, _MINUTE_S = HOUR // SECOND, MINUTE // SECOND
 
 OPEN = "OPEN"
 HALTED = "HALTED"
@@ -27,7 +25,7 @@ LANE = Lifecycle(
     states=(
         State(name=OPEN,   means="Signs what is queued, one nonce after the other.", by=By.POLLER, every_s=5, cleared=True),
         State(name=HALTED, means="Somebody else sent from its address what may have paid a payment of ours; a person decides.",
-              by=By.PERSON, stuck_after_s=_MINUTE_S),
+              by=By.PERSON, stuck_after_s=MINUTE_S),
     ),
     moves=(
         #    trigger   from        to        because
@@ -40,10 +38,10 @@ LANE = Lifecycle(
 PAYMENT = Lifecycle(
     "payment",
     states=(
-        State(name=QUEUED,  means="Waits until the lane signs for it.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, cleared=True),
-        State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, stuck_after_s=_HOUR_S, may_have_left=True, cleared=True),
+        State(name=QUEUED,  means="Waits until the lane signs for it.", by=By.OUTSIDE, stuck_after_s=HOUR_S, cleared=True),
+        State(name=SENDING, means="Part of a signed transaction.", by=By.OUTSIDE, stuck_after_s=HOUR_S, may_have_left=True, cleared=True),
         State(name=SETTLED, means="Paid, deep enough in the chain.", by=By.NOBODY, final=True, may_have_left=True),
-        State(name=SHORT,   means="Less came to the payee than was sent; a person decides.", by=By.PERSON, stuck_after_s=_MINUTE_S, may_have_left=True),
+        State(name=SHORT,   means="Less came to the payee than was sent; a person decides.", by=By.PERSON, stuck_after_s=MINUTE_S, may_have_left=True),
         State(name=FAILED,  means="Proven not paid.", by=By.NOBODY, final=True),
     ),
     moves=(
@@ -63,9 +61,9 @@ PAYMENT = Lifecycle(
 TRANSACTION = Lifecycle(
     "transaction",
     states=(
-        State(name=SIGNED,    means="Its bytes are written down and go out now.", by=By.POLLER, every_s=2, stuck_after_s=10 * _MINUTE_S, sends=True),
-        State(name=SENT,      means="Waits to be mined.", by=By.POLLER, every_s=2, stuck_after_s=_HOUR_S, sends=True),
-        State(name=MINED,     means="In a block, not yet deep enough.", by=By.POLLER, every_s=2, stuck_after_s=_HOUR_S, may_have_left=True),
+        State(name=SIGNED,    means="Its bytes are written down and go out now.", by=By.POLLER, every_s=2, stuck_after_s=10 * MINUTE_S, sends=True),
+        State(name=SENT,      means="Waits to be mined.", by=By.POLLER, every_s=2, stuck_after_s=HOUR_S, sends=True),
+        State(name=MINED,     means="In a block, not yet deep enough.", by=By.POLLER, every_s=2, stuck_after_s=HOUR_S, may_have_left=True),
         State(name=FINAL,     means="Done, deep enough; watched while the chain could still forget it.", by=By.POLLER, every_s=60, may_have_left=True, final=True),
         State(name=REVERTED,  means="Mined deep enough, and did nothing; watched while the chain could still forget it.", by=By.POLLER, every_s=60, may_have_left=True, final=True),
         State(name=DISPLACED, means="Another transaction took its nonce; watched while the chain could still forget that.", by=By.POLLER, every_s=60, final=True),

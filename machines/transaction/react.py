@@ -5,7 +5,7 @@ from typing import Any
 
 from machines.core.chain import NO_HASH, NodeReply, Receipt
 from machines.core.clock import SECOND, Millis
-from machines.core.decision import Decision, alarm, contradiction, keep, move, noted, wait
+from machines.core.decision import NEVER_S, Decision, alarm, contradiction, keep, move, noted, wait
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused, override
 from machines.core.machine import Machine
@@ -19,9 +19,7 @@ from machines.transaction.data import PaymentData, PaymentRecord, TransactionDat
 Choice = Decision[TransactionData]
 Group = tuple[tuple[Record[Any], Decision[Any]], ...]
 
-NEVER_S = -1.0
 WATCH_S = 60.0
-REFUSED_S = 60.0
 
 SOON_S, LATE_S, PACE = 2.0, 15.0, 1 / 8
 """What waits for blocks is looked at the more rarely the longer it waits: nothing is learned late by more than that."""
@@ -72,7 +70,7 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
         case ((s.SENT | s.MINED), Nothing()):
             return wait(min(max(SOON_S, _age_s(record, now) * PACE), LATE_S))
         case _, (Refused() | LostSight()):
-            return wait(REFUSED_S)
+            return wait(react_lane.REFUSED_S)
         case _, (Nothing() | f.Broadcast() | f.Unmined() | f.Rooted() | f.Finished() | f.Displaced() | f.Bumped()):
             return wait()
         case _:

@@ -266,25 +266,23 @@ def _stopping() -> bool:
     return task is None or task.cancelling() > 0
 
 
+@dataclass(slots=True)
 class _Looking:
     """What an act is given: the time, and the one question before a send."""
 
-    __slots__ = ("_lease_ms", "_store", "_stored")
-
-    def __init__(self, store: Store, stored: Stored, lease_ms: int) -> None:
-        self._store = store
-        self._stored = stored
-        self._lease_ms = lease_ms
+    store: Store
+    stored: Stored
+    lease_ms: int
 
     @property
     def now(self) -> Millis:
-        return self._stored.at
+        return self.stored.at
 
     async def may_send(self, *scopes: str) -> None:
-        await self._store.may_send(self._stored, self._lease_ms, *scopes)
+        await self.store.may_send(self.stored, self.lease_ms, *scopes)
 
     async def refuse_paused(self, *scopes: str) -> None:
-        await self._store.refuse_paused(self._stored.record, *scopes)
+        await self.store.refuse_paused(self.stored.record, *scopes)
 
 
 async def take_in(

@@ -51,9 +51,11 @@ class SandboxPool:
 
     def _start(self) -> None:
         self.port = free_port()
-        words = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--daemonize", "no")
-        durability = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
-        command = [str(server_binary()), *words, *durability]
+        command = [
+            str(server_binary()),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--daemonize", "no"),
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+        ]
         self._program = Leashed(command, self._folder / "log", keep=(self._lock,))
 
     @property

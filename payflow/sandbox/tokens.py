@@ -28,8 +28,7 @@ Holders = Sequence[tuple[str, Role, str]]
 
 def holders(town: Town) -> Holders:
     """List who holds a token, those with an account at GitHub included."""
-    at_github = ((name, Role.PROVIDER, f"github:{town.person(name).id}") for name in AT_GITHUB)
-    return [*PEOPLE, *at_github]
+    return [*PEOPLE, *((name, Role.PROVIDER, f"github:{town.person(name).id}") for name in AT_GITHUB)]
 
 
 async def tokens(store: Store, path: Path, town: Town, more: Mapping[str, str]) -> dict[str, str]:

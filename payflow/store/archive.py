@@ -11,13 +11,12 @@ from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import chain, digest, encode, event_bytes
 from payflow.store.ledger import Ledger, Posting
-from payflow.store.link import Link
+from payflow.store.link import PAGE, Link
 from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, UNARCHIVE
 from payflow.store.stored import ArchivedStub, archived_stub, read_stub
 
 NONE = "-"
-SCANNED = 1000
 BROUGHT_BACK = "BroughtBack"
 
 
@@ -135,7 +134,7 @@ class Archive(OverRecords):
         cursor = 0
         while True:
             cursor, fields = await self._link.ask(
-                "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", SCANNED
+                "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", PAGE
             )
             for name, stub in fields.items():
                 yield RecordId(name.decode()), read_stub(stub)

@@ -18,11 +18,10 @@ import zstandard
 
 from machines.core.clock import Millis
 from machines.core.errors import BadInput, StoreUnavailable
-from payflow.store.guard import never_seen
+from payflow.store.guard import HIGH_WATER, never_seen
 from payflow.store.link import Link
 
 AOF = "appendonlydir"
-HIGH_WATER = "high-water"
 ABOUT = "about.json"
 PATIENCE_S = 60.0
 PAUSE_S = 0.1

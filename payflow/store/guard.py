@@ -26,6 +26,8 @@ Identity = tuple[str, str]
 _HEADER = struct.Struct("<8s16sQ16s")
 _SLOT = struct.Struct("<QQ16sQ")
 _MAGIC = b"payflow2"
+HIGH_WATER = "high-water"
+"""The file of the first process in a folder."""
 RECENT = 256
 MOST_WRITERS = 256
 """Processes that may use a folder at a time and still be remembered after their end."""

@@ -20,7 +20,7 @@ from payflow.config import Settings
 from payflow.store import keys, servers
 from payflow.store.archive import Archive
 from payflow.store.embedded import embedded, is_made
-from payflow.store.guard import Guard
+from payflow.store.guard import HIGH_WATER, Guard
 from payflow.store.integrity import Integrity
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link, connect
@@ -37,7 +37,6 @@ from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
 from payflow.store.stored import Stored
 
-HIGH_WATER = "high-water"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

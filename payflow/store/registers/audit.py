@@ -15,14 +15,13 @@ from machines.core.clock import Clock, Millis, SystemClock
 from machines.core.errors import Conflict, PayflowError, StoreUnavailable
 from payflow.store import keys
 from payflow.store.codec import GENESIS, encode
-from payflow.store.link import Link
+from payflow.store.link import PAGE, Link
 from payflow.store.scripts import AUDIT
 
 REFUSED = "refused"
 # Somebody else may write at the same moment; so often in a row is no coincidence.
 MOST_TRIES = 50
 LONGEST = 500
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Which payouts wait until our wallet at a rail holds enough for them, and what it held when it was last asked."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -83,8 +83,12 @@ class Shortfalls(OverLink):
         for one in await self.waiting(now):
             place = (one.rail, one.asset)
             known = sums.get(place, Shortfall(*place, 0, 0, one.since, held.get(place)))
-            since = Millis(min(known.since, one.since))
-            sums[place] = Shortfall(*place, known.payouts + 1, known.units + one.units, since, known.held)
+            sums[place] = replace(
+                known,
+                payouts=known.payouts + 1,
+                units=known.units + one.units,
+                since=Millis(min(known.since, one.since)),
+            )
         return list(sums.values())
 
 

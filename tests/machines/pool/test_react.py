@@ -7,6 +7,7 @@ import pytest
 
 from machines.core.chain import TxHash
 from machines.core.clock import Millis
+from machines.core.decision import NEVER_S
 from machines.core.errors import BadInput
 from machines.core.facts import Fact, LostSight, Nothing, Override, Proof, Refused
 from machines.core.ids import RecordId
@@ -16,7 +17,7 @@ from machines.core.record import Record
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.data import PoolData, PoolRecord, claim_of
-from machines.pool.react import NEVER_S, WATCH_MS, react
+from machines.pool.react import WATCH_MS, react
 
 LOGIN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
 TX, OTHER = TxHash("0x" + "1" * 64), TxHash("0x" + "2" * 64)
