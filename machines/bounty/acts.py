@@ -397,5 +397,4 @@ def _pending(record: BountyRecord, pending: Pending, known: str, has_hash: Calla
 
 
 def _paid_out(attempt: ProposalAttempt, outcome: ProposalOutcome) -> Fact:
-    receipt = (("block", str(outcome.block)), *outcome.details)
-    return f.PaidOut(attempt.proposal.number, outcome.tx, receipt)
+    return f.PaidOut(attempt.proposal.number, outcome.tx, (("block", str(outcome.block)), *outcome.details))

@@ -64,8 +64,7 @@ def may_confirm(
     """Say whether somebody may confirm: work that may be undone needs the word of another hand than theirs."""
     if data.refund_to or not data.doubts:
         return True
-    wanted = Wanted(1, frozenset({person, data.winner_id}))
-    return are_there(policy, data, wanted, now, maintaining)
+    return are_there(policy, data, Wanted(1, frozenset({person, data.winner_id})), now, maintaining)
 
 
 def sole_funder(holdings: Sequence[Holding], deposits: Sequence[Deposit] | None) -> str:

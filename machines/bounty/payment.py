@@ -69,8 +69,12 @@ def deploy_failed(record: BountyRecord, fact: f.DeployFailed) -> Choice:
         deploys=record.data.deploys + 1,
         trouble=f"no wallet was made: {fact.reason}",
     )
-    again_s = min(LONGEST_S, AGAIN_AFTER_S * 2.0 ** min(record.data.deploys, 10))
-    return keep(data.trouble, data=data, again_s=again_s, messages=(alarm(data.trouble),))
+    return keep(
+        data.trouble,
+        data=data,
+        again_s=min(LONGEST_S, AGAIN_AFTER_S * 2.0 ** min(record.data.deploys, 10)),
+        messages=(alarm(data.trouble),),
+    )
 
 
 def held(policy: BountyPolicy, record: BountyRecord, fact: f.Held) -> Choice:

@@ -48,8 +48,8 @@ def retracted(record: BountyRecord, fact: f.Retracted) -> Choice:
         return move("retract", f"{fact.by}: {fact.reason}", data=replace(record.data, trouble=fact.reason))
     if current is None or not current.confirm_hash or record.data.payout_hash:
         raise BadInput(f"{record.data.place.path} is on its way: what may have left cannot be taken back.")
-    data = record.data.with_attempt(current.proposal.number, retracted=True)
-    return move("retract", f"{fact.by}: {fact.reason}", data=replace(data, trouble=fact.reason))
+    data = replace(record.data, trouble=fact.reason).with_attempt(current.proposal.number, retracted=True)
+    return move("retract", f"{fact.by}: {fact.reason}", data=data)
 
 
 def revoked(policy: BountyPolicy, record: BountyRecord, fact: f.Revoked, now: Millis) -> Choice:

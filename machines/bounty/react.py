@@ -111,8 +111,9 @@ def react(policy: BountyPolicy, record: BountyRecord, fact: Fact, now: Millis) -
         case s.AWAITING_ADDRESS, f.NoAddress(person) if person == record.data.winner_id:
             return _reminded(record)
         case s.AWAITING_ADDRESS, f.AddressKnown(person) if person == record.data.winner_id:
-            data = replace(record.data, waiting_for="")
-            return assess(policy, record, data, "the winner has an address that counts", "answer")
+            return assess(
+                policy, record, replace(record.data, waiting_for=""), "the winner has an address that counts", "answer"
+            )
         case state, f.AddressChanging() if state in s.UNFIXED:
             return address_changing(record, fact)
         case ((s.MERGED | s.EXECUTED | s.REVOKING), f.HandWanted(about)):

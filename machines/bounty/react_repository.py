@@ -41,8 +41,12 @@ def react(record: RepositoryRecord, fact: Fact, _: Millis) -> Decision[Repositor
 
 
 def _installed(record: RepositoryRecord, fact: f.Installed) -> Decision[RepositoryData]:
-    installation = fact.installation or record.data.installation
-    data = replace(record.data, name=fact.name, installation=installation, private=fact.private)
+    data = replace(
+        record.data,
+        name=fact.name,
+        installation=fact.installation or record.data.installation,
+        private=fact.private,
+    )
     if record.state == s.DISABLED:
         return move("enable", "the app is installed", data=data)
     return _keep(record, data, f"it is called {fact.name}")

@@ -28,8 +28,11 @@ def rediscovered(record: PayoutRecord, fact: f.Rediscovered) -> Decision[PayoutD
     alive = any(not attempt.failed for attempt in fact.attempts)
     if trigger and alive and (found or record.state == s.APPROVED):
         names = ", ".join(attempt.reference for attempt in fact.attempts)
-        why = f"the rail has {names}, which the store had forgotten ({fact.by})"
-        return move(trigger, why, data=data.at_rest(reason="", correction=None))
+        return move(
+            trigger,
+            f"the rail has {names}, which the store had forgotten ({fact.by})",
+            data=data.at_rest(reason="", correction=None),
+        )
     if found:
         return keep(f"the rail has {len(found)} attempts that the store had forgotten ({fact.by})", data=data)
     if data.attempts == record.data.attempts:

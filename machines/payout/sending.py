@@ -124,8 +124,11 @@ def not_seen(policy: PayoutPolicy, record: PayoutRecord, now: Millis, *, listed:
         return _waits_for_an_end(policy, record, now, min(DEFERRED_S, max(1.0, left_s)))
     if data.unseen + 1 < policy.looks_unseen:
         return keep("not found at the rail", data=replace(data, unseen=data.unseen + 1))
-    why = f"not found {policy.looks_unseen} times after the settle window: the same reference goes out again"
-    return move("find", why, data=replace(data.with_current(sent=False), unseen=0, unseen_since=0))
+    return move(
+        "find",
+        f"not found {policy.looks_unseen} times after the settle window: the same reference goes out again",
+        data=replace(data.with_current(sent=False), unseen=0, unseen_since=0),
+    )
 
 
 def _waits_for_an_end(policy: PayoutPolicy, record: PayoutRecord, now: Millis, again_s: float = DEFERRED_S) -> Choice:
@@ -144,8 +147,11 @@ def absent(policy: PayoutPolicy, record: PayoutRecord, reference: str, now: Mill
     """Take an attempt for proven unpaid when all that the rail did lacks it twice, hours after its last send."""
     data = replace(record.data, absent=record.data.absent + 1, absent_at=now)
     if data.absent < policy.looks_absent:
-        why = f"{reference} is not in the list of all that {data.rail} did"
-        return keep(why, data=data, again_s=policy.absent_apart_ms / SECOND)
+        return keep(
+            f"{reference} is not in the list of all that {data.rail} did",
+            data=data,
+            again_s=policy.absent_apart_ms / SECOND,
+        )
     reason = data.attempt(reference).refusal or f"{data.rail} never took it"
     data = replace(data.with_attempt(reference, failed=reason, absent=True), absent=0)
     if record.state == s.UNCONFIRMED:

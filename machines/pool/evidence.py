@@ -327,8 +327,9 @@ def _proven(case: UnprovenPayment, seen: Seen, receipt: Receipt) -> Verdict:
     evidence = evidence_of(case, seen, receipt)
     if receipt.ok:
         return Verdict(ChainOutcome.PAID, f"{seen.hash} paid it in block {receipt.block}", evidence)
-    why = f"{seen.hash} failed in block {receipt.block}: the address threw it back"
-    return Verdict(ChainOutcome.UNPAID, why, evidence)
+    return Verdict(
+        ChainOutcome.UNPAID, f"{seen.hash} failed in block {receipt.block}: the address threw it back", evidence
+    )
 
 
 def evidence_of(case: UnprovenPayment, seen: Seen, receipt: Receipt) -> Evidence:

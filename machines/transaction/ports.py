@@ -116,6 +116,5 @@ class LaneBooks(Protocol):
 
 async def unpaid(books: LaneBooks, lane: str, unsettled: Sequence[TransactionRecord] = ()) -> list[PaymentRecord]:
     """List all that waits in a lane, and all that transactions carry which are not over."""
-    carried = [member for transaction in unsettled for member in transaction.data.members]
-    under_way = [one for one in await books.payments(carried) if one.state == s.SENDING]
-    return [*await books.queued(lane, MOST_UNPAID), *under_way]
+    carried = await books.payments([member for transaction in unsettled for member in transaction.data.members])
+    return [*await books.queued(lane, MOST_UNPAID), *(one for one in carried if one.state == s.SENDING)]

@@ -204,8 +204,13 @@ def _taken_back(record: TransactionRecord, fact: f.Unmined, now: Millis) -> Choi
         # What it carried went on without it, or was given up on its proof: its bytes must not be mined beside that.
         cancel = cancel or "its payments have gone elsewhere"
     data = replace(record.data, hash=NO_HASH, block=0, block_hash="", fee_wei="", cancel=cancel)
-    group = tuple((member, react_payment.withdrawn_by_chain(member, record.id)) for member in fact.members)
-    return move("reverse", why, data=data, group=group, alarm=why)
+    return move(
+        "reverse",
+        why,
+        data=data,
+        group=tuple((member, react_payment.withdrawn_by_chain(member, record.id)) for member in fact.members),
+        alarm=why,
+    )
 
 
 def evidence_of(record: TransactionRecord, fact: f.Finished | f.Displaced, place: int) -> Evidence:

@@ -121,6 +121,11 @@ class SandboxPool:
             "bgsave": False,
             "concurrentTx": 10,
         }
-        redis = {"endpoint": self.endpoint, "poolSize": 10, "database": 0, "password": ""}
-        whole = {"threads": 2, "coin": COIN, "name": "sandbox", "redis": redis, "payouts": payouts}
+        whole = {
+            "threads": 2,
+            "coin": COIN,
+            "name": "sandbox",
+            "redis": {"endpoint": self.endpoint, "poolSize": 10, "database": 0, "password": ""},
+            "payouts": payouts,
+        }
         path.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")

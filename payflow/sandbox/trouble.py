@@ -155,8 +155,7 @@ async def stuck_nonce(cast: Cast) -> None:
     cast.world.chain.ticking = False
     payout = await _paid_in_ether(cast)
     sent = await _transaction(cast, payout, t.SENT)
-    price = sent.data.newest.fee.max_wei
-    await cast.world.chain.ask("anvil_setNextBlockBaseFeePerGas", hex(price * 3))
+    await cast.world.chain.ask("anvil_setNextBlockBaseFeePerGas", hex(sent.data.newest.fee.max_wei * 3))
     cast.world.chain.ticking = True
     cast.world.chain.wake()
 

@@ -78,8 +78,7 @@ class Meddlers:
     async def wish(self) -> None:
         """Let somebody want something, allowed or not."""
         conditions = self._run.conditions
-        wishes = WISHES + UNKIND_WISHES * (not conditions.truthful) + OVERRIDES * conditions.overrides
-        wish = self._dice.choice(wishes)
+        wish = self._dice.choice(WISHES + UNKIND_WISHES * (not conditions.truthful) + OVERRIDES * conditions.overrides)
         try:
             await self._ask_for(wish, await self._run.record())
         except PayflowError as error:

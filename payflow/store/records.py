@@ -373,8 +373,15 @@ class Records:
 
     async def park(self, stored: Stored | Poison, why: str, who: str) -> None:
         """Set a record aside until an operator retries it; the others go on."""
-        messages = (alarm(f"parked: {why[:200]}"),)
-        await self._mark(stored, groups.PARKED, why, who, after_ms=-1, parked=why[:200] or "unknown", messages=messages)
+        await self._mark(
+            stored,
+            groups.PARKED,
+            why,
+            who,
+            after_ms=-1,
+            parked=why[:200] or "unknown",
+            messages=(alarm(f"parked: {why[:200]}"),),
+        )
 
     async def unpark(self, stored: Stored, why: str, who: str) -> None:
         """Look again, at once, at a record that was set aside or that nobody would look at."""

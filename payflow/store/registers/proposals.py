@@ -55,16 +55,15 @@ class Proposals(OverLink):
 
     async def make(self, proposal: Proposal) -> bool:
         """Keep a proposal, unless one of its kind waits for its subject already, or far too many wait."""
-        made = await self._link.run(
-            PROPOSAL, [keys.PROPOSED], "make", _place(proposal.kind, proposal.subject), proposal.digest,
-            _written(proposal), proposal.at, proposal.at - LASTS_MS, MOST,
+        words = (
+            "make", _place(proposal), proposal.digest, _written(proposal), proposal.at, proposal.at - LASTS_MS, MOST,
         )  # fmt: skip
-        return int(made) == _MADE
+        return int(await self._link.run(PROPOSAL, [keys.PROPOSED], *words)) == _MADE
 
     async def take(self, proposal: Proposal) -> bool:
         """Take exactly this proposal off the table, and say whether it was still there: only one is told so."""
-        place = _place(proposal.kind, proposal.subject)
-        return bool(await self._link.run(PROPOSAL, [keys.PROPOSED], "take", place, proposal.digest))
+        words = ("take", _place(proposal), proposal.digest)
+        return bool(await self._link.run(PROPOSAL, [keys.PROPOSED], *words))
 
     async def waiting(self, now: Millis) -> list[Proposal]:
         """List what waits for a second person, the oldest first."""
@@ -76,8 +75,8 @@ class Proposals(OverLink):
         return [one for one in await self.waiting(now) if one.subject == subject]
 
 
-def _place(kind: str, subject: str) -> str:
-    return f"{kind}:{subject}"
+def _place(proposal: Proposal) -> str:
+    return f"{proposal.kind}:{proposal.subject}"
 
 
 def _written(one: Proposal) -> bytes:
