@@ -195,25 +195,21 @@ def _follow(record: BountyRecord, payout_hash: str, now: Millis, why: str, by: s
     return move("confirm", why, data=data) if record.state == s.CONFIRMABLE else keep(why, data=data, again_s=0)
 
 
-def not_paid(record: BountyRecord, fact: f.NotPaidOut) -> Choice:
-    """Ask a maintainer again: the winner stays who he is, and what must be confirmed stays what it is."""
-    if not is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
-        return wait()
-    return _asked_again(record, f"{fact.payout_hash} paid nothing: {fact.reason}", loud=True)
+def doubted(record: BountyRecord, fact: f.NotPaidOut | f.Vanished) -> Choice:
+    """Ask a maintainer again: the winner stays who he is, and what must be confirmed stays what it is.
 
-
-def vanished(record: BountyRecord, fact: f.Vanished) -> Choice:
-    """Ask a maintainer again; should the old transaction come after all, its effect is seen."""
-    if not is_current(record, fact.number) or fact.payout_hash != record.data.payout_hash:
-        return wait()
-    return _asked_again(record, f"no node knows {fact.payout_hash}", loud=False)
-
-
-def _asked_again(record: BountyRecord, trouble: str, *, loud: bool) -> Choice:
+    Should a transaction that no node knows come after all, its effect is seen.
+    """
     data = record.data
+    if not is_current(record, fact.number) or fact.payout_hash != data.payout_hash:
+        return wait()
+    if isinstance(fact, f.NotPaidOut):
+        trouble = f"{fact.payout_hash} paid nothing: {fact.reason}"
+    else:
+        trouble = f"no node knows {fact.payout_hash}"
+    messages = (alarm(trouble),) if isinstance(fact, f.NotPaidOut) else ()
     earlier = (*data.earlier_hashes, data.payout_hash)[-MOST_HASHES:]
     data = replace(data, payout_hash="", earlier_hashes=earlier, trouble=trouble)
-    messages = (alarm(trouble),) if loud else ()
     if record.state == s.REVOKING:
         return keep(trouble, data=data, messages=messages)
     return move("doubt", trouble, data=data, messages=messages)

@@ -15,17 +15,16 @@ from machines.bounty.payment import (
     deploy_failed,
     deployed,
     deploying,
+    doubted,
     executing,
     held,
     is_current,
     not_approved,
-    not_paid,
     paid,
     paid_already,
     planned,
     proposed,
     underway,
-    vanished,
     withdrawn,
 )
 from machines.bounty.people import (
@@ -136,10 +135,8 @@ def react(policy: BountyPolicy, record: BountyRecord, fact: Fact, now: Millis) -
             return wait()
         case ((s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Underway()):
             return underway(record, fact, now)
-        case ((s.CONFIRMING | s.REVOKING), f.NotPaidOut()):
-            return not_paid(record, fact)
-        case ((s.CONFIRMING | s.REVOKING), f.Vanished()):
-            return vanished(record, fact)
+        case ((s.CONFIRMING | s.REVOKING), (f.NotPaidOut() | f.Vanished())):
+            return doubted(record, fact)
         case ((s.EXECUTED | s.CONFIRMABLE | s.CONFIRMING | s.REVOKING), f.Dead()):
             return dead(record, fact)
         # ── people ──

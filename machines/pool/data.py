@@ -1,7 +1,7 @@
 """What a pool payment keeps, and how it is named."""
 
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from machines.core.chain import NO_HASH, TxHash
 from machines.core.decision import Claim
@@ -47,9 +47,6 @@ class PoolData:
     @property
     def owner(self) -> Owner:
         return owner_of_login(self.coin, self.login)
-
-    def but(self, **changes: Any) -> "PoolData":
-        return replace(self, **changes)
 
 
 PoolRecord: TypeAlias = Record[PoolData]

@@ -1,5 +1,7 @@
 """What a fact means to a pool payment. Pure: a record, a fact and the time give a decision."""
 
+from dataclasses import replace
+
 from machines.core.chain import TxHash
 from machines.core.clock import HOUR, Millis
 from machines.core.decision import NEVER_S, Claim, Decision, contradiction, keep, move, noted, wait
@@ -37,9 +39,9 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
             return _overridden(record, fact)
         # ── due ──
         case s.DUE, f.Debited(at_s):
-            return move("debit", f"{_amount(record)} taken off the balance", data=record.data.but(debited_at=at_s))
+            return move("debit", f"{_amount(record)} taken off the balance", data=replace(record.data, debited_at=at_s))
         case s.DUE, f.Skipped(reason):
-            return move("skip", reason, data=record.data.but(reason=reason), releases=_claim(record))
+            return move("skip", reason, data=replace(record.data, reason=reason), releases=_claim(record))
         # ── on its way ──
         case s.DEBITED, f.AtLane(waiting_for):
             return _waits(record, waiting_for)
@@ -47,7 +49,7 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
             return move(
                 "send",
                 f"signed with nonce {nonce}",
-                data=record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for),
+                data=replace(record.data, hash=tx, nonce=nonce, waiting_for=waiting_for),
             )
         case s.SENT, f.LaneSigned(tx, nonce, waiting_for):
             return _signed_again(record, tx, nonce, waiting_for)
@@ -64,7 +66,7 @@ def react(record: PoolRecord, fact: Fact, now: Millis) -> Choice:
             return _halted(record, reason, evidence)
         # ── a person ──
         case s.HALTED, f.Resumed(by):
-            return move("resume", f"{by} says: look again", data=record.data.but(reason=""))
+            return move("resume", f"{by} says: look again", data=replace(record.data, reason=""))
         case ((s.DEBITED | s.SENT | s.HALTED), f.MarkedPaid(by, evidence, at_s)):
             return _paid("mark_paid", record, evidence, at_s, f"{by} brought {evidence.reference}, and it is proven")
         case s.CREDITED, f.MarkedPaid(by, evidence, at_s):
@@ -104,11 +106,11 @@ def _waits(record: PoolRecord, waiting_for: str) -> Choice:
     if waiting_for == record.data.waiting_for:
         return wait()
     why = f"waits for {waiting_for}" if waiting_for else "the lane has it"
-    return keep(why, data=record.data.but(waiting_for=waiting_for))
+    return keep(why, data=replace(record.data, waiting_for=waiting_for))
 
 
 def _signed_again(record: PoolRecord, tx: TxHash, nonce: int, waiting_for: str) -> Choice:
-    data = record.data.but(hash=tx, nonce=nonce, waiting_for=waiting_for)
+    data = replace(record.data, hash=tx, nonce=nonce, waiting_for=waiting_for)
     if data == record.data:
         return wait()
     why = f"signed again: nonce {nonce}" if tx != record.data.hash else f"waits for {waiting_for}"
@@ -116,7 +118,8 @@ def _signed_again(record: PoolRecord, tx: TxHash, nonce: int, waiting_for: str) 
 
 
 def _paid(trigger: str, record: PoolRecord, evidence: Evidence, at_s: int, why: str) -> Choice:
-    data = record.data.but(
+    data = replace(
+        record.data,
         evidence=evidence,
         hash=TxHash(evidence.reference),
         nonce=nonce_of(evidence, record.data.nonce),
@@ -132,7 +135,7 @@ def _paid(trigger: str, record: PoolRecord, evidence: Evidence, at_s: int, why: 
 def _paid_again(record: PoolRecord, evidence: Evidence, now: Millis) -> Choice:
     tx, data = evidence.reference, record.data
     if data.taken_back:
-        here = data.but(taken_back="", evidence=evidence, hash=TxHash(tx))
+        here = replace(data, taken_back="", evidence=evidence, hash=TxHash(tx))
         if tx == data.hash:
             return keep(f"{tx} is proven once more", data=here)
         why = f"{tx} paid it after the chain dropped {data.hash}, which is the one in the pool's history"
@@ -147,7 +150,7 @@ def _taken_back(record: PoolRecord, how: str, *, alarming: bool) -> Choice:
     if how == record.data.taken_back:
         return wait()
     why = f"the chain took back {record.data.hash}, and the pool's books have it as paid; it is {how}"
-    return keep(why, data=record.data.but(taken_back=how), alarm=why if alarming else "")
+    return keep(why, data=replace(record.data, taken_back=how), alarm=why if alarming else "")
 
 
 def _watched(record: PoolRecord, now: Millis) -> Choice:
@@ -158,7 +161,7 @@ def _credited(record: PoolRecord, fact: f.CreditedBack) -> Choice:
     return move(
         "credit",
         f"{fact.by}: {fact.reason}" if fact.by else fact.reason,
-        data=record.data.but(evidence=fact.evidence, reason=fact.reason, refused=fact.refused, waiting_for=""),
+        data=replace(record.data, evidence=fact.evidence, reason=fact.reason, refused=fact.refused, waiting_for=""),
         releases=_claim(record),
     )
 
@@ -167,7 +170,7 @@ def _halted(record: PoolRecord, reason: str, evidence: Evidence | None) -> Choic
     return move(
         "halt",
         reason,
-        data=record.data.but(reason=reason, evidence=evidence or record.data.evidence),
+        data=replace(record.data, reason=reason, evidence=evidence or record.data.evidence),
         alarm=reason,
     )
 

@@ -63,17 +63,12 @@ async def _from_before(cast: Cast) -> RecordId | None:
 
 
 def _bank_story(record: PayoutRecord) -> str:
-    match record.state:
-        case p.APPROVED:
-            return "It goes with the next batch."
-        case p.PROCESSING:
-            return "Sent to the simulated Flutterwave, whose bank takes five seconds."
-        case p.UNCONFIRMED:
-            return "The gateway gave no answer: it may have left, so Payflow looks before it does anything."
-        case p.FAILED:
-            return f"Proven not paid: {record.data.reason}"
-        case _:
-            return record.data.reason
+    return {
+        p.APPROVED: "It goes with the next batch.",
+        p.PROCESSING: "Sent to the simulated Flutterwave, whose bank takes five seconds.",
+        p.UNCONFIRMED: "The gateway gave no answer: it may have left, so Payflow looks before it does anything.",
+        p.FAILED: f"Proven not paid: {record.data.reason}",
+    }.get(record.state, record.data.reason)
 
 
 async def pool_run(cast: Cast) -> None:
@@ -130,19 +125,13 @@ async def bounty(cast: Cast) -> None:
 
 
 def _bounty_story(record: BountyRecord, about: str) -> str:
-    match record.state:
-        case b.OPENING:
-            return f"Mia labelled {about}: the bot makes its wallet."
-        case b.MERGED:
-            return "Gus's pull request was merged: the bot looks what the wallet holds."
-        case b.EXECUTED:
-            return "The payment is fixed; the bot's approval is on its way."
-        case b.CONFIRMABLE:
-            return "The bot approved. Mia confirms with her own wallet."
-        case b.CONFIRMING:
-            return f"Mia confirmed in {record.data.payout_hash[:SHORT]}…; blocks bury it."
-        case _:
-            return record.data.trouble or record.data.waiting_for
+    return {
+        b.OPENING: f"Mia labelled {about}: the bot makes its wallet.",
+        b.MERGED: "Gus's pull request was merged: the bot looks what the wallet holds.",
+        b.EXECUTED: "The payment is fixed; the bot's approval is on its way.",
+        b.CONFIRMABLE: "The bot approved. Mia confirms with her own wallet.",
+        b.CONFIRMING: f"Mia confirmed in {record.data.payout_hash[:SHORT]}…; blocks bury it.",
+    }.get(record.state, record.data.trouble or record.data.waiting_for)
 
 
 async def prove_owner(cast: Cast) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -48,11 +49,11 @@ ALLOWED = {
 """What a person may do in which state."""
 
 
-def payment(state: str, **changes: object) -> PoolRecord:
+def payment(state: str, **changes: Any) -> PoolRecord:
     """A payment in a state."""
     data = PoolData("eth", LOGIN, LOGIN, "run-1")
     if state in (s.SENT, s.PAID):
-        data = data.but(hash=TX, nonce=7)
+        data = replace(data, hash=TX, nonce=7)
     return Record(
         RecordId("pool-00-aaaaaaaaaaaaaaaa"),
         "pool",
@@ -60,7 +61,7 @@ def payment(state: str, **changes: object) -> PoolRecord:
         3,
         data.owner,
         Money(600, ETH),
-        data.but(**changes),
+        replace(data, **changes),
         NOW,
         NOW,
     )
