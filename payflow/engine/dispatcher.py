@@ -5,6 +5,7 @@ many are under way at a time, and nobody waits for the slowest: a mail server th
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import anyio
 import structlog
@@ -30,17 +31,14 @@ BACK_OFF = RetryPolicy(base_s=5, cap_s=3600)
 MOST_TRIES = 34
 
 
+@dataclass(slots=True)
 class OutboxLine:
     """One line of the outbox, as this process delivers it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.under_way: set[MessageId] = set()
-        """What this process delivers now: it does not begin again with it, even if its lease ran out meanwhile."""
-        self.news = anyio.Event()
-
-    def wake(self) -> None:
-        self.news.set()
+    name: str
+    under_way: set[MessageId] = field(default_factory=set)
+    """What this process delivers now: it does not begin again with it, even if its lease ran out meanwhile."""
+    news: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Dispatcher:
@@ -57,7 +55,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         for line in self._lines:
-            line.wake()
+            line.news.set()
 
     async def run(self) -> None:
         async with anyio.create_task_group() as group:
@@ -93,7 +91,7 @@ class Dispatcher:
         finally:
             line.under_way.discard(post.id)
             if len(line.under_way) == UNDER_WAY - 1:
-                line.wake()
+                line.news.set()
 
     async def deliver_due(self) -> bool:
         """Deliver what is due now in all lines, wait for all of it, and say whether there was anything."""

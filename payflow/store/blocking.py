@@ -6,6 +6,7 @@ For a process in which nothing else could go on meanwhile, as in a simulation th
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,19 +62,19 @@ class BlockingClient:
         return answer
 
 
+@dataclass(slots=True)
 class BlockingPipeline:
     """Commands that go out together."""
 
-    def __init__(self, client: BlockingClient) -> None:
-        self._client = client
-        self._commands: list[tuple[Any, ...]] = []
+    client: BlockingClient
+    commands: list[tuple[Any, ...]] = field(default_factory=list)
 
     def execute_command(self, *command: Any) -> Self:
-        self._commands.append(command)
+        self.commands.append(command)
         return self
 
     async def execute(self) -> list[Any]:
-        return self._client.exchange(self._commands)
+        return self.client.exchange(self.commands)
 
 
 @asynccontextmanager

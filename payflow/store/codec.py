@@ -48,7 +48,6 @@ class DataCodec:
     """Reads and writes what each machine keeps on its records."""
 
     def __init__(self, machines: Mapping[str, AnyMachine]) -> None:
-        self._types = {name: machine.data for name, machine in machines.items()}
         self._decoders = {name: msgspec.msgpack.Decoder(machine.data) for name, machine in machines.items()}
 
     def read(self, machine: str, data: bytes) -> Any:
@@ -59,7 +58,7 @@ class DataCodec:
 
     def rebuild(self, machine: str, details: Mapping[str, Any]) -> Any:
         """Make a record's data from the details of the event that created it."""
-        return msgspec.convert(details, self._types[machine])
+        return msgspec.convert(details, self._decoders[machine].type)
 
 
 def event_bytes(
