@@ -1,7 +1,6 @@
 """The folder of a sandbox: one sandbox at a time, what is kept in it, and what is written for shells."""
 
 import fcntl
-import json
 import os
 import shutil
 import sys
@@ -168,8 +167,3 @@ def write_town(path: Path, town: Town) -> None:
     content = msgspec.json.encode(saved).decode()
     if not path.exists() or path.read_text("utf-8") != content:
         write_secret(path, content)
-
-
-def as_json(value: object) -> str:
-    """Write JSON on one line."""
-    return json.dumps(value, separators=(",", ":"))

@@ -1,5 +1,6 @@
 """Where everything of a sandbox is, and the settings that lead Payflow there."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,13 +167,22 @@ def write_settings(world: SandboxWorld, settings: Settings) -> None:
     """Write the settings for shells, so that every command works on the sandbox while it runs."""
     key = world.folder / "keys" / "github.pem"
     home.write_secret(key, world.github.private_key)
-    lanes = {name: _plain(lane) for name, lane in settings.lanes.items()}
+    lanes = {
+        name: {
+            "rpc": [url.get_secret_value() for url in lane.rpc],
+            "chain_id": lane.chain_id,
+            "key_file": str(lane.key_file),
+            "address": lane.address,
+            "depth": lane.depth,
+        }
+        for name, lane in settings.lanes.items()
+    }
     home.write_lines(
         world.settings_file,
         {
             "PAYFLOW_DATA": str(world.folder),
             "PAYFLOW_BATCH_SCHEDULE": settings.batch_schedule,
-            "PAYFLOW_LANES": home.as_json(lanes),
+            "PAYFLOW_LANES": json.dumps(lanes, separators=(",", ":")),
             "PAYFLOW_POOL_CONFIG": str(world.pool_config),
             "PAYFLOW_POOLS": str(world.pool_config),
             "FLUTTERWAVE_URL": settings.flutterwave_url,
@@ -186,13 +196,3 @@ def write_settings(world: SandboxWorld, settings: Settings) -> None:
             "PAYFLOW_BOUNTY_SERVER": settings.bounty_server,
         },
     )
-
-
-def _plain(lane: LaneSettings) -> dict[str, object]:
-    return {
-        "rpc": [url.get_secret_value() for url in lane.rpc],
-        "chain_id": lane.chain_id,
-        "key_file": str(lane.key_file),
-        "address": lane.address,
-        "depth": lane.depth,
-    }
