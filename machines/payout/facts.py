@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from machines.core.facts import Fact, Override, Proof
 from machines.core.ports import Cause, Evidence
-from machines.payout.data import Attempt, RiskFinding
+from machines.payout.data import Attempt, ProposedDestination, RiskFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +225,8 @@ class Released(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected(Fact):
+class Corrected(Fact, ProposedDestination):
     """The provider names another destination for a failed payout."""
-
-    by: str
-    sealed: str
-    shown: str
-    fingerprint: str
-    holder: str = ""
-    """Whose account the bank says that it is; empty where it did not say."""
 
 
 @dataclass(frozen=True, slots=True)

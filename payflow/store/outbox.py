@@ -35,17 +35,17 @@ class Post:
     tries: int
 
 
+@dataclass
 class Outbox:
     """The messages of all shards."""
 
-    def __init__(self, link: Link, shards: int, clock: Clock | None = None) -> None:
-        self._link = link
-        self.shards = shards
-        self._clock = clock
+    link: Link
+    shards: int
+    clock: Clock | None = None
 
     async def take(self, limit: int, lease_ms: int, line: str = "") -> list[Post]:
         """Take due messages of a line, or of each, so many a shard; nobody else gets them before the lease ends."""
-        ways = [[shard] for shard in range(self.shards)] if self._link.cluster else [list(range(self.shards))]
+        ways = [[shard] for shard in range(self.shards)] if self.link.cluster else [list(range(self.shards))]
         posts = []
         for shards in ways:
             flat = await self._run(shards, "take", limit, lease_ms, line)
@@ -73,30 +73,30 @@ class Outbox:
         """List messages that were set aside, the oldest of each shard first."""
         posts = []
         for shard in range(self.shards):
-            ids = await self._link.ask("ZRANGE", keys.undelivered(shard), 0, limit - 1)
+            ids = await self.link.ask("ZRANGE", keys.undelivered(shard), 0, limit - 1)
             if ids:
-                contents = await self._link.ask("HMGET", keys.messages(shard), *ids)
+                contents = await self.link.ask("HMGET", keys.messages(shard), *ids)
                 posts += [self._post(name.decode(), content, 0) for name, content in zip(ids, contents, strict=True)]
         return posts[:limit]
 
     async def oldest_due(self) -> Millis | None:
         """Say when the message that waits longest was or will be due."""
-        answers = await self._link.pipeline([("ZRANGE", key, 0, 0, "WITHSCORES") for key in self._waiting()])
+        answers = await self.link.pipeline([("ZRANGE", key, 0, 0, "WITHSCORES") for key in self._waiting()])
         scores = [int(score) for answer in answers for _, score in scored(answer)]
         return Millis(min(scores)) if scores else None
 
     async def waiting(self) -> int:
-        return sum(await self._link.pipeline([("ZCARD", key) for key in self._waiting()]))
+        return sum(await self.link.pipeline([("ZCARD", key) for key in self._waiting()]))
 
     def _waiting(self) -> list[str]:
         return [f"{keys.prefix(shard)}{line}" for shard in range(self.shards) for line in LINES]
 
     async def given_up(self) -> int:
-        return sum(await self._link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self.shards)]))
+        return sum(await self.link.pipeline([("ZCARD", keys.undelivered(shard)) for shard in range(self.shards)]))
 
     async def _run(self, shards: list[int], *action: str | int) -> Any:
-        now = self._clock.now() if self._clock else 0
-        return await self._link.run(OUTBOX, [keys.sequence(shard) for shard in shards], now, *action)
+        now = self.clock.now() if self.clock else 0
+        return await self.link.run(OUTBOX, [keys.sequence(shard) for shard in shards], now, *action)
 
     @staticmethod
     def _post(message_id: MessageId, content: bytes, tries: int) -> Post:

@@ -46,8 +46,16 @@ class ContributorAddresses:
         key = keys.contributor(shard_for(owner, self._shards), owner)
         sealed, version = await self._link.ask("HMGET", key, "profile", "version")
         if sealed is not None:
-            fields = dict(self._seals.open(msgspec.msgpack.decode(sealed, type=str)).fields)
-            return ContributorAddress(owner, _read(fields), int(version))
+            known = dict(self._seals.open(msgspec.msgpack.decode(sealed, type=str)).fields)
+            saved = SavedAddress(
+                known["address"],
+                proven=known["proven"] == "yes",
+                next_address=known["next"],
+                next_from=int(known["from"]),
+                # Before a signed address could be one to come, none that was to come had been signed for.
+                next_proven=known.get("next_proven") == "yes",
+            )
+            return ContributorAddress(owner, saved, int(version))
         where = (await self._profiles.read(owner)).destination
         before = dict(where.fields) if where is not None and where.kind == KIND else {}
         proven = before.get("proven") == "yes"
@@ -98,9 +106,3 @@ class Challenges(OverLink):
             return None
         message = msgspec.msgpack.decode(encoded, type=SignInMessage)
         return message if message.text == text and now < message.expires_at else None
-
-
-def _read(fields: dict[str, str]) -> SavedAddress:
-    # Before a signed address could be one to come, none that was to come had been signed for.
-    next_proven = fields.get("next_proven") == "yes"
-    return SavedAddress(fields["address"], fields["proven"] == "yes", fields["next"], int(fields["from"]), next_proven)
