@@ -187,10 +187,8 @@ class PayoutActs:
             return LostSight(f"the rail took {current.reference} and does not show it", current.reference)
         if record.sending is not Sending.NO:
             return LostSight(f"whoever was sending {current.reference} did not say what came of it", current.reference)
-        surprise = await self._surprise(record, record.data.attempts[:-1])
-        if surprise is not None:
-            return await self._listed(record, surprise, step.now) if isinstance(surprise, f.NotSeen) else surprise
-        return await self._unless_withheld(record, current, step)
+        surprises = await self._surprises(record, record.data.attempts[:-1])
+        return await self._looked_up(record, surprises, step.now) or await self._unless_withheld(record, current, step)
 
     async def _unless_withheld(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
         """Send what nothing speaks against, unless nobody wants it any more or the rail has too little for it."""
@@ -238,6 +236,14 @@ class PayoutActs:
             return replace(found, listed=True)
         return await self._listed(record, found, step.now)
 
+    async def _looked_up(self, record: PayoutRecord, surprises: Sequence[Fact], now: Millis) -> Fact | None:
+        """Give the gravest; where the rail only does not show some, what the complete list says of each of them."""
+        unseen = [fact for fact in surprises if isinstance(fact, f.NotSeen)]
+        if not surprises or surprises[0] not in unseen:
+            return surprises[0] if surprises else None
+        found = [await self._listed(record, one, now) for one in unseen]
+        return min(found, key=lambda fact: (isinstance(fact, f.NotSeen), isinstance(fact, f.Absent)))
+
     async def _listed(self, record: PayoutRecord, found: f.NotSeen, now: Millis) -> Fact:
         """Look for an open attempt that the rail does not show in the complete list of what it did since before it."""
         attempt, lists = record.data.attempt(found.reference), self.lists.get(record.data.rail)
@@ -275,8 +281,8 @@ class PayoutActs:
 
     async def _over(self, record: PayoutRecord, step: Step, *, strict: bool = True) -> Fact | None:
         """Read every attempt; look in all that the rail did for one that people put away while it was open."""
-        surprise = await self._surprise(record, record.data.attempts, strict=strict, now=step.now)
-        return await self._listed(record, surprise, step.now) if isinstance(surprise, f.NotSeen) else surprise
+        surprises = await self._surprises(record, record.data.attempts, strict=strict, now=step.now)
+        return await self._looked_up(record, surprises, step.now)
 
     async def prove(self, record: PayoutRecord) -> Proof:
         """Say what the rail proves about a payout as a whole, for a person who wants to override it."""
@@ -295,9 +301,15 @@ class PayoutActs:
         self, record: PayoutRecord, attempts: Iterable[Attempt], *, strict: bool = True, now: Millis | None = None
     ) -> Fact | None:
         """Read attempts that should be over, every one; give the gravest fact that says otherwise, or None."""
+        return next(iter(await self._surprises(record, attempts, strict=strict, now=now)), None)
+
+    async def _surprises(
+        self, record: PayoutRecord, attempts: Iterable[Attempt], *, strict: bool = True, now: Millis | None = None
+    ) -> list[Fact]:
+        """Give every fact that says otherwise, the gravest first."""
         found = [(attempt, await self._learn(record, attempt, strict=strict, now=now)) for attempt in attempts]
         surprises = [fact for attempt, fact in found if not _expected(record, attempt, fact)]
-        return min(surprises, key=lambda fact: _GRAVITY.index(type(fact)), default=None)
+        return sorted(surprises, key=lambda fact: _GRAVITY.index(type(fact)))
 
     async def _learn(
         self, record: PayoutRecord, attempt: Attempt, *, strict: bool = True, now: Millis | None = None

@@ -154,7 +154,9 @@ class PayoutData:
     unknown_since: int = 0
     """Since when its outcome is unknown, however often it was sent again."""
     absent: int = 0
-    """Looks in a row at all that the rail did, that did not have the current attempt."""
+    """Looks in a row at all that the rail did, that did not have one attempt."""
+    absent_of: str = ""
+    """The reference of that attempt; empty where an older version counted."""
     absent_at: int = 0
     waiting_for: str = ""
     """What the rail waits for, such as `approval`."""
@@ -286,6 +288,7 @@ _AT_REST: Mapping[str, Any] = MappingProxyType(
         "unseen_since": 0,
         "unknown_since": 0,
         "absent": 0,
+        "absent_of": "",
         "absent_at": 0,
     }
 )

@@ -36,6 +36,7 @@ from machines.payout.sending import (
     named,
     not_seen,
     refused,
+    seen_again,
     sent_all_the_same,
     submitted,
     turned_away,
@@ -154,6 +155,8 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             return not_seen(policy, record, now, listed=listed)
         case ((s.PROCESSING | s.UNCONFIRMED | s.FAILED), f.Absent(reference)) if is_lost(record, reference):
             return absent(policy, record, reference, now)
+        case s.FAILED, f.UnderWay(reference) if record.data.absent:
+            return seen_again(record, reference)
         # ── failed ──
         case s.FAILED, f.Retried(by):
             return retried(record, by, now)

@@ -58,7 +58,8 @@ def named(record: PayoutRecord, fact: f.Named | f.Unnamed, now: Millis) -> Choic
         at = Millis(attempt.named_at)
     if not attempt.reference or after == attempt:
         return wait()
-    return keep(said, data=record.data.with_attempt(fact.reference, named=after.named, named_at=at), again_s=0)
+    data = record.data.with_attempt(fact.reference, named=after.named, named_at=at)
+    return keep(said, data=replace(data, absent=0) if isinstance(fact, f.Named) else data, again_s=0)
 
 
 def waits_at_rail(policy: PayoutPolicy, record: PayoutRecord, fact: f.UnderWay | f.NotSeen, now: Millis) -> Choice:
@@ -69,7 +70,7 @@ def waits_at_rail(policy: PayoutPolicy, record: PayoutRecord, fact: f.UnderWay |
     elif isinstance(fact, f.UnderWay):
         waiting_for, again_s = fact.waiting_for, fact.again_s
         data = data.with_current(sent=True)
-    data = replace(data, waiting_for=waiting_for)
+    data = replace(data, waiting_for=waiting_for, absent=0 if isinstance(fact, f.UnderWay) else data.absent)
     messages: tuple[Message, ...] = ()
     if waiting_for and not data.alarmed and now - record.since >= policy.waits_alarm_ms:
         data = replace(data, alarmed=True)
@@ -143,9 +144,15 @@ def _waits_for_an_end(policy: PayoutPolicy, record: PayoutRecord, now: Millis, a
     )
 
 
+def seen_again(record: PayoutRecord, reference: str) -> Choice:
+    """Begin anew with the lists: one that lacked an attempt which the rail shows again has proven nothing."""
+    return keep(f"the rail shows {reference} again", data=replace(record.data, absent=0))
+
+
 def absent(policy: PayoutPolicy, record: PayoutRecord, reference: str, now: Millis) -> Choice:
     """Take an attempt for proven unpaid when all that the rail did lacks it twice, hours after its last send."""
-    data = replace(record.data, absent=record.data.absent + 1, absent_at=now)
+    before = record.data.absent if record.data.absent_of == reference else 0
+    data = replace(record.data, absent=before + 1, absent_of=reference, absent_at=now)
     if data.absent < policy.looks_absent:
         return keep(
             f"{reference} is not in the list of all that {data.rail} did",

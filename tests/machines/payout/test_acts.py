@@ -599,3 +599,22 @@ async def test_an_earlier_attempt_that_was_lost_is_looked_for_in_the_list_hours_
     unsure = looks(rail, lists=Listed([], whole=False)).pay
     assert await unsure(record, FakeStep(rail, now=Millis(NOW + 2 * HOUR))) == f.NotSeen(FIRST)
     assert rail.submits == []
+
+
+@pytest.mark.parametrize("state", [s.FAILED, s.CANCELLED, s.REJECTED])
+async def test_an_attempt_that_the_rail_forgot_does_not_keep_another_one_from_being_looked_for(state: str) -> None:
+    """What had failed is not shown any more; what people put away since was paid, under a name that the list has."""
+    record = payout(state, attempts=(failed(), attempt(2, unknown=True)))
+    there = Trace(PaymentKey(SECOND), "two", Money(100_000, NGN), Destination("bank", ()), PAID)
+    rail, lists = FakeRail(), Listed([there])
+    act = looks(rail, lists=lists).acts()[state]
+    assert await act(record, FakeStep(rail)) == f.Named(SECOND, ("two",))
+
+
+@pytest.mark.parametrize("paid", [1, 2])
+async def test_of_two_attempts_that_people_put_away_each_is_looked_for_in_the_list(paid: int) -> None:
+    record = payout(s.CANCELLED, attempts=(attempt(unknown=True), attempt(2, unknown=True)))
+    reference = reference_of(ID, paid)
+    there = Trace(PaymentKey(reference), "one", Money(100_000, NGN), Destination("bank", ()), PAID)
+    rail = FakeRail()
+    assert await looks(rail, lists=Listed([there])).watch(record, FakeStep(rail)) == f.Named(reference, ("one",))

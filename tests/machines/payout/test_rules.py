@@ -623,6 +623,25 @@ def test_an_earlier_attempt_that_all_the_rail_did_lacks_twice_is_over(state: str
     assert record.data.attempts[1].never_begun
 
 
+def test_a_list_that_lacks_two_attempts_once_each_ends_neither() -> None:
+    """The rail showed the first one as failed in between: of the second one only one list has said anything."""
+    record = payout(s.FAILED, attempts=(attempt(unknown=True), attempt(2, unknown=True)))
+    record = after(record, f.Absent(FIRST), NOW + 2 * HOUR)
+    record = after(record, f.Absent(SECOND_REFERENCE), NOW + 3 * HOUR)
+    assert [bool(one.failed) for one in record.data.attempts] == [False, False]
+    record = after(record, f.Absent(SECOND_REFERENCE), NOW + 4 * HOUR)
+    assert [bool(one.failed) for one in record.data.attempts] == [False, True]
+
+
+@pytest.mark.parametrize("state", [s.PROCESSING, s.FAILED])
+def test_an_earlier_attempt_that_was_seen_between_two_lists_is_looked_for_twice_more(state: str) -> None:
+    record = payout(state, attempts=(attempt(unknown=True), attempt(2, sent=False, opened_at=NOW)))
+    record = after(record, f.Absent(FIRST), NOW + 2 * HOUR)
+    record = after(record, f.UnderWay(FIRST), NOW + 3 * HOUR)
+    record = after(record, f.Absent(FIRST), NOW + 4 * HOUR)
+    assert not record.data.attempts[0].failed
+
+
 def test_a_list_says_nothing_of_what_may_be_sent_at_any_moment() -> None:
     record = payout(s.PROCESSING, attempts=(failed(), attempt(2, unknown=True)))
     assert not decide(record, f.Absent(SECOND_REFERENCE), NOW + 3 * HOUR).recorded
