@@ -249,18 +249,19 @@ class PayoutActs:
         attempt, lists = record.data.attempt(found.reference), self.lists.get(record.data.rail)
         if lists is None or attempt.failed:
             return found
-        late = self.policy.may_be_absent(record, attempt, now)
-        if (
-            record.state == s.PROCESSING and not late
-        ):  # it is looked at often: the list is asked once it can prove something
+        known = record.data.is_paid(attempt.reference) and record.state != s.UNCONFIRMED
+        late = not known and self.policy.may_be_absent(record, attempt, now)
+        # It is looked at often in PROCESSING: there the list is asked once it can prove something.
+        if record.state == s.PROCESSING and not late:
             return found
         traces = await self._traces(record, attempt, lists)
         if not traces:
             return found if traces is None or not late else f.Absent(attempt.reference)
         (trace,) = traces
         names = (trace.handle, *trace.names)
-        known = attempt.named_too(names) == attempt
-        return _fact(attempt.reference, trace.status) if known else f.Named(attempt.reference, names)
+        if attempt.named_too(names) != attempt:
+            return f.Named(attempt.reference, names)
+        return _fact(attempt.reference, trace.status)
 
     async def _traces(self, record: PayoutRecord, attempt: Attempt, lists: Lists) -> list[Trace] | None:
         """Find an attempt in the complete list; None where the list is not surely whole, so that it ends nothing."""

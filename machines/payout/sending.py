@@ -40,8 +40,9 @@ def is_open(record: PayoutRecord, reference: str) -> bool:
 
 def is_lost(record: PayoutRecord, reference: str) -> bool:
     """Tell whether an attempt is open and not sent any more, so that a list that lacks it proves something."""
-    current = record.data.is_current(reference)
-    looked_for = {s.PROCESSING: not current, s.UNCONFIRMED: current, s.FAILED: True}
+    current, paid = record.data.is_current(reference), record.data.is_paid(reference)
+    # What people know to be paid is only looked for where they ask whether it was.
+    looked_for = {s.PROCESSING: not (current or paid), s.UNCONFIRMED: current, s.FAILED: not paid}
     return is_open(record, reference) and looked_for[record.state]
 
 

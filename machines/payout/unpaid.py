@@ -93,7 +93,7 @@ def all_proven_unpaid(policy: PayoutPolicy, record: PayoutRecord, now: Millis) -
     over = [one.reference for one in asked if not (one.failed or one.never_begun or data.is_paid(one.reference))]
     if over:
         for reference in over:
-            data = data.with_attempt(reference, failed=NOT_PAID)
+            data = data.with_attempt(reference, sent=True, failed=NOT_PAID)
         return keep(f"{' and '.join(over)}: {NOT_PAID}", data=data, again_s=0)
     if data.wish and nothing_open(record):
         return given_back(record, data.wish)

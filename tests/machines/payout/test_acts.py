@@ -618,3 +618,10 @@ async def test_of_two_attempts_that_people_put_away_each_is_looked_for_in_the_li
     there = Trace(PaymentKey(reference), "one", Money(100_000, NGN), Destination("bank", ()), PAID)
     rail = FakeRail()
     assert await looks(rail, lists=Listed([there])).watch(record, FakeStep(rail)) == f.Named(reference, ("one",))
+
+
+@pytest.mark.parametrize("state", [s.FAILED, s.CANCELLED])
+async def test_what_people_know_to_be_paid_is_not_absent_where_rail_and_list_lack_it(state: str) -> None:
+    record, rail = payout(state, attempts=ONE, paid_by=FIRST), FakeRail()
+    act = looks(rail, lists=Listed([])).acts()[state]
+    assert await act(record, FakeStep(rail, now=Millis(NOW + 9 * HOUR))) == f.NotSeen(FIRST)

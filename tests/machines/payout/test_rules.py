@@ -642,6 +642,22 @@ def test_an_earlier_attempt_that_was_seen_between_two_lists_is_looked_for_twice_
     assert not record.data.attempts[0].failed
 
 
+@pytest.mark.parametrize("known", [{"paid_by": FIRST}, {"also_paid": (FIRST,)}])
+def test_what_people_know_to_be_paid_is_not_over_where_lists_lack_it(known: dict[str, Any]) -> None:
+    """A retry would get a reference of its own, and be sent as soon as the rail shows the payment again."""
+    record = payout(s.FAILED, attempts=(attempt(),), failures=1, **known)
+    for hours in (2, 3, 4):
+        record = after(record, f.Absent(FIRST), NOW + hours * HOUR)
+    assert not record.data.attempts[0].failed
+    assert len(after(record, f.Retried("olu"), NOW + 5 * HOUR).data.attempts) == 1
+
+
+def test_what_the_rail_proved_unpaid_was_with_it_and_must_be_shown_from_then_on() -> None:
+    """An older version did not write down that it was sent: that it is not found later proves nothing."""
+    record = after(payout(s.FAILED, attempts=(attempt(sent=False),)), f.AllProvenUnpaid(1))
+    assert (bool(record.data.attempts[0].failed), record.data.attempts[0].refused) == (True, False)
+
+
 def test_a_list_says_nothing_of_what_may_be_sent_at_any_moment() -> None:
     record = payout(s.PROCESSING, attempts=(failed(), attempt(2, unknown=True)))
     assert not decide(record, f.Absent(SECOND_REFERENCE), NOW + 3 * HOUR).recorded
