@@ -251,6 +251,15 @@ class PayoutData:
             also = (*also, reference)
         return replace(self.with_attempt(reference, paid_as=names), also_paid=(*also, *names[1:]))
 
+    def without_payments(self, reference: str) -> "PayoutData":
+        """Forget that an attempt was paid: it is proven that it was not, so that a payment of it would be news."""
+        gone = (reference, *self.attempt(reference).paid_as)
+        return replace(
+            self.with_attempt(reference, paid_as=()),
+            paid_by="" if self.paid_by in gone else self.paid_by,
+            also_paid=tuple(one for one in self.also_paid if one not in gone),
+        )
+
     def next_attempt(self, record_id: RecordId, now: int, **changes: Any) -> "PayoutData":
         """Open an attempt with a reference of its own; one that has not failed goes on under its old reference."""
         data = replace(self, **_AT_REST, reason="", **changes)

@@ -161,7 +161,7 @@ def absent(policy: PayoutPolicy, record: PayoutRecord, reference: str, now: Mill
             again_s=policy.absent_apart_ms / SECOND,
         )
     reason = data.attempt(reference).refusal or f"{data.rail} never took it"
-    data = replace(data.with_attempt(reference, failed=reason, absent=True), absent=0)
+    data = replace(data.with_attempt(reference, failed=reason, absent=True), absent=0).without_payments(reference)
     if record.state == s.UNCONFIRMED:
         return fail(policy, record, data, f.NotPaid("", reason))
     return keep(f"{reference}: {reason}", data=data, again_s=0)

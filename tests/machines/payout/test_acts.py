@@ -33,7 +33,7 @@ from machines.payout import lifecycle as s
 from machines.payout.acts import batch_name
 from machines.payout.data import PayoutRecord, reference_of
 from machines.payout.risk import ProviderHistory
-from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, WISH, attempt, failed, payout
+from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, WISH, after, attempt, failed, payout
 from tests.machines.payout.world import (
     BACK,
     NOT_PAID,
@@ -625,3 +625,18 @@ async def test_what_people_know_to_be_paid_is_not_absent_where_rail_and_list_lac
     record, rail = payout(state, attempts=ONE, paid_by=FIRST), FakeRail()
     act = looks(rail, lists=Listed([])).acts()[state]
     assert await act(record, FakeStep(rail, now=Millis(NOW + 9 * HOUR))) == f.NotSeen(FIRST)
+
+
+async def test_what_people_ask_about_and_no_list_has_is_not_paid_a_second_time_when_the_rail_shows_it_after_all() -> (
+    None
+):
+    """They had put it from COMPLETED to UNCONFIRMED; as long as it counted as paid, its payment was as expected."""
+    record = payout(s.UNCONFIRMED, attempts=(attempt(unknown=True),), paid_by=FIRST, unseen_since=1, unknown_since=1)
+    for hours in (7, 8):
+        record = after(record, f.Absent(FIRST), NOW + hours * HOUR)
+    record = after(record, f.Retried("olu"), NOW + 9 * HOUR)
+    assert len(record.data.attempts) == len(TWO)
+    rail = FakeRail(truth={FIRST: PAID})
+    fact = await looks(rail).pay(record, FakeStep(rail))
+    assert (isinstance(fact, f.Paid), rail.submits) == (True, [])
+    assert after(record, fact, NOW + 9 * HOUR).state == s.COMPLETED
