@@ -79,14 +79,15 @@ class Bounties:
         """The sandbox's stand-in for a maintainer's browser wallet."""
         wallets = wallets_of(settings, lane)
         server, explorer = settings.bounty_server.rstrip("/"), settings.bounty_explorer
+        addresses = StoredAddresses(store)
         looks = BountyActs(
             rail,
             f"rail:{lane.name}",
             lane.signer.address,
             wallets,
             forge,
-            ProvenOwners(store),
-            SavedAddresses(store),
+            addresses,
+            addresses,
             CommentWriter(server, lane.chain.chain_id, explorer),
             policy,
         )
@@ -172,8 +173,8 @@ class StandIn(Protocol):
         """List the places that its script asks."""
 
 
-class ProvenOwners:
-    """Owners, as the repository's record has them."""
+class StoredAddresses:
+    """Whose address is whose, as the store has it: owners of wallets to come, and where contributors want money."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -186,13 +187,6 @@ class ProvenOwners:
             return ()
         hands: tuple[Hand, ...] = record.data.hands if record.state == ENABLED else ()
         return hands
-
-
-class SavedAddresses:
-    """Where contributors want their money, as they alone say."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     async def address(self, person: int) -> SavedAddress:
         """Give what somebody saved."""
@@ -221,8 +215,7 @@ async def open_bounties(
         client = OAuthClient(settings.github_client_id, secret, settings.github_web_url, settings.github_url)
         identity = GitHubSignIn(session, client)
     lane = lanes.lanes[settings.bounty_lane]
-    rail = lanes.rail(settings.bounty_lane)
-    return Bounties(settings, store, metrics, GitHub(session, app), lane, rail, identity)
+    return Bounties(settings, store, metrics, GitHub(session, app), lane, lanes.rail(settings.bounty_lane), identity)
 
 
 def policy_of(settings: Settings) -> BountyPolicy:
@@ -245,12 +238,15 @@ def wallets_of(settings: Settings, lane: Lane) -> Wallets:
     reader = WalletReader(lane.chain, tokens, settings.bounty_depth)
     if settings.bounty_wallet == "multisig":
         return MultiSigs(reader, lane.signer.address)
-    deployment = Deployment(
-        _address("PAYFLOW_SAFE_FACTORY", settings.safe_factory),
-        _address("PAYFLOW_SAFE_SINGLETON", settings.safe_singleton),
-        _address("PAYFLOW_SAFE_MULTI_SEND", settings.safe_multi_send),
+    return Safes(
+        reader,
+        Deployment(
+            _address("PAYFLOW_SAFE_FACTORY", settings.safe_factory),
+            _address("PAYFLOW_SAFE_SINGLETON", settings.safe_singleton),
+            _address("PAYFLOW_SAFE_MULTI_SEND", settings.safe_multi_send),
+        ),
+        lane.signer.address,
     )
-    return Safes(reader, deployment, lane.signer.address)
 
 
 def _address(name: str, text: str) -> Address:

@@ -187,8 +187,7 @@ def _paystack(
         return Paystack(GatewayClient(session, "Paystack", url, credential, clock, limits, budget, reads))
 
     asking = rail(CallKind.PERSON)
-    genuine = partial(paystack.verify, secret_key=key)
-    hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack.read_webhook)
+    hooks = Hooks("paystack", PAYSTACK_HOOKS, partial(paystack.verify, secret_key=key), paystack.read_webhook)
 
     async def wallet() -> list[Money]:
         return [await asking.balance(NGN)]

@@ -178,9 +178,8 @@ async def opened(
     It also pays for the pools of `pool_files`; all else stays as it is: a store may be shared with payouts.
     """
     async with AsyncExitStack() as stack:
-        coins = _coins([*settings.pools, *pool_files])
         store = await stack.enter_async_context(
-            open_store(settings, assets=assets_of(settings), coins=coins, make=make)
+            open_store(settings, assets=assets_of(settings), coins=_coins([*settings.pools, *pool_files]), make=make)
         )
         metrics = Metrics()
         own = await parts(settings, store, metrics, stack)

@@ -106,16 +106,15 @@ async def _signer(name: str, given: LaneSettings, session: aiohttp.ClientSession
 
 def policy_of(given: LaneSettings) -> LanePolicy:
     """Read how a lane sends."""
-    fees = FeePolicy(
-        legacy=given.legacy,
-        percentile=given.fee_percentile,
-        tip_floor_wei=given.tip_floor_wei,
-        tip_ceiling_wei=given.tip_ceiling_wei,
-        max_fee_ceiling_wei=given.max_fee_ceiling_wei,
-        gas_price_wei=given.gas_price_wei,
-    )
     return LanePolicy(
-        fees,
+        FeePolicy(
+            legacy=given.legacy,
+            percentile=given.fee_percentile,
+            tip_floor_wei=given.tip_floor_wei,
+            tip_ceiling_wei=given.tip_ceiling_wei,
+            max_fee_ceiling_wei=given.max_fee_ceiling_wei,
+            gas_price_wei=given.gas_price_wei,
+        ),
         depth=given.depth,
         finalized=given.finalized,
         in_flight=given.in_flight,

@@ -54,7 +54,6 @@ class Payouts:
     def _over(self, rails: Mapping[str, Rail]) -> PayoutActs:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""
         gateways = {name: setup.gateway for name, setup in self._setups.items()}
-        borne = self._settings.payout_fee_bearer == "provider"
         return PayoutActs(
             rails,
             ProviderHistories(self._store),
@@ -62,7 +61,7 @@ class Payouts:
             self._store.seals,
             self._thresholds,
             WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
-            FirstLook(gateways, self._store.seals, borne_by_provider=borne),
+            FirstLook(gateways, self._store.seals, borne_by_provider=self._settings.payout_fee_bearer == "provider"),
             _units(self._settings.two_people_from),
             _policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},

@@ -145,8 +145,7 @@ def _payment_columns(now: Millis) -> tuple[Column, ...]:
 async def ls(terminal: Terminal) -> None:
     """List the lanes: where they stand, what they hold, what they wait for."""
     async with _opened(terminal) as (_, lanes):
-        summaries = await asyncio.gather(*(_summary(lanes, lane) for lane in lanes.lanes.values()))
-        terminal.tell_list(LANE, summaries, "")
+        terminal.tell_list(LANE, await asyncio.gather(*(_summary(lanes, lane) for lane in lanes.lanes.values())), "")
 
 
 @command("payflow lane show ethereum")

@@ -254,8 +254,7 @@ async def pending(terminal: Terminal, *, config: Config = None) -> None:
 
 def _show(terminal: Terminal, found: list[Judged], said: str) -> None:
     """Show pending rows with what is proven."""
-    answer = {"pending": [json_of(JUDGED, one) for one in found], "says": [said]}
-    terminal.tell(answer, drawn(JUDGED, found), said)
+    terminal.tell({"pending": [json_of(JUDGED, one) for one in found], "says": [said]}, drawn(JUDGED, found), said)
 
 
 # ── repair ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,8 +266,7 @@ async def adopt(terminal: Terminal, *, config: Config = None, dry_run: DryRun = 
     async with _opened(terminal, config, acts=not dry_run) as (_, desk):
         found, taken = await desk.adopt_all(dry_run=dry_run)
     left = sum(judged.verdict.outcome is ChainOutcome.UNKNOWN for judged in found)
-    said = f"{len(found)} rows of another payer; {taken} were taken over, {left} cannot be told yet."
-    _show(terminal, found, said)
+    _show(terminal, found, f"{len(found)} rows of another payer; {taken} were taken over, {left} cannot be told yet.")
     return Code.REFUSED if left else Code.OK
 
 
@@ -394,6 +392,5 @@ async def audit(
                 terminal.confirm(f"{one.key} {one.field} {_added(one)}" for one in found if one.repairable)
             await desk.repair_sums(found)
             said = f"{said} What could be proven was put right."
-    answer = {"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}
-    terminal.tell(answer, drawn(DRIFT, found), said)
+    terminal.tell({"drift": [json_of(DRIFT, drift) for drift in found], "repaired": repairs}, drawn(DRIFT, found), said)
     return Code.OK if all(drift.repairable and repairs for drift in found) else Code.REFUSED

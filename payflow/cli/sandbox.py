@@ -71,8 +71,7 @@ def sandbox(
     changes = {"data": folder} | ({} if port is None else {"port": port})
     with _log_to_file(folder, apart=narrator is not None and narrator.live):
         try:
-            settings = terminal.settings.model_copy(update=changes)
-            service.run(play(settings, Options(fresh, scenario), stage, announce))
+            service.run(play(terminal.settings.model_copy(update=changes), Options(fresh, scenario), stage, announce))
         finally:
             if narrator is not None:
                 narrator.end()

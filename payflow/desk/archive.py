@@ -73,7 +73,6 @@ def line_of(store: Store, record: RawRecord) -> bytes:
     machine, shard = parse_id(record.id)
     plain = {name: record.fields[name].decode() for name in _PLAIN if name in record.fields}
     numbers = {name: int(record.fields[name]) for name in ("ver", "made", "since")}
-    events = [_event(read_event(event)) for event in record.events]
     line = {
         "kind": "record",
         "id": record.id,
@@ -82,7 +81,7 @@ def line_of(store: Store, record: RawRecord) -> bytes:
         **plain,
         **numbers,
         "data": _data(store, machine, record.fields["data"]),
-        "events": events,
+        "events": [_event(read_event(event)) for event in record.events],
         "raw": {
             "data": record.fields["data"],
             "hash": record.fields["hash"],

@@ -82,10 +82,9 @@ class LaneSteering:
                     "again."
                 )
         named = {one.payment for one in chosen}
-        hashes = [one.hash for one in chosen]
         return Adoption(
             record,
-            list(zip(payments, hashes, strict=True)),
+            list(zip(payments, [one.hash for one in chosen], strict=True)),
             [one for one in record.data.suspects if one.payment not in named],
         )
 
@@ -138,8 +137,7 @@ def trust(store: Store, metrics: Metrics) -> Verb:
 
     async def do(one: Proposal, second: Person) -> str:
         until = await store.records.now() + int(one.seen["hours"]) * HOUR
-        both = f"{one.by} and {second.name}"
-        fact = f.Trusted(one.seen["node"], until, both, one.reason)
+        fact = f.Trusted(one.seen["node"], until, f"{one.by} and {second.name}", one.reason)
         await tell(store, metrics, lane_id(one.subject, store.records.shards), fact, second.name)
         return f"For {one.seen['hours']} hours the word of {one.seen['node']} counts alone in the lane {one.subject}."
 

@@ -121,8 +121,7 @@ class StoreBooks:
         if lane.name in self._made:
             return
         data = LaneData(lane.name, lane.chain.chain_id, lane.signer.address, UNKNOWN_NONCE)
-        new = New(self.lane_id(lane.name), "lane", owner_of_lane(lane.name), None, data)
-        await self.store.records.create(new, WHO)
+        await self.store.records.create(New(self.lane_id(lane.name), "lane", owner_of_lane(lane.name), None, data), WHO)
         self._made.add(lane.name)
 
     async def trusted(self, name: str) -> str:

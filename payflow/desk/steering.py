@@ -219,8 +219,7 @@ class Steering:
         state = lifecycle.state(record.state)
         async with self._store.audit.doing(who, "take up again", record_id, record.parked):
             if record.parked:
-                why = f"taken up again by {who}; it was set aside: {record.parked}"
-                await self._records.unpark(stored, why, who)
+                await self._records.unpark(stored, f"taken up again by {who}; it was set aside: {record.parked}", who)
                 return Again("unparked", f"{record_id} is taken up again and will be looked at now.")
             if state.by is not By.POLLER:
                 ways = lifecycle.triggers(state.name)

@@ -48,8 +48,7 @@ class BountyAddresses(BountyFinder):
 
     async def address_of(self, person: int) -> SavedAddress:
         """Give what somebody saved."""
-        saved = (await self.store.contributors.read(account_of(person))).saved
-        return saved.at(await self.store.records.now())
+        return (await self.store.contributors.read(account_of(person))).saved.at(await self.store.records.now())
 
     async def save_address(self, caller: Caller, text: str, proof: tuple[str, str] | None) -> SavedAddress:
         """Save where a contributor wants their money: a first one that signed counts at once, else after a cool-off."""
@@ -117,8 +116,7 @@ class BountyAddresses(BountyFinder):
         address = self.address(text)
         await self.proven(proof, address, _to_own(person.id, place), await self.store.records.now())
         hand = Hand(person.id, person.login, address)
-        record_id = repository_id(repository, self.store.records.shards)
-        await self.tell(record_id, f.HandProven(hand, *proof), caller.who)
+        await self.tell(repository_id(repository, self.store.records.shards), f.HandProven(hand, *proof), caller.who)
         for one in await self.of_repository(repository):
             if one.state == s.OPENING:
                 await self.store.records.poke(one.id)

@@ -73,8 +73,7 @@ class BountyDesk(BountyAddresses):
         hashed = tx_hash(payout_hash)
         current = record.data.current
         known = current.proposal.number if current else 0
-        fact = f.Confirmed(person.login, number or known, hashed)
-        await self.tell(record.id, fact, caller.who)
+        await self.tell(record.id, f.Confirmed(person.login, number or known, hashed), caller.who)
         return await self.find(record.id)
 
     async def _must_be_theirs_to_confirm(self, record: BountyRecord, person: ForgeAccount) -> None:

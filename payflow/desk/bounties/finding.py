@@ -106,8 +106,7 @@ class BountyFinder:
     async def find(self, name: str) -> BountyRecord:
         """Find a bounty by its id, or by the number that the forge gave its issue."""
         if name.isascii() and name.isdecimal() and len(name) <= MOST_DIGITS:
-            shards = range(self.store.records.shards)
-            asked = [("HGET", keys.unique(shard, ISSUES), str(int(name))) for shard in shards]
+            asked = [("HGET", keys.unique(shard, ISSUES), str(int(name))) for shard in range(self.store.records.shards)]
             found = [one.decode() for one in await self.store.link.pipeline(asked) if one]
             name = found[0] if found else ""
         try:

@@ -66,8 +66,7 @@ class NewsDesk:
 
     async def _open(self, record_id: RecordId, place: Place, issue: ForgeIssue) -> str:
         """Make a bounty of a labelled issue."""
-        home = await self._home(place)
-        if home.state != s.ENABLED:
+        if (await self._home(place)).state != s.ENABLED:
             return "disabled"
         if await self._count_open(place) >= self._most_open:
             log.warning("A repository has too many open bounties.", action="bounty_refused", repository=place.name)
@@ -115,8 +114,7 @@ class NewsDesk:
         return made.record if made.fresh else (await self._store.records.read(record_id)).record
 
     async def _repository(self, news: RepositoryNews) -> str:
-        place = Place(news.installation, news.repository, news.name, 0)
-        home = await self._home(place)
+        home = await self._home(Place(news.installation, news.repository, news.name, 0))
         fact = f.Installed(news.name, news.installation, news.private) if news.enabled else f.Removed()
         await self._tell(home.id, fact, WHO)
         if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):

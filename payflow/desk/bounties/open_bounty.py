@@ -45,7 +45,6 @@ def shown(record: BountyRecord) -> Json:
     data = record.data
     owner, _, name = data.place.name.partition("/")
     current = data.current
-    ether = next((one.decimal for one in data.holdings if one.token == ETHER), "0")
     return {
         "id": record.id,
         "issue-id": data.issue_id,
@@ -57,7 +56,7 @@ def shown(record: BountyRecord) -> Json:
         "state": state_of(record),
         "transaction-hash": data.transaction_hash or None,
         "contract-address": data.contract_address or None,
-        "balance-eth": ether,
+        "balance-eth": next((one.decimal for one in data.holdings if one.token == ETHER), "0"),
         "tokens": {one.symbol: one.decimal for one in data.holdings if one.token != ETHER},
         "commit-sha": data.commit_sha or None,
         "winner-login": data.winner_login or None,

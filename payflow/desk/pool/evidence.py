@@ -124,12 +124,11 @@ class PoolEvidence:
             if one.shannon == line.shannon and one.at_s >= line.row_s:
                 return await self._booked_by_others(record, one.tx)
         if await self.pool.books.holds_pending_sum(line):
-            keys = self.pool.books.keys
             return Verdict(
                 ChainOutcome.UNKNOWN,
                 "its row was taken away, and neither the balance nor the history has the amount. If it was paid by "
                 "hand, `payflow pool add-missing` accounts for the transaction; if not, put the row back and resolve: "
-                f'ZADD "{keys.pending}" {line.row_s} "{line.row}"',
+                f'ZADD "{self.pool.books.keys.pending}" {line.row_s} "{line.row}"',
             )
         return Verdict(ChainOutcome.UNPAID, f"it was given back by hand, and {unpaid.why}", unpaid.evidence)
 
@@ -161,14 +160,13 @@ class PoolEvidence:
         books, given = self.pool.books, self.pool.config
         noted = await books.remembered(PendingRow(login, shannon, at_s))
         pending = await books.pending()
-        friends = given.flavour is Flavour.FRIENDS
         return UnprovenPayment(
             sender=given.address,
             to=address_of(login),
             shannon=shannon,
             at_s=at_s,
             charge_wei=given.charge_wei,
-            most_charge_wei=MOST_CHARGE_WEI if friends else given.charge_wei,
+            most_charge_wei=MOST_CHARGE_WEI if given.flavour is Flavour.FRIENDS else given.charge_wei,
             tx=noted.tx or (record.data.hash if record is not None and record.data.hash else None),
             nonce=noted.nonce,
             history=tuple(

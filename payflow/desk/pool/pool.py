@@ -68,8 +68,7 @@ class Pool:
     async def most_gas_wei(self) -> int:
         """Say what the lane offers for one: so much must be there, or it waits with what was debited already."""
         fees = self.lane.policy.fees
-        offer = offered(await self.lane.chain.market(fees.percentile), fees)
-        return (self.config.gas or PLAIN_GAS) * offer.max_wei
+        return (self.config.gas or PLAIN_GAS) * offered(await self.lane.chain.market(fees.percentile), fees).max_wei
 
 
 @dataclass(frozen=True, slots=True)

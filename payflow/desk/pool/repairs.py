@@ -75,8 +75,7 @@ class PoolDesk(PoolEvidence):
         verdict = judged.verdict
         self._must(await self.pool.books.rollback(self._line(judged, judged.row.at_s)))
         if judged.record is not None and judged.record.state in s.OPEN:
-            fact = f.CreditedBack(verdict.why, verdict.evidence, by=self._who)
-            await self._learn(judged.record, fact)
+            await self._learn(judged.record, f.CreditedBack(verdict.why, verdict.evidence, by=self._who))
 
     async def adopt_all(self, *, dry_run: bool) -> tuple[list[Judged], int]:
         """Take over what another payer left in the middle: give its rows, and say how many of them were taken over."""
@@ -102,8 +101,7 @@ class PoolDesk(PoolEvidence):
 
     async def fill(self, judged: Sequence[Judged]) -> list[Payment]:
         """Use up, with transactions that pay nobody, the nonces that old transactions might still come with."""
-        address = self.pool.config.address
-        to = Destination("call", (("to", address), ("data", "0x"), ("value_wei", "0")))
+        to = Destination("call", (("to", self.pool.config.address), ("data", "0x"), ("value_wei", "0")))
         # What is filled again later, because it proved nothing the first time, takes another nonce.
         window = await self._now_s() // MARGIN_S
         keys = [f"fill:{self.pool.coin}:{one.row.member}:{one.row.at_s}:{window}" for one in judged if one.verdict.fill]

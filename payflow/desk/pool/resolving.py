@@ -45,8 +45,7 @@ class Resolution:
 
 def evidence_digest(lock: str, found: Sequence[Judged]) -> str:
     """Give what changes when there is something else to decide; not the words, which grow with the chain."""
-    seen = (lock, [one.identity for one in found])
-    return hashlib.sha256(repr(seen).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((lock, [one.identity for one in found])).encode()).hexdigest()[:32]
 
 
 async def resolve(desk: PoolDesk, seen: Sequence[Judged], reason: str) -> Resolution:

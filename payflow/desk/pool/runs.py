@@ -184,8 +184,7 @@ class Run:
     async def _tell_of_others(self) -> None:
         """Say that somebody else sends from the address: nonces that we did not use are used up."""
         lane = await self._pools.lanes.books.lane(self._pool.lane.name)
-        announced = self._pools.announced.get(self._pool.coin, 0)
-        if lane is not None and lane.data.noticed > announced:
+        if lane is not None and lane.data.noticed > self._pools.announced.get(self._pool.coin, 0):
             self._pools.announced[self._pool.coin] = lane.data.noticed
             self._say(
                 f"{lane.data.noticed} transactions from {self._pool.config.address} are not Payflow's: "
@@ -261,8 +260,7 @@ class Run:
         """Wait until no more than so many payments are under way, and tell of each what happens to it."""
         self._moved_at = asyncio.get_running_loop().time()
         while len(self._seen) > under_way and not self._stop.is_set() and not self._gives_up:
-            found = await asyncio.gather(*map(self._records.read, self._seen))
-            for stored in found:
+            for stored in await asyncio.gather(*map(self._records.read, self._seen)):
                 self._tell(self._seen[stored.record.id], stored.record)
             if len(self._seen) <= under_way:
                 return
@@ -295,8 +293,7 @@ class Run:
     async def _hindered(self) -> str:
         """Say what lets no payment of this pool leave: a pause, or a lane that a person must open."""
         pauses, lane = await self._own.store.pauses.all(), self._pool.lane
-        scopes = (EVERYTHING, f"machine:{MACHINE}", *lane.scopes)
-        for scope in scopes:
+        for scope in (EVERYTHING, f"machine:{MACHINE}", *lane.scopes):
             pause = pauses.get(scope)
             if pause is not None:
                 return f"{scope} is paused by {pause.who} ({pause.why}): `payflow resume {scope}` when that is over."

@@ -74,8 +74,7 @@ class Comparison:
 
 async def compare(store: Store, parts: Sequence[Reconciles], since: Millis, word: Word) -> Comparison:
     """Let every part compare itself with the world."""
-    now = await store.records.now()
-    if since > now:
+    if since > await store.records.now():
         raise BadInput("That time is still to come.")
     await store.audit.note(word.who, "reconcile", "rails", word.reason)
     findings: list[Finding] = []
