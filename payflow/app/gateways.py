@@ -18,56 +18,13 @@ from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import CallKind, Destination
 from payflow.config import Settings
-from payflow.desk.gateways import GatewaySetup, Hooks
+from payflow.desk.gateways import GatewayDesk, GatewaySetup, Hooks
 from payflow.store.budget import RailBudget
 from payflow.store.store import Store
 
 FLUTTERWAVE_HOOKS = ("/api/webhooks/flutterwave/payout_status", "/api/payout_status")
 READ_PAUSE_S = LIMITS.read_pause_s
 PAYSTACK_HOOKS = ("/api/webhooks/paystack/payout_status",)
-
-
-class _Checks:
-    """What a bank account or a wallet looks like is checked where a request is read."""
-
-    def check(self, _: Destination) -> None:
-        """Find nothing wrong."""
-
-
-class _FlutterwaveV3Desk(_Checks):
-    """Asks before money moves, over v3."""
-
-    def __init__(self, enquiries: EnquiriesV3) -> None:
-        self._enquiries = enquiries
-
-    async def resolve(self, destination: Destination) -> str:
-        return await self._enquiries.account_name(destination) if destination.kind == "bank" else ""
-
-    async def fee(self, amount: Money, destination: Destination) -> Money:
-        return await self._enquiries.fee(amount, "account" if destination.kind == "bank" else "mobilemoney")
-
-
-class _FlutterwaveV4Desk(_Checks):
-    """Asks before money moves, over v4, whose pages name no fee."""
-
-    def __init__(self, enquiries: EnquiriesV4) -> None:
-        self._enquiries = enquiries
-
-    async def resolve(self, destination: Destination) -> str:
-        return await self._enquiries.account_name(destination) if destination.kind == "bank" else ""
-
-    async def fee(self, amount: Money, _: Destination) -> Money:
-        return Money(0, amount.asset)
-
-
-class _PaystackDesk(_Checks):
-    """Paystack checks a destination when it makes the recipient, which is part of paying."""
-
-    async def resolve(self, _: Destination) -> str:
-        return ""
-
-    async def fee(self, amount: Money, _: Destination) -> Money:
-        return Money(0, amount.asset)
 
 
 async def open_gateways(
@@ -102,49 +59,33 @@ def _flutterwave(
         return GatewayClient(session, "Flutterwave", settings.flutterwave_url, credential, clock, limits, budget, reads)
 
     looks, watches, asks = client(CallKind.LOOK), client(CallKind.WATCH), client(CallKind.PERSON)
-    if settings.flutterwave_version == "v3":
-        return _flutterwave_v3(secret, looks, watches, asks)
-    enquiries = EnquiriesV4(asks)
+    v3 = settings.flutterwave_version == "v3"
+    rail: type[FlutterwaveV3 | FlutterwaveV4] = FlutterwaveV3 if v3 else FlutterwaveV4
+    enquiries: type[EnquiriesV3 | EnquiriesV4] = EnquiriesV3 if v3 else EnquiriesV4
+
+    async def holder(destination: Destination) -> str:
+        return await enquiries(looks).account_name(destination) if destination.kind == "bank" else ""
+
+    async def fee_v3(amount: Money, destination: Destination) -> Money:
+        return await EnquiriesV3(looks).fee(amount, "account" if destination.kind == "bank" else "mobilemoney")
 
     async def wallet() -> list[Money]:
-        return [(await enquiries.balance(NGN)).available]
+        return [(await enquiries(asks).balance(NGN)).available]
 
-    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, partial(wire_v4.verify, secret_hash=secret), wire_v4.read_webhook)
-    payer = FlutterwaveV4(looks)
+    def genuine(headers: Mapping[str, str], body: bytes) -> bool:
+        return wire_v3.verify(headers, secret) if v3 else wire_v4.verify(headers, body, secret)
+
+    hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, genuine, wire_v3.read_webhook if v3 else wire_v4.read_webhook)
+    payer = rail(looks)
     return GatewaySetup(
         payer,
-        _FlutterwaveV4Desk(EnquiriesV4(looks)),
+        GatewayDesk(resolve=holder, fee=fee_v3) if v3 else GatewayDesk(resolve=holder),  # the pages of v4 name no fee
         hooks if secret else None,
         lists=payer,
         wallet=wallet,
-        probe=FlutterwaveV4(asks).probe,
-        watching=FlutterwaveV4(watches),
-        asking=FlutterwaveV4(asks),
-    )
-
-
-def _flutterwave_v3(secret: str, looks: GatewayClient, watches: GatewayClient, asks: GatewayClient) -> GatewaySetup:
-    enquiries = EnquiriesV3(asks)
-
-    async def wallet() -> list[Money]:
-        return [(await enquiries.balance(NGN)).available]
-
-    hooks = Hooks(
-        "flutterwave",
-        FLUTTERWAVE_HOOKS,
-        lambda headers, _: wire_v3.verify(headers, secret),
-        wire_v3.read_webhook,
-    )
-    rail = FlutterwaveV3(looks)
-    return GatewaySetup(
-        rail,
-        _FlutterwaveV3Desk(EnquiriesV3(looks)),
-        hooks if secret else None,
-        lists=rail,
-        wallet=wallet,
-        probe=FlutterwaveV3(asks).probe,
-        watching=FlutterwaveV3(watches),
-        asking=FlutterwaveV3(asks),
+        probe=rail(asks).probe,
+        watching=rail(watches),
+        asking=rail(asks),
     )
 
 
@@ -195,7 +136,7 @@ def _paystack(
     payer = rail(CallKind.LOOK)
     return GatewaySetup(
         payer,
-        _PaystackDesk(),
+        GatewayDesk(),  # a destination is checked when its recipient is made, which is part of paying
         hooks,
         lists=payer,
         wallet=wallet,

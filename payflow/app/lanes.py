@@ -17,8 +17,8 @@ from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
 from payflow.config import LaneSettings, Settings
-from payflow.desk.gateways import GatewaySetup
-from payflow.desk.lanes import AddressDesk, Lanes
+from payflow.desk.gateways import GatewayDesk, GatewaySetup
+from payflow.desk.lanes import Lanes
 from payflow.desk.metering import Meter
 from payflow.store.store import Store
 
@@ -26,8 +26,9 @@ from payflow.store.store import Store
 
 
 def setups_of(lanes: Lanes) -> dict[str, GatewaySetup]:
-    """Give each lane as a way to pay people."""
-    return {name: GatewaySetup(lanes.rail(name), AddressDesk()) for name in lanes.lanes}
+    """Give each lane as a way to pay people: the address is checked first, what it costs is the lane's."""
+    desk = GatewayDesk(check=lambda destination: typed(destination["address"]))
+    return {name: GatewaySetup(lanes.rail(name), desk) for name in lanes.lanes}
 
 
 async def open_lanes(

@@ -1,8 +1,8 @@
 """A gateway that is set up: what is asked of it before it pays, how its webhooks count, how it is let in again."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import structlog
@@ -36,7 +36,7 @@ Wallet = Callable[[], Awaitable[Sequence[Money]]]
 class Gateway(Protocol):
     """What a rail's gateway tells before any money moves."""
 
-    def check(self, destination: Destination) -> None:
+    def check(self, destination: Destination) -> object:
         """Refuse what anybody can see to be wrong: nobody is asked."""
 
     async def resolve(self, destination: Destination) -> str:
@@ -44,6 +44,23 @@ class Gateway(Protocol):
 
     async def fee(self, amount: Money, destination: Destination) -> Money:
         """Say what the gateway takes for a transfer."""
+
+
+async def _nobody(_: Destination) -> str:
+    return ""
+
+
+async def _nothing(amount: Money, _: Destination) -> Money:
+    return Money(0, amount.asset)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDesk:
+    """What can be asked of one gateway; where it tells nothing, nothing is wrong, nobody is named, nothing is taken."""
+
+    check: Callable[[Destination], object] = lambda _: None
+    resolve: Callable[[Destination], Coroutine[Any, Any, str]] = _nobody
+    fee: Callable[[Money, Destination], Coroutine[Any, Any, Money]] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from machines.core.decision import New
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
-from machines.core.money import Money
-from machines.core.ports import Destination, PaymentKey
+from machines.core.ports import PaymentKey
 from machines.core.record import Record
 from machines.transaction import lifecycle as s
 from machines.transaction.acts import TransactionActs
@@ -166,22 +165,6 @@ class Lanes:
     def rail(self, name: str) -> LaneRail:
         """Give the rail that pays over a lane."""
         return LaneRail(self.lanes[name], self.books, typed)
-
-
-class AddressDesk:
-    """Checks an address before money is held for it. What a transaction costs is the lane's."""
-
-    def check(self, destination: Destination) -> None:
-        """Refuse an address that is mistyped."""
-        typed(destination["address"])
-
-    async def resolve(self, _: Destination) -> str:
-        """Nobody knows whose an address is."""
-        return ""
-
-    async def fee(self, amount: Money, _: Destination) -> Money:
-        """Take nothing off."""
-        return Money(0, amount.asset)
 
 
 _: type[LaneBooks] = StoreBooks
