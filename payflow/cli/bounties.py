@@ -10,7 +10,7 @@ from payflow.app.installation import Payflow
 from payflow.cli.tables import Column, drawn, grid
 from payflow.cli.terminal import Commands, Terminal, Usage
 from payflow.desk.bounties.bounties import BountyDesk, sweep_forge
-from payflow.desk.bounties.forge_news import UNFINISHED
+from payflow.desk.bounties.finding import UNFINISHED
 from payflow.desk.bounties.open_bounty import balances, shown
 
 Name = Annotated[

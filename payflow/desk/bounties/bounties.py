@@ -8,11 +8,7 @@ from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.acts import maintaining, read_anew
 from machines.bounty.claims import DOUBTS
-from machines.bounty.data import (
-    MACHINE,
-    BountyRecord,
-    owner_of_repository,
-)
+from machines.bounty.data import BountyRecord
 from machines.bounty.hands import may_confirm
 from machines.core.chain import Address, TxHash, tx_hash
 from machines.core.clock import SECOND
@@ -29,8 +25,7 @@ from machines.core.facts import Fact
 from machines.core.forge import ForgeAccount, IssueNews, Place, PullRequest, RepositoryNews, concerns
 from machines.core.wallets import ContractCall
 from payflow.desk.bounties.addresses import BountyAddresses
-from payflow.desk.bounties.finding import RECENT_S, first_of, sweeping
-from payflow.desk.bounties.forge_news import SHOWN, UNFINISHED, WHO
+from payflow.desk.bounties.finding import RECENT_S, UNFINISHED, WHO, first_of, sweeping
 from payflow.desk.person import Caller
 from payflow.store.registers.tokens import Role
 
@@ -222,8 +217,7 @@ async def _labelled(desk: BountyDesk, place: Place) -> int:
 
 async def _read(desk: BountyDesk, place: Place) -> int:
     """Read the unfinished bounties of a repository anew; its pull requests are listed once for all of them."""
-    found = await desk.store.listing.owned_by(owner_of_repository(place.repository), SHOWN)
-    mine = [one.record for one in found if one.record.machine == MACHINE and one.record.state in UNFINISHED]
+    mine = [one for one in await desk.of_repository(place.repository) if one.state in UNFINISHED]
     pulls: tuple[PullRequest, ...] = await desk.world.forge.all_pulls(place) if mine else ()
     for record in mine:
         there = Place(place.installation, place.repository, place.name, record.data.place.number)

@@ -6,35 +6,55 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+import structlog
+
+from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.data import (
     MACHINE,
     REPOSITORY_MACHINE,
+    BountyData,
     BountyRecord,
+    RepositoryData,
     RepositoryRecord,
+    bounty_id,
     owner_of_repository,
+    repository_id,
 )
 from machines.bounty.policy import BountyPolicy
 from machines.core.chain import Address
-from machines.core.errors import (
-    BadInput,
-    NotAllowed,
-    NotFound,
-    Rejected,
-)
+from machines.core.decision import Claim, New
+from machines.core.errors import BadInput, ClaimTaken, NotAllowed, NotFound, Rejected
 from machines.core.facts import Fact
-from machines.core.forge import Forge, ForgeAccount, ForgeIssue, News, Place, PullRequest, RepositoryNews
+from machines.core.forge import (
+    Forge,
+    ForgeAccount,
+    ForgeIssue,
+    IssueNews,
+    News,
+    Place,
+    PullNews,
+    PullRequest,
+    PullState,
+    RepositoryNews,
+)
 from machines.core.ids import Owner, RecordId
 from machines.core.saved_address import CoolOff
 from machines.core.wallets import Wallets
 from payflow.desk import records
-from payflow.desk.bounties.forge_news import ISSUES, SHOWN, NewsDesk
 from payflow.desk.person import STAFF, Caller
 from payflow.store import keys
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
+log = structlog.get_logger()
+
+ISSUES = "bounty-issue"
+"""The space of unique claims in which an issue's number at the forge names its bounty."""
+UNFINISHED = tuple(name for name, state in s.LIFECYCLE.states.items() if not state.final)
+SHOWN = 500
+WHO = "github"
 RECENT_S = 60.0
 MOST_RECENT = 10_000
 MOST_DIGITS = 19
@@ -95,7 +115,82 @@ class BountyFinder:
 
     async def take(self, news: News) -> str:
         """Take in a piece of news, and say what became of it. Twice, late or out of order it changes nothing."""
-        return await NewsDesk(self.store, self.tell, self.world.most_open).take(news)
+        match news:
+            case IssueNews(place, issue, gone):
+                return await self._issue(place, issue, gone)
+            case PullNews(place, pull, named):
+                return await self._pull(place, pull, named)
+            case RepositoryNews():
+                return await self._repository(news)
+
+    async def _issue(self, place: Place, issue: ForgeIssue, gone: str) -> str:
+        record_id = bounty_id(place.repository, issue.id, self.store.records.shards)
+        fact = f.IssueGone(gone) if gone else f.IssueChanged(issue)
+        try:
+            await self.tell(record_id, fact, WHO)
+        except NotFound:
+            if gone or not (issue.open and issue.labelled):
+                return "other"
+            return await self._open(record_id, place, issue)
+        return "taken"
+
+    async def _open(self, record_id: RecordId, place: Place, issue: ForgeIssue) -> str:
+        """Make a bounty of a labelled issue."""
+        if (await self._home(place)).state != s.ENABLED:
+            return "disabled"
+        if sum(one.state in UNFINISHED for one in await self.of_repository(place.repository)) >= self.world.most_open:
+            log.warning("A repository has too many open bounties.", action="bounty_refused", repository=place.name)
+            return "too_many"
+        data = BountyData(place, issue.id, title=issue.title, issue_updated_at=issue.updated_at)
+        claims = (Claim(ISSUES, str(issue.id)), Claim(_numbers(place.repository), str(issue.number)))
+        owner = owner_of_repository(place.repository)
+        try:
+            await self.store.records.create(New(record_id, MACHINE, owner, None, data, claims=claims), WHO)
+        except ClaimTaken:
+            log.warning("Two issues have one number.", action="bounty_refused", repository=place.name)
+            return "taken_already"
+        return "opened"
+
+    async def _pull(self, place: Place, pull: PullRequest, named: Iterable[int]) -> str:
+        outcome = "other"
+        for number in named:
+            record_id = await self._holder(_numbers(place.repository), str(number), place.repository)
+            if record_id is not None:
+                await self.tell(record_id, f.PullChanged(pull), WHO)
+                outcome = "taken"
+        for record in await self._taken_back(place, pull):
+            await self.tell(record, f.PullChanged(pull), WHO)
+            outcome = "taken"
+        return outcome
+
+    async def _taken_back(self, place: Place, pull: PullRequest) -> list[RecordId]:
+        """List the bounties whose claims a merged pull request takes back."""
+        if pull.state != PullState.MERGED or not pull.reverts:
+            return []
+        mine = await self.of_repository(place.repository)
+        return [one.id for one in mine if any(claim.number in pull.reverts for claim in one.data.claims)]
+
+    async def _home(self, place: Place) -> RepositoryRecord:
+        """Find a repository, or make it: that it tells us anything means that the app is installed there."""
+        record_id = repository_id(place.repository, self.store.records.shards)
+        data = RepositoryData(place.repository, place.name, place.installation)
+        owner = owner_of_repository(place.repository)
+        made = await self.store.records.create(New(record_id, REPOSITORY_MACHINE, owner, None, data), WHO)
+        return made.record if made.fresh else (await self.store.records.read(record_id)).record
+
+    async def _repository(self, news: RepositoryNews) -> str:
+        home = await self._home(Place(news.installation, news.repository, news.name, 0))
+        fact = f.Installed(news.name, news.installation, news.private) if news.enabled else f.Removed()
+        await self.tell(home.id, fact, WHO)
+        if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
+            for one in await self.of_repository(news.repository):
+                await self.tell(one.id, f.Renamed(news.name, news.installation), WHO)
+        return "taken"
+
+    async def _holder(self, space: str, value: str, repository: int) -> RecordId | None:
+        shard = self.store.records.owner_shard(owner_of_repository(repository))
+        found = await self.store.link.ask("HGET", keys.unique(shard, space), value)
+        return RecordId(found.decode()) if found else None
 
     async def tell(self, record_id: RecordId, fact: Fact, who: str) -> None:
         """Let a record learn something."""
@@ -220,6 +315,10 @@ def person_of(caller: Caller) -> int | None:
     """Tell which account of the forge a caller is; None for people who work here."""
     match = _PERSON.fullmatch(caller.of) if caller.role is Role.PROVIDER else None
     return int(match[1]) if match else None
+
+
+def _numbers(repository: int) -> str:
+    return f"issues-of-{repository}"
 
 
 def account_of(person: int) -> Owner:
