@@ -48,7 +48,7 @@ INDEX: Mapping[str, Listed] = {
     "top": Listed(
         LOOK, "top", "Watch the installation: records by state, how fast they move, what is late, paused or closed."
     ),
-    "lifecycle": Listed(LOOK, "lifecycles", "Show what the records of a machine can be and do."),
+    "lifecycle": Listed(LOOK, "records", "Show what the records of a machine can be and do."),
     "override": Listed(
         STEER,
         "steering",
@@ -84,9 +84,9 @@ INDEX: Mapping[str, Listed] = {
         "archive",
         "Take finished records and old postings out of the store, into a file; their keys never pay again.",
     ),
-    "backup": Listed(KEEP, "backup", "Save the embedded store into a file, while payments go on."),
+    "backup": Listed(KEEP, "archive", "Save the embedded store into a file, while payments go on."),
     "restore": Listed(
-        KEEP, "backup", "Put a saved store into a data folder that has none; nothing is sent until it was reconciled."
+        KEEP, "archive", "Put a saved store into a data folder that has none; nothing is sent until it was reconciled."
     ),
     "simulate": Listed(
         PROVE,
@@ -99,7 +99,7 @@ INDEX: Mapping[str, Listed] = {
     ),
     "reconcile": Listed(
         PROVE,
-        "reconcile",
+        "books",
         "Compare the store with what the world did since a time; then open what closed when the store lost writes.",
     ),
 }

@@ -1,4 +1,4 @@
-"""Looking at records: how many are where, which they are, the whole story of one, and their moves as they happen."""
+"""Looking at records: how many are where, the story of one, their moves as they happen, what they can be and do."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from rich.text import Text
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import NotFound
 from machines.core.ids import Owner, RecordId, owner_of
-from machines.core.lifecycle import State
+from machines.core.lifecycle import Lifecycle, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
-from payflow.app.installation import Payflow
-from payflow.cli.tables import COUNT, MONEY, TIME, Column, Format, ago, clean, drawn, grid, json_of
+from payflow.app.installation import Payflow, lifecycles
+from payflow.cli.tables import COUNT, MONEY, TIME, Column, Format, ago, as_it_is, clean, drawn, grid, json_of
 from payflow.cli.terminal import Code, Commands, RecordName, Terminal, known, machine_of, record_of, typed
 from payflow.desk.archive import Found, find, folder_of
 from payflow.desk.records import Moves, News, is_stuck, stopping, what_next
@@ -300,3 +300,62 @@ def _line(news: News) -> Text:
         (f"{utc(event.at)}  ", "dim"), f"{news.record}  ", (what, "bold"), f"  {clean(event.why or event.fact)}  ",
         (event.who, "dim"),
     )  # fmt: skip
+
+
+# ── lifecycle ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LASTS = Format(as_it_is, lambda seconds: "" if seconds is None else span(seconds * SECOND))
+MOVES = (
+    Column("trigger", "move"),
+    Column("from", "from", "sources", Format(list, ", ".join)),
+    Column("to", "to", "target"),
+    Column("cause", "because"),
+)
+
+
+@command("payflow lifecycle payout --mermaid")
+def lifecycle(
+    terminal: Terminal,
+    machine: Annotated[str, typer.Argument(help="Which machine.")],
+    *,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Draw it as a mermaid diagram.")] = False,
+) -> None:
+    tables = lifecycles()
+    shown = tables[known("machine", machine, tables)]
+    if mermaid and not terminal.as_json:
+        typer.echo(shown.mermaid())
+        return
+    states, columns = shown.states.values(), _states(shown)
+    terminal.tell(
+        {
+            "machine": shown.machine,
+            "initial": shown.initial,
+            "states": [json_of(columns, one) for one in states],
+            "moves": [json_of(MOVES, one) for one in shown.moves],
+            "mermaid": shown.mermaid(),
+        },
+        drawn(columns, states),
+        "",
+        drawn(MOVES, shown.moves),
+    )
+
+
+def _states(shown: Lifecycle) -> tuple[Column, ...]:
+    return (
+        Column(
+            "name", "state", form=Format(as_it_is, lambda name: Text(name, "bold" if name == shown.initial else ""))
+        ),
+        Column("position", "money"),
+        Column("by", None),
+        Column(
+            "",
+            "moved on by",
+            lambda one: "final" if one.final else f"{one.by}, which sends" if one.sends else one.by,
+        ),
+        Column("every_s", "looks every", form=LASTS),
+        Column("stuck_after_s", "stuck after", form=LASTS),
+        Column("means", "means"),
+        Column("sends", None),
+        Column("may_have_left", None),
+        Column("final", None),
+    )
