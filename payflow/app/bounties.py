@@ -48,8 +48,7 @@ from payflow.web.http.auth import Gate, PageSessions, SiblingPages
 from payflow.web.http.endpoints import AnyEndpoint, route
 from payflow.web.pages.admin import dashboard
 from payflow.web.pages.admin.frame import PLACE as ADMIN
-from payflow.web.pages.admin.frame import DashboardExtensions, Page
-from payflow.web.pages.bounties import COOKIE, EVERYBODY, PLACE, SIGN_IN, BountyPage, GitHubSignInRoutes
+from payflow.web.pages.bounties import COOKIE, EVERYBODY, SIGN_IN, BountyPage, GitHubSignInRoutes
 
 # A forge that hangs must not keep a look from its money for long.
 TURN = "bounty-sweep"
@@ -127,10 +126,6 @@ class Bounties:
         found = await sweep_forge(self.desk)
         log.info("GitHub was swept.", action="sweep", found=found)
         return found
-
-    def board(self) -> DashboardExtensions:
-        """Say where the dashboard leads for bounties."""
-        return DashboardExtensions(pages=[Page("bounties", "Manage Payouts", lambda _: (), at=PLACE)])
 
     def endpoints(self) -> list[AnyEndpoint]:
         """List what programs may ask."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,18 +36,19 @@ def board_of(
     bounties: "Bounties | None",
 ) -> DashboardExtensions:
     """Say what these add to the dashboard."""
-    board = bounties.board() if bounties else DashboardExtensions()
     rooms: Sequence[PoolRoom] = tuple(pools.rooms.values()) if pools else ()
     own = {name: (lane, ledger_of(settings, name)) for name, lane in (lanes.lanes if lanes else {}).items()}
-    return replace(
-        board,
+    return DashboardExtensions(
         rails={name: partial(lane_holds, lane, assets) for name, (lane, assets) in own.items()},
         lanes={name: partial(lane_sheet, lane, assets) for name, (lane, assets) in own.items()},
         coins={room.coin: room.lane for room in rooms},
         bounty_lane=settings.bounty_lane,
         also_opens=SiblingPages(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
-        pages=[*_pool_pages(rooms), *board.pages],
-        verbs=[not_a_payment.verb(pools), *board.verbs],
+        pages=[
+            *_pool_pages(rooms),
+            *([Page("bounties", "Manage Payouts", lambda _: (), at=bounty_page.PLACE)] if bounties else []),
+        ],
+        verbs=[not_a_payment.verb(pools)],
     )
 
 

@@ -1,22 +1,18 @@
 """What leaves the store as files: records exported or archived, with a bar that shows how far it is; backups."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from machines.core.clock import Millis
 from machines.core.errors import BadInput
 from machines.core.ids import owner_of
 from payflow.app.installation import Payflow
+from payflow.cli.tables import bar
 from payflow.cli.terminal import Commands, Terminal, Yes, known, machine_of, moment, typed
 from payflow.desk import archive as archives
-from payflow.desk.archive import Count
 from payflow.shown import utc
 from payflow.store.seals import KEY_FILE
 
@@ -43,7 +39,7 @@ async def export(
         known("state", state, (name for one in machines.values() for name in one.lifecycle.states))
     start = moment(since, now) if since else Millis(0)
     wanted = archives.selection(machine=machine, state=state, owner=whose, since=start)
-    with _bar("Exporting", await _count(payflow), quiet=terminal.as_json) as count:
+    with bar("Exporting", await _count(payflow), quiet=terminal.as_json) as count:
         number = await archives.export(payflow.store, Path(file), wanted, count)
     terminal.tell({"file": file, "records": number}, f"{number:,} records are in {file}.")
 
@@ -64,7 +60,7 @@ async def archive(
     folder = Path(to) if to else archives.folder_of(store)
     if not yes:
         terminal.confirm([f"Finished records from before {before} go into a file in {folder}, and leave the store."])
-    with _bar("Archiving", await _count(payflow, finished=True), quiet=terminal.as_json) as count:
+    with bar("Archiving", await _count(payflow, finished=True), quiet=terminal.as_json) as count:
         done = await archives.archive(store, folder, at, who.name, count)
     stayed = f" {done.skipped:,} changed meanwhile and stayed." if done.skipped else ""
     said = f"{done.records:,} records and {done.postings:,} postings are in {done.file}.{stayed}"
@@ -81,15 +77,6 @@ async def _count(payflow: Payflow, *, finished: bool = False) -> int:
         for one in await payflow.store.listing.counts_by_state()
         if not finished or machines[one.machine].lifecycle.state(one.state).final
     )
-
-
-@contextmanager
-def _bar(what: str, total: int, *, quiet: bool) -> Iterator[Count]:
-    """Show how far it is, on the error output: what a command tells may be read by a program."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda number: progress.advance(task, number)
 
 
 # ── backup ────────────────────────────────────────────────────────────────────────────────────────────────────────────

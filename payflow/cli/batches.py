@@ -3,7 +3,6 @@
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from machines.core.errors import NotFound
@@ -13,7 +12,7 @@ from machines.payout.lifecycle import LIFECYCLE
 from payflow.app.installation import Payflow
 from payflow.cli.payouts import desk_of
 from payflow.cli.records import RECORD
-from payflow.cli.tables import COUNT, TIME, Column, ago, clean, console, drawn, json_of
+from payflow.cli.tables import COUNT, TIME, Column, ago, bar, clean, drawn, json_of
 from payflow.cli.terminal import Code, Commands, Terminal, Yes
 from payflow.desk.batches import approved, open_batch, sum_of
 from payflow.shown import exact, utc
@@ -42,10 +41,8 @@ async def run(
         return Code.OK
     if not yes:
         terminal.confirm([f"{len(waiting)} payouts go out now: {sum_of(waiting)}."])
-    columns = TextColumn("boarding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console(), disable=terminal.as_json, transient=True) as progress:
-        task = progress.add_task("", total=len(waiting))
-        done = await open_batch(store, payflow.metrics, waiting, who.name, lambda: progress.advance(task))
+    with bar("Boarding", len(waiting), quiet=terminal.as_json) as count:
+        done = await open_batch(store, payflow.metrics, waiting, who.name, lambda: count(1))
     terminal.tell(
         {
             "batch": done.batch if done.boarded else None,

@@ -6,7 +6,7 @@ both have the record, and the next archive has it once more; it is never in neit
 
 import io
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -195,10 +195,11 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     gone: list[RawRecord] = []
     postings: list[tuple[int, list[Posting]]] = []
     with written(path) as write:
-        async for record in _finished(store, before):
-            write(line_of(store, record))
-            gone.append(_slim(record))
-            count(1)
+        for shard in range(store.records.shards):
+            async for record in store.archive.finished(shard, before):
+                write(line_of(store, record))
+                gone.append(_slim(record))
+                count(1)
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
             for entry in entries:
@@ -210,12 +211,6 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     left = [await store.archive.remove(record, path.name, now) for record in gone]
     folded = sum([len(entries) for shard, entries in postings if await store.archive.fold(shard, entries)])
     return Done(path, sum(left), folded, left.count(False))
-
-
-async def _finished(store: Store, before: Millis) -> AsyncIterator[RawRecord]:
-    for shard in range(store.records.shards):
-        async for record in store.archive.finished(shard, before):
-            yield record
 
 
 def _slim(record: RawRecord) -> RawRecord:

@@ -99,8 +99,9 @@ def correction(store: Store) -> Verb:
 
     async def do(proposal: Proposal, second: Person) -> str:
         owner, asset = _account(proposal.subject)
+        believe: Believed = "journal" if proposal.seen["believe"] == "journal" else "account"
         found = await store.ledger.difference(owner, asset)
-        if found is None or planned(found, _believed(proposal.seen["believe"])) != proposal.seen:
+        if found is None or planned(found, believe) != proposal.seen:
             raise Conflict(f"The books of {owner} are not as they were when this was proposed: look again.")
         cause = f"corrected by {proposal.by} and {second.name}: {proposal.reason}"
         if not await store.ledger.correct(
@@ -171,10 +172,6 @@ def _which(found: Difference) -> Believed:
             f"{' '.join(found.said())} Find out which is right, then add --believe account or --believe journal."
         )
     return "journal" if found.journal_agrees else "account"
-
-
-def _believed(text: str) -> Believed:
-    return "journal" if text == "journal" else "account"
 
 
 def _account(subject: str) -> tuple[Owner, str]:

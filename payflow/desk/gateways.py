@@ -14,6 +14,7 @@ from machines.core.ports import Destination, Lists, Notice, Rail
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
 from machines.payout.facts import Enquired
+from payflow.desk.records import revived
 from payflow.engine.step import take_in
 from payflow.store.registers.inbox import Inbox
 from payflow.store.seals import Seals
@@ -184,26 +185,16 @@ class Notices:
 
     async def _name(self, reference: str, hooks: Hooks, notice: Notice) -> None:
         """Keep what the gateway calls the transfer: some cannot be asked by our reference, nor after a retry of it."""
-        record = await self._found(reference, hooks)
-        if not _lacks(record, reference, notice.handle):
+        name, why = record_of(reference), f"a webhook speaks of {reference}"
+        if not _lacks(await revived(self._store, name, why, hooks.source), reference, notice.handle):
             return
         try:
             named = f.Named(reference, (notice.handle,))
-            await take_in(self._store.records, self._metrics, record.id, named, hooks.source)
+            await take_in(self._store.records, self._metrics, name, named, hooks.source)
         except Conflict:
             # Very many deliveries of one transfer at once: it is enough that one of them was kept.
-            if _lacks(await self._found(reference, hooks), reference, notice.handle):
+            if _lacks(await revived(self._store, name, why, hooks.source), reference, notice.handle):
                 raise
-
-    async def _found(self, reference: str, hooks: Hooks) -> PayoutRecord:
-        """Read a payout; one that was archived comes back, to be looked at like any other."""
-        name = record_of(reference)
-        try:
-            return (await self._store.records.read(name)).record
-        except NotFound:
-            if not await self._store.archive.bring_back(name, hooks.source, f"a webhook speaks of {reference}"):
-                raise
-            return (await self._store.records.read(name)).record
 
     async def _wake(self, reference: str, hooks: Hooks, notice: Notice) -> str:
         """Have a payout looked at once more that nobody looks at any more: a bank may send money back after weeks."""

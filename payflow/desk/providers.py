@@ -207,7 +207,9 @@ class ProviderHistories:
         return ProviderHistory(
             verified=profile.verified,
             successes=tallies.get(f"{record.machine}:{COMPLETED}", 0) - tallies.get(f"{record.machine}:{REVERSED}", 0),
-            recent_failures=sum(1 for one in payouts if _went_wrong(one) and one.created_at >= since),
+            recent_failures=sum(
+                1 for one in payouts if (one.data.failures or one.state == REVERSED) and one.created_at >= since
+            ),
             details_changed_at=self._details_changed_at(record, profile, paid),
             average_units=_average(record, paid),
         )
@@ -234,10 +236,6 @@ def _place(destination: Destination) -> tuple[str, ...]:
     """Tell an account from others; how its holder's name was spelt does not."""
     named = (f"{name}={value}" for name, value in destination.fields if name != "account_name")
     return (destination.kind, *sorted(named))
-
-
-def _went_wrong(record: PayoutRecord) -> bool:
-    return bool(record.data.failures) or record.state == REVERSED
 
 
 def _average(record: PayoutRecord, paid: Iterable[PayoutRecord]) -> int:

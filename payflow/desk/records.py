@@ -87,12 +87,12 @@ def is_stuck(lifecycle: Lifecycle, record: Record[Any], now: Millis) -> bool:
     return after_s is not None and now - record.since > after_s * SECOND
 
 
-async def revived(store: Store, record_id: RecordId, why: str) -> Record[Any]:
+async def revived(store: Store, record_id: RecordId, why: str, who: str = REVIVED_BY) -> Record[Any]:
     """Read a record that is to be moved; one that was archived comes back for it."""
     try:
         return (await store.records.read(record_id)).record
     except NotFound:
-        if not await store.archive.bring_back(record_id, REVIVED_BY, why):
+        if not await store.archive.bring_back(record_id, who, why):
             raise
         return (await store.records.read(record_id)).record
 

@@ -27,6 +27,7 @@ from payflow.desk import archive
 from payflow.desk.lanes import Lanes
 from payflow.desk.pool.outside import Outside
 from payflow.store.store import Store
+from payflow.store.stored import ArchivedStub
 from payflow.telemetry.metrics import Metrics
 
 PLAIN_GAS = 21_000
@@ -69,15 +70,6 @@ class Pool:
         """Say what the lane offers for one: so much must be there, or it waits with what was debited already."""
         fees = self.lane.policy.fees
         return (self.config.gas or PLAIN_GAS) * offered(await self.lane.chain.market(fees.percentile), fees).max_wei
-
-
-@dataclass(frozen=True, slots=True)
-class Buried:
-    """What is left in the store of a payment that was archived."""
-
-    id: RecordId
-    state: str
-    units: int
 
 
 class Own:
@@ -129,10 +121,10 @@ class Own:
         """
         found = await self.store.listing.owned_by(owner_of_login(coin, login), MOST_OPEN)
         records = [one.record for one in found if one.record.machine == "pool"]
-        for one in await self.archived(coin, login):
-            if one.state == s.PAID and one.units == shannon:
+        for record_id, tomb in (await self.archived(coin, login)).items():
+            if tomb.state == s.PAID and tomb.units == shannon:
                 with suppress(BadInput):  # its file is elsewhere: then its transaction counts as a candidate
-                    put_away = await archive.find(self.store, one.id, archive.folder_of(self.store))
+                    put_away = await archive.find(self.store, record_id, archive.folder_of(self.store))
                     records += [put_away.record] if put_away else []
         return frozenset(
             one.data.hash
@@ -140,7 +132,7 @@ class Own:
             if one.data.hash and one.state in (s.PAID, s.SENT) and (but is None or one.id != but.id)
         )
 
-    async def archived(self, coin: str, login: str = "") -> list["Buried"]:
+    async def archived(self, coin: str, login: str = "") -> dict[RecordId, ArchivedStub]:
         """List what is left of payments that were put away, of a coin or of one miner."""
         store, owners = self.store, f"{coin}:"
         shards = range(store.records.shards)
@@ -148,12 +140,12 @@ class Own:
             owners = owner_of_login(coin, login)
             shard = store.records.owner_shard(owner_of_login(coin, login))
             shards = range(shard, shard + 1)
-        found: dict[RecordId, Buried] = {}
-        for shard in shards:
-            async for record_id, tomb in store.archive.stubs_of("pool", shard):
-                if tomb.owner == owners or (not login and tomb.owner.startswith(owners)):
-                    found[record_id] = Buried(record_id, tomb.state, tomb.units)
-        return list(found.values())
+        return {
+            record_id: tomb
+            for shard in shards
+            async for record_id, tomb in store.archive.stubs_of("pool", shard)
+            if tomb.owner == owners or (not login and tomb.owner.startswith(owners))
+        }
 
     async def owners(self, books: PoolBooks) -> list[tuple[PendingRow, PoolRecord | None]]:
         """List what is pending, each with the payment that wrote it; None for a row of somebody else.

@@ -207,17 +207,17 @@ async def _over(pool: Pool, own: Own) -> tuple[list[PoolRecord], list[str]]:
 
 async def _archived(pool: Pool, own: Own) -> tuple[list[PoolRecord], list[str]]:
     """List archived payments whose step the books do not have."""
-    tombs = [one for one in await own.archived(pool.coin) if one.state in STEPS_OF]
-    steps = await pool.books.steps([one.id for one in tombs])
+    tombs = {name: tomb for name, tomb in (await own.archived(pool.coin)).items() if tomb.state in STEPS_OF}
+    steps = await pool.books.steps([*tombs])
     records: list[PoolRecord] = []
     unreadable: list[str] = []
-    for tomb, step in zip(tombs, steps, strict=True):
+    for (name, tomb), step in zip(tombs.items(), steps, strict=True):
         if step.partition(":")[0] == STEPS_OF[tomb.state]:
             continue
         try:
-            found = await archive.find(own.store, tomb.id, archive.folder_of(own.store))
+            found = await archive.find(own.store, name, archive.folder_of(own.store))
         except BadInput as error:
-            unreadable.append(f"{tomb.units} Shannon, {tomb.state}, {tomb.id}: {error}")
+            unreadable.append(f"{tomb.units} Shannon, {tomb.state}, {name}: {error}")
             continue
         records += [found.record] if found else []
     return sorted(records, key=lambda one: one.since), unreadable

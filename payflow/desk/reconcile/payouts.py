@@ -69,7 +69,8 @@ class PayoutsReconcile:
                 findings.append(Finding(name, f"rail:{name}", f"It could not be asked: {error}", "Try again later."))
                 continue
             if traces is None:
-                findings.append(_cannot_list(name))
+                advice = f"Compare its dashboard with `payflow ls`, then say so: --dismiss rail:{name} --reason WHY."
+                findings.append(Finding(name, f"rail:{name}", "It cannot list what it did.", advice))
             for payout, found in _by_payout(traces or ()).items():
                 findings += await self._account_for(name, payout, found, word)
                 asked.add(payout)
@@ -240,12 +241,3 @@ def _archived_too_thin(rail: str, payout: RecordId, found: list[Trace], tomb: Ar
     says = f"{_amount(found)}: it was {tomb.state} when an older version archived it, and cannot be brought back."
     advice = f"Settle it with its owner, {tomb.owner}, then say so: --dismiss {payout} --reason WHY."
     return Finding(rail, payout, says, advice)
-
-
-def _cannot_list(name: str) -> Finding:
-    return Finding(
-        name,
-        f"rail:{name}",
-        "It cannot list what it did.",
-        f"Compare its dashboard with `payflow ls`, then say so: --dismiss rail:{name} --reason WHY.",
-    )
