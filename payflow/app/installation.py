@@ -80,10 +80,9 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     """Put together what ships with Payflow."""
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
     from payflow.app import dashboard, gateways, notifications, payouts  # noqa: PLC0415  (as above)
-    from payflow.desk import metering  # noqa: PLC0415  (as above)
+    from payflow.desk.metering import metered  # noqa: PLC0415  (as above)
 
     clock = SystemClock()
-    meter = metering.Meter(metrics)
     setups = dict(await gateways.open_gateways(settings, store, clock, stack))
     lanes = bounties = None
     reconciles: list[Reconciles] = []
@@ -91,7 +90,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
         from payflow.app.lanes import open_lanes, setups_of  # noqa: PLC0415  (two seconds, only where a chain is used)
         from payflow.desk.reconcile.lanes import LanesReconcile  # noqa: PLC0415  (as above)
 
-        lanes = await open_lanes(settings, store, clock, stack, meter)
+        lanes = await open_lanes(settings, store, clock, stack, metrics)
         setups |= setups_of(lanes)
         reconciles.append(LanesReconcile(store, lanes.lanes, lanes.books))
     if settings.github_app_id or settings.bounty_lane:
@@ -99,7 +98,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
 
         bounties = await open_bounties(settings, store, metrics, lanes, stack)
     rooms = dashboard.pools_of(settings, store, metrics, stack)
-    paid = payouts.Payouts(settings, store, metrics, meter.around(setups))
+    paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups))
 
     def routes() -> "list[web.RouteDef]":
         board = dashboard.board_of(settings, lanes, rooms, bounties)

@@ -19,8 +19,9 @@ from machines.transaction.ports import Announce, Lane, LaneToken
 from payflow.config import LaneSettings, Settings
 from payflow.desk.gateways import GatewayDesk, GatewaySetup
 from payflow.desk.lanes import Lanes
-from payflow.desk.metering import Meter
+from payflow.desk.metering import LaneMeter
 from payflow.store.store import Store
+from payflow.telemetry.metrics import Metrics
 
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -36,12 +37,12 @@ async def open_lanes(
     store: Store,
     clock: Clock,
     stack: AsyncExitStack,
-    meter: Meter | None = None,
+    metrics: Metrics | None = None,
     announce: Mapping[str, Announce] | None = None,
 ) -> Lanes:
     """Open a session to the nodes of each lane, and its signer."""
     lanes = {
-        name: await open_lane(name, given, clock, stack, meter, (announce or {}).get(name))
+        name: await open_lane(name, given, clock, stack, metrics, (announce or {}).get(name))
         for name, given in settings.lanes.items()
     }
     taken: dict[tuple[int, str], str] = {}
@@ -57,7 +58,7 @@ async def open_lane(
     given: LaneSettings,
     clock: Clock,
     stack: AsyncExitStack,
-    meter: Meter | None = None,
+    metrics: Metrics | None = None,
     announce: Announce | None = None,
 ) -> Lane:
     """Open one lane."""
@@ -78,7 +79,7 @@ async def open_lane(
         contract,
         {code: LaneToken(_address(name, one.address), one.decimals) for code, one in given.tokens.items()},
         announce,
-        meter.around_lane(name, nodes) if meter else None,
+        LaneMeter(metrics, name, nodes) if metrics else None,
     )
 
 

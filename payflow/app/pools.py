@@ -18,7 +18,6 @@ from machines.core.errors import BadSettings, Retryable
 from machines.transaction.ports import Lane
 from payflow.app.lanes import open_lanes
 from payflow.config import LaneSettings, Settings
-from payflow.desk.metering import Meter
 from payflow.desk.pool.pool import Own, Pool, Pools, announcing
 from payflow.desk.pool.room import PoolRoom, PoolRooms
 from payflow.store.store import Store
@@ -54,9 +53,7 @@ async def open_pools(
             raise BadSettings(f"{one.place}: the lane {names[one.coin]} pays another pool already; each needs its own.")
         given[names[one.coin]] = lane
     announce = {names[coin]: announcing(one, own) for coin, one in books.items()}
-    lanes = await open_lanes(
-        settings.model_copy(update={"lanes": given}), store, clock, stack, Meter(metrics), announce
-    )
+    lanes = await open_lanes(settings.model_copy(update={"lanes": given}), store, clock, stack, metrics, announce)
     pools: dict[str, Pool] = {}
     for one in configs:
         paying = lanes.lanes[names[one.coin]]

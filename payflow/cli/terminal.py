@@ -5,8 +5,8 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -69,15 +69,13 @@ class Terminal:
         """The settings."""
         return self.read()
 
-    @asynccontextmanager
-    async def open(self, pool_files: Sequence[Path] = (), *, make: bool = False) -> AsyncIterator[Payflow]:
+    def open(self, pool_files: Sequence[Path] = (), *, make: bool = False) -> AbstractAsyncContextManager[Payflow]:
         """Open the installation; the embedded store is shared with a service that runs.
 
         A command makes no store: whoever types it in the wrong folder, or without the settings of the service, would
         steer an empty one and believe that it was theirs.
         """
-        async with opened(self.settings, self.assemble, pool_files=pool_files, make=make) as payflow:
-            yield payflow
+        return opened(self.settings, self.assemble, pool_files=pool_files, make=make)
 
     def run(self, work: Coroutine[Any, Any, "Code | None"]) -> "Code | None":
         """Do what needs no worker."""

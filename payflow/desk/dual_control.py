@@ -38,13 +38,9 @@ class DualControl:
         self._proposals = Proposals(store.link)
         self._verbs: dict[str, Verb] = {}
         for verb in verbs:
-            self.register(verb)
-
-    def register(self, verb: Verb) -> None:
-        """Let proposals of a kind be made."""
-        if verb.kind in self._verbs:
-            raise ValueError(f"{verb.kind} is registered twice")
-        self._verbs[verb.kind] = verb
+            if verb.kind in self._verbs:
+                raise ValueError(f"{verb.kind} is registered twice")
+            self._verbs[verb.kind] = verb
 
     # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,7 +89,13 @@ class DualControl:
         """Put an act before a second person, who must be the holder of another token with the role."""
         self._verb(kind)
         why = because(reason, "This needs a reason: the second person reads it, and whoever asks later.")
-        _refuse_shell(person)
+        if person.role is None:
+            raise NotAllowed(
+                "This takes two people, and a shell without a token is nobody here: set PAYFLOW_TOKEN to your "
+                "operator's token (or PAYFLOW_TOKEN_FILE to a file that holds it), then propose it again. Nothing was "
+                "changed."
+            )
+        person.refuse_unless({Role.OPERATOR})
         at = await self._store.records.now()
         proposal = Proposal(kind, subject, dict(seen), role.value, why, person.name, version, at, person.made_by)
         async with self._store.audit.doing(person.name, f"propose {kind}", subject, _summary(proposal)):
@@ -148,15 +150,6 @@ class DualControl:
 def same(one: str, other: str) -> bool:
     """Tell whether two names are one person's: a capital letter makes nobody a second person."""
     return one.strip().casefold() == other.strip().casefold()
-
-
-def _refuse_shell(person: Person) -> None:
-    if person.role is None:
-        raise NotAllowed(
-            "This takes two people, and a shell without a token is nobody here: set PAYFLOW_TOKEN to your operator's "
-            "token (or PAYFLOW_TOKEN_FILE to a file that holds it), then propose it again. Nothing was changed."
-        )
-    person.refuse_unless({Role.OPERATOR})
 
 
 def _refuse_second(proposal: Proposal, person: Person) -> None:

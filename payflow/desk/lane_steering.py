@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from machines.core.chain import TxHash
 from machines.core.clock import HOUR
@@ -14,15 +14,17 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.calldata import balance_of, number
 from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, lane_id, owner_of_lane
-from machines.transaction.ports import Lane, LaneToken
+from machines.transaction.ports import Lane
 from payflow.config import Settings
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.metering import NodeFigures
 from payflow.desk.person import Person, because
 from payflow.desk.records import revived, tell
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from adapters.ethereum.endpoint import NodeStatistics
 
 LANE, PAYMENT, TRANSACTION = "lane", "payment", "transaction"
 TRUSTING = "lane trust"
@@ -204,7 +206,7 @@ async def lane_sheet(lane: Lane, assets: dict[str, Asset]) -> LaneSheet:
     return LaneSheet(holds, nodes)
 
 
-def node_figures(lane: Lane) -> "Sequence[NodeFigures]":
+def node_figures(lane: Lane) -> "Sequence[NodeStatistics]":
     from adapters.ethereum.node import Nodes  # noqa: PLC0415  (slow to import, and only where there is a lane)
 
     return lane.chain.figures() if isinstance(lane.chain, Nodes) else ()
@@ -216,10 +218,6 @@ async def lane_holds(lane: Lane, assets: dict[str, Asset]) -> Sequence[Money]:
     held = [Money(min(wei // WEI_PER_GWEI, MAX_UNITS), ETH)]
     for code, token in lane.tokens.items():
         if code in assets:
-            held.append(await _token_balance(lane, token, assets[code]))
+            units = number(await lane.chain.call(token.address, balance_of(lane.signer.address)))
+            held.append(Money(min(units * 10 ** assets[code].decimals // 10**token.decimals, MAX_UNITS), assets[code]))
     return held
-
-
-async def _token_balance(lane: Lane, token: LaneToken, asset: Asset) -> Money:
-    units = number(await lane.chain.call(token.address, balance_of(lane.signer.address)))
-    return Money(min(units * 10**asset.decimals // 10**token.decimals, MAX_UNITS), asset)

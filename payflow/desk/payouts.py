@@ -105,13 +105,15 @@ class Desk:
         if known is not None:
             data, amount = known.data, known.amount
         else:
-            amount = self._bounds.check(await self._amount(ask))
+            asked = ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
+            amount = self._bounds.check(asked)
             data = await self._data(ask, amount)
         new = New(payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True)
         try:
             made = await self._records.create(new, ask.by or ask.owner)
         except ShortBalance:
-            raise await self._short(ask.owner, amount or Money(0, ask.asset)) from None
+            available = await self._available(ask.owner, ask.asset)
+            raise ShortBalance(f"{amount or Money(0, ask.asset)} was asked for, {available} is available.") from None
         return Answer(made.record, made.fresh, self.schedule.next_opening(made.record.created_at))
 
     async def _known(self, payout_id: RecordId) -> PayoutRecord | None:
@@ -126,16 +128,9 @@ class Desk:
         body = [amount, ask.asset.code, ask.method, destination, ask.note]
         return self.store.seals.fingerprint("request", json.dumps(body))
 
-    async def _amount(self, ask: Ask) -> Money:
-        return ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
-
     async def _available(self, owner: Owner, asset: Asset) -> Money:
         account = (await self.store.ledger.account(owner)).get(asset.code)
         return Money(account.available if account else 0, asset)
-
-    async def _short(self, owner: Owner, amount: Money) -> ShortBalance:
-        available = await self._available(owner, amount.asset)
-        return ShortBalance(f"{amount} was asked for, {available} is available.")
 
     async def _data(self, ask: Ask, amount: Money) -> PayoutData:
         rail = self.rail_of(ask.method)

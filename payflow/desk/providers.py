@@ -86,7 +86,6 @@ class ProviderProfiles:
 
     def __init__(self, store: Store, scope: AccessScope) -> None:
         self._store = store
-        self._profiles = store.profiles
         self._scope = scope
 
     async def change_own(self, owner: Owner, version: int | None, changes: Mapping[str, Any]) -> Profile:

@@ -11,7 +11,7 @@ from machines.core.errors import Contradiction, OutcomeUnknown, PutOff, RailClos
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status, Unsent
 from payflow.desk.books import Bookkeeper
-from payflow.desk.metering import Meter, Watched
+from payflow.desk.metering import Watched
 from payflow.store.ledger import LedgerCheck
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -71,7 +71,7 @@ def quiet() -> Iterator[list[dict[str, object]]]:
 )
 async def test_a_call_to_a_rail_is_counted_by_what_came_of_it(mood: Exception, outcome: str) -> None:
     metrics, rail = Metrics(), Moody()
-    watched = Watched("moody", rail, Meter(metrics))
+    watched = Watched("moody", rail, metrics)
     assert await watched.submit(PAYMENT) == "handle"
     assert await watched.status(PAYMENT) == Unsent()
     rail.mood = mood
@@ -86,7 +86,7 @@ async def test_a_call_that_was_cut_off_is_not_counted() -> None:
     metrics, rail = Metrics(), Moody()
     rail.mood = asyncio.CancelledError()
     with pytest.raises(asyncio.CancelledError):
-        await Watched("moody", rail, Meter(metrics)).submit(PAYMENT)
+        await Watched("moody", rail, metrics).submit(PAYMENT)
     assert count(metrics.registry, "submit", "answered") is None
 
 

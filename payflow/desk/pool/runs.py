@@ -267,7 +267,8 @@ class Run:
             await self._tell_what_hinders()
             # While somebody waits for them, they are looked at more often than their states ask for.
             await self._records.poke(*self._seen)
-            await self._nap()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), LOOK_EVERY_S)
 
     async def _tell_what_hinders(self) -> None:
         """Say once why nothing moves. A single run ends then: what is under way is finished by the next one."""
@@ -309,12 +310,6 @@ class Run:
                 f"{lane.name}` opens it."
             )
         return ""
-
-    async def _nap(self) -> None:
-        try:
-            await asyncio.wait_for(self._stop.wait(), LOOK_EVERY_S)
-        except TimeoutError:
-            return
 
     def _tell(self, before: PoolRecord, now: PoolRecord) -> None:
         if now.version == before.version:
