@@ -17,6 +17,7 @@ MOST_SHANNON = 10**18 - 1
 LEAST_GAS = 21_000
 WEI = 10**9
 
+_SYNCS = '"always", for the time of a run, or left out, to let the pool\'s Redis sync as it does'
 _COIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}")
 
 
@@ -118,24 +119,22 @@ def read(text: str, place: str) -> Config:
         gas=None if auto_gas else _gas(payouts),
         gas_price_wei=None if auto_gas else payouts.quantity("gasPrice", MOST_GAS_PRICE_WEI),
         threshold=_threshold(payouts),
-        reached=_reached(own),
+        reached=own.choice("threshold", {"": False, ">": False, ">=": True, "≥": True}, '">" or ">="'),
         bgsave=payouts.flag("bgsave"),
         concurrent=payouts.whole("concurrentTx", 0, 10_000) or 1,
         charge_wei=_charge(payouts),
         flavour=flavour,
         lane=own.text("lane"),
         confirmations=own.whole("confirmations", 0, 10_000),
-        syncs_runs=_syncs_runs(own),
+        syncs_runs=own.choice("appendfsync", {"": False, "always": True}, _SYNCS),
     )
 
 
 def _flavour(whole: json_go.Section, payouts: json_go.Section, own: json_go.Section) -> Flavour:
     """Tell the fork by what its file has and others have not, unless it is named."""
-    named = own.text("flavour")
-    if named:
-        if named not in tuple(Flavour):
-            raise BadSettings(f"{own.named('flavour')} must be one of {', '.join(Flavour)}, and is {named[:20]!r}.")
-        return Flavour(named)
+    named = own.choice("flavour", {"": None, **{str(one): one for one in Flavour}}, f"one of {', '.join(Flavour)}")
+    if named is not None:
+        return named
     if payouts.has("keepNwFees", "nwTxGas", "nwTxGasPrice") or whole.section("redis").has("sentinelEnabled"):
         return Flavour.FRIENDS
     return Flavour.OETC if whole.has("network") else Flavour.OEP
@@ -201,24 +200,6 @@ def _threshold(payouts: json_go.Section) -> int:
             "set payouts.threshold, in Shannon."
         )
     return payouts.whole("threshold", 1, MOST_SHANNON)
-
-
-def _reached(own: json_go.Section) -> bool:
-    words = {"": False, ">": False, ">=": True, "≥": True}
-    named = own.text("threshold")
-    if named not in words:
-        raise BadSettings(f'{own.named("threshold")} must be ">" or ">=", and is {named[:20]!r}.')
-    return words[named]
-
-
-def _syncs_runs(own: json_go.Section) -> bool:
-    named = own.text("appendfsync")
-    if named not in ("", "always"):
-        raise BadSettings(
-            f'{own.named("appendfsync")} must be "always", for the time of a run, and is {named[:20]!r}: leave it out '
-            "to let the pool's Redis sync as it does."
-        )
-    return bool(named)
 
 
 def _charge(payouts: json_go.Section) -> int:

@@ -74,6 +74,13 @@ class Section:
         """Read a string."""
         return self._read(key, str, "", "a string in quotes")
 
+    def choice(self, key: str, words: Mapping[str, T], wanted: str) -> T:
+        """Read one of a few words, and give what it stands for; the empty one is that of a key that is missing."""
+        word = self.text(key)
+        if word not in words:
+            raise BadSettings(f"{self.named(key)} must be {wanted}, and is {word[:20]!r}.")
+        return words[word]
+
     def flag(self, key: str) -> bool:
         """Read a yes or no."""
         return self._read(key, bool, False, "true or false")  # noqa: FBT003  (Go's zero value)
