@@ -1,8 +1,8 @@
 """The pool's books: every change is one script, every read says when it could not read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from adapters.addresses import typed
 from adapters.open_ethereum_pool.config import Flavour
@@ -11,6 +11,8 @@ from adapters.open_ethereum_pool.link import PoolRedis
 from adapters.open_ethereum_pool.persistence import Persistence
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, NotDurable, Retryable
+
+Command = tuple[str | int, ...]
 
 PAGE = 500
 DISK_TIMEOUT_MS = 5000
@@ -272,7 +274,7 @@ class PoolBooks:
 
     async def row_and_steps(self, row: PendingRow, keys: Sequence[str]) -> tuple[bool, list[str]]:
         """Say at one moment whether a row is pending, and how far payments came."""
-        commands: list[tuple[str | int, ...]] = [("ZSCORE", self.keys.pending, row.member)]
+        commands: list[Command] = [("ZSCORE", self.keys.pending, row.member)]
         commands += [("HMGET", self.keys.applied, *keys)] if keys else []
         answers = await self.link.together(commands)
         return answers[0] is not None, [str(step or "") for step in (answers[1] if keys else [])]
@@ -300,15 +302,19 @@ class PoolBooks:
     async def payees(self, threshold: int) -> list[Payee]:
         """List all miners with what they are owed, and from where they are paid."""
         logins = await self.logins()
-        commands: list[tuple[str | int, ...]] = []
-        for login in logins:
-            commands += [
-                ("HGET", self.keys.miner(login), "balance"),
-                ("HGET", self.keys.settings(login), "payoutthreshold"),
-            ]
-        answers = await self.link.in_pages(commands, 2 * PAGE)
-        found = zip(logins, answers[::2], answers[1::2], strict=True)
-        return [Payee(login, str(balance or "0"), self._threshold(own, threshold)) for login, balance, own in found]
+        answers = await self._pairs(
+            (("HGET", self.keys.miner(login), "balance"), ("HGET", self.keys.settings(login), "payoutthreshold"))
+            for login in logins
+        )
+        return [
+            Payee(login, str(balance or "0"), self._threshold(own, threshold))
+            for login, (balance, own) in zip(logins, answers, strict=True)
+        ]
+
+    async def _pairs(self, pairs: Iterable[tuple[Command, Command]]) -> list[tuple[Any, Any]]:
+        """Send any number of commands that belong together by two; the answers of a page are of one moment."""
+        answers = await self.link.in_pages([command for pair in pairs for command in pair], 2 * PAGE)
+        return list(zip(answers[::2], answers[1::2], strict=True))
 
     def _threshold(self, own: str | None, threshold: int) -> int:
         """Take a miner's own threshold as the friends fork does."""
@@ -332,12 +338,14 @@ class PoolBooks:
 
     async def booked(self, payments: Sequence[tuple[str, int, TxHash, int]]) -> list[bool]:
         """Say of payments (login, Shannon, hash, charge in wei) whether the miner's history has them."""
-        commands: list[tuple[str | int, ...]] = []
-        for login, shannon, tx, charge_wei in payments:
-            key, member = self.keys.payments(login), f"{tx}:{shannon}"
-            commands += [("ZSCORE", key, member), ("ZSCORE", key, f"{member}:{charge_wei}")]
-        answers = await self.link.in_pages(commands, 2 * PAGE)
-        return [answers[place] is not None or answers[place + 1] is not None for place in range(0, len(answers), 2)]
+        scores = await self._pairs(
+            (
+                ("ZSCORE", self.keys.payments(login), f"{tx}:{shannon}"),
+                ("ZSCORE", self.keys.payments(login), f"{tx}:{shannon}:{charge_wei}"),
+            )
+            for login, shannon, tx, charge_wei in payments
+        )
+        return [bare is not None or charged is not None for bare, charged in scores]
 
     async def is_miner(self, login: str) -> bool:
         """Say whether the pool knows a miner of this login."""
@@ -374,12 +382,11 @@ class PoolBooks:
     async def ledger(self) -> PoolLedger:
         """Read all sums and all rows, for an audit."""
         logins = await self.logins()
-        commands: list[tuple[str | int, ...]] = []
-        for login in logins:
-            commands += [("HMGET", self.keys.miner(login), *SUMS), ("ZRANGE", self.keys.payments(login), 0, -1)]
-        answers = await self.link.in_pages(commands, 2 * PAGE)
-        miners = {login: _sums(sums) for login, sums in zip(logins, answers[::2], strict=True)}
-        histories = {login: list(map(str, rows)) for login, rows in zip(logins, answers[1::2], strict=True)}
+        answers = await self._pairs(
+            (("HMGET", self.keys.miner(login), *SUMS), ("ZRANGE", self.keys.payments(login), 0, -1)) for login in logins
+        )
+        miners = {login: _sums(sums) for login, (sums, _) in zip(logins, answers, strict=True)}
+        histories = {login: list(map(str, rows)) for login, (_, rows) in zip(logins, answers, strict=True)}
         finances, everything, rows = await self.link.together(
             [
                 ("HMGET", self.keys.finances, *SUMS),
