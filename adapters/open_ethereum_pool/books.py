@@ -7,8 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from adapters.addresses import typed
 from adapters.open_ethereum_pool.config import Flavour
 from adapters.open_ethereum_pool.keys import FSYNC, PoolKeys
-from adapters.open_ethereum_pool.link import PoolRedis
-from adapters.open_ethereum_pool.persistence import Persistence
+from adapters.open_ethereum_pool.link import Persistence, PoolRedis
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, NotDurable, Retryable
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
-from adapters.open_ethereum_pool.link import PoolRedis
-from adapters.open_ethereum_pool.persistence import Persistence
+from adapters.open_ethereum_pool.link import Persistence, PoolRedis
 from machines.core.clock import SystemClock
 from machines.core.errors import PayflowError
 from machines.pool.data import WEI
