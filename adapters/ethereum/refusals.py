@@ -213,6 +213,15 @@ class Means(Enum):
     """Anything else: another node may know better."""
 
 
+QUESTIONS = (
+    # what the answer contains; what it means. The first row that fits counts.
+    (REVERTS, Means.FAILS),
+    (NO_FUNDS, Means.NO_FUNDS),
+    (TOO_MUCH, Means.TOO_MUCH),
+    (NO_STATE, Means.NO_STATE),
+)
+
+
 def reply(fault: RpcFault) -> NodeReply | None:
     """Say what an error to a broadcast means; None for one that is not known."""
     words = fault.words.lower()
@@ -243,12 +252,9 @@ def too_many(fault: RpcFault) -> bool:
 def means(fault: RpcFault) -> Means:
     """Say what an error to a question means."""
     words = f"{fault.words} {fault.data}".lower()
-    if fault.code == REVERTED or any(part in words for part in REVERTS):
+    if fault.code == REVERTED:
         return Means.FAILS
-    if any(part in words for part in NO_FUNDS):
-        return Means.NO_FUNDS
-    if any(part in words for part in TOO_MUCH):
-        return Means.TOO_MUCH
-    if any(part in words for part in NO_STATE):
-        return Means.NO_STATE
+    for parts, meaning in QUESTIONS:
+        if any(part in words for part in parts):
+            return meaning
     return Means.BUSY if busy(fault) else Means.TROUBLE
