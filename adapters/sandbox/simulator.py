@@ -12,7 +12,7 @@ from machines.core.clock import Clock
 
 
 class Running(ABC):
-    """Started and stopped as a context."""
+    """Started and stopped as a context; stopped too where it did not start whole."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -23,7 +23,11 @@ class Running(ABC):
         """Close."""
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -51,7 +51,7 @@ async def play(settings: Settings, options: Options, stage: Stage, announce: Cal
         async with AsyncExitStack() as stack:
             stack.push_async_callback(sandbox_home.store_watch(folder, lock.fileno()).stop)
             chain = SandboxChain(folder / "chain", kind, keep=(lock.fileno(),))
-            stack.push_async_callback(chain.close)
+            stack.push_async_callback(chain.stop)
             pool = SandboxPool(folder / "pool", lock.fileno())
             stack.push_async_callback(pool.close)
             world = await _open_world(stack, folder, options, chain, pool, stage)
@@ -72,7 +72,7 @@ async def _open_world(
     for name in _HEAVY:
         importlib.import_module(name)
     try:
-        await chain.open()
+        await chain.start()
         await pool.open()
     except NotStarted as error:
         raise StoreUnavailable(f"{error}\nWhere it cannot be mended, --fresh begins anew.") from error

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 
 from adapters.sandbox.leashed import Leashed
+from adapters.sandbox.simulator import Running
 
 BLOCK_S = 1.0
 QUIET_BLOCKS = 30
@@ -71,7 +71,7 @@ def saved_kind(folder: Path) -> ChainKind | None:
     return None
 
 
-class SandboxChain:
+class SandboxChain(Running):
     """A chain of its own process, on a free port, kept in a folder."""
 
     def __init__(self, folder: Path, kind: ChainKind, *, keep: Sequence[int] = ()) -> None:
@@ -86,13 +86,13 @@ class SandboxChain:
         self._session: aiohttp.ClientSession | None = None
         self._ticker: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         """Wait until it answers, and let blocks follow."""
         self.url = "http://" + await self._program.said(r"Listening on (127\.0\.0\.1:\d+)")
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
         self._ticker = asyncio.create_task(self._tick())
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """End it; what it knows is kept."""
         if self._ticker is not None:
             self._ticker.cancel()
@@ -100,19 +100,6 @@ class SandboxChain:
         if self._session is not None:
             await self._session.close()
         await self._program.stop()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def ask(self, method: str, *params: object) -> Any:  # noqa: ANN401  (each method has its own answer)
         """Ask it something."""
