@@ -25,7 +25,7 @@ from adapters.sandbox.courier import Courier
 from adapters.sandbox.faults import Fault, Faults
 from adapters.sandbox.magic import ACCOUNTS
 from adapters.sandbox.mail import Mail
-from adapters.sandbox.server import Route, ServedAnswer, ServedCall
+from adapters.sandbox.server import Route, ServedAnswer, ServedCall, ok
 from adapters.sandbox.transfers import NotNow, SimulatedTransfer, Switches, TransferRefused, Transfers
 
 
@@ -51,11 +51,11 @@ class Control:
         """List what is answered."""
         return [
             Route("GET", "/_sandbox", self._overview),
-            Route("GET", "/_sandbox/book", lambda _: _ok(list(self._transfers.book))),
-            Route("GET", "/_sandbox/transfers", lambda _: _ok([_shown(each) for each in self._transfers.all])),
-            Route("GET", "/_sandbox/webhooks", lambda _: _ok([asdict(each) for each in self._courier.deliveries])),
+            Route("GET", "/_sandbox/book", lambda _: ok(list(self._transfers.book))),
+            Route("GET", "/_sandbox/transfers", lambda _: ok([_shown(each) for each in self._transfers.all])),
+            Route("GET", "/_sandbox/webhooks", lambda _: ok([asdict(each) for each in self._courier.deliveries])),
             Route("GET", "/_sandbox/mails", self._mails),
-            Route("GET", "/_sandbox/faults", lambda _: _ok(list(self._faults))),
+            Route("GET", "/_sandbox/faults", lambda _: ok(list(self._faults))),
             Route("POST", "/_sandbox/faults", self._add_fault),
             Route("DELETE", "/_sandbox/faults", self._clear_faults),
             Route("POST", "/_sandbox/transfers/{reference}/{do}", self._do),
@@ -66,7 +66,7 @@ class Control:
         ]
 
     def _overview(self, _: ServedCall) -> ServedAnswer:
-        return _ok(
+        return ok(
             {
                 "accounts": {account: asdict(fate) for account, fate in ACCOUNTS.items()},
                 "switches": asdict(self._transfers.switches),
@@ -78,18 +78,18 @@ class Control:
 
     def _mails(self, call: ServedCall) -> ServedAnswer:
         to = call.query.get("to")
-        return _ok([asdict(mail) for mail in self.mails if to is None or to in mail.to])
+        return ok([asdict(mail) for mail in self.mails if to is None or to in mail.to])
 
     def _add_fault(self, call: ServedCall) -> ServedAnswer:
         try:
             self._faults.add(msgspec.json.decode(call.raw, type=Fault))
         except msgspec.MsgspecError as error:
             return _wrong(str(error))
-        return _ok(list(self._faults))
+        return ok(list(self._faults))
 
     def _clear_faults(self, _: ServedCall) -> ServedAnswer:
         self._faults.clear()
-        return _ok([])
+        return ok([])
 
     def _do(self, call: ServedCall) -> ServedAnswer:
         transfer = self._transfers.by_reference(call.params["reference"])
@@ -107,7 +107,7 @@ class Control:
             deeds[call.params["do"]](transfer)
         except (NotNow, TransferRefused) as error:
             return ServedAnswer(HTTPStatus.CONFLICT, {"error": str(error)})
-        return _ok(_shown(transfer))
+        return ok(_shown(transfer))
 
     def _switch(self, call: ServedCall) -> ServedAnswer:
         known = {each.name for each in fields(Switches)}
@@ -116,21 +116,21 @@ class Control:
             return _wrong(f"{unknown[0]} is no switch: {', '.join(sorted(known))} are, each true or false.")
         for name, value in call.body.items():
             setattr(self._transfers.switches, name, value)
-        return _ok(asdict(self._transfers.switches))
+        return ok(asdict(self._transfers.switches))
 
     def _fill(self, call: ServedCall) -> ServedAnswer:
         try:
             self._transfers.wallets |= {currency: Decimal(str(held)) for currency, held in call.body.items()}
         except InvalidOperation:
             return _wrong("A wallet holds an amount.")
-        return _ok(self._transfers.wallets)
+        return ok(self._transfers.wallets)
 
     def _webhooks(self, call: ServedCall) -> ServedAnswer:
         body = call.body
         self._courier.url = str(body.get("url", self._courier.url))
         self._courier.on = bool(body.get("on", self._courier.on))
         self._courier.retries = bool(body.get("retries", self._courier.retries))
-        return _ok({"url": self._courier.url, "on": self._courier.on, "retries": self._courier.retries})
+        return ok({"url": self._courier.url, "on": self._courier.on, "retries": self._courier.retries})
 
     def _advance(self, call: ServedCall) -> ServedAnswer:
         clock = self._transfers.agenda.clock
@@ -138,7 +138,7 @@ class Control:
             return ServedAnswer(HTTPStatus.CONFLICT, {"error": "This sandbox runs on the real clock."})
         clock.advance(float(call.body.get("advance_s") or 0))
         self._transfers.agenda.run()
-        return _ok({"now": self._transfers.agenda.now()})
+        return ok({"now": self._transfers.agenda.now()})
 
 
 def _shown(transfer: SimulatedTransfer) -> dict[str, Any]:
@@ -150,10 +150,6 @@ def _shown(transfer: SimulatedTransfer) -> dict[str, Any]:
         "retries": [each.reference for each in transfer.retries],
         **asdict(transfer.order),
     }
-
-
-def _ok(body: object) -> ServedAnswer:
-    return ServedAnswer(HTTPStatus.OK, body)
 
 
 def _wrong(message: str) -> ServedAnswer:

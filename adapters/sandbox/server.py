@@ -78,6 +78,11 @@ class ServedAnswer:
         return ENCODER.encode(self.body)
 
 
+def ok(body: object) -> ServedAnswer:
+    """Answer with what was asked for, as it is."""
+    return ServedAnswer(HTTPStatus.OK, body)
+
+
 class CallRefused(Exception):
     """The request ends here, with this answer."""
 

@@ -26,7 +26,7 @@ from adapters.sandbox.github import payloads
 from adapters.sandbox.github.api import Api, app_key
 from adapters.sandbox.github.town import Issue, Pull, SimulatedRepository, Town
 from adapters.sandbox.magic import Webhook
-from adapters.sandbox.server import CallRefused, Route, ServedAnswer, ServedCall, Server
+from adapters.sandbox.server import CallRefused, Route, ServedAnswer, ServedCall, Server, ok
 from adapters.sandbox.simulator import Simulator
 from machines.core.clock import Clock
 
@@ -192,17 +192,17 @@ class GitHubControl:
 
     def _overview(self, _: ServedCall) -> ServedAnswer:
         town = self._simulator.town
-        return _ok({"people": [payloads.user(one) for one in town.people.values()], "repositories": _all(town)})
+        return ok({"people": [payloads.user(one) for one in town.people.values()], "repositories": _all(town)})
 
     def _install(self, call: ServedCall) -> ServedAnswer:
         roles = {str(login): str(role) for login, role in dict(call.body.get("roles") or {}).items()}
         made = self._simulator.install(str(call.body.get("name") or "acme/widgets"), **roles)
-        return _ok(payloads.repository(made))
+        return ok(payloads.repository(made))
 
     def _open_issue(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         labels = [str(one) for one in call.body.get("labels") or ()]
-        return _ok(
+        return ok(
             payloads.issue(home, self._simulator.open_issue(home, str(call.body.get("title") or "An issue"), *labels))
         )
 
@@ -219,14 +219,14 @@ class GitHubControl:
         if issue is None or call.params["do"] not in deeds:
             raise _nothing(call)
         deeds[call.params["do"]](home, issue)
-        return _ok(payloads.issue(home, issue))
+        return ok(payloads.issue(home, issue))
 
     def _open_pull(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
         author, title = str(call.body.get("author") or "ann"), str(call.body.get("title") or "A pull request")
         body = None if call.body.get("body") is None else str(call.body["body"])
         made = self._simulator.open_pull(home, author, title, body, base=str(call.body.get("base") or ""))
-        return _ok(payloads.pull(home, made))
+        return ok(payloads.pull(home, made))
 
     def _on_pull(self, call: ServedCall) -> ServedAnswer:
         home = self._home(call)
@@ -240,7 +240,7 @@ class GitHubControl:
         else:
             closes = [home.issues[int(one)] for one in call.body.get("closes") or () if int(one) in home.issues]
             self._simulator.merge(home, pull, *closes)
-        return _ok(payloads.pull(home, pull))
+        return ok(payloads.pull(home, pull))
 
     def _home(self, call: ServedCall) -> SimulatedRepository:
         name = call.params["repository"]
@@ -267,10 +267,6 @@ def _all(town: Town) -> list[payloads.Json]:
 def _number(call: ServedCall) -> int:
     text = call.params["number"]
     return int(text) if text.isdecimal() else 0
-
-
-def _ok(body: object) -> ServedAnswer:
-    return ServedAnswer(HTTPStatus.OK, body)
 
 
 def _nothing(call: ServedCall) -> CallRefused:
