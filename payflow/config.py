@@ -349,24 +349,28 @@ class Settings(BaseModel):
     @classmethod
     def _agrees_with_the_address(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  (pydantic calls it)
         url = info.data.get("redis_url")
-        if value and url is not None and not url.get_secret_value().startswith("rediss://"):
+        if value and url is not None and not _says_tls(url):
             raise ValueError("REDIS_URL speaks no TLS: write rediss:// there")
         return value
 
     @field_validator("redis_ca_file")
     @classmethod
-    def _is_there(cls, value: Path | None) -> Path | None:
+    def _checks_something(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError(f"there is no file {value}")
+        if value is not None and not (info.data.get("redis_tls") or _says_tls(info.data.get("redis_url"))):
+            raise ValueError("nothing is checked by it without TLS: set REDIS_TLS, or write rediss:// in REDIS_URL")
         return value
 
     @field_validator("redis_sentinels")
     @classmethod
-    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for address in value:
             host, _, port = address.partition(":")
             if not host or (port and not (port.isdigit() and 0 < int(port) <= MOST_PORT)):
                 raise ValueError(f"{address!r} is no host:port")
+        if value and _says_tls(info.data.get("redis_url")) and not info.data.get("redis_tls"):
+            raise ValueError("REDIS_URL is not read behind sentinels, nor its rediss://: set REDIS_TLS")
         return value
 
     @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", "reviewers", "pools", mode="before")
@@ -398,7 +402,11 @@ class Settings(BaseModel):
     @property
     def store_tls(self) -> bool:
         """Whether the store is spoken to over TLS."""
-        return self.redis_tls or (self.redis_url is not None and self.url.startswith("rediss://"))
+        return self.redis_tls or _says_tls(self.redis_url)
+
+
+def _says_tls(url: SecretStr | None) -> bool:
+    return url is not None and url.get_secret_value().startswith("rediss://")
 
 
 NAMES: Mapping[str, str] = {field.alias or name: name for name, field in Settings.model_fields.items()}

@@ -119,3 +119,22 @@ def test_tls_that_contradicts_the_address_is_refused() -> None:
         load({"REDIS_URL": "redis://store:6379", "REDIS_TLS": "true"})
     with pytest.raises(BadSettings, match="there is no file"):
         load({"REDIS_URL": "rediss://store:6379", "REDIS_CA_FILE": "nowhere.pem"})
+
+
+@pytest.mark.parametrize(
+    "given", [{"REDIS_HOST": "store"}, {"REDIS_URL": "redis://store:6379"}, {"REDIS_SENTINELS": "sentinel:26379"}]
+)
+def test_certificates_that_nothing_would_be_checked_by_are_refused(tmp_path: Path, given: dict[str, str]) -> None:
+    """Whoever names them believes that the password goes nowhere else: it went out in the clear."""
+    authority = tmp_path / "authority.pem"
+    authority.touch()
+    with pytest.raises(BadSettings, match="set REDIS_TLS"):
+        load({**given, "REDIS_CA_FILE": str(authority)})
+    assert load({"REDIS_HOST": "store", "REDIS_TLS": "true", "REDIS_CA_FILE": str(authority)}).store_tls
+
+
+def test_tls_of_an_address_that_is_not_read_behind_sentinels_is_refused() -> None:
+    given = {"REDIS_URL": "rediss://store:6379", "REDIS_SENTINELS": "sentinel:26379"}
+    with pytest.raises(BadSettings, match="set REDIS_TLS"):
+        load(given)
+    assert load({**given, "REDIS_TLS": "true"}).store_tls
