@@ -10,8 +10,8 @@ from rich.text import Text
 
 from payflow.cli.tables import console
 from payflow.cli.terminal import Code, Commands, Terminal, print_json
+from payflow.simulation.judge import RunResult
 from payflow.simulation.play import RunSummary, play
-from payflow.simulation.run import RunResult
 
 command = Commands()
 

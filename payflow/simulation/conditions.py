@@ -93,14 +93,14 @@ class Story:
     """Only ever grows."""
 
     def __init__(self, clock: FixedClock) -> None:
-        self._clock = clock
+        self.clock = clock
         self.began = clock.now()
         self.events: list[tuple[int, str, str]] = []
         """When, who, and what."""
 
     def tell(self, who: str, what: str) -> None:
         """Add what happens now."""
-        self.events.append((self._clock.at, who, what))
+        self.events.append((self.clock.at, who, what))
 
     def lines(self) -> list[str]:
         """Write it down, in order of time."""

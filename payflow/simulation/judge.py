@@ -6,19 +6,16 @@ takes a webhook, because a transfer does not name its retries there.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adapters.sandbox.transfers import TransferState
 from machines.core.clock import MINUTE, Millis
 from machines.core.lifecycle import Position
 from machines.payout import lifecycle as s
 from machines.payout.data import PayoutRecord
-from payflow.simulation.conditions import since
+from payflow.simulation.conditions import Conditions, since
 from payflow.simulation.outside import RESTING
+from payflow.simulation.run import PayoutRun
 from payflow.store.codec import HistoryEvent
-
-if TYPE_CHECKING:
-    from payflow.simulation.run import PayoutRun
 
 AT_ONCE_MS = MINUTE
 """What happened so shortly before an act cannot have been seen by it."""
@@ -49,7 +46,44 @@ class TransferLife:
         return self.knowable is not None and self.knowable <= at
 
 
-async def judged(run: "PayoutRun", record: PayoutRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What became of a run."""
+
+    seed: int
+    conditions: Conditions
+    state: str
+    help: tuple[str, ...]
+    """What people had to do before the payout could go on, or come to rest."""
+    took_ms: int
+    """From the request to the state in which it came to rest."""
+    looks: int
+    deaths: int
+    faults: tuple[str, ...]
+    """How the promise was broken."""
+    story: tuple[str, ...] = ()
+    """What happened, line by line; of a run with faults, or of any where it was asked for."""
+
+
+async def played(run: PayoutRun, *, tell: bool) -> RunResult:
+    """Let a run live, and judge it."""
+    record = await run.live()
+    faults, lines = await _judged(run, record)
+    run.parts.store.guard.close()
+    return RunResult(
+        run.seed,
+        run.conditions,
+        record.state,
+        tuple(run.outside.needed),
+        record.since - record.created_at,
+        run.looks,
+        run.deaths,
+        faults,
+        lines if tell or faults else (),
+    )
+
+
+async def _judged(run: PayoutRun, record: PayoutRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name what was wrong, and tell the story."""
     store = run.parts.store
     history = await store.records.history(record.id)
@@ -70,7 +104,7 @@ async def judged(run: "PayoutRun", record: PayoutRecord) -> tuple[tuple[str, ...
     return tuple(dict.fromkeys(faults)), (f"seed {run.seed}: {run.conditions}", *run.story.lines())
 
 
-def _lives(run: "PayoutRun") -> Iterator[TransferLife]:
+def _lives(run: PayoutRun) -> Iterator[TransferLife]:
     gateway = run.gateway
     for transfer in gateway.transfers.all:
         over = transfer.ended_at if transfer.state is TransferState.FAILED else transfer.reversed_at
@@ -87,7 +121,7 @@ def _lives(run: "PayoutRun") -> Iterator[TransferLife]:
             yield TransferLife(transfer.reference, began, began, over, paid, ours=True)
 
 
-def _sent_anew(run: "PayoutRun", lives: Sequence[TransferLife]) -> Iterator[str]:
+def _sent_anew(run: PayoutRun, lives: Sequence[TransferLife]) -> Iterator[str]:
     """Find what we sent while something before it could still be paid, or was and nobody decided to pay again."""
     for sent in (life for life in lives if life.ours):
         for other in lives:
@@ -99,7 +133,7 @@ def _sent_anew(run: "PayoutRun", lives: Sequence[TransferLife]) -> Iterator[str]
                 yield f"{what}: {sent.reference} went out while {other.reference} was alive"
 
 
-def _given_back(run: "PayoutRun", history: Sequence[HistoryEvent], lives: Sequence[TransferLife]) -> Iterator[str]:
+def _given_back(run: PayoutRun, history: Sequence[HistoryEvent], lives: Sequence[TransferLife]) -> Iterator[str]:
     """Find when money became available again while it was under way, or paid."""
     before = s.REQUESTED
     for event in history:
@@ -112,9 +146,7 @@ def _given_back(run: "PayoutRun", history: Sequence[HistoryEvent], lives: Sequen
         before = event.state
 
 
-def _at_the_end(
-    run: "PayoutRun", record: PayoutRecord, lives: Sequence[TransferLife], *, alarmed: bool
-) -> Iterator[str]:
+def _at_the_end(run: PayoutRun, record: PayoutRecord, lives: Sequence[TransferLife], *, alarmed: bool) -> Iterator[str]:
     """Compare where the payout came to rest with what the gateway did, as far as it could be known by then."""
     paid = [each for each in lives if each.paid is not None]
     surely = [each for each in paid if each.known(run.last_look) and (each.paid or 0) <= run.last_look]
@@ -137,7 +169,7 @@ def _at_the_end(
         yield f"untold: {names} were paid"
 
 
-def _elsewhere(run: "PayoutRun", record: PayoutRecord) -> Iterator[str]:
+def _elsewhere(run: PayoutRun, record: PayoutRecord) -> Iterator[str]:
     """Find what went to another account than was asked for and approved, or with another amount."""
     opened = [run.parts.store.seals.open(attempt.sealed) for attempt in record.data.attempts]
     allowed = {each["account_number"] for each in opened if each in run.outside.destinations}
@@ -146,7 +178,7 @@ def _elsewhere(run: "PayoutRun", record: PayoutRecord) -> Iterator[str]:
             yield f"elsewhere: {entry.reference} brought {entry.amount} to {entry.account}"
 
 
-def _false_alarms(run: "PayoutRun") -> Iterator[str]:
+def _false_alarms(run: PayoutRun) -> Iterator[str]:
     """Find what was stopped although nothing was wrong."""
     if run.conditions.nothing_to_report:
         yield from (f"false alarm: {what}" for what in run.outside.needed[:1] if "settle" not in what)

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING
 
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.errors import PayflowError
+from machines.core.ids import RecordId
 from machines.core.lifecycle import Position
 from machines.core.ports import Destination
 from machines.payout import facts as f
@@ -14,11 +14,9 @@ from machines.payout.data import PayoutRecord
 from payflow.desk.gateways import Notices
 from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.engine.step import take_in
-from payflow.simulation.gateway import QueuedWebhook
+from payflow.simulation.conditions import Conditions, Story
+from payflow.simulation.gateway import QueuedWebhook, UnkindGateway
 from payflow.simulation.installation import Installation
-
-if TYPE_CHECKING:
-    from payflow.simulation.run import PayoutRun
 
 PATIENCE_MS = DAY // 2
 """How long a payout may hang before two people settle it by what the gateway's support says."""
@@ -37,24 +35,36 @@ OVERRIDES = ("override", "override", "override by two")
 class Meddlers:
     """People and webhooks, over the same desks that the API and the dashboard call."""
 
-    def __init__(self, run: "PayoutRun", installation: Installation, dice: Random) -> None:
-        self._run = run
-        self._dice = dice
+    def __init__(
+        self, conditions: Conditions, gateway: UnkindGateway, story: Story, installation: Installation, dice: Random
+    ) -> None:
+        self._conditions = conditions
+        self._gateway = gateway
+        self._story = story
         self._parts = installation
+        self._dice = dice
+        self._clock = story.clock
+        self.payout = RecordId("")
+        """Which one it is about, once it was asked for."""
         self.needed: list[str] = []
         """What people had to do so that the payout could go on or come to rest."""
         self.overrode: list[Millis] = []
         """When two people overrode what nobody had proven."""
-        self._waits_since = run.clock.now()
+        self._waits_since = self._clock.now()
         self._attempts = 0
         self.destinations: list[Destination] = []
         """Where the payout may go."""
+
+    async def record(self) -> PayoutRecord:
+        """Read the payout as it is."""
+        record: PayoutRecord = (await self._parts.store.records.read(self.payout)).record
+        return record
 
     # ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def deliver(self, webhook: QueuedWebhook) -> None:
         """Bring a webhook to where Payflow takes them in."""
-        run, (setup,) = self._run, self._parts.setups.values()
+        (setup,) = self._parts.setups.values()
         assert setup.hooks is not None  # noqa: S101
         if not setup.hooks.genuine(webhook.headers, webhook.body):
             outcome = "forged"
@@ -70,21 +80,21 @@ class Meddlers:
                 outcome = f"refused: {error}"
             else:
                 if webhook.true:
-                    run.gateway.heard.setdefault(webhook.transfer.id, run.clock.now())
-        run.story.tell("webhook", f"{webhook.transfer.reference} is {webhook.transfer.state}: {outcome}")
+                    self._gateway.heard.setdefault(webhook.transfer.id, self._clock.now())
+        self._story.tell("webhook", f"{webhook.transfer.reference} is {webhook.transfer.state}: {outcome}")
 
     # ── wishes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def wish(self) -> None:
         """Let somebody want something, allowed or not."""
-        conditions = self._run.conditions
+        conditions = self._conditions
         wish = self._dice.choice(WISHES + UNKIND_WISHES * (not conditions.truthful) + OVERRIDES * conditions.overrides)
         try:
-            await self._ask_for(wish, await self._run.record())
+            await self._ask_for(wish, await self.record())
         except PayflowError as error:
-            self._run.story.tell("people", f"{wish}: refused: {error}")
+            self._story.tell("people", f"{wish}: refused: {error}")
         else:
-            self._run.story.tell("people", f"{wish}: done")
+            self._story.tell("people", f"{wish}: done")
 
     async def _ask_for(self, wish: str, record: PayoutRecord) -> None:
         parts, payout, owner = self._parts, record.id, record.owner
@@ -112,7 +122,7 @@ class Meddlers:
     async def _override(self, record: PayoutRecord, states: Sequence[str], *, by_two: bool = False) -> None:
         await self._parts.override(record, self._dice.choice(states), "I know better", by_two=by_two)
         if by_two:
-            self.overrode.append(self._run.clock.now())
+            self.overrode.append(self._clock.now())
 
     async def _correct(self, record: PayoutRecord) -> None:
         desk = self._parts.desk
@@ -144,32 +154,32 @@ class Meddlers:
             elif record.state not in RESTING and self._hangs(record):
                 await self._settle(record)
         except PayflowError as error:
-            self._run.story.tell("operator", f"in vain: {error}")
+            self._story.tell("operator", f"in vain: {error}")
 
     def _hangs(self, record: PayoutRecord) -> bool:
         """Say whether there was no new attempt for so long that a person should look."""
         if len(record.data.attempts) != self._attempts:
-            self._attempts, self._waits_since = len(record.data.attempts), self._run.clock.now()
-        return self._run.clock.now() - self._waits_since > PATIENCE_MS
+            self._attempts, self._waits_since = len(record.data.attempts), self._clock.now()
+        return self._clock.now() - self._waits_since > PATIENCE_MS
 
     async def _reconcile(self) -> None:
         self._help("reconcile")
         store, word = self._parts.store, Word("olga", "compared with the dashboard")
         parts = [self._parts.payouts.reconcile()]
-        outcome = await compare(store, parts, Millis(self._run.story.began - HOUR), word)
+        outcome = await compare(store, parts, Millis(self._story.began - HOUR), word)
         for finding in outcome.findings:
-            self._run.story.tell("operator", f"reconciles: {finding.says} {finding.advice}")
+            self._story.tell("operator", f"reconciles: {finding.says} {finding.advice}")
         await open_rails(store, outcome, word)
 
     async def _settle(self, record: PayoutRecord) -> None:
         """Ask the gateway's support, who can see everything, and do what two people then may."""
         self._help(f"settle by two: {record.state}")
-        self._waits_since = self._run.clock.now()
-        paid_or_may_be = self._run.gateway.alive()
+        self._waits_since = self._clock.now()
+        paid_or_may_be = self._gateway.alive()
         onwards = s.COMPLETED if record.state == s.UNCONFIRMED else s.UNCONFIRMED
         to = onwards if paid_or_may_be else s.CANCELLED
         await self._parts.override(record, to, "the gateway's support says so", by_two=True)
 
     def _help(self, what: str) -> None:
         self.needed.append(what)
-        self._run.story.tell("operator", what)
+        self._story.tell("operator", what)

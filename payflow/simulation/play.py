@@ -18,7 +18,8 @@ from machines.core.clock import HOUR, FixedClock
 from machines.payout.lifecycle import CANCELLED, COMPLETED, FAILED
 from payflow.app.payouts import Payouts
 from payflow.config import Settings, load
-from payflow.simulation.run import START, PayoutRun, RunResult, Snapshot
+from payflow.simulation.judge import RunResult, played
+from payflow.simulation.run import START, PayoutRun, Snapshot
 from payflow.store.blocking import blocking
 from payflow.store.store import open_store
 from payflow.telemetry.metrics import Metrics
@@ -117,7 +118,7 @@ async def _play(part: _Part, folder: Path) -> list[RunResult]:
             for seed in range(part.first, part.end):
                 await empty.put_back(store.link)
                 run = PayoutRun(seed, store, clock, settings, folder, metrics, truthful=part.truthful)
-                results.append(await run.play(tell=part.tell))
+                results.append(await played(run, tell=part.tell))
     return results
 
 

@@ -11,7 +11,7 @@ import aiohttp
 
 from machines.core.clock import DAY, HOUR, SECOND, FixedClock, Millis
 from machines.core.errors import PayflowError
-from machines.core.ids import Owner, RecordId
+from machines.core.ids import Owner
 from machines.core.lifecycle import By
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination
@@ -22,10 +22,9 @@ from payflow.config import Settings
 from payflow.desk.gateways import GatewaySetup
 from payflow.desk.payouts import Ask
 from payflow.engine.step import Steps
-from payflow.simulation.conditions import Conditions, Story, drawn
+from payflow.simulation.conditions import Story, drawn
 from payflow.simulation.gateway import AtAwait, DirectSession, UnkindGateway
 from payflow.simulation.installation import Installation, installed
-from payflow.simulation.judge import judged
 from payflow.simulation.outside import RESTING, Meddlers
 from payflow.simulation.processes import SimulatedLink, SimulatedProcess
 from payflow.store.link import Link
@@ -61,25 +60,6 @@ LEAST, MOST = 100_00, 49_000_00
 
 ACCOUNTS = ("0690000001", "2110345678", "0110012345")
 PHONES = ("+2348012345678", "08031234567")
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What became of a run."""
-
-    seed: int
-    conditions: Conditions
-    state: str
-    help: tuple[str, ...]
-    """What people had to do before the payout could go on, or come to rest."""
-    took_ms: int
-    """From the request to the state in which it came to rest."""
-    looks: int
-    deaths: int
-    faults: tuple[str, ...]
-    """How the promise was broken."""
-    story: tuple[str, ...] = ()
-    """What happened, line by line; of a run with faults, or of any where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +106,7 @@ class PayoutRun:
         self.endless = False
         """Whether it was still looked at when the run was cut off."""
         self.last_look = clock.now()
-        self._deaths = 0
-        self._payout = RecordId("")
+        self.deaths = 0
         self._store = store
         self._settings = settings[self.conditions.api]
         self._folder = folder
@@ -140,7 +119,7 @@ class PayoutRun:
         self._losses = 0
         self._durable: Snapshot | None = None
         self.parts = self._install("outside", _pass)
-        self.outside = Meddlers(self, self.parts, self._dice)
+        self.outside = Meddlers(self.conditions, self.gateway, self.story, self.parts, self._dice)
 
     @property
     def _left_alone(self) -> bool:
@@ -148,8 +127,8 @@ class PayoutRun:
 
     # ── the whole life ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def play(self, *, tell: bool = False) -> RunResult:
-        """Live it, and judge it."""
+    async def live(self) -> PayoutRecord:
+        """Live it, until the payout is at rest or was given up; gives it as it is then."""
         await self._request()
         await self._on_barrier()
         for number in range(self.conditions.workers):
@@ -163,25 +142,8 @@ class PayoutRun:
         for process, parts in self._processes.values():
             await process.bury()
             parts.store.guard.close()
-        record = await self.record()
+        record = await self.outside.record()
         self.gateway.finish()
-        faults, lines = await judged(self, record)
-        self.parts.store.guard.close()
-        return RunResult(
-            self.seed,
-            self.conditions,
-            record.state,
-            tuple(self.outside.needed),
-            record.since - record.created_at,
-            self.looks,
-            self._deaths,
-            faults,
-            lines if tell or faults else (),
-        )
-
-    async def record(self) -> PayoutRecord:
-        """Read the payout as it is."""
-        record: PayoutRecord = (await self.parts.store.records.read(self._payout)).record
         return record
 
     async def _request(self) -> None:
@@ -197,14 +159,14 @@ class PayoutRun:
         ask = Ask(owner, amount, kind, destination, key="key")
         for _ in range(MOST_ASKED):
             try:
-                self._payout = (await parts.desk.request(ask)).record.id
+                self.outside.payout = (await parts.desk.request(ask)).record.id
                 break
             except PayflowError as error:
                 self.story.tell("provider", f"asks in vain: {error}")
                 self.clock.advance(30)
         self.story.began = self.clock.now()
         self._due = self.clock.now()
-        self.story.tell("provider", f"asks for {amount} to {number}: {self._payout}")
+        self.story.tell("provider", f"asks for {amount} to {number}: {self.outside.payout}")
 
     # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -258,7 +220,7 @@ class PayoutRun:
         """Clear away who died, and start another process in its place."""
         for name, (process, parts) in list(self._processes.items()):
             if process.dead:
-                self._deaths += 1
+                self.deaths += 1
                 await process.bury()
                 parts.store.guard.close()
                 self._start(name)
@@ -311,7 +273,7 @@ class PayoutRun:
         coming = [at for at in (self._due, self.gateway.agenda.next_at(), *stops) if at is not None and at > now]
         at = min(*coming, self._round_at) if coming else self._round_at
         if at - now > SOON_MS:
-            if self._is_at_rest(await self.record(), coming):
+            if self._is_at_rest(await self.outside.record(), coming):
                 return False
             if self._dice.random() < MEANWHILE:
                 self.clock.at = self._dice.randrange(now, at)
@@ -325,7 +287,7 @@ class PayoutRun:
     async def _make_round(self) -> None:
         self._round_at = Millis(self.clock.at + ROUND_MS)
         self._round_looks = self.looks + LOOKS_A_ROUND
-        await self.outside.make_round(await self.record())
+        await self.outside.make_round(await self.outside.record())
         self._due = self.clock.now()
 
     def _is_at_rest(self, record: PayoutRecord, coming: list[Millis]) -> bool:

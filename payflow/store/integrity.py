@@ -97,7 +97,11 @@ class Integrity(OverRecords):
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
             data_digest = digest((owner or b"").decode(), data or b"")
-            differs = "" if broken else _contradicted(events, state, version, (asset, units), data_digest)
+            differs = (
+                ""
+                if broken or unreadable[place]
+                else _contradicted(events, state, version, (asset, units), data_digest)
+            )
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
                 f"its history is not whole: {broken}": bool(broken),

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from payflow.simulation.judge import RunResult
 from payflow.simulation.play import RunSummary, play
-from payflow.simulation.run import RunResult
 
 RUNS = int(os.environ.get("SIMULATED_RUNS", "12"))
 FIRST = int(os.environ.get("SIMULATED_SEED", "4"))
