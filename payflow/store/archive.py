@@ -9,7 +9,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import chain, digest, encode, event_bytes
+from payflow.store.codec import chain, encode, event_bytes, left_by
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import PAGE, Link
 from payflow.store.records import OverRecords, Records
@@ -109,7 +109,7 @@ class Archive(OverRecords):
         known = await self._link.ask("HGET", keys.gone(shard), record_id)
         now = await self._records.now()
         why = f"brought back from {stub.file}: {why}"
-        left = digest(stub.owner, stub.data)
+        left = left_by(stub.owner, stub.data)
         event = event_bytes(stub.hash, now, stub.version + 1, "", stub.state, who, why, BROUGHT_BACK, None, left)
         fields = {
             "state": stub.state, "ver": stub.version + 1, "owner": stub.owner, "data": stub.data,

@@ -12,6 +12,7 @@ from machines.core.errors import PayflowError
 from machines.core.machine import AnyMachine
 
 GENESIS = bytes(32)
+_NO_ASSET = ""
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -71,18 +72,23 @@ def event_bytes(
     why: str,
     fact: str,
     details: object,
-    *more: bytes | tuple[str, str],
+    *more: tuple[str, str | bytes],
 ) -> bytes:
     """Write an event behind the hash of the one before.
 
-    Then comes the digest of what the record keeps from now on, empty where that stays, and in the event that makes a
-    record its amount: so nobody can change them beside it.
+    In the event that makes a record its amount comes next, then, as a pair that no amount is, what the record keeps
+    from now on: so nobody can change them beside it, and an older version reads past it.
     """
     return before + encode((at, version, trigger, state, who, why, fact, details, *more))
 
 
+def left_by(owner: str, data: bytes | None) -> tuple[str, bytes]:
+    """Give what an event says of the data that it wrote, if it did, and of whose they are."""
+    return _NO_ASSET, b"" if data is None else digest(owner, data)
+
+
 def digest(owner: str, data: bytes) -> bytes:
-    """Give what an event says of a record's data, and of whose they are."""
+    """Tell an owner's data from any others."""
     return hashlib.sha256(encode((owner, data))).digest()[:16]
 
 
@@ -95,8 +101,8 @@ def read_event(event: bytes) -> HistoryEvent:
     """Read an event."""
     try:
         at, version, trigger, state, who, why, fact, details, *more = _decode(event[32:])
-        left = more.pop(0) if more and isinstance(more[0], bytes) else None
-        made_for = (str(more[0][0]), str(more[0][1])) if more else None
+        left = next((value for asset, value in more if asset == _NO_ASSET), None)
+        made_for = next(((str(asset), str(units)) for asset, units in more if asset != _NO_ASSET), None)
     except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
         raise UnreadableRecord(f"An event of the history cannot be read: {error}.") from error
     return HistoryEvent(Millis(at), version, trigger, state, who, why, fact, details or {}, event[:32], left, made_for)

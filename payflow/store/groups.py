@@ -11,7 +11,7 @@ from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position
 from machines.core.record import Record, Sending
-from payflow.store.codec import GENESIS, chain, digest, encode, event_bytes
+from payflow.store.codec import GENESIS, chain, encode, event_bytes, left_by
 from payflow.store.stored import Poison, Stored
 
 CREATED = "Created"
@@ -122,8 +122,9 @@ def create(
     made_in = lifecycle.state(state or lifecycle.initial)
     amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
     data = encode(new.data)
-    left = digest(new.owner, data)
-    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, left, *filter(None, (amount,)))
+    # An older version takes what comes first for the amount: where there is none, nothing is said of the data either.
+    more = (amount, left_by(new.owner, data)) if amount else ()
+    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, *more)
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(
         CreateOp(
@@ -193,7 +194,7 @@ def decide(
         decision.why,
         type(fact).__name__,
         {"with": leader} if leader else fact.recorded(),
-        b"" if data is None else digest(record.owner, data),
+        left_by(record.owner, data),
     )
     messages = decision.messages
     if decision.alarm:
@@ -251,7 +252,9 @@ def mark(
 ) -> None:
     """Add an event that changes nothing but whether, and when, a record is looked at."""
     record = stored.record
-    event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, b"")
+    event = event_bytes(
+        stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, left_by("", None)
+    )
     group.ops.append(
         MoveOp(
             id=record.id,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from machines.core.ids import RecordId
@@ -154,6 +155,15 @@ async def test_a_commit_that_leaves_the_data_as_they_are_says_so(store: Store) -
     await another_note(store, record_id)
     (fault,) = await faults(store)
     assert "are not what event 1 left" in fault
+
+
+async def test_an_older_version_reads_past_what_an_event_says_of_the_data(store: Store) -> None:
+    """It takes the first pair behind the details for the amount, of the event that made the record."""
+    for event in await store.link.ask("LRANGE", keys.history(await story(store)), 0, -1):
+        *_, details, first = msgspec.msgpack.decode(event[32:])[:9]
+        assert len(first) == 2
+        assert details is None or first != ["NGN", "100"] or read_event(event).version == 1
+    assert (await store.records.history(await story(store)))[0].amount == ("NGN", "100")
 
 
 async def test_of_what_an_older_version_wrote_last_nothing_is_known(store: Store) -> None:

@@ -127,7 +127,9 @@ class PayoutsReconcile:
         before: PayoutRecord = (await self._store.records.read(payout)).record
         try:
             for attempt in before.data.attempts:
-                fact = await self._patiently(partial(self._looks.ask, before, attempt))
+                ask = partial(self._looks.ask, before, attempt)
+                # A rail that nobody set up any more will not answer the next time either.
+                fact = await (self._patiently(ask) if before.data.rail in self._looks.rails else ask())
                 await take_in(self._store.records, self._metrics, payout, fact, word.who)
         except PayflowError as error:
             return [Finding(rail, payout, f"{before.state}: {error}", "Look at it with `payflow show`.")]
