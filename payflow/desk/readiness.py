@@ -4,6 +4,7 @@ import anyio
 
 from machines.core.errors import PayflowError
 from payflow.store import servers
+from payflow.store.pauses import scope_of_shard
 from payflow.store.store import Store
 from payflow.telemetry.health import Check, fail, ok, warn
 
@@ -58,7 +59,7 @@ async def sequence(store: Store) -> Check:
     """Whether the store was caught losing writes."""
     await store.settle_alarms()
     closed = {scope: pause.why for scope, pause in (await store.pauses.all()).items() if scope.startswith("shard:")}
-    closed |= {f"shard:{shard:02d}": why for shard, why in store.guard.alarms.items()}
+    closed |= {scope_of_shard(shard): why for shard, why in store.guard.alarms.items()}
     if closed:
         scope, why = min(closed.items())
         others = f", and {len(closed) - 1} more" if len(closed) > 1 else ""

@@ -14,7 +14,7 @@ from payflow.engine.step import Applied, take_in
 from payflow.shown import span, utc
 from payflow.store.codec import HistoryEvent
 from payflow.store.listing import ListCursor, Outlook
-from payflow.store.pauses import EVERYTHING, Pause
+from payflow.store.pauses import EVERYTHING, Pause, scope_of_shard
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
@@ -73,8 +73,8 @@ def _next_look(record: Record[Any], outlook: Outlook, now: Millis, take_up: str)
 
 def stopping(record: Record[Any], pauses: Iterable[Pause]) -> list[Pause]:
     """Name the pauses that stop this record's sends: those of its rail too, where it says which that is."""
-    shard = parse_id(record.id)[1]
-    scopes = {EVERYTHING, f"machine:{record.machine}", f"owner:{record.owner}", f"shard:{shard:02d}"}
+    shard = scope_of_shard(parse_id(record.id)[1])
+    scopes = {EVERYTHING, f"machine:{record.machine}", f"owner:{record.owner}", shard}
     for name in (getattr(record.data, "rail", ""), getattr(record.data, "lane", "")):
         if isinstance(name, str) and name:
             scopes |= {f"rail:{name}", f"lane:{name}"}  # a lane is a rail too, and either switch stops it

@@ -6,7 +6,7 @@ Nothing here writes. Pages and commands import commits, pauses, proposals and bo
 from payflow.engine.step import Applied
 from payflow.store.integrity import IntegrityFault
 from payflow.store.ledger import JournalCursor, LedgerAccount, LedgerCheck, LedgerReport
-from payflow.store.pauses import EVERYTHING, Pause
+from payflow.store.pauses import EVERYTHING, Pause, scope_of_shard
 from payflow.store.registers.proposals import Proposal
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "LedgerReport",
     "Pause",
     "Proposal",
+    "scope_of_shard",
 ]

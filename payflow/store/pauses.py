@@ -31,6 +31,11 @@ class Pause:
     a person, by a contradiction, by false books or by lost writes has none: people open it."""
 
 
+def scope_of_shard(shard: int) -> str:
+    """Name what the sequence guard closes."""
+    return f"shard:{shard:02d}"
+
+
 def scope_of(text: str) -> str:
     """Accept a scope from outside: `everything`, or `machine:`, `rail:`, `lane:` or `owner:` and a name."""
     kind, _, name = text.partition(":")

@@ -26,7 +26,7 @@ from payflow.store.ledger import Ledger
 from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
 from payflow.store.outbox import Outbox
-from payflow.store.pauses import GUARD, Pauses
+from payflow.store.pauses import GUARD, Pauses, scope_of_shard
 from payflow.store.records import Records
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
@@ -96,7 +96,7 @@ class Store:
 
     async def refuse_paused(self, record: Record[Any], *scopes: str) -> None:
         """Raise where sends of a record, or in the scopes that it uses, are paused."""
-        shard = f"shard:{self.records.shard_of(record.id):02d}"
+        shard = scope_of_shard(self.records.shard_of(record.id))
         paused = await self.pauses.all()
         for scope in ("everything", f"machine:{record.machine}", f"owner:{record.owner}", shard, *scopes):
             if scope in paused:
@@ -109,7 +109,7 @@ class Store:
         """
         self.guard.doubted.add(shard)
         await self.compare()
-        pause = (await self.pauses.all()).get(f"shard:{shard:02d}")
+        pause = (await self.pauses.all()).get(scope_of_shard(shard))
         if pause is not None:
             raise Paused(f"{pause.scope} is closed: {pause.why}. Nothing is given back before `payflow reconcile`.")
 
@@ -166,7 +166,7 @@ class Store:
     async def settle_alarms(self) -> None:
         """Make the alarms of this process known to all others, through the store."""
         for shard, why in list(self.guard.alarms.items()):
-            scope = f"shard:{shard:02d}"
+            scope = scope_of_shard(shard)
             paused = await self.pauses.pause(scope, GUARD, why, await self.records.now())
             if paused and (await self._adopted_at())[1] > self.guard.adopted:
                 # Somebody opened it while we were about to close it: we learn that at the next comparison.

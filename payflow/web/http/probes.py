@@ -11,6 +11,7 @@ from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
 from machines.core.machine import AnyMachine
 from payflow.desk.readiness import ANSWER_S, Readiness
+from payflow.desk.values import scope_of_shard
 from payflow.store import servers
 from payflow.store.store import Store
 from payflow.telemetry.health import healthy
@@ -130,7 +131,7 @@ async def _pauses(gauges: StoreGauges, store: Store, now: Millis) -> None:
         if pause.code:
             gauges.rail_closed.labels(scope.removeprefix("rail:")).set(1)
     for shard in range(store.records.shards):
-        closed = shard in store.guard.alarms or f"shard:{shard:02d}" in paused
+        closed = shard in store.guard.alarms or scope_of_shard(shard) in paused
         gauges.sequence_alarm.labels(f"{shard:02d}").set(closed)
 
 
