@@ -199,6 +199,10 @@ class Settings(BaseModel):
     """Largest amount of a payout in naira; other currencies as `5000000, 2 ETH`."""
     payout_fee_bearer: Literal["platform", "provider"] = Field(default="platform", alias="PAYFLOW_PAYOUT_FEE_BEARER")
     """Who bears the gateway's fee; the provider's is taken off what arrives."""
+    payout_most_open: int = Field(default=20, ge=0, le=100_000, alias="PAYFLOW_PAYOUT_MOST_OPEN")
+    """Open payouts that one provider may have at a time; 0 for no limit."""
+    payout_most_daily: int = Field(default=100, ge=0, le=100_000, alias="PAYFLOW_PAYOUT_MOST_DAILY")
+    """Payouts that one provider may ask for in any 24 hours, those taken back included; 0 for no limit."""
     two_people_from: str | None = Field(default=None, alias="PAYFLOW_TWO_PEOPLE_FROM")
     """From which amount in naira, and for any in other currencies, two reviewers must approve; none for never."""
     risk: Mapping[str, int] = Field(default_factory=dict, alias="PAYFLOW_RISK")

@@ -32,6 +32,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How many counted requests an owner may make: held by the script that creates one, so none slips through."""
+
+    most_open: int
+    """Whose money is held at a time; 0 for no limit."""
+    most_daily: int
+    """In any 24 hours, whatever became of them; 0 for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class New(Generic[D]):
     """A record to be created."""
 
@@ -44,6 +54,8 @@ class New(Generic[D]):
     """Of the request: the same id with another fingerprint is refused."""
     counted: bool = False
     """Whether it counts into the owner's velocity windows."""
+    limits: RequestLimits = RequestLimits(0, 0)
+    """Of the owner's counted requests; a replay never counts."""
     due_in_s: float | None = 0.0
     """When its first look is due; None where no worker looks."""
     messages: tuple[Message, ...] = ()

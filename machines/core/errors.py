@@ -30,6 +30,8 @@ PayflowError
     ├── ReservedOwner    the owner is one that Payflow names itself: no platform speaks for it
     ├── NotAllowed       somebody else may do it
     ├── TooSoon          ask again later
+    │   ├── TooManyOpen  when one of the open requests has been paid, refused or taken back
+    │   └── TooManyToday when the oldest request of the last 24 hours is older than that
     ├── NotPossible      nothing is wrong with the request: the record does not allow it now
     │   └── IllegalMove
     └── BadSettings
@@ -199,6 +201,14 @@ class TooSoon(BadInput):
         super().__init__(message)
         self.after_s = after_s
         """When it may be asked for again."""
+
+
+class TooManyOpen(TooSoon):
+    """The owner has as many open requests as may be."""
+
+
+class TooManyToday(TooSoon):
+    """The owner made as many requests in 24 hours as may be."""
 
 
 class NotPossible(BadInput):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from machines.core.clock import Millis
-from machines.core.decision import New
+from machines.core.clock import SECOND, Millis
+from machines.core.decision import New, RequestLimits
 from machines.core.errors import (
     BadInput,
     NotFound,
@@ -16,6 +16,8 @@ from machines.core.errors import (
     Retryable,
     ShortBalance,
     StepError,
+    TooManyOpen,
+    TooManyToday,
 )
 from machines.core.facts import Fact, Proof
 from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
@@ -39,6 +41,8 @@ WHY = "Say why: the provider will read it."
 
 SHOWN_DIGITS = 4
 ENQUIRY_S = 3.0
+OPEN_AGAIN_S = 60
+"""After how long one who has too many open payouts may ask again: nobody knows when one of them is over."""
 # What was asked for a moment ago and is still with the rules stands in the same line as what waits for people.
 MOST_LOOKED_THROUGH = 1000
 
@@ -92,6 +96,7 @@ class Desk:
         self.metrics = metrics
         self._gateways = gateways
         self._settings = settings
+        self._limits = RequestLimits(settings.payout_most_open, settings.payout_most_daily)
         self._bounds = Bounds(settings, store.records.assets)
 
     # ── asked for ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,12 +113,27 @@ class Desk:
             asked = ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
             amount = self._bounds.check(asked)
             data = await self._data(ask, amount)
-        new = New(payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True)
+        new = New(
+            payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True, limits=self._limits
+        )
         try:
             made = await self._records.create(new, ask.by or ask.owner)
         except ShortBalance:
             available = await self._available(ask.owner, ask.asset)
             raise ShortBalance(f"{amount or Money(0, ask.asset)} was asked for, {available} is available.") from None
+        except TooManyOpen:
+            raise TooManyOpen(
+                f"{ask.owner} has {self._limits.most_open} open payouts, and no more at a time: take one back, "
+                "or ask again when one of them was paid or refused.",
+                after_s=OPEN_AGAIN_S,
+            ) from None
+        except TooManyToday:
+            most = self._limits.most_daily
+            after_s = 1 + await self._records.room_after_ms(ask.owner, most) // SECOND
+            raise TooManyToday(
+                f"{ask.owner} asked for {most} payouts in 24 hours, which is the most: ask again in {after_s} seconds.",
+                after_s=after_s,
+            ) from None
         return Answer(made.record, made.fresh, self.schedule.next_opening(made.record.created_at))
 
     async def _known(self, payout_id: RecordId) -> PayoutRecord | None:

@@ -42,6 +42,9 @@ class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
     hash: Place
     after_ms: int
     counted: bool
+    most_open: int
+    most_daily: int
+    open_states: list[str]
     claims: list[str]
     messages: list[Place]
 
@@ -140,6 +143,9 @@ def create(
             hash=group.place(chain(event)),
             after_ms=after_ms,
             counted=new.counted,
+            most_open=new.limits.most_open,
+            most_daily=new.limits.most_daily,
+            open_states=[name for name, one in lifecycle.states.items() if one.position is Position.HELD],
             claims=_flat(new.claims),
             messages=_placed(group, new.id, at, new.messages),
         )

@@ -140,7 +140,10 @@ KEYS = (
     tally := Key("{pf:SS}:tally:<owner>", "hash", "<machine>:<STATE> -> times entered", "commit", "risk rules"),
     Key("{pf:SS}:vel:<owner>", "hash", "<ASSET>.hour and .day: units asked for in the window", "commit", "commit"),
     Key("{pf:SS}:velhour:<owner>", "zset", "the owner's requests of the last hour, by time", "commit", "commit"),
-    Key("{pf:SS}:velday:<owner>", "zset", "the owner's requests of the last day, by time", "commit", "commit"),
+    asked_today := Key(
+        "{pf:SS}:velday:<owner>", "zset", "the owner's requests of the last day, by time", "commit", "commit"
+    ),
+    Key("{pf:SS}:open:<owner>", "set", "the owner's counted requests that may still be open", "commit", "commit"),
     unique := Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
     Key("{pf:SS}:clawed", "hash", "earning -> units taken back of it", "commit", "commit"),
     parked := Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from machines.core.batcher import Batcher
-from machines.core.clock import Clock, Millis
+from machines.core.clock import DAY, Clock, Millis
 from machines.core.decision import Decision, New, alarm
 from machines.core.errors import (
     BadInput,
@@ -21,6 +21,8 @@ from machines.core.errors import (
     PayflowError,
     ShortBalance,
     StoreUnavailable,
+    TooManyOpen,
+    TooManyToday,
 )
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId, owner_of, parse_id, shard_for
@@ -32,7 +34,7 @@ from payflow.store import groups, keys
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, encode, read_event
 from payflow.store.groups import FundOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardState, WriteReply
-from payflow.store.link import Barrier, Link, OverLink
+from payflow.store.link import Barrier, Link, OverLink, scored
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
@@ -53,6 +55,8 @@ _CODES: Mapping[str, type[PayflowError]] = {
     "taken": ClaimTaken,
     "reused": KeyReused,
     "spent": BadInput,
+    "open": TooManyOpen,
+    "daily": TooManyToday,
 }
 
 
@@ -156,6 +160,12 @@ class Records:
         groups.create(group, self._made_by(group, new), new, who, at)
         fresh = await self._write_unless_there(group, new.id)
         return Made(self._as_made(new, at) if fresh else await self._first(new), fresh)
+
+    async def room_after_ms(self, owner: Owner, most_daily: int) -> int:
+        """Say after how long an owner who made so many counted requests in 24 hours may make one more."""
+        key = keys.asked_today(self.owner_shard(owner), owner)
+        oldest = scored(await self.link.ask("ZREVRANGE", key, most_daily - 1, most_daily - 1, "WITHSCORES"))
+        return max(0, int(oldest[0][1]) + DAY - await self.now()) if oldest else 0
 
     async def recreate(self, new: New[Any], state: str, who: str, why: str) -> None:
         """Make a record that the store had forgotten, in the state that the world shows it in."""

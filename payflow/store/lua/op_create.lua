@@ -1,7 +1,24 @@
+-- Whether an owner has no room for one more counted request: 'daily', 'open' or nil. Which of the open ones are over by now is
+-- only asked when there seems to be no room, so that no move has to say it, and an older version's neither.
+local DAY = 86400000
+local function over_limit(P, owner, most_open, most_daily, open_states)
+  local since = string.format('(%d', now - DAY)
+  if most_daily > 0 and redis.call('ZCOUNT', P .. 'velday:' .. owner, since, '+inf') >= most_daily then return 'daily' end
+  local open = P .. 'open:' .. owner
+  if most_open == 0 or redis.call('SCARD', open) < most_open then return nil end
+  local is_open = {}
+  for _, state in ipairs(open_states) do is_open[state] = true end
+  for _, id in ipairs(redis.call('SMEMBERS', open)) do
+    if not is_open[redis.call('HGET', P .. 'rec:' .. id, 'state')] then redis.call('SREM', open, id) end
+  end
+  if redis.call('SCARD', open) >= most_open then return 'open' end
+end
+
 -- An id that exists is a replay when its print is the same, and its owner and amount. A record that was forgotten is made
 -- where its money is, which may be PAID: what is not available for it is owed.
 function operations.create.check(
-  P, id, owner, asset, units, state, position, print, data, event, hash, after_ms, counted, claims, messages
+  P, id, owner, asset, units, state, position, print, data, event, hash, after_ms, counted, most_open,
+  most_daily, open_states, claims, messages
 )
   local rec = P .. 'rec:' .. id
   local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
@@ -16,6 +33,8 @@ function operations.create.check(
     return gone == asked and 'exists' or 'reused'
   end
   if claimed[rec] then return 'conflict' end
+  local full = over_limit(P, owner, most_open, most_daily, open_states)
+  if full then return full end
   claimed[rec] = id
   local owed
   if position and position ~= 'available' then
@@ -27,7 +46,8 @@ function operations.create.check(
 end
 
 function operations.create.write(
-  P, known, id, owner, asset, units, state, position, print, data, event, hash, after_ms, counted, claims, messages
+  P, known, id, owner, asset, units, state, position, print, data, event, hash, after_ms, counted, most_open,
+  most_daily, open_states, claims, messages
 )
   local machine, rec, owed = machine_of(id), known[1], known[2]
   local velocity = counted and velocity_of(P, owner, asset, units, id)
@@ -45,6 +65,7 @@ function operations.create.write(
   end
   if print ~= '' then also('print', print) end
   if velocity then also('vel', velocity) end
+  if most_open > 0 then redis.call('SADD', P .. 'open:' .. owner, id) end
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)
   if owed then journal(P, owner, asset, 'available', position, units, owed, id) end

@@ -26,6 +26,8 @@ TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
     errors.NotAllowed: (HTTPStatus.FORBIDDEN, "forbidden"),
     errors.NotPossible: (HTTPStatus.CONFLICT, "not_possible"),
     errors.TooSoon: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
+    errors.TooManyOpen: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_open"),
+    errors.TooManyToday: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_today"),
     errors.ShortBalance: (HTTPStatus.BAD_REQUEST, "short_balance"),
     errors.KeyReused: (HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused"),
     errors.NotFound: (HTTPStatus.NOT_FOUND, "not_found"),

@@ -1,6 +1,7 @@
 """A provider asks for his money, looks after it, and takes it back."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -385,3 +386,27 @@ async def test_staff_must_say_whose_payouts_they_want_to_see(front: Front) -> No
     made = await front.requested("100")
     seen = await front.call("GET", f"/api/payouts?owner={ANN}", token=viewer)
     assert [one["id"] for one in seen.body["payouts"]] == [made["id"]]
+
+
+async def test_of_thirty_requests_at_once_twenty_are_open_and_the_others_hear_when_to_ask_again(front: Front) -> None:
+    await front.earn("100000")
+    asked = await asyncio.gather(*(front.ann("POST", "/api/payouts", asking("100")) for _ in range(30)))
+    assert Counter(one.status for one in asked) == {201: 20, 429: 10}
+    refused = next(one for one in asked if one.status == 429)
+    assert refused.body["error"]["code"] == "too_many_open"
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (await front.money())["held"] == "2000.00"
+
+
+async def test_who_asks_and_takes_back_all_day_is_stopped_and_a_replay_is_still_answered(front: Front) -> None:
+    await front.earn("100000")
+    made = []
+    for number in range(100):
+        answer = await front.ann("POST", "/api/payouts", asking("100"), Idempotency_Key=f"cycle-{number}")
+        made.append(answer.body["id"])
+        assert (await front.ann("POST", f"/api/payouts/{made[-1]}/cancel", {})).status == 200
+    refused = await front.ann("POST", "/api/payouts", asking("100"), Idempotency_Key="cycle-100")
+    assert (refused.status, refused.body["error"]["code"]) == (429, "too_many_today")
+    assert 86_000 < int(refused.headers["Retry-After"]) <= 86_401
+    again = await front.ann("POST", "/api/payouts", asking("100"), Idempotency_Key="cycle-0")
+    assert (again.status, again.body["id"]) == (200, made[0])
