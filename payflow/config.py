@@ -307,6 +307,8 @@ class Settings(BaseModel):
     # Telling people
     reviewers: tuple[str, ...] = Field(default=(), alias="PAYFLOW_REVIEWERS")
     """Where reviewers are told that something waits: apprise URLs (mail, push, chat), separated by commas."""
+    review_digest_s: float = Field(default=300, ge=0, le=86_400, alias="PAYFLOW_REVIEW_DIGEST_S")
+    """Reviewers get one letter for what came within so many seconds after the last one; 0 for one each."""
     platform_webhooks: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, alias="PAYFLOW_PLATFORM_WEBHOOKS")
     """JSON: for each platform the `url` that hears of its payouts and the `secret` that signs what it hears."""
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from adapters.notify.contacts import rebuilt
 from adapters.notify.people import People
 from adapters.notify.platforms import Platforms
-from adapters.notify.words import written
+from adapters.notify.words import gathered, written
 from machines.core.clock import SECOND
 
 FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered"})
@@ -31,14 +31,32 @@ class OutboxNews(Protocol):
         """What it says."""
 
 
+class Digest(Protocol):
+    """Gathers messages to reviewers, so that they get one letter for what came within some minutes."""
+
+    async def deliver(self, post: OutboxNews, send: Callable[[list[dict[str, Any]]], Awaitable[None]]) -> None:
+        """Send what was gathered, this message with it; raises `PutOff` when that happens later."""
+
+
 Deliver: TypeAlias = Callable[[OutboxNews], Awaitable[None]]
 
 
-def to_people(people: People, contacts: Callable[[str], Awaitable[Sequence[str]]], reviewers: Sequence[str]) -> Deliver:
+def to_people(
+    people: People,
+    contacts: Callable[[str], Awaitable[Sequence[str]]],
+    reviewers: Sequence[str],
+    digest: Digest | None = None,
+) -> Deliver:
     """Tell providers through the contacts of their profiles, and reviewers through theirs, who wait for nobody else."""
     staff = people.apart()
 
+    async def letter(bodies: list[dict[str, Any]]) -> None:
+        await staff.tell(reviewers, *gathered(bodies))
+
     async def deliver(post: OutboxNews) -> None:
+        if digest is not None and reviewers and post.body["event"] == "review_needed":
+            await digest.deliver(post, letter)
+            return
         subject, text = written(post.body)
         if post.body["event"] in FOR_REVIEWERS:
             await staff.tell(reviewers, subject, text)

@@ -4,13 +4,16 @@ A line whose blanks are all empty is left out, so that nobody reads "Reason: ".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from machines.core.errors import BadInput
 
 SIGNS = {"NGN": "₦", "USD": "$", "EUR": "€", "GBP": "£", "GHS": "GH₵", "KES": "KSh ", "ZAR": "R "}
 LONGEST = 500
+MOST_SHOWN = 20
+"""So many payouts are told one by one in a letter; of more it says how many."""
 
 _BLANK = re.compile(r"\{(\w+)\}")
 
@@ -132,6 +135,23 @@ def written(body: Mapping[str, object]) -> tuple[str, str]:
     said["arrives"] = "" if whole else money(said.get("arrives", ""), said.get("currency", ""))
     lines = (_filled(line, said) for line in words.text.splitlines())
     return _filled(words.subject, said) or "", "\n".join(line for line in lines if line is not None)
+
+
+def gathered(bodies: Sequence[Mapping[str, object]]) -> tuple[str, str]:
+    """Write one letter about payouts that wait: how many, which sums, and what is to be said of the first of them."""
+    if len(bodies) == 1:
+        return written(bodies[0])
+    sums: dict[str, Decimal] = {}
+    payouts = {str(body.get("payout", "")): body for body in bodies}
+    for body in payouts.values():
+        currency = str(body.get("currency", ""))
+        sums[currency] = sums.get(currency, Decimal(0)) + Decimal(str(body.get("amount", "0")))
+    said = " and ".join(money(f"{total:f}", currency) for currency, total in sorted(sums.items()))
+    subject = f"{len(payouts)} payouts of {said} wait for you"
+    shown = [written(body)[1] for body in list(payouts.values())[:MOST_SHOWN]]
+    more = len(payouts) - len(shown)
+    rest = [f"And {more} more: the dashboard and `payflow ls` list them."] if more else []
+    return subject, "\n\n".join([*shown, *rest])
 
 
 def money(amount: str, currency: str) -> str:

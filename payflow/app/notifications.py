@@ -8,12 +8,13 @@ import aiohttp
 from adapters.notify.handlers import to_people, to_platforms
 from adapters.notify.people import People
 from adapters.notify.platforms import Hook, Platforms
-from machines.core.clock import Clock
+from machines.core.clock import SECOND, Clock
 from machines.core.errors import BadSettings
 from machines.core.ids import Owner
 from payflow.config import Settings
 from payflow.engine.dispatcher import Handler
 from payflow.store.registers.batches import Batches
+from payflow.store.registers.review_digest import ReviewDigest
 from payflow.store.store import Store
 
 
@@ -30,8 +31,10 @@ async def open_handlers(settings: Settings, store: Store, clock: Clock, stack: A
     async def platform_of(owner: str) -> str:
         return (await store.profiles.read(Owner(owner))).platform
 
+    every_ms = int(settings.review_digest_s * SECOND)
+    digest = ReviewDigest(store.link, every_ms) if every_ms else None
     return {
-        "notify": to_people(People(mail), contacts, settings.reviewers),
+        "notify": to_people(People(mail), contacts, settings.reviewers, digest),
         "webhook": to_platforms(platforms, platform_of),
         "batch": Batches(store.link, store.records).deliver,
     }

@@ -11,7 +11,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from machines.core.errors import PayflowError
+from machines.core.errors import PayflowError, PutOff
 from machines.core.machine import RetryPolicy
 from payflow.store.outbox import LINES, MessageId, Outbox, Post
 from payflow.store.pauses import Pauses
@@ -117,6 +117,8 @@ class Dispatcher:
             await self._stop(post)
             with anyio.fail_after(LEASE_MS / 2000):
                 await handler(post)
+        except PutOff as error:  # its handler gathers it with others
+            await self._outbox.later(post, error.after_s or 0)
         except Exception as error:  # noqa: BLE001  (one message must not stop the others)
             await self._failed(post, error, hopeless=False)
         else:

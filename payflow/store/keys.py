@@ -88,6 +88,20 @@ KEYS = (
         "looks at payouts, pages, metrics",
     ),
     Key(
+        REVIEW_DIGEST := "pf:review-digest",
+        "hash",
+        "id of a message to reviewers -> what the next letter says of it; empty when a letter had it",
+        "the dispatcher",
+        "the dispatcher",
+    ),
+    Key(
+        REVIEW_LETTER := "pf:review-letter",
+        "string",
+        "no further letter to reviewers before it expires",
+        "the dispatcher",
+        "the dispatcher",
+    ),
+    Key(
         WALLETS := "pf:wallets",
         "hash",
         "rail and asset -> what the wallet held, and when it was asked",

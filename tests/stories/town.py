@@ -411,6 +411,7 @@ def _usual(letters: MailSink, shop: Shop) -> Json:
         "seal_keys": new_key(),
         "mail": letters.url,
         "reviewers": (f"mailto:{REVIEWERS_MAIL}",),
+        "review_digest_s": 0,
         "platform_webhooks": {"shop": {"url": shop.url, "secret": SIGNS}},
         "webhooks_to_loopback": True,
         "api_rate": 100_000.0,
