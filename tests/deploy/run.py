@@ -114,6 +114,8 @@ async def begun(
             "PAYFLOW_BATCH_SCHEDULE": "instant",
             "PAYFLOW_SETTLE_WINDOW_S": "1",
             "PAYFLOW_API_RATE": "10000",
+            "PAYFLOW_PAYOUT_MOST_OPEN": "0",
+            "PAYFLOW_PAYOUT_MOST_DAILY": "0",
             "PAYFLOW_API_ADDRESS_RATE": "10000",
             "PAYFLOW_LOG_LEVEL": "error",
         }

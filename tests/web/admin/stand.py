@@ -108,6 +108,7 @@ async def open_stand(store: Deployment, redis: Server, chain: Anvil, folder: Pat
     settings = settings_for(
         store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder), PAYFLOW_POOLS=str(file), PAYFLOW_LEASE_S="2",
         PAYFLOW_API_RATE="5000", PAYFLOW_API_ADDRESS_RATE="5000",
+        PAYFLOW_PAYOUT_MOST_OPEN="0", PAYFLOW_PAYOUT_MOST_DAILY="0",
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         mine = stack.enter_context(mine_of(redis))
