@@ -31,6 +31,7 @@ PayflowError
     ├── NotAllowed       somebody else may do it
     ├── TooSoon          ask again later
     │   ├── TooManyOpen  when one of the open requests has been paid, refused or taken back
+    │   ├── OverDailyLimit  when the day is over, or an operator granted more
     │   └── TooManyToday when the oldest request of the last 24 hours is older than that
     ├── NotPossible      nothing is wrong with the request: the record does not allow it now
     │   └── IllegalMove
@@ -205,6 +206,10 @@ class TooSoon(BadInput):
 
 class TooManyOpen(TooSoon):
     """The owner has as many open requests as may be."""
+
+
+class OverDailyLimit(TooSoon):
+    """It is more than may be credited today."""
 
 
 class TooManyToday(TooSoon):

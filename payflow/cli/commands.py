@@ -71,6 +71,7 @@ INDEX: Mapping[str, Listed] = {
     "payout": Listed(STEER, "payouts", "Decide about a payout."),
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),
     "lane": Listed(STEER, "lanes", "See and steer the addresses that pay over a chain."),
+    "platform": Listed(STEER, "platforms", "See platforms, and say how much each may credit and vouch for."),
     "provider": Listed(STEER, "providers", "See and verify providers."),
     "outbox": Listed(STEER, "outbox", "See news that nobody took, and send it once more."),
     "bounty": Listed(STEER, "bounties", "Bounties of a GitHub organisation."),

@@ -12,7 +12,7 @@ from payflow.app.installation import Payflow
 from payflow.cli.tables import LEVEL_STYLES, Column, grid, json_of
 from payflow.cli.terminal import Code, Commands, Terminal
 from payflow.config import Settings
-from payflow.desk import readiness
+from payflow.desk import platforms, readiness
 from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
@@ -93,6 +93,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
     store = payflow.store
     paused = [scope for scope in await store.pauses.all() if not scope.startswith("shard:")]
     parked = await store.listing.count_parked()
+    unlimited = [one.name for one in await platforms.platforms(store) if not one.daily]
     foreign = [f"{count} {machine} in {state}" for machine, state, count in await store.listing.foreign()]
     return [
         await readiness.sequence(store),
@@ -107,6 +108,12 @@ async def _inside(payflow: Payflow) -> list[Check]:
         )
         if parked
         else ok("parked", "No record is set aside."),
+        warn(
+            "platforms",
+            f"Nothing limits what {', '.join(unlimited)} may credit in a day: `payflow platform grant` sets it.",
+        )
+        if unlimited
+        else ok("platforms", "What each platform may credit in a day has a limit."),
         warn("paused", f"Sends are paused: {', '.join(paused)}. `payflow paused` says why.")
         if paused
         else ok("paused", "Nothing is paused."),

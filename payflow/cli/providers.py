@@ -61,7 +61,10 @@ async def set_(
 
     def changed(before: Profile) -> Profile:
         sure = before.verified if verified is None else verified
-        return replace(before, verified=sure, platform=before.platform if platform is None else platform)
+        checked = before.checked_by_us if verified is None else verified
+        return replace(
+            before, verified=sure, checked_by_us=checked, platform=before.platform if platform is None else platform
+        )
 
     _tell(terminal, await change(payflow.store, name, changed, who))
 

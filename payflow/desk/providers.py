@@ -19,6 +19,7 @@ from machines.payout.lifecycle import COMPLETED, REVERSED
 from machines.payout.risk import ProviderHistory
 from payflow.desk.payouts import Desk
 from payflow.desk.person import Caller
+from payflow.desk.platforms import counts_as_verified, reserve_earning
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -101,7 +102,10 @@ class ProviderProfiles:
             if before.version and before.platform != platform:
                 raise ForeignOwner(f"{platform} did not bring {before.owner}.")
             sure = before.verified if verified is None else verified
-            return replace(_unchanged(before, version), platform=platform, verified=sure, **changes)
+            checked = before.checked_by_us and sure
+            return replace(
+                _unchanged(before, version), platform=platform, verified=sure, checked_by_us=checked, **changes
+            )
 
         return await change(self._store, self._scope.named(asked), changed)
 
@@ -119,7 +123,9 @@ class ProviderProfiles:
         return owner
 
     async def credit(self, platform: str, earning_id: str, owner: Owner, amount: Money) -> bool:
-        """Book an earning; False when it was booked before."""
+        """Book an earning; False when it was booked before. A new one takes of what the platform may credit today."""
+        if not await self._store.earnings.knows(platform, earning_id):
+            await reserve_earning(self._store, platform, earning_id, amount)
         return await self._store.earnings.credit(platform, earning_id, owner, amount)
 
     async def claw_back(
@@ -204,7 +210,7 @@ class ProviderHistories:
         paid = [one for one in payouts if one.state == COMPLETED]
         since = record.created_at - failures_within_ms
         return ProviderHistory(
-            verified=profile.verified,
+            verified=profile.verified and await self._verified_for(record, profile),
             successes=tallies.get(f"{record.machine}:{COMPLETED}", 0) - tallies.get(f"{record.machine}:{REVERSED}", 0),
             recent_failures=sum(
                 1 for one in payouts if (one.data.failures or one.state == REVERSED) and one.created_at >= since
@@ -212,6 +218,13 @@ class ProviderHistories:
             details_changed_at=self._details_changed_at(record, profile, paid),
             average_units=_average(record, paid),
         )
+
+    async def _verified_for(self, record: PayoutRecord, profile: Profile) -> bool:
+        """Tell whether being verified counts for this payout: the word of a platform does up to what it was granted."""
+        if profile.checked_by_us or not profile.platform or record.amount is None:
+            return True
+        asked_before = record.velocity.day_units if record.velocity else 0
+        return await counts_as_verified(self._store, profile.platform, record.amount, asked_before)
 
     def _details_changed_at(
         self, record: PayoutRecord, profile: Profile, paid: Iterable[PayoutRecord]

@@ -76,6 +76,14 @@ KEYS = (
     earned := Key(
         "pf:earned:<platform>:<name>", "string", "who got an earning: owner and fingerprint", "the desk", "the desk"
     ),
+    Key(PLATFORMS := "pf:platforms", "hash", "platform -> what an operator granted it", "operators", "the desk"),
+    credited := Key(
+        "pf:credited:<platform>:<day>",
+        "hash",
+        "asset -> units that a platform credited that day; and each earning that is in it; expires",
+        "the desk",
+        "the desk",
+    ),
     batch := Key(
         "pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"
     ),

@@ -27,6 +27,7 @@ ALL = tuple(
         "correct",
         "unarchive",
         "call",
+        "reserve",
     )
 )
 (
@@ -45,4 +46,5 @@ ALL = tuple(
     CORRECT,
     UNARCHIVE,
     CALL,
+    RESERVE,
 ) = ALL

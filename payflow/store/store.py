@@ -31,6 +31,7 @@ from payflow.store.records import Records
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
 from payflow.store.registers.earnings import Earnings
+from payflow.store.registers.platforms import PlatformGrants
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.seals import Seals, key_of_folder, keys_given
@@ -59,6 +60,7 @@ class Store:
     outbox: Outbox
     pauses: Pauses
     shortfalls: Shortfalls
+    platforms: PlatformGrants
     audit: Audit
     archive: Archive
     store_id: str
@@ -227,6 +229,7 @@ async def open_store(
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
             shortfalls=Shortfalls(link),
+            platforms=PlatformGrants(link),
             audit=Audit(link, clock),
             archive=Archive(link, records, ledger),
             store_id=store_id,
@@ -273,8 +276,9 @@ async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, 
         "store": secrets.token_hex(8),
         "installation": settings.installation or _installation(settings),
     }
-    for name, value in fresh.items():
-        await link.ask("HSETNX", keys.META, name, value)
+    made = [await link.ask("HSETNX", keys.META, name, value) for name, value in fresh.items()]
+    if all(made):
+        await link.ask("HSET", keys.META, "platforms_limited", 1)
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
     if int(meta["schema"]) > keys.SCHEMA:
         raise StoreUnfit(

@@ -48,7 +48,7 @@ def test_a_provider_of_his_own_is_verified_and_keeps_all_the_rest(till: Till, mo
     ann_wrote_her_profile(till)
     before = profile(till)
     assert till.json("provider", "set", "ann", "--verified")["verified"] is True
-    assert profile(till) == replace(before, verified=True, version=2)
+    assert profile(till) == replace(before, verified=True, checked_by_us=True, version=2)
     assert till.json("provider", "set", "ann", "--verified")["version"] == 2, "nothing changed, nothing is written"
     assert till.json("provider", "set", "ann", "--unverified")["verified"] is False
     assert news(till) == []

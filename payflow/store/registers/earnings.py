@@ -76,6 +76,10 @@ class Earnings(OverRecords):
         name = f"{platform}/{external_id}"
         return await self._records.fund(owner, amount, name, earning=name)
 
+    async def knows(self, platform: str, external_id: str) -> bool:
+        """Tell whether an earning was taken in before, booked or about to be."""
+        return bool(await self._link.ask("EXISTS", keys.earned(platform, external_id)))
+
     async def claw_back(
         self, platform: str, external_id: str, amount: Money | None, reference: str
     ) -> tuple[Owner, Money]:

@@ -25,6 +25,8 @@ class Profile:
     platform: str = ""
     """The platform that brought him, which hears of his payouts."""
     verified: bool = False
+    checked_by_us: bool = False
+    """Whether somebody who works here said that he is verified, and not only his platform."""
     notify: tuple[str, ...] = ()
     """Where to tell him things: one URL each, for mail, push or chat."""
     destination: Destination | None = None
@@ -40,6 +42,7 @@ class _ProfileRow:
     notify: tuple[str, ...]
     sealed: str
     details_changed_at: Millis | None
+    checked_by_us: bool = False
 
 
 class Profiles:
@@ -76,6 +79,7 @@ class Profiles:
             owner,
             found.platform,
             found.verified,
+            found.checked_by_us,
             found.notify,
             self._seals.open(found.sealed) if found.sealed else None,
             found.details_changed_at,
@@ -99,6 +103,7 @@ class Profiles:
             after.notify,
             self._seals.seal(after.destination) if after.destination else "",
             after.details_changed_at,
+            after.checked_by_us,
         )
         version = await self.put("provider", before.owner, before.version, row, now, messages)
         if not version:

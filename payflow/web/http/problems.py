@@ -26,6 +26,7 @@ TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
     errors.NotAllowed: (HTTPStatus.FORBIDDEN, "forbidden"),
     errors.NotPossible: (HTTPStatus.CONFLICT, "not_possible"),
     errors.TooSoon: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
+    errors.OverDailyLimit: (HTTPStatus.TOO_MANY_REQUESTS, "over_daily_limit"),
     errors.TooManyOpen: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_open"),
     errors.TooManyToday: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_today"),
     errors.ShortBalance: (HTTPStatus.BAD_REQUEST, "short_balance"),

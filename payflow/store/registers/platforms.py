@@ -1,0 +1,66 @@
+"""What operators granted to platforms, and how much of it each used today.
+
+A platform's word makes money: how much in a day, and up to where its `verified` counts, is not its own to say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from machines.core.clock import DAY, Millis
+from machines.core.money import ETH, NGN, Money
+from payflow.store import keys
+from payflow.store.link import OverLink
+from payflow.store.scripts import RESERVE
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformGrant:
+    """What one platform may do: units by asset; an asset that is not named has no limit."""
+
+    daily: Mapping[str, int] = field(default_factory=dict)
+    """What it may credit in one day (UTC)."""
+    verified: Mapping[str, int] = field(default_factory=dict)
+    """How much a provider whom only the platform verified may ask for in 24 hours as a verified one."""
+
+
+AT_FIRST = PlatformGrant(
+    daily={NGN.code: Money.parse("10000000", NGN).units, ETH.code: Money.parse("10", ETH).units},
+    verified={NGN.code: Money.parse("250000", NGN).units, ETH.code: Money.parse("0.25", ETH).units},
+)
+"""What a platform without a grant may do in a store that was made by this version or a later one."""
+
+
+class PlatformGrants(OverLink):
+    """The grants, and today's earnings."""
+
+    async def granted(self, platform: str) -> PlatformGrant:
+        """Read a platform's grant; one that has none is limited only in stores that began with limits."""
+        row = await self._link.ask("HGET", keys.PLATFORMS, platform)
+        if row is not None:
+            return msgspec.msgpack.decode(row, type=PlatformGrant)
+        return AT_FIRST if await self.limited_at_first() else PlatformGrant()
+
+    async def limited_at_first(self) -> bool:
+        """Tell whether the store is one in which a platform without a grant has limits."""
+        return bool(await self._link.ask("HEXISTS", keys.META, "platforms_limited"))
+
+    async def grant(self, platform: str, grant: PlatformGrant) -> None:
+        """Write a grant."""
+        await self._link.ask("HSET", keys.PLATFORMS, platform, msgspec.msgpack.encode(grant))
+
+    async def with_grants(self) -> list[str]:
+        """Name the platforms that have one."""
+        return sorted(name.decode() for name in await self._link.ask("HKEYS", keys.PLATFORMS))
+
+    async def reserve(self, platform: str, earning: str, amount: Money, most: int, now: Millis) -> bool:
+        """Take an earning off what the platform may credit today, once; False where less than that is left."""
+        place = keys.credited(platform, now // DAY)
+        code = amount.asset.code
+        # Kept over the next day as well: the clock of a server may be set back.
+        return bool(await self._link.run(RESERVE, [place], earning, code, amount.units, most, 2 * DAY))
+
+    async def used(self, platform: str, asset: str, now: Millis) -> int:
+        """Say how much was credited today of an asset that has a limit."""
+        return int(await self._link.ask("HGET", keys.credited(platform, now // DAY), asset) or 0)
