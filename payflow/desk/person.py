@@ -10,7 +10,7 @@ from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.forge import ForgeAccount
 from machines.core.ids import Owner
 from payflow.store.registers.audit import REFUSED
-from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
+from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of, sign_in_name
 from payflow.store.store import Store
 
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
@@ -106,7 +106,10 @@ class Caller:
 async def make_token(store: Store, name: str, role: Role, of: str, who: str) -> str:
     """Make a token and give it: it is kept nowhere, so it cannot be shown again."""
     async with store.audit.doing(who, "create token", name, f"{role} {of}".strip()):
-        return await Tokens(store.link).create(name, role, of, who)
+        tokens = Tokens(store.link)
+        secret = await tokens.create(name, role, of, who)
+        await tokens.let_in(of)
+        return secret
 
 
 async def revoke_token(store: Store, name: str, who: str) -> ApiToken:
@@ -117,11 +120,21 @@ async def revoke_token(store: Store, name: str, who: str) -> ApiToken:
 
 async def token_of_account(store: Store, account: ForgeAccount) -> str:
     """Give the hash of the token that an account has here, made when it first comes; nobody ever sees it."""
-    name, tokens = f"github-{account.id}", Tokens(store.link)
+    of, tokens = f"github:{account.id}", Tokens(store.link)
+    name = sign_in_name(of)
+    if await tokens.locked_out(of):
+        raise NotAllowed(
+            f"{account.login} was locked out: the token {name} was revoked. An operator lets the account in again with "
+            f"`payflow token create {name} --role provider --owner {of}`."
+        )
     try:
-        return digest_of(await tokens.create(name, Role.PROVIDER, f"github:{account.id}", "GitHub sign-in"))
+        return digest_of(await tokens.create(name, Role.PROVIDER, of, "GitHub sign-in"))
     except Conflict:
-        return await tokens.digest_in_use(name)
+        digest = await tokens.digest_in_use(name)
+    token = await tokens.known(digest)
+    if token is None or (token.role, token.of) != (Role.PROVIDER, of):
+        raise NotAllowed(f"The token {name} is not of this account: an operator revokes it first.")
+    return digest
 
 
 async def note_sign_in(store: Store, who: str, place: str, address: str) -> None:

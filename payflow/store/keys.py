@@ -51,7 +51,13 @@ KEYS = (
     ),
     Key(SCOPES := "pf:scopes", "hash", "scope that can be paused -> since when it is known", "every start", "pause"),
     token := Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
-    Key(TOKENS := "pf:tokens", "hash", "name of a token in use -> its hash", "operators", "operators"),
+    Key(
+        TOKENS := "pf:tokens",
+        "hash",
+        "name of a token in use -> its hash; account that was locked out -> since when",
+        "operators",
+        "operators",
+    ),
     Key(
         AUDIT := "pf:audit",
         "list",

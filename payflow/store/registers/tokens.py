@@ -108,12 +108,24 @@ class Tokens:
     async def revoke(self, name: str, by: str) -> ApiToken:
         """Let a token open nothing any more, from this moment, everywhere; its name is free again."""
         key = keys.token(await self.digest_in_use(name))
-        await self._link.ask("HSET", key, "revoked_by", by, "revoked_at", self._clock.now())
-        await self._link.ask("HDEL", keys.TOKENS, name.casefold())
+        now = self._clock.now()
+        await self._link.ask("HSET", key, "revoked_by", by, "revoked_at", now)
         token = _read(await self._link.ask("HGETALL", key))
         if token is None:
             raise NotFound(f"There is no token {name!r} in use.")
+        if token.name == sign_in_name(token.of):
+            await self._link.ask("HSET", keys.TOKENS, token.of, now)
+        await self._link.ask("HDEL", keys.TOKENS, name.casefold())
         return token
+
+    async def locked_out(self, of: str) -> bool:
+        """Whether the token by which an account signs in was revoked: it gets no other by signing in again."""
+        return bool(await self._link.ask("HEXISTS", keys.TOKENS, of))
+
+    async def let_in(self, of: str) -> None:
+        """Let an account that was locked out sign in again. No name of a token has the colon of an account."""
+        if ":" in of:
+            await self._link.ask("HDEL", keys.TOKENS, of)
 
     async def all(self) -> list[ApiToken]:
         """List every token that was ever made, the newest first."""
@@ -179,6 +191,11 @@ def _check(name: str, role: Role, of: str) -> None:
             raise BadInput(f"A {role} is bound to nobody: leave {of[:64]!r} out.")
         case _:
             pass
+
+
+def sign_in_name(of: str) -> str:
+    """Name the token by which an account of elsewhere, such as `github:5`, signs in here."""
+    return of.replace(":", "-")
 
 
 def digest_of(secret: str) -> str:
