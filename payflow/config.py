@@ -25,6 +25,8 @@ from machines.core.errors import BadSettings
 
 _PREFIX = "PAYFLOW_"
 MOST_PORT = 65535
+LEAST_SECRET = 24
+"""Characters of a secret that proves webhooks: each of a list must have them; of a single one the doctor says so."""
 
 # No gateway says how late a bank may send money back. Other networks see it after weeks, and a recall or a dispute of a
 # transfer reaches back a quarter of a year. What a lane has paid is final on its chain, so rails of lanes need nothing.
@@ -235,11 +237,11 @@ class Settings(BaseModel):
     )
     """Where v4 gives tokens."""
     flutterwave_webhook_hash: SecretStr | None = Field(default=None, alias="FLUTTERWAVE_WEBHOOK_HASH")
-    """The secret hash set in its dashboard; without it webhooks are refused and payouts are finished by polling."""
+    """The secret hash of its dashboard, or several, newest first; without one payouts are finished by polling."""
     paystack_url: str = Field(default="https://api.paystack.co", alias="PAYSTACK_URL")
     """Where Paystack's API is."""
     paystack_secret_key: SecretStr | None = Field(default=None, alias="PAYSTACK_SECRET_KEY")
-    """Its secret key, which also signs its webhooks. With it payouts through Paystack are set up."""
+    """Its secret key, which signs its webhooks too, with an old one behind a comma. With it Paystack is set up."""
 
     # Chains
     lanes: Mapping[str, LaneSettings] = Field(default_factory=dict, alias="PAYFLOW_LANES")
@@ -255,7 +257,7 @@ class Settings(BaseModel):
     github_private_key: SecretStr | None = Field(default=None, alias="GITHUB_PRIVATE_KEY")
     """Its private key, as PEM; best given as GITHUB_PRIVATE_KEY_FILE."""
     github_webhook_secret: SecretStr | None = Field(default=None, alias="GITHUB_WEBHOOK_SECRET")
-    """The secret that signs its deliveries; without it they are refused."""
+    """The secret that signs its deliveries, or several, newest first; without it they are refused."""
     github_webhook_sha1: bool = Field(default=False, alias="GITHUB_WEBHOOK_SHA1")
     """Whether a delivery that carries only the old SHA-1 signature is taken, as from an old GitHub Enterprise."""
     github_url: str = Field(default="https://api.github.com", alias="GITHUB_URL")
@@ -413,6 +415,16 @@ class Settings(BaseModel):
 
 def _says_tls(url: SecretStr | None) -> bool:
     return url is not None and url.get_secret_value().startswith("rediss://")
+
+
+def live_secrets(value: SecretStr | None) -> tuple[str, ...]:
+    """Give the secrets that a setting names, the newest first: several while one takes the place of another.
+
+    Whatever is no list of long ones is one secret, commas and all: what was set before there were lists goes on.
+    """
+    text = value.get_secret_value() if value else ""
+    parts = tuple(part.strip() for part in text.split(","))
+    return parts if all(len(part) >= LEAST_SECRET for part in parts) else (text,) if text else ()
 
 
 NAMES: Mapping[str, str] = {field.alias or name: name for name, field in Settings.model_fields.items()}

@@ -30,7 +30,7 @@ class Hook:
 
     url: str
     secret: str = field(repr=False)
-    """As the specification writes it: whsec_ and base64."""
+    """As the specification writes it, whsec_ and base64; an old one may stand behind a comma, and signs as well."""
 
 
 class Platforms:
@@ -41,7 +41,7 @@ class Platforms:
     ) -> None:
         self._session = session
         self._clock = clock
-        self._hooks = {name: (hook.url, _signer(name, hook)) for name, hook in hooks.items()}
+        self._hooks = {name: (hook.url, _signers(name, hook)) for name, hook in hooks.items()}
         for name, hook in hooks.items():
             _check(name, hook.url, loopback=loopback)
 
@@ -51,7 +51,7 @@ class Platforms:
 
     async def deliver(self, platform: str, message_id: str, news: Mapping[str, object]) -> None:
         """Deliver once; raises `Retryable` when the platform did not acknowledge it."""
-        url, signer = self._hooks[platform]
+        url, signers = self._hooks[platform]
         body = json.dumps(news, ensure_ascii=False, separators=(",", ":"))
         now = datetime.fromtimestamp(self._clock.now() // SECOND, UTC)
         headers = {
@@ -59,7 +59,7 @@ class Platforms:
             "User-Agent": "payflow",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": signer.sign(message_id, now, body),
+            "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in signers),
         }
         try:
             async with self._session.post(
@@ -73,15 +73,16 @@ class Platforms:
             raise Retryable(f"{platform} answered with HTTP {status}.")
 
 
-def _signer(name: str, hook: Hook) -> Webhook:
+def _signers(name: str, hook: Hook) -> list[Webhook]:
     fault = f"PAYFLOW_PLATFORM_WEBHOOKS: the secret of {name} is none: write whsec_ and 24 to 64 bytes as base64."
     try:
-        key = base64.b64decode(hook.secret.removeprefix("whsec_"), validate=True)
+        secrets = [secret.strip().removeprefix("whsec_") for secret in hook.secret.split(",")]
+        keys = [base64.b64decode(secret, validate=True) for secret in secrets]
     except ValueError as error:
         raise BadSettings(fault) from error
-    if len(key) < LEAST_SECRET_BYTES:
+    if any(len(key) < LEAST_SECRET_BYTES for key in keys):
         raise BadSettings(fault)
-    return Webhook(key)
+    return [Webhook(key) for key in keys]
 
 
 def _check(name: str, url: str, *, loopback: bool) -> None:

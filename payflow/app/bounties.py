@@ -1,7 +1,7 @@
 """The bounty machine with GitHub, its wallets, its lane and its desk."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Protocol
@@ -34,7 +34,7 @@ from machines.core.ports import Rail
 from machines.core.saved_address import CoolOff, SavedAddress
 from machines.core.wallets import Wallets
 from machines.transaction.ports import Lane
-from payflow.config import Settings
+from payflow.config import Settings, live_secrets
 from payflow.desk.bounties.bounties import BountyDesk, sweep_forge
 from payflow.desk.bounties.finding import Reader as Forge
 from payflow.desk.bounties.finding import World, account_of
@@ -134,8 +134,11 @@ class Bounties:
     def deliveries(self) -> AnyDeliveries:
         """Say how GitHub's deliveries are taken in."""
         given = self._settings
-        secret = given.github_webhook_secret.get_secret_value() if given.github_webhook_secret else ""
-        genuine = partial(wire.genuine, secret=secret, old=given.github_webhook_sha1)
+        secrets = live_secrets(given.github_webhook_secret)
+
+        def genuine(headers: Mapping[str, str], body: bytes) -> bool:
+            return any(wire.genuine(headers, body, one, old=given.github_webhook_sha1) for one in secrets)
+
         return of_github(self.desk, genuine, partial(wire.read, label=given.bounty_label))
 
     def routes(self) -> list[web.RouteDef]:

@@ -1,8 +1,7 @@
 """The gateways that are set up: the rail that pays, what may be asked before, how webhooks prove themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 
 import aiohttp
 
@@ -17,7 +16,7 @@ from machines.core.clock import Clock
 from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import CallKind, Destination
-from payflow.config import Settings
+from payflow.config import Settings, live_secrets
 from payflow.desk.gateways import GatewayDesk, GatewaySetup, Hooks
 from payflow.store.budget import RailBudget
 from payflow.store.store import Store
@@ -42,15 +41,15 @@ def setups(
     if settings.flutterwave_secret_key or settings.flutterwave_client_id:
         found["flutterwave"] = _flutterwave(settings, store, clock, session, HttpLimits(read_pause_s=read_pause_s))
     if settings.paystack_secret_key:
-        key = settings.paystack_secret_key.get_secret_value()
-        found["paystack"] = _paystack(settings, store, clock, session, key, HttpLimits(read_pause_s=read_pause_s))
+        keys = live_secrets(settings.paystack_secret_key)
+        found["paystack"] = _paystack(settings, store, clock, session, keys, HttpLimits(read_pause_s=read_pause_s))
     return found
 
 
 def _flutterwave(
     settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, limits: HttpLimits
 ) -> GatewaySetup:
-    secret = settings.flutterwave_webhook_hash.get_secret_value() if settings.flutterwave_webhook_hash else ""
+    secrets = live_secrets(settings.flutterwave_webhook_hash)
     _check(settings)
     credential = _credential(settings, clock, session)
     budget = RailBudget(store.records, "flutterwave", settings.gateway_calls)
@@ -73,14 +72,14 @@ def _flutterwave(
         return [(await enquiries(asks).balance(NGN)).available]
 
     def genuine(headers: Mapping[str, str], body: bytes) -> bool:
-        return wire_v3.verify(headers, secret) if v3 else wire_v4.verify(headers, body, secret)
+        return any(wire_v3.verify(headers, one) if v3 else wire_v4.verify(headers, body, one) for one in secrets)
 
     hooks = Hooks("flutterwave", FLUTTERWAVE_HOOKS, genuine, wire_v3.read_webhook if v3 else wire_v4.read_webhook)
     payer = rail(looks)
     return GatewaySetup(
         payer,
         GatewayDesk(resolve=holder, fee=fee_v3) if v3 else GatewayDesk(resolve=holder),  # the pages of v4 name no fee
-        hooks if secret else None,
+        hooks if secrets else None,
         lists=payer,
         wallet=wallet,
         probe=rail(asks).probe,
@@ -117,18 +116,26 @@ def _check(settings: Settings) -> None:
 
 
 def _paystack(
-    settings: Settings, store: Store, clock: Clock, session: aiohttp.ClientSession, key: str, limits: HttpLimits
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    session: aiohttp.ClientSession,
+    keys: Sequence[str],
+    limits: HttpLimits,
 ) -> GatewaySetup:
     budget = RailBudget(store.records, "paystack", settings.gateway_calls)
 
-    credential = SecretKey(key)
+    credential = SecretKey(keys[0])
 
     def rail(reads: CallKind) -> Paystack:
         url = settings.paystack_url
         return Paystack(GatewayClient(session, "Paystack", url, credential, clock, limits, budget, reads))
 
+    def genuine(headers: Mapping[str, str], body: bytes) -> bool:
+        return any(paystack.verify(headers, body, key) for key in keys)
+
     asking = rail(CallKind.PERSON)
-    hooks = Hooks("paystack", PAYSTACK_HOOKS, partial(paystack.verify, secret_key=key), paystack.read_webhook)
+    hooks = Hooks("paystack", PAYSTACK_HOOKS, genuine, paystack.read_webhook)
 
     async def wallet() -> list[Money]:
         return [await asking.balance(NGN)]

@@ -11,7 +11,7 @@ from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
 from payflow.cli.tables import LEVEL_STYLES, Column, grid, json_of
 from payflow.cli.terminal import Code, Commands, Terminal
-from payflow.config import Settings
+from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import platforms, readiness
 from payflow.store import servers
 from payflow.store.embedded import embedded
@@ -32,6 +32,7 @@ async def doctor(terminal: Terminal) -> Code:
     checks = [
         ok("settings", "All settings can be used."),
         _api_address(terminal.settings),
+        _webhook_secrets(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
     ]
@@ -128,6 +129,21 @@ def _api_address(settings: Settings) -> Check:
     if private:
         return ok("API address", f"The API listens on {settings.host}, for this machine only.")
     return warn("API address", f"The API listens on {settings.host} without TLS: put a proxy with TLS before it.")
+
+
+def _webhook_secrets(settings: Settings) -> Check:
+    """Look at what proves webhooks; Paystack gives its key itself."""
+    given = {
+        "FLUTTERWAVE_WEBHOOK_HASH": settings.flutterwave_webhook_hash,
+        "GITHUB_WEBHOOK_SECRET": settings.github_webhook_secret,
+    }
+    short = [name for name, value in given.items() if any(len(one) < LEAST_SECRET for one in live_secrets(value))]
+    if short:
+        return warn(
+            "webhook secrets",
+            f"{' and '.join(short)}: fewer than {LEAST_SECRET} characters can be guessed: make a longer one.",
+        )
+    return ok("webhook secrets", "None that is set is short.")
 
 
 def _disk(settings: Settings) -> Check:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from machines.core.errors import BadSettings
-from payflow.config import NAMES, Settings, load
+from payflow.config import NAMES, Settings, live_secrets, load
 
 
 def problems(environ: dict[str, str]) -> list[str]:
@@ -209,3 +210,23 @@ def test_every_setting_has_a_name_in_the_environment_and_a_sentence() -> None:
 def test_a_wait_that_would_never_end_and_a_rail_that_is_none_are_refused(name: str, value: str) -> None:
     (problem,) = problems({name: value})
     assert problem.startswith(name)
+
+
+NEWEST, OLDER = "the newest of two secrets", "the older of the two ones"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("", ()),
+        ("short", ("short",)),
+        ("old, with a comma", ("old, with a comma",)),
+        (f"{NEWEST},{OLDER}", (NEWEST, OLDER)),
+        (f"{NEWEST},short", (f"{NEWEST},short",)),
+        (f"{NEWEST},", (f"{NEWEST},",)),
+    ],
+)
+def test_several_secrets_are_live_where_each_is_long_and_one_of_before_is_taken_as_it_is(
+    text: str, secrets: tuple[str, ...]
+) -> None:
+    assert live_secrets(SecretStr(text)) == secrets

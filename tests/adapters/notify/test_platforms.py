@@ -166,3 +166,16 @@ async def test_a_secret_that_signs_nothing_is_refused_at_the_start(session: aioh
 
 def test_a_hook_does_not_show_its_secret() -> None:
     assert SECRET not in repr(Hook("https://shop.example", SECRET))
+
+
+async def test_while_a_secret_is_changed_both_sign_so_that_the_old_and_the_new_verify(
+    session: aiohttp.ClientSession, shop: Shop
+) -> None:
+    new = "whsec_" + base64.b64encode(b"the next secret of many bytes ...").decode()
+    both = Platforms(session, SystemClock(), {"shop": Hook(shop.url, f"{new},{SECRET}")}, loopback=True)
+    await to_platforms(both, platform_of)(Letter(message("completed")))
+    (heard,) = shop.heard
+    for secret in (new, SECRET):
+        Webhook(secret).verify(heard.raw, heard.headers)
+    with pytest.raises(BadSettings):
+        Platforms(session, SystemClock(), {"shop": Hook(shop.url, f"{new},")}, loopback=True)
