@@ -12,6 +12,7 @@ from payflow.store.outbox import Post
 from payflow.store.registers.tokens import Role
 from payflow.web import routes as api
 from payflow.web.http import app
+from payflow.web.pages.admin import live
 from payflow.web.pages.admin.frame import DashboardExtensions
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
@@ -162,6 +163,24 @@ async def test_a_page_that_listens_does_not_hold_up_the_end_of_the_process(visit
         begun = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - begun < 2
     listening.close()
+
+
+async def test_one_person_takes_the_live_lines_of_nobody_else(
+    visitor: Visitor, flagged: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sessions they open: lines are counted by who is signed in."""
+    monkeypatch.setattr(live, "MOST_LISTENERS", 4)
+    monkeypatch.setattr(live, "MOST_OF_ONE", 2)
+    async with app.listening(app.application(api.pages(flagged.desk, flagged.settings)), "127.0.0.1", 0) as address:
+        flagged.address = address
+
+        async def listens(name: str, role: Role) -> int:
+            await visitor.come(name, role)
+            answer = await flagged.session.get(f"{address}/admin/live", headers={"Cookie": visitor.cookie})
+            return answer.status
+
+        assert [await listens("vic", Role.VIEWER) for _ in range(4)] == [200, 200, 429, 429]
+        assert await listens("otto", Role.OPERATOR) == 200
 
 
 async def test_a_store_that_is_gone_is_told_apart_from_a_form_that_was_refused(

@@ -1,6 +1,7 @@
 """Tells open pages that something changed; each then fetches itself again. One look at the store serves them all."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from time import monotonic
 
@@ -18,6 +19,8 @@ LOOK_EVERY_S = 1.0
 TELL_AT_LEAST_EVERY_S = 20.0
 ASK_AGAIN_EVERY_S = 5.0
 MOST_LISTENERS = 100
+MOST_OF_ONE = 10
+"""Pages of one person: nobody takes the lines of all others, with however many sessions."""
 
 
 class Live:
@@ -26,22 +29,23 @@ class Live:
     def __init__(self, store: Store, sessions: PageSessions) -> None:
         self._store = store
         self._sessions = sessions
-        self._listeners = 0
+        self._listeners: Counter[str] = Counter()
         self._looking = asyncio.Lock()
         self._seen = ("", 0.0)
 
     async def stream(self, visit: Visit) -> web.StreamResponse:
         """Speak to one page until it goes, its session ends, or we stop."""
-        if self._listeners >= MOST_LISTENERS:
+        who = visit.caller.name
+        if self._listeners[who] >= MOST_OF_ONE or self._listeners.total() >= MOST_LISTENERS:
             raise Problem(TOO_MANY, "Too many pages are open: this one is not live. Reload it to see news.")
-        self._listeners += 1
+        self._listeners[who] += 1
         try:
             async with sse_response(visit.request) as page:
                 with suppress(ConnectionError, PayflowError, Problem):
                     await self._speak(visit, page)
             return page
         finally:
-            self._listeners -= 1
+            self._listeners[who] -= 1
 
     async def _speak(self, visit: Visit, page: EventSourceResponse) -> None:
         stopping = visit.request.app[STOPPING]
