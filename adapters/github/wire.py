@@ -28,6 +28,18 @@ Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 _REPOSITORY = frozenset({"renamed", "transferred", "edited", "deleted", "privatized", "publicized"})
 _SECRETIVE = frozenset({"deleted", "suspend"})
+_PARTS = {
+    "issue": {"issues"},
+    "pull_request": {"pull_request"},
+    "repositories": {"installation"},
+    "repositories_added": {"installation_repositories"},
+    "repositories_removed": {"installation_repositories"},
+}
+"""Of which event a part of a delivery can only be: the header that names the event is not signed, the body is."""
+_OF_REPOSITORY = frozenset({"action", "changes", "enterprise", "installation", "organization", "repository", "sender"})
+"""All that a `repository` delivery has; deliveries of most other events have a repository too, and something more."""
+_READ = frozenset({"issues", "pull_request", "installation", "installation_repositories", "repository"})
+_NAMES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def genuine(headers: Mapping[str, str], body: bytes, secret: str, *, old: bool = False) -> bool:
@@ -163,10 +175,20 @@ def read(event: str, body: bytes, label: str) -> tuple[News, ...]:
             f"A delivery of more than {MOST_BYTES} bytes is not read; `payflow bounty sync` finds what it told."
         )
     try:
-        delivery = _DELIVERY.decode(_json_of(body))
+        told = _json_of(body)
+        delivery = _DELIVERY.decode(told)
+        if event in _READ and _of_another_event(event, set(_NAMES.decode(told))):
+            raise BadInput(f"The body of this delivery is not that of the event {event}, which its header names.")
         return _news(event, delivery, label)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadInput("The delivery is not GitHub's JSON.") from error
+
+
+def _of_another_event(event: str, parts: set[str]) -> bool:
+    """Whether a body was signed for another event: what was captured must not be sent again as something else."""
+    if event == "repository":
+        return not parts <= _OF_REPOSITORY
+    return any(event not in _PARTS[part] for part in parts & _PARTS.keys())
 
 
 def _json_of(body: bytes) -> bytes:

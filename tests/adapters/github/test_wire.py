@@ -235,6 +235,25 @@ def test_installations_and_new_names() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("event", "parts"),
+    [
+        ("repository", {"action": "deleted", "issue": issue()}),
+        ("repository", {"action": "deleted", "starred_at": None}),
+        ("repository", {"action": "edited", "pull_request": pull()}),
+        ("installation", {"action": "deleted", "repositories": [], "issue": issue()}),
+        ("issues", {"action": "deleted", "issue": issue(), "pull_request": pull()}),
+        ("issues", {"action": "closed", "pull_request": pull()}),
+        ("pull_request", {"action": "closed", "issue": issue()}),
+        ("installation_repositories", {"action": "deleted", "repositories": []}),
+    ],
+)
+def test_a_delivery_under_the_header_of_another_event_is_refused(event: str, parts: dict[str, Any]) -> None:
+    """The header is not signed: a captured `issues.deleted` sent as `repository` disabled the repository."""
+    with pytest.raises(BadInput, match=f"not that of the event {event}"):
+        wire.read(event, delivery(**parts), "bounty")
+
+
 @pytest.mark.parametrize("event", ["ping", "star", "issues", "pull_request", ""])
 def test_what_is_of_no_interest(event: str) -> None:
     """It is taken, and nothing is done."""
