@@ -238,7 +238,7 @@ def _issue_news(delivery: GitHubDelivery, raw: RawIssue, repository: GitHubRepos
         reopened_at=at if delivery.action == "reopened" else 0,
         labelled_at=at if delivery.action == "labeled" and delivery.label.name == label else 0,
     )
-    return (IssueNews(place, found, gone),)
+    return (IssueNews(place, found, gone, repository.private),)
 
 
 def _pull_news(delivery: GitHubDelivery, raw: RawPull, repository: GitHubRepository) -> tuple[News, ...]:

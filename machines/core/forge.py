@@ -117,6 +117,8 @@ class IssueNews:
     issue: ForgeIssue
     gone: str = ""
     """Where it went, or that it was deleted; empty while it is there."""
+    private: bool = True
+    """Whether only some may see its repository; who does not say so does not publish it."""
 
 
 @dataclass(frozen=True, slots=True)

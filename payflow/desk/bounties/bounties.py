@@ -196,7 +196,7 @@ async def sweep_forge(desk: BountyDesk) -> dict[str, int]:
         seen.add(news.repository)
         place = Place(news.installation, news.repository, news.name, 0)
         try:
-            opened += await _labelled(desk, place)
+            opened += await _labelled(desk, place, private=news.private)
             read += await _read(desk, place)
         except Rejected as error:  # one repository that is closed to us must not hide all the others
             log.warning("A repository cannot be swept.", action="sweep_refused", repository=news.name, error=str(error))
@@ -207,11 +207,11 @@ async def sweep_forge(desk: BountyDesk) -> dict[str, int]:
     return {"repositories": len(seen), "bounties opened": opened, "bounties read": read}
 
 
-async def _labelled(desk: BountyDesk, place: Place) -> int:
+async def _labelled(desk: BountyDesk, place: Place, *, private: bool) -> int:
     opened = 0
     async for issue in desk.world.forge.labelled(place):
         there = Place(place.installation, place.repository, place.name, issue.number)
-        opened += await desk.take(IssueNews(there, issue)) == "opened"
+        opened += await desk.take(IssueNews(there, issue, private=private)) == "opened"
     return opened
 
 

@@ -116,14 +116,15 @@ class BountyFinder:
     async def take(self, news: News) -> str:
         """Take in a piece of news, and say what became of it. Twice, late or out of order it changes nothing."""
         match news:
-            case IssueNews(place, issue, gone):
-                return await self._issue(place, issue, gone)
+            case IssueNews():
+                return await self._issue(news)
             case PullNews(place, pull, named):
                 return await self._pull(place, pull, named)
             case RepositoryNews():
                 return await self._repository(news)
 
-    async def _issue(self, place: Place, issue: ForgeIssue, gone: str) -> str:
+    async def _issue(self, news: IssueNews) -> str:
+        place, issue, gone = news.place, news.issue, news.gone
         record_id = bounty_id(place.repository, issue.id, self.store.records.shards)
         fact = f.IssueGone(gone) if gone else f.IssueChanged(issue)
         try:
@@ -131,12 +132,12 @@ class BountyFinder:
         except NotFound:
             if gone or not (issue.open and issue.labelled):
                 return "other"
-            return await self._open(record_id, place, issue)
+            return await self._open(record_id, place, issue, private=news.private)
         return "taken"
 
-    async def _open(self, record_id: RecordId, place: Place, issue: ForgeIssue) -> str:
+    async def _open(self, record_id: RecordId, place: Place, issue: ForgeIssue, *, private: bool) -> str:
         """Make a bounty of a labelled issue."""
-        if (await self._home(place)).state != s.ENABLED:
+        if (await self._home(place, private=private)).state != s.ENABLED:
             return "disabled"
         if sum(one.state in UNFINISHED for one in await self.of_repository(place.repository)) >= self.world.most_open:
             log.warning("A repository has too many open bounties.", action="bounty_refused", repository=place.name)
@@ -170,16 +171,16 @@ class BountyFinder:
         mine = await self.of_repository(place.repository)
         return [one.id for one in mine if any(claim.number in pull.reverts for claim in one.data.claims)]
 
-    async def _home(self, place: Place) -> RepositoryRecord:
+    async def _home(self, place: Place, *, private: bool) -> RepositoryRecord:
         """Find a repository, or make it: that it tells us anything means that the app is installed there."""
         record_id = repository_id(place.repository, self.store.records.shards)
-        data = RepositoryData(place.repository, place.name, place.installation)
+        data = RepositoryData(place.repository, place.name, place.installation, private=private)
         owner = owner_of_repository(place.repository)
         made = await self.store.records.create(New(record_id, REPOSITORY_MACHINE, owner, None, data), WHO)
         return made.record if made.fresh else (await self.store.records.read(record_id)).record
 
     async def _repository(self, news: RepositoryNews) -> str:
-        home = await self._home(Place(news.installation, news.repository, news.name, 0))
+        home = await self._home(Place(news.installation, news.repository, news.name, 0), private=news.private)
         fact = f.Installed(news.name, news.installation, news.private) if news.enabled else f.Removed()
         await self.tell(home.id, fact, WHO)
         if news.enabled and (home.data.name, home.data.installation) != (news.name, news.installation):
@@ -225,9 +226,17 @@ class BountyFinder:
 
     async def public(self, states: Iterable[str] | None = None) -> list[BountyRecord]:
         """List bounties that anybody may see: those of private repositories are nobody's business."""
-        homes = [*await self.repositories(), *await self._gone()]
-        hidden = {one.data.number for one in homes if one.data.private}
-        return [one for one in await self.bounties(states) if one.data.place.repository not in hidden]
+        found = await self.bounties(states)
+        shown = {number for number in {one.data.place.repository for one in found} if await self._is_public(number)}
+        return [one for one in found if one.data.place.repository in shown]
+
+    async def _is_public(self, repository: int) -> bool:
+        """Ask the repository's own record: a list has an end, and what lies beyond it is not public for that."""
+        try:
+            home = await self.store.records.read(repository_id(repository, self.store.records.shards))
+        except NotFound:
+            return False
+        return not home.record.data.private
 
     async def bounties(self, states: Iterable[str] | None = None, limit: int = SHOWN) -> list[BountyRecord]:
         """List bounties in these states, the oldest of each first."""
@@ -270,8 +279,8 @@ class BountyFinder:
         """Find a bounty for somebody whom it concerns."""
         record = await self.find(name)
         won = record.data.winner_id and record.data.winner_id == person_of(caller)
-        if not (caller.role in STAFF or won):
-            await self.maintainer(record.data.place, caller)
+        if not (caller.role in STAFF or won or await self.maintains(record.data.place, caller)):
+            raise NotFound("There is no such bounty.")  # as of one that is none: whether it exists is theirs to know
         return record
 
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -130,7 +130,7 @@ async def test_what_concerns_whom(fair: Fair) -> None:
     assert [one["issue-id"] for one in (await fair.says("mia", "GET", "/api/user/bounties"))["bounties"]] == [issue.id]
     assert len((await fair.says("vic", "GET", "/api/user/bounties"))["bounties"]) == 1
     assert (await fair.says("ann", "GET", "/api/user/bounties"))["bounties"] == []
-    await fair.says("ann", "GET", f"/api/user/bounty/{issue.id}", expect=403)
+    await fair.says("ann", "GET", f"/api/user/bounty/{issue.id}", expect=404)
     for nobody in ("123", "9" * 19, "9" * 5_000, "²"):
         await fair.says("mia", "GET", f"/api/user/bounty/{nobody}", expect=404)
     await fair.says("mia", "GET", f"/api/user/bounty/{fair.id_of(issue)}")
@@ -231,6 +231,33 @@ async def test_what_is_private_is_told_to_nobody(fair: Fair) -> None:
         for path in ("/api/open-bounties", "/api/activity-feed"):
             assert ("hole" in str(await fair.says("ann", "GET", path))) is not private
     assert "hole" in str(await fair.says("mia", "GET", "/api/user/bounties"))
+
+
+async def test_an_issue_whose_repository_nobody_told_of_yet_is_as_private_as_its_delivery_says(fair: Fair) -> None:
+    """The delivery of the installation may be lost: until the next sweep the issue's own must be enough."""
+    desk = fair.bounties.desk
+    for number, private in ((9_001, True), (9_002, False)):
+        place = Place(fair.home.installation, number, f"acme/secret-{number}", 1)
+        issue = ForgeIssue(number, 1, "embargoed", open=True, labelled=True, updated_at=1)
+        assert await desk.take(IssueNews(place, issue, private=private)) == "opened"
+    assert [one.data.place.repository for one in await desk.public()] == [9_002]
+
+
+async def test_a_private_repository_beyond_the_end_of_a_list_is_private_all_the_same(
+    fair: Fair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What anybody may see is decided by the repository's own record."""
+    fair.home.private = True
+    await fair.at_github(fair.github.rename, fair.home, "acme/hidden")
+    await fair.labelled_issue("a hole in the wall")
+    desk = fair.bounties.desk
+    assert await desk.bounties()
+
+    async def none_listed() -> list[object]:
+        return []
+
+    monkeypatch.setattr("payflow.desk.bounties.finding.BountyFinder.repositories", lambda _: none_listed())
+    assert await desk.public() == []
 
 
 async def test_a_cookie_alone_changes_nothing(fair: Fair) -> None:
