@@ -28,6 +28,8 @@ _SHARE = 4
 LAST_ANSWERS_S = 5.0
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process stops: who would answer for ever ends then."""
+_PROXIES = web.AppKey("proxies", list[IPv4Network | IPv6Network])
+HSTS = "max-age=31536000"
 _BACKGROUND = web.AppKey("background", set[asyncio.Task[None]])
 
 
@@ -37,6 +39,7 @@ def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
     app.on_response_prepare.append(_headers)
     app[STOPPING] = asyncio.Event()
     app[_BACKGROUND] = set()
+    app[_PROXIES] = []
     app.on_shutdown.append(_stop)
     for routes in rooms:
         app.add_routes(routes)
@@ -51,6 +54,7 @@ async def listening(
     # What is no HTTP is answered before any middleware, with a header that names the versions of Python and aiohttp.
     web_response.SERVER_SOFTWARE = "payflow"  # type: ignore[attr-defined]
     server_logger.addFilter(_worth_a_line)
+    app[_PROXIES].extend(proxies)
     runner = web.AppRunner(
         app, access_log=None, handle_signals=False, shutdown_timeout=LAST_ANSWERS_S, keepalive_timeout=IDLE_S
     )
@@ -109,10 +113,21 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if _came_by_https(request):
+        response.headers.setdefault("Strict-Transport-Security", HSTS)
+
+
+def _came_by_https(request: web.Request) -> bool:
+    """Whether the browser spoke https, to us or to a proxy of ours: a browser holds to that for a year."""
+    if request.secure:
+        return True
+    proxies: list[IPv4Network | IPv6Network] = request.app[_PROXIES]
+    said = request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+    return said and bool(request.remote) and among(str(request.remote), proxies)
 
 
 # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
