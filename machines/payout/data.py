@@ -46,6 +46,8 @@ class ProposedDestination:
     """Of amount and destination: what a reviewer's yes is bound to."""
     holder: str = ""
     """Whose account the bank says that it is; empty where it did not say."""
+    place: str = ""
+    """Names the destination: the fingerprint of it alone, the same however often it is sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Attempt:
     """Whether it is proven that the rail never took it."""
     paid_as: tuple[str, ...] = ()
     """What the rail calls the payments of it that are proven; several where somebody clicked Retry in its dashboard."""
+    place: str = ""
+    """Names the destination that it was sent to; empty where an older version opened it."""
 
     def named_too(self, handles: Iterable[str]) -> "Attempt":
         """Keep further names of the rail's own for it, the newest ones."""
@@ -179,6 +183,8 @@ class PayoutData:
     """How often the sight of this attempt was lost."""
     wish: Wish | None = None
     """Nothing of it is sent any more: the money is given back as soon as the rail proves that nothing is paid."""
+    place: str = ""
+    """Names the destination; empty where an older version took it in."""
 
     @property
     def scope(self) -> str:
@@ -201,7 +207,7 @@ class PayoutData:
     def proposal(self) -> ProposedDestination:
         """What a reviewer looks at: a correction that waits for his yes, or else the payout as it was asked for."""
         return self.correction or ProposedDestination(
-            self.requested_by, self.sealed, self.shown, self.fingerprint, self.holder
+            self.requested_by, self.sealed, self.shown, self.fingerprint, self.holder, self.place
         )
 
     def approvals_missing(self) -> int:
@@ -209,7 +215,7 @@ class PayoutData:
 
         What nobody has assessed yet asks for two. What was sent there before was approved before.
         """
-        if any(attempt.sealed == self.sealed for attempt in self.attempts):
+        if any(self.goes_where(attempt) for attempt in self.attempts):
             return 0
         if self.assessed and not self.findings and self.approvals_needed < TWO:
             return 0
@@ -220,6 +226,15 @@ class PayoutData:
             if one.fingerprint == self.fingerprint and _one_person(one.by) != _one_person(self.requested_by)
         }
         return max(0, needed - len(given))
+
+    def goes_where(self, attempt: Attempt) -> bool:
+        """Whether an attempt was sent to the destination that is kept now.
+
+        Only what an older version wrote, which named none, is told by how it is sealed; `payflow reseal` names it.
+        """
+        if self.place and attempt.place:
+            return self.place == attempt.place
+        return self.sealed == attempt.sealed
 
     @property
     def all_dead(self) -> bool:
@@ -263,10 +278,11 @@ class PayoutData:
     def next_attempt(self, record_id: RecordId, now: int, **changes: Any) -> "PayoutData":
         """Open an attempt with a reference of its own; one that has not failed goes on under its old reference."""
         data = replace(self, **_AT_REST, reason="", **changes)
-        if data.current and not data.current.failed and data.current.sealed == data.sealed:
+        if data.current and not data.current.failed and data.goes_where(data.current):
             return data
         reference = reference_of(record_id, len(data.attempts) + 1, data.installation)
-        return replace(data, attempts=(*data.attempts, Attempt(reference, data.sealed, opened_at=now)))
+        opened = Attempt(reference, data.sealed, opened_at=now, place=data.place)
+        return replace(data, attempts=(*data.attempts, opened))
 
     def at_rest(self, **changes: Any) -> "PayoutData":
         """Forget what was only true while an attempt was with the rail."""

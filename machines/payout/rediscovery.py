@@ -54,34 +54,32 @@ def merged(record_id: RecordId, data: PayoutData, found: tuple[Attempt, ...]) ->
     attempts: list[Attempt] = []
     for number in range(1, max(by_number, default=0) + 1):
         attempts += by_number.get(number) or [
-            Attempt(reference_of(record_id, number, data.installation), data.sealed, failed=FORGOTTEN)
+            Attempt(reference_of(record_id, number, data.installation), data.sealed, failed=FORGOTTEN, place=data.place)
         ]
     return replace(data, attempts=tuple(attempts))
 
 
 def recreated(
-    record_id: RecordId, owner: Owner, rail: str, found: Sequence[tuple[Trace, str]], shown: str
+    record_id: RecordId, owner: Owner, rail: str, found: Sequence[tuple[Trace, Attempt]], shown: str
 ) -> tuple[str, New[PayoutData]]:
-    """Make anew a payout of which nothing is left but what the rail lists: the traces, oldest first, each sealed."""
-    newest, sealed = found[-1]
+    """Make anew a payout of which nothing is left but what the rail lists: traces with their attempts, oldest first."""
+    newest, last = found[-1]
     paid = next((trace for trace, _ in found if isinstance(trace.status, Settled)), None)
     back = next((trace for trace, _ in found if isinstance(trace.status, Reversed)), None)
     proof = next((one.status.evidence for one in (paid, back) if one and isinstance(one.status, _PROVEN)), None)
-    attempts = tuple(
-        Attempt(trace.key, place, trace.handle, sent=True, failed=_failure(trace)).named_too(trace.names)
-        for trace, place in found
-    )
     data = PayoutData(
         rail=rail,
         method=newest.to.kind,
-        sealed=sealed,
+        sealed=last.sealed,
         shown=shown,
         send_units=newest.amount.units,
         installation=installation_of(newest.key),
         assessed=True,
         evidence=proof,
         paid_by=paid.key if paid else "",
+        place=last.place,
     )
+    attempts = tuple(replace(attempt, failed=_failure(trace)) for trace, attempt in found)
     data = merged(record_id, data, attempts)
     for trace, _ in found:
         if isinstance(trace.status, Settled):

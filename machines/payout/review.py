@@ -78,7 +78,7 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
 def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
     """Keep the new destination apart until reviewers said yes to it: till then nothing is sent at all."""
     why = f"{fact.by} names another destination: {fact.shown}"
-    proposal = ProposedDestination(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder)
+    proposal = ProposedDestination(fact.by, fact.sealed, fact.shown, fact.fingerprint, fact.holder, fact.place)
     return keep(
         why,
         data=replace(record.data, correction=proposal, approvals=(), assessed=True),
@@ -98,6 +98,7 @@ def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> 
         fingerprint=proposal.fingerprint,
         requested_by=proposal.by,
         holder=proposal.holder,
+        place=proposal.place,
         correction=None,
     )
     return move("retry", f"{fact.by} said yes to {data.shown}", data=data.next_attempt(record.id, now))

@@ -170,6 +170,7 @@ class Desk:
             requested_by=ask.by or ask.owner,
             installation=self.store.installation,
             fingerprint=print_of(self.store.seals, amount, destination),
+            place=self.store.seals.place(destination),
         )
 
     def rail_of(self, method: str) -> str:
@@ -264,7 +265,8 @@ class Desk:
         arrives = Money(record.data.send_units, record.amount.asset)
         seals = self.store.seals
         fingerprint = print_of(seals, record.amount, destination, arrives, holder)
-        fact = f.Corrected(by, seals.seal(destination), shown(destination), fingerprint, holder)
+        place = seals.place(destination)
+        fact = f.Corrected(by, seals.seal(destination), shown(destination), fingerprint, holder, place)
         return await self._tell(payout_id, fact, by)
 
     async def correct_account(self, payout_id: str, by: str, account: str, bank: str, name: str) -> Applied:

@@ -49,6 +49,10 @@ class Seals:
                 "A destination was sealed with a key that is not in PAYFLOW_SEAL_KEYS: add the old key behind the new."
             ) from error
 
+    def place(self, destination: Destination) -> str:
+        """Name a destination: the same for the same one, however it was sealed."""
+        return self.fingerprint("place", destination.kind, repr(sorted(destination.fields)))
+
     def fingerprint(self, *parts: str) -> str:
         """Name some text so that it can be compared, and not guessed, without the key."""
         _ = self._box

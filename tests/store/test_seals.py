@@ -19,6 +19,15 @@ def test_what_is_sealed_shows_nothing_and_opens_to_the_same() -> None:
     assert seals.open(sealed) == BANK
 
 
+def test_a_place_has_one_name_however_often_it_is_sealed() -> None:
+    seals = Seals([new_key()])
+    other_way_round = Destination("bank", tuple(reversed(BANK.fields)))
+    assert seals.seal(BANK) != seals.seal(BANK)
+    assert seals.place(BANK) == seals.place(seals.open(seals.seal(other_way_round)))
+    assert seals.place(BANK) != seals.place(Destination("mobile_money", BANK.fields))
+    assert seals.place(BANK) != seals.place(Destination("bank", (*BANK.fields, ("branch", "1"))))
+
+
 def test_an_old_key_behind_the_new_one_still_opens_and_prints_the_same() -> None:
     old, new = new_key(), new_key()
     before, after = Seals([old]), Seals(keys_given(f"{new}, {old}"))

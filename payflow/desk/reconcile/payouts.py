@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -103,7 +104,7 @@ class PayoutsReconcile:
             if not await self._store.archive.bring_back(payout, word.who, f"{rail} says otherwise"):
                 return [_archived_too_thin(rail, payout, found, tomb)]
             record = (await self._store.records.read(payout)).record
-        attempts = tuple(self._attempt(trace, record) for trace in found)
+        attempts = tuple(self._known(trace, record) for trace in found)
         # A payout that was asked for, or approved, when the store was saved takes a move or two to where it really is.
         for _ in range(3):
             applied = await take_in(
@@ -114,13 +115,20 @@ class PayoutsReconcile:
         findings = await self._learn(rail, payout, word, found)
         return findings or [Finding(rail, payout, f"{_amount(found)}: as the store has it.")]
 
-    def _attempt(self, trace: Trace, record: PayoutRecord) -> Attempt:
-        known = self._store.seals.open(record.data.sealed)
+    def _known(self, trace: Trace, record: PayoutRecord) -> Attempt:
+        """Make an attempt of what the rail lists: to the destination of the record where the account is the same."""
+        data, found = record.data, self._attempt(trace)
+        known = self._store.seals.open(data.sealed)
         ours, theirs = (dict(place.fields).get("account_number", "") for place in (known, trace.to))
-        same = same_account(ours, theirs, trace.amount.asset)
-        sealed = record.data.sealed if same else self._store.seals.seal(trace.to)
+        if not same_account(ours, theirs, trace.amount.asset):
+            return found
+        return replace(found, sealed=data.sealed, place=data.place)
+
+    def _attempt(self, trace: Trace) -> Attempt:
         failed = trace.status.reason if isinstance(trace.status, Failed) else ""
-        return Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed).named_too(trace.names)
+        sealed, place = self._store.seals.seal(trace.to), self._store.seals.place(trace.to)
+        attempt = Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed, place=place)
+        return attempt.named_too(trace.names)
 
     async def _learn(self, rail: str, payout: RecordId, word: Word, found: Sequence[Trace] = ()) -> list[Finding]:
         """Ask the rail about every attempt of a payout, and let the payout react as it would to a look."""
@@ -180,7 +188,7 @@ class PayoutsReconcile:
         _, shard = parse_id(payout)
         if self._store.records.owner_shard(owner_of(owner)) != shard:
             raise BadInput(f"{payout} is not of {owner}: it would be in another shard.")
-        attempts = [(trace, self._store.seals.seal(trace.to)) for trace in found]
+        attempts = [(trace, self._attempt(trace)) for trace in found]
         state, new = recreated(payout, owner, rail, attempts, shown(found[-1].to))
         why = f"the store had forgotten it, {rail} has it: {word.reason}"
         await self._store.records.recreate(new, state, word.who, why)

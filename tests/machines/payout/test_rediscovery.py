@@ -74,10 +74,11 @@ def test_a_finished_payout_only_remembers() -> None:
         assert record.data.attempts == (attempt(),)
 
 
-def trace(number: int, status: Status) -> tuple[Trace, str]:
-    """What the rail lists of an attempt, and its destination sealed."""
+def trace(number: int, status: Status) -> tuple[Trace, Attempt]:
+    """What the rail lists of an attempt, and what we make of it."""
     key = PaymentKey(reference_of(ID, number))
-    return Trace(key, f"handle {number}", Money(2_000, NGN), Destination("bank", ()), status), f"sealed {number}"
+    found = Trace(key, f"handle {number}", Money(2_000, NGN), Destination("bank", ()), status)
+    return found, Attempt(key, f"sealed {number}", sent=True, place=f"place {number}")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,8 @@ def test_a_payout_of_which_nothing_is_left_is_made_again(statuses: list[Status],
     assert reached == state
     assert new.amount == Money(2_000, NGN)
     assert [one.reference for one in new.data.attempts] == [one.key for one, _ in found]
-    assert [one.sealed for one in new.data.attempts] == [sealed for _, sealed in found]
+    assert [(one.sealed, one.place) for one in new.data.attempts] == [(one.sealed, one.place) for _, one in found]
+    assert (new.data.sealed, new.data.place) == (new.data.attempts[-1].sealed, new.data.attempts[-1].place)
     assert bool(new.data.paid_by) == (state == s.COMPLETED)
     assert [bool(one.failed) for one in new.data.attempts] == [isinstance(one, Failed | Reversed) for one in statuses]
 

@@ -1,5 +1,6 @@
 """Four eyes: who may say yes, to what, and how long a yes counts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Approval, Attempt, PayoutRecord, RiskFinding, Wish
 from tests.machines.payout.scenes import (
+    ID,
     NOW,
     PRINT,
     REVIEW,
@@ -189,6 +191,25 @@ def test_an_open_attempt_keeps_its_destination_whatever_is_corrected() -> None:
     record = after(payout(s.FAILED, attempts=(attempt(),), assessed=True), OTHER)
     record = after(record, f.Approved("olu", "other print"))
     assert record.data.attempts == (attempt(), Attempt(SECOND, "sealed other account"))
+
+
+def test_an_open_attempt_goes_on_under_its_reference_though_its_destination_was_sealed_anew() -> None:
+    """Else the same money would go to the same account under a second reference, while the first may be paid."""
+    sealed_anew = payout(s.FAILED, attempts=(attempt(place="home"),), assessed=True, sealed="anew", place="home")
+    assert after(sealed_anew, f.Retried("olu")).data.attempts == sealed_anew.data.attempts
+    forced = replace(sealed_anew.data, findings=(RiskFinding("new", "It is new."),), approvals_needed=2)
+    assert not forced.approvals_missing(), "what was sent there before was approved before"
+    elsewhere = replace(forced, place="elsewhere", sealed=attempt().sealed)
+    assert elsewhere.approvals_missing() == 2
+    assert len(elsewhere.next_attempt(ID, NOW).attempts) == 2
+
+
+def test_the_place_of_a_correction_goes_with_its_yes_into_the_attempt() -> None:
+    there = payout(s.FAILED, attempts=(failed(place="home"),), failures=4, assessed=True, place="home")
+    record = after(there, f.Corrected("ann", "sealed other account", "058 ••••9999", "other print", place="other"))
+    assert (record.data.place, record.data.proposal.place) == ("home", "other")
+    record = after(record, f.Approved("olu", "other print"))
+    assert (record.data.place, record.data.attempts[-1].place) == ("other", "other")
 
 
 def test_a_no_to_the_new_destination_leaves_the_old_one() -> None:

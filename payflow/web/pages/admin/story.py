@@ -26,7 +26,7 @@ from payflow.telemetry.logs import redacted
 from payflow.web.pages.admin.frame import DashboardExtensions
 
 # Told elsewhere on the page, or of no use to people.
-_UNTOLD = frozenset({"sealed", "fingerprint", "evidence", "raw"})
+_UNTOLD = frozenset({"sealed", "fingerprint", "place", "evidence", "raw"})
 # What is longer, such as the data of a call, is of no use to people.
 LONGEST = 160
 _NAMES = {"shown": "goes_to", "send_units": "sends"}
