@@ -329,7 +329,7 @@ class Settings(BaseModel):
     api_rate: float = Field(default=50, gt=0, le=100_000, alias="PAYFLOW_API_RATE")
     """Requests a second that one API token may make, over all processes."""
     api_address_rate: float = Field(default=100, gt=0, le=100_000, alias="PAYFLOW_API_ADDRESS_RATE")
-    """Requests a second that may come from one address, over all processes."""
+    """Requests a second from one address of those who show no token or session that holds, over all processes."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), alias="PAYFLOW_TRUSTED_PROXIES")
     """Networks of the proxies whose X-Forwarded-For is believed, separated by commas; by default nobody's is."""
 

@@ -61,8 +61,8 @@ class Deliveries(Generic[T]):
             if not self.genuine(request.headers, raw):
                 # Only who cannot prove who they are is slowed down: a source with much to tell must not be.
                 count("forged")
-                log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=self.source)
                 await gate.rate_limit(request)
+                log.warning("A webhook was forged, or its secret changed.", action="webhook_forged", source=self.source)
                 raise Problem(problems.FORGED, f"This delivery does not prove that it comes from {self.source}.")
             try:
                 delivery = self.read(request.headers, raw)

@@ -7,10 +7,12 @@ at once.
 
 import hashlib
 import hmac
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from time import monotonic
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,10 +31,15 @@ from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Prob
 # One customer of a provider of addresses has all of these.
 _SITE_BITS = 64
 _MOST_HOPS = 32
+_MOST_REFUSED = 10_000
 
 
 class Gate:
-    """Lets in who may come in. Rates are counted in the store, so all processes share them."""
+    """Lets in who may come in. Rates are counted in the store, so all processes share them.
+
+    Whoever proves who they are is counted by their token, strangers by their address: many people may share one (an
+    office, a proxy that nobody named), and what strangers ask from there must not shut them out.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._tokens = Tokens(store.link)
@@ -40,20 +47,26 @@ class Gate:
         self._token_rate = settings.api_rate
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
+        self._refused: dict[str, float] = {}
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
-        """Tell who asks, or refuse them. Guessing uses up the rate of the address, before any token is looked up."""
-        await self.rate_limit(request)
+        """Tell who asks, or refuse them. Guessing uses up the rate of the address."""
         kind, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        return await self.recognise(shown.strip() if kind.lower() == "bearer" else "", roles)
+        token = await self._tokens.find(shown.strip() if kind.lower() == "bearer" else "")
+        if token is None:
+            await self.rate_limit(request)
+        return await self._admitted(token, roles)
 
     async def recognise(self, secret: str, roles: Collection[Role]) -> Caller:
         """Tell whose token this is, for a page where it was typed and that has slowed its visitor down."""
         return await self._admitted(await self._tokens.find(secret), roles)
 
-    async def readmit(self, digest: str, roles: Collection[Role]) -> Caller:
+    async def readmit(self, request: web.Request, digest: str, roles: Collection[Role]) -> Caller:
         """Tell who holds a token, by its hash, as long as it is not revoked: for those who signed in with it."""
-        return await self._admitted(await self._tokens.known(digest), roles)
+        token = await self._tokens.known(digest)
+        if token is None:
+            await self.rate_limit(request)
+        return await self._admitted(token, roles)
 
     async def _admitted(self, token: ApiToken | None, roles: Collection[Role]) -> Caller:
         if token is None:
@@ -72,15 +85,27 @@ class Gate:
         """Count a request against the address that it comes from."""
         await self._take(f"address:{self.address(request)}", self._address_rate)
 
+    async def rate_limit_sign_in(self, request: web.Request, place: str) -> None:
+        """Count a visit to the sign-in of some pages, which what else comes from the address does not use up."""
+        await self._take(f"sign-in:{place}:{self.address(request)}", self._address_rate)
+
     async def _take(self, name: str, rate: float) -> None:
-        granted, wait_ms = await self._records.rate_tokens(name, rate, 1)
-        if not granted:
-            wait_s = -(-wait_ms // SECOND)
-            raise Problem(
-                TOO_MANY,
-                f"More than {rate:g} requests a second: wait, then go on slower.",
-                headers={hdrs.RETRY_AFTER: str(max(1, wait_s))},
-            )
+        # Each question to the store is a write, and one to disk: until the time that it named the answer is known here.
+        wait_s = self._refused.get(name, 0.0) - monotonic()
+        if wait_s <= 0:
+            granted, wait_ms = await self._records.rate_tokens(name, rate, 1)
+            if granted:
+                self._refused.pop(name, None)
+                return
+            if len(self._refused) >= _MOST_REFUSED:
+                self._refused.clear()
+            wait_s = wait_ms / SECOND
+            self._refused[name] = monotonic() + wait_s
+        raise Problem(
+            TOO_MANY,
+            f"More than {rate:g} requests a second: wait, then go on slower.",
+            headers={hdrs.RETRY_AFTER: str(max(1, math.ceil(wait_s)))},
+        )
 
     def address(self, request: web.Request) -> str:
         """Tell the address of the client: the last hop that is none of our proxies."""
@@ -165,12 +190,12 @@ class PageSessions:
 
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
         """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
-        await self._gate.rate_limit(request)
         secret = request.cookies.get(self._cookie, "")
         session = await self._sessions.find(secret)
         if session is None:
+            await self._gate.rate_limit(request)
             raise Problem(UNAUTHENTICATED, "Sign in first.")
-        caller = await self._gate.readmit(session.token, self._roles if roles is None else roles)
+        caller = await self._gate.readmit(request, session.token, self._roles if roles is None else roles)
         return Visit(request, caller, secret, session.said)
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
@@ -186,6 +211,10 @@ class PageSessions:
         """Count the request of somebody who is not known yet."""
         await self._gate.rate_limit(request)
 
+    async def rate_limit_sign_in(self, request: web.Request) -> None:
+        """Count a visit to the sign-in."""
+        await self._gate.rate_limit_sign_in(request, self._place)
+
     async def form(self, visit: Visit) -> Form:
         """Read a form that was sent from one of our pages, and refuse any other."""
         _refuse_other_sites(visit.request)
@@ -195,7 +224,7 @@ class PageSessions:
 
     async def sign_in_form(self, request: web.Request) -> Form:
         """Read what somebody shows who is not known yet; they are slowed down before any of it is read."""
-        await self._gate.rate_limit(request)
+        await self.rate_limit_sign_in(request)
         _refuse_other_sites(request)
         return await received_form(request)
 

@@ -128,6 +128,15 @@ async def test_guessing_tokens_at_the_door_is_slowed_down(settings: Settings) ->
         assert set(answers) == {401, 429}
 
 
+async def test_strangers_at_our_address_keep_nobody_from_signing_in_and_working(settings: Settings) -> None:
+    async with open_front(settings, api_address_rate=1.0) as front:
+        asked = [await front.call("GET", "/api/provider/balance") for _ in range(10)]
+        assert asked[-1].status == 429
+        visitor = await Visitor(front).come("olu", Role.OPERATOR)
+        for _ in range(10):
+            assert await visitor.get("records") == 200
+
+
 async def test_what_a_closed_session_was_to_be_told_is_not_kept(flagged: Front) -> None:
     sessions = Sessions(flagged.store.link)
     secret = await sessions.open("0" * 64, 60)

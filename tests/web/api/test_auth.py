@@ -96,12 +96,36 @@ async def test_a_token_is_slowed_down_and_another_one_is_not(settings: Settings)
         assert (await front.bob("GET", BALANCE)).status == 200
 
 
-async def test_an_address_is_slowed_down_before_any_token_is_looked_up(settings: Settings) -> None:
+async def test_an_address_that_guesses_tokens_is_slowed_down(settings: Settings) -> None:
     async with open_front(settings, api_address_rate=5.0) as front:
         guesses = [front.call("GET", BALANCE, token="payflow_" + f"{n:043d}") for n in range(20)]
         found = await statuses(guesses)
         assert set(found) == {401, 429}
         assert found.count(401) <= 10
+
+
+async def test_strangers_shut_out_nobody_who_has_a_token_and_comes_from_their_address(settings: Settings) -> None:
+    async with open_front(settings, api_address_rate=1.0) as front:
+        await front.token(Role.PROVIDER, ANN)
+        found = await statuses([front.call("GET", BALANCE) for _ in range(20)])
+        assert found.count(429) >= 10
+        assert await statuses([front.ann("GET", BALANCE) for _ in range(20)]) == [200] * 20
+
+
+async def test_a_refusal_costs_the_store_nothing_until_the_time_that_it_named(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def none_left(_: Records, name: str, *__: object) -> tuple[int, int]:
+        asked.append(name)
+        return 0, 600_000
+
+    monkeypatch.setattr(Records, "rate_tokens", none_left)
+    found = [await front.call("GET", BALANCE) for _ in range(5)]
+    assert [one.status for one in found] == [429] * 5
+    assert found[-1].headers["Retry-After"] == "600"
+    assert asked == ["address:127.0.0.1"]
 
 
 async def test_rates_are_counted_over_all_processes_together(settings: Settings) -> None:

@@ -224,7 +224,7 @@ class Frame:
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         try:
-            await self.sessions.rate_limit(request)
+            await self.sessions.rate_limit_sign_in(request)
         except Problem as problem:
             return self.sign_in(problem.status, self.place, problem.message)
         return self.sign_in(HTTPStatus.OK, request.query.get("to", ""))
