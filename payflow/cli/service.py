@@ -1,7 +1,7 @@
 """Running the service, and what it needs before it runs."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,16 @@ async def init(terminal: Terminal) -> None:
 
 
 @command("payflow seal-key")
-def seal_key(terminal: Terminal) -> None:
-    key = new_key()
+async def seal_key(
+    terminal: Terminal,
+    *,
+    fingerprints: Annotated[
+        bool, typer.Option("--fingerprints", help="Say what PAYFLOW_FINGERPRINT_KEY must be for what is there.")
+    ] = False,
+) -> None:
+    if fingerprints:
+        async with terminal.open() as payflow:
+            key = payflow.store.seals.fingerprint_key
+    else:
+        key = new_key()
     terminal.tell({"key": key}, key)

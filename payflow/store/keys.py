@@ -37,7 +37,8 @@ KEYS = (
     Key(
         META := "pf:meta",
         "hash",
-        "schema, number of shards, id of this store; most replicas seen; when last reconciled; verdict on the books",
+        "schema, number of shards, id of this store, which fingerprint key; most replicas seen; when last reconciled; "
+        "verdict on the books",
         "first start, every worker, reconcile, ledger",
         "every start, the sequence guard",
     ),

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,14 +21,14 @@ KEY_FILE = "seal.key"
 class Seals:
     """Seals with the first key, opens with any."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], fingerprint_key: str = "") -> None:
         try:
             self._boxes = [Fernet(key) for key in keys]
         except (ValueError, TypeError) as error:
             raise BadSettings(
                 "PAYFLOW_SEAL_KEYS holds something that is no key: make one with `payflow seal-key`."
             ) from error
-        self._oldest = keys[-1].encode() if keys else b""
+        self._prints = _print_key(fingerprint_key, keys)
 
     @property
     def _box(self) -> MultiFernet:
@@ -56,8 +57,24 @@ class Seals:
     def fingerprint(self, *parts: str) -> str:
         """Name some text so that it can be compared, and not guessed, without the key."""
         _ = self._box
-        key = hashlib.sha256(b"payflow fingerprint " + self._oldest).digest()
-        return hmac.new(key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:24]
+        return hmac.new(self._prints, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:24]
+
+    @property
+    def fingerprint_key(self) -> str:
+        """What PAYFLOW_FINGERPRINT_KEY must say so that no fingerprint changes, whatever becomes of the other keys."""
+        _ = self._box
+        return self._prints.hex()
+
+
+def _print_key(given: str, keys: Sequence[str]) -> bytes:
+    """Read the key that makes fingerprints; where none is set it comes, as it always did, from the oldest seal key."""
+    if not given:
+        return hashlib.sha256(b"payflow fingerprint " + keys[-1].encode()).digest() if keys else b""
+    if not re.fullmatch(r"[0-9a-f]{64}", given):
+        raise BadSettings(
+            "PAYFLOW_FINGERPRINT_KEY is no key of 64 hexadecimal digits: `payflow seal-key --fingerprints` says which."
+        )
+    return bytes.fromhex(given)
 
 
 def keys_given(text: str) -> list[str]:

@@ -211,7 +211,7 @@ async def open_store(
         stack.callback(guard.close)
         records = Records(link, guard, shards, assets or Assets(), clock)
         ledger = Ledger(link, records)
-        seals = Seals(_seal_keys(settings))
+        seals = await _seals(link, settings)
         profiles = Profiles(link, seals, shards, clock, reserved)
         store = Store(
             settings=settings,
@@ -259,6 +259,25 @@ def no_store(where: str) -> StoreUnfit:
         "of the service: PAYFLOW_DATA for the folder of the embedded store, or REDIS_URL, REDIS_HOST or "
         "REDIS_SENTINELS. If this installation is new, make its store with `payflow init`, or start `payflow serve`."
     )
+
+
+async def _seals(link: Link, settings: Settings) -> Seals:
+    """Take the keys; others than were used here before would name each request and destination anew, and are refused.
+
+    Then a request made again would be a new one, and an attempt that is under way one to somewhere else.
+    """
+    given = settings.fingerprint_key.get_secret_value().strip() if settings.fingerprint_key else ""
+    seals = Seals(known := _seal_keys(settings), given)
+    if not known:
+        return seals
+    mine = seals.fingerprint("these fingerprints")
+    await link.ask("HSETNX", keys.META, "fingerprints", mine)
+    if (await link.ask("HGET", keys.META, "fingerprints")).decode() != mine:
+        raise StoreUnfit(
+            f"The store at {link.place} has fingerprints of another key: set PAYFLOW_FINGERPRINT_KEY to what "
+            "`payflow seal-key --fingerprints` said of the keys before, or put the oldest of PAYFLOW_SEAL_KEYS back."
+        )
+    return seals
 
 
 def _seal_keys(settings: Settings) -> list[str]:

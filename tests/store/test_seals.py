@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from machines.core.errors import BadSettings
+from machines.core.errors import BadSettings, StoreUnfit
 from machines.core.ports import Destination
 from payflow.store.seals import Seals, key_of_folder, keys_given, new_key
+from tests.desk import opened, settings_for
+from tests.servers import Deployment
 
 BANK = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
 
@@ -33,6 +35,33 @@ def test_an_old_key_behind_the_new_one_still_opens_and_prints_the_same() -> None
     before, after = Seals([old]), Seals(keys_given(f"{new}, {old}"))
     assert after.open(before.seal(BANK)) == BANK
     assert after.fingerprint("a", "b") == before.fingerprint("a", "b")
+
+
+def test_an_old_key_can_be_taken_out_once_fingerprints_have_a_key_of_their_own() -> None:
+    old, new = new_key(), new_key()
+    before = Seals([old])
+    after = Seals([new], before.fingerprint_key)
+    assert after.fingerprint("a", "b") == before.fingerprint("a", "b")
+    assert after.place(BANK) == before.place(BANK)
+    with pytest.raises(BadSettings, match="seal-key --fingerprints"):
+        Seals([new], "short")
+
+
+async def test_a_store_is_not_opened_with_keys_that_would_name_everything_anew(
+    server: Deployment, tmp_path: Path
+) -> None:
+    old, new = new_key(), new_key()
+
+    async def prints_of(keys: str, prints: str = "") -> str:
+        given = {"PAYFLOW_SEAL_KEYS": keys, "PAYFLOW_FINGERPRINT_KEY": prints}
+        async with opened(settings_for(server, tmp_path, **given)) as store:
+            return store.seals.fingerprint_key
+
+    prints = await prints_of(old)
+    for keys, key in ((new, ""), (f"{old},{new}", ""), (new, "0" * 64)):
+        with pytest.raises(StoreUnfit, match="PAYFLOW_FINGERPRINT_KEY"):
+            await prints_of(keys, key)
+    assert await prints_of(f"{new},{old}") == await prints_of(new, prints) == prints
 
 
 def test_a_lost_key_is_said_with_what_to_do() -> None:
