@@ -154,6 +154,8 @@ class Settings(BaseModel):
     """Replicas that must have an intent before money leaves; by default one, where any was ever seen."""
     data: Path = Field(default=Path("data"), alias="PAYFLOW_DATA")
     """Folder of the embedded store and of the sequence guard's high-water mark."""
+    anchors: Path | None = Field(default=None, alias="PAYFLOW_ANCHORS")
+    """File, best on another machine, that says how far the audit log is; by default it lies in PAYFLOW_DATA."""
 
     # Workers
     enable_workers: bool = Field(default=True, alias="ENABLE_WORKERS")

@@ -156,14 +156,26 @@ async def _stopped_by_signals() -> AsyncIterator[asyncio.Event]:
 
 async def _tell_health(payflow: Payflow) -> None:
     before = work_of(payflow.metrics)
+    await _anchor(payflow)
     while True:
         await anyio.sleep(payflow.settings.health_line_s)
         done = work_of(payflow.metrics)
+        await _anchor(payflow)
         try:
             await tell_health(payflow, done.since(before))
         except PayflowError as error:
             log.warning("The store's health is unknown.", action="health", error=str(error))
         before = done
+
+
+async def _anchor(payflow: Payflow) -> None:
+    """Write down outside the store, and in the log, how far the audit log is."""
+    try:
+        anchor = await payflow.store.audit.anchor()
+    except PayflowError as error:
+        log.warning("How far the audit log is was not written down.", action="anchor", error=str(error))
+    else:
+        log.info("The audit log was written down outside.", action="anchor", lines=anchor.lines, head=anchor.head)
 
 
 async def tell_health(payflow: Payflow, done: Work) -> None:

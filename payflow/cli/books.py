@@ -16,7 +16,7 @@ from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
 from payflow.cli.tables import Column, clean, drawn, json_of
 from payflow.cli.terminal import Code, Commands, Reason, Terminal, Usage, Yes, moment, typed
-from payflow.desk.books import Believed, check
+from payflow.desk.books import Believed, check, faults_of
 from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
 from payflow.shown import exact
 
@@ -109,7 +109,7 @@ def _columns(assets: Assets, title: str) -> list[Column]:
 
 @command("payflow verify")
 async def verify(terminal: Terminal, payflow: Payflow) -> Code:
-    faults = [fault async for fault in payflow.store.integrity.verify()]
+    faults = [fault async for fault in faults_of(payflow.store)]
     count = sum(one.count for one in await payflow.store.listing.counts_by_state())
     terminal.tell(
         {"records": count, "faults": [json_of(FAULT, one) for one in faults]},

@@ -5,6 +5,7 @@ the other one, agreeing with itself and with the records, says what is right. Wh
 says which is believed; where neither does, no single posting is right, and somebody must find out what happened first.
 """
 
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import anyio
@@ -15,6 +16,7 @@ from machines.core.errors import BadInput, Conflict, PayflowError
 from machines.core.ids import Owner
 from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
+from payflow.store.integrity import IntegrityFault
 from payflow.store.ledger import Difference, LedgerCheck, LedgerReport, PostedSums
 from payflow.store.pauses import BOOKS
 from payflow.store.registers.proposals import Proposal
@@ -26,6 +28,15 @@ FEW = 3
 MOST_FROZEN = 100
 
 log = structlog.get_logger()
+
+
+async def faults_of(store: Store) -> AsyncIterator[IntegrityFault]:
+    """Walk over the audit log, every history and every index, and name what was changed, cut or forgotten."""
+    broken = await store.audit.fault()
+    if broken:
+        yield IntegrityFault("the audit log", broken)
+    async for fault in store.integrity.verify():
+        yield fault
 
 
 class Bookkeeper:

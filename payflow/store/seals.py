@@ -31,6 +31,11 @@ class Seals:
         self._prints = _print_key(fingerprint_key, keys)
 
     @property
+    def ready(self) -> bool:
+        """Whether there is a key."""
+        return bool(self._boxes)
+
+    @property
     def _box(self) -> MultiFernet:
         if not self._boxes:
             raise BadSettings(

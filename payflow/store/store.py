@@ -28,6 +28,7 @@ from payflow.store.listing import Listing
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses, scope_of_shard
 from payflow.store.records import Records
+from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
 from payflow.store.registers.earnings import Earnings
@@ -164,6 +165,7 @@ class Store:
         for scope in await self.pauses.all():
             if scope.startswith("shard:"):
                 await self.pauses.resume(scope, reconciled=True)
+        await self.audit.anchor(anew=True)
 
     async def settle_alarms(self) -> None:
         """Make the alarms of this process known to all others, through the store."""
@@ -230,7 +232,7 @@ async def open_store(
             pauses=Pauses(link),
             shortfalls=Shortfalls(link),
             platforms=PlatformGrants(link),
-            audit=Audit(link, clock),
+            audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),
             archive=Archive(link, records, ledger),
             store_id=store_id,
             installation=installation,

@@ -1,10 +1,14 @@
 """The audit log: every act is a line, no line can be changed unseen, and many may write at once."""
 
 import asyncio
+import hashlib
+from pathlib import Path
 
 import pytest
 
-from machines.core.errors import BadInput, StoreUnavailable
+from machines.core.errors import BadInput, BadSettings, StoreUnavailable
+from payflow.store.codec import GENESIS
+from payflow.store.registers.anchors import AnchorFile
 from payflow.store.store import Store
 
 
@@ -61,3 +65,81 @@ async def test_what_may_have_been_done_is_not_called_refused(store: Store) -> No
         async with store.audit.doing("otto", "resume", "everything"):
             raise StoreUnavailable("no answer")
     assert [line.act for line in await store.audit.page(None, 5)] == ["resume"]
+
+
+# ── who writes to the store changes the log unseen, but for what was written down outside ────────────────────────────
+
+
+async def _filled(store: Store, lines: int) -> None:
+    for number in range(lines):
+        await store.audit.note("otto", "pause", f"rail:{number}")
+    await store.audit.anchor()
+
+
+async def _rewritten(store: Store) -> None:
+    """Put another name into every line, and chain them anew."""
+    lines, before = await store.link.ask("LRANGE", "pf:audit", 0, -1), GENESIS
+    for place, line in enumerate(lines):
+        changed = before + line[32:].replace(b"otto", b"olga")
+        await store.link.ask("LSET", "pf:audit", place, changed)
+        before = hashlib.sha256(changed).digest()
+
+
+async def test_an_end_that_was_cut_off_is_found(store: Store) -> None:
+    await _filled(store, 5)
+    await store.link.ask("RPOP", "pf:audit")
+    assert await store.audit.fault() == (
+        "it has 4 lines, and had 5 as was written down outside the store: its end was cut off"
+    )
+
+
+async def test_a_log_that_was_emptied_is_found(store: Store) -> None:
+    await _filled(store, 5)
+    await store.link.ask("DEL", "pf:audit")
+    assert "it has 0 lines, and had 5" in await store.audit.fault()
+
+
+async def test_a_log_that_was_rewritten_whole_is_found_and_so_is_one_that_grew_again(store: Store) -> None:
+    await _filled(store, 5)
+    await _rewritten(store)
+    await store.audit.note("otto", "pause", "later")
+    assert await store.audit.fault() == "line 5, or one before it, is not what was written down outside the store"
+
+
+async def test_whoever_writes_down_the_shorter_log_afterwards_hides_nothing(store: Store) -> None:
+    await _filled(store, 5)
+    await store.link.ask("RPOP", "pf:audit")
+    await store.audit.anchor()
+    assert "its end was cut off" in await store.audit.fault()
+
+
+async def test_a_changed_line_of_what_was_written_down_is_found(store: Store) -> None:
+    await _filled(store, 5)
+    file = store.settings.data / "anchors"
+    words = file.read_text().split(" ")
+    file.write_text(" ".join([words[0], "4", *words[2:]]))
+    assert await store.audit.fault() == f"line 1 of {file} was changed, or signed with a key that is gone"
+
+
+async def test_after_a_store_that_was_set_back_is_taken_for_the_truth_only_the_lost_end_is_void(store: Store) -> None:
+    await _filled(store, 3)
+    await store.audit.note("otto", "pause", "lost")
+    await store.audit.anchor()
+    await store.link.ask("RPOP", "pf:audit")
+    assert "its end was cut off" in await store.audit.fault()
+    await store.adopt()
+    assert await store.audit.fault() == ""
+    await store.link.ask("RPOP", "pf:audit")
+    assert "it has 2 lines, and had 3" in await store.audit.fault()
+
+
+async def test_what_is_as_it_was_is_written_down_once(store: Store) -> None:
+    await _filled(store, 2)
+    await store.audit.anchor()
+    assert len((store.settings.data / "anchors").read_text().splitlines()) == 1
+
+
+async def test_a_place_that_cannot_be_written_to_is_said(store: Store, tmp_path: Path) -> None:
+    nowhere = AnchorFile(tmp_path / "not" / "there", store.seals)
+    with pytest.raises(BadSettings, match="PAYFLOW_ANCHORS"):
+        nowhere.write(await store.audit.anchor())

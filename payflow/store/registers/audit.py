@@ -16,6 +16,7 @@ from machines.core.errors import Conflict, PayflowError, StoreUnavailable
 from payflow.store import keys
 from payflow.store.codec import GENESIS, encode
 from payflow.store.link import PAGE, Link
+from payflow.store.registers.anchors import Anchor, AnchorFile
 from payflow.store.scripts import AUDIT
 
 REFUSED = "refused"
@@ -42,8 +43,9 @@ class AuditLine:
 class Audit:
     """The audit log of the whole installation."""
 
-    def __init__(self, link: Link, clock: Clock | None = None) -> None:
+    def __init__(self, link: Link, anchors: AnchorFile, clock: Clock | None = None) -> None:
         self._link = link
+        self._anchors = anchors
         self._clock = clock or SystemClock()
 
     async def note(self, who: str, act: str, subject: str, why: str = "") -> None:
@@ -79,15 +81,33 @@ class Audit:
         found = await self._link.ask("LRANGE", keys.AUDIT, first, last)
         return [_read(first + place + 1, raw) for place, raw in enumerate(found)][::-1]
 
+    async def anchor(self, *, anew: bool = False) -> Anchor:
+        """Write down outside the store how far the log is; `anew` where what was written down before is void."""
+        count = await self.count()
+        newest = await self._link.ask("LINDEX", keys.AUDIT, count - 1) if count else None
+        anchor = Anchor(self._clock.now(), count, _hash(newest).hex(), anew)
+        self._anchors.write(anchor)
+        return anchor
+
     async def fault(self) -> str:
-        """Walk over the whole log and say where it was changed or cut in the middle; empty when it is whole."""
+        """Walk over the whole log and say where it was changed or cut; empty when it is whole."""
+        anchors, broken = self._anchors.read()
+        if broken:
+            return broken
+        written_down = {anchor.lines: anchor for anchor in anchors}
         expected, start = GENESIS, 0
         while lines := await self._link.ask("LRANGE", keys.AUDIT, start, start + PAGE - 1):
-            for place, raw in enumerate(lines):
+            for number, raw in enumerate(lines, start + 1):
                 if raw[:32] != expected:
-                    return f"line {start + place + 1} does not follow the one before"
+                    return f"line {number} does not follow the one before"
                 expected = _hash(raw)
+                anchor = written_down.pop(number, None)
+                if anchor is not None and anchor.head != expected.hex():
+                    return f"line {number}, or one before it, is not what was written down outside the store"
             start += len(lines)
+        longest = max(written_down, default=0)
+        if longest:
+            return f"it has {start} lines, and had {longest} as was written down outside the store: its end was cut off"
         return ""
 
 

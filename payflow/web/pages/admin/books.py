@@ -12,6 +12,7 @@ from aiohttp import web
 from machines.core.clock import Millis
 from machines.core.ids import owner_of
 from machines.core.money import Assets
+from payflow.desk.books import faults_of
 from payflow.desk.person import STAFF
 from payflow.desk.values import IntegrityFault, JournalCursor, LedgerAccount, LedgerReport
 from payflow.shown import decimal
@@ -127,10 +128,7 @@ class AuditPage:
 
     async def _walk(self) -> list[IntegrityFault]:
         found = []
-        broken = await self._frame.store.audit.fault()
-        if broken:
-            found.append(IntegrityFault("the audit log", broken))
-        async for fault in self._frame.store.integrity.verify():
+        async for fault in faults_of(self._frame.store):
             found.append(fault)
             if len(found) == FAULTS:
                 break
