@@ -79,6 +79,7 @@ async def _run(
         address = ""
         if port is not None:
             address = await stack.enter_async_context(_listening(payflow, readiness, port, api=api))
+        await _anchor(payflow)
         announce(_said(payflow, address, workers=workers), address)
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
@@ -156,7 +157,6 @@ async def _stopped_by_signals() -> AsyncIterator[asyncio.Event]:
 
 async def _tell_health(payflow: Payflow) -> None:
     before = work_of(payflow.metrics)
-    await _anchor(payflow)
     while True:
         await anyio.sleep(payflow.settings.health_line_s)
         done = work_of(payflow.metrics)
