@@ -66,10 +66,10 @@ $(BIN)/python: | $(filter .tools/%,$(UV))
 	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv
 
 # A real Ethereum node and the real multisig, for tests. To run takes neither.
-.tools/npm/.ready: tests/npm/package.json
+.tools/npm/.ready: tests/npm/package.json tests/npm/package-lock.json
 	mkdir -p $(@D)
-	cp $< $(@D)
-	npm install --prefix $(@D) --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .tools/bin/uv:

@@ -28,6 +28,7 @@ from tests.waiting import block_until
 KUBERNETES = "1.36"
 COMPOSE = DEPLOY / "compose/compose.yml"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+OURS = "payflow:local"
 MADE_BY = {"api": ["serve"], "worker": ["worker"]}
 
 
@@ -60,6 +61,20 @@ def test_the_image_is_built_in_one_stage_and_runs_in_another() -> None:
     assert [step.list[0] for step in last.steps if step.word == "COPY"] == ["--from=build"]
     assert not any(step.word == "ADD" for stage in (build, last) for step in stage.steps)
     assert build.environment["UV_PROJECT_ENVIRONMENT"] in last.environment["PATH"]
+
+
+def test_what_others_made_is_taken_by_its_digest() -> None:
+    """A tag may be moved by whoever has it; a digest is what was looked at."""
+    images = [stage.base for stage in stages()] + [service["image"] for service in compose()["services"].values()]
+    theirs = [image for image in images if image != OURS]
+    assert len(theirs) > 2
+    assert [image for image in theirs if not re.search(r"@sha256:[0-9a-f]{64}$", image)] == []
+    packages = json.loads((PROJECT / "tests/npm/package-lock.json").read_text())["packages"]
+    assert len(packages) > 2
+    assert [name for name, package in packages.items() if name and not package.get("integrity")] == []
+    actions = re.findall(r"uses: (\S+)", (PROJECT / ".github/workflows/ci.yml").read_text())
+    assert actions
+    assert [action for action in actions if not re.search(r"@[0-9a-f]{40}$", action)] == []
 
 
 def test_the_image_runs_as_nobodys_user_behind_an_init_and_says_how_it_is() -> None:
