@@ -30,6 +30,8 @@ STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process stops: who would answer for ever ends then."""
 _PROXIES = web.AppKey("proxies", list[IPv4Network | IPv6Network])
 HSTS = "max-age=31536000"
+_OF_THE_CALLER = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+"""What is no HTTP; a body, read to its end after the answer, that is not encoded as it says; a caller who left."""
 _BACKGROUND = web.AppKey("background", set[asyncio.Task[None]])
 
 
@@ -109,8 +111,8 @@ async def _stop(app: web.Application) -> None:
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
-    """What is no HTTP is the caller's mistake: it was answered, and must not fill our log with tracebacks."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    """Whether the server failed; what a caller did wrong was answered, and must not fill our log with tracebacks."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _OF_THE_CALLER))
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
