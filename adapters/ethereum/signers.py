@@ -5,6 +5,7 @@ Nothing is raised from inside a frame that knows one.
 """
 
 import json
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -134,6 +135,9 @@ def _account(key: str) -> LocalAccount | None:
 
 def _read(path: Path, what: str) -> str:
     try:
+        if path.stat().st_mode & stat.S_IROTH:
+            sentence = "A file with a key or its password can be read by everybody on this machine: chmod 600 it."
+            log.warning(sentence, action="key_file_mode", path=str(path))
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"The {what} file {path} cannot be read: {type(error).__name__}.") from None

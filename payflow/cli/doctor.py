@@ -2,8 +2,10 @@
 
 import ipaddress
 import shutil
+import stat
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from rich.text import Text
 
@@ -16,6 +18,7 @@ from payflow.desk import platforms, readiness
 from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
+from payflow.store.seals import KEY_FILE
 from payflow.store.store import refuse_missing
 from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
 
@@ -33,6 +36,7 @@ async def doctor(terminal: Terminal) -> Code:
         ok("settings", "All settings can be used."),
         _api_address(terminal.settings),
         _webhook_secrets(terminal.settings),
+        *_secret_files(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
     ]
@@ -44,6 +48,20 @@ async def doctor(terminal: Terminal) -> Code:
         _summary(checks),
     )
     return Code.OK if fit else Code.STORE
+
+
+def _secret_files(settings: Settings) -> list[Check]:
+    """Look at who may read what holds keys and passwords, where it is a file."""
+    lanes = settings.lanes.values()
+    named = [file for lane in lanes for file in (lane.keystore, lane.password_file, lane.key_file) if file]
+    files = [file for file in (Path(".env"), settings.data / KEY_FILE, *named) if file.exists()]
+    # Of the group's right nothing is said: that is how secrets are mounted into pods.
+    found = [
+        fail("secret files", f"Everybody on this machine can read {file}: chmod 600 {file}")
+        for file in dict.fromkeys(files)
+        if file.stat().st_mode & stat.S_IROTH
+    ]
+    return found or [ok("secret files", "Files with keys are for their owner alone.")]
 
 
 async def _store(terminal: Terminal) -> list[Check]:

@@ -37,6 +37,16 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     assert till("doctor").out.endswith("Fit to send money.\n")
 
 
+def test_a_key_that_everybody_on_the_machine_may_read_is_found(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("PAYFLOW_DATA", "embedded")
+    assert levels(till)["secret files"][0] == "ok"
+    Path("embedded/seal.key").chmod(0o644)
+    level, finding = levels(till, 3)["secret files"]
+    assert level == "fail"
+    assert "chmod 600 embedded/seal.key" in finding
+
+
 @pytest.mark.parametrize("kind", [*SINGLE, Kind.CLUSTER], indirect=True)
 def test_every_server_that_is_supported_can_be_examined(till: Till, server: Deployment) -> None:
     found = levels(till)
@@ -142,7 +152,7 @@ def test_what_waits_for_a_person_is_told(till: Till) -> None:
 def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     found = levels(till, 3)
-    assert list(found) == ["settings", "API address", "webhook secrets", "store"]
+    assert list(found) == ["settings", "API address", "webhook secrets", "secret files", "store"]
     assert found["store"][0] == "fail"
     assert "1 failed" in till("doctor").out
 

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from eth_account import Account as Keys
+from structlog.testing import capture_logs
 
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.remote_signer import RemoteSigner
@@ -105,6 +106,16 @@ def test_a_key_file_signs_for_its_address(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=OTHER.address) as told:
         raw_key_file(file, OTHER.address)
     assert SECRET not in shown(told.value)
+
+
+def test_a_key_that_everybody_on_the_machine_may_read_is_said_in_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(LANE.key)
+    for mode, said in ((0o644, True), (0o640, False), (0o600, False)):
+        file.chmod(mode)
+        with capture_logs() as lines:
+            raw_key_file(file)
+        assert ("key_file_mode" in [line["action"] for line in lines]) is said
 
 
 def test_a_key_file_that_is_not_there_is_a_setting_to_mend(tmp_path: Path) -> None:
