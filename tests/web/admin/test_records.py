@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from payflow.config import Settings
 from payflow.desk.archive import archive
 from payflow.engine.step import take_in
 from payflow.store.registers.tokens import Role
+from payflow.web.pages.admin.records import _cells
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, BOUNCES, Front, asking, open_front
@@ -274,3 +276,10 @@ async def test_a_proposal_about_what_has_changed_since_is_void(front: Front, man
     assert await two.press("Confirm") == 409
     assert "changed while you were looking" in two.text
     assert (await front.record(record)).state == "UNCONFIRMED"
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+async def test_what_an_error_said_is_no_formula_to_a_spreadsheet(flagged: Front, first: str) -> None:
+    record = (await flagged.store.records.read(RecordId((await flagged.requested("400"))["id"]))).record
+    assert _cells(replace(record, parked=f"{first}HYPERLINK(1)"))[-1] == f"'{first}HYPERLINK(1)"
+    assert _cells(replace(record, parked="it broke"))[-1] == "it broke"

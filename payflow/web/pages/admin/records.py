@@ -150,7 +150,7 @@ class RecordsPage:
 def _cells(record: Record[Any]) -> tuple[str, ...]:
     """Write a record as text; what an error said must be no formula to a spreadsheet."""
     amount = record.amount
-    parked = f"'{record.parked}" if record.parked[:1] in ("=", "+", "-", "@") else record.parked
+    parked = f"'{record.parked}" if record.parked[:1] in ("=", "+", "-", "@", "\t", "\r") else record.parked
     return (
         record.id, record.machine, record.state, record.owner, amount.asset.code if amount else "",
         amount.decimal if amount else "", iso(record.created_at), iso(record.since), parked,
