@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, cast
 
-from aiohttp import web, web_response
+from aiohttp import hdrs, web, web_response, web_urldispatcher
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 from aiohttp.typedefs import Handler
@@ -37,6 +38,8 @@ _BACKGROUND = web.AppKey("background", set[asyncio.Task[None]])
 
 def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
     """Serve the routes of several rooms."""
+    # aiohttp asks this before any middleware, of places that there are none too, and breaks on bytes that are no text.
+    web_urldispatcher._default_expect_handler = _expected  # type: ignore[assignment]  # noqa: SLF001
     app = web.Application(middlewares=[_answered], client_max_size=MOST_BODY_BYTES)
     app.on_response_prepare.append(_headers)
     app[STOPPING] = asyncio.Event()
@@ -91,6 +94,17 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     if (request.content_length or 0) > most:
         return problems.Problem(problems.TOO_LARGE, f"A request may have {most} bytes.").answer()
     return await problems.answered(handler, request)
+
+
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    """Let come what waits for a sign to go on; whatever else is expected of us is refused."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        return problems.Problem(problems.EXPECTATION, "All that may be expected here is 100-continue.").answer()
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # else the answer counts as begun, and no other could take its place
+    return None
 
 
 def in_background(app: web.Application, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

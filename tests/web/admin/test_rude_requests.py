@@ -58,6 +58,20 @@ async def test_a_rude_sign_in_is_refused_as_what_it_is(
     assert [line for line in logged if line["log_level"] == "error" or "exc_info" in line] == []
 
 
+@pytest.mark.parametrize("path", [SIGN_IN, "/nowhere"])
+@pytest.mark.parametrize(
+    ("expected", "status"),
+    [(b"\xe4100-continue", 417), (b"\xff", 417), (b"a cake", 417), (b"", None), (b"100-Continue", 100)],
+)
+async def test_what_is_expected_of_us_breaks_nothing_before_any_handler(
+    flagged: Front, caplog: pytest.LogCaptureFixture, path: str, expected: bytes, status: int | None
+) -> None:
+    usual = 401 if path == SIGN_IN else 404
+    found = await status_of(flagged, path, [of_type(FORM), b"Expect: " + expected], b"token=x")
+    assert found == (usual if status is None else status)
+    assert caplog.records == []
+
+
 async def test_a_form_is_read_by_no_codec_that_its_sender_names(
     visitor: Visitor, flagged: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
