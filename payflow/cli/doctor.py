@@ -6,6 +6,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -37,6 +38,7 @@ async def doctor(terminal: Terminal) -> Code:
         _api_address(terminal.settings),
         _webhook_secrets(terminal.settings),
         *_secret_files(terminal.settings),
+        _in_clear(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
     ]
@@ -139,12 +141,36 @@ async def _inside(payflow: Payflow) -> list[Check]:
     ]
 
 
-def _api_address(settings: Settings) -> Check:
+def _in_clear(settings: Settings) -> Check:
+    """Look at how those are reached who are shown credentials, or asked to sign and to prove."""
+    urls = {
+        "FLUTTERWAVE_URL": settings.flutterwave_url,
+        "FLUTTERWAVE_TOKEN_URL": settings.flutterwave_token_url,
+        "PAYSTACK_URL": settings.paystack_url,
+        "GITHUB_URL": settings.github_url,
+        "GITHUB_WEB_URL": settings.github_web_url,
+    }
+    for name, lane in settings.lanes.items():
+        urls |= {
+            f"a node of the lane {name} ({place})": url.get_secret_value() for place, url in enumerate(lane.rpc, 1)
+        }
+        urls |= {f"the signer of the lane {name}": lane.signer.get_secret_value()} if lane.signer else {}
+    split = {name: urlsplit(url) for name, url in urls.items()}
+    clear = [name for name, url in split.items() if url.scheme == "http" and not _is_own(url.hostname or "")]
+    if clear:
+        return warn("outside", f"Reached by http://, in clear: {', '.join(clear)}. Use https://.")
+    return ok("outside", "Nobody beyond this machine is reached by http://.")
+
+
+def _is_own(host: str) -> bool:
     try:
-        private = ipaddress.ip_address(settings.host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        private = settings.host == "localhost"
-    if private:
+        return host == "localhost"
+
+
+def _api_address(settings: Settings) -> Check:
+    if _is_own(settings.host):
         return ok("API address", f"The API listens on {settings.host}, for this machine only.")
     return warn("API address", f"The API listens on {settings.host} without TLS: put a proxy with TLS before it.")
 

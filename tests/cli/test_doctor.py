@@ -1,5 +1,6 @@
 """The doctor: fit when it is fit, and for each thing that may be wrong, what to do about it."""
 
+import json
 import os
 import re
 from contextlib import suppress
@@ -10,6 +11,7 @@ import pytest
 
 from machines.core import redis
 from machines.core.errors import PayflowError
+from payflow.cli.doctor import _in_clear
 from payflow.config import load
 from payflow.store import servers
 from payflow.telemetry.health import Level
@@ -35,6 +37,21 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     found = levels(till)
     assert {level for level, _ in found.values()} == {"ok"}, found
     assert till("doctor").out.endswith("Fit to send money.\n")
+
+
+def test_who_is_reached_in_clear_beyond_this_machine_is_named_without_their_address(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_URL", "http://github.example/hush")
+    assert levels(till)["outside"] == ("warn", "Reached by http://, in clear: GITHUB_URL. Use https://.")
+    for own in ("https://gateway.example", "http://127.0.0.1:8000", "http://[::1]:8000", "http://localhost"):
+        assert _in_clear(load({"PAYSTACK_URL": own})).level == "ok"
+    beyond = _in_clear(load({"PAYSTACK_URL": "http://gateway.example/hush"}))
+    assert (beyond.level, "PAYSTACK_URL" in beyond.finding, "hush" in beyond.finding) == ("warn", True, False)
+    lane = {"rpc": ["https://ok.example", "http://node.example/hush"], "chain_id": 1, "signer": "http://10.0.0.1/hush"}
+    found = _in_clear(load({"PAYFLOW_LANES": json.dumps({"main": lane})})).finding
+    assert "a node of the lane main (2), the signer of the lane main" in found
+    assert "hush" not in found
 
 
 def test_a_key_that_everybody_on_the_machine_may_read_is_found(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +169,7 @@ def test_what_waits_for_a_person_is_told(till: Till) -> None:
 def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     found = levels(till, 3)
-    assert list(found) == ["settings", "API address", "webhook secrets", "secret files", "store"]
+    assert list(found) == ["settings", "API address", "webhook secrets", "secret files", "outside", "store"]
     assert found["store"][0] == "fail"
     assert "1 failed" in till("doctor").out
 
