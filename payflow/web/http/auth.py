@@ -48,6 +48,7 @@ class Gate:
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
         self._refused: dict[str, float] = {}
+        self._warned = False
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks, or refuse them. Guessing uses up the rate of the address."""
@@ -109,6 +110,14 @@ class Gate:
 
     def address(self, request: web.Request) -> str:
         """Tell the address of the client: the last hop that is none of our proxies."""
+        if not self._proxies and not self._warned and "X-Forwarded-For" in request.headers:
+            self._warned = True  # anybody can send the header: one line says what may be wrong, and no more
+            log.warning(
+                "A request came through a proxy that is not named, so all who come through it share one rate: "
+                "name its network in PAYFLOW_TRUSTED_PROXIES, if it is yours.",
+                action="unnamed_proxy",
+                peer=request.remote,
+            )
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         hops = [*forwarded.split(",")[-_MOST_HOPS:], request.remote or ""] if self._proxies else [request.remote or ""]
         found = ""

@@ -164,6 +164,16 @@ async def test_the_address_is_the_last_one_that_a_proxy_of_ours_wrote(
         assert seen == [f"address:{counted_as}"]
 
 
+@pytest.mark.parametrize(("proxies", "lines"), [("", 1), ("127.0.0.0/8", 0)])
+async def test_a_proxy_that_nobody_named_is_told_of_once(
+    settings: Settings, logged: list[dict[str, object]], proxies: str, lines: int
+) -> None:
+    async with open_front(settings, trusted_proxies=proxies) as front:
+        for number in range(3):
+            await front.call("GET", BALANCE, X_Forwarded_For=f"1.2.3.{number}")
+    assert [line.get("action") for line in logged].count("unnamed_proxy") == lines
+
+
 async def test_without_the_store_nobody_is_let_in_and_nothing_is_told_of_the_store(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
