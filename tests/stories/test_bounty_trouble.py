@@ -158,7 +158,7 @@ async def test_only_maintainers_of_that_repository_confirm(fair: Fair) -> None:
             await fair.says(who, "GET", f"{path}/confirmation?owner={MIA.address}", expect=403)
             await fair.says(who, "POST", "/api/user/revoke", {"issue-id": issue.id, "address": BOB.address}, expect=403)
             await fair.says(who, "POST", "/api/user/remove-bot-confirmation", {"issue-id": issue.id}, expect=403)
-        await fair.says("mallory", "GET", path, expect=403)
+        await fair.says("mallory", "GET", path, expect=404)
         await fair.says("olu", "POST", f"{path}/payout", body, expect=403)
         # A hash of nothing by the right person pays nothing either.
         await fair.says("mia", "POST", f"{path}/payout", body)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,13 @@ from payflow.web.pages.admin.records import _cells
 from tests.waiting import wait_until
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, BOUNCES, Front, asking, open_front
+
+
+@pytest.fixture
+async def front(settings: Settings) -> AsyncIterator[Front]:
+    """The pages over as many requests as a test makes."""
+    async with open_front(settings, payout_most_open=0) as front:
+        yield front
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from machines.core.money import NGN
+from payflow.desk.person import Person
+from payflow.desk.platforms import grant
 from payflow.store.registers.tokens import Role
 from payflow.web.http.app import MOST_BODY_BYTES
 from tests.web.api.front import ANN, GOOD, SHOP, Front, asking
@@ -238,6 +241,7 @@ async def test_an_amount_written_as_a_number_loses_no_digit(front: Front) -> Non
     # As a float this would be 4503599627370497.5 and then something else.
     body = json.dumps(EARNING | {"amount": "HERE"}).replace('"HERE"', "4503599627370497.51").encode()
     token = await front.token(Role.PLATFORM, SHOP)
+    await grant(front.store, SHOP, {NGN: None}, {}, Person("otto", Role.OPERATOR))
     answer = await front.call("POST", "/api/earnings", raw=body, token=token)
     assert answer.body["amount"] == "4503599627370497.51"
 
