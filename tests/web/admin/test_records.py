@@ -72,7 +72,7 @@ async def test_all_records_are_on_one_page_or_another_and_none_on_two(
 
 
 async def test_records_of_one_moment_are_not_lost_between_pages(settings: Settings) -> None:
-    async with open_front(settings, clock=FixedClock(), payout_most_open=0) as front:
+    async with open_front(settings, clock=FixedClock(), payout_most_open=0, payout_most_daily=0) as front:
         await front.earn("90000")
         made = [(await front.ann("POST", "/api/payouts", asking("100"))).body["id"] for _ in range(120)]
         visitor = await Visitor(front).come("vic", Role.VIEWER)
