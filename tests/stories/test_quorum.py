@@ -104,6 +104,7 @@ async def test_the_command_line_proposes_and_confirms_it_and_the_doctor_says_how
 ) -> None:
     key = tmp_path / "lane.key"
     key.write_text(LANE.key)
+    key.chmod(0o600)
     lane = {"rpc": [good.url, bad.url], "chain_id": 31337, "key_file": str(key)}
     house = House(tmp_path, {"PAYFLOW_LANES": json.dumps({"ethereum": lane})})
     await house.run("init")

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from machines.core.errors import StoreUnavailable
@@ -181,6 +182,28 @@ async def test_one_person_takes_the_live_lines_of_nobody_else(
 
         assert [await listens("vic", Role.VIEWER) for _ in range(4)] == [200, 200, 429, 429]
         assert await listens("otto", Role.OPERATOR) == 200
+
+
+async def test_a_page_that_was_left_gives_its_line_up_though_nothing_is_sent(
+    visitor: Visitor, flagged: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_OF_ONE", 1)
+    monkeypatch.setattr(live, "TELL_AT_LEAST_EVERY_S", 3600.0)
+    async with app.listening(app.application(api.pages(flagged.desk, flagged.settings)), "127.0.0.1", 0) as address:
+        flagged.address = address
+        await visitor.come("vic", Role.VIEWER)
+
+        async def listens() -> aiohttp.ClientResponse:
+            return await flagged.session.get(f"{address}/admin/live", headers={"Cookie": visitor.cookie})
+
+        first = await listens()
+        assert (first.status, (await listens()).status) == (200, 429)
+        first.close()
+
+        async def there_is_room() -> bool:
+            return (await listens()).status == 200
+
+        await wait_until(there_is_room, "the line is free again")
 
 
 async def test_a_store_that_is_gone_is_told_apart_from_a_form_that_was_refused(

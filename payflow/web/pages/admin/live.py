@@ -19,7 +19,7 @@ LOOK_EVERY_S = 1.0
 TELL_AT_LEAST_EVERY_S = 20.0
 ASK_AGAIN_EVERY_S = 5.0
 MOST_LISTENERS = 100
-MOST_OF_ONE = 10
+MOST_OF_ONE = 25
 """Pages of one person: nobody takes the lines of all others, with however many sessions."""
 
 
@@ -50,7 +50,8 @@ class Live:
     async def _speak(self, visit: Visit, page: EventSourceResponse) -> None:
         stopping = visit.request.app[STOPPING]
         sent, sent_at, asked_at = "", monotonic(), monotonic()
-        while not stopping.is_set():
+        # A page that was left is heard of when something is sent to it, which may be long: its place would stay taken.
+        while not stopping.is_set() and visit.request.transport is not None:
             pulse, now = await self._pulse(), monotonic()
             if now - asked_at >= ASK_AGAIN_EVERY_S:
                 await self._sessions.visit(visit.request)  # a session that is over hears nothing more
