@@ -26,7 +26,7 @@ class Profile:
     """The platform that brought him, which hears of his payouts."""
     verified: bool = False
     checked_by_us: bool = False
-    """Whether somebody who works here said that he is verified, and not only his platform."""
+    """Whether somebody who works here said that they are verified, and not only their platform."""
     notify: tuple[str, ...] = ()
     """Where to tell him things: one URL each, for mail, push or chat."""
     destination: Destination | None = None
