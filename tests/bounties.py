@@ -71,7 +71,7 @@ class Fair:
     wallet: StandInWallet
     """Mia's browser wallet."""
     patience_s: float = PATIENCE_S
-    _tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
 
     # ── at GitHub ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -118,11 +118,11 @@ class Fair:
     async def token_of(self, who: str) -> str:
         """The token of somebody: of his GitHub account, or of a role."""
         roles = {"olu": Role.OPERATOR, "vic": Role.VIEWER}
-        if who not in self._tokens:
+        if who not in self.tokens:
             role = roles.get(who, Role.PROVIDER)
             of = "" if who in roles else f"github:{self.github.town.person(who).id}"
-            self._tokens[who] = await Tokens(self.store.link).create(who, role, of, "test")
-        return self._tokens[who]
+            self.tokens[who] = await Tokens(self.store.link).create(who, role, of, "test")
+        return self.tokens[who]
 
     async def says(self, who: str, method: str, path: str, body: Json | None = None, *, expect: int = 200) -> Json:
         """Somebody asks Payflow something."""

@@ -8,6 +8,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of
 from machines.bounty.data import (
     Hand,
+    RepositoryRecord,
     repository_id,
 )
 from machines.core.chain import Address
@@ -18,11 +19,10 @@ from machines.core.errors import (
     NotAllowed,
     NotFound,
 )
-from machines.core.forge import Place
 from machines.core.ids import Owner
 from machines.core.saved_address import SavedAddress
 from machines.core.sign_in import SignInMessage
-from payflow.desk.bounties.finding import BountyFinder, account_of, person_of
+from payflow.desk.bounties.finding import NO_REPOSITORY, BountyFinder, account_of, person_of
 from payflow.desk.person import Caller
 from payflow.store.registers.contributors import ContributorAddress
 
@@ -111,10 +111,9 @@ class BountyAddresses(BountyFinder):
 
     async def prove_owner(self, caller: Caller, repository: int, text: str, proof: tuple[str, str]) -> Hand:
         """Take a maintainer on as an owner of the wallets that are made from now on; their address must be proven."""
-        place = await self.place_of(repository)
-        person = await self.maintainer(place, caller)
+        person = await self.maintainer(await self.repository(repository), caller)
         address = self.address(text)
-        await self.proven(proof, address, _to_own(person.id, place), await self.store.records.now())
+        await self.proven(proof, address, _to_own(person.id, repository), await self.store.records.now())
         hand = Hand(person.id, person.login, address)
         await self.tell(repository_id(repository, self.store.records.shards), f.HandProven(hand, *proof), caller.who)
         for one in await self.of_repository(repository):
@@ -124,23 +123,26 @@ class BountyAddresses(BountyFinder):
 
     async def remove_owner(self, caller: Caller, repository: int, person: int) -> None:
         """Take somebody off the owners of the wallets to come; those that are made keep theirs."""
-        by = await self.maintainer(await self.place_of(repository), caller)
+        by = await self.maintainer(await self.repository(repository), caller)
         record_id = repository_id(repository, self.store.records.shards)
         await self.tell(record_id, f.HandRemoved(person, by.login), caller.who)
 
-    async def place_of(self, repository: int) -> Place:
-        """Say where a repository is."""
+    async def repository(self, number: int) -> RepositoryRecord:
+        """Find a repository by its number at the forge."""
         try:
-            record = (await self.store.records.read(repository_id(repository, self.store.records.shards))).record
+            record: RepositoryRecord = (
+                await self.store.records.read(repository_id(number, self.store.records.shards))
+            ).record
         except NotFound:
-            raise NotFound("There is no such repository here.") from None
-        return Place(record.data.installation, record.data.number, record.data.name, 0)
+            raise NotFound(NO_REPOSITORY) from None
+        return record
 
     async def message(self, caller: Caller, text: str, repository: int | None, gives_way_to: str) -> str:
         """Give the words that an address signs: once, within minutes, for this alone."""
         person = _contributor(caller)
-        place = None if repository is None else await self.place_of(repository)
-        statement = _to_own(person, place) if place else _to_be_paid(person)
+        if repository is not None:
+            await self.must_know_of(await self.repository(repository), caller)
+        statement = _to_be_paid(person) if repository is None else _to_own(person, repository)
         if gives_way_to:
             statement = _to_give_way(person, self.address(gives_way_to))
         return await self.asked(self.address(text), statement)
@@ -179,10 +181,8 @@ def _to_give_way(person: int, to: Address) -> str:
     return f"GitHub account {person} wants to be paid bounties at {to} from now on, and no longer at this address."
 
 
-def _to_own(person: int, place: Place) -> str:
-    return (
-        f"GitHub account {person} wants to own the bounty wallets of repository {place.repository} with this address."
-    )
+def _to_own(person: int, repository: int) -> str:
+    return f"GitHub account {person} wants to own the bounty wallets of repository {repository} with this address."
 
 
 def _contributor(caller: Caller) -> int:

@@ -39,8 +39,7 @@ class BountyDesk(BountyAddresses):
 
     async def confirmation(self, name: str, caller: Caller, owner: str) -> tuple[int, ContractCall]:
         """Give what a maintainer's wallet must send to confirm a payment, and the payment's number."""
-        record = await self.find(name)
-        person = await self.maintainer(record.data.place, caller)
+        record, person = await self.steered_by(name, caller)
         record = await self._read_since_approval(record)
         data, current = record.data, record.data.current
         if current is None or not data.confirm_hash:
@@ -61,8 +60,7 @@ class BountyDesk(BountyAddresses):
 
     async def confirmed(self, name: str, caller: Caller, payout_hash: str, number: int | None = None) -> BountyRecord:
         """Take the hash of the transaction with which a maintainer confirms."""
-        record = await self.find(name)
-        person = await self.maintainer(record.data.place, caller)
+        record, person = await self.steered_by(name, caller)
         record = await self._read_since_approval(record)
         await self._must_be_theirs_to_confirm(record, person)
         hashed = tx_hash(payout_hash)
@@ -110,8 +108,7 @@ class BountyDesk(BountyAddresses):
         self, name: str, caller: Caller, fact: Callable[[ForgeAccount], Fact], *, anew: bool = False
     ) -> BountyRecord:
         """Let a maintainer decide something; `anew` where it must not be decided on old news."""
-        record = await self.find(name)
-        person = await self.maintainer(record.data.place, caller)
+        record, person = await self.steered_by(name, caller)
         if anew:
             await self.read_anew(record)
         await self.tell(record.id, fact(person), caller.who)
@@ -124,12 +121,12 @@ class BountyDesk(BountyAddresses):
 
     async def agree(self, name: str, caller: Caller, about: str) -> BountyRecord:
         """Take the word of another owner, or of an operator, about what they were shown."""
-        record = await self.find(name)
         if caller.role is Role.OPERATOR:
+            record = await self.find(name)
             async with self.store.audit.doing(caller.who, "agree to a bounty's payment", record.id, about):
                 await self.tell(record.id, f.AgreementGiven(caller.who, 0, about), caller.who)
             return await self.find(record.id)
-        return await self.act(record.id, caller, lambda by: f.AgreementGiven(by.login, by.id, about))
+        return await self.act(name, caller, lambda by: f.AgreementGiven(by.login, by.id, about))
 
     async def retract(self, name: str, caller: Caller, reason: str) -> BountyRecord:
         """Let a maintainer take back a payment that nobody has confirmed yet; a person then decides anew."""
@@ -140,16 +137,16 @@ class BountyDesk(BountyAddresses):
         """Let a maintainer name another merged claim."""
         return await self.act(name, caller, lambda by: f.Reassigned(by.login, pull))
 
-    async def refund_message(self, name: str, funder: str, to: str) -> str:
+    async def refund_message(self, name: str, caller: Caller, funder: str, to: str) -> str:
         """Give the words that whoever funded a bounty signs with that address, to name where it goes back to."""
-        record = await self.find(name)
+        record = await self.visible_to(name, caller)
         return await self.asked(self.address(funder), _to_get_back(record, self.address(to)))
 
     async def name_refund(
         self, name: str, caller: Caller, funder_text: str, to_text: str, proof: tuple[str, str]
     ) -> BountyRecord:
         """Take the word of an address that funded a bounty: where its money goes when it is given back."""
-        record, now = await self.find(name), await self.store.records.now()
+        record, now = await self.visible_to(name, caller), await self.store.records.now()
         funder, to, data = self.address(funder_text), self.address(to_text), record.data
         await self.proven(proof, funder, _to_get_back(record, to), now)
         # Any account may ask, and what came in is looked for in many blocks.
@@ -166,7 +163,7 @@ class BountyDesk(BountyAddresses):
     async def sweep(self, name: str, caller: Caller, text: str = "") -> BountyRecord:
         """Let a maintainer have paid out, or given back, what came in later: one such payment after the other."""
         to = self.address(text) if text else ""
-        record = await self.find(name)
+        record, _ = await self.steered_by(name, caller)
         if first_of(record) in sweeping(await self.of_repository(record.data.place.repository)):
             raise NotPossible("What came in later is being paid out already: finish that one first.")
         return await self.act(name, caller, lambda by: f.SweepWanted(by.login, to, by.id), anew=True)

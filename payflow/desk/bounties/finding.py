@@ -24,7 +24,7 @@ from machines.bounty.data import (
 from machines.bounty.policy import BountyPolicy
 from machines.core.chain import Address
 from machines.core.decision import Claim, New
-from machines.core.errors import BadInput, ClaimTaken, NotAllowed, NotFound, Rejected
+from machines.core.errors import BadInput, ClaimTaken, ForgeUnavailable, NotAllowed, NotFound, Rejected, StepError
 from machines.core.facts import Fact
 from machines.core.forge import (
     Forge,
@@ -55,6 +55,8 @@ ISSUES = "bounty-issue"
 UNFINISHED = tuple(name for name, state in s.LIFECYCLE.states.items() if not state.final)
 SHOWN = 500
 WHO = "github"
+NO_BOUNTY = "There is no such bounty."
+NO_REPOSITORY = "There is no such repository here."
 RECENT_S = 60.0
 MOST_RECENT = 10_000
 MOST_DIGITS = 19
@@ -208,9 +210,9 @@ class BountyFinder:
         try:
             record: BountyRecord = (await self.store.records.read(RecordId(name))).record
         except (BadInput, NotFound):
-            raise NotFound("There is no such bounty.") from None
+            raise NotFound(NO_BOUNTY) from None
         if record.machine != MACHINE:
-            raise NotFound("There is no such bounty.")
+            raise NotFound(NO_BOUNTY)
         return record
 
     async def repositories(self) -> list[RepositoryRecord]:
@@ -227,16 +229,19 @@ class BountyFinder:
     async def public(self, states: Iterable[str] | None = None) -> list[BountyRecord]:
         """List bounties that anybody may see: those of private repositories are nobody's business."""
         found = await self.bounties(states)
-        shown = {number for number in {one.data.place.repository for one in found} if await self._is_public(number)}
+        shown = {number for number in {one.data.place.repository for one in found} if await self.is_public(number)}
         return [one for one in found if one.data.place.repository in shown]
 
-    async def _is_public(self, repository: int) -> bool:
+    async def is_public(self, repository: int) -> bool:
         """Ask the repository's own record: a list has an end, and what lies beyond it is not public for that."""
+        home = await self._home_if_known(repository)
+        return home is not None and not home.data.private
+
+    async def _home_if_known(self, repository: int) -> RepositoryRecord | None:
         try:
-            home = await self.store.records.read(repository_id(repository, self.store.records.shards))
+            return (await self.store.records.read(repository_id(repository, self.store.records.shards))).record
         except NotFound:
-            return False
-        return not home.record.data.private
+            return None
 
     async def bounties(self, states: Iterable[str] | None = None, limit: int = SHOWN) -> list[BountyRecord]:
         """List bounties in these states, the oldest of each first."""
@@ -279,9 +284,23 @@ class BountyFinder:
         """Find a bounty for somebody whom it concerns."""
         record = await self.find(name)
         won = record.data.winner_id and record.data.winner_id == person_of(caller)
-        if not (caller.role in STAFF or won or await self.maintains(record.data.place, caller)):
-            raise NotFound("There is no such bounty.")  # as of one that is none: whether it exists is theirs to know
+        if not (caller.role in STAFF or won):
+            try:
+                await self.maintainer(record, caller)
+            except NotAllowed:
+                raise NotFound(NO_BOUNTY) from None  # whether it exists is theirs to know
         return record
+
+    async def visible_to(self, name: str, caller: Caller) -> BountyRecord:
+        """Find a bounty for somebody who may know that it exists: anybody, where its repository is public."""
+        record = await self.find(name)
+        await self.must_know_of(record, caller)
+        return record
+
+    async def steered_by(self, name: str, caller: Caller) -> tuple[BountyRecord, ForgeAccount]:
+        """Find a bounty for somebody who maintains its repository, and say as whom they do."""
+        record = await self.find(name)
+        return record, await self.maintainer(record, caller)
 
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,12 +331,53 @@ class BountyFinder:
             self._recent[key] = known
         return known[1]
 
-    async def maintainer(self, place: Place, caller: Caller) -> ForgeAccount:
-        """Let only those go on who maintain the repository."""
-        found = await self.maintains(place, caller)
+    async def maintainer(self, record: BountyRecord | RepositoryRecord, caller: Caller) -> ForgeAccount:
+        """Let only those go on who maintain the repository.
+
+        To whom a private one is nobody's business nothing says that it exists: not who may, and not that the forge
+        cannot be asked, which somebody could bring about by asking often.
+        """
+        home = _home_of(record)
+        knows = await self._knows_without_asking(record, caller)
+        missing = NotFound(NO_BOUNTY if record.machine == MACHINE else NO_REPOSITORY)
+        try:
+            found = await self.maintains(home, caller)
+        except Rejected:  # the app was taken away there: nobody can be told from a stranger
+            found = None
+        except StepError as error:
+            if knows:
+                raise ForgeUnavailable("GitHub cannot be asked now who maintains this: ask again later.") from error
+            raise missing from error
         if found is None:
-            raise NotAllowed(f"Only who maintains {place.name} may do this.")
+            raise NotAllowed(f"Only who maintains {home.name} may do this.") if knows else missing
         return found
+
+    async def must_know_of(self, record: BountyRecord | RepositoryRecord, caller: Caller) -> None:
+        """Answer as if it did not exist to whom it is nobody's business."""
+        if not await self._knows_without_asking(record, caller):
+            await self.maintainer(record, caller)
+
+    async def _knows_without_asking(self, record: BountyRecord | RepositoryRecord, caller: Caller) -> bool:
+        """Say whether somebody knows of it already: who works here, who takes part, anybody where it is public."""
+        home = await self._home_if_known(_home_of(record).repository)
+        public = home is not None and not home.data.private
+        parties = _parties(record) | (_parties(home) if home else set())
+        return public or caller.role in STAFF or person_of(caller) in parties
+
+
+def _home_of(record: BountyRecord | RepositoryRecord) -> Place:
+    """Say where a bounty, or a repository, is."""
+    match record.data:
+        case BountyData(place=place):
+            return place
+        case RepositoryData(number, name, installation):
+            return Place(installation, number, name, 0)
+
+
+def _parties(record: BountyRecord | RepositoryRecord) -> set[int]:
+    """Name the accounts that own a wallet, claim a bounty or won it."""
+    owners = {hand.person for hand in record.data.hands}
+    return owners | {*record.data.claimants, record.data.winner_id} if isinstance(record.data, BountyData) else owners
 
 
 def person_of(caller: Caller) -> int | None:

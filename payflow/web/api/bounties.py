@@ -140,7 +140,9 @@ class BountyApi:
 
     async def refund_proof(self, call: EndpointCall[NoBody, b.RefundProofAsked]) -> JsonReply:
         asked = call.query
-        return _reply(b.SignedWords, message=await self._desk.refund_message(call.path["id"], asked.from_, asked.to))
+        return _reply(
+            b.SignedWords, message=await self._desk.refund_message(call.path["id"], call.caller, asked.from_, asked.to)
+        )
 
     async def refund_address(self, call: EndpointCall[b.RefundGiven, NoQuery]) -> JsonReply:
         given = call.body

@@ -14,15 +14,15 @@ from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, open_question, qr_path
 from machines.bounty.data import BountyRecord
 from machines.core.clock import DAY
+from machines.core.errors import NotFound
 from machines.core.forge import PullState
 from machines.core.saved_address import SavedAddress
 from payflow.desk.bounties.bounties import BountyDesk
-from payflow.desk.bounties.finding import first_of, person_of, sweeping
+from payflow.desk.bounties.finding import NO_BOUNTY, first_of, person_of, sweeping
 from payflow.desk.bounties.open_bounty import NEWEST, balances, open_claims, owns, state_of
 from payflow.desk.person import OPERATES, PROVIDERS, STAFF, Caller, token_of_account
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
-from payflow.web.http import problems
 from payflow.web.http.auth import Form, Gate, PageSessions, Visit, see
 from payflow.web.http.payloads import whole
 from payflow.web.http.problems import FORBIDDEN, Problem
@@ -104,12 +104,13 @@ class BountyPage:
         )  # fmt: skip
 
     async def qr(self, request: web.Request) -> web.StreamResponse:
-        """Give the picture of a bounty's address, which anybody may see."""
+        """Give the picture of a bounty's address: to anybody, and of a private one to who knows its whole place."""
         await self._gate.rate_limit(request)
         record = await self._desk.find(request.match_info["hash"].partition(".")[0])
-        address = record.data.contract_address
-        if not address or request.match_info["number"] != str(record.data.place.number):
-            raise Problem(problems.UNKNOWN_PLACE, "There is no such picture.")
+        address, place = record.data.contract_address, record.data.place
+        hidden = request.path != qr_path(record) and not await self._desk.is_public(place.repository)
+        if not address or hidden or request.match_info["number"] != str(place.number):
+            raise NotFound(NO_BOUNTY)
         picture = io.BytesIO()
         segno.make_qr(f"ethereum:{address}").save(picture, kind="png", scale=8, border=4)
         caching = {"Cache-Control": "public, max-age=86400"} if request.path == qr_path(record) else {}
