@@ -328,6 +328,8 @@ class Settings(BaseModel):
     """Address to listen on."""
     port: int = Field(default=8080, ge=0, le=65535, alias="PAYFLOW_PORT")
     """Port to listen on; 0 picks a free one."""
+    public_url: str = Field(default="", pattern=r"^(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?$", alias="PAYFLOW_PUBLIC_URL")
+    """Where people reach the pages, such as https://pay.example.com; by default http://localhost and the port."""
     worker_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_WORKER_PORT")
     """Port where `payflow worker` serves /metrics, /healthz and /readyz; none for not at all."""
     api_rate: float = Field(default=50, gt=0, le=100_000, alias="PAYFLOW_API_RATE")
@@ -410,6 +412,11 @@ class Settings(BaseModel):
         login = f"{user}:{quote(password, safe='')}@" if password else ""
         scheme = "rediss" if self.redis_tls else "redis"
         return f"{scheme}://{login}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def pages_at(self) -> str:
+        """Where people reach the pages."""
+        return self.public_url or f"http://localhost:{self.port}"
 
     @property
     def store_tls(self) -> bool:

@@ -67,6 +67,9 @@ INDEX: Mapping[str, Listed] = {
     "pause": Listed(STEER, "steering", "Stop sends in a scope, on all workers; looks go on."),
     "resume": Listed(STEER, "steering", "Allow sends in a scope again."),
     "paused": Listed(STEER, "steering", "List what is paused, since when, by whom and why."),
+    "sign-in": Listed(
+        STEER, "sign_in", "Print a link that signs somebody in at the pages: good once, for a quarter of an hour."
+    ),
     "token": Listed(STEER, "tokens", "Make, list and revoke API tokens."),
     "payout": Listed(STEER, "payouts", "Decide about a payout."),
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),

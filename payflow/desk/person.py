@@ -1,4 +1,4 @@
-"""Who asks for an act: the holder of a token, or an account of a shell; how tokens are made, revoked and refused."""
+"""Who asks for an act: the holder of a token, or an account of a shell; how they prove it, and stop being able to."""
 
 import os
 import pwd
@@ -10,6 +10,7 @@ from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.forge import ForgeAccount
 from machines.core.ids import Owner
 from payflow.store.registers.audit import REFUSED
+from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of, sign_in_name
 from payflow.store.store import Store
 
@@ -137,9 +138,24 @@ async def token_of_account(store: Store, account: ForgeAccount) -> str:
     return digest
 
 
-async def note_sign_in(store: Store, who: str, place: str, address: str) -> None:
+async def make_sign_in_link(store: Store, name: str, by: Person) -> str:
+    """Make a link for somebody who works here, and give what it must show: it signs them in once, within minutes."""
+    tokens = Tokens(store.link)
+    digest = await tokens.digest_in_use(name)
+    token = await tokens.known(digest)
+    if token is None or token.role not in STAFF:
+        raise BadInput(f"{name} does not work here: only a viewer, a reviewer or an operator signs in by a link.")
+    own = by.role is not None and by.name == token.name
+    if not own:
+        by.refuse_unless(OPERATES)
+    async with store.audit.doing(by.name, "make sign-in link", token.name):
+        return await SignInLinks(store.link).make(SignInLink(digest, "" if own else by.name))
+
+
+async def note_sign_in(store: Store, who: str, place: str, address: str, let_in_by: str = "") -> None:
     """Write down that somebody came in where people work."""
-    await store.audit.note(who, "sign in", place, f"from {address}")
+    link = f", by a link that {let_in_by} made" if let_in_by else ""
+    await store.audit.note(who, "sign in", place, f"from {address}{link}")
 
 
 async def note_refused_sign_in(store: Store, place: str, why: str) -> None:

@@ -29,7 +29,7 @@ from payflow.sandbox import home as sandbox_home
 from payflow.sandbox.people import HOME, Cast
 from payflow.sandbox.pool import SandboxPool
 from payflow.sandbox.stage import Stage
-from payflow.sandbox.tokens import MAINTAINER, WINNER, tokens
+from payflow.sandbox.tokens import MAINTAINER, WINNER, sign_in_links, tokens
 from payflow.sandbox.world import ON_ANVIL, Options, SandboxWorld, settings_for, write_settings
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
@@ -97,6 +97,7 @@ async def _run(world: SandboxWorld, settings: Settings, announce: Callable[[Sand
     # Nothing needs a machine for this; and while this is open the embedded store keeps running.
     async with open_store(settings) as store:
         world.tokens = await tokens(store, world.tokens_file, world.github.town, {"MAILS": world.read_mails})
+        world.links = await sign_in_links(store, world.tokens, settings.pages_at)
         write_settings(world, settings)
         try:
             await serve(settings, _assembled(world), announced, [world.pool_config], _run_pools)

@@ -47,7 +47,7 @@ async def waiting_payout(cast: Cast) -> None:
         await cast.joins("chioma", verified=True)
         await cast.earns("chioma", "75000")
         payout = await cast.asks("chioma", "75000", PAYS)
-    teller.waits("requested", f"It waits for you: approve it at {cast.world.address}/admin with Rita's token.")
+    teller.waits("requested", "It waits for you: click Rita's link above, and approve it.")
     record = await cast.until(payout, p.APPROVED, p.PROCESSING, p.COMPLETED, p.REJECTED, p.CANCELLED)
     if record.state in (p.REJECTED, p.CANCELLED):
         teller.done(record.state.lower(), "The money is hers again, and she was told why.")

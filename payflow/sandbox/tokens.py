@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.sandbox.github.town import Town
+from payflow.desk.person import STAFF, holder, make_sign_in_link
 from payflow.sandbox import home
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
@@ -37,6 +38,17 @@ async def tokens(store: Store, path: Path, town: Town, more: Mapping[str, str]) 
     found = await _valid(issued, home.read_lines(path), wanted) or await _made(issued, wanted)
     home.write_lines(path, {**found, **more})
     return found
+
+
+async def sign_in_links(store: Store, found: Mapping[str, str], pages: str) -> dict[str, str]:
+    """Make a link for everybody who works here, as they would themselves; who reviews begins with what waits."""
+    links = {}
+    for name, role, _ in PEOPLE:
+        token = await Tokens(store.link).find(found[name.upper()]) if role in STAFF else None
+        if token is not None:
+            secret = await make_sign_in_link(store, name, holder(token))
+            links[name] = f"{pages}/admin/sign-in/{secret}" + ("?to=/admin/review" if role is Role.REVIEWER else "")
+    return links
 
 
 async def _valid(tokens: Tokens, written: Mapping[str, str], holders: Holders) -> dict[str, str]:

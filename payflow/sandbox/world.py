@@ -73,6 +73,8 @@ class SandboxWorld:
     bounties: "Bounties | None" = None
     """Its bounties, as well."""
     tokens: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    """For everybody who works here, an address that signs them in once."""
 
     @property
     def people(self) -> dict[str, tuple[Role, str]]:
@@ -181,6 +183,7 @@ def write_settings(world: SandboxWorld, settings: Settings) -> None:
         world.settings_file,
         {
             "PAYFLOW_DATA": str(world.folder),
+            "PAYFLOW_PUBLIC_URL": settings.pages_at,
             "PAYFLOW_BATCH_SCHEDULE": settings.batch_schedule,
             "PAYFLOW_LANES": json.dumps(lanes, separators=(",", ":")),
             "PAYFLOW_POOL_CONFIG": str(world.pool_config),

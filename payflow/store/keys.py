@@ -67,7 +67,18 @@ KEYS = (
         "pages",
     ),
     session := Key(
-        "pf:session:<hash>", "hash", "somebody signed in at our pages: hash of his token; expires", "pages", "pages"
+        "pf:session:<hash>",
+        "hash",
+        "somebody signed in at our pages: hash of their token, who let them in; expires",
+        "pages",
+        "pages",
+    ),
+    sign_in_link := Key(
+        "pf:sign-in:<hash>",
+        "string",
+        "a link that signs somebody in once: hash of their token, and who made the link; expires",
+        "the desk",
+        "pages",
     ),
     challenge := Key("pf:challenge:<nonce>", "string", "a message to be signed once; expires", "bounties", "bounties"),
     Key(

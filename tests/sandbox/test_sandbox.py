@@ -3,15 +3,19 @@
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
 from adapters.sandbox.chain.chain import ChainKind
 from payflow.sandbox.pool import MINERS, THRESHOLD_SHANNON
+from payflow.store.registers.tokens import Role
 from tests.cli.processes import environment
 from tests.sandbox.running import Json, Sandbox, sandbox
+from tests.web.admin.visitor import Visitor
 
 BOTH = pytest.mark.parametrize("kind", [ChainKind.ANVIL, ChainKind.EVM])
 GWEI = 10**9
@@ -82,6 +86,34 @@ async def approve_what_waits(one: Sandbox) -> None:
     assert (await one.ask(f"/api/reviews/{found[0]['id']}/approve", who="rita", body=body))[0] == 200
 
 
+@dataclass(frozen=True, slots=True)
+class SandboxPages:
+    """The pages of one that runs."""
+
+    address: str
+    session: aiohttp.ClientSession
+
+    async def token(self, role: Role, of: str = "", name: str = "") -> str:
+        """Nobody types a token here."""
+        raise NotImplementedError
+
+
+async def click_a_link_and_approve(one: Sandbox) -> None:
+    """Do it as a newcomer would: by nothing but what the sandbox prints."""
+    visitor = Visitor(SandboxPages(one.world["payflow"], one.session))
+    link = urlsplit(one.world["sign_in"]["rita"])
+    assert link.hostname == "localhost"
+    assert await visitor.get(f"{link.path}?{link.query}") == 200
+    assert await visitor.press("Sign in as rita") == 200
+
+    async def waits() -> bool:
+        return await visitor.get("review") == 200 and "75,000.00" in visitor.page
+
+    await one.until(waits, "Chioma's payout waits on the page where the link leads")
+    assert await visitor.press("Approve") == 200
+    assert "Done: approve" in visitor.text
+
+
 async def until_all_is_paid(one: Sandbox) -> None:
     """The three payments, and the one that a person approved, reach their end."""
 
@@ -125,7 +157,7 @@ async def test_all_that_it_plays_reaches_its_end_and_is_there_at_the_next_start(
         await answers(one)
         await says_what_scripts_need(one)
         await shows_the_pool(one)
-        await approve_what_waits(one)
+        await click_a_link_and_approve(one)
         await until_all_is_paid(one)
         tokens = one.world["people"]
         height = int(await one.rpc("eth_blockNumber"), 16)

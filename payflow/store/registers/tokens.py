@@ -139,27 +139,30 @@ class Session:
     """Somebody who signed in and has not signed out."""
 
     token: str
-    """The hash of the token that he signed in with: when that is revoked, his sessions are over."""
-    said: str
-    """What he must be told at the next page."""
+    """The hash of the token that they signed in with: when that is revoked, their sessions are over."""
+    let_in_by: str = ""
+    """Who made the link that they came by; empty where they showed their token."""
+    said: str = ""
+    """What they must be told at the next page."""
 
 
 class Sessions(OverLink):
     """All sessions."""
 
-    async def open(self, token: str, lasts_s: int) -> str:
-        """Open a session for the holder of a token, by its hash, and give what his browser must show."""
+    async def open(self, session: Session, lasts_s: int) -> str:
+        """Open a session, and give what its browser must show."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         key = keys.session(digest_of(secret))
-        await self._link.pipeline([("HSET", key, "token", token), ("EXPIRE", key, lasts_s)])
+        fields = ("token", session.token, "by", session.let_in_by)
+        await self._link.pipeline([("HSET", key, *fields), ("EXPIRE", key, lasts_s)])
         return secret
 
     async def find(self, secret: str) -> Session | None:
         """Find a session; None for one that is over or never was."""
         if not _SESSION.fullmatch(secret):
             return None
-        token, said = await self._link.ask("HMGET", keys.session(digest_of(secret)), "token", "said")
-        return None if token is None else Session(token.decode(), (said or b"").decode())
+        token, *more = await self._link.ask("HMGET", keys.session(digest_of(secret)), "token", "by", "said")
+        return None if token is None else Session(token.decode(), *((value or b"").decode() for value in more))
 
     async def say(self, secret: str, said: str) -> None:
         """Keep a word for the next page; a session that is over keeps none."""

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from time import monotonic
@@ -22,7 +22,8 @@ from multidict import MultiMapping
 from machines.core.clock import SECOND
 from payflow.config import Settings
 from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
-from payflow.store.registers.tokens import ApiToken, Role, Sessions, Tokens, digest_of
+from payflow.store.registers.sign_ins import SignInLinks
+from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.app import among
 from payflow.web.http.endpoints import received_form
@@ -62,12 +63,17 @@ class Gate:
         """Tell whose token this is, for a page where it was typed and that has slowed its visitor down."""
         return await self._admitted(await self._tokens.find(secret), roles)
 
-    async def readmit(self, request: web.Request, digest: str, roles: Collection[Role]) -> Caller:
-        """Tell who holds a token, by its hash, as long as it is not revoked: for those who signed in with it."""
-        token = await self._tokens.known(digest)
+    async def readmit(self, request: web.Request, session: Session, roles: Collection[Role]) -> Caller:
+        """Tell who signed in, as long as their token is not revoked. Who let them in counts as who made it."""
+        token = await self._tokens.known(session.token)
         if token is None:
             await self.rate_limit(request)
-        return await self._admitted(token, roles)
+        caller = await self._admitted(token, roles)
+        return replace(caller, made_by=session.let_in_by or caller.made_by)
+
+    async def holder(self, digest: str, roles: Collection[Role]) -> Caller:
+        """Tell who holds a token, by its hash, for a page that has slowed its visitor down."""
+        return await self._admitted(await self._tokens.known(digest), roles)
 
     async def _admitted(self, token: ApiToken | None, roles: Collection[Role]) -> Caller:
         if token is None:
@@ -191,6 +197,7 @@ class PageSessions:
     ) -> None:
         self._store = store
         self._sessions = Sessions(store.link)
+        self._links = SignInLinks(store.link)
         self._gate = gate
         self._cookie = cookie
         self._place = place
@@ -204,7 +211,7 @@ class PageSessions:
         if session is None:
             await self._gate.rate_limit(request)
             raise Problem(UNAUTHENTICATED, "Sign in first.")
-        caller = await self._gate.readmit(request, session.token, self._roles if roles is None else roles)
+        caller = await self._gate.readmit(request, session, self._roles if roles is None else roles)
         return Visit(request, caller, secret, session.said)
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
@@ -253,13 +260,28 @@ class PageSessions:
             raise
         if caller.role in STAFF:
             await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
-        return await self.let_in(request, digest_of(token), see(to), caller.role)
+        return await self.let_in(request, Session(digest_of(token)), see(to), caller.role)
+
+    async def whose_link(self, request: web.Request, secret: str) -> Caller:
+        """Tell who would be signed in by a link, which stays as good as it was."""
+        await self.rate_limit_sign_in(request)
+        link = await self._links.find(secret)
+        return await self._gate.holder(link.token if link else "", self._roles)
+
+    async def sign_in_by_link(self, request: web.Request, secret: str, to: str) -> web.Response:
+        """Let in who shows what a link says, which is good for nothing then."""
+        link = await self._links.take(secret)
+        if link is None:
+            raise Problem(UNAUTHENTICATED, "This link was used before.")
+        caller = await self._gate.holder(link.token, self._roles)
+        await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), link.made_by)
+        return await self.let_in(request, Session(link.token, link.made_by), see(to), caller.role)
 
     async def let_in(
-        self, request: web.Request, token: str, answer: web.Response, role: Role | None = None
+        self, request: web.Request, session: Session, answer: web.Response, role: Role | None = None
     ) -> web.Response:
-        """Open a session for the holder of a token, by its hash, with this answer; the sibling pages too."""
-        secret = await self._sessions.open(token, LASTS_S)
+        """Open a session with this answer; the sibling pages too."""
+        secret = await self._sessions.open(session, LASTS_S)
         cookies = [(self._cookie, self._place)]
         if self._also_opens is not None and role in self._also_opens.roles:
             cookies.append((self._also_opens.cookie, self._also_opens.place))

@@ -21,7 +21,7 @@ from payflow.desk.bounties.bounties import BountyDesk
 from payflow.desk.bounties.finding import NO_BOUNTY, first_of, person_of, sweeping
 from payflow.desk.bounties.open_bounty import NEWEST, balances, open_claims, owns, state_of
 from payflow.desk.person import OPERATES, PROVIDERS, STAFF, Caller, token_of_account
-from payflow.store.registers.tokens import Role
+from payflow.store.registers.tokens import Role, Session
 from payflow.store.store import Store
 from payflow.web.http.auth import Form, Gate, PageSessions, Visit, see
 from payflow.web.http.payloads import whole
@@ -267,7 +267,7 @@ class GitHubSignInRoutes:
             raise Problem(FORBIDDEN, "This sign-in did not begin in this browser: begin again.")
         person = await self._identity.who(request.query.get("code", "")[:200], self._back)
         token = await token_of_account(self._store, person)
-        answer = await self._sessions.let_in(request, token, _onwards())
+        answer = await self._sessions.let_in(request, Session(token), _onwards())
         answer.del_cookie(STATE, path=SIGN_IN)
         return answer
 

@@ -6,7 +6,7 @@ import pytest
 
 from payflow.config import Settings
 from payflow.desk.person import NOBODY, STAFF
-from payflow.store.registers.tokens import Role, Sessions, Tokens
+from payflow.store.registers.tokens import Role, Session, Sessions, Tokens
 from payflow.web import routes as api
 from payflow.web.http import app
 from payflow.web.http.auth import LASTS_S, SiblingPages
@@ -139,7 +139,7 @@ async def test_strangers_at_our_address_keep_nobody_from_signing_in_and_working(
 
 async def test_what_a_closed_session_was_to_be_told_is_not_kept(flagged: Front) -> None:
     sessions = Sessions(flagged.store.link)
-    secret = await sessions.open("0" * 64, 60)
+    secret = await sessions.open(Session("0" * 64), 60)
     await sessions.say(secret, "done")
     found = await sessions.find(secret)
     assert found is not None

@@ -204,7 +204,10 @@ class Frame:
 
     def sign_in_routes(self) -> list[web.RouteDef]:
         """List the places where people come in and go."""
+        by_link = f"{self.place}/sign-in/{{secret}}"
+        links = [web.get(by_link, self._ask_by_link), web.post(by_link, self._come_in_by_link)] if self.inside else []
         return [
+            *links,
             web.get(f"{self.place}/sign-in", self._ask),
             web.post(f"{self.place}/sign-in", self._come_in),
             web.post(f"{self.place}/sign-out", self._answering(self._go)),
@@ -221,6 +224,32 @@ class Frame:
             if (problem.status, problem.code) == UNAUTHENTICATED:
                 said = "This token opens nothing here: it is unknown, or it was revoked."
             return self.sign_in(problem.status, to, said)
+
+    async def _ask_by_link(self, request: web.Request) -> web.StreamResponse:
+        """Say who would be signed in: what looks at links by itself, such as a mail filter, uses none of them up."""
+        try:
+            caller = await self.sessions.whose_link(request, request.match_info["secret"])
+        except Problem as problem:
+            return self._bad_link(problem)
+        now = await self._around(request)
+        return self._answer(
+            "sign_in_link.html", HTTPStatus.OK, title="Sign in", visit=None, said="", who=caller,
+            now=now["visit"], to=self.local(request.query.get("to", "")), action=request.path,
+        )  # fmt: skip
+
+    async def _come_in_by_link(self, request: web.Request) -> web.StreamResponse:
+        try:
+            form = await self.sessions.sign_in_form(request)
+            to = self.local(form.get("to", ""))
+            return await self.sessions.sign_in_by_link(request, request.match_info["secret"], to)
+        except Problem as problem:
+            return self._bad_link(problem)
+
+    def _bad_link(self, problem: Problem) -> web.Response:
+        said = problem.message
+        if problem.code == UNAUTHENTICATED[1]:
+            said = "This link signs nobody in: it was used, or is older than 15 minutes, or its token was revoked."
+        return self.sign_in(problem.status, self.place, said)
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         try:

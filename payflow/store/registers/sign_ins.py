@@ -1,0 +1,56 @@
+"""Links that sign somebody in at our pages: each is good once, for some minutes.
+
+The store knows only the hash of what a link shows. Whose it is, it says by the hash of their token: when that is
+revoked, the link opens nothing.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import msgspec
+
+from payflow.store import keys
+from payflow.store.codec import encode
+from payflow.store.link import OverLink
+from payflow.store.registers.tokens import digest_of
+
+LASTS_S = 15 * 60
+# 128 bits for a quarter of an hour: nobody guesses, and a link stays on one line.
+_SECRET_BYTES = 16
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """Who is let in by a link."""
+
+    token: str
+    """The hash of the token whose holder is let in."""
+    made_by: str
+    """Who made the link, where that is somebody else."""
+
+
+class SignInLinks(OverLink):
+    """All links that nobody has used."""
+
+    async def make(self, link: SignInLink) -> str:
+        """Make a link, and give what it must show."""
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        written = encode((link.token, link.made_by))
+        await self._link.ask("SET", keys.sign_in_link(digest_of(secret)), written, "EX", LASTS_S)
+        return secret
+
+    async def find(self, secret: str) -> SignInLink | None:
+        """Tell who a link lets in, which uses nothing up; None for one that was used, is over or never was."""
+        return await self._read("GET", secret)
+
+    async def take(self, secret: str) -> SignInLink | None:
+        """Use a link up: of all who try at once, one is given it."""
+        return await self._read("GETDEL", secret)
+
+    async def _read(self, command: str, secret: str) -> SignInLink | None:
+        if not _SHAPE.fullmatch(secret):
+            return None
+        written = await self._link.ask(command, keys.sign_in_link(digest_of(secret)))
+        return None if written is None else SignInLink(*msgspec.msgpack.decode(written))

@@ -1,0 +1,41 @@
+"""Coming in from the command line: links that sign somebody in at the pages."""
+
+from payflow.app.installation import Payflow
+from payflow.store.registers.sign_ins import SignInLink, SignInLinks
+from payflow.store.registers.tokens import Role
+from tests.cli.till import SHELL, Till, showing
+
+
+def found(till: Till, link: str) -> SignInLink | None:
+    async def find(payflow: Payflow) -> SignInLink | None:
+        return await SignInLinks(payflow.store.link).find(link.rpartition("/")[2])
+
+    return till.do(find)
+
+
+def test_a_link_is_printed_alone_on_its_line_and_is_of_who_is_named(till: Till) -> None:
+    till("token", "create", "rita", "--role", "reviewer")
+    told = till("sign-in", "rita")
+    assert told.code == 0
+    link = told.out.strip()
+    assert link.startswith("http://localhost:8080/admin/sign-in/")
+    signs_in = found(till, link)
+    assert signs_in is not None
+    assert signs_in.made_by == SHELL
+
+
+def test_who_shows_a_token_gets_a_link_of_their_own(till: Till) -> None:
+    till("token", "create", "otto", "--role", "operator")
+    with showing(till, "rita", Role.REVIEWER):
+        signs_in = found(till, till.json("sign-in")["link"])
+        assert signs_in is not None
+        assert signs_in.made_by == ""
+        assert "takes the token of an operator" in till.refused("sign-in", "otto")
+
+
+def test_a_shell_says_whom_it_means(till: Till) -> None:
+    till.made()
+    assert "Say whom the link signs in" in till.refused("sign-in", code=2)
+    assert till.refused("sign-in", "nobody") == "There is no token 'nobody' in use."
+    till("token", "create", "ann", "--role", "provider", "--owner", "ann")
+    assert "does not work here" in till.refused("sign-in", "ann")
