@@ -24,6 +24,7 @@ PayflowError
 │   ├── NotFound         there is no such record
 │   ├── ShortBalance     the account has less than the amount
 │   ├── KeyReused        the idempotency key belongs to another request
+│   ├── SealedForAnother what is sealed was copied from elsewhere: set it aside, tell a person
 │   └── ClaimTaken       somebody else holds the unique claim: act again
 └── BadInput             the caller must change what they sent
     ├── BadAmount
@@ -36,6 +37,7 @@ PayflowError
     ├── NotPossible      nothing is wrong with the request: the record does not allow it now
     │   └── IllegalMove
     └── BadSettings
+        └── UnknownSealKey  what is sealed needs a key that this process has not: another one may have it
 """
 
 
@@ -175,6 +177,10 @@ class KeyReused(StoreError):
     """The idempotency key was used for another request."""
 
 
+class SealedForAnother(StoreError):
+    """What is sealed in a record was sealed for another one."""
+
+
 class ClaimTaken(StoreError):
     """A unique claim is held by another record."""
 
@@ -226,3 +232,7 @@ class IllegalMove(NotPossible):
 
 class BadSettings(BadInput):
     """The settings cannot be used as they are."""
+
+
+class UnknownSealKey(BadSettings):
+    """What is sealed needs a key that this process has not."""

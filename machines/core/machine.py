@@ -15,6 +15,9 @@ D = TypeVar("D")
 
 Prove: TypeAlias = Callable[[Record[D]], Awaitable[Proof]]
 
+Anew: TypeAlias = Callable[[str, str], tuple[str, str]]
+"""Takes something sealed and its name; gives the same under the newest key, and its name, which it may have lacked."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -45,6 +48,8 @@ class Machine(Generic[D]):
     """Makes the fact with which an operator, by name, asks for the move `retry`; None where there is none."""
     open_until: Callable[[Record[D]], Millis] | None = None
     """Until when the world may still change what became of a finished record; before that it is not archived."""
+    reseal: Callable[[D, Anew], D] | None = None
+    """Gives the data with all that is sealed in them sealed anew; None where nothing is sealed."""
     money: bool = field(init=False, default=False)
     """Whether its states have positions, so that its moves move money."""
 

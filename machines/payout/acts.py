@@ -51,8 +51,8 @@ class BatchSchedule(Protocol):
 class Unsealer(Protocol):
     """Opens what is encrypted at rest."""
 
-    def open(self, sealed: str) -> Destination:
-        """Give the destination in clear, for the rail alone."""
+    def open(self, sealed: str, bound_to: str) -> Destination:
+        """Give the destination of a record in clear, for the rail alone."""
 
 
 class Enquiries(Protocol):
@@ -370,7 +370,7 @@ class PayoutActs:
             raise BadAmount(f"{record.id} has no amount.")
         return Payment(
             PaymentKey(attempt.reference),
-            self.seals.open(attempt.sealed),
+            self.seals.open(attempt.sealed, record.id),
             Money(record.data.send_units, record.amount.asset),
             record.data.note,
             attempt.handle,

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from machines.core.decision import Decision, Message
 from machines.core.ids import RecordId
+from machines.core.machine import Anew
 from machines.core.money import Money
 from machines.core.ports import Evidence
 from machines.core.record import Record
@@ -236,6 +237,19 @@ class PayoutData:
             return self.place == attempt.place
         return self.sealed == attempt.sealed
 
+    def resealed(self, anew: Anew) -> "PayoutData":
+        """Give the same with every destination sealed anew, and named: one ciphertext becomes one, wherever it is."""
+
+        def renewed(one: _Sealed) -> _Sealed:
+            sealed, place = anew(one.sealed, one.place)
+            return replace(one, sealed=sealed, place=place)
+
+        return replace(
+            renewed(self),
+            attempts=tuple(map(renewed, self.attempts)),
+            correction=renewed(self.correction) if self.correction else None,
+        )
+
     @property
     def all_dead(self) -> bool:
         """Whether each attempt so far has failed, so that none is open."""
@@ -288,6 +302,8 @@ class PayoutData:
         """Forget what was only true while an attempt was with the rail."""
         return replace(self, **_AT_REST, **changes)
 
+
+_Sealed = TypeVar("_Sealed", ProposedDestination, Attempt, PayoutData)
 
 PayoutRecord = Record[PayoutData]
 Choice = Decision[PayoutData]

@@ -58,6 +58,7 @@ def payout(
         prove=prove,
         retried=f.Retried,
         open_until=policy.open_until,
+        reseal=PayoutData.resealed,
     )
 
 

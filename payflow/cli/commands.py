@@ -92,6 +92,11 @@ INDEX: Mapping[str, Listed] = {
     "restore": Listed(
         KEEP, "archive", "Put a saved store into a data folder that has none; nothing is sent until it was reconciled."
     ),
+    "reseal": Listed(
+        KEEP,
+        "service",
+        "Encrypt with the newest key all that older keys encrypt, while payments go on; then these can be taken off.",
+    ),
     "simulate": Listed(
         PROVE,
         "simulation",

@@ -6,7 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from payflow.app import service
-from payflow.cli.terminal import Commands, Terminal, print_json
+from payflow.app.installation import Payflow
+from payflow.cli.tables import bar
+from payflow.cli.terminal import Code, Commands, Terminal, print_json
+from payflow.desk import reseal as seals
 from payflow.store.seals import new_key
 
 command = Commands()
@@ -54,3 +57,19 @@ async def seal_key(
     else:
         key = new_key()
     terminal.tell({"key": key}, key)
+
+
+@command("payflow reseal")
+async def reseal(terminal: Terminal, payflow: Payflow) -> Code | None:
+    store, who = payflow.store, (await terminal.acting(payflow)).name
+    with bar("Sealing anew", await seals.count_of_records(store), quiet=terminal.as_json) as count:
+        found = await seals.reseal(store, who, count)
+    left = [{"place": one.place, "why": one.problem} for one in found.left]
+    said = "The older keys may be taken off PAYFLOW_SEAL_KEYS" if found.done else "The older keys are still needed"
+    terminal.tell(
+        {"looked_at": found.looked_at, "renewed": found.renewed, "left": left, "done": found.done},
+        f"{found.renewed:,} were sealed anew, of {found.looked_at:,} looked at; {len(left):,} are left.",
+        *(f"{one.place}: {one.problem}" for one in found.left),
+        f"{said}: see deploy/operations/rotate-keys.md.",
+    )
+    return None if found.done else Code.REFUSED

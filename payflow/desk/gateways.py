@@ -124,7 +124,7 @@ class FirstLook:
         gateway, amount = self._gateways.get(record.data.rail), record.amount
         if gateway is None or amount is None:
             return None
-        destination = self._seals.open(record.data.sealed)
+        destination = self._seals.open(record.data.sealed, record.id)
         patient = now - record.created_at < GIVES_UP_AFTER_MS
         holder, fee, given_up = "", Money(0, amount.asset), False
         try:

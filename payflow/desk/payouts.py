@@ -112,7 +112,7 @@ class Desk:
         else:
             asked = ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
             amount = self._bounds.check(asked)
-            data = await self._data(ask, amount)
+            data = await self._data(ask, amount, payout_id)
         new = New(
             payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True, limits=self._limits
         )
@@ -152,7 +152,7 @@ class Desk:
         account = (await self.store.ledger.account(owner)).get(asset.code)
         return Money(account.available if account else 0, asset)
 
-    async def _data(self, ask: Ask, amount: Money) -> PayoutData:
+    async def _data(self, ask: Ask, amount: Money, payout_id: RecordId) -> PayoutData:
         rail = self.rail_of(ask.method)
         if (amount.asset != NGN) != (ask.method == "ethereum"):
             raise BadInput(f"{amount.asset.code} cannot be paid by {ask.method}.")
@@ -163,7 +163,7 @@ class Desk:
         return PayoutData(
             rail=rail,
             method=ask.method,
-            sealed=self.store.seals.seal(destination),
+            sealed=self.store.seals.seal(destination, payout_id),
             shown=shown(destination),
             send_units=amount.units,
             note=ask.note,
@@ -266,12 +266,12 @@ class Desk:
         seals = self.store.seals
         fingerprint = print_of(seals, record.amount, destination, arrives, holder)
         place = seals.place(destination)
-        fact = f.Corrected(by, seals.seal(destination), shown(destination), fingerprint, holder, place)
+        fact = f.Corrected(by, seals.seal(destination, record.id), shown(destination), fingerprint, holder, place)
         return await self._tell(payout_id, fact, by)
 
     async def correct_account(self, payout_id: str, by: str, account: str, bank: str, name: str) -> Applied:
         """Name another account for a failed payout; what is left empty stays, a branch only as long as its bank."""
-        before = self.store.seals.open((await self.payout(payout_id)).data.sealed)
+        before = self.store.seals.open((await self.payout(payout_id)).data.sealed, payout_id)
         return await self.correct(payout_id, by, with_account(before, account, bank, name))
 
     # ── sent ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -241,7 +241,7 @@ class ProviderHistories:
         return profile.details_changed_at if usual and profile.details_changed_at is not None else record.created_at
 
     def _place(self, record: PayoutRecord) -> tuple[str, ...]:
-        return _place(self._store.seals.open(record.data.sealed))
+        return _place(self._store.seals.open(record.data.sealed, record.id))
 
 
 def _place(destination: Destination) -> tuple[str, ...]:

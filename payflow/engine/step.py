@@ -28,6 +28,7 @@ from machines.core.errors import (
     StoreError,
     StoreUnavailable,
     StoreUnfit,
+    UnknownSealKey,
 )
 from machines.core.facts import Fact, LostSight, Nothing, Refused
 from machines.core.ids import RecordId
@@ -115,7 +116,7 @@ class Steps:
                 await self._close_rail(stored, error)
             case Retryable():
                 await self._again(stored, machine, error)
-            case Paused() | NotDurable():
+            case Paused() | NotDurable() | UnknownSealKey():
                 await self._held_up(stored, error)
             case LeaseLost():
                 self._metrics.leases_lost.labels(stored.record.machine).inc()
@@ -211,7 +212,7 @@ class Steps:
         await self._commit_quietly(stored, wait(delay_s), tries, settled=True)
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
-        kinds: dict[type[Exception], str] = {Paused: "paused", NotDurable: "not_durable"}
+        kinds: dict[type[Exception], str] = {Paused: "paused", NotDurable: "not_durable", UnknownSealKey: "seal_key"}
         self._erred(stored, kinds.get(type(error), "rail_closed"))
         again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._rng.random())
         await self._commit_quietly(stored, wait(again_s), stored.record.tries, settled=True)

@@ -171,7 +171,7 @@ def _at_the_end(run: PayoutRun, record: PayoutRecord, lives: Sequence[TransferLi
 
 def _elsewhere(run: PayoutRun, record: PayoutRecord) -> Iterator[str]:
     """Find what went to another account than was asked for and approved, or with another amount."""
-    opened = [run.parts.store.seals.open(attempt.sealed) for attempt in record.data.attempts]
+    opened = [run.parts.store.seals.open(attempt.sealed, record.id) for attempt in record.data.attempts]
     allowed = {each["account_number"] for each in opened if each in run.outside.destinations}
     for entry in run.gateway.transfers.book:
         if entry.account not in allowed or abs(entry.amount) != run.amount:

@@ -1,7 +1,7 @@
 """Finished records leave the store for files; what stays of each keeps its key from ever paying again."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from machines.core.clock import Millis
@@ -13,7 +13,7 @@ from payflow.store.codec import chain, encode, event_bytes, left_by
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import PAGE, Link
 from payflow.store.records import OverRecords, Records
-from payflow.store.scripts import ARCHIVE, CHECKPOINT, UNARCHIVE
+from payflow.store.scripts import ARCHIVE, CHECKPOINT, SWAP, UNARCHIVE
 from payflow.store.stored import ArchivedStub, archived_stub, read_stub
 
 NONE = "-"
@@ -124,6 +124,20 @@ class Archive(OverRecords):
         due = int(self._records.machines[machine].lifecycle.state(stub.state).by is By.POLLER)
         whole = (record_id, machine, stub.state, stub.owner, content, stub.first, event, chain(event), due, *words)
         return bool(await self._link.run(UNARCHIVE, [keys.sequence(shard)], now, *whole))
+
+    async def reseal(self, record_id: RecordId, renew: Callable[[Any], Any]) -> bool:
+        """Write anew what is left of a record, with what is sealed in it; False where it is as it should be."""
+        machine, shard = parse_id(record_id)
+        while (content := await self._link.ask("HGET", keys.tombs(shard), record_id)) is not None:
+            stub = read_stub(content)
+            before = self._records.data_of(machine, stub.data) if stub.data else None
+            after = renew(before) if stub.data else None
+            if after == before:
+                return False
+            fresh = encode(replace(stub, data=encode(after)))
+            if await self._link.run(SWAP, [keys.tombs(shard)], record_id, content, fresh):
+                return True
+        return False
 
     async def stub(self, record_id: RecordId) -> ArchivedStub | None:
         """Read what is left of an archived record; None where none was."""

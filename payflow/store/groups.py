@@ -17,6 +17,11 @@ from payflow.store.stored import Poison, Stored
 CREATED = "Created"
 PARKED = "Parked"
 UNPARKED = "Unparked"
+RESEALED = "Resealed"
+
+AS_IT_IS = -2
+"""For `after_ms`: whether and when a record is looked at, and who holds it, stays as it is, whatever that is now."""
+TRIES_AS_THEY_ARE = -1
 
 # ── the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 # Each op goes to the script as an array: its tag, and its fields in this order. op_<tag>.lua takes them under the same
@@ -255,12 +260,12 @@ def mark(
     after_ms: int,
     parked: str = "",
     messages: tuple[Message, ...] = (),
+    data: bytes | None = None,
 ) -> None:
-    """Add an event that changes nothing but whether, and when, a record is looked at."""
+    """Add an event that changes nothing but whether, and when, a record is looked at; or how its data are written."""
     record = stored.record
-    event = event_bytes(
-        stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, left_by("", None)
-    )
+    left = left_by(record.owner, data)
+    event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, left)
     group.ops.append(
         MoveOp(
             id=record.id,
@@ -270,11 +275,11 @@ def mark(
             to=record.state,
             from_position=False,
             to_position=False,
-            data=False,
+            data=False if data is None else group.place(data),
             event=group.place(event),
             hash=group.place(chain(event)),
             after_ms=after_ms,
-            tries=0,
+            tries=TRIES_AS_THEY_ARE if after_ms == AS_IT_IS else 0,
             tallied=False,
             parked=parked,
             claims=[],

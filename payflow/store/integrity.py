@@ -132,6 +132,15 @@ class Integrity(OverRecords):
         facts = known.lifecycle.states.get(state) if known else None
         return facts is not None and facts.by is By.POLLER and not facts.final
 
+    async def faults_of(self, record_id: RecordId) -> list[str]:
+        """Say what is wrong with one record; what is wrong must be wrong every time that it is read."""
+        problems: list[str] = []
+        for _ in range(MOST_READS):
+            (problems,) = await self._problems([record_id])
+            if not problems:
+                break
+        return problems
+
     async def history_fault(self, record_id: RecordId) -> str:
         """Say where a record's history was changed or cut; empty when it is whole."""
         broken = ""

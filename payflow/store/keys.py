@@ -165,7 +165,11 @@ KEYS = (
     ),
     owned := Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings"),
     provider := Key(
-        "{pf:SS}:provider:<owner>", "hash", "a provider's profile and its version", "profile", "the desk, risk rules"
+        "{pf:SS}:provider:<owner>",
+        "hash",
+        "a provider's profile and its version",
+        "profile, swap",
+        "the desk, risk rules",
     ),
     contributor := Key(
         "{pf:SS}:contributor:<owner>",
@@ -198,7 +202,7 @@ KEYS = (
         "commit",
     ),
     tombs := Key(
-        "{pf:SS}:tomb", "hash", "id of an archived record -> its first answer and its archive", "archive", "show"
+        "{pf:SS}:tomb", "hash", "id of an archived record -> its first answer and its archive", "archive, swap", "show"
     ),
     checkpoint := Key(
         "{pf:SS}:checkpoint",

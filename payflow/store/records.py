@@ -400,6 +400,11 @@ class Records:
             raise BadInput(f"{record.id} is in {record.state}, where no worker looks: override it instead.")
         await self._mark(stored, groups.UNPARKED, why, who, after_ms=0)
 
+    async def reseal(self, stored: Stored, data: Any, who: str) -> None:
+        """Write the same data sealed anew; who holds the record goes on, when it is due and all else stays."""
+        changes = {"after_ms": groups.AS_IT_IS, "parked": stored.record.parked, "data": encode(data)}
+        await self._mark(stored, groups.RESEALED, "what is sealed in it has the newest key", who, **changes)
+
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
         group = WriteGroup(self.shard_of(stored.record.id), [], [], announce=stored.fence == 0)
         groups.mark(group, stored, fact, why, who, **changes)

@@ -28,6 +28,7 @@ ALL = tuple(
         "unarchive",
         "call",
         "reserve",
+        "swap",
     )
 )
 (
@@ -47,4 +48,5 @@ ALL = tuple(
     UNARCHIVE,
     CALL,
     RESERVE,
+    SWAP,
 ) = ALL

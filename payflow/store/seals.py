@@ -12,14 +12,23 @@ from pathlib import Path
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from machines.core.errors import BadSettings
+from machines.core.errors import BadSettings, SealedForAnother, UnknownSealKey
 from machines.core.ports import Destination
 
 KEY_FILE = "seal.key"
 
 
+class _Content(msgspec.Struct, rename={"bound_to": "for"}):
+    """What is encrypted: a destination, and whose it is, which versions before read past."""
+
+    kind: str
+    fields: tuple[tuple[str, str], ...]
+    bound_to: str = ""
+    """The record or the row that it is in; empty where a version sealed it that did not say."""
+
+
 class Seals:
-    """Seals with the first key, opens with any."""
+    """Seals with the first key, opens with any; what is copied to another record or row does not open there."""
 
     def __init__(self, keys: Sequence[str], fingerprint_key: str = "") -> None:
         try:
@@ -43,17 +52,35 @@ class Seals:
             )
         return MultiFernet(self._boxes)
 
-    def seal(self, destination: Destination) -> str:
-        return self._box.encrypt(msgspec.msgpack.encode(destination)).decode()
+    def seal(self, destination: Destination, bound_to: str) -> str:
+        """Encrypt a destination for one record, by its id, or for one row."""
+        return self._box.encrypt(
+            msgspec.msgpack.encode(_Content(destination.kind, destination.fields, bound_to))
+        ).decode()
 
-    def open(self, sealed: str) -> Destination:
+    def open(self, sealed: str, bound_to: str) -> Destination:
         """Give a destination in clear."""
         try:
-            return msgspec.msgpack.decode(self._box.decrypt(sealed.encode()), type=Destination)
+            found = self._content(self._box, sealed)
         except InvalidToken as error:
-            raise BadSettings(
+            raise UnknownSealKey(
                 "A destination was sealed with a key that is not in PAYFLOW_SEAL_KEYS: add the old key behind the new."
             ) from error
+        if found.bound_to not in ("", bound_to):
+            raise SealedForAnother(f"What is sealed in {bound_to} was sealed for {found.bound_to}: somebody copied it.")
+        return Destination(found.kind, found.fields)
+
+    def is_current(self, sealed: str, bound_to: str) -> bool:
+        """Tell whether it needs no other key than the newest, and says what it is for."""
+        _ = self._box
+        try:
+            return self._content(self._boxes[0], sealed).bound_to == bound_to
+        except InvalidToken:
+            return False
+
+    @staticmethod
+    def _content(box: Fernet | MultiFernet, sealed: str) -> _Content:
+        return msgspec.msgpack.decode(box.decrypt(sealed.encode()), type=_Content)
 
     def place(self, destination: Destination) -> str:
         """Name a destination: the same for the same one, however it was sealed."""

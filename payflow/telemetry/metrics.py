@@ -28,7 +28,7 @@ class Metrics:
         )
         self.act_errors = Counter(
             "payflow_act_errors",
-            "Looks that ended in an error: retryable, rejected, unknown, paused, not_durable, bug.",
+            "Looks that ended in an error: retryable, rejected, unknown, paused, not_durable, seal_key, bug.",
             ("machine", "state", "kind"),
             **where,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -397,3 +398,27 @@ def test_the_story_of_a_payout_does_not_show_where_its_money_goes_not_even_encry
     )
     assert "gAAAA" not in str(told)
     assert "gAAAA" not in till("show", payout_id).out
+
+
+# ── sealed anew ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_seal_key_is_retired_at_the_terminal(till: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    payout_id = till.payout(*REVIEW)
+    prints = till.json("seal-key", "--fingerprints")["key"]
+    monkeypatch.setenv("PAYFLOW_FINGERPRINT_KEY", prints)
+    old, new = os.environ["PAYFLOW_SEAL_KEYS"], new_key()
+    monkeypatch.setenv("PAYFLOW_SEAL_KEYS", f"{new},{old}")
+    assert till.json("reseal") == {"looked_at": 1, "renewed": 1, "left": [], "done": True}
+    assert "may be taken off PAYFLOW_SEAL_KEYS" in till("reseal").out
+    monkeypatch.setenv("PAYFLOW_SEAL_KEYS", new)
+
+    async def opened_again(payflow: Payflow) -> Destination:
+        record = (await payflow.store.records.read(payout_id)).record
+        return payflow.store.seals.open(record.data.sealed, payout_id)
+
+    assert till.do(opened_again) == ACCOUNT
+    monkeypatch.setenv("PAYFLOW_SEAL_KEYS", new_key())
+    refused = till("reseal")
+    assert refused.code == 1
+    assert f"{payout_id}: A destination was sealed with a key that is not in PAYFLOW_SEAL_KEYS" in refused.out

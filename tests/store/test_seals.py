@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.fernet import Fernet
 
-from machines.core.errors import BadSettings, StoreUnfit
+from machines.core.errors import BadSettings, SealedForAnother, StoreUnfit
 from machines.core.ports import Destination
 from payflow.store.seals import Seals, key_of_folder, keys_given, new_key
-from tests.desk import opened, settings_for
+from tests.desk import ANN, BOB, opened, settings_for
 from tests.servers import Deployment
 
 BANK = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
@@ -16,16 +18,32 @@ BANK = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031
 
 def test_what_is_sealed_shows_nothing_and_opens_to_the_same() -> None:
     seals = Seals([new_key()])
-    sealed = seals.seal(BANK)
+    sealed = seals.seal(BANK, ANN)
     assert "0690000031" not in sealed
-    assert seals.open(sealed) == BANK
+    assert seals.open(sealed, ANN) == BANK
+
+
+def test_what_is_sealed_for_one_opens_for_nobody_else() -> None:
+    seals = Seals([new_key()])
+    with pytest.raises(SealedForAnother, match="bob was sealed for ann"):
+        seals.open(seals.seal(BANK, ANN), BOB)
+
+
+def test_what_an_older_version_sealed_opens_as_before_and_an_older_version_opens_what_this_one_sealed() -> None:
+    key = new_key()
+    unbound = Fernet(key).encrypt(msgspec.msgpack.encode(BANK)).decode()
+    assert Seals([key]).open(unbound, BOB) == BANK
+    assert not Seals([key]).is_current(unbound, BOB)
+    bound = Seals([key]).seal(BANK, BOB)
+    assert msgspec.msgpack.decode(Fernet(key).decrypt(bound.encode()), type=Destination) == BANK
+    assert Seals([key]).is_current(bound, BOB)
 
 
 def test_a_place_has_one_name_however_often_it_is_sealed() -> None:
     seals = Seals([new_key()])
     other_way_round = Destination("bank", tuple(reversed(BANK.fields)))
-    assert seals.seal(BANK) != seals.seal(BANK)
-    assert seals.place(BANK) == seals.place(seals.open(seals.seal(other_way_round)))
+    assert seals.seal(BANK, ANN) != seals.seal(BANK, ANN)
+    assert seals.place(BANK) == seals.place(seals.open(seals.seal(other_way_round, ANN), ANN))
     assert seals.place(BANK) != seals.place(Destination("mobile_money", BANK.fields))
     assert seals.place(BANK) != seals.place(Destination("bank", (*BANK.fields, ("branch", "1"))))
 
@@ -33,7 +51,7 @@ def test_a_place_has_one_name_however_often_it_is_sealed() -> None:
 def test_an_old_key_behind_the_new_one_still_opens_and_prints_the_same() -> None:
     old, new = new_key(), new_key()
     before, after = Seals([old]), Seals(keys_given(f"{new}, {old}"))
-    assert after.open(before.seal(BANK)) == BANK
+    assert after.open(before.seal(BANK, ANN), ANN) == BANK
     assert after.fingerprint("a", "b") == before.fingerprint("a", "b")
 
 
@@ -66,12 +84,12 @@ async def test_a_store_is_not_opened_with_keys_that_would_name_everything_anew(
 
 def test_a_lost_key_is_said_with_what_to_do() -> None:
     with pytest.raises(BadSettings, match="add the old key behind the new"):
-        Seals([new_key()]).open(Seals([new_key()]).seal(BANK))
+        Seals([new_key()]).open(Seals([new_key()]).seal(BANK, ANN), ANN)
 
 
 def test_without_a_key_nothing_is_sealed() -> None:
     with pytest.raises(BadSettings, match="payflow seal-key"):
-        Seals([]).seal(BANK)
+        Seals([]).seal(BANK, ANN)
 
 
 def test_what_is_no_key_is_refused() -> None:

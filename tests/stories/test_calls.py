@@ -28,13 +28,14 @@ WATCHERS = {f"payout.{state}": PollerSettings(concurrency=64) for state in ("COM
 
 async def finished(town: Town, count: int, state: str = "COMPLETED") -> None:
     """So many payouts to as many people are over, and all of them are watched at this moment."""
-    sealed = town.store.seals.seal(Destination("bank", (("bank_code", "044"), ("account_number", HOME))))
+    where = Destination("bank", (("bank_code", "044"), ("account_number", HOME)))
     records, rail = town.store.records, town.settings.payout_rail
 
     async def one(number: int) -> None:
         owner = Owner(f"provider-{number}")
         payout = derived_id("payout", records.owner_shard(owner), owner, "key")
         reference = reference_of(payout, 1)
+        sealed = town.store.seals.seal(where, payout)
         attempts = (Attempt(reference, sealed, handle=f"trf_{number}", sent=True),)
         data = PayoutData(rail, "bank", sealed, "044 6789", 100_00, assessed=True, attempts=attempts, paid_by=reference)
         await records.recreate(New(payout, "payout", owner, Money(100_00, NGN), data), state, "test", "made for a test")

@@ -50,7 +50,7 @@ class Past:
         """Ask for a payout."""
         record_id = fresh_id("payout", self.store.records.owner_shard(owner))
         await self.store.records.fund(owner, Money(units, asset), f"earned {next(self.numbers)}")
-        data = PayoutData("flutterwave", "bank", self.store.seals.seal(where), "••", units)
+        data = PayoutData("flutterwave", "bank", self.store.seals.seal(where, record_id), "••", units)
         await self.store.records.create(New(record_id, "payout", owner, Money(units, asset), data), "test")
         return record_id
 

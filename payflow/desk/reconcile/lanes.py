@@ -112,7 +112,10 @@ class LanesReconcile:
         """Say what the lane would be asked to do; None where it would refuse to."""
         if payout.amount is None:
             return None
-        to, amount = self._store.seals.open(payout.data.sealed), Money(payout.data.send_units, payout.amount.asset)
+        to, amount = (
+            self._store.seals.open(payout.data.sealed, payout.id),
+            Money(payout.data.send_units, payout.amount.asset),
+        )
         with suppress(BadInput):
             return LaneRail(lane, self._books, typed).order(Payment(PaymentKey(payout.id), to, amount))
         return None

@@ -117,16 +117,16 @@ class PayoutsReconcile:
 
     def _known(self, trace: Trace, record: PayoutRecord) -> Attempt:
         """Make an attempt of what the rail lists: to the destination of the record where the account is the same."""
-        data, found = record.data, self._attempt(trace)
-        known = self._store.seals.open(data.sealed)
+        data, found = record.data, self._attempt(trace, record.id)
+        known = self._store.seals.open(data.sealed, record.id)
         ours, theirs = (dict(place.fields).get("account_number", "") for place in (known, trace.to))
         if not same_account(ours, theirs, trace.amount.asset):
             return found
         return replace(found, sealed=data.sealed, place=data.place)
 
-    def _attempt(self, trace: Trace) -> Attempt:
+    def _attempt(self, trace: Trace, payout: RecordId) -> Attempt:
         failed = trace.status.reason if isinstance(trace.status, Failed) else ""
-        sealed, place = self._store.seals.seal(trace.to), self._store.seals.place(trace.to)
+        sealed, place = self._store.seals.seal(trace.to, payout), self._store.seals.place(trace.to)
         attempt = Attempt(str(trace.key), sealed, trace.handle, sent=True, failed=failed, place=place)
         return attempt.named_too(trace.names)
 
@@ -188,7 +188,7 @@ class PayoutsReconcile:
         _, shard = parse_id(payout)
         if self._store.records.owner_shard(owner_of(owner)) != shard:
             raise BadInput(f"{payout} is not of {owner}: it would be in another shard.")
-        attempts = [(trace, self._attempt(trace)) for trace in found]
+        attempts = [(trace, self._attempt(trace, payout)) for trace in found]
         state, new = recreated(payout, owner, rail, attempts, shown(found[-1].to))
         why = f"the store had forgotten it, {rail} has it: {word.reason}"
         await self._store.records.recreate(new, state, word.who, why)
@@ -211,7 +211,7 @@ class PayoutsReconcile:
         profile = await self._store.profiles.read(owner)
         places = [profile.destination] if profile.destination else []
         payouts = [one.record for one in await self._store.listing.owned_by(owner, LATEST)]
-        places += [self._store.seals.open(one.data.sealed) for one in payouts if one.machine == MACHINE]
+        places += [self._store.seals.open(one.data.sealed, one.id) for one in payouts if one.machine == MACHINE]
         return [dict(place.fields).get("account_number", "") for place in places]
 
 

@@ -19,7 +19,9 @@ end
 -- A commit from outside never shortens a running lease: the record stays with its holder, marked as poked. Nor does it
 -- put off a look that is due in the state: who keeps telling us something must not keep us from looking.
 -- `set` is the list of fields that will be written to the record.
+local AS_IT_IS = -2 -- for `after` of a commit from outside: neither when it is looked at nor its lease changes
 local function rearm(P, rec, id, machine, from, to, after, lease, set)
+  if after == AS_IT_IS then return end
   local due = after >= 0 and now + after or nil
   if lease.held then
     set[#set + 1] = 'fence'

@@ -1,4 +1,4 @@
--- `to` may be the same state. Fence 0 comes from outside a lease. `sends` says what becomes of the mark of a send: 'settled'
+-- `to` may be the same state. Fence 0 comes from outside a lease. Tries of -1 leave them as they are. `sends` says what becomes of the mark of a send: 'settled'
 -- takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(
   P, id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked, claims,
@@ -51,7 +51,7 @@ function operations.move.write(
     put_in(P .. 'in:' .. machine .. ':' .. to, now, id)
     if tallied then redis.call('HINCRBY', P .. 'tally:' .. known.owner, machine .. ':' .. to, 1) end
   end
-  if tries > 0 then also('tries', tries) elseif known.tries then redis.call('HDEL', rec, 'tries') end
+  if tries > 0 then also('tries', tries) elseif tries == 0 and known.tries then redis.call('HDEL', rec, 'tries') end
   if parked ~= '' then
     also('parked', parked)
     redis.call('ZADD', P .. 'parked', 'NX', now, id)

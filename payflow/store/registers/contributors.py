@@ -17,6 +17,7 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link, OverLink
 from payflow.store.registers.profiles import Profiles
+from payflow.store.scripts import SWAP
 from payflow.store.seals import Seals
 
 KIND = "ethereum"
@@ -46,7 +47,7 @@ class ContributorAddresses:
         key = keys.contributor(shard_for(owner, self._shards), owner)
         sealed, version = await self._link.ask("HMGET", key, "profile", "version")
         if sealed is not None:
-            known = dict(self._seals.open(msgspec.msgpack.decode(sealed, type=str)).fields)
+            known = dict(self._seals.open(msgspec.msgpack.decode(sealed, type=str), _bound_to(owner)).fields)
             saved = SavedAddress(
                 known["address"],
                 proven=known["proven"] == "yes",
@@ -85,9 +86,25 @@ class ContributorAddresses:
             "message": proof[0],
             "signature": proof[1],
         }
-        sealed = self._seals.seal(Destination(KIND, tuple(fields.items())))
+        sealed = self._seals.seal(Destination(KIND, tuple(fields.items())), _bound_to(before.owner))
         if not await self._profiles.put("contributor", before.owner, before.version, sealed, now, messages):
             raise Conflict("The address was changed by somebody else meanwhile: look again.")
+
+    async def reseal(self, owner: Owner) -> bool:
+        """Seal an address anew where it needs it; False where it does not. Its version stays: it says the same."""
+        key = keys.contributor(shard_for(owner, self._shards), owner)
+        while (row := await self._link.ask("HGET", key, "profile")) is not None:
+            sealed = msgspec.msgpack.decode(row, type=str)
+            if self._seals.is_current(sealed, _bound_to(owner)):
+                return False
+            anew = self._seals.seal(self._seals.open(sealed, _bound_to(owner)), _bound_to(owner))
+            if await self._link.run(SWAP, [key], "profile", row, encode(anew)):
+                return True
+        return False
+
+
+def _bound_to(owner: Owner) -> str:
+    return f"contributor:{owner}"
 
 
 class Challenges(OverLink):

@@ -13,7 +13,7 @@ from machines.core.ports import Destination
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
-from payflow.store.scripts import PROFILE
+from payflow.store.scripts import PROFILE, SWAP
 from payflow.store.seals import Seals
 
 
@@ -81,7 +81,7 @@ class Profiles:
             found.verified,
             found.checked_by_us,
             found.notify,
-            self._seals.open(found.sealed) if found.sealed else None,
+            self._seals.open(found.sealed, _bound_to(owner)) if found.sealed else None,
             found.details_changed_at,
             int(version),
         )
@@ -101,7 +101,7 @@ class Profiles:
             after.platform,
             after.verified,
             after.notify,
-            self._seals.seal(after.destination) if after.destination else "",
+            self._seals.seal(after.destination, _bound_to(after.owner)) if after.destination else "",
             after.details_changed_at,
             after.checked_by_us,
         )
@@ -109,6 +109,18 @@ class Profiles:
         if not version:
             raise Conflict(f"The profile of {before.owner} was changed by somebody else: look again.")
         return replace(after, version=version)
+
+    async def reseal(self, owner: Owner) -> bool:
+        """Seal a profile anew where it needs it; False where it does not. Its version stays: it says the same."""
+        key = keys.provider(shard_for(owner, self._shards), owner)
+        while (row := await self._link.ask("HGET", key, "profile")) is not None:
+            found = msgspec.msgpack.decode(row, type=_ProfileRow)
+            if not found.sealed or self._seals.is_current(found.sealed, _bound_to(owner)):
+                return False
+            sealed = self._seals.seal(self._seals.open(found.sealed, _bound_to(owner)), _bound_to(owner))
+            if await self._link.run(SWAP, [key], "profile", row, encode(replace(found, sealed=sealed))):
+                return True
+        return False
 
     async def put(
         self, kind: str, owner: Owner, version: int, row: object, now: Millis, messages: Iterable[Message]
@@ -120,3 +132,7 @@ class Profiles:
         at = self._clock.now() if self._clock else 0
         place = (f"{kind}:{owner}", version, encode(row), sender)
         return int(await self._link.run(PROFILE, [keys.sequence(shard)], at, *place, *encoded))
+
+
+def _bound_to(owner: Owner) -> str:
+    return f"provider:{owner}"

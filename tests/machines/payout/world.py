@@ -115,7 +115,7 @@ class FakeStep:
 class Clear:
     """Opens what was never sealed."""
 
-    def open(self, sealed: str) -> Destination:
+    def open(self, sealed: str, bound_to: str) -> Destination:
         """Give the destination."""
         return Destination("bank", (("account_number", sealed),))
 
