@@ -330,8 +330,10 @@ class Settings(BaseModel):
     """Port to listen on; 0 picks a free one."""
     public_url: str = Field(default="", pattern=r"^(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?$", alias="PAYFLOW_PUBLIC_URL")
     """Where people reach the pages, such as https://pay.example.com; by default http://localhost and the port."""
+    probe_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_PROBE_PORT")
+    """A port for machines that watch: /metrics, /healthz, all of /readyz. Without it PAYFLOW_PORT shows them too."""
     worker_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_WORKER_PORT")
-    """Port where `payflow worker` serves /metrics, /healthz and /readyz; none for not at all."""
+    """The former name of PAYFLOW_PROBE_PORT, which `payflow worker` still reads."""
     api_rate: float = Field(default=50, gt=0, le=100_000, alias="PAYFLOW_API_RATE")
     """Requests a second that one API token may make, over all processes."""
     api_address_rate: float = Field(default=100, gt=0, le=100_000, alias="PAYFLOW_API_ADDRESS_RATE")

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,8 @@ async def serve(
     task: Task | None = None,
 ) -> None:
     """Run the API, and workers unless the settings say otherwise, until a signal comes."""
-    await _run(
-        settings, parts, announce, pool_files, task, port=settings.port, workers=settings.enable_workers, api=True
-    )
+    ports = Ports(settings.port, settings.probe_port)
+    await _run(settings, parts, announce, pool_files, task, ports=ports, workers=settings.enable_workers)
 
 
 async def work(
@@ -55,7 +55,8 @@ async def work(
     task: Task | None = None,
 ) -> None:
     """Run workers without the API, until a signal comes."""
-    await _run(settings, parts, announce, pool_files, task, port=settings.worker_port, workers=True, api=False)
+    ports = Ports(None, settings.worker_port if settings.probe_port is None else settings.probe_port)
+    await _run(settings, parts, announce, pool_files, task, ports=ports, workers=True)
 
 
 async def _run(
@@ -65,9 +66,8 @@ async def _run(
     pool_files: Sequence[Path],
     task: Task | None,
     *,
-    port: int | None,
+    ports: "Ports",
     workers: bool,
-    api: bool,
 ) -> None:
     logs.configure(settings.log_level, settings.log_format)
     async with AsyncExitStack() as stack:
@@ -76,11 +76,9 @@ async def _run(
         refuse_unfit(payflow.store)
         readiness = Readiness(payflow.store)
         worker = _worker(payflow) if workers else None
-        address = ""
-        if port is not None:
-            address = await stack.enter_async_context(_listening(payflow, readiness, port, api=api))
+        address, watched = await stack.enter_async_context(_listening(payflow, readiness, ports))
         await _anchor(payflow)
-        announce(_said(payflow, address, workers=workers), address)
+        announce(_said(payflow, address, watched, workers=workers), address or watched)
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
             if workers:
@@ -105,22 +103,44 @@ def _worker(payflow: Payflow) -> Worker:
     return Worker(payflow.store, settings, payflow.metrics, dispatcher)
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a process listens."""
+
+    api: int | None
+    """None for a process without the API."""
+    probes: int | None
+    """For machines that watch; None for none of their own."""
+
+
 @asynccontextmanager
-async def _listening(payflow: Payflow, readiness: Readiness, port: int, *, api: bool) -> AsyncIterator[str]:
+async def _listening(payflow: Payflow, readiness: Readiness, ports: Ports) -> AsyncIterator[tuple[str, str]]:
+    """Serve what a process has ports for; gives the address of the API and that of the probes, empty for none."""
+    if ports == Ports(None, None):
+        yield "", ""
+        return
     from payflow.web.http import app, probes  # noqa: PLC0415  (a worker without a port starts faster without aiohttp)
 
-    watched = probes.Probes(payflow.store, payflow.metrics, readiness).routes()
-    own = payflow.parts.routes() if api else ()
-    settings = payflow.settings
-    async with app.listening(app.application(watched, own), settings.host, port, settings.trusted_proxies) as address:
-        yield address
+    settings, watching = payflow.settings, probes.Probes(payflow.store, payflow.metrics, readiness)
+    address = watched = ""
+    async with AsyncExitStack() as stack:
+        if ports.probes is not None:
+            served = app.application(watching.routes())
+            listening = app.listening(served, settings.host, ports.probes, most=app.MOST_WATCHING)
+            watched = await stack.enter_async_context(listening)
+        if ports.api is not None:
+            served = app.application(watching.public_routes() if watched else watching.routes(), payflow.parts.routes())
+            listening = app.listening(served, settings.host, ports.api, settings.trusted_proxies)
+            address = await stack.enter_async_context(listening)
+        yield address, watched
 
 
-def _said(payflow: Payflow, address: str, *, workers: bool) -> str:
+def _said(payflow: Payflow, address: str, watched: str, *, workers: bool) -> str:
     names = ", ".join(machine.name for machine in payflow.parts.machines) or "no machine yet"
     store = f"embedded in {payflow.settings.data}" if payflow.settings.embedded else f"at {payflow.store.link.place}"
-    where = f"listens on {address}" if address else "works without a port"
-    return f"Payflow {where}, {'with' if workers else 'without'} workers; machines: {names}; store {store}."
+    where = f"listens on {address or watched}" if address or watched else "works without a port"
+    probes = f", probes on {watched}" if address and watched else ""
+    return f"Payflow {where}{probes}, {'with' if workers else 'without'} workers; machines: {names}; store {store}."
 
 
 async def _stop_on(stop: asyncio.Event, readiness: Readiness, worker: Worker | None) -> None:

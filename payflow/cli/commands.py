@@ -22,9 +22,7 @@ RUN, LOOK, STEER, KEEP, PROVE = "Run it", "Look", "Steer", "Keep", "Prove"
 
 INDEX: Mapping[str, Listed] = {
     "serve": Listed(RUN, "service", "Run the API and, unless ENABLE_WORKERS=false, the workers."),
-    "worker": Listed(
-        RUN, "service", "Run workers without the API; PAYFLOW_WORKER_PORT gives them /metrics and probes."
-    ),
+    "worker": Listed(RUN, "service", "Run workers without the API; PAYFLOW_PROBE_PORT gives them /metrics and probes."),
     "init": Listed(
         RUN,
         "service",

@@ -36,6 +36,7 @@ async def doctor(terminal: Terminal) -> Code:
     checks = [
         ok("settings", "All settings can be used."),
         _api_address(terminal.settings),
+        _probes(terminal.settings),
         _webhook_secrets(terminal.settings),
         *_secret_files(terminal.settings),
         _in_clear(terminal.settings),
@@ -118,6 +119,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
     foreign = [f"{count} {machine} in {state}" for machine, state, count in await store.listing.foreign()]
     return [
         await readiness.sequence(store),
+        await readiness.proxies(store),
         fail(
             "states",
             f"This version does not know what to do with {', '.join(foreign)}: run the version that wrote them.",
@@ -173,6 +175,18 @@ def _api_address(settings: Settings) -> Check:
     if _is_own(settings.host):
         return ok("API address", f"The API listens on {settings.host}, for this machine only.")
     return warn("API address", f"The API listens on {settings.host} without TLS: put a proxy with TLS before it.")
+
+
+def _probes(settings: Settings) -> Check:
+    if settings.probe_port is not None:
+        return ok("probes", "Metrics and what /readyz finds have a port of their own.")
+    if _is_own(settings.host) and not settings.trusted_proxies:
+        return ok("probes", "Metrics and what /readyz finds are for this machine only.")
+    return warn(
+        "probes",
+        "Whoever reaches the API reads /metrics there, with balances and volumes: set PAYFLOW_PROBE_PORT, and let only "
+        "those reach it who watch.",
+    )
 
 
 def _webhook_secrets(settings: Settings) -> Check:

@@ -20,7 +20,7 @@ def serve(terminal: Terminal) -> None:
     _run(terminal, service.serve)
 
 
-@command("PAYFLOW_WORKER_PORT=8081 payflow worker")
+@command("PAYFLOW_PROBE_PORT=8081 payflow worker")
 def worker(terminal: Terminal) -> None:
     _run(terminal, service.work)
 

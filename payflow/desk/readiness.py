@@ -1,14 +1,20 @@
 """Whether this process may be given work: what /readyz answers, and half of what `payflow doctor` looks at."""
 
+from ipaddress import ip_address
+
 import anyio
 
+from machines.core.clock import DAY, SECOND
 from machines.core.errors import PayflowError
-from payflow.store import servers
+from payflow.config import Settings
+from payflow.store import keys, servers
 from payflow.store.pauses import scope_of_shard
 from payflow.store.store import Store
 from payflow.telemetry.health import Check, fail, ok, warn
 
 ANSWER_S = 3.0
+SEEN_S = 30 * DAY // SECOND
+"""How long a proxy that was seen is told of."""
 
 
 class Readiness:
@@ -69,3 +75,27 @@ async def sequence(store: Store) -> Check:
             " run `payflow reconcile`.",
         )
     return ok("sequence", "The store has every write that it acknowledged.")
+
+
+async def note_unnamed_proxy(store: Store, address: str) -> None:
+    """Write down through whom requests come whom the settings do not name: `payflow doctor` is another process."""
+    await store.link.ask("SET", keys.UNNAMED_PROXY, address, "EX", SEEN_S)
+
+
+async def proxies(store: Store) -> Check:
+    """Whether whoever stands before us is named: else all who come through them share one rate."""
+    settings = store.settings
+    seen = (await store.link.ask("GET", keys.UNNAMED_PROXY) or b"").decode()
+    if seen and not any(ip_address(seen) in network for network in settings.trusted_proxies):
+        said = f"Requests come through {seen}, and all of them share one rate"
+    elif not settings.trusted_proxies and (https := _by_https(settings)):
+        said = f"People come to {https} through a proxy, and all of them share one rate"
+    else:
+        return ok("proxies", "No request came through a proxy that is not named.")
+    return warn("proxies", f"{said}: name the network of your proxy in PAYFLOW_TRUSTED_PROXIES.")
+
+
+def _by_https(settings: Settings) -> str:
+    """Give an address of ours that only a proxy can answer: we speak no TLS."""
+    ours = (settings.public_url, settings.bounty_server)
+    return next((one for one in ours if one.startswith("https:")), "")

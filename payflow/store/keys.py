@@ -88,6 +88,13 @@ KEYS = (
         "the desk",
         "the desk",
     ),
+    Key(
+        UNNAMED_PROXY := "pf:unnamed-proxy",
+        "string",
+        "address of a proxy that requests come through and that the settings do not name; expires",
+        "the API",
+        "the doctor",
+    ),
     inbox := Key(
         "pf:inbox:<source>:<hash>", "string", "a webhook delivery that was taken in; expires", "the API", "the API"
     ),

@@ -39,6 +39,27 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     assert till("doctor").out.endswith("Fit to send money.\n")
 
 
+def test_metrics_on_the_port_of_the_api_are_told_of_where_others_reach_it(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert levels(till)["probes"] == ("ok", "Metrics and what /readyz finds are for this machine only.")
+    monkeypatch.setenv("PAYFLOW_TRUSTED_PROXIES", "127.0.0.1")
+    level, finding = levels(till)["probes"]
+    assert (level, finding.split(": ")[1].startswith("set PAYFLOW_PROBE_PORT")) == ("warn", True)
+    monkeypatch.setenv("PAYFLOW_PROBE_PORT", "8081")
+    assert levels(till)["probes"] == ("ok", "Metrics and what /readyz finds have a port of their own.")
+
+
+def test_a_proxy_that_must_be_there_and_is_not_named_is_told_of(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Payflow speaks no https itself."""
+    assert levels(till)["proxies"][0] == "ok"
+    monkeypatch.setenv("PAYFLOW_BOUNTY_SERVER", "https://pay.example")
+    level, finding = levels(till)["proxies"]
+    assert (level, finding.endswith("name the network of your proxy in PAYFLOW_TRUSTED_PROXIES.")) == ("warn", True)
+    monkeypatch.setenv("PAYFLOW_TRUSTED_PROXIES", "127.0.0.1")
+    assert levels(till)["proxies"][0] == "ok"
+
+
 def test_who_is_reached_in_clear_beyond_this_machine_is_named_without_their_address(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +190,7 @@ def test_what_waits_for_a_person_is_told(till: Till) -> None:
 def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     found = levels(till, 3)
-    assert list(found) == ["settings", "API address", "webhook secrets", "secret files", "outside", "store"]
+    assert list(found) == ["settings", "API address", "probes", "webhook secrets", "secret files", "outside", "store"]
     assert found["store"][0] == "fail"
     assert "1 failed" in till("doctor").out
 

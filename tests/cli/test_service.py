@@ -19,6 +19,7 @@ from payflow.config import load
 from tests import service
 from tests.cli.processes import Process, environment, running, typed
 from tests.desk import ANN, ask, fund
+from tests.servers import free_port
 from tests.waiting import wait_until
 
 
@@ -199,11 +200,34 @@ async def test_the_second_signal_ends_it_on_the_spot_and_the_work_is_not_lost(tm
             await wait_until(at_work, "another worker has it, when the lease has run out")
 
 
-async def test_a_worker_has_a_port_only_when_it_is_given_one(tmp_path: Path) -> None:
-    async with running(tmp_path, "worker") as without, running(tmp_path, "worker", PAYFLOW_WORKER_PORT="0") as with_one:
+@pytest.mark.parametrize("name", ["PAYFLOW_PROBE_PORT", "PAYFLOW_WORKER_PORT"])
+async def test_a_worker_has_a_port_only_when_it_is_given_one(tmp_path: Path, name: str) -> None:
+    """The second name is the one that installations were made with."""
+    async with running(tmp_path, "worker") as without, running(tmp_path, "worker", **{name: "0"}) as with_one:
         assert without.address == ""
         assert (await with_one.get("/readyz"))[0] == 200
         assert "payflow_worker_last_claim_timestamp_seconds" in (await with_one.get("/metrics"))[1]
+
+
+async def test_metrics_and_findings_leave_the_port_of_the_api_for_one_of_their_own(tmp_path: Path) -> None:
+    """The port of the API has no more of them than yes or no."""
+    port = free_port()
+    async with running(tmp_path, "serve", PAYFLOW_PROBE_PORT=str(port)) as process:
+        assert await process.get("/readyz") == (200, '{"ready": true}')
+        assert (await process.get("/healthz"))[0] == 200
+        status, text = await process.get("/metrics")
+        assert (status, json.loads(text)["error"]["code"]) == (404, "not_found")
+        process.address = f"http://127.0.0.1:{port}"
+        assert (await process.get("/healthz"))[0] == 200
+        assert "checks" in (await process.get("/readyz"))[1]
+        assert "payflow_store_up 1.0" in (await process.get("/metrics"))[1]
+        assert (await process.get("/api/provider/balance"))[0] == 404, "of the API there is nothing on it"
+
+
+async def test_the_former_name_of_the_workers_port_gives_the_api_none(tmp_path: Path) -> None:
+    """On a machine where one file of settings serves both, the second process would find it taken."""
+    async with running(tmp_path, "serve", PAYFLOW_WORKER_PORT=str(free_port())) as process:
+        assert (await process.get("/metrics"))[0] == 200
 
 
 async def test_an_api_without_workers_says_nothing_of_a_worker(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ async def begun(
             running(folder, "serve", module="payflow", ENABLE_WORKERS="false", **settings)
         )
         worker = await stack.enter_async_context(
-            running(folder, "worker", module="payflow", PAYFLOW_WORKER_PORT="0", **settings)
+            running(folder, "worker", module="payflow", PAYFLOW_PROBE_PORT="0", **settings)
         )
         bank.courier.url = f"{api.address}/api/webhooks/flutterwave/payout_status"
         yield Run(api, worker, bank, session, folder, settings, tokens)

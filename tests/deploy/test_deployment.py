@@ -160,6 +160,20 @@ def test_what_compose_mounts_and_scrapes_is_there() -> None:
     assert {target.split(":")[0] for target in targets} <= set(document["services"])
 
 
+def test_under_compose_only_prometheus_reads_the_metrics_and_the_host_s_proxy_is_named() -> None:
+    """The port for machines that watch is published nowhere, and every target of Prometheus is that port."""
+    document = compose()
+    (job,) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    watched = dict(target.split(":") for target in job["static_configs"][0]["targets"])
+    assert set(watched) == set(MADE_BY)
+    (network,) = document["networks"]["outside"]["ipam"]["config"]
+    for name, port in watched.items():
+        service = document["services"][name]
+        assert service["environment"]["PAYFLOW_PROBE_PORT"] == port
+        assert all(not published.endswith(f":{port}") for published in service.get("ports", ()))
+        assert service["environment"]["PAYFLOW_TRUSTED_PROXIES"] == network["gateway"]
+
+
 def test_the_store_of_compose_forgets_nothing() -> None:
     command = " ".join(compose()["services"]["store"]["command"])
     for setting in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction"):
@@ -242,7 +256,25 @@ def test_the_cluster_gives_settings_that_payflow_knows() -> None:
     (config,) = of_kind("ConfigMap")
     are_settings(config["data"])
     for one in of_kind("StatefulSet"):
-        are_settings(entry["name"] for entry in one["spec"]["template"]["spec"]["containers"][0]["env"])
+        are_settings(entry["name"] for entry in one["spec"]["template"]["spec"]["containers"][0].get("env", ()))
+
+
+def test_the_cluster_watches_on_a_port_that_only_monitoring_reaches_and_names_its_ingress() -> None:
+    (config,) = of_kind("ConfigMap")
+    probes = int(config["data"]["PAYFLOW_PROBE_PORT"])
+    assert config["data"]["PAYFLOW_TRUSTED_PROXIES"]
+    for one in of_kind("StatefulSet"):
+        template = one["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports["probes"] == probes
+        assert template["metadata"]["annotations"]["prometheus.io/port"] == str(probes)
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["port"] == "probes", "the other one may be full of strangers"
+    (policy,) = of_kind("NetworkPolicy")
+    for rule in policy["spec"]["ingress"]:
+        watches = "payflow.io/monitoring" in rule["from"][0]["namespaceSelector"]["matchLabels"]
+        assert ({"port": probes} in rule["ports"]) is watches
 
 
 def test_the_network_is_closed_but_for_what_is_named() -> None:
@@ -274,6 +306,17 @@ def test_a_unit_starts_payflow_and_stops_it_with_patience(path: Path) -> None:
     assert unit["Install"]["WantedBy"] == "multi-user.target", "without it nothing is paid after the next boot"
     assert unit["Service"]["LimitNOFILE"] == "65536"
     are_settings(re.findall(r"^Environment=(\w+)=", path.read_text(), re.MULTILINE))
+    set_here = dict(re.findall(r"^Environment=(\w+)=(.+)$", path.read_text(), re.MULTILINE))
+    assert set_here["PAYFLOW_PROBE_PORT"] != str(Settings().port)
+    assert ("PAYFLOW_TRUSTED_PROXIES" in set_here) is (words == ["serve"])
+
+
+def test_the_units_of_one_machine_have_a_port_each_for_those_who_watch() -> None:
+    found = {
+        path.stem: re.findall(r"^Environment=PAYFLOW_PROBE_PORT=(.+)$", path.read_text(), re.MULTILINE)
+        for path in UNITS
+    }
+    assert found["payflow-api"] != found["payflow-worker"]
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)

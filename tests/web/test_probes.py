@@ -20,8 +20,9 @@ from payflow.config import Settings
 from payflow.desk import readiness
 from payflow.desk.readiness import Readiness
 from payflow.store.store import Store
+from payflow.telemetry.health import Check
 from payflow.telemetry.metrics import Metrics
-from payflow.web.http import app
+from payflow.web.http import app, probes
 from payflow.web.http.probes import Probes
 from tests.desk import ask, claim_one, fund, messages, opened, settings_for, stay, tell
 from tests.errand import Approved, Sent
@@ -187,6 +188,49 @@ async def test_a_shard_that_another_process_closed_is_not_ready(here: Site) -> N
     assert status == 503
     assert "(shard:02: writes are gone)" in checks["sequence"][1]
     assert (await here.figures())['payflow_sequence_alarm{shard="02"}'] == 1
+
+
+async def test_a_port_that_anybody_may_reach_says_yes_or_no_and_nothing_of_hosts_or_money(
+    own: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "BARE_S", 0.0)
+    server = own.server()
+    async with opened(settings_for(server, tmp_path)) as store:
+        ready = Readiness(store)
+        routes = Probes(store, Metrics(), ready).public_routes()
+        async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
+            here = Site(address, store, ready, Metrics())
+            assert await here.get("/healthz") == (200, '{"alive": true}')
+            assert (await here.get("/metrics"))[0] == 404
+            assert await here.get("/readyz") == (200, '{"ready": true}')
+            server.kill()
+            assert await here.get("/readyz") == (503, '{"ready": false}')
+            server.start()
+            assert await here.get("/readyz") == (200, '{"ready": true}')
+            ready.stopping = True
+            assert await here.get("/readyz") == (503, '{"ready": false}')
+
+
+async def test_a_bare_answer_asks_the_store_no_oftener_for_a_hundred_who_ask(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "BARE_S", 3600.0)
+    ready, asked = Readiness(store), 0
+
+    async def counted() -> list[Check]:
+        nonlocal asked
+        asked += 1
+        return []
+
+    monkeypatch.setattr(ready, "checks", counted)
+    routes = Probes(store, Metrics(), ready).public_routes()
+    async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
+        here = Site(address, store, ready, Metrics())
+        answers = await asyncio.gather(*(here.get("/readyz") for _ in range(20)))
+        assert set(answers) == {(200, '{"ready": true}')}
+        assert asked == 1
+        ready.stopping = True
+        assert (await here.get("/readyz"))[0] == 503, "that it stops needs no asking"
 
 
 async def test_a_process_that_stops_is_not_ready(here: Site) -> None:

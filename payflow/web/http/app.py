@@ -24,6 +24,8 @@ LARGER = {"/webhook-app": 1024 * 1024}
 IDLE_S = 65.0
 """Between two requests, and until a header is whole: longer than proxies keep a connection for the next request."""
 MOST_CONNECTIONS = 20_000
+MOST_WATCHING = 100
+"""Connections at a port for machines that watch: few have business there, and it must answer when the other is full."""
 _SHARE = 4
 # Longer than a stopping client needs to read its answer, shorter than a grace time.
 LAST_ANSWERS_S = 5.0
@@ -53,9 +55,13 @@ def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, proxies: Sequence[IPv4Network | IPv6Network] = ()
+    app: web.Application,
+    host: str,
+    port: int,
+    proxies: Sequence[IPv4Network | IPv6Network] = (),
+    most: int = MOST_CONNECTIONS,
 ) -> AsyncIterator[str]:
-    """Serve for as long as the block runs; gives the address."""
+    """Serve at most so many connections for as long as the block runs; gives the address."""
     # What is no HTTP is answered before any middleware, with a header that names the versions of Python and aiohttp.
     web_response.SERVER_SOFTWARE = "payflow"  # type: ignore[attr-defined]
     server_logger.addFilter(_worth_a_line)
@@ -66,7 +72,7 @@ async def listening(
     await runner.setup()
     try:
         serve = cast("web.Server", runner.server)
-        connections = Connections(proxies, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        connections = Connections(proxies, resource.getrlimit(resource.RLIMIT_NOFILE)[0], most)
         listener = await _listen(connections.guarding(serve), host, port)
         try:
             bound_host, bound_port, *_ = listener.sockets[0].getsockname()
@@ -156,9 +162,14 @@ class Connections:
     checks, and none for asking gateways and nodes. How long one may say nothing is the server's own limit (`IDLE_S`).
     """
 
-    def __init__(self, proxies: Sequence[IPv4Network | IPv6Network] = (), files: int = resource.RLIM_INFINITY) -> None:
+    def __init__(
+        self,
+        proxies: Sequence[IPv4Network | IPv6Network] = (),
+        files: int = resource.RLIM_INFINITY,
+        most: int = MOST_CONNECTIONS,
+    ) -> None:
         self._proxies = proxies
-        self.most = MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 2)
+        self.most = most if files == resource.RLIM_INFINITY else min(most, files // 2)
         self.most_of_one = self.most // _SHARE
         """From one address; a proxy of ours, which brings everybody, may have all."""
         self._open: Counter[str] = Counter()

@@ -22,6 +22,7 @@ from multidict import MultiMapping
 from machines.core.clock import SECOND
 from payflow.config import Settings
 from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
+from payflow.desk.readiness import note_unnamed_proxy
 from payflow.store.registers.sign_ins import SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, Tokens, digest_of
 from payflow.store.store import Store
@@ -49,6 +50,7 @@ class Gate:
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
         self._refused: dict[str, float] = {}
+        self._store = store
         self._warned = False
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
@@ -90,6 +92,7 @@ class Gate:
 
     async def rate_limit(self, request: web.Request) -> None:
         """Count a request against the address that it comes from."""
+        await self._note_proxy(request)
         await self._take(f"address:{self.address(request)}", self._address_rate)
 
     async def rate_limit_sign_in(self, request: web.Request, place: str) -> None:
@@ -114,16 +117,25 @@ class Gate:
             headers={hdrs.RETRY_AFTER: str(max(1, math.ceil(wait_s)))},
         )
 
+    async def _note_proxy(self, request: web.Request) -> None:
+        """Tell of a proxy that nobody named, once: anybody can send its header, but not from an address of ours."""
+        peer = request.remote or ""
+        if self._warned or "X-Forwarded-For" not in request.headers or not peer or among(peer, self._proxies):
+            return
+        if ip_address(peer).is_global and self._proxies:
+            return
+        self._warned = True
+        log.warning(
+            "A request came through a proxy that is not named, so all who come through it share one rate: "
+            "name its network in PAYFLOW_TRUSTED_PROXIES, if it is yours.",
+            action="unnamed_proxy",
+            peer=peer,
+        )
+        if not ip_address(peer).is_global:
+            await note_unnamed_proxy(self._store, peer)
+
     def address(self, request: web.Request) -> str:
         """Tell the address of the client: the last hop that is none of our proxies."""
-        if not self._proxies and not self._warned and "X-Forwarded-For" in request.headers:
-            self._warned = True  # anybody can send the header: one line says what may be wrong, and no more
-            log.warning(
-                "A request came through a proxy that is not named, so all who come through it share one rate: "
-                "name its network in PAYFLOW_TRUSTED_PROXIES, if it is yours.",
-                action="unnamed_proxy",
-                peer=request.remote,
-            )
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         hops = [*forwarded.split(",")[-_MOST_HOPS:], request.remote or ""] if self._proxies else [request.remote or ""]
         found = ""

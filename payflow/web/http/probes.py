@@ -1,7 +1,9 @@
 """For machines that watch Payflow: is it alive, is it ready, and its figures, of the store too."""
 
 import asyncio
+import math
 from collections.abc import Iterable
+from time import monotonic
 
 import anyio
 from aiohttp import web
@@ -17,6 +19,9 @@ from payflow.store.store import Store
 from payflow.telemetry.health import healthy
 from payflow.telemetry.metrics import Metrics, StoreGauges
 
+BARE_S = 1.0
+"""How long a bare yes or no is taken for true: anybody may ask for it, and to find it out the store is asked much."""
+
 
 class Probes:
     """The three addresses that every process with a port has."""
@@ -25,10 +30,17 @@ class Probes:
         self._store = store
         self._metrics = metrics
         self._readiness = readiness
+        self._asking = asyncio.Lock()
+        self._is_ready = False
+        self._asked_at = -math.inf
 
     def routes(self) -> list[web.RouteDef]:
         """List them."""
         return [web.get("/healthz", self._alive), web.get("/readyz", self._ready), web.get("/metrics", self._figures)]
+
+    def public_routes(self) -> list[web.RouteDef]:
+        """List what a port that anybody may reach has of them, where they have one of their own: yes or no."""
+        return [web.get("/healthz", self._alive), web.get("/readyz", self._bare)]
 
     async def _alive(self, _request: web.Request) -> web.Response:
         return web.json_response({"alive": True})
@@ -38,6 +50,14 @@ class Probes:
         ready = healthy(checks)
         listed = [{"name": check.name, "level": check.level, "finding": check.finding} for check in checks]
         return web.json_response({"ready": ready, "checks": listed}, status=200 if ready else 503)
+
+    async def _bare(self, _request: web.Request) -> web.Response:
+        async with self._asking:
+            if monotonic() - self._asked_at >= BARE_S:
+                self._is_ready = healthy(await self._readiness.checks())
+                self._asked_at = monotonic()
+        ready = self._is_ready and not self._readiness.stopping
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     async def _figures(self, _request: web.Request) -> web.Response:
         read = await self._read()

@@ -8,6 +8,7 @@ import pytest
 from machines.core.clock import HOUR, FixedClock
 from machines.core.errors import BadInput, Conflict, NotFound, StoreUnavailable
 from payflow.config import Settings
+from payflow.desk import readiness
 from payflow.store.records import Records
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web import routes
@@ -171,7 +172,20 @@ async def test_a_proxy_that_nobody_named_is_told_of_once(
     async with open_front(settings, trusted_proxies=proxies) as front:
         for number in range(3):
             await front.call("GET", BALANCE, X_Forwarded_For=f"1.2.3.{number}")
+        told = await readiness.proxies(front.store)
     assert [line.get("action") for line in logged].count("unnamed_proxy") == lines
+    said = "Requests come through 127.0.0.1, and all of them share one rate: name the network of your proxy"
+    assert (told.level, told.finding.startswith(said)) == (("warn", True) if lines else ("ok", False))
+
+
+async def test_whoever_only_says_to_be_a_proxy_is_not_told_of_by_the_doctor(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header can be sent by anybody; from a public address it is no evidence of a proxy of ours."""
+    monkeypatch.setattr("aiohttp.web.Request.remote", "8.8.8.8")
+    async with open_front(settings) as front:
+        await front.call("GET", BALANCE, X_Forwarded_For="1.2.3.4")
+        assert (await readiness.proxies(front.store)).level == "ok"
 
 
 async def test_without_the_store_nobody_is_let_in_and_nothing_is_told_of_the_store(
