@@ -211,6 +211,12 @@ class PayoutData:
             self.requested_by, self.sealed, self.shown, self.fingerprint, self.holder, self.place
         )
 
+    @property
+    def spoke(self) -> tuple[str, ...]:
+        """Who asked for what is proposed now, and who approved it already."""
+        proposal = self.proposal
+        return (proposal.by, *(one.by for one in self.approvals if one.fingerprint == proposal.fingerprint))
+
     def approvals_missing(self) -> int:
         """Count the people who must still say yes before anything may go to the destination that is kept now.
 

@@ -68,7 +68,8 @@ INDEX: Mapping[str, Listed] = {
     "sign-in": Listed(
         STEER, "sign_in", "Print a link that signs somebody in at the pages: good once, for a quarter of an hour."
     ),
-    "token": Listed(STEER, "tokens", "Make, list and revoke API tokens."),
+    "person": Listed(STEER, "persons", "See who works here; say what each may do, and shut them out."),
+    "token": Listed(STEER, "tokens", "Make, list, rotate and revoke API tokens."),
     "payout": Listed(STEER, "payouts", "Decide about a payout."),
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),
     "lane": Listed(STEER, "lanes", "See and steer the addresses that pay over a chain."),

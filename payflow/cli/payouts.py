@@ -12,7 +12,7 @@ from payflow.cli.records import RECORD
 from payflow.cli.tables import json_of
 from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, record_of
 from payflow.desk.payouts import MACHINE, Desk
-from payflow.desk.person import OPERATES, REVIEWS
+from payflow.desk.person import OPERATES, REVIEWS, Person
 from payflow.desk.values import Applied
 from payflow.shown import amount
 from payflow.store.registers.tokens import Role
@@ -24,7 +24,7 @@ command = Commands()
 async def approve(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, yes: Yes = False) -> None:
     """Say yes to the amount and the destination that are shown; nobody approves what they asked for themselves."""
 
-    async def say_yes(desk: Desk, record: PayoutRecord, who: str) -> Applied:
+    async def say_yes(desk: Desk, record: PayoutRecord, who: Person) -> Applied:
         # Whatever changes between showing and saying yes is refused.
         if not yes:
             terminal.confirm(_shown(record))
@@ -37,27 +37,27 @@ async def approve(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *
 async def reject(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
     """Say no to a payout, or to another destination for a failed one; the provider reads why."""
     why = because(reason)
-    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.reject(one.id, who, why), REVIEWS)
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.reject(one.id, who.name, why), REVIEWS)
 
 
 @command('payflow payout cancel payout-03-abcdefgh23456777 --reason "asked for twice"')
 async def cancel(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
     """Take a payout back that is not with its rail yet; the provider reads why."""
     why = because(reason)
-    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.cancel(one.id, who, why))
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.cancel(one.id, who.name, why))
 
 
 @command("payflow payout retry payout-03-abcdefgh23456777")
 async def retry(terminal: Terminal, payflow: Payflow, payout_id: RecordName) -> None:
     """Try a failed payout once more, under a new reference."""
-    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.retry(one.id, who))
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.retry(one.id, who.name))
 
 
 @command('payflow payout release payout-03-abcdefgh23456777 --reason "they want it by cheque"')
 async def release(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
     """Give the money of a failed payout back, if the rail proves that none of its attempts was paid."""
     why = because(reason)
-    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.release(one.id, who, why))
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.release(one.id, who.name, why))
 
 
 @command("payflow payout correct payout-03-abcdefgh23456777 --account 0123456789 --bank 044")
@@ -72,7 +72,7 @@ async def correct(
 ) -> None:
     """Name another account for a failed payout; another person must approve it."""
     await _decide(
-        terminal, payflow, payout_id, lambda desk, one, who: desk.correct_account(one.id, who, account, bank, name)
+        terminal, payflow, payout_id, lambda desk, one, who: desk.correct_account(one.id, who.name, account, bank, name)
     )
 
 
@@ -80,12 +80,12 @@ async def _decide(
     terminal: Terminal,
     payflow: Payflow,
     payout_id: str,
-    decide: Callable[[Desk, PayoutRecord, str], Awaitable[Applied]],
+    decide: Callable[[Desk, PayoutRecord, Person], Awaitable[Applied]],
     roles: frozenset[Role] = OPERATES,
 ) -> None:
     who = await terminal.acting(payflow, roles)
     record: PayoutRecord = (await payflow.store.records.read(_payout_of(payflow, payout_id))).record
-    applied = await decide(desk_of(payflow), record, who.name)
+    applied = await decide(desk_of(payflow), record, who)
     after, why = applied.after, applied.decision.why
     moved = f"It is {after.state} now" if applied.decision.trigger else f"It stays {after.state}"
     terminal.tell(json_of(RECORD, after) | {"from": applied.before.state, "why": why}, f"{moved}: {why}.")

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from machines.core.money import Asset, Assets, Money
+from machines.core.money import Money
 from payflow.app.installation import Payflow
 from payflow.cli.tables import Column, drawn, json_of
-from payflow.cli.terminal import Commands, Terminal, Usage, typed
+from payflow.cli.terminal import Commands, Terminal, Usage, limit_of, typed
 from payflow.desk import platforms
 from payflow.desk.platforms import PlatformLimits
 
@@ -51,14 +51,8 @@ async def grant(
         raise Usage("Say what to grant: --daily, --verified, or both.")
     assets = payflow.store.records.assets
     with typed():
-        limits = [dict(_limit(text, assets) for text in given or ()) for given in (daily, verified)]
+        limits = [dict(limit_of(text, assets) for text in given or ()) for given in (daily, verified)]
     _tell(terminal, await platforms.grant(payflow.store, name, limits[0], limits[1], await terminal.person(payflow)))
-
-
-def _limit(text: str, assets: Assets) -> tuple[Asset, Money | None]:
-    number, _, code = text.strip().partition(" ")
-    asset = assets[code.strip() or "NGN"]
-    return asset, None if number == "none" else Money.parse(number, asset)
 
 
 def _tell(terminal: Terminal, one: PlatformLimits) -> None:

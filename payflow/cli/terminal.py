@@ -21,11 +21,12 @@ from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnavailable, StoreUnfit
 from machines.core.ids import RecordId, parse_id
 from machines.core.machine import AnyMachine
+from machines.core.money import Asset, Assets, Money
 from payflow.app.installation import Assemble, Payflow, assemble, opened, refuse_unfit
 from payflow.cli.tables import Column, clean, console, drawn, json_of
 from payflow.config import Settings, load
 from payflow.desk import person
-from payflow.desk.person import OPERATES, Person, holder, shell
+from payflow.desk.person import OPERATES, Person, identified, refuse_reading_only, shell
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.telemetry import logs
 
@@ -34,7 +35,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why: it is kept for whoev
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
 
-_AGO = re.compile(r"([0-9]{1,4})(m|h|d)")
+_SPAN = re.compile(r"([0-9]{1,4})(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -95,13 +96,14 @@ class Terminal:
         if not secret:
             who = shell()
         else:
-            token = await Tokens(payflow.store.link).find(secret)
-            if token is None:
+            caller = await identified(payflow.store, await Tokens(payflow.store.link).find(secret))
+            if caller is None:
                 raise BadInput(
-                    "The token that is shown (PAYFLOW_TOKEN, its file, or what was typed) is unknown here or was "
-                    "revoked: see that it is of this installation. Nothing was done."
+                    "The token that is shown (PAYFLOW_TOKEN, its file, or what was typed) is unknown here, expired or "
+                    "revoked, or its person was disabled: see that it is of this installation. Nothing was done."
                 )
-            who = holder(token)
+            refuse_reading_only(caller.scope)
+            who = caller.person
         who.refuse_unless(roles)
         return who
 
@@ -258,6 +260,13 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     return name
 
 
+def limit_of(text: str, assets: Assets) -> tuple[Asset, Money | None]:
+    """Read a limit: `5000000 NGN`, or `none ETH` for none."""
+    number, _, code = text.strip().partition(" ")
+    asset = assets[code.strip() or "NGN"]
+    return asset, None if number == "none" else Money.parse(number, asset)
+
+
 def machine_of(payflow: Payflow, name: str) -> AnyMachine:
     """Find a machine by the name that was typed."""
     return payflow.store.records.machines[known("machine", name, payflow.store.records.machines)]
@@ -271,11 +280,18 @@ def record_of(payflow: Payflow, text: str) -> RecordId:
     return RecordId(text)
 
 
+def duration(text: str) -> int:
+    """Read how long, such as 90m, 6h or 3d, as milliseconds."""
+    long = _SPAN.fullmatch(text.strip())
+    if long is None:
+        raise Usage(f"{text!r} says not how long: write 90m, 6h or 3d.")
+    return int(timedelta(**{_UNITS[long[2]]: int(long[1])}).total_seconds()) * SECOND
+
+
 def moment(text: str, now: Millis) -> Millis:
     """Read a time: 2027-01-15T08:00 (UTC, unless it says otherwise), or how long ago, such as 90m, 6h or 3d."""
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return Millis(now - int(timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()) * SECOND)
+    if _SPAN.fullmatch(text):
+        return Millis(now - duration(text))
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

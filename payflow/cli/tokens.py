@@ -1,17 +1,32 @@
-"""API tokens: made, listed and revoked. A token is shown once, when it is made, and never again."""
+"""API tokens: made, listed, rotated and revoked. A token is shown once, when it is made, and never again."""
 
+from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Annotated
 
 import typer
 
 from payflow.app.installation import Payflow
 from payflow.cli.tables import TIME, Column, Format
-from payflow.cli.terminal import Commands, Terminal, Usage, known, typed
-from payflow.desk.person import make_token, revoke_token
+from payflow.cli.terminal import Commands, Terminal, Usage, duration, known, limit_of, typed
+from payflow.desk.identity import TokenWish, make_token, revoke_token, rotate_token
+from payflow.desk.person import STAFF
 from payflow.shown import utc
-from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.registers.tokens import ApiToken, Role, Tokens, TokenScope
 
-Name = Annotated[str, typer.Argument(help="Who holds it: what the history will call them.")]
+Name = Annotated[str, typer.Argument(help="What it is called; where it is no registered person's, who holds it.")]
+Days = Annotated[
+    int | None, typer.Option(help="After so many days it ends; by default 90 for staff, never for machines.")
+]
+
+
+def _less(token: ApiToken) -> str:
+    """Say what a token opens less than its role would."""
+    scope = token.scope
+    parts = ["reads only"] if scope.reads_only else []
+    parts += [f"{units} units of {code} at most" for code, units in scope.most.items()]
+    return ", ".join([*parts, *scope.networks])
+
 
 command = Commands()
 
@@ -19,16 +34,19 @@ TOKEN = (
     Column("name", "name"),
     Column("role", "role"),
     Column("of", "of"),
+    Column("person", "person"),
+    Column("scope", "only", _less),
     Column("made_at", "made (UTC)", form=TIME),
     Column("made_by", "by"),
     Column("used_at", "last used (UTC)", form=Format(TIME.json, lambda at: "never" if at is None else utc(at))),
+    Column("expires_at", "ends (UTC)", form=Format(TIME.json, lambda at: "never" if at is None else utc(at))),
     Column("revoked_at", "revoked (UTC)", form=TIME),
     Column("revoked_by", "by"),
 )
 
 
 @command("payflow token create shop --role platform --platform shop")
-async def create(
+async def create(  # noqa: PLR0913  (each is an option that one may type)
     terminal: Terminal,
     payflow: Payflow,
     name: Name,
@@ -36,6 +54,15 @@ async def create(
     role: Annotated[str, typer.Option(help="platform, provider, reviewer, operator or viewer.")],
     owner: Annotated[str, typer.Option(help="Which provider, for a provider's token.")] = "",
     platform: Annotated[str, typer.Option(help="Which platform, for a platform's token.")] = "",
+    person: Annotated[str, typer.Option(help="Whose it is, for a reviewer's, operator's or viewer's token.")] = "",
+    days: Days = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="It looks, and changes nothing.")] = False,
+    most: Annotated[
+        list[str] | None, typer.Option(metavar="AMOUNT", help="The most of one act, such as `100000 NGN`.")
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="It opens only from there, such as 10.2.0.0/16.")
+    ] = None,
 ) -> None:
     """Make a token and print it: it is kept nowhere, so it cannot be shown again."""
     known("role", role, Role)
@@ -43,10 +70,38 @@ async def create(
     option, of, other = bound.get(Role(role), ("", owner or platform, ""))
     if option and (not of or other):
         raise Usage(f"A {role}'s token needs {option}, and only that.")
-    who = (await terminal.person(payflow)).name
+    who = await terminal.person(payflow)
     with typed():
-        secret = await make_token(payflow.store, name, Role(role), of, who)
+        scope = TokenScope(read_only, _most(payflow, most or ()), tuple(map(_network, network or ())))
+        secret = await make_token(payflow.store, TokenWish(name, Role(role), of, person, days, scope), who)
     terminal.tell({"name": name, "role": role, "of": of, "token": secret}, secret)
+
+
+def _most(payflow: Payflow, amounts: Iterable[str]) -> dict[str, int]:
+    limits = dict(limit_of(text, payflow.store.records.assets) for text in amounts)
+    return {asset.code: limit.units for asset, limit in limits.items() if limit is not None}
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise Usage(f"{text!r} is no network: write 10.2.0.0/16, or one address.") from None
+
+
+@command("payflow token rotate shop --overlap 1h")
+async def rotate(
+    terminal: Terminal,
+    payflow: Payflow,
+    name: Name,
+    *,
+    overlap: Annotated[str, typer.Option(help="How long the old one still opens: 30m, 1h, 2d; 0m for not at all.")],
+    days: Days = None,
+) -> None:
+    """Print what takes the place of a token; the old one ends by itself. Whoever works here may rotate their own."""
+    who = await terminal.person(payflow, STAFF)
+    secret = await rotate_token(payflow.store, name, duration(overlap), days, who)
+    terminal.tell({"name": name, "token": secret, "overlap": overlap}, secret)
 
 
 @command("payflow token ls")
@@ -59,5 +114,5 @@ async def ls(terminal: Terminal, payflow: Payflow) -> None:
 @command("payflow token revoke shop")
 async def revoke(terminal: Terminal, payflow: Payflow, name: Name) -> None:
     """Let a token open nothing any more, at once and everywhere."""
-    token = await revoke_token(payflow.store, name, (await terminal.person(payflow)).name)
+    token = await revoke_token(payflow.store, name, await terminal.person(payflow))
     terminal.tell({"name": token.name, "revoked": True}, f"{token.name} opens nothing any more.")

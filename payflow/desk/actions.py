@@ -16,7 +16,7 @@ from machines.transaction import facts as t
 from machines.transaction.data import LaneRecord
 from payflow.desk.lane_steering import LANE, PAYMENT, TRANSACTION, LaneSteering, suspect_name
 from payflow.desk.payouts import MACHINE, Desk
-from payflow.desk.person import OPERATES, REVIEWS, Caller
+from payflow.desk.person import OPERATES, REVIEWS, Caller, Person
 from payflow.desk.steering import Steering
 from payflow.shown import grouped
 from payflow.store.registers.tokens import Role
@@ -28,12 +28,17 @@ from payflow.store.stored import Stored
 class ActionRequest:
     """What a person says when they do something."""
 
-    who: str
+    person: Person
     reason: str
     seen: str
     """What `sees` gave when they looked."""
     picked: Sequence[str] = ()
     """Which of the picks they chose."""
+
+    @property
+    def who(self) -> str:
+        """What the history calls them."""
+        return self.person.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,7 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
         Action(
             "approve", "Approve", "Say yes to amount and destination.", MACHINE, REVIEWS,
             lambda record, who, _: f.Approved(who, seen(record)),
-            lambda record_id, word: desk.approve(record_id, word.who, word.seen), sees=seen,
+            lambda record_id, word: desk.approve(record_id, word.person, word.seen), sees=seen,
         ),
         Action(
             "reject", "Reject", "Say no; the money is available again.", MACHINE, REVIEWS,

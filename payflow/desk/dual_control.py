@@ -1,6 +1,7 @@
 """Acts that take two people: one proposes what they saw, and another one confirms exactly that.
 
-Both show a token; two tokens are two people as long as nobody made the other one's. A shell without a token is nobody
+Both show a token. Whether they are two people the register of persons says; two tokens of which one person alone made
+the other one are one person. A shell without a token is nobody
 here, neither the first nor the second. What is confirmed is named by a hash of all that was proposed, and is done once,
 whoever confirms at the same moment.
 """
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from machines.core.errors import BadInput, Conflict, NotAllowed
+from machines.core.money import Money
 from payflow.desk.person import A_ROLE, Person, because
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role
@@ -72,13 +74,17 @@ class DualControl:
             f"To be confirmed by {A_ROLE[Role(proposal.role)]}; its hash is {proposal.digest}.",
         ]
 
-    def may_confirm(self, proposal: Proposal, person: Person) -> bool:
+    async def may_confirm(self, proposal: Proposal, person: Person) -> bool:
         """Whether somebody is a second person for this one."""
         try:
-            _refuse_second(proposal, person)
+            await self._refuse_second(proposal, person)
         except NotAllowed:
             return False
         return True
+
+    async def own(self, proposal: Proposal, person: Person) -> bool:
+        """Whether somebody proposed it, under whatever name of theirs."""
+        return await self._store.persons.same(proposal.by, person.name)
 
     # ── done ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,6 +102,7 @@ class DualControl:
                 "changed."
             )
         person.refuse_unless({Role.OPERATOR})
+        person.refuse_above(self._amount(seen))
         at = await self._store.records.now()
         proposal = Proposal(kind, subject, dict(seen), role.value, why, person.name, version, at, person.made_by)
         async with self._store.audit.doing(person.name, f"propose {kind}", subject, _summary(proposal)):
@@ -110,7 +117,7 @@ class DualControl:
         """Do what another person proposed, exactly as it was seen."""
         proposal = await self._named(digest)
         verb = self._verb(proposal.kind)
-        _refuse_second(proposal, person)
+        await self._refuse_second(proposal, person)
         verb.refuse(proposal)
         async with self._store.audit.doing(
             person.name, f"confirm {proposal.kind}", proposal.subject, _summary(proposal)
@@ -141,30 +148,40 @@ class DualControl:
             )
         return found[0]
 
+    async def _refuse_second(self, proposal: Proposal, person: Person) -> None:
+        if person.role is None:
+            raise NotAllowed(
+                f"Only {A_ROLE[Role(proposal.role)]} with a token of their own confirms this; a shell without one is "
+                "nobody here: set PAYFLOW_TOKEN, or confirm it on the dashboard."
+            )
+        person.refuse_unless({Role(proposal.role)})
+        person.refuse_above(self._amount(proposal.seen))
+        persons = self._store.persons
+        proposer, second = await persons.find(proposal.by), await persons.find(person.name)
+        if proposer is not None and proposer.disabled_at is not None:
+            raise NotAllowed(f"{proposal.by} proposed it and was disabled since: decline it, and propose it anew.")
+        if await persons.same(person.name, proposal.by):
+            raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
+        for maker in (person.made_by, second.made_by if second else ""):
+            if await persons.same(maker, proposal.by):
+                raise NotAllowed(
+                    f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it."
+                )
+        for maker in (proposal.made_by, proposer.made_by if proposer else ""):
+            if await persons.same(maker, person.name):
+                raise NotAllowed(
+                    f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm."
+                )
+
+    def _amount(self, seen: Mapping[str, str]) -> Money | None:
+        """Read how much an act is about, where it says so."""
+        code, _, number = seen.get("amount", "").partition(" ")
+        return Money.parse(number, self._store.records.assets[code]) if number else None
+
     def _verb(self, kind: str) -> Verb:
         if kind not in self._verbs:
             raise BadInput(f"This version knows no act {kind[:40]!r} that takes two.")
         return self._verbs[kind]
-
-
-def same(one: str, other: str) -> bool:
-    """Tell whether two names are one person's: a capital letter makes nobody a second person."""
-    return one.strip().casefold() == other.strip().casefold()
-
-
-def _refuse_second(proposal: Proposal, person: Person) -> None:
-    if person.role is None:
-        raise NotAllowed(
-            f"Only {A_ROLE[Role(proposal.role)]} with a token of their own confirms this; a shell without one is "
-            "nobody here: set PAYFLOW_TOKEN, or confirm it on the dashboard."
-        )
-    person.refuse_unless({Role(proposal.role)})
-    if same(person.name, proposal.by):
-        raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
-    if same(person.made_by, proposal.by):
-        raise NotAllowed(f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it.")
-    if same(proposal.made_by, person.name):
-        raise NotAllowed(f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm.")
 
 
 def _summary(proposal: Proposal) -> str:

@@ -29,7 +29,7 @@ from machines.payout.lifecycle import FAILED, REQUESTED
 from payflow.config import Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import Gateway, print_of
-from payflow.desk.person import because
+from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.records import FactSource, tell
 from payflow.desk.requests import Bounds, with_account
 from payflow.engine.step import Applied
@@ -61,6 +61,8 @@ class Ask:
     key: str = ""
     """The idempotency key; without one every request is a new payout."""
     by: str = ""
+    asker: Person | None = None
+    """Whose token asks, which may ask for less than its role."""
 
     @property
     def asset(self) -> Asset:
@@ -112,6 +114,8 @@ class Desk:
         else:
             asked = ask.amount if isinstance(ask.amount, Money) else await self._available(ask.owner, ask.amount)
             amount = self._bounds.check(asked)
+            if ask.asker is not None:
+                ask.asker.refuse_above(amount)
             data = await self._data(ask, amount, payout_id)
         new = New(
             payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True, limits=self._limits
@@ -224,9 +228,15 @@ class Desk:
 
     # ── decided ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def approve(self, payout_id: str, by: str, fingerprint: str) -> Applied:
-        """Say yes to what was seen."""
-        return await self._decide("approve", payout_id, f.Approved(by, fingerprint), by)
+    async def approve(self, payout_id: str, by: Person, fingerprint: str) -> Applied:
+        """Say yes to what was seen, as another person than whoever asked for it or said yes already."""
+
+        async def unless_spoken(record: PayoutRecord) -> Fact:
+            by.refuse_above(record.amount)
+            await refuse_who_spoke(self.store, by.name, record.data.spoke, record.id)
+            return f.Approved(by.name, fingerprint)
+
+        return await self._decide("approve", payout_id, unless_spoken, by.name)
 
     async def reject(self, payout_id: str, by: str, reason: str) -> Applied:
         """Say no."""

@@ -1,17 +1,19 @@
-"""Who asks for an act: the holder of a token, or an account of a shell; how they prove it, and stop being able to."""
+"""Who asks for an act: the holder of a token, or an account of a shell; and how they prove it."""
 
 import os
 import pwd
 import socket
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.forge import ForgeAccount
 from machines.core.ids import Owner
+from machines.core.money import Money
 from payflow.store.registers.audit import REFUSED
+from payflow.store.registers.persons import folded
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
-from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of, sign_in_name
+from payflow.store.registers.tokens import UNSCOPED, ApiToken, Role, Tokens, TokenScope, digest_of, sign_in_name
 from payflow.store.store import Store
 
 STAFF = frozenset({Role.REVIEWER, Role.OPERATOR, Role.VIEWER})
@@ -33,11 +35,22 @@ class Person:
     """Somebody who asks for an act."""
 
     name: str
-    """What the history calls them: the name of their token, or `shell:account@host`."""
+    """What the history calls them: the name of the person whose token it is, or `shell:account@host`."""
     role: Role | None
     """What their token is for; None for a shell, which is nobody where two are needed."""
     made_by: str = ""
     """Who made their token."""
+    scope: TokenScope = UNSCOPED
+    """What they may less than their role: by the limits of the person, and by their token."""
+
+    def refuse_above(self, amount: Money | None) -> None:
+        """Raise where an amount is more than they may approve, confirm, ask for or credit at once."""
+        most = None if amount is None else self.scope.most.get(amount.asset.code)
+        if amount is not None and most is not None and amount.units > most:
+            raise NotAllowed(
+                f"{self.name} may do this with {Money(most, amount.asset)} at most, and it is about {amount}: somebody "
+                "with a higher limit may."
+            )
 
     def refuse_unless(self, roles: Collection[Role]) -> None:
         """Raise unless their token has one of the roles; what takes an operator a shell may do as well."""
@@ -57,11 +70,6 @@ def because(reason: str, asks: str = "Say why: it is kept for whoever asks later
     if not reason.strip():
         raise BadInput(asks)
     return reason.strip()
-
-
-def holder(token: ApiToken) -> Person:
-    """Tell who shows a token."""
-    return Person(token.name, token.role, token.made_by)
 
 
 def shell() -> Person:
@@ -84,11 +92,12 @@ class Caller:
     """The provider or platform that they speak for; empty for staff."""
     made_by: str = ""
     """Who made their token."""
+    scope: TokenScope = UNSCOPED
 
     @property
     def person(self) -> Person:
         """Who asks, where an act asks for more than a name."""
-        return Person(self.who, self.role, self.made_by)
+        return Person(self.who, self.role, self.made_by, self.scope)
 
     @property
     def who(self) -> str:
@@ -101,22 +110,49 @@ class Caller:
         return Owner(self.of) if self.role is Role.PROVIDER else None
 
 
-# ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+async def identified(store: Store, token: ApiToken | None, address: str = "") -> Caller | None:
+    """Tell who shows a token, from an address; None where it opens nothing, because the person may not work here.
+
+    Everybody who comes in with a token comes in by this: what the register of persons says counts at once.
+    """
+    if token is None:
+        return None
+    name, scope = token.name, token.scope
+    if token.role in STAFF:
+        person = await store.persons.find(token.holder)
+        if person is None and token.person:
+            return None
+        if person is not None:
+            if person.disabled_at is not None or token.role not in person.roles:
+                return None
+            limits = [person.limits, scope.most]
+            most = {code: min(one[code] for one in limits if code in one) for one in limits for code in one}
+            name, scope = person.name, replace(scope, most=most)
+    if not scope.admits(address):
+        raise NotAllowed(
+            f"The token {token.name} opens nothing from here: it is for callers in {', '.join(scope.networks)}, "
+            "and a command line is in no network."
+        )
+    return Caller(name, token.role, token.of, token.made_by, scope)
 
 
-async def make_token(store: Store, name: str, role: Role, of: str, who: str) -> str:
-    """Make a token and give it: it is kept nowhere, so it cannot be shown again."""
-    async with store.audit.doing(who, "create token", name, f"{role} {of}".strip()):
-        tokens = Tokens(store.link)
-        secret = await tokens.create(name, role, of, who)
-        await tokens.let_in(of)
-        return secret
+def refuse_reading_only(scope: TokenScope) -> None:
+    """Raise where a token only looks."""
+    if scope.reads_only:
+        raise NotAllowed("The token that was shown only reads: to change anything, show another one.")
 
 
-async def revoke_token(store: Store, name: str, who: str) -> ApiToken:
-    """Let a token open nothing any more, at once and everywhere."""
-    async with store.audit.doing(who, "revoke token", name):
-        return await Tokens(store.link).revoke(name, who)
+async def refuse_who_spoke(store: Store, name: str, spoke: Iterable[str], about: str) -> None:
+    """Raise where somebody has spoken on something before under another of their names.
+
+    Under the same name the record itself knows them.
+    """
+    for earlier in spoke:
+        if folded(name) != folded(earlier) and await store.persons.same(name, earlier):
+            raise BadInput(f"{name} is the same person as {earlier}, who spoke on {about} already: another one must.")
+
+
+# ── signing in ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def token_of_account(store: Store, account: ForgeAccount) -> str:
@@ -145,7 +181,7 @@ async def make_sign_in_link(store: Store, name: str, by: Person) -> str:
     token = await tokens.known(digest)
     if token is None or token.role not in STAFF:
         raise BadInput(f"{name} does not work here: only a viewer, a reviewer or an operator signs in by a link.")
-    own = by.role is not None and by.name == token.name
+    own = by.role is not None and await store.persons.same(by.name, token.holder)
     if not own:
         by.refuse_unless(OPERATES)
     async with store.audit.doing(by.name, "make sign-in link", token.name):

@@ -122,9 +122,11 @@ class ProviderProfiles:
         await change(self._store, owner, changed)
         return owner
 
-    async def credit(self, platform: str, earning_id: str, owner: Owner, amount: Money) -> bool:
+    async def credit(self, caller: Caller, earning_id: str, owner: Owner, amount: Money) -> bool:
         """Book an earning; False when it was booked before. A new one takes of what the platform may credit today."""
+        platform = caller.of
         if not await self._store.earnings.knows(platform, earning_id):
+            caller.person.refuse_above(amount)
             await reserve_earning(self._store, platform, earning_id, amount)
         return await self._store.earnings.credit(platform, earning_id, owner, amount)
 

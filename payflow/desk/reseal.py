@@ -115,6 +115,9 @@ async def _everything(store: Store, who: str) -> AsyncIterator[_Sealed]:
         for owner in [one async for one in _owners(store, keys.contributor(shard, "*"))]:
             yield _Sealed(f"contributor {owner}", partial(store.contributors.reseal, owner))
 
+    for person in await store.persons.all():
+        yield _Sealed(f"person {person.name}", partial(store.persons.reseal, person))
+
 
 async def _owners(store: Store, shape: str) -> AsyncIterator[Owner]:
     async for key in store.link.keys(shape):

@@ -10,10 +10,11 @@ from machines.core.facts import Fact, Override, Proof
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
+from machines.payout.data import PayoutData
 from payflow.desk import lane_steering
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.person import Person, because
+from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.records import tell
 from payflow.engine.step import Applied
 from payflow.store.pauses import EVERYTHING, scope_of
@@ -179,6 +180,9 @@ class Steering:
 
         async def unless_changed(record: Record[Any]) -> Fact:
             _refuse_changed(record, proposal.version)
+            if isinstance(record.data, PayoutData):
+                counts = record.data.spoke if proposal.role == Role.REVIEWER else (record.data.requested_by,)
+                await refuse_who_spoke(self._store, second.name, counts, record.id)
             proof, evidence = await self._evidence(record)
             if proof.value != seen["proof"]:
                 raise Conflict(f"The rail says something else than when this was proposed: {evidence} Look again.")

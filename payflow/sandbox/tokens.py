@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.sandbox.github.town import Town
-from payflow.desk.person import STAFF, holder, make_sign_in_link
+from payflow.desk.person import STAFF, identified, make_sign_in_link
 from payflow.sandbox import home
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
@@ -45,8 +45,9 @@ async def sign_in_links(store: Store, found: Mapping[str, str], pages: str) -> d
     links = {}
     for name, role, _ in PEOPLE:
         token = await Tokens(store.link).find(found[name.upper()]) if role in STAFF else None
-        if token is not None:
-            secret = await make_sign_in_link(store, name, holder(token))
+        caller = await identified(store, token)
+        if caller is not None:
+            secret = await make_sign_in_link(store, name, caller.person)
             links[name] = f"{pages}/admin/sign-in/{secret}" + ("?to=/admin/review" if role is Role.REVIEWER else "")
     return links
 

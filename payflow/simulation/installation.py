@@ -27,6 +27,7 @@ from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 
 OLGA, OMAR = Person("olga", Role.OPERATOR), Person("omar", Role.OPERATOR)
+RITA = Person("rita", Role.REVIEWER)
 
 
 @dataclass(frozen=True, slots=True)

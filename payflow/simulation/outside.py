@@ -16,7 +16,7 @@ from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.engine.step import take_in
 from payflow.simulation.conditions import Conditions, Story
 from payflow.simulation.gateway import QueuedWebhook, UnkindGateway
-from payflow.simulation.installation import Installation
+from payflow.simulation.installation import RITA, Installation
 
 PATIENCE_MS = DAY // 2
 """How long a payout may hang before two people settle it by what the gateway's support says."""
@@ -129,7 +129,7 @@ class Meddlers:
         applied = await desk.correct(record.id, record.owner, OTHER_ACCOUNT, record.owner)
         if self._dice.random() < ACCEPTED:
             self.destinations.append(OTHER_ACCOUNT)
-            await desk.approve(record.id, "rita", applied.after.data.proposal.fingerprint)
+            await desk.approve(record.id, RITA, applied.after.data.proposal.fingerprint)
         else:
             await desk.reject(record.id, "rita", "not that one")
 

@@ -51,13 +51,26 @@ KEYS = (
         "every send",
     ),
     Key(SCOPES := "pf:scopes", "hash", "scope that can be paused -> since when it is known", "every start", "pause"),
-    token := Key("pf:token:<hash>", "hash", "an API token: name, role, owner", "operators", "the API"),
+    token := Key(
+        "pf:token:<hash>",
+        "hash",
+        "an API token: name, role, owner or person, scope, until when",
+        "operators",
+        "the API",
+    ),
     Key(
         TOKENS := "pf:tokens",
         "hash",
         "name of a token in use -> its hash; account that was locked out -> since when",
         "operators",
         "operators",
+    ),
+    Key(
+        PERSONS := "pf:persons",
+        "hash",
+        "person:<name> -> who works here: roles, limits, aliases; name:<name or alias> -> name of the person",
+        "operators",
+        "the API, the desk",
     ),
     Key(
         AUDIT := "pf:audit",

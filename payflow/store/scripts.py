@@ -29,6 +29,7 @@ ALL = tuple(
         "call",
         "reserve",
         "swap",
+        "person",
     )
 )
 (
@@ -49,4 +50,5 @@ ALL = tuple(
     CALL,
     RESERVE,
     SWAP,
+    PERSON,
 ) = ALL

@@ -32,6 +32,7 @@ from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
 from payflow.store.registers.earnings import Earnings
+from payflow.store.registers.persons import Persons
 from payflow.store.registers.platforms import PlatformGrants
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.shortfalls import Shortfalls
@@ -62,6 +63,7 @@ class Store:
     pauses: Pauses
     shortfalls: Shortfalls
     platforms: PlatformGrants
+    persons: Persons
     audit: Audit
     archive: Archive
     store_id: str
@@ -232,6 +234,7 @@ async def open_store(
             pauses=Pauses(link),
             shortfalls=Shortfalls(link),
             platforms=PlatformGrants(link),
+            persons=Persons(link, seals),
             audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),
             archive=Archive(link, records, ledger),
             store_id=store_id,

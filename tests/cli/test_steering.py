@@ -299,7 +299,9 @@ def test_a_token_that_is_none_of_ours_opens_nothing_and_is_not_taken_for_a_shell
     record_id = till.errand("FAILED")
     for secret in ("payflow_" + "x" * 43, "nonsense"):
         monkeypatch.setenv("PAYFLOW_TOKEN", secret)
-        assert "is unknown here or was revoked" in till.refused("override", record_id, "DONE", "--reason", "x", "--yes")
+        assert "is unknown here, expired or revoked" in till.refused(
+            "override", record_id, "DONE", "--reason", "x", "--yes"
+        )
     monkeypatch.delenv("PAYFLOW_TOKEN")
     for role, of in ((Role.VIEWER, ""), (Role.REVIEWER, ""), (Role.PROVIDER, "ann"), (Role.PLATFORM, "shop")):
         with showing(till, "vic", role, of):

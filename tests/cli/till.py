@@ -18,7 +18,7 @@ from payflow.app.installation import Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import load
 from payflow.desk.person import shell
-from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.registers.tokens import UNSCOPED, Role, Tokens, TokenScope
 from tests.desk import ANN, ask, claim_one, fund, tell
 from tests.errand import Approved, Done, NotDone, Sent
 from tests.service import parts
@@ -45,11 +45,14 @@ class Behind(Protocol):
 
 
 @contextmanager
-def showing(till: Behind, name: str, role: Role = Role.OPERATOR, of: str = "", made_by: str = "boss") -> Iterator[str]:
+def showing(
+    till: Behind, name: str, role: Role = Role.OPERATOR, of: str = "", made_by: str = "boss",
+    scope: TokenScope = UNSCOPED,
+) -> Iterator[str]:  # fmt: skip
     """Type commands with somebody's token, which is made now and revoked afterwards."""
 
     async def make(payflow: Payflow) -> str:
-        return await Tokens(payflow.store.link).create(name, role, of, made_by)
+        return await Tokens(payflow.store.link).create(name, role, of, made_by, scope=scope)
 
     async def revoke(payflow: Payflow) -> None:
         await Tokens(payflow.store.link).revoke(name, "boss")

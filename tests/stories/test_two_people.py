@@ -10,10 +10,11 @@ from adapters.sandbox.magic import STAYS
 from machines.core.errors import BadInput, Conflict, NotAllowed, PayflowError
 from machines.core.ids import RecordId
 from payflow.config import Settings
+from payflow.desk.identity import PersonChange, add_person, disable_person
 from payflow.desk.person import Person
 from payflow.desk.steering import Steering
 from payflow.store.registers.proposals import Proposal
-from payflow.store.registers.tokens import Role
+from payflow.store.registers.tokens import Role, TokenScope
 from tests.stories.banks import v4
 from tests.stories.town import HOME, Town, open_town
 
@@ -79,6 +80,52 @@ async def test_who_made_the_token_of_the_proposer_is_no_second_person(town: Town
         await two.confirm(proposal.digest, EVE)
     assert (await town.record(payout)).state == "PROCESSING"
     assert "Done" in await two.confirm(proposal.digest, PAM)
+
+
+async def test_another_name_of_the_proposer_is_no_second_person_and_a_disabled_ones_word_counts_no_more(
+    town: Town,
+) -> None:
+    """Olu has an older token as well; then Olu leaves, and what they proposed waits still."""
+    payout = await with_the_bank(town)
+    two = Steering(town.store, town.metrics).two
+    operator = PersonChange(frozenset({Role.OPERATOR}), aliases=["olu-2025"])
+    await add_person(town.store, "olu", operator, SHELL)
+    proposal = await wished(town, payout, "CANCELLED", Person("olu-2025", Role.OPERATOR, "boss"))
+    with pytest.raises(NotAllowed, match="olu proposed it"):
+        await two.confirm(proposal.digest, OLU)
+    assert await two.own(proposal, OLU)
+    assert not await two.may_confirm(proposal, OLU)
+    assert await two.may_confirm(proposal, EVE)
+    await disable_person(town.store, "olu", "left", SHELL)
+    with pytest.raises(NotAllowed, match="was disabled since"):
+        await two.confirm(proposal.digest, EVE)
+    assert (await town.record(payout)).state == "PROCESSING"
+    await two.decline(proposal.digest, EVE)
+    assert "Done" in await two.confirm((await wished(town, payout, "CANCELLED", PAM)).digest, EVE)
+
+
+async def test_who_made_the_person_who_proposed_is_no_second_one(town: Town) -> None:
+    payout = await with_the_bank(town)
+    two = Steering(town.store, town.metrics).two
+    await add_person(town.store, "nobody", PersonChange(frozenset({Role.OPERATOR})), EVE)
+    proposal = await wished(town, payout, "CANCELLED", Person("nobody", Role.OPERATOR, "boss"))
+    with pytest.raises(NotAllowed, match="eve made the token nobody"):
+        await two.confirm(proposal.digest, EVE)
+    assert await two.may_confirm(proposal, PAM)
+
+
+async def test_nobody_confirms_more_than_they_may(town: Town) -> None:
+    payout = await with_the_bank(town)
+    two = Steering(town.store, town.metrics).two
+    proposal = await wished(town, payout, "CANCELLED")
+    narrow = Person("eve", Role.OPERATOR, "boss", TokenScope(most={"NGN": 199_999}))
+    with pytest.raises(NotAllowed, match=r"1999\.99 at most"):
+        await two.confirm(proposal.digest, narrow)
+    assert (await town.record(payout)).state == "PROCESSING"
+    assert await two.waiting() == [proposal], "what was refused took nothing off the table"
+    await two.decline(proposal.digest, narrow)
+    with pytest.raises(NotAllowed, match=r"1999\.99 at most"):
+        await wished(town, payout, "CANCELLED", narrow)
 
 
 async def test_what_the_rail_says_now_is_not_what_was_confirmed(town: Town) -> None:

@@ -6,8 +6,10 @@ The store knows only the hashes of what they show.
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from ipaddress import ip_address, ip_network
 
 from machines.core.clock import HOUR, Clock, Millis, SystemClock
 from machines.core.errors import BadInput, Conflict, NotFound
@@ -44,20 +46,60 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScope:
+    """What a token opens less than its role would; by default nothing less."""
+
+    reads_only: bool = False
+    """Whether it only looks, and changes nothing."""
+    most: Mapping[str, int] = field(default_factory=dict)
+    """By asset: the most units that one act may be about; an asset that is not named has no such limit."""
+    networks: tuple[str, ...] = ()
+    """The networks that it opens anything from, such as `10.2.0.0/16`; none named for any."""
+
+    def admits(self, address: str) -> bool:
+        """Whether it opens anything from an address; a shell, which has none, is in no network."""
+        if not self.networks:
+            return True
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        plain = getattr(found, "ipv4_mapped", None) or found
+        return any(plain in ip_network(network, strict=False) for network in self.networks)
+
+
+UNSCOPED = TokenScope()
+
+
+@dataclass(frozen=True, slots=True)
 class ApiToken:
     """What is known of a token; never what its holder shows."""
 
     name: str
-    """Who holds it: what the history calls him. Capitals make no other name: two people must not be one."""
+    """What it is called; where it says no person, the person who holds it. Capitals make no other name."""
     role: Role
     of: str
     """The provider or the platform that it is bound to; empty for people who work here."""
     made_by: str
     made_at: Millis
+    person: str = ""
+    """The person it belongs to; empty for a machine's, and where its name says who holds it."""
+    expires_at: Millis | None = None
+    """From when it opens nothing; None for never."""
+    scope: TokenScope = UNSCOPED
     used_at: Millis | None = None
     """When it was last used, to the hour."""
     revoked_by: str = ""
     revoked_at: Millis | None = None
+
+    def open_at(self, now: Millis) -> bool:
+        """Whether it opens anything: it is neither expired nor revoked."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, by a name that the register of persons knows, or that is their own."""
+        return self.person or self.name
 
 
 class Tokens:
@@ -67,33 +109,62 @@ class Tokens:
         self._link = link
         self._clock = clock or SystemClock()
 
-    async def create(self, name: str, role: Role, of: str, made_by: str) -> str:
+    async def create(
+        self, name: str, role: Role, of: str, made_by: str, *,
+        person: str = "", lasts_ms: int | None = None, scope: TokenScope = UNSCOPED,
+    ) -> str:  # fmt: skip
         """Make a token and give what its holder must show: it is told this once and kept nowhere."""
         _check(name, role, of)
-        secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        key, digest = keys.token(digest_of(secret)), digest_of(secret)
-        fields = {"name": name, "role": role.value, "of": of, "made_by": made_by, "made_at": self._clock.now()}
-        await self._link.ask("HSET", key, *(part for field in fields.items() for part in field))
+        now = self._clock.now()
+        until = None if lasts_ms is None else Millis(now + lasts_ms)
+        secret, digest = await self._made(ApiToken(name, role, of, made_by, now, person, until, scope))
         # The token first: what a crash leaves behind is a token that nobody was told, never one that nobody can revoke.
         if not await self._link.ask("HSETNX", keys.TOKENS, name.casefold(), digest):
-            await self._link.ask("DEL", key)
-            raise Conflict(f"There is a token {name!r} in use: revoke it first, or take another name.")
+            await self._link.ask("DEL", keys.token(digest))
+            raise Conflict(f"There is a token {name!r} in use: rotate it, revoke it first, or take another name.")
         return secret
 
+    async def rotate(self, name: str, made_by: str, overlap_ms: int, lasts_ms: int | None) -> str:
+        """Give what the holder of a token shows from now on; what they showed before ends after an overlap."""
+        digest = await self.digest_in_use(name)
+        before = await self.known(digest)
+        if before is None:
+            raise NotFound(f"The token {name!r} opens nothing any more: revoke it, and make another one.")
+        now = self._clock.now()
+        until = None if lasts_ms is None else Millis(now + lasts_ms)
+        fresh = replace(before, made_by=made_by, made_at=now, expires_at=until, used_at=None)
+        secret, successor = await self._made(fresh)
+        await self._link.ask("HSET", keys.TOKENS, name.casefold(), successor)
+        ends = Millis(min(now + overlap_ms, before.expires_at or now + overlap_ms))
+        await self._write(digest, replace(before, expires_at=ends))
+        after = _read(await self._link.ask("HGETALL", keys.token(digest)))
+        if after is None or after.revoked_at is not None:
+            await self.revoke(name, after.revoked_by if after else made_by)
+            raise Conflict(f"The token {name!r} was revoked meanwhile.")
+        return secret
+
+    async def _made(self, token: ApiToken) -> tuple[str, str]:
+        secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+        await self._write(digest_of(secret), token)
+        return secret, digest_of(secret)
+
+    async def _write(self, digest: str, token: ApiToken) -> None:
+        fields = _written(token)
+        await self._link.ask("HSET", keys.token(digest), *(part for pair in fields.items() for part in pair))
+
     async def find(self, secret: str) -> ApiToken | None:
-        """Tell whose token this is; None for one that is unknown or revoked."""
+        """Tell whose token this is; None for one that is unknown, expired or revoked."""
         if not _SHAPE.fullmatch(secret):
             return None
         # Looked up by its hash, so how long the look-up takes tells nothing about any token.
         return await self.known(digest_of(secret))
 
     async def known(self, digest: str) -> ApiToken | None:
-        """Tell whose token has this hash; None for one that is unknown or revoked."""
-        key = keys.token(digest)
+        """Tell whose token has this hash; None for one that is unknown, expired or revoked."""
+        key, now = keys.token(digest), self._clock.now()
         token = _read(await self._link.ask("HGETALL", key))
-        if token is None or token.revoked_at is not None:
+        if token is None or not token.open_at(now):
             return None
-        now = self._clock.now()
         if token.used_at is None or now - token.used_at >= _USE_WRITTEN_EVERY_MS:
             await self._link.ask("HSET", key, "used_at", now)
         return token
@@ -106,17 +177,26 @@ class Tokens:
         return str(digest.decode())
 
     async def revoke(self, name: str, by: str) -> ApiToken:
-        """Let a token open nothing any more, from this moment, everywhere; its name is free again."""
-        key = keys.token(await self.digest_in_use(name))
+        """Let a token open nothing any more, from this moment, everywhere; its name is free again.
+
+        What it took the place of, and still opens something, ends with it.
+        """
+        await self.digest_in_use(name)
         now = self._clock.now()
-        await self._link.ask("HSET", key, "revoked_by", by, "revoked_at", now)
-        token = _read(await self._link.ask("HGETALL", key))
-        if token is None:
+        revoked = [
+            (digest, replace(token, revoked_by=by, revoked_at=now))
+            for digest, token in await self._rows()
+            if token.name.casefold() == name.casefold() and token.revoked_at is None
+        ]
+        for digest, token in revoked:
+            await self._write(digest, token)
+        if not revoked:
             raise NotFound(f"There is no token {name!r} in use.")
-        if token.name == sign_in_name(token.of):
-            await self._link.ask("HSET", keys.TOKENS, token.of, now)
+        newest = max((token for _, token in revoked), key=lambda token: token.made_at)
+        if newest.name == sign_in_name(newest.of):
+            await self._link.ask("HSET", keys.TOKENS, newest.of, now)
         await self._link.ask("HDEL", keys.TOKENS, name.casefold())
-        return token
+        return newest
 
     async def locked_out(self, of: str) -> bool:
         """Whether the token by which an account signs in was revoked: it gets no other by signing in again."""
@@ -129,9 +209,18 @@ class Tokens:
 
     async def all(self) -> list[ApiToken]:
         """List every token that was ever made, the newest first."""
-        found = [one async for one in self._link.keys(keys.token("*"))]
-        tokens = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
-        return sorted((token for token in tokens if token), key=lambda token: token.made_at, reverse=True)
+        return sorted((token for _, token in await self._rows()), key=lambda token: token.made_at, reverse=True)
+
+    async def in_use(self) -> list[ApiToken]:
+        """List the tokens that open something, the newest first."""
+        now = self._clock.now()
+        return [token for token in await self.all() if token.open_at(now)]
+
+    async def _rows(self) -> list[tuple[str, ApiToken]]:
+        """List every token with its hash."""
+        found = list(dict.fromkeys([one async for one in self._link.keys(keys.token("*"))]))
+        rows = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
+        return [(key.rpartition(":")[2], token) for key, token in zip(found, rows, strict=True) if token]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +269,13 @@ class Sessions(OverLink):
             await self._link.ask("DEL", keys.session(digest_of(secret)))
 
 
+def is_name(text: str) -> bool:
+    """Whether a token, or a person, may be called so."""
+    return bool(_NAME.fullmatch(text))
+
+
 def _check(name: str, role: Role, of: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise BadInput(
             f"{name[:64]!r} is no name for a token: 1 to 64 letters, digits and _.@+-, a letter or digit first."
         )
@@ -205,16 +299,36 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def _written(token: ApiToken) -> dict[str, str | int]:
+    most = ",".join(f"{asset} {units}" for asset, units in sorted(token.scope.most.items()))
+    fields: dict[str, str | int | None] = {
+        "name": token.name, "role": token.role.value, "of": token.of, "made_by": token.made_by,
+        "made_at": token.made_at, "person": token.person, "expires_at": token.expires_at,
+        "reads_only": "yes" if token.scope.reads_only else "", "most": most, "networks": ",".join(token.scope.networks),
+        "used_at": token.used_at, "revoked_by": token.revoked_by, "revoked_at": token.revoked_at,
+    }  # fmt: skip
+    always = ("name", "role", "of", "made_by", "made_at")
+    return {name: value for name, value in fields.items() if value is not None and (value != "" or name in always)}
+
+
 def _read(fields: dict[bytes, bytes]) -> ApiToken | None:
     known = {name.decode(): value.decode() for name, value in fields.items()}
     if "made_at" not in known:
         return None
+    limits = (limit.partition(" ") for limit in known.get("most", "").split(",") if limit)
     return ApiToken(
         name=known["name"],
         role=Role(known["role"]),
         of=known["of"],
         made_by=known["made_by"],
         made_at=Millis(int(known["made_at"])),
+        person=known.get("person", ""),
+        expires_at=_time(known.get("expires_at")),
+        scope=TokenScope(
+            known.get("reads_only") == "yes",
+            {asset: int(units) for asset, _, units in limits},
+            tuple(network for network in known.get("networks", "").split(",") if network),
+        ),
         used_at=_time(known.get("used_at")),
         revoked_by=known.get("revoked_by", ""),
         revoked_at=_time(known.get("revoked_at")),

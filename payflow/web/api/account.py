@@ -190,7 +190,7 @@ class AccountsApi:
 
     async def _book(self, caller: Caller, given: EarningGiven, owner: Owner) -> bool:
         amount = money(given.amount, given.currency, self._assets)
-        return await self._profiles.credit(caller.of, given.id, owner, amount)
+        return await self._profiles.credit(caller, given.id, owner, amount)
 
     async def credit_many(self, call: EndpointCall[EarningsGiven, NoQuery]) -> JsonReply:
         """Credit many earnings."""

@@ -223,6 +223,7 @@ class ProviderApi:
             note=given.note,
             key=_own_key(caller, key),
             by=caller.who,
+            asker=caller.person,
         )
         return await self._desk.request(ask)
 

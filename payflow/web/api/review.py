@@ -74,7 +74,9 @@ class ReviewsApi:
         return answers.review(record, answers.expected_at(record, self._desk.schedule, now))
 
     async def approve(self, call: EndpointCall[ApprovalGiven, NoQuery]) -> JsonReply:
-        return await self._decided(call, self._desk.approve, call.body.fingerprint)
+        payout = await self._scope.payout(call.caller, call.path["id"])
+        applied = await self._desk.approve(payout.id, call.caller.person, call.body.fingerprint)
+        return await self._after(applied)
 
     async def reject(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
         return await self._decided(call, self._desk.reject, call.body.reason)
@@ -89,5 +91,7 @@ class ReviewsApi:
         self, call: EndpointCall[Any, NoQuery], verb: Callable[..., Awaitable[Applied]], *said: str
     ) -> JsonReply:
         payout = await self._scope.payout(call.caller, call.path["id"])
-        applied = await verb(payout.id, call.caller.who, *said)
+        return await self._after(await verb(payout.id, call.caller.who, *said))
+
+    async def _after(self, applied: Applied) -> JsonReply:
         return JsonReply(self._shown(applied.after, await self._desk.store.records.now()))

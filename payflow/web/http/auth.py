@@ -20,8 +20,9 @@ from aiohttp import hdrs, web
 from multidict import MultiMapping
 
 from machines.core.clock import SECOND
+from machines.core.errors import NotAllowed
 from payflow.config import Settings
-from payflow.desk.person import STAFF, Caller, note_refused_sign_in, note_sign_in
+from payflow.desk.person import STAFF, Caller, identified, note_refused_sign_in, note_sign_in, refuse_reading_only
 from payflow.desk.readiness import note_unnamed_proxy
 from payflow.store.registers.sign_ins import SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, Tokens, digest_of
@@ -34,6 +35,7 @@ from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Prob
 _SITE_BITS = 64
 _MOST_HOPS = 32
 _MOST_REFUSED = 10_000
+_LOOKS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 class Gate:
@@ -44,6 +46,7 @@ class Gate:
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
         self._tokens = Tokens(store.link)
         self._records = store.records
         self._token_rate = settings.api_rate
@@ -56,39 +59,49 @@ class Gate:
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks, or refuse them. Guessing uses up the rate of the address."""
         kind, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        token = await self._tokens.find(shown.strip() if kind.lower() == "bearer" else "")
-        if token is None:
+        caller = await self._known(request, await self._tokens.find(shown.strip() if kind.lower() == "bearer" else ""))
+        if caller is None:
             await self.rate_limit(request)
-        return await self._admitted(token, roles)
+        admitted = await self._admitted(caller, roles)
+        if request.method not in _LOOKS:
+            refuse_reading_only(admitted.scope)
+        return admitted
 
-    async def recognise(self, secret: str, roles: Collection[Role]) -> Caller:
+    async def recognise(self, request: web.Request, secret: str, roles: Collection[Role]) -> Caller:
         """Tell whose token this is, for a page where it was typed and that has slowed its visitor down."""
-        return await self._admitted(await self._tokens.find(secret), roles)
+        return await self._admitted(await self._known(request, await self._tokens.find(secret)), roles)
 
     async def readmit(self, request: web.Request, session: Session, roles: Collection[Role]) -> Caller:
-        """Tell who signed in, as long as their token is not revoked. Who let them in counts as who made it."""
-        token = await self._tokens.known(session.token)
-        if token is None:
+        """Tell who signed in, as long as their token opens anything. Who let them in counts as who made it."""
+        found = await self._known(request, await self._tokens.known(session.token))
+        if found is None:
             await self.rate_limit(request)
-        caller = await self._admitted(token, roles)
+        caller = await self._admitted(found, roles)
         return replace(caller, made_by=session.let_in_by or caller.made_by)
 
-    async def holder(self, digest: str, roles: Collection[Role]) -> Caller:
+    async def holder(self, request: web.Request, digest: str, roles: Collection[Role]) -> Caller:
         """Tell who holds a token, by its hash, for a page that has slowed its visitor down."""
-        return await self._admitted(await self._tokens.known(digest), roles)
+        return await self._admitted(await self._known(request, await self._tokens.known(digest)), roles)
 
-    async def _admitted(self, token: ApiToken | None, roles: Collection[Role]) -> Caller:
-        if token is None:
+    async def _known(self, request: web.Request, token: ApiToken | None) -> Caller | None:
+        try:
+            return await identified(self._store, token, self._client(request))
+        except NotAllowed as error:
+            raise Problem(FORBIDDEN, str(error)) from error
+
+    async def _admitted(self, caller: Caller | None, roles: Collection[Role]) -> Caller:
+        if caller is None:
             raise Problem(
                 UNAUTHENTICATED,
-                "Show an API token: `Authorization: Bearer payflow_…`. One that is unknown or revoked opens nothing.",
+                "Show an API token: `Authorization: Bearer payflow_…`. One that is unknown, expired or revoked opens "
+                "nothing.",
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
-        await self._take(f"token:{token.name}", self._token_rate)
-        if token.role not in roles:
+        await self._take(f"token:{caller.name}", self._token_rate)
+        if caller.role not in roles:
             needed = " or ".join(sorted(roles))
-            raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {token.role}.")
-        return Caller(token.name, token.role, token.of, token.made_by)
+            raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {caller.role}.")
+        return caller
 
     async def rate_limit(self, request: web.Request) -> None:
         """Count a request against the address that it comes from."""
@@ -135,18 +148,21 @@ class Gate:
             await note_unnamed_proxy(self._store, peer)
 
     def address(self, request: web.Request) -> str:
+        """Tell where the client is, for a rate: an address, or the network that one customer of a provider has."""
+        return _site(self._client(request)) or "unknown"
+
+    def _client(self, request: web.Request) -> str:
         """Tell the address of the client: the last hop that is none of our proxies."""
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         hops = [*forwarded.split(",")[-_MOST_HOPS:], request.remote or ""] if self._proxies else [request.remote or ""]
         found = ""
         for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-            site = _site(hop)
-            if site is None:
+            if _site(hop) is None:
                 break  # what a proxy of ours did not write, anybody may have
-            found = site
+            found = hop
             if not among(hop, self._proxies):
                 break
-        return found or "unknown"
+        return found
 
 
 def _site(address: str) -> str | None:
@@ -233,6 +249,7 @@ class PageSessions:
         visit = await self.visit(request, roles)
         if request.method == hdrs.METH_POST:
             _refuse_unless(visit, request.headers.get(CSRF_HEADER, ""), "This was not asked from our page")
+            refuse_reading_only(visit.caller.scope)
         return visit.caller
 
     async def rate_limit(self, request: web.Request) -> None:
@@ -243,9 +260,11 @@ class PageSessions:
         """Count a visit to the sign-in."""
         await self._gate.rate_limit_sign_in(request, self._place)
 
-    async def form(self, visit: Visit) -> Form:
-        """Read a form that was sent from one of our pages, and refuse any other."""
+    async def form(self, visit: Visit, *, leaving: bool = False) -> Form:
+        """Read a form that was sent from one of our pages, and refuse any other; who only looks may leave as well."""
         _refuse_other_sites(visit.request)
+        if not leaving:
+            refuse_reading_only(visit.caller.scope)
         form = await received_form(visit.request)
         _refuse_unless(visit, form.get(CSRF, ""), "This form is not from this page, or from an earlier visit")
         return form
@@ -260,7 +279,7 @@ class PageSessions:
         """Let in who shows a token, and lead them to a page."""
         token = token.strip()
         try:
-            caller = await self._gate.recognise(token, self._roles)
+            caller = await self._gate.recognise(request, token, self._roles)
         except Problem as problem:
             # Written down where people work, without what they showed; of a flood only some.
             if self._roles & STAFF and (problem.status, problem.code) in (UNAUTHENTICATED, FORBIDDEN):
@@ -278,14 +297,14 @@ class PageSessions:
         """Tell who would be signed in by a link, which stays as good as it was."""
         await self.rate_limit_sign_in(request)
         link = await self._links.find(secret)
-        return await self._gate.holder(link.token if link else "", self._roles)
+        return await self._gate.holder(request, link.token if link else "", self._roles)
 
     async def sign_in_by_link(self, request: web.Request, secret: str, to: str) -> web.Response:
         """Let in who shows what a link says, which is good for nothing then."""
         link = await self._links.take(secret)
         if link is None:
             raise Problem(UNAUTHENTICATED, "This link was used before.")
-        caller = await self._gate.holder(link.token, self._roles)
+        caller = await self._gate.holder(request, link.token, self._roles)
         await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), link.made_by)
         return await self.let_in(request, Session(link.token, link.made_by), see(to), caller.role)
 

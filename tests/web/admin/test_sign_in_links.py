@@ -5,14 +5,18 @@ import asyncio
 import pytest
 
 from machines.payout.risk import ProviderHistory
-from payflow.desk.person import Person, holder, make_sign_in_link, shell
+from payflow.desk.person import Person, make_sign_in_link, shell
 from payflow.store.registers.sign_ins import LASTS_S, SignInLink, SignInLinks
-from payflow.store.registers.tokens import Role, Tokens, digest_of
+from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
 from tests.web.admin.chromium import Chromium, flaws
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import ANN, Front
 
 BOSS = Person("boss", Role.OPERATOR)
+
+
+def holder(token: ApiToken) -> Person:
+    return Person(token.name, token.role, token.made_by)
 
 
 async def link_for(front: Front, name: str, role: Role = Role.REVIEWER, by: Person = BOSS) -> str:

@@ -222,7 +222,7 @@ class Frame:
         except Problem as problem:
             said = problem.message
             if (problem.status, problem.code) == UNAUTHENTICATED:
-                said = "This token opens nothing here: it is unknown, or it was revoked."
+                said = "This token opens nothing here: it is unknown or expired, or it was revoked."
             return self.sign_in(problem.status, to, said)
 
     async def _ask_by_link(self, request: web.Request) -> web.StreamResponse:
@@ -260,7 +260,7 @@ class Frame:
 
     async def _go(self, request: web.Request) -> web.StreamResponse:
         visit = await self.sessions.visit(request)
-        await self.sessions.form(visit)
+        await self.sessions.form(visit, leaving=True)
         return await self.sessions.sign_out(visit, self.place)
 
 

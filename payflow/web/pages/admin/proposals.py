@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from machines.core.ids import RecordId
-from payflow.desk.dual_control import DualControl, same
+from payflow.desk.dual_control import DualControl
 from payflow.desk.person import Caller
 from payflow.desk.values import Proposal
 from payflow.store.registers.tokens import Role
@@ -48,7 +48,7 @@ class ProposalsPage:
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         """List what waits."""
-        found = shown(self._two, await self._two.waiting(), visit.caller)
+        found = await shown(self._two, await self._two.waiting(), visit.caller)
         return await self._frame.page(
             visit, "proposals.html", title="Proposals", here="proposals", proposals=found
         )  # fmt: skip
@@ -67,14 +67,14 @@ class ProposalsPage:
         return self._frame.local(str(form.get("back", "")) or f"{self._frame.place}/proposals")
 
 
-def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller) -> list[ProposalShown]:
+async def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller) -> list[ProposalShown]:
     """Say what is proposed, and what somebody may answer."""
     return [
         ProposalShown(
             one,
             two.says(one),
-            own=same(one.by, caller.who),
-            confirms=two.may_confirm(one, caller.person),
+            own=await two.own(one, caller.person),
+            confirms=await two.may_confirm(one, caller.person),
             declines=caller.role in DECIDES,
             record=RecordId(one.subject) if is_record(one.subject) else None,
         )

@@ -62,7 +62,7 @@ class RecordPage:
         explorers = story.explorers_of(record, self._board)
         chapters, data = story.chapters(events[-MOST_CHAPTERS:], record.amount, explorers), story.stored_data(record)
         marks = Marks(record.state, story.went(events))
-        proposals = shown(self._steering.two, await self._steering.two.of(record.id), visit.caller)
+        proposals = await shown(self._steering.two, await self._steering.two.of(record.id), visit.caller)
         return await self._frame.page(
             visit, "record.html", title=record.id, here="records", record=record, state=state,
             picture=pictures(machine.lifecycle, None, marks, links=f"{self._frame.place}/records"),
@@ -110,7 +110,7 @@ class RecordPage:
         async def do(visit: Visit, form: Form) -> FormDone:
             stored = await read(self._frame, visit)
             before, picked = stored.record, [str(one) for one in form.getall("pick", ())]
-            word = ActionRequest(visit.caller.who, _field(form, "reason"), str(form.get("seen", "")), picked)
+            word = ActionRequest(visit.caller.person, _field(form, "reason"), str(form.get("seen", "")), picked)
             label = self._actions.offer(name, stored, visit.caller).action.label
             after = await self._actions.do(name, stored, visit.caller, word)
             back = self._frame.local(str(form.get("back", "")))

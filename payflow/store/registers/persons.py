@@ -1,0 +1,161 @@
+"""Persons who work here: what each may do, up to how much, and every name that they go by.
+
+Whether two names are one person's is decided here and nowhere else: `Persons.same`. `Persons.find` knows a person by
+their name and by each alias; a name that nobody registered is a person of its own. Capitals make no other name.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from machines.core.clock import DAY, Millis
+from machines.core.errors import BadInput, Conflict
+from machines.core.ports import Destination
+from payflow.store import keys
+from payflow.store.codec import encode
+from payflow.store.link import Link
+from payflow.store.registers.tokens import Role, is_name
+from payflow.store.scripts import PERSON
+from payflow.store.seals import Seals
+
+MOST_ALIASES = 20
+MOST_CONTACTS = 5
+REMEMBERED_MS = 7 * DAY
+"""So long somebody who was shut out still counts as one of those of whom two are needed: nobody gets to act alone by
+shutting out the other one."""
+
+_CONTACTS = "contacts"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPerson:
+    """One person who works here."""
+
+    name: str
+    """What the history calls them, whichever of their tokens they show."""
+    roles: frozenset[Role]
+    """What tokens of theirs may be for; one for anything else opens nothing."""
+    made_by: str
+    made_at: Millis
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """By asset: the most units that one approval of theirs may be about; an asset that is not named has no limit."""
+    aliases: tuple[str, ...] = ()
+    """Other names of theirs, such as those of older tokens."""
+    sealed_contacts: str = ""
+    disabled_by: str = ""
+    disabled_at: Millis | None = None
+    """Since when they open nothing; None for whoever may work."""
+    version: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name they go by, the first one first."""
+        return (self.name, *self.aliases)
+
+
+class Persons:
+    """All persons."""
+
+    def __init__(self, link: Link, seals: Seals) -> None:
+        self._link = link
+        self._seals = seals
+
+    # ── asked ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def find(self, name: str) -> RegisteredPerson | None:
+        """Find the person who goes by a name; None where nobody registered it."""
+        wanted = folded(name)
+        row, whose = await self._link.ask("HMGET", keys.PERSONS, f"person:{wanted}", f"name:{wanted}")
+        if row is None and whose is not None:
+            row = await self._link.ask("HGET", keys.PERSONS, f"person:{whose.decode()}")
+        person = None if row is None else _read(row)
+        # The index is a way to find them; which names they have, they say themselves.
+        return person if person and wanted in map(folded, person.names) else None
+
+    async def named(self, name: str) -> str:
+        """Say what the history calls whoever goes by a name."""
+        person = await self.find(name)
+        return person.name if person else name.strip()
+
+    async def same(self, one: str, other: str) -> bool:
+        """Tell whether two names are one person's."""
+        return folded(one) == folded(other) or folded(await self.named(one)) == folded(await self.named(other))
+
+    async def all(self) -> list[RegisteredPerson]:
+        """List everybody, those who were disabled too, by name."""
+        fields = await self._link.ask("HGETALL", keys.PERSONS)
+        found = [_read(row) for name, row in fields.items() if name.startswith(b"person:")]
+        return sorted(found, key=lambda person: folded(person.name))
+
+    def contacts(self, person: RegisteredPerson) -> tuple[str, ...]:
+        """Open where a person hears of what is done in their name: one URL each."""
+        sealed = person.sealed_contacts
+        return tuple(url for _, url in self._seals.open(sealed, _bound_to(person)).fields) if sealed else ()
+
+    # ── written ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def with_contacts(self, person: RegisteredPerson, contacts: Collection[str]) -> RegisteredPerson:
+        """Give a person other contacts."""
+        if len(contacts) > MOST_CONTACTS:
+            raise BadInput(f"A person has {MOST_CONTACTS} contacts at most.")
+        fields = tuple((str(place), url) for place, url in enumerate(contacts))
+        sealed = self._seals.seal(Destination(_CONTACTS, fields), _bound_to(person)) if fields else ""
+        return replace(person, sealed_contacts=sealed)
+
+    async def reseal(self, person: RegisteredPerson) -> bool:
+        """Seal a person's contacts anew where they need it; False where they do not."""
+        if not person.sealed_contacts or self._seals.is_current(person.sealed_contacts, _bound_to(person)):
+            return False
+        await self.write(self.with_contacts(person, self.contacts(person)))
+        return True
+
+    async def write(self, person: RegisteredPerson) -> RegisteredPerson:
+        """Write a person who is new, or as they were read; each name is one person's alone."""
+        _check(person)
+        names = [folded(name) for name in person.names]
+        found = await self._link.run(
+            PERSON, [keys.PERSONS], names[0], person.version, _written(person), *dict.fromkeys(names)
+        )
+        if isinstance(found, bytes):
+            raise Conflict(f"{found.decode()} is a name of another person: no two persons have one name.")
+        if not found:
+            raise Conflict(f"{person.name} was made or changed by somebody else meanwhile: look again.")
+        return replace(person, version=int(found))
+
+
+def folded(name: str) -> str:
+    """Write a name so that two ways to type it are one."""
+    return name.strip().casefold()
+
+
+def _bound_to(person: RegisteredPerson) -> str:
+    return f"person:{folded(person.name)}"
+
+
+def _check(person: RegisteredPerson) -> None:
+    for name in person.names:
+        if not is_name(name):
+            raise BadInput(
+                f"{name[:64]!r} is no name for a person: 1 to 64 letters, digits and _.@+-, a letter or digit first."
+            )
+    if not person.roles:
+        raise BadInput(f"Say what {person.name} may do: reviewer, operator, viewer, or several of them.")
+    if len(person.aliases) > MOST_ALIASES:
+        raise BadInput(f"A person has {MOST_ALIASES} aliases at most.")
+
+
+def _written(one: RegisteredPerson) -> bytes:
+    return encode((
+        one.name, sorted(one.roles), one.made_by, one.made_at, dict(one.limits), one.aliases, one.sealed_contacts,
+        one.disabled_by, one.disabled_at,
+    ))  # fmt: skip
+
+
+def _read(row: bytes) -> RegisteredPerson:
+    version, _, content = row.partition(b" ")
+    name, roles, made_by, made_at, limits, aliases, contacts, disabled_by, disabled_at = msgspec.msgpack.decode(content)
+    return RegisteredPerson(
+        name, frozenset(map(Role, roles)), made_by, Millis(made_at), limits, tuple(aliases), contacts, disabled_by,
+        None if disabled_at is None else Millis(disabled_at), int(version),
+    )  # fmt: skip
