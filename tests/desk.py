@@ -15,6 +15,7 @@ from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Evidence, Payment, Settled, Status, Unsent
 from machines.core.record import Record
 from payflow.config import Settings, load
+from payflow.store import keys
 from payflow.store.ledger import LedgerAccount
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Made, Poison, Queue, Stored
@@ -134,6 +135,13 @@ async def tell(store: Store, record_id: RecordId, fact: Fact, who: str = "test")
 async def account(store: Store, owner: Owner = ANN, asset: str = "NGN") -> LedgerAccount:
     """Read an owner's account."""
     return (await store.ledger.account(owner)).get(asset, LedgerAccount())
+
+
+async def sign(store: Store, record_id: RecordId) -> None:
+    """Sign a record as it stands, as whoever has the keys would: a newer version, for instance."""
+    await store.link.ask("HDEL", keys.record(record_id), "mac")
+    found = [one async for one in store.permits.unsigned() if one.id == record_id]
+    assert [await store.permits.adopt(one) for one in found] == [True]
 
 
 async def faults(store: Store) -> list[str]:

@@ -145,6 +145,10 @@ class Paused(SendRefused):
     """Sending is paused."""
 
 
+class NotSigned(SendRefused):
+    """The record's newest commit is not signed: an older version wrote it, or somebody beside Payflow."""
+
+
 class NotDurable(SendRefused):
     """The store did not confirm that the intent is durable."""
 

@@ -74,6 +74,7 @@ INDEX: Mapping[str, Listed] = {
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),
     "lane": Listed(STEER, "lanes", "See and steer the addresses that pay over a chain."),
     "platform": Listed(STEER, "platforms", "See platforms, and say how much each may credit and vouch for."),
+    "permit": Listed(STEER, "permits", "See records that are not signed as they are, and take them over."),
     "provider": Listed(STEER, "providers", "See and verify providers."),
     "outbox": Listed(STEER, "outbox", "See news that nobody took, and send it once more."),
     "bounty": Listed(STEER, "bounties", "Bounties of a GitHub organisation."),

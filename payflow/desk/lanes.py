@@ -55,7 +55,9 @@ class StoreBooks:
     async def queued(self, lane: str, limit: int) -> list[PaymentRecord]:
         """List payments that wait for a signature, the oldest first."""
         found = await self.store.listing.of_owner("payment", s.QUEUED, owner_of_lane(lane), limit)
-        return sorted((one.record for one in found), key=lambda record: (record.created_at, record.id))
+        # What goes on from something unsigned is unsigned: one such payment would stop the whole lane.
+        sound = (one.record for one in found if self.store.records.trusts(one))
+        return sorted(sound, key=lambda record: (record.created_at, record.id))
 
     async def unsettled(self, lane: str) -> list[TransactionRecord]:
         """List the lane's transactions that are not over, by nonce."""

@@ -1,4 +1,4 @@
-"""Seals anew all that is sealed with an older key, while everything runs, so that the older key can be taken off.
+"""Seals and signs anew what an older key sealed or signed, while everything runs, so that it can be taken off.
 
 What needs it is found by looking at each thing: whoever stopped in the middle begins again and skips what is done.
 Nothing but ciphertext changes: no reference, no fingerprint, no state, no lease, and not when a record is looked at.
@@ -102,9 +102,8 @@ async def _renewed(one: _Sealed) -> bool | str:
 
 async def _everything(store: Store, who: str) -> AsyncIterator[_Sealed]:
     """Find each place, records first: what is archived meanwhile is found among the archived."""
-    holders = [name for name, machine in store.records.machines.items() if machine.reseal]
     for shard in range(store.records.shards):
-        for machine in holders:
+        for machine in store.records.machines:
             async for key in store.link.keys(keys.records(shard, f"{machine}-*")):
                 record_id = RecordId(key.partition(":rec:")[2])
                 yield _Sealed(record_id, partial(_record, store, record_id, who))
@@ -127,14 +126,14 @@ async def _owners(store: Store, shape: str) -> AsyncIterator[Owner]:
 async def _record(store: Store, record_id: RecordId, who: str) -> bool:
     """Seal a record anew by an event of its own, which is written as all others are."""
     renew = store.records.machines[parse_id(record_id)[0]].reseal
-    for _ in range(MOST_CONFLICTS if renew else 0):
+    for _ in range(MOST_CONFLICTS):
         try:
             stored = await store.records.read(record_id)
         except NotFound:
             return False  # it was archived this moment
-        data = renew(stored.record.data, _anew(store.seals, record_id)) if renew else None
+        data = renew(stored.record.data, _anew(store.seals, record_id)) if renew else stored.record.data
         if data == stored.record.data:
-            return False
+            return await store.permits.renew(record_id)
         # What somebody wrote in beside its history must not get a new seal as if it had always been there.
         for problem in await store.integrity.faults_of(record_id):
             raise SealedForAnother(problem)
@@ -148,9 +147,8 @@ async def _record(store: Store, record_id: RecordId, who: str) -> bool:
 
 async def _archived(store: Store, record_id: RecordId) -> bool:
     renew = store.records.machines[parse_id(record_id)[0]].reseal
-    return renew is not None and await store.archive.reseal(
-        record_id, lambda data: renew(data, _anew(store.seals, record_id))
-    )
+    anew = _anew(store.seals, record_id)
+    return await store.archive.reseal(record_id, lambda data: renew(data, anew) if renew else data)
 
 
 def _anew(seals: Seals, record_id: RecordId) -> Anew:

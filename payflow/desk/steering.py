@@ -11,7 +11,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
 from machines.payout.data import PayoutData
-from payflow.desk import lane_steering
+from payflow.desk import lane_steering, permits
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.person import Person, because, refuse_who_spoke
@@ -108,7 +108,7 @@ class Steering:
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
         takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_steering.trust(store, metrics)]
-        self.two = DualControl(store, [*takes_two, correction(store), *more])
+        self.two = DualControl(store, [*takes_two, correction(store), permits.verb(store), *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -297,6 +297,13 @@ class Steering:
         """Put the one correcting posting of a false account before a second person."""
         subject, seen = await correction_of(self._store, owner, asset, believe)
         return await self.two.propose(CORRECTION, subject, seen, reason, person)
+
+    # ── what is not signed ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def propose_adoption(self, subject: str, reason: str, person: Person) -> Proposal:
+        """Put before a second person that records which nobody signed are taken over as they are."""
+        seen = await permits.adoption_of(self._store, subject)
+        return await self.two.propose(permits.ADOPTION, subject, seen, reason, person)
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from time import perf_counter
@@ -18,6 +19,7 @@ from machines.core.errors import (
     Contradiction,
     LeaseLost,
     NotDurable,
+    NotSigned,
     OtherPayee,
     OutcomeUnknown,
     Paused,
@@ -44,6 +46,7 @@ log = structlog.get_logger()
 # A record that changes under us this often is fought over by something that is broken.
 MOST_CONFLICTS = 20
 LOOK_AGAIN_WHEN_PAUSED_S = 5.0
+LEFT_TO_OTHERS_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Steps:
                 await self._close_rail(stored, error)
             case Retryable():
                 await self._again(stored, machine, error)
-            case Paused() | NotDurable() | UnknownSealKey():
+            case Paused() | NotDurable() | UnknownSealKey() | NotSigned():
                 await self._held_up(stored, error)
             case LeaseLost():
                 self._metrics.leases_lost.labels(stored.record.machine).inc()
@@ -170,7 +173,7 @@ class Steps:
             await self._act_again(stored)
         elif isinstance(error, LeaseLost):
             self._metrics.leases_lost.labels(record.machine).inc()
-        elif isinstance(error, Paused):
+        elif isinstance(error, Paused | NotSigned):
             await self._held_up(stored, error)
         elif isinstance(error, StoreUnavailable | StoreUnfit):
             log.warning("A commit's outcome is unknown.", action="commit_lost", record=record.id, error=str(error))
@@ -212,7 +215,9 @@ class Steps:
         await self._commit_quietly(stored, wait(delay_s), tries, settled=True)
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
-        kinds: dict[type[Exception], str] = {Paused: "paused", NotDurable: "not_durable", UnknownSealKey: "seal_key"}
+        kinds: dict[type[Exception], str] = {
+            Paused: "paused", NotDurable: "not_durable", UnknownSealKey: "seal_key", NotSigned: "unsigned"
+        }  # fmt: skip
         self._erred(stored, kinds.get(type(error), "rail_closed"))
         again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._rng.random())
         await self._commit_quietly(stored, wait(again_s), stored.record.tries, settled=True)
@@ -255,6 +260,18 @@ class Steps:
             log.warning("A record could not be parked.", action="park_lost", error=str(failure))
             return
         self._metrics.parked.labels(stored.record.machine).inc()
+
+    async def untouched(self, poison: Poison) -> None:
+        """Deal with a record that cannot be read or trusted: it is set aside, or left to whoever can judge it."""
+        await (self.leave(poison) if poison.foreign else self.set_aside(poison, poison.problem))
+
+    async def leave(self, poison: Poison) -> None:
+        """Leave to others what only this process cannot judge: it lacks the key, and decides nothing without it."""
+        record = poison.record
+        self._metrics.act_errors.labels(record.machine, record.state, "unknown_key").inc()
+        log.error("A record was left to other workers.", action="unknown_key", record=record.id, why=poison.problem)
+        with suppress(LeaseLost, Conflict):
+            await self._records.leave(poison, LEFT_TO_OTHERS_MS)
 
     async def hand_back(self, stored: Stored) -> None:
         """Give up a lease without having looked."""

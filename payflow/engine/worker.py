@@ -182,7 +182,7 @@ class Worker:
             job = await self._line.get()
             try:
                 if isinstance(job.found, Poison):
-                    await self._steps.set_aside(job.found, job.found.problem)
+                    await self._steps.untouched(job.found)
                 else:
                     await self._steps.look(job.found)
             except Exception:

@@ -1,7 +1,7 @@
 """Finished records leave the store for files; what stays of each keeps its key from ever paying again."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from machines.core.clock import Millis
@@ -9,9 +9,10 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import chain, encode, event_bytes, left_by
+from payflow.store.codec import chain, digest, encode, event_bytes, left_by
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import PAGE, Link
+from payflow.store.macs import Body
 from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, SWAP, UNARCHIVE
 from payflow.store.stored import ArchivedStub, archived_stub, read_stub
@@ -86,6 +87,9 @@ class Archive(OverRecords):
         known = (record.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
         data = await self._link.ask("HGET", keys.record(record.id), "data")  # of this version, or the script refuses it
         stub = _stub(record, now, file, data or b"")
+        stored = await self._records.read(record.id)
+        if stored.body.signed and stored.record.version == stub.version:
+            stub = replace(stub, mac=self._records.macs.sign(*_signed_of(record.id, stub)))
         words = (record.id, machine, record.state, str(stub.version), stub.owner, " ".join(known), encode(stub))
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
 
@@ -106,17 +110,25 @@ class Archive(OverRecords):
         stub = read_stub(content)
         if not stub.hash:
             return False  # an older version kept too little of it
+        macs = self._records.macs
+        if stub.mac and macs.ready:
+            macs.check(stub.mac, *_signed_of(record_id, stub))
         known = await self._link.ask("HGET", keys.gone(shard), record_id)
         now = await self._records.now()
         why = f"brought back from {stub.file}: {why}"
-        left = left_by(stub.owner, stub.data)
+        units = str(stub.units) if stub.asset else ""
+        body = Body(stub.owner, stub.asset, units, digest(stub.owner, stub.data), bool(stub.mac))
+        left = left_by(body.digest)
         event = event_bytes(stub.hash, now, stub.version + 1, "", stub.state, who, why, BROUGHT_BACK, None, left)
+        mac = macs.sign_record(record_id, stub.state, stub.version + 1, chain(event), body)
         fields = {
             "state": stub.state, "ver": stub.version + 1, "owner": stub.owner, "data": stub.data,
             "made": stub.made, "since": stub.since, "archived": stub.hash,
         }  # fmt: skip
         if stub.asset:
             fields |= {"asset": stub.asset, "units": stub.units}
+        if mac:
+            fields["mac"] = mac
         fingerprint = (known or b"").decode().rsplit(" ", 3)[0]
         if fingerprint not in ("", NONE):
             fields["print"] = fingerprint
@@ -132,10 +144,15 @@ class Archive(OverRecords):
             stub = read_stub(content)
             before = self._records.data_of(machine, stub.data) if stub.data else None
             after = renew(before) if stub.data else None
-            if after == before:
+            macs = self._records.macs
+            if after == before and (not stub.mac or macs.is_current(stub.mac)):
                 return False
-            fresh = encode(replace(stub, data=encode(after)))
-            if await self._link.run(SWAP, [keys.tombs(shard)], record_id, content, fresh):
+            if stub.mac:
+                macs.check(stub.mac, *_signed_of(record_id, stub))
+            fresh = replace(stub, data=encode(after) if stub.data else b"", mac=b"")
+            if stub.mac:
+                fresh = replace(fresh, mac=macs.sign(*_signed_of(record_id, fresh)))
+            if await self._link.run(SWAP, [keys.tombs(shard)], record_id, content, encode(fresh)):
                 return True
         return False
 
@@ -206,3 +223,8 @@ def _stub(record: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStu
         int(fields["made"]),
         record.since,
     )
+
+
+def _signed_of(record_id: RecordId, stub: ArchivedStub) -> tuple[str | int | bytes, ...]:
+    """Give what the signature of a tombstone is over: all but itself."""
+    return (record_id, *astuple(replace(stub, mac=b"")))

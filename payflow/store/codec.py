@@ -82,9 +82,9 @@ def event_bytes(
     return before + encode((at, version, trigger, state, who, why, fact, details, *more))
 
 
-def left_by(owner: str, data: bytes | None) -> tuple[str, bytes]:
-    """Give what an event says of the data that it wrote, if it did, and of whose they are."""
-    return _NO_ASSET, b"" if data is None else digest(owner, data)
+def left_by(data_digest: bytes) -> tuple[str, bytes]:
+    """Give what an event says of the data that it wrote, and of whose they are; nothing where it wrote none."""
+    return _NO_ASSET, data_digest
 
 
 def digest(owner: str, data: bytes) -> bytes:

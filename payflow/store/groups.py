@@ -11,7 +11,8 @@ from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position
 from machines.core.record import Record, Sending
-from payflow.store.codec import GENESIS, chain, encode, event_bytes, left_by
+from payflow.store.codec import GENESIS, chain, digest, encode, event_bytes, left_by
+from payflow.store.macs import NO_MACS, Body, Macs
 from payflow.store.stored import Poison, Stored
 
 CREATED = "Created"
@@ -45,6 +46,7 @@ class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
     data: Place
     event: Place
     hash: Place
+    mac: Place | Absent
     after_ms: int
     counted: bool
     most_open: int
@@ -68,6 +70,7 @@ class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
     data: Place | Absent
     event: Place
     hash: Place
+    mac: Place | Absent
     after_ms: int
     tries: int
     tallied: bool
@@ -113,11 +116,18 @@ class WriteGroup(NamedTuple):
     blobs: list[bytes]
     announce: bool
     """Whether workers elsewhere should hear of it."""
+    macs: Macs = NO_MACS
+    """Who signs the records; nobody where one of them was not signed before: what goes on from it is not either."""
 
     def place(self, content: bytes) -> Place:
         """Add bytes, and say where they stand."""
         self.blobs.append(content)
         return len(self.blobs) - 1
+
+    def signed(self, record_id: RecordId, state: str, version: int, newest: bytes, body: Body) -> Place | Absent:
+        """Sign a record as it will be, if it may be signed."""
+        mac = self.macs.sign_record(record_id, state, version, newest, body)
+        return self.place(mac) if mac else False
 
 
 # ── what is decided ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,9 +140,11 @@ def create(
     made_in = lifecycle.state(state or lifecycle.initial)
     amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
     data = encode(new.data)
+    body = Body(new.owner, *(amount or ("", "")), digest(new.owner, data), group.macs.ready)
     # An older version takes what comes first for the amount: where there is none, nothing is said of the data either.
-    more = (amount, left_by(new.owner, data)) if amount else ()
+    more = (amount, left_by(body.digest)) if amount else ()
     event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, *more)
+    newest = chain(event)
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(
         CreateOp(
@@ -145,7 +157,8 @@ def create(
             print=new.fingerprint,
             data=group.place(data),
             event=group.place(event),
-            hash=group.place(chain(event)),
+            hash=group.place(newest),
+            mac=group.signed(new.id, made_in.name, 1, newest, body),
             after_ms=after_ms,
             counted=new.counted,
             most_open=new.limits.most_open,
@@ -194,7 +207,10 @@ def decide(
             raise IllegalMove(f"{record.id}: a look that learned nothing must not write anything.")
         group.ops.append(StayOp(record.id, record.version, stored.fence, record.state, after_ms, tries, settled))
         return record
-    data = None if decision.data is None else encode(decision.data)
+    data, body = None, stored.body
+    if decision.data is not None:
+        data = encode(decision.data)
+        body = body._replace(digest=digest(record.owner, data))
     event = event_bytes(
         stored.chain,
         stored.at,
@@ -205,12 +221,12 @@ def decide(
         decision.why,
         type(fact).__name__,
         {"with": leader} if leader else fact.recorded(),
-        left_by(record.owner, data),
+        left_by(b"" if data is None else body.digest),
     )
-    messages = decision.messages
+    newest, messages = chain(event), decision.messages
     if decision.alarm:
-        body = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
-        messages = (*messages, Message("alarm", body))
+        says = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
+        messages = (*messages, Message("alarm", says))
     group.ops.append(
         MoveOp(
             id=record.id,
@@ -222,7 +238,8 @@ def decide(
             to_position=target.position.value if target.position else False,
             data=False if data is None else group.place(data),
             event=group.place(event),
-            hash=group.place(chain(event)),
+            hash=group.place(newest),
+            mac=group.signed(record.id, target.name, record.version + 1, newest, body),
             after_ms=after_ms,
             tries=tries,
             tallied=target.tallied,
@@ -264,8 +281,10 @@ def mark(
 ) -> None:
     """Add an event that changes nothing but whether, and when, a record is looked at; or how its data are written."""
     record = stored.record
-    left = left_by(record.owner, data)
+    body = stored.body if data is None else stored.body._replace(digest=digest(record.owner, data))
+    left = left_by(b"" if data is None else body.digest)
     event = event_bytes(stored.chain, stored.at, record.version + 1, "", record.state, who, why, fact, None, left)
+    newest = chain(event)
     group.ops.append(
         MoveOp(
             id=record.id,
@@ -277,7 +296,8 @@ def mark(
             to_position=False,
             data=False if data is None else group.place(data),
             event=group.place(event),
-            hash=group.place(chain(event)),
+            hash=group.place(newest),
+            mac=group.signed(record.id, record.state, record.version + 1, newest, body),
             after_ms=after_ms,
             tries=TRIES_AS_THEY_ARE if after_ms == AS_IT_IS else 0,
             tallied=False,

@@ -11,10 +11,12 @@ from machines.core.lifecycle import By
 from payflow.store import keys
 from payflow.store.codec import UnreadableRecord, chain_fault, contradicted, digest
 from payflow.store.link import paged
+from payflow.store.macs import Forged
 from payflow.store.records import OverRecords
 
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
+NOT_SIGNED = "its newest commit is not signed: `payflow permit ls` says what to do"
 _CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units", "owner", "data")
 
 
@@ -97,16 +99,14 @@ class Integrity(OverRecords):
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
             data_digest = digest((owner or b"").decode(), data or b"")
-            differs = (
-                ""
-                if broken or unreadable[place]
-                else _contradicted(events, state, version, (asset, units), data_digest)
-            )
+            why, forged = unreadable[place]
+            known = not broken and (forged or not why)
+            differs = contradiction(events, state, version, (asset, units), data_digest) if known else ""
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
                 f"its history is not whole: {broken}": bool(broken),
                 f"somebody changed it beside its history: {differs}": bool(differs),
-                unreadable[place]: bool(unreadable[place]),
+                why: bool(why) and not (forged and differs),
                 f"nobody will ever look at it in {_text(state)}": due is None
                 and not parked
                 and self._watched(machine_name, _text(state)),
@@ -114,17 +114,17 @@ class Integrity(OverRecords):
             found.append([problem for problem, is_so in problems.items() if is_so])
         return found
 
-    async def _unreadable(self, record_id: RecordId) -> str:
-        """Say why a record of one of our machines cannot be read; empty when it can."""
+    async def _unreadable(self, record_id: RecordId) -> tuple[str, bool]:
+        """Say why a record of one of our machines cannot be used, empty when it can; and whether it was forged."""
         if parse_id(record_id)[0] not in self._records.machines:
-            return ""
+            return "", False
         try:
-            await self._records.read(record_id)
+            trusted = self._records.trusts(await self._records.read(record_id))
         except StoreUnavailable:
             raise
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
-            return str(error)
-        return ""
+            return str(error), isinstance(error, Forged)
+        return "" if trusted else NOT_SIGNED, not trusted
 
     def _watched(self, machine: str, state: str) -> bool:
         """Whether a poller must look at the records of a state."""
@@ -154,9 +154,10 @@ class Integrity(OverRecords):
         return broken
 
 
-def _contradicted(
+def contradiction(
     events: list[bytes], state: bytes | None, version: bytes | None, amount: Sequence[bytes | None], data_digest: bytes
 ) -> str:
+    """Say where the fields of a record, as they are kept, are not what its whole history says."""
     asset, units = amount
     known = (asset.decode(), units.decode()) if asset and units else None
     try:

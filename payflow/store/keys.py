@@ -256,6 +256,7 @@ FIELDS = {
     "vel": "the owner's velocity when it was made, where it counts",
     "print": "fingerprint of the request that made it",
     "sending": "the fence under which a send was begun, until a commit says what came of it",
+    "mac": "the version that was signed, and its signature, see macs.py; absent where an older version made it",
     "fence": "counts leases and their ends: odd while the record is leased",
     "poke": "somebody wants a look as soon as the lease is given back",
     "parked": "why it was set aside; absent while it is looked at",

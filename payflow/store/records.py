@@ -18,6 +18,7 @@ from machines.core.errors import (
     KeyReused,
     LeaseLost,
     NotFound,
+    NotSigned,
     PayflowError,
     ShortBalance,
     StoreUnavailable,
@@ -31,14 +32,19 @@ from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
 from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
-from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, encode, read_event
-from payflow.store.groups import FundOp, WriteGroup
+from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, digest, encode, read_event
+from payflow.store.groups import FundOp, StayOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardState, WriteReply
 from payflow.store.link import Barrier, Link, OverLink, scored
+from payflow.store.macs import NO_MACS, Body, Macs, UnknownKey
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
 CLAIM_PATIENCE_S = 2.0
+UNSIGNED = (
+    "its newest commit is not signed, so an older version wrote it, or somebody beside Payflow. `payflow permit ls` "
+    "lists such records; two people take them over with `payflow permit adopt`."
+)
 
 # What `renew` answers; 1 is held.
 LOST, CHANGED = 0, 2
@@ -76,6 +82,7 @@ class RecordRow(NamedTuple):
     vel: bytes | None
     parked: bytes | None
     sending: bytes | None
+    mac: bytes | None
     fence: bytes | None
     """As it was before a claim."""
 
@@ -96,12 +103,14 @@ class Records:
         guard: Guard,
         shards: int,
         assets: Assets,
+        macs: Macs,
         clock: Clock | None = None,
     ) -> None:
         self.link = link
         self.guard = guard
         self.shards = shards
         self.assets = assets
+        self.macs = macs
         self.machines: Mapping[str, AnyMachine] = {}
         self.barrier = Barrier()
         self._clock = clock
@@ -155,7 +164,7 @@ class Records:
 
     async def create(self, new: New[Any], who: str) -> Made:
         """Make a record, or find the one that the same request made before."""
-        group = WriteGroup(self.shard_of(new.id), [], [], announce=True)
+        group = WriteGroup(self.shard_of(new.id), [], [], announce=True, macs=self.macs)
         at = await self.now()
         groups.create(group, self._made_by(group, new), new, who, at)
         fresh = await self._write_unless_there(group, new.id)
@@ -169,7 +178,7 @@ class Records:
 
     async def recreate(self, new: New[Any], state: str, who: str, why: str) -> None:
         """Make a record that the store had forgotten, in the state that the world shows it in."""
-        group = WriteGroup(self.shard_of(new.id), [], [], announce=True)
+        group = WriteGroup(self.shard_of(new.id), [], [], announce=True, macs=self.macs)
         groups.create(group, self._made_by(group, new), new, who, await self.now(), state=state, why=why)
         await self._write_unless_there(group, new.id)
 
@@ -273,14 +282,23 @@ class Records:
     def _stored_or_poison(
         self, machine: str, record_id: RecordId, row: RecordRow, now: Millis, fence: int
     ) -> Stored | Poison:
+        body = _body_of(row)
         try:
-            return self._stored(machine, record_id, row, now, fence)
+            body = self._signed(record_id, row, body)
+            return self._stored(machine, record_id, row, body, now, fence)
         except (PayflowError, ValueError, TypeError, AttributeError) as error:
             state, version = row.state.decode(), int(row.ver) if (row.ver or b"").isdigit() else 0
-            left = Record(record_id, machine, state, version, Owner(""), None, None, Millis(0), Millis(0))
-            return Poison(left, row.hash or GENESIS, now, fence, str(error) or type(error).__name__)
+            tries = int(row.tries) if row.tries and row.tries.isdigit() else 0
+            left = Record(record_id, machine, state, version, Owner(""), None, None, Millis(0), Millis(0), tries)
+            why = str(error) or type(error).__name__
+            return Poison(left, row.hash or GENESIS, now, fence, why, body, isinstance(error, UnknownKey))
 
-    def _stored(self, machine: str, record_id: RecordId, row: RecordRow, now: Millis, fence: int) -> Stored:
+    def _signed(self, record_id: RecordId, row: RecordRow, body: Body) -> Body:
+        """Say whether a record is signed; raises where it is by nobody of us, or it was changed since."""
+        known = self.macs.knows_record(row.mac, record_id, row.state.decode(), int(row.ver), row.hash or GENESIS, body)
+        return body._replace(signed=known)
+
+    def _stored(self, machine: str, record_id: RecordId, row: RecordRow, body: Body, now: Millis, fence: int) -> Stored:
         if not row.hash:
             raise UnreadableRecord("It has lost the hash of its history.")
         record = Record(
@@ -299,7 +317,17 @@ class Records:
             sending=_sending(row.sending, fence or int(row.fence or 0)) if row.sending else Sending.NO,
         )
         self.machines[machine].lifecycle.state(record.state)
-        return Stored(record, row.hash, now, fence)
+        return Stored(record, row.hash, now, body, fence)
+
+    def trusts(self, stored: Stored) -> bool:
+        """Whether something may leave, or be given back, on what a record says."""
+        return stored.body.signed or not self.macs.ready
+
+    async def leave(self, poison: Poison, for_ms: int) -> None:
+        """Give up the lease on a record that others can judge, and leave everything of it as it is."""
+        record = poison.record
+        op = StayOp(record.id, record.version, poison.fence, record.state, for_ms, record.tries, settled=False)
+        await self._write(WriteGroup(self.shard_of(record.id), [op], [], announce=False), record.id)
 
     async def hold(self, stored: Stored, lease_ms: int) -> bool:
         """Prolong a lease; False when it is lost. True also means that all we wrote is as durable as it must be."""
@@ -358,18 +386,21 @@ class Records:
         `settled` says of a look that learned nothing that it sent nothing either, whatever it was about to.
         """
         shard = self.shard_of(stored.record.id)
-        group = WriteGroup(shard, [], [], announce=stored.fence == 0)
-        lifecycle = self._lifecycle(stored.record)
-        after = groups.decide(group, lifecycle, stored, decision, fact, who, tries, settled=settled)
         strangers = [member.id for member, _ in decision.group if self.shard_of(member.id) != shard]
         if strangers:
             raise BadInput(f"{strangers[0]} is in another shard than {stored.record.id}: they cannot move together.")
         members = await asyncio.gather(*(self._same(member) for member, _ in decision.group))
+        signed = all(one.body.signed for one in (stored, *members))
+        group = WriteGroup(shard, [], [], stored.fence == 0, self.macs if signed else NO_MACS)
+        lifecycle = self._lifecycle(stored.record)
+        after = groups.decide(group, lifecycle, stored, decision, fact, who, tries, settled=settled)
         for same, (member, its_decision) in zip(members, decision.group, strict=True):
             groups.decide(group, self._lifecycle(member), same, its_decision, fact, who, 0, stored.record.id)
         for new in decision.creates:
             groups.create(group, self._made_by(group, new), new, who, stored.at)
         if groups.gives_back(group):
+            if not all(map(self.trusts, (stored, *members))):
+                raise NotSigned(f"{stored.record.id} gives nothing back: {UNSIGNED}")
             await self.before_giving_back(shard)
         await self._write(group, stored.record.id)
         return after
@@ -406,7 +437,7 @@ class Records:
         await self._mark(stored, groups.RESEALED, "what is sealed in it has the newest key", who, **changes)
 
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
-        group = WriteGroup(self.shard_of(stored.record.id), [], [], announce=stored.fence == 0)
+        group = WriteGroup(self.shard_of(stored.record.id), [], [], stored.fence == 0, self.macs)
         groups.mark(group, stored, fact, why, who, **changes)
         await self._write(group, stored.record.id)
 
@@ -490,12 +521,14 @@ class Records:
         now, row = await self._reads[self._way(shard)].ask((shard, record_id))
         if row is None:
             raise NotFound(f"There is no record {record_id}.")
-        return self._stored(parse_id(record_id)[0], record_id, RecordRow(*row), now, 0)
+        found = RecordRow(*row)
+        body = self._signed(record_id, found, _body_of(found))
+        return self._stored(parse_id(record_id)[0], record_id, found, body, now, 0)
 
     async def reread(self, stored: Stored) -> Stored:
         """Read again a record that we hold a lease on."""
         fresh = await self.read(stored.record.id)
-        return Stored(fresh.record, fresh.chain, fresh.at, stored.fence)
+        return replace(fresh, fence=stored.fence)
 
     async def _send_reads(self, asked: list[tuple[int, RecordId]]) -> list[tuple[Millis, Sequence[Any] | None]]:
         shards, places = _places(ask[0] for ask in asked)
@@ -555,6 +588,12 @@ class OverRecords(OverLink):
     def __init__(self, link: Link, records: Records) -> None:
         super().__init__(link)
         self._records = records
+
+
+def _body_of(row: RecordRow) -> Body:
+    # What is no text was written by nobody of us, and no signature is over it.
+    owner, asset, units = ((value or b"").decode(errors="replace") for value in (row.owner, row.asset, row.units))
+    return Body(owner, asset, units, digest(owner, row.data or b""), signed=False)
 
 
 async def _nothing(*_: int) -> None:

@@ -30,6 +30,7 @@ ALL = tuple(
         "reserve",
         "swap",
         "person",
+        "sign",
     )
 )
 (
@@ -51,4 +52,5 @@ ALL = tuple(
     RESERVE,
     SWAP,
     PERSON,
+    SIGN,
 ) = ALL

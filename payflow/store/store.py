@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from machines.core.clock import SECOND, Clock
-from machines.core.errors import LeaseLost, NotDurable, Paused, StoreUnfit
+from machines.core.errors import LeaseLost, NotDurable, NotSigned, Paused, StoreUnfit
 from machines.core.ids import ReservedOwners
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets
@@ -25,9 +25,11 @@ from payflow.store.integrity import Integrity
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
+from payflow.store.macs import Macs
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import GUARD, Pauses, scope_of_shard
-from payflow.store.records import Records
+from payflow.store.permits import Permits
+from payflow.store.records import UNSIGNED, Records
 from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
@@ -54,6 +56,7 @@ class Store:
     ledger: Ledger
     listing: Listing
     integrity: Integrity
+    permits: Permits
     earnings: Earnings
     seals: Seals
     profiles: Profiles
@@ -89,6 +92,8 @@ class Store:
         faults = self.faults()
         if faults:
             raise NotDurable(faults[0].text)
+        if not self.records.trusts(stored):
+            raise NotSigned(f"{stored.record.id} sends nothing: {UNSIGNED}")
         await self.records.confirm(stored, lease_ms)
         if self.guard.doubted or self.guard.alarms:
             await self.compare()
@@ -213,9 +218,9 @@ async def open_store(
         reserved = await _reserved(link, coins)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
-        records = Records(link, guard, shards, assets or Assets(), clock)
+        seals, macs = await _seals(link, settings), Macs(_seal_keys(settings))
+        records = Records(link, guard, shards, assets or Assets(), macs, clock)
         ledger = Ledger(link, records)
-        seals = await _seals(link, settings)
         profiles = Profiles(link, seals, shards, clock, reserved)
         store = Store(
             settings=settings,
@@ -230,6 +235,7 @@ async def open_store(
             challenges=Challenges(link),
             listing=Listing(link, records),
             integrity=Integrity(link, records),
+            permits=Permits(link, records),
             outbox=Outbox(link, shards, clock),
             pauses=Pauses(link),
             shortfalls=Shortfalls(link),

@@ -11,6 +11,7 @@ from machines.core.ids import RecordId, parse_id
 from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.link import Link
+from payflow.store.macs import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Stored:
     """Hash of its newest event."""
     at: Millis
     """The store's time when it was read."""
+    body: Body
     fence: int = 0
     """The number of our lease; 0 without one."""
 
@@ -36,6 +38,9 @@ class Poison:
     at: Millis
     fence: int
     problem: str
+    body: Body
+    foreign: bool = False
+    """Whether only this process cannot judge it, because it lacks the key."""
 
 
 class Queue(NamedTuple):
@@ -89,6 +94,8 @@ class ArchivedStub:
     """The hash of its newest event."""
     made: int = 0
     since: int = 0
+    mac: bytes = b""
+    """The signature of all this; empty where an older version archived it."""
 
 
 async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:

@@ -94,5 +94,5 @@ async def test_a_damaged_record_refuses_facts_from_outside(tmp_path: Path) -> No
     async with open_office(tmp_path / "data", planted=True) as office:
         (damaged,) = await office.ask()
         await field("data", b"\xc1")(office, damaged)
-        with pytest.raises(Exception, match="cannot be read"):
+        with pytest.raises(Exception, match="not what Payflow wrote"):
             await office.record(damaged)

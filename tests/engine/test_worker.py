@@ -17,6 +17,7 @@ from payflow.store import keys
 from payflow.store.store import Store
 from payflow.store.stored import Claimed, Queue, Stored
 from payflow.telemetry.metrics import Metrics
+from tests.desk import sign
 from tests.engine.office import FUNDS, Gate, Look, Office
 from tests.errand import Approved, ErrandData
 from tests.waiting import wait_until
@@ -576,6 +577,7 @@ async def test_a_record_in_a_state_that_nobody_knows_is_left_alone(office: Offic
     for index in (keys.due, keys.members):
         await office.store.link.ask("ZREM", index(shard, "errand", "ASKED"), strange)
         await office.store.link.ask("ZADD", index(shard, "errand", "TELEPORTED"), 0, strange)
+    await sign(office.store, strange)
     before = await office.fields(strange)
     async with office.worker():
         await office.until(known, "DONE")
@@ -586,6 +588,7 @@ async def test_a_record_in_a_state_that_nobody_knows_is_left_alone(office: Offic
     for index in (keys.due, keys.members):
         await office.store.link.ask("ZREM", index(shard, "errand", "TELEPORTED"), strange)
         await office.store.link.ask("ZADD", index(shard, "errand", "ASKED"), 0, strange)
+    await sign(office.store, strange)
 
 
 async def test_an_index_that_names_a_missing_record_is_mended(office: Office) -> None:

@@ -39,7 +39,7 @@ from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position, State
 from machines.core.record import Record, Velocity
 from payflow.store import keys
-from payflow.store.codec import chain_fault, encode, event_bytes, left_by
+from payflow.store.codec import chain_fault, digest, encode, event_bytes, left_by
 from payflow.store.groups import PARKED
 from payflow.store.ledger import LedgerAccount
 from payflow.store.store import Store
@@ -235,7 +235,7 @@ class Payments(RuleBasedStateMachine):
         there = self.records[one.record.id]
         answer = self.attempt(self.store.records.park(one, "a bug", "worker"))
         moment = (one.at, one.record.version + 1, "", one.record.state)
-        if event_bytes(one.chain, *moment, "worker", "a bug", PARKED, None, left_by("", None)) == there.events[-1]:
+        if event_bytes(one.chain, *moment, "worker", "a bug", PARKED, None, left_by(b"")) == there.events[-1]:
             expect(answer, None)
         elif there.fence != one.fence:
             expect(answer, LeaseLost)
@@ -359,7 +359,7 @@ class Payments(RuleBasedStateMachine):
         """Whether the same commit is the newest that is written: then it is told so, and nothing more is written."""
         state = self._target(one.record, decision).name
         moment = (one.at, one.record.version + 1, decision.trigger or "", state)
-        left = left_by(one.record.owner, None if decision.data is None else encode(decision.data))
+        left = left_by(b"" if decision.data is None else digest(one.record.owner, encode(decision.data)))
         written = event_bytes(one.chain, *moment, who, decision.why, type(fact).__name__, fact, left)
         return decision.recorded and written == there.events[-1]
 

@@ -254,7 +254,7 @@ async def test_a_record_that_cannot_be_read_is_leased_as_poison_and_the_others_g
     assert {one.record.id for one in found if isinstance(one, Stored)} == {good}
     poison = {one.record.id: one for one in found if not isinstance(one, Stored)}
     assert set(poison) == {bad, worse}
-    assert "cannot be read" in poison[bad].problem  # type: ignore[index]
+    assert "not what Payflow wrote" in poison[bad].problem  # type: ignore[index]
 
 
 async def test_a_record_goes_through_its_whole_life(store: Store, clock: FixedClock) -> None:

@@ -9,6 +9,7 @@ import pytest
 from machines.core.ids import RecordId
 from payflow.store import keys
 from payflow.store.codec import GENESIS, UnreadableRecord, chain, chain_fault, encode, event_bytes, read_event
+from payflow.store.integrity import NOT_SIGNED
 from payflow.store.store import Store
 from tests.desk import ANN, ask, claim_one, faults, fund, owner_in, tell
 from tests.errand import Approved, Cancelled, Done, ErrandData, Sent
@@ -167,13 +168,13 @@ async def test_an_older_version_reads_past_what_an_event_says_of_the_data(store:
 
 
 async def test_of_what_an_older_version_wrote_last_nothing_is_known(store: Store) -> None:
-    """It said nothing of the data, so that a worker of that version beside ours raises no false alarm."""
+    """It said nothing of the data, so that a worker of that version beside ours raises no false alarm of forgery."""
     record_id = await story(store)
     stored = await store.records.read(record_id)
     event = stored.chain + encode((1, 5, "", "DONE", "an older worker", "", "Noted", None))
     await store.link.ask("RPUSH", keys.history(record_id), event)
     await store.link.ask("HSET", keys.record(record_id), "ver", 5, "hash", chain(event), "data", encode(ErrandData()))
-    assert await faults(store) == []
+    assert await faults(store) == [f"{record_id}: {NOT_SIGNED}"]
 
 
 # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from machines.core.facts import Nothing
 from machines.core.ids import RecordId
 from payflow.config import Settings
 from payflow.store import keys
+from payflow.store.integrity import NOT_SIGNED
 from payflow.store.store import Store
 from payflow.store.stored import Poison, Stored
 from tests.desk import (
@@ -315,9 +316,13 @@ async def test_a_record_that_cannot_be_read_can_be_parked_and_mended(store: Stor
     assert isinstance(poison, Poison)
     await store.records.park(poison, poison.problem, "test")
     ((listed, why),) = await store.listing.parked()
-    assert (listed, "cannot be read" in why) == (record_id, True)
+    assert (listed, "not what Payflow wrote" in why) == (record_id, True)
     assert any("cannot be read" in fault for fault in await faults(store))
     await store.link.ask("HSET", keys.record(record_id), "data", good)
     await store.records.unpark(await store.records.read(record_id), "mended", "olu")
     await claim_one(store)
+    # What is written on top of what was forged is signed by nobody, until two people take it over.
+    assert await faults(store) == [f"{record_id}: {NOT_SIGNED}"]
+    (mended,) = [one async for one in store.permits.unsigned()]
+    assert (mended.problem, await store.permits.adopt(mended)) == ("", True)
     assert await faults(store) == []

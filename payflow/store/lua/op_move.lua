@@ -1,7 +1,7 @@
 -- `to` may be the same state. Fence 0 comes from outside a lease. Tries of -1 leave them as they are. `sends` says what becomes of the mark of a send: 'settled'
 -- takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(
-  P, id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked, claims,
+  P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, after_ms, tries, tallied, parked, claims,
   releases, messages, sends
 )
   local rec = P .. 'rec:' .. id
@@ -32,7 +32,7 @@ function operations.move.check(
 end
 
 function operations.move.write(
-  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, after_ms, tries, tallied, parked,
+  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, after_ms, tries, tallied, parked,
   claims, releases, messages, sends
 )
   local rec, machine = known.rec, machine_of(id)
@@ -44,6 +44,7 @@ function operations.move.write(
     set[#set + 1] = value
   end
   if data then also('data', ARGV[base + data]) end
+  if mac then also('mac', ARGV[base + mac]) end
   if to ~= state then
     also('state', to)
     also('since', now)

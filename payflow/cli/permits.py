@@ -1,0 +1,60 @@
+"""Records that are not signed as they are, so that they send nothing; two people take them over."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from payflow.app.installation import Payflow
+from payflow.cli.steering import steering_of, who_confirms
+from payflow.cli.tables import Column, drawn, json_of
+from payflow.cli.terminal import Code, Commands, Reason, Terminal, because, record_of
+from payflow.desk import permits
+
+UNSIGNED = (
+    Column("record", "record", "id"),
+    Column("state", "state"),
+    Column("amount", "amount", lambda one: f"{one.body.units} {one.body.asset}".strip()),
+    Column("changed_after_it_was_signed", None, "forged"),
+    Column("problem", None),
+    Column("", "what of it", lambda one: Text(_said(one), "bold red" if one.problem or one.forged else "")),
+)
+
+command = Commands()
+
+
+def _said(one: permits.UnsignedRecord) -> str:
+    if one.problem:
+        return f"cannot be taken over: {one.problem}"
+    return "was changed after it had been signed" if one.forged else "an older version, or somebody else, wrote it"
+
+
+@command("payflow permit ls")
+async def ls(terminal: Terminal, payflow: Payflow) -> Code:
+    """List the records that nobody of us signed as they are; amounts are in ledger units."""
+    found = await permits.unsigned(payflow.store)
+    rows = [*found.broken, *found.sound]
+    terminal.tell(
+        [json_of(UNSIGNED, one) for one in rows],
+        drawn(UNSIGNED, rows) if rows else Text("Every record is signed as it is.", "green"),
+    )
+    return Code.REFUSED if rows else Code.OK
+
+
+@command('payflow permit adopt --reason "they are those of the version before"')
+async def adopt(
+    terminal: Terminal,
+    payflow: Payflow,
+    record_id: Annotated[
+        str | None, typer.Argument(metavar="RECORD", help="One record; without it, all that can be taken over.")
+    ] = None,
+    *,
+    reason: Reason = "",
+) -> None:
+    """Propose to a second person that records which nobody signed are taken over exactly as they are."""
+    because(reason)
+    subject = record_of(payflow, record_id) if record_id else permits.ALL
+    who, steering = await terminal.person(payflow), steering_of(payflow)
+    proposal = await steering.propose_adoption(subject, reason, who)
+    answer = {"proposal": proposal.digest, "seen": dict(proposal.seen), "who": who.name}
+    terminal.tell(answer, *steering.two.says(proposal), *who_confirms(proposal))
