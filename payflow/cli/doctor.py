@@ -126,6 +126,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
         )
         if foreign
         else ok("states", "Every record is in a state that this version knows."),
+        _signatures(payflow),
         warn(
             "parked", f"{parked} records are set aside: `payflow ls --stuck` names them, `payflow retry` takes them up."
         )
@@ -141,6 +142,22 @@ async def _inside(payflow: Payflow) -> list[Check]:
         if paused
         else ok("paused", "Nothing is paused."),
     ]
+
+
+def _signatures(payflow: Payflow) -> Check:
+    """Look at where the keys are by which records are signed."""
+    if not payflow.store.records.macs.ready:
+        return warn(
+            "signatures",
+            "Records are not signed, so whoever writes to the store can say what they are: set PAYFLOW_SEAL_KEYS.",
+        )
+    if payflow.settings.seal_keys is None:
+        return warn(
+            "signatures",
+            f"The key that signs records is in the folder of the store, {payflow.settings.data}: whoever writes to the "
+            "one has the other. Move it into a file that PAYFLOW_SEAL_KEYS_FILE names.",
+        )
+    return ok("signatures", "Records are signed with keys that are not in the store.")
 
 
 def _in_clear(settings: Settings) -> Check:

@@ -63,7 +63,7 @@ def installed(
 ) -> Installation:
     """Open the parts over a link."""
     guard = Guard(store.records.shards, high_water)
-    records = Records(link, guard, store.records.shards, store.records.assets, store.records.macs, clock)
+    records = Records(link, guard, store.records.shards, store.records.assets, clock)
     ledger, pauses = Ledger(link, records), Pauses(link)
     memory: dict[str, Any] = {"guard": guard, "records": records, "_comparing": asyncio.Lock()}
     own: Store = replace(

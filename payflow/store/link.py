@@ -20,6 +20,7 @@ from machines.core.errors import NotDurable, StoreUnavailable, StoreUnfit
 from machines.core.ids import RecordId
 from machines.core.redis import Script
 from payflow.config import Settings
+from payflow.store.macs import NO_MACS
 from payflow.store.scripts import ALL
 
 T = TypeVar("T")
@@ -75,6 +76,8 @@ class Link:
         self.client: Any = client  # redis-py types its commands as sync and async at once
         self.cluster = cluster
         self.place = place
+        self.macs = NO_MACS
+        """Who signs what is written over this link, and knows what was."""
         # Where redis-py refuses what exceeds the pool instead of waiting, we wait. None where it waits itself.
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._sentinels = sentinels

@@ -103,14 +103,12 @@ class Records:
         guard: Guard,
         shards: int,
         assets: Assets,
-        macs: Macs,
         clock: Clock | None = None,
     ) -> None:
         self.link = link
         self.guard = guard
         self.shards = shards
         self.assets = assets
-        self.macs = macs
         self.machines: Mapping[str, AnyMachine] = {}
         self.barrier = Barrier()
         self._clock = clock
@@ -133,6 +131,11 @@ class Records:
         """Say which machines' records these are."""
         self.machines = {machine.name: machine for machine in machines}
         self._codec = DataCodec(self.machines)
+
+    @property
+    def macs(self) -> Macs:
+        """Who signs records."""
+        return self.link.macs
 
     @property
     def _servers(self) -> int:

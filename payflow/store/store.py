@@ -218,8 +218,9 @@ async def open_store(
         reserved = await _reserved(link, coins)
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
-        seals, macs = await _seals(link, settings), Macs(_seal_keys(settings))
-        records = Records(link, guard, shards, assets or Assets(), macs, clock)
+        seals = await _seals(link, settings)
+        link.macs = Macs(_seal_keys(settings))
+        records = Records(link, guard, shards, assets or Assets(), clock)
         ledger = Ledger(link, records)
         profiles = Profiles(link, seals, shards, clock, reserved)
         store = Store(

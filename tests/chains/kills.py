@@ -169,7 +169,7 @@ class Run:
         chain = DyingChain(station.nodes, self._fate)
         lane: Any = replace(station.lane, chain=chain, signer=DyingSigner(station.lane.signer, self._fate))
         guard = Guard(store.records.shards, None)
-        records = Records(link, guard, store.records.shards, store.records.assets, store.records.macs, self._clock)
+        records = Records(link, guard, store.records.shards, store.records.assets, self._clock)
         # What a process holds in memory is its own, and its locks as well.
         own: dict[str, Any] = {
             "_comparing": asyncio.Lock(),

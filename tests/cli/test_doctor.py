@@ -14,6 +14,7 @@ from machines.core.errors import PayflowError
 from payflow.cli.doctor import _in_clear
 from payflow.config import load
 from payflow.store import servers
+from payflow.store.seals import KEY_FILE
 from payflow.telemetry.health import Level
 from tests.cli.till import Till
 from tests.servers import SINGLE, Deployment, Farm, Kind
@@ -34,6 +35,9 @@ def levels(till: Till, code: int = 0) -> dict[str, tuple[str, str]]:
 def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("PAYFLOW_DATA", "embedded")
+    level, said = levels(till)["signatures"]
+    assert (level, "is in the folder of the store, embedded" in said) == ("warn", True)
+    monkeypatch.setenv("PAYFLOW_SEAL_KEYS", (Path("embedded") / KEY_FILE).read_text("ascii"))
     found = levels(till)
     assert {level for level, _ in found.values()} == {"ok"}, found
     assert till("doctor").out.endswith("Fit to send money.\n")

@@ -201,7 +201,7 @@ async def test_a_worker_with_an_older_list_of_keys_leaves_what_it_cannot_judge_t
             # Both retire the old key's work: what was signed with it can still be told from what was forged.
             assert (await newer.records.read(before[0])).body.signed
         # The office, which checks itself at the end, gets the list as well.
-        office.store.records.macs = newer.records.macs
+        office.store.link.macs = newer.link.macs
 
 
 async def test_a_tombstone_that_was_changed_does_not_come_back(office: Office) -> None:

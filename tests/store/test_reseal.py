@@ -30,7 +30,7 @@ from payflow.store.registers.profiles import Profile
 from payflow.store.seals import Seals, new_key
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored
-from tests.desk import ANN, BOB, LEASE_MS, settings_for
+from tests.desk import ANN, BOB, LEASE_MS, settings_for, sign
 from tests.servers import Deployment, Kind
 
 OLD, NEW = new_key(), new_key()
@@ -148,7 +148,7 @@ async def test_nothing_of_a_record_changes_but_its_data_and_its_history(store: S
     unchanged = await fields(store, record_id)
     assert (await reseal(store, "otto")).renewed == 1
     after = await fields(store, record_id)
-    assert {name for name in after if after[name] != unchanged.get(name)} == {"ver", "hash", "data"}
+    assert {name for name in after if after[name] != unchanged.get(name)} == {"ver", "hash", "data", "mac"}
     assert after["tries"] == b"4"
 
 
@@ -159,7 +159,7 @@ async def test_who_holds_a_record_and_is_sending_goes_on_and_is_not_looked_at_so
     unchanged = await fields(store, record_id)
     assert (await reseal(store, "otto")).renewed == 1
     after = await fields(store, record_id)
-    assert {name for name in after if after[name] != unchanged.get(name)} == {"ver", "hash", "data"}
+    assert {name for name in after if after[name] != unchanged.get(name)} == {"ver", "hash", "data", "mac"}
     assert await store.records.hold(found, LEASE_MS)
     again = await store.records.reread(found)
     left = await store.records.commit(again, keep("the rail has it", data=again.record.data), Nothing(), "worker")
@@ -242,12 +242,13 @@ async def test_what_was_written_in_by_hand_gets_no_new_seal(before: Store, store
         "data",
         msgspec.msgpack.encode(replace(await data_of(store, theirs), sealed=copied)),
     )
+    await sign(store, theirs)
     elsewhere = await made(store, key="3", place=store.seals.place(AWAY))
     lost = await made(store, key="4", sealed=Seals([new_key()]).seal(HOME, "whoever"))
     found = await reseal(store, "otto")
     why = {one.place: one.problem for one in found.left}
     assert (found.renewed, found.done) == (0, False)
-    assert "changed it beside its history" in why[ours]
+    assert "not what Payflow wrote" in why[ours]
     assert f"was sealed for {ours}" in why[theirs]
     assert "another destination than is named" in why[elsewhere]
     assert "not in PAYFLOW_SEAL_KEYS" in why[lost]

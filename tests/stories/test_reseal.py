@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from adapters.sandbox.magic import PAYS
 from payflow.config import Settings, load
 from payflow.desk.reseal import reseal
+from payflow.store.macs import Macs
 from payflow.store.seals import Seals, new_key
 from payflow.store.store import open_store
 from tests.stories.town import BOUNCES, ELSEWHERE, HOME, Town, open_town
@@ -27,6 +28,7 @@ def started_again(town: Town, keys: str) -> None:
     """All processes are started again with other keys: the API at once, workers from now on."""
     town.settings = load({}, **(town.settings.model_dump() | {"seal_keys": keys}))
     town.store.seals._boxes = Seals(keys.split(","), PRINTS)._boxes  # noqa: SLF001  (this is the API's process)
+    town.store.link.macs = Macs(keys.split(","))
 
 
 async def allowed(town: Town, payout: str) -> None:
@@ -93,12 +95,12 @@ async def test_a_worker_that_was_not_started_again_sets_nothing_aside(settings: 
         payout = await town.ann_asks("1000")
         town.settings = old
         async with town.worker() as metrics:
-            looked = ("payflow_act_errors_total", {"machine": "payout", "state": "REQUESTED", "kind": "seal_key"})
+            looked = ("payflow_act_errors_total", {"machine": "payout", "state": "REQUESTED", "kind": "unknown_key"})
 
             async def held_up() -> bool:
                 return bool(metrics.registry.get_sample_value(*looked))
 
-            await wait_until(held_up, "the worker cannot open where it goes")
+            await wait_until(held_up, "the worker cannot judge it")
         assert (await town.record(payout)).parked == ""
         started_again(town, f"{NEW},{OLD}")
         async with town.worker():
