@@ -69,7 +69,7 @@ class LaneSettings(BaseModel, frozen=True, extra="forbid"):
     password_file: Path | None = None
     """The file with the keystore's password."""
     key_file: Path | None = None
-    """A file with a raw key, for development."""
+    """A file with a raw key, read where PAYFLOW_DEVELOPMENT says that nothing of worth is at stake."""
     signer: SecretStr | None = None
     """URL of a remote signer, or of a node, that signs by eth_signTransaction for `address`."""
     address: str | None = None
@@ -309,6 +309,10 @@ class Settings(BaseModel):
     """Safe's singleton, as above; SafeL2, which tells indexers more, does as well."""
     safe_multi_send: str = Field(default="0x9641d764fc13c8B624c04430C7356C1C7C8102e2", alias="PAYFLOW_SAFE_MULTI_SEND")
     """Safe's MultiSendCallOnly, as above."""
+
+    # Trying things out
+    development: bool = Field(default=False, alias="PAYFLOW_DEVELOPMENT")
+    """Whether this installation is for trying things out: keys of lanes may lie unencrypted in a `key_file` then."""
 
     # Telling people
     reviewers: tuple[str, ...] = Field(default=(), alias="PAYFLOW_REVIEWERS")

@@ -1,4 +1,4 @@
-"""Opens signers: a keystore file, a raw key for development, or somebody else (`remote_signer`).
+"""Opens signers: a keystore file, a raw key for development, somebody else (`remote_signer`), or none.
 
 A key is never shown: not by `repr`, not by a log, not in a traceback with its frames' variables, not in a pickle.
 Nothing is raised from inside a frame that knows one.
@@ -18,7 +18,7 @@ from adapters.addresses import checksummed
 from adapters.ethereum.remote_signer import RAIL, RemoteSigner
 from adapters.ethereum.transactions import fields, signed
 from machines.core.chain import Address, SignedTransaction, Unsigned
-from machines.core.errors import BadSettings, RailClosed, Rejected, Retryable
+from machines.core.errors import BadSettings, NotAllowed, RailClosed, Rejected, Retryable
 
 log = structlog.get_logger()
 
@@ -55,6 +55,43 @@ class LocalKey:
         if raw is None:
             raise Rejected("The transaction cannot be signed: a field has no value that a transaction can have.")
         return signed(raw)
+
+
+class KeylessSigner:
+    """Stands for the signer of a lane in a process that signs nothing: it knows the address alone."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    @property
+    def address(self) -> Address:
+        """Who signs elsewhere."""
+        return self._address
+
+    async def sign(self, unsigned: Unsigned) -> SignedTransaction:
+        """Refuse it."""
+        raise NotAllowed(
+            f"This process runs no workers, so it opened no key and cannot sign nonce {unsigned.nonce} of "
+            f"{self._address}: `payflow worker` does."
+        )
+
+
+def encrypted(key_file: Path, password_file: Path) -> str:
+    """Encrypt a raw key, in the format that wallets and nodes read; that takes a second or so."""
+    account, password = _account(_read(key_file, "key")), _read(password_file, "password").rstrip("\r\n")
+    if account is None:
+        raise BadSettings(f"{key_file} does not hold a key of 64 hexadecimal digits.")
+    if not password:
+        raise BadSettings(f"There is no password in {password_file}.")
+    return json.dumps(Account.encrypt(account.key, password))
+
+
+def keystore_address(path: Path) -> Address | None:
+    """Tell for whom a keystore signs, where the file says so: that needs no password."""
+    try:
+        return checksummed("0x" + str(json.loads(_read(path, "keystore"))["address"]).removeprefix("0x"))
+    except (ValueError, KeyError, TypeError, BadSettings):
+        return None
 
 
 def _signed(account: LocalAccount, transaction: dict[str, Any]) -> bytes | None:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from adapters.addresses import typed
 from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool import config
 from adapters.open_ethereum_pool.books import PoolBooks
@@ -78,12 +79,16 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
             node = await pool_node(settings, pool, stack)
             checks.append(await _peers(pool, node))
             name, given = lane_settings(settings, pool, node)
-            lane = await open_lane(name, given, SystemClock(), stack)
+            # A key that lies in a file is opened by `payflow pool run` alone, which tries it before it pays.
+            sender = None if given.signer else typed(given.address or pool.address)
+            lane = await open_lane(name, given, SystemClock(), stack, sender=sender)
             check_address(pool, lane)
             await check_chain(pool, lane, node)
             checks.append(ok("pool chain", f"Its node and the lane {name} are on the chain {lane.chain.chain_id}."))
-            await try_signer(lane)
-            checks.append(ok("pool signer", f"It signs for {pool.address}."))
+            if sender is None:
+                await try_signer(lane)
+            held = "It signs" if sender is None else "A key that its payer alone opens signs"
+            checks.append(ok("pool signer", f"{held} for {pool.address}."))
             wei = await lane.chain.balance(pool.address)
             checks.append(ok("pool wallet", f"{pool.address} holds {wei // WEI} Shannon."))
         except PayflowError as error:

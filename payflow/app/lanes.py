@@ -40,11 +40,17 @@ async def open_lanes(
     metrics: Metrics | None = None,
     announce: Mapping[str, Announce] | None = None,
 ) -> Lanes:
-    """Open a session to the nodes of each lane, and its signer."""
-    lanes = {
-        name: await open_lane(name, given, clock, stack, metrics, (announce or {}).get(name))
-        for name, given in settings.lanes.items()
-    }
+    """Open a session to the nodes of each lane, and its signer where workers run: whoever only reads has no key."""
+    lanes = {}
+    for name, given in settings.lanes.items():
+        sender = None if settings.enable_workers else _sender(name, given)
+        if given.key_file and not (sender or settings.development):
+            raise BadSettings(
+                f"The lane {name}: whoever reads {given.key_file} has its money. Make a keystore of it with `payflow "
+                "lane encrypt`, name that as `keystore` with its `password_file`, and delete the raw key; or let a "
+                "`signer` sign. Where nothing of worth is at stake, set PAYFLOW_DEVELOPMENT=true."
+            )
+        lanes[name] = await open_lane(name, given, clock, stack, metrics, (announce or {}).get(name), sender)
     taken: dict[tuple[int, str], str] = {}
     for name, lane in lanes.items():
         other = taken.setdefault((lane.chain.chain_id, lane.signer.address), name)
@@ -60,13 +66,14 @@ async def open_lane(
     stack: AsyncExitStack,
     metrics: Metrics | None = None,
     announce: Announce | None = None,
+    sender: Address | None = None,
 ) -> Lane:
-    """Open one lane."""
+    """Open one lane; where its sender is given, without a key."""
     session = await stack.enter_async_context(aiohttp.ClientSession())
     urls = [url.get_secret_value() for url in given.rpc]
     nodes = Nodes(session, urls, given.chain_id, clock, rail=name, quorum=given.quorum, reorg_blocks=given.depth)
     stack.push_async_callback(nodes.close)
-    signer = await _signer(name, given, session)
+    signer = signers.KeylessSigner(sender) if sender else await _signer(name, given, session)
     contract = PayManyContract(_address(name, given.pay_many), rail=name) if given.pay_many else None
     if contract is not None:
         with suppress(Retryable):  # no node answers now: what is wrong with the contract then shows on the chain
@@ -88,6 +95,18 @@ def _address(lane: str, text: str) -> Address:
         return typed(text)
     except BadInput as problem:
         raise BadSettings(f"The lane {lane}: {problem}") from problem
+
+
+def _sender(name: str, given: LaneSettings) -> Address:
+    """Tell from where a lane sends without opening its key: from the settings, or the open part of a keystore."""
+    if given.address:
+        return _address(name, given.address)
+    found = signers.keystore_address(given.keystore) if given.keystore else None
+    if found is None:
+        raise BadSettings(
+            f"The lane {name} needs its `address` in PAYFLOW_LANES: only workers open its key, which would tell it."
+        )
+    return found
 
 
 async def _signer(name: str, given: LaneSettings, session: aiohttp.ClientSession) -> Signer:

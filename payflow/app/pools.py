@@ -157,7 +157,7 @@ def _room(settings: Settings, file: Path, store: Store, metrics: Metrics, stack:
     name = lane_name(settings, given)
     # Only the lane that pays this pool: each of the others would ask its own signer once more.
     lanes = {name: settings.lanes[name]} if name in settings.lanes else {}
-    own = settings.model_copy(update={"lanes": lanes})
+    own = settings.model_copy(update={"lanes": lanes, "enable_workers": False})
     explorer = lanes[name].explorer if lanes else ""
 
     def opens(trying: AsyncExitStack) -> Awaitable[Pools]:

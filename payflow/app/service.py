@@ -70,6 +70,7 @@ async def _run(
     workers: bool,
 ) -> None:
     logs.configure(settings.log_level, settings.log_format)
+    settings = settings.model_copy(update={"enable_workers": workers})
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(_stopped_by_signals())
         payflow = await stack.enter_async_context(opened(settings, parts, pool_files=pool_files))

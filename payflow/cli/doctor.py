@@ -39,6 +39,7 @@ async def doctor(terminal: Terminal) -> Code:
         _probes(terminal.settings),
         _webhook_secrets(terminal.settings),
         *_secret_files(terminal.settings),
+        _lane_keys(terminal.settings),
         _in_clear(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
@@ -65,6 +66,20 @@ def _secret_files(settings: Settings) -> list[Check]:
         if file.stat().st_mode & stat.S_IROTH
     ]
     return found or [ok("secret files", "Files with keys are for their owner alone.")]
+
+
+def _lane_keys(settings: Settings) -> Check:
+    """Look at how the keys of lanes lie on this machine."""
+    raw = [name for name, lane in settings.lanes.items() if lane.key_file]
+    if raw and not settings.development:
+        return fail(
+            "lane keys", f"Unencrypted: {', '.join(raw)}. `payflow lane encrypt` makes a keystore of a raw key."
+        )
+    if settings.development:
+        return warn(
+            "lane keys", "PAYFLOW_DEVELOPMENT is set: keys may lie in the open, so nothing of worth belongs here."
+        )
+    return ok("lane keys", "None lies unencrypted in a file.")
 
 
 async def _store(terminal: Terminal) -> list[Check]:

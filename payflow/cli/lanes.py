@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -202,6 +203,23 @@ async def _summary(lanes: "Lanes", lane: "Lane") -> LaneSummary:
     return LaneSummary(
         lane, await books.lane(lane.name), states, len(queued), balance, trouble, await books.trusted(lane.name)
     )
+
+
+# ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@command("payflow lane encrypt lane.key --password-file lane.password > lane.json")
+def encrypt(
+    terminal: Terminal,
+    key_file: Annotated[Path, typer.Argument(metavar="KEY", help="A file with a raw key.")],
+    *,
+    password_file: Annotated[Path, typer.Option("--password-file", help="A file with the password to be.")],
+) -> None:
+    """Make a keystore of a raw key, as wallets and nodes read it: what a lane signs with where money is of worth."""
+    from adapters.ethereum.signers import encrypted  # noqa: PLC0415  (two seconds, only where a key is used)
+
+    keystore = encrypted(key_file, password_file)
+    terminal.tell({"keystore": keystore}, keystore)
 
 
 # ── steer ────────────────────────────────────────────────────────────────────────────────────────────────────────────

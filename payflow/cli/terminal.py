@@ -74,9 +74,10 @@ class Terminal:
         """Open the installation; the embedded store is shared with a service that runs.
 
         A command makes no store: whoever types it in the wrong folder, or without the settings of the service, would
-        steer an empty one and believe that it was theirs.
+        steer an empty one and believe that it was theirs. Nor does it run workers, so that it opens no key of a lane.
         """
-        return opened(self.settings, self.assemble, pool_files=pool_files, make=make)
+        settings = self.settings.model_copy(update={"enable_workers": False})
+        return opened(settings, self.assemble, pool_files=pool_files, make=make)
 
     def run(self, work: Coroutine[Any, Any, "Code | None"]) -> "Code | None":
         """Do what needs no worker."""

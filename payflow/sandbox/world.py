@@ -130,6 +130,7 @@ def settings_for(settings: Settings, world: SandboxWorld) -> Settings:
             "mail": SecretStr(world.mails.url),
             "reviewers": ("mailto:reviewers@sandbox.example",),
             "webhooks_to_loopback": True,
+            "development": True,
             "lanes": _lanes(world),
             "pool_config": world.pool_config,
             "pools": (world.pool_config,),
@@ -184,6 +185,7 @@ def write_settings(world: SandboxWorld, settings: Settings) -> None:
         {
             "PAYFLOW_DATA": str(world.folder),
             "PAYFLOW_PUBLIC_URL": settings.pages_at,
+            "PAYFLOW_DEVELOPMENT": "true",
             "PAYFLOW_BATCH_SCHEDULE": settings.batch_schedule,
             "PAYFLOW_LANES": json.dumps(lanes, separators=(",", ":")),
             "PAYFLOW_POOL_CONFIG": str(world.pool_config),

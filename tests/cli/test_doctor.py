@@ -194,7 +194,16 @@ def test_what_waits_for_a_person_is_told(till: Till) -> None:
 def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     found = levels(till, 3)
-    assert list(found) == ["settings", "API address", "probes", "webhook secrets", "secret files", "outside", "store"]
+    assert list(found) == [
+        "settings",
+        "API address",
+        "probes",
+        "webhook secrets",
+        "secret files",
+        "lane keys",
+        "outside",
+        "store",
+    ]
     assert found["store"][0] == "fail"
     assert "1 failed" in till("doctor").out
 

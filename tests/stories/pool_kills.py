@@ -197,12 +197,14 @@ def _set_up(
         payouts_json(redis, chain.url, LANE.address, concurrentTx=concurrent, timeout="5s", top=top),
     )
     lanes = lanes_json(chain, folder)
-    settings_for(store, folder / "data", PAYFLOW_LANES=lanes)  # says what is wrong with it before anything forks
+    # Says what is wrong with it before anything forks.
+    settings_for(store, folder / "data", PAYFLOW_LANES=lanes, PAYFLOW_DEVELOPMENT="true")
     environment = {
         "REDIS_URL": store.url,
         "PAYFLOW_DATA": str(folder / "data"),
         "PAYFLOW_SHARDS": "4",
         "PAYFLOW_LANES": lanes,
+        "PAYFLOW_DEVELOPMENT": "true",
         "PAYFLOW_LEASE_S": "1",
         "PAYFLOW_GRACE_S": "1",
     }

@@ -154,7 +154,11 @@ async def open_world(
     """Open the installation; no worker works yet."""
     file = write_config(folder / "payouts.json", payouts_json(redis, daemon or chain.url, LANE.address, **changes))
     settings = settings_for(
-        store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder, **(lane or {})), PAYFLOW_LEASE_S="2"
+        store,
+        folder / "data",
+        PAYFLOW_LANES=lanes_json(chain, folder, **(lane or {})),
+        PAYFLOW_LEASE_S="2",
+        PAYFLOW_DEVELOPMENT="true",
     )
     async with AsyncExitStack() as stack:
         mine = stack.enter_context(mine_of(redis))

@@ -84,9 +84,10 @@ async def house(chain: Anvil, tmp_path: Path) -> AsyncIterator[House]:
     """The service, set up to pay from an address on that chain."""
     key = tmp_path / "lane.key"
     key.write_text(LANE.key)
-    lane = {"rpc": [chain.url], "chain_id": 31337, "key_file": str(key), "depth": 2}
+    lane = {"rpc": [chain.url], "chain_id": 31337, "key_file": str(key), "address": LANE.address, "depth": 2}
     settings = {
         "PAYFLOW_LANES": json.dumps({"ethereum": lane}),
+        "PAYFLOW_DEVELOPMENT": "true",
         "PAYFLOW_BATCH_SCHEDULE": "instant",
         "PAYFLOW_API_RATE": "10000",
         "PAYFLOW_API_ADDRESS_RATE": "10000",

@@ -175,7 +175,7 @@ async def test_a_node_that_signs_nothing_is_named_and_the_books_are_untouched(sh
 async def test_another_chain_than_the_lane_is_for_is_named(shell: Shell, chain: Anvil) -> None:
     before = shell.mine.everything()
     lanes = lanes_json(chain, shell.folder).replace(f'"chain_id": {chain.chain_id}', '"chain_id": 5')
-    _, said = await shell.type("pool", "run", "--once", PAYFLOW_LANES=lanes)
+    _, said = await shell.type("pool", "run", "--once", PAYFLOW_LANES=lanes, PAYFLOW_DEVELOPMENT="true")
     assert "chain" in said.lower()
     assert "Traceback" not in said
     assert shell.mine.everything() == before
@@ -183,7 +183,8 @@ async def test_another_chain_than_the_lane_is_for_is_named(shell: Shell, chain: 
 
 async def test_a_lane_that_signs_for_another_address_is_refused(shell: Shell, chain: Anvil) -> None:
     shell.configure(payflow={"lane": "beside"})
-    code, said = await shell.type("pool", "run", "--once", PAYFLOW_LANES=lanes_json(chain, shell.folder))
+    raw = {"PAYFLOW_LANES": lanes_json(chain, shell.folder), "PAYFLOW_DEVELOPMENT": "true"}
+    code, said = await shell.type("pool", "run", "--once", **raw)
     assert code == 2
     assert f"payouts.address is {LANE.address}, and the lane beside signs for {OTHER.address}" in said
 

@@ -105,8 +105,9 @@ async def test_the_command_line_proposes_and_confirms_it_and_the_doctor_says_how
     key = tmp_path / "lane.key"
     key.write_text(LANE.key)
     key.chmod(0o600)
-    lane = {"rpc": [good.url, bad.url], "chain_id": 31337, "key_file": str(key)}
-    house = House(tmp_path, {"PAYFLOW_LANES": json.dumps({"ethereum": lane})})
+    lane = {"rpc": [good.url, bad.url], "chain_id": 31337, "key_file": str(key), "address": LANE.address}
+    settings = {"PAYFLOW_LANES": json.dumps({"ethereum": lane}), "PAYFLOW_DEVELOPMENT": "true"}
+    house = House(tmp_path, settings)
     await house.run("init")
     checks = (await house.run("doctor"))["checks"]
     (found,) = [one["finding"] for one in checks if one["name"] == "lane ethereum"]

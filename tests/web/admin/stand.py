@@ -106,7 +106,8 @@ async def open_stand(store: Deployment, redis: Server, chain: Anvil, folder: Pat
     """Open it; no worker works yet."""
     file = write_config(folder / "payouts.json", payouts_json(redis, chain.url, LANE.address))
     settings = settings_for(
-        store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder), PAYFLOW_POOLS=str(file), PAYFLOW_LEASE_S="2",
+        store, folder / "data", PAYFLOW_LANES=lanes_json(chain, folder), PAYFLOW_DEVELOPMENT="true",
+        PAYFLOW_POOLS=str(file), PAYFLOW_LEASE_S="2",
         PAYFLOW_API_RATE="5000", PAYFLOW_API_ADDRESS_RATE="5000",
         PAYFLOW_PAYOUT_MOST_OPEN="0", PAYFLOW_PAYOUT_MOST_DAILY="0",
     )  # fmt: skip
