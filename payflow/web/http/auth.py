@@ -53,7 +53,6 @@ class Gate:
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
         self._refused: dict[str, float] = {}
-        self._store = store
         self._warned = False
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
