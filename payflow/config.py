@@ -55,6 +55,15 @@ class TokenSettings(BaseModel, frozen=True, extra="forbid"):
     """How many of them the ledger keeps."""
 
 
+class CapSettings(BaseModel, frozen=True, extra="forbid"):
+    """How much may be signed for, as a plain decimal such as 2.5."""
+
+    hour: str | None = None
+    """In an hour of the clock (UTC)."""
+    day: str | None = None
+    """In a day."""
+
+
 class LaneSettings(BaseModel, frozen=True, extra="forbid"):
     """One sending address on one chain."""
 
@@ -106,6 +115,10 @@ class LaneSettings(BaseModel, frozen=True, extra="forbid"):
     """How long payments wait for company."""
     tokens: Mapping[str, TokenSettings] = Field(default_factory=dict)
     """ERC-20 tokens by asset code."""
+    caps: Mapping[str, CapSettings] = Field(default_factory=dict)
+    """How much it may pay, by asset, such as {"ETH": {"hour": "2", "day": "10"}}; of what is not named, anything."""
+    fee_cap: CapSettings | None = None
+    """How much ether it may offer for gas, better offers and what it sends for itself included."""
     explorer: str = ""
     """Where people look at a transaction: a URL to which its hash is added."""
 

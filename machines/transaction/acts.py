@@ -14,11 +14,11 @@ from machines.core.ports import Act, Step
 from machines.transaction import calldata
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
+from machines.transaction.caps import EMPTY_GAS, FEES, Charge, cost_wei
 from machines.transaction.data import PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
 from machines.transaction.fees import bumped
+from machines.transaction.planning import fee_room
 from machines.transaction.ports import Lane, LaneBooks, unpaid
-
-EMPTY_GAS = 21_000
 
 REPEATS, MOST_PATIENCE = 20, 20
 """What waits for long is sent again the more rarely: after a twentieth of its age, up to twenty times the usual."""
@@ -150,21 +150,20 @@ class TransactionActs:
         waits_long = (now - data.sent_at) / SECOND >= lane.policy.bump_after_s
         dear = data.reply_code == NodeReply.TOO_CHEAP
         if dear or (first_in_line and (data.asked_bump or waits_long)):
-            better = await self._bumped(case, empty=data.newest.empty)
+            better = await self._bumped(case, _why(data, dear=dear), empty=data.newest.empty)
             if better is not None:
-                return f.Bumped(better, _why(data, dear=dear))
+                return better
         if (now - data.repeated_at) / SECOND < _patience_s(case):
             return Nothing()
         shown = await asyncio.gather(*(lane.chain.transaction(attempt.hash) for attempt in data.attempts))
         return Nothing() if any(shown) else await self._hand_over(case, data.newest)
 
     async def _replaced(self, case: _Case, why: str) -> Fact:
-        empty = await self._bumped(case, empty=True)
-        return Nothing() if empty is None else f.Bumped(empty, f"replaced by nothing: {why}")
+        return await self._bumped(case, f"replaced by nothing: {why}", empty=True) or Nothing()
 
-    async def _bumped(self, case: _Case, *, empty: bool) -> SignedAttempt | None:
-        """Sign another attempt at a better price; None where the ceiling does not allow one, or a person must look."""
-        lane, data = case.lane, case.data
+    async def _bumped(self, case: _Case, why: str, *, empty: bool) -> f.Bumped | None:
+        """Sign another attempt at a better price; None where a ceiling or cap forbids one, or a person must look."""
+        lane, data, cap = case.lane, case.data, case.lane.policy.fee_cap
         if not empty and await self._suspected(case):
             return None
         market = await lane.chain.market(lane.policy.fees.percentile)
@@ -172,6 +171,15 @@ class TransactionActs:
         fee = bumped([attempt.fee for attempt in live], market, lane.policy.fees)
         if fee is None:
             return None
+        before, gas = cost_wei(data), EMPTY_GAS if empty else data.gas
+        after = max(before, gas * fee.max_wei)
+        record = await self.books.lane(lane.name) if cap else None
+        charges: tuple[Charge, ...] = ()
+        if cap and record:
+            charges = (Charge(FEES, cap, after - before, after - before if empty else 0),)
+            unsettled = await self.books.unsettled(lane.name)
+            if not empty and after - before > fee_room(lane.policy, record, unsettled, case.step.now, data, after):
+                return None  # it stays as it is, and can still be closed
         await case.step.may_send(*lane.scopes)
         if empty:
             unsigned = Unsigned(data.chain_id, data.nonce, data.sender, 0, NO_DATA, EMPTY_GAS, fee)
@@ -180,7 +188,7 @@ class TransactionActs:
         signed = await lane.signer.sign(unsigned)
         if lane.watch is not None:
             lane.watch.bumped(lane.name)
-        return SignedAttempt(signed.hash, signed.raw, fee, empty=empty)
+        return f.Bumped(SignedAttempt(signed.hash, signed.raw, fee, empty=empty), why, record, charges)
 
     # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

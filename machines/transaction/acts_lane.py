@@ -13,8 +13,11 @@ from machines.core.ports import Step
 from machines.transaction import calldata
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
+from machines.transaction.caps import FEES, Charge, cost_wei, fitting, set_aside
 from machines.transaction.data import (
+    ETHER,
     LaneRecord,
+    PaymentRecord,
     SignedAttempt,
     Suspect,
     TransactionData,
@@ -24,7 +27,7 @@ from machines.transaction.data import (
 )
 from machines.transaction.fees import offered
 from machines.transaction.grouping import waits_for_company
-from machines.transaction.planning import Budget, Plan, PlannedTransaction
+from machines.transaction.planning import Budget, Plan, PlannedTransaction, fee_room
 from machines.transaction.ports import Lane, LaneBooks, LaneView, unpaid
 
 MOST_LOOKED_UP = 50
@@ -120,23 +123,27 @@ class LaneActs:
             lane.watch.looked(_view(record, waiting, balance, step.now))
         wanted = room * (lane.policy.batch_size if lane.pay_many else 1)
         limit = min(max(wanted, LEAST_QUEUED), MOST_QUEUED)
-        found = await self.books.queued(lane.name, limit)
-        suspected = {suspect.payment for suspect in record.data.suspects}
-        queued = [payment for payment in found if payment.id not in suspected]
+        found, queued, held = await self._payable(lane, record, step.now, limit)
+        if held and len(found) == limit:  # what its cap holds must not hide what it does not
+            found, queued, held = await self._payable(lane, record, step.now, limit := MOST_QUEUED)
+        held = held or _fees_held(lane, record, waiting, step.now)
         company_s = waits_for_company(queued, lane.policy, step.now) if lane.pay_many else 0.0
         if not missing and not queued:
-            return f.Looked(record.data.next_nonce, again_s=UNDER_WAY_S if unsettled else IDLE_S)
+            pace_s = UNDER_WAY_S if unsettled else IDLE_S
+            return f.Looked(record.data.next_nonce, waits_for=held, again_s=pace_s, capped=bool(held))
         if not missing and (company_s or room <= 0):
             if company_s:
-                return f.Looked(record.data.next_nonce, again_s=company_s)
+                return f.Looked(record.data.next_nonce, waits_for=held, again_s=company_s, capped=bool(held))
             data = record.data
-            return f.Looked(data.next_nonce, waits_for=data.waits_for, lacks=data.lacks, again_s=ROOM_S)
+            return f.Looked(
+                data.next_nonce, waits_for=data.waits_for, lacks=data.lacks, again_s=ROOM_S, capped=data.capped
+            )
         fee = offered(await lane.chain.market(lane.policy.fees.percentile), lane.policy.fees)
-        budget = Budget(lane, record.data.address, balance, fee, waiting)
+        budget = Budget(lane, record, balance, fee, waiting)
         plan = Plan(lane, record, budget)
         await plan.fill(missing)
         if queued and not company_s:
-            await plan.pay(queued, room)
+            await plan.pay(queued, room, step.now)
         if plan.transactions:
             await step.may_send(*lane.scopes)
         signed = await self._signed(lane, record, plan.transactions, fee)
@@ -144,8 +151,26 @@ class LaneActs:
         more = bool(signed) and (plan.left > 0 or len(found) == limit)
         full = len(waiting) + len(signed) >= lane.policy.in_flight
         again_s = (ROOM_S if full else AT_ONCE_S) if more else None
-        missing_money = budget.shortage
-        return f.Looked(next_nonce, signed, tuple(plan.unpayable), missing_money.words, missing_money.asset, again_s)
+        missing_money, held = budget.shortage, budget.too_dear or held
+        return f.Looked(
+            next_nonce,
+            signed,
+            tuple(plan.unpayable),
+            missing_money.words or held,
+            missing_money.asset,
+            again_s,
+            capped=budget.capped or (bool(held) and not missing_money.words),
+            charges=_charges(lane, signed),
+        )
+
+    async def _payable(
+        self, lane: Lane, record: LaneRecord, now: Millis, limit: int
+    ) -> tuple[list[PaymentRecord], list[PaymentRecord], str]:
+        """Read what is queued; give it, what of it may be signed for, and which cap holds the rest."""
+        found = await self.books.queued(lane.name, limit)
+        suspected = {suspect.payment for suspect in record.data.suspects}
+        free = [payment for payment in found if payment.id not in suspected]
+        return found, *fitting(free, lane.policy.caps, record.data.spent, now)
 
     async def _signed(
         self, lane: Lane, record: LaneRecord, planned: Sequence[PlannedTransaction], fee: GasFee
@@ -195,6 +220,34 @@ class LaneActs:
         return f.Signing(new, members)
 
 
+# ── caps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fees_held(lane: Lane, record: LaneRecord, waiting: Sequence[TransactionRecord], now: Millis) -> str:
+    """Say that the cap on fees has no room for the next nonce, or for a better offer for one that waits."""
+    cap, fees = lane.policy.fee_cap, lane.policy.fees
+    if cap is None:
+        return ""
+    costs = [cost_wei(one.data) for one in waiting if not one.data.newest.empty]
+    better = max((int(cost * fees.bump_percent / 100) for cost in costs), default=0)
+    needed = max(better, set_aside(0, fees.max_fee_ceiling_wei))
+    return f"room under its cap of {cap.says} for fees" if fee_room(lane.policy, record, waiting, now) < needed else ""
+
+
+def _charges(lane: Lane, signed: Sequence[f.Signing]) -> tuple[Charge, ...]:
+    """Say what is spent under each cap: what is paid, and what is offered for gas."""
+    paid = [payment.data for one in signed for payment in one.members]
+    charges = [
+        Charge(what, cap, sum(int(one.value_wei) for one in paid if (one.token or ETHER) == what))
+        for what, cap in lane.policy.caps.items()
+    ]
+    if lane.policy.fee_cap is not None:
+        offers = [one.new.data for one in signed]
+        closes = sum(cost_wei(one) for one in offers if one.newest.empty)
+        charges.append(Charge(FEES, lane.policy.fee_cap, sum(map(cost_wei, offers)), closes))
+    return tuple(one for one in charges if one.units)
+
+
 # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -215,7 +268,7 @@ def _obstacle(lane: Lane, head: ChainHead, next_nonce: int, latest: int, pending
 def _view(record: LaneRecord, waiting: Sequence[TransactionRecord], balance_wei: int, now: Millis) -> LaneView:
     oldest = min((one.created_at for one in waiting), default=None)
     data = record.data
-    return LaneView(data.name, now, data.next_nonce, len(waiting), oldest, balance_wei, bool(data.lacks))
+    return LaneView(data.name, now, data.next_nonce, len(waiting), oldest, balance_wei, bool(data.lacks), data.capped)
 
 
 def _start_of_tail(missing: Sequence[int], end: int) -> int:

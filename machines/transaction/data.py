@@ -35,6 +35,22 @@ class LaneData:
     trusted: str = ""
     """The node whose word counts alone for a time, by its host and port."""
     trusted_until: int = 0
+    spent: tuple["Spent", ...] = ()
+    """What was signed for under each of its caps."""
+    capped: bool = False
+    """Whether a cap holds what is queued, or what would be offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """How much was signed for in an hour and in a day; of another hour or day it says nothing."""
+
+    what: str
+    """`ETHER`, the address of a token, or `fees`."""
+    hour: int = 0
+    in_hour: str = "0"
+    day: int = 0
+    in_day: str = "0"
 
 
 @dataclass(frozen=True, slots=True)

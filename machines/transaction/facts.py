@@ -6,6 +6,7 @@ from machines.core.chain import NodeAnswer, Receipt, Seen, TxHash
 from machines.core.decision import New
 from machines.core.facts import Fact
 from machines.core.ports import Cause
+from machines.transaction.caps import Charge
 from machines.transaction.data import LaneRecord, PaymentRecord, SignedAttempt, Suspect, TransactionData
 
 # ── a lane ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -41,6 +42,10 @@ class Looked(Fact):
     """As in the lane's data."""
     again_s: float | None = None
     """When there is something to see again; None for the usual pace."""
+    capped: bool = False
+    """Whether it is a cap that it waits for."""
+    charges: tuple[Charge, ...] = ()
+    """What the signed transactions spend under the lane's caps."""
 
     def recorded(self) -> object:
         """Keep the nonces and hashes; the bytes are on the transactions."""
@@ -113,6 +118,9 @@ class Bumped(Fact):
 
     attempt: SignedAttempt
     why: str
+    lane: LaneRecord | None = None
+    """The lane, where it has a cap on fees."""
+    charges: tuple[Charge, ...] = ()
 
     def recorded(self) -> object:
         """Keep all but the bytes, which are on the record."""

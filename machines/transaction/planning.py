@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from machines.core.chain import NO_DATA, Address, GasFee
+from machines.core.clock import Millis
 from machines.core.errors import Rejected
 from machines.transaction import calldata
 from machines.transaction import facts as f
-from machines.transaction.data import ETHER, LaneRecord, PaymentRecord, TransactionRecord
+from machines.transaction import lifecycle as s
+from machines.transaction.caps import FEES, UNLIMITED, cost_wei, set_aside
+from machines.transaction.data import ETHER, LaneRecord, PaymentRecord, TransactionData, TransactionRecord
 from machines.transaction.grouping import Bundle, batch_id, bundles, joins
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Lane
@@ -57,10 +60,16 @@ class Budget:
     """What a lane can still spend in this look."""
 
     def __init__(
-        self, lane: Lane, address: Address, balance_wei: int, fee: GasFee, waiting: Sequence[TransactionRecord]
+        self, lane: Lane, record: LaneRecord, balance_wei: int, fee: GasFee, waiting: Sequence[TransactionRecord]
     ) -> None:
         self._lane = lane
-        self._address = address
+        self._record = record
+        self._address = record.data.address
+        self._fee_room: int | None = None
+        self.capped = False
+        """Whether it is the cap on fees that all wait for."""
+        self.too_dear = ""
+        """What takes more gas than that cap ever allows."""
         self._free_wei = balance_wei - sum(_most_wei(one) for one in waiting)
         self._fee = fee
         self._waiting = waiting
@@ -115,6 +124,26 @@ class Budget:
             self.tokens.setdefault(token, Shortage(f"{token} does not answer as a token does: {refusal}"))
             return 0
 
+    def may_offer(self, planned: PlannedTransaction, now: Millis) -> bool:
+        """Say whether the cap on fees has room for a new nonce, and for closing it; all wait where it has not."""
+        cap, policy = self._lane.policy.fee_cap, self._lane.policy
+        if cap is None:
+            return True
+        if self._fee_room is None:
+            self._fee_room = fee_room(policy, self._record, self._waiting, now)
+        cost = planned.gas * self._fee.max_wei
+        needed = cost + set_aside(cost, policy.fees.max_fee_ceiling_wei)
+        if needed > cap.most and planned.bundle:  # no hour has room for it, and it holds up nobody else
+            self.too_dear = (
+                f"somebody: {planned.bundle.payments[0].id} takes more gas than its cap of {cap.says} allows"
+            )
+            return False
+        if needed > self._fee_room:
+            self.ether, self.capped = Shortage(f"room under its cap of {cap.says} for fees"), True
+            return False
+        self._fee_room -= needed
+        return True
+
     def approving(self, token: Address) -> bool:
         """Say whether the permission to pull is under way."""
         return any(one.data.to == token and one.data.data[2:10] == calldata.APPROVE for one in self._waiting)
@@ -139,7 +168,7 @@ class Plan:
             if await self._budget.affords(0, PLAIN_GAS):
                 self.transactions.append(PlannedTransaction(nonce, self._record.data.address, 0, NO_DATA, PLAIN_GAS))
 
-    async def pay(self, queued: Sequence[PaymentRecord], room: int) -> None:
+    async def pay(self, queued: Sequence[PaymentRecord], room: int, now: Millis) -> None:
         """Plan for queued payments, the oldest first, until money or room ends."""
         found = bundles(queued, await self._existing(queued), self._policy)
         payments = 0
@@ -152,7 +181,7 @@ class Plan:
             if bundle.token in self._budget.tokens:
                 continue
             planned = await self._batch(bundle) if not bundle.alone else await self._single(bundle)
-            if planned is not None:
+            if planned is not None and self._budget.may_offer(planned, now):
                 self.transactions.append(planned)
                 self._next_nonce += 1
                 room -= 1
@@ -228,6 +257,26 @@ class Plan:
         if not await self._budget.affords(0, APPROVE_GAS):
             return None
         return PlannedTransaction(self._next_nonce, token, 0, data, APPROVE_GAS)
+
+
+def fee_room(
+    policy: LanePolicy,
+    record: LaneRecord,
+    unsettled: Sequence[TransactionRecord],
+    now: Millis,
+    offered: TransactionData | None = None,
+    cost: int = 0,
+) -> int:
+    """Say how much more may be offered for gas when each open nonce has what closing it takes.
+
+    `cost` is what one of them, `offered`, costs with the offer that is thought of.
+    """
+    if policy.fee_cap is None:
+        return UNLIMITED
+    ceiling = policy.fees.max_fee_ceiling_wei
+    open_ones = [one.data for one in unsettled if one.state in {s.SIGNED, s.SENT}]
+    costs = (cost if offered and one.nonce == offered.nonce else cost_wei(one) for one in open_ones)
+    return policy.fee_cap.left(FEES, record.data.spent, now) - sum(set_aside(one, ceiling) for one in costs)
 
 
 def _ether(wei: int) -> str:

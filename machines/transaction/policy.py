@@ -1,8 +1,10 @@
 """What an operator may choose for a lane."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from machines.core.chain import ChainHead
+from machines.transaction.caps import Cap
 from machines.transaction.fees import FeePolicy
 
 NOTHING = -1
@@ -34,6 +36,10 @@ class LanePolicy:
     """For how many blocks a transaction that counts is still looked at: even a chain that is sure can be wrong."""
     gas_limit: int | None = None
     """For plain payments; None asks the chain."""
+    caps: Mapping[str, Cap] = field(default_factory=dict)
+    """How much may be paid, by `ETHER` or the address of a token."""
+    fee_cap: Cap | None = None
+    """How much may be offered for gas."""
 
     def settled_up_to(self, head: ChainHead) -> int:
         """Give the newest block whose successes count."""

@@ -68,6 +68,8 @@ class LaneView:
     balance_wei: int
     lacks_money: bool
     """Whether it waits for money."""
+    capped: bool
+    """Whether one of its caps holds something."""
 
 
 class Watch(Protocol):

@@ -38,12 +38,8 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
             return move("send", fact.answer.words or fact.answer.reply, data=_broadcast(record.data, fact))
         case s.SENT, f.Broadcast(_, answer):
             return keep(f"the same bytes again: {answer.words or answer.reply}", data=_broadcast(record.data, fact))
-        case s.SENT, f.Bumped(attempt, why):
-            claims = (hash_claim(attempt.hash),)
-            return move("bump", f"{why}: now {attempt.hash}", data=_bumped(record.data, fact), claims=claims)
-        case s.SIGNED, f.Bumped(attempt, why):
-            claims, data = (hash_claim(attempt.hash),), _bumped(record.data, fact)
-            return keep(f"{why}: now {attempt.hash}", data=data, again_s=0.0, claims=claims)
+        case ((s.SENT | s.SIGNED), f.Bumped()):
+            return _offered(record, fact, now)
         case ((s.SIGNED | s.SENT), f.Mined(_, block)):
             return move("mine", f"in block {block}", data=_in_block(record.data, fact))
         case s.MINED, f.Mined(tx, block):
@@ -79,6 +75,21 @@ def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:
 
 def _age_s(record: TransactionRecord, now: Millis) -> float:
     return (now - record.since) / SECOND
+
+
+def _offered(record: TransactionRecord, fact: f.Bumped, now: Millis) -> Choice:
+    """Offer more for its nonce, and count it under the lane's cap where there is one."""
+    why = f"{fact.why}: now {fact.attempt.hash}"
+    group: Group = ()
+    if fact.lane is not None:
+        counted = react_lane.charged(fact.lane, fact.charges, f"nonce {record.data.nonce}: {why}", now)
+        if counted is None:
+            return wait()  # its bytes are thrown away unsent
+        group = ((fact.lane, counted),)
+    claims, data = (hash_claim(fact.attempt.hash),), _bumped(record.data, fact)
+    if record.state == s.SENT:
+        return move("bump", why, data=data, claims=claims, group=group)
+    return keep(why, data=data, again_s=0.0, claims=claims, group=group)
 
 
 def _bumped(data: TransactionData, fact: f.Bumped) -> TransactionData:

@@ -13,6 +13,7 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction import react_payment
+from machines.transaction.caps import Charge, counted
 from machines.transaction.data import LaneData, LaneRecord, Suspect
 
 REFUSED_S = 60.0
@@ -27,13 +28,13 @@ def lane(acts: dict[str, Act[LaneData]]) -> Machine[LaneData]:
     return Machine(lifecycle=s.LANE, data=LaneData, react=react, acts=acts)
 
 
-def react(record: LaneRecord, fact: Fact, _: Millis) -> Choice:
+def react(record: LaneRecord, fact: Fact, now: Millis) -> Choice:
     """Decide; one case a line."""
     match record.state, fact:
         case _, Override():
             return override(s.LANE, record, fact)
         case s.OPEN, f.Looked():
-            return _looked(record, fact)
+            return _looked(record, fact, now)
         case s.OPEN, f.FoundOutside():
             return _found_outside(record, fact)
         case s.OPEN, Refused(reason):
@@ -53,8 +54,18 @@ def react(record: LaneRecord, fact: Fact, _: Millis) -> Choice:
             return noted(f"{type(fact).__name__} means nothing in {record.state}")
 
 
-def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
-    data = replace(record.data, next_nonce=fact.next_nonce, waits_for=fact.waits_for, lacks=fact.lacks)
+def _looked(record: LaneRecord, fact: f.Looked, now: Millis) -> Choice:
+    spent = counted(record.data.spent, fact.charges, now)
+    if spent is None:
+        return wait(0.0)  # signed against room that is gone meanwhile: nobody has seen the bytes, and nobody will
+    data = replace(
+        record.data,
+        next_nonce=fact.next_nonce,
+        waits_for=fact.waits_for,
+        lacks=fact.lacks,
+        spent=spent,
+        capped=fact.capped,
+    )
     parts: dict[str, Any] = {
         "data": data,
         "again_s": fact.again_s,
@@ -70,13 +81,19 @@ def _looked(record: LaneRecord, fact: f.Looked) -> Choice:
     return keep(_summary(record, fact), **parts)
 
 
+def charged(record: LaneRecord, charges: tuple[Charge, ...], why: str, now: Millis) -> Choice | None:
+    """Decide that a better offer for a nonce is counted under the cap on fees; None where it has no room."""
+    spent = counted(record.data.spent, charges, now)
+    return None if spent is None else keep(why, data=replace(record.data, spent=spent))
+
+
 def _refused(record: LaneRecord, reason: str) -> Choice:
     """Say once what the chain refuses, and try again; nothing was signed."""
     waits_for = f"an answer: {reason}"[:MOST_WORDS]
     if record.data.waits_for == waits_for:
         return wait(REFUSED_S)
     messages = (alarm(f"the lane {record.data.name} waits for {waits_for}"),)
-    data = replace(record.data, waits_for=waits_for, lacks="")
+    data = replace(record.data, waits_for=waits_for, lacks="", capped=False)
     return keep(f"waits for {waits_for}", data=data, messages=messages, again_s=REFUSED_S)
 
 
@@ -109,6 +126,7 @@ def _found_outside(record: LaneRecord, fact: f.FoundOutside) -> Choice:
         noticed=record.data.noticed + len(fact.seen),
         waits_for="",
         lacks="",
+        capped=False,
     )
     hashes = ", ".join(one.hash for one in fact.seen[:NAMED])
     why = f"{len(fact.seen)} transactions of {data.address} are not ours ({hashes}): another sender uses its key"

@@ -12,16 +12,22 @@ from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address, Signer
 from machines.core.clock import Clock
-from machines.core.errors import BadInput, BadSettings, Retryable
+from machines.core.errors import BadAmount, BadInput, BadSettings, Retryable
+from machines.core.money import ETH, Asset, Money
+from machines.transaction.caps import Cap, set_aside
+from machines.transaction.data import ETHER
 from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
-from payflow.config import LaneSettings, Settings
+from payflow.config import CapSettings, LaneSettings, Settings
 from payflow.desk.gateways import GatewayDesk, GatewaySetup
 from payflow.desk.lanes import Lanes
 from payflow.desk.metering import LaneMeter
+from payflow.shown import ether
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
+
+ETHER_DECIMALS = 18
 
 # ── from the settings ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -82,7 +88,7 @@ async def open_lane(
         name,
         nodes,
         signer,
-        policy_of(given),
+        policy_of(name, given),
         contract,
         {code: LaneToken(_address(name, one.address), one.decimals) for code, one in given.tokens.items()},
         announce,
@@ -125,8 +131,25 @@ async def _signer(name: str, given: LaneSettings, session: aiohttp.ClientSession
     return signers.raw_key_file(given.key_file or Path(), expected)
 
 
-def policy_of(given: LaneSettings) -> LanePolicy:
+def policy_of(name: str, given: LaneSettings) -> LanePolicy:
     """Read how a lane sends."""
+    tokens = {code: (Asset(code, one.ledger_decimals), one) for code, one in given.tokens.items()}
+    caps: dict[str, Cap] = {}
+    for code, cap in given.caps.items():
+        if code == ETH.code:
+            caps[ETHER] = _cap(name, ETH, cap, ETHER_DECIMALS)
+        elif code in tokens:
+            asset, token = tokens[code]
+            caps[_address(name, token.address)] = _cap(name, asset, cap, token.decimals)
+        else:
+            raise BadSettings(f"The lane {name} has a cap for {code}, and pays {', '.join((ETH.code, *tokens))}.")
+    fee_cap = _cap(name, ETH, given.fee_cap, ETHER_DECIMALS) if given.fee_cap else None
+    least = set_aside(0, given.max_fee_ceiling_wei)
+    if fee_cap and fee_cap.most < least:
+        raise BadSettings(
+            f"The lane {name} has a fee_cap of {fee_cap.says}: it must allow at least {ether(least)} (21,000 gas at "
+            "max_fee_ceiling_wei), so that each nonce that is signed can be closed."
+        )
     return LanePolicy(
         FeePolicy(
             legacy=given.legacy,
@@ -144,4 +167,22 @@ def policy_of(given: LaneSettings) -> LanePolicy:
         batch_size=given.batch_size,
         batch_wait_s=given.batch_wait_s,
         gas_limit=given.gas_limit,
+        caps=caps,
+        fee_cap=fee_cap,
     )
+
+
+def _cap(name: str, asset: Asset, given: CapSettings, decimals: int) -> Cap:
+    """Read a cap, in units of the chain."""
+    limits = {"an hour": given.hour, "a day": given.day}
+    says = " and ".join(f"{most} {asset.code} {of}" for of, most in limits.items() if most is not None)
+    try:
+        hour, day = (
+            None if most is None else Money.parse(most, asset).units * 10**decimals // 10**asset.decimals
+            for most in limits.values()
+        )
+    except BadAmount as error:
+        raise BadSettings(f"The lane {name}, its cap for {asset.code}: {error}") from error
+    if not says:
+        raise BadSettings(f"The lane {name}, its cap for {asset.code}: say how much, for `hour` or `day`.")
+    return Cap(hour, day, says)

@@ -40,6 +40,7 @@ async def doctor(terminal: Terminal) -> Code:
         _webhook_secrets(terminal.settings),
         *_secret_files(terminal.settings),
         _lane_keys(terminal.settings),
+        _lane_caps(terminal.settings),
         _in_clear(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
@@ -80,6 +81,17 @@ def _lane_keys(settings: Settings) -> Check:
             "lane keys", "PAYFLOW_DEVELOPMENT is set: keys may lie in the open, so nothing of worth belongs here."
         )
     return ok("lane keys", "None lies unencrypted in a file.")
+
+
+def _lane_caps(settings: Settings) -> Check:
+    """Look at what limits the damage of whoever gets hold of what a lane pays for."""
+    free = [name for name, lane in settings.lanes.items() if not (lane.caps and lane.fee_cap)]
+    if free:
+        return warn(
+            "lane caps",
+            f"Nothing limits what {', '.join(free)} may send or offer for gas in a day: set `caps` and `fee_cap`.",
+        )
+    return ok("lane caps", "What each lane may send and offer for gas has a limit.")
 
 
 async def _store(terminal: Terminal) -> list[Check]:

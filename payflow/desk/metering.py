@@ -97,6 +97,7 @@ class LaneMeter:
         lanes.in_flight.labels(view.lane).set(view.in_flight)
         lanes.balance.labels(view.lane).set(view.balance_wei)
         lanes.waiting_money.labels(view.lane).set(int(view.lacks_money))
+        lanes.capped.labels(view.lane).set(int(view.capped))
         oldest_s = (view.now - view.oldest_unmined_at) / SECOND if view.oldest_unmined_at else 0
         lanes.oldest_unmined.labels(view.lane).set(oldest_s)
         for node in self._nodes.figures():

@@ -104,6 +104,7 @@ class LaneMetrics:
         self.waiting_money = Gauge(
             "payflow_lane_waiting_money", "Payments of the lane that wait until its address holds more.", **lane
         )
+        self.capped = Gauge("payflow_lane_capped", "1 while one of the lane's caps holds something.", **lane)
         self.without_quorum = Gauge(
             "payflow_lane_without_quorum", "1 while too few of the lane's nodes say the same.", **lane
         )

@@ -201,6 +201,7 @@ def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, m
         "webhook secrets",
         "secret files",
         "lane keys",
+        "lane caps",
         "outside",
         "store",
     ]
