@@ -337,6 +337,8 @@ class Settings(BaseModel):
 
     mail: SecretStr | None = Field(default=None, alias="PAYFLOW_MAIL")
     """Our mail server as an Apprise URL, such as mailtos://user:password@smtp.example.com?from=pay@example.com."""
+    webhook_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), alias="PAYFLOW_WEBHOOK_NETWORKS")
+    """Networks of your own that platforms' webhooks may go to, separated by commas; else to public addresses alone."""
     webhooks_to_loopback: bool = Field(default=False, alias="PAYFLOW_WEBHOOKS_TO_LOOPBACK")
     """Whether a platform's webhook may go to http:// on this machine, for trying things out."""
 
@@ -406,7 +408,9 @@ class Settings(BaseModel):
             raise ValueError("REDIS_URL is not read behind sentinels, nor its rediss://: set REDIS_TLS")
         return value
 
-    @field_validator("redis_sentinels", "retry_after_s", "trusted_proxies", "reviewers", "pools", mode="before")
+    @field_validator(
+        "redis_sentinels", "retry_after_s", "trusted_proxies", "webhook_networks", "reviewers", "pools", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -34,7 +34,7 @@ class Hook:
 
 
 class Platforms:
-    """Delivers to the platforms that have a hook."""
+    """Delivers to the platforms that have a hook, over a session that goes to public addresses alone."""
 
     def __init__(
         self, session: aiohttp.ClientSession, clock: Clock, hooks: Mapping[str, Hook], *, loopback: bool = False
@@ -67,6 +67,8 @@ class Platforms:
             ) as response:
                 status = response.status  # the answer's body is nobody's business, and may have no end
                 response.close()
+        except aiohttp.ClientConnectorError as error:
+            raise Retryable(f"{platform} cannot be reached ({type(error).__name__}: {error.os_error}).") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Retryable(f"{platform} cannot be reached ({type(error).__name__}).") from error
         if not 200 <= status < 300:  # noqa: PLR2004  (2xx)

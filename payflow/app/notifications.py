@@ -8,6 +8,7 @@ import aiohttp
 from adapters.notify.handlers import to_people, to_platforms
 from adapters.notify.people import People
 from adapters.notify.platforms import Hook, Platforms
+from adapters.public import LOOPBACK, Network, public_connector
 from machines.core.clock import SECOND, Clock
 from machines.core.errors import BadSettings
 from machines.core.ids import Owner
@@ -20,7 +21,8 @@ from payflow.store.store import Store
 
 async def open_handlers(settings: Settings, store: Store, clock: Clock, stack: AsyncExitStack) -> Mapping[str, Handler]:
     """Open what delivers each kind of message."""
-    session = await stack.enter_async_context(aiohttp.ClientSession())
+    connector = public_connector(networks_of(settings))
+    session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
     hooks = {name: _hook(name, given) for name, given in settings.platform_webhooks.items()}
     platforms = Platforms(session, clock, hooks, loopback=settings.webhooks_to_loopback)
     mail = settings.mail.get_secret_value() if settings.mail else ""
@@ -38,6 +40,11 @@ async def open_handlers(settings: Settings, store: Store, clock: Clock, stack: A
         "webhook": to_platforms(platforms, platform_of),
         "batch": Batches(store.link, store.records).deliver,
     }
+
+
+def networks_of(settings: Settings) -> tuple[Network, ...]:
+    """Name the networks that webhooks may go to though they are not public."""
+    return (*settings.webhook_networks, *(LOOPBACK if settings.webhooks_to_loopback else ()))
 
 
 def _hook(name: str, given: Mapping[str, str]) -> Hook:

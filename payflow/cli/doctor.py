@@ -1,5 +1,6 @@
 """The doctor: everything that should be so before money moves, and what to do where it is not."""
 
+import asyncio
 import ipaddress
 import shutil
 import stat
@@ -10,8 +11,10 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
+from adapters.public import refuse
 from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
+from payflow.app.notifications import networks_of
 from payflow.cli.tables import LEVEL_STYLES, Column, grid, json_of
 from payflow.cli.terminal import Code, Commands, Terminal
 from payflow.config import LEAST_SECRET, Settings, live_secrets
@@ -42,6 +45,7 @@ async def doctor(terminal: Terminal) -> Code:
         _lane_keys(terminal.settings),
         _lane_caps(terminal.settings),
         _in_clear(terminal.settings),
+        await _webhook_places(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
     ]
@@ -206,6 +210,21 @@ def _in_clear(settings: Settings) -> Check:
     if clear:
         return warn("outside", f"Reached by http://, in clear: {', '.join(clear)}. Use https://.")
     return ok("outside", "Nobody beyond this machine is reached by http://.")
+
+
+async def _webhook_places(settings: Settings) -> Check:
+    """Look at where the webhooks of platforms lead now: what is not public is refused at each delivery."""
+    wrong = []
+    for platform, given in settings.platform_webhooks.items():
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(urlsplit(given.get("url", "")).hostname, 443)
+            for *_, (address, *_) in found:
+                refuse(str(address), networks_of(settings))
+        except OSError as error:
+            wrong.append(f"{platform}: {error.strerror or error}")
+    if wrong:
+        return warn("webhook places", f"Not reached: {'; '.join(wrong)}.")
+    return ok("webhook places", "Every platform's webhook leads to where one may go.")
 
 
 def _is_own(host: str) -> bool:

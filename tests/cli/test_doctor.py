@@ -43,6 +43,16 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     assert till("doctor").out.endswith("Fit to send money.\n")
 
 
+def test_a_webhook_that_leads_to_what_is_not_public_is_told_of(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = {"url": "https://127.0.0.1/hooks", "secret": "whsec_c2hvcnQ="}
+    monkeypatch.setenv("PAYFLOW_PLATFORM_WEBHOOKS", json.dumps({"shop": hook}))
+    said = "Not reached: shop: 127.0.0.1 is no public address: if it is yours, name its network in"
+    level, finding = levels(till)["webhook places"]
+    assert (level, finding.startswith(said)) == ("warn", True)
+    monkeypatch.setenv("PAYFLOW_WEBHOOK_NETWORKS", "127.0.0.0/8")
+    assert levels(till)["webhook places"][0] == "ok"
+
+
 def test_metrics_on_the_port_of_the_api_are_told_of_where_others_reach_it(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +213,7 @@ def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, m
         "lane keys",
         "lane caps",
         "outside",
+        "webhook places",
         "store",
     ]
     assert found["store"][0] == "fail"
