@@ -188,6 +188,7 @@ async def opened(
         sys.setrecursionlimit(min(sys.getrecursionlimit(), DEEPEST))
         store.serve(own.machines)
         store.records.on_commit = metrics.committed
+        store.link.macs.on_forged = lambda _: metrics.forged.inc()
         for machine in own.machines:
             metrics.noted.labels(machine.name)  # Prometheus sees no increase in a series born with its first event
         await store.pauses.name(own.scopes, await store.records.now())

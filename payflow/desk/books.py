@@ -35,6 +35,8 @@ async def faults_of(store: Store) -> AsyncIterator[IntegrityFault]:
     broken = await store.audit.fault()
     if broken:
         yield IntegrityFault("the audit log", broken)
+    async for place in store.rows.faults():
+        yield IntegrityFault(place, "it is not what Payflow wrote: somebody changed it beside Payflow")
     async for fault in store.integrity.verify():
         yield fault
 

@@ -87,6 +87,8 @@ async def _walk(store: Store, who: str, count: Callable[[int], None]) -> tuple[_
                     renewed += answer
             looked_at += len(some)
             count(len(some))
+    false = "it is not what Payflow wrote, so it is not signed anew"
+    left += [SealedLeft(place, false) async for place in store.rows.faults()]
     return _Pass(looked_at, renewed), left
 
 

@@ -5,18 +5,22 @@ names its key, so that a process with an older list knows what it cannot judge f
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from machines.core.errors import PayflowError, StoreUnfit
+import structlog
+
+from machines.core.errors import StoreError, StoreUnfit
 from payflow.store.codec import encode
+
+log = structlog.get_logger()
 
 _ID_BYTES = 4
 _TAG_BYTES = 16
 
 
-class Forged(PayflowError):
+class Forged(StoreError):
     """It is not what Payflow wrote: somebody changed the store beside it."""
 
 
@@ -44,6 +48,10 @@ class Macs:
         made = [blake2b(secret.encode(), digest_size=32, person=b"payflow mac").digest() for secret in secrets]
         self._keys = {blake2b(key, digest_size=_ID_BYTES).digest(): key for key in made}
         self._newest = next(iter(self._keys), b"")
+        self.strict = False
+        """Whether every row beside the records was signed once: then one without a signature is as false as any."""
+        self.on_forged: Callable[[str], None] = lambda _: None
+        """Called with the place of a row that nobody of us wrote as it is."""
 
     @property
     def ready(self) -> bool:
@@ -72,6 +80,59 @@ class Macs:
     def _tag(self, name: bytes, parts: tuple[str | int | bytes, ...]) -> bytes:
         return blake2b(encode(parts), key=self._keys[name], digest_size=_TAG_BYTES).digest()
 
+    # ── rows beside the records ──────────────────────────────────────────────────────────────────────────────────────
+
+    def trusts(self, place: str, signature: bytes | None, *parts: str | int | bytes) -> bool:
+        """Tell whether a row is what we wrote; who reads one that is not does as if it were not there."""
+        try:
+            self.refuse_forged(place, signature, *parts)
+        except (Forged, UnknownKey):
+            return False
+        return True
+
+    def refuse_forged(self, place: str, signature: bytes | None, *parts: str | int | bytes) -> None:
+        """Raise, and let it be known, unless a row is what we wrote."""
+        fault = self._fault(place, signature, parts)
+        if fault is not None:
+            log.error("A row of the store is not what Payflow wrote.", action="forged", place=place, why=str(fault))
+            self.on_forged(place)
+            raise fault
+
+    def _fault(
+        self, place: str, signature: bytes | None, parts: tuple[str | int | bytes, ...]
+    ) -> Forged | UnknownKey | None:
+        if not signature:
+            return Forged(f"{place} is not signed: somebody wrote it beside Payflow.") if self.strict else None
+        try:
+            if self._keys:
+                self.check(signature, place, *parts)
+        except (Forged, UnknownKey) as error:
+            return error
+        return None
+
+    def wrap(self, place: str, content: bytes) -> bytes:
+        """Put the signature before a row that is one value."""
+        signature = self.sign(place, content)
+        return bytes([len(signature)]) + signature + content
+
+    def unwrap(self, place: str, row: bytes) -> bytes:
+        """Give what is behind the signature; raises where nobody of us wrote it."""
+        begins = 1 + row[0] if row else 0
+        self.refuse_forged(place, row[1:begins], row[begins:])
+        return row[begins:]
+
+    def trusts_fields(self, place: str, fields: Mapping[bytes, bytes], loose: frozenset[bytes]) -> bool:
+        """Tell whether a hash is what we wrote, but for the fields that may change under its signature."""
+        return self.trusts(place, _of_text(fields.get(b"mac", b"")), *_content(fields, loose))
+
+    def sign_fields(self, place: str, fields: Mapping[bytes, bytes], loose: frozenset[bytes]) -> bytes:
+        """Sign a hash, but for some fields: as text, because all of it is."""
+        return self.sign(place, *_content(fields, loose)).hex().encode()
+
+    def is_current_field(self, signature: bytes) -> bool:
+        """Tell the same of a signature that is text."""
+        return self.is_current(_of_text(signature))
+
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def sign_record(self, record_id: str, state: str, version: int, newest: bytes, body: Body) -> bytes:
@@ -89,6 +150,17 @@ class Macs:
             return False
         self.check(signature, record_id, state, version, newest, *body[:4])
         return True
+
+
+def _of_text(signature: bytes) -> bytes:
+    try:
+        return bytes.fromhex(signature.decode())
+    except ValueError:
+        return b"no signature"
+
+
+def _content(fields: Mapping[bytes, bytes], loose: frozenset[bytes]) -> list[bytes]:
+    return [part for name in sorted(fields) if name not in loose and name != b"mac" for part in (name, fields[name])]
 
 
 def parts_of(mac: bytes) -> tuple[bytes, bytes]:

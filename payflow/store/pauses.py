@@ -1,19 +1,22 @@
 """What is paused, by whom and why. A pause stops sends, never looks."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from machines.core.clock import Millis
-from machines.core.errors import BadInput
+from machines.core.errors import BadInput, Conflict
 from payflow.store import keys
 from payflow.store.link import OverLink
+from payflow.store.scripts import PAUSE
 
 EVERYTHING = "everything"
 _CLOSED = "closed:"
 """In front of a scope that a rail's own code closed: it stands beside a pause by people, and never in its place."""
 KINDS = ("machine", "rail", "lane", "owner", "shard")
+_SIGNATURE = b"#signature"
+MOST_TRIES = 50
 GUARD = "sequence guard"
 BOOKS = "the books"
 
@@ -52,6 +55,10 @@ class Pauses(OverLink):
     async def all(self) -> dict[str, Pause]:
         """Read every pause; where people paused what had closed itself, theirs."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
+        signature = fields.pop(_SIGNATURE, None)
+        if not self._sound(fields, signature):
+            why = "what is paused was changed beside Payflow: look at `payflow paused`, then resume everything"
+            return {EVERYTHING: Pause(EVERYTHING, "payflow", why, Millis(0))}
         read = [_read(field.decode(), value) for field, value in fields.items()]
         return {pause.scope: pause for pause in sorted(read, key=lambda pause: not pause.code)}
 
@@ -66,21 +73,73 @@ class Pauses(OverLink):
 
     async def pause(self, scope: str, who: str, why: str, now: Millis, code: str = "") -> bool:
         """Pause, unless it is paused already; the first reason stays. With a code it may open by itself."""
-        field = f"{_CLOSED}{scope_of(scope)}" if code else scope_of(scope)
-        return bool(await self._link.ask("HSETNX", keys.PAUSE, field, msgspec.msgpack.encode((who, why, now, code))))
+        field = (f"{_CLOSED}{scope_of(scope)}" if code else scope_of(scope)).encode()
+        value = msgspec.msgpack.encode((who, why, now, code))
+        return await self._change(lambda fields: {} if field in fields else {field: value})
 
     async def reopen(self, scope: str) -> None:
         """Take away what a rail's own code closed, and leave what people paused."""
-        await self._link.ask("HDEL", keys.PAUSE, f"{_CLOSED}{scope_of(scope)}")
+        field = f"{_CLOSED}{scope_of(scope)}".encode()
+        await self._change(lambda fields: {field: b""} if field in fields else {})
         await self._link.ask("PUBLISH", keys.WAKE_CHANNEL, "resumed")
 
     async def resume(self, scope: str, *, reconciled: bool = False) -> bool:
         """Take a pause away. What the sequence guard closed, only reconciliation opens."""
         if scope.startswith("shard:") and not reconciled:
             raise BadInput(f"{scope} was closed because the store lost writes: run `payflow reconcile`.")
-        removed = bool(await self._link.ask("HDEL", keys.PAUSE, scope_of(scope), f"{_CLOSED}{scope}"))
+        both = (scope_of(scope).encode(), f"{_CLOSED}{scope}".encode())
+        removed = await self._change(lambda fields: {field: b"" for field in both if field in fields})
+        if not removed and scope == EVERYTHING:
+            removed = await self._believed()
         await self._link.ask("PUBLISH", keys.WAKE_CHANNEL, "resumed")
         return removed
+
+    # ── signed as a whole: a pause that is taken away by hand must be missed ─────────────────────────────────────────
+
+    def _sound(self, fields: dict[bytes, bytes], signature: bytes | None) -> bool:
+        return self._link.macs.trusts(keys.PAUSE, signature, *_content(fields))
+
+    async def _change(self, change: Callable[[dict[bytes, bytes]], dict[bytes, bytes]]) -> bool:
+        """Set fields, or take away those that get nothing; False where there is nothing to change."""
+        for _ in range(MOST_TRIES):
+            fields = await self._link.ask("HGETALL", keys.PAUSE)
+            before = fields.pop(_SIGNATURE, b"")
+            changes = change(fields)
+            if not changes:
+                return False
+            # What is not what we wrote stays unsigned, whatever is added: everything is paused.
+            sound = self._sound(fields, before)
+            after = {field: value for field, value in (fields | changes).items() if value}
+            if await self._write(
+                before, self._link.macs.sign(keys.PAUSE, *_content(after)) if sound else before, changes
+            ):
+                return True
+        raise Conflict("What is paused is being changed by too many at once: try again.")
+
+    async def _believed(self) -> bool:
+        """Take what is paused for what we wrote, as it is; False where it is that already."""
+        fields = await self._link.ask("HGETALL", keys.PAUSE)
+        before = fields.pop(_SIGNATURE, b"")
+        if self._sound(fields, before):
+            return False
+        return await self._write(before, self._link.macs.sign(keys.PAUSE, *_content(fields)), {})
+
+    async def _write(self, before: bytes, signature: bytes, changes: dict[bytes, bytes]) -> bool:
+        words = [part for change in changes.items() for part in change]
+        return bool(await self._link.run(PAUSE, [keys.PAUSE], before, signature, *words))
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, what is paused, or name it where it is not what we wrote."""
+        fields = await self._link.ask("HGETALL", keys.PAUSE)
+        before = fields.pop(_SIGNATURE, b"")
+        if not self._sound(fields, before):
+            yield keys.PAUSE
+        elif not self._link.macs.is_current(before):
+            await self._write(before, self._link.macs.sign(keys.PAUSE, *_content(fields)), {})
+
+
+def _content(fields: dict[bytes, bytes]) -> list[bytes]:
+    return [part for field in sorted(fields) for part in (field, fields[field])]
 
 
 def _read(field: str, value: bytes) -> Pause:

@@ -31,6 +31,8 @@ ALL = tuple(
         "swap",
         "person",
         "sign",
+        "resign",
+        "pause",
     )
 )
 (
@@ -53,4 +55,6 @@ ALL = tuple(
     SWAP,
     PERSON,
     SIGN,
+    RESIGN,
+    PAUSE,
 ) = ALL

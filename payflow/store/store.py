@@ -37,9 +37,12 @@ from payflow.store.registers.earnings import Earnings
 from payflow.store.registers.persons import Persons
 from payflow.store.registers.platforms import PlatformGrants
 from payflow.store.registers.profiles import Profiles
+from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.shortfalls import Shortfalls
+from payflow.store.registers.tokens import Tokens
 from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
+from payflow.store.signed_rows import SignedRows
 from payflow.store.stored import Stored
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -57,6 +60,7 @@ class Store:
     listing: Listing
     integrity: Integrity
     permits: Permits
+    rows: SignedRows
     earnings: Earnings
     seals: Seals
     profiles: Profiles
@@ -223,6 +227,8 @@ async def open_store(
         records = Records(link, guard, shards, assets or Assets(), clock)
         ledger = Ledger(link, records)
         profiles = Profiles(link, seals, shards, clock, reserved)
+        pauses, platforms, persons = Pauses(link), PlatformGrants(link), Persons(link, seals)
+        registers = (Tokens(link, clock), persons, Proposals(link), profiles, platforms, pauses)
         store = Store(
             settings=settings,
             link=link,
@@ -237,17 +243,19 @@ async def open_store(
             listing=Listing(link, records),
             integrity=Integrity(link, records),
             permits=Permits(link, records),
+            rows=SignedRows(link, settings.data, store_id, registers),
             outbox=Outbox(link, shards, clock),
-            pauses=Pauses(link),
+            pauses=pauses,
             shortfalls=Shortfalls(link),
-            platforms=PlatformGrants(link),
-            persons=Persons(link, seals),
+            platforms=platforms,
+            persons=persons,
             audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),
             archive=Archive(link, records, ledger),
             store_id=store_id,
             installation=installation,
             servers=[],
         )
+        await store.rows.begin()
         await store.look_at_servers()
         await store.compare()
         yield store

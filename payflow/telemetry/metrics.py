@@ -28,9 +28,13 @@ class Metrics:
         )
         self.act_errors = Counter(
             "payflow_act_errors",
-            "Looks that ended in an error: retryable, rejected, unknown, paused, not_durable, seal_key, bug.",
+            "Looks that ended in an error: retryable, rejected, unknown, paused, not_durable, seal_key, unsigned, "
+            "unknown_key, bug.",
             ("machine", "state", "kind"),
             **where,
+        )
+        self.forged = Counter(
+            "payflow_forged_rows", "Rows beside the records that were read and are not what Payflow wrote.", **where
         )
         self.parked = Counter(
             "payflow_parkings", "Times that a record was set aside for an operator.", ("machine",), **where

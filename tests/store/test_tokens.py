@@ -64,7 +64,7 @@ async def test_a_token_of_an_earlier_version_goes_on_working(store: Store, clock
     found = await tokens.find(secret)
     key = next(iter([key async for key in store.link.keys("pf:token:*")]))
     written = {name.decode() for name in await store.link.ask("HKEYS", key)}
-    assert written == {"name", "role", "of", "made_by", "made_at", "used_at"}, "as earlier versions write it"
+    assert written - {"mac"} == {"name", "role", "of", "made_by", "made_at", "used_at"}, "as earlier versions write it"
     assert found is not None
     assert (found.holder, found.expires_at, found.scope) == ("rita", None, TokenScope())
 

@@ -17,7 +17,6 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link, OverLink
 from payflow.store.registers.profiles import Profiles
-from payflow.store.scripts import SWAP
 from payflow.store.seals import Seals
 
 KIND = "ethereum"
@@ -45,7 +44,7 @@ class ContributorAddresses:
     async def read(self, owner: Owner) -> ContributorAddress:
         """Read an address; one that was signed for in the profile, where earlier versions kept it, still counts."""
         key = keys.contributor(shard_for(owner, self._shards), owner)
-        sealed, version = await self._link.ask("HMGET", key, "profile", "version")
+        sealed, version = await self._profiles.row(key)
         if sealed is not None:
             known = dict(self._seals.open(msgspec.msgpack.decode(sealed, type=str), _bound_to(owner)).fields)
             saved = SavedAddress(
@@ -93,13 +92,15 @@ class ContributorAddresses:
     async def reseal(self, owner: Owner) -> bool:
         """Seal an address anew where it needs it; False where it does not. Its version stays: it says the same."""
         key = keys.contributor(shard_for(owner, self._shards), owner)
-        while (row := await self._link.ask("HGET", key, "profile")) is not None:
+        row, version = await self._profiles.row(key)
+        while row is not None:
             sealed = msgspec.msgpack.decode(row, type=str)
             if self._seals.is_current(sealed, _bound_to(owner)):
                 return False
             anew = self._seals.seal(self._seals.open(sealed, _bound_to(owner)), _bound_to(owner))
-            if await self._link.run(SWAP, [key], "profile", row, encode(anew)):
+            if await self._profiles.swap(key, row, version, encode(anew)):
                 return True
+            row, version = await self._profiles.row(key)
         return False
 
 

@@ -4,7 +4,7 @@ Whether two names are one person's is decided here and nowhere else: `Persons.sa
 their name and by each alias; a name that nobody registered is a person of its own. Capitals make no other name.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -15,8 +15,9 @@ from machines.core.ports import Destination
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
+from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.tokens import Role, is_name
-from payflow.store.scripts import PERSON
+from payflow.store.scripts import PERSON, SWAP
 from payflow.store.seals import Seals
 
 MOST_ALIASES = 20
@@ -69,7 +70,7 @@ class Persons:
         row, whose = await self._link.ask("HMGET", keys.PERSONS, f"person:{wanted}", f"name:{wanted}")
         if row is None and whose is not None:
             row = await self._link.ask("HGET", keys.PERSONS, f"person:{whose.decode()}")
-        person = None if row is None else _read(row)
+        person = None if row is None else self._read(row)
         # The index is a way to find them; which names they have, they say themselves.
         return person if person and wanted in map(folded, person.names) else None
 
@@ -85,7 +86,7 @@ class Persons:
     async def all(self) -> list[RegisteredPerson]:
         """List everybody, those who were disabled too, by name."""
         fields = await self._link.ask("HGETALL", keys.PERSONS)
-        found = [_read(row) for name, row in fields.items() if name.startswith(b"person:")]
+        found = [self._read(row) for name, row in fields.items() if name.startswith(b"person:")]
         return sorted(found, key=lambda person: folded(person.name))
 
     def contacts(self, person: RegisteredPerson) -> tuple[str, ...]:
@@ -115,13 +116,46 @@ class Persons:
         _check(person)
         names = [folded(name) for name in person.names]
         found = await self._link.run(
-            PERSON, [keys.PERSONS], names[0], person.version, _written(person), *dict.fromkeys(names)
+            PERSON, [keys.PERSONS], names[0], person.version, self._written(person), *dict.fromkeys(names)
         )
         if isinstance(found, bytes):
             raise Conflict(f"{found.decode()} is a name of another person: no two persons have one name.")
         if not found:
             raise Conflict(f"{person.name} was made or changed by somebody else meanwhile: look again.")
         return replace(person, version=int(found))
+
+    def _written(self, one: RegisteredPerson) -> bytes:
+        content = encode((
+            one.name, sorted(one.roles), one.made_by, one.made_at, dict(one.limits), one.aliases, one.sealed_contacts,
+            one.disabled_by, one.disabled_at,
+        ))  # fmt: skip
+        return self._link.macs.wrap(f"{keys.PERSONS} {one.version + 1}", content)
+
+    def _read(self, row: bytes) -> RegisteredPerson:
+        """Read a person; raises where nobody of us wrote it: who has another one's name must not be let in for it."""
+        version, _, wrapped = row.partition(b" ")
+        content = self._link.macs.unwrap(f"{keys.PERSONS} {version.decode(errors='replace')}", wrapped)
+        found = msgspec.msgpack.decode(content)
+        name, roles, made_by, made_at, limits, aliases, contacts, disabled_by, disabled_at = found
+        return RegisteredPerson(
+            name, frozenset(map(Role, roles)), made_by, Millis(made_at), limits, tuple(aliases), contacts, disabled_by,
+            None if disabled_at is None else Millis(disabled_at), int(version),
+        )  # fmt: skip
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted; name what is not."""
+        for field_name, row in (await self._link.ask("HGETALL", keys.PERSONS)).items():
+            if not field_name.startswith(b"person:"):
+                continue
+            try:
+                person = self._read(row)
+            except (Forged, UnknownKey):
+                yield f"{keys.PERSONS} {field_name.decode(errors='replace')}"
+            else:
+                version, _, wrapped = row.partition(b" ")
+                if not self._link.macs.is_current(wrapped[1:]):
+                    fresh = self._written(replace(person, version=person.version - 1))
+                    await self._link.run(SWAP, [keys.PERSONS], field_name, row, version + b" " + fresh)
 
 
 def folded(name: str) -> str:
@@ -143,19 +177,3 @@ def _check(person: RegisteredPerson) -> None:
         raise BadInput(f"Say what {person.name} may do: reviewer, operator, viewer, or several of them.")
     if len(person.aliases) > MOST_ALIASES:
         raise BadInput(f"A person has {MOST_ALIASES} aliases at most.")
-
-
-def _written(one: RegisteredPerson) -> bytes:
-    return encode((
-        one.name, sorted(one.roles), one.made_by, one.made_at, dict(one.limits), one.aliases, one.sealed_contacts,
-        one.disabled_by, one.disabled_at,
-    ))  # fmt: skip
-
-
-def _read(row: bytes) -> RegisteredPerson:
-    version, _, content = row.partition(b" ")
-    name, roles, made_by, made_at, limits, aliases, contacts, disabled_by, disabled_at = msgspec.msgpack.decode(content)
-    return RegisteredPerson(
-        name, frozenset(map(Role, roles)), made_by, Millis(made_at), limits, tuple(aliases), contacts, disabled_by,
-        None if disabled_at is None else Millis(disabled_at), int(version),
-    )  # fmt: skip

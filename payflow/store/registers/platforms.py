@@ -3,7 +3,7 @@
 A platform's word makes money: how much in a day, and up to where its `verified` counts, is not its own to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -11,8 +11,10 @@ import msgspec
 from machines.core.clock import DAY, Millis
 from machines.core.money import ETH, NGN, Money
 from payflow.store import keys
+from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.scripts import RESERVE
+from payflow.store.macs import Forged, UnknownKey
+from payflow.store.scripts import RESERVE, SWAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ AT_FIRST = PlatformGrant(
 """What a platform without a grant may do in a store that was made by this version or a later one."""
 
 
+class _GrantRow(msgspec.Struct):
+    daily: Mapping[str, int]
+    verified: Mapping[str, int]
+    mac: bytes = b""
+
+
 class PlatformGrants(OverLink):
     """The grants, and today's earnings."""
 
@@ -39,7 +47,9 @@ class PlatformGrants(OverLink):
         """Read a platform's grant; one that has none is limited only in stores that began with limits."""
         row = await self._link.ask("HGET", keys.PLATFORMS, platform)
         if row is not None:
-            return msgspec.msgpack.decode(row, type=PlatformGrant)
+            found = msgspec.msgpack.decode(row, type=_GrantRow)
+            self._link.macs.refuse_forged(_place(platform), found.mac, *_content(found))
+            return PlatformGrant(found.daily, found.verified)
         return AT_FIRST if await self.limited_at_first() else PlatformGrant()
 
     async def limited_at_first(self) -> bool:
@@ -48,7 +58,22 @@ class PlatformGrants(OverLink):
 
     async def grant(self, platform: str, grant: PlatformGrant) -> None:
         """Write a grant."""
-        await self._link.ask("HSET", keys.PLATFORMS, platform, msgspec.msgpack.encode(grant))
+        await self._link.ask("HSET", keys.PLATFORMS, platform, self._written(platform, grant))
+
+    def _written(self, platform: str, grant: PlatformGrant) -> bytes:
+        mac = self._link.macs.sign(_place(platform), *_content(grant))
+        return encode(_GrantRow(grant.daily, grant.verified, mac))
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted; name what is not."""
+        for platform in await self.with_grants():
+            row = await self._link.ask("HGET", keys.PLATFORMS, platform)
+            try:
+                grant = await self.granted(platform)
+            except (Forged, UnknownKey):
+                yield _place(platform)
+            else:
+                await self._link.run(SWAP, [keys.PLATFORMS], platform, row, self._written(platform, grant))
 
     async def with_grants(self) -> list[str]:
         """Name the platforms that have one."""
@@ -64,3 +89,11 @@ class PlatformGrants(OverLink):
     async def used(self, platform: str, asset: str, now: Millis) -> int:
         """Say how much was credited today of an asset that has a limit."""
         return int(await self._link.ask("HGET", keys.credited(platform, now // DAY), asset) or 0)
+
+
+def _place(platform: str) -> str:
+    return f"{keys.PLATFORMS} {platform}"
+
+
+def _content(grant: "PlatformGrant | _GrantRow") -> tuple[bytes, bytes]:
+    return encode(sorted(grant.daily.items())), encode(sorted(grant.verified.items()))

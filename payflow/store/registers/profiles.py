@@ -1,6 +1,6 @@
 """Providers: whether they are verified, where to tell them things, where their money usually goes."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -13,6 +13,7 @@ from machines.core.ports import Destination
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
+from payflow.store.macs import Forged, UnknownKey
 from payflow.store.scripts import PROFILE, SWAP
 from payflow.store.seals import Seals
 
@@ -68,7 +69,7 @@ class Profiles:
     async def read(self, owner: Owner) -> Profile:
         """Read a profile; one that nobody wrote is empty. What a platform wrote over a reserved owner is not there."""
         key = keys.provider(shard_for(owner, self._shards), owner)
-        row, version = await self._link.ask("HMGET", key, "profile", "version")
+        row, version = await self.row(key)
         if row is None:
             return Profile(owner)
         found = msgspec.msgpack.decode(row, type=_ProfileRow)
@@ -113,14 +114,42 @@ class Profiles:
     async def reseal(self, owner: Owner) -> bool:
         """Seal a profile anew where it needs it; False where it does not. Its version stays: it says the same."""
         key = keys.provider(shard_for(owner, self._shards), owner)
-        while (row := await self._link.ask("HGET", key, "profile")) is not None:
+        row, version = await self.row(key)
+        while row is not None:
             found = msgspec.msgpack.decode(row, type=_ProfileRow)
             if not found.sealed or self._seals.is_current(found.sealed, _bound_to(owner)):
                 return False
             sealed = self._seals.seal(self._seals.open(found.sealed, _bound_to(owner)), _bound_to(owner))
-            if await self._link.run(SWAP, [key], "profile", row, encode(replace(found, sealed=sealed))):
+            if await self.swap(key, row, version, encode(replace(found, sealed=sealed))):
                 return True
+            row, version = await self.row(key)
         return False
+
+    async def row(self, key: str) -> tuple[bytes | None, int]:
+        """Read what is kept of an owner, and its version; raises where nobody of us wrote it."""
+        row, version, mac = await self._link.ask("HMGET", key, "profile", "version", "mac")
+        if row is not None:
+            self._link.macs.refuse_forged(key, mac, int(version), row)
+        return row, int(version or 0)
+
+    async def swap(self, key: str, before: bytes, version: int, after: bytes) -> bool:
+        """Write what says the same otherwise, in the version that it has, unless somebody changed it meanwhile."""
+        mac = self._link.macs.sign(key, version, after)
+        return bool(await self._link.run(SWAP, [key], "profile", before, after, "mac", mac))
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted, of contributors as well; name what is not."""
+        for kind in (keys.provider, keys.contributor):
+            for shard in range(self._shards):
+                async for key in self._link.keys(kind(shard, "*")):
+                    try:
+                        row, version = await self.row(key)
+                    except (Forged, UnknownKey):
+                        yield key
+                        continue
+                    mac = await self._link.ask("HGET", key, "mac")
+                    if row is not None and not self._link.macs.is_current(mac or b""):
+                        await self.swap(key, row, version, row)
 
     async def put(
         self, kind: str, owner: Owner, version: int, row: object, now: Millis, messages: Iterable[Message]
@@ -130,7 +159,8 @@ class Profiles:
         sender = derived_id(kind, shard, owner)
         encoded = [encode((message.kind, sender, now, message.body)) for message in messages]
         at = self._clock.now() if self._clock else 0
-        place = (f"{kind}:{owner}", version, encode(row), sender)
+        key = f"{keys.prefix(shard)}{kind}:{owner}"
+        place = (f"{kind}:{owner}", version, encode(row), sender, self._link.macs.sign(key, version + 1, encode(row)))
         return int(await self._link.run(PROFILE, [keys.sequence(shard)], at, *place, *encoded))
 
 

@@ -5,7 +5,7 @@ can put something else in its place between looking and saying yes.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +21,7 @@ MOST = 1000
 """So many wait at a time: who proposes without an end must not fill the store."""
 
 _MADE = 1
+_PLACE = keys.PROPOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +56,43 @@ class Proposals(OverLink):
 
     async def make(self, proposal: Proposal) -> bool:
         """Keep a proposal, unless one of its kind waits for its subject already, or far too many wait."""
-        words = (
-            "make", _place(proposal), proposal.digest, _written(proposal), proposal.at, proposal.at - LASTS_MS, MOST,
-        )  # fmt: skip
+        named = (_place(proposal), self._name(proposal), _written(proposal))
+        words = ("make", *named, proposal.at, proposal.at - LASTS_MS, MOST)
         return int(await self._link.run(PROPOSAL, [keys.PROPOSED], *words)) == _MADE
 
     async def take(self, proposal: Proposal) -> bool:
         """Take exactly this proposal off the table, and say whether it was still there: only one is told so."""
-        words = ("take", _place(proposal), proposal.digest)
+        words = ("take", _place(proposal), self._name(proposal))
         return bool(await self._link.run(PROPOSAL, [keys.PROPOSED], *words))
 
     async def waiting(self, now: Millis) -> list[Proposal]:
         """List what waits for a second person, the oldest first."""
-        found = [_read(value) for value in await self._link.ask("HVALS", keys.PROPOSED)]
-        return sorted((one for one in found if one.at > now - LASTS_MS), key=lambda one: one.at)
+        found = [one async for one in self._all()]
+        return sorted((one for one in found if one and one.at > now - LASTS_MS), key=lambda one: one.at)
 
     async def of(self, subject: str, now: Millis) -> list[Proposal]:
         """List what is proposed about a subject."""
         return [one for one in await self.waiting(now) if one.subject == subject]
+
+    async def _all(self) -> AsyncIterator[Proposal | None]:
+        """Read all that wait; none for one that nobody of us proposed."""
+        for place, value in (await self._link.ask("HGETALL", keys.PROPOSED)).items():
+            # Hash and time stand before what they are of, so that the script need not know how it is written.
+            name, _, content = value.split(b" ", 2)
+            one = _read(content)
+            signature = bytes.fromhex(name[len(one.digest) :].decode())
+            sound = name.startswith(one.digest.encode()) and place.decode() == _place(one)
+            yield one if self._link.macs.trusts(_PLACE, signature, one.digest if sound else "") else None
+
+    def _name(self, proposal: Proposal) -> str:
+        """Name a proposal in the store: by the hash of what it says, and our signature of that."""
+        return proposal.digest + self._link.macs.sign(_PLACE, proposal.digest).hex()
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Name what nobody of us proposed; the others are forgotten within a day, whatever key they are signed with."""
+        async for one in self._all():
+            if one is None:
+                yield keys.PROPOSED
 
 
 def _place(proposal: Proposal) -> str:
@@ -85,8 +105,6 @@ def _written(one: Proposal) -> bytes:
     return encode((one.kind, one.subject, seen, one.role, one.reason, one.by, one.version, one.at, *maker))
 
 
-def _read(value: bytes) -> Proposal:
-    # Hash and time stand before what they are of, so that the script need not know how it is written.
-    _, _, content = value.split(b" ", 2)
+def _read(content: bytes) -> Proposal:
     kind, subject, seen, role, reason, by, version, at, *maker = msgspec.msgpack.decode(content)
     return Proposal(kind, subject, dict(seen), role, reason, by, version, Millis(at), *maker)

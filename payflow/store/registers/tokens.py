@@ -6,7 +6,7 @@ The store knows only the hashes of what they show.
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
@@ -16,6 +16,7 @@ from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
 from payflow.store.link import Link, OverLink
+from payflow.store.scripts import RESIGN
 
 # A name that scanners for leaked secrets can look for, and 256 random bits: nobody guesses, so a plain hash will do.
 PREFIX = "payflow_"
@@ -28,6 +29,7 @@ _PLATFORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 # The last use is written this often and no oftener: a look at the list is not worth a write a request.
 _USE_WRITTEN_EVERY_MS = HOUR
+_LOOSE = frozenset({b"used_at"})
 
 
 class Role(StrEnum):
@@ -137,7 +139,7 @@ class Tokens:
         await self._link.ask("HSET", keys.TOKENS, name.casefold(), successor)
         ends = Millis(min(now + overlap_ms, before.expires_at or now + overlap_ms))
         await self._write(digest, replace(before, expires_at=ends))
-        after = _read(await self._link.ask("HGETALL", keys.token(digest)))
+        after = self._trusted(keys.token(digest), await self._link.ask("HGETALL", keys.token(digest)))
         if after is None or after.revoked_at is not None:
             await self.revoke(name, after.revoked_by if after else made_by)
             raise Conflict(f"The token {name!r} was revoked meanwhile.")
@@ -149,8 +151,10 @@ class Tokens:
         return secret, digest_of(secret)
 
     async def _write(self, digest: str, token: ApiToken) -> None:
-        fields = _written(token)
-        await self._link.ask("HSET", keys.token(digest), *(part for pair in fields.items() for part in pair))
+        key, fields = keys.token(digest), _written(token)
+        as_kept = {name.encode(): str(value).encode() for name, value in fields.items()}
+        mac = self._link.macs.sign_fields(key, as_kept, _LOOSE)
+        await self._link.ask("HSET", key, *(part for pair in fields.items() for part in pair), "mac", mac)
 
     async def find(self, secret: str) -> ApiToken | None:
         """Tell whose token this is; None for one that is unknown, expired or revoked."""
@@ -162,7 +166,7 @@ class Tokens:
     async def known(self, digest: str) -> ApiToken | None:
         """Tell whose token has this hash; None for one that is unknown, expired or revoked."""
         key, now = keys.token(digest), self._clock.now()
-        token = _read(await self._link.ask("HGETALL", key))
+        token = self._trusted(key, await self._link.ask("HGETALL", key))
         if token is None or not token.open_at(now):
             return None
         if token.used_at is None or now - token.used_at >= _USE_WRITTEN_EVERY_MS:
@@ -219,8 +223,23 @@ class Tokens:
     async def _rows(self) -> list[tuple[str, ApiToken]]:
         """List every token with its hash."""
         found = list(dict.fromkeys([one async for one in self._link.keys(keys.token("*"))]))
-        rows = [_read(fields) for fields in await self._link.pipeline([("HGETALL", key) for key in found])]
+        read = await self._link.pipeline([("HGETALL", key) for key in found])
+        rows = [self._trusted(key, fields) for key, fields in zip(found, read, strict=True)]
         return [(key.rpartition(":")[2], token) for key, token in zip(found, rows, strict=True) if token]
+
+    def _trusted(self, key: str, fields: dict[bytes, bytes]) -> ApiToken | None:
+        """Read a token; none where there is none, or nobody of us wrote what is there."""
+        return _read(fields) if fields and self._link.macs.trusts_fields(key, fields, _LOOSE) else None
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted; name what is not."""
+        for key in [one async for one in self._link.keys(keys.token("*"))]:
+            fields = await self._link.ask("HGETALL", key)
+            if not self._link.macs.trusts_fields(key, fields, _LOOSE):
+                yield key
+            elif not self._link.macs.is_current_field(fields.get(b"mac", b"")):
+                mac = self._link.macs.sign_fields(key, fields, _LOOSE)
+                await self._link.run(RESIGN, [key], mac, *(part for pair in fields.items() for part in pair))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,78 @@
+"""The rows beside the records: who may do what, where somebody is paid, what is paused. One that is false is not there.
+
+A store that an older version made has rows without signatures. They are signed once, at the first start of a version
+that signs; from then on a row without one is as false as one with a wrong one. That this was done is written down in
+the store and beside it: nobody has it done again, over what they wrote, by taking the mark out of the store.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from machines.core.errors import StoreUnfit
+from payflow.store import keys
+from payflow.store.link import Link
+
+SIGNED = "signed"
+MARK = "signed-rows"
+_PLACE = f"{keys.META} {SIGNED}"
+
+log = structlog.get_logger()
+
+
+class Register(Protocol):
+    """Rows of one kind."""
+
+    def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted; name what is not."""
+
+
+class SignedRows:
+    """All of them."""
+
+    def __init__(self, link: Link, folder: Path, store_id: str, registers: Sequence[Register]) -> None:
+        self._link = link
+        self._mark = folder / MARK
+        self._store_id = store_id
+        self._registers = registers
+
+    async def begin(self) -> None:
+        """Be strict from now on; the first time that anybody is, all that is there is signed."""
+        macs = self._link.macs
+        signature = await self._link.ask("HGET", keys.META, SIGNED)
+        if not macs.ready:
+            if signature is not None:
+                raise StoreUnfit(
+                    f"What is in the store at {self._link.place} is signed, and this process has no key: set "
+                    "PAYFLOW_SEAL_KEYS to what the other processes have."
+                )
+            return
+        if signature is not None:
+            macs.refuse_forged(_PLACE, bytes.fromhex(signature.decode()), self._store_id)
+        elif self._is_marked():
+            raise StoreUnfit(
+                f"The store at {self._link.place} says that nothing in it was ever signed, {self._mark} that it was: "
+                "somebody took it out beside Payflow. Compare the store with the last backup, then remove the file."
+            )
+        else:
+            async for place in self.faults():
+                log.warning("A row was not signed, for it is not what it says.", action="not_signed", place=place)
+            log.warning("Every row of the store was signed as it was.", action="rows_signed", store=self._store_id)
+        macs.strict = True
+        if not self._is_marked():
+            self._mark.write_text(self._store_id, "ascii")
+
+    def _is_marked(self) -> bool:
+        return self._mark.exists() and self._mark.read_text("ascii") == self._store_id
+
+    async def faults(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, every row that is trusted; name those that nobody of us wrote as they are."""
+        for register in self._registers:
+            async for place in register.sign():
+                yield place
+        macs = self._link.macs
+        signature = await self._link.ask("HGET", keys.META, SIGNED)
+        if macs.ready and (signature is None or not macs.is_current_field(signature)):
+            await self._link.ask("HSET", keys.META, SIGNED, macs.sign(_PLACE, self._store_id).hex())
