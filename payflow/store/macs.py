@@ -68,7 +68,7 @@ class Macs:
         if name not in self._keys:
             raise UnknownKey(
                 f"It was signed with the key {name.hex()}, which comes from none of PAYFLOW_SEAL_KEYS of this process: "
-                "give it the list that the others have."
+                "give it the list that the others have; an older key may go only after `payflow reseal`."
             )
         if not hmac.compare_digest(tag, self._tag(name, parts)):
             raise Forged(str(Forged.__doc__))

@@ -14,7 +14,7 @@ from machines.core.clock import SECOND, Millis
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.scripts import PROPOSAL
+from payflow.store.scripts import PROPOSAL, SWAP
 
 LASTS_MS = 24 * 3600 * SECOND
 MOST = 1000
@@ -67,32 +67,37 @@ class Proposals(OverLink):
 
     async def waiting(self, now: Millis) -> list[Proposal]:
         """List what waits for a second person, the oldest first."""
-        found = [one async for one in self._all()]
+        found = [one async for _, _, one in self._all()]
         return sorted((one for one in found if one and one.at > now - LASTS_MS), key=lambda one: one.at)
 
     async def of(self, subject: str, now: Millis) -> list[Proposal]:
         """List what is proposed about a subject."""
         return [one for one in await self.waiting(now) if one.subject == subject]
 
-    async def _all(self) -> AsyncIterator[Proposal | None]:
-        """Read all that wait; none for one that nobody of us proposed."""
+    async def _all(self) -> AsyncIterator[tuple[bytes, bytes, Proposal | None]]:
+        """Give all that wait, as they are stored and as they were proposed; none for one that nobody of us proposed."""
         for place, value in (await self._link.ask("HGETALL", keys.PROPOSED)).items():
             # Hash and time stand before what they are of, so that the script need not know how it is written.
             name, _, content = value.split(b" ", 2)
             one = _read(content)
             signature = bytes.fromhex(name[len(one.digest) :].decode())
             sound = name.startswith(one.digest.encode()) and place.decode() == _place(one)
-            yield one if self._link.macs.trusts(_PLACE, signature, one.digest if sound else "") else None
+            yield place, value, one if self._link.macs.trusts(_PLACE, signature, one.digest if sound else "") else None
 
     def _name(self, proposal: Proposal) -> str:
         """Name a proposal in the store: by the hash of what it says, and our signature of that."""
         return proposal.digest + self._link.macs.sign(_PLACE, proposal.digest).hex()
 
     async def sign(self) -> AsyncIterator[str]:
-        """Name what nobody of us proposed; the others are forgotten within a day, whatever key they are signed with."""
-        async for one in self._all():
+        """Sign anew, with the newest key, all that is trusted; name what is not."""
+        for place, value, one in [found async for found in self._all()]:
             if one is None:
-                yield keys.PROPOSED
+                yield f"{keys.PROPOSED} {place.decode()}"
+                continue
+            name, _, rest = value.partition(b" ")
+            fresh = self._name(one).encode()
+            if name != fresh:
+                await self._link.run(SWAP, [keys.PROPOSED], place, value, fresh + b" " + rest)
 
 
 def _place(proposal: Proposal) -> str:

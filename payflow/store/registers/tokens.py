@@ -152,8 +152,8 @@ class Tokens:
 
     async def _write(self, digest: str, token: ApiToken) -> None:
         key, fields = keys.token(digest), _written(token)
-        as_kept = {name.encode(): str(value).encode() for name, value in fields.items()}
-        mac = self._link.macs.sign_fields(key, as_kept, _LOOSE)
+        as_stored = {name.encode(): str(value).encode() for name, value in fields.items()}
+        mac = self._link.macs.sign_fields(key, as_stored, _LOOSE)
         await self._link.ask("HSET", key, *(part for pair in fields.items() for part in pair), "mac", mac)
 
     async def find(self, secret: str) -> ApiToken | None:
