@@ -6,11 +6,13 @@ import typer
 
 from machines.core.money import Money
 from payflow.app.installation import Payflow
+from payflow.cli.steering import who_confirms
 from payflow.cli.tables import TIME, Column, Format, drawn, json_of
 from payflow.cli.terminal import Commands, Reason, Terminal, because, known, limit_of, typed
 from payflow.desk import identity
 from payflow.desk.identity import PersonChange
 from payflow.desk.person import STAFF
+from payflow.desk.values import Proposal
 from payflow.store.registers.persons import RegisteredPerson
 from payflow.store.registers.tokens import Role
 
@@ -42,10 +44,15 @@ async def add(
     limit: Limits = None,
     alias: Aliases = None,
     contact: Contacts = None,
+    reason: Reason = "",
 ) -> None:
     """Register somebody who works here; `payflow token create … --person` gives them a token."""
     change = _change(payflow, role, limit, alias, contact)
-    _tell(terminal, payflow, await identity.add_person(payflow.store, name, change, await terminal.person(payflow)))
+    _tell(
+        terminal,
+        payflow,
+        await identity.add_person(payflow.store, name, change, await terminal.person(payflow), reason),
+    )
 
 
 @command("payflow person set rita --role reviewer --role operator --alias rita-2025", "set")
@@ -58,10 +65,15 @@ async def set_(
     limit: Limits = None,
     alias: Aliases = None,
     contact: Contacts = None,
+    reason: Reason = "",
 ) -> None:
     """Say otherwise what a person may do; roles and contacts take the place of those before, aliases are added."""
     change = _change(payflow, role, limit, alias, contact)
-    _tell(terminal, payflow, await identity.change_person(payflow.store, name, change, await terminal.person(payflow)))
+    _tell(
+        terminal,
+        payflow,
+        await identity.change_person(payflow.store, name, change, await terminal.person(payflow), reason),
+    )
 
 
 @command("payflow person ls")
@@ -127,6 +139,9 @@ def _columns(payflow: Payflow) -> tuple[Column, ...]:
     )
 
 
-def _tell(terminal: Terminal, payflow: Payflow, person: RegisteredPerson) -> None:
+def _tell(terminal: Terminal, payflow: Payflow, person: RegisteredPerson | Proposal) -> None:
+    if isinstance(person, Proposal):
+        terminal.tell({"proposal": person.digest}, "Nothing has changed yet.", *who_confirms(person))
+        return
     columns = _columns(payflow)
     terminal.tell(json_of(columns, person), drawn(columns, [person]))

@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
-from machines.core.errors import BadInput, BadSettings, PayflowError, StoreUnavailable, StoreUnfit
+from machines.core.errors import BadInput, BadSettings, NotAllowed, PayflowError, StoreUnavailable, StoreUnfit
 from machines.core.ids import RecordId, parse_id
 from machines.core.machine import AnyMachine
 from machines.core.money import Asset, Assets, Money
@@ -242,6 +242,8 @@ def typed() -> Iterator[None]:
     """Mark what is refused inside as a mistake in the command line."""
     try:
         yield
+    except NotAllowed:
+        raise  # it was typed well, by somebody else than may
     except BadInput as error:
         raise Usage(str(error)) from error
 

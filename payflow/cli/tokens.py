@@ -7,25 +7,18 @@ from typing import Annotated
 import typer
 
 from payflow.app.installation import Payflow
+from payflow.cli.steering import who_confirms
 from payflow.cli.tables import TIME, Column, Format
-from payflow.cli.terminal import Commands, Terminal, Usage, duration, known, limit_of, typed
-from payflow.desk.identity import TokenWish, make_token, revoke_token, rotate_token
+from payflow.cli.terminal import Commands, Reason, Terminal, Usage, duration, known, limit_of, typed
+from payflow.desk.identity import TokenWish, make_token, narrower, revoke_token, rotate_token
 from payflow.desk.person import STAFF
 from payflow.shown import utc
-from payflow.store.registers.tokens import ApiToken, Role, Tokens, TokenScope
+from payflow.store.registers.tokens import Role, Tokens, TokenScope
 
 Name = Annotated[str, typer.Argument(help="What it is called; where it is no registered person's, who holds it.")]
 Days = Annotated[
     int | None, typer.Option(help="After so many days it ends; by default 90 for staff, never for machines.")
 ]
-
-
-def _less(token: ApiToken) -> str:
-    """Say what a token opens less than its role would."""
-    scope = token.scope
-    parts = ["reads only"] if scope.reads_only else []
-    parts += [f"{units} units of {code} at most" for code, units in scope.most.items()]
-    return ", ".join([*parts, *scope.networks])
 
 
 command = Commands()
@@ -35,7 +28,7 @@ TOKEN = (
     Column("role", "role"),
     Column("of", "of"),
     Column("person", "person"),
-    Column("scope", "only", _less),
+    Column("scope", "only", lambda token: ", ".join(narrower(token.scope))),
     Column("made_at", "made (UTC)", form=TIME),
     Column("made_by", "by"),
     Column("used_at", "last used (UTC)", form=Format(TIME.json, lambda at: "never" if at is None else utc(at))),
@@ -63,8 +56,12 @@ async def create(  # noqa: PLR0913  (each is an option that one may type)
     network: Annotated[
         list[str] | None, typer.Option(metavar="CIDR", help="It opens only from there, such as 10.2.0.0/16.")
     ] = None,
+    reason: Reason = "",
 ) -> None:
-    """Make a token and print it: it is kept nowhere, so it cannot be shown again."""
+    """Make a token and print it: it is kept nowhere, so it cannot be shown again.
+
+    Where two people operate this installation, one for somebody who works here opens nothing before the other confirms.
+    """
     known("role", role, Role)
     bound = {Role.PROVIDER: ("--owner", owner, platform), Role.PLATFORM: ("--platform", platform, owner)}
     option, of, other = bound.get(Role(role), ("", owner or platform, ""))
@@ -73,8 +70,13 @@ async def create(  # noqa: PLR0913  (each is an option that one may type)
     who = await terminal.person(payflow)
     with typed():
         scope = TokenScope(read_only, _most(payflow, most or ()), tuple(map(_network, network or ())))
-        secret = await make_token(payflow.store, TokenWish(name, Role(role), of, person, days, scope), who)
-    terminal.tell({"name": name, "role": role, "of": of, "token": secret}, secret)
+        made = await make_token(payflow.store, TokenWish(name, Role(role), of, person, days, scope), who, reason)
+    told = {"name": name, "role": role, "of": of, "token": made.secret}
+    if made.proposal is None:
+        terminal.tell(told, made.secret)
+    else:
+        waits = ("It opens nothing yet.", *who_confirms(made.proposal))
+        terminal.tell(told | {"proposal": made.proposal.digest}, made.secret, *waits)
 
 
 def _most(payflow: Payflow, amounts: Iterable[str]) -> dict[str, int]:

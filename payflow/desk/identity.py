@@ -2,23 +2,66 @@
 
 A token is a person's or a machine's. A person's token is made for one role that the person has; who disables the person
 shuts all of them at once. A token of nobody who is registered goes on working: its name is its person.
+
+Once two people operate this installation, whatever lets somebody in, or do more, takes two of them: or one could make
+up the second person that other acts ask for. Shutting somebody out takes one. Until there are two of whom neither made
+the other, one is enough, and a shell is one: how else would the first ones come in?
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
 from machines.core.money import Asset, Money
-from payflow.desk.person import OPERATES, STAFF, Person, because
-from payflow.store.registers.persons import Persons, RegisteredPerson, folded
-from payflow.store.registers.tokens import UNSCOPED, ApiToken, Role, Tokens, TokenScope
+from payflow.desk.dual_control import DualControl, Verb
+from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because
+from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
+from payflow.store.registers.proposals import Proposal
+from payflow.store.registers.tokens import (
+    UNSCOPED,
+    ApiToken,
+    Role,
+    Tokens,
+    TokenScope,
+    digest_of,
+    new_secret,
+)
 from payflow.store.store import Store
 
 STAFF_DAYS = 90
 """So long a token of somebody who works here lasts, unless something else is said; a machine's lasts for ever."""
 MOST_DAYS = 3650
 MOST_OVERLAP_MS = 7 * DAY
+
+PERSON, TOKEN = "person", "token"
+
+
+async def takes_two(store: Store) -> bool:
+    """Whether two people operate this installation, or did lately, of whom neither made the other.
+
+    Whoever shut the other one out must not be able to act alone at once.
+    """
+    makers: dict[str, set[str]] = {}
+    for token in await Tokens(store.link).in_use(REMEMBERED_MS):
+        if token.role is not Role.OPERATOR:
+            continue
+        person = await store.persons.find(token.holder)
+        if person is None and token.person:
+            continue
+        if person is not None and (Role.OPERATOR not in person.roles or await _long_gone(store, person)):
+            continue
+        made_by = {token.made_by, person.made_by if person else token.made_by}
+        names = {folded(await store.persons.named(maker)) for maker in made_by}
+        makers.setdefault(folded(person.name if person else token.name), set()).update(names)
+    pairs = combinations(makers, 2)
+    return any(one not in makers[other] and other not in makers[one] for one, other in pairs)
+
+
+async def _long_gone(store: Store, person: RegisteredPerson) -> bool:
+    return person.disabled_at is not None and person.disabled_at + REMEMBERED_MS <= await store.records.now()
+
 
 # ── persons ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -43,21 +86,25 @@ async def find_person(store: Store, name: str) -> RegisteredPerson:
     return person
 
 
-async def add_person(store: Store, name: str, change: PersonChange, by: Person) -> RegisteredPerson:
-    """Register somebody who works here."""
+async def add_person(
+    store: Store, name: str, change: PersonChange, by: Person, reason: str = ""
+) -> RegisteredPerson | Proposal:
+    """Register somebody who works here, or propose it."""
     by.refuse_unless(OPERATES)
     known, now = await store.persons.find(name), await store.records.now()
     if known is not None:
         raise Conflict(f"{name} is {known.name}, who is registered: `payflow person set {known.name}` changes them.")
     wish = _changed(store.persons, RegisteredPerson(name.strip(), frozenset(), by.name, now), change)
-    return await _write(store, wish, by, "add person")
+    return await _write(store, wish, by, reason, "add person")
 
 
-async def change_person(store: Store, name: str, change: PersonChange, by: Person) -> RegisteredPerson:
-    """Say otherwise what a person may do, up to how much, and how else they are called."""
+async def change_person(
+    store: Store, name: str, change: PersonChange, by: Person, reason: str = ""
+) -> RegisteredPerson | Proposal:
+    """Say otherwise what a person may do, up to how much, and how else they are called; or propose it."""
     by.refuse_unless(OPERATES)
     wish = _changed(store.persons, await find_person(store, name), change)
-    return await _write(store, wish, by, "change person")
+    return await _write(store, wish, by, reason, "change person")
 
 
 async def disable_person(store: Store, name: str, reason: str, by: Person) -> RegisteredPerson:
@@ -72,15 +119,14 @@ async def disable_person(store: Store, name: str, reason: str, by: Person) -> Re
         return await store.persons.write(replace(person, disabled_by=by.name, disabled_at=now))
 
 
-async def enable_person(store: Store, name: str, reason: str, by: Person) -> RegisteredPerson:
-    """Let a person who was disabled come in again; tokens that were revoked stay so."""
+async def enable_person(store: Store, name: str, reason: str, by: Person) -> RegisteredPerson | Proposal:
+    """Let a person who was disabled come in again, or propose it; tokens that were revoked stay so."""
     by.refuse_unless(OPERATES)
     why = because(reason)
     person = await find_person(store, name)
     if person.disabled_at is None:
         raise Conflict(f"{person.name} is not disabled.")
-    async with store.audit.doing(by.name, "enable person", person.name, why):
-        return await store.persons.write(replace(person, disabled_by="", disabled_at=None))
+    return await _write(store, replace(person, disabled_by="", disabled_at=None), by, why, "enable person")
 
 
 def _changed(persons: Persons, before: RegisteredPerson, change: PersonChange) -> RegisteredPerson:
@@ -103,9 +149,14 @@ def _changed(persons: Persons, before: RegisteredPerson, change: PersonChange) -
     return wish if change.contacts is None else persons.with_contacts(wish, change.contacts)
 
 
-async def _write(store: Store, wish: RegisteredPerson, by: Person, act: str) -> RegisteredPerson:
+async def _write(
+    store: Store, wish: RegisteredPerson, by: Person, reason: str, act: str
+) -> RegisteredPerson | Proposal:  # fmt: skip
+    await _refuse_at_odds(store, wish)
+    if await takes_two(store):
+        version = wish.version
+        return await _two(store).propose(PERSON, wish.name, {"act": act, **_seen(wish)}, reason, by, version=version)
     async with store.audit.doing(by.name, act, wish.name, said_of(store, wish)):
-        await _refuse_at_odds(store, wish)
         return await store.persons.write(wish)
 
 
@@ -133,6 +184,62 @@ def said_of(store: Store, person: RegisteredPerson) -> str:
     return "; ".join(parts)
 
 
+def _seen(person: RegisteredPerson) -> dict[str, str]:
+    """Write a person as they would be into a proposal."""
+    return {
+        "roles": " ".join(sorted(person.roles)),
+        "limits": ", ".join(f"{code} {units}" for code, units in person.limits.items()),
+        "aliases": " ".join(person.aliases),
+        "contacts": person.sealed_contacts,
+    }
+
+
+async def _proposed(store: Store, one: Proposal, made_by: str) -> RegisteredPerson:
+    """Read a person as they would be, in the version that was seen."""
+    before = await store.persons.find(one.subject)
+    known = before or RegisteredPerson(one.subject, frozenset(), made_by, await store.records.now())
+    limits = (limit.partition(" ") for limit in one.seen["limits"].split(", ") if limit)
+    enabled = one.seen["act"] == "enable person"
+    return replace(
+        known,
+        roles=frozenset(map(Role, one.seen["roles"].split())),
+        limits={code: int(units) for code, _, units in limits},
+        aliases=tuple(one.seen["aliases"].split()),
+        sealed_contacts=one.seen["contacts"],
+        disabled_by="" if enabled else known.disabled_by,
+        disabled_at=None if enabled else known.disabled_at,
+        version=one.version,
+    )
+
+
+def person_verb(store: Store) -> Verb:
+    """Give what a second person confirms of a person."""
+
+    def says(one: Proposal) -> list[str]:
+        seen, assets = one.seen, store.records.assets
+        limits = [limit.partition(" ") for limit in seen["limits"].split(", ") if limit]
+        amounts = ", ".join(str(Money(int(units), assets[code])) for code, _, units in limits)
+        return [
+            f"{seen['act'].capitalize()} {one.subject}, who may be: {seen['roles']}.",
+            f"One approval of theirs may be about {amounts or 'any amount'}{' at most' if amounts else ''}.",
+            f"Also called: {seen['aliases'] or 'nothing else'}.",
+        ]
+
+    async def do(one: Proposal, second: Person) -> str:
+        both = f"{one.by} and {second.name}"
+        wish = await _proposed(store, one, both)
+        async with store.audit.doing(both, one.seen["act"], one.subject, said_of(store, wish)):
+            await _refuse_at_odds(store, wish)
+            await store.persons.write(wish)
+        return f"Done: {one.subject} is {said_of(store, wish)}."
+
+    return Verb(PERSON, says, do)
+
+
+def _two(store: Store) -> DualControl:
+    return DualControl(store, [person_verb(store), token_verb(store)])
+
+
 # ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -151,34 +258,95 @@ class TokenWish:
     scope: TokenScope = UNSCOPED
 
 
-async def make_token(store: Store, wish: TokenWish, by: Person) -> str:
-    """Make a token and give it: it is kept nowhere, so it cannot be shown again."""
+@dataclass(frozen=True, slots=True)
+class TokenMade:
+    """A token that was made or proposed."""
+
+    secret: str
+    """What its holder shows: it is kept nowhere, so it cannot be shown again."""
+    proposal: Proposal | None = None
+    """What another operator must confirm before it opens anything."""
+
+
+async def make_token(store: Store, wish: TokenWish, by: Person, reason: str = "") -> TokenMade:
+    """Make a token; one of somebody who works here is proposed where that takes two.
+
+    Whoever proposes it sees what it shows, and so never counts as somebody else than its holder where two are needed.
+    """
     by.refuse_unless(OPERATES)
+    tokens, secret = Tokens(store.link), new_secret()
     lasts_ms = _lasts(wish.role, wish.days)
     person = await _holder(store, wish)
-    says = [f"{wish.role} {wish.of}".strip(), *([f"of {person}"] if person else []), *_narrower(wish.scope)]
+    if wish.role in STAFF and await takes_two(store):
+        seen = {"hash": digest_of(secret), "role": wish.role.value, "person": person, "lasts": str(lasts_ms)}
+        seen |= _scope_written(wish.scope)
+        return TokenMade(secret, await _two(store).propose(TOKEN, wish.name, seen, reason, by))
+    says = [f"{wish.role} {wish.of}".strip(), *([f"of {person}"] if person else []), *narrower(wish.scope)]
     async with store.audit.doing(by.name, "create token", wish.name, ", ".join(says)):
-        tokens = Tokens(store.link)
-        secret = await tokens.create(
-            wish.name, wish.role, wish.of, by.name, person=person, lasts_ms=lasts_ms, scope=wish.scope
-        )
+        await tokens.adopt(
+            digest_of(secret), wish.name, wish.role, wish.of, by.name,
+            person=person, lasts_ms=lasts_ms, scope=wish.scope,
+        )  # fmt: skip
         await tokens.let_in(wish.of)
-        return secret
+    return TokenMade(secret)
+
+
+def token_verb(store: Store) -> Verb:
+    """Give what a second person confirms of a token."""
+
+    def says(one: Proposal) -> list[str]:
+        seen = one.seen
+        days = int(seen["lasts"]) // DAY
+        less = ", ".join(narrower(_scope_read(seen)))
+        return [
+            f"The token {one.subject} opens what {A_ROLE[Role(seen['role'])]} may, for {days} days.",
+            f"It is of {seen['person'] or f'{one.subject}, whom nobody registered'}; {one.by} has seen what it shows.",
+            *([f"It is narrower: {less}."] if less else []),
+        ]
+
+    async def do(one: Proposal, second: Person) -> str:
+        seen, role, both = one.seen, Role(one.seen["role"]), f"{one.by} and {second.name}"
+        wish = TokenWish(one.subject, role, person=seen["person"])
+        async with store.audit.doing(both, "create token", one.subject, f"{role} of {seen['person'] or one.subject}"):
+            if await _holder(store, wish) != seen["person"]:
+                raise Conflict(f"Whose token {one.subject} would be changed since it was proposed: look again.")
+            # By whoever saw what it shows: confirming it makes nobody its holder.
+            await Tokens(store.link).adopt(
+                seen["hash"], one.subject, role, "", one.by,
+                person=seen["person"], lasts_ms=int(seen["lasts"]), scope=_scope_read(seen),
+            )  # fmt: skip
+        return f"Done: the token {one.subject} opens what it was proposed for."
+
+    return Verb(TOKEN, says, do)
+
+
+def _scope_written(scope: TokenScope) -> dict[str, str]:
+    most = ", ".join(f"{code} {units}" for code, units in sorted(scope.most.items()))
+    return {"reads": "yes" if scope.reads_only else "", "most": most, "networks": " ".join(scope.networks)}
+
+
+def _scope_read(seen: Mapping[str, str]) -> TokenScope:
+    most = (limit.partition(" ") for limit in seen["most"].split(", ") if limit)
+    return TokenScope(
+        bool(seen["reads"]), {code: int(units) for code, _, units in most}, tuple(seen["networks"].split())
+    )  # fmt: skip
 
 
 async def rotate_token(store: Store, name: str, overlap_ms: int, days: int | None, by: Person) -> str:
     """Give what takes the place of a token; what was shown before ends by itself after the overlap.
 
-    A person rotates their own tokens; an operator anybody's.
+    Whoever shows it may, and an operator; that of another person only where one operator is enough, because whoever
+    rotates a token sees what it shows.
     """
     if not 0 <= overlap_ms <= MOST_OVERLAP_MS:
         raise BadInput("Both tokens may open for 7 days at most: name a shorter overlap, such as 1h.")
     token = await _in_use(store, name)
-    await _refuse_stranger(store, token, by)
+    # Who rotates their own is its holder still: whoever made it made it up, or not, as before.
+    maker = token.made_by if await _rotates_own(store, token, by) else by.name
     lasted = None if token.expires_at is None else max(1, (token.expires_at - token.made_at) // DAY)
     lasts_ms = _lasts(token.role, lasted if days is None else days)
     async with store.audit.doing(by.name, "rotate token", token.name, f"the old one ends in {overlap_ms // SECOND} s"):
-        return await Tokens(store.link).rotate(name, by.name, overlap_ms, lasts_ms)
+        return await Tokens(store.link).rotate(name, maker, overlap_ms, lasts_ms)
 
 
 async def revoke_token(store: Store, name: str, by: Person) -> ApiToken:
@@ -195,9 +363,16 @@ async def _in_use(store: Store, name: str) -> ApiToken:
     raise NotFound(f"There is no token {name[:64]!r} that opens anything: `payflow token ls` names them.")
 
 
-async def _refuse_stranger(store: Store, token: ApiToken, by: Person) -> None:
-    if not (token.role in STAFF and await store.persons.same(token.holder, by.name)):
-        by.refuse_unless(OPERATES)
+async def _rotates_own(store: Store, token: ApiToken, by: Person) -> bool:
+    if by.role is not None and folded(by.token) == folded(token.name):
+        return True
+    by.refuse_unless(OPERATES)
+    if token.role in STAFF and await takes_two(store):
+        raise NotAllowed(
+            f"Whoever rotates {token.name} sees what it shows: {token.holder} does so, with that token. Where it is "
+            "lost, revoke it and propose another one."
+        )
+    return False
 
 
 async def _holder(store: Store, wish: TokenWish) -> str:
@@ -227,7 +402,8 @@ def _lasts(role: Role, days: int | None) -> int | None:
     return days * DAY
 
 
-def _narrower(scope: TokenScope) -> list[str]:
+def narrower(scope: TokenScope) -> list[str]:
+    """Say what a token opens less than its role would."""
     return [
         *(["reads only"] if scope.reads_only else []),
         *(f"up to {units} units of {code}" for code, units in scope.most.items()),

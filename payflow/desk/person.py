@@ -42,6 +42,8 @@ class Person:
     """Who made their token."""
     scope: TokenScope = UNSCOPED
     """What they may less than their role: by the limits of the person, and by their token."""
+    token: str = ""
+    """The name of the token that they showed."""
 
     def refuse_above(self, amount: Money | None) -> None:
         """Raise where an amount is more than they may approve, confirm, ask for or credit at once."""
@@ -93,11 +95,13 @@ class Caller:
     made_by: str = ""
     """Who made their token."""
     scope: TokenScope = UNSCOPED
+    token: str = ""
+    """The name of the token that they showed."""
 
     @property
     def person(self) -> Person:
         """Who asks, where an act asks for more than a name."""
-        return Person(self.who, self.role, self.made_by, self.scope)
+        return Person(self.who, self.role, self.made_by, self.scope, self.token)
 
     @property
     def who(self) -> str:
@@ -133,7 +137,7 @@ async def identified(store: Store, token: ApiToken | None, address: str = "") ->
             f"The token {token.name} opens nothing from here: it is for callers in {', '.join(scope.networks)}, "
             "and a command line is in no network."
         )
-    return Caller(name, token.role, token.of, token.made_by, scope)
+    return Caller(name, token.role, token.of, token.made_by, scope, token.name)
 
 
 def refuse_reading_only(scope: TokenScope) -> None:

@@ -22,8 +22,8 @@ async def test_a_revoked_account_is_locked_out_until_an_operator_makes_its_token
         with pytest.raises(NotAllowed, match="locked out"):
             await token_of_account(store, GUS)
     await token_of_account(store, ForgeAccount(5, "mia"))
-    secret = await make_token(store, TokenWish(NAME, Role.PROVIDER, OF), OLU)
-    assert await token_of_account(store, GUS) == digest_of(secret)
+    made = await make_token(store, TokenWish(NAME, Role.PROVIDER, OF), OLU)
+    assert await token_of_account(store, GUS) == digest_of(made.secret)
 
 
 async def test_a_further_token_of_an_account_can_be_revoked_alone(store: Store) -> None:

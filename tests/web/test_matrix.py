@@ -310,6 +310,8 @@ async def everybody(fair: Fair, store: Store) -> dict[str, str]:
     """Make a token for everybody who has one."""
     now, long_ago = Tokens(store.link), Tokens(store.link, FixedClock(1_000_000_000_000))
     secrets = {}
+    boss = Person("boss", Role.OPERATOR)
+    await add_person(store, "disabled-1", PersonChange(frozenset({Role.OPERATOR})), boss)
     for name, kind in IDENTITIES.items():
         if kind is None:
             continue
@@ -320,8 +322,6 @@ async def everybody(fair: Fair, store: Store) -> dict[str, str]:
         secrets[name] = await tokens.create(
             f"{name}-1", role, of, "test", lasts_ms=DAY * (name == "expired") or None, scope=scope
         )
-    boss = Person("boss", Role.OPERATOR)
-    await add_person(store, "disabled-1", PersonChange(frozenset({Role.OPERATOR})), boss)
     await disable_person(store, "disabled-1", "left", boss)
     return secrets
 

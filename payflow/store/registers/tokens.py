@@ -116,15 +116,25 @@ class Tokens:
         person: str = "", lasts_ms: int | None = None, scope: TokenScope = UNSCOPED,
     ) -> str:  # fmt: skip
         """Make a token and give what its holder must show: it is told this once and kept nowhere."""
+        secret = new_secret()
+        await self.adopt(
+            digest_of(secret), name, role, of, made_by, person=person, lasts_ms=lasts_ms, scope=scope
+        )  # fmt: skip
+        return secret
+
+    async def adopt(
+        self, digest: str, name: str, role: Role, of: str, made_by: str, *,
+        person: str = "", lasts_ms: int | None = None, scope: TokenScope = UNSCOPED,
+    ) -> None:  # fmt: skip
+        """Let a token open something whose secret its holder has already, by its hash."""
         _check(name, role, of)
         now = self._clock.now()
         until = None if lasts_ms is None else Millis(now + lasts_ms)
-        secret, digest = await self._made(ApiToken(name, role, of, made_by, now, person, until, scope))
+        await self._write(digest, ApiToken(name, role, of, made_by, now, person, until, scope))
         # The token first: what a crash leaves behind is a token that nobody was told, never one that nobody can revoke.
         if not await self._link.ask("HSETNX", keys.TOKENS, name.casefold(), digest):
             await self._link.ask("DEL", keys.token(digest))
             raise Conflict(f"There is a token {name!r} in use: rotate it, revoke it first, or take another name.")
-        return secret
 
     async def rotate(self, name: str, made_by: str, overlap_ms: int, lasts_ms: int | None) -> str:
         """Give what the holder of a token shows from now on; what they showed before ends after an overlap."""
@@ -135,7 +145,9 @@ class Tokens:
         now = self._clock.now()
         until = None if lasts_ms is None else Millis(now + lasts_ms)
         fresh = replace(before, made_by=made_by, made_at=now, expires_at=until, used_at=None)
-        secret, successor = await self._made(fresh)
+        secret = new_secret()
+        successor = digest_of(secret)
+        await self._write(successor, fresh)
         await self._link.ask("HSET", keys.TOKENS, name.casefold(), successor)
         ends = Millis(min(now + overlap_ms, before.expires_at or now + overlap_ms))
         await self._write(digest, replace(before, expires_at=ends))
@@ -144,11 +156,6 @@ class Tokens:
             await self.revoke(name, after.revoked_by if after else made_by)
             raise Conflict(f"The token {name!r} was revoked meanwhile.")
         return secret
-
-    async def _made(self, token: ApiToken) -> tuple[str, str]:
-        secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        await self._write(digest_of(secret), token)
-        return secret, digest_of(secret)
 
     async def _write(self, digest: str, token: ApiToken) -> None:
         key, fields = keys.token(digest), _written(token)
@@ -215,10 +222,11 @@ class Tokens:
         """List every token that was ever made, the newest first."""
         return sorted((token for _, token in await self._rows()), key=lambda token: token.made_at, reverse=True)
 
-    async def in_use(self) -> list[ApiToken]:
-        """List the tokens that open something, the newest first."""
-        now = self._clock.now()
-        return [token for token in await self.all() if token.open_at(now)]
+    async def in_use(self, lately_ms: int = 0) -> list[ApiToken]:
+        """List the tokens that open something, or did so lately, the newest first."""
+        since = self._clock.now() - lately_ms
+        ends = ((token, token.revoked_at or token.expires_at) for token in await self.all())
+        return [token for token, end in ends if end is None or end > since]
 
     async def _rows(self) -> list[tuple[str, ApiToken]]:
         """List every token with its hash."""
@@ -286,6 +294,11 @@ class Sessions(OverLink):
     async def close(self, secret: str) -> None:
         if _SESSION.fullmatch(secret):
             await self._link.ask("DEL", keys.session(digest_of(secret)))
+
+
+def new_secret() -> str:
+    """Make up what the holder of a token shows."""
+    return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def is_name(text: str) -> bool:

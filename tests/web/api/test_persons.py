@@ -62,13 +62,11 @@ async def test_nobody_approves_more_than_the_limit_of_the_person_or_of_the_token
     async with open_front(settings, two_people_from="100000") as front, front.working():
         front.known.standing_of_all = type(front.known.standing_of_all)()
         path, body = await before_two(front, "1000")
-        person = await add_person(
-            front.store, "rita", PersonChange(REVIEWER.roles, {NGN: ngn("999.99")}), BOSS
-        )  # fmt: skip
+        await add_person(front.store, "rita", PersonChange(REVIEWER.roles, {NGN: ngn("999.99")}), BOSS)
         refused = await front.reviewer("POST", path, body)
         assert (refused.status, refused.code) == (403, "forbidden")
         assert "NGN 999.99 at most" in refused.body["error"]["message"]
-        await change_person(front.store, person.name, PersonChange(limits={NGN: ngn("1000")}), BOSS)
+        await change_person(front.store, "rita", PersonChange(limits={NGN: ngn("1000")}), BOSS)
         narrow = await Tokens(front.store.link).create(
             "phone", Role.REVIEWER, "", "boss", person="rita", scope=TokenScope(most={"NGN": 99_999})
         )
