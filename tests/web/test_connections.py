@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Iterator
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
@@ -43,14 +43,24 @@ async def healthy(host: str, port: int, from_host: str) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def silent(host: str, port: int, number: int, from_host: str) -> Iterator[list[socket.socket]]:
-    """Hold connections open that say nothing."""
-    with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(socket.create_connection((host, port), source_address=(from_host, 0)))
-            for _ in range(number)
-        ]
+Streams = tuple[StreamReader, StreamWriter]
+ASKED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def held(host: str, port: int, number: int, from_host: str, said: bytes = ASKED) -> AsyncIterator[list[Streams]]:
+    """Hold connections open that asked something once, or said something else, or nothing."""
+    async with contextlib.AsyncExitStack() as stack:
+        streams = []
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection(host, port, local_addr=(from_host, 0))
+            stack.callback(writer.close)
+            streams.append((reader, writer))
+            with contextlib.suppress(ConnectionError):
+                writer.write(said)
+                if said == ASKED:
+                    await reader.readuntil(b"well")
+        yield streams
 
 
 @pytest.fixture(autouse=True)
@@ -59,33 +69,49 @@ def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_whoever_holds_all_that_one_address_may_have_shuts_out_nobody_else() -> None:
-    async with served() as (host, port):
-        with silent(host, port, 50, "127.0.0.9"):
-            assert not await healthy(host, port, "127.0.0.9")
-            assert await healthy(host, port, "127.0.0.1")
+    async with served() as (host, port), held(host, port, 10, "127.0.0.9"):
+        assert not await healthy(host, port, "127.0.0.9")
+        assert await healthy(host, port, "127.0.0.1")
 
 
 async def test_many_addresses_together_leave_the_process_half_of_what_it_may_open() -> None:
     async with served() as (host, port):
-        with contextlib.ExitStack() as others:
-            for number in range(2, 7):
-                others.enter_context(silent(host, port, 10, f"127.0.0.{number}"))
+        async with contextlib.AsyncExitStack() as others:
+            for number in range(2, 6):
+                await others.enter_async_context(held(host, port, 10, f"127.0.0.{number}"))
             assert not await healthy(host, port, "127.0.0.1")
         await wait_until(lambda: healthy(host, port, "127.0.0.1"), "they are gone")
 
 
 async def test_a_place_is_free_again_when_its_connection_is_gone() -> None:
-    async with served() as (host, port):
-        with silent(host, port, 10, "127.0.0.9") as held:
-            assert not await healthy(host, port, "127.0.0.9")
-            held[0].close()
-            await wait_until(lambda: healthy(host, port, "127.0.0.9"), "the place is free")
+    async with served() as (host, port), held(host, port, 10, "127.0.0.9") as streams:
+        assert not await healthy(host, port, "127.0.0.9")
+        streams[0][1].close()
+        await wait_until(lambda: healthy(host, port, "127.0.0.9"), "the place is free")
 
 
 async def test_a_proxy_of_ours_may_bring_everybody() -> None:
-    async with served(proxies=("127.0.0.9/32",)) as (host, port):
-        with silent(host, port, 30, "127.0.0.9"):
+    async with served(proxies=("127.0.0.9/32",)) as (host, port), held(host, port, 30, "127.0.0.9"):
+        assert await healthy(host, port, "127.0.0.9")
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: \r\n"])
+@pytest.mark.parametrize("proxies", [(), ("127.0.0.9/32",)])
+async def test_who_asks_comes_in_before_those_who_hold_connections_and_ask_nothing(
+    proxies: tuple[str, ...], said: bytes
+) -> None:
+    """From their own address as well, which may be that of a proxy of ours; what asks once is closed for nobody."""
+    async with (
+        served(proxies) as (host, port),
+        held(host, port, 5, "127.0.0.9") as asked,
+        held(host, port, 60, "127.0.0.9", said),
+    ):
+        for _ in range(12):
             assert await healthy(host, port, "127.0.0.9")
+            assert await healthy(host, port, "127.0.0.1")
+        for reader, writer in asked:
+            writer.write(ASKED)
+            assert (await reader.readuntil(b"well")).startswith(b"HTTP/1.1 200"), "it was not closed for them"
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "])

@@ -159,7 +159,9 @@ class Connections:
     """Counts who is connected; half of what the process may open stays free for the process itself.
 
     Each connection costs a file descriptor. Whoever opened enough of them and said nothing would leave none for health
-    checks, and none for asking gateways and nodes. How long one may say nothing is the server's own limit (`IDLE_S`).
+    checks, and none for asking gateways and nodes. How long one may say nothing is the server's own limit (`IDLE_S`);
+    when there are too many, the oldest that has asked nothing yet makes room: a proxy of ours brings everybody from one
+    address, and there, too, who asks must come in.
     """
 
     def __init__(
@@ -173,25 +175,48 @@ class Connections:
         self.most_of_one = self.most // _SHARE
         """From one address; a proxy of ours, which brings everybody, may have all."""
         self._open: Counter[str] = Counter()
+        self._unasked: dict[str, dict[_Guarded, None]] = {"": {}}
+        """Those that have not asked anything yet, the oldest first, by address and all (""): they give way."""
 
     def guarding(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """Put the limits before what serves a connection."""
         return lambda: _Guarded(self, make())
 
-    def admit(self, address: str) -> bool:
-        """Count a connection in, unless there are too many."""
-        if self._open.total() >= self.most:
-            return False
+    def admit(self, connection: "_Guarded", address: str) -> bool:
+        """Count a connection in, unless there are too many that have asked something."""
         if self._open[address] >= self.most_of_one and not among(address, self._proxies):
+            if not self._one_gives_way(address):
+                return False
+        elif self._open.total() >= self.most and not self._one_gives_way():
             return False
         self._open[address] += 1
+        for place in ("", address):
+            self._unasked.setdefault(place, {})[connection] = None
         return True
 
-    def forget(self, address: str) -> None:
+    def _one_gives_way(self, address: str = "") -> bool:
+        """End the oldest connection that has not asked anything; of one address, where that has too many."""
+        oldest = next(iter(self._unasked.get(address, ())), None)
+        if oldest is not None:
+            oldest.end()
+        return oldest is not None
+
+    def asked(self, connection: "_Guarded", address: str) -> None:
+        """Know that a connection is there for something."""
+        for place in ("", address):
+            self._unasked.get(place, {}).pop(connection, None)
+        if not self._unasked.get(address, True):
+            del self._unasked[address]
+
+    def forget(self, connection: "_Guarded", address: str) -> None:
         """Count a connection out."""
+        self.asked(connection, address)
         self._open[address] -= 1
         if not self._open[address]:
             del self._open[address]
+
+
+_END_OF_HEADER = b"\r\n\r\n"
 
 
 class _Guarded(asyncio.Protocol):
@@ -200,28 +225,50 @@ class _Guarded(asyncio.Protocol):
     def __init__(self, connections: Connections, served: asyncio.Protocol) -> None:
         self._connections = connections
         self._served = served
+        self._transport: asyncio.Transport | None = None
+        """None for one that was not admitted."""
         self._address: str | None = None
+        """None for one that does not count, or not any more."""
+        self._tail: bytes | None = b""
+        """The end of what came before the first header was whole; None when it is."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        if self._connections.admit(address):
-            self._address = address
+        if self._connections.admit(self, address):
+            self._address, self._transport = address, cast("asyncio.Transport", transport)
             self._served.connection_made(transport)
         else:
             cast("asyncio.Transport", transport).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._address is not None:
-            self._connections.forget(self._address)
+        if self._transport is not None:
+            self._uncounted()
             self._served.connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
+    def end(self) -> None:
+        """Make room at once; the loop tells whoever serves it in its next turn."""
+        self._uncounted()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _uncounted(self) -> None:
         if self._address is not None:
-            self._served.data_received(data)
+            self._connections.forget(self, self._address)
+            self._address = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        if self._tail is not None:
+            seen = self._tail + data
+            self._tail = None if _END_OF_HEADER in seen else seen[-len(_END_OF_HEADER) + 1 :]
+            if self._tail is None and self._address is not None:
+                self._connections.asked(self, self._address)
+        self._served.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return self._served.eof_received() if self._address is not None else None
+        return self._served.eof_received() if self._transport is not None else None
 
     def pause_writing(self) -> None:
         self._served.pause_writing()
