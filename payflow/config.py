@@ -353,6 +353,8 @@ class Settings(BaseModel):
     """A port for machines that watch: /metrics, /healthz, all of /readyz. Without it PAYFLOW_PORT shows them too."""
     worker_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_WORKER_PORT")
     """The former name of PAYFLOW_PROBE_PORT, which `payflow worker` still reads."""
+    security_contact: str = Field(default="", pattern=r"^((mailto:|https://)\S+)?$", alias="PAYFLOW_SECURITY_CONTACT")
+    """Whom people tell of a hole, as mailto: or https:// address: shown at /.well-known/security.txt."""
     api_rate: float = Field(default=50, gt=0, le=100_000, alias="PAYFLOW_API_RATE")
     """Requests a second that one API token may make, over all processes."""
     api_address_rate: float = Field(default=100, gt=0, le=100_000, alias="PAYFLOW_API_ADDRESS_RATE")

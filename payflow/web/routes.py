@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
@@ -38,6 +39,7 @@ def routes(
     spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
         _document(json.dumps(spec), gate),
+        *([_security(settings, gate)] if settings.security_contact else ()),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *(one for source in deliveries for one in source.routes(gate, metrics)),
     ]
@@ -53,6 +55,25 @@ def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     scope = AccessScope(desk)
     for room in (ProviderApi, AccountsApi, ReviewsApi):
         yield from room(desk, scope).endpoints()
+
+
+SECURITY_PLACE = "/.well-known/security.txt"
+EXPIRES = timedelta(days=90)
+"""A page that says so on its own day is never out of date while somebody runs this."""
+
+
+def _security(settings: Settings, gate: Gate) -> web.RouteDef:
+    """Say whom to tell of a hole, as RFC 9116 has it."""
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        await gate.rate_limit(request)
+        until = datetime.now(UTC) + EXPIRES
+        lines = [f"Contact: {settings.security_contact}", f"Expires: {until:%Y-%m-%dT%H:%M:%SZ}"]
+        if settings.public_url.startswith("https:"):
+            lines.append(f"Canonical: {settings.public_url}{SECURITY_PLACE}")
+        return web.Response(text="\n".join([*lines, "Preferred-Languages: en", ""]))
+
+    return web.get(SECURITY_PLACE, show)
 
 
 def _document(text: str, gate: Gate) -> web.RouteDef:

@@ -1,11 +1,17 @@
-"""Browsers are told to come by https alone, where they came by it: to us, or to a proxy that we trust."""
+"""Behind https: browsers come by it alone, cookies are ours alone, and pages have one name; whom to tell of a hole."""
 
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 import aiohttp
 import pytest
 
+from adapters.sandbox.github.wallet import StandInWallet
+from payflow.config import Settings
+from payflow.store.registers.tokens import Role
 from payflow.web.http import app
+from tests.chain import LANE
+from tests.web.api.front import Front, open_front
 
 SAID = {"X-Forwarded-Proto": "https"}
 
@@ -28,3 +34,98 @@ async def test_only_who_came_by_https_is_bound_to_it(trusted: str, headers: dict
         session.get(address, headers=headers) as answer,
     ):
         assert answer.headers.get("Strict-Transport-Security") == told
+
+
+async def signed_in(front: Front, **headers: str) -> aiohttp.ClientResponse:
+    """Sign in at the dashboard, and give the answer with its cookie."""
+    token = await front.token(Role.VIEWER, name="vic")
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{front.address}/admin/sign-in", data={"token": token}, headers=headers, allow_redirects=False
+        ) as answer,
+    ):
+        return answer
+
+
+async def at(front: Front, path: str, **headers: str) -> tuple[int, str]:
+    """Ask for a page."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(front.address + path, headers=headers, allow_redirects=False) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_behind_https_a_cookie_that_another_site_of_the_domain_planted_opens_nothing(settings: Settings) -> None:
+    """A browser takes `__Host-` from the very host alone, over https; a plain name any sibling can set for us."""
+    async with open_front(settings) as front:
+        answer = await signed_in(front, X_Forwarded_Proto="https")
+        (cookie,) = answer.cookies.values()
+        assert (cookie.key, cookie["path"], cookie["secure"]) == ("__Host-payflow_admin", "/", True)
+        told = f"{cookie.key}={cookie.value}"
+        assert (await at(front, "/admin", X_Forwarded_Proto="https", Cookie=told))[0] == 200
+        planted = f"payflow_admin={cookie.value}"
+        assert (await at(front, "/admin", X_Forwarded_Proto="https", Cookie=planted))[0] == 303
+        answer = await signed_in(front)
+        (cookie,) = answer.cookies.values()
+        assert (cookie.key, cookie["path"], cookie["secure"]) == ("payflow_admin", "/admin", "")
+
+
+@pytest.mark.parametrize("path", ["/admin", "/admin/sign-in", "/portal", "/portal/sign-in"])
+async def test_pages_answer_to_their_own_name(settings: Settings, path: str) -> None:
+    """And to addresses, by which no stranger's name leads here; programs call the API by whatever name they have."""
+    async with open_front(settings, public_url="https://pay.example") as front:
+        for host in ("pay.example", "127.0.0.1:8080", "localhost:8080", "[::1]:8080"):
+            assert (await at(front, path, Host=host))[0] in (200, 303)
+        for host in (
+            "evil.example",
+            "pay.example.evil.example",
+            "pay.example:81",
+            "localhost.evil.example",
+            "x@pay.example",
+        ):
+            status, text = await at(front, path, Host=host)
+            assert (status, "evil.example" in text) == (421, False), host
+        assert (await at(front, "/api/openapi.json", Host="payflow-api:8080"))[0] == 200
+
+
+async def test_whom_to_tell_of_a_hole(settings: Settings) -> None:
+    """As RFC 9116 has it, never out of date; without a contact there is no such page."""
+    place = "/.well-known/security.txt"
+    async with open_front(settings) as front:
+        assert (await at(front, place))[0] == 404
+    contact = "mailto:security@pay.example"
+    async with open_front(settings, security_contact=contact, public_url="https://pay.example") as front:
+        status, text = await at(front, place)
+        said = dict(line.split(": ", 1) for line in text.splitlines())
+        assert (status, said["Contact"]) == (200, contact)
+        assert said["Canonical"] == f"https://pay.example{place}"
+        left = datetime.fromisoformat(said["Expires"]) - datetime.now(UTC)
+        assert timedelta(days=30) < left < timedelta(days=365)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json"}, 200),
+        ({"Content-Type": "text/plain"}, 403),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 403),
+        ({"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+async def test_the_sandbox_s_wallet_signs_nothing_for_a_page_of_another_site(
+    headers: dict[str, str], status: int
+) -> None:
+    """What a browser sends from there without asking first is plain text or a form."""
+    wallet = StandInWallet("http://127.0.0.1:9", LANE.key)
+    body = b'{"method": "personal_sign", "params": ["0x00"]}'
+    async with (
+        app.listening(app.application(wallet.routes()), "127.0.0.1", 0) as address,
+        aiohttp.ClientSession() as session,
+        session.post(f"{address}/_wallet", data=body, headers=headers) as answer,
+    ):
+        assert answer.status == status

@@ -13,6 +13,7 @@ REFUSED = 4001
 UNSUPPORTED = 4200
 WRONG_CHAIN = 4902
 PATIENCE_S = 10.0
+ELSEWHERE = ("cross-site", "same-site")
 
 
 class WalletRefused(Exception):
@@ -51,6 +52,9 @@ class StandInWallet:
         return web.Response(text=text, content_type="text/javascript")
 
     async def _serve(self, request: web.Request) -> web.Response:
+        # A page of another site can send a form or plain text without asking first, and this key signs without asking.
+        if request.content_type != "application/json" or request.headers.get("Sec-Fetch-Site") in ELSEWHERE:
+            raise web.HTTPForbidden(text="Only a page of this sandbox may ask its wallet.")
         asked = await request.json()
         try:
             return web.json_response({"result": await self.answer(str(asked["method"]), list(asked["params"]))})

@@ -29,7 +29,7 @@ from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, To
 from payflow.store.store import Store
 from payflow.web.http.app import among
 from payflow.web.http.endpoints import received_form
-from payflow.web.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
+from payflow.web.http.problems import FORBIDDEN, MISDIRECTED, TOO_MANY, UNAUTHENTICATED, Problem
 
 # One customer of a provider of addresses has all of these.
 _SITE_BITS = 64
@@ -54,6 +54,7 @@ class Gate:
         self._proxies = settings.trusted_proxies
         self._refused: dict[str, float] = {}
         self._warned = False
+        self._name = urlsplit(settings.public_url).netloc
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks, or refuse them. Guessing uses up the rate of the address."""
@@ -128,6 +129,12 @@ class Gate:
             f"More than {rate:g} requests a second: wait, then go on slower.",
             headers={hdrs.RETRY_AFTER: str(max(1, math.ceil(wait_s)))},
         )
+
+    def refuse_other_names(self, request: web.Request) -> None:
+        """Refuse a page to who came by a name that is not ours, where ours is known: anybody's name can lead here."""
+        asked = request.host.casefold()
+        if self._name and asked != self._name and not _is_literal(asked):
+            raise Problem(MISDIRECTED, f"These pages are at {self._name}, and nowhere else.")
 
     async def _note_proxy(self, request: web.Request) -> None:
         """Tell of a proxy that nobody named, once: anybody can send its header, but not from an address of ours."""
@@ -233,7 +240,8 @@ class PageSessions:
 
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
         """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
-        secret = request.cookies.get(self._cookie, "")
+        self._gate.refuse_other_names(request)
+        secret = request.cookies.get(_cookie_of(request, self._cookie, self._place)[0], "")
         session = await self._sessions.find(secret)
         if session is None:
             await self._gate.rate_limit(request)
@@ -257,6 +265,7 @@ class PageSessions:
 
     async def rate_limit_sign_in(self, request: web.Request) -> None:
         """Count a visit to the sign-in."""
+        self._gate.refuse_other_names(request)
         await self._gate.rate_limit_sign_in(request, self._place)
 
     async def form(self, visit: Visit, *, leaving: bool = False) -> Form:
@@ -316,8 +325,9 @@ class PageSessions:
         if self._also_opens is not None and role in self._also_opens.roles:
             cookies.append((self._also_opens.cookie, self._also_opens.place))
         for cookie, place in cookies:
+            name, path = _cookie_of(request, cookie, place)
             answer.set_cookie(
-                cookie, secret, max_age=LASTS_S, path=place, httponly=True, samesite="Strict", secure=_is_https(request)
+                name, secret, max_age=LASTS_S, path=path, httponly=True, samesite="Strict", secure=_is_https(request)
             )
         return answer
 
@@ -325,7 +335,8 @@ class PageSessions:
         """End a session, here and in the store."""
         await self._sessions.close(visit.secret)
         answer = see(to)
-        answer.del_cookie(self._cookie, path=self._place, httponly=True, samesite="Strict")
+        name, path = _cookie_of(visit.request, self._cookie, self._place)
+        answer.del_cookie(name, path=path, httponly=True, samesite="Strict", secure=_is_https(visit.request))
         return answer
 
     async def say(self, visit: Visit, said: str) -> None:
@@ -343,6 +354,11 @@ def _refuse_unless(visit: Visit, word: str, why: str) -> None:
         raise Problem(FORBIDDEN, f"{why}: open the page again.")
 
 
+def _cookie_of(request: web.Request, name: str, place: str) -> tuple[str, str]:
+    """Name a cookie, and say where it is shown: behind https no other site of our domain can have set it."""
+    return (f"__Host-{name}", "/") if _is_https(request) else (name, place)
+
+
 def see(place: str) -> web.Response:
     """Lead to another page, so that going back or reloading sends no form twice."""
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: place})
@@ -353,6 +369,12 @@ def _refuse_other_sites(request: web.Request) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and _host(origin) != request.host.casefold():
         raise Problem(FORBIDDEN, "This form was sent from another site.")
+
+
+def _is_literal(host: str) -> bool:
+    """Whether it is an address, or this machine: nobody else's name leads here by it."""
+    bare = urlsplit(f"//{host}").hostname or ""
+    return bare == "localhost" or _site(bare) is not None
 
 
 def _host(origin: str) -> str:

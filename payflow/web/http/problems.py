@@ -56,6 +56,7 @@ _FIELDS = {
 # What is refused before any of our own errors can arise.
 UNAUTHENTICATED = (HTTPStatus.UNAUTHORIZED, "unauthenticated")
 FORBIDDEN = (HTTPStatus.FORBIDDEN, "forbidden")
+MISDIRECTED = (HTTPStatus.MISDIRECTED_REQUEST, "misdirected")
 FORGED = (HTTPStatus.UNAUTHORIZED, "forged")
 UNKNOWN_PLACE = (HTTPStatus.NOT_FOUND, "not_found")
 WRONG_METHOD = (HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed")
