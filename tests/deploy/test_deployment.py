@@ -1,11 +1,17 @@
 """The files that put Payflow somewhere: true to their schemas, to each other, and to what Payflow is."""
 
 import configparser
+import hashlib
+import importlib.util
+import io
 import json
+import platform
 import re
 import shutil
 import stat
 import subprocess
+import tomllib
+import zipfile
 from collections.abc import Callable
 from fnmatch import fnmatch
 from importlib import resources
@@ -72,9 +78,55 @@ def test_what_others_made_is_taken_by_its_digest() -> None:
     packages = json.loads((PROJECT / "tests/npm/package-lock.json").read_text())["packages"]
     assert len(packages) > 2
     assert [name for name, package in packages.items() if name and not package.get("integrity")] == []
-    actions = re.findall(r"uses: (\S+)", (PROJECT / ".github/workflows/ci.yml").read_text())
+    workflow = (PROJECT / ".github/workflows/ci.yml").read_text()
+    assert re.findall(r"container: (\S+)", workflow) == [stages()[0].base], "the CI builds where the image is built"
+    actions = re.findall(r"uses: (\S+)", workflow)
     assert actions
     assert [action for action in actions if not re.search(r"@[0-9a-f]{40}$", action)] == []
+
+
+def test_what_builds_us_comes_from_the_lock_with_its_hash() -> None:
+    """And not from whatever the index gives on the day: it runs code on the machine that builds."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    builders = {re.split("[<>=]", one)[0] for one in project["build-system"]["requires"]}
+    assert project["tool"]["uv"]["no-build-isolation-package"] == ["payflow"]
+    assert "build" in project["tool"]["uv"]["default-groups"], "each sync has them"
+    locked = {one["name"]: one for one in tomllib.loads((PROJECT / "uv.lock").read_text())["package"]}
+    (own,) = (one for one in locked.values() if one["name"] == "payflow")
+    assert builders <= {one["name"] for one in own["dev-dependencies"]["build"]}
+    files = [file for name, one in locked.items() if name != "payflow" for file in one.get("wheels", ())]
+    assert len(files) > 100
+    assert [file["url"] for file in files if not file["hash"].startswith("sha256:")] == []
+
+
+@pytest.mark.parametrize("index", ["honest", "with a hash of its own"])
+def test_uv_is_the_one_that_was_looked_at_whatever_the_index_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    """An index that shows another file shows its hash as well."""
+    spec = importlib.util.spec_from_file_location("bootstrap", PROJECT / ".ci/bootstrap.py")
+    assert spec
+    assert spec.loader
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(f"uv-{bootstrap.VERSION}.data/scripts/uv", "a program")
+        wheel = file.getvalue()
+    digest = hashlib.sha256(wheel).hexdigest()
+    name = f"uv-{bootstrap.VERSION}-py3-none-manylinux_2_17_{platform.machine()}.whl"
+    page = f'<a href="https://index.example/{name}#sha256={digest}">{name}</a>'.encode()
+    answers = {"https://index.example/simple/uv/": page, f"https://index.example/{name}#sha256={digest}": wheel}
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://index.example/simple")
+    monkeypatch.setattr(bootstrap, "download", answers.__getitem__)
+    if index == "honest":
+        monkeypatch.setattr(bootstrap, "HASHES", (digest,))
+        bootstrap.install_by_hand(tmp_path)
+        assert (tmp_path / "bin/uv").read_text() == "a program"
+    else:
+        with pytest.raises(ValueError, match="is not the uv that was looked at"):
+            bootstrap.install_by_hand(tmp_path)
+        assert not (tmp_path / "bin/uv").exists()
 
 
 def test_the_image_runs_as_nobodys_user_behind_an_init_and_says_how_it_is() -> None:
