@@ -214,6 +214,8 @@ class Settings(BaseModel):
     """Least amount of a payout in naira; other currencies as `100, 0.01 ETH`."""
     payout_maximum: str = Field(default="5000000", alias="PAYFLOW_PAYOUT_MAXIMUM")
     """Largest amount of a payout in naira; other currencies as `5000000, 2 ETH`."""
+    payout_caps: Mapping[str, str] = Field(default_factory=dict, alias="PAYFLOW_PAYOUT_CAPS")
+    """JSON: what may leave in a day (UTC), by rail and in `all`, such as {"all": "20000000, 5 ETH"}; the rest waits."""
     payout_fee_bearer: Literal["platform", "provider"] = Field(default="platform", alias="PAYFLOW_PAYOUT_FEE_BEARER")
     """Who bears the gateway's fee; the provider's is taken off what arrives."""
     payout_most_open: int = Field(default=20, ge=0, le=100_000, alias="PAYFLOW_PAYOUT_MOST_OPEN")
@@ -417,7 +419,9 @@ class Settings(BaseModel):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("pollers", "risk", "lanes", "bounty_tokens", "platform_webhooks", "returns_days", mode="before")
+    @field_validator(
+        "pollers", "risk", "lanes", "bounty_tokens", "platform_webhooks", "returns_days", "payout_caps", mode="before"
+    )
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value

@@ -81,6 +81,25 @@ class Funding(Protocol):
         """Keep in mind that a payout has left."""
 
 
+class Caps(Protocol):
+    """What may leave in a day."""
+
+    async def reserve(self, record: PayoutRecord, now: Millis) -> str:
+        """Take a payout off what may leave today, once; a sentence where too little is left of it."""
+
+    async def give_back(self, record: PayoutRecord, now: Millis) -> None:
+        """Give back what a payout took that has ended, as the rail proves, without anything having left."""
+
+
+class Uncapped:
+    """Lets everything leave."""
+
+    async def reserve(self, record: PayoutRecord, now: Millis) -> str:  # noqa: ARG002  (as the port has it)
+        return ""
+
+    async def give_back(self, record: PayoutRecord, now: Millis) -> None: ...
+
+
 NOT_ASKED = RiskFinding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
 
@@ -100,6 +119,7 @@ class PayoutActs:
     two_people_from: int | None = None
     policy: PayoutPolicy = field(default_factory=PayoutPolicy)
     lists: Mapping[str, Lists | None] = field(default_factory=dict)
+    caps: Caps = field(default_factory=Uncapped)
 
     def acts(self) -> dict[str, Act[PayoutData]]:
         return {
@@ -159,7 +179,8 @@ class PayoutActs:
             if data.opens_at > step.now:
                 return f.Waits(Millis(data.opens_at))
             await step.refuse_paused(f"rail:{data.rail}")
-            return f.Boarded(data.batch) if await self.funding.covers(record, step.now) else f.PassedOver()
+            covered = await self.funding.covers(record, step.now)
+            return await self._unless_capped(record, data.batch, step.now) if covered else f.PassedOver()
         coming = self.schedule.next_opening(step.now)
         if coming is None:
             return Nothing()
@@ -171,7 +192,12 @@ class PayoutActs:
                 return f.Waits(opens_at)
             name = batch_name("batch", opens_at)
         await step.refuse_paused(f"rail:{data.rail}")
-        return f.Boarded(name)
+        return await self._unless_capped(record, name, step.now)
+
+    async def _unless_capped(self, record: PayoutRecord, batch: str, now: Millis) -> Fact:
+        """Let it board if it may leave today. Before an attempt is opened: a cap holds a payout, and fails none."""
+        why = await self.caps.reserve(record, now)
+        return f.Capped(why) if why else f.Boarded(batch)
 
     async def pay(self, record: PayoutRecord, step: Step) -> Fact:
         """Follow the current attempt, or send it: only when every earlier one is proven unpaid, and it is wanted."""
@@ -196,8 +222,13 @@ class PayoutActs:
             if current.never_begun:
                 return f.AllProvenUnpaid(len(record.data.attempts))
             return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
-        if not current.unknown and not await self.funding.take(record, step.now):
-            return f.TurnedAway(current.reference, SHORT)
+        if not current.unknown:
+            # One more attempt, or the same one on another day: it leaves today, so it counts today.
+            capped = await self.caps.reserve(record, step.now)
+            if capped:
+                return f.TurnedAway(current.reference, capped)
+            if not await self.funding.take(record, step.now):
+                return f.TurnedAway(current.reference, SHORT)
         return await self._send(record, current, step)
 
     async def _send(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
@@ -278,7 +309,10 @@ class PayoutActs:
 
     async def watch(self, record: PayoutRecord, step: Step) -> Fact:
         """Look at a finished payout: success can be undone, and a failure can turn out to be one."""
-        return await self._over(record, step, strict=False) or Nothing()
+        found = await self._over(record, step, strict=False)
+        if found is None and all(attempt.failed for attempt in record.data.attempts):
+            await self.caps.give_back(record, step.now)
+        return found or Nothing()
 
     async def _over(self, record: PayoutRecord, step: Step, *, strict: bool = True) -> Fact | None:
         """Read every attempt; look in all that the rail did for one that people put away while it was open."""

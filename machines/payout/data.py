@@ -164,7 +164,7 @@ class PayoutData:
     """The reference of that attempt; empty where an older version counted."""
     absent_at: int = 0
     waiting_for: str = ""
-    """What the rail waits for, such as `approval`."""
+    """What the rail waits for, such as `approval`; before it is there, the cap of the day that is reached."""
     reason: str = ""
     """Why it failed, in words for people."""
     evidence: Evidence | None = None

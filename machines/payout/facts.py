@@ -82,6 +82,13 @@ class Boarded(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Capped(Fact):
+    """Its batch opened, and too little is left of what may leave today."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted(Fact):
     """The rail took an attempt."""
 

@@ -30,6 +30,7 @@ from machines.payout.rediscovery import rediscovered
 from machines.payout.review import approved, assessed, corrected, correction_approved, correction_rejected, overridden
 from machines.payout.sending import (
     absent,
+    capped,
     is_lost,
     is_open,
     lost,
@@ -130,6 +131,8 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             return waits(record, until, now)
         case s.APPROVED, f.PassedOver():
             return passed_over(policy, record, now)
+        case s.APPROVED, f.Capped(why):
+            return capped(record, why)
         case s.APPROVED, f.Boarded() if record.data.wish and record.data.all_dead:
             return wait(0)
         case s.APPROVED, f.Boarded(batch):
@@ -187,6 +190,7 @@ def _decided(policy: PayoutPolicy, record: PayoutRecord, fact: Fact, now: Millis
             Nothing()
             | f.Waits()
             | f.PassedOver()
+            | f.Capped()
             | f.UnderWay()
             | f.NotSeen()
             | f.Absent()

@@ -11,6 +11,7 @@ from machines.payout.policy import PayoutPolicy, follow_s
 from machines.payout.unpaid import DEFERRED_S, NO_REASON, deferred, fail
 
 FIRST_LOOK_S = 5.0
+CAPPED_S = 600.0
 LOST_ALARM = 5
 
 
@@ -19,6 +20,13 @@ def waits(record: PayoutRecord, until: int, now: Millis) -> Choice:
     if record.data.opens_at == until:
         return wait(again_s)
     return keep("waits for its batch", data=replace(record.data, opens_at=until), again_s=again_s)
+
+
+def capped(record: PayoutRecord, why: str) -> Choice:
+    """Let it wait for the next day, for a higher cap, or for what another one gives back."""
+    if record.data.waiting_for == why:
+        return wait(CAPPED_S)
+    return keep(f"waits: {why}", data=replace(record.data, waiting_for=why), again_s=CAPPED_S)
 
 
 def submitted(record: PayoutRecord, handle: str) -> Choice:

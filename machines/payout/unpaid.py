@@ -148,12 +148,14 @@ def given_back(record: PayoutRecord, wish: Wish) -> Choice:
     rejected = wish.trigger == "reject" and record.state == s.REQUESTED
     trigger = "release" if record.state == s.FAILED else "reject" if rejected else "cancel"
     data = record.data.at_rest(reason=wish.reason, correction=None, wish=None)
+    # What was about to leave may have taken a part of what may leave today, which a look gives back.
+    again_s = spread(record, WATCH_S) if data.attempts else 0 if record.state == s.APPROVED else NEVER_S
     return move(
         trigger,
         wish.said,
         data=data,
         messages=news(record, "rejected" if rejected else "cancelled", reason=wish.reason),
-        again_s=spread(record, WATCH_S) if data.attempts else NEVER_S,
+        again_s=again_s,
         unsent=record.state == s.PROCESSING,
     )
 

@@ -17,6 +17,7 @@ from machines.payout.react import payout
 from machines.payout.risk import Thresholds
 from payflow.config import PollerSettings, Settings
 from payflow.desk.batches import Schedule
+from payflow.desk.caps import PayoutCaps
 from payflow.desk.gateways import FirstLook, GatewaySetup
 from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
@@ -65,6 +66,7 @@ class Payouts:
             _units(self._settings.two_people_from),
             _policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},
+            PayoutCaps(self._store, self._settings),
         )
 
     def routes(self, more: DashboardExtensions | None = None, described: Described = ((), ())) -> list[web.RouteDef]:

@@ -46,6 +46,7 @@ INDEX: Mapping[str, Listed] = {
     "top": Listed(
         LOOK, "top", "Watch the installation: records by state, how fast they move, what is late, paused or closed."
     ),
+    "caps": Listed(LOOK, "caps", "Show what may leave in a day, by rail and in all, and what of it is used."),
     "lifecycle": Listed(LOOK, "records", "Show what the records of a machine can be and do."),
     "override": Listed(
         STEER,

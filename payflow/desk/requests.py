@@ -13,8 +13,8 @@ class Bounds:
     """The least and the largest amount; a currency without a bound may have any amount."""
 
     def __init__(self, settings: Settings, assets: Assets) -> None:
-        self._least = _bounds("PAYFLOW_PAYOUT_MINIMUM", settings.payout_minimum, assets)
-        self._most = _bounds("PAYFLOW_PAYOUT_MAXIMUM", settings.payout_maximum, assets)
+        self._least = amounts_of("PAYFLOW_PAYOUT_MINIMUM", settings.payout_minimum, assets)
+        self._most = amounts_of("PAYFLOW_PAYOUT_MAXIMUM", settings.payout_maximum, assets)
 
     def check(self, amount: Money) -> Money:
         """Let an amount through that may be asked for."""
@@ -28,7 +28,7 @@ class Bounds:
         return amount
 
 
-def _bounds(name: str, text: str, assets: Assets) -> Mapping[str, Money]:
+def amounts_of(name: str, text: str, assets: Assets) -> Mapping[str, Money]:
     """Read amounts such as `100, 0.01 ETH`: each with its currency, naira where none is named."""
     found: dict[str, Money] = {}
     for part in text.split(","):

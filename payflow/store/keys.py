@@ -122,6 +122,13 @@ KEYS = (
         "the desk",
         "the desk",
     ),
+    capped := Key(
+        "pf:capped:<day>",
+        "hash",
+        "cap and asset -> units of it that are used that day; each payout that is in it; when it was full; expires",
+        "looks at payouts",
+        "looks at payouts, operators, metrics",
+    ),
     batch := Key(
         "pf:batch:<name>", "zset", "id of each payout that boarded the batch -> when", "the dispatcher", "operators"
     ),

@@ -32,6 +32,7 @@ from payflow.store.permits import Permits
 from payflow.store.records import UNSIGNED, Records
 from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
+from payflow.store.registers.caps import DailyCaps
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
 from payflow.store.registers.earnings import Earnings
 from payflow.store.registers.persons import Persons
@@ -71,6 +72,7 @@ class Store:
     shortfalls: Shortfalls
     platforms: PlatformGrants
     persons: Persons
+    caps: DailyCaps
     audit: Audit
     archive: Archive
     store_id: str
@@ -249,6 +251,7 @@ async def open_store(
             shortfalls=Shortfalls(link),
             platforms=platforms,
             persons=persons,
+            caps=DailyCaps(link),
             audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),
             archive=Archive(link, records, ledger),
             store_id=store_id,

@@ -185,6 +185,11 @@ class StoreGauges:
         self.wallet_held = Gauge(
             "payflow_wallet_held_units", "What our wallet at a rail held when it was last asked.", **wallet
         )
+        cap: dict[str, Any] = {"labelnames": ("cap", "asset"), **where}
+        self.cap_used = Gauge("payflow_payout_cap_used_ratio", "How much of a cap of the day payouts have used.", **cap)
+        self.cap_reached = Gauge(
+            "payflow_payout_cap_reached", "1 while payouts wait because too little is left of a cap of the day.", **cap
+        )
         self.rail_closed = Gauge(
             "payflow_rail_closed",
             "1 for each rail that closed itself, because the gateway refuses every payment of ours.",

@@ -422,3 +422,17 @@ def test_a_seal_key_is_retired_at_the_terminal(till: Counter, monkeypatch: pytes
     refused = till("reseal")
     assert refused.code == 1
     assert f"{payout_id}: A destination was sealed with a key that is not in PAYFLOW_SEAL_KEYS" in refused.out
+
+
+def test_caps_of_the_day_are_shown(till: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No cap of the day is set" in till("caps").out
+    monkeypatch.setenv("PAYFLOW_PAYOUT_CAPS", '{"all": "20000"}')
+    (told,) = till.json("caps")
+    assert told == {
+        "cap": "all",
+        "currency": "NGN",
+        "a_day": "NGN 20000.00",
+        "used": "NGN 0.00",
+        "left": "NGN 20000.00",
+        "reached": "",
+    }

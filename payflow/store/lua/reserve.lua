@@ -1,13 +1,32 @@
--- Reserves a part of a limit under the name of what it is for: once, whatever is repeated, and nothing beyond the limit.
+-- Reserves a part of each of some limits under the name of what it is for: of all or of none, once, whatever is repeated.
 --
--- KEYS  `pf:credited:<platform>:<day>`
--- ARGV  1 what it is for · 2 asset · 3 units · 4 most units of the asset in all · 5 after how many ms it is forgotten
--- gives 1 where it is reserved, now or before; 0 where that would be more than the limit
+-- KEYS  `pf:credited:<platform>:<day>` or `pf:capped:<day>`
+-- ARGV  1 what it is for · 2 units · 3 the version of it that asks · 4 now in ms or 0 · 5 after how many ms all is forgotten ·
+--       6… each limit, and the most units of it in all
+-- gives '' where it is reserved, now or before; else the first limit that would be passed
+--@include clock
 --@include numbers
-local name = 'for:' .. ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3]
-if redis.call('HEXISTS', KEYS[1], name) == 1 then return 1 end
-local sum = add(redis.call('HGET', KEYS[1], ARGV[2]) or '0', ARGV[3])
-if less(ARGV[4], sum) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[2], sum, name, '')
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return 1
+local key, units, version = KEYS[1], ARGV[2], tonumber(ARGV[3])
+local name = 'for:' .. ARGV[1]
+local before = redis.call('HGET', key, name)
+if before then
+  -- Whoever looked at an older version of it may not give it back any more.
+  local since, limits = string.match(before, '^(%d+)(.*)$')
+  if since and tonumber(since) < version then redis.call('HSET', key, name, version .. limits) end
+  return ''
+end
+local sums, limits = {}, ''
+for i = 6, #ARGV, 2 do
+  local sum = add(redis.call('HGET', key, ARGV[i]) or '0', units)
+  if less(ARGV[i + 1], sum) then
+    redis.call('HSET', key, 'full:' .. ARGV[i], clock(ARGV[4]))
+    redis.call('PEXPIRE', key, ARGV[5])
+    return ARGV[i]
+  end
+  sums[#sums + 1] = ARGV[i]
+  sums[#sums + 1] = sum
+  limits = limits .. '|' .. ARGV[i]
+end
+redis.call('HSET', key, name, version .. limits, unpack(sums))
+redis.call('PEXPIRE', key, ARGV[5])
+return ''

@@ -84,7 +84,8 @@ class PlatformGrants(OverLink):
         place = keys.credited(platform, now // DAY)
         code = amount.asset.code
         # Kept over the next day as well: the clock of a server may be set back.
-        return bool(await self._link.run(RESERVE, [place], earning, code, amount.units, most, 2 * DAY))
+        words = (f"{earning} {code} {amount.units}", amount.units, 0, now, 2 * DAY, code, most)
+        return not await self._link.run(RESERVE, [place], *words)
 
     async def used(self, platform: str, asset: str, now: Millis) -> int:
         """Say how much was credited today of an asset that has a limit."""

@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import PayflowError
 from machines.core.machine import AnyMachine
+from payflow.desk.caps import daily_caps
 from payflow.desk.readiness import ANSWER_S, Readiness
 from payflow.desk.values import scope_of_shard
 from payflow.store import servers
@@ -91,6 +92,7 @@ async def read_gauges(store: Store) -> StoreGauges:
     await _rails(gauges, store, now)
     await _pauses(gauges, store, now)
     await _wallets(gauges, store, now)
+    await _caps(gauges, store)
     await _books(gauges, store, now)
     await store.look_at_servers()
     gauges.durable.set(not store.faults())
@@ -163,6 +165,13 @@ async def _wallets(gauges: StoreGauges, store: Store, now: Millis) -> None:
     for one in await store.shortfalls.all(now):
         gauges.wallet_waiting.labels(one.rail, one.asset).set(one.payouts)
         gauges.wallet_missing.labels(one.rail, one.asset).set(one.units)
+
+
+async def _caps(gauges: StoreGauges, store: Store) -> None:
+    for cap in await daily_caps(store):
+        where = (cap.of, cap.most.asset.code)
+        gauges.cap_used.labels(*where).set(cap.used.units / cap.most.units if cap.most.units else 1)
+        gauges.cap_reached.labels(*where).set(cap.reached)
 
 
 async def _books(gauges: StoreGauges, store: Store, now: Millis) -> None:

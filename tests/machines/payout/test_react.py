@@ -59,6 +59,7 @@ FACTS: tuple[Fact, ...] = (
     *(f.Declined("olu", "no invoice", proof) for proof in Proof),
     f.Waits(NOW + 1),
     f.PassedOver(),
+    f.Capped("no more may leave in a day"),
     f.Boarded("20270115-080000-batch"),
     *(
         fact
