@@ -236,6 +236,8 @@ class Settings(BaseModel):
     """JSON: for each rail, how many days after its end a payout may still come back; until then it is not archived."""
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
     """Keys that encrypt destinations, the newest first, separated by commas; the embedded store has one of its own."""
+    backup_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_BACKUP_KEYS")
+    """Keys that encrypt backups and archives and prove them ours, the newest first; none leaves them in clear."""
     fingerprint_key: SecretStr | None = Field(default=None, alias="PAYFLOW_FINGERPRINT_KEY")
     """The key by which requests and destinations are compared; by default it comes from the oldest of the seal keys."""
 

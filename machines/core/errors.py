@@ -28,6 +28,7 @@ PayflowError
 │   └── ClaimTaken       somebody else holds the unique claim: act again
 └── BadInput             the caller must change what they sent
     ├── BadAmount
+    ├── UnprovenFile     nothing proves that the file is ours and unchanged
     ├── ReservedOwner    the owner is one that Payflow names itself: no platform speaks for it
     ├── NotAllowed       somebody else may do it
     ├── TooSoon          ask again later
@@ -199,6 +200,10 @@ class ReservedOwner(BadInput):
 
 class BadAmount(BadInput):
     """The amount cannot be used as it is."""
+
+
+class UnprovenFile(BadInput):
+    """Nothing proves that a file is ours and unchanged."""
 
 
 class NotAllowed(BadInput):

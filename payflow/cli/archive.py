@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from machines.core.clock import Millis
-from machines.core.errors import BadInput
+from machines.core.errors import BadInput, UnprovenFile
 from machines.core.ids import owner_of
 from payflow.app.installation import Payflow
 from payflow.cli.tables import bar
@@ -23,7 +23,7 @@ command = Commands()
 async def export(
     terminal: Terminal,
     payflow: Payflow,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A new file; compressed when its name ends in .zst.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A new file; .zst compresses it, .sealed encrypts it.")],
     *,
     machine: Annotated[str | None, typer.Option(help="Only records of this machine.")] = None,
     state: Annotated[str | None, typer.Option(help="Only records in this state.")] = None,
@@ -91,10 +91,16 @@ async def backup(
     _refuse_elsewhere(terminal, "copy", "back-up")
     async with terminal.open() as payflow:
         size = await archives.back_up(payflow.store, Path(file), (await terminal.person(payflow)).name)
-    key = settings.data / KEY_FILE
+    key, encrypted = settings.data / KEY_FILE, archives.keys_of(settings).ready
+    how = (
+        "It is encrypted with the first of PAYFLOW_BACKUP_KEYS, without which it cannot be restored."
+        if encrypted
+        else "It is NOT encrypted, and nothing will prove that it was not changed: set PAYFLOW_BACKUP_KEYS."
+    )
     terminal.tell(
-        {"file": file, "bytes": size, "key": None if settings.seal_keys else str(key)},
+        {"file": file, "bytes": size, "encrypted": encrypted, "key": None if settings.seal_keys else str(key)},
         f"{size:,} bytes of the store are in {file}.",
+        how,
         *([] if settings.seal_keys else [f"The key that opens its destinations is not: keep {key} elsewhere."]),
     )
 
@@ -103,10 +109,17 @@ async def backup(
 async def restore(
     terminal: Terminal,
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `payflow backup` wrote.")],
+    *,
+    unencrypted: Annotated[
+        bool, typer.Option("--unencrypted", help="Take one in clear, which nothing proves to be ours and unchanged.")
+    ] = False,
 ) -> None:
     settings = terminal.settings
     _refuse_elsewhere(terminal, "replace", "restore")
-    saved_at = await asyncio.to_thread(archives.restore, Path(file), settings.data)
+    try:
+        saved_at = await asyncio.to_thread(archives.restore, Path(file), settings, clear=unencrypted)
+    except UnprovenFile as error:
+        raise BadInput(f"{error} If you know where it was since, add --unencrypted.") from error
     key = settings.data / KEY_FILE
     missing = not settings.seal_keys and not key.exists()
     terminal.tell(
@@ -115,6 +128,16 @@ async def restore(
         *([f"Put its key into {key}, or no destination can be read."] if missing else []),
         f"Next: `payflow reconcile --since {utc(saved_at).replace(' ', 'T')}`.",
     )
+
+
+@command("payflow unseal 20270115T080000-000.jsonl.zst.sealed archive.jsonl.zst")
+async def unseal(
+    terminal: Terminal,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An encrypted backup, archive or export.")],
+    to: Annotated[str, typer.Argument(metavar="NEW", help="A new file, which gets what is in it.")],
+) -> None:
+    size = await asyncio.to_thread(archives.unseal, Path(file), Path(to), terminal.settings)
+    terminal.tell({"file": to, "bytes": size}, f"{size:,} bytes are in {to}, in clear.")
 
 
 def _refuse_elsewhere(terminal: Terminal, act: str, page: str) -> None:

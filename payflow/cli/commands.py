@@ -93,6 +93,7 @@ INDEX: Mapping[str, Listed] = {
     "restore": Listed(
         KEEP, "archive", "Put a saved store into a data folder that has none; nothing is sent until it was reconciled."
     ),
+    "unseal": Listed(KEEP, "archive", "Write what an encrypted backup, archive or export holds into a file, in clear."),
     "reseal": Listed(
         KEEP,
         "service",

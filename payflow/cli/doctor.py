@@ -18,6 +18,7 @@ from payflow.app.notifications import networks_of
 from payflow.cli.tables import LEVEL_STYLES, Column, grid, json_of
 from payflow.cli.terminal import Code, Commands, Terminal
 from payflow.config import LEAST_SECRET, Settings, live_secrets
+from payflow.desk import archive as archives
 from payflow.desk import platforms, readiness
 from payflow.store import servers
 from payflow.store.embedded import embedded
@@ -44,6 +45,7 @@ async def doctor(terminal: Terminal) -> Code:
         *_secret_files(terminal.settings),
         _lane_keys(terminal.settings),
         _lane_caps(terminal.settings),
+        _files(terminal.settings),
         _in_clear(terminal.settings),
         await _webhook_places(terminal.settings),
         *await _store(terminal),
@@ -96,6 +98,17 @@ def _lane_caps(settings: Settings) -> Check:
             f"Nothing limits what {', '.join(free)} may send or offer for gas in a day: set `caps` and `fee_cap`.",
         )
     return ok("lane caps", "What each lane may send and offer for gas has a limit.")
+
+
+def _files(settings: Settings) -> Check:
+    """Look at what leaves the store as files."""
+    if not archives.keys_of(settings).ready:
+        what = "Backups and archives" if settings.embedded else "Archives"
+        return warn(
+            "files",
+            f"{what} are written in clear, and nothing proves that they were not changed: set PAYFLOW_BACKUP_KEYS.",
+        )
+    return ok("files", "Backups and archives are encrypted, and proven to be ours when they are read.")
 
 
 async def _store(terminal: Terminal) -> list[Check]:

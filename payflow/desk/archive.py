@@ -21,15 +21,19 @@ from machines.core.errors import BadInput
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.money import Money
 from machines.core.record import Record
+from payflow.config import Settings
 from payflow.shown import utc
-from payflow.store import backup
+from payflow.store import backup, sealed_file
 from payflow.store.archive import RawRecord
 from payflow.store.codec import HistoryEvent, chain_fault, read_event
 from payflow.store.ledger import Posting
+from payflow.store.sealed_file import FileKeys
+from payflow.store.seals import keys_given
 from payflow.store.store import Store
 from payflow.telemetry.logs import redacted
 
 FOLDER = "archive"
+SEALED = sealed_file.SUFFIX
 SUFFIX = ".jsonl.zst"
 _PLAIN = ("state", "owner", "asset", "units", "print", "parked")
 
@@ -58,6 +62,11 @@ class Found:
     fault: str
     """Where its history was changed or cut; empty when it is whole."""
     file: Path
+
+
+def keys_of(settings: Settings) -> FileKeys:
+    """Give the keys of files that leave the machine."""
+    return FileKeys(keys_given(settings.backup_keys.get_secret_value()) if settings.backup_keys else ())
 
 
 def folder_of(store: Store) -> Path:
@@ -111,16 +120,21 @@ def _event(event: HistoryEvent) -> dict[str, object]:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Write a file of lines, compressed where its name says so; it gets its name once it is whole and on disk."""
+def written(path: Path, keys: FileKeys) -> Iterator[Callable[[bytes], object]]:
+    """Write a file of lines, compressed and encrypted where its name says so.
+
+    It gets its name once it is whole and on disk.
+    """
     unfinished = path.with_name(path.name + ".part")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        if path.suffix == ".zst":
-            with zstandard.ZstdCompressor(level=9, write_checksum=True).stream_writer(file, closefd=False) as writer:
-                yield writer.write
-        else:
-            yield file.write
+        with keys.writing(file, sealed=path.suffix == SEALED) as sealed:
+            if _is_packed(path):
+                packer = zstandard.ZstdCompressor(level=9, write_checksum=True)
+                with packer.stream_writer(sealed, closefd=False) as writer:
+                    yield writer.write
+            else:
+                yield sealed.write
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
@@ -131,11 +145,15 @@ def written(path: Path) -> Iterator[Callable[[bytes], object]]:
         os.close(folder)
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Read a file of lines."""
-    with path.open("rb") as file:
-        if path.suffix == ".zst":
-            with zstandard.ZstdDecompressor().stream_reader(file) as reader:
+def _is_packed(path: Path) -> bool:
+    return path.name.removesuffix(SEALED).endswith(".zst")
+
+
+def lines(path: Path, keys: FileKeys) -> Iterator[bytes]:
+    """Read a file of lines; one in clear is from a time, or an installation, without a key for files."""
+    with keys.reading(path, clear=True) as file:
+        if _is_packed(path):
+            with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as reader:
                 yield from io.BufferedReader(reader)
         else:
             yield from file
@@ -172,7 +190,7 @@ async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], 
     """Write all records that are wanted, with their histories, into a file; the store keeps them."""
     _new(path)
     number = 0
-    with written(path) as write:
+    with written(path, keys_of(store.settings)) as write:
         for shard in range(store.records.shards):
             async for record in store.archive.everything(shard):
                 if wanted(record):
@@ -191,10 +209,11 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     await store.audit.note(who, "archive", str(folder), f"before {utc(before)} UTC")
     if before > now:
         raise BadInput("That time is still to come.")
-    path = _new(folder / f"{datetime.fromtimestamp(now / SECOND, UTC):%Y%m%dT%H%M%S}-{now % SECOND:03d}{SUFFIX}")
+    name = f"{datetime.fromtimestamp(now / SECOND, UTC):%Y%m%dT%H%M%S}-{now % SECOND:03d}{SUFFIX}"
+    path = _new(folder / (name + SEALED if keys_of(store.settings).ready else name))
     gone: list[RawRecord] = []
     postings: list[tuple[int, list[Posting]]] = []
-    with written(path) as write:
+    with written(path, keys_of(store.settings)) as write:
         for shard in range(store.records.shards):
             async for record in store.archive.finished(shard, before):
                 write(line_of(store, record))
@@ -235,13 +254,13 @@ async def find(store: Store, record_id: RecordId, folder: Path) -> Found | None:
             "or name its folder with --archive."
         )
     sign = f'"id":"{record_id}"'.encode()
-    for line in lines(path):
+    for line in lines(path, keys_of(store.settings)):
         if sign in line:
-            return _read(store, record_id, line, path)
+            return _read(store, record_id, line, path, tomb.hash)
     raise BadInput(f"{path} should have {record_id}, and has not: look for another copy of it.")
 
 
-def _read(store: Store, record_id: RecordId, line: bytes, path: Path) -> Found:
+def _read(store: Store, record_id: RecordId, line: bytes, path: Path, left_with: bytes) -> Found:
     fields = msgspec.json.decode(line)
     raw = msgspec.convert(fields["raw"], _Raw)
     asset = fields.get("asset")
@@ -256,9 +275,10 @@ def _read(store: Store, record_id: RecordId, line: bytes, path: Path) -> Found:
         created_at=Millis(fields["made"]),
         since=Millis(fields["since"]),
     )
-    return Found(
-        record, [read_event(event) for event in raw.events], chain_fault(raw.events, raw.hash, raw.archived), path
-    )
+    fault = chain_fault(raw.events, raw.hash, raw.archived)
+    if not fault and left_with not in (b"", raw.hash):
+        fault = "it is not the one that left the store"
+    return Found(record, [read_event(event) for event in raw.events], fault, path)
 
 
 class _Raw(msgspec.Struct):
@@ -274,9 +294,26 @@ class _Raw(msgspec.Struct):
 async def back_up(store: Store, file: Path, who: str) -> int:
     """Save the embedded store into a new file, while payments go on; say how many bytes it has."""
     await store.audit.note(who, "backup", str(file))
-    return await backup.save(store.link, store.settings.data, file, await store.records.now())
+    settings = store.settings
+    return await backup.save(store.link, settings.data, file, await store.records.now(), keys_of(settings))
 
 
-def restore(file: Path, data: Path) -> Millis:
+def restore(file: Path, settings: Settings, *, clear: bool = False) -> Millis:
     """Put a saved store into a folder that has none; say when it was saved. Nothing is sent before it is reconciled."""
-    return backup.set_back(file, data)
+    return backup.set_back(file, settings.data, keys_of(settings), clear=clear)
+
+
+def unseal(file: Path, to: Path, settings: Settings) -> int:
+    """Write what an encrypted file holds into a new one, for other tools; say how many bytes that is."""
+    _new(to)
+    unfinished = to.with_name(to.name + ".part")
+    size = 0
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as target, keys_of(settings).reading(file) as source:
+            while part := source.read(1 << 20):
+                size += target.write(part)
+        unfinished.replace(to)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return size

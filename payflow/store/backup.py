@@ -20,6 +20,7 @@ from machines.core.clock import Millis
 from machines.core.errors import BadInput, StoreUnavailable
 from payflow.store.guard import HIGH_WATER, never_seen
 from payflow.store.link import Link
+from payflow.store.sealed_file import FileKeys
 
 AOF = "appendonlydir"
 ABOUT = "about.json"
@@ -28,10 +29,10 @@ PAUSE_S = 0.1
 _GROWTH = "auto-aof-rewrite-percentage"
 
 
-async def save(link: Link, data: Path, path: Path, now: Millis) -> int:
+async def save(link: Link, data: Path, path: Path, now: Millis, keys: FileKeys) -> int:
     """Save the append-only files of the store in a folder; gives how many bytes they have."""
     async with _files_stand_still(link):
-        return await anyio.to_thread.run_sync(_write, data, path, now)
+        return await anyio.to_thread.run_sync(_write, data, path, now, keys)
 
 
 @asynccontextmanager
@@ -57,7 +58,7 @@ async def _rewrites(link: Link) -> bool:
     return bool(int(info["aof_rewrite_in_progress"]) or int(info["aof_rewrite_scheduled"]))
 
 
-def _write(data: Path, path: Path, now: Millis) -> int:
+def _write(data: Path, path: Path, now: Millis, keys: FileKeys) -> int:
     if path.exists():
         raise BadInput(f"{path} is there already: name another file.")
     unfinished = path.with_name(path.name + ".part")
@@ -68,7 +69,8 @@ def _write(data: Path, path: Path, now: Millis) -> int:
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         with (
-            zstandard.ZstdCompressor(level=6, write_checksum=True).stream_writer(file, closefd=False) as packed,
+            keys.writing(file, sealed=keys.ready) as sealed,
+            zstandard.ZstdCompressor(level=6, write_checksum=True).stream_writer(sealed, closefd=False) as packed,
             tarfile.open(fileobj=packed, mode="w|") as tar,
         ):
             _add(tar, ABOUT, len(about), io.BytesIO(about))
@@ -89,8 +91,11 @@ def _add(tar: tarfile.TarFile, name: str, length: int, source: IO[bytes]) -> Non
     tar.addfile(entry, source)
 
 
-def set_back(path: Path, data: Path) -> Millis:
-    """Put a saved store into a folder that has none; gives when it was saved. Its rails stay closed."""
+def set_back(path: Path, data: Path, keys: FileKeys, *, clear: bool = False) -> Millis:
+    """Put a saved store into a folder that has none; gives when it was saved. Its rails stay closed.
+
+    One that nothing proves to be ours, because it is in clear, is taken only where somebody says so.
+    """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (data / "users.lock").open("wb") as lock, (data / "server.lock").open("wb") as server:
         try:
@@ -102,33 +107,41 @@ def set_back(path: Path, data: Path) -> Millis:
             raise BadInput(f"There is a store in {data} already: move {data / AOF} away first, and keep it.")
         # First of all: whatever happens from now on, nothing is sent before somebody has reconciled.
         (data / HIGH_WATER).write_bytes(never_seen())
-        return _unpack(path, data)
+        return _unpack(path, data, keys, clear=clear)
 
 
-def _unpack(path: Path, data: Path) -> Millis:
+def _unpack(path: Path, data: Path, keys: FileKeys, *, clear: bool) -> Millis:
     unfinished = data / f"{AOF}.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    saved_at = Millis(0)
     try:
-        with (
-            path.open("rb") as file,
-            zstandard.ZstdDecompressor().stream_reader(file) as packed,
-            tarfile.open(fileobj=packed, mode="r|") as tar,
-        ):
-            for entry in tar:
-                content = tar.extractfile(entry)
-                if content is None or (entry.name != ABOUT and Path(entry.name).parent != Path(AOF)):
-                    raise BadInput(f"{path} is no backup of Payflow: it has {entry.name[:80]!r} in it.")
-                if entry.name == ABOUT:
-                    saved_at = Millis(json.loads(content.read())["saved_at"])
-                    continue
-                _copy(content, unfinished / Path(entry.name).name)
+        saved_at = _unpacked(path, unfinished, keys, clear=clear)
+        if not saved_at or not any(unfinished.glob("*.manifest")):
+            raise BadInput(f"{path} is no backup of Payflow, or only a part of one.")
+        unfinished.replace(data / AOF)
     except (OSError, zstandard.ZstdError, tarfile.TarError, ValueError) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
-    if not saved_at or not any(unfinished.glob("*.manifest")):
-        raise BadInput(f"{path} is no backup of Payflow, or only a part of one.")
-    unfinished.replace(data / AOF)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return saved_at
+
+
+def _unpacked(path: Path, unfinished: Path, keys: FileKeys, *, clear: bool) -> Millis:
+    """Unpack a backup, which is proven whole, as far as it can be, when this is done; give when it was saved."""
+    saved_at = Millis(0)
+    with (
+        keys.reading(path, clear=clear) as file,
+        zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="r|") as tar,
+    ):
+        for entry in tar:
+            content = tar.extractfile(entry)
+            if content is None or (entry.name != ABOUT and Path(entry.name).parent != Path(AOF)):
+                raise BadInput(f"{path} is no backup of Payflow: it has {entry.name[:80]!r} in it.")
+            if entry.name == ABOUT:
+                saved_at = Millis(json.loads(content.read())["saved_at"])
+                continue
+            _copy(content, unfinished / Path(entry.name).name)
     return saved_at
 
 

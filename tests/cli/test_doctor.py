@@ -14,7 +14,7 @@ from machines.core.errors import PayflowError
 from payflow.cli.doctor import _in_clear
 from payflow.config import load
 from payflow.store import servers
-from payflow.store.seals import KEY_FILE
+from payflow.store.seals import KEY_FILE, new_key
 from payflow.telemetry.health import Level
 from tests.cli.till import Till
 from tests.servers import SINGLE, Deployment, Farm, Kind
@@ -38,6 +38,10 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     level, said = levels(till)["signatures"]
     assert (level, "is in the folder of the store, embedded" in said) == ("warn", True)
     monkeypatch.setenv("PAYFLOW_SEAL_KEYS", (Path("embedded") / KEY_FILE).read_text("ascii"))
+    found = levels(till)
+    assert found["files"][0] == "warn"
+    assert "written in clear" in found["files"][1]
+    monkeypatch.setenv("PAYFLOW_BACKUP_KEYS", new_key())
     found = levels(till)
     assert {level for level, _ in found.values()} == {"ok"}, found
     assert till("doctor").out.endswith("Fit to send money.\n")
@@ -212,6 +216,7 @@ def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, m
         "secret files",
         "lane keys",
         "lane caps",
+        "files",
         "outside",
         "webhook places",
         "store",

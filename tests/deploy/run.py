@@ -18,6 +18,7 @@ from machines.core.clock import SystemClock
 from payflow.app.installation import assemble, opened
 from payflow.config import load
 from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.seals import new_key
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http import app
 from tests.cli.processes import Process, environment, running, typed
@@ -26,6 +27,7 @@ from tests.waiting import wait_until
 PEOPLE = (("shop", Role.PLATFORM, "shop"), ("ann", Role.PROVIDER, "ann"), ("rita", Role.REVIEWER, ""))
 QUICKLY = Fate(Ends.PAID, after_s=0.5)
 Json = dict[str, Any]
+FILES_KEY = new_key()
 
 
 @dataclass
@@ -41,11 +43,11 @@ class Run:
     tokens: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=count)
 
-    async def command(self, *words: str, code: int = 0) -> str:
+    async def command(self, *words: str, code: int = 0, **settings: str) -> str:
         """Type a command on the installation."""
-        ended, out, err = await typed(self.folder, *words, module="payflow", **self.settings)
+        ended, out, err = await typed(self.folder, *words, module="payflow", **(self.settings | settings))
         assert ended == code, out + err
-        return out
+        return out or err
 
     async def says(self, who: str, method: str, path: str, body: Json | None = None) -> Json:
         """Ask the API as somebody."""
@@ -117,6 +119,7 @@ async def begun(
             "PAYFLOW_PAYOUT_MOST_OPEN": "0",
             "PAYFLOW_PAYOUT_MOST_DAILY": "0",
             "PAYFLOW_API_ADDRESS_RATE": "10000",
+            "PAYFLOW_BACKUP_KEYS": FILES_KEY,
             "PAYFLOW_LOG_LEVEL": "error",
         }
         tokens = await _tokens(folder, settings) if tokens is None else tokens

@@ -1,23 +1,30 @@
 """Finished records leave the store for a file, and nothing is forgotten that keeps them from being paid again."""
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, KeyReused, NotFound
 from machines.core.ids import RecordId
 from payflow.config import Settings
-from payflow.desk.archive import Done, archive, export, find, folder_of, lines, written
+from payflow.desk.archive import Done, archive, export, find, folder_of, keys_of, lines, unseal, written
 from payflow.store.archive import RawRecord
+from payflow.store.codec import chain
+from payflow.store.sealed_file import FileKeys
+from payflow.store.seals import new_key
 from payflow.store.store import Store
 from tests.desk import ANN, BOB, FakeRail, ask, claim_one, faults, fund, messages, new, opened, stay, tell
 from tests.errand import Approved, NotDone, Sent
 from tests.errand import Done as Paid
 from tests.servers import EVERY
+
+NO_KEYS = FileKeys([])
 
 
 def nobody(_: int) -> None:
@@ -196,7 +203,7 @@ async def test_an_archive_is_lines_that_anybody_can_read(store: Store) -> None:
     record_id = await done(store)
     result = await put_away(store)
     assert result.file is not None
-    told = [json.loads(line) for line in lines(result.file)]
+    told = [json.loads(line) for line in lines(result.file, NO_KEYS)]
     (record,) = [one for one in told if one["kind"] == "record"]
     assert (record["id"], record["state"], record["owner"], record["units"]) == (record_id, "DONE", "ann", "1200")
     assert [event["state"] for event in record["events"]] == ["ASKED", "READY", "SENDING", "DONE"]
@@ -209,17 +216,65 @@ async def test_a_changed_archive_is_noticed(store: Store) -> None:
     record_id = await done(store)
     result = await put_away(store)
     assert result.file is not None
-    kept = list(lines(result.file))
+    kept = list(lines(result.file, NO_KEYS))
     other = await done(store, "2")
     line = next(one for one in kept if b'"record"' in one)
     told = json.loads(line)
     told["raw"]["events"] = told["raw"]["events"][:-1]
-    with written(result.file) as write:
+    with written(result.file, NO_KEYS) as write:
         write(json.dumps(told, separators=(",", ":")).encode() + b"\n")
     found = await find(store, record_id, folder_of(store))
     assert found is not None
     assert "newest event" in found.fault
     assert await find(store, other, folder_of(store)) is None
+
+
+async def test_a_history_that_was_made_up_anew_is_not_the_one_that_left_the_store(store: Store) -> None:
+    """A chain proves itself to nobody who can write all of it: what stayed in the store knows how it ended."""
+    await fund(store)
+    record_id = await done(store)
+    result = await put_away(store)
+    assert result.file is not None
+    (line,) = [one for one in lines(result.file, NO_KEYS) if b'"record"' in one]
+    told = json.loads(line)
+    events = [b64decode(event) for event in told["raw"]["events"]]
+    events[-1] = events[-1].replace(b"receipt", b"nothing")
+    told["raw"] |= {
+        "events": [b64encode(one).decode() for one in events],
+        "hash": b64encode(chain(events[-1])).decode(),
+    }
+    with written(result.file, NO_KEYS) as write:
+        write(json.dumps(told, separators=(",", ":")).encode() + b"\n")
+    found = await find(store, record_id, folder_of(store))
+    assert found is not None
+    assert found.fault == "it is not the one that left the store"
+
+
+async def test_archives_and_exports_are_encrypted_with_the_key_for_files(settings: Settings, tmp_path: Path) -> None:
+    keys = {"backup_keys": SecretStr(new_key())}
+    async with opened(settings.model_copy(update=keys), rail=FakeRail()) as store:
+        await fund(store)
+        record_id = await done(store)
+        exported = tmp_path / "all.jsonl.zst.sealed"
+        assert await export(store, exported, lambda _: True, nobody) == 1
+        result = await put_away(store)
+        assert result.file is not None
+        assert result.file.name.endswith(".jsonl.zst.sealed")
+        for file in (exported, result.file):
+            assert record_id.encode() not in file.read_bytes()
+            assert any(record_id.encode() in line for line in lines(file, keys_of(store.settings)))
+        found = await find(store, record_id, folder_of(store))
+        assert found is not None
+        assert (found.record.state, found.fault) == ("DONE", "")
+        result.file.write_bytes(result.file.read_bytes()[:-1] + b"!")
+        with pytest.raises(BadInput, match="changed or cut"):
+            await find(store, record_id, folder_of(store))
+        unsealed = tmp_path / "all.jsonl.zst"
+        unseal(exported, unsealed, store.settings)
+        assert any(record_id.encode() in line for line in lines(unsealed, NO_KEYS))
+    async with opened(settings, rail=FakeRail()) as store:
+        with pytest.raises(BadInput, match="Set PAYFLOW_BACKUP_KEYS"):
+            await export(store, tmp_path / "another.sealed", lambda _: True, nobody)
 
 
 async def test_an_archive_that_is_elsewhere_is_asked_for_by_name(store: Store, tmp_path: Path) -> None:
@@ -237,7 +292,7 @@ async def test_an_export_takes_nothing_away_and_overwrites_nothing(store: Store,
     asked = await ask(store, key="2")
     path = tmp_path / "all.jsonl"
     assert await export(store, path, lambda _: True, nobody) == 2
-    assert {json.loads(line)["id"] for line in lines(path)} == {record_id, asked}
+    assert {json.loads(line)["id"] for line in lines(path, NO_KEYS)} == {record_id, asked}
     await store.records.read(record_id)
     with pytest.raises(BadInput, match="is there already"):
         await export(store, path, lambda _: True, nobody)

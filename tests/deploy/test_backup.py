@@ -10,14 +10,19 @@ import pytest
 import zstandard
 from structlog.testing import capture_logs
 
-from machines.core.errors import BadInput
+from machines.core.errors import BadInput, UnprovenFile
 from machines.core.ids import RecordId
 from payflow.config import Settings, load
 from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.store.backup import save, set_back
+from payflow.store.sealed_file import FileKeys
+from payflow.store.seals import new_key
 from payflow.store.store import Store
 from tests.desk import ANN, ask, claim_one, faults, fund, opened, tell
 from tests.errand import Approved, Sent
+
+KEY = new_key()
+KEYS = FileKeys([KEY])
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +40,7 @@ def settings(tmp_path: Path) -> Settings:
 
 async def saved(store: Store, path: Path) -> Path:
     """Save the store."""
-    await save(store.link, store.settings.data, path, await store.records.now())
+    await save(store.link, store.settings.data, path, await store.records.now(), KEYS)
     return path
 
 
@@ -52,7 +57,7 @@ async def test_a_backup_brings_back_every_record_and_the_books(settings: Setting
         path = await saved(store, tmp_path / "backup.tar.zst")
         late = await ask(store, key="late")
     await lose(settings)
-    set_back(path, settings.data)
+    set_back(path, settings.data, KEYS)
     async with opened(settings) as store:
         assert len(await store.listing.owned_by(ANN)) == 50
         assert late not in [one.record.id for one in await store.listing.owned_by(ANN)]
@@ -77,7 +82,7 @@ async def test_a_backup_that_is_made_while_payments_go_on_is_whole(settings: Set
             path = await saved(store, tmp_path / "backup.tar.zst")
             stop.set()
     await lose(settings)
-    set_back(path, settings.data)
+    set_back(path, settings.data, KEYS)
     async with opened(settings) as store:
         assert len(await store.listing.owned_by(ANN, 100_000)) >= sure > 0
         assert await faults(store) == []
@@ -90,7 +95,7 @@ async def test_what_was_set_back_is_closed_even_if_nothing_was_lost(settings: Se
         await ask(store)
         path = await saved(store, tmp_path / "backup.tar.zst")
     await lose(settings)
-    set_back(path, settings.data)
+    set_back(path, settings.data, KEYS)
     async with opened(settings) as store:
         assert set(store.guard.alarms) == {0, 1, 2, 3}
         word = Word("otto")
@@ -113,7 +118,7 @@ async def test_a_record_that_was_being_sent_may_not_be_sent_before_it_was_reconc
             await tell(store, record_id, fact)
         path = await saved(store, tmp_path / "backup.tar.zst")
     await lose(settings)
-    set_back(path, settings.data)
+    set_back(path, settings.data, KEYS)
     async with opened(settings) as store:
         stored = await claim_one(store, "SENDING")
         with pytest.raises(Exception, match="is paused"):
@@ -125,9 +130,9 @@ def test_a_store_in_use_is_not_replaced(settings: Settings, tmp_path: Path) -> N
         async with opened(settings) as store:
             path = await saved(store, tmp_path / "backup.tar.zst")
             with pytest.raises(BadInput, match="in use"):
-                set_back(path, settings.data)
+                set_back(path, settings.data, KEYS)
         with pytest.raises(BadInput, match="already"):
-            set_back(path, settings.data)
+            set_back(path, settings.data, KEYS)
         with pytest.raises(BadInput, match="another file"):
             async with opened(settings) as store:
                 await saved(store, path)
@@ -161,6 +166,71 @@ async def test_a_file_that_is_no_whole_backup_is_refused(settings: Settings, tmp
             path.unlink()
     target = tmp_path / "elsewhere"
     with pytest.raises(BadInput):
-        set_back(path, target)
+        set_back(path, target, KEYS)
     assert not (target / "appendonlydir").exists(), "half a store must not be taken for one"
     assert not (tmp_path / "passwd").exists() or (tmp_path / "passwd").read_text() == "root"
+
+
+def repacked(path: Path, keys: FileKeys) -> bytes:
+    """A backup as somebody rewrote it who needs no key: with another owner, and checksums that are right again."""
+    with (
+        keys.reading(path, clear=True) as file,
+        zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as packed,
+    ):
+        content = packed.read()
+    assert b"earned by ann" in content
+    return zstandard.ZstdCompressor(write_checksum=True).compress(content.replace(b"ann", b"eve"))
+
+
+async def test_a_backup_that_somebody_rewrote_is_refused(settings: Settings, tmp_path: Path) -> None:
+    async with opened(settings) as store:
+        await fund(store)
+        path = await saved(store, tmp_path / "backup.tar.zst")
+    assert b"earned by" not in path.read_bytes()
+    path.write_bytes(repacked(path, KEYS))
+    await lose(settings)
+    with pytest.raises(UnprovenFile, match="nothing proves"):
+        set_back(path, settings.data, KEYS)
+    assert not list(settings.data.glob("appendonlydir*"))
+
+
+async def test_a_backup_of_somebody_elses_key_is_refused_and_one_of_an_older_key_of_ours_is_not(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with opened(settings) as store:
+        await fund(store)
+        path = await saved(store, tmp_path / "backup.tar.zst")
+    await lose(settings)
+    with pytest.raises(BadInput, match="not in PAYFLOW_BACKUP_KEYS"):
+        set_back(path, settings.data, FileKeys([new_key()]), clear=True)
+    set_back(path, settings.data, FileKeys([new_key(), KEY]))
+    async with opened(settings) as store:
+        assert await faults(store) == []
+
+
+async def test_a_backup_in_clear_is_set_back_only_where_somebody_says_so(settings: Settings, tmp_path: Path) -> None:
+    async with opened(settings) as store:
+        await fund(store)
+        path = tmp_path / "backup.tar.zst"
+        await save(store.link, settings.data, path, await store.records.now(), FileKeys([]))
+    await lose(settings)
+    with pytest.raises(UnprovenFile):
+        set_back(path, settings.data, KEYS)
+    set_back(path, settings.data, KEYS, clear=True)
+    async with opened(settings) as store:
+        assert await faults(store) == []
+
+
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.99])
+async def test_a_backup_that_was_cut_leaves_nothing_behind(settings: Settings, tmp_path: Path, left: float) -> None:
+    async with opened(settings) as store:
+        await fund(store)
+        for number in range(50):
+            await ask(store, key=str(number))
+        path = await saved(store, tmp_path / "backup.tar.zst")
+    await lose(settings)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * left)])
+    with pytest.raises(BadInput, match="changed or cut"):
+        set_back(path, settings.data, KEYS)
+    assert not list(settings.data.glob("appendonlydir*"))

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
+from payflow.store.seals import new_key
 from tests.deploy.run import Run, a_bank, begun
 
 
@@ -59,6 +60,8 @@ async def test_a_lost_machine_is_set_back_reconciled_and_pays_nobody_twice(tmp_p
             early, late = await before(run)
             tokens = run.tokens
         shutil.move(tmp_path / "data/appendonlydir", tmp_path / "broken")
+        refused = await run.command("restore", "backup.tar.zst", code=1, PAYFLOW_BACKUP_KEYS=new_key())
+        assert "not in PAYFLOW_BACKUP_KEYS" in refused
         said = await run.command("restore", "backup.tar.zst")
         assert "payflow reconcile --since" in said
         async with begun(tmp_path, bank, session, tokens) as run:
