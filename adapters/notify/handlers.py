@@ -46,8 +46,12 @@ def to_people(
     contacts: Callable[[str], Awaitable[Sequence[str]]],
     reviewers: Sequence[str],
     digest: Digest | None = None,
+    opened: Callable[[str, str], Sequence[str]] = lambda _, named: named.splitlines(),
 ) -> Deliver:
-    """Tell providers through the contacts of their profiles, and reviewers through theirs, who wait for nobody else."""
+    """Tell providers through the contacts of their profiles, and reviewers through theirs, who wait for nobody else.
+
+    `opened` reads the contacts that a message itself names, and whose they are.
+    """
     staff = people.apart()
 
     async def letter(bodies: list[dict[str, Any]]) -> None:
@@ -62,7 +66,8 @@ def to_people(
             await staff.tell(reviewers, subject, text)
             return
         # A warning goes to where it was before the change, which the message itself names.
-        named = post.body["to"].splitlines() if "to" in post.body else await contacts(post.body["owner"])
+        body = post.body
+        named = opened(body["owner"], body["to"]) if "to" in body else await contacts(body["owner"])
         await people.tell([url for contact in named if (url := rebuilt(contact))], subject, text)
 
     return deliver

@@ -30,13 +30,16 @@ async def open_handlers(settings: Settings, store: Store, clock: Clock, stack: A
     async def contacts(owner: str) -> Sequence[str]:
         return (await store.profiles.read(Owner(owner))).notify
 
+    def opened(owner: str, named: str) -> Sequence[str]:
+        return store.profiles.opened_contacts(Owner(owner), named)
+
     async def platform_of(owner: str) -> str:
         return (await store.profiles.read(Owner(owner))).platform
 
     every_ms = int(settings.review_digest_s * SECOND)
     digest = ReviewDigest(store.link, every_ms) if every_ms else None
     return {
-        "notify": to_people(People(mail), contacts, settings.reviewers, digest),
+        "notify": to_people(People(mail), contacts, settings.reviewers, digest, opened),
         "webhook": to_platforms(platforms, platform_of),
         "batch": Batches(store.link, store.records).deliver,
     }

@@ -20,7 +20,7 @@ from machines.payout.risk import ProviderHistory
 from payflow.desk.payouts import Desk
 from payflow.desk.person import Caller
 from payflow.desk.platforms import counts_as_verified, reserve_earning
-from payflow.store.registers.profiles import Profile
+from payflow.store.registers.profiles import Profile, Profiles
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 
@@ -150,7 +150,7 @@ async def change(store: Store, owner: Owner, changed: Callable[[Profile], Profil
             async with noted:
                 if after.destination != before.destination:
                     await store.contributors.take_over(owner, now)
-                return await store.profiles.write(before, after, now, _warnings(before, after))
+                return await store.profiles.write(before, after, now, _warnings(store.profiles, before, after))
         except Conflict:
             continue
     raise Conflict(f"The profile of {owner} is being changed by others: try again.")
@@ -172,7 +172,7 @@ def _unchanged(before: Profile, version: int | None) -> Profile:
     return before
 
 
-def _warnings(before: Profile, after: Profile) -> tuple[Message, ...]:
+def _warnings(profiles: Profiles, before: Profile, after: Profile) -> tuple[Message, ...]:
     """Tell the old contact, not the new one, and the platform: if it was a thief, the owner must hear of it."""
     changed = [
         words
@@ -186,7 +186,8 @@ def _warnings(before: Profile, after: Profile) -> tuple[Message, ...]:
     if not changed:
         return ()
     body = {"event": "profile_changed", "owner": before.owner, "changed": " and ".join(changed)}
-    to_provider = [Message("notify", {**body, "to": "\n".join(before.notify)})] if before.notify else []
+    to = profiles.sealed_contacts(before.owner, before.notify)
+    to_provider = [Message("notify", {**body, "to": to})] if to else []
     to_platform = [Message("webhook", {**body, "platform": before.platform})] if before.platform else []
     return (*to_provider, *to_platform)
 

@@ -15,6 +15,7 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.machine import Anew
 from payflow.store import keys
 from payflow.store.link import paged
+from payflow.store.outbox import Post
 from payflow.store.seals import Seals
 from payflow.store.store import Store
 
@@ -115,9 +116,21 @@ async def _everything(store: Store, who: str) -> AsyncIterator[_Sealed]:
             yield _Sealed(f"provider {owner}", partial(store.profiles.reseal, owner))
         for owner in [one async for one in _owners(store, keys.contributor(shard, "*"))]:
             yield _Sealed(f"contributor {owner}", partial(store.contributors.reseal, owner))
+        async for message in _messages(store, shard):
+            yield message
 
     for person in await store.persons.all():
         yield _Sealed(f"person {person.name}", partial(store.persons.reseal, person))
+
+
+async def _messages(store: Store, shard: int) -> AsyncIterator[_Sealed]:
+    """Find messages that name contacts, those among them that were given up and may be sent once more."""
+
+    def renew(post: Post) -> str:
+        return store.profiles.renewed_contacts(Owner(post.body["owner"]), post.body["to"])
+
+    async for name in store.outbox.naming_contacts(shard):
+        yield _Sealed(f"message {name}", partial(store.outbox.readdress, name, renew))
 
 
 async def _owners(store: Store, shape: str) -> AsyncIterator[Owner]:

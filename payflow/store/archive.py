@@ -11,7 +11,7 @@ from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import chain, digest, encode, event_bytes, left_by
 from payflow.store.ledger import Ledger, Posting
-from payflow.store.link import PAGE, Link
+from payflow.store.link import Link
 from payflow.store.macs import Body
 from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, SWAP, UNARCHIVE
@@ -162,15 +162,8 @@ class Archive(OverRecords):
 
     async def stubs_of(self, machine: str, shard: int) -> AsyncIterator[tuple[RecordId, ArchivedStub]]:
         """Walk over what is left of a machine's archived records; it may come by one twice."""
-        cursor = 0
-        while True:
-            cursor, fields = await self._link.ask(
-                "HSCAN", keys.tombs(shard), cursor, "MATCH", f"{machine}-*", "COUNT", PAGE
-            )
-            for name, stub in fields.items():
-                yield RecordId(name.decode()), read_stub(stub)
-            if not cursor:
-                return
+        async for name, stub in self._link.fields(keys.tombs(shard), f"{machine}-*"):
+            yield RecordId(name), read_stub(stub)
 
     async def first_answer(self, record_id: RecordId) -> Record[Any] | None:
         """Give an archived record as it was when it was made; None where none was."""

@@ -192,6 +192,16 @@ class Link:
             if not cursor:
                 return
 
+    async def fields(self, key: str, pattern: str = "*") -> AsyncIterator[tuple[str, bytes]]:
+        """Walk over the fields of a hash, however long it is; it may come by one twice."""
+        cursor = 0
+        while True:
+            cursor, found = await self.ask("HSCAN", key, cursor, "MATCH", pattern, "COUNT", PAGE)
+            for name, value in found.items():
+                yield name.decode(), value
+            if not cursor:
+                return
+
     async def entries(self, key: str, after: str = "") -> AsyncIterator[tuple[str, dict[bytes, bytes]]]:
         """Walk over the entries of a stream that came after one, oldest first."""
         start = f"({after}" if after else "-"

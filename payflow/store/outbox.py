@@ -1,6 +1,6 @@
 """Messages that were committed with a move and wait to be delivered, at least once."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from machines.core.clock import Clock, Millis
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId, parse_id
 from payflow.store import keys
+from payflow.store.codec import encode
 from payflow.store.link import Link, scored
-from payflow.store.scripts import OUTBOX
+from payflow.store.scripts import OUTBOX, SWAP
 
 LINES = ("outbox:alarm", "outbox:notify", "outbox:webhook", "outbox")
 """The lines in which messages wait: those of a kind that has one, and all others; as lines.lua names them."""
@@ -78,6 +79,25 @@ class Outbox:
                 contents = await self.link.ask("HMGET", keys.messages(shard), *ids)
                 posts += [self._post(name.decode(), content, 0) for name, content in zip(ids, contents, strict=True)]
         return posts[:limit]
+
+    async def naming_contacts(self, shard: int) -> AsyncIterator[MessageId]:
+        """Walk over the messages of a shard that name where they go to."""
+        async for name, content in self.link.fields(keys.messages(shard)):
+            if "to" in self._post(name, content, 0).body:
+                yield name
+
+    async def readdress(self, message_id: MessageId, renew: Callable[[Post], str]) -> bool:
+        """Write anew how a message names where it goes to; False where it is as it should be, or was delivered."""
+        key = keys.messages(_shard(message_id))
+        while (content := await self.link.ask("HGET", key, message_id)) is not None:
+            post = self._post(message_id, content, 0)
+            to = renew(post)
+            if to == post.body["to"]:
+                return False
+            after = encode((post.kind, post.record, post.at, {**post.body, "to": to}))
+            if await self.link.run(SWAP, [key], message_id, content, after):
+                return True
+        return False
 
     async def oldest_due(self) -> Millis | None:
         """Say when the message that waits longest was or will be due."""

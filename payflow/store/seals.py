@@ -16,6 +16,8 @@ from machines.core.errors import BadSettings, SealedForAnother, UnknownSealKey
 from machines.core.ports import Destination
 
 KEY_FILE = "seal.key"
+_CONTACTS = "contacts"
+_SEALED = "sealed:"
 
 
 class _Content(msgspec.Struct, rename={"bound_to": "for"}):
@@ -78,6 +80,27 @@ class Seals:
         except InvalidToken:
             return False
 
+    # ── where people are told things: one entry stands for all of them, which an older version leaves as it is ──
+
+    def seal_contacts(self, contacts: Sequence[str], bound_to: str) -> tuple[str, ...]:
+        """Encrypt contacts; in a store without a key they stay as they are."""
+        if not contacts or not self.ready:
+            return tuple(contacts)
+        fields = tuple((str(place), contact) for place, contact in enumerate(contacts))
+        return (_SEALED + self.seal(Destination(_CONTACTS, fields), bound_to),)
+
+    def contacts(self, stored: Sequence[str], bound_to: str) -> tuple[str, ...]:
+        """Give contacts in clear; those that an older version wrote are."""
+        if not _is_sealed(stored):
+            return tuple(stored)
+        return tuple(contact for _, contact in self.open(stored[0].removeprefix(_SEALED), bound_to).fields)
+
+    def contacts_are_current(self, stored: Sequence[str], bound_to: str) -> bool:
+        """Tell whether contacts are sealed, and need no other key than the newest."""
+        if not stored or not self.ready:
+            return True
+        return _is_sealed(stored) and self.is_current(stored[0].removeprefix(_SEALED), bound_to)
+
     @staticmethod
     def _content(box: Fernet | MultiFernet, sealed: str) -> _Content:
         return msgspec.msgpack.decode(box.decrypt(sealed.encode()), type=_Content)
@@ -96,6 +119,10 @@ class Seals:
         """What PAYFLOW_FINGERPRINT_KEY must say so that no fingerprint changes, whatever becomes of the other keys."""
         _ = self._box
         return self._prints.hex()
+
+
+def _is_sealed(stored: Sequence[str]) -> bool:
+    return len(stored) == 1 and stored[0].startswith(_SEALED)
 
 
 def _print_key(given: str, keys: Sequence[str]) -> bytes:

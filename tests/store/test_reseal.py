@@ -12,7 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from machines.core.clock import FixedClock, Millis
-from machines.core.decision import New, keep, wait
+from machines.core.decision import Message, New, keep, wait
 from machines.core.errors import Conflict, SealedForAnother, UnknownSealKey
 from machines.core.facts import Nothing
 from machines.core.ids import Owner, RecordId, derived_id
@@ -215,6 +215,35 @@ async def test_profiles_and_addresses_are_sealed_anew_under_the_version_that_the
     store.profiles._seals = store.contributors._seals = alone  # noqa: SLF001  (the old key was taken off the list)
     assert await store.profiles.read(ANN) == Profile(ANN, "shop", destination=HOME, version=1)
     assert await store.contributors.read(BOB) == ContributorAddress(BOB, SavedAddress("0xb0b"), 1)
+
+
+async def test_contacts_that_an_older_version_left_in_clear_are_read_and_sealed_in_messages_too(
+    server: Deployment, tmp_path: Path, clock: FixedClock, store: Store
+) -> None:
+    mail, telegram = "mailto:ann@example.com", "tgram://123456:ABCDEF/99"
+    body = {"event": "profile_changed", "owner": ANN, "changed": "all", "to": f"{mail}\n{telegram}"}
+    row = ("shop", True, (mail, telegram), "", None, False)
+    old = dict(
+        zip(("platform", "verified", "notify", "sealed", "details_changed_at", "checked_by_us"), row, strict=True)
+    )
+    written = await store.profiles.put("provider", ANN, 0, old, clock.now(), [Message("notify", body)])
+    assert written == 1
+    assert (await store.profiles.read(ANN)).notify == (mail, telegram)
+    assert await reseal(store, "otto") == ResealReport(2, 2, (), done=True)
+    async for key in store.link.keys("*"):
+        assert b"ABCDEF" not in (await store.link.ask("DUMP", key))
+    assert (await reseal(store, "otto")).renewed == 0
+    async with with_keys(server, tmp_path, clock, NEW) as alone:
+        assert await alone.profiles.read(ANN) == Profile(ANN, "shop", verified=True, notify=(mail, telegram), version=1)
+        (post,) = await alone.outbox.take(10, 1000)
+        assert alone.profiles.opened_contacts(ANN, post.body["to"]) == (mail, telegram)
+        assert {**post.body, "to": body["to"]} == body
+
+
+async def test_a_store_without_a_key_goes_on_with_contacts_in_clear(clock: FixedClock, store: Store) -> None:
+    store.profiles._seals = Seals([])  # noqa: SLF001  (as where no PAYFLOW_SEAL_KEYS are set)
+    await store.profiles.write(Profile(ANN), Profile(ANN, notify=("mailto:ann@example.com",)), clock.now())
+    assert (await store.profiles.read(ANN)).notify == ("mailto:ann@example.com",)
 
 
 async def test_what_is_archived_opens_with_the_new_key_when_it_comes_back(store: Store, clock: FixedClock) -> None:

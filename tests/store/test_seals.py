@@ -39,6 +39,17 @@ def test_what_an_older_version_sealed_opens_as_before_and_an_older_version_opens
     assert Seals([key]).is_current(bound, BOB)
 
 
+def test_contacts_of_one_person_open_for_nobody_else_and_an_older_version_reads_an_entry_that_it_can_leave() -> None:
+    seals = Seals([new_key()])
+    sealed = seals.seal_contacts(("mailto:ann@example.com", "tgram://1:A/9"), ANN)
+    assert len(sealed) == 1
+    assert "ann@" not in sealed[0]
+    assert seals.contacts(sealed, ANN) == ("mailto:ann@example.com", "tgram://1:A/9")
+    with pytest.raises(SealedForAnother):
+        seals.contacts(sealed, BOB)
+    assert seals.contacts(("mailto:ann@example.com",), ANN) == ("mailto:ann@example.com",)
+
+
 def test_a_place_has_one_name_however_often_it_is_sealed() -> None:
     seals = Seals([new_key()])
     other_way_round = Destination("bank", tuple(reversed(BANK.fields)))

@@ -104,7 +104,8 @@ class BountyAddresses(BountyFinder):
     def _warning(self, owner: Owner, saved: SavedAddress, contacts: Sequence[str]) -> tuple[Message, ...]:
         if not contacts:
             return ()
-        body = {"event": "bounty_address_changed", "owner": owner, "address": saved.address, "to": "\n".join(contacts)}
+        to = self.store.profiles.sealed_contacts(owner, contacts)
+        body = {"event": "bounty_address_changed", "owner": owner, "address": saved.address, "to": to}
         if saved.next_address:
             body |= {"coming": saved.next_address, "day": day_of(saved.next_from)}
         return (Message("notify", {**body, "page": f"{self.world.server}/bounties"}),)

@@ -1,6 +1,6 @@
 """Providers: whether they are verified, where to tell them things, where their money usually goes."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -29,7 +29,7 @@ class Profile:
     checked_by_us: bool = False
     """Whether somebody who works here said that they are verified, and not only their platform."""
     notify: tuple[str, ...] = ()
-    """Where to tell him things: one URL each, for mail, push or chat."""
+    """Where they are told things: one URL each, for mail, push or chat."""
     destination: Destination | None = None
     details_changed_at: Millis | None = None
     """When a destination that he had gave way to another one, or to none."""
@@ -81,7 +81,7 @@ class Profiles:
             found.platform,
             found.verified,
             found.checked_by_us,
-            found.notify,
+            self._seals.contacts(found.notify, _bound_to(owner)),
             self._seals.open(found.sealed, _bound_to(owner)) if found.sealed else None,
             found.details_changed_at,
             int(version),
@@ -101,7 +101,7 @@ class Profiles:
         row = _ProfileRow(
             after.platform,
             after.verified,
-            after.notify,
+            self._seals.seal_contacts(after.notify, _bound_to(after.owner)),
             self._seals.seal(after.destination, _bound_to(after.owner)) if after.destination else "",
             after.details_changed_at,
             after.checked_by_us,
@@ -114,13 +114,16 @@ class Profiles:
     async def reseal(self, owner: Owner) -> bool:
         """Seal a profile anew where it needs it; False where it does not. Its version stays: it says the same."""
         key = keys.provider(shard_for(owner, self._shards), owner)
+        seals, mine = self._seals, _bound_to(owner)
         row, version = await self.row(key)
         while row is not None:
             found = msgspec.msgpack.decode(row, type=_ProfileRow)
-            if not found.sealed or self._seals.is_current(found.sealed, _bound_to(owner)):
+            where_is_current = not found.sealed or seals.is_current(found.sealed, mine)
+            if where_is_current and seals.contacts_are_current(found.notify, mine):
                 return False
-            sealed = self._seals.seal(self._seals.open(found.sealed, _bound_to(owner)), _bound_to(owner))
-            if await self.swap(key, row, version, encode(replace(found, sealed=sealed))):
+            notify = seals.seal_contacts(seals.contacts(found.notify, mine), mine)
+            sealed = found.sealed if where_is_current else seals.seal(seals.open(found.sealed, mine), mine)
+            if await self.swap(key, row, version, encode(replace(found, notify=notify, sealed=sealed))):
                 return True
             row, version = await self.row(key)
         return False
@@ -150,6 +153,21 @@ class Profiles:
                     mac = await self._link.ask("HGET", key, "mac")
                     if row is not None and not self._link.macs.is_current(mac or b""):
                         await self.swap(key, row, version, row)
+
+    def sealed_contacts(self, owner: Owner, contacts: Sequence[str]) -> str:
+        """Encrypt contacts for a message to an owner that names them, one a line."""
+        return "\n".join(self._seals.seal_contacts(contacts, _bound_to(owner)))
+
+    def opened_contacts(self, owner: Owner, named: str) -> tuple[str, ...]:
+        """Give the contacts that a message to an owner names."""
+        return self._seals.contacts(named.splitlines(), _bound_to(owner))
+
+    def renewed_contacts(self, owner: Owner, named: str) -> str:
+        """Give what a message names as it should be: encrypted, with the newest key."""
+        lines, mine = named.splitlines(), _bound_to(owner)
+        if self._seals.contacts_are_current(lines, mine):
+            return named
+        return self.sealed_contacts(owner, self._seals.contacts(lines, mine))
 
     async def put(
         self, kind: str, owner: Owner, version: int, row: object, now: Millis, messages: Iterable[Message]

@@ -46,8 +46,9 @@ async def test_who_takes_over_an_account_is_told_on_to_the_old_contact_and_to_th
         await front.ann("PUT", PROFILE, THERE | {"notify": [NEW]})
         await wait_until(lambda: len(front.told) == 2, "both warnings are delivered")
     warned = {post.kind: dict(post.body) for post in front.told}
+    warned["notify"]["to"] = front.store.profiles.opened_contacts(Owner(ANN), warned["notify"]["to"])
     changed = "where your money goes and where you are told things"
-    assert warned["notify"] == {"event": "profile_changed", "owner": ANN, "changed": changed, "to": OLD}
+    assert warned["notify"] == {"event": "profile_changed", "owner": ANN, "changed": changed, "to": (OLD,)}
     assert warned["webhook"] == {"event": "profile_changed", "owner": ANN, "changed": changed, "platform": SHOP}
 
 
@@ -145,3 +146,16 @@ async def test_an_owner_with_a_slash_in_his_name_is_one_owner(front: Front) -> N
     viewer = await front.token(Role.VIEWER, name="vera")
     seen = await front.call("GET", f"{PROFILE}?owner=club/ann", token=viewer)
     assert seen.body["verified"] is True
+
+
+async def test_where_somebody_is_told_things_is_nowhere_in_the_store(front: Front) -> None:
+    """A token of a chat is a secret, and an address of somebody is theirs: neither is in a copy of the store."""
+    telegram = "tgram://123456:ABCDEF/99"
+    await front.ann("PUT", PROFILE, HERE | {"notify": [OLD, telegram]})
+    await front.ann("PUT", PROFILE, {"notify": [NEW]})
+    assert await front.store.outbox.waiting() == 1, "the old contacts are to be warned"
+    client = front.store.link.client
+    async for key in client.scan_iter():
+        content = await client.dump(key)
+        assert not [one for one in (b"ann@example.com", b"thief@example.com", b"ABCDEF") if one in content], key
+    assert (await front.store.profiles.read(Owner(ANN))).notify == (NEW,)
