@@ -19,17 +19,24 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 # Each piece is bounded, so that no text takes long.
 _SECRET_TEXTS = re.compile(
     r"(?P<login>://[^/@\s:]{0,99}:)[^@\s]{1,199}@"
-    r"|(?P<contact>\b(?:tgram|slack|discord)://)\S+"
-    r"|(?P<query>[?&](?:api_?key|apikey|key|token|access_token|secret)=)[^&\s]+"
-    r"|(?P<path>\b(?:https?|wss?)://[^\s?#]{1,199}?/)(?!0x)\w{24,}(?![\w-])"  # the key of a node's provider
+    r"|(?P<user>\b(?:https?|wss?)://)[^/@\s:]{1,199}@"
+    r"|(?P<contact>\b(?:tgram|slack|discord|pover|pbul)://)\S+"
+    r"|(?P<query>[?&][\w-]{0,30}(?:key|token|secret|auth|signature)=)[^&\s]+"
+    # The key of a node's provider, or the secret of a link; the name of a record is none.
+    r"|(?P<path>\b(?:https?|wss?)://[^\s?#]{1,199}?/)(?!0x|[a-z_]{2,32}-\d\d-[a-z2-7]{16}(?![\w-]))(?=[\w-]*\d)[\w-]{24,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
     r"|FLWSECK[-_A-Za-z0-9]+"
     r"|\bsk_(?:live|test)_\w+|\bwhsec_[\w+/=-]+|\bgh[opsur]_\w{16,}|\bgithub_pat_\w+"
     r"|\bpayflow_[\w-]{43}(?![\w-])"  # a token of ours
+    r"|\bgAAAAA[\w-]{20,}={0,2}"  # what is sealed
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # what GitHub and identity providers are shown, and show
+    # Secrets that we make, such as of sessions, and seal keys; a private key, which unlike a hash begins with no 0x.
+    r"|(?<![\w-])(?=[\w-]{0,43}[A-Z])(?=[\w-]{0,43}[a-z])(?=[\w-]{0,43}\d)[\w-]{43}(?:=|(?![\w=-]))"
+    r"|(?<![\w:])[0-9a-f]{64}(?!\w)"
     r"|\bBearer\s+[A-Za-z0-9._~+/=-]+"
-    r"|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b"  # an IBAN
+    r"|\b[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,4})?)\b"  # an IBAN
     # An account number, unless the word behind it says that it is an amount.
-    r"|(?<![\w.])\d{10,15}(?![\w.]|\s*(?:Shannon|[Gg]?[Ww]ei|units)\b)",
+    r"|(?<!\w)(?<!\d\.)\d{10,15}(?!\w|\.\d|\s*(?:Shannon|[Gg]?[Ww]ei|units)\b)",
     re.DOTALL,
 )
 
@@ -103,6 +110,7 @@ def _clean(name: str, value: object) -> object:
 
 
 def _masked(found: re.Match[str]) -> str:
-    if found["login"]:
-        return f"{found['login']}***@"
-    return f"{found['contact'] or found['query'] or found['path'] or ''}***"
+    if found["login"] or found["user"]:
+        return f"{found['login'] or found['user']}***@"
+    begun = next((found[name] for name in ("contact", "query", "path") if found[name]), "")
+    return f"{begun}***"
