@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     IPvAnyNetwork,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -428,6 +429,13 @@ class Settings(BaseModel):
     def _parse(cls, value: object) -> object:
         return json.loads(value or "{}") if isinstance(value, str) else value
 
+    _files: tuple[Path, ...] = PrivateAttr(())
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold settings: `.env`, and each that a name with _FILE gave."""
+        return self._files
+
     @property
     def embedded(self) -> bool:
         """Whether Payflow runs its own store."""
@@ -474,6 +482,7 @@ NAMES: Mapping[str, str] = {field.alias or name: name for name, field in Setting
 
 def load(environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
     """Read the settings from the environment, then from `.env`; every problem is reported at once."""
+    files = [Path(".env")] if environ is None else []
     if environ is None:
         from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
         environ = from_file | dict(os.environ)
@@ -488,6 +497,8 @@ def load(environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
         raise BadSettings(_listed(problems)) from None
     if problems:
         raise BadSettings(_listed(problems))
+    files += [Path(environ[f"{alias}_FILE"]) for alias in NAMES if f"{alias}_FILE" in environ]
+    settings._files = tuple(file for file in files if file.exists())  # noqa: SLF001  (they are no setting)
     return settings
 
 

@@ -16,7 +16,7 @@ from machines.core.errors import PayflowError
 from payflow.app.installation import Assemble, Payflow, opened, refuse_unfit
 from payflow.config import Settings
 from payflow.desk.books import Bookkeeper
-from payflow.desk.readiness import Readiness
+from payflow.desk.readiness import Readiness, files_open_to_all
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import servers
@@ -71,6 +71,10 @@ async def _run(
 ) -> None:
     logs.configure(settings.log_level, settings.log_format)
     settings = settings.model_copy(update={"enable_workers": workers})
+    for file in files_open_to_all(settings):
+        log.error(
+            "Everybody on this machine can read a file with secrets: chmod 600.", action="open_file", file=str(file)
+        )
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(_stopped_by_signals())
         payflow = await stack.enter_async_context(opened(settings, parts, pool_files=pool_files))

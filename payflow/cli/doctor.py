@@ -3,10 +3,8 @@
 import asyncio
 import ipaddress
 import shutil
-import stat
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.text import Text
@@ -23,7 +21,6 @@ from payflow.desk import platforms, readiness
 from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
-from payflow.store.seals import KEY_FILE
 from payflow.store.store import refuse_missing
 from payflow.telemetry.health import Check, Level, fail, healthy, ok, warn
 
@@ -63,14 +60,9 @@ async def doctor(terminal: Terminal) -> Code:
 
 def _secret_files(settings: Settings) -> list[Check]:
     """Look at who may read what holds keys and passwords, where it is a file."""
-    lanes = settings.lanes.values()
-    named = [file for lane in lanes for file in (lane.keystore, lane.password_file, lane.key_file) if file]
-    files = [file for file in (Path(".env"), settings.data / KEY_FILE, *named) if file.exists()]
-    # Of the group's right nothing is said: that is how secrets are mounted into pods.
     found = [
         fail("secret files", f"Everybody on this machine can read {file}: chmod 600 {file}")
-        for file in dict.fromkeys(files)
-        if file.stat().st_mode & stat.S_IROTH
+        for file in readiness.files_open_to_all(settings)
     ]
     return found or [ok("secret files", "Files with keys are for their owner alone.")]
 

@@ -1,6 +1,8 @@
 """Whether this process may be given work: what /readyz answers, and half of what `payflow doctor` looks at."""
 
+import stat
 from ipaddress import ip_address
+from pathlib import Path
 
 import anyio
 
@@ -9,12 +11,28 @@ from machines.core.errors import PayflowError
 from payflow.config import Settings
 from payflow.store import keys, servers
 from payflow.store.pauses import scope_of_shard
+from payflow.store.seals import KEY_FILE
 from payflow.store.store import Store
 from payflow.telemetry.health import Check, fail, ok, warn
 
 ANSWER_S = 3.0
 SEEN_S = 30 * DAY // SECOND
 """How long a proxy that was seen is told of."""
+
+
+MOUNTED = Path("/run/secrets")
+"""Where who runs a container mounts secrets: who may read them there is not the container's to say."""
+
+
+def files_open_to_all(settings: Settings) -> list[Path]:
+    """List the files with keys, passwords and settings that everybody on this machine may read.
+
+    Of the group's right nothing is said: that is how secrets are mounted into pods.
+    """
+    lanes = settings.lanes.values()
+    named = [file for lane in lanes for file in (lane.keystore, lane.password_file, lane.key_file) if file]
+    files = [file for file in (*settings.files, settings.data / KEY_FILE, *named) if MOUNTED not in file.parents]
+    return [file for file in dict.fromkeys(files) if file.exists() and file.stat().st_mode & stat.S_IROTH]
 
 
 class Readiness:

@@ -13,6 +13,7 @@ from machines.core import redis
 from machines.core.errors import PayflowError
 from payflow.cli.doctor import _in_clear
 from payflow.config import load
+from payflow.desk.readiness import files_open_to_all
 from payflow.store import servers
 from payflow.store.seals import KEY_FILE, new_key
 from payflow.telemetry.health import Level
@@ -101,6 +102,21 @@ def test_a_key_that_everybody_on_the_machine_may_read_is_found(till: Till, monke
     level, finding = levels(till, 3)["secret files"]
     assert level == "fail"
     assert "chmod 600 embedded/seal.key" in finding
+
+
+def test_a_file_that_a_setting_is_in_and_everybody_may_read_is_found(
+    till: Till, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "backup_keys"
+    file.write_text(new_key())
+    file.chmod(0o640)
+    monkeypatch.setenv("PAYFLOW_BACKUP_KEYS_FILE", str(file))
+    assert levels(till)["secret files"][0] == "ok"
+    file.chmod(0o644)
+    assert levels(till, 3)["secret files"] == ("fail", f"Everybody on this machine can read {file}: chmod 600 {file}")
+    Path(".env").write_text("PAYFLOW_LOG_LEVEL=error")
+    Path(".env").chmod(0o604)
+    assert files_open_to_all(load()) == [Path(".env"), file]
 
 
 @pytest.mark.parametrize("kind", [*SINGLE, Kind.CLUSTER], indirect=True)

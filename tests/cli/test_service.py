@@ -54,6 +54,13 @@ async def metric(process: Process, name: str) -> dict[str, float]:
 # --- what ships
 
 
+async def test_a_file_with_secrets_that_everybody_may_read_is_said_when_it_starts(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PAYFLOW_API_RATE=50\n")
+    (tmp_path / ".env").chmod(0o644)
+    async with running(tmp_path, "serve", module="payflow") as payflow:
+        assert [line["file"] for line in payflow.logged() if line.get("action") == "open_file"] == [".env"]
+
+
 async def test_as_it_ships_it_starts_in_an_empty_home_and_is_ready(tmp_path: Path) -> None:
     async with running(tmp_path, "serve", module="payflow") as payflow:
         assert (await payflow.get("/healthz"))[0] == 200
