@@ -42,7 +42,9 @@ def settings() -> Iterator[Setting]:
         if line.startswith("    # ")
     }
     for field, docstring in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        if field.target.id in Settings.model_fields:
             assert isinstance(docstring, ast.Expr), f"{field.target.id} has no docstring"
             info = Settings.model_fields[field.target.id]
             section = sections[max(number for number in sections if number < field.lineno)]
