@@ -7,7 +7,7 @@ from rich.text import Text
 
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.tables import Column, drawn, json_of
+from payflow.cli.tables import Column, clean, drawn, json_of
 from payflow.cli.terminal import Code, Commands, Reason, Terminal, because, record_of
 from payflow.desk import permits
 
@@ -31,14 +31,18 @@ def _said(one: permits.UnsignedRecord) -> str:
 
 @command("payflow permit ls")
 async def ls(terminal: Terminal, payflow: Payflow) -> Code:
-    """List the records that nobody of us signed as they are; amounts are in ledger units."""
+    """List the records and postings that nobody of us signed as they are; amounts are in ledger units."""
     found = await permits.unsigned(payflow.store)
     rows = [*found.broken, *found.sound]
+    postings = [said for _, of_shard in sorted(found.postings.items()) for said in of_shard]
+    sound = Text("Every record and every posting is signed as it is.", "green")
     terminal.tell(
-        [json_of(UNSIGNED, one) for one in rows],
-        drawn(UNSIGNED, rows) if rows else Text("Every record is signed as it is.", "green"),
+        {"records": [json_of(UNSIGNED, one) for one in rows], "postings": postings},
+        *([drawn(UNSIGNED, rows)] if rows else []),
+        *(Text(clean(said), "bold red") for said in postings),
+        *([] if rows or postings else [sound]),
     )
-    return Code.REFUSED if rows else Code.OK
+    return Code.REFUSED if rows or postings else Code.OK
 
 
 @command('payflow permit adopt --reason "they are those of the version before"')

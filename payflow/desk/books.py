@@ -96,6 +96,7 @@ async def freeze(store: Store, books: LedgerReport) -> None:
             if machine.money:
                 said = beyond[0] if beyond else f"{len(why)} accounts are false, {min(why)} among them"
                 await store.pauses.pause(f"machine:{machine.name}", BOOKS, f"the books are false: {said}", now)
+    why = {owner: f"the books are false: {said}" for owner, said in books.forged.items()} | why
     for owner in sorted(why)[:MOST_FROZEN]:
         await store.pauses.pause(f"owner:{owner}", BOOKS, why[owner], now)
 

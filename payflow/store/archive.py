@@ -12,7 +12,7 @@ from payflow.store import keys
 from payflow.store.codec import chain, digest, encode, event_bytes, left_by
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import Link
-from payflow.store.macs import Body
+from payflow.store.macs import Body, Forged
 from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, SWAP, UNARCHIVE
 from payflow.store.stored import ArchivedStub, archived_stub, read_stub
@@ -189,6 +189,10 @@ class Archive(OverRecords):
         if not entries:
             return True
         sums, until = await self._ledger.checkpoint(shard)
+        stated = ""
+        if self._records.macs.strict:
+            for why in await self._ledger.forged_in(shard):
+                raise Forged(f"{why} Nothing of the journal is put away before that is settled.")
         touched = {(entry.owner, entry.asset) for entry in entries}
         for entry in entries:
             sums[entry.owner, entry.asset].post(entry)
@@ -197,7 +201,11 @@ class Archive(OverRecords):
             words += [f"{owner} {asset}", sums[Owner(owner), asset].figures]
         at, _, number = entries[-1].id.partition("-")
         keep_from = f"{at}-{int(number) + 1}"
-        return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, *words))
+        if self._records.macs.strict and await self._ledger.stated_before(shard, entries[-1].id):
+            stated = self._ledger.statement(shard, entries[-1].id, sums)
+        return bool(
+            await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, stated, *words)
+        )
 
 
 def _stub(record: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:

@@ -9,7 +9,7 @@ from machines.core.decision import Claim, Decision, Message, New
 from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
-from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position
+from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position, State
 from machines.core.record import Record, Sending
 from payflow.store.codec import GENESIS, chain, digest, encode, event_bytes, left_by
 from payflow.store.macs import NO_MACS, Body, Macs
@@ -47,6 +47,7 @@ class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
     event: Place
     hash: Place
     mac: Place | Absent
+    posting: str
     after_ms: int
     counted: bool
     most_open: int
@@ -71,6 +72,7 @@ class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
     event: Place
     hash: Place
     mac: Place | Absent
+    posting: str
     after_ms: int
     tries: int
     tallied: bool
@@ -103,6 +105,7 @@ class FundOp(msgspec.Struct, array_like=True, tag="fund", gc=False):
     reference: str
     earning: str
     most: str | Absent
+    posting: str
 
 
 Op = CreateOp | MoveOp | StayOp | FundOp
@@ -117,7 +120,9 @@ class WriteGroup(NamedTuple):
     announce: bool
     """Whether workers elsewhere should hear of it."""
     macs: Macs = NO_MACS
-    """Who signs the records; nobody where one of them was not signed before: what goes on from it is not either."""
+    """Who signs."""
+    signs: bool = True
+    """Whether records are: not where one of them was not signed before, for what goes on from it is not either."""
 
     def place(self, content: bytes) -> Place:
         """Add bytes, and say where they stand."""
@@ -126,8 +131,14 @@ class WriteGroup(NamedTuple):
 
     def signed(self, record_id: RecordId, state: str, version: int, newest: bytes, body: Body) -> Place | Absent:
         """Sign a record as it will be, if it may be signed."""
-        mac = self.macs.sign_record(record_id, state, version, newest, body)
+        mac = self.macs.sign_record(record_id, state, version, newest, body) if self.signs else b""
         return self.place(mac) if mac else False
+
+    def posting(self, record_id: RecordId, version: int, body: Body, source: str | Absent, target: str | Absent) -> str:
+        """Sign the posting of a move of money, where it is one."""
+        if not source or not target or source == target:
+            return ""
+        return self.macs.seal_posting((body.owner, body.asset, source, target, body.units, record_id), version)
 
 
 # ── what is decided ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,7 +155,7 @@ def create(
     # An older version takes what comes first for the amount: where there is none, nothing is said of the data either.
     more = (amount, left_by(body.digest)) if amount else ()
     event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, *more)
-    newest = chain(event)
+    newest, position = chain(event), _position(made_in)
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(
         CreateOp(
@@ -153,12 +164,13 @@ def create(
             asset=amount[0] if amount else False,
             units=amount[1] if amount else False,
             state=made_in.name,
-            position=made_in.position.value if made_in.position else False,
+            position=position,
             print=new.fingerprint,
             data=group.place(data),
             event=group.place(event),
             hash=group.place(newest),
             mac=group.signed(new.id, made_in.name, 1, newest, body),
+            posting=group.posting(new.id, 1, body, Position.AVAILABLE.value, position),
             after_ms=after_ms,
             counted=new.counted,
             most_open=new.limits.most_open,
@@ -224,6 +236,7 @@ def decide(
         left_by(b"" if data is None else body.digest),
     )
     newest, messages = chain(event), decision.messages
+    left, reached = _position(source), _position(target)
     if decision.alarm:
         says = {"why": decision.alarm, "stops": decision.stops} if decision.stops else {"why": decision.alarm}
         messages = (*messages, Message("alarm", says))
@@ -234,12 +247,13 @@ def decide(
             fence=stored.fence,
             state=record.state,
             to=target.name,
-            from_position=source.position.value if source.position else False,
-            to_position=target.position.value if target.position else False,
+            from_position=left,
+            to_position=reached,
             data=False if data is None else group.place(data),
             event=group.place(event),
             hash=group.place(newest),
             mac=group.signed(record.id, target.name, record.version + 1, newest, body),
+            posting=group.posting(record.id, record.version + 1, body, left, reached),
             after_ms=after_ms,
             tries=tries,
             tallied=target.tallied,
@@ -298,6 +312,7 @@ def mark(
             event=group.place(event),
             hash=group.place(newest),
             mac=group.signed(record.id, record.state, record.version + 1, newest, body),
+            posting="",
             after_ms=after_ms,
             tries=TRIES_AS_THEY_ARE if after_ms == AS_IT_IS else 0,
             tallied=False,
@@ -308,6 +323,10 @@ def mark(
             sends="",
         )
     )
+
+
+def _position(state: State) -> str | Absent:
+    return state.position.value if state.position else False
 
 
 def gives_back(group: WriteGroup) -> bool:

@@ -238,7 +238,20 @@ KEYS = (
         "archive",
         "ledger",
     ),
-    journal := Key("{pf:SS}:journal", "stream", "a posting: owner asset from to units owed cause", "commit", "ledger"),
+    posted := Key(
+        "{pf:SS}:posted",
+        "string",
+        "what the postings up to one of them sum to, signed; those after it are signed one by one",
+        "first start, archive",
+        "ledger",
+    ),
+    journal := Key(
+        "{pf:SS}:journal",
+        "stream",
+        "a posting: owner asset from to units owed cause, and its signature",
+        "commit",
+        "ledger",
+    ),
     outbox := Key("{pf:SS}:outbox", "zset", "id of a message -> when to deliver it", "commit", "the dispatcher"),
     outbox_line := Key(
         "{pf:SS}:outbox:<kind>", "zset", "the same, for kinds with a line of their own", "commit", "the dispatcher"

@@ -1,6 +1,8 @@
 """The books: accounts, the journal, and the proof that both say the same as the records."""
 
+import hashlib
 import heapq
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ from machines.core.clock import Millis
 from machines.core.ids import Owner
 from machines.core.lifecycle import Position
 from payflow.store import keys
+from payflow.store.codec import encode
 from payflow.store.link import PAGE, paged
 from payflow.store.records import OverRecords
 from payflow.store.scripts import CORRECT
@@ -20,6 +23,8 @@ MOST_READS = 3
 # No stream numbers more entries of one millisecond.
 MOST_AT_ONCE = 2**64 - 1
 _CHECK = "books"
+_NEWEST = (2**64, 0)
+_SEAL = re.compile(r"\d+\.[A-Za-z0-9_-]{27}")
 
 
 @dataclass(slots=True)
@@ -76,6 +81,8 @@ class Posting:
     owed: int
     """By how much the owner's debt changed."""
     cause: str
+    seal: str = ""
+    """The signature that its commit wrote behind the cause."""
 
     @property
     def number(self) -> int:
@@ -154,15 +161,29 @@ class LedgerReport:
     differences: list[Difference] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     """What is kept in a form that no Payflow writes; whose money that is cannot be told."""
+    forged: dict[Owner, str] = field(default_factory=dict)
+    """Whose money was moved by postings that no commit of ours wrote, however well the figures agree."""
 
     @property
     def faults(self) -> list[str]:
-        return [*self.unreadable, *(fault for one in self.differences for fault in one.said())]
+        said = (fault for one in self.differences for fault in one.said())
+        return [*self.unreadable, *self.forged.values(), *said]
 
     @property
     def conserved(self) -> bool:
         """Whether nothing was lost and nothing was made."""
-        return not self.differences and not self.unreadable
+        return not self.differences and not self.unreadable and not self.forged
+
+
+class Statement(NamedTuple):
+    """What was signed of the oldest postings of a shard."""
+
+    last: tuple[int, int]
+    """Its newest one; those after it are signed one by one."""
+    digest: str
+    """Of their sums."""
+    due: bool
+    """Whether that is still to be compared."""
 
 
 AccountKey = tuple[Owner, str]
@@ -176,6 +197,9 @@ class PostedSums:
 
     shards: dict[int, tuple[Sums, str, str]] = field(default_factory=dict)
     """Sums, the posting that the checkpoint ended with, and the last one that is in them."""
+    seen: set[bytes] = field(default_factory=set)
+    """Of each signed posting a few bytes: none counts twice."""
+    forged: dict[Owner, str] = field(default_factory=dict)
 
 
 class PlacedPosting(NamedTuple):
@@ -217,7 +241,9 @@ class Ledger(OverRecords):
                 for (_, asset), account in accounts.items():
                     books.accounts += 1
                     books.totals.setdefault(asset, LedgerAccount()).add(account)
-                books.differences += await self._differences(shard, accounts, posted or PostedSums())
+                sums = posted if posted is not None else PostedSums()
+                books.differences += await self._differences(shard, accounts, sums)
+                books.forged |= sums.forged
             except (ValueError, AttributeError, IndexError) as error:
                 books.unreadable.append(f"Accounts or journal of shard {shard:02d} cannot be read: {error}.")
         return books
@@ -231,7 +257,12 @@ class Ledger(OverRecords):
     async def correct(self, found: Difference, *, becomes: str, posting: str, cause: str) -> bool:
         """Write what two people decided, unless the account moved since; a posting is `source target units owed`."""
         key = keys.sequence(self._records.owner_shard(found.owner))
-        entry = f"{found.owner} {found.asset} {posting} {cause}" if posting else ""
+        entry = ""
+        if posting:
+            source, target, units, _ = posting.split(" ")
+            number = await self._records.now()
+            seal = self._records.macs.seal_posting((found.owner, found.asset, source, target, units, cause), number)
+            entry = f"{found.owner} {found.asset} {posting} {cause}{seal}"
         words = (found.owner, found.asset, found.account.figures, becomes, entry)
         return bool(await self._link.run(CORRECT, [key], *words))
 
@@ -292,7 +323,7 @@ class Ledger(OverRecords):
         return [found[place] for place in sorted(found) if seen[place] > 1]
 
     async def _wrong(self, shard: int, accounts: Sums, posted: PostedSums) -> dict[AccountKey, Difference]:
-        sums, held = await self._posted(shard, posted), await self._held(shard)
+        sums, held = await self.walk(shard, posted), await self._held(shard)
         places = accounts.keys() | sums.keys() | held.keys()
         found = (Difference(*place, accounts[place], sums[place], held[place].held) for place in places)
         return {(one.owner, one.asset): one for one in found if one.said()}
@@ -305,17 +336,96 @@ class Ledger(OverRecords):
                 accounts[owner, asset] = account
         return accounts
 
-    async def _posted(self, shard: int, posted: PostedSums) -> Sums:
+    async def walk(self, shard: int, posted: PostedSums) -> Sums:
+        """Sum up the postings of a shard that came since the last walk, and see that commits of ours wrote them."""
         sums, until = await self.checkpoint(shard)
-        last = ""
+        last, stated = "", await self._stated(shard)
         if shard in posted.shards and posted.shards[shard][1] == until:
             known, _, last = posted.shards[shard]
-            sums = _copy(known)
+            sums, stated = _copy(known), stated._replace(due=False)
         async for entry in self.journal(shard, last):
+            if stated.due and place_of(entry.id) > stated.last:
+                self._compare(shard, stated, sums, posted)
+                stated = stated._replace(due=False)
+            if place_of(entry.id) > stated.last:
+                self._look_at(entry, posted)
             sums[entry.owner, entry.asset].post(entry)
             last = entry.id
+        if stated.due:
+            self._compare(shard, stated, sums, posted)
         posted.shards[shard] = (_copy(sums), until, last)
         return sums
+
+    # ── signed: each posting by the commit that wrote it, and what all of them summed to before ───────────────────────
+
+    async def _stated(self, shard: int) -> "Statement":
+        """Read what was stated of the oldest postings; where nothing is signed, nothing is asked of any."""
+        macs = self._records.macs
+        if not macs.strict:
+            return Statement(_NEWEST, "", due=False)
+        stated = await self._link.ask("GET", keys.posted(shard))
+        last, digest, signature = _parts(stated)
+        sound = macs.trusts(keys.posted(shard), _of_hex(signature), last, digest)
+        return Statement(place_of(last) if sound else (0, 0), digest if sound else "forged", due=True)
+
+    def _compare(self, shard: int, stated: "Statement", sums: Sums, posted: PostedSums) -> None:
+        """See that the oldest postings are those that were stated; whose is the false one cannot be told."""
+        if digest_of(sums) != stated.digest:
+            why = f"the oldest postings of shard {shard:02d}, or their sums, were changed beside Payflow"
+            posted.forged |= {owner: f"{owner}: {why}." for owner, _ in sums}
+
+    def _look_at(self, entry: Posting, posted: PostedSums) -> None:
+        """See that a commit of ours wrote a posting, once."""
+        said = (entry.owner, entry.asset, entry.source, entry.target, str(entry.units), entry.cause)
+        name = hashlib.blake2b(entry.seal.encode(), digest_size=8).digest()
+        if not self._records.macs.knows_posting(said, entry.seal) or name in posted.seen:
+            again = "is there twice" if name in posted.seen else "was written by no commit of ours"
+            posted.forged[entry.owner] = f"{entry.owner}: the posting {entry.id} ({entry.cause}) {again}."
+        posted.seen.add(name)
+
+    async def sign(self) -> AsyncIterator[str]:
+        """State, where nothing was stated yet, what all postings sum to; name what is not as it was stated."""
+        for shard in range(self._records.shards):
+            macs = self._records.macs
+            stated = await self._link.ask("GET", keys.posted(shard))
+            if stated is None and not macs.strict:
+                sums, last = await self.checkpoint(shard)
+                async for entry in self.journal(shard, ""):
+                    sums[entry.owner, entry.asset].post(entry)
+                    last = entry.id
+                await self._link.ask("SET", keys.posted(shard), self.statement(shard, last or "0-0", sums))
+                continue
+            last, digest, signature = _parts(stated)
+            if not macs.trusts(keys.posted(shard), _of_hex(signature), last, digest):
+                yield keys.posted(shard)
+            elif not macs.is_current(_of_hex(signature)):
+                fresh = macs.sign(keys.posted(shard), last, digest).hex()
+                await self._link.ask("SET", keys.posted(shard), f"{last} {digest} {fresh}")
+
+    async def forged_in(self, shard: int) -> list[str]:
+        """Name the postings of a shard that no commit of ours wrote."""
+        posted = PostedSums()
+        await self.walk(shard, posted)
+        return sorted(posted.forged.values())
+
+    async def believe(self, shard: int, said: list[str]) -> bool:
+        """State that what is posted is true as it is, as two people saw it; False where it is other than that."""
+        posted = PostedSums()
+        sums = await self.walk(shard, posted)
+        if sorted(posted.forged.values()) != said:
+            return False
+        last = posted.shards[shard][2] or posted.shards[shard][1] or "0-0"
+        await self._link.ask("SET", keys.posted(shard), self.statement(shard, last, sums))
+        return True
+
+    async def stated_before(self, shard: int, entry_id: str) -> bool:
+        """Whether what was stated ends before a posting."""
+        return (await self._stated(shard)).last < place_of(entry_id)
+
+    def statement(self, shard: int, last: str, sums: Sums) -> str:
+        """State what the postings up to one of them sum to, signed."""
+        digest = digest_of(sums)
+        return f"{last} {digest} {self._records.macs.sign(keys.posted(shard), last, digest).hex()}"
 
     async def checkpoint(self, shard: int) -> tuple[Sums, str]:
         """Give what the postings that were archived sum to, and which was the last of them; '' where none was."""
@@ -368,5 +478,34 @@ def accounts_of(fields: dict[bytes, bytes]) -> dict[str, LedgerAccount]:
 
 def posting_of(entry_id: str, fields: Mapping[bytes, bytes]) -> Posting:
     (content,) = fields.values()
-    owner, asset, source, target, units, owed, cause = content.decode().split(" ", 6)
-    return Posting(entry_id, Owner(owner), asset, source, target, int(units), int(owed), cause)
+    owner, asset, source, target, units, owed, rest = content.decode().split(" ", 6)
+    cause, _, seal = rest.rpartition(" ~")
+    if not _SEAL.fullmatch(seal):
+        cause, seal = rest, ""
+    return Posting(entry_id, Owner(owner), asset, source, target, int(units), int(owed), cause, seal)
+
+
+def place_of(entry_id: str) -> tuple[int, int]:
+    """Read where a posting is in its journal."""
+    at, _, number = entry_id.partition("-")
+    return int(at), int(number or 0)
+
+
+def digest_of(sums: Sums) -> str:
+    """Tell sums from any others; an account with nothing in it is none."""
+    empty = LedgerAccount()
+    content = [(owner, asset, one.figures) for (owner, asset), one in sorted(sums.items()) if one != empty]
+    return hashlib.sha256(encode(content)).hexdigest()
+
+
+def _parts(stated: bytes | None) -> tuple[str, str, str]:
+    last, _, rest = (stated or b"0-0").decode(errors="replace").partition(" ")
+    digest, _, signature = rest.partition(" ")
+    return last, digest, signature
+
+
+def _of_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b"no signature"

@@ -5,6 +5,7 @@ names its key, so that a process with an older list knows what it cannot judge f
 """
 
 import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -132,6 +133,27 @@ class Macs:
     def is_current_field(self, signature: bytes) -> bool:
         """Tell the same of a signature that is text."""
         return self.is_current(_of_text(signature))
+
+    # ── postings ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def seal_posting(self, posting: tuple[str, ...], number: int) -> str:
+        """Sign owner, asset, source, target, units and cause as their commit writes it behind the cause.
+
+        The number tells those of one cause apart.
+        """
+        if not self._keys:
+            return ""
+        signature = self.sign("posting", *posting, number)
+        return f" ~{number}.{urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+    def knows_posting(self, posting: tuple[str, ...], seal: str) -> bool:
+        """Tell whether a commit of ours wrote a posting."""
+        number, _, signature = seal.partition(".")
+        try:
+            self.check(urlsafe_b64decode(signature + "="), "posting", *posting, int(number))
+        except (Forged, UnknownKey, ValueError):
+            return False
+        return True
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -27,7 +27,7 @@ from machines.core.errors import (
 )
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId, owner_of, parse_id, shard_for
-from machines.core.lifecycle import By, Lifecycle
+from machines.core.lifecycle import By, Lifecycle, Position
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
 from machines.core.record import Record, Sending, Velocity
@@ -36,11 +36,13 @@ from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableReco
 from payflow.store.groups import FundOp, StayOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardState, WriteReply
 from payflow.store.link import Barrier, Link, OverLink, scored
-from payflow.store.macs import NO_MACS, Body, Macs, UnknownKey
+from payflow.store.macs import Body, Macs, UnknownKey
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
 CLAIM_PATIENCE_S = 2.0
+OUTSIDE = "outside"
+"""Where money comes from, and goes to, in a posting."""
 UNSIGNED = (
     "its newest commit is not signed, so an older version wrote it, or somebody beside Payflow. `payflow permit ls` "
     "lists such records; two people take them over with `payflow permit adopt`."
@@ -394,7 +396,7 @@ class Records:
             raise BadInput(f"{strangers[0]} is in another shard than {stored.record.id}: they cannot move together.")
         members = await asyncio.gather(*(self._same(member) for member, _ in decision.group))
         signed = all(one.body.signed for one in (stored, *members))
-        group = WriteGroup(shard, [], [], stored.fence == 0, self.macs if signed else NO_MACS)
+        group = WriteGroup(shard, [], [], stored.fence == 0, self.macs, signed)
         lifecycle = self._lifecycle(stored.record)
         after = groups.decide(group, lifecycle, stored, decision, fact, who, tries, settled=settled)
         for same, (member, its_decision) in zip(members, decision.group, strict=True):
@@ -459,14 +461,18 @@ class Records:
         Of an earning no more than `most` is ever taken back.
         """
         shard = self.owner_shard(owner_of(owner))
+        code, units = amount.asset.code, str(amount.units)
+        places = (OUTSIDE, Position.AVAILABLE.value)
+        source, target = places[::-1] if out else places
         op = FundOp(
             owner=owner,
-            asset=amount.asset.code,
-            units=str(amount.units),
+            asset=code,
+            units=units,
             way="out" if out else "in",
             reference=reference,
             earning=earning,
             most=str(most.units) if most else False,
+            posting=self.macs.seal_posting((owner, code, source, target, units, reference), 0),
         )
         return await self._write_unless_there(WriteGroup(shard, [op], [], announce=False), RecordId(reference))
 

@@ -230,7 +230,7 @@ async def open_store(
         ledger = Ledger(link, records)
         profiles = Profiles(link, seals, shards, clock, reserved)
         pauses, platforms, persons = Pauses(link), PlatformGrants(link), Persons(link, seals)
-        registers = (Tokens(link, clock), persons, Proposals(link), profiles, platforms, pauses)
+        registers = (Tokens(link, clock), persons, Proposals(link), profiles, platforms, pauses, ledger)
         store = Store(
             settings=settings,
             link=link,

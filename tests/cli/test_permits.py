@@ -20,10 +20,10 @@ def unsigned(till: Till, record_id: RecordId) -> None:
 
 def test_two_people_take_over_what_an_older_version_left(till: Till) -> None:
     asked, failed = till.errand(key="1"), till.errand("FAILED", key="2")
-    assert till("permit", "ls").out == "Every record is signed as it is.\n"
+    assert till("permit", "ls").out == "Every record and every posting is signed as it is.\n"
     unsigned(till, asked)
     unsigned(till, failed)
-    told = till.json("permit", "ls", code=1)
+    told = till.json("permit", "ls", code=1)["records"]
     assert {one["record"] for one in told} == {asked, failed}
     assert not any(one["changed_after_it_was_signed"] or one["problem"] for one in told)
     assert "nothing back" in till.refused("override", failed, "CANCELLED", "--reason", "the bank called", "--yes")
@@ -35,7 +35,7 @@ def test_two_people_take_over_what_an_older_version_left(till: Till) -> None:
         assert "the second person must be another one" in till.refused("confirm", told["proposal"], "--yes")
     with showing(till, "bo"):
         assert "2 records are signed" in till("confirm", told["proposal"], "--yes").out
-    assert till.json("permit", "ls") == []
+    assert till.json("permit", "ls") == {"records": [], "postings": []}
     assert till.json("override", failed, "CANCELLED", "--reason", "the bank called", "--yes")["to"] == "CANCELLED"
 
 
@@ -48,14 +48,14 @@ def test_what_moved_since_it_was_proposed_is_not_taken_over(till: Till) -> None:
     unsigned(till, second)
     with showing(till, "bo"):
         assert "is not what it was" in till.refused("confirm", told["proposal"], "--yes")
-    assert {one["record"] for one in till.json("permit", "ls", code=1)} == {first, second}
+    assert {one["record"] for one in till.json("permit", "ls", code=1)["records"]} == {first, second}
 
 
 def test_one_record_is_taken_over_alone_and_what_its_history_denies_never(till: Till) -> None:
     sound, broken = till.errand(key="1"), till.errand(key="2")
     unsigned(till, sound)
     till.store_ask("HSET", keys.record(broken), "units", 5)
-    told = {one["record"]: one for one in till.json("permit", "ls", code=1)}
+    told = {one["record"]: one for one in till.json("permit", "ls", code=1)["records"]}
     assert told[broken]["changed_after_it_was_signed"]
     assert "its history begins with NGN 1200" in told[broken]["problem"]
     with showing(till, "ada"):
@@ -63,4 +63,4 @@ def test_one_record_is_taken_over_alone_and_what_its_history_denies_never(till: 
         told = till.json("permit", "adopt", sound, "--reason", "the version before")
     with showing(till, "bo"):
         assert "1 records are signed" in till("confirm", told["proposal"], "--yes").out
-    assert [one["record"] for one in till.json("permit", "ls", code=1)] == [broken]
+    assert [one["record"] for one in till.json("permit", "ls", code=1)["records"]] == [broken]

@@ -17,7 +17,7 @@ end
 -- An id that exists is a replay when its print is the same, and its owner and amount. A record that was forgotten is made
 -- where its money is, which may be PAID: what is not available for it is owed.
 function operations.create.check(
-  P, id, owner, asset, units, state, position, print, data, event, hash, mac, after_ms, counted, most_open,
+  P, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, counted, most_open,
   most_daily, open_states, claims, messages
 )
   local rec = P .. 'rec:' .. id
@@ -46,7 +46,7 @@ function operations.create.check(
 end
 
 function operations.create.write(
-  P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, after_ms, counted, most_open,
+  P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, counted, most_open,
   most_daily, open_states, claims, messages
 )
   local machine, rec, owed = machine_of(id), known[1], known[2]
@@ -69,7 +69,7 @@ function operations.create.write(
   if most_open > 0 then redis.call('SADD', P .. 'open:' .. owner, id) end
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)
-  if owed then journal(P, owner, asset, 'available', position, units, owed, id) end
+  if owed then journal(P, owner, asset, 'available', position, units, owed, id .. posting) end
   write_claims(P, id, claims)
   put_in(P .. 'in:' .. machine .. ':' .. state, now, id)
   if after_ms >= 0 then put_in(P .. 'due:' .. machine .. ':' .. state, now + after_ms, id) end

@@ -1,6 +1,6 @@
 -- Money from or to outside, once a reference; `way` is 'in' or 'out'. `earning` names what was earned, or taken back, in the
 -- owner's list of earnings; '' for money that is no earning. Of an earning no more than `most` units are ever taken back.
-function operations.fund.check(P, owner, asset, units, way, reference, earning, most)
+function operations.fund.check(P, owner, asset, units, way, reference, earning, most, posting)
   local key, space = P .. 'acct:' .. owner, P .. 'uniq:fund'
   local print = table.concat({ owner, asset, units, way }, ' ')
   local known = redis.call('HGET', space, reference)
@@ -20,11 +20,11 @@ function operations.fund.check(P, owner, asset, units, way, reference, earning, 
   return nil, { space, print, owed }
 end
 
-function operations.fund.write(P, known, owner, asset, units, way, reference, earning, most)
+function operations.fund.write(P, known, owner, asset, units, way, reference, earning, most, posting)
   redis.call('HSET', known[1], reference, known[2])
   local from, to = 'outside', 'available'
   if way == 'out' then from, to = to, from end
-  journal(P, owner, asset, from, to, units, known[3], reference)
+  journal(P, owner, asset, from, to, units, known[3], reference .. posting)
   if most then redis.call('HINCRBY', P .. 'clawed', earning, units) end
   if earning ~= '' then
     redis.call('XADD', P .. 'earn:' .. owner, '*', 'e', table.concat({ way, asset, units, now, earning }, ' '))

@@ -1,7 +1,7 @@
 -- `to` may be the same state. Fence 0 comes from outside a lease. Tries of -1 leave them as they are. `sends` says what becomes of the mark of a send: 'settled'
 -- takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(
-  P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, after_ms, tries, tallied, parked, claims,
+  P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, tallied, parked, claims,
   releases, messages, sends
 )
   local rec = P .. 'rec:' .. id
@@ -32,7 +32,7 @@ function operations.move.check(
 end
 
 function operations.move.write(
-  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, after_ms, tries, tallied, parked,
+  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, tallied, parked,
   claims, releases, messages, sends
 )
   local rec, machine = known.rec, machine_of(id)
@@ -62,7 +62,7 @@ function operations.move.write(
   end
   rearm(P, rec, id, machine, state, to, after_ms, known, set)
   redis.call('HSET', rec, unpack(set))
-  if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id) end
+  if known.owed then journal(P, known.owner, known.asset, from_position, to_position, known.units, known.owed, id .. posting) end
   write_releases(P, id, releases)
   write_claims(P, id, claims)
   send_all(P, id, version + 1, messages)

@@ -1,0 +1,151 @@
+"""Money that somebody wrote into the books, so that all figures agree, is found: no commit of ours posted it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from machines.core.clock import FixedClock
+from payflow.desk.books import check, freeze
+from payflow.store import keys
+from payflow.store.ledger import LedgerAccount, PostedSums
+from payflow.store.macs import Forged
+from payflow.store.store import Store
+from tests.desk import ANN, account, ask, fund, ngn, tell
+from tests.errand import Approved, Cancelled, Done, Sent
+
+SHARD = 3
+
+
+async def some_business(store: Store) -> None:
+    """Earn, ask, be paid, take back, ask again: postings of every kind."""
+    await fund(store, units=10_000)
+    paid, _ = await ask(store, units=100), await ask(store, units=200, key="2")
+    for fact in (Approved(), Sent(), Done("receipt")):
+        await tell(store, paid, fact)
+    cancelled = await ask(store, units=300, key="3")
+    await tell(store, cancelled, Cancelled())
+    await store.records.fund(ANN, ngn(50), "taken back", out=True)
+
+
+async def raised(store: Store, **by: int) -> None:
+    for part, units in by.items():
+        await store.link.ask("HINCRBY", keys.account(SHARD, ANN), f"NGN.{part}", units)
+
+
+async def post(store: Store, words: str) -> None:
+    await store.link.ask("XADD", keys.journal(SHARD), "*", "e", f"{ANN} NGN {words}")
+
+
+async def an_earning_out_of_nothing(store: Store) -> None:
+    await post(store, "outside available 777 0 earned by ann")
+    await raised(store, funded=777, available=777)
+
+
+async def an_earning_with_a_seal_of_another(store: Store) -> None:
+    entry = await anext(store.ledger.journal(SHARD))
+    await post(store, f"outside available 777 0 {entry.cause} ~{entry.seal}")
+    await raised(store, funded=777, available=777)
+
+
+async def an_earning_a_second_time(store: Store) -> None:
+    entry = await anext(store.ledger.journal(SHARD))
+    await post(store, f"outside available {entry.units} 0 {entry.cause} ~{entry.seal}")
+    await raised(store, funded=entry.units, available=entry.units)
+
+
+async def a_reversal_that_was_none(store: Store) -> None:
+    await post(store, "paid available 100 0 errand-03-aaaaaaaaaaaaaaaa")
+    await raised(store, paid=-100, available=100)
+
+
+async def the_oldest_one_worth_more(store: Store) -> None:
+    """The whole journal is written anew, as somebody can who has the store."""
+    journal = keys.journal(SHARD)
+    entries = await store.link.ask("XRANGE", journal, "-", "+")
+    await store.link.ask("DEL", journal)
+    for number, (entry_id, fields) in enumerate(entries):
+        (content,) = dict(fields).values()
+        fresh = content.replace(b" 10000 ", b" 10777 ") if number == 0 else content
+        await store.link.ask("XADD", journal, entry_id, "e", fresh)
+    await raised(store, funded=777, available=777)
+
+
+ATTACKS = [
+    an_earning_out_of_nothing,
+    an_earning_with_a_seal_of_another,
+    an_earning_a_second_time,
+    a_reversal_that_was_none,
+    the_oldest_one_worth_more,
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+async def test_money_that_no_commit_of_ours_posted_is_found_though_all_figures_agree(
+    store: Store, attack: Callable[[Store], Awaitable[None]]
+) -> None:
+    await some_business(store)
+    walked = PostedSums()
+    assert (await store.ledger.check(walked)).conserved
+    await attack(store)
+    books, _ = await check(store)
+    assert (books.differences, books.unreadable) == ([], []), "the figures agree"
+    assert not books.conserved
+    assert list(books.forged) == [ANN]
+    await freeze(store, books)
+    assert f"owner:{ANN}" in await store.pauses.all()
+
+
+async def test_the_next_walk_finds_it_as_well(store: Store) -> None:
+    await some_business(store)
+    walked = PostedSums()
+    assert (await store.ledger.check(walked)).conserved
+    await an_earning_out_of_nothing(store)
+    assert not (await store.ledger.check(walked)).conserved
+    assert not (await store.ledger.check(walked)).conserved, "and it stays so"
+
+
+async def test_sums_of_postings_that_were_put_away_cannot_be_raised(store: Store, clock: FixedClock) -> None:
+    await some_business(store)
+    entries = [one async for one in store.ledger.journal(SHARD)]
+    assert await store.archive.fold(SHARD, entries[:3])
+    assert (await store.ledger.check()).conserved
+    await fund(store, units=5, reference="later")
+    assert (await store.ledger.check()).conserved
+    figures = (await store.link.ask("HGET", keys.checkpoint(SHARD), f"{ANN} NGN")).split()
+    assert len(figures) == len(LedgerAccount.__slots__)
+    more = [str(int(one) + (777 if place in (0, 3) else 0)) for place, one in enumerate(figures)]
+    await store.link.ask("HSET", keys.checkpoint(SHARD), f"{ANN} NGN", " ".join(more))
+    await raised(store, funded=777, available=777)
+    books = await store.ledger.check()
+    assert (books.differences, list(books.forged)) == ([], [ANN])
+    with pytest.raises(Forged, match="Nothing of the journal is put away"):
+        await store.archive.fold(SHARD, entries[3:4])
+
+
+async def test_what_was_stated_of_the_oldest_cannot_be_said_otherwise(store: Store) -> None:
+    await some_business(store)
+    stated = await store.link.ask("GET", keys.posted(SHARD))
+    sums = await store.ledger.walk(SHARD, PostedSums())
+    last = [one.id async for one in store.ledger.journal(SHARD)][-1]
+    digest = store.ledger.statement(SHARD, last, sums).split(" ")[1]
+    await an_earning_out_of_nothing(store)
+    for false in (f"{last} {digest} {stated.split()[2].decode()}", f"{last} {digest} ", "", None):
+        if false is None:
+            await store.link.ask("DEL", keys.posted(SHARD))
+        else:
+            await store.link.ask("SET", keys.posted(SHARD), false)
+        assert not (await store.ledger.check()).conserved, false
+
+
+async def test_two_people_may_believe_what_is_posted_as_they_saw_it(store: Store) -> None:
+    await some_business(store)
+    await an_earning_out_of_nothing(store)
+    said = await store.ledger.forged_in(SHARD)
+    assert len(said) == 1
+    assert "was written by no commit of ours" in said[0]
+    assert not await store.ledger.believe(SHARD, [])
+    assert await store.ledger.believe(SHARD, said)
+    assert (await store.ledger.check()).conserved
+    assert (await account(store)).funded == 10_000 - 50 + 777
+    await fund(store, units=5, reference="later")
+    assert (await store.ledger.check()).conserved
