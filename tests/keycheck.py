@@ -14,14 +14,15 @@ _PLACES = {
 }
 
 
-def _pattern(shape: str) -> re.Pattern[str]:
+def pattern_of(shape: str) -> re.Pattern[str]:
+    """Match the keys of a shape."""
     text = re.escape(shape)
     for place, pattern in _PLACES.items():
         text = text.replace(re.escape(place), pattern)
     return re.compile(re.sub(r"<\w+>", ".+", text))
 
 
-_LISTED = [(_pattern(key.shape), key.type) for key in KEYS]
+_LISTED = [(pattern_of(key.shape), key.type) for key in KEYS]
 
 
 def unlisted(types: Mapping[str, str]) -> list[str]:

@@ -144,7 +144,8 @@ class Persons:
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted; name what is not."""
-        for field_name, row in (await self._link.ask("HGETALL", keys.PERSONS)).items():
+        rows = await self._link.ask("HGETALL", keys.PERSONS)
+        for field_name, row in rows.items():
             if not field_name.startswith(b"person:"):
                 continue
             try:
@@ -152,6 +153,10 @@ class Persons:
             except (Forged, UnknownKey):
                 yield f"{keys.PERSONS} {field_name.decode(errors='replace')}"
             else:
+                # Whoever is not found by a name of theirs would be two persons.
+                for name in map(folded, person.names):
+                    if rows.get(f"name:{name}".encode()) != folded(person.name).encode():
+                        yield f"{keys.PERSONS} name:{name}"
                 version, _, wrapped = row.partition(b" ")
                 if not self._link.macs.is_current(wrapped[1:]):
                     fresh = self._written(replace(person, version=person.version - 1))

@@ -132,7 +132,7 @@ class Profiles:
         """Read what is kept of an owner, and its version; raises where nobody of us wrote it."""
         row, version, mac = await self._link.ask("HMGET", key, "profile", "version", "mac")
         if row is not None:
-            self._link.macs.refuse_forged(key, mac, int(version), row)
+            self._link.macs.refuse_forged(key, mac, int(version or 0), row)
         return row, int(version or 0)
 
     async def swap(self, key: str, before: bytes, version: int, after: bytes) -> bool:

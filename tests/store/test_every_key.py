@@ -1,0 +1,196 @@
+"""What comes of it when somebody changes, removes or adds to any key of the store by hand: found, or said here why not.
+
+Generated from the list of keys. A line of `UNFOUND` that is found after all fails as well: the table must stay true.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from machines.core.clock import FixedClock
+from payflow.desk.books import faults_of
+from payflow.store import keys
+from payflow.store.keys import KEYS, Key
+from payflow.store.store import Store
+from tests.desk import ANN, ask, tell
+from tests.errand import Approved, NotDone, Sent
+from tests.keycheck import pattern_of
+from tests.store.test_signed_books import some_business
+from tests.store.test_signed_rows import fill
+
+HINT = "is a hint: what it leads to is looked at anew"
+COUNT = "only counts: limits may let more or less through, of what its owner has"
+ONCE = "keeps something from being done twice that has a mark of its own where it counts"
+TOLD = "is about who is told, not about money"
+# Kinds of keys of which nobody finds that they were changed, and what that can do.
+UNFOUND_KEYS = {
+    "pf:coins": "keeps names of owners from platforms; it can only be made to keep fewer",
+    "pf:scopes": HINT,
+    "pf:tokens": "finds a token to revoke it; what it opens is said by the token",
+    "pf:session:<hash>": "opens no more than the token that it names",
+    "pf:sign-in:<hash>": "opens no more than the token that it names",
+    "pf:challenge:<nonce>": "is compared with what was signed",
+    "pf:unnamed-proxy": TOLD,
+    "pf:inbox:<source>:<hash>": ONCE,
+    "pf:earned:<platform>:<name>": ONCE,
+    "pf:credited:<platform>:<day>": COUNT,
+    "pf:batch:<name>": TOLD,
+    "pf:batches": HINT,
+    "pf:waiting-for-money": HINT,
+    "pf:review-digest": TOLD,
+    "pf:review-letter": TOLD,
+    "pf:wallets": TOLD,
+    "pf:rate:<name>": COUNT,
+    "{pf:SS}:seq": "is compared by the sequence guard, which closes what lost writes",
+    "{pf:SS}:writers": "is compared by the sequence guard, which closes what lost writes",
+    "{pf:SS}:own:<owner>": HINT,
+    "{pf:SS}:tally:<owner>": "lets rules judge otherwise, not pay anybody else or anything more",
+    "{pf:SS}:vel:<owner>": COUNT,
+    "{pf:SS}:velhour:<owner>": COUNT,
+    "{pf:SS}:velday:<owner>": COUNT,
+    "{pf:SS}:open:<owner>": COUNT,
+    "{pf:SS}:uniq:<space>": ONCE,
+    "{pf:SS}:clawed": COUNT,
+    "{pf:SS}:parked": HINT,
+    "{pf:SS}:earn:<owner>": TOLD,
+    "{pf:SS}:gone": ONCE,
+    "{pf:SS}:tomb": "is signed, and refused when it comes back",
+    "{pf:SS}:outbox": TOLD,
+    "{pf:SS}:outbox:<kind>": TOLD,
+    "{pf:SS}:message": TOLD,
+    "{pf:SS}:undelivered": TOLD,
+}
+UNFOUND_FIELDS = {
+    ("{pf:SS}:rec:<id>", "print"): "a request made again is refused, or is not known again",
+    ("{pf:SS}:rec:<id>", "made"): "says when, to people and to rules",
+    ("{pf:SS}:rec:<id>", "since"): "says when, to people and to rules",
+    ("{pf:SS}:rec:<id>", "tries"): "spreads looks over time",
+    ("{pf:SS}:rec:<id>", "vel"): "lets rules judge otherwise, not pay anybody else or anything more",
+    ("{pf:SS}:rec:<id>", "fence"): "ends a lease: whoever had it is refused",
+    ("{pf:SS}:rec:<id>", "sending"): "the rail is asked first in any case",
+    ("pf:token:<hash>", "used_at"): TOLD,
+}
+# Rows of which it is not found that they were taken away as a whole, and fields that change by themselves.
+GONE = {
+    ("pf:persons", "person:"): "a token of a person who is not there opens nothing",
+    ("pf:proposed", ""): "it is proposed anew",
+    ("pf:platforms", ""): "the platform has the limits that any has without a grant",
+    ("{pf:SS}:provider:<owner>", "profile"): "whoever has no profile is nobody's, not verified, and has no destination",
+    ("{pf:SS}:contributor:<owner>", "profile"): "whoever has no address is asked for one",
+    ("pf:token:<hash>", "made_at"): "it opens nothing",
+}
+SOUND = {
+    ("pf:meta", "adopted"): "the sequence guard compares anew",
+    ("pf:meta", "fingerprints"): "a process with other keys is refused, or sets it anew",
+    ("pf:meta", "shards"): "a process that is started then is refused, or finds no record where it is",
+    ("pf:meta", "schema"): "a version that is started then is refused",
+    ("pf:meta", "store"): "the sequence guard closes every rail",
+    ("pf:meta", "installation"): "a process that is started then asks under another name, and every reference changes",
+    ("pf:meta", "platforms_limited"): "limits of platforms without a grant",
+    ("pf:meta", "replicas"): "fewer replicas are waited for",
+    ("pf:meta", "signed"): "a process that is started then is refused",
+    ("{pf:SS}:checkpoint", "until"): "nothing more of the journal is put away",
+    ("{pf:SS}:due:<machine>:<STATE>", "added"): HINT,
+}
+
+
+class Tampering(NamedTuple):
+    """One change by hand."""
+
+    shape: str
+    part: str
+    """The field, or what kind of thing was done."""
+    do: Callable[[], Awaitable[object]]
+
+
+async def tamperings(store: Store, key: str, listed: Key) -> AsyncIterator[Tampering]:
+    """Change and remove each part of a key."""
+    link, shape = store.link, listed.shape
+
+    def command(*words: Any) -> Callable[[], Awaitable[object]]:
+        return lambda: link.ask(*words)
+
+    match listed.type:
+        case "hash":
+            for name, value in (await link.ask("HGETALL", key)).items():
+                field = name.decode(errors="replace")
+                yield Tampering(shape, field, command("HSET", key, name, _other(value)))
+                yield Tampering(shape, f"{field} removed", command("HDEL", key, name))
+        case "string":
+            yield Tampering(shape, "changed", command("SET", key, _other(await link.ask("GET", key))))
+            yield Tampering(shape, "removed", command("DEL", key))
+        case "list":
+            yield Tampering(shape, "changed", command("LSET", key, 0, _other(await link.ask("LINDEX", key, 0))))
+            yield Tampering(shape, "cut", command("RPOP", key))
+            yield Tampering(shape, "repeated", command("RPUSH", key, await link.ask("LINDEX", key, -1)))
+        case "stream":
+            ((entry, _),) = await link.ask("XRANGE", key, "-", "+", "COUNT", 1)
+            yield Tampering(shape, "cut", command("XDEL", key, entry))
+            yield Tampering(shape, "added", command("XADD", key, "*", "e", f"{ANN} NGN outside available 1 0 gift"))
+        case "zset":
+            (member,) = await link.ask("ZRANGE", key, 0, 0)
+            yield Tampering(shape, "cut", command("ZREM", key, member))
+            yield Tampering(shape, "added", command("ZADD", key, 1, "errand-03-aaaaaaaaaaaaaaaa"))
+        case "set":
+            yield Tampering(shape, "added", command("SADD", key, "whatever"))
+
+
+def _other(value: bytes) -> bytes:
+    """Give a value that is near another one."""
+    if value.isdigit():
+        return str(int(value) + 1).encode()
+    return value[:-1] + bytes([value[-1] ^ 1]) if value else b"1"
+
+
+async def everything(store: Store, clock: FixedClock) -> None:
+    """Fill the store with records in many states, money of all kinds, people and what they may do."""
+    await some_business(store)
+    failed = await ask(store, units=70, key="failed", counted=True)
+    for fact in (Approved(), Sent(), NotDone("the bank said no")):
+        await tell(store, failed, fact)
+    await fill(store, clock)
+    await store.audit.note("ola", "look", "everything")
+    await store.audit.note("ola", "look", "everything again")
+    await store.audit.anchor()
+    entries = [one async for one in store.ledger.journal(3)]
+    assert await store.archive.fold(3, entries[:2])
+
+
+async def is_found(store: Store) -> bool:
+    """Whether a walk over everything, as workers and people do it, finds anything."""
+    return bool([fault async for fault in faults_of(store)]) or not (await store.ledger.check()).conserved
+
+
+def unfound(one: Tampering) -> str:
+    """Say why it is not found; empty where nothing says so."""
+    field = one.part.removesuffix(" removed")
+    gone = ""
+    if one.part.endswith(" removed"):
+        gone = "".join(why for (shape, begins), why in GONE.items() if shape == one.shape and field.startswith(begins))
+    known = (table.get((one.shape, field), "") for table in (UNFOUND_FIELDS, SOUND))
+    return UNFOUND_KEYS.get(one.shape, "") or gone or "".join(known)
+
+
+@pytest.mark.parametrize("listed", KEYS, ids=lambda key: key.shape)
+async def test_what_was_changed_by_hand_is_found_or_the_table_says_why_not(
+    store: Store, clock: FixedClock, listed: Key
+) -> None:
+    await everything(store, clock)
+    assert not await is_found(store)
+    pattern = pattern_of(listed.shape)
+    for key in sorted([one async for one in store.link.keys("*") if pattern.fullmatch(one)]):
+        dump = await store.link.ask("DUMP", key)
+        parts = [one async for one in tamperings(store, key, listed)]
+        for one in parts:
+            await one.do()
+            found = await is_found(store)
+            assert found or unfound(one), f"{key}: {one.part} was changed by hand, and nobody finds it"
+            await store.link.ask("RESTORE", key, 0, dump, "REPLACE")
+    assert not await is_found(store), "what was put back is sound"
+
+
+def test_the_table_is_about_keys_that_there_are() -> None:
+    shapes = {key.shape for key in KEYS}
+    assert UNFOUND_KEYS.keys() <= shapes
+    assert keys.META in shapes
