@@ -86,6 +86,7 @@ async def test_pages_answer_to_their_own_name(settings: Settings, path: str) -> 
             "pay.example:81",
             "localhost.evil.example",
             "x@pay.example",
+            "[x",
         ):
             status, text = await at(front, path, Host=host)
             assert (status, "evil.example" in text) == (421, False), host

@@ -373,7 +373,10 @@ def _refuse_other_sites(request: web.Request) -> None:
 
 def _is_literal(host: str) -> bool:
     """Whether it is an address, or this machine: nobody else's name leads here by it."""
-    bare = urlsplit(f"//{host}").hostname or ""
+    try:
+        bare = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # such as `[x`
+        return False
     return bare == "localhost" or _site(bare) is not None
 
 

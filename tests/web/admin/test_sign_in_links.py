@@ -6,6 +6,7 @@ import pytest
 
 from machines.payout.risk import ProviderHistory
 from payflow.desk.person import Person, make_sign_in_link, shell
+from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.sign_ins import LASTS_S, SignInLink, SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
 from tests.web.admin.chromium import Chromium, flaws
@@ -120,9 +121,8 @@ async def test_who_made_a_link_for_another_is_no_second_person_by_it(flagged: Fr
         assert await puppet.post(link) == 303
         await puppet.see("proposals")
         assert "Confirm exactly this" not in puppet.page
-        (proposal,) = await flagged.store.link.ask("HVALS", "pf:proposed")
-        digest = proposal.split(b" ", 2)[0].decode()
-        assert await puppet.send("proposals/confirm", proposal=digest) == 403
+        (proposal,) = await Proposals(flagged.store.link).waiting(await flagged.store.records.now())
+        assert await puppet.send("proposals/confirm", proposal=proposal.digest) == 403
     assert (await flagged.record(made["id"])).state == "COMPLETED"
 
 
