@@ -360,6 +360,8 @@ class Settings(BaseModel):
     """The former name of PAYFLOW_PROBE_PORT, which `payflow worker` still reads."""
     security_contact: str = Field(default="", pattern=r"^((mailto:|https://)\S+)?$", alias="PAYFLOW_SECURITY_CONTACT")
     """Whom people tell of a hole, as mailto: or https:// address: shown at /.well-known/security.txt."""
+    session_idle_s: int = Field(default=3600, ge=60, le=28_800, alias="PAYFLOW_SESSION_IDLE_S")
+    """After so many seconds in which nobody did anything a session of the pages ends; after 8 hours each one does."""
     api_rate: float = Field(default=50, gt=0, le=100_000, alias="PAYFLOW_API_RATE")
     """Requests a second that one API token may make, over all processes."""
     api_address_rate: float = Field(default=100, gt=0, le=100_000, alias="PAYFLOW_API_ADDRESS_RATE")

@@ -70,6 +70,7 @@ INDEX: Mapping[str, Listed] = {
         STEER, "sign_in", "Print a link that signs somebody in at the pages: good once, for a quarter of an hour."
     ),
     "person": Listed(STEER, "persons", "See who works here; say what each may do, and shut them out."),
+    "session": Listed(STEER, "sessions", "See who is signed in at the pages, and sign them out."),
     "token": Listed(STEER, "tokens", "Make, list, rotate and revoke API tokens."),
     "payout": Listed(STEER, "payouts", "Decide about a payout."),
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),

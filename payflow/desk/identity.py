@@ -9,6 +9,7 @@ the other, one is enough, and a shell is one: how else would the first ones come
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -16,13 +17,15 @@ from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
 from machines.core.money import Asset, Money
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because
+from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified
 from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import (
     UNSCOPED,
     ApiToken,
     Role,
+    Sessions,
+    SessionUse,
     Tokens,
     TokenScope,
     digest_of,
@@ -409,3 +412,40 @@ def narrower(scope: TokenScope) -> list[str]:
         *(f"up to {units} units of {code}" for code, units in scope.most.items()),
         *([f"from {', '.join(scope.networks)}"] if scope.networks else []),
     ]
+
+
+# ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Somebody who is signed in."""
+
+    use: SessionUse
+    who: str
+    role: Role
+
+
+async def open_sessions(store: Store, by: Person) -> list[OpenSession]:
+    """List who is signed in: to operators everybody, to everybody else their own."""
+    tokens, found = await Tokens(store.link).open_by_hash(), []
+    for use in await Sessions(store.link).all():
+        with suppress(NotAllowed):  # it is shown from where its token opens nothing
+            caller = await identified(store, tokens.get(use.token), use.address)
+            if caller is not None and await _may_end(store, caller.who, by):
+                found.append(OpenSession(use, caller.who, caller.role))
+    return found
+
+
+async def end_session(store: Store, name: str, by: Person) -> OpenSession:
+    """End a session at once: one's own, or as an operator anybody's."""
+    for one in await open_sessions(store, by):
+        if one.use.name == name:
+            async with store.audit.doing(by.name, "end session", one.who, f"opened from {one.use.address}"):
+                await Sessions(store.link).end(name)
+            return one
+    raise NotFound(f"There is no session {name[:20]!r} of yours: it is over, or somebody else's.")
+
+
+async def _may_end(store: Store, who: str, by: Person) -> bool:
+    return by.role in (None, Role.OPERATOR) or await store.persons.same(who, by.name)

@@ -82,7 +82,7 @@ KEYS = (
     session := Key(
         "pf:session:<hash>",
         "hash",
-        "somebody signed in at our pages: hash of their token, who let them in; expires",
+        "somebody signed in at our pages: hash of their token, who let them in, from where, last used; expires",
         "pages",
         "pages",
     ),

@@ -6,12 +6,12 @@ The store knows only the hashes of what they show.
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
-from machines.core.clock import HOUR, Clock, Millis, SystemClock
+from machines.core.clock import HOUR, SECOND, Clock, Millis, SystemClock
 from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
@@ -23,6 +23,7 @@ PREFIX = "payflow_"
 _SECRET_BYTES = 32
 _SHAPE = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _SESSION = re.compile(r"[A-Za-z0-9_-]{43}")
+_USE_NAME = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 # No slash and no colon: a platform's name is followed by one of them where its earnings are kept.
 _PLATFORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -228,6 +229,11 @@ class Tokens:
         ends = ((token, token.revoked_at or token.expires_at) for token in await self.all())
         return [token for token, end in ends if end is None or end > since]
 
+    async def open_by_hash(self) -> dict[str, ApiToken]:
+        """Give the tokens that open something, by their hashes; that is no use of them."""
+        now = self._clock.now()
+        return {digest: token for digest, token in await self._rows() if token.open_at(now)}
+
     async def _rows(self) -> list[tuple[str, ApiToken]]:
         """List every token with its hash."""
         found = list(dict.fromkeys([one async for one in self._link.keys(keys.token("*"))]))
@@ -262,6 +268,22 @@ class Session:
     """What they must be told at the next page."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionUse:
+    """A session that is open, as people see it."""
+
+    name: str
+    """By which it can be ended; it opens nothing."""
+    token: str
+    """The hash of the token behind it."""
+    let_in_by: str
+    address: str
+    """Where it was used last."""
+    opened_at: Millis | None
+    seen_at: Millis | None
+    """When its holder last did something, to the minute."""
+
+
 class Sessions(OverLink):
     """All sessions."""
 
@@ -294,6 +316,45 @@ class Sessions(OverLink):
     async def close(self, secret: str) -> None:
         if _SESSION.fullmatch(secret):
             await self._link.ask("DEL", keys.session(digest_of(secret)))
+
+    # ── where and when they are used ─────────────────────────────────────────────────────────────────────────────────
+
+    async def use(self, secret: str, address: str, now: Millis, *, idle_s: int, lasts_s: int) -> None:
+        """Write down that somebody does something; a session in which nobody does for long ends by itself."""
+        key = keys.session(digest_of(secret))
+        opened, left_s = await self._link.pipeline([("HGET", key, "opened_at"), ("TTL", key)])
+        # Its end is that of its opening, whichever version opened it.
+        opened_at = int(opened) if opened else now - (lasts_s - left_s) * SECOND
+        ends_s = min(idle_s, lasts_s - (now - opened_at) // SECOND)
+        fields = ("opened_at", opened_at, "seen_at", now, "from", address)
+        words = [("HSET", key, *fields), ("EXPIRE", key, max(0, ends_s)), ("HEXISTS", key, "token")]
+        *_, open_ = await self._link.pipeline(words)
+        if not open_:  # it ended this moment
+            await self._link.ask("DEL", key)
+
+    async def all(self) -> list[SessionUse]:
+        """List all that are open, those that were used last first."""
+        found = list(dict.fromkeys([key async for key in self._link.keys(keys.session("*"))]))
+        names = ("token", "by", "from", "opened_at", "seen_at")
+        rows = await self._link.pipeline([("HMGET", key, *names) for key in found])
+        read = [_use_of(key, row) for key, row in zip(found, rows, strict=True) if row[0] is not None]
+        return sorted(read, key=lambda use: use.seen_at or 0, reverse=True)
+
+    async def end(self, name: str) -> None:
+        """End a session by its name, at once."""
+        if _USE_NAME.fullmatch(name):
+            for key in [key async for key in self._link.keys(keys.session(f"{name}*"))]:
+                await self._link.ask("DEL", key)
+
+
+def _use_of(key: str, row: Sequence[bytes | None]) -> SessionUse:
+    token, by, address, opened_at, seen_at = ((value or b"").decode() for value in row)
+    return SessionUse(use_name(key.rpartition(":")[2]), token, by, address, _time(opened_at), _time(seen_at))
+
+
+def use_name(digest: str) -> str:
+    """Name a session for people, by the hash of what its browser shows."""
+    return digest[:12]
 
 
 def new_secret() -> str:

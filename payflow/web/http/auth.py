@@ -52,6 +52,7 @@ class Gate:
         self._token_rate = settings.api_rate
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
+        self._idle_s = settings.session_idle_s
         self._refused: dict[str, float] = {}
         self._warned = False
         self._name = urlsplit(settings.public_url).netloc
@@ -157,6 +158,11 @@ class Gate:
         """Tell where the client is, for a rate: an address, or the network that one customer of a provider has."""
         return _site(self._client(request)) or "unknown"
 
+    @property
+    def idle_s(self) -> int:
+        """After how long a session ends in which nobody does anything."""
+        return self._idle_s
+
     def _client(self, request: web.Request) -> str:
         """Tell the address of the client: the last hop that is none of our proxies."""
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
@@ -186,6 +192,9 @@ def _site(address: str) -> str | None:
 log = structlog.get_logger()
 
 LASTS_S = 8 * 3600
+LIVE = "X-Live"
+"""What a page sends that asks by itself whether something changed: nobody does anything by that."""
+_USE_WRITTEN_EVERY_S = 60.0
 CSRF, CSRF_HEADER = "csrf", "X-CSRF"
 
 Form = MultiMapping[str]
@@ -237,6 +246,8 @@ class PageSessions:
         self._place = place
         self._roles = frozenset(roles)
         self._also_opens = also_opens
+        self._used: dict[str, float] = {}
+        """When a session was last written down as used, by this process: once a minute will do."""
 
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
         """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
@@ -247,7 +258,21 @@ class PageSessions:
             await self._gate.rate_limit(request)
             raise Problem(UNAUTHENTICATED, "Sign in first.")
         caller = await self._gate.readmit(request, session, self._roles if roles is None else roles)
+        await self._use(request, secret)
         return Visit(request, caller, secret, session.said)
+
+    async def _use(self, request: web.Request, secret: str) -> None:
+        """Keep a session from ending, unless its page asks by itself for what is new."""
+        if LIVE in request.headers or request.headers.get(hdrs.ACCEPT) == "text/event-stream":
+            return
+        if monotonic() < self._used.get(secret, 0.0):
+            return
+        if len(self._used) >= _MOST_REFUSED:
+            self._used.clear()
+        self._used[secret] = monotonic() + _USE_WRITTEN_EVERY_S
+        now = await self._store.records.now()
+        address = self._gate.address(request)
+        await self._sessions.use(secret, address, now, idle_s=self._gate.idle_s, lasts_s=LASTS_S)
 
     async def admit(self, request: web.Request, roles: Collection[Role]) -> Caller:
         """Tell who asks: a program by its token, a page's script by the session and a word that only the page knows."""
@@ -321,6 +346,7 @@ class PageSessions:
     ) -> web.Response:
         """Open a session with this answer; the sibling pages too."""
         secret = await self._sessions.open(session, LASTS_S)
+        await self._use(request, secret)
         cookies = [(self._cookie, self._place)]
         if self._also_opens is not None and role in self._also_opens.roles:
             cookies.append((self._also_opens.cookie, self._also_opens.place))

@@ -22,6 +22,7 @@ from payflow.web.pages.admin.proposals import ProposalsPage
 from payflow.web.pages.admin.record import RecordPage
 from payflow.web.pages.admin.records import RecordsPage, searches_of
 from payflow.web.pages.admin.review import ReviewPage
+from payflow.web.pages.admin.sessions import SessionsPage
 
 COOKIE = "payflow_admin"
 
@@ -79,4 +80,5 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering) -> lis
         Page("ledger", "Ledger", lambda frame: LedgerPage(frame).routes()),
         Page("outbox", "Outbox", lambda frame: OutboxPage(frame, steering).routes()),
         Page("audit", "Audit", lambda frame: AuditPage(frame).routes()),
+        Page("sessions", "Sessions", lambda frame: SessionsPage(frame).routes()),
     ]
