@@ -212,10 +212,9 @@ class PayoutData:
         )
 
     @property
-    def spoke(self) -> tuple[str, ...]:
-        """Who asked for what is proposed now, and who approved it already."""
-        proposal = self.proposal
-        return (proposal.by, *(one.by for one in self.approvals if one.fingerprint == proposal.fingerprint))
+    def approved_by(self) -> tuple[str, ...]:
+        """Who approved what is proposed now already."""
+        return tuple(one.by for one in self.approvals if one.fingerprint == self.proposal.fingerprint)
 
     def approvals_missing(self) -> int:
         """Count the people who must still say yes before anything may go to the destination that is kept now.

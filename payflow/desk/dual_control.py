@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.money import Money
-from payflow.desk.person import A_ROLE, Person, because
+from payflow.desk.person import A_ROLE, Person, alone_made, because
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -157,21 +157,19 @@ class DualControl:
         person.refuse_unless({Role(proposal.role)})
         person.refuse_above(self._amount(proposal.seen))
         persons = self._store.persons
-        proposer, second = await persons.find(proposal.by), await persons.find(person.name)
+        proposer = await persons.find(proposal.by)
         if proposer is not None and proposer.disabled_at is not None:
             raise NotAllowed(f"{proposal.by} proposed it and was disabled since: decline it, and propose it anew.")
         if await persons.same(person.name, proposal.by):
             raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
-        for maker in (person.made_by, second.made_by if second else ""):
-            if await persons.same(maker, proposal.by):
-                raise NotAllowed(
-                    f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it."
-                )
-        for maker in (proposal.made_by, proposer.made_by if proposer else ""):
-            if await persons.same(maker, person.name):
-                raise NotAllowed(
-                    f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm."
-                )
+        if await alone_made(self._store, proposal.by, person.name, person.made_by):
+            raise NotAllowed(
+                f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it."
+            )
+        if await alone_made(self._store, person.name, proposal.by, proposal.made_by):
+            raise NotAllowed(
+                f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm."
+            )
 
     def _amount(self, seen: Mapping[str, str]) -> Money | None:
         """Read how much an act is about, where it says so."""

@@ -233,7 +233,8 @@ class Desk:
 
         async def unless_spoken(record: PayoutRecord) -> Fact:
             by.refuse_above(record.amount)
-            await refuse_who_spoke(self.store, by.name, record.data.spoke, record.id)
+            data = record.data
+            await refuse_who_spoke(self.store, by, data.proposal.by, data.approved_by, record.id)
             return f.Approved(by.name, fingerprint)
 
         return await self._decide("approve", payout_id, unless_spoken, by.name)

@@ -146,14 +146,27 @@ def refuse_reading_only(scope: TokenScope) -> None:
         raise NotAllowed("The token that was shown only reads: to change anything, show another one.")
 
 
-async def refuse_who_spoke(store: Store, name: str, spoke: Iterable[str], about: str) -> None:
-    """Raise where somebody has spoken on something before under another of their names.
+async def alone_made(store: Store, maker: str, name: str, made_by: str = "") -> bool:
+    """Whether one person alone made another's token, or the other one: then they are no two where two are needed."""
+    person = await store.persons.find(name)
+    makers = [one for one in (made_by, person.made_by if person else "") if one]
+    return any([await store.persons.same(one, maker) for one in makers])
 
-    Under the same name the record itself knows them.
+
+async def refuse_who_spoke(store: Store, by: Person, asked: str, approved: Iterable[str], about: str) -> None:
+    """Raise where somebody asked for something, or approved it already, under another of their names.
+
+    Under the same name the record itself knows them. Nor do two approve of whom one alone made the other.
     """
-    for earlier in spoke:
-        if folded(name) != folded(earlier) and await store.persons.same(name, earlier):
-            raise BadInput(f"{name} is the same person as {earlier}, who spoke on {about} already: another one must.")
+    others = [one for one in approved if folded(one) != folded(by.name)]
+    for earlier in (asked, *others):
+        if folded(earlier) != folded(by.name) and await store.persons.same(by.name, earlier):
+            raise BadInput(
+                f"{by.name} is the same person as {earlier}, who spoke on {about} already: another one must."
+            )
+    for earlier in others:
+        if await alone_made(store, earlier, by.name, by.made_by) or await alone_made(store, by.name, earlier):
+            raise BadInput(f"Of {by.name} and {earlier}, who approved {about}, one made the other: another one must.")
 
 
 # ── signing in ────────────────────────────────────────────────────────────────────────────────────────────────────────

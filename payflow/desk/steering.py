@@ -183,8 +183,8 @@ class Steering:
         async def unless_changed(record: Record[Any]) -> Fact:
             _refuse_changed(record, proposal.version)
             if isinstance(record.data, PayoutData):
-                counts = record.data.spoke if proposal.role == Role.REVIEWER else (record.data.requested_by,)
-                await refuse_who_spoke(self._store, second.name, counts, record.id)
+                approved = record.data.approved_by if proposal.role == Role.REVIEWER else ()
+                await refuse_who_spoke(self._store, second, record.data.requested_by, approved, record.id)
             proof, evidence = await self._evidence(record)
             if proof.value != seen["proof"]:
                 raise Conflict(f"The rail says something else than when this was proposed: {evidence} Look again.")

@@ -47,6 +47,28 @@ async def test_two_tokens_of_one_person_are_not_two_reviewers(settings: Settings
         assert (await front.reviewer("POST", path, body, name="raul")).body["status"] == "approved"
 
 
+@pytest.mark.parametrize("way", ["token", "person", "made the first"])
+async def test_whom_a_reviewer_made_alone_is_no_second_reviewer(settings: Settings, way: str) -> None:
+    """Olu reviews as well as operates, and makes a second reviewer up: with a token, as a person, or beforehand."""
+    async with open_front(settings, two_people_from="1000") as front, front.working():
+        path, body = await before_two(front)
+        olu = Person("olu", Role.OPERATOR)
+        if way == "person":
+            await add_person(front.store, "puppet", REVIEWER, olu)
+        maker = "boss" if way == "person" else "olu"
+        puppet = await Tokens(front.store.link).create("puppet", Role.REVIEWER, "", maker)
+        if way == "made the first":
+            await add_person(front.store, "puppet", REVIEWER, olu)
+            assert (await front.call("POST", path, body, token=puppet)).body["status"] == "requested"
+            refused = await front.reviewer("POST", path, body, name="olu")
+        else:
+            assert (await front.reviewer("POST", path, body, name="olu")).body["status"] == "requested"
+            refused = await front.call("POST", path, body, token=puppet)
+        assert (refused.status, refused.code) == (409, "not_possible")
+        assert "one made the other" in refused.body["error"]["message"]
+        assert (await front.reviewer("POST", path, body, name="raul")).body["status"] == "approved"
+
+
 async def test_a_person_who_asked_for_it_does_not_approve_it_under_another_name(flagged: Front) -> None:
     made = await flagged.requested("400")
     review = await flagged.in_review(made["id"])
