@@ -305,9 +305,25 @@ class BountyFinder:
     # ── who may ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def maintains(self, place: Place, caller: Caller) -> ForgeAccount | None:
-        """Say as whom a caller maintains a repository; the forge decides, each time."""
+        """Say as whom a caller maintains a repository; the forge decides, each time but for a minute after a no.
+
+        Anybody may ask, twice is what an answer costs at the forge, and what it allows in an hour is for all.
+        """
         person = person_of(caller)
-        return None if person is None else await self.world.forge.maintains(place, person)
+        if person is None or self._known_to_maintain(place, caller) is False:
+            return None
+        found = await self.world.forge.maintains(place, person)
+        self._remember(place, caller, maintains=found is not None)
+        return found
+
+    def _known_to_maintain(self, place: Place, caller: Caller) -> bool | None:
+        until, maintains = self._recent.get((place.repository, caller.of), (0.0, False))
+        return maintains if monotonic() < until else None
+
+    def _remember(self, place: Place, caller: Caller, *, maintains: bool) -> None:
+        if len(self._recent) >= MOST_RECENT:
+            self._recent.clear()
+        self._recent[place.repository, caller.of] = (monotonic() + RECENT_S, maintains)
 
     async def maintained(self, caller: Caller) -> list[Place]:
         """List the repositories that a caller maintains."""
@@ -318,18 +334,14 @@ class BountyFinder:
 
     async def _seen_to_maintain(self, place: Place, caller: Caller) -> bool:
         """Say so from a recent answer, for lists alone: whoever does something is asked about anew."""
-        key = (place.repository, caller.of)
-        known = self._recent.get(key)
-        if known is None or known[0] < monotonic():
-            try:
-                found = await self.maintains(place, caller)
-            except Rejected:  # the app was taken away there, which must not hide all the other repositories
-                found = None
-            known = (monotonic() + RECENT_S, found is not None)
-            if len(self._recent) >= MOST_RECENT:
-                self._recent.clear()
-            self._recent[key] = known
-        return known[1]
+        known = self._known_to_maintain(place, caller)
+        if known is not None:
+            return known
+        try:
+            return await self.maintains(place, caller) is not None
+        except Rejected:  # the app was taken away there, which must not hide all the other repositories
+            self._remember(place, caller, maintains=False)
+            return False
 
     async def maintainer(self, record: BountyRecord | RepositoryRecord, caller: Caller) -> ForgeAccount:
         """Let only those go on who maintain the repository.

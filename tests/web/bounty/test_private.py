@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from adapters.github.client import GitHub
 from machines.bounty import lifecycle as s
 from machines.bounty.comment import qr_path
+from machines.core.forge import ForgeAccount, Place
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.web.http.endpoints import ANYBODY
 from tests.bounties import ANN, MIA, Fair, signed
@@ -116,3 +118,28 @@ async def test_the_picture_of_a_private_one_s_address_is_at_its_own_place_alone(
     ):
         async with fair.session.get(fair.address + path) as answer:
             assert answer.status == status, path
+
+
+async def test_a_stranger_who_asks_often_uses_up_nothing_of_what_github_allows_us(
+    fair: Fair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an account that anybody can make would stop the bounties of all; of maintainers it is asked each time."""
+    issue, asked = await fair.labelled_issue(), 0
+    truly = GitHub.maintains
+
+    async def counted(github: GitHub, place: Place, person: int) -> ForgeAccount | None:
+        nonlocal asked
+        asked += 1
+        return await truly(github, place, person)
+
+    monkeypatch.setattr(GitHub, "maintains", counted)
+    body = {"issue-id": issue.id}
+    for _ in range(20):
+        await fair.says("eve", "POST", "/api/user/remove-bot-confirmation", body, expect=403)
+        await fair.says("eve", "GET", f"/api/user/bounty/{issue.id}", expect=404)
+    assert asked == 1
+    for _ in range(3):
+        await fair.says("mia", "GET", f"/api/user/bounty/{issue.id}")
+    assert asked == 4
+    fair.home.roles.clear()
+    await fair.says("mia", "GET", f"/api/user/bounty/{issue.id}", expect=404)
