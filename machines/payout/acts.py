@@ -100,6 +100,7 @@ class Uncapped:
     async def give_back(self, record: PayoutRecord, now: Millis) -> None: ...
 
 
+OTHER_NAME = RiskFinding("other_name", "the account is of another name than the request gives")
 NOT_ASKED = RiskFinding("unresolved", "whose account it is could not be found out: the gateway did not answer")
 SHORT = "our wallet at the rail is too low for it"
 
@@ -151,6 +152,8 @@ class PayoutActs:
         findings = assess(RiskRequest(record.amount, velocity, history, step.now), self.thresholds)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
+        if enquired and enquired.other_name:
+            findings = (*findings, OTHER_NAME)
         return f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired)
 
     def _takes_two(self, amount: Money) -> bool:

@@ -20,6 +20,8 @@ class Enquired:
     """Of all that a reviewer's yes is bound to."""
     given_up: bool = False
     """Whether it could not be asked for so long that people must do without."""
+    other_name: bool = False
+    """Whether the request named another holder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Risk rules: small pure functions, each with a reason code. What any of them finds sends a request to people."""
 
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +52,17 @@ class RiskRequest:
     velocity: Velocity
     history: ProviderHistory
     now: Millis
+
+
+def same_name(one: str, other: str) -> bool:
+    """Say whether two names may be of one person: banks leave out middle names, turn them round, drop accents."""
+    first, second = _words(one), _words(other)
+    return len(first & second) >= min(2, len(first), len(second))
+
+
+def _words(name: str) -> set[str]:
+    bare = "".join(one for one in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(one))
+    return set(re.findall(r"[^\W\d_]{2,}", bare))
 
 
 Rule = Callable[[RiskRequest, Thresholds], RiskFinding | None]

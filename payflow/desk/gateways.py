@@ -14,6 +14,7 @@ from machines.core.ports import Destination, Lists, Notice, Rail
 from machines.payout import facts as f
 from machines.payout.data import PayoutRecord, record_of
 from machines.payout.facts import Enquired
+from machines.payout.risk import same_name
 from payflow.desk.records import revived
 from payflow.engine.step import take_in
 from payflow.store.registers.inbox import Inbox
@@ -142,8 +143,14 @@ class FirstLook:
         if self._borne and amount <= fee:
             raise Rejected(f"The fee of {fee} would eat up {amount}.")
         arrives = amount - fee if self._borne else amount
+        named = dict(destination.fields).get("account_name", "")
         return Enquired(
-            holder, fee.units, arrives.units, print_of(self._seals, amount, destination, arrives, holder), given_up
+            holder,
+            fee.units,
+            arrives.units,
+            print_of(self._seals, amount, destination, arrives, holder),
+            given_up,
+            other_name=bool(holder and named) and not same_name(holder, named),
         )
 
 

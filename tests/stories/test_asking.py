@@ -37,6 +37,21 @@ async def test_a_request_is_taken_while_the_gateway_is_down_and_reviewers_are_as
     assert (await town.record(payout)).data.holder == name_of(HOME)
 
 
+async def test_an_account_of_another_name_than_the_request_gives_is_shown_to_people(town: Town) -> None:
+    """Rules alone would have paid it; in the bank's order and without accents it is the same name."""
+    await town.ann_is_an_old_customer()
+    await town.ann_earns("5000")
+    first, last = name_of(HOME).split()
+    payout = await town.ann_asks("1000", name="Somebody Else")
+    await town.until_looked(payout)
+    seen = await town.review_of(payout)
+    assert [finding["code"] for finding in seen["findings"]] == ["other_name"]
+    assert "Somebody" not in str(seen["findings"])
+    payout = await town.ann_asks("1000", name=f"{last.upper()} Á. {first}")
+    await town.until_looked(payout)
+    assert (await town.record(payout)).data.findings == ()
+
+
 async def until_enquired(town: Town, times: int = 1) -> None:
     """Wait until the gateway was asked whose an account is."""
     await wait_until(

@@ -18,7 +18,7 @@ import aiohttp
 from standardwebhooks import Webhook
 
 from adapters.sandbox.gateway import SimulatedGateway
-from adapters.sandbox.magic import Ends, Fate
+from adapters.sandbox.magic import Ends, Fate, name_of
 from adapters.sandbox.mail import MailSink
 from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import FixedClock, SystemClock
@@ -75,9 +75,9 @@ class Town:
         body = {"id": f"order-{next(self._numbers)}", "owner": ANN, "amount": amount, "currency": "NGN"}
         await self._says("shop", "POST", "/api/earnings", body, expect=201)
 
-    async def ann_asks(self, amount: str, account: str = HOME, *, expect: int = 201) -> str:
-        """Ann asks for a payout to her account; gives its id."""
-        where = {"bank_code": "044", "account_number": account, "account_name": "Ann A."}
+    async def ann_asks(self, amount: str, account: str = HOME, *, name: str = "", expect: int = 201) -> str:
+        """Ann asks for a payout to her account, under the name that her bank has; gives its id."""
+        where = {"bank_code": "044", "account_number": account, "account_name": name or name_of(account)}
         body = {"amount": amount, "currency": "NGN", "method": "bank", "destination": where}
         key = f"ann-{next(self._numbers)}"
         answer = await self._says("ann", "POST", "/api/provider/payouts", body, expect=expect, key=key)

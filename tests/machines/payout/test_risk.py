@@ -9,7 +9,7 @@ import pytest
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.money import ETH, MAX_UNITS, NGN, Money
 from machines.core.record import Velocity
-from machines.payout.risk import RULES, ProviderHistory, RiskRequest, Thresholds, assess
+from machines.payout.risk import RULES, ProviderHistory, RiskRequest, Thresholds, assess, same_name
 
 NOW = Millis(1_800_000_000_000)
 LIMITS = Thresholds()
@@ -129,3 +129,23 @@ def test_limits_in_naira_say_nothing_of_another_currency_so_people_look_at_any_a
     asked = RiskRequest(Money(gwei, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), replace(GOOD, average_units=gwei), NOW)
     assert codes(asked) == ["currency"]
     assert [finding.text for finding in assess(asked, LIMITS)] == ["no limits are set for amounts in ETH"]
+
+
+@pytest.mark.parametrize(
+    ("said", "named", "same"),
+    [
+        ("ADA BELLO", "Ada Bello", True),
+        ("BELLO ADA CHIOMA", "Ada Bello", True),
+        ("Ada-Chioma Bello", "ADA BELLO", True),
+        ("Adá Béllo", "Ada Bello", True),
+        ("ADA", "Ada Bello", True),
+        ("ADA BELLO", "Ada Eze", False),
+        ("ADA BELLO", "Bayo Eze", False),
+        ("ACME VENTURES LTD", "Ada Bello", False),
+        ("A B", "Ada Bello", True),
+        ("\u738b\u5c0f\u660e", "\u738b\u5c0f\u660e", True),
+    ],
+)
+def test_names_that_may_be_of_one_person(said: str, named: str, *, same: bool) -> None:
+    """As banks write them; what says nothing raises no doubt."""
+    assert same_name(said, named) is same_name(named, said) is same
