@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from tests.cli.processes import Process, running
@@ -29,11 +30,11 @@ def of_few_files() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def besieged(folder: Path, module: str) -> AsyncIterator[Process]:
+async def besieged(folder: Path, module: str, **settings: str) -> AsyncIterator[Process]:
     """A process before which 2,000 connections of one address stand and say nothing."""
     async with contextlib.AsyncExitStack() as stack:
         with of_few_files():
-            process = await stack.enter_async_context(running(folder, "serve", module=module))
+            process = await stack.enter_async_context(running(folder, "serve", module=module, **settings))
         at = URL(process.address)
         assert at.host
         assert at.port
@@ -45,10 +46,13 @@ async def besieged(folder: Path, module: str) -> AsyncIterator[Process]:
         yield process
 
 
-async def from_another_address(process: Process, path: str) -> int:
+async def from_another_address(process: Process, path: str, address: str = "127.0.0.2") -> int:
     """Ask from an address of its own, over a new connection."""
-    connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
-    async with aiohttp.ClientSession(connector=connector) as session, session.get(process.address + path) as answer:
+    connector = aiohttp.TCPConnector(local_addr=(address, 0))
+    async with (
+        aiohttp.ClientSession(connector=connector, headers={"X-Forwarded-For": "8.8.8.8"}) as session,
+        session.get(process.address + path) as answer,
+    ):
         return answer.status
 
 
@@ -62,6 +66,16 @@ async def test_health_and_sign_in_answer_others(tmp_path: Path) -> None:
         for _ in range(40):
             assert await from_another_address(process, "/healthz") == 200
             assert await from_another_address(process, "/admin/sign-in") == 200
+
+
+@pytest.mark.parametrize("proxies", ["", "127.0.0.9/32"])
+async def test_who_asks_at_the_besieged_address_itself_comes_in(tmp_path: Path, proxies: str) -> None:
+    """It may be a proxy of ours, through which everybody comes: those who say nothing make room, the oldest first."""
+    async with besieged(tmp_path, "payflow", PAYFLOW_TRUSTED_PROXIES=proxies) as process:
+        for address in ("127.0.0.9", "127.0.0.2") * 20:
+            assert await from_another_address(process, "/healthz", address) == 200
+            assert await from_another_address(process, "/admin/sign-in", address) == 200
+        assert open_files(process) < FILES
 
 
 async def test_sends_go_on_and_half_of_the_files_stays_free_for_them(tmp_path: Path) -> None:
