@@ -66,6 +66,7 @@ async def test_the_same_news_delivered_again_is_taken_in_once(open_for_business:
 async def test_a_forged_webhook_is_refused_and_counted_and_moves_nothing(
     front: Front, logged: list[dict[str, object]], place: str, secret: str
 ) -> None:
+    logged.clear()  # of what was said as the store was opened
     refused = await front.call("POST", place, news("payout-03-aaaaaaaaaaaaaaaa-1"), verif_hash=secret)
     assert (refused.status, refused.code) == (401, "forged")
     assert counted(front, "forged") == 1
