@@ -21,5 +21,5 @@ async def sign_in(
     if not name and who.role is None:
         raise Usage("Say whom the link signs in, such as `payflow sign-in rita`.")
     secret = await make_sign_in_link(payflow.store, name or who.name, who)
-    link = f"{payflow.settings.pages_at}/admin/sign-in/{secret}"
+    link = f"{payflow.settings.pages_at}/admin/sign-in?link={secret}"
     terminal.tell({"name": name or who.name, "link": link}, link)

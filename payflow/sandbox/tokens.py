@@ -48,7 +48,9 @@ async def sign_in_links(store: Store, found: Mapping[str, str], pages: str) -> d
         caller = await identified(store, token)
         if caller is not None:
             secret = await make_sign_in_link(store, name, caller.person)
-            links[name] = f"{pages}/admin/sign-in/{secret}" + ("?to=/admin/review" if role is Role.REVIEWER else "")
+            links[name] = f"{pages}/admin/sign-in?link={secret}" + (
+                "&to=/admin/review" if role is Role.REVIEWER else ""
+            )
     return links
 
 

@@ -8,7 +8,7 @@ from tests.cli.till import SHELL, Till, showing
 
 def found(till: Till, link: str) -> SignInLink | None:
     async def find(payflow: Payflow) -> SignInLink | None:
-        return await SignInLinks(payflow.store.link).find(link.rpartition("/")[2])
+        return await SignInLinks(payflow.store.link).find(link.rpartition("=")[2])
 
     return till.do(find)
 
@@ -18,7 +18,7 @@ def test_a_link_is_printed_alone_on_its_line_and_is_of_who_is_named(till: Till) 
     told = till("sign-in", "rita")
     assert told.code == 0
     link = told.out.strip()
-    assert link.startswith("http://localhost:8080/admin/sign-in/")
+    assert link.startswith("http://localhost:8080/admin/sign-in?link=")
     signs_in = found(till, link)
     assert signs_in is not None
     assert signs_in.made_by == SHELL

@@ -326,9 +326,8 @@ class PageSessions:
             await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
         return await self.let_in(request, Session(digest_of(token)), see(to), caller.role)
 
-    async def whose_link(self, request: web.Request, secret: str) -> Caller:
+    async def whose_link(self, secret: str) -> Caller:
         """Tell who would be signed in by a link, which stays as good as it was."""
-        await self.rate_limit_sign_in(request)
         link = await self._links.find(secret)
         return await self._gate.holder(request, link.token if link else "", self._roles)
 

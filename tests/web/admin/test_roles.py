@@ -11,7 +11,7 @@ from tests.web.admin.test_pages import busy_day, pages_of
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front
 
-DOORS = ("/admin/sign-in", "/admin/sign-in/{secret}", "/admin/sign-out")
+DOORS = ("/admin/sign-in", "/admin/sign-out")
 CHECKS = ("/admin/ledger/check", "/admin/audit/check")
 
 

@@ -39,6 +39,8 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
 )
+_BAD_TOKEN = "This token opens nothing here: it is unknown or expired, or it was revoked."
+_BAD_LINK = "This link signs nobody in: it was used, or is older than 15 minutes, or its token was revoked."
 _LOCAL = re.compile(r"/[A-Za-z0-9/._~%?&=:+-]*")
 
 
@@ -204,59 +206,44 @@ class Frame:
 
     def sign_in_routes(self) -> list[web.RouteDef]:
         """List the places where people come in and go."""
-        by_link = f"{self.place}/sign-in/{{secret}}"
-        links = [web.get(by_link, self._ask_by_link), web.post(by_link, self._come_in_by_link)] if self.inside else []
         return [
-            *links,
             web.get(f"{self.place}/sign-in", self._ask),
             web.post(f"{self.place}/sign-in", self._come_in),
             web.post(f"{self.place}/sign-out", self._answering(self._go)),
         ]
 
     async def _come_in(self, request: web.Request) -> web.StreamResponse:
-        to = self.place
+        to, link = self.place, False
         try:
             form = await self.sessions.sign_in_form(request)
-            to = self.local(form.get("to", ""))
+            to, link = self.local(form.get("to", "")), "link" in form
+            if link:
+                return await self.sessions.sign_in_by_link(request, form["link"], to)
             return await self.sessions.sign_in(request, form.get("token", ""), to)
         except Problem as problem:
-            said = problem.message
-            if (problem.status, problem.code) == UNAUTHENTICATED:
-                said = "This token opens nothing here: it is unknown or expired, or it was revoked."
-            return self.sign_in(problem.status, to, said)
-
-    async def _ask_by_link(self, request: web.Request) -> web.StreamResponse:
-        """Say who would be signed in: what looks at links by itself, such as a mail filter, uses none of them up."""
-        try:
-            caller = await self.sessions.whose_link(request, request.match_info["secret"])
-        except Problem as problem:
-            return self._bad_link(problem)
-        now = await self._around(request)
-        return self._answer(
-            "sign_in_link.html", HTTPStatus.OK, title="Sign in", visit=None, said="", who=caller,
-            now=now["visit"], to=self.local(request.query.get("to", "")), action=request.path,
-        )  # fmt: skip
-
-    async def _come_in_by_link(self, request: web.Request) -> web.StreamResponse:
-        try:
-            form = await self.sessions.sign_in_form(request)
-            to = self.local(form.get("to", ""))
-            return await self.sessions.sign_in_by_link(request, request.match_info["secret"], to)
-        except Problem as problem:
-            return self._bad_link(problem)
-
-    def _bad_link(self, problem: Problem) -> web.Response:
-        said = problem.message
-        if problem.code == UNAUTHENTICATED[1]:
-            said = "This link signs nobody in: it was used, or is older than 15 minutes, or its token was revoked."
-        return self.sign_in(problem.status, self.place, said)
+            return self._not_let_in(problem, to, link=link)
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
+        to, link = request.query.get("to", ""), request.query.get("link", "")
         try:
             await self.sessions.rate_limit_sign_in(request)
+            if not link:
+                return self.sign_in(HTTPStatus.OK, to)
+            who = await self.sessions.whose_link(link)
         except Problem as problem:
-            return self.sign_in(problem.status, self.place, problem.message)
-        return self.sign_in(HTTPStatus.OK, request.query.get("to", ""))
+            return self._not_let_in(problem, self.place, link=True)
+        # They are asked: what looks at links by itself, such as a mail filter, uses none of them up.
+        now = (await self._around(request))["visit"]
+        return self._answer(
+            "sign_in_link.html", HTTPStatus.OK, title="Sign in", visit=None, said="", who=who, now=now,
+            to=self.local(to), link=link,
+        )  # fmt: skip
+
+    def _not_let_in(self, problem: Problem, to: str, *, link: bool) -> web.Response:
+        said = problem.message
+        if (problem.status, problem.code) == UNAUTHENTICATED:
+            said = _BAD_LINK if link else _BAD_TOKEN
+        return self.sign_in(problem.status, to, said)
 
     async def _go(self, request: web.Request) -> web.StreamResponse:
         visit = await self.sessions.visit(request)
