@@ -69,6 +69,10 @@ INDEX: Mapping[str, Listed] = {
     "sign-in": Listed(
         STEER, "sign_in", "Print a link that signs somebody in at the pages: good once, for a quarter of an hour."
     ),
+    "login": Listed(
+        STEER, "sign_in", "Act as yourself here: shows a code, which you confirm at the pages; for 8 hours."
+    ),
+    "logout": Listed(STEER, "sign_in", "End what `payflow login` began."),
     "person": Listed(STEER, "persons", "See who works here; say what each may do, and shut them out."),
     "session": Listed(STEER, "sessions", "See who is signed in at the pages, and sign them out."),
     "token": Listed(STEER, "tokens", "Make, list, rotate and revoke API tokens."),

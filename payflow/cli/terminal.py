@@ -23,6 +23,7 @@ from machines.core.ids import RecordId, parse_id
 from machines.core.machine import AnyMachine
 from machines.core.money import Asset, Assets, Money
 from payflow.app.installation import Assemble, Payflow, assemble, opened, refuse_unfit
+from payflow.cli import saved_login
 from payflow.cli.tables import Column, clean, console, drawn, json_of
 from payflow.config import Settings, load
 from payflow.desk import person
@@ -87,17 +88,24 @@ class Terminal:
     # ── who types ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def person(self, payflow: Payflow, roles: Collection[Role] = OPERATES) -> Person:
-        """Tell who types: the holder of the token that is set, or this shell, which may do what takes one operator.
+        """Tell who types: the holder of the token that is set, who logged in, or this shell, as one operator.
 
         Where a shell may not, and somebody is there to be asked, they are asked for their token.
         """
         secret = self.settings.token.get_secret_value().strip() if self.settings.token else ""
+        login = None if secret else saved_login.read(self.settings)
+        secret = login.token if login else secret
         if not secret and Role.OPERATOR not in roles and not self.as_json:
             secret = _asked()
         if not secret:
             who = shell()
         else:
             caller = await identified(payflow.store, await Tokens(payflow.store.link).find(secret))
+            if caller is None and login is not None:
+                raise BadInput(
+                    f"What `payflow login` gave to {login.who} opens nothing any more: type it again, or `payflow "
+                    "logout` to go on as this shell. Nothing was done."
+                )
             if caller is None:
                 raise BadInput(
                     "The token that is shown (PAYFLOW_TOKEN, its file, or what was typed) is unknown here, expired or "

@@ -97,8 +97,8 @@ class DualControl:
         why = because(reason, "This needs a reason: the second person reads it, and whoever asks later.")
         if person.role is None:
             raise NotAllowed(
-                "This takes two people, and a shell without a token is nobody here: set PAYFLOW_TOKEN to your "
-                "operator's token (or PAYFLOW_TOKEN_FILE to a file that holds it), then propose it again. Nothing was "
+                "This takes two people, and a shell without a token is nobody here: `payflow login` as an operator, or "
+                "set PAYFLOW_TOKEN (or PAYFLOW_TOKEN_FILE to a file), then propose it again. Nothing was "
                 "changed."
             )
         person.refuse_unless({Role.OPERATOR})

@@ -61,8 +61,9 @@ class Person:
         needed = " or ".join(A_ROLE[role] for role in sorted(roles))
         if self.role is None:
             raise NotAllowed(
-                f"This takes the token of {needed}, and a shell without one is nobody here: set PAYFLOW_TOKEN, "
-                f"or PAYFLOW_TOKEN_FILE to a file that holds it. `payflow token ls` lists who has one."
+                f"This takes the token of {needed}, and a shell without one is nobody here: `payflow login`, "
+                f"or set PAYFLOW_TOKEN, or PAYFLOW_TOKEN_FILE to a file that holds it. `payflow token ls` lists who "
+                "has one."
             )
         raise NotAllowed(f"This takes the token of {needed}; the one shown, {self.name}, is {A_ROLE[self.role]}'s.")
 

@@ -93,6 +93,16 @@ KEYS = (
         "the desk",
         "pages",
     ),
+    login := Key(
+        "pf:login:<hash>",
+        "string",
+        "a command line that waits to be signed in: its account, where and when it asked, the answer; expires",
+        "the API, pages",
+        "the API, pages",
+    ),
+    login_code := Key(
+        "pf:login-code:<code>", "string", "hash of the one that shows the code; expires", "the API", "pages"
+    ),
     challenge := Key("pf:challenge:<nonce>", "string", "a message to be signed once; expires", "bounties", "bounties"),
     Key(
         PROPOSED := "pf:proposed",

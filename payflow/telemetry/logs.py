@@ -27,7 +27,7 @@ _SECRET_TEXTS = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
     r"|FLWSECK[-_A-Za-z0-9]+"
     r"|\bsk_(?:live|test)_\w+|\bwhsec_[\w+/=-]+|\bgh[opsur]_\w{16,}|\bgithub_pat_\w+"
-    r"|\bpayflow_[\w-]{43}(?![\w-])"  # a token of ours
+    r"|\bpayflow_(?:login_)?[\w-]{43}(?![\w-])"  # a token of ours
     r"|\bgAAAAA[\w-]{20,}={0,2}"  # what is sealed
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # what GitHub and identity providers are shown, and show
     # Secrets that we make, such as of sessions, and seal keys; a private key, which unlike a hash begins with no 0x.

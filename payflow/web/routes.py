@@ -12,6 +12,7 @@ from payflow.desk.payouts import Desk
 from payflow.desk.providers import AccessScope
 from payflow.telemetry.metrics import Metrics
 from payflow.web.api.account import AccountsApi
+from payflow.web.api.logins import LoginsApi
 from payflow.web.api.openapi import PLACE, document
 from payflow.web.api.provider import ProviderApi
 from payflow.web.api.review import ReviewsApi
@@ -35,7 +36,8 @@ def routes(
 ) -> list[web.RouteDef]:
     """List every route of the API; the document names what bounties serve as well."""
     gate = Gate(desk.store, settings)
-    places, deliveries = list(endpoints(desk)), of_gateways(desk.store, metrics, hooks)
+    places = [*endpoints(desk), *LoginsApi(desk.store).endpoints()]
+    deliveries = of_gateways(desk.store, metrics, hooks)
     spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
         _document(json.dumps(spec), gate),

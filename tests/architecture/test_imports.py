@@ -87,7 +87,7 @@ READS = {
     "pauses": {"all", "known"},
     "profiles": {"read", "refuse_reserved"},
     "records": {"history", "now", "rate_tokens", "read", "readable", "shard_of"},
-    "tokens": {"all", "find", "known"},
+    "tokens": {"all", "find", "known", "signed_in"},
 }
 
 

@@ -15,6 +15,7 @@ def till(server: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The command line in this process."""
     monkeypatch.setenv("USER", "somebody-else")  # whoever says so
     monkeypatch.delenv("PAYFLOW_TOKEN", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where nobody is logged in
     monkeypatch.chdir(tmp_path)  # where no .env is
     for name, value in {**server.environment, "PAYFLOW_DATA": "data", "PAYFLOW_SHARDS": "4"}.items():
         monkeypatch.setenv(name, value)

@@ -22,8 +22,9 @@ from payflow.store.scripts import RESIGN
 PREFIX = "payflow_"
 _SECRET_BYTES = 32
 _SHAPE = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
-_SESSION = re.compile(r"[A-Za-z0-9_-]{43}")
 _USE_NAME = re.compile(r"[0-9a-f]{12}")
+LOGIN = PREFIX + "login_"
+"""What the secret of a command line's session begins with: no cookie of a browser does, and no token."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 # No slash and no colon: a platform's name is followed by one of them where its earnings are kept.
 _PLATFORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -105,6 +106,18 @@ class ApiToken:
         return self.person or self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who signed in and has not signed out."""
+
+    token: str
+    """The hash of the token that they signed in with: when that is revoked, their sessions are over."""
+    let_in_by: str = ""
+    """Who made the link that they came by; empty where they showed their token."""
+    said: str = ""
+    """What they must be told at the next page."""
+
+
 class Tokens:
     """All API tokens."""
 
@@ -166,10 +179,18 @@ class Tokens:
 
     async def find(self, secret: str) -> ApiToken | None:
         """Tell whose token this is; None for one that is unknown, expired or revoked."""
+        if secret.startswith(LOGIN):
+            session = await Sessions(self._link, LOGIN).find(secret)
+            return await self.signed_in(session) if session else None
         if not _SHAPE.fullmatch(secret):
             return None
         # Looked up by its hash, so how long the look-up takes tells nothing about any token.
         return await self.known(digest_of(secret))
+
+    async def signed_in(self, session: Session) -> ApiToken | None:
+        """Tell by whose token somebody signed in, as long as it opens anything. Who let them in counts as its maker."""
+        token = await self.known(session.token)
+        return replace(token, made_by=session.let_in_by or token.made_by) if token else None
 
     async def known(self, digest: str) -> ApiToken | None:
         """Tell whose token has this hash; None for one that is unknown, expired or revoked."""
@@ -257,18 +278,6 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """Somebody who signed in and has not signed out."""
-
-    token: str
-    """The hash of the token that they signed in with: when that is revoked, their sessions are over."""
-    let_in_by: str = ""
-    """Who made the link that they came by; empty where they showed their token."""
-    said: str = ""
-    """What they must be told at the next page."""
-
-
-@dataclass(frozen=True, slots=True)
 class SessionUse:
     """A session that is open, as people see it."""
 
@@ -285,11 +294,16 @@ class SessionUse:
 
 
 class Sessions(OverLink):
-    """All sessions."""
+    """All sessions of one kind: of browsers, or of command lines."""
+
+    def __init__(self, link: Link, prefix: str = "") -> None:
+        super().__init__(link)
+        self._prefix = prefix
+        self._shape = re.compile(prefix + r"[A-Za-z0-9_-]{43}")
 
     async def open(self, session: Session, lasts_s: int) -> str:
-        """Open a session, and give what its browser must show."""
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        """Open a session, and give what it must show."""
+        secret = self._prefix + secrets.token_urlsafe(_SECRET_BYTES)
         key = keys.session(digest_of(secret))
         fields = ("token", session.token, "by", session.let_in_by)
         await self._link.pipeline([("HSET", key, *fields), ("EXPIRE", key, lasts_s)])
@@ -297,7 +311,7 @@ class Sessions(OverLink):
 
     async def find(self, secret: str) -> Session | None:
         """Find a session; None for one that is over or never was."""
-        if not _SESSION.fullmatch(secret):
+        if not self._shape.fullmatch(secret):
             return None
         token, *more = await self._link.ask("HMGET", keys.session(digest_of(secret)), "token", "by", "said")
         return None if token is None else Session(token.decode(), *((value or b"").decode() for value in more))
@@ -314,7 +328,7 @@ class Sessions(OverLink):
         await self._link.ask("HDEL", keys.session(digest_of(secret)), "said")
 
     async def close(self, secret: str) -> None:
-        if _SESSION.fullmatch(secret):
+        if self._shape.fullmatch(secret):
             await self._link.ask("DEL", keys.session(digest_of(secret)))
 
     # ── where and when they are used ─────────────────────────────────────────────────────────────────────────────────

@@ -105,7 +105,7 @@ def _operation(endpoint: AnyEndpoint) -> Json:
         _EVERYWHERE if endpoint.roles else {one: why for one, why in _EVERYWHERE.items() if one not in _AUTHENTICATION}
     )
     refusals = everywhere | (_WITH_BODY if endpoint.takes_body else {}) | {
-        status: _SOMEWHERE[status] for status in endpoint.refuses
+        status: (_EVERYWHERE | _SOMEWHERE)[status] for status in endpoint.refuses
     }  # fmt: skip
     return says | {"responses": says["responses"] | _refusals(refusals)}
 

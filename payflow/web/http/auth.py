@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from time import monotonic
@@ -73,12 +73,11 @@ class Gate:
         return await self._admitted(await self._known(request, await self._tokens.find(secret)), roles)
 
     async def readmit(self, request: web.Request, session: Session, roles: Collection[Role]) -> Caller:
-        """Tell who signed in, as long as their token opens anything. Who let them in counts as who made it."""
-        found = await self._known(request, await self._tokens.known(session.token))
-        if found is None:
+        """Tell who signed in, as long as their token opens anything."""
+        caller = await self._known(request, await self._tokens.signed_in(session))
+        if caller is None:
             await self.rate_limit(request)
-        caller = await self._admitted(found, roles)
-        return replace(caller, made_by=session.let_in_by or caller.made_by)
+        return await self._admitted(caller, roles)
 
     async def holder(self, request: web.Request, digest: str, roles: Collection[Role]) -> Caller:
         """Tell who holds a token, by its hash, for a page that has slowed its visitor down."""
@@ -207,8 +206,12 @@ class Visit:
     request: web.Request
     caller: Caller
     secret: str
-    said: str = ""
-    """What they must be told: how the form went that they sent before."""
+    session: Session
+
+    @property
+    def said(self) -> str:
+        """What they must be told: how the form went that they sent before."""
+        return self.session.said
 
     @property
     def csrf(self) -> str:
@@ -259,7 +262,7 @@ class PageSessions:
             raise Problem(UNAUTHENTICATED, "Sign in first.")
         caller = await self._gate.readmit(request, session, self._roles if roles is None else roles)
         await self._use(request, secret)
-        return Visit(request, caller, secret, session.said)
+        return Visit(request, caller, secret, session)
 
     async def _use(self, request: web.Request, secret: str) -> None:
         """Keep a session from ending, unless its page asks by itself for what is new."""
@@ -287,6 +290,10 @@ class PageSessions:
     async def rate_limit(self, request: web.Request) -> None:
         """Count the request of somebody who is not known yet."""
         await self._gate.rate_limit(request)
+
+    def address(self, request: web.Request) -> str:
+        """Tell the address of a client."""
+        return self._gate.address(request)
 
     async def rate_limit_sign_in(self, request: web.Request) -> None:
         """Count a visit to the sign-in."""
@@ -326,7 +333,7 @@ class PageSessions:
             await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
         return await self.let_in(request, Session(digest_of(token)), see(to), caller.role)
 
-    async def whose_link(self, secret: str) -> Caller:
+    async def whose_link(self, request: web.Request, secret: str) -> Caller:
         """Tell who would be signed in by a link, which stays as good as it was."""
         link = await self._links.find(secret)
         return await self._gate.holder(request, link.token if link else "", self._roles)

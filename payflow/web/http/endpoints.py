@@ -48,6 +48,8 @@ class EndpointCall(Generic[B, Q]):
     query: Q
     key: str
     """The idempotency key; empty without one."""
+    address: str = ""
+    """Where it came from."""
 
     @property
     def caller(self) -> Caller:
@@ -110,6 +112,9 @@ class Admission(Protocol):
     async def rate_limit(self, request: web.Request) -> None:
         """Count a request of somebody who need not say who they are."""
 
+    def address(self, request: web.Request) -> str:
+        """Tell the address of a client."""
+
 
 def route(endpoint: AnyEndpoint, admission: Admission, metrics: Metrics) -> web.RouteDef:
     """Serve an endpoint."""
@@ -134,7 +139,8 @@ async def _call(endpoint: AnyEndpoint, admission: Admission, request: web.Reques
     query = read_query(endpoint.query, request.query)
     key = _key(request) if endpoint.keyed else ""
     raw = await received(request, of_type=JSON) if endpoint.takes_body else b""
-    return EndpointCall(caller, request.match_info, read_body(endpoint.body, raw), query, key)
+    body = read_body(endpoint.body, raw)
+    return EndpointCall(caller, request.match_info, body, query, key, admission.address(request))
 
 
 def written(reply: JsonReply | CsvReply) -> web.Response:

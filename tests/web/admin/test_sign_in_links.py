@@ -73,7 +73,7 @@ async def test_a_link_opens_nothing_once_its_token_is_revoked_even_where_another
 
 
 async def test_a_session_that_a_link_opened_ends_with_the_token(visitor: Visitor, flagged: Front) -> None:
-    assert await visitor.post(await link_for(flagged, "rita")) == 303
+    assert await visitor.post("sign-in", link=await link_for(flagged, "rita")) == 303
     assert await visitor.get("review") == 200
     await Tokens(flagged.store.link).revoke("rita", "boss")
     assert await visitor.get("review") == 303

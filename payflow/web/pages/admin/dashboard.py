@@ -16,6 +16,7 @@ from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import AuditPage, LedgerPage
 from payflow.web.pages.admin.frame import ASSETS, PLACE, DashboardExtensions, Frame, Page
 from payflow.web.pages.admin.live import Live
+from payflow.web.pages.admin.login import LoginPage
 from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
 from payflow.web.pages.admin.proposals import ProposalsPage
@@ -39,6 +40,7 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
     found = [
         ASSETS.route(),
         *frame.sign_in_routes(),
+        *LoginPage(frame).routes(),
         frame.shows("/live", Live(store, sessions).stream),
     ]
     for page in pages:

@@ -39,8 +39,8 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
 )
-_BAD_TOKEN = "This token opens nothing here: it is unknown or expired, or it was revoked."
-_BAD_LINK = "This link signs nobody in: it was used, or is older than 15 minutes, or its token was revoked."
+_NOT_OPENED = "This token opens nothing here: it is unknown or expired, or it was revoked."
+_NO_LINK = "This link signs nobody in: it was used, or is older than 15 minutes, or its token was revoked."
 _LOCAL = re.compile(r"/[A-Za-z0-9/._~%?&=:+-]*")
 
 
@@ -229,7 +229,7 @@ class Frame:
             await self.sessions.rate_limit_sign_in(request)
             if not link:
                 return self.sign_in(HTTPStatus.OK, to)
-            who = await self.sessions.whose_link(link)
+            who = await self.sessions.whose_link(request, link)
         except Problem as problem:
             return self._not_let_in(problem, self.place, link=True)
         # They are asked: what looks at links by itself, such as a mail filter, uses none of them up.
@@ -242,7 +242,7 @@ class Frame:
     def _not_let_in(self, problem: Problem, to: str, *, link: bool) -> web.Response:
         said = problem.message
         if (problem.status, problem.code) == UNAUTHENTICATED:
-            said = _BAD_LINK if link else _BAD_TOKEN
+            said = _NO_LINK if link else _NOT_OPENED
         return self.sign_in(problem.status, to, said)
 
     async def _go(self, request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,91 @@
+"""Command lines that wait to be signed in: each shows a code, and somebody who is signed in says yes or no to it.
+
+The command line shows its secret, of which the store knows only the hash; people compare the code, which finds it once.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from machines.core.clock import Millis
+from machines.core.errors import Conflict
+from payflow.store import keys
+from payflow.store.codec import encode
+from payflow.store.link import OverLink
+from payflow.store.registers.tokens import Session, digest_of
+
+LASTS_S = 10 * 60
+# No vowels, so that no code is a word; nothing that is read for something else.
+_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+_HALF = 4
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLogin:
+    """A command line that asked to be signed in."""
+
+    account: str
+    """What it says of itself: the account and the machine that it runs on."""
+    address: str
+    """Where it asked from."""
+    at: Millis
+    declined: bool = False
+    session: Session | None = None
+    """The session of who said yes; None as long as nobody did."""
+
+
+class PendingLogins(OverLink):
+    """All command lines that wait."""
+
+    async def ask(self, login: PendingLogin) -> tuple[str, str]:
+        """Let one wait; gives its secret, and the code that people compare."""
+        secret = secrets.token_urlsafe(32)
+        digest = digest_of(secret)
+        await self._link.ask("SET", keys.login(digest), _written(login), "EX", LASTS_S)
+        for _ in range(_TRIES):
+            code = "".join(secrets.choice(_LETTERS) for _ in range(2 * _HALF))
+            if await self._link.ask("SET", keys.login_code(code), digest, "NX", "EX", LASTS_S):
+                return secret, f"{code[:_HALF]}-{code[_HALF:]}"
+        raise Conflict("No code is free: ask again.")
+
+    async def coded(self, code: str) -> PendingLogin | None:
+        """Find the one that shows a code; None where it is over or was decided."""
+        digest = await self._link.ask("GET", keys.login_code(_plain(code)))
+        return None if digest is None else await self._read(digest.decode())
+
+    async def decide(self, code: str, session: Session | None) -> PendingLogin | None:
+        """Say yes with one's session, or no, to the one that shows a code; of all who do, one is given it."""
+        found = await self._link.ask("GETDEL", keys.login_code(_plain(code)))
+        login = None if found is None else await self._read(found.decode())
+        if found is None or login is None:
+            return None
+        decided = replace(login, session=session, declined=session is None)
+        there = await self._link.ask("SET", keys.login(found.decode()), _written(decided), "XX", "KEEPTTL")
+        return decided if there else None
+
+    async def collect(self, secret: str) -> PendingLogin | None:
+        """Tell one how it stands; what was decided it hears once. None where it is over or never asked."""
+        login = await self._read(digest_of(secret))
+        if login is None or not (login.declined or login.session):
+            return login
+        taken = await self._link.ask("GETDEL", keys.login(digest_of(secret)))
+        return None if taken is None else login
+
+    async def _read(self, digest: str) -> PendingLogin | None:
+        written = await self._link.ask("GET", keys.login(digest))
+        if written is None:
+            return None
+        account, address, at, declined, token, let_in_by = msgspec.msgpack.decode(written)
+        return PendingLogin(account, address, Millis(at), declined, Session(token, let_in_by) if token else None)
+
+
+def _plain(code: str) -> str:
+    """Read a code however it was typed."""
+    return "".join(letter for letter in code.upper() if letter in _LETTERS)[: 2 * _HALF + 1]
+
+
+def _written(one: PendingLogin) -> bytes:
+    session = one.session or Session("")
+    return encode((one.account, one.address, one.at, one.declined, session.token, session.let_in_by))
