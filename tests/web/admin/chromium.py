@@ -117,7 +117,7 @@ async def chromium(front: Served, address: str) -> AsyncIterator[Chromium]:
         opened = Chromium(front, await playwright.chromium.connect_over_cdp(address))
         try:
             yield opened
-            assert opened.troubles == []
+            assert opened.troubles == [], opened.troubles
         finally:
             for context in opened.contexts:
                 await context.close()
