@@ -18,7 +18,8 @@ from payflow.app.installation import Payflow
 from payflow.cli import saved_login
 from payflow.cli.saved_login import SavedLogin
 from payflow.cli.terminal import Commands, Terminal, Usage
-from payflow.desk.person import STAFF, make_sign_in_link, shell
+from payflow.desk.identity import make_sign_in_link
+from payflow.desk.person import STAFF, shell
 
 WITHIN_S = 15.0
 

@@ -20,6 +20,7 @@ from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified
 from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
 from payflow.store.registers.proposals import Proposal
+from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import (
     UNSCOPED,
     ApiToken,
@@ -449,3 +450,41 @@ async def end_session(store: Store, name: str, by: Person) -> OpenSession:
 
 async def _may_end(store: Store, who: str, by: Person) -> bool:
     return by.role in (None, Role.OPERATOR) or await store.persons.same(who, by.name)
+
+
+# ── links that sign in ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def make_sign_in_link(store: Store, name: str, by: Person) -> str:
+    """Make a link for somebody who works here, and give what it must show: it signs them in once, within minutes.
+
+    Everybody makes them for themselves; for somebody else an operator, or a shell, until two people operate.
+    """
+    token = await _token_of(store, name, by)
+    own = by.role is token.role and await store.persons.same(by.name, token.holder)
+    if not own:
+        by.refuse_unless(OPERATES)
+        if await takes_two(store):
+            raise NotAllowed(
+                f"Two people operate this installation, so nobody lets {token.holder} in alone: they make a link for "
+                "themselves, with their own token, or sign in with it. `payflow token create` gives them one."
+            )
+    digest = await Tokens(store.link).digest_in_use(token.name)
+    async with store.audit.doing(by.name, "make sign-in link", token.name):
+        return await SignInLinks(store.link).make(SignInLink(digest, "" if own else by.name))
+
+
+async def _token_of(store: Store, name: str, by: Person) -> ApiToken:
+    """Find the token by which somebody signs in: by its own name, or by one of theirs where that leaves no doubt."""
+    tokens = await Tokens(store.link).in_use()
+    named = [one for one in tokens if folded(one.name) == folded(name)]
+    found = named or [one for one in tokens if await store.persons.same(one.holder, name)]
+    staff = [one for one in found if one.role in STAFF]
+    mine = [one for one in staff if one.role is by.role] or staff
+    if not found:
+        raise NotFound(f"There is no token {name!r} in use.")
+    if not mine:
+        raise BadInput(f"{name} does not work here: only a viewer, a reviewer or an operator signs in by a link.")
+    if len({folded(one.name) for one in mine}) > 1:
+        raise Conflict(f"{name} has more than one token; name it: {', '.join(sorted(one.name for one in mine))}.")
+    return mine[0]

@@ -12,7 +12,6 @@ from machines.core.ids import Owner
 from machines.core.money import Money
 from payflow.store.registers.audit import REFUSED
 from payflow.store.registers.persons import folded
-from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import UNSCOPED, ApiToken, Role, Tokens, TokenScope, digest_of, sign_in_name
 from payflow.store.store import Store
 
@@ -192,24 +191,9 @@ async def token_of_account(store: Store, account: ForgeAccount) -> str:
     return digest
 
 
-async def make_sign_in_link(store: Store, name: str, by: Person) -> str:
-    """Make a link for somebody who works here, and give what it must show: it signs them in once, within minutes."""
-    tokens = Tokens(store.link)
-    digest = await tokens.digest_in_use(name)
-    token = await tokens.known(digest)
-    if token is None or token.role not in STAFF:
-        raise BadInput(f"{name} does not work here: only a viewer, a reviewer or an operator signs in by a link.")
-    own = by.role is not None and await store.persons.same(by.name, token.holder)
-    if not own:
-        by.refuse_unless(OPERATES)
-    async with store.audit.doing(by.name, "make sign-in link", token.name):
-        return await SignInLinks(store.link).make(SignInLink(digest, "" if own else by.name))
-
-
-async def note_sign_in(store: Store, who: str, place: str, address: str, let_in_by: str = "") -> None:
+async def note_sign_in(store: Store, who: str, place: str, address: str, how: str = "") -> None:
     """Write down that somebody came in where people work."""
-    link = f", by a link that {let_in_by} made" if let_in_by else ""
-    await store.audit.note(who, "sign in", place, f"from {address}{link}")
+    await store.audit.note(who, "sign in", place, f"from {address}, {how}" if how else f"from {address}")
 
 
 async def note_refused_sign_in(store: Store, place: str, why: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.sandbox.github.town import Town
-from payflow.desk.person import STAFF, identified, make_sign_in_link
+from payflow.desk.identity import make_sign_in_link
+from payflow.desk.person import STAFF, identified
 from payflow.sandbox import home
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store

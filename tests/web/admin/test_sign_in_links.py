@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from machines.payout.risk import ProviderHistory
-from payflow.desk.person import Person, make_sign_in_link, shell
-from payflow.store.registers.proposals import Proposals
+from payflow.desk.identity import PersonChange, add_person, make_sign_in_link
+from payflow.desk.person import Person, shell
 from payflow.store.registers.sign_ins import LASTS_S, SignInLink, SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Tokens, digest_of
 from tests.web.admin.chromium import Chromium, flaws
@@ -93,6 +93,34 @@ async def test_only_operators_make_links_for_others_and_only_for_those_who_work_
     assert [key async for key in flagged.store.link.keys("pf:sign-in:*")] != []
 
 
+async def test_once_two_people_operate_nobody_lets_another_in_alone(flagged: Front) -> None:
+    """Else one of them, or whoever has a shell, would be the second person that acts ask for."""
+    for name, role in (("otto", Role.OPERATOR), ("olga", Role.OPERATOR), ("rita", Role.REVIEWER)):
+        await flagged.token(role, name=name)
+    for by in (Person("otto", Role.OPERATOR), shell()):
+        for name in ("rita", "olga"):
+            with pytest.raises(Exception, match=f"nobody lets {name} in alone"):
+                await make_sign_in_link(flagged.store, name, by)
+    for name, role in (("otto", Role.OPERATOR), ("rita", Role.REVIEWER)):
+        assert await make_sign_in_link(flagged.store, name, Person(name, role)), "their own"
+
+
+async def test_a_person_with_two_tokens_is_let_in_by_the_one_that_they_show(flagged: Front) -> None:
+    """A reviewer's token that was stolen is no operator's by a link."""
+    change = PersonChange(frozenset({Role.REVIEWER, Role.OPERATOR}))
+    await add_person(flagged.store, "rita", change, BOSS)
+    tokens = Tokens(flagged.store.link)
+    for role in (Role.REVIEWER, Role.OPERATOR):
+        await tokens.create(f"rita-{role}", role, "", "boss", person="rita")
+    secret = await make_sign_in_link(flagged.store, "rita", Person("rita", Role.REVIEWER))
+    link = await SignInLinks(flagged.store.link).find(secret)
+    assert link == SignInLink(await tokens.digest_in_use("rita-reviewer"), "")
+    with pytest.raises(Exception, match="takes the token of an operator"):
+        await make_sign_in_link(flagged.store, "rita-operator", Person("rita", Role.REVIEWER))
+    with pytest.raises(Exception, match="more than one token; name it: rita-operator, rita-reviewer"):
+        await make_sign_in_link(flagged.store, "rita", shell())
+
+
 async def test_a_link_lets_nobody_in_whose_token_became_a_providers(visitor: Visitor, flagged: Front) -> None:
     """What is in the store says whose token it is, and the pages ask again who may come in."""
     digest = digest_of(await flagged.token(Role.PROVIDER, ANN))
@@ -113,16 +141,16 @@ async def test_who_made_a_link_for_another_is_no_second_person_by_it(flagged: Fr
     version = olu.field("version")
     sent = await olu.send(f"{path}/override/propose", to="CANCELLED", reason="mine", version=version)
     assert sent == 200
-    token = await Tokens(flagged.store.link).find(await flagged.token(Role.OPERATOR, name="olu"))
-    assert token is not None
+    await olu.see("proposals")
+    seen = olu.field("proposal")
     for role in (Role.OPERATOR, Role.REVIEWER):
-        link = await link_for(flagged, f"puppet-{role}", role, holder(token))
+        digest = digest_of(await flagged.token(role, name=f"puppet-{role}"))
+        link = await SignInLinks(flagged.store.link).make(SignInLink(digest, "olu"))
         puppet = Visitor(flagged)
         assert await puppet.post("sign-in", link=link) == 303
         await puppet.see("proposals")
         assert "Confirm exactly this" not in puppet.page
-        (proposal,) = await Proposals(flagged.store.link).waiting(await flagged.store.records.now())
-        assert await puppet.send("proposals/confirm", proposal=proposal.digest) == 403
+        assert await puppet.send("proposals/confirm", proposal=seen) == 403
     assert (await flagged.record(made["id"])).state == "COMPLETED"
 
 
