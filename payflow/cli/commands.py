@@ -75,6 +75,7 @@ INDEX: Mapping[str, Listed] = {
     "logout": Listed(STEER, "sign_in", "End what `payflow login` began."),
     "person": Listed(STEER, "persons", "See who works here; say what each may do, and shut them out."),
     "session": Listed(STEER, "sessions", "See who is signed in at the pages, and sign them out."),
+    "passkey": Listed(STEER, "passkeys", "See the passkeys of somebody who works here, and remove one that was lost."),
     "token": Listed(STEER, "tokens", "Make, list, rotate and revoke API tokens."),
     "payout": Listed(STEER, "payouts", "Decide about a payout."),
     "batch": Listed(STEER, "batches", "Open batches of payouts, and see what became of them."),

@@ -82,7 +82,7 @@ KEYS = (
     session := Key(
         "pf:session:<hash>",
         "hash",
-        "somebody signed in at our pages: hash of their token, who let them in, from where, last used; expires",
+        "somebody signed in: hash of their token, who let them in, when proven, from where, last used; expires",
         "pages",
         "pages",
     ),
@@ -102,6 +102,20 @@ KEYS = (
     ),
     login_code := Key(
         "pf:login-code:<code>", "string", "hash of the one that shows the code; expires", "the API", "pages"
+    ),
+    passkeys := Key(
+        "pf:passkeys:<person>",
+        "hash",
+        "name of a passkey -> its public key, label, count, token, who let its person in",
+        "the desk",
+        "the desk",
+    ),
+    passkey_challenge := Key(
+        "pf:passkey-challenge:<hash>",
+        "string",
+        "what a passkey is asked to sign: for which act, in which session; expires",
+        "pages",
+        "pages",
     ),
     challenge := Key("pf:challenge:<nonce>", "string", "a message to be signed once; expires", "bounties", "bounties"),
     Key(

@@ -35,12 +35,13 @@ from payflow.store.registers.audit import Audit
 from payflow.store.registers.caps import DailyCaps
 from payflow.store.registers.contributors import Challenges, ContributorAddresses
 from payflow.store.registers.earnings import Earnings
+from payflow.store.registers.passkeys import Passkeys
 from payflow.store.registers.persons import Persons
 from payflow.store.registers.platforms import PlatformGrants
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.shortfalls import Shortfalls
-from payflow.store.registers.tokens import Tokens
+from payflow.store.registers.tokens import Sessions, Tokens
 from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
 from payflow.store.signed_rows import SignedRows
@@ -230,7 +231,8 @@ async def open_store(
         ledger = Ledger(link, records)
         profiles = Profiles(link, seals, shards, clock, reserved)
         pauses, platforms, persons = Pauses(link), PlatformGrants(link), Persons(link, seals)
-        registers = (Tokens(link, clock), persons, Proposals(link), profiles, platforms, pauses, ledger)
+        people = (Tokens(link, clock), Sessions(link), Passkeys(link), persons)
+        registers = (*people, Proposals(link), profiles, platforms, pauses, ledger)
         store = Store(
             settings=settings,
             link=link,

@@ -16,11 +16,14 @@ from payflow.desk.reseal import reseal
 from payflow.store import keys
 from payflow.store.macs import Forged
 from payflow.store.pauses import EVERYTHING
+from payflow.store.registers.logins import PendingLogin, PendingLogins
+from payflow.store.registers.passkeys import Passkey, Passkeys
 from payflow.store.registers.persons import RegisteredPerson
 from payflow.store.registers.platforms import PlatformGrant
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.proposals import Proposal, Proposals
-from payflow.store.registers.tokens import Role, Tokens, digest_of
+from payflow.store.registers.sign_ins import SignInLink, SignInLinks
+from payflow.store.registers.tokens import Role, Session, Sessions, Tokens, digest_of
 from payflow.store.seals import Seals, new_key
 from payflow.store.signed_rows import MARK
 from payflow.store.store import Store, open_store
@@ -44,6 +47,15 @@ async def fill(store: Store, clock: FixedClock) -> dict[str, str]:
     for subject in ("one", "two"):
         proposal = Proposal("override", subject, {"to": "DONE"}, "operator", "because", "ola", 1, now)
         assert await Proposals(store.link).make(proposal)
+    for person in ("vic", "vera"):
+        passkey = Passkey("id", person, f"of {person}", person.encode(), 1, person, "", now, now)
+        await Passkeys(store.link).add(passkey)
+        digest = digest_of(shown[person])
+        shown[f"session of {person}"] = await Sessions(store.link).open(Session(digest, "boss"), 600)
+        shown[f"link of {person}"] = await SignInLinks(store.link).make(SignInLink(digest, "boss"))
+        login, code = await PendingLogins(store.link).ask(PendingLogin(person, "10.0.0.1", now))
+        assert await PendingLogins(store.link).decide(code, Session(digest, "boss"))
+        shown[f"login of {person}"] = login
     for scope in ("rail:flutterwave", "machine:errand"):
         assert await store.pauses.pause(scope, "ola", "a bad feeling", now)
     return shown
@@ -114,6 +126,34 @@ async def a_grant_out_of_nothing(store: Store, _: dict[str, str]) -> None:
     await change(store, keys.PLATFORMS, "shop", msgspec.msgpack.encode({"daily": {}, "verified": {}}))
 
 
+async def a_session_of_another(store: Store, shown: dict[str, str]) -> None:
+    await change(store, session_of(shown, "vic"), "token", digest_of(shown["vera"]))
+
+
+async def a_session_that_came_by_itself(store: Store, shown: dict[str, str]) -> None:
+    await change(store, session_of(shown, "vic"), "by", "")
+
+
+async def a_session_that_proved_who_it_is(store: Store, shown: dict[str, str]) -> None:
+    await change(store, session_of(shown, "vic"), "proven", "1900000000000")
+
+
+async def a_session_out_of_nothing(store: Store, shown: dict[str, str]) -> None:
+    await store.link.ask("HDEL", session_of(shown, "vic"), "mac", "by")
+
+
+async def a_passkey_of_another(store: Store, _: dict[str, str]) -> None:
+    await change(store, keys.passkeys("vic"), "id", await store.link.ask("HGET", keys.passkeys("vera"), "id"))
+
+
+async def a_passkey_under_another_name(store: Store, _: dict[str, str]) -> None:
+    await change(store, keys.passkeys("vic"), "other", await store.link.ask("HGET", keys.passkeys("vic"), "id"))
+
+
+def session_of(shown: dict[str, str], person: str) -> str:
+    return keys.session(digest_of(shown[f"session of {person}"]))
+
+
 async def a_proposal_under_another_name(store: Store, _: dict[str, str]) -> None:
     await swap_values(store, keys.PROPOSED, b"override:one", b"override:two")
 
@@ -143,6 +183,12 @@ ATTACKS: list[Attack] = [
     a_profile_in_another_version,
     a_grant_of_another,
     a_grant_out_of_nothing,
+    a_session_of_another,
+    a_session_that_came_by_itself,
+    a_session_that_proved_who_it_is,
+    a_session_out_of_nothing,
+    a_passkey_of_another,
+    a_passkey_under_another_name,
     a_proposal_under_another_name,
     a_proposal_that_says_something_else,
     a_pause_taken_away,
@@ -169,6 +215,10 @@ async def believed(store: Store, clock: FixedClock, shown: dict[str, str]) -> se
     """Say all that lets money leave, as the store tells it."""
     said: set[str] = set()
     tokens = Tokens(store.link, clock)
+    for person in ("vic", "vera"):
+        said |= {str(one) for one in await Passkeys(store.link).of(person)}
+        said.add(str(await Sessions(store.link).find(shown[f"session of {person}"])))
+    said -= {"None"}
     for secret in (*shown.values(), SECRET):
         token = await tokens.find(secret)
         if token:
@@ -185,6 +235,28 @@ async def believed(store: Store, clock: FixedClock, shown: dict[str, str]) -> se
     return said | {
         f"{scope} may send" for scope in ("rail:flutterwave", "machine:errand") if not {scope, EVERYTHING} & set(paused)
     }
+
+
+async def test_a_link_and_a_login_that_were_changed_by_hand_let_nobody_in(store: Store, clock: FixedClock) -> None:
+    shown = await fill(store, clock)
+    links, logins = SignInLinks(store.link), PendingLogins(store.link)
+    for kind, place in (("link", keys.sign_in_link), ("login", keys.login)):
+        vic, vera = (place(digest_of(shown[f"{kind} of {person}"])) for person in ("vic", "vera"))
+        await store.link.ask("SET", vic, await store.link.ask("GET", vera), "KEEPTTL")
+    assert await links.find(shown["link of vic"]) is None
+    assert await links.take(shown["link of vic"]) is None
+    assert await logins.collect(shown["login of vic"]) is None
+    assert await links.take(shown["link of vera"]) == SignInLink(digest_of(shown["vera"]), "boss")
+    assert (await logins.collect(shown["login of vera"])) is not None
+
+
+async def test_a_code_that_leads_to_another_command_line_is_no_code(store: Store, clock: FixedClock) -> None:
+    logins = PendingLogins(store.link)
+    _, code = await logins.ask(PendingLogin("rita@laptop", "10.0.0.1", clock.now()))
+    other, _ = await logins.ask(PendingLogin("rita@laptop", "10.0.0.1", clock.now()))
+    await store.link.ask("SET", keys.login_code(code.replace("-", "")), digest_of(other), "KEEPTTL")
+    assert await logins.coded(code) is None
+    assert await logins.decide(code, Session("0" * 64)) is None
 
 
 async def test_what_is_paused_is_believed_again_when_a_person_says_so(store: Store, clock: FixedClock) -> None:

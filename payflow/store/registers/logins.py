@@ -13,6 +13,7 @@ from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.tokens import Session, digest_of
 
 LASTS_S = 10 * 60
@@ -31,6 +32,8 @@ class PendingLogin:
     address: str
     """Where it asked from."""
     at: Millis
+    code: str = ""
+    """What it shows."""
     declined: bool = False
     session: Session | None = None
     """The session of who said yes; None as long as nobody did."""
@@ -43,26 +46,28 @@ class PendingLogins(OverLink):
         """Let one wait; gives its secret, and the code that people compare."""
         secret = secrets.token_urlsafe(32)
         digest = digest_of(secret)
-        await self._link.ask("SET", keys.login(digest), _written(login), "EX", LASTS_S)
         for _ in range(_TRIES):
             code = "".join(secrets.choice(_LETTERS) for _ in range(2 * _HALF))
             if await self._link.ask("SET", keys.login_code(code), digest, "NX", "EX", LASTS_S):
+                written = self._written(digest, replace(login, code=code))
+                await self._link.ask("SET", keys.login(digest), written, "EX", LASTS_S)
                 return secret, f"{code[:_HALF]}-{code[_HALF:]}"
         raise Conflict("No code is free: ask again.")
 
     async def coded(self, code: str) -> PendingLogin | None:
         """Find the one that shows a code; None where it is over or was decided."""
         digest = await self._link.ask("GET", keys.login_code(_plain(code)))
-        return None if digest is None else await self._read(digest.decode())
+        login = None if digest is None else await self._read(digest.decode())
+        return login if login and login.code == _plain(code) else None
 
     async def decide(self, code: str, session: Session | None) -> PendingLogin | None:
         """Say yes with one's session, or no, to the one that shows a code; of all who do, one is given it."""
         found = await self._link.ask("GETDEL", keys.login_code(_plain(code)))
         login = None if found is None else await self._read(found.decode())
-        if found is None or login is None:
+        if found is None or login is None or login.code != _plain(code):
             return None
-        decided = replace(login, session=session, declined=session is None)
-        there = await self._link.ask("SET", keys.login(found.decode()), _written(decided), "XX", "KEEPTTL")
+        decided, digest = replace(login, session=session, declined=session is None), found.decode()
+        there = await self._link.ask("SET", keys.login(digest), self._written(digest, decided), "XX", "KEEPTTL")
         return decided if there else None
 
     async def collect(self, secret: str) -> PendingLogin | None:
@@ -74,18 +79,22 @@ class PendingLogins(OverLink):
         return None if taken is None else login
 
     async def _read(self, digest: str) -> PendingLogin | None:
-        written = await self._link.ask("GET", keys.login(digest))
+        row = await self._link.ask("GET", keys.login(digest))
+        try:
+            written = self._link.macs.unwrap(keys.login(digest), row) if row else None
+        except (Forged, UnknownKey):
+            return None
         if written is None:
             return None
-        account, address, at, declined, token, let_in_by = msgspec.msgpack.decode(written)
-        return PendingLogin(account, address, Millis(at), declined, Session(token, let_in_by) if token else None)
+        account, address, at, code, declined, token, let_in_by = msgspec.msgpack.decode(written)
+        return PendingLogin(account, address, Millis(at), code, declined, Session(token, let_in_by) if token else None)
+
+    def _written(self, digest: str, one: PendingLogin) -> bytes:
+        session = one.session or Session("")
+        said = (one.account, one.address, one.at, one.code, one.declined, session.token, session.let_in_by)
+        return self._link.macs.wrap(keys.login(digest), encode(said))
 
 
 def _plain(code: str) -> str:
     """Read a code however it was typed."""
     return "".join(letter for letter in code.upper() if letter in _LETTERS)[: 2 * _HALF + 1]
-
-
-def _written(one: PendingLogin) -> bytes:
-    session = one.session or Session("")
-    return encode((one.account, one.address, one.at, one.declined, session.token, session.let_in_by))

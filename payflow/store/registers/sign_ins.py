@@ -13,6 +13,7 @@ import msgspec
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.tokens import digest_of
 
 LASTS_S = 15 * 60
@@ -37,8 +38,9 @@ class SignInLinks(OverLink):
     async def make(self, link: SignInLink) -> str:
         """Make a link, and give what it must show."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        written = encode((link.token, link.made_by))
-        await self._link.ask("SET", keys.sign_in_link(digest_of(secret)), written, "EX", LASTS_S)
+        place = keys.sign_in_link(digest_of(secret))
+        written = self._link.macs.wrap(place, encode((link.token, link.made_by)))
+        await self._link.ask("SET", place, written, "EX", LASTS_S)
         return secret
 
     async def find(self, secret: str) -> SignInLink | None:
@@ -52,5 +54,9 @@ class SignInLinks(OverLink):
     async def _read(self, command: str, secret: str) -> SignInLink | None:
         if not _SHAPE.fullmatch(secret):
             return None
-        written = await self._link.ask(command, keys.sign_in_link(digest_of(secret)))
-        return None if written is None else SignInLink(*msgspec.msgpack.decode(written))
+        place = keys.sign_in_link(digest_of(secret))
+        row = await self._link.ask(command, place)
+        try:
+            return None if row is None else SignInLink(*msgspec.msgpack.decode(self._link.macs.unwrap(place, row)))
+        except (Forged, UnknownKey):
+            return None

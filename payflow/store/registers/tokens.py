@@ -32,6 +32,7 @@ _PLATFORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # The last use is written this often and no oftener: a look at the list is not worth a write a request.
 _USE_WRITTEN_EVERY_MS = HOUR
 _LOOSE = frozenset({b"used_at"})
+_SEEN = frozenset({b"said", b"opened_at", b"seen_at", b"from"})
 
 
 class Role(StrEnum):
@@ -114,6 +115,8 @@ class Session:
     """The hash of the token that they signed in with: when that is revoked, their sessions are over."""
     let_in_by: str = ""
     """Who made the link that they came by; empty where they showed their token."""
+    proven_at: Millis | None = None
+    """When they last used a passkey; None for never."""
     said: str = ""
     """What they must be told at the next page."""
 
@@ -305,16 +308,42 @@ class Sessions(OverLink):
         """Open a session, and give what it must show."""
         secret = self._prefix + secrets.token_urlsafe(_SECRET_BYTES)
         key = keys.session(digest_of(secret))
-        fields = ("token", session.token, "by", session.let_in_by)
-        await self._link.pipeline([("HSET", key, *fields), ("EXPIRE", key, lasts_s)])
+        await self._link.pipeline([("HSET", key, *self._written(key, session)), ("EXPIRE", key, lasts_s)])
         return secret
+
+    async def prove(self, secret: str, session: Session, at: Millis) -> None:
+        """Write down that somebody used a passkey; a session that is over stays over."""
+        key = keys.session(digest_of(secret))
+        written = self._written(key, replace(session, proven_at=at))
+        _, expires_s = await self._link.pipeline([("HSET", key, *written), ("TTL", key)])
+        if expires_s < 0:
+            await self._link.ask("DEL", key)
 
     async def find(self, secret: str) -> Session | None:
         """Find a session; None for one that is over or never was."""
         if not self._shape.fullmatch(secret):
             return None
-        token, *more = await self._link.ask("HMGET", keys.session(digest_of(secret)), "token", "by", "said")
-        return None if token is None else Session(token.decode(), *((value or b"").decode() for value in more))
+        key = keys.session(digest_of(secret))
+        fields = await self._link.ask("HGETALL", key)
+        if b"token" not in fields or not self._link.macs.trusts_fields(key, fields, _SEEN):
+            return None
+        token, by, proven, said = (fields.get(name, b"").decode() for name in (b"token", b"by", b"proven", b"said"))
+        return Session(token, by, _time(proven.strip("0") and proven), said)
+
+    def _written(self, key: str, one: Session) -> tuple[bytes, ...]:
+        fields = {b"token": one.token.encode(), b"by": one.let_in_by.encode(), b"proven": b"%d" % (one.proven_at or 0)}
+        mac = self._link.macs.sign_fields(key, fields, _SEEN)
+        return (*(part for pair in fields.items() for part in pair), b"mac", mac)
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted; name what is not. Who is in that one signs in again."""
+        for key in [one async for one in self._link.keys(keys.session("*"))]:
+            fields = await self._link.ask("HGETALL", key)
+            if not self._link.macs.trusts_fields(key, fields, _SEEN):
+                yield key
+            elif not self._link.macs.is_current_field(fields.get(b"mac", b"")):
+                mac = self._link.macs.sign_fields(key, fields, _SEEN)
+                await self._link.run(RESIGN, [key], mac, *(part for pair in fields.items() for part in pair))
 
     async def say(self, secret: str, said: str) -> None:
         """Keep a word for the next page; a session that is over keeps none."""

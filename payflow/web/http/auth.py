@@ -19,9 +19,19 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import MultiMapping
 
-from machines.core.clock import SECOND
-from machines.core.errors import NotAllowed
+from machines.core.clock import SECOND, Millis
+from machines.core.errors import NotAllowed, NotPossible
 from payflow.config import Settings
+from payflow.desk.passkeys import (
+    RelyingParty,
+    SignedIn,
+    ask_for_proof,
+    ask_who,
+    needs_proof,
+    prove,
+    refuse_another,
+    sign_in,
+)
 from payflow.desk.person import STAFF, Caller, identified, note_refused_sign_in, note_sign_in, refuse_reading_only
 from payflow.desk.readiness import note_unnamed_proxy
 from payflow.store.registers.sign_ins import SignInLinks
@@ -53,6 +63,7 @@ class Gate:
         self._address_rate = settings.api_address_rate
         self._proxies = settings.trusted_proxies
         self._idle_s = settings.session_idle_s
+        self.pages_at, self.public = settings.pages_at, bool(settings.public_url)
         self._refused: dict[str, float] = {}
         self._warned = False
         self._name = urlsplit(settings.public_url).netloc
@@ -209,6 +220,11 @@ class Visit:
     session: Session
 
     @property
+    def signed_in(self) -> SignedIn:
+        """Who it is, and in which session, where a passkey is asked for."""
+        return SignedIn(self.caller, self.session, digest_of(self.secret))
+
+    @property
     def said(self) -> str:
         """What they must be told: how the form went that they sent before."""
         return self.session.said
@@ -344,8 +360,66 @@ class PageSessions:
         if link is None:
             raise Problem(UNAUTHENTICATED, "This link was used before.")
         caller = await self._gate.holder(request, link.token, self._roles)
-        await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), link.made_by)
+        by = f"by a link that {link.made_by} made" if link.made_by else ""
+        await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), by)
         return await self.let_in(request, Session(link.token, link.made_by), see(to), caller.role)
+
+    # ── passkeys ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def pages_at(self) -> str:
+        """Where people reach the pages."""
+        return self._gate.pages_at
+
+    def relying_party(self, request: web.Request) -> RelyingParty | None:
+        """Tell who passkeys are for; None where a page was opened by another name of ours, at which none work."""
+        wanted = urlsplit(self._gate.pages_at)
+        asked = f"{wanted.scheme}://{request.host.casefold()}"
+        # Unless it was said where people reach us, it is this machine, at whatever port.
+        here = asked == self._gate.pages_at or (not self._gate.public and _name(asked) == wanted.hostname)
+        return RelyingParty(str(wanted.hostname), asked) if here else None
+
+    def relying_party_of(self, request: web.Request) -> RelyingParty:
+        """Tell who passkeys are for, or refuse a page that was opened by another name of ours."""
+        at = self.relying_party(request)
+        if at is None:
+            raise NotPossible(f"Passkeys are for {self._gate.pages_at}: open the page there.")
+        return at
+
+    async def ask_who(self, request: web.Request) -> str:
+        """Write what somebody signs in by, with a passkey."""
+        await self.rate_limit_sign_in(request)
+        _refuse_other_sites(request)
+        return await ask_who(self._store, self.relying_party_of(request))
+
+    async def sign_in_by_passkey(self, request: web.Request, shown: str, to: str) -> web.Response:
+        """Let in who signed with a passkey what they were asked."""
+        passkey, session = await sign_in(self._store, self.relying_party_of(request), shown)
+        caller = await self._gate.holder(request, session.token, self._roles)
+        await refuse_another(self._store, passkey, caller)
+        address = self._gate.address(request)
+        await note_sign_in(self._store, caller.who, self._place, address, f"by the passkey {passkey.label}")
+        return await self.let_in(request, session, see(to), caller.role)
+
+    async def ask_for_proof(self, visit: Visit) -> str:
+        """Write what somebody proves by that it is them; nothing where passkeys do not work."""
+        at = self.relying_party(visit.request)
+        return await ask_for_proof(self._store, at, visit.signed_in) if at else ""
+
+    async def is_proven(self, visit: Visit, shown: str) -> bool:
+        """Whether somebody may move money: they have no passkey, or used it just now, or do by what they show."""
+        if not await needs_proof(self._store, visit.signed_in):
+            return True
+        if not shown:
+            return False
+        await self.prove(visit, await prove(self._store, self.relying_party_of(visit.request), visit.signed_in, shown))
+        return True
+
+    async def prove(self, visit: Visit, at: Millis) -> None:
+        """Write down that they used a passkey."""
+        await self._sessions.prove(visit.secret, visit.session, at)
+
+    # ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def let_in(
         self, request: web.Request, session: Session, answer: web.Response, role: Role | None = None
@@ -417,6 +491,13 @@ def _host(origin: str) -> str:
         return urlsplit(origin).netloc.casefold()
     except ValueError:  # such as `http://[x`
         return ""
+
+
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _is_https(request: web.Request) -> bool:

@@ -76,7 +76,7 @@ class BountyPage:
             frame.does("/address/withdraw", self.withdraw, PROVIDERS),
             frame.does("/owners/{id}/remove", self.remove, PROVIDERS),
             *(
-                frame.does(f"/{{id}}/{name}", self._doing(verb, says), roles)
+                frame.does(f"/{{id}}/{name}", self._doing(verb, says), roles, proven=True)
                 for name, roles, verb, says in self._verbs()
             ),
             web.get("/qr/{owner}/{repo}/bounty/{number}/{hash}/qr.png", self.qr),

@@ -12,7 +12,7 @@ from tests.web.admin.test_pages import busy_day, pages_of
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front
 
-DOORS = ("/admin/sign-in", "/admin/sign-out")
+DOORS = ("/admin/sign-in", "/admin/sign-in/challenge", "/admin/sign-out")
 CHECKS = ("/admin/ledger/check", "/admin/audit/check")
 
 
@@ -28,7 +28,7 @@ def allowed(path: str, word: str) -> set[Role]:
         return set(Role)  # their own; an operator anybody's
     if path in CHECKS:
         return {Role.REVIEWER, Role.OPERATOR}
-    if path.startswith("/admin/login/"):
+    if path.startswith(("/admin/login/", "/admin/passkeys/")):
         return set(STAFF)
     if path.startswith("/admin/proposals/"):
         return {Role.REVIEWER, Role.OPERATOR}
@@ -61,7 +61,10 @@ async def test_every_place_refuses_everybody_whose_it_is_not(visitor: Visitor, f
 async def test_a_viewer_sees_everything_and_is_offered_nothing(visitor: Visitor, flagged: Front) -> None:
     made = await busy_day(flagged)
     await visitor.come("vic", Role.VIEWER)
-    paths = [*sorted(pages_of(flagged) - set(DOORS)), *(f"/admin/records/{one}" for one in made.values())]
+    paths = [
+        *sorted(pages_of(flagged) - {*DOORS, "/admin/passkeys"}),
+        *(f"/admin/records/{one}" for one in made.values()),
+    ]
     assert len(paths) > 10
     for path in paths:
         await visitor.see(path)

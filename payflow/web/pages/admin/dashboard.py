@@ -19,6 +19,7 @@ from payflow.web.pages.admin.live import Live
 from payflow.web.pages.admin.login import LoginPage
 from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
+from payflow.web.pages.admin.passkeys import PasskeysPage
 from payflow.web.pages.admin.proposals import ProposalsPage
 from payflow.web.pages.admin.record import RecordPage
 from payflow.web.pages.admin.records import RecordsPage, searches_of
@@ -41,6 +42,7 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
         ASSETS.route(),
         *frame.sign_in_routes(),
         *LoginPage(frame).routes(),
+        *PasskeysPage(frame).routes(),
         frame.shows("/live", Live(store, sessions).stream),
     ]
     for page in pages:

@@ -18,7 +18,16 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from machines.core.errors import BadInput, NotAllowed, PayflowError, StoreError, StoreUnavailable, StoreUnfit, TooSoon
+from machines.core.errors import (
+    BadInput,
+    Conflict,
+    NotAllowed,
+    PayflowError,
+    StoreError,
+    StoreUnavailable,
+    StoreUnfit,
+    TooSoon,
+)
 from machines.core.ids import RecordId, parse_id
 from payflow import shown as words
 from payflow.desk.actions import Action
@@ -35,6 +44,8 @@ from payflow.web.http.problems import UNAUTHENTICATED, Problem
 log = structlog.get_logger()
 
 PLACE = "/admin"
+PROOF = "proof"
+"""The field of a form that has what a passkey signed, where somebody proves that it is them."""
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
@@ -115,16 +126,31 @@ class Frame:
 
         return web.get(f"{self.place}{path}", self._answering(serve))
 
-    def does(self, path: str, do: Do, roles: Collection[Role]) -> web.RouteDef:
-        """Take a form from those who may send it; then lead on, so that a reload does nothing twice."""
+    def does(self, path: str, do: Do, roles: Collection[Role], *, proven: bool = False) -> web.RouteDef:
+        """Take a form from those who may send it; then lead on, so that a reload does nothing twice.
+
+        What takes somebody who is `proven` is held back until they use a passkey, if they have one.
+        """
 
         async def serve(request: web.Request) -> web.StreamResponse:
             visit = await self.sessions.visit(request, roles)
-            done = await do(visit, await self.sessions.form(visit))
+            form = await self.sessions.form(visit)
+            if proven and not await self.sessions.is_proven(visit, form.get(PROOF, "")):
+                return await self._held_back(visit, form)
+            done = await do(visit, form)
             await self.sessions.say(visit, done.said)
             return see(done.to)
 
         return web.post(f"{self.place}{path}", self._answering(serve))
+
+    async def _held_back(self, visit: Visit, form: Form) -> web.StreamResponse:
+        """Ask whether it is them; the form is sent once more, as it stands, with the answer."""
+        fields = [(name, value) for name, value in form.items() if name not in (CSRF, PROOF)]
+        return await self.page(
+            visit, "prove.html", title="Is it you?", here="passkeys", fields=fields, action=visit.request.path,
+            options=await self.sessions.ask_for_proof(visit), address=self.sessions.pages_at, proof=PROOF,
+            back=self.local(_path_of(visit.request.headers.get(hdrs.REFERER, ""))),
+        )  # fmt: skip
 
     def _answering(self, handler: Handler) -> Handler:
         """Turn every error into a page that says so."""
@@ -162,7 +188,9 @@ class Frame:
 
     def sign_in(self, status: int, to: str, said: str = "") -> web.Response:
         """Ask who is there, and remember where they wanted to go."""
-        return self._answer("sign_in.html", status, title="Sign in", visit=None, to=self.local(to), said=said)
+        return self._answer("sign_in.html", status, title="Sign in", visit=None, to=self.local(to), said=said,
+            passkeys_of=urlsplit(self.sessions.pages_at).hostname if self.inside else "",
+        )  # fmt: skip
 
     async def refusal(self, request: web.Request, error: Exception) -> web.StreamResponse:
         """Say on a page why something was not shown or not done."""
@@ -198,6 +226,7 @@ class Frame:
 
     def _answer(self, template: str, status: int, **shown: Any) -> web.Response:
         shown |= {"pages": self.pages, "place": self.place, "home": self.home, "other_sign_in": self.other_sign_in}
+        shown["inside"] = self.inside
         text = self._env.get_template(template).render(**shown)
         headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
         return web.Response(text=text, content_type="text/html", status=status, headers=headers)
@@ -209,6 +238,7 @@ class Frame:
         return [
             web.get(f"{self.place}/sign-in", self._ask),
             web.post(f"{self.place}/sign-in", self._come_in),
+            *([web.post(f"{self.place}/sign-in/challenge", self._ask_who)] if self.inside else []),
             web.post(f"{self.place}/sign-out", self._answering(self._go)),
         ]
 
@@ -219,9 +249,16 @@ class Frame:
             to, link = self.local(form.get("to", "")), "link" in form
             if link:
                 return await self.sessions.sign_in_by_link(request, form["link"], to)
+            if "credential" in form:
+                return await self.sessions.sign_in_by_passkey(request, form["credential"], to)
             return await self.sessions.sign_in(request, form.get("token", ""), to)
         except Problem as problem:
             return self._not_let_in(problem, to, link=link)
+        except (BadInput, Conflict) as error:
+            return self._not_let_in(problems.of(error), to, link=link)
+
+    async def _ask_who(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=await self.sessions.ask_who(request), content_type="application/json")
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         to, link = request.query.get("to", ""), request.query.get("link", "")

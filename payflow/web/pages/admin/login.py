@@ -19,7 +19,7 @@ class LoginPage:
     def routes(self) -> list[web.RouteDef]:
         return [
             self._frame.shows("/login", self.show),
-            self._frame.does("/login/confirm", self.confirm, STAFF),
+            self._frame.does("/login/confirm", self.confirm, STAFF, proven=True),
             self._frame.does("/login/decline", self.decline, STAFF),
         ]
 
@@ -27,7 +27,9 @@ class LoginPage:
         """Show which command line waits with a code, or ask for one."""
         code = visit.request.query.get("code", "")[:LONGEST]
         login = await find_login(self._frame.store, code, visit.caller) if code else None
-        return await self._frame.page(visit, "login.html", title="Sign a command line in", code=code, login=login)
+        return await self._frame.page(
+            visit, "login.html", title="Sign a command line in", here="sign-in", code=code, login=login
+        )
 
     async def confirm(self, visit: Visit, form: Form) -> FormDone:
         """Let it act as the visitor."""

@@ -88,7 +88,7 @@ class Overview:
         return [
             self._frame.shows("", self.show),
             self._frame.does("/pause", self.pause, OPERATES),
-            self._frame.does("/resume", self.resume, OPERATES),
+            self._frame.does("/resume", self.resume, OPERATES, proven=True),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:

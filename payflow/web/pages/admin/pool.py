@@ -72,7 +72,7 @@ class PoolPages:
             shows("/pool/{coin}", self.show),
             shows("/pool/{coin}/runs/{run}", self.run),
             shows("/pool/{coin}/resolve", self.ask, OPERATES),
-            self._frame.does("/pool/{coin}/resolve", self.resolve, OPERATES),
+            self._frame.does("/pool/{coin}/resolve", self.resolve, OPERATES, proven=True),
         ]
 
     # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -42,7 +42,7 @@ class ProposalsPage:
         shows, does = self._frame.shows, self._frame.does
         return [
             shows("/proposals", self.show),
-            does("/proposals/confirm", self.confirm, DECIDES),
+            does("/proposals/confirm", self.confirm, DECIDES, proven=True),
             does("/proposals/decline", self.decline, DECIDES),
         ]
 

@@ -41,12 +41,12 @@ class RecordPage:
             shows("/records/{id}/do/{action}", self.ask),
             does("/records/{id}/take-up", self.take_up, OPERATES),
             shows("/records/{id}/override", self.ask_override, OPERATES),
-            does("/records/{id}/override", self.override, OPERATES),
-            does("/records/{id}/override/propose", self.propose, OPERATES),
+            does("/records/{id}/override", self.override, OPERATES, proven=True),
+            does("/records/{id}/override/propose", self.propose, OPERATES, proven=True),
         ]
         # A place for each action, so that who may come in there is settled before anything is read.
         return routes + [
-            does(f"/records/{{id}}/do/{name}", self._doing(name), roles)
+            does(f"/records/{{id}}/do/{name}", self._doing(name), roles, proven=name != "reject")
             for name, roles in self._actions.roles().items()
         ]
 

@@ -1,0 +1,119 @@
+"""Passkeys of those who work here: what proves that one was used, and what each is asked to sign, once."""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import msgspec
+
+from machines.core.clock import Millis
+from machines.core.errors import Conflict
+from payflow.store import keys
+from payflow.store.codec import encode
+from payflow.store.link import OverLink
+from payflow.store.macs import Forged, UnknownKey
+from payflow.store.scripts import SWAP
+
+ASKED_S = 5 * 60
+"""So long one may take to answer with a passkey."""
+_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """One passkey of one person."""
+
+    id: str
+    """The name that the authenticator gave it."""
+    person: str
+    """Whose it is, in small letters."""
+    label: str
+    """What they call it."""
+    public_key: bytes
+    sign_count: int
+    """How often the authenticator says that it was used; 0 for ever with those that do not count."""
+    token: str
+    """The name of the token that they had signed in with: by this passkey it lets them in, as long as it opens."""
+    let_in_by: str
+    """Who made the link that they had come by when they added it; empty where they came by themselves."""
+    made_at: Millis
+    used_at: Millis
+
+
+class Passkeys(OverLink):
+    """All passkeys."""
+
+    async def of(self, person: str) -> list[Passkey]:
+        """List those of a person, the oldest first; none that nobody of us wrote."""
+        person = person.casefold()
+        rows = await self._link.ask("HGETALL", keys.passkeys(person))
+        found = (self._read(person, name.decode(), row) for name, row in rows.items())
+        return sorted((one for one in found if one), key=lambda passkey: passkey.made_at)
+
+    async def any_of(self, person: str) -> bool:
+        """Whether a person has one; one that was changed beside Payflow counts here, so that nobody is rid of it so."""
+        return bool(await self._link.ask("HLEN", keys.passkeys(person.casefold())))
+
+    async def add(self, passkey: Passkey) -> None:
+        """Add one that is new."""
+        if not await self._link.ask("HSETNX", keys.passkeys(passkey.person), passkey.id, self._written(passkey)):
+            raise Conflict("This passkey was added before.")
+
+    async def change(self, before: Passkey, after: Passkey) -> bool:
+        """Write one anew, unless it was used or removed since it was read."""
+        words = (before.id, self._written(before), self._written(after))
+        return bool(await self._link.run(SWAP, [keys.passkeys(before.person)], *words))
+
+    async def remove(self, passkey: Passkey) -> bool:
+        """Remove one, and say whether it was still there."""
+        return bool(await self._link.ask("HDEL", keys.passkeys(passkey.person), passkey.id))
+
+    async def sign(self) -> AsyncIterator[str]:
+        """Sign anew, with the newest key, all that is trusted; name what is not."""
+        for key in [one async for one in self._link.keys(keys.passkeys("*"))]:
+            person = key.removeprefix(keys.passkeys(""))
+            for name, row in (await self._link.ask("HGETALL", key)).items():
+                passkey = self._read(person, name.decode(), row)
+                if passkey is None:
+                    yield f"{key} {name.decode()}"
+                else:
+                    await self._link.run(SWAP, [key], name, row, self._written(passkey))
+
+    def _written(self, one: Passkey) -> bytes:
+        said = (one.label, one.public_key, one.sign_count, one.token, one.let_in_by, one.made_at, one.used_at)
+        return self._link.macs.wrap(f"{keys.passkeys(one.person)} {one.id}", encode(said))
+
+    def _read(self, person: str, name: str, row: bytes) -> Passkey | None:
+        try:
+            content = self._link.macs.unwrap(f"{keys.passkeys(person)} {name}", row)
+        except (Forged, UnknownKey):
+            return None
+        label, public_key, sign_count, token, let_in_by, made_at, used_at = msgspec.msgpack.decode(content)
+        return Passkey(
+            name, person, label, public_key, sign_count, token, let_in_by, Millis(made_at), Millis(used_at)
+        )  # fmt: skip
+
+
+class PasskeyChallenges(OverLink):
+    """What passkeys are asked to sign: each is good once, for one purpose, for some minutes."""
+
+    async def make(self, purpose: str) -> bytes:
+        """Ask for something that nobody was asked before."""
+        challenge = secrets.token_bytes(_BYTES)
+        place = _place(challenge)
+        await self._link.ask("SET", place, self._link.macs.wrap(place, purpose.encode()), "EX", ASKED_S)
+        return challenge
+
+    async def take(self, challenge: bytes, purpose: str) -> bool:
+        """Whether exactly this was asked for that purpose; it never is again."""
+        place = _place(challenge)
+        found = await self._link.ask("GETDEL", place)
+        try:
+            return found is not None and self._link.macs.unwrap(place, found) == purpose.encode()
+        except (Forged, UnknownKey):
+            return False
+
+
+def _place(challenge: bytes) -> str:
+    return keys.passkey_challenge(hashlib.sha256(challenge).hexdigest())
