@@ -38,6 +38,7 @@ async def doctor(terminal: Terminal) -> Code:
         ok("settings", "All settings can be used."),
         _api_address(terminal.settings),
         _probes(terminal.settings),
+        _pages(terminal.settings),
         _webhook_secrets(terminal.settings),
         *_secret_files(terminal.settings),
         _lane_keys(terminal.settings),
@@ -255,6 +256,17 @@ def _probes(settings: Settings) -> Check:
         "Whoever reaches the API reads /metrics there, with balances and volumes: set PAYFLOW_PROBE_PORT, and let only "
         "those reach it who watch.",
     )
+
+
+def _pages(settings: Settings) -> Check:
+    """Whether links and passkeys lead where people come in."""
+    if settings.trusted_proxies and not settings.public_url:
+        return warn(
+            "pages",
+            f"Links to sign in by, and passkeys, are for {settings.pages_at}: say in PAYFLOW_PUBLIC_URL where people "
+            "reach the pages through your proxy.",
+        )
+    return ok("pages", f"People reach the pages at {settings.pages_at}, as links and passkeys say.")
 
 
 def _webhook_secrets(settings: Settings) -> Check:

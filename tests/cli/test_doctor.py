@@ -69,6 +69,18 @@ def test_metrics_on_the_port_of_the_api_are_told_of_where_others_reach_it(
     assert levels(till)["probes"] == ("ok", "Metrics and what /readyz finds have a port of their own.")
 
 
+def test_links_and_passkeys_that_lead_nowhere_behind_a_proxy_are_told_of(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert levels(till)["pages"][0] == "ok"
+    monkeypatch.setenv("PAYFLOW_TRUSTED_PROXIES", "127.0.0.1")
+    level, finding = levels(till)["pages"]
+    assert (level, "say in PAYFLOW_PUBLIC_URL" in finding) == ("warn", True)
+    monkeypatch.setenv("PAYFLOW_PUBLIC_URL", "https://pay.example")
+    found = ("ok", "People reach the pages at https://pay.example, as links and passkeys say.")
+    assert levels(till)["pages"] == found
+
+
 def test_a_proxy_that_must_be_there_and_is_not_named_is_told_of(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """Payflow speaks no https itself."""
     assert levels(till)["proxies"][0] == "ok"
@@ -228,6 +240,7 @@ def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, m
         "settings",
         "API address",
         "probes",
+        "pages",
         "webhook secrets",
         "secret files",
         "lane keys",
