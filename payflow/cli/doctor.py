@@ -18,6 +18,7 @@ from payflow.cli.terminal import Code, Commands, Terminal
 from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import archive as archives
 from payflow.desk import platforms, readiness
+from payflow.desk.identity import ending_tokens
 from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
@@ -115,7 +116,7 @@ async def _store(terminal: Terminal) -> list[Check]:
             checks += [ok("store", f"The store at {link.place} answers."), *await servers.examine(link, settings)]
         checks.append(_disk(settings))
         async with terminal.open() as payflow:
-            checks += await _inside(payflow)
+            checks += [*await _inside(payflow), await _tokens(payflow)]
             if payflow.parts.lanes is not None:
                 from payflow.app.checkup import examine_lanes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
@@ -123,6 +124,17 @@ async def _store(terminal: Terminal) -> list[Check]:
     except PayflowError as error:
         checks.append(fail("store", str(error)))
     return checks
+
+
+async def _tokens(payflow: Payflow) -> Check:
+    """Look at who could come in no more, from one day to the next."""
+    ending = await ending_tokens(payflow.store)
+    if ending:
+        said = (
+            f"Ending within two weeks: {', '.join(ending)}. `payflow token rotate NAME --overlap 1d` gives another one."
+        )
+        return warn("tokens", said)
+    return ok("tokens", "None ends by itself within two weeks.")
 
 
 async def _pool(settings: Settings) -> list[Check]:

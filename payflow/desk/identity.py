@@ -37,6 +37,7 @@ from payflow.store.store import Store
 STAFF_DAYS = 90
 """So long a token of somebody who works here lasts, unless something else is said; a machine's lasts for ever."""
 MOST_DAYS = 3650
+WARNED_MS = 14 * DAY
 MOST_OVERLAP_MS = 7 * DAY
 
 PERSON, TOKEN = "person", "token"
@@ -351,6 +352,14 @@ async def rotate_token(store: Store, name: str, overlap_ms: int, days: int | Non
     lasts_ms = _lasts(token.role, lasted if days is None else days)
     async with store.audit.doing(by.name, "rotate token", token.name, f"the old one ends in {overlap_ms // SECOND} s"):
         return await Tokens(store.link).rotate(name, maker, overlap_ms, lasts_ms)
+
+
+async def ending_tokens(store: Store) -> list[str]:
+    """Name the tokens that end within two weeks by themselves, and that nothing took the place of."""
+    tokens = Tokens(store.link)
+    named = {folded(token.name): token.name for token in await tokens.in_use()}
+    later = {folded(token.name) for token in await tokens.in_use(-WARNED_MS)}
+    return sorted(name for name_folded, name in named.items() if name_folded not in later)
 
 
 async def revoke_token(store: Store, name: str, by: Person) -> ApiToken:

@@ -48,6 +48,18 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     assert till("doctor").out.endswith("Fit to send money.\n")
 
 
+def test_a_token_that_ends_soon_is_told_of_until_another_one_takes_its_place(till: Till) -> None:
+    till.made()
+    till.json("token", "create", "olu", "--role", "operator", "--days", "15")
+    till.json("token", "create", "shop", "--role", "platform", "--platform", "shop")
+    assert levels(till)["tokens"][0] == "ok"
+    till.json("token", "create", "rita", "--role", "reviewer", "--days", "13")
+    level, said = levels(till)["tokens"]
+    assert (level, said.startswith("Ending within two weeks: rita. `payflow token rotate")) == ("warn", True)
+    till.json("token", "rotate", "rita", "--overlap", "1d", "--days", "90")
+    assert levels(till)["tokens"][0] == "ok"
+
+
 def test_a_webhook_that_leads_to_what_is_not_public_is_told_of(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     hook = {"url": "https://127.0.0.1/hooks", "secret": "whsec_c2hvcnQ="}
     monkeypatch.setenv("PAYFLOW_PLATFORM_WEBHOOKS", json.dumps({"shop": hook}))

@@ -108,7 +108,7 @@ class Gate:
                 "nothing.",
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
-        await self._take(f"token:{caller.name}", self._token_rate)
+        await self._take(f"token:{caller.token}", self._token_rate)
         if caller.role not in roles:
             needed = " or ".join(sorted(roles))
             raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {caller.role}.")
