@@ -32,6 +32,7 @@ from payflow.sandbox.stage import Stage
 from payflow.sandbox.tokens import MAINTAINER, WINNER, sign_in_links, tokens
 from payflow.sandbox.world import ON_ANVIL, Options, SandboxWorld, settings_for, write_settings
 from payflow.store.store import Store, open_store
+from payflow.telemetry import logs
 from payflow.telemetry.metrics import Metrics
 
 KEEP_EVERY_S = 1.0
@@ -94,6 +95,8 @@ async def _run(world: SandboxWorld, settings: Settings, announce: Callable[[Sand
         playing.append(asyncio.create_task(_keep_town(world)))
         announce(world)
 
+    # Before the store is opened: what it has to say is a line of the log, and no part of what is printed.
+    logs.configure(settings.log_level, settings.log_format)
     # Nothing needs a machine for this; and while this is open the embedded store keeps running.
     async with open_store(settings) as store:
         world.tokens = await tokens(store, world.tokens_file, world.github.town, {"MAILS": world.read_mails})
