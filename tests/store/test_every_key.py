@@ -28,8 +28,8 @@ UNFOUND_KEYS = {
     "pf:coins": "keeps names of owners from platforms; it can only be made to keep fewer",
     "pf:scopes": HINT,
     "pf:tokens": "finds a token to revoke it; what it opens is said by the token",
-    "pf:session:<hash>": "opens no more than the token that it names",
     "pf:sign-in:<hash>": "opens no more than the token that it names",
+    "pf:login:<hash>": "is signed, and refused where it is shown",
     "pf:challenge:<nonce>": "is compared with what was signed",
     "pf:unnamed-proxy": TOLD,
     "pf:inbox:<source>:<hash>": ONCE,
@@ -75,6 +75,7 @@ UNFOUND_FIELDS = {
 GONE = {
     ("pf:persons", "person:"): "a token of a person who is not there opens nothing",
     ("pf:proposed", ""): "it is proposed anew",
+    ("pf:passkeys:<person>", ""): "nobody is asked for it, as before it was added; the audit log says that it was",
     ("pf:platforms", ""): "the platform has the limits that any has without a grant",
     ("{pf:SS}:provider:<owner>", "profile"): "whoever has no profile is nobody's, not verified, and has no destination",
     ("{pf:SS}:contributor:<owner>", "profile"): "whoever has no address is asked for one",
