@@ -66,6 +66,11 @@ def derived_id(machine: str, shard: int, *parts: str) -> RecordId:
     return _compose(machine, shard, digest.digest()[:10])
 
 
+def is_id(text: str) -> bool:
+    """Tell the id of a record from any other text."""
+    return _ID.fullmatch(text) is not None
+
+
 def parse_id(text: str) -> tuple[str, int]:
     """Read machine and shard out of an id."""
     match = _ID.fullmatch(text)

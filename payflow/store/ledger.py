@@ -4,13 +4,13 @@ import hashlib
 import heapq
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import NamedTuple
 
 from machines.core.clock import Millis
-from machines.core.ids import Owner
+from machines.core.ids import Owner, is_id
 from machines.core.lifecycle import Position
 from payflow.store import keys
 from payflow.store.codec import encode
@@ -197,8 +197,8 @@ class PostedSums:
 
     shards: dict[int, tuple[Sums, str, str]] = field(default_factory=dict)
     """Sums, the posting that the checkpoint ended with, and the last one that is in them."""
-    seen: set[bytes] = field(default_factory=set)
-    """Of each signed posting a few bytes: none counts twice."""
+    seen: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Of each signed posting of a shard a few bytes: none counts twice."""
     forged: dict[Owner, str] = field(default_factory=dict)
 
 
@@ -343,16 +343,24 @@ class Ledger(OverRecords):
         if shard in posted.shards and posted.shards[shard][1] == until:
             known, _, last = posted.shards[shard]
             sums, stated = _copy(known), stated._replace(due=False)
+        else:
+            posted.seen[shard].clear()
+        fresh: list[Posting] = []
         async for entry in self.journal(shard, last):
             if stated.due and place_of(entry.id) > stated.last:
                 self._compare(shard, stated, sums, posted)
                 stated = stated._replace(due=False)
             if place_of(entry.id) > stated.last:
-                self._look_at(entry, posted)
+                self._look_at(shard, entry, posted)
+                fresh.append(entry)
+            if len(fresh) == PAGE:
+                await self._look_for_records(shard, fresh, posted)
+                fresh = []
             sums[entry.owner, entry.asset].post(entry)
             last = entry.id
         if stated.due:
             self._compare(shard, stated, sums, posted)
+        await self._look_for_records(shard, fresh, posted)
         posted.shards[shard] = (_copy(sums), until, last)
         return sums
 
@@ -374,14 +382,29 @@ class Ledger(OverRecords):
             why = f"the oldest postings of shard {shard:02d}, or their sums, were changed beside Payflow"
             posted.forged |= {owner: f"{owner}: {why}." for owner, _ in sums}
 
-    def _look_at(self, entry: Posting, posted: PostedSums) -> None:
+    def _look_at(self, shard: int, entry: Posting, posted: PostedSums) -> None:
         """See that a commit of ours wrote a posting, once."""
         said = (entry.owner, entry.asset, entry.source, entry.target, str(entry.units), entry.cause)
-        name = hashlib.blake2b(entry.seal.encode(), digest_size=8).digest()
-        if not self._records.macs.knows_posting(said, entry.seal) or name in posted.seen:
-            again = "is there twice" if name in posted.seen else "was written by no commit of ours"
+        name, seen = int.from_bytes(hashlib.blake2b(entry.seal.encode(), digest_size=7).digest()), posted.seen[shard]
+        if not self._records.macs.knows_posting(said, entry.seal) or name in seen:
+            again = "is there twice" if name in seen else "was written by no commit of ours"
             posted.forged[entry.owner] = f"{entry.owner}: the posting {entry.id} ({entry.cause}) {again}."
-        posted.seen.add(name)
+        seen.add(name)
+
+    async def _look_for_records(self, shard: int, entries: Sequence[Posting], posted: PostedSums) -> None:
+        """See that the records which moved money are there, and as far on as they were then: none was set back."""
+        about = [(one, int(one.seal.partition(".")[0] or 0)) for one in entries if is_id(one.cause)]
+        commands: list[tuple[str, ...]] = []
+        for one, _ in about:
+            commands += [
+                ("HGET", keys.records(shard, one.cause), "ver"),
+                ("HEXISTS", keys.tombs(shard), one.cause),
+            ]
+        answers = await self._link.pipeline(commands)
+        for (one, number), version, archived in zip(about, answers[::2], answers[1::2], strict=True):
+            if int(version or 0) < number and not archived:
+                why = f"was set back to before the posting {one.id}" if version else "is not there any more"
+                posted.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
 
     async def sign(self) -> AsyncIterator[str]:
         """State, where nothing was stated yet, what all postings sum to; name what is not as it was stated."""

@@ -59,7 +59,7 @@ class SignedRows:
         else:
             async for place in self.faults():
                 log.warning("A row was not signed, for it is not what it says.", action="not_signed", place=place)
-            log.warning("Every row of the store was signed as it was.", action="rows_signed", store=self._store_id)
+            log.info("Every row of the store was signed as it was.", action="rows_signed", store=self._store_id)
         macs.strict = True
         if not self._is_marked():
             self._mark.write_text(self._store_id, "ascii")

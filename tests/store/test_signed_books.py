@@ -149,3 +149,44 @@ async def test_two_people_may_believe_what_is_posted_as_they_saw_it(store: Store
     assert (await account(store)).funded == 10_000 - 50 + 777
     await fund(store, units=5, reference="later")
     assert (await store.ledger.check()).conserved
+
+
+async def test_what_is_left_after_postings_were_put_away_is_not_there_twice(store: Store) -> None:
+    await some_business(store)
+    walked = PostedSums()
+    assert (await store.ledger.check(walked)).conserved
+    entries = [one async for one in store.ledger.journal(SHARD)]
+    assert await store.archive.fold(SHARD, entries[:3])
+    assert (await store.ledger.check(walked)).conserved
+
+
+async def test_a_record_that_was_set_back_with_its_whole_history_is_found(store: Store) -> None:
+    """Every signature is ours: it is what it was before it was paid."""
+    await fund(store)
+    record_id = await ask(store)
+    for fact in (Approved(), Sent()):
+        await tell(store, record_id, fact)
+    before = [await store.link.ask("DUMP", key) for key in (keys.record(record_id), keys.history(record_id))]
+    await tell(store, record_id, Done("receipt"))
+    for key, dump in zip((keys.record(record_id), keys.history(record_id)), before, strict=True):
+        await store.link.ask("RESTORE", key, 0, dump, "REPLACE")
+    await store.link.ask("ZREM", keys.members(SHARD, "errand", "DONE"), record_id)
+    for index in (keys.members, keys.due):
+        await store.link.ask("ZADD", index(SHARD, "errand", "SENDING"), 1, record_id)
+    await raised(store, held=100, paid=-100)
+    await post(store, "paid held 100 0 a mistake")
+    books = await store.ledger.check()
+    assert books.differences == [], "the figures agree"
+    assert list(books.forged) == [ANN]
+
+
+async def test_a_paid_record_that_was_taken_away_is_found(store: Store) -> None:
+    await some_business(store)
+    (paid,) = await store.link.ask("ZRANGE", keys.members(SHARD, "errand", "DONE"), 0, -1)
+    record_id = paid.decode()
+    await store.link.ask("DEL", keys.record(record_id), keys.history(record_id))
+    await store.link.ask("ZREM", keys.members(SHARD, "errand", "DONE"), record_id)
+    await store.link.ask("ZREM", keys.owned(SHARD, ANN), record_id)
+    books = await store.ledger.check()
+    assert (books.differences, list(books.forged)) == ([], [ANN])
+    assert "is not there any more" in books.forged[ANN]
