@@ -23,6 +23,7 @@ from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 
 TURN = "books"
+MOST_TURNS = 20
 FEW = 3
 """So many accounts may be false before it is no longer a matter of their owners."""
 MOST_FROZEN = 100
@@ -49,7 +50,7 @@ class Bookkeeper:
         self._every_s = every_s
         self._whole_s = whole_s
         self._posted = PostedSums()
-        self._begun_anew = Millis(0)
+        self._begun_anew = self._walked_at = Millis(0)
 
     async def run(self) -> None:
         """Check the books as often as the settings say, whichever worker's turn it is, until cancelled."""
@@ -65,9 +66,11 @@ class Bookkeeper:
     async def check_in_turn(self) -> LedgerCheck | None:
         """Walk over the books if nobody did so lately, keep what was found, and stop what it concerns."""
         granted, _ = await self._store.records.rate_tokens(TURN, 1 / self._every_s, 1)
-        if granted < 1:
-            return None
         begun = await self._store.records.now()
+        # Whose turn it is stands in the store, where anybody who writes to it may say that it is nobody's.
+        if granted < 1 and begun < self._walked_at + MOST_TURNS * self._every_s * SECOND:
+            return None
+        self._walked_at = begun
         if begun >= self._begun_anew + self._whole_s * SECOND:
             self._posted, self._begun_anew = PostedSums(), begun
         books, verdict = await check(self._store, self._posted)
@@ -89,14 +92,14 @@ async def freeze(store: Store, books: LedgerReport) -> None:
     """Stop sends: of the owners whose accounts are false; of all that is in our books where it is not theirs alone."""
     log.error("The books are not true: something was lost or made.", action="not_conserved", faults=books.faults[:20])
     now = await store.records.now()
-    why = {one.owner: f"the books are false: {one.said()[0]}" for one in books.differences}
+    why = {owner: f"the books are false: {said}" for owner, said in books.forged.items()}
+    why |= {one.owner: f"the books are false: {one.said()[0]}" for one in books.differences}
     beyond = books.unreadable or [fault for one in books.differences if one.journal_is_false for fault in one.said()]
     if beyond or len(why) > FEW:
         for machine in store.records.machines.values():
             if machine.money:
                 said = beyond[0] if beyond else f"{len(why)} accounts are false, {min(why)} among them"
                 await store.pauses.pause(f"machine:{machine.name}", BOOKS, f"the books are false: {said}", now)
-    why = {owner: f"the books are false: {said}" for owner, said in books.forged.items()} | why
     for owner in sorted(why)[:MOST_FROZEN]:
         await store.pauses.pause(f"owner:{owner}", BOOKS, why[owner], now)
 

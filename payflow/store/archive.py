@@ -87,7 +87,10 @@ class Archive(OverRecords):
         known = (record.fields.get(name, b"").decode() or NONE for name in ("print", "owner", "asset", "units"))
         data = await self._link.ask("HGET", keys.record(record.id), "data")  # of this version, or the script refuses it
         stub = _stub(record, now, file, data or b"")
-        stored = await self._records.read(record.id)
+        try:
+            stored = await self._records.read(record.id)
+        except Forged:
+            return False  # it stays where it is seen
         if stored.body.signed and stored.record.version == stub.version:
             stub = replace(stub, mac=self._records.macs.sign(*_signed_of(record.id, stub)))
         words = (record.id, machine, record.state, str(stub.version), stub.owner, " ".join(known), encode(stub))
@@ -189,7 +192,6 @@ class Archive(OverRecords):
         if not entries:
             return True
         sums, until = await self._ledger.checkpoint(shard)
-        stated = ""
         if self._records.macs.strict:
             for why in await self._ledger.forged_in(shard):
                 raise Forged(f"{why} Nothing of the journal is put away before that is settled.")
@@ -201,11 +203,10 @@ class Archive(OverRecords):
             words += [f"{owner} {asset}", sums[Owner(owner), asset].figures]
         at, _, number = entries[-1].id.partition("-")
         keep_from = f"{at}-{int(number) + 1}"
-        if self._records.macs.strict and await self._ledger.stated_before(shard, entries[-1].id):
-            stated = self._ledger.statement(shard, entries[-1].id, sums)
-        return bool(
-            await self._link.run(CHECKPOINT, [keys.sequence(shard)], until, entries[-1].id, keep_from, stated, *words)
-        )
+        stated, ends_before = await self._ledger.stated_before(shard, entries[-1].id)
+        fresh = self._ledger.statement(shard, entries[-1].id, sums) if self._records.macs.strict and ends_before else ""
+        places = (until, entries[-1].id, keep_from, stated, fresh)
+        return bool(await self._link.run(CHECKPOINT, [keys.sequence(shard)], *places, *words))
 
 
 def _stub(record: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStub:

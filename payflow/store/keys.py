@@ -264,7 +264,7 @@ KEYS = (
     ),
     posted := Key(
         "{pf:SS}:posted",
-        "string",
+        "hash",
         "what the postings up to one of them sum to, signed; those after it are signed one by one",
         "first start, archive",
         "ledger",

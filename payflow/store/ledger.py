@@ -15,8 +15,9 @@ from machines.core.lifecycle import Position
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import PAGE, paged
+from payflow.store.macs import Forged
 from payflow.store.records import OverRecords
-from payflow.store.scripts import CORRECT
+from payflow.store.scripts import CORRECT, SWAP
 
 # How often what seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
@@ -24,6 +25,7 @@ MOST_READS = 3
 MOST_AT_ONCE = 2**64 - 1
 _CHECK = "books"
 _NEWEST = (2**64, 0)
+_STATED = "stated"
 _SEAL = re.compile(r"\d+\.[A-Za-z0-9_-]{27}")
 
 
@@ -192,14 +194,33 @@ Sums = defaultdict[AccountKey, LedgerAccount]
 
 
 @dataclass(slots=True)
-class PostedSums:
-    """What the postings of each shard summed to, so that the next walk reads only those that came since."""
+class ShardSums:
+    """What the postings of a shard summed to, up to one of them."""
 
-    shards: dict[int, tuple[Sums, str, str]] = field(default_factory=dict)
-    """Sums, the posting that the checkpoint ended with, and the last one that is in them."""
-    seen: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
-    """Of each signed posting of a shard a few bytes: none counts twice."""
+    sums: Sums
+    until: str
+    """The posting that the checkpoint ended with."""
+    stated: bytes | None
+    """What was stated of the oldest ones."""
+    last: str = ""
+    """The last one that is in the sums."""
+    seen: set[int] = field(default_factory=set)
+    """Of each signed posting a few bytes: none counts twice."""
     forged: dict[Owner, str] = field(default_factory=dict)
+    older_key: bool = False
+    """Whether any of them is signed with an older key than the newest."""
+
+
+@dataclass(slots=True)
+class PostedSums:
+    """The sums of each shard, so that the next walk reads only the postings that came since."""
+
+    shards: dict[int, ShardSums] = field(default_factory=dict)
+
+    @property
+    def forged(self) -> dict[Owner, str]:
+        """Whose money was moved by postings that no commit of ours wrote, and what is wrong."""
+        return {owner: why for one in self.shards.values() for owner, why in one.forged.items()}
 
 
 class PlacedPosting(NamedTuple):
@@ -243,7 +264,7 @@ class Ledger(OverRecords):
                     books.totals.setdefault(asset, LedgerAccount()).add(account)
                 sums = posted if posted is not None else PostedSums()
                 books.differences += await self._differences(shard, accounts, sums)
-                books.forged |= sums.forged
+                books.forged |= sums.shards[shard].forged
             except (ValueError, AttributeError, IndexError) as error:
                 books.unreadable.append(f"Accounts or journal of shard {shard:02d} cannot be read: {error}.")
         return books
@@ -338,60 +359,79 @@ class Ledger(OverRecords):
 
     async def walk(self, shard: int, posted: PostedSums) -> Sums:
         """Sum up the postings of a shard that came since the last walk, and see that commits of ours wrote them."""
+        sums, until, stated = await self._begun(shard)
+        # Whatever cuts a walk leaves nothing of it: the next one begins anew.
+        known = posted.shards.pop(shard, None)
+        same = known is not None and (known.until, known.stated) == (until, stated)
+        found = known if known is not None and same else ShardSums(sums, until, stated)
+        for _ in range(MOST_READS):
+            await self._walk_on(shard, found)
+            sums, until, stated = await self._begun(shard)
+            if (found.until, found.stated) == (until, stated):
+                break
+            found = ShardSums(sums, until, stated)  # some were put away meanwhile
+        posted.shards[shard] = found
+        return _copy(found.sums)
+
+    async def _begun(self, shard: int) -> tuple[Sums, str, bytes | None]:
+        """Read what a walk begins with."""
         sums, until = await self.checkpoint(shard)
-        last, stated = "", await self._stated(shard)
-        if shard in posted.shards and posted.shards[shard][1] == until:
-            known, _, last = posted.shards[shard]
-            sums, stated = _copy(known), stated._replace(due=False)
-        else:
-            posted.seen[shard].clear()
-        fresh: list[Posting] = []
-        async for entry in self.journal(shard, last):
-            if stated.due and place_of(entry.id) > stated.last:
-                self._compare(shard, stated, sums, posted)
-                stated = stated._replace(due=False)
-            if place_of(entry.id) > stated.last:
-                self._look_at(shard, entry, posted)
-                fresh.append(entry)
-            if len(fresh) == PAGE:
-                await self._look_for_records(shard, fresh, posted)
-                fresh = []
-            sums[entry.owner, entry.asset].post(entry)
-            last = entry.id
-        if stated.due:
-            self._compare(shard, stated, sums, posted)
-        await self._look_for_records(shard, fresh, posted)
-        posted.shards[shard] = (_copy(sums), until, last)
-        return sums
+        return sums, until, await self._link.ask("HGET", keys.posted(shard), _STATED)
 
     # ── signed: each posting by the commit that wrote it, and what all of them summed to before ───────────────────────
 
-    async def _stated(self, shard: int) -> "Statement":
+    async def _walk_on(self, shard: int, found: ShardSums) -> None:
+        stated = self._stated(shard, found)
+        fresh: list[Posting] = []
+        async for entry in self.journal(shard, found.last):
+            is_stated = place_of(entry.id) <= stated.last
+            if stated.due and not is_stated:
+                stated = self._compared(shard, stated, found)
+            if not is_stated:
+                self._look_at(entry, found)
+                fresh.append(entry)
+            if len(fresh) == PAGE:
+                await self._look_for_records(shard, fresh, found)
+                fresh = []
+            found.sums[entry.owner, entry.asset].post(entry)
+            found.last = entry.id
+        self._compared(shard, stated, found)
+        await self._look_for_records(shard, fresh, found)
+
+    def _stated(self, shard: int, found: ShardSums) -> "Statement":
         """Read what was stated of the oldest postings; where nothing is signed, nothing is asked of any."""
         macs = self._records.macs
         if not macs.strict:
             return Statement(_NEWEST, "", due=False)
-        stated = await self._link.ask("GET", keys.posted(shard))
-        last, digest, signature = _parts(stated)
-        sound = macs.trusts(keys.posted(shard), _of_hex(signature), last, digest)
-        return Statement(place_of(last) if sound else (0, 0), digest if sound else "forged", due=True)
+        last, digest, signature = _parts(found.stated)
+        try:
+            macs.refuse_forged(keys.posted(shard), _of_hex(signature), last, digest)
+        except Forged:
+            return Statement((0, 0), "forged", due=not found.last)
+        return Statement(place_of(last), digest, due=not found.last)
 
-    def _compare(self, shard: int, stated: "Statement", sums: Sums, posted: PostedSums) -> None:
+    def _compared(self, shard: int, stated: "Statement", found: ShardSums) -> "Statement":
         """See that the oldest postings are those that were stated; whose is the false one cannot be told."""
-        if digest_of(sums) != stated.digest:
+        if stated.due and digest_of(found.sums) != stated.digest:
             why = f"the oldest postings of shard {shard:02d}, or their sums, were changed beside Payflow"
-            posted.forged |= {owner: f"{owner}: {why}." for owner, _ in sums}
+            found.forged |= {owner: f"{owner}: {why}." for owner, _ in found.sums}
+        return stated._replace(due=False)
 
-    def _look_at(self, shard: int, entry: Posting, posted: PostedSums) -> None:
+    def _look_at(self, entry: Posting, found: ShardSums) -> None:
         """See that a commit of ours wrote a posting, once."""
         said = (entry.owner, entry.asset, entry.source, entry.target, str(entry.units), entry.cause)
-        name, seen = int.from_bytes(hashlib.blake2b(entry.seal.encode(), digest_size=7).digest()), posted.seen[shard]
-        if not self._records.macs.knows_posting(said, entry.seal) or name in seen:
-            again = "is there twice" if name in seen else "was written by no commit of ours"
-            posted.forged[entry.owner] = f"{entry.owner}: the posting {entry.id} ({entry.cause}) {again}."
-        seen.add(name)
+        name = int.from_bytes(hashlib.blake2b(entry.seal.encode(), digest_size=7).digest(), "big")
+        if not self._records.macs.knows_posting(said, entry.seal):
+            found.forged[entry.owner] = (
+                f"{entry.owner}: the posting {entry.id} ({entry.cause}) was written by no commit of ours."
+            )
+        elif name in found.seen:
+            found.forged[entry.owner] = f"{entry.owner}: the posting {entry.id} ({entry.cause}) is there twice."
+        else:
+            found.older_key = found.older_key or not self._records.macs.is_current_posting(entry.seal)
+        found.seen.add(name)
 
-    async def _look_for_records(self, shard: int, entries: Sequence[Posting], posted: PostedSums) -> None:
+    async def _look_for_records(self, shard: int, entries: Sequence[Posting], found: ShardSums) -> None:
         """See that the records which moved money are there, and as far on as they were then: none was set back."""
         about = [(one, int(one.seal.partition(".")[0] or 0)) for one in entries if is_id(one.cause)]
         commands: list[tuple[str, ...]] = []
@@ -404,26 +444,31 @@ class Ledger(OverRecords):
         for (one, number), version, archived in zip(about, answers[::2], answers[1::2], strict=True):
             if int(version or 0) < number and not archived:
                 why = f"was set back to before the posting {one.id}" if version else "is not there any more"
-                posted.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
+                found.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
 
     async def sign(self) -> AsyncIterator[str]:
-        """State, where nothing was stated yet, what all postings sum to; name what is not as it was stated."""
+        """State anew, with the newest key, what all postings sum to; name the shards whose postings are not ours."""
+        macs = self._records.macs
         for shard in range(self._records.shards):
-            macs = self._records.macs
-            stated = await self._link.ask("GET", keys.posted(shard))
-            if stated is None and not macs.strict:
-                sums, last = await self.checkpoint(shard)
-                async for entry in self.journal(shard, ""):
-                    sums[entry.owner, entry.asset].post(entry)
-                    last = entry.id
-                await self._link.ask("SET", keys.posted(shard), self.statement(shard, last or "0-0", sums))
+            posted = PostedSums()
+            await self.walk(shard, posted)
+            found = posted.shards[shard]
+            if found.forged:
+                yield keys.journal(shard)
                 continue
-            last, digest, signature = _parts(stated)
-            if not macs.trusts(keys.posted(shard), _of_hex(signature), last, digest):
-                yield keys.posted(shard)
-            elif not macs.is_current(_of_hex(signature)):
-                fresh = macs.sign(keys.posted(shard), last, digest).hex()
-                await self._link.ask("SET", keys.posted(shard), f"{last} {digest} {fresh}")
+            last, digest, text = _parts(found.stated)
+            signature = _of_hex(text)
+            if macs.strict and not macs.trusts(keys.posted(shard), signature, last, digest):
+                yield keys.posted(shard)  # of a shard without any posting
+            if macs.ready and (found.stated is None or found.older_key or not macs.is_current(signature)):
+                await self._state(shard, found)
+
+    async def _state(self, shard: int, found: ShardSums) -> bool:
+        """State that what was walked over is true, unless something else was stated meanwhile."""
+        fresh = self.statement(shard, found.last or found.until or "0-0", found.sums)
+        if found.stated is None:
+            return bool(await self._link.ask("HSETNX", keys.posted(shard), _STATED, fresh))
+        return bool(await self._link.run(SWAP, [keys.posted(shard)], _STATED, found.stated, fresh))
 
     async def forged_in(self, shard: int) -> list[str]:
         """Name the postings of a shard that no commit of ours wrote."""
@@ -434,16 +479,13 @@ class Ledger(OverRecords):
     async def believe(self, shard: int, said: list[str]) -> bool:
         """State that what is posted is true as it is, as two people saw it; False where it is other than that."""
         posted = PostedSums()
-        sums = await self.walk(shard, posted)
-        if sorted(posted.forged.values()) != said:
-            return False
-        last = posted.shards[shard][2] or posted.shards[shard][1] or "0-0"
-        await self._link.ask("SET", keys.posted(shard), self.statement(shard, last, sums))
-        return True
+        await self.walk(shard, posted)
+        return sorted(posted.forged.values()) == said and await self._state(shard, posted.shards[shard])
 
-    async def stated_before(self, shard: int, entry_id: str) -> bool:
-        """Whether what was stated ends before a posting."""
-        return (await self._stated(shard)).last < place_of(entry_id)
+    async def stated_before(self, shard: int, entry_id: str) -> tuple[bytes, bool]:
+        """Give what was stated, and whether that ends before a posting."""
+        stated = await self._link.ask("HGET", keys.posted(shard), _STATED) or b""
+        return stated, place_of(_parts(stated)[0]) < place_of(entry_id)
 
     def statement(self, shard: int, last: str, sums: Sums) -> str:
         """State what the postings up to one of them sum to, signed."""

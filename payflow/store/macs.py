@@ -151,9 +151,13 @@ class Macs:
         number, _, signature = seal.partition(".")
         try:
             self.check(urlsafe_b64decode(signature + "="), "posting", *posting, int(number))
-        except (Forged, UnknownKey, ValueError):
+        except (Forged, ValueError):
             return False
         return True
+
+    def is_current_posting(self, seal: str) -> bool:
+        """Tell whether the seal of a posting needs no other key than the newest."""
+        return self.is_current(urlsafe_b64decode(seal.partition(".")[2] + "="))
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,5 +1,7 @@
 """What is paused, by whom and why. A pause stops sends, never looks."""
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ from machines.core.clock import Millis
 from machines.core.errors import BadInput, Conflict
 from payflow.store import keys
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged, UnknownKey
 from payflow.store.scripts import PAUSE
 
 EVERYTHING = "everything"
@@ -17,6 +20,8 @@ _CLOSED = "closed:"
 KINDS = ("machine", "rail", "lane", "owner", "shard")
 _SIGNATURE = b"#signature"
 MOST_TRIES = 50
+TRY_AGAIN_S = 0.02
+CHANGED = "payflow"
 GUARD = "sequence guard"
 BOOKS = "the books"
 
@@ -55,10 +60,10 @@ class Pauses(OverLink):
     async def all(self) -> dict[str, Pause]:
         """Read every pause; where people paused what had closed itself, theirs."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
-        signature = fields.pop(_SIGNATURE, None)
-        if not self._sound(fields, signature):
+        signature = fields.pop(_SIGNATURE, b"")
+        if not self._are_sound(fields, signature):
             why = "what is paused was changed beside Payflow: look at `payflow paused`, then resume everything"
-            return {EVERYTHING: Pause(EVERYTHING, "payflow", why, Millis(0))}
+            return {EVERYTHING: Pause(EVERYTHING, CHANGED, why, Millis(0))}
         read = [_read(field.decode(), value) for field, value in fields.items()]
         return {pause.scope: pause for pause in sorted(read, key=lambda pause: not pause.code)}
 
@@ -96,8 +101,20 @@ class Pauses(OverLink):
 
     # ── signed as a whole: a pause that is taken away by hand must be missed ─────────────────────────────────────────
 
-    def _sound(self, fields: dict[bytes, bytes], signature: bytes | None) -> bool:
-        return self._link.macs.trusts(keys.PAUSE, signature, *_content(fields))
+    def _sound(self, fields: dict[bytes, bytes], signature: bytes) -> bool:
+        """Tell whether all of it is what we wrote; raises where this process lacks the key to tell."""
+        try:
+            self._link.macs.refuse_forged(keys.PAUSE, _signature_in(signature), *_content(fields))
+        except Forged:
+            return False
+        return True
+
+    def _are_sound(self, fields: dict[bytes, bytes], signature: bytes) -> bool:
+        """Whether this process can tell that all of it is what we wrote."""
+        try:
+            return self._sound(fields, signature)
+        except UnknownKey:
+            return False
 
     async def _change(self, change: Callable[[dict[bytes, bytes]], dict[bytes, bytes]]) -> bool:
         """Set fields, or take away those that get nothing; False where there is nothing to change."""
@@ -110,19 +127,25 @@ class Pauses(OverLink):
             # What is not what we wrote stays unsigned, whatever is added: everything is paused.
             sound = self._sound(fields, before)
             after = {field: value for field, value in (fields | changes).items() if value}
-            if await self._write(
-                before, self._link.macs.sign(keys.PAUSE, *_content(after)) if sound else before, changes
-            ):
+            if await self._write(before, self._signature_of(after) if sound else before, changes):
                 return True
+            await asyncio.sleep(random.uniform(0, TRY_AGAIN_S))  # noqa: S311  (others change it at the same moment)
         raise Conflict("What is paused is being changed by too many at once: try again.")
 
     async def _believed(self) -> bool:
         """Take what is paused for what we wrote, as it is; False where it is that already."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
         before = fields.pop(_SIGNATURE, b"")
-        if self._sound(fields, before):
-            return False
-        return await self._write(before, self._link.macs.sign(keys.PAUSE, *_content(fields)), {})
+        return not self._sound(fields, before) and await self._write(before, self._signature_of(fields), {})
+
+    def _signature_of(self, fields: dict[bytes, bytes]) -> bytes:
+        """Sign all of it; written as a pause is, which an older version takes for one of nothing."""
+        signature = self._link.macs.sign(keys.PAUSE, *_content(fields))
+        return (
+            msgspec.msgpack.encode((CHANGED, "the signature of what is paused", 0, signature.hex()))
+            if signature
+            else b""
+        )
 
     async def _write(self, before: bytes, signature: bytes, changes: dict[bytes, bytes]) -> bool:
         words = [part for change in changes.items() for part in change]
@@ -132,10 +155,20 @@ class Pauses(OverLink):
         """Sign anew, with the newest key, what is paused, or name it where it is not what we wrote."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
         before = fields.pop(_SIGNATURE, b"")
-        if not self._sound(fields, before):
+        if not self._are_sound(fields, before):
             yield keys.PAUSE
-        elif not self._link.macs.is_current(before):
-            await self._write(before, self._link.macs.sign(keys.PAUSE, *_content(fields)), {})
+        elif not self._link.macs.is_current(_signature_in(before)):
+            await self._write(before, self._signature_of(fields), {})
+
+
+def _signature_in(value: bytes) -> bytes:
+    if not value:
+        return b""
+    try:
+        *_, signature = msgspec.msgpack.decode(value)
+        return bytes.fromhex(signature)
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return b"no signature"
 
 
 def _content(fields: dict[bytes, bytes]) -> list[bytes]:

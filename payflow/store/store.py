@@ -27,7 +27,7 @@ from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
 from payflow.store.macs import Macs
 from payflow.store.outbox import Outbox
-from payflow.store.pauses import GUARD, Pauses, scope_of_shard
+from payflow.store.pauses import CHANGED, EVERYTHING, GUARD, Pauses, scope_of_shard
 from payflow.store.permits import Permits
 from payflow.store.records import UNSIGNED, Records
 from payflow.store.registers.anchors import ANCHORS, AnchorFile
@@ -126,7 +126,10 @@ class Store:
         """
         self.guard.doubted.add(shard)
         await self.compare()
-        pause = (await self.pauses.all()).get(scope_of_shard(shard))
+        paused = await self.pauses.all()
+        pause = paused.get(scope_of_shard(shard))
+        if pause is None and EVERYTHING in paused and paused[EVERYTHING].who == CHANGED:
+            pause = paused[EVERYTHING]  # whether the guard closed it cannot be told
         if pause is not None:
             raise Paused(f"{pause.scope} is closed: {pause.why}. Nothing is given back before `payflow reconcile`.")
 

@@ -1,17 +1,22 @@
 """Money that somebody wrote into the books, so that all figures agree, is found: no commit of ours posted it."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from machines.core.clock import FixedClock
-from payflow.desk.books import check, freeze
+from payflow.desk.books import check, faults_of, freeze
+from payflow.desk.reseal import reseal
 from payflow.store import keys
 from payflow.store.ledger import LedgerAccount, PostedSums
-from payflow.store.macs import Forged
+from payflow.store.macs import Forged, UnknownKey
+from payflow.store.pauses import EVERYTHING
+from payflow.store.seals import Seals, new_key
 from payflow.store.store import Store
-from tests.desk import ANN, account, ask, fund, ngn, tell
+from tests.desk import ANN, account, ask, fund, ngn, opened, settings_for, tell
 from tests.errand import Approved, Cancelled, Done, Sent
+from tests.servers import Deployment
 
 SHARD = 3
 
@@ -124,7 +129,7 @@ async def test_sums_of_postings_that_were_put_away_cannot_be_raised(store: Store
 
 async def test_what_was_stated_of_the_oldest_cannot_be_said_otherwise(store: Store) -> None:
     await some_business(store)
-    stated = await store.link.ask("GET", keys.posted(SHARD))
+    stated = await store.link.ask("HGET", keys.posted(SHARD), "stated")
     sums = await store.ledger.walk(SHARD, PostedSums())
     last = [one.id async for one in store.ledger.journal(SHARD)][-1]
     digest = store.ledger.statement(SHARD, last, sums).split(" ")[1]
@@ -133,7 +138,7 @@ async def test_what_was_stated_of_the_oldest_cannot_be_said_otherwise(store: Sto
         if false is None:
             await store.link.ask("DEL", keys.posted(SHARD))
         else:
-            await store.link.ask("SET", keys.posted(SHARD), false)
+            await store.link.ask("HSET", keys.posted(SHARD), "stated", false)
         assert not (await store.ledger.check()).conserved, false
 
 
@@ -158,6 +163,77 @@ async def test_what_is_left_after_postings_were_put_away_is_not_there_twice(stor
     entries = [one async for one in store.ledger.journal(SHARD)]
     assert await store.archive.fold(SHARD, entries[:3])
     assert (await store.ledger.check(walked)).conserved
+
+
+async def test_a_walk_that_was_cut_leaves_nothing_that_the_next_one_takes_for_twice(store: Store) -> None:
+    await some_business(store)
+    walked = PostedSums()
+    assert (await store.ledger.check(walked)).conserved
+    await fund(store, units=5, reference="later")
+    await store.link.ask("XADD", keys.journal(SHARD), "*", "e", "what is this")
+    assert not (await store.ledger.check(walked)).conserved
+    newest = (await store.link.ask("XREVRANGE", keys.journal(SHARD), "+", "-", "COUNT", 1))[0][0]
+    await store.link.ask("XDEL", keys.journal(SHARD), newest)
+    assert (await store.ledger.check(walked)).conserved
+
+
+async def test_what_two_people_believed_is_believed_by_who_walked_before(store: Store) -> None:
+    await some_business(store)
+    walked = PostedSums()
+    await an_earning_out_of_nothing(store)
+    assert not (await store.ledger.check(walked)).conserved
+    assert await store.ledger.believe(SHARD, await store.ledger.forged_in(SHARD))
+    assert (await store.ledger.check(walked)).conserved
+
+
+async def test_a_key_that_sealed_postings_can_go_when_they_were_stated_anew(
+    server: Deployment, tmp_path: Path, clock: FixedClock
+) -> None:
+    old, new = new_key(), new_key()
+    prints = Seals([old]).fingerprint_key
+    for place, given in enumerate((old, f"{old},{new}", f"{new},{old}", new)):
+        settings = settings_for(server, tmp_path, PAYFLOW_SEAL_KEYS=given, PAYFLOW_FINGERPRINT_KEY=prints)
+        async with opened(settings, clock=clock) as store:
+            await fund(store, units=100, reference=f"earned {place}")
+            if place == 1:
+                entries = [one async for one in store.ledger.journal(SHARD)]
+                assert await store.archive.fold(SHARD, entries[:1])
+            if given == f"{new},{old}":
+                assert (await reseal(store, "ola")).done
+            assert (await store.ledger.check()).conserved, given
+            assert [fault async for fault in faults_of(store)] == []
+
+
+async def test_who_lacks_a_key_says_nothing_of_the_books_and_pauses_nothing(
+    server: Deployment, tmp_path: Path, clock: FixedClock
+) -> None:
+    old, new = new_key(), new_key()
+    prints = Seals([old]).fingerprint_key
+    given = {"PAYFLOW_FINGERPRINT_KEY": prints}
+    before = settings_for(server, tmp_path, PAYFLOW_SEAL_KEYS=old, **given)
+    after = settings_for(server, tmp_path, PAYFLOW_SEAL_KEYS=f"{new},{old}", **given)
+    async with opened(before, clock=clock) as behind, opened(after, clock=clock) as ahead:
+        await fund(ahead)
+        with pytest.raises(UnknownKey):
+            await check(behind)
+        assert await ahead.pauses.pause("rail:flutterwave", "ola", "a bad feeling", clock.now())
+        assert set(await behind.pauses.all()) == {EVERYTHING}, "it sends nothing itself"
+        with pytest.raises(UnknownKey):
+            await behind.pauses.pause("rail:paystack", "ola", "another one", clock.now())
+        assert set(await ahead.pauses.all()) == {"rail:flutterwave"}, "and stops nobody else"
+
+
+async def test_of_many_decoys_the_false_one_is_stopped_with_all(store: Store) -> None:
+    await some_business(store)
+    for number in range(5):
+        name = f"decoy{number}"
+        await store.link.ask("XADD", keys.journal(SHARD), "*", "e", f"{name} NGN outside available 7 0 gift")
+        for part in ("funded", "available"):
+            await store.link.ask("HSET", keys.account(SHARD, name), f"NGN.{part}", 7)
+    await an_earning_out_of_nothing(store)
+    books, _ = await check(store)
+    await freeze(store, books)
+    assert "machine:errand" in await store.pauses.all()
 
 
 async def test_a_record_that_was_set_back_with_its_whole_history_is_found(store: Store) -> None:

@@ -70,7 +70,7 @@ class PlatformGrants(OverLink):
             row = await self._link.ask("HGET", keys.PLATFORMS, platform)
             try:
                 grant = await self.granted(platform)
-            except (Forged, UnknownKey):
+            except (Forged, UnknownKey, msgspec.MsgspecError):
                 yield _place(platform)
             else:
                 await self._link.run(SWAP, [keys.PLATFORMS], platform, row, self._written(platform, grant))

@@ -78,10 +78,15 @@ class Proposals(OverLink):
         """Give all that wait, as they are stored and as they were proposed; none for one that nobody of us proposed."""
         for place, value in (await self._link.ask("HGETALL", keys.PROPOSED)).items():
             # Hash and time stand before what they are of, so that the script need not know how it is written.
-            name, _, content = value.split(b" ", 2)
-            one = _read(content)
-            signature = bytes.fromhex(name[len(one.digest) :].decode())
-            sound = name.startswith(one.digest.encode()) and place.decode() == _place(one)
+            try:
+                name, _, content = value.split(b" ", 2)
+                one = _read(content)
+                signature = bytes.fromhex(name[len(one.digest) :].decode())
+            except (msgspec.MsgspecError, ValueError, TypeError):
+                self._link.macs.on_forged(_PLACE)
+                yield place, value, None
+                continue
+            sound = name.startswith(one.digest.encode()) and place == _place(one).encode()
             yield place, value, one if self._link.macs.trusts(_PLACE, signature, one.digest if sound else "") else None
 
     def _name(self, proposal: Proposal) -> str:
@@ -92,7 +97,7 @@ class Proposals(OverLink):
         """Sign anew, with the newest key, all that is trusted; name what is not."""
         for place, value, one in [found async for found in self._all()]:
             if one is None:
-                yield f"{keys.PROPOSED} {place.decode()}"
+                yield f"{keys.PROPOSED} {place.decode(errors='replace')}"
                 continue
             name, _, rest = value.partition(b" ")
             fresh = self._name(one).encode()
