@@ -66,6 +66,8 @@ class Macs:
     def check(self, signature: bytes, *parts: str | int | bytes) -> None:
         """Raise `Forged` unless one of our keys signed exactly these parts."""
         name, tag = signature[:_ID_BYTES], signature[_ID_BYTES:]
+        if len(tag) != _TAG_BYTES:
+            raise Forged(str(Forged.__doc__))
         if name not in self._keys:
             raise UnknownKey(
                 f"It was signed with the key {name.hex()}, which comes from none of PAYFLOW_SEAL_KEYS of this process: "
@@ -153,6 +155,9 @@ class Macs:
             self.check(urlsafe_b64decode(signature + "="), "posting", *posting, int(number))
         except (Forged, ValueError):
             return False
+        except UnknownKey:
+            self.on_forged("a posting")  # who lacks the key says nothing of it, and somebody is told
+            raise
         return True
 
     def is_current_posting(self, seal: str) -> bool:

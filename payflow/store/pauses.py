@@ -18,7 +18,7 @@ EVERYTHING = "everything"
 _CLOSED = "closed:"
 """In front of a scope that a rail's own code closed: it stands beside a pause by people, and never in its place."""
 KINDS = ("machine", "rail", "lane", "owner", "shard")
-_SIGNATURE = b"#signature"
+SIGNATURE = b"#signature"
 MOST_TRIES = 50
 TRY_AGAIN_S = 0.02
 CHANGED = "payflow"
@@ -60,7 +60,7 @@ class Pauses(OverLink):
     async def all(self) -> dict[str, Pause]:
         """Read every pause; where people paused what had closed itself, theirs."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
-        signature = fields.pop(_SIGNATURE, b"")
+        signature = fields.pop(SIGNATURE, b"")
         if not self._are_sound(fields, signature):
             why = "what is paused was changed beside Payflow: look at `payflow paused`, then resume everything"
             return {EVERYTHING: Pause(EVERYTHING, CHANGED, why, Millis(0))}
@@ -120,7 +120,7 @@ class Pauses(OverLink):
         """Set fields, or take away those that get nothing; False where there is nothing to change."""
         for _ in range(MOST_TRIES):
             fields = await self._link.ask("HGETALL", keys.PAUSE)
-            before = fields.pop(_SIGNATURE, b"")
+            before = fields.pop(SIGNATURE, b"")
             changes = change(fields)
             if not changes:
                 return False
@@ -135,7 +135,7 @@ class Pauses(OverLink):
     async def _believed(self) -> bool:
         """Take what is paused for what we wrote, as it is; False where it is that already."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
-        before = fields.pop(_SIGNATURE, b"")
+        before = fields.pop(SIGNATURE, b"")
         return not self._sound(fields, before) and await self._write(before, self._signature_of(fields), {})
 
     def _signature_of(self, fields: dict[bytes, bytes]) -> bytes:
@@ -154,7 +154,7 @@ class Pauses(OverLink):
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, what is paused, or name it where it is not what we wrote."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
-        before = fields.pop(_SIGNATURE, b"")
+        before = fields.pop(SIGNATURE, b"")
         if not self._are_sound(fields, before):
             yield keys.PAUSE
         elif not self._link.macs.is_current(_signature_in(before)):

@@ -14,9 +14,11 @@ import structlog
 from machines.core.errors import StoreUnfit
 from payflow.store import keys
 from payflow.store.link import Link
+from payflow.store.pauses import SIGNATURE
 
 SIGNED = "signed"
 MARK = "signed-rows"
+_BEGUN = "signing"
 _PLACE = f"{keys.META} {SIGNED}"
 
 log = structlog.get_logger()
@@ -49,20 +51,38 @@ class SignedRows:
                     "PAYFLOW_SEAL_KEYS to what the other processes have."
                 )
             return
+        if signature is None and not await self._is_first():
+            # Another process may have been through with it between our two questions.
+            signature = await self._link.ask("HGET", keys.META, SIGNED)
+            if signature is None:
+                raise StoreUnfit(
+                    f"The store at {self._link.place} says that nothing in it was ever signed, and it was: somebody "
+                    "took that out beside Payflow. Restore the last backup (deploy/operations/restore.md)."
+                )
         if signature is not None:
             macs.refuse_forged(_PLACE, bytes.fromhex(signature.decode()), self._store_id)
-        elif self._is_marked():
-            raise StoreUnfit(
-                f"The store at {self._link.place} says that nothing in it was ever signed, {self._mark} that it was: "
-                "somebody took it out beside Payflow. Compare the store with the last backup, then remove the file."
-            )
         else:
+            await self._link.ask("HSET", keys.META, _BEGUN, macs.sign(_BEGUN, self._store_id).hex())
             async for place in self.faults():
                 log.warning("A row was not signed, for it is not what it says.", action="not_signed", place=place)
+            await self._link.ask("HDEL", keys.META, _BEGUN)
             log.info("Every row of the store was signed as it was.", action="rows_signed", store=self._store_id)
         macs.strict = True
         if not self._is_marked():
             self._mark.write_text(self._store_id, "ascii")
+
+    async def _is_first(self) -> bool:
+        """Whether nothing here was ever signed, or whoever began with it did not finish."""
+        begun = await self._link.ask("HGET", keys.META, _BEGUN)
+        if begun is None:
+            return not self._is_marked() and not await self._was_signed()
+        self._link.macs.refuse_forged(_BEGUN, bytes.fromhex(begun.decode()), self._store_id)
+        return True
+
+    async def _was_signed(self) -> bool:
+        """Whether anything says that it was signed, though the mark says that nothing ever was."""
+        stated = [key async for key in self._link.keys("{pf:??}:posted")]
+        return bool(stated) or bool(await self._link.ask("HEXISTS", keys.PAUSE, SIGNATURE.decode()))
 
     def _is_marked(self) -> bool:
         return self._mark.exists() and self._mark.read_text("ascii") == self._store_id

@@ -1,5 +1,6 @@
 """Rows beside the records that somebody wrote by hand count as if they were not there, and are found."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from payflow.store.registers.logins import PendingLogin, PendingLogins
 from payflow.store.registers.passkeys import Passkey, Passkeys
 from payflow.store.registers.persons import RegisteredPerson
 from payflow.store.registers.platforms import PlatformGrant
-from payflow.store.registers.profiles import Profile
+from payflow.store.registers.profiles import Profile, Profiles
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import Role, Session, Sessions, Tokens, digest_of
@@ -276,6 +277,8 @@ async def old_store(server: Deployment, tmp_path: Path, clock: FixedClock) -> di
         shown = await fill(store, clock)
         await store.link.ask("HDEL", keys.META, "signed")
         await store.link.ask("HDEL", keys.PAUSE, "#signature")
+        for shard in range(store.records.shards):
+            await store.link.ask("DEL", keys.posted(shard))
         for key in [one async for one in store.link.keys(keys.token("*"))]:
             await store.link.ask("HDEL", key, "mac")
         for owner in (ANN, BOB):
@@ -298,9 +301,30 @@ async def test_the_rows_of_an_older_version_are_signed_once_as_they_are(
         await a_token_out_of_nothing(store, old_store)
         assert await Tokens(store.link, clock).find(SECRET) is None
         await store.link.ask("HDEL", keys.META, "signed")
-    with pytest.raises(StoreUnfit, match="somebody took it out"):
-        async with opened(settings_for(server, tmp_path), clock=clock):
-            pass
+    for folder in (tmp_path, tmp_path / "of another host"):
+        with pytest.raises(StoreUnfit, match="somebody took that out"):
+            async with opened(settings_for(server, folder), clock=clock):
+                pass
+
+
+async def test_who_stopped_in_the_middle_of_it_goes_on_and_two_at_once_are_let_in(
+    server: Deployment, tmp_path: Path, clock: FixedClock, old_store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Profiles, "sign", _power_cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            await opened(settings_for(server, tmp_path), clock=clock).__aenter__()
+
+    async def start(folder: str) -> None:
+        async with opened(settings_for(server, tmp_path / folder), clock=clock) as store:
+            assert await Tokens(store.link, clock).find(old_store["vic"]) is not None
+            assert (await store.profiles.read(BOB)).verified
+
+    await asyncio.gather(*(start(f"host {number}") for number in range(3)))
+
+
+def _power_cut(_: object) -> None:
+    raise RuntimeError("power cut")
 
 
 async def test_a_process_without_a_key_does_not_open_what_is_signed(
