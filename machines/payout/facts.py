@@ -1,6 +1,6 @@
 """What a payout can learn. A fact about an attempt names its reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from machines.core.facts import Fact, Override, Proof
 from machines.core.ports import Cause, Evidence
@@ -237,6 +237,10 @@ class Released(Fact):
 class Corrected(Fact, ProposedDestination):
     """The provider names another destination for a failed payout."""
 
+    def recorded(self) -> object:
+        """Leave out what is sealed: no other key could ever take the place of the one that sealed it."""
+        return replace(self, sealed="")
+
 
 @dataclass(frozen=True, slots=True)
 class Rediscovered(Fact):
@@ -244,6 +248,10 @@ class Rediscovered(Fact):
 
     attempts: tuple[Attempt, ...]
     by: str
+
+    def recorded(self) -> object:
+        """Leave out what is sealed, as above."""
+        return replace(self, attempts=tuple(replace(one, sealed="") for one in self.attempts))
 
 
 PEOPLE: tuple[type[Fact], ...] = (Approved, Declined, Cancelled, Retried, Released, Corrected, Override)

@@ -10,6 +10,7 @@ from machines.core.errors import IllegalMove
 from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, By, Lifecycle, Position, State
+from machines.core.machine import AnyMachine
 from machines.core.record import Record, Sending
 from payflow.store.codec import GENESIS, chain, digest, encode, event_bytes, left_by
 from payflow.store.macs import NO_MACS, Body, Macs
@@ -145,16 +146,19 @@ class WriteGroup(NamedTuple):
 
 
 def create(
-    group: WriteGroup, lifecycle: Lifecycle, new: New[Any], who: str, at: int, *, state: str = "", why: str = ""
+    group: WriteGroup, machine: AnyMachine, new: New[Any], who: str, at: int, *, state: str = "", why: str = ""
 ) -> None:
     """Add the making of a record; in another state than the initial one only where the store had forgotten it."""
+    lifecycle = machine.lifecycle
     made_in = lifecycle.state(state or lifecycle.initial)
     amount = (new.amount.asset.code, str(new.amount.units)) if new.amount else None
     data = encode(new.data)
     body = Body(new.owner, *(amount or ("", "")), digest(new.owner, data), group.macs.ready)
     # An older version takes what comes first for the amount: where there is none, nothing is said of the data either.
     more = (amount, left_by(body.digest)) if amount else ()
-    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, new.data, *more)
+    # What is sealed stays out of a history, where no other key could ever take the place of the one that sealed it.
+    told = machine.reseal(new.data, lambda _, place: ("", place)) if machine.reseal else new.data
+    event = event_bytes(GENESIS, at, 1, "", made_in.name, who, why, CREATED, told, *more)
     newest, position = chain(event), _position(made_in)
     after_ms = -1 if new.due_in_s is None or made_in.by is not By.POLLER else int(new.due_in_s * 1000)
     group.ops.append(

@@ -190,8 +190,8 @@ class Records:
     def _lifecycle(self, record: Record[Any]) -> Lifecycle:
         return self.machines[record.machine].lifecycle
 
-    def _made_by(self, group: WriteGroup, new: New[Any]) -> Lifecycle:
-        """Give the table of a record that can be made; one in the wrong place would never be found again."""
+    def _made_by(self, group: WriteGroup, new: New[Any]) -> AnyMachine:
+        """Give the machine of a record that can be made; one in the wrong place would never be found again."""
         shard, owner = self.shard_of(new.id), owner_of(new.owner)
         if parse_id(new.id)[0] != new.machine:
             raise BadInput(f"{new.id} is no id of a {new.machine}.")
@@ -200,7 +200,7 @@ class Records:
         machine = self.machines[new.machine]
         if new.amount is None and (new.counted or machine.money):
             raise BadInput(f"A {new.machine} that is held or counted needs an amount.")
-        return machine.lifecycle
+        return machine
 
     def _as_made(self, new: New[Any], at: Millis) -> Record[Any]:
         initial = self.machines[new.machine].lifecycle.initial

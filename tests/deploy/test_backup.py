@@ -1,6 +1,7 @@
 """The embedded store is saved while it works and set back; what was set back sends nothing before it was reconciled."""
 
 import asyncio
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from payflow.store.backup import save, set_back
 from payflow.store.sealed_file import FileKeys
 from payflow.store.seals import new_key
 from payflow.store.store import Store
+from tests.cli.processes import typed
 from tests.desk import ANN, ask, claim_one, faults, fund, opened, tell
 from tests.errand import Approved, Sent
 
@@ -234,3 +236,23 @@ async def test_a_backup_that_was_cut_leaves_nothing_behind(settings: Settings, t
     with pytest.raises(BadInput, match="changed or cut"):
         set_back(path, settings.data, KEYS)
     assert not list(settings.data.glob("appendonlydir*"))
+
+
+async def test_the_command_line_says_what_is_in_clear_and_takes_it_only_when_told_to(tmp_path: Path) -> None:
+    async def say(*words: str, key: str = "") -> tuple[int, str]:
+        given = {"PAYFLOW_BACKUP_KEYS": key} if key else {}
+        code, out, err = await typed(tmp_path, *words, **given)
+        return code, out + err
+
+    assert (await say("init"))[0] == 0
+    assert "It is NOT encrypted" in (await say("backup", "clear.tar.zst"))[1]
+    assert "without which it cannot be restored" in (await say("backup", "sealed", key=KEY))[1]
+    assert (await say("unseal", "sealed", "opened.tar.zst", key=KEY))[0] == 0
+    assert (tmp_path / "opened.tar.zst").read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
+    code, said = await say("unseal", "sealed", "stolen.tar.zst", key=new_key())
+    assert (code, "not in PAYFLOW_BACKUP_KEYS" in said) == (1, True)
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("stolen")]  # noqa: PTH208
+    shutil.rmtree(tmp_path / "data" / "appendonlydir")
+    code, said = await say("restore", "clear.tar.zst", key=KEY)
+    assert (code, "add --unencrypted" in said) == (1, True)
+    assert (await say("restore", "clear.tar.zst", "--unencrypted"))[0] == 0

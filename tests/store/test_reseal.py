@@ -19,6 +19,7 @@ from machines.core.ids import Owner, RecordId, derived_id
 from machines.core.money import NGN, Money
 from machines.core.ports import Destination
 from machines.core.saved_address import SavedAddress
+from machines.payout import facts as f
 from machines.payout.data import Attempt, PayoutData, ProposedDestination, reference_of
 from machines.payout.lifecycle import APPROVED, COMPLETED, FAILED, PROCESSING, REQUESTED
 from machines.payout.policy import PayoutPolicy
@@ -257,6 +258,35 @@ async def test_what_is_archived_opens_with_the_new_key_when_it_comes_back(store:
     assert await store.archive.bring_back(record_id, "otto", "the bank says otherwise")
     await opens_with_the_new_key(store, record_id)
     await everything_is_whole(store)
+
+
+async def test_no_history_holds_what_is_sealed_so_that_a_key_that_was_stolen_opens_none_of_it(store: Store) -> None:
+    record_id = await made(store, FAILED)
+    corrected = f.Corrected(
+        "ann", store.seals.seal(AWAY, record_id), "058 ••••0099", "print", "", store.seals.place(AWAY)
+    )
+    found = f.Rediscovered((Attempt(reference_of(record_id, 3), store.seals.seal(HOME, record_id), sent=True),), "otto")
+    machine = store.records.machines["payout"]
+    for fact in (corrected, found):
+        stored = await store.records.read(record_id)
+        await store.records.commit(stored, machine.react(stored.record, fact, stored.at), fact, "test")
+    events = await store.link.ask("LRANGE", keys.history(record_id), 0, -1)
+    assert len(events) == 3
+    assert b"058" in events[1]
+    assert not [event for event in events if b"gAAAAA" in event]
+    await everything_is_whole(store)
+    data = await data_of(store, record_id)
+    assert store.seals.open(data.attempts[-1].sealed, record_id) == HOME
+
+
+async def test_a_request_that_is_made_again_gets_its_first_answer_though_nothing_sealed_is_in_it(store: Store) -> None:
+    record_id = derived_id("payout", store.records.owner_shard(ANN), ANN, "again")
+    data = PayoutData("flutterwave", "bank", store.seals.seal(HOME, record_id), "044 ••••0031", 100_00)
+    await store.records.fund(ANN, Money(100_00, NGN), "earned")
+    new = New(record_id, "payout", ANN, Money(100_00, NGN), data, fingerprint="print")
+    assert (await store.records.create(new, "ann")).fresh
+    again = await store.records.create(replace(new, data=replace(data, sealed="another")), "ann")
+    assert (again.fresh, again.record.data) == (False, replace(data, sealed=""))
 
 
 async def test_what_was_written_in_by_hand_gets_no_new_seal(before: Store, store: Store) -> None:
