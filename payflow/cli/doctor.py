@@ -44,6 +44,7 @@ async def doctor(terminal: Terminal) -> Code:
         *_secret_files(terminal.settings),
         _lane_keys(terminal.settings),
         _lane_caps(terminal.settings),
+        _payout_caps(terminal.settings),
         _files(terminal.settings),
         _in_clear(terminal.settings),
         await _webhook_places(terminal.settings),
@@ -92,6 +93,13 @@ def _lane_caps(settings: Settings) -> Check:
             f"Nothing limits what {', '.join(free)} may send or offer for gas in a day: set `caps` and `fee_cap`.",
         )
     return ok("lane caps", "What each lane may send and offer for gas has a limit.")
+
+
+def _payout_caps(settings: Settings) -> Check:
+    """Look at what limits the damage of whoever makes payouts that should not be."""
+    if not settings.payout_caps:
+        return warn("payout caps", "Nothing limits what payouts may take in a day: set PAYFLOW_PAYOUT_CAPS.")
+    return ok("payout caps", "What payouts may take in a day has limits: `payflow caps` shows what is used.")
 
 
 def _files(settings: Settings) -> Check:

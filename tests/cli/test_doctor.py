@@ -42,7 +42,12 @@ def test_the_embedded_store_is_fit(till: Till, monkeypatch: pytest.MonkeyPatch) 
     found = levels(till)
     assert found["files"][0] == "warn"
     assert "written in clear" in found["files"][1]
+    assert found["payout caps"] == (
+        "warn",
+        "Nothing limits what payouts may take in a day: set PAYFLOW_PAYOUT_CAPS.",
+    )
     monkeypatch.setenv("PAYFLOW_BACKUP_KEYS", new_key())
+    monkeypatch.setenv("PAYFLOW_PAYOUT_CAPS", '{"all": "20000000"}')
     found = levels(till)
     assert {level for level, _ in found.values()} == {"ok"}, found
     assert till("doctor").out.endswith("Fit to send money.\n")
@@ -257,6 +262,7 @@ def test_a_store_out_of_reach_is_the_only_thing_that_is_told_of_it(till: Till, m
         "secret files",
         "lane keys",
         "lane caps",
+        "payout caps",
         "files",
         "outside",
         "webhook places",
