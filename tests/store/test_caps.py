@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from payflow.desk.batches import Schedule
 from payflow.desk.caps import REACHED_FOR_MS, PayoutCaps, caps_of, daily_caps
 from payflow.desk.providers import ProviderHistories
 from payflow.engine.step import Steps
+from payflow.store import keys
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
@@ -188,6 +190,32 @@ async def test_one_that_was_put_back_and_took_its_part_anew_does_not_lose_it_to_
     assert await world.store.caps.give_back(record_id, before.version + 5, amount, now)
     assert not await world.store.caps.give_back(record_id, before.version + 5, amount, now)
     assert await world.used() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [Kind.VALKEY, Kind.CLUSTER], indirect=True)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_is_taken_and_given_back_at_once_what_is_used_is_what_is_held(world: World, seed: int) -> None:
+    rng, caps, now = Random(seed), world.store.caps, world.clock.now()
+    limits = {"all NGN": 15_000, "flutterwave NGN": 10_000}
+    units = {RecordId(f"payout-00-{'a' * 14}{one}{two}"): rng.randrange(1, 4_000) for one in "abcd" for two in "abcde"}
+
+    async def one_of(record_id: RecordId) -> None:
+        for version in range(1, 9):
+            amount, at = Money(units[record_id], NGN), rng.choice((version, version - 1))
+            if rng.random() < 0.6:
+                await caps.reserve(record_id, version, amount, dict(rng.sample(sorted(limits.items()), 2)), now)
+            else:
+                await caps.give_back(record_id, at, amount, now)
+
+    await asyncio.gather(*map(one_of, units))
+    fields = await world.store.link.ask("HGETALL", keys.capped(now // DAY))
+    held = sum(int(name.split()[-1]) for name in fields if name.startswith(b"for:"))
+    used = await caps.used(list(limits), now)
+    assert {one.units for one in used} == {held}
+    assert held <= min(limits.values())
+    for record_id, number in units.items():
+        await caps.give_back(record_id, 99, Money(number, NGN), now)
+    assert [one.units for one in await caps.used(list(limits), now)] == [0, 0]
 
 
 async def test_what_may_have_left_gives_nothing_back(world: World) -> None:
