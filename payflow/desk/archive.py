@@ -305,6 +305,8 @@ def restore(file: Path, settings: Settings, *, clear: bool = False) -> Millis:
 
 def unseal(file: Path, to: Path, settings: Settings) -> int:
     """Write what an encrypted file holds into a new one, for other tools; say how many bytes that is."""
+    if not file.is_file():
+        raise BadInput(f"There is no file {file}.")
     _new(to)
     unfinished = to.with_name(to.name + ".part")
     size = 0

@@ -63,10 +63,12 @@ class SignedRows:
             macs.refuse_forged(_PLACE, bytes.fromhex(signature.decode()), self._store_id)
         else:
             await self._link.ask("HSET", keys.META, _BEGUN, macs.sign(_BEGUN, self._store_id).hex())
+            has_tokens = bool([key async for key in self._link.keys(keys.token("*"))])  # else it is a new one
             async for place in self.faults():
                 log.warning("A row was not signed, for it is not what it says.", action="not_signed", place=place)
             await self._link.ask("HDEL", keys.META, _BEGUN)
-            log.info("Every row of the store was signed as it was.", action="rows_signed", store=self._store_id)
+            if has_tokens:
+                log.warning("Every row of the store was signed as it was.", action="rows_signed", store=self._store_id)
         macs.strict = True
         if not self._is_marked():
             self._mark.write_text(self._store_id, "ascii")
