@@ -61,11 +61,12 @@ class Pauses(OverLink):
         """Read every pause; where people paused what had closed itself, theirs."""
         fields = await self._link.ask("HGETALL", keys.PAUSE)
         signature = fields.pop(SIGNATURE, b"")
+        read = [_read(field.decode(), value) for field, value in fields.items()]
+        found = {pause.scope: pause for pause in sorted(read, key=lambda pause: not pause.code)}
         if not self._are_sound(fields, signature):
             why = "what is paused was changed beside Payflow: look at `payflow paused`, then resume everything"
-            return {EVERYTHING: Pause(EVERYTHING, CHANGED, why, Millis(0))}
-        read = [_read(field.decode(), value) for field, value in fields.items()]
-        return {pause.scope: pause for pause in sorted(read, key=lambda pause: not pause.code)}
+            found[EVERYTHING] = Pause(EVERYTHING, CHANGED, why, Millis(0))
+        return found
 
     async def name(self, scopes: Iterable[str], now: Millis) -> None:
         """Remember what a process of this installation sends through, so that everybody can tell a typing error."""
@@ -176,5 +177,8 @@ def _content(fields: dict[bytes, bytes]) -> list[bytes]:
 
 
 def _read(field: str, value: bytes) -> Pause:
-    who, why, at, *code = msgspec.msgpack.decode(value)
-    return Pause(field.removeprefix(_CLOSED), who, why, Millis(at), *code)
+    try:
+        who, why, at, *code = msgspec.msgpack.decode(value)
+        return Pause(field.removeprefix(_CLOSED), who, why, Millis(at), *code)
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return Pause(field.removeprefix(_CLOSED), CHANGED, "what is said of it cannot be read", Millis(0))

@@ -73,6 +73,12 @@ class SignedRows:
         if not self._is_marked():
             self._mark.write_text(self._store_id, "ascii")
 
+    async def begin_again(self, store_id: str) -> None:
+        """Sign what is there, where a person takes for the truth a store that was begun anew."""
+        if store_id != self._store_id:
+            self._store_id, self._link.macs.strict = store_id, False
+            await self.begin()
+
     async def _is_first(self) -> bool:
         """Whether nothing here was ever signed, or whoever began with it did not finish."""
         begun = await self._link.ask("HGET", keys.META, _BEGUN)

@@ -115,7 +115,7 @@ class Store:
         """Raise where sends of a record, or in the scopes that it uses, are paused."""
         shard = scope_of_shard(self.records.shard_of(record.id))
         paused = await self.pauses.all()
-        for scope in ("everything", f"machine:{record.machine}", f"owner:{record.owner}", shard, *scopes):
+        for scope in (shard, EVERYTHING, f"machine:{record.machine}", f"owner:{record.owner}", *scopes):
             if scope in paused:
                 raise Paused(f"{scope} is paused: {paused[scope].why}")
 
@@ -171,6 +171,7 @@ class Store:
         shards, self.store_id, self.installation = await _meta(self.link, self.settings, self.records.shards)
         if shards != self.records.shards:
             raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
+        await self.rows.begin_again(self.store_id)
         adopted = max(await self.records.now(), (await self._adopted_at())[1] + 1)
         await self.link.ask("HSET", keys.META, "adopted", adopted)
         for shard in range(self.records.shards):

@@ -16,7 +16,7 @@ from payflow.desk.books import faults_of
 from payflow.desk.reseal import reseal
 from payflow.store import keys
 from payflow.store.macs import Forged
-from payflow.store.pauses import EVERYTHING
+from payflow.store.pauses import CHANGED, EVERYTHING
 from payflow.store.registers.logins import PendingLogin, PendingLogins
 from payflow.store.registers.passkeys import Passkey, Passkeys
 from payflow.store.registers.persons import RegisteredPerson
@@ -263,9 +263,10 @@ async def test_a_code_that_leads_to_another_command_line_is_no_code(store: Store
 async def test_what_is_paused_is_believed_again_when_a_person_says_so(store: Store, clock: FixedClock) -> None:
     await fill(store, clock)
     await store.link.ask("HDEL", keys.PAUSE, "rail:flutterwave")
-    assert set(await store.pauses.all()) == {EVERYTHING}
+    assert set(await store.pauses.all()) == {EVERYTHING, "machine:errand"}
     assert await store.pauses.pause("rail:flutterwave", "ola", "it was taken away", clock.now())
-    assert set(await store.pauses.all()) == {EVERYTHING}, "what is added makes nobody believe the rest"
+    paused = await store.pauses.all()
+    assert paused[EVERYTHING].who == CHANGED, "what is added makes nobody believe the rest"
     assert await store.pauses.resume(EVERYTHING)
     assert set(await store.pauses.all()) == {"rail:flutterwave", "machine:errand"}
 
