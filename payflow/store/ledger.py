@@ -449,7 +449,10 @@ class Ledger(OverRecords):
     async def sign(self) -> AsyncIterator[str]:
         """State anew, with the newest key, what all postings sum to; name the shards whose postings are not ours."""
         macs = self._records.macs
+        empty = [] if macs.strict else await self._state_empty()
         for shard in range(self._records.shards):
+            if shard in empty:
+                continue
             posted = PostedSums()
             await self.walk(shard, posted)
             found = posted.shards[shard]
@@ -462,6 +465,18 @@ class Ledger(OverRecords):
                 yield keys.posted(shard)  # of a shard without any posting
             if macs.ready and (found.stated is None or found.older_key or not macs.is_current(signature)):
                 await self._state(shard, found)
+
+    async def _state_empty(self) -> list[int]:
+        """State that nothing was posted where nothing was: a new store has nothing to walk over."""
+        shards = range(self._records.shards)
+        lengths = await self._link.pipeline([("XLEN", keys.journal(shard)) for shard in shards])
+        folded = await self._link.pipeline([("EXISTS", keys.checkpoint(shard)) for shard in shards])
+        empty = [shard for shard, *found in zip(shards, lengths, folded, strict=True) if not any(found)]
+        nothing: Sums = defaultdict(LedgerAccount)
+        await self._link.pipeline(
+            [("HSETNX", keys.posted(shard), _STATED, self.statement(shard, "0-0", nothing)) for shard in empty]
+        )
+        return empty
 
     async def _state(self, shard: int, found: ShardSums) -> bool:
         """State that what was walked over is true, unless something else was stated meanwhile."""

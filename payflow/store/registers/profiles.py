@@ -142,17 +142,16 @@ class Profiles:
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted, of contributors as well; name what is not."""
-        for kind in (keys.provider, keys.contributor):
-            for shard in range(self._shards):
-                async for key in self._link.keys(kind(shard, "*")):
-                    try:
-                        row, version = await self.row(key)
-                    except (Forged, UnknownKey):
-                        yield key
-                        continue
-                    mac = await self._link.ask("HGET", key, "mac")
-                    if row is not None and not self._link.macs.is_current(mac or b""):
-                        await self.swap(key, row, version, row)
+        for kind in ("provider", "contributor"):
+            async for key in self._link.keys(f"{{pf:??}}:{kind}:*"):
+                try:
+                    row, version = await self.row(key)
+                except (Forged, UnknownKey):
+                    yield key
+                    continue
+                mac = await self._link.ask("HGET", key, "mac")
+                if row is not None and not self._link.macs.is_current(mac or b""):
+                    await self.swap(key, row, version, row)
 
     def sealed_contacts(self, owner: Owner, contacts: Sequence[str]) -> str:
         """Encrypt contacts for a message to an owner that names them, one a line."""
