@@ -68,6 +68,7 @@ class Bookkeeper:
         granted, _ = await self._store.records.rate_tokens(TURN, 1 / self._every_s, 1)
         begun = await self._store.records.now()
         # Whose turn it is stands in the store, where anybody who writes to it may say that it is nobody's.
+        self._walked_at = self._walked_at or begun
         if granted < 1 and begun < self._walked_at + MOST_TURNS * self._every_s * SECOND:
             return None
         self._walked_at = begun

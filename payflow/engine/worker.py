@@ -78,6 +78,10 @@ class Worker:
             # A machine without acts is only shown here: another process does its work.
             if state.by is By.POLLER and machine.acts
         ]
+        for poller in self.pollers:
+            for kind in ("unsigned", "unknown_key"):
+                # Prometheus sees no increase in a series that is born with its first event, and these page.
+                metrics.act_errors.labels(poller.machine, poller.state, kind)
         self._runners = min(MOST_AT_A_TIME, sum(poller.settings.concurrency for poller in self.pollers))
         # Claims are made for a good part of the runners at once: many small claims would make many small commits.
         self._enough = self._runners * 3 // 4

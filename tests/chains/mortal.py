@@ -55,6 +55,7 @@ class DyingLink(Link):
 
     def __init__(self, link: Link, fate: Fate) -> None:
         super().__init__(link.client, cluster=link.cluster, place=link.place)
+        self.macs = link.macs
         self._fate = fate
         self.cut = False
         """Whether its process is dead. A batcher whose call was cancelled would begin the next one."""
