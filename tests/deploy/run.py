@@ -115,6 +115,7 @@ async def begun(
             "FLUTTERWAVE_WEBHOOK_HASH": bank.keys.secret_hash,
             "PAYFLOW_BATCH_SCHEDULE": "instant",
             "PAYFLOW_SETTLE_WINDOW_S": "1",
+            "PAYFLOW_PAYOUT_CAPS": '{"all": "20000000"}',
             "PAYFLOW_API_RATE": "10000",
             "PAYFLOW_PAYOUT_MOST_OPEN": "0",
             "PAYFLOW_PAYOUT_MOST_DAILY": "0",
@@ -159,7 +160,7 @@ async def figures_of_lanes() -> AsyncIterator[str]:
     lanes = metrics.lanes
     for lane in ("payouts", "pool"):
         gauges = (lanes.next_nonce, lanes.in_flight, lanes.oldest_unmined, lanes.balance, lanes.waiting_money)
-        for gauge in (*gauges, lanes.without_quorum):
+        for gauge in (*gauges, lanes.without_quorum, lanes.capped):
             gauge.labels(lane).set(7)
         lanes.fee_paid.labels(lane)
         lanes.bumps.labels(lane)
