@@ -449,7 +449,7 @@ class Ledger(OverRecords):
     async def sign(self) -> AsyncIterator[str]:
         """State anew, with the newest key, what all postings sum to; name the shards whose postings are not ours."""
         macs = self._records.macs
-        empty = [] if macs.strict else await self._state_empty()
+        empty = await self._state_empty() if macs.ready and not macs.strict else []
         for shard in range(self._records.shards):
             if shard in empty:
                 continue
