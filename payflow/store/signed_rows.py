@@ -15,9 +15,12 @@ from machines.core.errors import StoreUnfit
 from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.pauses import SIGNATURE
+from payflow.store.scripts import RESIGN
 
 SIGNED = "signed"
 MARK = "signed-rows"
+MOST_TRIES = 10
+"""So often a row that changes while it is signed is read again."""
 _BEGUN = "signing"
 _PLACE = f"{keys.META} {SIGNED}"
 
@@ -29,6 +32,24 @@ class Register(Protocol):
 
     def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted; name what is not."""
+
+
+async def sign_hashes(link: Link, shape: str, loose: frozenset[bytes]) -> AsyncIterator[str]:
+    """Sign anew, with the newest key, all hashes of a shape that are trusted; name those that are not."""
+    macs = link.macs
+    for key in [one async for one in link.keys(shape)]:
+        for _ in range(MOST_TRIES):
+            fields = await link.ask("HGETALL", key)
+            if not fields:
+                break  # it ended this moment
+            if not macs.trusts_fields(key, fields, loose):
+                yield key
+                break
+            if macs.is_current_field(fields.get(b"mac", b"")):
+                break
+            mac = macs.sign_fields(key, fields, loose)
+            if await link.run(RESIGN, [key], mac, *(part for pair in fields.items() for part in pair)):
+                break
 
 
 class SignedRows:

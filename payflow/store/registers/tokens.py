@@ -16,7 +16,7 @@ from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
 from payflow.store.link import Link, OverLink
-from payflow.store.scripts import RESIGN
+from payflow.store.signed_rows import sign_hashes
 
 # A name that scanners for leaked secrets can look for, and 256 random bits: nobody guesses, so a plain hash will do.
 PREFIX = "payflow_"
@@ -269,15 +269,9 @@ class Tokens:
         """Read a token; none where there is none, or nobody of us wrote what is there."""
         return _read(fields) if fields and self._link.macs.trusts_fields(key, fields, _LOOSE) else None
 
-    async def sign(self) -> AsyncIterator[str]:
+    def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted; name what is not."""
-        for key in [one async for one in self._link.keys(keys.token("*"))]:
-            fields = await self._link.ask("HGETALL", key)
-            if not self._link.macs.trusts_fields(key, fields, _LOOSE):
-                yield key
-            elif not self._link.macs.is_current_field(fields.get(b"mac", b"")):
-                mac = self._link.macs.sign_fields(key, fields, _LOOSE)
-                await self._link.run(RESIGN, [key], mac, *(part for pair in fields.items() for part in pair))
+        return sign_hashes(self._link, keys.token("*"), _LOOSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,15 +329,9 @@ class Sessions(OverLink):
         mac = self._link.macs.sign_fields(key, fields, _SEEN)
         return (*(part for pair in fields.items() for part in pair), b"mac", mac)
 
-    async def sign(self) -> AsyncIterator[str]:
+    def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted; name what is not. Who is in that one signs in again."""
-        for key in [one async for one in self._link.keys(keys.session("*"))]:
-            fields = await self._link.ask("HGETALL", key)
-            if not self._link.macs.trusts_fields(key, fields, _SEEN):
-                yield key
-            elif not self._link.macs.is_current_field(fields.get(b"mac", b"")):
-                mac = self._link.macs.sign_fields(key, fields, _SEEN)
-                await self._link.run(RESIGN, [key], mac, *(part for pair in fields.items() for part in pair))
+        return sign_hashes(self._link, keys.session("*"), _SEEN)
 
     async def say(self, secret: str, said: str) -> None:
         """Keep a word for the next page; a session that is over keeps none."""
