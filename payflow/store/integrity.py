@@ -47,7 +47,7 @@ class Integrity(OverRecords):
         async for places in paged(self._indexed()):
             for fault in await self._strays(places):
                 yield fault
-        async for page in paged(self._recorded()):
+        async for page in paged(self._records.ids()):
             ids = page
             for _ in range(MOST_READS):
                 # Between two of our reads a worker may have moved it: what is wrong must be wrong every time.
@@ -60,10 +60,6 @@ class Integrity(OverRecords):
         async for key in self._link.keys("{pf:??}:in:*"):
             async for record_id, _ in self._link.members(key):
                 yield _Place(key, record_id)
-
-    async def _recorded(self) -> AsyncIterator[RecordId]:
-        async for key in self._link.keys("{pf:??}:rec:*"):
-            yield RecordId(key.partition(":rec:")[2])
 
     async def _strays(self, places: list[_Place]) -> list[IntegrityFault]:
         """Find ids in an index whose records are not in its state."""

@@ -15,7 +15,7 @@ from machines.core.lifecycle import Position
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import PAGE, paged
-from payflow.store.macs import Forged
+from payflow.store.macs import Forged, of_text
 from payflow.store.records import OverRecords
 from payflow.store.scripts import CORRECT, SWAP
 
@@ -405,7 +405,7 @@ class Ledger(OverRecords):
             return Statement(_NEWEST, "", due=False)
         last, digest, signature = _parts(found.stated)
         try:
-            macs.refuse_forged(keys.posted(shard), _of_hex(signature), last, digest)
+            macs.refuse_forged(keys.posted(shard), signature, last, digest)
         except Forged:
             return Statement((0, 0), "forged", due=not found.last)
         return Statement(place_of(last), digest, due=not found.last)
@@ -459,8 +459,7 @@ class Ledger(OverRecords):
             if found.forged:
                 yield keys.journal(shard)
                 continue
-            last, digest, text = _parts(found.stated)
-            signature = _of_hex(text)
+            last, digest, signature = _parts(found.stated)
             if macs.strict and not macs.trusts(keys.posted(shard), signature, last, digest):
                 yield keys.posted(shard)  # of a shard without any posting
             if macs.ready and (found.stated is None or found.older_key or not macs.is_current(signature)):
@@ -578,14 +577,7 @@ def digest_of(sums: Sums) -> str:
     return hashlib.sha256(encode(content)).hexdigest()
 
 
-def _parts(stated: bytes | None) -> tuple[str, str, str]:
-    last, _, rest = (stated or b"0-0").decode(errors="replace").partition(" ")
-    digest, _, signature = rest.partition(" ")
-    return last, digest, signature
-
-
-def _of_hex(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b"no signature"
+def _parts(stated: bytes | None) -> tuple[str, str, bytes]:
+    last, _, rest = (stated or b"0-0").partition(b" ")
+    digest, _, signature = rest.partition(b" ")
+    return last.decode(errors="replace"), digest.decode(errors="replace"), of_text(signature)

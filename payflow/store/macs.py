@@ -126,7 +126,7 @@ class Macs:
 
     def trusts_fields(self, place: str, fields: Mapping[bytes, bytes], loose: frozenset[bytes]) -> bool:
         """Tell whether a hash is what we wrote, but for the fields that may change under its signature."""
-        return self.trusts(place, _of_text(fields.get(b"mac", b"")), *_content(fields, loose))
+        return self.trusts(place, of_text(fields.get(b"mac", b"")), *_content(fields, loose))
 
     def sign_fields(self, place: str, fields: Mapping[bytes, bytes], loose: frozenset[bytes]) -> bytes:
         """Sign a hash, but for some fields: as text, because all of it is."""
@@ -134,7 +134,7 @@ class Macs:
 
     def is_current_field(self, signature: bytes) -> bool:
         """Tell the same of a signature that is text."""
-        return self.is_current(_of_text(signature))
+        return self.is_current(of_text(signature))
 
     # ── postings ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,7 +183,8 @@ class Macs:
         return True
 
 
-def _of_text(signature: bytes) -> bytes:
+def of_text(signature: bytes) -> bytes:
+    """Read a signature that is written as text; one that is none is nobody's."""
     try:
         return bytes.fromhex(signature.decode())
     except ValueError:

@@ -45,7 +45,7 @@ class Permits(OverRecords):
         """Walk over the records that are not signed as they are; none where there is no key to sign with."""
         if not self._records.macs.ready:
             return
-        async for page in paged(self._recorded()):
+        async for page in paged(self._records.ids()):
             rows = await self._link.pipeline([("HMGET", keys.record(one), *_FIELDS) for one in page])
             for record_id, row in zip(page, rows, strict=True):
                 found = await self._judged(record_id, row) if row[0] is not None else None
@@ -70,10 +70,6 @@ class Permits(OverRecords):
             record_id, stored.record.state, stored.record.version, stored.chain, stored.body, forged=False, problem=""
         )
         return stored.body.signed and await self.adopt(found)
-
-    async def _recorded(self) -> AsyncIterator[RecordId]:
-        async for key in self._link.keys("{pf:??}:rec:*"):
-            yield RecordId(key.partition(":rec:")[2])
 
     async def _judged(self, record_id: RecordId, row: list[bytes | None]) -> UnsignedRecord | None:
         state, version, owner, asset, units = (_text(value) for value in row[:5])

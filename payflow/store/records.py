@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -552,6 +552,11 @@ class Records:
             if isinstance(one, StoreUnavailable) or not isinstance(one, Stored | PayflowError):
                 raise one
         return [one for one in found if isinstance(one, Stored)]
+
+    async def ids(self) -> AsyncIterator[RecordId]:
+        """Walk over the ids of all records, whatever their machine."""
+        async for key in self.link.keys("{pf:??}:rec:*"):
+            yield RecordId(key.partition(":rec:")[2])
 
     async def history(self, record_id: RecordId) -> list[HistoryEvent]:
         return [read_event(event) for event in await self.link.ask("LRANGE", keys.history(record_id), 0, -1)]

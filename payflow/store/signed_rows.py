@@ -14,6 +14,7 @@ import structlog
 from machines.core.errors import StoreUnfit
 from payflow.store import keys
 from payflow.store.link import Link
+from payflow.store.macs import of_text
 from payflow.store.pauses import SIGNATURE
 from payflow.store.scripts import RESIGN
 
@@ -81,7 +82,7 @@ class SignedRows:
                     "took that out beside Payflow. Restore the last backup (deploy/operations/restore.md)."
                 )
         if signature is not None:
-            macs.refuse_forged(_PLACE, bytes.fromhex(signature.decode()), self._store_id)
+            macs.refuse_forged(_PLACE, of_text(signature), self._store_id)
         else:
             await self._link.ask("HSET", keys.META, _BEGUN, macs.sign(_BEGUN, self._store_id).hex())
             has_tokens = bool([key async for key in self._link.keys(keys.token("*"))])  # else it is a new one
@@ -105,7 +106,7 @@ class SignedRows:
         begun = await self._link.ask("HGET", keys.META, _BEGUN)
         if begun is None:
             return not self._is_marked() and not await self._was_signed()
-        self._link.macs.refuse_forged(_BEGUN, bytes.fromhex(begun.decode()), self._store_id)
+        self._link.macs.refuse_forged(_BEGUN, of_text(begun), self._store_id)
         return True
 
     async def _was_signed(self) -> bool:
