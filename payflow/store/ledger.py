@@ -359,24 +359,29 @@ class Ledger(OverRecords):
 
     async def walk(self, shard: int, posted: PostedSums) -> Sums:
         """Sum up the postings of a shard that came since the last walk, and see that commits of ours wrote them."""
-        sums, until, stated = await self._begun(shard)
         # Whatever cuts a walk leaves nothing of it: the next one begins anew.
         known = posted.shards.pop(shard, None)
-        same = known is not None and (known.until, known.stated) == (until, stated)
-        found = known if known is not None and same else ShardSums(sums, until, stated)
+        found = known if known is not None and await self._begins_with(shard, known) else await self._anew(shard)
+        await self._walk_on(shard, found)
         for _ in range(MOST_READS):
-            await self._walk_on(shard, found)
-            sums, until, stated = await self._begun(shard)
-            if (found.until, found.stated) == (until, stated):
+            if await self._begins_with(shard, found):
                 break
-            found = ShardSums(sums, until, stated)  # some were put away meanwhile
+            found = await self._anew(shard)  # some were put away meanwhile
+            await self._walk_on(shard, found)
         posted.shards[shard] = found
         return _copy(found.sums)
 
-    async def _begun(self, shard: int) -> tuple[Sums, str, bytes | None]:
-        """Read what a walk begins with."""
+    async def _anew(self, shard: int) -> ShardSums:
+        """Begin a walk with what was put away."""
         sums, until = await self.checkpoint(shard)
-        return sums, until, await self._link.ask("HGET", keys.posted(shard), _STATED)
+        return ShardSums(sums, until, await self._link.ask("HGET", keys.posted(shard), _STATED))
+
+    async def _begins_with(self, shard: int, found: ShardSums) -> bool:
+        """Whether nothing was put away, or stated, since a walk began."""
+        until, stated = await self._link.pipeline(
+            [("HGET", keys.checkpoint(shard), "until"), ("HGET", keys.posted(shard), _STATED)]
+        )
+        return ((until or b"").decode(), stated) == (found.until, found.stated)
 
     # ── signed: each posting by the commit that wrote it, and what all of them summed to before ───────────────────────
 
