@@ -13,7 +13,6 @@ from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.tokens import Session, digest_of
 
 LASTS_S = 10 * 60
@@ -79,11 +78,7 @@ class PendingLogins(OverLink):
         return None if taken is None else login
 
     async def _read(self, digest: str) -> PendingLogin | None:
-        row = await self._link.ask("GET", keys.login(digest))
-        try:
-            written = self._link.macs.unwrap(keys.login(digest), row) if row else None
-        except (Forged, UnknownKey):
-            return None
+        written = self._link.macs.opened(keys.login(digest), await self._link.ask("GET", keys.login(digest)))
         if written is None:
             return None
         account, address, at, code, declined, token, let_in_by = msgspec.msgpack.decode(written)

@@ -12,7 +12,6 @@ from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.macs import Forged, UnknownKey
 from payflow.store.scripts import SWAP
 
 ASKED_S = 5 * 60
@@ -85,9 +84,8 @@ class Passkeys(OverLink):
         return self._link.macs.wrap(f"{keys.passkeys(one.person)} {one.id}", encode(said))
 
     def _read(self, person: str, name: str, row: bytes) -> Passkey | None:
-        try:
-            content = self._link.macs.unwrap(f"{keys.passkeys(person)} {name}", row)
-        except (Forged, UnknownKey):
+        content = self._link.macs.opened(f"{keys.passkeys(person)} {name}", row)
+        if content is None:
             return None
         label, public_key, sign_count, token, let_in_by, made_at, used_at = msgspec.msgpack.decode(content)
         return Passkey(
@@ -108,11 +106,7 @@ class PasskeyChallenges(OverLink):
     async def take(self, challenge: bytes, purpose: str) -> bool:
         """Whether exactly this was asked for that purpose; it never is again."""
         place = _place(challenge)
-        found = await self._link.ask("GETDEL", place)
-        try:
-            return found is not None and self._link.macs.unwrap(place, found) == purpose.encode()
-        except (Forged, UnknownKey):
-            return False
+        return self._link.macs.opened(place, await self._link.ask("GETDEL", place)) == purpose.encode()
 
 
 def _place(challenge: bytes) -> str:

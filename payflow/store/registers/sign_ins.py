@@ -13,7 +13,6 @@ import msgspec
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.tokens import digest_of
 
 LASTS_S = 15 * 60
@@ -55,8 +54,5 @@ class SignInLinks(OverLink):
         if not _SHAPE.fullmatch(secret):
             return None
         place = keys.sign_in_link(digest_of(secret))
-        row = await self._link.ask(command, place)
-        try:
-            return None if row is None else SignInLink(*msgspec.msgpack.decode(self._link.macs.unwrap(place, row)))
-        except (Forged, UnknownKey):
-            return None
+        written = self._link.macs.opened(place, await self._link.ask(command, place))
+        return None if written is None else SignInLink(*msgspec.msgpack.decode(written))
