@@ -19,7 +19,7 @@ from payflow.app.pools import check_address, check_chain, lane_settings, pool_no
 from payflow.config import Settings
 from payflow.desk.lanes import Lanes
 from payflow.desk.pool.pool import try_signer
-from payflow.telemetry.health import Check, fail, ok, warn
+from payflow.telemetry.health import Check, Level, fail, first_of, ok, warn
 
 
 async def examine_pool(settings: Settings, path: Path) -> list[Check]:
@@ -36,7 +36,15 @@ async def examine_pool(settings: Settings, path: Path) -> list[Check]:
             if pool.syncs_runs and persistence.append_only:
                 persistence = replace(persistence, fsync="always")  # as it will be when somebody is paid
             checks += pool_durability(persistence, accepted=settings.accept_weak_durability)
-            checks.append(await _pending(books))
+            pending, lock = await books.pending(), await books.lock()
+            left = f"{len(pending)} payments are pending, the lock is {lock or 'free'}"
+            checks.append(
+                first_of(
+                    "pool payments",
+                    (pending or lock, Level.WARN, f"{left}: `payflow pool pending` says whose they are."),
+                    (True, Level.OK, "Nothing is pending, and payouts are not locked."),
+                )
+            )
         except PayflowError as error:
             checks.append(fail("pool Redis", str(error)))
     return [*checks, *await _chain(settings, pool)]
@@ -53,22 +61,10 @@ def pool_durability(persistence: Persistence, *, accepted: bool) -> list[Check]:
             ok("pool Redis", f"It keeps every write (append-only file, fsync {persistence.fsync or 'on request'}).")
         )
     if not advice:
-        found.append(ok("pool backups", _backup(persistence)))
+        none = "It has written no snapshot since it started, and will; keep copies elsewhere."
+        last = f"Its last snapshot is {persistence.snapshot_age_s // 3600} hours old; keep copies elsewhere."
+        found.append(ok("pool backups", none if persistence.snapshots_written == 0 else last))
     return found
-
-
-def _backup(persistence: Persistence) -> str:
-    if persistence.snapshots_written == 0:
-        return "It has written no snapshot since it started, and will; keep copies elsewhere."
-    return f"Its last snapshot is {persistence.snapshot_age_s // 3600} hours old; keep copies elsewhere."
-
-
-async def _pending(books: PoolBooks) -> Check:
-    pending, lock = await books.pending(), await books.lock()
-    if pending or lock:
-        said = f"{len(pending)} payments are pending, the lock is {lock or 'free'}"
-        return warn("pool payments", f"{said}: `payflow pool pending` says whose they are.")
-    return ok("pool payments", "Nothing is pending, and payouts are not locked.")
 
 
 async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
@@ -77,7 +73,10 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
     async with AsyncExitStack() as stack:
         try:
             node = await pool_node(settings, pool, stack)
-            checks.append(await _peers(pool, node))
+            peers, wanted = await node.peers() if pool.require_peers else 0, pool.require_peers
+            too_few = f"It has {peers} peers, and payouts wait until it has {wanted}."
+            answers = f"It answers for the chain {node.chain_id}."
+            checks.append(first_of("pool node", (peers < wanted, Level.WARN, too_few), (True, Level.OK, answers)))
             name, given = lane_settings(settings, pool, node)
             # A key that lies in a file is opened by `payflow pool run` alone, which tries it before it pays.
             sender = None if given.signer else typed(given.address or pool.address)
@@ -94,13 +93,6 @@ async def _chain(settings: Settings, pool: config.Config) -> list[Check]:
         except PayflowError as error:
             checks.append(fail(("pool node", "pool chain", "pool signer", "pool wallet")[len(checks)], str(error)))
     return checks
-
-
-async def _peers(pool: config.Config, node: Nodes) -> Check:
-    peers = await node.peers() if pool.require_peers else 0
-    if peers < pool.require_peers:
-        return warn("pool node", f"It has {peers} peers, and payouts wait until it has {pool.require_peers}.")
-    return ok("pool node", f"It answers for the chain {node.chain_id}.")
 
 
 async def examine_lanes(lanes: Lanes) -> list[Check]:

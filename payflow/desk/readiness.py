@@ -13,7 +13,7 @@ from payflow.store import keys, servers
 from payflow.store.pauses import scope_of_shard
 from payflow.store.seals import KEY_FILE
 from payflow.store.store import Store
-from payflow.telemetry.health import Check, fail, ok, warn
+from payflow.telemetry.health import Check, Level, fail, first_of, ok
 
 ANSWER_S = 3.0
 SEEN_S = 30 * DAY // SECOND
@@ -72,11 +72,16 @@ async def examine(store: Store) -> list[Check]:
 
 def _durable(store: Store) -> Check:
     faults = store.faults()
-    if faults:
-        return fail("durability", " ".join(fault.text for fault in faults))
-    if store.settings.accept_weak_durability:
-        return warn("durability", "PAYFLOW_ACCEPT_WEAK_DURABILITY is set: what the store forgets may be paid twice.")
-    return ok("durability", "The store keeps what it acknowledges.")
+    return first_of(
+        "durability",
+        (faults, Level.FAIL, " ".join(fault.text for fault in faults)),
+        (
+            store.settings.accept_weak_durability,
+            Level.WARN,
+            "PAYFLOW_ACCEPT_WEAK_DURABILITY is set: what the store forgets may be paid twice.",
+        ),
+        (True, Level.OK, "The store keeps what it acknowledges."),
+    )
 
 
 async def sequence(store: Store) -> Check:
@@ -104,16 +109,13 @@ async def proxies(store: Store) -> Check:
     """Whether whoever stands before us is named: else all who come through them share one rate."""
     settings = store.settings
     seen = (await store.link.ask("GET", keys.UNNAMED_PROXY) or b"").decode()
-    if seen and not any(ip_address(seen) in network for network in settings.trusted_proxies):
-        said = f"Requests come through {seen}, and all of them share one rate"
-    elif not settings.trusted_proxies and (https := _by_https(settings)):
-        said = f"People come to {https} through a proxy, and all of them share one rate"
-    else:
-        return ok("proxies", "No request came through a proxy that is not named.")
-    return warn("proxies", f"{said}: name the network of your proxy in PAYFLOW_TRUSTED_PROXIES.")
-
-
-def _by_https(settings: Settings) -> str:
-    """Give an address of ours that only a proxy can answer: we speak no TLS."""
-    ours = (settings.public_url, settings.bounty_server)
-    return next((one for one in ours if one.startswith("https:")), "")
+    unnamed = seen and not any(ip_address(seen) in network for network in settings.trusted_proxies)
+    # An address of ours that only a proxy can answer: we speak no TLS.
+    https = next((one for one in (settings.public_url, settings.bounty_server) if one.startswith("https:")), "")
+    shared = "all of them share one rate: name the network of your proxy in PAYFLOW_TRUSTED_PROXIES."
+    return first_of(
+        "proxies",
+        (unnamed, Level.WARN, f"Requests come through {seen}, and {shared}"),
+        (https and not settings.trusted_proxies, Level.WARN, f"People come to {https} through a proxy, and {shared}"),
+        (True, Level.OK, "No request came through a proxy that is not named."),
+    )

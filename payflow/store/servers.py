@@ -13,7 +13,7 @@ from machines.core.redis import Engine, engine_of, weak_sync
 from payflow.config import Settings
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import ALL
-from payflow.telemetry.health import Check, Level, fail, ok, warn
+from payflow.telemetry.health import Check, Level, fail, first_of, ok, warn
 
 OLDEST_REDIS = (6, 2)
 LISTPACK_VALUE = 2048
@@ -217,41 +217,59 @@ def _durable(servers: Sequence[StoreServer], settings: Settings) -> list[Check]:
 
 def replicas(servers: Sequence[StoreServer], wanted: int, settings: Settings) -> Check:
     have = min(server.replicas for server in servers)
-    if have < wanted:
-        return fail(
-            "replicas",
-            f"An intent must reach {wanted} replicas and {have} are connected, so no money leaves: start them, "
-            "or set PAYFLOW_REPLICAS.",
-        )
-    if have:
-        return ok("replicas", f"{have} connected.")
-    if settings.embedded:
-        return ok("replicas", f"The embedded store has none: back up {settings.data}.")
-    return warn("replicas", "There is none: when this server's disk dies, so do the books. Add one.")
+    return first_of(
+        "replicas",
+        (
+            have < wanted,
+            Level.FAIL,
+            (
+                f"An intent must reach {wanted} replicas and {have} are connected, so no money leaves: start them, "
+                "or set PAYFLOW_REPLICAS."
+            ),
+        ),
+        (have, Level.OK, f"{have} connected."),
+        (settings.embedded, Level.OK, f"The embedded store has none: back up {settings.data}."),
+        (True, Level.WARN, "There is none: when this server's disk dies, so do the books. Add one."),
+    )
 
 
 def version(server: StoreServer, _settings: Settings) -> Check:
-    if server.engine.name == "redis" and server.engine.numbers < OLDEST_REDIS:
-        return fail("version", f"This is {server.engine}: run Redis 6.2, Valkey 7.2 or a newer one.")
-    return ok("version", f"{server.engine}.")
+    old = server.engine.name == "redis" and server.engine.numbers < OLDEST_REDIS
+    return first_of(
+        "version",
+        (old, Level.FAIL, f"This is {server.engine}: run Redis 6.2, Valkey 7.2 or a newer one."),
+        (True, Level.OK, f"{server.engine}."),
+    )
 
 
 def log_written(server: StoreServer, _settings: Settings) -> Check:
     """Whether the server can write its append-only file."""
-    if str(server.info.get("aof_last_write_status", "ok")) != "ok":
-        return fail("disk", "The store could not write its append-only file: free space on its disk, read its log.")
-    if str(server.info.get("aof_last_bgrewrite_status", "ok")) != "ok":
-        return warn("disk", "The store could not rewrite its append-only file, which keeps growing: read its log.")
-    return ok("disk", "The last writes reached the append-only file.")
+    return first_of(
+        "disk",
+        (
+            str(server.info.get("aof_last_write_status", "ok")) != "ok",
+            Level.FAIL,
+            "The store could not write its append-only file: free space on its disk, read its log.",
+        ),
+        (
+            str(server.info.get("aof_last_bgrewrite_status", "ok")) != "ok",
+            Level.WARN,
+            "The store could not rewrite its append-only file, which keeps growing: read its log.",
+        ),
+        (True, Level.OK, "The last writes reached the append-only file."),
+    )
 
 
 def memory(server: StoreServer, _settings: Settings) -> Check:
     """Whether there is room for more records."""
     used, most = server.number("used_memory"), server.number("maxmemory")
     figures = f"{_mebibytes(used)} of {_mebibytes(most)}" if most else _mebibytes(used)
-    if most and used > NEARLY_FULL * most:
-        return warn("memory", f"{figures} are used; a full store refuses every write: raise maxmemory.")
-    return ok("memory", f"{figures} used.")
+    full = most and used > NEARLY_FULL * most
+    return first_of(
+        "memory",
+        (full, Level.WARN, f"{figures} are used; a full store refuses every write: raise maxmemory."),
+        (True, Level.OK, f"{figures} used."),
+    )
 
 
 def _mebibytes(count: int) -> str:
@@ -260,79 +278,105 @@ def _mebibytes(count: int) -> str:
 
 def password(server: StoreServer, settings: Settings) -> Check:
     """Whether not everybody may change the books."""
-    if _behind_socket(settings):
-        return ok("password", "None is needed: the store listens on a private socket.")
-    if server.passwordless is None:
-        return ok("password", "The server does not tell whether it asks for one.")
-    if server.passwordless:
-        level = warn if _at_home(settings) else fail
-        return level(
-            "password", "Whoever reaches the store may change the books: set `requirepass` and REDIS_PASSWORD."
-        )
-    return ok("password", "The store asks for one.")
+    return first_of(
+        "password",
+        (_behind_socket(settings), Level.OK, "None is needed: the store listens on a private socket."),
+        (server.passwordless is None, Level.OK, "The server does not tell whether it asks for one."),
+        (
+            server.passwordless,
+            Level.WARN if _at_home(settings) else Level.FAIL,
+            "Whoever reaches the store may change the books: set `requirepass` and REDIS_PASSWORD.",
+        ),
+        (True, Level.OK, "The store asks for one."),
+    )
 
 
 def encryption(_server: StoreServer, settings: Settings) -> Check:
     """Whether others on the network can read along."""
-    if _at_home(settings):
-        return ok("encryption", "None is needed: nothing leaves this machine.")
-    if settings.redis_url and urlsplit(settings.url).scheme == "rediss":
-        return ok("encryption", "The way to the store is encrypted.")
-    return warn(
-        "encryption", "Password and books pass the network in clear text: give REDIS_URL as rediss://, or use a VPN."
+    encrypted = settings.redis_url and urlsplit(settings.url).scheme == "rediss"
+    return first_of(
+        "encryption",
+        (_at_home(settings), Level.OK, "None is needed: nothing leaves this machine."),
+        (encrypted, Level.OK, "The way to the store is encrypted."),
+        (
+            True,
+            Level.WARN,
+            "Password and books pass the network in clear text: give REDIS_URL as rediss://, or use a VPN.",
+        ),
     )
 
 
 def address(server: StoreServer, settings: Settings) -> Check:
     """Whether the store can be reached from where nobody needs it."""
-    if _behind_socket(settings):
-        return ok("address", "The store has no network address.")
-    if not server.config:
-        return ok("address", "The server does not tell where it listens.")
-    if _ANYWHERE.isdisjoint(server.config.get("bind", "").split() or ["*"]):
-        return ok("address", f"The store listens on {server.config['bind']} only.")
-    if server.passwordless and server.config.get("protected-mode") == "yes":
-        return ok("address", "The store is in protected mode: without a password only this machine gets in.")
-    level = fail if server.passwordless else warn
-    return level(
-        "address", "The store listens on every address: set `bind` to the one that Payflow uses, or firewall it."
+    bound = server.config.get("bind", "")
+    protected = server.passwordless and server.config.get("protected-mode") == "yes"
+    return first_of(
+        "address",
+        (_behind_socket(settings), Level.OK, "The store has no network address."),
+        (not server.config, Level.OK, "The server does not tell where it listens."),
+        (_ANYWHERE.isdisjoint(bound.split() or ["*"]), Level.OK, f"The store listens on {bound} only."),
+        (protected, Level.OK, "The store is in protected mode: without a password only this machine gets in."),
+        (
+            True,
+            Level.FAIL if server.passwordless else Level.WARN,
+            "The store listens on every address: set `bind` to the one that Payflow uses, or firewall it.",
+        ),
     )
 
 
 def compact_records(server: StoreServer, _settings: Settings) -> Check:
     """Whether records are kept in their small form."""
     value = server.number("hash-max-listpack-value", "hash-max-ziplist-value")
-    if not server.config:
-        return ok("compact records", "The server does not tell its hash-max-listpack-value.")
-    if value < LISTPACK_VALUE:
-        return warn(
-            "compact records",
-            f"Records take about three times the memory they need: set `hash-max-listpack-value {LISTPACK_VALUE}`"
-            f" (it is {value}).",
-        )
-    return ok("compact records", f"hash-max-listpack-value is {value}.")
+    return first_of(
+        "compact records",
+        (not server.config, Level.OK, "The server does not tell its hash-max-listpack-value."),
+        (
+            value < LISTPACK_VALUE,
+            Level.WARN,
+            (
+                f"Records take about three times the memory they need: set `hash-max-listpack-value {LISTPACK_VALUE}`"
+                f" (it is {value})."
+            ),
+        ),
+        (True, Level.OK, f"hash-max-listpack-value is {value}."),
+    )
 
 
 def clock(server: StoreServer, _settings: Settings) -> Check:
     off = f"{abs(server.clock_off_s):.1f} s {'ahead of' if server.clock_off_s > 0 else 'behind'} this machine's"
-    if abs(server.clock_off_s) > CLOCK_OFF_S:
-        return warn("clock", f"The store's clock is {off}: run NTP on both, or logs and history will not agree.")
-    return ok("clock", "The store's clock agrees with this machine's.")
+    return first_of(
+        "clock",
+        (
+            abs(server.clock_off_s) > CLOCK_OFF_S,
+            Level.WARN,
+            f"The store's clock is {off}: run NTP on both, or logs and history will not agree.",
+        ),
+        (True, Level.OK, "The store's clock agrees with this machine's."),
+    )
 
 
 def clients(server: StoreServer, settings: Settings) -> Check:
     """Whether there are connections left."""
     have, most, planned = server.number("connected_clients"), server.number("maxclients"), settings.redis_max_clients
-    if most and have > NEARLY_FULL * most:
-        return fail("clients", f"{have} of the {most} connections that the store allows are taken: raise maxclients.")
-    if most and planned > most:
-        return warn("clients", f"REDIS_MAX_CLIENTS is {planned}, the store allows {most}: raise its maxclients.")
-    if have > planned:
-        return warn(
-            "clients",
+    return first_of(
+        "clients",
+        (
+            most and have > NEARLY_FULL * most,
+            Level.FAIL,
+            f"{have} of the {most} connections that the store allows are taken: raise maxclients.",
+        ),
+        (
+            most and planned > most,
+            Level.WARN,
+            f"REDIS_MAX_CLIENTS is {planned}, the store allows {most}: raise its maxclients.",
+        ),
+        (
+            have > planned,
+            Level.WARN,
             f"{have} clients are connected, REDIS_MAX_CLIENTS plans for {planned}: find out who they are, or raise it.",
-        )
-    return ok("clients", f"{have} connected; {planned} are planned for" + (f", {most} allowed." if most else "."))
+        ),
+        (True, Level.OK, f"{have} connected; {planned} are planned for" + (f", {most} allowed." if most else ".")),
+    )
 
 
 def _behind_socket(settings: Settings) -> bool:

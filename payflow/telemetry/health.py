@@ -44,6 +44,11 @@ def fail(name: str, finding: str) -> Check:
     return Check(name, Level.FAIL, finding)
 
 
+def first_of(name: str, *findings: tuple[object, Level, str]) -> Check:
+    """Find the first of these whose condition holds, as one reads a table; the last one's always does."""
+    return next(Check(name, level, finding) for holds, level, finding in findings if holds)
+
+
 def healthy(checks: Iterable[Check]) -> bool:
     """Say whether nothing failed."""
     return all(check.level is not Level.FAIL for check in checks)
