@@ -33,6 +33,7 @@ LEAST_SECRET = 24
 # transfer reaches back a quarter of a year. What a lane has paid is final on its chain, so rails of lanes need nothing.
 RETURNS_DAYS = {"flutterwave": 90.0, "paystack": 90.0}
 
+_HOST = r"^[a-z0-9_.-]+(:[0-9]{1,5})?$"
 _Wait = Annotated[float, Field(ge=0, le=30 * 86_400)]  # less than nothing would mean never
 
 
@@ -354,6 +355,8 @@ class Settings(BaseModel):
     """Port to listen on; 0 picks a free one."""
     public_url: str = Field(default="", pattern=r"^(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?$", alias="PAYFLOW_PUBLIC_URL")
     """Where people reach the pages, such as https://pay.example.com; by default http://localhost and the port."""
+    hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = Field(default=(), alias="PAYFLOW_HOSTS")
+    """Names that callers may know us by, as name or name:port, behind commas; by default only pages look at it."""
     probe_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_PROBE_PORT")
     """A port for machines that watch: /metrics, /healthz, all of /readyz. Without it PAYFLOW_PORT shows them too."""
     worker_port: int | None = Field(default=None, ge=0, le=65535, alias="PAYFLOW_WORKER_PORT")
@@ -418,8 +421,9 @@ class Settings(BaseModel):
         return value
 
     @field_validator(
-        "redis_sentinels", "retry_after_s", "trusted_proxies", "webhook_networks", "reviewers", "pools", mode="before"
-    )
+        "redis_sentinels", "retry_after_s", "trusted_proxies", "webhook_networks", "reviewers", "pools", "hosts",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -458,6 +462,12 @@ class Settings(BaseModel):
     def pages_at(self) -> str:
         """Where people reach the pages."""
         return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that all of us answers to, the pages' own among them; none where any name will do."""
+        own = (urlsplit(url).netloc for url in (self.public_url, self.bounty_server))
+        return frozenset({*self.hosts, *filter(None, own)} if self.hosts else ())
 
     @property
     def store_tls(self) -> bool:

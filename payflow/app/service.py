@@ -130,11 +130,12 @@ async def _listening(payflow: Payflow, readiness: Readiness, ports: Ports) -> As
     address = watched = ""
     async with AsyncExitStack() as stack:
         if ports.probes is not None:
-            served = app.application(watching.routes())
+            served = app.application(watching.routes(), names=settings.names)
             listening = app.listening(served, settings.host, ports.probes, most=app.MOST_WATCHING)
             watched = await stack.enter_async_context(listening)
         if ports.api is not None:
-            served = app.application(watching.public_routes() if watched else watching.routes(), payflow.parts.routes())
+            own = watching.public_routes() if watched else watching.routes()
+            served = app.application(own, payflow.parts.routes(), names=settings.names)
             listening = app.listening(served, settings.host, ports.api, settings.trusted_proxies)
             address = await stack.enter_async_context(listening)
         yield address, watched

@@ -2,14 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 
 from adapters.sandbox.github.wallet import StandInWallet
-from payflow.config import Settings
+from machines.core.errors import BadSettings
+from payflow.config import Settings, load
+from payflow.desk.readiness import Readiness
 from payflow.store.registers.tokens import Role
+from payflow.web import routes as api
 from payflow.web.http import app
+from payflow.web.http.probes import Probes
 from tests.chain import LANE
 from tests.web.api.front import Front, open_front
 
@@ -49,7 +54,7 @@ async def signed_in(front: Front, **headers: str) -> aiohttp.ClientResponse:
         return answer
 
 
-async def at(front: Front, path: str, **headers: str) -> tuple[int, str]:
+async def at(front: Front | SimpleNamespace, path: str, **headers: str) -> tuple[int, str]:
     """Ask for a page."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
@@ -91,6 +96,29 @@ async def test_pages_answer_to_their_own_name(settings: Settings, path: str) -> 
             status, text = await at(front, path, Host=host)
             assert (status, "evil.example" in text) == (421, False), host
         assert (await at(front, "/api/openapi.json", Host="payflow-api:8080"))[0] == 200
+
+
+async def test_with_a_list_of_names_nothing_answers_to_another(settings: Settings) -> None:
+    """Neither the API nor the probes nor a place that there is not; before anything is read."""
+    named = load({"PAYFLOW_PUBLIC_URL": "https://pay.example", "PAYFLOW_HOSTS": "payflow-api:8080, hooks.example"})
+    async with open_front(settings) as front:
+        probes = Probes(front.store, front.metrics, Readiness(front.store)).routes()
+        served = app.application(probes, api.routes(front.desk, front.settings, front.metrics), names=named.names)
+        async with app.listening(served, "127.0.0.1", 0) as address:
+            there = SimpleNamespace(session=front.session, address=address)
+            for path in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/payouts", "/nothing"):
+                for host in ("pay.example", "PAY.example", "payflow-api:8080", "hooks.example", "10.2.3.4:8080"):
+                    assert (await at(there, path, Host=host))[0] != 421, (path, host)
+                for host in ("evil.example", "payflow-api", "hooks.example:81", "hooks.example.", "[x"):
+                    status, text = await at(there, path, Host=host)
+                    assert (status, "evil" in text, "PAYFLOW_HOSTS" in text) == (421, False, True), (path, host)
+
+
+def test_without_a_list_of_names_everybody_may_know_us_as_they_do() -> None:
+    assert load({"PAYFLOW_PUBLIC_URL": "https://pay.example"}).names == frozenset()
+    assert "bounty.example" in load({"PAYFLOW_HOSTS": "x", "PAYFLOW_BOUNTY_SERVER": "https://bounty.example"}).names
+    with pytest.raises(BadSettings, match="PAYFLOW_HOSTS"):
+        load({"PAYFLOW_HOSTS": "https://pay.example"})
 
 
 async def test_whom_to_tell_of_a_hole(settings: Settings) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import resource
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web, web_response, web_urldispatcher
 from aiohttp.http import HttpVersion11
@@ -31,6 +32,7 @@ _SHARE = 4
 LAST_ANSWERS_S = 5.0
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process stops: who would answer for ever ends then."""
+_NAMES = web.AppKey("names", list[str])
 _PROXIES = web.AppKey("proxies", list[IPv4Network | IPv6Network])
 HSTS = "max-age=31536000"
 _OF_THE_CALLER = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
@@ -38,8 +40,8 @@ _OF_THE_CALLER = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _BACKGROUND = web.AppKey("background", set[asyncio.Task[None]])
 
 
-def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
-    """Serve the routes of several rooms."""
+def application(*rooms: Iterable[web.RouteDef], names: Collection[str] = ()) -> web.Application:
+    """Serve the routes of several rooms, to who comes by one of these names where any are given."""
     # aiohttp asks this before any middleware, of places that there are none too, and breaks on bytes that are no text.
     web_urldispatcher._default_expect_handler = _expected  # type: ignore[assignment]  # noqa: SLF001
     app = web.Application(middlewares=[_answered], client_max_size=MOST_BODY_BYTES)
@@ -47,6 +49,7 @@ def application(*rooms: Iterable[web.RouteDef]) -> web.Application:
     app[STOPPING] = asyncio.Event()
     app[_BACKGROUND] = set()
     app[_PROXIES] = []
+    app[_NAMES] = list(names)
     app.on_shutdown.append(_stop)
     for routes in rooms:
         app.add_routes(routes)
@@ -95,7 +98,13 @@ async def _listen(serve: Callable[[], asyncio.Protocol], host: str, port: int) -
 
 @web.middleware
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what is too large before it is read; whatever a handler raises is answered here."""
+    """Refuse what is not for us, or too large before it is read; whatever a handler raises is answered here."""
+    # Not `request.host`, which looks the name of this machine up where the caller gave none.
+    names: list[str] = request.app[_NAMES]
+    if not is_name_of_ours(request.headers.get(hdrs.HOST, ""), names):
+        return problems.Problem(
+            problems.MISDIRECTED, "Nobody answers here to the name that you asked for: PAYFLOW_HOSTS lists our names."
+        ).answer()
     most = LARGER.get(request.path, MOST_BODY_BYTES)
     if (request.content_length or 0) > most:
         return problems.Problem(problems.TOO_LARGE, f"A request may have {most} bytes.").answer()
@@ -275,6 +284,25 @@ class _Guarded(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._served.resume_writing()
+
+
+def is_name_of_ours(host: str, names: Collection[str]) -> bool:
+    """Whether somebody came by one of our names, where we have any: anybody can let a name of theirs lead here.
+
+    An address, and localhost, is nobody's name.
+    """
+    try:
+        bare = urlsplit(f"//{host.casefold()}").hostname or ""
+    except ValueError:  # such as `[x`
+        return not names
+    return not names or not host or _is_literal(bare) or host.casefold() in names
+
+
+def _is_literal(bare: str) -> bool:
+    try:
+        return bare == "localhost" or bool(ip_address(bare))
+    except ValueError:
+        return False
 
 
 def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -37,7 +37,7 @@ from payflow.desk.readiness import note_unnamed_proxy
 from payflow.store.registers.sign_ins import SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, Tokens, digest_of
 from payflow.store.store import Store
-from payflow.web.http.app import among
+from payflow.web.http.app import among, is_name_of_ours
 from payflow.web.http.endpoints import received_form
 from payflow.web.http.problems import FORBIDDEN, MISDIRECTED, TOO_MANY, UNAUTHENTICATED, Problem
 
@@ -143,8 +143,7 @@ class Gate:
 
     def refuse_other_names(self, request: web.Request) -> None:
         """Refuse a page to who came by a name that is not ours, where ours is known: anybody's name can lead here."""
-        asked = request.host.casefold()
-        if self._name and asked != self._name and not _is_literal(asked):
+        if not is_name_of_ours(request.headers.get(hdrs.HOST, ""), [self._name] if self._name else ()):
             raise Problem(MISDIRECTED, f"These pages are at {self._name}, and nowhere else.")
 
     async def _note_proxy(self, request: web.Request) -> None:
@@ -475,15 +474,6 @@ def _refuse_other_sites(request: web.Request) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and _host(origin) != request.host.casefold():
         raise Problem(FORBIDDEN, "This form was sent from another site.")
-
-
-def _is_literal(host: str) -> bool:
-    """Whether it is an address, or this machine: nobody else's name leads here by it."""
-    try:
-        bare = urlsplit(f"//{host}").hostname or ""
-    except ValueError:  # such as `[x`
-        return False
-    return bare == "localhost" or _site(bare) is not None
 
 
 def _host(origin: str) -> str:
