@@ -300,6 +300,8 @@ class PageSessions:
         if request.method == hdrs.METH_POST:
             _refuse_unless(visit, request.headers.get(CSRF_HEADER, ""), "This was not asked from our page")
             refuse_reading_only(visit.caller.scope)
+            if await needs_proof(self._store, visit.signed_in):
+                raise Problem(FORBIDDEN, "Whether it is you, the page asks: do this by its button, without the script.")
         return visit.caller
 
     async def rate_limit(self, request: web.Request) -> None:

@@ -15,7 +15,7 @@ from payflow.desk.identity import make_sign_in_link
 from payflow.desk.passkeys import PROVEN_MS
 from payflow.desk.person import Person
 from payflow.store.registers.passkeys import ASKED_S, Passkeys
-from payflow.store.registers.tokens import Role, Tokens
+from payflow.store.registers.tokens import Role, Tokens, TokenScope
 from tests.web.admin.authenticator import PRESENT, Authenticator
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front, open_front
@@ -419,3 +419,34 @@ async def test_with_an_address_that_is_set_passkeys_are_for_its_host_alone(setti
         await visitor.get("passkeys", Host="pay.example.com")
         (passkey,) = await Passkeys(front.store.link).of("rita")
         assert passkey.label == "x"
+
+
+async def test_a_token_approves_at_the_api_within_its_limits_whatever_passkeys_there_are(
+    at: AtLocalhost, flagged: Front
+) -> None:
+    """It is the proof that it was made to be; what it may not, it may not with a passkey at hand either."""
+    somebody, _ = await rita(at)
+    tokens = Tokens(flagged.store.link)
+    made = [(await flagged.requested("100"))["id"] for _ in range(2)]
+    seen = {one: {"fingerprint": (await flagged.in_review(one))["fingerprint"]} for one in made}
+
+    async def approves(secret: str, one: str) -> int:
+        return (await flagged.call("POST", f"/api/reviews/{one}/approve", seen[one], token=secret)).status
+
+    narrow = {
+        "small": TokenScope(most={"NGN": 99_99}),
+        "reading": TokenScope(reads_only=True),
+        "elsewhere": TokenScope(networks=("10.0.0.0/8",)),
+    }
+    for name, scope in narrow.items():
+        secret = await tokens.create(name, Role.REVIEWER, "", "test", scope=scope)
+        assert await approves(secret, made[0]) == 403, name
+    operates = await tokens.create("otto", Role.OPERATOR, "", "test")
+    assert await approves(operates, made[0]) == 403
+    assert await approves(await flagged.token(Role.REVIEWER, name="rita"), made[0]) == 200
+    await age(flagged)
+    await flagged.until(made[0], "COMPLETED")
+    await somebody.see("passkeys")
+    assert await somebody.post(f"records/{made[1]}/do/approve", csrf=somebody.field("csrf"), seen="0") == 200
+    assert "Nothing was done yet." in somebody.page, "the session of the same person is asked"
+    assert (await flagged.record(made[1])).state == "REQUESTED"
