@@ -17,7 +17,9 @@ from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
 from machines.core.money import Asset, Money
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified
+from payflow.desk.passkeys import opens_as_person, passkeys_of
+from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified, roles_of
+from payflow.store.registers.passkeys import Passkeys
 from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
@@ -29,6 +31,7 @@ from payflow.store.registers.tokens import (
     SessionUse,
     Tokens,
     TokenScope,
+    by_person,
     digest_of,
     new_secret,
 )
@@ -49,6 +52,7 @@ async def takes_two(store: Store) -> bool:
     Whoever shut the other one out must not be able to act alone at once.
     """
     makers: dict[str, set[str]] = {}
+    others: list[tuple[str, set[str]]] = []
     for token in await Tokens(store.link).in_use(REMEMBERED_MS):
         if token.role is not Role.OPERATOR:
             continue
@@ -60,8 +64,29 @@ async def takes_two(store: Store) -> bool:
         made_by = {token.made_by, person.made_by if person else token.made_by}
         names = {folded(await store.persons.named(maker)) for maker in made_by}
         makers.setdefault(folded(person.name if person else token.name), set()).update(names)
-    pairs = combinations(makers, 2)
-    return any(one not in makers[other] and other not in makers[one] for one, other in pairs)
+    for person in await store.persons.all():
+        if Role.OPERATOR in person.roles and not await _long_gone(store, person):
+            for by in await _let_in_without_token(store, person):
+                names = {folded(await store.persons.named(maker)) for maker in {person.made_by, by}}
+                others.append((folded(person.name), names))
+    pairs = combinations([*makers.items(), *others], 2)
+    return any(
+        one != other and one not in makers_of_other and other not in makers_of_one
+        for (one, makers_of_one), (other, makers_of_other) in pairs
+    )
+
+
+async def _let_in_without_token(store: Store, person: RegisteredPerson) -> list[str]:
+    """Say for each way in that a person has, or had lately, without an open token who let them in."""
+    passkeys, tokens, now, found = Passkeys(store.link), Tokens(store.link), await store.records.now(), []
+    removed = [await passkeys.removed_lately(name) for name in person.names]
+    for passkey in [*await passkeys_of(store, person.name), *(one for one in removed if one)]:
+        _, token = await tokens.last(passkey.token) if passkey.token else ("", None)
+        if not passkey.token:
+            found.append(passkey.let_in_by)
+        elif token is not None and not token.open_at(now) and opens_as_person(token, Role.OPERATOR):
+            found.append(passkey.let_in_by or token.made_by)
+    return found
 
 
 async def _long_gone(store: Store, person: RegisteredPerson) -> bool:
@@ -441,7 +466,8 @@ async def open_sessions(store: Store, by: Person) -> list[OpenSession]:
     tokens, found = await Tokens(store.link).open_by_hash(), []
     for use in await Sessions(store.link).all():
         with suppress(NotAllowed):  # it is shown from where its token opens nothing
-            caller = await identified(store, tokens.get(use.token), use.address)
+            token = by_person(use.person, use.roles, use.let_in_by) or tokens.get(use.token)
+            caller = await identified(store, token, use.address)
             if caller is not None and await _may_end(store, caller.who, by):
                 found.append(OpenSession(use, caller.who, caller.role))
     return found
@@ -470,28 +496,40 @@ async def make_sign_in_link(store: Store, name: str, by: Person) -> str:
     Everybody makes them for themselves; for somebody else an operator, or a shell, until two people operate.
     """
     token = await _token_of(store, name, by)
-    own = by.role is token.role and await store.persons.same(by.name, token.holder)
+    holder = token.holder if token else await store.persons.named(name)
+    roles = (token.role,) if token else await roles_of(store, name)
+    own = by.role in roles and await store.persons.same(by.name, holder)
     if not own:
         by.refuse_unless(OPERATES)
         if await takes_two(store):
             raise NotAllowed(
-                f"Two people operate this installation, so nobody lets {token.holder} in alone: they make a link for "
+                f"Two people operate this installation, so nobody lets {holder} in alone: they make a link for "
                 "themselves, with their own token, or sign in with it. `payflow token create` gives them one."
             )
-    digest = await Tokens(store.link).digest_in_use(token.name)
-    async with store.audit.doing(by.name, "make sign-in link", token.name):
-        return await SignInLinks(store.link).make(SignInLink(digest, "" if own else by.name))
+    made_by = "" if own else by.name
+    if token is None:
+        # What they may be is theirs to say, but for who is not all of it now.
+        link = SignInLink("", made_by, holder, tuple(role for role in roles if not own or role is by.role))
+    else:
+        link = SignInLink(await Tokens(store.link).digest_in_use(token.name), made_by)
+    async with store.audit.doing(by.name, "make sign-in link", token.name if token else holder):
+        return await SignInLinks(store.link).make(link)
 
 
-async def _token_of(store: Store, name: str, by: Person) -> ApiToken:
-    """Find the token by which somebody signs in: by its own name, or by one of theirs where that leaves no doubt."""
+async def _token_of(store: Store, name: str, by: Person) -> ApiToken | None:
+    """Find the token by which somebody signs in: by its own name, or by one of theirs where that leaves no doubt.
+
+    None for a person who has none, and needs none.
+    """
     tokens = await Tokens(store.link).in_use()
     named = [one for one in tokens if folded(one.name) == folded(name)]
     found = named or [one for one in tokens if await store.persons.same(one.holder, name)]
     staff = [one for one in found if one.role in STAFF]
     mine = [one for one in staff if one.role is by.role] or staff
+    if not mine and await roles_of(store, name):
+        return None
     if not found:
-        raise NotFound(f"There is no token {name!r} in use.")
+        raise NotFound(f"There is no token {name!r} in use, and no person who may sign in is called so.")
     if not mine:
         raise BadInput(f"{name} does not work here: only a viewer, a reviewer or an operator signs in by a link.")
     if len({folded(one.name) for one in mine}) > 1:

@@ -13,9 +13,9 @@ import msgspec
 
 from machines.core.clock import MINUTE, Millis
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
-from payflow.desk.person import STAFF, Caller
+from payflow.desk.person import STAFF, Caller, roles_of
 from payflow.store.registers.passkeys import Passkey, PasskeyChallenges, Passkeys
-from payflow.store.registers.tokens import Session, Tokens
+from payflow.store.registers.tokens import UNSCOPED, ApiToken, Role, Session, Tokens
 from payflow.store.store import Store
 
 if TYPE_CHECKING:
@@ -136,13 +136,36 @@ async def sign_in(store: Store, at: RelyingParty, shown: str) -> tuple[Passkey, 
     """Tell who signs in by a passkey, and give the session that they have earned."""
     _, _, person = _read(shown)
     passkey = await _used(store, at, _SIGN_IN, person, shown)
-    try:
-        digest = await Tokens(store.link).digest_in_use(passkey.token)
-    except NotFound as error:
+    return passkey, replace(await session_by(store, passkey), proven_at=passkey.used_at)
+
+
+async def session_by(store: Store, passkey: Passkey) -> Session:
+    """Give the session that a passkey earns: by the token that its person had come with, or as the person they are.
+
+    Of a token that ended by itself what was wider than a person's own is gone, and what was narrower stays so.
+    """
+    digest, token = await Tokens(store.link).last(passkey.token) if passkey.token else ("", None)
+    if passkey.token and token is None:
         raise NotAllowed(
-            f"The token {passkey.token}, by which this passkey lets {person} in, was revoked: ask an operator."
-        ) from error
-    return passkey, Session(digest, passkey.let_in_by, proven_at=passkey.used_at)
+            f"The token {passkey.token}, by which this passkey lets {passkey.person} in, was revoked: ask an operator."
+        )
+    if token is not None and token.open_at(await store.records.now()):
+        return Session(digest, passkey.let_in_by)
+    roles = await roles_of(store, passkey.person)
+    if token is not None:
+        roles = tuple(role for role in roles if opens_as_person(token, role))
+    if not roles:
+        raise NotAllowed(
+            f"This passkey lets nobody in any more: {passkey.person} may not, or the token ended that it goes back to. "
+            "`payflow sign-in` makes a link, by which another passkey is added."
+        )
+    by = passkey.let_in_by or (token.made_by if token else "")
+    return Session("", by, person=await store.persons.named(passkey.person), roles=roles)
+
+
+def opens_as_person(token: ApiToken, role: Role) -> bool:
+    """Whether a passkey that goes back to a token which ended by itself still lets its person be something."""
+    return token.role is role and token.scope == UNSCOPED
 
 
 async def refuse_another(store: Store, passkey: Passkey, caller: Caller) -> None:

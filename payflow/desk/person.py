@@ -26,6 +26,8 @@ NOBODY = "nobody known"
 REFUSED_A_SECOND = 0.2
 """So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
 
+MAY_MOST = (Role.OPERATOR, Role.REVIEWER, Role.VIEWER)
+"""In this order somebody is what they may be, until they say otherwise."""
 A_ROLE = {role: f"{'an' if role is Role.OPERATOR else 'a'} {role}" for role in Role}
 
 
@@ -112,6 +114,14 @@ class Caller:
     def owner(self) -> Owner | None:
         """The only owner whose records they may see; None where more than one comes into question."""
         return Owner(self.of) if self.role is Role.PROVIDER else None
+
+
+async def roles_of(store: Store, name: str) -> tuple[Role, ...]:
+    """Say what a person may be who comes without a token, first what they are then; nothing for nobody registered."""
+    person = await store.persons.find(name)
+    if person is None or person.disabled_at is not None:
+        return ()
+    return tuple(role for role in MAY_MOST if role in person.roles)
 
 
 async def identified(store: Store, token: ApiToken | None, address: str = "") -> Caller | None:

@@ -36,6 +36,8 @@ def test_who_shows_a_token_gets_a_link_of_their_own(till: Till) -> None:
 def test_a_shell_says_whom_it_means(till: Till) -> None:
     till.made()
     assert "Say whom the link signs in" in till.refused("sign-in", code=2)
-    assert till.refused("sign-in", "nobody") == "There is no token 'nobody' in use."
+    assert till.refused("sign-in", "nobody") == (
+        "There is no token 'nobody' in use, and no person who may sign in is called so."
+    )
     till("token", "create", "ann", "--role", "provider", "--owner", "ann")
     assert "does not work here" in till.refused("sign-in", "ann")

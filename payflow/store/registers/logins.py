@@ -13,7 +13,7 @@ from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.registers.tokens import Session, digest_of
+from payflow.store.registers.tokens import Role, Session, digest_of
 
 LASTS_S = 10 * 60
 # No vowels, so that no code is a word; nothing that is read for something else.
@@ -81,13 +81,16 @@ class PendingLogins(OverLink):
         written = self._link.macs.opened(keys.login(digest), await self._link.ask("GET", keys.login(digest)))
         if written is None:
             return None
-        account, address, at, code, declined, token, let_in_by = msgspec.msgpack.decode(written)
-        return PendingLogin(account, address, Millis(at), code, declined, Session(token, let_in_by) if token else None)
+        account, address, at, code, declined, token, let_in_by, *more = msgspec.msgpack.decode(written)
+        person, roles = more or ("", ())
+        session = Session(token, let_in_by, person=person, roles=tuple(map(Role, roles))) if token or person else None
+        return PendingLogin(account, address, Millis(at), code, declined, session)
 
     def _written(self, digest: str, one: PendingLogin) -> bytes:
         session = one.session or Session("")
         said = (one.account, one.address, one.at, one.code, one.declined, session.token, session.let_in_by)
-        return self._link.macs.wrap(keys.login(digest), encode(said))
+        more = (session.person, session.roles) if session.person else ()
+        return self._link.macs.wrap(keys.login(digest), encode((*said, *more)))
 
 
 def _plain(code: str) -> str:

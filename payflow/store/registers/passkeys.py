@@ -12,6 +12,7 @@ from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.registers.persons import REMEMBERED_MS
 from payflow.store.scripts import SWAP
 
 ASKED_S = 5 * 60
@@ -65,8 +66,17 @@ class Passkeys(OverLink):
         return bool(await self._link.run(SWAP, [keys.passkeys(before.person)], *words))
 
     async def remove(self, passkey: Passkey) -> bool:
-        """Remove one, and say whether it was still there."""
+        """Remove one, and say whether it was still there. That there was one is remembered for a while."""
+        place = keys.removed_passkey(passkey.person)
+        written = self._link.macs.wrap(place, encode((passkey.id, self._written(passkey))))
+        await self._link.ask("SET", place, written, "PX", REMEMBERED_MS)
         return bool(await self._link.ask("HDEL", keys.passkeys(passkey.person), passkey.id))
+
+    async def removed_lately(self, person: str) -> Passkey | None:
+        """Give the one of a person that was removed last, if that was lately."""
+        place = keys.removed_passkey(person.casefold())
+        content = self._link.macs.opened(place, await self._link.ask("GET", place))
+        return self._read(person.casefold(), *msgspec.msgpack.decode(content)) if content else None
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted; name what is not."""

@@ -1,7 +1,7 @@
 """Links that sign somebody in at our pages: each is good once, for some minutes.
 
 The store knows only the hash of what a link shows. Whose it is, it says by the hash of their token: when that is
-revoked, the link opens nothing.
+revoked, the link opens nothing. Of a person without a token it says the name.
 """
 
 import re
@@ -13,7 +13,7 @@ import msgspec
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
-from payflow.store.registers.tokens import digest_of
+from payflow.store.registers.tokens import Role, digest_of
 
 LASTS_S = 15 * 60
 # 128 bits for a quarter of an hour: nobody guesses, and a link stays on one line.
@@ -29,6 +29,10 @@ class SignInLink:
     """The hash of the token whose holder is let in."""
     made_by: str
     """Who made the link, where that is somebody else."""
+    person: str = ""
+    """Who is let in, where they have no token."""
+    roles: tuple[Role, ...] = ()
+    """What they may be then."""
 
 
 class SignInLinks(OverLink):
@@ -38,7 +42,8 @@ class SignInLinks(OverLink):
         """Make a link, and give what it must show."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         place = keys.sign_in_link(digest_of(secret))
-        written = self._link.macs.wrap(place, encode((link.token, link.made_by)))
+        more = (link.person, link.roles) if link.person else ()
+        written = self._link.macs.wrap(place, encode((link.token, link.made_by, *more)))
         await self._link.ask("SET", place, written, "EX", LASTS_S)
         return secret
 
@@ -55,4 +60,8 @@ class SignInLinks(OverLink):
             return None
         place = keys.sign_in_link(digest_of(secret))
         written = self._link.macs.opened(place, await self._link.ask(command, place))
-        return None if written is None else SignInLink(*msgspec.msgpack.decode(written))
+        if written is None:
+            return None
+        token, made_by, *more = msgspec.msgpack.decode(written)
+        person, roles = more or ("", ())
+        return SignInLink(token, made_by, person, tuple(map(Role, roles)))

@@ -107,18 +107,28 @@ class ApiToken:
         return self.person or self.name
 
 
+def by_person(person: str, roles: Sequence[Role], let_in_by: str) -> ApiToken | None:
+    """Say what somebody shows who came without a token; None where there is one."""
+    return ApiToken("", roles[0], "", let_in_by, Millis(0), person) if person and roles else None
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Somebody who signed in and has not signed out."""
 
     token: str
-    """The hash of the token that they signed in with: when that is revoked, their sessions are over."""
+    """The hash of the token that they signed in with: when that is revoked, their sessions are over. Empty for who
+    needs none, because they came as the person that they are."""
     let_in_by: str = ""
     """Who made the link that they came by; empty where they showed their token."""
     proven_at: Millis | None = None
     """When they last used a passkey; None for never."""
     said: str = ""
     """What they must be told at the next page."""
+    person: str = ""
+    """Who it is, where they came without a token."""
+    roles: tuple[Role, ...] = ()
+    """What they may be then: first what they are now."""
 
 
 class Tokens:
@@ -191,7 +201,13 @@ class Tokens:
         return await self.known(digest_of(secret))
 
     async def signed_in(self, session: Session) -> ApiToken | None:
-        """Tell by whose token somebody signed in, as long as it opens anything. Who let them in counts as its maker."""
+        """Tell by whose token somebody signed in, as long as it opens anything. Who let them in counts as its maker.
+
+        Who came without one is as the holder of a token that nobody sees.
+        """
+        person = by_person(session.person, session.roles, session.let_in_by)
+        if person is not None:
+            return person
         token = await self.known(session.token)
         return replace(token, made_by=session.let_in_by or token.made_by) if token else None
 
@@ -204,6 +220,13 @@ class Tokens:
         if token.used_at is None or now - token.used_at >= _USE_WRITTEN_EVERY_MS:
             await self._link.ask("HSET", key, "used_at", now)
         return token
+
+    async def last(self, name: str) -> tuple[str, ApiToken | None]:
+        """Give the hash of a token by its name, and the token though it may have ended; None where it was revoked."""
+        digest = await self._link.ask("HGET", keys.TOKENS, name.casefold())
+        key = keys.token(digest.decode() if digest else "")
+        token = self._trusted(key, await self._link.ask("HGETALL", key)) if digest else None
+        return key.rpartition(":")[2], token if token and token.revoked_at is None else None
 
     async def digest_in_use(self, name: str) -> str:
         """Give the hash of the token in use under a name."""
@@ -288,6 +311,9 @@ class SessionUse:
     opened_at: Millis | None
     seen_at: Millis | None
     """When its holder last did something, to the minute."""
+    person: str = ""
+    """Who it is, where there is no token behind it."""
+    roles: tuple[Role, ...] = ()
 
 
 class Sessions(OverLink):
@@ -305,10 +331,10 @@ class Sessions(OverLink):
         await self._link.pipeline([("HSET", key, *self._written(key, session)), ("EXPIRE", key, lasts_s)])
         return secret
 
-    async def prove(self, secret: str, session: Session, at: Millis) -> None:
-        """Write down that somebody used a passkey; a session that is over stays over."""
+    async def change(self, secret: str, session: Session) -> None:
+        """Write down that somebody used a passkey, or what they are now; a session that is over stays over."""
         key = keys.session(digest_of(secret))
-        written = self._written(key, replace(session, proven_at=at))
+        written = self._written(key, session)
         _, expires_s = await self._link.pipeline([("HSET", key, *written), ("TTL", key)])
         if expires_s < 0:
             await self._link.ask("DEL", key)
@@ -321,11 +347,14 @@ class Sessions(OverLink):
         fields = await self._link.ask("HGETALL", key)
         if b"token" not in fields or not self._link.macs.trusts_fields(key, fields, _SEEN):
             return None
-        token, by, proven, said = (fields.get(name, b"").decode() for name in (b"token", b"by", b"proven", b"said"))
-        return Session(token, by, _time(proven.strip("0") and proven), said)
+        names = (b"token", b"by", b"proven", b"said", b"person", b"roles")
+        token, by, proven, said, person, roles = (fields.get(name, b"").decode() for name in names)
+        return Session(token, by, _time(proven.strip("0") and proven), said, person, _roles(roles))
 
     def _written(self, key: str, one: Session) -> tuple[bytes, ...]:
         fields = {b"token": one.token.encode(), b"by": one.let_in_by.encode(), b"proven": b"%d" % (one.proven_at or 0)}
+        if one.person:
+            fields |= {b"person": one.person.encode(), b"roles": " ".join(one.roles).encode()}
         mac = self._link.macs.sign_fields(key, fields, _SEEN)
         return (*(part for pair in fields.items() for part in pair), b"mac", mac)
 
@@ -366,7 +395,7 @@ class Sessions(OverLink):
     async def all(self) -> list[SessionUse]:
         """List all that are open, those that were used last first."""
         found = list(dict.fromkeys([key async for key in self._link.keys(keys.session("*"))]))
-        names = ("token", "by", "from", "opened_at", "seen_at")
+        names = ("token", "by", "from", "opened_at", "seen_at", "person", "roles")
         rows = await self._link.pipeline([("HMGET", key, *names) for key in found])
         read = [_use_of(key, row) for key, row in zip(found, rows, strict=True) if row[0] is not None]
         return sorted(read, key=lambda use: use.seen_at or 0, reverse=True)
@@ -379,8 +408,13 @@ class Sessions(OverLink):
 
 
 def _use_of(key: str, row: Sequence[bytes | None]) -> SessionUse:
-    token, by, address, opened_at, seen_at = ((value or b"").decode() for value in row)
-    return SessionUse(use_name(key.rpartition(":")[2]), token, by, address, _time(opened_at), _time(seen_at))
+    token, by, address, opened_at, seen_at, person, roles = ((value or b"").decode() for value in row)
+    name = use_name(key.rpartition(":")[2])
+    return SessionUse(name, token, by, address, _time(opened_at), _time(seen_at), person, _roles(roles))
+
+
+def _roles(text: str) -> tuple[Role, ...]:
+    return tuple(map(Role, text.split()))
 
 
 def use_name(digest: str) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from time import monotonic
@@ -34,7 +34,7 @@ from payflow.desk.passkeys import (
 )
 from payflow.desk.person import STAFF, Caller, identified, note_refused_sign_in, note_sign_in, refuse_reading_only
 from payflow.desk.readiness import note_unnamed_proxy
-from payflow.store.registers.sign_ins import SignInLinks
+from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import ApiToken, Role, Session, Sessions, Tokens, digest_of
 from payflow.store.store import Store
 from payflow.web.http.app import among, is_name_of_ours
@@ -90,9 +90,9 @@ class Gate:
             await self.rate_limit(request)
         return await self._admitted(caller, roles)
 
-    async def holder(self, request: web.Request, digest: str, roles: Collection[Role]) -> Caller:
-        """Tell who holds a token, by its hash, for a page that has slowed its visitor down."""
-        return await self._admitted(await self._known(request, await self._tokens.known(digest)), roles)
+    async def holder(self, request: web.Request, session: Session, roles: Collection[Role]) -> Caller:
+        """Tell who would sign in with a session, for a page that has slowed its visitor down."""
+        return await self._admitted(await self._known(request, await self._tokens.signed_in(session)), roles)
 
     async def _known(self, request: web.Request, token: ApiToken | None) -> Caller | None:
         try:
@@ -108,7 +108,7 @@ class Gate:
                 "nothing.",
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
-        await self._take(f"token:{caller.token}", self._token_rate)
+        await self._take(f"token:{caller.token or caller.name}", self._token_rate)
         if caller.role not in roles:
             needed = " or ".join(sorted(roles))
             raise Problem(FORBIDDEN, f"This takes a token with the role {needed}; the one shown has {caller.role}.")
@@ -353,17 +353,18 @@ class PageSessions:
     async def whose_link(self, request: web.Request, secret: str) -> Caller:
         """Tell who would be signed in by a link, which stays as good as it was."""
         link = await self._links.find(secret)
-        return await self._gate.holder(request, link.token if link else "", self._roles)
+        return await self._gate.holder(request, _session_of(link), self._roles)
 
     async def sign_in_by_link(self, request: web.Request, secret: str, to: str) -> web.Response:
         """Let in who shows what a link says, which is good for nothing then."""
         link = await self._links.take(secret)
         if link is None:
             raise Problem(UNAUTHENTICATED, "This link was used before.")
-        caller = await self._gate.holder(request, link.token, self._roles)
+        session = _session_of(link)
+        caller = await self._gate.holder(request, session, self._roles)
         by = f"by a link that {link.made_by} made" if link.made_by else ""
         await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), by)
-        return await self.let_in(request, Session(link.token, link.made_by), see(to), caller.role)
+        return await self.let_in(request, session, see(to), caller.role)
 
     # ── passkeys ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -396,7 +397,7 @@ class PageSessions:
     async def sign_in_by_passkey(self, request: web.Request, shown: str, to: str) -> web.Response:
         """Let in who signed with a passkey what they were asked."""
         passkey, session = await sign_in(self._store, self.relying_party_of(request), shown)
-        caller = await self._gate.holder(request, session.token, self._roles)
+        caller = await self._gate.holder(request, session, self._roles)
         await refuse_another(self._store, passkey, caller)
         address = self._gate.address(request)
         await note_sign_in(self._store, caller.who, self._place, address, f"by the passkey {passkey.label}")
@@ -418,7 +419,15 @@ class PageSessions:
 
     async def prove(self, visit: Visit, at: Millis) -> None:
         """Write down that they used a passkey."""
-        await self._sessions.prove(visit.secret, visit.session, at)
+        await self._sessions.change(visit.secret, replace(visit.session, proven_at=at))
+
+    async def act_as(self, visit: Visit, role: Role) -> None:
+        """Let somebody who may be several things be another one of them from now on."""
+        may = visit.session.roles
+        if role not in may:
+            raise Problem(FORBIDDEN, "You may not be that, as you signed in.")
+        roles = (role, *(one for one in may if one is not role))
+        await self._sessions.change(visit.secret, replace(visit.session, roles=roles))
 
     # ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -454,6 +463,10 @@ class PageSessions:
         """Forget what they were told."""
         if visit.said:
             await self._sessions.heard(visit.secret)
+
+
+def _session_of(link: SignInLink | None) -> Session:
+    return Session(link.token, link.made_by, person=link.person, roles=link.roles) if link else Session("")
 
 
 def _refuse_unless(visit: Visit, word: str, why: str) -> None:

@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from payflow.desk.identity import end_session, open_sessions
-from payflow.desk.person import STAFF
-from payflow.store.registers.tokens import digest_of, use_name
+from payflow.desk.person import A_ROLE, STAFF
+from payflow.store.registers.tokens import Role, digest_of, use_name
 from payflow.web.http.auth import Form, Visit
 from payflow.web.pages.admin.frame import FormDone, Frame
 
@@ -19,6 +19,7 @@ class SessionsPage:
         return [
             self._frame.shows("/sessions", self.show),
             self._frame.does("/sessions/end", self.end, STAFF),
+            self._frame.does("/sessions/role", self.act_as, STAFF),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
@@ -27,6 +28,12 @@ class SessionsPage:
             sessions=await open_sessions(self._frame.store, visit.caller.person),
             this_one=use_name(digest_of(visit.secret)),
         )  # fmt: skip
+
+    async def act_as(self, visit: Visit, form: Form) -> FormDone:
+        """Be another one of what one may be, in this session."""
+        role = Role(form.get("role", "")) if form.get("role", "") in STAFF else visit.caller.role
+        await self._frame.sessions.act_as(visit, role)
+        return FormDone(f"You are {A_ROLE[role]} now.", self._frame.place)
 
     async def end(self, visit: Visit, form: Form) -> FormDone:
         """End one at once."""
