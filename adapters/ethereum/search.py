@@ -28,7 +28,10 @@ async def find_sent(count: Count, look: Look, nonce: int, block: int) -> Seen | 
     while free is not None and used - free > 1:
         free, used = await _narrow(count, nonce, free, used)
     if free is not None or used == 0:
-        return _there(await look(used), nonce, used)
+        found = await look(used)
+        if found is None:
+            raise Retryable(f"Block {used} used up nonce {nonce} and does not show how.")
+        return found
     return await _walk(look, nonce, used)
 
 
@@ -65,9 +68,3 @@ async def _walk(look: Look, nonce: int, last: int) -> Seen | None:
         if found is not None:
             return found
     raise Retryable(f"Nonce {nonce} was used more than {WALK_BLOCKS} blocks before block {last}; no node keeps that.")
-
-
-def _there(found: Seen | None, nonce: int, block: int) -> Seen:
-    if found is None:
-        raise Retryable(f"Block {block} used up nonce {nonce} and does not show how.")
-    return found

@@ -43,7 +43,11 @@ class Platforms:
         self._clock = clock
         self._hooks = {name: (hook.url, _signers(name, hook)) for name, hook in hooks.items()}
         for name, hook in hooks.items():
-            _check(name, hook.url, loopback=loopback)
+            parts = urlsplit(hook.url)
+            host = parts.hostname or ""
+            near = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+            if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback and near)):
+                raise BadSettings(f"PAYFLOW_PLATFORM_WEBHOOKS: {name} must listen on an https:// address.")
 
     def listens(self, platform: str) -> bool:
         """Tell whether a platform wants to hear anything."""
@@ -85,14 +89,6 @@ def _signers(name: str, hook: Hook) -> list[Webhook]:
     if any(len(key) < LEAST_SECRET_BYTES for key in keys):
         raise BadSettings(fault)
     return [Webhook(key) for key in keys]
-
-
-def _check(name: str, url: str, *, loopback: bool) -> None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    near = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback and near)):
-        raise BadSettings(f"PAYFLOW_PLATFORM_WEBHOOKS: {name} must listen on an https:// address.")
 
 
 def _is_address(host: str) -> bool:

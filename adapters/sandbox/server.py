@@ -152,7 +152,9 @@ class Server:
         """Of all calls but those to the simulator's own dashboard."""
         self._agenda = agenda
         self._faults = faults
-        self._routes = [(_pattern(route.path), route) for route in routes]
+        self._routes = [
+            (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path))), route) for route in routes
+        ]
         self._unavailable = unavailable
         self._before_answer = before_answer
         self._runner: web.ServerRunner | None = None
@@ -185,7 +187,15 @@ class Server:
         return _answered(handler, routed)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        call, handler = self._routed(await _read(request))
+        call, handler = self._routed(
+            ServedCall(
+                request.method,
+                re.sub("/{2,}", "/", request.path),
+                {name.casefold(): value for name, value in request.headers.items()},
+                {name: value for name, value in request.query.items() if name},
+                await request.read(),
+            )
+        )
         self._agenda.run()
         self.calls.append(call.line)
         if self.limit and not call.path.startswith("/_sandbox") and not self.limit.lets_in(self._agenda.now()):
@@ -251,20 +261,6 @@ def _answered(handler: Handler, call: ServedCall) -> ServedAnswer:
 
 def _nobody(call: ServedCall) -> ServedAnswer:
     return ServedAnswer(HTTPStatus.NOT_FOUND, {"status": "error", "message": f"Cannot {call.line}", "data": None})
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
-
-
-async def _read(request: web.BaseRequest) -> ServedCall:
-    return ServedCall(
-        request.method,
-        re.sub("/{2,}", "/", request.path),
-        {name.casefold(): value for name, value in request.headers.items()},
-        {name: value for name, value in request.query.items() if name},
-        await request.read(),
-    )
 
 
 def _response(answer: ServedAnswer) -> web.Response:

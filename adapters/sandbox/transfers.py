@@ -243,7 +243,11 @@ class Transfers:
             next(self._numbers), order, foretold, fee, self.agenda.now(), charged=not short, parent=parent
         )
         transfer.needs_approval = foretold.approval or self.switches.approval
-        self._keep(transfer)
+        self.all.append(transfer)
+        self._by_id[transfer.id] = transfer
+        self._by_reference[transfer.reference] = transfer
+        if transfer.fate.webhook is Webhook.FIRST:
+            self.hurried = True
         if not transfer.needs_approval:
             self._begin(transfer)
         return transfer
@@ -297,13 +301,6 @@ class Transfers:
         if turn < foretold.failures_first:
             return replace(foretold, ends=Ends.FAILED)
         return replace(foretold, message="")
-
-    def _keep(self, transfer: SimulatedTransfer) -> None:
-        self.all.append(transfer)
-        self._by_id[transfer.id] = transfer
-        self._by_reference[transfer.reference] = transfer
-        if transfer.fate.webhook is Webhook.FIRST:
-            self.hurried = True
 
     def _begin(self, transfer: SimulatedTransfer) -> None:
         after_s = transfer.fate.after_s

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import NotFound
-from machines.core.ids import Owner, RecordId, owner_of
+from machines.core.ids import RecordId, owner_of
 from machines.core.lifecycle import Lifecycle, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
@@ -88,7 +88,8 @@ async def ls(
     if owner is not None:
         with typed():
             name = owner_of(owner)
-        found = await _owned(payflow, name, wanted)
+        owned = [one.record for one in await payflow.store.listing.owned_by(name, PAGE)]
+        found = [record for record in owned if (record.machine, record.state) in wanted]
     else:
         found = await _in_states(payflow, places, limit, finished=state is not None)
     if stuck:
@@ -128,11 +129,6 @@ def _places(payflow: Payflow, machine: str | None, state: str | None) -> list[Pl
     if state is not None:
         known("state", state, (facts.name for _, facts in places))
     return [place for place in places if state in (None, place[1].name)]
-
-
-async def _owned(payflow: Payflow, owner: Owner, wanted: set[tuple[str, str]]) -> list[Record[Any]]:
-    found = await payflow.store.listing.owned_by(owner, PAGE)
-    return [stored.record for stored in found if (stored.record.machine, stored.record.state) in wanted]
 
 
 async def _in_states(payflow: Payflow, places: list[Place], limit: int, *, finished: bool) -> list[Record[Any]]:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from payflow.cli.tables import console
 from payflow.cli.terminal import Code, Commands, Terminal, print_json
-from payflow.simulation.judge import RunResult
 from payflow.simulation.play import RunSummary, play
 
 command = Commands()
@@ -32,7 +31,10 @@ def simulate(
     for result in play(seed, runs, processes=processes, truthful=truthful, tell=trace):
         summary.add(result)
         if not terminal.as_json:
-            _tell(result)
+            for line in result.story:
+                console().print(line)
+            for fault in result.faults:
+                console().print(Text(f"seed {result.seed}: {fault}", "red"))
             sys.stderr.write(f"\r{summary.runs} of {runs} runs, {summary.faulty} with faults")
         elif result.faults or trace:
             print_json(asdict(result))
@@ -46,10 +48,3 @@ def simulate(
 def _shown(value: object) -> str:
     shown = ", ".join(f"{each} {count}" for each, count in value.items()) if isinstance(value, dict) else value
     return str(shown or "-")
-
-
-def _tell(result: RunResult) -> None:
-    for line in result.story:
-        console().print(line)
-    for fault in result.faults:
-        console().print(Text(f"seed {result.seed}: {fault}", "red"))

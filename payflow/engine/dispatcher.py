@@ -114,7 +114,9 @@ class Dispatcher:
             await self._failed(post, LookupError(f"nothing delivers {post.kind!r}"), hopeless=True)
             return
         try:
-            await self._stop(post)
+            # What must stop is paused, whoever else hears of it.
+            if self._pauses is not None and post.body.get("stops"):
+                await self._pauses.pause(post.body["stops"], "payflow", f"{post.record}: {post.body['why']}", post.at)
             with anyio.fail_after(LEASE_MS / 2000):
                 await handler(post)
         except PutOff as error:  # its handler gathers it with others
@@ -135,11 +137,6 @@ class Dispatcher:
             return
         log.warning("A message was not delivered.", action="delivery_failed", message=post.id, error=repr(error))
         await self._outbox.later(post, BACK_OFF.delay_s(post.tries, 1.0))
-
-    async def _stop(self, post: Post) -> None:
-        """Pause what a message says must stop, whoever else hears of it."""
-        if self._pauses is not None and post.body.get("stops"):
-            await self._pauses.pause(post.body["stops"], "payflow", f"{post.record}: {post.body['why']}", post.at)
 
     async def _alarm(self, post: Post) -> None:
         """Tell an alarm to the log, where every installation can see it."""

@@ -108,7 +108,16 @@ async def bounty(cast: Cast) -> None:
     await _exists(cast, record_id)
 
     def tell(record: BountyRecord) -> None:
-        teller.follow(record.state, _bounty_story(record, about))
+        teller.follow(
+            record.state,
+            {
+                b.OPENING: f"Mia labelled {about}: the bot makes its wallet.",
+                b.MERGED: "Gus's pull request was merged: the bot looks what the wallet holds.",
+                b.EXECUTED: "The payment is fixed; the bot's approval is on its way.",
+                b.CONFIRMABLE: "The bot approved. Mia confirms with her own wallet.",
+                b.CONFIRMING: f"Mia confirmed in {record.data.payout_hash[:SHORT]}…; blocks bury it.",
+            }.get(record.state, record.data.trouble or record.data.waiting_for),
+        )
 
     record = await cast.until(record_id, b.OPEN, seen=tell, hurry=True)
     wallet = record.data.contract_address
@@ -124,19 +133,11 @@ async def bounty(cast: Cast) -> None:
     teller.done("paid", f"The wallet paid Gus 0.5 ETH in {record.data.payout_hash[:SHORT]}…; the issue says so.")
 
 
-def _bounty_story(record: BountyRecord, about: str) -> str:
-    return {
-        b.OPENING: f"Mia labelled {about}: the bot makes its wallet.",
-        b.MERGED: "Gus's pull request was merged: the bot looks what the wallet holds.",
-        b.EXECUTED: "The payment is fixed; the bot's approval is on its way.",
-        b.CONFIRMABLE: "The bot approved. Mia confirms with her own wallet.",
-        b.CONFIRMING: f"Mia confirmed in {record.data.payout_hash[:SHORT]}…; blocks bury it.",
-    }.get(record.state, record.data.trouble or record.data.waiting_for)
-
-
 async def prove_owner(cast: Cast) -> None:
     """Mia proves the address that she will own wallets with."""
-    await _enabled(cast)
+    # Its delivery may have to come first.
+    while not await cast.store.listing.in_state("repository", b.ENABLED):  # noqa: ASYNC110  (the store has no event)
+        await asyncio.sleep(people.GLANCE_S)
     body = await _proof(cast, MIA, MAINTAINER, f"&repository={cast.home.id}")
     await cast.says(MIA, "POST", f"/api/user/repository/{cast.home.id}/owner", body)
 
@@ -146,12 +147,6 @@ async def _proof(cast: Cast, who: str, account: accounts.RichAccount, purpose: s
     message = (await cast.says(who, "GET", f"/api/user/proof?address={account.address}{purpose}"))["message"]
     signature = Account.sign_message(encode_defunct(text=message), account.key).signature
     return {"address": account.address, "message": message, "signature": "0x" + bytes(signature).hex()}
-
-
-async def _enabled(cast: Cast) -> None:
-    """Wait until Payflow has heard of the repository; its delivery may have to come first."""
-    while not await cast.store.listing.in_state("repository", b.ENABLED):  # noqa: ASYNC110  (the store has no event)
-        await asyncio.sleep(people.GLANCE_S)
 
 
 async def _exists(cast: Cast, record_id: RecordId) -> None:

@@ -90,28 +90,26 @@ class Meddlers:
         conditions = self._conditions
         wish = self._dice.choice(WISHES + UNKIND_WISHES * (not conditions.truthful) + OVERRIDES * conditions.overrides)
         try:
-            await self._ask_for(wish, await self.record())
+            record = await self.record()
+            parts, payout, owner = self._parts, record.id, record.owner
+            asked: Mapping[str, Callable[[], Awaitable[object]]] = {
+                "poke": lambda: parts.store.records.poke(payout),
+                "cancel": lambda: parts.desk.cancel(payout, owner, "changed my mind", owner),
+                "cancel for them": lambda: parts.desk.cancel(payout, "olga", "asked for twice"),
+                "retry": lambda: parts.desk.retry(payout, "olga"),
+                "release": lambda: parts.desk.release(payout, "olga", "give it back"),
+                "reject": lambda: parts.desk.reject(payout, "rita", "no"),
+                "repeat old news": lambda: self._repeat_old_news(record),
+                "correct": lambda: self._correct(record),
+                "take up": lambda: parts.steering.take_up(payout, "olga"),
+                "override": lambda: self._override(record, UNPAID),
+                "override by two": lambda: self._override(record, (s.CANCELLED, s.UNCONFIRMED, s.FAILED), by_two=True),
+            }
+            await asked[wish]()
         except PayflowError as error:
             self._story.tell("people", f"{wish}: refused: {error}")
         else:
             self._story.tell("people", f"{wish}: done")
-
-    async def _ask_for(self, wish: str, record: PayoutRecord) -> None:
-        parts, payout, owner = self._parts, record.id, record.owner
-        asked: Mapping[str, Callable[[], Awaitable[object]]] = {
-            "poke": lambda: parts.store.records.poke(payout),
-            "cancel": lambda: parts.desk.cancel(payout, owner, "changed my mind", owner),
-            "cancel for them": lambda: parts.desk.cancel(payout, "olga", "asked for twice"),
-            "retry": lambda: parts.desk.retry(payout, "olga"),
-            "release": lambda: parts.desk.release(payout, "olga", "give it back"),
-            "reject": lambda: parts.desk.reject(payout, "rita", "no"),
-            "repeat old news": lambda: self._repeat_old_news(record),
-            "correct": lambda: self._correct(record),
-            "take up": lambda: parts.steering.take_up(payout, "olga"),
-            "override": lambda: self._override(record, UNPAID),
-            "override by two": lambda: self._override(record, (s.CANCELLED, s.UNCONFIRMED, s.FAILED), by_two=True),
-        }
-        await asked[wish]()
 
     async def _repeat_old_news(self, record: PayoutRecord) -> None:
         """Tell once more that attempts failed which are over, as a webhook that comes late might."""

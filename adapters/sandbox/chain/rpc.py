@@ -199,7 +199,7 @@ class Rpc:
         block, place = found
         tx, receipts = block.transactions[place], self._evm.receipts(block)
         before = receipts[place - 1].gas_used if place else 0
-        made = None if tx.to else to_checksum_address(_made_by(tx))
+        made = None if tx.to else to_checksum_address(bytes(keccak(rlp.encode([tx.sender, tx.nonce])))[12:])
         return {
             "transactionHash": encode_hex(tx.hash),
             "transactionIndex": hex(place),
@@ -255,10 +255,6 @@ def _log(block: BlockAPI, place: int, tx: SignedTransactionAPI, log: LogAPI, num
         "logIndex": hex(number),
         "removed": False,
     }
-
-
-def _made_by(tx: SignedTransactionAPI) -> bytes:
-    return bytes(keccak(rlp.encode([tx.sender, tx.nonce])))[12:]
 
 
 def _type(tx: SignedTransactionAPI) -> int:

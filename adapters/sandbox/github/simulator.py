@@ -192,7 +192,22 @@ class GitHubControl:
 
     def _overview(self, _: ServedCall) -> ServedAnswer:
         town = self._simulator.town
-        return ok({"people": [payloads.user(one) for one in town.people.values()], "repositories": _all(town)})
+        return ok(
+            {
+                "people": [payloads.user(one) for one in town.people.values()],
+                "repositories": [
+                    {
+                        **payloads.repository(home),
+                        "issues": [
+                            {**payloads.issue(home, one), "comments": [payloads.comment(each) for each in one.comments]}
+                            for one in home.issues.values()
+                        ],
+                        "pulls": [payloads.pull(home, one) for one in home.pulls.values()],
+                    }
+                    for home in town.repositories.values()
+                ],
+            }
+        )
 
     def _install(self, call: ServedCall) -> ServedAnswer:
         roles = {str(login): str(role) for login, role in dict(call.body.get("roles") or {}).items()}
@@ -248,20 +263,6 @@ class GitHubControl:
         if home is None:
             raise _nothing(call)
         return home
-
-
-def _all(town: Town) -> list[payloads.Json]:
-    return [
-        {
-            **payloads.repository(home),
-            "issues": [
-                {**payloads.issue(home, one), "comments": [payloads.comment(each) for each in one.comments]}
-                for one in home.issues.values()
-            ],
-            "pulls": [payloads.pull(home, one) for one in home.pulls.values()],
-        }
-        for home in town.repositories.values()
-    ]
 
 
 def _number(call: ServedCall) -> int:

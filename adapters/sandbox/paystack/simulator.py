@@ -132,18 +132,15 @@ class PaystackSimulator(SimulatedGateway):
             self.transfers.admit(order)
             known = self.transfers.by_reference(reference)
             if known is not None:
-                return self._again(known)
+                # One that is under way is answered as it is; one that has ended has used its reference up.
+                if known.state in CONCLUSIVE:
+                    return _refuse(HTTPStatus.BAD_REQUEST, DUPLICATE, "duplicate_transfer_reference")
+                return _tell_success(HTTPStatus.OK, "Transfer has been queued", self.show(known))
             transfer = self.transfers.place(order)
         except TransferRefused as refused:
             return _refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal])
         shown = self.show(transfer) | {"recipient": transfer.id}  # the first answer names it by a number only
         return _tell_success(HTTPStatus.OK, "Transfer has been queued", shown)
-
-    def _again(self, known: SimulatedTransfer) -> ServedAnswer:
-        """A transfer that is under way is answered as it is; one that has ended has used its reference up."""
-        if known.state in CONCLUSIVE:
-            return _refuse(HTTPStatus.BAD_REQUEST, DUPLICATE, "duplicate_transfer_reference")
-        return _tell_success(HTTPStatus.OK, "Transfer has been queued", self.show(known))
 
     def _verify(self, call: ServedCall) -> ServedAnswer:
         transfer = self.transfers.by_reference(call.params["reference"])

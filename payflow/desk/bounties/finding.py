@@ -157,9 +157,10 @@ class BountyFinder:
     async def _pull(self, place: Place, pull: PullRequest, named: Iterable[int]) -> str:
         outcome = "other"
         for number in named:
-            record_id = await self._holder(_numbers(place.repository), str(number), place.repository)
-            if record_id is not None:
-                await self.tell(record_id, f.PullChanged(pull), WHO)
+            shard = self.store.records.owner_shard(owner_of_repository(place.repository))
+            holder = await self.store.link.ask("HGET", keys.unique(shard, _numbers(place.repository)), str(number))
+            if holder is not None:
+                await self.tell(RecordId(holder.decode()), f.PullChanged(pull), WHO)
                 outcome = "taken"
         for record in await self._taken_back(place, pull):
             await self.tell(record, f.PullChanged(pull), WHO)
@@ -190,11 +191,6 @@ class BountyFinder:
                 await self.tell(one.id, f.Renamed(news.name, news.installation), WHO)
         return "taken"
 
-    async def _holder(self, space: str, value: str, repository: int) -> RecordId | None:
-        shard = self.store.records.owner_shard(owner_of_repository(repository))
-        found = await self.store.link.ask("HGET", keys.unique(shard, space), value)
-        return RecordId(found.decode()) if found else None
-
     async def tell(self, record_id: RecordId, fact: Fact, who: str) -> None:
         """Let a record learn something."""
         await records.tell(self.store, self.metrics, record_id, fact, who)
@@ -221,10 +217,8 @@ class BountyFinder:
 
     async def disabled(self) -> set[int]:
         """Name the repositories from which the app was taken away: nobody there can be told from a stranger."""
-        return {one.data.number for one in await self._gone()}
-
-    async def _gone(self) -> list[RepositoryRecord]:
-        return [one.record for one in await self.store.listing.in_state(REPOSITORY_MACHINE, s.DISABLED, SHOWN)]
+        found = await self.store.listing.in_state(REPOSITORY_MACHINE, s.DISABLED, SHOWN)
+        return {one.record.data.number for one in found}
 
     async def public(self, states: Iterable[str] | None = None) -> list[BountyRecord]:
         """List bounties that anybody may see: those of private repositories are nobody's business."""

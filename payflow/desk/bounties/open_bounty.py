@@ -66,7 +66,9 @@ def shown(record: BountyRecord) -> Json:
         "payout-hash": data.payout_hash or None,
         "payout-receipt": dict(data.payout_receipt) or None,
         "confirming?": record.state == s.CONFIRMING,
-        "payment": None if current is None else _payment(current.proposal.holdings, current.proposal.to),
+        "payment": None
+        if current is None
+        else {"to": current.proposal.to, "amounts": {one.symbol: one.decimal for one in current.proposal.holdings}},
         "refund-to": data.refund_to or None,
         "question": open_question(record) or None,
         "doubts": [str(doubt) for doubt in data.doubts],
@@ -76,10 +78,6 @@ def shown(record: BountyRecord) -> Json:
         "banners": list(data.banners),
         "claims": [_claim(claim) for claim in data.claims],
     }
-
-
-def _payment(holdings: tuple[Holding, ...], to: str) -> Json:
-    return {"to": to, "amounts": {one.symbol: one.decimal for one in holdings}}
 
 
 def _claim(claim: PullRequest) -> Json:

@@ -274,7 +274,12 @@ class PoolDesk(PoolEvidence):
                 return await self._repeat_booked(login, *booked, dry_run=dry_run)
             strange = [one for one in await self.pending() if one.row.login == login and one.record is None]
             if strange:
-                return await self._repeat_pending(strange[0], dry_run=dry_run)
+                judged = strange[0]
+                if judged.verdict.outcome is not ChainOutcome.UNPAID:
+                    raise BadInput(f"It is not proven that the old one is dead: {judged.verdict.why}.")
+                if not dry_run:
+                    await self.adopt(judged)
+                return f"{judged.row.member} is paid again: {judged.verdict.why}."
             record = await self._own.newest(self.pool.coin, login)
             if record is None or record.state == s.PAID:
                 raise BadInput(
@@ -286,13 +291,6 @@ class PoolDesk(PoolEvidence):
                     f"{record.id} is {record.state}: {verdict.why}. It must be over before it is paid again."
                 )
             return await self._repeat_credited(record, dry_run=dry_run)
-
-    async def _repeat_pending(self, judged: Judged, *, dry_run: bool) -> str:
-        if judged.verdict.outcome is not ChainOutcome.UNPAID:
-            raise BadInput(f"It is not proven that the old one is dead: {judged.verdict.why}.")
-        if not dry_run:
-            await self.adopt(judged)
-        return f"{judged.row.member} is paid again: {judged.verdict.why}."
 
     async def _repeat_credited(self, record: PoolRecord, *, dry_run: bool) -> str:
         balance = await self.pool.books.balance(record.data.login)

@@ -92,13 +92,18 @@ class Run:
     async def whole(self) -> RunOutcome:
         """Pay whoever is due, and say how it went."""
         try:
-            await self._sync()
+            # Its Redis syncs each write while we pay, where its file says so; else what a run left is undone.
+            if self._pool.config.syncs_runs:
+                await self._pool.books.sync_each_write()
+            else:
+                await self._pool.books.sync_as_before()
             await self._go()
         except PayflowError as error:
             self._out.waits = f"Unable to start payouts: {error}"
             self._say(self._out.waits)
-        with suppress(PayflowError):  # the next run does it
-            await self._sync_as_before()
+        with suppress(PayflowError):  # the next run does it, as where payments are still under way, or after a crash
+            if not any(one.state in s.TAKEN for one in await self._own.open_payments(self._pool.coin)):
+                await self._pool.books.sync_as_before()
         log.info(
             "A run over a pool's miners ended.",
             action="pool_run",
@@ -110,18 +115,6 @@ class Run:
         )
         self._count(self._out)
         return self._out
-
-    async def _sync(self) -> None:
-        """Let the pool's Redis sync each write while we pay, where its file says so; else undo what a run left."""
-        if self._pool.config.syncs_runs:
-            await self._pool.books.sync_each_write()
-        else:
-            await self._pool.books.sync_as_before()
-
-    async def _sync_as_before(self) -> None:
-        """Set it back, unless payments are still under way; the next run does it then, also after a crash."""
-        if not any(one.state in s.TAKEN for one in await self._own.open_payments(self._pool.coin)):
-            await self._pool.books.sync_as_before()
 
     def _count(self, out: RunOutcome) -> None:
         metrics, coin = self._pools.metrics.pools, self._pool.coin

@@ -221,7 +221,8 @@ class ProviderApi:
             method=given.method,
             destination=destination(given.method, given.destination) if given.destination else None,
             note=given.note,
-            key=_own_key(caller, key),
+            # Keeps the keys of a platform apart from the provider's own: no key has a space in it.
+            key=f"{caller.of} {key}" if key and caller.role is Role.PLATFORM else key,
             by=caller.who,
             asker=caller.person,
         )
@@ -285,11 +286,6 @@ class ProviderApi:
             asked, call.caller.of, given.version, _changes(given), verified=given.verified
         )
         return JsonReply(answers.provider(after))
-
-
-def _own_key(caller: Caller, key: str) -> str:
-    """Keep the keys of a platform apart from the provider's own. No key has a space in it."""
-    return f"{caller.of} {key}" if key and caller.role is Role.PLATFORM else key
 
 
 def _changes(given: ProfileGiven) -> dict[str, Any]:

@@ -92,8 +92,13 @@ async def read_gauges(store: Store) -> StoreGauges:
     await _rails(gauges, store, now)
     await _pauses(gauges, store, now)
     await _wallets(gauges, store, now)
-    await _caps(gauges, store)
-    await _books(gauges, store, now)
+    for cap in await daily_caps(store):
+        where = (cap.of, cap.most.asset.code)
+        gauges.cap_used.labels(*where).set(cap.used.units / cap.most.units if cap.most.units else 1)
+        gauges.cap_reached.labels(*where).set(cap.reached)
+    verdict = await store.ledger.last_check()
+    gauges.conserved.set(verdict is None or verdict.conserved)
+    gauges.books_age.set(_age_s(now, verdict.at if verdict else None))
     await store.look_at_servers()
     gauges.durable.set(not store.faults())
     gauges.clients.set(await servers.connections(store.link))
@@ -165,20 +170,6 @@ async def _wallets(gauges: StoreGauges, store: Store, now: Millis) -> None:
     for one in await store.shortfalls.all(now):
         gauges.wallet_waiting.labels(one.rail, one.asset).set(one.payouts)
         gauges.wallet_missing.labels(one.rail, one.asset).set(one.units)
-
-
-async def _caps(gauges: StoreGauges, store: Store) -> None:
-    for cap in await daily_caps(store):
-        where = (cap.of, cap.most.asset.code)
-        gauges.cap_used.labels(*where).set(cap.used.units / cap.most.units if cap.most.units else 1)
-        gauges.cap_reached.labels(*where).set(cap.reached)
-
-
-async def _books(gauges: StoreGauges, store: Store, now: Millis) -> None:
-    """Tell what the last walk over the books found; before the first one nothing has been found wrong."""
-    verdict = await store.ledger.last_check()
-    gauges.conserved.set(verdict is None or verdict.conserved)
-    gauges.books_age.set(_age_s(now, verdict.at if verdict else None))
 
 
 def _age_s(now: Millis, since: Millis | None) -> float:
