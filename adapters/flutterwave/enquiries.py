@@ -1,4 +1,4 @@
-"""What can be asked besides paying: what a wallet holds, whose an account is, which banks there are, what it costs."""
+"""What can be asked besides paying: what a wallet holds, whose an account is, what it costs."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,13 +47,6 @@ class AccountData(Struct):
     account_name: str
 
 
-class ListedBank(Struct, frozen=True):
-    """A bank, by the code that a destination names it with."""
-
-    code: str
-    name: str
-
-
 class FeeData(Struct):
     """What a transfer costs."""
 
@@ -90,11 +83,6 @@ class EnquiriesV3:
             raise _no_name(plain(says), proves_v3(reply.status, says, V3_ENQUIRY))
         return plain(_answer(reply, FlutterwaveAnswer[AccountData]).data.account_name)
 
-    async def banks(self, country: str) -> list[ListedBank]:
-        """List the banks of a country, by its two letters."""
-        reply = await self._client.read(HttpRequest("GET", f"/banks/{country}"))
-        return _answer(wire_v3.checked(reply), FlutterwaveAnswer[list[ListedBank]]).data
-
     async def fee(self, amount: Money, kind: str = "account") -> Money:
         """Tell what a transfer costs, rounded up to a whole unit."""
         query = (("amount", f"{major_units(amount)}"), ("currency", amount.asset.code), ("type", kind))
@@ -128,11 +116,6 @@ class EnquiriesV4:
         if reply.status in _REFUSED:
             raise _no_name("There is no such account.", wire_v4.proves(reply))
         return plain(_answer(reply, FlutterwaveAnswer[AccountData]).data.account_name)
-
-    async def banks(self, country: str) -> list[ListedBank]:
-        """List the banks of a country, by its two letters."""
-        reply = await self._client.read(HttpRequest("GET", "/banks", query=(("country", country),)))
-        return _answer(wire_v4.checked(reply), FlutterwaveAnswer[list[ListedBank]]).data
 
 
 def _no_name(says: str, meaning: Proves | None) -> Rejected | Retryable:

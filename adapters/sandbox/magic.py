@@ -202,6 +202,16 @@ _FIRST = ("Ada", "Bola", "Chidi", "Dele", "Efe", "Femi", "Gozie", "Hauwa", "Ifeo
 _LAST = ("Adeyemi", "Bello", "Chukwu", "Danjuma", "Eze", "Falana", "Garba", "Hassan", "Igwe", "Johnson")
 
 
+def is_somebodys(account: str, bank: str) -> bool:
+    """Tell whether an account of ten digits (a NUBAN) is somebody's."""
+    known = ACCOUNTS.get(account)
+    return (
+        bank in BANKS
+        and bool(re.fullmatch("[0-9]{10}", account))
+        and (known is None or known.refusal is not FatedRefusal.UNRESOLVED)
+    )
+
+
 def name_of(account: str) -> str:
     """Make up the holder of an account, always the same one."""
     digits = [int(letter) for letter in account if letter.isdecimal()] or [0]

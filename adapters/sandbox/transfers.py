@@ -94,7 +94,6 @@ class Order:
     name: str = ""
     narration: str = ""
     meta: object = None
-    batch: int | None = None
     kind: str = "bank"
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from adapters.flutterwave.codec import NotJson, ledger_units
-from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4, ListedBank
+from adapters.flutterwave.enquiries import EnquiriesV3, EnquiriesV4
 from adapters.http import GatewayClient, HttpReply
 from adapters.sandbox.faults import Fault, Kind
 from adapters.sandbox.flutterwave.simulator import FlutterwaveSimulator
@@ -66,11 +66,6 @@ async def test_a_refusal_that_may_speak_of_us_ends_nobodys_payout(
             await ask.account_name(account("0123456789"))
 
 
-async def test_banks_are_listed(client: GatewayClient, client_v4: GatewayClient) -> None:
-    for ask in (EnquiriesV3(client), EnquiriesV4(client_v4)):
-        assert ListedBank("044", "ACCESS BANK NIGERIA") in await ask.banks("NG")
-
-
 @pytest.mark.parametrize("kind", [Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.UNTRUE])
 async def test_an_answer_that_cannot_be_used_is_asked_for_again_later(
     client: GatewayClient, gateway: FlutterwaveSimulator, kind: Kind
@@ -79,7 +74,6 @@ async def test_an_answer_that_cannot_be_used_is_asked_for_again_later(
     for question in (
         lambda: ask.balance(NGN),
         lambda: ask.fee(naira("1")),
-        lambda: ask.banks("NG"),
         lambda: ask.account_name(account("0123456789")),
     ):
         gateway.faults.add(Fault(kind, created=True, where="* /v3/*", times=2))

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 from adapters.sandbox.agenda import stamp
-from adapters.sandbox.magic import ACCOUNTS, BANKS, FatedRefusal, name_of
-from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall
+from adapters.sandbox.magic import BANKS, FatedRefusal, is_somebodys, name_of
+from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall, ok
 from adapters.sandbox.transfers import (
     NotNow,
     Order,
@@ -39,7 +38,6 @@ REFUSALS: Mapping[FatedRefusal, str] = {
 }
 
 REQUIRED = ("account_bank", "account_number", "amount", "currency")
-BULK_REQUIRED = ("bank_code", *REQUIRED[1:])  # here the bank has another name
 DUPLICATE = "Payout with this ref already exists"
 
 
@@ -58,8 +56,6 @@ class V3:
         self.words = WordsV3()
         self._transfers = transfers
         self._secret_key = secret_key
-        self._batches = 0
-        self._batch_errors: dict[int, list[dict[str, str]]] = {}
 
     def routes(self) -> list[Route]:
         """List what is answered."""
@@ -70,11 +66,8 @@ class V3:
             ("GET", "/v3/transfers/{id}", self._get, False),
             ("POST", "/v3/transfers/{id}/retries", self._retry, True),
             ("GET", "/v3/transfers/{id}/retries", self._retries, False),
-            ("POST", "/v3/bulk-transfers", self._bulk, True),
-            ("GET", "/v3/balances", self._balances, False),
             ("GET", "/v3/balances/{currency}", self._balance, False),
             ("POST", "/v3/accounts/resolve", self._resolve, False),
-            ("GET", "/v3/banks/{country}", self._banks, False),
         ]
         return [Route(method, path, partial(self._let_in, do), pays) for method, path, do, pays in table]
 
@@ -126,33 +119,31 @@ class V3:
 
     def _create(self, call: ServedCall) -> ServedAnswer:
         body = call.body
-        _require(body, REQUIRED)
-        transfer = self._place(body, str(body["account_bank"]))
-        return success("Transfer Queued Successfully", self.show(transfer))
-
-    def _place(self, body: Mapping[str, Any], bank: str, batch: int | None = None) -> SimulatedTransfer:
+        for name in REQUIRED:
+            if body.get(name) in (None, ""):
+                raise refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
         amount = body["amount"]
         if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not Decimal(amount) > 0:
             raise refuse(HTTPStatus.BAD_REQUEST, "amount must be a positive number")  # invented
         order = Order(
             reference=str(body.get("reference") or f"flw_{len(self._transfers.all) + 1:016d}"),
-            bank=bank,
+            bank=str(body["account_bank"]),
             account=str(body["account_number"]),
             amount=Decimal(amount),
             currency=str(body["currency"]),
             name=str(body.get("beneficiary_name") or ""),
             narration=str(body.get("narration") or ""),
             meta=body.get("meta"),
-            batch=batch,
         )
         try:
             self._transfers.turn_repeats_away(order)
             self._transfers.admit(order)
             if self._transfers.by_reference(order.reference):
                 raise refuse(HTTPStatus.BAD_REQUEST, DUPLICATE)
-            return self._transfers.place(order)
+            transfer = self._transfers.place(order)
         except TransferRefused as refused:
             raise refuse(HTTPStatus.BAD_REQUEST, REFUSALS[refused.refusal]) from refused
+        return success("Transfer Queued Successfully", self.show(transfer))
 
     def _list(self, call: ServedCall) -> ServedAnswer:
         """Find transfers, newest first. Nothing found is an empty list and zeros, not a 404."""
@@ -164,13 +155,8 @@ class V3:
             "current_page": page if found else 0,
             "total_pages": -(-len(found) // PAGE),
         }
-        meta: dict[str, object] = {"page_info": info}
-        batch = call.query.get("batch_id", "")
-        if batch.isdecimal() and self._batch_errors.get(int(batch)):
-            meta["errors"] = self._batch_errors[int(batch)]
-        return ServedAnswer(
-            HTTPStatus.OK, {"status": "success", "message": "Transfers fetched", "meta": meta, "data": shown}
-        )
+        body = {"status": "success", "message": "Transfers fetched", "meta": {"page_info": info}, "data": shown}
+        return ok(body)
 
     def _matches(self, transfer: SimulatedTransfer, query: Mapping[str, str]) -> bool:
         day = stamp(transfer.created_at)[:10]
@@ -179,7 +165,6 @@ class V3:
             shown(transfer)
             and query.get("reference") in (None, "", transfer.reference)
             and query.get("status", "").upper() in ("", STATUSES[transfer.state])
-            and query.get("batch_id") in (None, "", str(transfer.order.batch))
             and query.get("from", "")[:10] <= day <= (query.get("to") or "9")[:10]
         )
 
@@ -204,60 +189,27 @@ class V3:
             raise refuse(HTTPStatus.NOT_FOUND, "Transfer not found")  # invented
         return transfer
 
-    def _bulk(self, call: ServedCall) -> ServedAnswer:
-        items = call.body.get("bulk_data")
-        if not isinstance(items, list) or not items:
-            raise refuse(HTTPStatus.BAD_REQUEST, "bulk_data is required")
-        self._batches += 1
-        errors = self._batch_errors.setdefault(self._batches, [])
-        for item in items:
-            try:
-                _require(item, BULK_REQUIRED)
-                self._place(item, str(item["bank_code"]), self._batches)
-            except CallRefused as refused:
-                reference = str(item.get("reference") or "")
-                errors.append({"reference": reference, "item": reference, "message": str(refused)})
-        data = {"id": self._batches, "created_at": stamp(self._transfers.agenda.now()), "approver": "N/A"}
-        return success("Bulk transfer queued", data)
-
     def _fee(self, call: ServedCall) -> ServedAnswer:
         currency = call.query.get("currency", "NGN")
         fee = fee_of(Decimal(call.query.get("amount") or 0), currency)
         return success("Transfer fee fetched", [{"currency": currency, "fee_type": "value", "fee": fee}])
 
-    def _balances(self, _: ServedCall) -> ServedAnswer:
-        return success("Wallet balances fetched", [self._wallet(currency) for currency in self._transfers.wallets])
-
     def _balance(self, call: ServedCall) -> ServedAnswer:
-        return success("Wallet balance fetched", self._wallet(call.params["currency"]))
-
-    def _wallet(self, currency: str) -> dict[str, object]:
+        currency = call.params["currency"]
         held = self._transfers.wallets.get(currency, Decimal(0))
-        return {"currency": currency, "available_balance": held, "ledger_balance": held}
+        wallet = {"currency": currency, "available_balance": held, "ledger_balance": held}
+        return success("Wallet balance fetched", wallet)
 
     def _resolve(self, call: ServedCall) -> ServedAnswer:
         account, bank = (str(call.body.get(name) or "") for name in ("account_number", "account_bank"))
-        known = ACCOUNTS.get(account)
-        nobodys = bank not in BANKS or (known is not None and known.refusal is FatedRefusal.UNRESOLVED)
-        if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
+        if not is_somebodys(account, bank):
             raise refuse(HTTPStatus.BAD_REQUEST, "Sorry, that account number is invalid, please check and try again")
         return success("Account details fetched", {"account_number": account, "account_name": name_of(account)})
-
-    def _banks(self, call: ServedCall) -> ServedAnswer:
-        known = BANKS if call.params["country"].upper() == "NG" else {}
-        data = [{"id": place, "code": code, "name": name} for place, (code, name) in enumerate(known.items(), 1)]
-        return success("Banks fetched successfully", data)
-
-
-def _require(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    for name in names:
-        if body.get(name) in (None, ""):
-            raise refuse(HTTPStatus.BAD_REQUEST, f"{name} is required")
 
 
 def success(message: str, data: object) -> ServedAnswer:
     """Wrap what was asked for."""
-    return ServedAnswer(HTTPStatus.OK, {"status": "success", "message": message, "data": data})
+    return ok({"status": "success", "message": message, "data": data})
 
 
 def error(status: int, message: str) -> ServedAnswer:

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from adapters.sandbox.agenda import stamp
-from adapters.sandbox.magic import ACCOUNTS, BANKS, PAYS, Ends, Fate, FatedRefusal, name_of
-from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall
+from adapters.sandbox.magic import PAYS, Ends, Fate, FatedRefusal, is_somebodys, name_of
+from adapters.sandbox.server import CallRefused, Handler, Route, ServedAnswer, ServedCall, ok
 from adapters.sandbox.transfers import Order, SimulatedTransfer, TransferRefused, Transfers, TransferState
 from machines.core.clock import SECOND
 
@@ -97,7 +97,6 @@ class V4:
             ("GET", "/transfers", self._list, False),
             ("GET", "/transfers/{id}", self._get, False),
             ("POST", "/banks/account-resolve", self._resolve, False),
-            ("GET", "/banks", self._banks, False),
             ("GET", "/wallets/balances", self._balances, False),
         ]
         return [
@@ -229,14 +228,14 @@ class V4:
         )
 
     def _get(self, call: ServedCall) -> ServedAnswer:
-        return ServedAnswer(HTTPStatus.OK, _wrapped("Transfer fetched", self.show(self._known(call))))
+        return ok(_wrapped("Transfer fetched", self.show(self._known(call))))
 
     def _list(self, call: ServedCall) -> ServedAnswer:
         """List transfers, newest first; an independent client pages so, the vendor's page says little."""
         found = [each for each in reversed(self._transfers.all) if self._transfers.listed(each)]
         page, size = int(call.query.get("page") or 1), int(call.query.get("size") or 10)
         shown = [self.show(each) for each in found[(page - 1) * size : page * size]]
-        return ServedAnswer(HTTPStatus.OK, _wrapped("Transfers fetched", shown))
+        return ok(_wrapped("Transfers fetched", shown))
 
     def _known(self, call: ServedCall) -> SimulatedTransfer:
         digits = call.params["id"].removeprefix("trf_")
@@ -248,20 +247,14 @@ class V4:
     def _resolve(self, call: ServedCall) -> ServedAnswer:
         asked = call.body.get("account") or {}
         account, bank = (str(asked.get(name) or "") for name in ("number", "code"))
-        known = ACCOUNTS.get(account)
-        nobodys = bank not in BANKS or (known is not None and known.refusal is FatedRefusal.UNRESOLVED)
-        if nobodys or not (account.isdecimal() and len(account) == 10):  # noqa: PLR2004  (a NUBAN)
+        if not is_somebodys(account, bank):
             raise _not_valid("account number is invalid")
         data = {"account_number": account, "account_name": name_of(account)}
-        return ServedAnswer(HTTPStatus.OK, _wrapped("Account details fetched", data))
+        return ok(_wrapped("Account details fetched", data))
 
     def _balances(self, _: ServedCall) -> ServedAnswer:
         held = [{"currency": each, "available_balance": money} for each, money in self._transfers.wallets.items()]
-        return ServedAnswer(HTTPStatus.OK, _wrapped("Wallet balances fetched", held))
-
-    def _banks(self, _: ServedCall) -> ServedAnswer:
-        data = [{"id": f"bnk_{code}", "code": code, "name": bank} for code, bank in BANKS.items()]
-        return ServedAnswer(HTTPStatus.OK, _wrapped("Banks fetched", data))
+        return ok(_wrapped("Wallet balances fetched", held))
 
 
 def name(transfer: SimulatedTransfer) -> str:
