@@ -9,7 +9,8 @@ listed must sync at every write.
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 SEEN_TO_WAIT: Mapping[str, frozenset[str]] = {
@@ -61,6 +62,73 @@ def weak_sync(fsync: str, engine: Engine) -> str:
     interval = fsync or "at times that it does not tell"
     why = f", and {engine} was never seen to reach its disk before it says so" if fsync == "everysec" else ""
     return f"syncs its append-only file {interval}{why}: set `appendfsync always`"
+
+
+class Weakness(StrEnum):
+    """How a server may come to lack what it acknowledged."""
+
+    REPLICA = "replica"
+    """Its primary writes over it."""
+    NO_FILE = "no_file"
+    """It keeps no append-only file."""
+    LATE_SYNC = "late_sync"
+    """It answers before the file is on its disk."""
+    UNSYNCED_REWRITE = "unsynced_rewrite"
+    """It stops syncing while it writes the file anew, or a snapshot."""
+    EVICTION = "eviction"
+    """It drops records when it is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """One server, as it describes itself."""
+
+    info: Mapping[str, Any]
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Empty where it may not be read."""
+
+    @property
+    def engine(self) -> Engine:
+        return engine_of(self.info)
+
+    @property
+    def role(self) -> str:
+        return str(self.info.get("role", ""))
+
+    @property
+    def replicas(self) -> int:
+        return int(self.info.get("connected_slaves", 0))
+
+    @property
+    def append_only(self) -> bool:
+        """Whether it keeps a file of all that was written."""
+        return self.config.get("appendonly", "yes" if str(self.info.get("aof_enabled")) == "1" else "no") == "yes"
+
+    @property
+    def fsync(self) -> str:
+        """`always`, `everysec`, `no`, or empty when the server does not tell."""
+        return self.config.get("appendfsync", "")
+
+    @property
+    def eviction(self) -> str:
+        """The eviction policy, or empty when the server does not tell."""
+        return self.config.get("maxmemory-policy", str(self.info.get("maxmemory_policy", "")))
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether it must be asked to reach its disk, because it does not do so before it answers."""
+        return self.append_only and self.fsync != "always" and self.engine.waits_for_disk
+
+    def weaknesses(self) -> list[Weakness]:
+        """List how it may come to lack what it acknowledged: of a weak disk the one thing to begin with."""
+        found = [Weakness.REPLICA] if self.role != "master" else []
+        if not self.append_only:
+            found.append(Weakness.NO_FILE)
+        elif weak_sync(self.fsync, self.engine):
+            found.append(Weakness.LATE_SYNC)
+        elif self.config.get("no-appendfsync-on-rewrite", "no") != "no":
+            found.append(Weakness.UNSYNCED_REWRITE)
+        return found + ([Weakness.EVICTION] if self.eviction not in ("noeviction", "") else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ async def examine_pool(settings: Settings, path: Path) -> list[Check]:
             books = PoolBooks(link, pool.coin, pool.flavour)
             persistence = await books.persistence()
             if pool.syncs_runs and persistence.append_only:
-                persistence = replace(persistence, fsync="always")  # as it will be when somebody is paid
+                # As it will be when somebody is paid.
+                persistence = replace(persistence, config={**persistence.config, "appendfsync": "always"})
             checks += pool_durability(persistence, accepted=settings.accept_weak_durability)
             pending, lock = await books.pending(), await books.lock()
             left = f"{len(pending)} payments are pending, the lock is {lock or 'free'}"

@@ -2,14 +2,13 @@
 
 import ipaddress
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from machines.core.errors import StoreUnavailable, StoreUnfit
-from machines.core.redis import Engine, engine_of, weak_sync
+from machines.core.redis import RedisServer, Weakness, weak_sync
 from payflow.config import Settings
 from payflow.store.link import Barrier, Link
 from payflow.store.scripts import ALL
@@ -30,21 +29,6 @@ _OTHERS = (
 )  # fmt: skip
 
 
-class Weakness(StrEnum):
-    """How a server may come to lack what it acknowledged."""
-
-    NO_FILE = "no_file"
-    """It keeps no append-only file."""
-    LATE_SYNC = "late_sync"
-    """It answers before the file is on its disk."""
-    UNSYNCED_REWRITE = "unsynced_rewrite"
-    """It stops syncing while it writes the file anew, or a snapshot."""
-    REPLICA = "replica"
-    """Its primary writes over it."""
-    EVICTION = "eviction"
-    """It drops records when it is full."""
-
-
 ACCEPTABLE = frozenset({Weakness.NO_FILE, Weakness.LATE_SYNC, Weakness.UNSYNCED_REWRITE})
 """What an operator may accept: the last moments are lost when the server dies, and not what is older."""
 
@@ -57,48 +41,18 @@ class DurabilityFault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class StoreServer:
-    """One server that takes writes, as it describes itself."""
+class StoreServer(RedisServer):
+    """One server that takes writes."""
 
-    info: Mapping[str, Any]
-    config: Mapping[str, str] = field(default_factory=dict)
-    """Empty where it may not be read."""
     passwordless: bool | None = None
     """Whether anybody may come in as `default`; none where the server does not tell."""
     clock_off_s: float = 0.0
     """How far its clock is ahead of ours."""
 
     @property
-    def engine(self) -> Engine:
-        return engine_of(self.info)
-
-    @property
     def identity(self) -> tuple[str, str]:
         """Its run id and replication id."""
         return str(self.info.get("run_id", "")), str(self.info.get("master_replid", ""))
-
-    @property
-    def role(self) -> str:
-        return str(self.info["role"])
-
-    @property
-    def replicas(self) -> int:
-        return int(self.info.get("connected_slaves", 0))
-
-    @property
-    def append_only(self) -> bool:
-        """Whether it keeps a file of all that was written."""
-        return self.config.get("appendonly", "yes" if str(self.info.get("aof_enabled")) == "1" else "no") == "yes"
-
-    @property
-    def fsync(self) -> str:
-        """`always`, `everysec`, `no`, or empty when the server does not tell."""
-        return self.config.get("appendfsync", "")
-
-    @property
-    def eviction(self) -> str:
-        """The eviction policy, or empty when the server does not tell."""
-        return self.config.get("maxmemory-policy", str(self.info.get("maxmemory_policy", "")))
 
     def number(self, *names: str) -> int:
         """Give a figure under the first name that the server knows it by."""
@@ -106,21 +60,17 @@ class StoreServer:
         return int(next(found, 0))
 
     def faults(self) -> list[DurabilityFault]:
-        """List how it may come to lack what it acknowledged: of a weak disk the one thing to begin with."""
-        found: dict[Weakness, str] = {}
-        if not self.append_only:
-            found[Weakness.NO_FILE] = "keeps no append-only file: set `appendonly yes`"
-        elif weak := weak_sync(self.fsync, self.engine):
-            found[Weakness.LATE_SYNC] = weak
-        elif self.config.get("no-appendfsync-on-rewrite", "no") != "no":
-            found[Weakness.UNSYNCED_REWRITE] = (
+        """Say what is weak about it."""
+        says = {
+            Weakness.NO_FILE: "keeps no append-only file: set `appendonly yes`",
+            Weakness.LATE_SYNC: weak_sync(self.fsync, self.engine),
+            Weakness.UNSYNCED_REWRITE: (
                 "stops syncing while it writes its file anew: set `no-appendfsync-on-rewrite no`"
-            )
-        if self.role != "master":
-            found[Weakness.REPLICA] = "is a replica: point Payflow at the primary"
-        if self.eviction not in ("noeviction", ""):
-            found[Weakness.EVICTION] = f"may drop records ({self.eviction}): set `maxmemory-policy noeviction`"
-        return [DurabilityFault(kind, f"The store {what}.") for kind, what in found.items()]
+            ),
+            Weakness.REPLICA: "is a replica: point Payflow at the primary",
+            Weakness.EVICTION: f"may drop records ({self.eviction}): set `maxmemory-policy noeviction`",
+        }
+        return [DurabilityFault(kind, f"The store {says[kind]}.") for kind in self.weaknesses()]
 
 
 # ── durability ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,8 +91,7 @@ def faults(servers: Sequence[StoreServer], *, accepted: bool) -> list[Durability
 
 def barrier(servers: Sequence[StoreServer], replicas_wanted: int) -> Barrier:
     """Tell what to wait for before something leaves."""
-    local = any(server.append_only and server.fsync != "always" and server.engine.waits_for_disk for server in servers)
-    return Barrier(local=int(local), replicas=replicas_wanted)
+    return Barrier(local=int(any(server.must_wait for server in servers)), replicas=replicas_wanted)
 
 
 # ── what an operator should change ───────────────────────────────────────────────────────────────────────────────────

@@ -8,12 +8,12 @@ import pytest
 
 from machines.core import redis
 from machines.core.errors import NotDurable
-from machines.core.redis import Engine, engine_of
+from machines.core.redis import Engine, Weakness, engine_of
 from payflow.config import Settings
 from payflow.store import link as link_module
 from payflow.store import servers
 from payflow.store.link import Barrier
-from payflow.store.servers import StoreServer, Weakness
+from payflow.store.servers import StoreServer
 from payflow.store.store import Store
 from payflow.store.stored import Stored
 from tests.desk import LEASE_MS, ask, claim_one, fund, opened, settings_for, tell
