@@ -12,5 +12,9 @@ def facts_of(module: ModuleType) -> set[type[Fact]]:
         one
         for source in (module, facts)
         for one in vars(source).values()
-        if isinstance(one, type) and issubclass(one, Fact) and one is not Fact and one.__module__ == source.__name__
+        if isinstance(one, type)
+        and issubclass(one, Fact)
+        and one.__module__ == source.__name__
+        # Of those that others are made of, a machine learns only these.
+        and not one.__subclasses__()
     }

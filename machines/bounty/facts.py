@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 
 from machines.bounty.data import Hand
-from machines.core.facts import Fact
+from machines.core.facts import Fact, PersonFact
 from machines.core.forge import ForgeIssue, PullRequest
 from machines.core.wallets import Creation, Holding, WalletProposal
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalFact(Fact):
+    """What was learned of one proposal."""
+
+    number: int
+
 
 # ── from the forge ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,10 +154,8 @@ class HandWanted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalWithdrawn(Fact):
+class ApprovalWithdrawn(ProposalFact):
     """The bot's approval of an earlier proposal is worth nothing any more."""
-
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,78 +167,69 @@ class Proposed(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Executing(Fact):
+class Executing(ProposalFact):
     """The bot's approval has a hash."""
 
-    number: int
     execute_hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class BotApproved(Fact):
+class BotApproved(ProposalFact):
     """The wallet's event tells what the other owners confirm."""
 
-    number: int
     execute_hash: str
     confirm_hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class NotApproved(Fact):
+class NotApproved(ProposalFact):
     """The bot's approval is proven to have failed."""
 
-    number: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed(Fact):
+class Confirmed(PersonFact):
     """A maintainer named the transaction with which he confirms."""
 
-    by: str
     number: int
     payout_hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class Underway(Fact):
+class Underway(ProposalFact):
     """The wallet's chain shows a transaction that is about to pay."""
 
-    number: int
     payout_hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class PaidOut(Fact):
+class PaidOut(ProposalFact):
     """The wallet's own event says that a proposal was paid."""
 
-    number: int
     payout_hash: str
     receipt: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class NotPaidOut(Fact):
+class NotPaidOut(ProposalFact):
     """A transaction that was named paid nothing."""
 
-    number: int
     payout_hash: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Vanished(Fact):
+class Vanished(ProposalFact):
     """No node knows the transaction that was named."""
 
-    number: int
     payout_hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class Dead(Fact):
+class Dead(ProposalFact):
     """A proposal can never be paid any more."""
 
-    number: int
     reason: str
 
 
@@ -240,52 +237,46 @@ class Dead(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Decided(Fact):
+class Decided(PersonFact):
     """An operator says which merged claim wins."""
 
-    by: str
     pull: int
 
 
 @dataclass(frozen=True, slots=True)
-class Reassigned(Fact):
+class Reassigned(PersonFact):
     """A maintainer names another merged claim, because the winner let the deadline pass."""
 
-    by: str
     pull: int
 
 
 @dataclass(frozen=True, slots=True)
-class Retracted(Fact):
+class Retracted(PersonFact):
     """A person takes a payment back that no maintainer has confirmed yet."""
 
-    by: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked(Fact):
+class Revoked(PersonFact):
     """A maintainer wants the money back, at this address."""
 
-    by: str
     to: str
     person: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class SweepWanted(Fact):
+class SweepWanted(PersonFact):
     """A maintainer wants paid out what came in later: to the winner, or, where there is an address, back to it."""
 
-    by: str
     to: str = ""
     person: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class AgreementGiven(Fact):
+class AgreementGiven(PersonFact):
     """Another hand, or an operator, asks for what the bot or the page holds back."""
 
-    by: str
     person: int
     """0 for an operator."""
     about: str

@@ -20,6 +20,13 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonFact(Fact):
+    """What a person says, by name."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing(Fact):
     """A look that learned nothing new."""
 

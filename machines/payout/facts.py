@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from machines.core.facts import Fact, Override, Proof
+from machines.core.facts import Fact, Override, PersonFact, Proof
 from machines.core.ports import Cause, Evidence
 from machines.payout.data import Attempt, ProposedDestination, RiskFinding
 
@@ -25,6 +25,13 @@ class Enquired:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptFact(Fact):
+    """What was learned of one attempt."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assessed(Fact):
     """The risk rules looked at the request, and at what the gateway said of it."""
 
@@ -42,28 +49,25 @@ class Unpayable(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Approved(Fact):
+class Approved(PersonFact):
     """A reviewer said yes to what he saw."""
 
-    by: str
     fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
-class Declined(Fact):
+class Declined(PersonFact):
     """A reviewer said no."""
 
-    by: str
     reason: str
     proof: Proof = Proof.NONE
     """What the rail proves of the attempts, where there were any."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled(Fact):
+class Cancelled(PersonFact):
     """It is not wanted any more."""
 
-    by: str
     reason: str = ""
     proof: Proof = Proof.NONE
     """As for `Declined`."""
@@ -91,70 +95,61 @@ class Capped(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted(Fact):
+class Submitted(AttemptFact):
     """The rail took an attempt."""
 
-    reference: str
     handle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Named(Fact):
+class Named(AttemptFact):
     """Names of the rail's own for an attempt and for retries of it: from a webhook, they may be anybody's."""
 
-    reference: str
     handles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Unnamed(Fact):
+class Unnamed(AttemptFact):
     """Names that were told of an attempt are nobody's: the rail neither shows nor lists them."""
 
-    reference: str
     handles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay(Fact):
+class UnderWay(AttemptFact):
     """The rail has an attempt and has not finished."""
 
-    reference: str
     waiting_for: str = ""
     again_s: float | None = None
     """When the rail thinks that there is news."""
 
 
 @dataclass(frozen=True, slots=True)
-class NotSeen(Fact):
+class NotSeen(AttemptFact):
     """The rail cannot find an attempt, which proves nothing."""
 
-    reference: str
     listed: bool = False
     """Whether the rail can tell all that it did, so that what is unknown has an end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Absent(Fact):
+class Absent(AttemptFact):
     """The rail neither finds an attempt nor has it in the complete list of what it did since before its first send."""
-
-    reference: str
 
 
 @dataclass(frozen=True, slots=True)
-class NotTaken(Fact):
+class NotTaken(AttemptFact):
     """The rail refused to take an attempt, for good or with an answer that nobody knows."""
 
-    reference: str
     reason: str
     proven: bool = False
     """Whether it proves that the rail never took it: it answers the only send, or is the first answer again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Paid(Fact):
+class Paid(AttemptFact):
     """The rail proves that an attempt was paid."""
 
-    reference: str
     evidence: Evidence
     also: tuple[Evidence, ...] = ()
     """Proof of further payments of the same attempt, which somebody asked for in the rail's dashboard."""
@@ -179,10 +174,9 @@ class Paid(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class NotPaid(Fact):
+class NotPaid(AttemptFact):
     """The rail proves that an attempt was not paid."""
 
-    reference: str
     reason: str
     retryable: bool = True
     cause: Cause = Cause.UNKNOWN
@@ -190,10 +184,9 @@ class NotPaid(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedAway(Fact):
+class TurnedAway(AttemptFact):
     """The rail surely did not take an attempt, and will not before something changes that concerns it alone."""
 
-    reference: str
     reason: str
 
 
@@ -203,10 +196,9 @@ class PassedOver(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class CameBack(Fact):
+class CameBack(AttemptFact):
     """An attempt was paid, and the money came back."""
 
-    reference: str
     evidence: Evidence
 
 
@@ -218,17 +210,14 @@ class AllProvenUnpaid(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Retried(Fact):
+class Retried(PersonFact):
     """A person says: once more."""
-
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
-class Released(Fact):
+class Released(PersonFact):
     """A person gives the money back; `proven` when every attempt was looked up and is unpaid."""
 
-    by: str
     reason: str
     proven: bool
 

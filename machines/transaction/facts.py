@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from machines.core.chain import NodeAnswer, Receipt, Seen, TxHash
 from machines.core.decision import New
-from machines.core.facts import Fact
+from machines.core.facts import Fact, PersonFact
 from machines.core.ports import Cause
 from machines.transaction.caps import Charge
 from machines.transaction.data import LaneRecord, PaymentRecord, SignedAttempt, Suspect, TransactionData
@@ -67,10 +67,9 @@ class FoundOutside(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted(Fact):
+class Adopted(PersonFact):
     """A person says which of the suspects paid our payments; the others did not."""
 
-    by: str
     reason: str
     paid: tuple[tuple[PaymentRecord, TxHash], ...] = ()
 
@@ -93,10 +92,9 @@ class Trusted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn(Fact):
+class Withdrawn(PersonFact):
     """Nobody wants the payment any more."""
 
-    by: str
     reason: str
 
 
@@ -203,15 +201,12 @@ class Displaced(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class BumpAsked(Fact):
+class BumpAsked(PersonFact):
     """An operator wants a better price now."""
-
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
-class CancelAsked(Fact):
+class CancelAsked(PersonFact):
     """An operator wants the nonce used up by nothing."""
 
-    by: str
     reason: str
