@@ -17,10 +17,9 @@ import aiohttp
 
 from adapters.addresses import keccak_hex
 from adapters.ethereum import refusals, roots, wire
-from adapters.ethereum.asking import Asking, Heights, NoNode, TooMuch, V, failure
+from adapters.ethereum.asking import Agreed, Asking, Heights, NoNode, Quorum, TooMuch, V, failure
 from adapters.ethereum.endpoint import Busy, NeverLeft, NodeEndpoint, NodeFailed, NodeLimits, NodeStatistics, names
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
-from adapters.ethereum.quorum import Agreed, Quorum
 from adapters.ethereum.search import find_sent
 from adapters.ethereum.wire import NO_PRICE, Header
 from machines.core.chain import (

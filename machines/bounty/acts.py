@@ -12,6 +12,7 @@ from machines.bounty import lifecycle as s
 from machines.bounty.comment import day_of, open_question
 from machines.bounty.data import (
     BountyData,
+    BountyPolicy,
     BountyRecord,
     Hand,
     ProposalAttempt,
@@ -20,7 +21,6 @@ from machines.bounty.data import (
     withdrawal_key,
 )
 from machines.bounty.hands import are_there, sole_funder, wanted_for
-from machines.bounty.policy import BountyPolicy
 from machines.core.chain import Address, TxHash
 from machines.core.errors import BadInput, Rejected, Retryable, TooLong
 from machines.core.facts import Fact, Nothing, Proof

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import BountyData, BountyRecord, Choice, Doubt
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import BountyData, BountyPolicy, BountyRecord, Choice, Doubt
 from machines.core.clock import Millis
 from machines.core.decision import Message, alarm, keep, move, wait
 from machines.core.forge import PullRequest, PullState

@@ -1,4 +1,7 @@
-"""What bounties and repositories keep. The names that others read (`transaction_hash`, `confirm_hash`, …) are here."""
+"""What bounties and repositories keep, and what an operator may set about them.
+
+The names that others read (`transaction_hash`, `confirm_hash`, …) are here.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -6,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from machines.core.clock import DAY, HOUR, MINUTE
 from machines.core.decision import Decision
 from machines.core.forge import ForgeIssue, Place, PullRequest, PullState
 from machines.core.ids import Owner, RecordId, derived_id, shard_for
@@ -351,3 +355,28 @@ def approval_key(record_id: RecordId, number: int) -> str:
 def withdrawal_key(record_id: RecordId, number: int) -> str:
     """Name the bot's taking back of an approval, for ever."""
     return f"{record_id}/withdraw/{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class BountyPolicy:
+    """How bounties are treated."""
+
+    threshold: int = 2
+    """How many owners of a wallet must agree; the bot is one of them."""
+    recovery: str = ""
+    """Address of one more owner of every wallet, so that one lost key freezes nothing; empty for none."""
+    sweep_ms: int = 6 * HOUR
+    """How often the forge is read as a whole, because deliveries get lost."""
+    remind_ms: int = 3 * DAY
+    """How often a winner without an address is reminded."""
+    deadline_ms: int = 30 * DAY
+    """After how long without an address a maintainer may name another winner."""
+    vanish_ms: int = 30 * MINUTE
+    """How long a transaction that no node knows is waited for before the maintainer is asked again."""
+    edited_ms: int = MINUTE
+    """A pull request that changed so long after its merge may have been edited; the forge does not say what changed."""
+    public_ms: int = 7 * DAY
+    """How long the comment tells of a payment before it goes on, where nobody is there to be the other hand."""
+    fresh_ms: int = 5 * MINUTE
+    """How old what was read at the forge may be when money is given back, or paid out once more."""
+    most_banners: int = 10

@@ -8,8 +8,7 @@ approval waits. Where nobody else is there, the other hand is an operator, or da
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from machines.bounty.data import BountyData
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import BountyData, BountyPolicy
 from machines.core.clock import Millis
 from machines.core.wallets import Deposit, Holding
 

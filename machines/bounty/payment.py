@@ -8,8 +8,7 @@ from dataclasses import replace
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.claims import assess, with_banner
-from machines.bounty.data import BountyRecord, Choice, ProposalAttempt
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import BountyPolicy, BountyRecord, Choice, ProposalAttempt
 from machines.core.clock import Millis
 from machines.core.decision import alarm, contradiction, keep, move, wait
 from machines.core.errors import BadInput

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import MACHINE, Agreement, BountyData, BountyRecord, Choice
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import MACHINE, Agreement, BountyData, BountyPolicy, BountyRecord, Choice
 from machines.core.clock import DAY, Millis
 from machines.core.decision import New, alarm, keep, move, wait
 from machines.core.errors import BadInput

@@ -6,7 +6,7 @@ from functools import partial
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.claims import assess, renamed, swept
-from machines.bounty.data import BountyData, BountyRecord, Choice
+from machines.bounty.data import BountyData, BountyPolicy, BountyRecord, Choice
 from machines.bounty.payment import (
     approved,
     approved_late,
@@ -38,7 +38,6 @@ from machines.bounty.people import (
     revoked,
     sweep_wanted,
 )
-from machines.bounty.policy import BountyPolicy
 from machines.core.clock import Millis
 from machines.core.decision import Message, alarm, keep, noted, wait
 from machines.core.errors import BadInput

@@ -21,9 +21,8 @@ from adapters.github.client import App, GitHub
 from adapters.github.sign_in import GitHubSignIn, OAuthClient
 from machines.bounty.acts import BountyActs
 from machines.bounty.comment import CommentWriter
-from machines.bounty.data import Hand, repository_id
+from machines.bounty.data import BountyPolicy, Hand, repository_id
 from machines.bounty.lifecycle import ENABLED
-from machines.bounty.policy import BountyPolicy
 from machines.bounty.react import bounty
 from machines.bounty.react_repository import repository as repository_machine
 from machines.core.chain import Address

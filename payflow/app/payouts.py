@@ -18,11 +18,10 @@ from machines.payout.risk import Thresholds
 from payflow.config import PollerSettings, Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.caps import PayoutCaps
-from payflow.desk.gateways import FirstLook, GatewaySetup
+from payflow.desk.gateways import FirstLook, GatewaySetup, WalletQueue
 from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
 from payflow.desk.reconcile.payouts import PayoutsReconcile
-from payflow.desk.wallets import WalletQueue
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api

@@ -10,8 +10,7 @@ from machines.core.clock import Millis
 from machines.core.errors import BadInput, UnprovenFile
 from machines.core.ids import owner_of
 from payflow.app.installation import Payflow
-from payflow.cli.tables import bar
-from payflow.cli.terminal import Commands, Terminal, Yes, known, machine_of, moment, typed
+from payflow.cli.terminal import Commands, Terminal, Yes, bar, known, machine_of, moment, typed
 from payflow.desk import archive as archives
 from payflow.shown import utc
 from payflow.store.seals import KEY_FILE

@@ -12,8 +12,7 @@ from machines.payout.lifecycle import LIFECYCLE
 from payflow.app.installation import Payflow
 from payflow.cli.payouts import desk_of
 from payflow.cli.records import RECORD
-from payflow.cli.tables import COUNT, TIME, Column, ago, bar, clean, drawn, json_of
-from payflow.cli.terminal import Code, Commands, Terminal, Yes
+from payflow.cli.terminal import COUNT, TIME, Code, Column, Commands, Terminal, Yes, ago, bar, clean, drawn, json_of
 from payflow.desk.batches import approved, open_batch, sum_of
 from payflow.shown import exact, utc
 from payflow.store.registers.batches import Batch, Batches, Summary

@@ -14,8 +14,20 @@ from machines.core.ids import Owner, owner_of
 from machines.core.money import Assets
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.tables import Column, clean, drawn, json_of
-from payflow.cli.terminal import Code, Commands, Reason, Terminal, Usage, Yes, moment, typed
+from payflow.cli.terminal import (
+    Code,
+    Column,
+    Commands,
+    Reason,
+    Terminal,
+    Usage,
+    Yes,
+    clean,
+    drawn,
+    json_of,
+    moment,
+    typed,
+)
 from payflow.desk.books import Believed, check, faults_of
 from payflow.desk.reconcile.comparison import Comparison, Word, compare, open_rails
 from payflow.shown import exact

@@ -7,8 +7,7 @@ import typer
 from machines.bounty.lifecycle import POLLERS
 from machines.core.errors import BadSettings
 from payflow.app.installation import Payflow
-from payflow.cli.tables import Column, drawn, grid
-from payflow.cli.terminal import Commands, Terminal, Usage
+from payflow.cli.terminal import Column, Commands, Terminal, Usage, drawn, grid
 from payflow.desk.bounties.bounties import BountyDesk, sweep_forge
 from payflow.desk.bounties.finding import UNFINISHED
 from payflow.desk.bounties.open_bounty import balances, shown

@@ -1,8 +1,7 @@
 """What may leave in a day, and what of it has left."""
 
 from payflow.app.installation import Payflow
-from payflow.cli.tables import Column
-from payflow.cli.terminal import Commands, Terminal
+from payflow.cli.terminal import Column, Commands, Terminal
 from payflow.desk.caps import daily_caps
 
 CAPS = (

@@ -13,8 +13,7 @@ from adapters.public import refuse
 from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
 from payflow.app.notifications import networks_of
-from payflow.cli.tables import LEVEL_STYLES, Column, grid, json_of
-from payflow.cli.terminal import Code, Commands, Terminal
+from payflow.cli.terminal import LEVEL_STYLES, Code, Column, Commands, Terminal, grid, json_of
 from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import archive as archives
 from payflow.desk import platforms, readiness

@@ -17,8 +17,20 @@ from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, TransactionRecord
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.tables import TIME, Column, Format, ago, as_it_is, clean, drawn, json_of
-from payflow.cli.terminal import Commands, Reason, Terminal, Yes
+from payflow.cli.terminal import (
+    TIME,
+    Column,
+    Commands,
+    Format,
+    Reason,
+    Terminal,
+    Yes,
+    ago,
+    as_it_is,
+    clean,
+    drawn,
+    json_of,
+)
 from payflow.desk.lane_steering import LaneSteering, lane_with_node, propose_trust
 from payflow.shown import ether
 

@@ -6,8 +6,7 @@ import typer
 
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of
-from payflow.cli.tables import TIME, Column, drawn, json_of
-from payflow.cli.terminal import Commands, Terminal, Usage, typed
+from payflow.cli.terminal import TIME, Column, Commands, Terminal, Usage, drawn, json_of, typed
 
 MOST = 10_000
 

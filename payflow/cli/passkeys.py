@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from payflow.app.installation import Payflow
-from payflow.cli.tables import TIME, Column
-from payflow.cli.terminal import Commands, Terminal
+from payflow.cli.terminal import TIME, Column, Commands, Terminal
 from payflow.desk.passkeys import passkeys_of, remove_passkey
 
 Who = Annotated[str, typer.Argument(help="Whose.")]

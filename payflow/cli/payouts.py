@@ -9,8 +9,7 @@ from machines.core.ids import RecordId
 from machines.payout.data import PayoutRecord
 from payflow.app.installation import Payflow
 from payflow.cli.records import RECORD
-from payflow.cli.tables import json_of
-from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, record_of
+from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, json_of, record_of
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import OPERATES, REVIEWS, Person
 from payflow.desk.values import Applied

@@ -7,8 +7,7 @@ from rich.text import Text
 
 from payflow.app.installation import Payflow
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.tables import Column, clean, drawn, json_of
-from payflow.cli.terminal import Code, Commands, Reason, Terminal, because, record_of
+from payflow.cli.terminal import Code, Column, Commands, Reason, Terminal, because, clean, drawn, json_of, record_of
 from payflow.desk import permits
 
 UNSIGNED = (

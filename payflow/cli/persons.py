@@ -7,8 +7,20 @@ import typer
 from machines.core.money import Money
 from payflow.app.installation import Payflow
 from payflow.cli.steering import who_confirms
-from payflow.cli.tables import TIME, Column, Format, drawn, json_of
-from payflow.cli.terminal import Commands, Reason, Terminal, because, known, limit_of, typed
+from payflow.cli.terminal import (
+    TIME,
+    Column,
+    Commands,
+    Format,
+    Reason,
+    Terminal,
+    because,
+    drawn,
+    json_of,
+    known,
+    limit_of,
+    typed,
+)
 from payflow.desk import identity
 from payflow.desk.identity import PersonChange
 from payflow.desk.person import STAFF

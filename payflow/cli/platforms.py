@@ -6,8 +6,7 @@ import typer
 
 from machines.core.money import Money
 from payflow.app.installation import Payflow
-from payflow.cli.tables import Column, drawn, json_of
-from payflow.cli.terminal import Commands, Terminal, Usage, limit_of, typed
+from payflow.cli.terminal import Column, Commands, Terminal, Usage, drawn, json_of, limit_of, typed
 from payflow.desk import platforms
 from payflow.desk.platforms import PlatformLimits
 

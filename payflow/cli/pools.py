@@ -17,8 +17,21 @@ from machines.pool.evidence import ChainOutcome
 from payflow.app import service
 from payflow.app.installation import Payflow, refuse_unfit
 from payflow.cli.steering import steering_of, who_confirms
-from payflow.cli.tables import Column, Format, as_it_is, drawn, json_of
-from payflow.cli.terminal import Code, Commands, Reason, Terminal, Usage, Yes, because, print_json
+from payflow.cli.terminal import (
+    Code,
+    Column,
+    Commands,
+    Format,
+    Reason,
+    Terminal,
+    Usage,
+    Yes,
+    as_it_is,
+    because,
+    drawn,
+    json_of,
+    print_json,
+)
 from payflow.desk.pool import audit as auditing
 from payflow.desk.pool import not_a_payment
 from payflow.desk.pool.due import dues

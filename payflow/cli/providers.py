@@ -7,8 +7,7 @@ import typer
 
 from machines.core.ids import Owner, owner_of
 from payflow.app.installation import Payflow
-from payflow.cli.tables import TIME, Column, grid, json_of
-from payflow.cli.terminal import Commands, Terminal, Usage, typed
+from payflow.cli.terminal import TIME, Column, Commands, Terminal, Usage, grid, json_of, typed
 from payflow.desk.payouts import shown
 from payflow.desk.providers import change
 from payflow.store.registers.profiles import Profile

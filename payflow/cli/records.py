@@ -17,8 +17,27 @@ from machines.core.lifecycle import Lifecycle, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
 from payflow.app.installation import Payflow, lifecycles
-from payflow.cli.tables import COUNT, MONEY, TIME, Column, Format, ago, as_it_is, clean, drawn, grid, json_of
-from payflow.cli.terminal import Code, Commands, RecordName, Terminal, known, machine_of, record_of, typed
+from payflow.cli.terminal import (
+    COUNT,
+    MONEY,
+    TIME,
+    Code,
+    Column,
+    Commands,
+    Format,
+    RecordName,
+    Terminal,
+    ago,
+    as_it_is,
+    clean,
+    drawn,
+    grid,
+    json_of,
+    known,
+    machine_of,
+    record_of,
+    typed,
+)
 from payflow.desk.archive import Found, find, folder_of
 from payflow.desk.records import Moves, News, is_stuck, stopping, what_next
 from payflow.desk.values import LedgerAccount

@@ -14,8 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from payflow.app import service
-from payflow.cli.tables import Column, clean, console, drawn, grid
-from payflow.cli.terminal import Commands, Terminal, Usage, print_json
+from payflow.cli.terminal import Column, Commands, Terminal, Usage, clean, console, drawn, grid, print_json
 from payflow.sandbox.play import play
 from payflow.sandbox.stage import Line, Stage, StageMark
 from payflow.sandbox.world import ADDRESSES, SCENARIO_NAMES, Options, SandboxWorld

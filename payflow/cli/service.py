@@ -7,8 +7,7 @@ import typer
 
 from payflow.app import service
 from payflow.app.installation import Payflow
-from payflow.cli.tables import bar
-from payflow.cli.terminal import Code, Commands, Terminal, print_json
+from payflow.cli.terminal import Code, Commands, Terminal, bar, print_json
 from payflow.desk import reseal as seals
 from payflow.store.seals import new_key
 

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from payflow.app.installation import Payflow
-from payflow.cli.tables import TIME, Column, ago
-from payflow.cli.terminal import Commands, Terminal
+from payflow.cli.terminal import TIME, Column, Commands, Terminal, ago
 from payflow.desk.identity import end_session, open_sessions
 from payflow.desk.person import STAFF
 

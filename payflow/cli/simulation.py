@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from payflow.cli.tables import console
-from payflow.cli.terminal import Code, Commands, Terminal, print_json
+from payflow.cli.terminal import Code, Commands, Terminal, console, print_json
 from payflow.simulation.play import RunSummary, play
 
 command = Commands()

@@ -10,8 +10,22 @@ from rich.text import Text
 from machines.core.chain import TxHash
 from machines.core.errors import BadInput
 from payflow.app.installation import Payflow
-from payflow.cli.tables import TIME, Column, Format, ago, clean
-from payflow.cli.terminal import Commands, Reason, RecordName, Terminal, Usage, Yes, because, known, record_of
+from payflow.cli.terminal import (
+    TIME,
+    Column,
+    Commands,
+    Format,
+    Reason,
+    RecordName,
+    Terminal,
+    Usage,
+    Yes,
+    ago,
+    because,
+    clean,
+    known,
+    record_of,
+)
 from payflow.desk.pool import not_a_payment
 from payflow.desk.steering import Steering
 from payflow.desk.values import Proposal

@@ -8,8 +8,19 @@ import typer
 
 from payflow.app.installation import Payflow
 from payflow.cli.steering import who_confirms
-from payflow.cli.tables import TIME, Column, Format
-from payflow.cli.terminal import Commands, Reason, Terminal, Usage, duration, known, limit_of, typed
+from payflow.cli.terminal import (
+    TIME,
+    Column,
+    Commands,
+    Format,
+    Reason,
+    Terminal,
+    Usage,
+    duration,
+    known,
+    limit_of,
+    typed,
+)
 from payflow.desk.identity import TokenWish, make_token, narrower, revoke_token, rotate_token
 from payflow.desk.person import STAFF
 from payflow.shown import utc

@@ -14,8 +14,20 @@ from rich.text import Text
 from machines.core.clock import SECOND, Millis
 from machines.core.lifecycle import State
 from payflow.app.installation import Payflow
-from payflow.cli.tables import COUNT, Column, Format, ago, as_it_is, clean, console, drawn, grid, json_of
-from payflow.cli.terminal import Commands, Terminal
+from payflow.cli.terminal import (
+    COUNT,
+    Column,
+    Commands,
+    Format,
+    Terminal,
+    ago,
+    as_it_is,
+    clean,
+    console,
+    drawn,
+    grid,
+    json_of,
+)
 from payflow.desk.values import LedgerCheck, Pause
 from payflow.shown import iso, span, utc
 from payflow.store import servers

@@ -14,6 +14,7 @@ from machines.bounty.data import (
     MACHINE,
     REPOSITORY_MACHINE,
     BountyData,
+    BountyPolicy,
     BountyRecord,
     RepositoryData,
     RepositoryRecord,
@@ -21,7 +22,6 @@ from machines.bounty.data import (
     owner_of_repository,
     repository_id,
 )
-from machines.bounty.policy import BountyPolicy
 from machines.core.chain import Address
 from machines.core.decision import Claim, New
 from machines.core.errors import BadInput, ClaimTaken, ForgeUnavailable, NotAllowed, NotFound, Rejected, StepError

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from adapters.ethereum import roots
+from adapters.ethereum.asking import Quorum
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.quorum import Quorum
 from adapters.ethereum.signers import raw_key
 from adapters.ethereum.wallets.reading import WalletReader
 from machines.core.chain import GasFee, TxHash, Unsigned, known_head

@@ -5,8 +5,15 @@ from typing import Any
 
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
-from machines.bounty.data import BountyData, BountyRecord, Hand, ProposalAttempt, bounty_id, owner_of_repository
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import (
+    BountyData,
+    BountyPolicy,
+    BountyRecord,
+    Hand,
+    ProposalAttempt,
+    bounty_id,
+    owner_of_repository,
+)
 from machines.bounty.react import react
 from machines.core.clock import DAY, Millis
 from machines.core.decision import Decision

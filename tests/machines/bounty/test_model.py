@@ -18,8 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from machines.bounty import facts as f
 from machines.bounty import lifecycle as s
 from machines.bounty.acts import BountyActs
-from machines.bounty.data import BountyData, BountyRecord, Hand, owner_of_repository
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import BountyData, BountyPolicy, BountyRecord, Hand, owner_of_repository
 from machines.bounty.react import react
 from machines.core.chain import Address, TxHash
 from machines.core.clock import HOUR, Millis

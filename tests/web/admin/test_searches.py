@@ -2,8 +2,7 @@
 
 import pytest
 
-from machines.bounty.data import BountyData, RepositoryData, bounty_id, owner_of_repository, repository_id
-from machines.bounty.policy import BountyPolicy
+from machines.bounty.data import BountyData, BountyPolicy, RepositoryData, bounty_id, owner_of_repository, repository_id
 from machines.bounty.react import bounty
 from machines.bounty.react_repository import repository
 from machines.core.decision import New
