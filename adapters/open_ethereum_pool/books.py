@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from adapters.addresses import typed
 from adapters.open_ethereum_pool.config import Flavour
 from adapters.open_ethereum_pool.keys import FSYNC, PoolKeys
 from adapters.open_ethereum_pool.link import Persistence, PoolRedis
@@ -402,6 +401,8 @@ def address_of(login: str) -> Address:
     """Give the address that a login of the pool's books is, or say why it is none."""
     if login != login.lower():
         raise BadInput(f"{login[:60]!r} is not in small letters, as every login of a pool is.")
+    from adapters.addresses import typed  # noqa: PLC0415  (a quarter of a second, which `--help` has not)
+
     return typed(login)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from adapters.addresses import typed
 from adapters.open_ethereum_pool import durations, json_go
 from machines.core.chain import Address
 from machines.core.errors import BadInput, BadSettings
@@ -180,6 +179,8 @@ def _daemon(payouts: json_go.Section) -> str:
 
 
 def _address(payouts: json_go.Section) -> Address:
+    from adapters.addresses import typed  # noqa: PLC0415  (a quarter of a second, which `--help` has not)
+
     try:
         return typed(payouts.text("address"))
     except BadInput as error:

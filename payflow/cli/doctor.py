@@ -9,10 +9,8 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
-from adapters.public import refuse
 from machines.core.errors import PayflowError
 from payflow.app.installation import Payflow
-from payflow.app.notifications import networks_of
 from payflow.cli.terminal import LEVEL_STYLES, Code, Column, Commands, Terminal, grid, json_of
 from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import archive as archives
@@ -313,6 +311,9 @@ def _in_clear(settings: Settings) -> Check:
 
 async def _webhook_places(settings: Settings) -> Check:
     """Look at where the webhooks of platforms lead now: what is not public is refused at each delivery."""
+    from adapters.public import refuse  # noqa: PLC0415  (half a second, which `--help` has not)
+    from payflow.app.notifications import networks_of  # noqa: PLC0415  (as above)
+
     wrong = []
     for platform, given in settings.platform_webhooks.items():
         try:

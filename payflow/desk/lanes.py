@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adapters.addresses import typed
-from adapters.ethereum.node import Nodes
 from machines.core.batcher import Batcher
 from machines.core.decision import New
 from machines.core.errors import NotFound
@@ -35,6 +33,9 @@ from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
 from payflow.desk.records import revived
 from payflow.store.store import Store
+
+if TYPE_CHECKING:
+    from adapters.ethereum.node import Nodes
 
 MOST_UNSETTLED = 10_000
 WHO = "rail"
@@ -154,19 +155,25 @@ class Lanes:
             transaction_machine(TransactionActs(self.lanes, self.books).acts()),
         )
         for name, lane in self.lanes.items():
-            if isinstance(lane.chain, Nodes):
-                lane.chain.trusted = partial(self.books.trusted, name)
+            if nodes := _nodes_of(lane):
+                nodes.trusted = partial(self.books.trusted, name)
 
     def nodes(self) -> dict[str, list[str]]:
         """Name the nodes of each lane, as everything that tells of them does."""
-        known = ((name, lane.chain) for name, lane in self.lanes.items())
-        return {
-            name: [one.name for one in chain.figures()] if isinstance(chain, Nodes) else [] for name, chain in known
-        }
+        known = {name: _nodes_of(lane) for name, lane in self.lanes.items()}
+        return {name: [one.name for one in nodes.figures()] if nodes else [] for name, nodes in known.items()}
 
     def rail(self, name: str) -> LaneRail:
         """Give the rail that pays over a lane."""
+        from adapters.addresses import typed  # noqa: PLC0415  (as below)
+
         return LaneRail(self.lanes[name], self.books, typed)
+
+
+def _nodes_of(lane: Lane) -> "Nodes | None":
+    from adapters.ethereum.node import Nodes  # noqa: PLC0415  (half a second, only where a chain is used)
+
+    return lane.chain if isinstance(lane.chain, Nodes) else None
 
 
 _: type[LaneBooks] = StoreBooks

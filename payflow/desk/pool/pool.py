@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from adapters.ethereum.node import Nodes
 from adapters.open_ethereum_pool.books import PendingRow, PoolBooks
 from adapters.open_ethereum_pool.config import Config
 from machines.core.chain import NO_DATA, GasFee, TxHash, Unsigned
@@ -24,11 +24,14 @@ from machines.transaction.fees import offered
 from machines.transaction.ports import Announce, Lane
 from machines.transaction.rail import LaneRail
 from payflow.desk import archive
-from payflow.desk.lanes import Lanes
 from payflow.desk.pool.outside import Outside
 from payflow.store.store import Store
 from payflow.store.stored import ArchivedStub
 from payflow.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from adapters.ethereum.node import Nodes
+    from payflow.desk.lanes import Lanes
 
 PLAIN_GAS = 21_000
 # No chain ever gets to this nonce, so that what is signed to try a signer out can never be sent.
@@ -44,7 +47,7 @@ class Pool:
 
     config: Config
     books: PoolBooks
-    node: Nodes
+    node: "Nodes"
     lane: Lane
     rail: LaneRail
 
@@ -55,8 +58,11 @@ class Pool:
 
     @property
     def trail(self) -> Trail:
-        """Where the chain is searched."""
-        return trail_of(self.lane, self.node)
+        """Where the chain is searched: on enough of the lane's nodes where there are several, else on our own."""
+        from adapters.ethereum.node import Nodes  # noqa: PLC0415  (half a second, which `payflow pool --help` has not)
+
+        chain = self.lane.chain
+        return chain if isinstance(chain, Nodes) and not chain.quorum.alone else self.node
 
     async def gas_wei(self) -> int:
         """Say about what one plain payment costs, as the chain is now."""
@@ -243,7 +249,7 @@ class PoolReadiness:
 class Pools:
     """The pools of an installation, and the machine of their payments."""
 
-    def __init__(self, pools: Mapping[str, Pool], lanes: Lanes, clock: Clock, own: Own, metrics: Metrics) -> None:
+    def __init__(self, pools: Mapping[str, Pool], lanes: "Lanes", clock: Clock, own: Own, metrics: Metrics) -> None:
         self.pools = dict(pools)
         self.lanes = lanes
         self.own = own
@@ -296,12 +302,6 @@ def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, shards:
         data,
         claims=(claim_of(pool.coin, login),),
     )
-
-
-def trail_of(lane: Lane, node: Nodes) -> Trail:
-    """Say where a chain is searched: on enough of the lane's nodes where there are several, else on the pool's own."""
-    chain = lane.chain
-    return chain if isinstance(chain, Nodes) and not chain.quorum.alone else node
 
 
 async def try_signer(lane: Lane) -> None:
