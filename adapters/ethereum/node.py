@@ -20,6 +20,7 @@ from adapters.ethereum import refusals, roots, wire
 from adapters.ethereum.asking import Agreed, Asking, Heights, NoNode, Quorum, TooMuch, V, failure
 from adapters.ethereum.endpoint import Busy, NeverLeft, NodeEndpoint, NodeFailed, NodeLimits, NodeStatistics, names
 from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Unreadable
+from adapters.ethereum.inclusion import Inclusion, inclusion
 from adapters.ethereum.search import find_sent
 from adapters.ethereum.wire import NO_PRICE, Header
 from machines.core.chain import (
@@ -375,6 +376,21 @@ class Nodes:
         if len(failures) == len(self._ends):
             self._ask.give_up(failures)
         return other
+
+    async def inclusion(self, found: Receipt) -> Inclusion | None:
+        """Give what proves a receipt, and what it is of, to whoever has no node; None where no node shows it."""
+        for end in self._ask.order():
+            try:
+                block, receipts = await asyncio.gather(
+                    end.ask(wire.full_block(found.block)), end.ask(wire.block_receipts(found.block))
+                )
+            except NodeFailed:
+                continue
+            if not isinstance(block, RpcFault) and not isinstance(receipts, RpcFault):
+                proof = await asyncio.to_thread(inclusion, bytes(block), bytes(receipts), found.block_hash, found.hash)
+                if proof is not None:
+                    return proof
+        return None
 
     async def transaction(self, tx: TxHash) -> Seen | None:
         """Find a transaction that enough nodes show alike, mined or waiting. None proves nothing."""

@@ -51,29 +51,59 @@ def proven(header: bytes, receipts: bytes, block_hash: str) -> dict[TxHash, Rece
 
 def header_hash(fields: Mapping[str, str]) -> str:
     """Hash a header, given by its names in JSON-RPC."""
-    return _hex(keccak(rlp.encode(_header(fields))))
+    return _hex(keccak(header_bytes(fields)))
+
+
+def header_bytes(fields: Mapping[str, str]) -> bytes:
+    """Write a header as it is hashed."""
+    return bytes(rlp.encode(_header(fields)))
 
 
 def receipts_root(receipts: Sequence[Mapping[str, Any]]) -> str:
     """Give the root of the trie that has these receipts by their place."""
-    pairs = sorted((_nibbles(rlp.encode(place)), _receipt(one)) for place, one in enumerate(receipts))
+    pairs = _by_place([receipt_bytes(one) for one in receipts])
     return _hex(keccak(rlp.encode(_node(pairs, 0) if pairs else b"")))
+
+
+def path_to(place: int, values: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Give the nodes between the root of a trie and one of its values: who has the root can check the value by them."""
+    pairs, key, depth = _by_place(values), nibbles(rlp.encode(place)), 0
+    found = [rlp.encode(_node(pairs, 0))]
+    while len(pairs) > 1:
+        if pairs[0][0][depth] == pairs[-1][0][depth]:
+            depth = _end_alike(pairs, depth)
+        else:
+            pairs, depth = [pair for pair in pairs if pair[0][depth] == key[depth]], depth + 1
+        encoded = rlp.encode(_node(pairs, depth))
+        if len(encoded) >= _HASHED_FROM:  # a shorter one stands in the one before
+            found.append(encoded)
+    return tuple(found)
+
+
+def _by_place(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return sorted((nibbles(rlp.encode(place)), one) for place, one in enumerate(values))
 
 
 def _node(pairs: Sequence[tuple[bytes, bytes]], depth: int) -> Node:
     """Make the node for all keys that begin alike; no key is the beginning of another."""
-    first, last = pairs[0][0], pairs[-1][0]
+    first = pairs[0][0]
     if len(pairs) == 1:
         return [_path(first[depth:], leaf=True), pairs[0][1]]
-    end = depth
-    while first[end] == last[end]:
-        end += 1
+    end = _end_alike(pairs, depth)
     if end > depth:
         return [_path(first[depth:end], leaf=False), _named(_node(pairs, end))]
     branches: list[list[tuple[bytes, bytes]]] = [[] for _ in range(_NIBBLES)]
     for pair in pairs:
         branches[pair[0][depth]].append(pair)
     return [*(_named(_node(branch, depth + 1)) if branch else b"" for branch in branches), b""]
+
+
+def _end_alike(pairs: Sequence[tuple[bytes, bytes]], depth: int) -> int:
+    """Say up to where all keys are alike."""
+    first, last = pairs[0][0], pairs[-1][0]
+    while first[depth] == last[depth]:
+        depth += 1
+    return depth
 
 
 def _named(node: Node) -> Node:
@@ -88,7 +118,8 @@ def _path(nibbles: bytes, *, leaf: bool) -> bytes:
     return bytes(high << 4 | low for high, low in zip(whole[::2], whole[1::2], strict=True))
 
 
-def _nibbles(key: bytes) -> bytes:
+def nibbles(key: bytes) -> bytes:
+    """Give the halves of bytes."""
     return bytes(half for byte in key for half in (byte >> 4, byte & 15))
 
 
@@ -98,10 +129,11 @@ def _header(fields: Mapping[str, str]) -> list[bytes]:
         if fields.get(name) is None:
             break
         names.append(name)
-    return [_number(fields[name]) if name in _NUMBERS else _bytes(fields[name]) for name in names]
+    return [number(fields[name]) if name in _NUMBERS else _bytes(fields[name]) for name in names]
 
 
-def _receipt(fields: Mapping[str, Any]) -> bytes:
+def receipt_bytes(fields: Mapping[str, Any]) -> bytes:
+    """Write a receipt as it is hashed."""
     kind = int(fields.get("type") or "0x0", 16)
     if kind not in _KINDS:
         raise ValueError("a kind of transaction whose receipt has a form of its own")
@@ -109,7 +141,7 @@ def _receipt(fields: Mapping[str, Any]) -> bytes:
         [_bytes(log["address"]), [_bytes(topic) for topic in log["topics"]], _bytes(log["data"])]
         for log in fields["logs"]
     ]
-    parts = [_number(fields["status"]), _number(fields["cumulativeGasUsed"]), _bytes(fields["logsBloom"]), logs]
+    parts = [number(fields["status"]), number(fields["cumulativeGasUsed"]), _bytes(fields["logsBloom"]), logs]
     return (bytes([kind]) if kind else b"") + bytes(rlp.encode(parts))
 
 
@@ -117,7 +149,8 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
 
 
-def _number(text: str) -> bytes:
+def number(text: str) -> bytes:
+    """Write a number as it is hashed."""
     number = int(text, 16)
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
