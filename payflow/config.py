@@ -240,6 +240,9 @@ class Settings(BaseModel):
     """Keys that encrypt destinations, the newest first, separated by commas; the embedded store has one of its own."""
     backup_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_BACKUP_KEYS")
     """Keys that encrypt backups and archives and prove them ours, the newest first; none leaves them in clear."""
+    receipt_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_RECEIPT_KEYS")
+    """Keys that sign receipts, the newest first, separated by commas; by default they come from the seal keys. Of a
+    retired one leave `public:` and the 64 digits that /.well-known/payflow-keys.json says."""
     fingerprint_key: SecretStr | None = Field(default=None, alias="PAYFLOW_FINGERPRINT_KEY")
     """The key by which requests and destinations are compared; by default it comes from the oldest of the seal keys."""
 

@@ -81,6 +81,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     from machines.pool.react import pool  # noqa: PLC0415  (tests of the engine need none of it)
     from payflow.app import dashboard, gateways, notifications, payouts  # noqa: PLC0415  (as above)
     from payflow.desk.metering import metered  # noqa: PLC0415  (as above)
+    from payflow.desk.receipts.receipts import Receipts  # noqa: PLC0415  (as above)
 
     clock = SystemClock()
     setups = dict(await gateways.open_gateways(settings, store, clock, stack))
@@ -98,7 +99,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
 
         bounties = await open_bounties(settings, store, metrics, lanes, stack)
     rooms = dashboard.pools_of(settings, store, metrics, stack)
-    paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups))
+    paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups), Receipts(store, lanes, rooms))
 
     def routes() -> "list[web.RouteDef]":
         board = dashboard.board_of(settings, lanes, rooms, bounties)

@@ -21,6 +21,7 @@ from payflow.desk.caps import PayoutCaps
 from payflow.desk.gateways import FirstLook, GatewaySetup, WalletQueue
 from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
+from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.reconcile.payouts import PayoutsReconcile
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
@@ -36,7 +37,14 @@ WATCHED = (s.COMPLETED, s.FAILED, s.REVERSED, s.REJECTED, s.CANCELLED, s.CONTRAD
 class Payouts:
     """The machine, its desk and its pages."""
 
-    def __init__(self, settings: Settings, store: Store, metrics: Metrics, setups: Mapping[str, GatewaySetup]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        setups: Mapping[str, GatewaySetup],
+        receipts: Receipts | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
@@ -49,7 +57,7 @@ class Payouts:
         acts = looks | {state: watches[state] for state in WATCHED}
         self.machine = payout(_policy(settings), acts, self._asking.prove)
         gateways = {name: setup.gateway for name, setup in setups.items()}
-        self.desk = Desk(store, settings, metrics, gateways, self._schedule)
+        self.desk = Desk(store, settings, metrics, gateways, self._schedule, receipts)
 
     def _over(self, rails: Mapping[str, Rail]) -> PayoutActs:
         """Make the looks that call over these rails: each purpose has a share of the calls for itself."""

@@ -48,6 +48,8 @@ INDEX: Mapping[str, Listed] = {
     ),
     "caps": Listed(LOOK, "caps", "Show what may leave in a day, by rail and in all, and what of it is used."),
     "lifecycle": Listed(LOOK, "records", "Show what the records of a machine can be and do."),
+    "receipt": Listed(LOOK, "receipts", "Write proof of a payment into a file, for whoever was paid."),
+    "verify-receipt": Listed(LOOK, "receipts", "Check a receipt: offline, from the file alone."),
     "override": Listed(
         STEER,
         "steering",

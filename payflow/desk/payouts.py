@@ -30,6 +30,7 @@ from payflow.config import Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import Gateway, print_of
 from payflow.desk.person import Person, because, refuse_who_spoke
+from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.records import FactSource, tell
 from payflow.desk.requests import Bounds, with_account
 from payflow.engine.step import Applied
@@ -90,9 +91,11 @@ class Desk:
         metrics: Metrics,
         gateways: Mapping[str, Gateway],
         schedule: Schedule,
+        receipts: Receipts | None = None,
     ) -> None:
         self.store = store
         self.schedule = schedule
+        self.receipts = receipts or Receipts(store)
         self.profiles = store.profiles
         self._records = store.records
         self.metrics = metrics

@@ -29,6 +29,7 @@ from payflow.store.macs import Macs
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import CHANGED, EVERYTHING, GUARD, Pauses, scope_of_shard
 from payflow.store.permits import Permits
+from payflow.store.receipt_keys import ReceiptKeys
 from payflow.store.records import UNSIGNED, Records
 from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
@@ -65,6 +66,7 @@ class Store:
     rows: SignedRows
     earnings: Earnings
     seals: Seals
+    receipt_keys: ReceiptKeys
     profiles: Profiles
     contributors: ContributorAddresses
     challenges: Challenges
@@ -245,6 +247,7 @@ async def open_store(
             ledger=ledger,
             earnings=Earnings(link, records, ledger),
             seals=seals,
+            receipt_keys=ReceiptKeys(_receipt_keys(settings)),
             profiles=profiles,
             contributors=ContributorAddresses(link, seals, profiles, shards),
             challenges=Challenges(link),
@@ -314,6 +317,11 @@ def _seal_keys(settings: Settings) -> list[str]:
     if settings.seal_keys:
         return keys_given(settings.seal_keys.get_secret_value())
     return key_of_folder(settings.data) if settings.embedded else []
+
+
+def _receipt_keys(settings: Settings) -> list[str]:
+    """Take the keys of the settings; without any they come from those that encrypt destinations."""
+    return keys_given(settings.receipt_keys.get_secret_value()) if settings.receipt_keys else _seal_keys(settings)
 
 
 async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, str]:

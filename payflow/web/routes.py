@@ -15,6 +15,7 @@ from payflow.web.api.account import AccountsApi
 from payflow.web.api.logins import LoginsApi
 from payflow.web.api.openapi import PLACE, document
 from payflow.web.api.provider import ProviderApi
+from payflow.web.api.receipts import ReceiptsApi
 from payflow.web.api.review import ReviewsApi
 from payflow.web.api.webhooks import AnyDeliveries, of_gateways
 from payflow.web.http.auth import Gate
@@ -55,7 +56,7 @@ def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = No
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
     """List every place that asks for a token."""
     scope = AccessScope(desk)
-    for room in (ProviderApi, AccountsApi, ReviewsApi):
+    for room in (ProviderApi, AccountsApi, ReviewsApi, ReceiptsApi):
         yield from room(desk, scope).endpoints()
 
 

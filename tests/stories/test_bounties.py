@@ -7,8 +7,12 @@ import pytest
 
 from machines.bounty import lifecycle as s
 from payflow.config import Settings
+from payflow.desk.receipts.checking import check
+from payflow.desk.receipts.receipts import Receipts
+from payflow.desk.receipts.signing import signed
 from tests.bounties import ANN, BOT, MIA, Fair, Kind, open_fair
 from tests.chain import ETHER
+from tests.verifier import Bad, verify
 
 
 @pytest.fixture(params=["safe", "multisig"])
@@ -68,6 +72,14 @@ async def test_from_the_label_to_the_receipt(fair: Fair) -> None:
         assert dict(record.data.payout_receipt)["ETH"] == "0.5"
         paid = await fair.until_comment(issue, "Paid to: ann")
         assert payout_hash in paid
+
+    file = await Receipts(fair.store, fair.lanes).file(record.id, staff=True)
+    body = verify(file)
+    assert check(file).body == body
+    assert (body["says"], body["to"], body["chain"]["pays"]["how"]) == ("PAID", ANN.address, "wallet")
+    other = {**body["chain"]["pays"], "executed": "0x" + "7" * 64}
+    with pytest.raises(Bad, match="not executed"):
+        verify(signed({**body, "chain": {**body["chain"], "pays": other}}, fair.store.receipt_keys))
 
     assert await fair.chain.balance(ANN.address) - before == ETHER // 2
     assert await fair.hands.balance(fair.token, ANN.address) == 12_340_000

@@ -11,8 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from payflow.desk.receipts.signing import signed
+from payflow.store.receipt_keys import ReceiptKeys
 from tests.chain import LANE, Anvil, anvil, stranger
 from tests.cli.processes import environment, running
+from tests.verifier import Bad, verify
 from tests.waiting import wait_until
 
 GWEI = 10**9
@@ -121,6 +124,16 @@ async def test_a_provider_is_paid_at_her_address_and_the_lane_shows_it(house: Ho
         deep = "[" * 30_000 + "]" * 30_000
         async with session.post(f"{house.address}/api/earnings", data=deep, headers=JSON) as answer:
             assert answer.status == 400, "nested as deep as this, a parser may overflow the stack of the process"
+
+    made = await house.run("receipt", payout["id"])
+    file = (house.folder / made["file"]).read_bytes()
+    body = verify(file)
+    assert (body["says"], body["chain"]["pays"]["to"], body["arrives"]["amount"]) == ("PAID", home, "1.250000000")
+    checked = await house.run("verify-receipt", made["file"])
+    assert (checked["says"], checked["key_known"], len(checked["holds"])) == ("PAID", False, 2)
+    short = {**body, "arrives": {"asset": "ETH", "amount": "1.35"}}
+    with pytest.raises(Bad, match="another amount"):
+        verify(signed(short, ReceiptKeys(["a key that somebody else has"])))
 
     (lane,) = await house.run("lane", "ls")
     assert (lane["lane"], lane["state"], lane["next_nonce"], lane["queued"]) == ("ethereum", "OPEN", 1, 0)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,18 @@ from adapters.open_ethereum_pool.books import PaymentLine, ScriptAnswer
 from machines.core.facts import Override
 from machines.core.ids import RecordId
 from machines.pool import lifecycle as s
+from machines.pool.data import shannon_of
 from machines.transaction.data import TransactionRecord
+from payflow.app.pools import rooms_of
+from payflow.desk.receipts.checking import check
+from payflow.desk.receipts.receipts import Receipts
 from payflow.engine.step import take_in
 from tests.adapters.open_ethereum_pool.mine import Mine, payouts_json, write_config
 from tests.chain import GWEI, LANE, OTHER, Anvil, RpcError, anvil
 from tests.chains.batches import existing, made_contract
 from tests.servers import Deployment, Farm, Server
 from tests.stories.pool_world import World, open_world, pool_redis
+from tests.verifier import verify
 from tests.waiting import wait_until
 
 ANN = "0xb85150eb365e7df0941f0cf08235f987ba91506a"
@@ -58,6 +63,7 @@ async def test_a_run_leaves_exactly_the_keys_that_the_pool_would_have_written(wo
     assert (outcome.paid, outcome.must_pay, outcome.total) == (2, 2, 2_600_000_001)
     ours = world.mine.everything()
     paid = {one.data.login: one.data for one in await world.records(s.PAID)}
+    await _receipts_hold(world)
 
     # What the old module would have written for the same payments, at the same seconds.
     world.mine.do("FLUSHALL")
@@ -69,6 +75,22 @@ async def test_a_run_leaves_exactly_the_keys_that_the_pool_would_have_written(wo
     assert {key: value for key, value in ours.items() if key != OURS} == world.mine.everything()
     assert len(ours[OURS]) == 2
     assert (await world.got(ANN), await world.got(BOB), await world.got(CAT)) == (600_000_000, 2_000_000_001, 0)
+
+
+async def _receipts_hold(world: World) -> None:
+    payflow = world.payflow
+    async with AsyncExitStack() as stack:
+        rooms = rooms_of(payflow.settings, payflow.store, payflow.metrics, stack, [Path(world.pool.config.place)])
+        for record in await world.records(s.PAID):
+            file = await Receipts(payflow.store, pools=rooms).file(record.id, staff=True)
+            body = verify(file)
+            assert check(file).body == body
+            pays = body["chain"]["pays"]
+            assert (body["says"], pays["to"], pays["units"]) == (
+                "PAID",
+                record.data.to,
+                f"{shannon_of(record)}{'0' * 9}",
+            )
 
 
 async def test_operators_read_the_lines_that_they_know(world: World) -> None:

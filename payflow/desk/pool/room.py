@@ -11,6 +11,7 @@ from machines.core.errors import BadSettings, Conflict, NotPossible, PayflowErro
 from machines.core.facts import Proof
 from machines.core.money import ETH, MAX_UNITS, Money
 from machines.pool.data import WEI, PoolRecord
+from machines.transaction.ports import Lane, LaneBooks
 from payflow.desk.pool.due import Dues, dues
 from payflow.desk.pool.evidence import Judged, PoolEvidence
 from payflow.desk.pool.pool import Pool, Pools
@@ -110,6 +111,11 @@ class PoolRoom:
         """Say what the rail knows of one of its payments, before a person overrules it."""
         pools, _ = await self._opened()
         return await pools.machine.prove(record) if pools.machine.prove else Proof.NONE
+
+    async def paying(self) -> tuple[Lane, LaneBooks]:
+        """Give the lane that pays its miners, with its records."""
+        pools, pool = await self._opened()
+        return pool.lane, pools.lanes.books
 
     # ── resolve ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -77,6 +77,15 @@ class CsvReply:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReply:
+    """A file, byte for byte."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ApiEndpoint(Generic[B, Q]):
     """One place of the API."""
 
@@ -84,7 +93,7 @@ class ApiEndpoint(Generic[B, Q]):
     path: str
     summary: str
     roles: frozenset[Role]
-    run: Callable[[EndpointCall[B, Q]], Awaitable[JsonReply | CsvReply]]
+    run: Callable[[EndpointCall[B, Q]], Awaitable[JsonReply | CsvReply | FileReply]]
     answers: Mapping[HTTPStatus, type[BaseModel] | str]
     """The shape of each good answer, or a content type where it is no JSON."""
     body: type[B] = NoBody  # type: ignore[assignment]
@@ -143,8 +152,11 @@ async def _call(endpoint: AnyEndpoint, admission: Admission, request: web.Reques
     return EndpointCall(caller, request.match_info, body, query, key, admission.address(request))
 
 
-def written(reply: JsonReply | CsvReply) -> web.Response:
+def written(reply: JsonReply | CsvReply | FileReply) -> web.Response:
     """Write an answer."""
+    if isinstance(reply, FileReply):
+        named = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{reply.name}"'}
+        return web.Response(body=reply.content, content_type=reply.content_type, headers=named)
     if isinstance(reply, CsvReply):
         text = io.StringIO()
         csv.writer(text).writerows([reply.columns, *reply.rows])

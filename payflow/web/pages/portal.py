@@ -20,6 +20,7 @@ from payflow.web.api import answers
 from payflow.web.api.account import AccountsApi, StatementAsked
 from payflow.web.api.answers import status_of
 from payflow.web.api.provider import PayoutGiven, PayoutsAsked, ProviderApi
+from payflow.web.api.receipts import page_reply
 from payflow.web.http import problems
 from payflow.web.http.auth import Form, Gate, PageSessions, Visit
 from payflow.web.http.endpoints import EndpointCall, written
@@ -61,7 +62,7 @@ class Portal:
         self._frame = Frame(
             desk.store, sessions, (), PLACE, "Payouts", staff=PROVIDERS, templates=("payflow.web.pages",), inside=False
         )
-        scope = AccessScope(desk)
+        self._scope = scope = AccessScope(desk)
         self._provider, self._accounts = ProviderApi(desk, scope), AccountsApi(desk, scope)
 
     def routes(self) -> list[web.RouteDef]:
@@ -71,6 +72,7 @@ class Portal:
             self._frame.shows("/statement", self.statement),
             self._frame.does("/payouts", self.ask, PROVIDERS),
             self._frame.does("/payouts/{id}/cancel", self.cancel, PROVIDERS),
+            self._frame.shows("/payouts/{id}/receipt", self.receipt),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
@@ -114,6 +116,11 @@ class Portal:
     async def cancel(self, visit: Visit, _: Form) -> FormDone:
         amount = answers.money_of(await self._provider.withdraw(visit.caller, visit.request.match_info["id"]))
         return FormDone(f"You took {amount.asset.code} {thousands(amount.decimal)} back. It is available again.", PLACE)
+
+    async def receipt(self, visit: Visit) -> web.StreamResponse:
+        """Give the receipt of a payout, as a page that prints."""
+        record = await self._scope.payout(visit.caller, visit.request.match_info["id"])
+        return written(page_reply(record.id, await self._desk.receipts.page(record.id, staff=False)))
 
     async def statement(self, visit: Visit) -> web.StreamResponse:
         """Give a month's statement as a table."""

@@ -1,5 +1,6 @@
 """What proves to whoever has no node that a block holds a transaction, and that it was carried out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -51,13 +52,13 @@ async def test_nothing_of_a_proof_can_be_changed(chain: Anvil, lone: Nodes) -> N
     ):
         with pytest.raises(NotIncluded):
             included(changed)
-    for name in ("header", "transaction", "receipt"):
-        text = getattr(proof, name)
-        for place in range(len(text) if isinstance(text, tuple) else 1):
-            node = text[place] if isinstance(text, tuple) else text
-            for at in range(2, len(node), 37):
-                digit = "0" if node[at] != "0" else "1"
-                bent = node[:at] + digit + node[at + 1 :]
-                value = (*text[:place], bent, *text[place + 1 :]) if isinstance(text, tuple) else bent
-                with pytest.raises(NotIncluded):
-                    included(replace(proof, **{name: value}))
+    changes: list[Callable[[str], Inclusion]] = [
+        lambda text: replace(proof, header=text),
+        lambda text: replace(proof, transaction=(*proof.transaction[:-1], text)),
+        lambda text: replace(proof, receipt=(*proof.receipt[:-1], text)),
+    ]
+    for change, node in zip(changes, (proof.header, proof.transaction[-1], proof.receipt[-1]), strict=True):
+        for at in range(2, len(node), 37):
+            digit = "0" if node[at] != "0" else "1"
+            with pytest.raises(NotIncluded):
+                included(change(node[:at] + digit + node[at + 1 :]))

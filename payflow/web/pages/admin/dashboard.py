@@ -73,7 +73,7 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering) -> lis
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:
         yield from RecordsPage(frame, [*searches_of(store, board), *board.searches]).routes()
-        yield from RecordPage(frame, board, steering, actions).routes()
+        yield from RecordPage(frame, board, steering, actions, desk.receipts).routes()
 
     return [
         Page("", "Overview", lambda frame: Overview(frame, board, steering, desk).routes()),

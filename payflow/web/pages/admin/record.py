@@ -10,13 +10,17 @@ from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.desk.actions import ActionRequest, Actions, money_line
 from payflow.desk.person import OPERATES
+from payflow.desk.receipts.content import kinds as receipt_kinds
+from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.records import stopping, what_next
 from payflow.desk.steering import Steering
 from payflow.desk.values import LedgerAccount
 from payflow.shown import decimal, utc
 from payflow.store.registers.tokens import Role
 from payflow.store.stored import Stored
+from payflow.web.api.receipts import page_reply
 from payflow.web.http.auth import Form, Visit
+from payflow.web.http.endpoints import written
 from payflow.web.pages.admin import story
 from payflow.web.pages.admin.diagram import Marks, pictures
 from payflow.web.pages.admin.frame import DashboardExtensions, Do, FormDone, Frame
@@ -28,17 +32,21 @@ MOST_CHAPTERS = 200
 class RecordPage:
     """The page, and what is done from it."""
 
-    def __init__(self, frame: Frame, board: DashboardExtensions, steering: Steering, actions: Actions) -> None:
+    def __init__(
+        self, frame: Frame, board: DashboardExtensions, steering: Steering, actions: Actions, receipts: Receipts
+    ) -> None:
         self._frame = frame
         self._board = board
         self._steering = steering
         self._actions = actions
+        self._receipts = receipts
 
     def routes(self) -> list[web.RouteDef]:
         shows, does = self._frame.shows, self._frame.does
         routes = [
             shows("/records/{id}", self.show),
             shows("/records/{id}/do/{action}", self.ask),
+            shows("/records/{id}/receipt", self.receipt),
             does("/records/{id}/take-up", self.take_up, OPERATES),
             shows("/records/{id}/override", self.ask_override, OPERATES),
             does("/records/{id}/override", self.override, OPERATES, proven=True),
@@ -75,8 +83,14 @@ class RecordPage:
             hashes=story.hashes(record, self._board), related=await self._related(record),
             account=await self._account(stored), offers=self._actions.offers(stored, visit.caller),
             overrides=visit.caller.role is Role.OPERATOR, proposals=proposals,
+            has_receipt=record.machine in receipt_kinds(),
             can_take_up=visit.caller.role is Role.OPERATOR and (bool(record.parked) or state.by is By.POLLER),
         )  # fmt: skip
+
+    async def receipt(self, visit: Visit) -> web.StreamResponse:
+        """Give its receipt as a page of its own, which prints."""
+        name = RecordId(visit.request.match_info["id"])
+        return written(page_reply(name, await self._receipts.page(name, staff=True)))
 
     async def _related(self, record: Record[Any]) -> list[tuple[str, RecordId, str]]:
         """Give the records that belong to it, as far as they exist, each with its state."""
