@@ -121,6 +121,7 @@ GET /metrics                                                 200 200 200 200 200
 GET /api/openapi.json                                        200 200 200 200 200 200 200 200 200 200 200 200 200
 GET /api/payouts?owner=ann                                   401 200 403 200 404 200 200 200 403 403 401 200 401
 GET /api/payouts/{payout}                                    401 200 404 200 404 200 200 200 404 404 401 200 401
+GET /api/payouts/{payout}/receipt                            401 200 404 200 404 200 200 200 404 404 401 200 401
 POST /api/payouts                                            401 201 403 201 404 403 403 403 403 403 401 403 401
 POST /api/payouts/{payout}/cancel                            401 409 404 409 404 403 403 409 404 404 401 403 401
 POST /api/payouts/{payout}/destination                       401 409 404 409 404 403 403 403 404 404 401 403 401
@@ -128,6 +129,7 @@ POST /api/payouts/{payout}/retry                             401 403 403 403 403
 POST /api/payouts/{payout}/release                           401 403 403 403 403 403 403 409 403 403 401 403 401
 GET /api/provider/payouts?owner=ann                          401 200 403 200 404 200 200 200 403 403 401 200 401
 GET /api/provider/payouts/{payout}                           401 200 404 200 404 200 200 200 404 404 401 200 401
+GET /api/provider/payouts/{payout}/receipt                   401 200 404 200 404 200 200 200 404 404 401 200 401
 POST /api/provider/payouts                                   401 201 403 201 404 403 403 403 403 403 401 403 401
 POST /api/provider/payouts/{payout}/cancel                   401 409 404 409 404 403 403 409 404 404 401 403 401
 POST /api/provider/payouts/{payout}/destination              401 409 404 409 404 403 403 403 404 404 401 403 401
@@ -140,6 +142,9 @@ PUT /api/providers/ann                                       401 403 403 200 403
 POST /api/earnings                                           401 403 403 200 403 403 403 403 403 403 401 403 401
 POST /api/earnings/batch                                     401 403 403 200 200 403 403 403 403 403 401 403 401
 POST /api/earnings/{earning}/clawback                        401 403 403 200 404 403 403 403 403 403 401 403 401
+GET /api/records/{payout}/receipt                            401 403 403 403 403 200 200 200 403 403 401 200 401
+GET /api/receipts/{payout}/none                              404 404 404 404 404 404 404 404 404 404 404 404 404
+GET /.well-known/payflow-keys.json                           200 200 200 200 200 200 200 200 200 200 200 200 200
 GET /api/reviews                                             401 403 403 403 403 200 200 200 403 403 401 200 401
 POST /api/reviews/{payout}/approve                           401 403 403 403 403 409 403 403 403 403 401 403 401
 POST /api/reviews/{payout}/reject                            401 403 403 403 403 409 403 403 403 403 401 403 401
@@ -194,6 +199,7 @@ POST /portal/sign-out                                        401 303 303 403 403
 GET /portal/statement?month={month}                          303 200 200 403 403 403 403 403 200 200 303 403 303
 POST /portal/payouts                                         401 303 400 403 403 403 403 403 400 400 401 403 401
 POST /portal/payouts/{payout}/cancel                         401 409 404 403 403 403 403 403 404 404 401 403 401
+GET /portal/payouts/{payout}/receipt                         303 200 404 403 403 403 403 403 404 404 303 403 303
 GET /admin                                                   303 403 403 403 403 200 200 200 403 403 303 200 303
 GET /admin/                                                  303 303 303 303 303 303 303 303 303 303 303 303 303
 GET /admin/nothing                                           303 403 403 403 403 404 404 404 403 403 303 404 303
@@ -213,6 +219,7 @@ GET /admin/review                                            303 403 403 403 403
 GET /admin/records                                           303 403 403 403 403 200 200 200 403 403 303 200 303
 GET /admin/records.csv                                       303 403 403 403 403 200 200 200 403 403 303 200 303
 GET /admin/records/{payout}                                  303 403 403 403 403 200 200 200 403 403 303 200 303
+GET /admin/records/{payout}/receipt                          303 403 403 403 403 200 200 200 403 403 303 200 303
 GET /admin/records/{payout}/do/approve                       303 403 403 403 403 409 403 403 403 403 303 403 303
 POST /admin/records/{payout}/do/approve                      401 403 403 403 403 409 403 403 403 403 401 403 401
 POST /admin/records/{payout}/do/reject                       401 403 403 403 403 409 403 403 403 403 401 403 401

@@ -61,7 +61,7 @@ class OnChain:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReceiptSource:
     """What a receipt is made of."""
 
     record: Record[Any]
@@ -89,7 +89,7 @@ def _said(record: Record[Any]) -> str:
     return _SAYS[record.machine].get(record.state, UNDER_WAY)
 
 
-def says(seen: Seen) -> str:
+def says(seen: ReceiptSource) -> str:
     """Say in a word or two what became of it."""
     said = _said(seen.record)
     if said in _PROVEN and seen.evidence is None:
@@ -97,7 +97,7 @@ def says(seen: Seen) -> str:
     return UNSEEN if said in _PROVEN and seen.unseen else said
 
 
-def body(seen: Seen, installation: str, status: str, at: Millis, *, staff: bool) -> dict[str, Any]:
+def body(seen: ReceiptSource, installation: str, status: str, at: Millis, *, staff: bool) -> dict[str, Any]:
     """Write all of it down: texts, numbers that are whole, lists and maps."""
     record = seen.record
     found: dict[str, Any] = {
@@ -127,12 +127,12 @@ def body(seen: Seen, installation: str, status: str, at: Millis, *, staff: bool)
     return found
 
 
-def _hashes(seen: Seen) -> list[bytes]:
+def _hashes(seen: ReceiptSource) -> list[bytes]:
     """Give the chain over the history: the hash of each event, up to the newest."""
     return [*(one.before for one in seen.events[1:]), seen.head]
 
 
-def _event(event: HistoryEvent, seen: Seen, *, staff: bool) -> dict[str, Any]:
+def _event(event: HistoryEvent, seen: ReceiptSource, *, staff: bool) -> dict[str, Any]:
     state = seen.lifecycle.states.get(event.state)
     public = state.public if state is not None and state.public else event.state
     found: dict[str, Any] = {"at": iso(event.at), "version": event.version, "state": event.state if staff else public}

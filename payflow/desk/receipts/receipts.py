@@ -14,7 +14,7 @@ from machines.transaction.data import PaymentRecord, owner_of_lane
 from machines.transaction.ports import Lane, LaneBooks
 from payflow.desk.archive import find, folder_of
 from payflow.desk.receipts import content, signing
-from payflow.desk.receipts.content import CHAIN, OnChain, Seen
+from payflow.desk.receipts.content import CHAIN, OnChain, ReceiptSource
 from payflow.shown import iso
 from payflow.store.codec import HistoryEvent
 from payflow.store.macs import Forged
@@ -62,7 +62,7 @@ class Receipts:
         """Say what holds now of a receipt, to whoever has it and so knows its code."""
         if not hmac.compare_digest(code.encode(), self._code(record_id).encode()):
             raise NotFound("There is no such receipt.")
-        seen = await self._seen(RecordId(record_id))
+        seen = await self._seen(RecordId(record_id), proof=False)
         return {"id": record_id, "says": content.says(seen), "at": iso(await self._store.records.now())}
 
     # ── what it is made of ───────────────────────────────────────────────────────────────────────────────────────────
@@ -76,20 +76,24 @@ class Receipts:
     def _code(self, record_id: str) -> str:
         return self._store.seals.fingerprint("receipt", record_id)
 
-    async def _seen(self, record_id: RecordId) -> Seen:
+    async def _seen(self, record_id: RecordId, *, proof: bool = True) -> ReceiptSource:
         record, events, head = await self._read(record_id)
         lifecycle = self._store.records.machines[record.machine].lifecycle
         evidence, on, unseen = evidence_of(record), None, False
         if evidence is not None and evidence.source == CHAIN and content.needs_proof(record):
-            on = await self._on_chain(record, evidence)
+            on = await self._on_chain(record, evidence, proof=proof)
             unseen = on is None
-        return Seen(record, lifecycle, events, head, evidence, on, unseen)
+        return ReceiptSource(record, lifecycle, events, head, evidence, on, unseen)
 
     async def _read(self, record_id: RecordId) -> tuple[Record[Any], Sequence[HistoryEvent], bytes]:
         """Read a record with its whole history, wherever it is; what is not as Payflow wrote it has no receipt."""
         store = self._store
-        if parse_id(record_id)[0] not in content.kinds():
-            raise BadInput(f"{record_id} pays nobody: {', '.join(content.kinds())} have receipts.")
+        try:
+            machine, _ = parse_id(record_id)
+        except BadInput as error:
+            raise NotFound(f"There is no record {record_id[:60]}.") from error
+        if machine not in content.kinds():
+            raise NotPossible(f"{record_id} pays nobody: {', '.join(content.kinds())} have receipts.")
         try:
             stored = await store.records.read(record_id)
         except NotFound:
@@ -115,7 +119,7 @@ class Receipts:
 
     # ── the chain ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _on_chain(self, record: Record[Any], evidence: Evidence) -> OnChain | None:
+    async def _on_chain(self, record: Record[Any], evidence: Evidence, *, proof: bool) -> OnChain | None:
         """Show a payment in its chain; None where the nodes do not show it now, or not deep enough."""
         from adapters.ethereum.node import Nodes  # noqa: PLC0415  (two seconds, only where a chain is used)
 
@@ -123,9 +127,9 @@ class Receipts:
         found, head = await lane.chain.receipt(TxHash(evidence.reference)), await lane.chain.head()
         if found is None or not found.ok or found.block > lane.policy.settled_up_to(head):
             return None
-        proof = await lane.chain.inclusion(found) if isinstance(lane.chain, Nodes) else None
+        shown = await lane.chain.inclusion(found) if proof and isinstance(lane.chain, Nodes) else None
         pays = await _pays(record, evidence, lane, books)
-        return OnChain(lane.chain.chain_id, found.block, head.number - found.block + 1, pays, proof)
+        return OnChain(lane.chain.chain_id, found.block, head.number - found.block + 1, pays, shown)
 
     async def _lane(self, record: Record[Any]) -> tuple[Lane, LaneBooks]:
         if record.machine == "pool" and self._pools is not None:
