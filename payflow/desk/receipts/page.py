@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -9,24 +10,32 @@ from typing import Any
 import segno
 
 from payflow.desk.receipts.signing import CLOSES, OPENS
+from payflow.shown import plain
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 0 auto; max-width: 46rem;
-       padding: 2rem 1.2rem }
-header { display: flex; justify-content: space-between; gap: 1rem; border-bottom: 2px solid #1a1a1a }
-header img { width: 7.5rem; height: 7.5rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 0 auto; max-width: 50rem;
+       padding: 2rem 1.2rem; overflow-wrap: anywhere }
+header { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 1rem; padding-bottom: 1rem;
+         border-bottom: 2px solid #1a1a1a }
+header div { flex: 1 1 14rem } header img { width: 7.5rem; height: 7.5rem }
 h1 { font-size: 1.1rem; margin: 0; font-weight: 600 } h2 { font-size: 1rem; margin: 1.6rem 0 .3rem }
 .says { font-size: 1.7rem; font-weight: 700; margin: .2rem 0 } .paid { color: #0a6b2d } .not { color: #a11212 }
-dl { display: grid; grid-template-columns: minmax(7rem, 11rem) 1fr; gap: .2rem 1rem; margin: 0 }
-dt { color: #555 } dd { margin: 0; overflow-wrap: anywhere }
-table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .2rem .6rem .2rem 0;
-       border-bottom: 1px solid #ddd; overflow-wrap: anywhere; vertical-align: top }
-th { color: #555; font-weight: 500 }
+dl { display: grid; grid-template-columns: 11rem 1fr; gap: .2rem 1rem; margin: 0 }
+dt, th { color: #555 } dd { margin: 0 }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
+th { font-weight: 500 } td, th { white-space: nowrap } td:last-child { white-space: normal }
 footer { margin-top: 1.6rem; color: #555; font-size: .85rem }
-@media print { body { max-width: none; padding: 0; font-size: 11pt } }
+@media (max-width: 40rem) {
+  dl { display: block } dt { margin-top: .4rem }
+  table, tbody, tr, td { display: block; white-space: normal } th { display: none }
+  tr { border-bottom: 1px solid #ddd; padding: .3rem 0 } td { border: 0; padding: 0 }
+}
+@media print { body { max-width: none; padding: 0; font-size: 10.5pt } }
 @page { margin: 18mm }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _GOOD, _BAD = "PAID", ("NOT PAID", "REVERSED")
 _CHECKED = (
     "<p>This file is signed as a whole: <code>payflow verify-receipt</code> says whether a byte of it was changed, "
@@ -50,7 +59,7 @@ def written(body: Mapping[str, Any]) -> bytes:
         *_attempts(body),
         *_evidence(body),
         "<h2>History</h2>",
-        _table(body["events"], ("at", "version", "state", "move", "by", "who", "why")),
+        _table(body["events"], ("at", "state", "move", "by", "who", "why")),
         f"<footer><p>The newest hash of its history is {escape(body['history']['hashes'][-1])}.</p>{_CHECKED}</footer>",
         OPENS.decode(),
         CLOSES.decode(),
@@ -69,7 +78,8 @@ def _head(body: Mapping[str, Any]) -> str:
     segno.make_qr(seen).save(picture, kind="svg", scale=3, border=1)
     source = base64.b64encode(picture.getvalue()).decode()
     return (
-        f"<header><div><h1>Receipt of {escape(body['installation'])}</h1><p class='says {kind}'>{escape(says)}</p>"
+        f"<header><div><h1>Receipt of the installation {escape(body['installation'])}</h1>"
+        f"<p class='says {kind}'>{escape(says)}</p>"
         f"<p>{escape(how_much)} to {escape(body['to'])}</p></div>"
         f"<img alt='{escape(seen)}' src='data:image/svg+xml;base64,{source}'></header>"
     )
@@ -124,12 +134,18 @@ def _evidence(body: Mapping[str, Any]) -> list[str]:
 
 
 def _pairs(pairs: Pairs) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>' for name, value in pairs)}</dl>"
+    return f"<dl>{''.join(f'<dt>{escape(plain(str(name)))}</dt><dd>{_text(value)}</dd>' for name, value in pairs)}</dl>"
+
+
+def _text(value: object) -> str:
+    """Write a value; times as people read them."""
+    text = str(value)
+    return escape(f"{text[:10]} {text[11:19]} UTC" if _TIME.fullmatch(text) else text)
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
     rows = list(rows)
     used = [name for name in columns if any(one.get(name) for one in rows)]
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in used)
-    cells = [[f"<td>{escape(str(one.get(name, '')))}</td>" for name in used] for one in rows]
+    head = "".join(f"<th>{escape(plain(name))}</th>" for name in used)
+    cells = [[f"<td>{_text(one.get(name, ''))}</td>" for name in used] for one in rows]
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{str().join(line)}</tr>' for line in cells)}</table>"
