@@ -37,7 +37,8 @@ def routes(
 ) -> list[web.RouteDef]:
     """List every route of the API; the document names what bounties serve as well."""
     gate = Gate(desk.store, settings)
-    places = [*endpoints(desk), *LoginsApi(desk.store).endpoints()]
+    receipts = ReceiptsApi(desk, AccessScope(desk))
+    places = [*endpoints(desk), *LoginsApi(desk.store).endpoints(), *receipts.public()]
     deliveries = of_gateways(desk.store, metrics, hooks)
     spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [

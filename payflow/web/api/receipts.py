@@ -70,9 +70,12 @@ class ReceiptsApi:
             "paid, with the names of those who decided.", STAFF, self.of_record, {HTTPStatus.OK: JSON},
             query=ReceiptAsked, refuses=refuses,
         )  # fmt: skip
+
+    def public(self) -> Iterable[AnyEndpoint]:
+        """List what whoever has a receipt asks, without a token."""
         yield ApiEndpoint(
             "GET", f"{PLACE}/{{id}}/{{code}}", "Say what holds now of a receipt, to whoever has it.", ANYBODY,
-            self.state, {HTTPStatus.OK: ReceiptState}, refuses=refuses,
+            self.state, {HTTPStatus.OK: ReceiptState}, refuses=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         )  # fmt: skip
         yield ApiEndpoint(
             "GET", KEYS_PLACE, "List the public keys of receipts.", ANYBODY, self.keys,
