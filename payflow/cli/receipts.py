@@ -9,8 +9,7 @@ from rich.text import Text
 
 from machines.core.errors import BadInput, NotPossible
 from payflow.app.installation import Payflow
-from payflow.cli.tables import clean
-from payflow.cli.terminal import Commands, RecordName, Terminal, record_of
+from payflow.cli.terminal import Commands, RecordName, Terminal, clean, record_of
 
 command = Commands()
 
