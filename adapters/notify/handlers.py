@@ -9,6 +9,7 @@ from adapters.notify.people import People
 from adapters.notify.platforms import Platforms
 from adapters.notify.words import gathered, written
 from machines.core.clock import SECOND
+from machines.core.ids import called
 
 FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered"})
 # What only steers the delivery, or says twice what stands elsewhere.
@@ -61,12 +62,12 @@ def to_people(
         if digest is not None and reviewers and post.body["event"] == "review_needed":
             await digest.deliver(post, letter)
             return
-        subject, text = written(post.body)
-        if post.body["event"] in FOR_REVIEWERS:
-            await staff.tell(reviewers, subject, text)
-            return
-        # A warning goes to where it was before the change, which the message itself names.
         body = post.body
+        if body["event"] in FOR_REVIEWERS:
+            await staff.tell(reviewers, *written(body))
+            return
+        subject, text = written({**body, "owner": called(body["owner"])})
+        # A warning goes to where it was before the change, which the message itself names.
         named = opened(body["owner"], body["to"]) if "to" in body else await contacts(body["owner"])
         await people.tell([url for contact in named if (url := rebuilt(contact))], subject, text)
 
@@ -90,4 +91,5 @@ def news_of(post: OutboxNews) -> dict[str, object]:
     about = "payout" if "payout" in post.body else "provider"
     at = datetime.fromtimestamp(post.at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {name: value for name, value in post.body.items() if name not in _FOR_US_ALONE}
+    data["owner"] = called(post.body["owner"])
     return {"type": f"{about}.{post.body['event']}", "timestamp": at, "data": data}

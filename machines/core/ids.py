@@ -18,7 +18,11 @@ MAX_SHARDS = 100
 # 16 base-32 characters are 80 bits: two ids of one machine and shard do not meet.
 _TAIL_CHARS = 16
 _ID = re.compile(r"([a-z][a-z_]{1,31})-([0-9]{2})-([a-z2-7]{16})")
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@+/-]{0,127}")
+ROOM = "~"
+"""Stands between a platform and what it calls a provider: `acme~ann` is no other platform's ann."""
+
+# No platform has the separator in its name, nor was there ever an owner with one that no platform stands before.
+_OWNER = re.compile(rf"(?:[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}{ROOM})?[A-Za-z0-9][A-Za-z0-9_.:@+/-]{{0,127}}")
 
 
 _RESERVED = frozenset({"github", "repository", "lane"})
@@ -49,8 +53,26 @@ def shard_for(owner: Owner, shards: int) -> int:
 def owner_of(text: str) -> Owner:
     """Accept an owner's name from outside, or say what is wrong with it."""
     if not _OWNER.fullmatch(text):
-        raise BadInput(f"{text[:40]!r} is no owner: 1 to 128 letters, digits and _.:@+/-, a letter or digit first.")
+        raise BadInput(
+            f"{text[:40]!r} is no owner: 1 to 128 letters, digits and _.:@+/-, a letter or digit first; a platform and "
+            f"{ROOM} may stand before them."
+        )
     return Owner(text)
+
+
+def in_room(platform: str, name: str) -> Owner:
+    """Give the owner whom a platform calls by a name."""
+    return owner_of(f"{platform}{ROOM}{name}")
+
+
+def room_of(owner: str) -> str:
+    """Name the platform in whose room an owner is; empty for one who is in none."""
+    return owner.rpartition(ROOM)[0]
+
+
+def called(owner: str) -> str:
+    """Say what the platform of an owner calls them."""
+    return owner.rpartition(ROOM)[2]
 
 
 def fresh_id(machine: str, shard: int) -> RecordId:

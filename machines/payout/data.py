@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from machines.core.decision import Decision, Message
-from machines.core.ids import RecordId
+from machines.core.ids import RecordId, called
 from machines.core.machine import Anew
 from machines.core.money import Money
 from machines.core.ports import Evidence
@@ -315,12 +315,12 @@ Choice = Decision[PayoutData]
 
 
 def same_person(one: str, other: str) -> bool:
-    """Tell whether two names are one person's: a capital letter makes nobody a second person."""
+    """Tell whether two names are one person's: neither a capital letter nor a room makes anybody a second person."""
     return _one_person(one) == _one_person(other)
 
 
 def _one_person(name: str) -> str:
-    return name.strip().casefold()
+    return called(name).strip().casefold()
 
 
 _REFERENCE = re.compile(r"([a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16})(?:-([a-z][a-z2-7]{3}))?-([0-9]{1,4})")

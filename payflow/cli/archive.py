@@ -8,9 +8,8 @@ import typer
 
 from machines.core.clock import Millis
 from machines.core.errors import BadInput, UnprovenFile
-from machines.core.ids import owner_of
 from payflow.app.installation import Payflow
-from payflow.cli.terminal import Commands, Terminal, Yes, bar, known, machine_of, moment, typed
+from payflow.cli.terminal import Commands, Terminal, Yes, bar, known, machine_of, moment, owner_named
 from payflow.desk import archive as archives
 from payflow.shown import utc
 from payflow.store.seals import KEY_FILE
@@ -30,8 +29,7 @@ async def export(
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only what came into its state since then.")] = None,
 ) -> None:
     now, machines = await payflow.store.records.now(), payflow.store.records.machines
-    with typed():
-        whose = owner_of(owner) if owner else None
+    whose = await owner_named(payflow, owner) if owner else None
     if machine is not None:
         machine_of(payflow, machine)
     if state is not None:

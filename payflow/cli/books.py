@@ -26,6 +26,7 @@ from payflow.cli.terminal import (
     drawn,
     json_of,
     moment,
+    owner_named,
     typed,
 )
 from payflow.desk.books import Believed, check, faults_of
@@ -59,8 +60,7 @@ async def ledger(
 
 
 async def _of(terminal: Terminal, payflow: Payflow, owner: str) -> Code:
-    with typed():
-        name = owner_of(owner)
+    name = await owner_named(payflow, owner)
     accounts, columns = await payflow.store.ledger.account(name), _columns(payflow.store.records.assets, "asset")
     off = {asset: account.imbalance for asset, account in accounts.items() if account.imbalance}
     terminal.tell(
@@ -101,8 +101,7 @@ async def _correct(
     terminal: Terminal, payflow: Payflow, owner: str, asset: str, believe: str | None, reason: str
 ) -> Code:
     """Propose to a second person the posting that puts a false account right."""
-    with typed():
-        name = owner_of(owner)
+    name = await owner_named(payflow, owner)
     if believe not in (None, "account", "journal"):
         raise Usage("--believe is account or journal.")
     who, steering = await terminal.person(payflow), steering_of(payflow)

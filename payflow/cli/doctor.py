@@ -217,6 +217,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
     paused = [scope for scope in await store.pauses.all() if not scope.startswith("shard:")]
     parked = await store.listing.count_parked()
     unlimited = [one.name for one in await platforms.platforms(store) if not one.daily]
+    of_nobody = await platforms.tokens_of_nobody(store)
     foreign = [f"{count} {machine} in {state}" for machine, state, count in await store.listing.foreign()]
     ending = await ending_tokens(store)
     return [
@@ -265,6 +266,18 @@ async def _inside(payflow: Payflow) -> list[Check]:
                 f"Nothing limits what {', '.join(unlimited)} may credit in a day: `payflow platform grant` sets it.",
             ),
             (True, Level.OK, "What each platform may credit in a day has a limit."),
+        ),
+        first_of(
+            "providers",
+            (
+                of_nobody,
+                Level.WARN,
+                (
+                    f"The tokens {', '.join(of_nobody)} are of providers whom no platform has named, and to whom none "
+                    "credits anything: make others with `payflow token create --owner … --platform …`."
+                ),
+            ),
+            (True, Level.OK, "Every provider with a token is known."),
         ),
         first_of(
             "paused",

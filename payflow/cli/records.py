@@ -12,7 +12,7 @@ from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import NotFound
-from machines.core.ids import RecordId, owner_of
+from machines.core.ids import RecordId
 from machines.core.lifecycle import Lifecycle, State
 from machines.core.machine import AnyMachine
 from machines.core.record import Record
@@ -35,8 +35,8 @@ from payflow.cli.terminal import (
     json_of,
     known,
     machine_of,
+    owner_named,
     record_of,
-    typed,
 )
 from payflow.desk.archive import Found, find, folder_of
 from payflow.desk.records import Moves, News, is_stuck, stopping, what_next
@@ -105,8 +105,7 @@ async def ls(
     wanted = {(machine.name, state.name) for machine, state in places}
     counts = [one for one in await payflow.store.listing.counts_by_state() if (one.machine, one.state) in wanted]
     if owner is not None:
-        with typed():
-            name = owner_of(owner)
+        name = await owner_named(payflow, owner)
         owned = [one.record for one in await payflow.store.listing.owned_by(name, PAGE)]
         found = [record for record in owned if (record.machine, record.state) in wanted]
     else:

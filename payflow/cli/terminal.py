@@ -23,7 +23,7 @@ from rich.text import Text
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, BadSettings, NotAllowed, PayflowError, StoreUnavailable, StoreUnfit
-from machines.core.ids import RecordId, parse_id
+from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.machine import AnyMachine
 from machines.core.money import Asset, Assets, Money
 from payflow.app.installation import Assemble, Payflow, assemble, opened, refuse_unfit
@@ -31,6 +31,7 @@ from payflow.cli import saved_login
 from payflow.config import Settings, load
 from payflow.desk import person
 from payflow.desk.person import OPERATES, Person, identified, refuse_reading_only, shell
+from payflow.desk.platforms import find_owner
 from payflow.shown import amount, amount_json, iso, span, utc
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.telemetry import logs
@@ -370,6 +371,12 @@ def typed() -> Iterator[None]:
         raise  # it was typed well, by somebody else than may
     except BadInput as error:
         raise Usage(str(error)) from error
+
+
+async def owner_named(payflow: Payflow, name: str) -> Owner:
+    """Read an owner: by the whole name, or as their platform calls them."""
+    with typed():
+        return await find_owner(payflow.store, name)
 
 
 def because(reason: str) -> str:

@@ -57,7 +57,9 @@ async def create(  # noqa: PLR0913  (each is an option that one may type)
     *,
     role: Annotated[str, typer.Option(help="platform, provider, reviewer, operator or viewer.")],
     owner: Annotated[str, typer.Option(help="Which provider, for a provider's token.")] = "",
-    platform: Annotated[str, typer.Option(help="Which platform, for a platform's token.")] = "",
+    platform: Annotated[
+        str, typer.Option(help="Which platform, for its token; for a provider's, the platform that calls them so.")
+    ] = "",
     person: Annotated[str, typer.Option(help="Whose it is, for a reviewer's, operator's or viewer's token.")] = "",
     days: Days = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="It looks, and changes nothing.")] = False,
@@ -74,15 +76,17 @@ async def create(  # noqa: PLR0913  (each is an option that one may type)
     Where two people operate this installation, one for somebody who works here opens nothing before the other confirms.
     """
     known("role", role, Role)
-    bound = {Role.PROVIDER: ("--owner", owner, platform), Role.PLATFORM: ("--platform", platform, owner)}
+    bound = {Role.PROVIDER: ("--owner", owner, ""), Role.PLATFORM: ("--platform", platform, owner)}
     option, of, other = bound.get(Role(role), ("", owner or platform, ""))
     if option and (not of or other):
         raise Usage(f"A {role}'s token needs {option}, and only that.")
     who = await terminal.person(payflow)
     with typed():
         scope = TokenScope(read_only, _most(payflow, most or ()), tuple(map(_network, network or ())))
-        made = await make_token(payflow.store, TokenWish(name, Role(role), of, person, days, scope), who, reason)
-    told = {"name": name, "role": role, "of": of, "token": made.secret}
+        made = await make_token(
+            payflow.store, TokenWish(name, Role(role), of, platform, person, days, scope), who, reason
+        )
+    told = {"name": name, "role": role, "of": made.of, "token": made.secret}
     if made.proposal is None:
         terminal.tell(told, made.secret)
     else:

@@ -15,10 +15,13 @@ from itertools import combinations
 
 from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
+from machines.core.ids import Owner
 from machines.core.money import Asset, Money
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.passkeys import opens_as_person, passkeys_of
 from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified, roles_of
+from payflow.desk.platforms import known_owner, refuse_unknown
+from payflow.desk.providers import claim
 from payflow.store.registers.passkeys import Passkeys
 from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
 from payflow.store.registers.proposals import Proposal
@@ -281,6 +284,8 @@ class TokenWish:
     role: Role
     of: str = ""
     """Which provider or platform, for the token of a machine."""
+    platform: str = ""
+    """Which platform calls the provider so, where nobody has heard of them."""
     person: str = ""
     """Whose it is, for somebody who works here; without one its name is its person."""
     days: int | None = None
@@ -292,6 +297,8 @@ class TokenWish:
 class TokenMade:
     """A token that was made or proposed."""
 
+    of: str
+    """Which provider or platform it is bound to; empty for staff."""
     secret: str
     """What its holder shows: it is kept nowhere, so it cannot be shown again."""
     proposal: Proposal | None = None
@@ -307,10 +314,12 @@ async def make_token(store: Store, wish: TokenWish, by: Person, reason: str = ""
     tokens, secret = Tokens(store.link), new_secret()
     lasts_ms = _lasts(wish.role, wish.days)
     person = await _holder(store, wish)
+    if wish.role is Role.PROVIDER:
+        wish = replace(wish, of=await _provider(store, wish))
     if wish.role in STAFF and await takes_two(store):
         seen = {"hash": digest_of(secret), "role": wish.role.value, "person": person, "lasts": str(lasts_ms)}
         seen |= _scope_written(wish.scope)
-        return TokenMade(secret, await _two(store).propose(TOKEN, wish.name, seen, reason, by))
+        return TokenMade("", secret, await _two(store).propose(TOKEN, wish.name, seen, reason, by))
     says = [f"{wish.role} {wish.of}".strip(), *([f"of {person}"] if person else []), *narrower(wish.scope)]
     async with store.audit.doing(by.name, "create token", wish.name, ", ".join(says)):
         await tokens.adopt(
@@ -318,7 +327,14 @@ async def make_token(store: Store, wish: TokenWish, by: Person, reason: str = ""
             person=person, lasts_ms=lasts_ms, scope=wish.scope,
         )  # fmt: skip
         await tokens.let_in(wish.of)
-    return TokenMade(secret)
+    return TokenMade(wish.of, secret)
+
+
+async def _provider(store: Store, wish: TokenWish) -> Owner:
+    if not wish.platform:
+        return await known_owner(store, wish.of)
+    await refuse_unknown(store, wish.platform)
+    return await claim(store, wish.of, wish.platform)
 
 
 def token_verb(store: Store) -> Verb:

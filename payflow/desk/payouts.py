@@ -20,7 +20,7 @@ from machines.core.errors import (
     TooManyToday,
 )
 from machines.core.facts import Fact, Proof
-from machines.core.ids import Owner, RecordId, derived_id, fresh_id, parse_id
+from machines.core.ids import Owner, RecordId, called, derived_id, fresh_id, parse_id
 from machines.core.money import NGN, Asset, Money
 from machines.core.ports import Destination
 from machines.payout import facts as f
@@ -130,7 +130,7 @@ class Desk:
             raise ShortBalance(f"{amount or Money(0, ask.asset)} was asked for, {available} is available.") from None
         except TooManyOpen:
             raise TooManyOpen(
-                f"{ask.owner} has {self._limits.most_open} open payouts, and no more at a time: take one back, "
+                f"{called(ask.owner)} has {self._limits.most_open} open payouts, and no more at a time: take one back, "
                 "or ask again when one of them was paid or refused.",
                 after_s=OPEN_AGAIN_S,
             ) from None
@@ -138,7 +138,8 @@ class Desk:
             most = self._limits.most_daily
             after_s = 1 + await self._records.room_after_ms(ask.owner, most) // SECOND
             raise TooManyToday(
-                f"{ask.owner} asked for {most} payouts in 24 hours, which is the most: ask again in {after_s} seconds.",
+                f"{called(ask.owner)} asked for {most} payouts in 24 hours, which is the most: ask again in {after_s} "
+                "seconds.",
                 after_s=after_s,
             ) from None
         return Answer(made.record, made.fresh, self.schedule.next_opening(made.record.created_at))
@@ -198,7 +199,7 @@ class Desk:
     async def _usual(self, ask: Ask) -> Destination:
         profile = await self.profiles.read(ask.owner)
         if profile.destination is None or profile.destination.kind != ask.method:
-            raise BadInput(f"Name a destination: the profile of {ask.owner} has none for {ask.method}.")
+            raise BadInput(f"Name a destination: the profile of {called(ask.owner)} has none for {ask.method}.")
         return profile.destination
 
     # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from machines.core.errors import BadInput, Conflict, NotAllowed
 from machines.core.forge import ForgeAccount
-from machines.core.ids import Owner
+from machines.core.ids import Owner, called
 from machines.core.money import Money
 from payflow.store.registers.audit import REFUSED
 from payflow.store.registers.persons import folded
@@ -115,6 +115,10 @@ class Caller:
         """The only owner whose records they may see; None where more than one comes into question."""
         return Owner(self.of) if self.role is Role.PROVIDER else None
 
+    def calls(self, owner: Owner) -> str:
+        """Say what they call an owner: who works here by the whole name, which tells whose it is."""
+        return owner if self.role in STAFF else called(owner)
+
 
 async def roles_of(store: Store, name: str) -> tuple[Role, ...]:
     """Say what a person may be who comes without a token, first what they are then; nothing for nobody registered."""
@@ -169,7 +173,7 @@ async def refuse_who_spoke(store: Store, by: Person, asked: str, approved: Itera
     Under the same name the record itself knows them. Nor do two approve of whom one alone made the other.
     """
     others = [one for one in approved if folded(one) != folded(by.name)]
-    for earlier in (asked, *others):
+    for earlier in (called(asked), *others):
         if folded(earlier) != folded(by.name) and await store.persons.same(by.name, earlier):
             raise BadInput(
                 f"{by.name} is the same person as {earlier}, who spoke on {about} already: another one must."

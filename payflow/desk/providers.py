@@ -1,6 +1,7 @@
 """What is done with profiles of providers, how far a caller reaches, and what the risk rules are told of a provider.
 
-A provider sees what is theirs, a platform the providers that it brought, staff all.
+A provider sees what is theirs, a platform the providers that it brought, staff all. Two platforms that both say `ann`
+mean two: `platforms.meant` says which.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,12 +12,13 @@ from typing import Any
 from machines.core.clock import Millis
 from machines.core.decision import Message
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
-from machines.core.ids import Owner, owner_of, parse_id
+from machines.core.ids import Owner, called, in_room, parse_id, room_of
 from machines.core.money import Money
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import COMPLETED, REVERSED
 from machines.payout.risk import ProviderHistory
+from payflow.desk import platforms
 from payflow.desk.payouts import Desk
 from payflow.desk.person import Caller
 from payflow.desk.platforms import counts_as_verified, reserve_earning
@@ -57,41 +59,33 @@ class AccessScope:
     async def owner(self, caller: Caller, asked: str | None) -> Owner:
         """Tell whose money a request is about."""
         if caller.owner is not None:
-            if asked not in (None, caller.owner):
+            if asked not in (None, caller.owner, called(caller.owner)):
                 raise ForeignOwner("This token is bound to another provider.")
             return caller.owner
         if asked is None:
             raise OwnerMissing("owner: say whose.")
         if caller.role is not Role.PLATFORM:
-            return owner_of(asked)
-        owner = self.named(asked)
-        await self.provider(caller, owner)
-        return owner
-
-    def named(self, asked: str) -> Owner:
-        """Read an owner that a platform names: never one that Payflow names itself."""
-        owner = owner_of(asked)
-        self._profiles.refuse_reserved(owner)
-        return owner
-
-    async def provider(self, caller: Caller, owner: Owner) -> Profile:
-        """Read the profile of a provider that a platform brought."""
-        profile = await self._profiles.read(owner)
+            return await platforms.find_owner(self._desk.store, asked)
+        profile = await platforms.meant(self._desk.store, asked, caller.of)
         if profile.platform != caller.of:
-            raise NotFound(f"{caller.of} brought no provider {owner}.")
-        return profile
+            raise NotFound(f"{caller.of} brought no provider {asked}.")
+        return profile.owner
 
 
 class ProviderProfiles:
     """What providers and their platforms change; whoever was told things so far is warned of a new profile."""
 
-    def __init__(self, store: Store, scope: AccessScope) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._scope = scope
 
     async def change_own(self, owner: Owner, version: int | None, changes: Mapping[str, Any]) -> Profile:
         """Change a provider's own profile."""
-        return await change(self._store, owner, lambda before: replace(_unchanged(before, version), **changes))
+
+        def changed(before: Profile) -> Profile:
+            spoken_for = before.platform if before.version else room_of(owner)
+            return replace(_unchanged(before, version), platform=spoken_for, **changes)
+
+        return await change(self._store, owner, changed)
 
     async def bring(
         self, asked: str, platform: str, version: int | None, changes: Mapping[str, Any], *, verified: bool | None
@@ -100,27 +94,14 @@ class ProviderProfiles:
 
         def changed(before: Profile) -> Profile:
             if before.version and before.platform != platform:
-                raise ForeignOwner(f"{platform} did not bring {before.owner}.")
+                raise ForeignOwner(f"{platform} does not speak for {called(before.owner)}.")
             sure = before.verified if verified is None else verified
             checked = before.checked_by_us and sure
             return replace(
                 _unchanged(before, version), platform=platform, verified=sure, checked_by_us=checked, **changes
             )
 
-        return await change(self._store, self._scope.named(asked), changed)
-
-    async def claim(self, asked: str, platform: str) -> Owner:
-        """Remember which platform brought a provider of whom nobody has heard; refuse one of another platform."""
-        owner = self._scope.named(asked)
-
-        def changed(before: Profile) -> Profile:
-            if before.platform not in ("", platform):
-                raise ForeignOwner(f"{owner} was brought by another platform.")
-            # Who wrote their profile themselves stays their own, whoever credits them.
-            return before if before.version else replace(before, platform=platform)
-
-        await change(self._store, owner, changed)
-        return owner
+        return await change(self._store, (await platforms.meant(self._store, asked, platform)).owner, changed)
 
     async def credit(self, caller: Caller, earning_id: str, owner: Owner, amount: Money) -> bool:
         """Book an earning; False when it was booked before. A new one takes of what the platform may credit today."""
@@ -135,6 +116,32 @@ class ProviderProfiles:
     ) -> tuple[Owner, Money]:
         """Take an earning back, whole or in part; what is gone already is owed."""
         return await self._store.earnings.claw_back(platform, earning_id, amount, reference)
+
+
+async def claim(store: Store, asked: str, platform: str) -> Owner:
+    """Remember which platform brought a provider of whom nobody has heard."""
+    owner = (await platforms.meant(store, asked, platform)).owner
+
+    # For whom nobody speaks stays their own, whoever credits them.
+    await change(store, owner, lambda before: before if before.version else replace(before, platform=platform))
+    return owner
+
+
+async def set_provider(store: Store, owner: Owner, by: str, *, verified: bool | None, platform: str | None) -> Profile:
+    """Say as somebody who works here that a provider is verified, or which platform speaks for them; '' for none."""
+    if platform:
+        store.profiles.refuse_reserved(owner)
+        await platforms.refuse_unknown(store, platform)
+        if not room_of(owner) and (await store.profiles.read(in_room(platform, owner))).version:
+            raise BadInput(f"{platform} calls somebody else {owner} already: {in_room(platform, owner)}.")
+
+    def changed(before: Profile) -> Profile:
+        sure = before.verified if verified is None else verified
+        checked = before.checked_by_us if verified is None else verified
+        spoken_for = before.platform if platform is None else platform
+        return replace(before, verified=sure, checked_by_us=checked, platform=spoken_for)
+
+    return await change(store, owner, changed, by)
 
 
 async def change(store: Store, owner: Owner, changed: Callable[[Profile], Profile], operator: str = "") -> Profile:

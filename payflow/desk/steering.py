@@ -16,6 +16,7 @@ from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.identity import person_verb, token_verb
 from payflow.desk.person import Person, because, refuse_who_spoke
+from payflow.desk.platforms import owners_called
 from payflow.desk.records import tell
 from payflow.engine.step import Applied
 from payflow.store.pauses import EVERYTHING, scope_of
@@ -266,21 +267,21 @@ class Steering:
         if scope.startswith("shard:"):
             raise BadInput("Only Payflow itself closes a shard, when the store lost writes. Pause everything instead.")
         scope_of(scope)
-        if scope.startswith("owner:") and await self._knows(Owner(scope.removeprefix("owner:"))):
+        owners = []
+        if scope.startswith("owner:"):
+            owners = [f"owner:{one}" for one in await owners_called(self._store, scope.removeprefix("owner:"))]
+        if scope in owners:
             return
         known = {EVERYTHING, *self._scopes, *(f"machine:{name}" for name in self._records.machines)}
         known |= await self._store.pauses.known()
         if scope in known:
             return
-        near = difflib.get_close_matches(scope, known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]}? " if near else ""
+        near = owners or difflib.get_close_matches(scope, known, n=1, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
         raise BadInput(
             f"Nothing here is called {scope[:60]!r}: a pause of it would stop nothing. {hint}"
             f"There is {', '.join(sorted(known))}."
         )
-
-    async def _knows(self, owner: Owner) -> bool:
-        return bool(await self._store.ledger.account(owner) or await self._store.listing.owned_by(owner, 1))
 
     async def resume(self, scope: str, who: str, why: str) -> str:
         """Allow sends in a scope again."""

@@ -13,13 +13,14 @@ from adapters.sandbox.faults import Fault, Kind
 from machines.bounty import lifecycle as b
 from machines.bounty.data import BountyRecord, bounty_id
 from machines.core.errors import NotFound
-from machines.core.ids import Owner, RecordId
+from machines.core.ids import RecordId
 from machines.core.ports import PaymentKey
 from machines.payout import lifecycle as p
 from machines.payout.data import PayoutRecord
 from machines.pool import lifecycle as m
 from machines.transaction import lifecycle as t
 from machines.transaction.data import PaymentRecord, TransactionRecord, payment_id
+from payflow.desk.platforms import find_owner
 from payflow.sandbox import people
 from payflow.sandbox.people import PAYS, Cast
 from payflow.sandbox.pool import MINERS, THRESHOLD_SHANNON
@@ -73,7 +74,7 @@ async def waiting_payout(cast: Cast) -> None:
 
 async def _from_before(cast: Cast) -> RecordId | None:
     """Find the payout that an earlier sandbox left waiting."""
-    found = [one.record for one in await cast.store.listing.owned_by(Owner("chioma"))]
+    found = [one.record for one in await cast.store.listing.owned_by(await find_owner(cast.store, "chioma"))]
     return next((record.id for record in found if (record.machine, record.state) == ("payout", p.REQUESTED)), None)
 
 

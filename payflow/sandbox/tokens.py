@@ -6,12 +6,14 @@ from pathlib import Path
 from adapters.sandbox.github.town import Town
 from payflow.desk.identity import make_sign_in_link
 from payflow.desk.person import STAFF, identified
+from payflow.desk.providers import claim
 from payflow.sandbox import home
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 
+SHOP = "shop"
 PEOPLE: tuple[tuple[str, Role, str], ...] = (
-    ("shop", Role.PLATFORM, "shop"),
+    ("shop", Role.PLATFORM, SHOP),
     ("ann", Role.PROVIDER, "ann"),
     ("bayo", Role.PROVIDER, "bayo"),
     ("chioma", Role.PROVIDER, "chioma"),
@@ -35,10 +37,16 @@ def holders(town: Town) -> Holders:
 
 async def tokens(store: Store, path: Path, town: Town, more: Mapping[str, str]) -> dict[str, str]:
     """Read the tokens, or make them; the file is for shells, and has `more` in it too."""
-    wanted, issued = holders(town), Tokens(store.link)
+    wanted = [(name, role, await _bound(store, role, of)) for name, role, of in holders(town)]
+    issued = Tokens(store.link)
     found = await _valid(issued, home.read_lines(path), wanted) or await _made(issued, wanted)
     home.write_lines(path, {**found, **more})
     return found
+
+
+async def _bound(store: Store, role: Role, of: str) -> str:
+    """Say what a token is bound to: a provider is whoever the shop calls so, but for accounts at GitHub."""
+    return await claim(store, of, SHOP) if role is Role.PROVIDER and ":" not in of else of
 
 
 async def sign_in_links(store: Store, found: Mapping[str, str], pages: str) -> dict[str, str]:

@@ -11,10 +11,12 @@ import pytest
 
 from machines.core import redis
 from machines.core.errors import PayflowError
+from payflow.app.installation import Payflow
 from payflow.cli.doctor import _in_clear
 from payflow.config import load
 from payflow.desk.readiness import files_open_to_all
 from payflow.store import servers
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import KEY_FILE, new_key
 from payflow.telemetry.health import Level
 from tests.cli.till import Till
@@ -334,3 +336,13 @@ def test_a_disk_that_could_not_be_written_is_found() -> None:
 def test_a_server_that_is_too_old_is_found(info: dict[str, str], level: Level) -> None:
     server = servers.StoreServer(info)
     assert servers.version(server, load({})).level is level
+
+
+def test_the_token_of_a_provider_whom_no_platform_ever_named_is_named(till: Till) -> None:
+    async def made_before_there_were_rooms(payflow: Payflow) -> None:
+        await Tokens(payflow.store.link).create("old-ann", Role.PROVIDER, "ann", "boss")
+        await Tokens(payflow.store.link).create("mia", Role.PROVIDER, "github:5", "boss")
+
+    till.do(made_before_there_were_rooms)
+    level, said = levels(till)["providers"]
+    assert (level, "The tokens old-ann are of providers" in said) == ("warn", True)

@@ -39,5 +39,6 @@ def test_a_shell_says_whom_it_means(till: Till) -> None:
     assert till.refused("sign-in", "nobody") == (
         "There is no token 'nobody' in use, and no person who may sign in is called so."
     )
-    till("token", "create", "ann", "--role", "provider", "--owner", "ann")
+    till("token", "create", "shop", "--role", "platform", "--platform", "shop")
+    till("token", "create", "ann", "--role", "provider", "--owner", "ann", "--platform", "shop")
     assert "does not work here" in till.refused("sign-in", "ann")

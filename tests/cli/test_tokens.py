@@ -15,12 +15,17 @@ def holder(till: Till, secret: str) -> ApiToken | None:
 
 
 def test_a_token_is_printed_once_alone_on_its_line_and_opens_what_it_is_for(till: Till) -> None:
-    made = till("token", "create", "ann-phone", "--role", "provider", "--owner", "ann")
+    assert till("token", "create", "shop", "--role", "platform", "--platform", "shop").code == 0
+    made = till("token", "create", "ann-phone", "--role", "provider", "--owner", "ann", "--platform", "shop")
     assert made.code == 0
     secret = made.out.strip()
     found = holder(till, secret)
     assert found is not None
-    assert (found.name, found.role, found.of, found.made_by) == ("ann-phone", Role.PROVIDER, "ann", SHELL)
+    assert (found.name, found.role, found.of, found.made_by) == ("ann-phone", Role.PROVIDER, "shop~ann", SHELL)
+    # Who is there is found by what their platform says; who is not would wait for money that never comes.
+    again = till.json("token", "create", "ann-web", "--role", "provider", "--owner", "ann")
+    assert again["of"] == "shop~ann"
+    assert "say which platform" in till.refused("token", "create", "b", "--role", "provider", "--owner", "bob")
     assert secret not in till("token", "ls").out
     assert secret not in str(till.json("token", "ls"))
 
@@ -46,7 +51,7 @@ def test_an_empty_list_says_how_to_make_one(till: Till) -> None:
         (("x", "--role", "king"), "There is no role 'king'"),
         (("x", "--role", "provider"), "needs --owner"),
         (("x", "--role", "platform"), "needs --platform"),
-        (("x", "--role", "provider", "--owner", "ann", "--platform", "shop"), "needs --owner, and only that"),
+        (("x", "--role", "provider", "--owner", "ann", "--platform", "shpo"), "No platform 'shpo' ever had a token"),
         (("x", "--role", "provider", "--owner", "no owner"), "is no owner"),
         (("x", "--role", "platform", "--platform", "a/b"), "is no platform"),
         (("x", "--role", "viewer", "--owner", "ann"), "bound to nobody"),

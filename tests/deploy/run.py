@@ -24,7 +24,7 @@ from payflow.web.http import app
 from tests.cli.processes import Process, environment, running, typed
 from tests.waiting import wait_until
 
-PEOPLE = (("shop", Role.PLATFORM, "shop"), ("ann", Role.PROVIDER, "ann"), ("rita", Role.REVIEWER, ""))
+PEOPLE = (("shop", Role.PLATFORM, "shop"), ("ann", Role.PROVIDER, "shop~ann"), ("rita", Role.REVIEWER, ""))
 QUICKLY = Fate(Ends.PAID, after_s=0.5)
 Json = dict[str, Any]
 FILES_KEY = new_key()

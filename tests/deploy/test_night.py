@@ -40,10 +40,10 @@ async def after(run: Run, late: str) -> None:
     told = json.loads(await run.command("reconcile", "--since", "1h", "--json", code=1))
     (left,) = [finding for finding in told["findings"] if finding["open"]]
     assert left["about"] == late
-    assert "It may be ann." in left["to_do"]
+    assert "It may be shop~ann." in left["to_do"]
     assert not [one for one in run.bank.book if one.asked.startswith(waits)], "nothing is sent while rails are closed"
 
-    words = ("--owner", f"{late}=ann", "--reason", "her request in the API's log", "--yes", "--json")
+    words = ("--owner", f"{late}=shop~ann", "--reason", "her request in the API's log", "--yes", "--json")
     told = json.loads(await run.command("reconcile", "--since", "1h", *words))
     assert told["clear"]
     assert told["opened"]

@@ -145,7 +145,7 @@ async def test_after_a_restored_backup_rails_stay_closed_until_all_is_accounted_
         # What the store knows is put right by itself. Two payouts it has forgotten: a person must say whose they were.
         outcome = await reconciled(town, opens=False)
         assert {one.subject for one in outcome.findings if one.open} == {late, hangs}
-        assert all("It may be ann." in one.advice for one in outcome.findings if one.open)
+        assert all("It may be shop~ann." in one.advice for one in outcome.findings if one.open)
         with pytest.raises(BadInput, match="not settled"):
             await open_rails(town.store, outcome, OTTO)
         await nothing_is_sent(town)

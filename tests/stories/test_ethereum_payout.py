@@ -101,7 +101,7 @@ async def house(chain: Anvil, tmp_path: Path) -> AsyncIterator[House]:
 
 async def test_a_provider_is_paid_at_her_address_and_the_lane_shows_it(house: House, chain: Anvil) -> None:
     shop = await house.token("shop", "--role", "platform", "--platform", "shop")
-    ann = await house.token("ann", "--role", "provider", "--owner", "ann")
+    ann = await house.token("ann", "--role", "provider", "--owner", "ann", "--platform", "shop")
     rita = await house.token("rita", "--role", "reviewer")
     home = stranger()
     earning = {"id": "job-1", "owner": "ann", "amount": "2", "currency": "ETH"}
@@ -145,7 +145,7 @@ async def test_a_provider_is_paid_at_her_address_and_the_lane_shows_it(house: Ho
 async def test_what_waits_can_be_seen_bumped_and_taken_back(house: House, chain: Anvil) -> None:
     await chain.interval(0)
     shop = await house.token("shop", "--role", "platform", "--platform", "shop")
-    ann = await house.token("ann", "--role", "provider", "--owner", "ann")
+    ann = await house.token("ann", "--role", "provider", "--owner", "ann", "--platform", "shop")
     rita = await house.token("rita", "--role", "reviewer")
     home = stranger()
     await house.call(shop, "POST", "earnings", {"id": "job-1", "owner": "ann", "amount": "2", "currency": "ETH"})

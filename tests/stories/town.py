@@ -22,7 +22,7 @@ from adapters.sandbox.magic import Ends, Fate, name_of
 from adapters.sandbox.mail import MailSink
 from adapters.sandbox.transfers import SimulatedTransfer
 from machines.core.clock import FixedClock, SystemClock
-from machines.core.ids import Owner, RecordId
+from machines.core.ids import RecordId, called, in_room
 from machines.core.ports import Rail
 from machines.payout.data import PayoutRecord, reference_of
 from payflow.app import gateways, notifications
@@ -41,7 +41,7 @@ from tests.adapters.notify.shop import Shop, open_shop
 from tests.stories.banks import Choice, paid_to, v3
 from tests.waiting import wait_until
 
-ANN = Owner("ann")
+ANN = in_room("shop", "ann")
 ANNS_MAIL, REVIEWERS_MAIL = "ann@example.com", "reviewers@example.com"
 HOME, ELSEWHERE = "0123456789", "0123456780"
 BOUNCES = Fate(Ends.FAILED, message="DISBURSE FAILED: A fatal error occured while proccesing your request.")
@@ -72,7 +72,7 @@ class Town:
 
     async def ann_earns(self, amount: str) -> None:
         """The shop credits what Ann earned there."""
-        body = {"id": f"order-{next(self._numbers)}", "owner": ANN, "amount": amount, "currency": "NGN"}
+        body = {"id": f"order-{next(self._numbers)}", "owner": called(ANN), "amount": amount, "currency": "NGN"}
         await self._says("shop", "POST", "/api/earnings", body, expect=201)
 
     async def ann_asks(self, amount: str, account: str = HOME, *, name: str = "", expect: int = 201) -> str:
@@ -400,7 +400,7 @@ async def open_town(settings: Settings, choice: Choice = v3, **changes: Any) -> 
         bank.courier.url = address + chosen.hook
         town = Town(clock, settings, store, bank, letters, shop, address, session, metrics)
         await town._says(  # noqa: SLF001  (the town is made here)
-            "shop", "PUT", f"/api/providers/{ANN}", {"verified": True, "notify": [f"mailto:{ANNS_MAIL}"]}
+            "shop", "PUT", f"/api/providers/{called(ANN)}", {"verified": True, "notify": [f"mailto:{ANNS_MAIL}"]}
         )
         yield town
         await town.books_are_true()

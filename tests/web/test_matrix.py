@@ -45,8 +45,8 @@ MAY_SEE: Mapping[str, set[str]] = {
 
 IDENTITIES = {
     "nobody": None,
-    "ann": (Role.PROVIDER, "ann"),
-    "bob": (Role.PROVIDER, "bob"),
+    "ann": (Role.PROVIDER, "shop~ann"),
+    "bob": (Role.PROVIDER, "shop~bob"),
     "shop": (Role.PLATFORM, "shop"),
     "rival": (Role.PLATFORM, "rival"),
     "reviewer": (Role.REVIEWER, ""),
@@ -73,9 +73,9 @@ SENT: Mapping[str, Json] = {
     "/release": {"reason": "no"},
     "/api/provider/payouts": ASK,
     "/api/provider/profile": {"notify": []},
-    "/api/providers/ann": {"verified": False},
-    "/api/earnings": EARNED,
-    "/api/earnings/batch": {"earnings": [EARNED | {"id": "another"}]},
+    "/api/providers/eve": {"verified": False},
+    "/api/earnings": EARNED | {"id": "of-eve", "owner": "eve"},
+    "/api/earnings/batch": {"earnings": [EARNED | {"id": "another", "owner": "eve"}]},
     "/clawback": {"reference": "taken-back"},
     "/approve": {"fingerprint": "0" * 24},
     "/reject": {"reason": "no"},
@@ -138,8 +138,8 @@ GET /api/provider/earnings?owner=ann                         401 200 403 200 404
 GET /api/provider/statement?owner=ann&month={month}          401 200 403 200 404 200 200 200 403 403 401 200 401
 GET /api/provider/profile?owner=ann                          401 200 403 200 404 200 200 200 403 403 401 200 401
 PUT /api/provider/profile                                    401 200 200 403 403 403 403 403 200 200 401 403 401
-PUT /api/providers/ann                                       401 403 403 200 403 403 403 403 403 403 401 403 401
-POST /api/earnings                                           401 403 403 200 403 403 403 403 403 403 401 403 401
+PUT /api/providers/eve                                       401 403 403 200 200 403 403 403 403 403 401 403 401
+POST /api/earnings                                           401 403 403 201 201 403 403 403 403 403 401 403 401
 POST /api/earnings/batch                                     401 403 403 200 200 403 403 403 403 403 401 403 401
 POST /api/earnings/{earning}/clawback                        401 403 403 200 404 403 403 403 403 403 401 403 401
 GET /api/records/{payout}/receipt                            401 403 403 403 403 200 200 200 403 403 401 200 401
@@ -355,7 +355,8 @@ async def moved_in(fair: Fair, store: Store, secrets: Mapping[str, str], address
             return told
 
     await says("shop", "PUT", "/api/providers/ann", {"method": "bank", "destination": HERE})
-    await says("shop", "POST", "/api/earnings", EARNED)
+    for earning in (EARNED, EARNED | {"id": "more"}):
+        await says("shop", "POST", "/api/earnings", earning)
     made = await says("ann", "POST", "/api/payouts", ASK)
     await says("ann", "POST", f"/api/payouts/{made['id']}/cancel", {"reason": "no"})
     fair.github.courier.url = f"{address}/webhook-app"

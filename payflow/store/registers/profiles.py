@@ -8,7 +8,7 @@ import msgspec
 from machines.core.clock import Clock, Millis
 from machines.core.decision import Message
 from machines.core.errors import BadInput, Conflict, ReservedOwner
-from machines.core.ids import Owner, ReservedOwners, derived_id, shard_for
+from machines.core.ids import Owner, ReservedOwners, derived_id, room_of, shard_for
 from machines.core.ports import Destination
 from payflow.store import keys
 from payflow.store.codec import encode
@@ -52,7 +52,7 @@ class Profiles:
     def __init__(
         self, link: Link, seals: Seals, shards: int, clock: Clock | None = None, reserved: ReservedOwners | None = None
     ) -> None:
-        self._reserved = reserved or ReservedOwners()
+        self.reserved = reserved or ReservedOwners()
         self._link = link
         self._seals = seals
         self._shards = shards
@@ -60,7 +60,7 @@ class Profiles:
 
     def refuse_reserved(self, owner: Owner) -> None:
         """Raise where no platform may speak for an owner, because Payflow itself names it."""
-        if owner in self._reserved:
+        if owner in self.reserved:
             raise ReservedOwner(
                 f"{owner}: Payflow itself names whoever has `{owner.partition(':')[0]}:` in front (GitHub accounts, "
                 "repositories, lanes, a pool's miners); no platform speaks for them. Name the provider otherwise."
@@ -73,7 +73,7 @@ class Profiles:
         if row is None:
             return Profile(owner)
         found = msgspec.msgpack.decode(row, type=_ProfileRow)
-        if found.platform and owner in self._reserved:
+        if found.platform and owner in self.reserved:
             # It was brought before platforms were kept from these names: nothing tells what else the platform wrote.
             return Profile(owner, details_changed_at=found.details_changed_at, version=int(version))
         return Profile(
@@ -96,6 +96,8 @@ class Profiles:
             raise BadInput("A profile keeps its owner.")
         if after.platform:
             self.refuse_reserved(after.owner)
+            if room_of(after.owner) not in ("", after.platform):
+                raise BadInput(f"{after.owner} is {room_of(after.owner)}'s own: no other platform speaks for them.")
         if before.destination is not None and after.destination != before.destination:
             after = replace(after, details_changed_at=now)
         row = _ProfileRow(

@@ -20,7 +20,7 @@ from machines.payout.data import PayoutRecord
 from machines.payout.lifecycle import LIFECYCLE
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import LOOKS, Caller
-from payflow.desk.providers import AccessScope, ForeignOwner, ProviderProfiles
+from payflow.desk.providers import AccessScope, ProviderProfiles, claim
 from payflow.desk.values import LedgerAccount
 from payflow.shown import iso
 from payflow.store.registers.tokens import Role
@@ -115,7 +115,7 @@ class AccountsApi:
         self._store = desk.store
         self._assets = desk.store.records.assets
         self._scope = scope
-        self._profiles = ProviderProfiles(desk.store, scope)
+        self._profiles = ProviderProfiles(desk.store)
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         missing = (HTTPStatus.NOT_FOUND,)
@@ -151,13 +151,13 @@ class AccountsApi:
     async def balance(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
         """Tell what there is."""
         owner = await self._scope.owner(call.caller, call.query.owner)
-        return JsonReply(await self.balances(owner))
+        return JsonReply(await self.balances(call.caller, owner))
 
-    async def balances(self, owner: Owner) -> answers.Balances:
+    async def balances(self, caller: Caller, owner: Owner) -> answers.Balances:
         """Tell what an owner has, in every currency."""
         accounts = await self._store.ledger.account(owner)
         balances = [answers.balance(asset, accounts.get(asset.code, LedgerAccount())) for asset in self._assets]
-        return answers.Balances(owner=owner, balances=balances)
+        return answers.Balances(owner=caller.calls(owner), balances=balances)
 
     async def earnings(self, call: EndpointCall[NoBody, EarningsAsked]) -> JsonReply:
         """List earnings page by page. Nothing is ever taken out of their line, so a place in it is a number."""
@@ -169,7 +169,9 @@ class AccountsApi:
         line = await self._store.earnings.of(owner, asset.code)
         earnings = [answers.earned(one, asset) for one in line[first:last]]
         return JsonReply(
-            answers.EarningsPage(owner=owner, earnings=earnings, next=cursor_of(last) if last < len(line) else None)
+            answers.EarningsPage(
+                owner=call.caller.calls(owner), earnings=earnings, next=cursor_of(last) if last < len(line) else None
+            )
         )
 
     async def statement(self, call: EndpointCall[NoBody, StatementAsked]) -> CsvReply:
@@ -184,7 +186,7 @@ class AccountsApi:
         """Credit one earning."""
         given = call.body
         amount = money(given.amount, given.currency, self._assets)
-        fresh = await self._book(call.caller, given, await self._profiles.claim(given.owner, call.caller.of))
+        fresh = await self._book(call.caller, given, await claim(self._store, given.owner, call.caller.of))
         answer = answers.Credited(id=given.id, owner=given.owner, amount=amount.decimal, currency=given.currency)
         return JsonReply(answer, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
 
@@ -202,8 +204,8 @@ class AccountsApi:
 
     async def _claimed(self, name: str, caller: Caller) -> Owner | PayflowError:
         try:
-            return await self._profiles.claim(name, caller.of)
-        except (ReservedOwner, ForeignOwner) as error:
+            return await claim(self._store, name, caller.of)
+        except ReservedOwner as error:
             return error
 
     async def _item(self, caller: Caller, given: EarningGiven, claimed: Owner | PayflowError) -> answers.BatchItem:
@@ -224,7 +226,11 @@ class AccountsApi:
         amount = money(given.amount, given.currency, self._assets) if given.amount and given.currency else None
         owner, taken = await self._profiles.claw_back(call.caller.of, earning, amount, given.reference)
         answer = answers.ClawedBack(
-            id=earning, reference=given.reference, owner=owner, amount=taken.decimal, currency=taken.asset.code
+            id=earning,
+            reference=given.reference,
+            owner=call.caller.calls(owner),
+            amount=taken.decimal,
+            currency=taken.asset.code,
         )
         return JsonReply(answer)
 

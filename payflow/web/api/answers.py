@@ -84,12 +84,13 @@ class PayoutsPage(ApiResponse):
     """The `cursor` of the next page; null on the last one."""
 
 
-def payout(record: PayoutRecord, expected_at: Millis | None) -> Payout:
+def payout(record: PayoutRecord, expected_at: Millis | None, owner: str) -> Payout:
+    """Show a payout, its owner by the name that whoever reads it knows."""
     data, amount = record.data, money_of(record)
     asked = data.assessed or record.state != REQUESTED
     return Payout(
         id=record.id,
-        owner=record.owner,
+        owner=owner,
         status=status_of(record.state),
         amount=amount.decimal,
         currency=amount.asset.code,
@@ -160,7 +161,7 @@ class ReviewsShown(ApiResponse):
 def review(record: PayoutRecord, expected_at: Millis | None) -> ReviewShown:
     """Show a payout to a reviewer."""
     data, proposal = record.data, record.data.proposal
-    seen = payout(record, expected_at).model_dump() | {"destination": proposal.shown}
+    seen = payout(record, expected_at, record.owner).model_dump() | {"destination": proposal.shown}
     return ReviewShown(
         **seen,
         fingerprint=proposal.fingerprint,
@@ -314,10 +315,10 @@ class ProviderShown(ApiResponse):
     version: int
 
 
-def provider(profile: Profile) -> ProviderShown:
+def provider(profile: Profile, owner: str) -> ProviderShown:
     changed, where = profile.details_changed_at, profile.destination
     return ProviderShown(
-        owner=profile.owner,
+        owner=owner,
         platform=profile.platform,
         verified=profile.verified,
         notify=[contact(one) for one in profile.notify],

@@ -159,7 +159,7 @@ class ProviderApi:
         self._desk = desk
         self._store = desk.store
         self._scope = scope
-        self._profiles = ProviderProfiles(desk.store, scope)
+        self._profiles = ProviderProfiles(desk.store)
 
     def endpoints(self) -> Iterable[AnyEndpoint]:
         """List what may be done here. The payouts have two addresses, which are the same place."""
@@ -209,7 +209,8 @@ class ProviderApi:
         """Make a payout, or give the first answer once more."""
         answer = await self.request(call.caller, call.body, call.key)
         status = HTTPStatus.CREATED if answer.fresh else HTTPStatus.OK
-        return JsonReply(answers.payout(answer.record, answer.expected_at), status)
+        shown = answers.payout(answer.record, answer.expected_at, call.caller.calls(answer.record.owner))
+        return JsonReply(shown, status)
 
     async def request(self, caller: Caller, given: PayoutGiven, key: str) -> Answer:
         """Ask the desk for a payout."""
@@ -231,9 +232,9 @@ class ProviderApi:
     async def listed(self, call: EndpointCall[NoBody, PayoutsAsked]) -> JsonReply:
         """List an owner's payouts page by page."""
         owner = await self._scope.owner(call.caller, call.query.owner)
-        return JsonReply(await self.page(owner, call.query))
+        return JsonReply(await self.page(call.caller, owner, call.query))
 
-    async def page(self, owner: Owner, asked: PayoutsAsked) -> answers.PayoutsPage:
+    async def page(self, caller: Caller, owner: Owner, asked: PayoutsAsked) -> answers.PayoutsPage:
         """Give one page of an owner's payouts."""
         states = STATES[asked.status] if asked.status else None
         found, following = await owned_page(
@@ -242,15 +243,16 @@ class ProviderApi:
             since=asked.since, until=asked.until,
         )  # fmt: skip
         now = await self._store.records.now()
-        shown = [answers.payout(one, answers.expected_at(one, self._desk.schedule, now)) for one in found]
+        name, schedule = caller.calls(owner), self._desk.schedule
+        shown = [answers.payout(one, answers.expected_at(one, schedule, now), name) for one in found]
         further = cursor_of(following.at, following.id) if following else None
         return answers.PayoutsPage(payouts=shown, next=further)
 
     async def show(self, call: EndpointCall[NoBody, NoQuery]) -> JsonReply:
-        return await self._shown(await self._scope.payout(call.caller, call.path["id"]))
+        return await self._shown(call.caller, await self._scope.payout(call.caller, call.path["id"]))
 
     async def cancel(self, call: EndpointCall[CancelGiven, NoQuery]) -> JsonReply:
-        return await self._shown(await self.withdraw(call.caller, call.path["id"], call.body.reason))
+        return await self._shown(call.caller, await self.withdraw(call.caller, call.path["id"], call.body.reason))
 
     async def withdraw(self, caller: Caller, payout_id: str, reason: str | None = None) -> PayoutRecord:
         """Take a payout back."""
@@ -263,29 +265,30 @@ class ProviderApi:
         record = await self._scope.payout(call.caller, call.path["id"])
         where = destination(record.data.method, call.body.destination)
         applied = await self._desk.correct(record.id, call.caller.who, where, call.caller.owner)
-        return await self._shown(applied.after)
+        return await self._shown(call.caller, applied.after)
 
-    async def _shown(self, record: PayoutRecord) -> JsonReply:
-        now = await self._store.records.now()
-        return JsonReply(answers.payout(record, answers.expected_at(record, self._desk.schedule, now)))
+    async def _shown(self, caller: Caller, record: PayoutRecord) -> JsonReply:
+        expected_at = answers.expected_at(record, self._desk.schedule, await self._store.records.now())
+        return JsonReply(answers.payout(record, expected_at, caller.calls(record.owner)))
 
     # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def profile(self, call: EndpointCall[NoBody, OwnerAsked]) -> JsonReply:
         owner = await self._scope.owner(call.caller, call.query.owner)
-        return JsonReply(answers.provider(await self._store.profiles.read(owner)))
+        return JsonReply(answers.provider(await self._store.profiles.read(owner), call.caller.calls(owner)))
 
     async def change_own(self, call: EndpointCall[ProfileGiven, NoQuery]) -> JsonReply:
         owner = await self._scope.owner(call.caller, None)
         given = call.body
-        return JsonReply(answers.provider(await self._profiles.change_own(owner, given.version, _changes(given))))
+        after = await self._profiles.change_own(owner, given.version, _changes(given))
+        return JsonReply(answers.provider(after, call.caller.calls(owner)))
 
     async def bring(self, call: EndpointCall[ProviderGiven, NoQuery]) -> JsonReply:
         asked, given = call.path["owner"], call.body
         after = await self._profiles.bring(
             asked, call.caller.of, given.version, _changes(given), verified=given.verified
         )
-        return JsonReply(answers.provider(after))
+        return JsonReply(answers.provider(after, call.caller.calls(after.owner)))
 
 
 def _changes(given: ProfileGiven) -> dict[str, Any]:

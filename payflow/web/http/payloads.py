@@ -101,6 +101,12 @@ Currency: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$", exa
 OwnerName: TypeAlias = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@+/-]{0,127}$", examples=["provider-17"])
 ]
+AnyOwner: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}~)?[A-Za-z0-9][A-Za-z0-9_.:@+/-]{0,127}$", examples=["provider-17"]
+    ),
+]
 # No slash: a platform's name and a slash stand before it in the books.
 ExternalId: TypeAlias = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@+=-]{0,127}$", examples=["order-2026-000123"])
@@ -192,8 +198,8 @@ class NoQuery(Query):
 class OwnerAsked(Query):
     """Whose it is."""
 
-    owner: OwnerName | None = None
-    """Whose; needed unless the token is a provider's own."""
+    owner: AnyOwner | None = None
+    """Whose; needed unless the token is a provider's own. Staff put the platform before: `shop~provider-17`."""
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────

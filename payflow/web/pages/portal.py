@@ -80,7 +80,10 @@ class Portal:
         cursor = visit.request.query.get("cursor", "")
         asked = PayoutsAsked.model_validate({"limit": SHOWN, "cursor": cursor[:200]})
         owner = Owner(visit.caller.of)
-        payouts, balances = await self._provider.page(owner, asked), await self._accounts.balances(owner)
+        payouts, balances = (
+            await self._provider.page(visit.caller, owner, asked),
+            await self._accounts.balances(visit.caller, owner),
+        )
         usual = (await self._desk.profiles.read(owner)).destination
         return await self._frame.page(
             visit, "portal.html", title="Your payouts", payouts=payouts.payouts, following=payouts.next,
@@ -96,7 +99,7 @@ class Portal:
         given = read_body(PayoutGiven, json.dumps(await self._given(visit, form)).encode())
         key = f"portal/ {str(form.get('key', ''))[:64]}"
         answer = await self._provider.request(visit.caller, given, key)
-        payout = answers.payout(answer.record, answer.expected_at)
+        payout = answers.payout(answer.record, answer.expected_at, visit.caller.calls(answer.record.owner))
         return FormDone(f"You asked for {payout.currency} {thousands(payout.amount)}. {MEANS[payout.status]}", PLACE)
 
     async def _given(self, visit: Visit, form: Form) -> dict[str, Any]:

@@ -88,6 +88,13 @@ async def test_a_record_is_found_by_its_id_its_reference_and_its_owner(front: Fr
     assert len(await ids_over_all_pages(visitor, "q=bob")) == 10
     assert len(await ids_over_all_pages(visitor, f"q={ANN}")) == 60
     assert await ids_over_all_pages(visitor, "q=ann&state=COMPLETED") == []
+    # By the whole name as well; and whoever else is called so is found with them.
+    assert len(await ids_over_all_pages(visitor, "q=shop~ann")) == 60
+    await front.rival("POST", "/api/earnings", {"id": "o", "owner": ANN, "amount": "500", "currency": "NGN"})
+    theirs = (await front.rival("POST", "/api/payouts", asking("100") | {"owner": ANN})).body["id"]
+    assert await ids_over_all_pages(visitor, "q=rival~ann") == [theirs]
+    both = await visitor.see("records?q=ann")
+    assert (theirs in both, "shop~ann" in both) == (True, True)
     for text in ("nobody", "%3Cscript%3E", "payout-99-aaaaaaaaaaaaaaaa", "payout-00-aaaaaaaaaaaaaaaa", "0x" + "a" * 64):
         assert "No such record" in await visitor.see(f"records?q={text}")
         assert "<script>" not in visitor.page

@@ -15,7 +15,7 @@ import aiohttp
 from machines.core.clock import FixedClock
 from machines.core.errors import BadInput, Rejected, Retryable
 from machines.core.facts import Proof
-from machines.core.ids import RecordId
+from machines.core.ids import RecordId, in_room
 from machines.core.money import NGN, Money
 from machines.core.ports import Act, Destination, Evidence, Failed, Notice, Payment, Pending, Settled, Status, Unsent
 from machines.payout.acts import PayoutActs
@@ -41,6 +41,8 @@ from tests.waiting import wait_until
 
 ANN, BOB = "ann", "bob"
 SHOP, RIVAL = "shop", "rival"
+SHOPS = {ANN: in_room(SHOP, ANN), BOB: in_room(SHOP, BOB)}
+"""Whom the shop calls so."""
 COIN = "etc"
 """Of a mining pool of this installation."""
 # Accounts that the small rail knows, by their last digits.
@@ -179,6 +181,7 @@ class Front:
     async def token(self, role: Role, of: str = "", name: str = "") -> str:
         """Give the token of somebody, made when he is first named."""
         name = name or (f"{role}-{of}" if of else role)
+        of = SHOPS.get(of, of) if role is Role.PROVIDER else of
         async with self._making:
             if name not in self._tokens:
                 self._tokens[name] = await Tokens(self.store.link).create(name, role, of, "test")

@@ -38,15 +38,19 @@ async def test_the_ids_of_another_platform_are_its_own(front: Front) -> None:
 
 async def test_a_platform_credits_nobody_whom_another_one_brought(front: Front) -> None:
     await front.shop("POST", "/api/earnings", ORDER)
-    refused = await front.rival("POST", "/api/earnings", ORDER | {"id": "x"})
-    assert (refused.status, refused.code, refused.field) == (403, "foreign_owner", "owner")
+    assert (await front.rival("POST", "/api/earnings", ORDER | {"amount": "7"})).status == 201
     assert (await front.money())["availableBalance"] == "250.50"
 
 
 async def test_a_batch_has_a_result_for_every_earning(front: Front) -> None:
-    await front.rival("POST", "/api/earnings", earning(1, owner=BOB))
     await front.shop("POST", "/api/earnings", earning(2))
-    batch = [earning(2), earning(3), earning(4, BOB), earning(5, amount="0.001"), earning(6) | {"currency": "XYZ"}]
+    batch = [
+        earning(2),
+        earning(3),
+        earning(4, "github:5"),
+        earning(5, amount="0.001"),
+        earning(6) | {"currency": "XYZ"},
+    ]
     told = await front.shop("POST", "/api/earnings/batch", {"earnings": [*batch, earning(2, amount="11")]})
     assert told.status == 200
     found = [(one["id"], one["result"], (one["error"] or {}).get("code")) for one in told.body["results"]]

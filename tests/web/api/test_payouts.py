@@ -19,6 +19,7 @@ from tests.web.api.front import (
     MUTE,
     NOBODYS,
     SHOP,
+    SHOPS,
     WAITS,
     Front,
     SmallRail,
@@ -330,7 +331,7 @@ async def test_a_failed_payout_goes_to_another_account_once_a_reviewer_has_seen_
     corrected = await front.ann("POST", f"/api/provider/payouts/{made['id']}/destination", there)
     assert corrected.status == 200
     review = await front.in_review(made["id"])
-    assert (review["destination"], review["asked_by"]) == ("058 ••••0031", ANN)
+    assert (review["destination"], review["asked_by"]) == ("058 ••••0031", SHOPS[ANN])
     yes = await front.reviewer("POST", f"/api/reviews/{made['id']}/approve", {"fingerprint": review["fingerprint"]})
     assert yes.status == 200
     await front.until(made["id"], "COMPLETED")
@@ -376,7 +377,7 @@ async def test_an_operator_may_take_a_payout_back_as_well(front: Front) -> None:
     told = await front.operator("POST", f"/api/payouts/{made['id']}/cancel", {"reason": "the provider called"})
     assert told.body["status"] == "cancelled"
     history = await front.store.records.history((await front.record(made["id"])).id)
-    assert [event.who for event in history] == [ANN, "otto"]
+    assert [event.who for event in history] == [SHOPS[ANN], "otto"]
 
 
 async def test_staff_must_say_whose_payouts_they_want_to_see(front: Front) -> None:

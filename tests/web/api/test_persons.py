@@ -11,7 +11,7 @@ from payflow.desk.identity import PersonChange, add_person, change_person, disab
 from payflow.desk.person import Person
 from payflow.store.registers.tokens import Role, Tokens, TokenScope
 from tests.web.admin.visitor import Visitor
-from tests.web.api.front import ANN, SHOP, Answer, Front, asking, ngn, open_front
+from tests.web.api.front import ANN, SHOP, SHOPS, Answer, Front, asking, ngn, open_front
 
 BOSS = Person("boss", Role.OPERATOR)
 REVIEWER = PersonChange(frozenset({Role.REVIEWER}))
@@ -132,7 +132,7 @@ async def scoped(front: Front, role: Role, of: str, scope: TokenScope) -> str:
 
 async def test_a_token_that_reads_only_changes_nothing_by_program_or_page(front: Front) -> None:
     await front.earn("1000")
-    secret = await scoped(front, Role.PROVIDER, ANN, TokenScope(reads_only=True))
+    secret = await scoped(front, Role.PROVIDER, SHOPS[ANN], TokenScope(reads_only=True))
     assert (await front.call("GET", "/api/provider/balance", token=secret)).status == 200
     for method, path, body in (
         ("POST", "/api/payouts", asking("100")),
@@ -171,7 +171,7 @@ async def test_a_machine_asks_and_credits_no_more_at_once_than_its_token_may(fro
 
     await front.earn("5000")
     scope = TokenScope(most={"NGN": 10_000})
-    shop, ann = await scoped(front, Role.PLATFORM, SHOP, scope), await scoped(front, Role.PROVIDER, ANN, scope)
+    shop, ann = await scoped(front, Role.PLATFORM, SHOP, scope), await scoped(front, Role.PROVIDER, SHOPS[ANN], scope)
     assert refused(await front.call("POST", "/api/earnings", EARNING, token=shop))
     for amount in ("100.01", None):
         assert refused(await front.call("POST", "/api/payouts", asking(amount), token=ann))

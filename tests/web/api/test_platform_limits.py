@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
-from machines.core.ids import Owner
 from machines.core.money import NGN, Money
 from machines.payout.risk import ProviderHistory
 from payflow.desk.person import Person
@@ -12,7 +11,7 @@ from payflow.desk.platforms import grant
 from payflow.desk.providers import ProviderHistories, change
 from payflow.store import keys
 from payflow.store.registers.tokens import Role
-from tests.web.api.front import ANN, SHOP, Front
+from tests.web.api.front import ANN, SHOP, SHOPS, Front
 
 OTTO = Person("otto", Role.OPERATOR)
 
@@ -89,5 +88,5 @@ async def test_a_platform_that_calls_a_provider_verified_is_believed_up_to_what_
     assert (await history(front, first["id"])).verified
     assert not (await history(front, second["id"])).verified, "together they are more than it was granted"
 
-    await change(front.store, Owner(ANN), lambda before: replace(before, checked_by_us=True), "otto")
+    await change(front.store, SHOPS[ANN], lambda before: replace(before, checked_by_us=True), "otto")
     assert (await history(front, second["id"])).verified, "an operator's word has no limit"

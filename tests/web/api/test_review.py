@@ -5,7 +5,7 @@ import asyncio
 from machines.core.ids import RecordId
 from payflow.config import Settings
 from payflow.store.registers.tokens import Role, Tokens
-from tests.web.api.front import ANN, BOUNCES, GOOD, Front, asking, open_front
+from tests.web.api.front import ANN, BOUNCES, GOOD, SHOPS, Front, asking, open_front
 
 
 async def test_what_the_rules_flag_waits_for_people_with_all_that_they_found(flagged: Front) -> None:
@@ -13,7 +13,7 @@ async def test_what_the_rules_flag_waits_for_people_with_all_that_they_found(fla
     review = await flagged.in_review(made["id"])
     assert [finding["code"] for finding in review["findings"]] == ["unverified", "new"]
     assert (review["amount"], review["destination"], review["note"]) == ("400.00", "044 ••••0031", "August")
-    assert (review["asked_by"], review["approvals"], review["approvals_needed"]) == (ANN, [], 1)
+    assert (review["asked_by"], review["approvals"], review["approvals_needed"]) == (SHOPS[ANN], [], 1)
     assert review["status"] == "requested"
 
 

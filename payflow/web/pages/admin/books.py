@@ -10,10 +10,10 @@ from typing import Any
 from aiohttp import web
 
 from machines.core.clock import Millis
-from machines.core.ids import owner_of
 from machines.core.money import Assets
 from payflow.desk.books import faults_of
 from payflow.desk.person import STAFF
+from payflow.desk.platforms import find_owner
 from payflow.desk.values import IntegrityFault, JournalCursor, LedgerAccount, LedgerReport
 from payflow.shown import decimal
 from payflow.store.registers.tokens import Role
@@ -54,7 +54,7 @@ class LedgerPage:
     async def show(self, visit: Visit) -> web.StreamResponse:
         query = visit.request.query
         asked = query.get("owner", "").strip()
-        owner = owner_of(asked) if asked else None
+        owner = await find_owner(self._frame.store, asked) if asked else None
         accounts = await self._frame.store.ledger.account(owner) if owner else {}
         place = read_cursor(query.get("after", ""), _TURN)
         after = JournalCursor(Millis(int(place[1])), int(place[2])) if place else None

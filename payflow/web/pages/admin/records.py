@@ -12,12 +12,13 @@ from machines.bounty.data import MACHINE as BOUNTY
 from machines.bounty.data import REPOSITORY_MACHINE
 from machines.bounty.lifecycle import DISABLED, ENABLED
 from machines.core.errors import BadInput, NotFound
-from machines.core.ids import RecordId, owner_of
+from machines.core.ids import RecordId
 from machines.core.ports import PaymentKey
 from machines.core.record import Record
 from machines.pool.data import owner_of_login
 from machines.transaction import lifecycle as s
 from machines.transaction.data import HASHES, payment_id
+from payflow.desk.platforms import owners_called
 from payflow.desk.records import is_stuck, owned_page
 from payflow.shown import iso
 from payflow.store.listing import ListCursor
@@ -128,11 +129,7 @@ class RecordsPage:
             for search in self._searches:
                 if ids := await search.find(asked.text):
                     return list(filter(asked.fits, await self._read(ids[:SHOWN]))), None
-            try:
-                owner = owner_of(asked.text)
-            except BadInput:
-                return [], None
-            return await owned_page(self._frame.store, owner, asked.after, asked.fits, SHOWN)
+            return await self._owned(asked)
         states = [
             (name, state)
             for name, machine in self._frame.store.records.machines.items()
@@ -142,6 +139,19 @@ class RecordsPage:
         places = await self._frame.store.listing.in_states(states, asked.after, SHOWN + 1, oldest_first=asked.oldest)
         following = places[SHOWN - 1] if len(places) > SHOWN else None
         return await self._read([place.id for place in places[:SHOWN]]), following
+
+    async def _owned(self, asked: RecordFilter) -> tuple[list[Record[Any]], ListCursor | None]:
+        """Give a page of an owner's; where more than one is called so, the newest of each."""
+        store = self._frame.store
+        try:
+            owners = await owners_called(store, asked.text)
+        except BadInput:
+            return [], None
+        pages = [await owned_page(store, owner, asked.after, asked.fits, SHOWN) for owner in owners]
+        if len(pages) == 1:
+            return pages[0]
+        found = sorted((one for page, _ in pages for one in page), key=lambda one: one.created_at, reverse=True)
+        return found[:SHOWN], None
 
     async def _read(self, ids: Iterable[RecordId]) -> list[Record[Any]]:
         return [one.record for one in await self._frame.store.records.readable(ids)]
