@@ -56,7 +56,7 @@ async def retry(terminal: Terminal, payflow: Payflow, payout_id: RecordName) -> 
 async def release(terminal: Terminal, payflow: Payflow, payout_id: RecordName, *, reason: Reason = "") -> None:
     """Give the money of a failed payout back, if the rail proves that none of its attempts was paid."""
     why = because(reason)
-    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.release(one.id, who.name, why))
+    await _decide(terminal, payflow, payout_id, lambda desk, one, who: desk.release(one.id, who, why))
 
 
 @command("payflow payout correct payout-03-abcdefgh23456777 --account 0123456789 --bank 044")

@@ -104,7 +104,7 @@ async def override(
             *who_confirms(proposal),
         )
         return
-    applied = await steering.override(name, state, reason, who.name, preview.record.version)
+    applied = await steering.override(name, state, reason, who, preview.record.version)
     terminal.tell(
         {
             "id": name,

@@ -203,7 +203,8 @@ def of_payouts(desk: Desk) -> Sequence[Action]:
         ),
         Action(
             "release", "Give back", "Give the money of a failed payout back.", MACHINE, OPERATES,
-            lambda _, who, why: f.Released(who, why, proven=True), _saying_why(desk.release),
+            lambda _, who, why: f.Released(who, why, proven=True),
+            lambda record_id, word: desk.release(record_id, word.person, word.reason),
             asks="Why? The provider reads it.", danger=True,
             foresees="The rail is asked first: it is refused unless every attempt is proven unpaid.",
         ),

@@ -260,11 +260,15 @@ class Desk:
         """Try a failed payout once more."""
         return await self._decide("retry", payout_id, f.Retried(by), by)
 
-    async def release(self, payout_id: str, by: str, reason: str) -> Applied:
+    async def release(self, payout_id: str, by: Person, reason: str) -> Applied:
         """Give back the money of a failed payout, as soon as the rail proves that none of its attempts was paid."""
         why = because(reason, WHY)
-        fact = self._with_proof(lambda proof: f.Released(by, why, proof is Proof.NOT_PAID))
-        return await self._decide("release", payout_id, fact, by, why)
+
+        async def unless_above(record: PayoutRecord) -> Fact:
+            by.refuse_above(record.amount)
+            return f.Released(by.name, why, await self._proven(record) is Proof.NOT_PAID)
+
+        return await self._decide("release", payout_id, unless_above, by.name, why)
 
     async def correct(self, payout_id: str, by: str, destination: Destination, owner: Owner | None = None) -> Applied:
         """Name another destination for a failed payout; it goes through review."""

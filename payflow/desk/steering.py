@@ -153,16 +153,17 @@ class Steering:
             return Proof.NONE, f"The rail could not be asked ({error})."
         return proof, SAID[proof]
 
-    async def override(self, record_id: RecordId, to: str, reason: str, who: str, version: int) -> Applied:
+    async def override(self, record_id: RecordId, to: str, reason: str, by: Person, version: int) -> Applied:
         """Put a record into a state by one person's word, if it is as it was shown; the rail is asked once more."""
 
         async def unless_changed(record: Record[Any]) -> Fact:
+            by.refuse_above(record.amount)
             _refuse_changed(record, version)
             proof, _ = await self._evidence(record)
-            return Override(to, reason, who, "", proof)
+            return Override(to, reason, by.name, "", proof)
 
-        async with self._store.audit.doing(who, f"override to {to}", record_id, reason):
-            return await tell(self._store, self._metrics, record_id, unless_changed, who)
+        async with self._store.audit.doing(by.name, f"override to {to}", record_id, reason):
+            return await tell(self._store, self._metrics, record_id, unless_changed, by.name)
 
     async def propose_override(
         self, record_id: RecordId, to: str, reason: str, person: Person, version: int

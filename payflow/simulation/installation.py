@@ -44,7 +44,7 @@ class Installation:
     async def override(self, record: PayoutRecord, to: str, reason: str, *, by_two: bool) -> None:
         """Put a payout into a state, as one operator may, or two."""
         try:
-            await self.steering.override(record.id, to, reason, OLGA.name, record.version)
+            await self.steering.override(record.id, to, reason, OLGA, record.version)
         except BadInput:
             if not by_two:
                 raise

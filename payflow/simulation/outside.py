@@ -16,7 +16,7 @@ from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.engine.step import take_in
 from payflow.simulation.conditions import Conditions, Story
 from payflow.simulation.gateway import QueuedWebhook, UnkindGateway
-from payflow.simulation.installation import RITA, Installation
+from payflow.simulation.installation import OLGA, RITA, Installation
 
 PATIENCE_MS = DAY // 2
 """How long a payout may hang before two people settle it by what the gateway's support says."""
@@ -97,7 +97,7 @@ class Meddlers:
                 "cancel": lambda: parts.desk.cancel(payout, owner, "changed my mind", owner),
                 "cancel for them": lambda: parts.desk.cancel(payout, "olga", "asked for twice"),
                 "retry": lambda: parts.desk.retry(payout, "olga"),
-                "release": lambda: parts.desk.release(payout, "olga", "give it back"),
+                "release": lambda: parts.desk.release(payout, OLGA, "give it back"),
                 "reject": lambda: parts.desk.reject(payout, "rita", "no"),
                 "repeat old news": lambda: self._repeat_old_news(record),
                 "correct": lambda: self._correct(record),

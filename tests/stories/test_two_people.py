@@ -57,7 +57,7 @@ async def test_at_three_in_the_morning_the_gateway_is_silent_and_nobody_gives_mo
     town.bank.faults.add(Fault(Kind.RESET))
     version = (await town.record(payout)).version
     with pytest.raises(BadInput, match="may have left"):
-        await steering.override(payout, "CANCELLED", "panic", SHELL.name, version)
+        await steering.override(payout, "CANCELLED", "panic", SHELL, version)
     with pytest.raises(NotAllowed, match="nobody here"):
         await wished(town, payout, "CANCELLED", SHELL)
     assert await steering.two.waiting() == []
@@ -174,7 +174,7 @@ async def test_who_would_send_what_reviewers_must_approve_needs_the_reviewer(sun
         for to in ("PROCESSING", "APPROVED", "FAILED"):
             record = await town.record(payout)
             with pytest.raises(BadInput):
-                await steering.override(payout, to, "hurry", OLU.name, record.version)
+                await steering.override(payout, to, "hurry", OLU, record.version)
         proposal = await wished(town, payout, "APPROVED")
         assert proposal.role == Role.REVIEWER
         with pytest.raises(NotAllowed, match="a reviewer"):
@@ -228,7 +228,7 @@ async def test_what_an_operator_calls_failed_while_nobody_knows_its_name_is_foun
         payout = RecordId(await town.ann_asks("1000"))
         await town.approve(payout)
         record = await town.until_in(payout, "UNCONFIRMED")
-        await Steering(town.store, town.metrics).override(payout, "FAILED", "never arrived", OLU.name, record.version)
+        await Steering(town.store, town.metrics).override(payout, "FAILED", "never arrived", OLU, record.version)
         assert (await town.record(payout)).state == "FAILED"
         await town.time_passes(hours=8)
         await town.until_in(payout, "COMPLETED")

@@ -85,7 +85,8 @@ class ReviewsApi:
         return await self._decided(call, self._desk.retry)
 
     async def release(self, call: EndpointCall[ReasonGiven, NoQuery]) -> JsonReply:
-        return await self._decided(call, self._desk.release, call.body.reason)
+        payout = await self._scope.payout(call.caller, call.path["id"])
+        return await self._after(await self._desk.release(payout.id, call.caller.person, call.body.reason))
 
     async def _decided(
         self, call: EndpointCall[Any, NoQuery], verb: Callable[..., Awaitable[Applied]], *said: str

@@ -148,7 +148,7 @@ async def test_a_record_tells_its_story_where_its_money_is_and_what_comes_next(
     text = await visitor.see(f"records/{failed}")
     for words in (
         "Proven not paid", "The next look is at", "NGN 700.00 , held", "available NGN 300.00", "may have left",
-        "fail → FAILED", "the account is closed", "made → REQUESTED by ann", "the chain is whole", "044 ••••0040",
+        "fail → FAILED", "the account is closed", "made → REQUESTED by shop~ann", "the chain is whole", "044 ••••0040",
         "sends NGN 700.00",
     ):  # fmt: skip
         assert words in text, words
@@ -196,7 +196,7 @@ async def test_an_action_on_what_has_changed_meanwhile_is_refused(front: Front, 
     record = RecordId(many[0])
     visitor = await Visitor(front).come("otto", Role.OPERATOR)
     await visitor.see(f"records/{record}/do/cancel")
-    assert "NGN 100.00 of ann goes from held to available." in visitor.text
+    assert "NGN 100.00 of shop~ann goes from held to available." in visitor.text
     seen, form = visitor.field("seen"), visitor.page
     assert await visitor.send(f"records/{record}/do/cancel", seen=seen, reason="  ") == 409
     visitor.page = form

@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 
 from machines.core.clock import DAY, FixedClock
+from machines.core.errors import NotAllowed
 from machines.core.money import NGN
 from payflow.config import Settings
 from payflow.desk.identity import PersonChange, add_person, change_person, disable_person
 from payflow.desk.person import Person
+from payflow.desk.steering import Steering
 from payflow.store.registers.tokens import Role, Tokens, TokenScope
 from tests.web.admin.visitor import Visitor
-from tests.web.api.front import ANN, SHOP, SHOPS, Answer, Front, asking, ngn, open_front
+from tests.web.api.front import ANN, BOUNCES, SHOP, SHOPS, Answer, Front, asking, ngn, open_front
 
 BOSS = Person("boss", Role.OPERATOR)
 REVIEWER = PersonChange(frozenset({Role.REVIEWER}))
@@ -180,3 +182,25 @@ async def test_a_machine_asks_and_credits_no_more_at_once_than_its_token_may(fro
     assert line["error"]["code"] == "forbidden"
     assert (await front.call("POST", "/api/payouts", asking("100"), token=ann)).status == 201
     assert (await front.call("POST", "/api/earnings", EARNING | {"amount": "100"}, token=shop)).status == 201
+
+
+async def test_no_operator_gives_back_or_overrides_alone_what_is_above_their_limit(open_for_business: Front) -> None:
+    front = open_for_business
+    await front.earn("1000")
+    made = await front.requested("500.01", account=BOUNCES)
+    failed = await front.until(made["id"], "FAILED")
+    await add_person(front.store, "opal", PersonChange(frozenset({Role.OPERATOR}), {NGN: ngn("500")}), BOSS)
+    secret = await Tokens(front.store.link).create("opals", Role.OPERATOR, "", "boss", person="opal")
+    refused = await front.call("POST", f"/api/payouts/{made['id']}/release", {"reason": "no"}, token=secret)
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert "opal may do this with NGN 500.00 at most" in refused.body["error"]["message"]
+    opal = Person("opal", Role.OPERATOR, "boss", TokenScope(most={"NGN": 50_000}))
+    steering = Steering(front.store, front.metrics)
+    with pytest.raises(NotAllowed, match="at most"):
+        await steering.override(failed.id, "CANCELLED", "no", opal, (await front.record(made["id"])).version)
+    assert (await front.record(made["id"])).state == "FAILED"
+    # Whoever may do so much does it alone as before.
+    await change_person(front.store, "opal", PersonChange(limits={NGN: ngn("501")}), BOSS)
+    assert (
+        await front.call("POST", f"/api/payouts/{made['id']}/release", {"reason": "no"}, token=secret)
+    ).status == 200

@@ -158,7 +158,7 @@ class RecordPage:
         """Do it by one person's word."""
         record = (await read(self._frame, visit)).record
         applied = await self._steering.override(
-            record.id, _field(form, "to"), _field(form, "reason"), visit.caller.who, _version(form)
+            record.id, _field(form, "to"), _field(form, "reason"), visit.caller.person, _version(form)
         )
         return self._done(applied.after.id, f"Done: {record.id} is in {applied.after.state} now.")
 
