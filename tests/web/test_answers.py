@@ -11,4 +11,4 @@ from tests.machines.payout.scenes import payout
     ("state", "read"), [(s.FAILED, "no such account"), (s.REJECTED, "no such account"), (s.APPROVED, "")]
 )
 def test_a_provider_reads_why_his_payout_failed_and_not_why_our_wallet_makes_it_wait(state: str, read: str) -> None:
-    assert answers.payout(payout(state, reason="no such account"), None).reason == read
+    assert answers.payout(payout(state, reason="no such account"), None, "ann").reason == read
