@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 
 from aiohttp import web
 
@@ -43,6 +44,7 @@ def routes(
     spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
         _document(json.dumps(spec), gate),
+        _checks_receipts(gate),
         *([_security(settings, gate)] if settings.security_contact else ()),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *(one for source in deliveries for one in source.routes(gate, metrics)),
@@ -78,6 +80,20 @@ def _security(settings: Settings, gate: Gate) -> web.RouteDef:
         return web.Response(text="\n".join([*lines, "Preferred-Languages: en", ""]))
 
     return web.get(SECURITY_PLACE, show)
+
+
+CHECKS_PLACE = "/verify-receipt"
+
+
+def _checks_receipts(gate: Gate) -> web.RouteDef:
+    """Give the page that checks receipts: one file, which works without us and says so in its own policy."""
+    text = (resources.files("payflow.web.pages") / "static/verify-receipt.html").read_text("utf-8")
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        await gate.rate_limit(request)
+        return web.Response(text=text, content_type="text/html", headers={"X-Frame-Options": "DENY"})
+
+    return web.get(CHECKS_PLACE, show)
 
 
 def _document(text: str, gate: Gate) -> web.RouteDef:

@@ -38,8 +38,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _GOOD, _BAD = "PAID", ("NOT PAID", "REVERSED")
 _CHECKED = (
-    "<p>This file is signed as a whole: <code>payflow verify-receipt</code> says whether a byte of it was changed, "
-    "without asking anybody.</p>"
+    "<p>This file is signed as a whole: <code>payflow verify-receipt</code>, and the page <code>/verify-receipt</code> "
+    "of every installation, say whether a byte of it was changed, without asking anybody.</p>"
 )
 
 Pairs = Iterable[tuple[str, Any]]
