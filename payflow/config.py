@@ -375,6 +375,26 @@ class Settings(BaseModel):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), alias="PAYFLOW_TRUSTED_PROXIES")
     """Networks of the proxies whose X-Forwarded-For is believed, separated by commas; by default nobody's is."""
 
+    # Signing in by an identity provider (OpenID Connect)
+    oidc_issuer: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$", alias="PAYFLOW_OIDC_ISSUER")
+    """The provider's own name for itself, such as https://login.example.com/realms/staff, exactly as it writes it."""
+    oidc_client_id: str = Field(default="", alias="PAYFLOW_OIDC_CLIENT_ID")
+    """Who we are to it; it must lead people back to /admin/sign-in/issuer/back at PAYFLOW_PUBLIC_URL."""
+    oidc_client_secret: SecretStr | None = Field(default=None, alias="PAYFLOW_OIDC_CLIENT_SECRET")
+    """By which we prove that; better in a file, named by PAYFLOW_OIDC_CLIENT_SECRET_FILE."""
+    oidc_scopes: str = Field(default="openid email profile", alias="PAYFLOW_OIDC_SCOPES")
+    """What we ask it for; some name the groups of people only to who asks for `groups` as well."""
+    oidc_roles: Mapping[str, Literal["viewer", "reviewer", "operator"]] = Field(
+        default_factory=dict, alias="PAYFLOW_OIDC_ROLES"
+    )
+    """JSON: group -> role. With it, groups say at each sign-in what people may be, and who is new becomes a person."""
+    oidc_limits: Mapping[str, str] = Field(default_factory=dict, alias="PAYFLOW_OIDC_LIMITS")
+    """JSON: asset -> the most that one approval of somebody who became a person like that may be about."""
+    oidc_groups_claim: str = Field(default="groups", min_length=1, alias="PAYFLOW_OIDC_GROUPS_CLAIM")
+    """The claim that names the groups, or its path, such as realm_access.roles."""
+    oidc_name_claim: str = Field(default="email", min_length=1, alias="PAYFLOW_OIDC_NAME_CLAIM")
+    """The claim that names who becomes a person; `email` counts only where the provider has checked it."""
+
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", alias="PAYFLOW_LOG_LEVEL")
     """Least level that is written."""
@@ -393,6 +413,21 @@ class Settings(BaseModel):
             if parts.scheme not in ("redis", "rediss", "unix"):
                 raise ValueError("write redis://host:port/db, rediss://… for TLS, or unix:///path")
             _ = parts.port  # raises ValueError for a port that is none
+        return value
+
+    @field_validator("oidc_client_secret")
+    @classmethod
+    def _goes_with_an_issuer(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        given = (info.data.get("oidc_issuer"), info.data.get("oidc_client_id"), value)
+        if any(given) and not all(given):
+            raise ValueError("PAYFLOW_OIDC_ISSUER, PAYFLOW_OIDC_CLIENT_ID and a secret go together: set all, or none")
+        return value
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _asks_who_it_is(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("without `openid` the provider says of nobody who they are: put it first")
         return value
 
     @field_validator("redis_tls")
@@ -432,7 +467,16 @@ class Settings(BaseModel):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator(
-        "pollers", "risk", "lanes", "bounty_tokens", "platform_webhooks", "returns_days", "payout_caps", mode="before"
+        "pollers",
+        "risk",
+        "lanes",
+        "bounty_tokens",
+        "platform_webhooks",
+        "returns_days",
+        "payout_caps",
+        "oidc_roles",
+        "oidc_limits",
+        mode="before",
     )
     @classmethod
     def _parse(cls, value: object) -> object:

@@ -108,6 +108,10 @@ class ForgeUnavailable(StepError):
     """The forge could not be asked, so nothing was done."""
 
 
+class IssuerUnavailable(PayflowError):
+    """The identity provider could not be asked, or gave no answer that can be used; nobody was let in."""
+
+
 class OutcomeUnknown(StepError):
     """Perhaps done: the outcome must be looked up first."""
 

@@ -5,7 +5,11 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+import aiohttp
+
+from machines.core.issuer import Issuer
 from payflow.config import Settings
+from payflow.desk.issuer import Announce
 from payflow.desk.lane_steering import lane_holds, lane_sheet, ledger_of
 from payflow.desk.pool import not_a_payment
 from payflow.store.store import Store
@@ -15,6 +19,7 @@ from payflow.web.pages import bounties as bounty_page
 from payflow.web.pages.admin.frame import DashboardExtensions, Page
 
 if TYPE_CHECKING:
+    from adapters.oidc.client import IdentityProvider
     from payflow.app.bounties import Bounties
     from payflow.desk.lanes import Lanes
     from payflow.desk.pool.room import PoolRoom, PoolRooms
@@ -29,11 +34,28 @@ def pools_of(settings: Settings, store: Store, metrics: Metrics, stack: AsyncExi
     return rooms_of(settings, store, metrics, stack)
 
 
+async def issuer_of(settings: Settings, stack: AsyncExitStack) -> "IdentityProvider | None":
+    """Open the way to the identity provider by which people sign in; None where there is none."""
+    if settings.oidc_client_secret is None:
+        return None
+    from adapters.oidc.client import IdentityProvider  # noqa: PLC0415  (few installations have one)
+    from adapters.oidc.wire import OidcClient  # noqa: PLC0415  (as above)
+
+    client = OidcClient(
+        settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret.get_secret_value(),
+        settings.oidc_scopes, settings.oidc_groups_claim, settings.oidc_name_claim,
+    )  # fmt: skip
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    return IdentityProvider(await stack.enter_async_context(session), client)
+
+
 def board_of(
     settings: Settings,
     lanes: "Lanes | None",
     pools: "PoolRooms | None",
     bounties: "Bounties | None",
+    issuer: "Issuer | None" = None,
+    announce: Announce | None = None,
 ) -> DashboardExtensions:
     """Say what these add to the dashboard."""
     rooms: Sequence[PoolRoom] = tuple(pools.rooms.values()) if pools else ()
@@ -43,6 +65,8 @@ def board_of(
         lanes={name: partial(lane_sheet, lane, assets) for name, (lane, assets) in own.items()},
         coins={room.coin: room.lane for room in rooms},
         bounty_lane=settings.bounty_lane,
+        issuer=issuer,
+        announce=announce,
         also_opens=SiblingPages(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
         pages=[
             *_pool_pages(rooms),

@@ -98,11 +98,12 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
         from payflow.app.bounties import open_bounties  # noqa: PLC0415  (as above)
 
         bounties = await open_bounties(settings, store, metrics, lanes, stack)
+    issuer = await dashboard.issuer_of(settings, stack)
     rooms = dashboard.pools_of(settings, store, metrics, stack)
     paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups), Receipts(store, lanes, rooms))
 
     def routes() -> "list[web.RouteDef]":
-        board = dashboard.board_of(settings, lanes, rooms, bounties)
+        board = dashboard.board_of(settings, lanes, rooms, bounties, issuer, notifications.announcing(settings, store))
         if bounties is None:
             return paid.routes(board)
         return [*paid.routes(board, (bounties.endpoints(), [bounties.deliveries()])), *bounties.routes()]

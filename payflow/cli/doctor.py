@@ -20,7 +20,7 @@ from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
 from payflow.store.store import refuse_missing
-from payflow.telemetry.health import Check, Level, fail, first_of, healthy, ok
+from payflow.telemetry.health import Check, Level, fail, first_of, healthy, ok, warn
 
 LEAST_FREE_BYTES = 2**30
 
@@ -35,6 +35,7 @@ async def doctor(terminal: Terminal) -> Code:
     checks = [
         *_of_settings(terminal.settings),
         await _webhook_places(terminal.settings),
+        *await _issuer(terminal.settings),
         *await _store(terminal),
         *await _pool(terminal.settings),
     ]
@@ -307,6 +308,7 @@ def _in_clear(settings: Settings) -> Check:
         "PAYSTACK_URL": settings.paystack_url,
         "GITHUB_URL": settings.github_url,
         "GITHUB_WEB_URL": settings.github_web_url,
+        "PAYFLOW_OIDC_ISSUER": settings.oidc_issuer,
     }
     for name, lane in settings.lanes.items():
         urls |= {
@@ -340,6 +342,31 @@ async def _webhook_places(settings: Settings) -> Check:
         (wrong, Level.WARN, f"Not reached: {'; '.join(wrong)}."),
         (True, Level.OK, "Every platform's webhook leads to where one may go."),
     )
+
+
+async def _issuer(settings: Settings) -> list[Check]:
+    """Look at the identity provider by which people sign in, and at what whoever runs it can do here."""
+    if not settings.oidc_issuer:
+        return []
+    from payflow.app.dashboard import issuer_of  # noqa: PLC0415  (few installations have one)
+
+    async with AsyncExitStack() as stack:
+        issuer = await issuer_of(settings, stack)
+        try:
+            keys = await issuer.keys() if issuer else ()
+        except PayflowError as error:
+            return [warn("identity provider", str(error))]
+    name = "identity provider"
+    found = [ok(name, f"{settings.oidc_issuer} says who it is, and publishes {len(list(keys))} keys.")]
+    if given := {role for role in settings.oidc_roles.values() if role != "viewer"}:
+        found.append(
+            warn(
+                name,
+                f"PAYFLOW_OIDC_ROLES: whoever runs {settings.oidc_issuer} can make a new {' or '.join(sorted(given))} "
+                "alone, and two of them, who count as two people.",
+            )
+        )
+    return found
 
 
 def _is_own(host: str) -> bool:

@@ -26,6 +26,7 @@ from payflow.store.registers.passkeys import Passkeys
 from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
+from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import (
     UNSCOPED,
     ApiToken,
@@ -81,7 +82,11 @@ async def takes_two(store: Store) -> bool:
 
 async def _let_in_without_token(store: Store, person: RegisteredPerson) -> list[str]:
     """Say for each way in that a person has, or had lately, without an open token who let them in."""
-    passkeys, tokens, now, found = Passkeys(store.link), Tokens(store.link), await store.records.now(), []
+    passkeys, tokens, now = Passkeys(store.link), Tokens(store.link), await store.records.now()
+    found: list[str] = []
+    subjects = [one for one in await KnownSubjects(store.link).all() if folded(one.person) == folded(person.name)]
+    there = (one.issuer == store.settings.oidc_issuer or one.last_at + REMEMBERED_MS > now for one in subjects)
+    found += [""] if any(there) else []
     removed = [await passkeys.removed_lately(name) for name in person.names]
     for passkey in [*await passkeys_of(store, person.name), *(one for one in removed if one)]:
         _, token = await tokens.last(passkey.token) if passkey.token else ("", None)

@@ -187,8 +187,14 @@ async def _names(store: Store, who: str) -> tuple[str, ...]:
 
 
 async def needs_proof(store: Store, one: SignedIn) -> bool:
-    """Whether somebody must show a passkey before they move money: they have one, and did not just now."""
-    if not any([await Passkeys(store.link).any_of(name) for name in await _names(store, one.caller.who)]):
+    """Whether somebody must prove that it is them before they move money: they can, and did not just now.
+
+    By a passkey, if they have one; else at the identity provider, if that said who they are.
+    """
+    passkeys = Passkeys(store.link)
+    if not one.session.vouched and not any(
+        [await passkeys.any_of(name) for name in await _names(store, one.caller.who)]
+    ):
         return False
     proven, now = one.session.proven_at, await store.records.now()
     return proven is None or not 0 <= now - proven <= PROVEN_MS

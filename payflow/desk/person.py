@@ -12,6 +12,7 @@ from machines.core.ids import Owner, called
 from machines.core.money import Money
 from payflow.store.registers.audit import REFUSED
 from payflow.store.registers.persons import folded
+from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import UNSCOPED, ApiToken, Role, Tokens, TokenScope, digest_of, sign_in_name
 from payflow.store.store import Store
 
@@ -121,11 +122,19 @@ class Caller:
 
 
 async def roles_of(store: Store, name: str) -> tuple[Role, ...]:
-    """Say what a person may be who comes without a token, first what they are then; nothing for nobody registered."""
+    """Say what a person may be who comes without a token, first what they are then; nothing for nobody registered.
+
+    Where groups of the identity provider give roles, whom it knows is nothing that their groups did not say last.
+    """
     person = await store.persons.find(name)
     if person is None or person.disabled_at is not None:
         return ()
-    return tuple(role for role in MAY_MOST if role in person.roles)
+    may, settings = person.roles, store.settings
+    if settings.oidc_roles:
+        known = [one for one in await KnownSubjects(store.link).all() if one.issuer == settings.oidc_issuer]
+        theirs = [one for one in known if folded(one.person) == folded(person.name)]
+        may &= frozenset(max(theirs, key=lambda one: one.last_at).roles) if theirs else may
+    return tuple(role for role in MAY_MOST if role in may)
 
 
 async def identified(store: Store, token: ApiToken | None, address: str = "") -> Caller | None:

@@ -110,6 +110,20 @@ KEYS = (
         "the desk",
         "the desk",
     ),
+    issuer_sign_in := Key(
+        "pf:issuer-sign-in:<hash>",
+        "string",
+        "somebody who was sent to the identity provider: hash of what their browser shows, when, where to; expires",
+        "pages",
+        "pages",
+    ),
+    Key(
+        SUBJECTS := "pf:subjects",
+        "hash",
+        "hash of an issuer and a subject of it -> which person that is, what its groups said last, since when",
+        "pages",
+        "the desk",
+    ),
     removed_passkey := Key(
         "pf:passkey-removed:<person>",
         "string",

@@ -42,6 +42,7 @@ from payflow.store.registers.platforms import PlatformGrants
 from payflow.store.registers.profiles import Profiles
 from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.shortfalls import Shortfalls
+from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import Sessions, Tokens
 from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
@@ -237,7 +238,7 @@ async def open_store(
         ledger = Ledger(link, records)
         profiles = Profiles(link, seals, shards, clock, reserved)
         pauses, platforms, persons = Pauses(link), PlatformGrants(link), Persons(link, seals)
-        people = (Tokens(link, clock), Sessions(link), Passkeys(link), persons)
+        people = (Tokens(link, clock), Sessions(link), Passkeys(link), persons, KnownSubjects(link))
         registers = (*people, Proposals(link), profiles, platforms, pauses, ledger)
         store = Store(
             settings=settings,

@@ -20,6 +20,7 @@ from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import KEY_FILE, new_key
 from payflow.telemetry.health import Level
 from tests.cli.till import Till
+from tests.issuer import SECRET, US, running
 from tests.servers import SINGLE, Deployment, Farm, Kind
 
 
@@ -65,6 +66,28 @@ def test_a_token_that_ends_soon_is_told_of_until_another_one_takes_its_place(til
     assert (level, said.startswith("Ending within two weeks: rita. `payflow token rotate")) == ("warn", True)
     till.json("token", "rotate", "rita", "--overlap", "1d", "--days", "90")
     assert levels(till)["tokens"][0] == "ok"
+
+
+def test_the_identity_provider_is_asked_who_it_is_and_what_it_can_do_here_is_said(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "identity provider" not in levels(till)
+    given = {"PAYFLOW_OIDC_CLIENT_ID": US, "PAYFLOW_OIDC_CLIENT_SECRET": SECRET}
+    with running() as address:
+        for name, value in (given | {"PAYFLOW_OIDC_ISSUER": address}).items():
+            monkeypatch.setenv(name, value)
+        assert levels(till)["identity provider"] == ("ok", f"{address} says who it is, and publishes 1 keys.")
+        monkeypatch.setenv("PAYFLOW_OIDC_ROLES", '{"staff": "viewer"}')
+        assert levels(till)["identity provider"][0] == "ok"
+        monkeypatch.setenv("PAYFLOW_OIDC_ROLES", '{"staff": "viewer", "money": "operator"}')
+        level, said = levels(till)["identity provider"]
+        assert (level, f"whoever runs {address} can make a new operator alone" in said) == ("warn", True)
+        monkeypatch.setenv("PAYFLOW_OIDC_ISSUER", f"{address}/")
+        level, said = levels(till)["identity provider"]
+        assert (level, "PAYFLOW_OIDC_ISSUER must be exactly that" in said) == ("warn", True)
+    monkeypatch.setenv("PAYFLOW_OIDC_ISSUER", address)
+    level, said = levels(till)["identity provider"]
+    assert (level, "did not answer" in said) == ("warn", True)
 
 
 def test_a_webhook_that_leads_to_what_is_not_public_is_told_of(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:

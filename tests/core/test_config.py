@@ -230,3 +230,20 @@ def test_several_secrets_are_live_where_each_is_long_and_one_of_before_is_taken_
     text: str, secrets: tuple[str, ...]
 ) -> None:
     assert live_secrets(SecretStr(text)) == secrets
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"PAYFLOW_OIDC_ISSUER": "https://id.example"}, "go together"),
+        ({"PAYFLOW_OIDC_CLIENT_SECRET": "x"}, "go together"),
+        ({"PAYFLOW_OIDC_CLIENT_ID": "x"}, "go together"),
+        ({"PAYFLOW_OIDC_ISSUER": "id.example"}, "PAYFLOW_OIDC_ISSUER"),
+        ({"PAYFLOW_OIDC_ISSUER": "https://id.example/?x=1"}, "PAYFLOW_OIDC_ISSUER"),
+        ({"PAYFLOW_OIDC_SCOPES": "email"}, "`openid`"),
+        ({"PAYFLOW_OIDC_ROLES": '{"staff": "boss"}'}, "PAYFLOW_OIDC_ROLES"),
+    ],
+)
+def test_an_identity_provider_is_set_up_whole_or_not_at_all(given: dict[str, str], why: str) -> None:
+    with pytest.raises(BadSettings, match=why):
+        load(given)

@@ -207,6 +207,10 @@ GET /admin/nothing                                           303 403 403 403 403
 GET /admin/sign-in                                           200 200 200 200 200 200 200 200 200 200 200 200 200
 POST /admin/sign-in                                          401 403 403 403 403 303 303 303 403 403 401 303 401
 POST /admin/sign-in/challenge                                409 409 409 409 409 409 409 409 409 409 409 409 409
+GET /admin/sign-in/issuer                                    409 409 409 409 409 409 409 409 409 409 409 409 409
+GET /admin/sign-in/issuer/back?state=x                       200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /admin/sign-in/issuer/done?state=x                       409 409 409 409 409 409 409 409 409 409 409 409 409
+GET /admin/prove                                             303 403 403 403 403 409 409 409 403 403 303 409 303
 POST /admin/sign-out                                         401 403 403 403 403 303 303 303 403 403 401 303 401
 GET /admin/login                                             303 403 403 403 403 200 200 200 403 403 303 200 303
 POST /admin/login/confirm                                    401 403 403 403 403 404 404 404 403 403 401 403 401
@@ -312,6 +316,9 @@ async def house(settings: Settings, folder: Path) -> AsyncIterator[tuple[House, 
         "paystack_secret_key": "sk_live_" + "b" * 32,
         "seal_keys": new_key(),
         "payout_most_open": 0,
+        "oidc_issuer": "http://127.0.0.1:9",
+        "oidc_client_id": "payflow",
+        "oidc_client_secret": "c" * 32,
     }
     async with open_fair(settings, "safe", folder, **gateways) as fair:
         nobody = cast("Server", SimpleNamespace(port=9))

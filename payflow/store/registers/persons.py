@@ -4,6 +4,7 @@ Whether two names are one person's is decided here and nowhere else: `Persons.sa
 their name and by each alias; a name that nobody registered is a person of its own. Capitals make no other name.
 """
 
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,9 @@ REMEMBERED_MS = 7 * DAY
 """So long somebody who was shut out still counts as one of those of whom two are needed: nobody gets to act alone by
 shutting out the other one."""
 
+SUBJECT = "oidc:"
+"""What the alias of a person begins with that is a subject of the identity provider; no token is called so."""
+_SUBJECT = re.compile(SUBJECT + r"[!-~]{1,255}")
 _CONTACTS = "contacts"
 
 
@@ -179,7 +183,7 @@ def _bound_to(person: RegisteredPerson) -> str:
 
 def _check(person: RegisteredPerson) -> None:
     for name in person.names:
-        if not is_name(name):
+        if not is_name(name) and (name == person.name or not _SUBJECT.fullmatch(name)):
             raise BadInput(
                 f"{name[:64]!r} is no name for a person: 1 to 64 letters, digits and _.@+-, a letter or digit first."
             )

@@ -129,6 +129,8 @@ class Session:
     """Who it is, where they came without a token."""
     roles: tuple[Role, ...] = ()
     """What they may be then: first what they are now."""
+    vouched: bool = False
+    """Whether the identity provider said who it is."""
 
 
 class Tokens:
@@ -349,12 +351,16 @@ class Sessions(OverLink):
             return None
         names = (b"token", b"by", b"proven", b"said", b"person", b"roles")
         token, by, proven, said, person, roles = (fields.get(name, b"").decode() for name in names)
-        return Session(token, by, _time(proven.strip("0") and proven), said, person, _roles(roles))
+        return Session(
+            token, by, _time(proven.strip("0") and proven), said, person, _roles(roles), b"vouched" in fields
+        )  # fmt: skip
 
     def _written(self, key: str, one: Session) -> tuple[bytes, ...]:
         fields = {b"token": one.token.encode(), b"by": one.let_in_by.encode(), b"proven": b"%d" % (one.proven_at or 0)}
         if one.person:
             fields |= {b"person": one.person.encode(), b"roles": " ".join(one.roles).encode()}
+        if one.vouched:
+            fields[b"vouched"] = b"yes"
         mac = self._link.macs.sign_fields(key, fields, _SEEN)
         return (*(part for pair in fields.items() for part in pair), b"mac", mac)
 

@@ -270,7 +270,7 @@ class PageSessions:
     async def visit(self, request: web.Request, roles: Collection[Role] | None = None) -> Visit:
         """Tell who is there, or refuse them; `roles` narrows down who may come in here."""
         self._gate.refuse_other_names(request)
-        secret = request.cookies.get(_cookie_of(request, self._cookie, self._place)[0], "")
+        secret = request.cookies.get(cookie_of(request, self._cookie, self._place)[0], "")
         session = await self._sessions.find(secret)
         if session is None:
             await self._gate.rate_limit(request)
@@ -340,11 +340,7 @@ class PageSessions:
         except Problem as problem:
             # Written down where people work, without what they showed; of a flood only some.
             if self._roles & STAFF and (problem.status, problem.code) in (UNAUTHENTICATED, FORBIDDEN):
-                why = f"{problem.message} From {self._gate.address(request)}."
-                log.warning(
-                    "Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why
-                )
-                await note_refused_sign_in(self._store, self._place, why)
+                await self.note_refused(request, problem.message)
             raise
         if caller.role in STAFF:
             await note_sign_in(self._store, caller.who, self._place, self._gate.address(request))
@@ -360,11 +356,8 @@ class PageSessions:
         link = await self._links.take(secret)
         if link is None:
             raise Problem(UNAUTHENTICATED, "This link was used before.")
-        session = _session_of(link)
-        caller = await self._gate.holder(request, session, self._roles)
         by = f"by a link that {link.made_by} made" if link.made_by else ""
-        await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), by)
-        return await self.let_in(request, session, see(to), caller.role)
+        return await self.let_in_noted(request, _session_of(link), to, by)
 
     # ── passkeys ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,7 +378,7 @@ class PageSessions:
         """Tell who passkeys are for, or refuse a page that was opened by another name of ours."""
         at = self.relying_party(request)
         if at is None:
-            raise NotPossible(f"Passkeys are for {self._gate.pages_at}: open the page there.")
+            raise NotPossible(f"Passkeys and the identity provider are for {self._gate.pages_at}: open it there.")
         return at
 
     async def ask_who(self, request: web.Request) -> str:
@@ -397,11 +390,8 @@ class PageSessions:
     async def sign_in_by_passkey(self, request: web.Request, shown: str, to: str) -> web.Response:
         """Let in who signed with a passkey what they were asked."""
         passkey, session = await sign_in(self._store, self.relying_party_of(request), shown)
-        caller = await self._gate.holder(request, session, self._roles)
-        await refuse_another(self._store, passkey, caller)
-        address = self._gate.address(request)
-        await note_sign_in(self._store, caller.who, self._place, address, f"by the passkey {passkey.label}")
-        return await self.let_in(request, session, see(to), caller.role)
+        await refuse_another(self._store, passkey, await self._gate.holder(request, session, self._roles))
+        return await self.let_in_noted(request, session, to, f"by the passkey {passkey.label}")
 
     async def ask_for_proof(self, visit: Visit) -> str:
         """Write what somebody proves by that it is them; nothing where passkeys do not work."""
@@ -418,7 +408,7 @@ class PageSessions:
         return True
 
     async def prove(self, visit: Visit, at: Millis) -> None:
-        """Write down that they used a passkey."""
+        """Write down that they proved that it is them."""
         await self._sessions.change(visit.secret, replace(visit.session, proven_at=at))
 
     async def act_as(self, visit: Visit, role: Role) -> None:
@@ -431,6 +421,18 @@ class PageSessions:
 
     # ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def let_in_noted(self, request: web.Request, session: Session, to: str, how: str) -> web.Response:
+        """Open a session, if its holder may come in here, write down that they came, and lead them to a page."""
+        caller = await self._gate.holder(request, session, self._roles)
+        await note_sign_in(self._store, caller.who, self._place, self._gate.address(request), how)
+        return await self.let_in(request, session, see(to), caller.role)
+
+    async def note_refused(self, request: web.Request, why: str) -> None:
+        """Write down that somebody was refused at the sign-in; of a flood only some."""
+        why = f"{why} From {self._gate.address(request)}."
+        log.warning("Somebody was refused at the sign-in.", action="sign_in_refused", place=self._place, why=why)
+        await note_refused_sign_in(self._store, self._place, why)
+
     async def let_in(
         self, request: web.Request, session: Session, answer: web.Response, role: Role | None = None
     ) -> web.Response:
@@ -441,9 +443,9 @@ class PageSessions:
         if self._also_opens is not None and role in self._also_opens.roles:
             cookies.append((self._also_opens.cookie, self._also_opens.place))
         for cookie, place in cookies:
-            name, path = _cookie_of(request, cookie, place)
+            name, path = cookie_of(request, cookie, place)
             answer.set_cookie(
-                name, secret, max_age=LASTS_S, path=path, httponly=True, samesite="Strict", secure=_is_https(request)
+                name, secret, max_age=LASTS_S, path=path, httponly=True, samesite="Strict", secure=is_https(request)
             )
         return answer
 
@@ -451,8 +453,8 @@ class PageSessions:
         """End a session, here and in the store."""
         await self._sessions.close(visit.secret)
         answer = see(to)
-        name, path = _cookie_of(visit.request, self._cookie, self._place)
-        answer.del_cookie(name, path=path, httponly=True, samesite="Strict", secure=_is_https(visit.request))
+        name, path = cookie_of(visit.request, self._cookie, self._place)
+        answer.del_cookie(name, path=path, httponly=True, samesite="Strict", secure=is_https(visit.request))
         return answer
 
     async def say(self, visit: Visit, said: str) -> None:
@@ -474,9 +476,9 @@ def _refuse_unless(visit: Visit, word: str, why: str) -> None:
         raise Problem(FORBIDDEN, f"{why}: open the page again.")
 
 
-def _cookie_of(request: web.Request, name: str, place: str) -> tuple[str, str]:
+def cookie_of(request: web.Request, name: str, place: str) -> tuple[str, str]:
     """Name a cookie, and say where it is shown: behind https no other site of our domain can have set it."""
-    return (f"__Host-{name}", "/") if _is_https(request) else (name, place)
+    return (f"__Host-{name}", "/") if is_https(request) else (name, place)
 
 
 def see(place: str) -> web.Response:
@@ -505,6 +507,6 @@ def _name(url: str) -> str | None:
         return None
 
 
-def _is_https(request: web.Request) -> bool:
+def is_https(request: web.Request) -> bool:
     """Whether the browser speaks https, to us or to a proxy before us. Who lies about it only harms themselves."""
     return request.secure or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

@@ -40,6 +40,7 @@ TABLE: Mapping[type[errors.PayflowError], tuple[HTTPStatus, str]] = {
     errors.Rejected: (HTTPStatus.BAD_REQUEST, "bad_destination"),
     errors.StepError: (HTTPStatus.SERVICE_UNAVAILABLE, "gateway_unavailable"),
     errors.ForgeUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "forge_unavailable"),
+    errors.IssuerUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "issuer_unavailable"),
     errors.PayflowError: (HTTPStatus.INTERNAL_SERVER_ERROR, "internal"),
     errors.BadSettings: (HTTPStatus.INTERNAL_SERVER_ERROR, "internal"),
 }
@@ -106,6 +107,7 @@ _AGAIN = {
     "store_unavailable": "The store did not answer, so it is not known what was done: ask again, with the same key.",
     "paused": "Payflow may not do this now: ask again later.",
     "forge_unavailable": "GitHub cannot be asked now, so nothing was done: ask again later.",
+    "issuer_unavailable": "The identity provider cannot be asked now: try again in a moment, or sign in another way.",
     "gateway_unavailable": "The payment gateway did not answer; nothing was done: ask again later.",
 }
 

@@ -15,6 +15,7 @@ from payflow.web.http.auth import Gate, PageSessions, Visit, see
 from payflow.web.pages.admin.batches import BatchPages
 from payflow.web.pages.admin.books import AuditPage, LedgerPage
 from payflow.web.pages.admin.frame import ASSETS, PLACE, DashboardExtensions, Frame, Page
+from payflow.web.pages.admin.issuer import IssuerPages
 from payflow.web.pages.admin.live import Live
 from payflow.web.pages.admin.login import LoginPage
 from payflow.web.pages.admin.outbox import OutboxPage
@@ -38,11 +39,15 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
     steering = Steering(store, desk.metrics, board.verbs, scopes)
     pages = [*own_pages(desk, board, steering), *board.pages]
     frame = Frame(store, sessions, pages)
+    issuer = IssuerPages(frame, board.issuer, board.announce) if board.issuer else None
+    if issuer is not None:
+        frame.other_sign_in = (issuer.name, issuer.place)
     found = [
         ASSETS.route(),
         *frame.sign_in_routes(),
         *LoginPage(frame).routes(),
         *PasskeysPage(frame).routes(),
+        *(issuer.routes() if issuer else ()),
         frame.shows("/live", Live(store, sessions).stream),
     ]
     for page in pages:

@@ -29,11 +29,14 @@ from machines.core.errors import (
     TooSoon,
 )
 from machines.core.ids import RecordId, parse_id
+from machines.core.issuer import Issuer
 from payflow import shown as words
 from payflow.desk.actions import Action
 from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
+from payflow.desk.issuer import Announce
 from payflow.desk.lane_steering import LaneSheet
+from payflow.desk.passkeys import passkeys_of
 from payflow.desk.person import STAFF
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -144,12 +147,16 @@ class Frame:
         return web.post(f"{self.place}{path}", self._answering(serve))
 
     async def _held_back(self, visit: Visit, form: Form) -> web.StreamResponse:
-        """Ask whether it is them; the form is sent once more, as it stands, with the answer."""
+        """Ask whether it is them; the form is sent once more, as it stands, with what a passkey answers.
+
+        Who has none proves it at the identity provider, and does then what they wanted to.
+        """
         fields = [(name, value) for name, value in form.items() if name not in (CSRF, PROOF)]
+        elsewhere = visit.session.vouched and not await passkeys_of(self.store, visit.caller.who)
         return await self.page(
             visit, "prove.html", title="Is it you?", here="passkeys", fields=fields, action=visit.request.path,
-            options=await self.sessions.ask_for_proof(visit), address=self.sessions.pages_at, proof=PROOF,
-            back=self.local(_path_of(visit.request.headers.get(hdrs.REFERER, ""))),
+            options="" if elsewhere else await self.sessions.ask_for_proof(visit), address=self.sessions.pages_at,
+            elsewhere=elsewhere, proof=PROOF, back=self.local(_path_of(visit.request.headers.get(hdrs.REFERER, ""))),
         )  # fmt: skip
 
     def _answering(self, handler: Handler) -> Handler:
@@ -400,6 +407,10 @@ class DashboardExtensions:
     searches: Sequence[Search] = ()
     verbs: Sequence[Verb] = ()
     """What takes two people, beside what does in every installation."""
+    issuer: Issuer | None = None
+    """The identity provider by which people may sign in."""
+    announce: Announce | None = None
+    """Tells everybody who works here; None where nobody can be told."""
     also_opens: SiblingPages | None = None
     """Pages with a cookie of their own that the same sign-in opens."""
     explorers: Mapping[str, str] = field(default_factory=dict)
