@@ -11,7 +11,8 @@ from adapters.notify.words import gathered, written
 from machines.core.clock import SECOND
 from machines.core.ids import called
 
-FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered"})
+FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered", "acted_alone"})
+"""Where a message names nobody to whom it goes."""
 # What only steers the delivery, or says twice what stands elsewhere.
 _FOR_US_ALONE = frozenset({"event", "platform", "to"})
 
@@ -63,7 +64,7 @@ def to_people(
             await digest.deliver(post, letter)
             return
         body = post.body
-        if body["event"] in FOR_REVIEWERS:
+        if body["event"] in FOR_REVIEWERS and "to" not in body:
             await staff.tell(reviewers, *written(body))
             return
         subject, text = written({**body, "owner": called(body["owner"])})

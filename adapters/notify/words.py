@@ -107,6 +107,13 @@ and end your sessions at GitHub.
 
 Account: {owner}""",
     ),
+    "acted_alone": Words(
+        "{by} {does} alone: {kind} of {subject}",
+        """{by} {does} alone, without a second person: {kind} of {subject}.
+Why: {reason}
+It can be taken back until {until} UTC, by anybody who operates: payflow decline {proposal}
+If this is wrong, take it back, and pause what it concerns.""",
+    ),
     "winner_unanswered": Words(
         "{winner} has not said where {bounty} is to be paid",
         """{winner} won {bounty} and has saved no address on the page /bounties.

@@ -224,6 +224,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
     return [
         await readiness.sequence(store),
         await readiness.proxies(store),
+        await readiness.one_person(store),
         first_of(
             "states",
             (

@@ -67,6 +67,30 @@ async def add(
     )
 
 
+@command('payflow person alone --on --reason "nobody else works here"')
+async def alone(
+    terminal: Terminal,
+    payflow: Payflow,
+    *,
+    on: Annotated[bool | None, typer.Option("--on/--off", help="Say so, or let it take two again.")] = None,
+    reason: Reason = "",
+) -> None:
+    """Show whether one person is enough for what takes two, after ten minutes; or say so, or end it at once."""
+    store, proposal = payflow.store, None
+    if on:
+        proposal = await identity.propose_one_person(store, reason, await terminal.acting(payflow))
+    elif on is False:
+        await identity.end_one_person(store, reason, await terminal.acting(payflow))
+    found = await store.alone.read()
+    said = (
+        f"One person is enough for what takes two, since {found.by} said so."
+        if found.on
+        else "What takes two takes two."
+    )
+    answer = {"one_person": found.on, "by": found.by, "proposal": proposal.digest if proposal else None}
+    terminal.tell(answer, said, *(who_confirms(proposal) if proposal else ()))
+
+
 @command("payflow person set rita --role reviewer --role operator --alias rita-2025", "set")
 async def set_(
     terminal: Terminal,

@@ -4,17 +4,45 @@ Both show a token. Whether they are two people the register of persons says; two
 the other one are one person. A shell without a token is nobody
 here, neither the first nor the second. What is confirmed is named by a hash of all that was proposed, and is done once,
 whoever confirms at the same moment.
+
+Where an installation says that one person is enough, whoever proposed it may confirm it after a wait, in which anybody
+who operates may take it back. Everybody with a contact hears of it when it is proposed and when it is done.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from machines.core.errors import BadInput, Conflict, NotAllowed
+import structlog
+
+from machines.core.clock import SECOND, Clock, Millis, SystemClock
+from machines.core.errors import BadInput, Conflict, NotAllowed, TooSoon
 from machines.core.money import Money
 from payflow.desk.person import A_ROLE, Person, alone_made, because
+from payflow.shown import utc
 from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
+
+log = structlog.get_logger()
+
+WAIT_MS = 10 * 60 * SECOND
+"""So long what one person proposed can be taken back before they may do it."""
+_ALONE = ", alone"
+
+
+async def _never() -> bool:
+    return False
+
+
+def both(one: Proposal, second: Person) -> str:
+    """Name those on whose word something is done; whoever was enough alone is one, and makes nobody a second one."""
+    return one.by if second.name == one.by + _ALONE else f"{one.by} and {second.name}"
+
+
+async def everybodys_contacts(store: Store) -> list[str]:
+    """List where those who work here hear of things."""
+    persons = [one for one in await store.persons.all() if one.disabled_at is None]
+    return list(dict.fromkeys(url for one in persons for url in store.persons.contacts(one)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +58,16 @@ class Verb:
     changed since: that is looked at first, before anything is written."""
     refuse: Callable[[Proposal], object] = lambda _: None
     """Raises where this process cannot do it, and says what to do: then the proposal stays on the table."""
+    alone: Callable[[], Awaitable[bool]] = _never
+    """Whether one person is enough for it though the installation does not say so."""
 
 
 class DualControl:
     """The table where proposals wait."""
 
-    def __init__(self, store: Store, verbs: Sequence[Verb] = ()) -> None:
+    def __init__(self, store: Store, verbs: Sequence[Verb] = (), clock: Clock | None = None) -> None:
         self._store = store
+        self._clock = clock or store.outbox.clock or SystemClock()
         self._proposals = Proposals(store.link)
         self._verbs: dict[str, Verb] = {}
         for verb in verbs:
@@ -78,9 +109,15 @@ class DualControl:
         """Whether somebody is a second person for this one."""
         try:
             await self._refuse_second(proposal, person)
-        except NotAllowed:
+        except (NotAllowed, TooSoon):
             return False
         return True
+
+    async def alone_from(self, proposal: Proposal) -> Millis | None:
+        """Say from when on whoever proposed it may confirm it themselves; None where that takes another one."""
+        found = await self._store.alone.read()
+        enough = found.on and found.since <= proposal.at
+        return Millis(proposal.at + WAIT_MS) if enough or await self._verb(proposal.kind).alone() else None
 
     async def own(self, proposal: Proposal, person: Person) -> bool:
         """Whether somebody proposed it, under whatever name of theirs."""
@@ -103,8 +140,12 @@ class DualControl:
             )
         person.refuse_unless({Role.OPERATOR})
         person.refuse_above(self._amount(seen))
-        at = await self._store.records.now()
+        # By whichever clock is ahead here, and behind when the wait is over: who sets one of them shortens nothing.
+        at = max(await self._store.records.now(), self._clock.now())
         proposal = Proposal(kind, subject, dict(seen), role.value, why, person.name, version, at, person.made_by)
+        until = await self.alone_from(proposal)
+        if until is not None:
+            await self._tell(proposal, "proposes", until)
         async with self._store.audit.doing(person.name, f"propose {kind}", subject, _summary(proposal)):
             if not await self._proposals.make(proposal):
                 raise Conflict(
@@ -126,6 +167,9 @@ class DualControl:
             # between nothing was done, and it is proposed again.
             if not await self._proposals.take(proposal):
                 raise Conflict("Somebody decided this proposal a moment ago: nothing was done by you.")
+            if await self.own(proposal, person):
+                await self._tell(proposal, "does")
+                person = replace(person, name=proposal.by + _ALONE)
             return await verb.do(proposal, person)
 
     async def decline(self, digest: str, person: Person) -> Proposal:
@@ -156,12 +200,12 @@ class DualControl:
             )
         person.refuse_unless({Role(proposal.role)})
         person.refuse_above(self._amount(proposal.seen))
-        persons = self._store.persons
-        proposer = await persons.find(proposal.by)
+        proposer = await self._store.persons.find(proposal.by)
         if proposer is not None and proposer.disabled_at is not None:
             raise NotAllowed(f"{proposal.by} proposed it and was disabled since: decline it, and propose it anew.")
-        if await persons.same(person.name, proposal.by):
-            raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
+        if await self.own(proposal, person):
+            await self._refuse_alone(proposal, person)
+            return
         if await alone_made(self._store, proposal.by, person.name, person.made_by):
             raise NotAllowed(
                 f"{proposal.by} proposed it and made the token {person.name}: another person must confirm it."
@@ -170,6 +214,27 @@ class DualControl:
             raise NotAllowed(
                 f"{person.name} made the token {proposal.by}, which proposed it: another one must confirm."
             )
+
+    async def _refuse_alone(self, proposal: Proposal, person: Person) -> None:
+        """Raise unless one person is enough, and whoever proposed it has waited."""
+        until = await self.alone_from(proposal)
+        if until is None:
+            raise NotAllowed(f"{person.name} proposed it: the second person must be another one.")
+        left = until - min(await self._store.records.now(), self._clock.now())
+        if left > 0:
+            after_s = 1 + left // SECOND
+            raise TooSoon(
+                f"{person.name} proposed it, and one person is enough here after a wait in which it can be taken back: "
+                f"confirm it in {after_s} seconds.",
+                after_s=after_s,
+            )
+
+    async def _tell(self, proposal: Proposal, does: str, until: Millis | None = None) -> None:
+        news = {"by": proposal.by, "does": does, "kind": proposal.kind, "subject": proposal.subject}
+        news |= {"reason": proposal.reason} | ({"proposal": proposal.digest, "until": utc(until)} if until else {})
+        log.warning("One person acts alone.", action="acts_alone", **news)
+        contacts, now = await everybodys_contacts(self._store), await self._store.records.now()
+        await self._store.alone.tell(news, contacts, now)
 
     def _amount(self, seen: Mapping[str, str]) -> Money | None:
         """Read how much an act is about, where it says so."""

@@ -17,11 +17,12 @@ from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
 from machines.core.ids import Owner
 from machines.core.money import Asset, Money
-from payflow.desk.dual_control import DualControl, Verb
+from payflow.desk.dual_control import DualControl, Verb, both, everybodys_contacts
 from payflow.desk.passkeys import opens_as_person, passkeys_of
 from payflow.desk.person import A_ROLE, OPERATES, STAFF, Person, because, identified, roles_of
 from payflow.desk.platforms import known_owner, refuse_unknown
 from payflow.desk.providers import claim
+from payflow.store.registers.alone import OnePerson
 from payflow.store.registers.passkeys import Passkeys
 from payflow.store.registers.persons import REMEMBERED_MS, Persons, RegisteredPerson, folded
 from payflow.store.registers.proposals import Proposal
@@ -47,10 +48,25 @@ MOST_DAYS = 3650
 WARNED_MS = 14 * DAY
 MOST_OVERLAP_MS = 7 * DAY
 
-PERSON, TOKEN = "person", "token"
+PERSON, TOKEN, ONE_PERSON = "person", "token", "one person"
+INSTALLATION = "this installation"
 
 
 async def takes_two(store: Store) -> bool:
+    """Whether what lets somebody in takes two people, or one alone, where they said that one is enough, after a wait.
+
+    Where nobody operates any more, or did lately, nobody waits: how else would anybody come in again?
+    """
+    if await two_operate(store):
+        return True
+    in_use = await Tokens(store.link).in_use(REMEMBERED_MS)
+    operates = any(token.role is Role.OPERATOR for token in in_use) or any(
+        [await passkeys_of(store, one.name) for one in await store.persons.all() if Role.OPERATOR in one.roles]
+    )
+    return operates and (await store.alone.read()).on
+
+
+async def two_operate(store: Store) -> bool:
     """Whether two people operate this installation, or did lately, of whom neither made the other.
 
     Whoever shut the other one out must not be able to act alone at once.
@@ -264,9 +280,9 @@ def person_verb(store: Store) -> Verb:
         ]
 
     async def do(one: Proposal, second: Person) -> str:
-        both = f"{one.by} and {second.name}"
-        wish = await _proposed(store, one, both)
-        async with store.audit.doing(both, one.seen["act"], one.subject, said_of(store, wish)):
+        made_by = both(one, second)
+        wish = await _proposed(store, one, made_by)
+        async with store.audit.doing(made_by, one.seen["act"], one.subject, said_of(store, wish)):
             await _refuse_at_odds(store, wish)
             await store.persons.write(wish)
         return f"Done: {one.subject} is {said_of(store, wish)}."
@@ -275,7 +291,60 @@ def person_verb(store: Store) -> Verb:
 
 
 def _two(store: Store) -> DualControl:
-    return DualControl(store, [person_verb(store), token_verb(store)])
+    return DualControl(store, [person_verb(store), token_verb(store), one_person_verb(store)])
+
+
+# ── one person ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def propose_one_person(store: Store, reason: str, by: Person) -> Proposal:
+    """Propose that one person be enough for what takes two, after a wait. Where two operate it takes both."""
+    found = await store.alone.read()
+    if found.on:
+        raise Conflict(f"One person is enough already, since {found.by} said so.")
+    return await _two(store).propose(ONE_PERSON, INSTALLATION, {"since": str(found.since)}, reason, by)
+
+
+async def end_one_person(store: Store, reason: str, by: Person) -> None:
+    """Let what takes two take two again, at once."""
+    if by.role is None:
+        raise NotAllowed("A shell without a token is nobody here: whoever operates says that it takes two again.")
+    by.refuse_unless(OPERATES)
+    why, found = because(reason), await store.alone.read()
+    if not found.on:
+        raise Conflict("It takes two already.")
+    async with store.audit.doing(by.name, "end one person", INSTALLATION, why):
+        await _set_one_person(store, found, on=False, by=by.name, does="ends that anything is done", reason=why)
+
+
+def one_person_verb(store: Store) -> Verb:
+    """Give what is confirmed: by a second person, or where there is none by the one, after the wait."""
+
+    def says(_: Proposal) -> list[str]:
+        return [
+            "One person is enough from then on for what takes two: after ten minutes in which it can be taken back.",
+            "Everybody with a contact hears of each such act, when it is proposed and when it is done.",
+        ]
+
+    async def do(one: Proposal, second: Person) -> str:
+        found, who = await store.alone.read(), both(one, second)
+        if found.on or str(found.since) != one.seen["since"]:
+            raise Conflict("Whether one person is enough was changed since this was proposed: look again.")
+        async with store.audit.doing(who, ONE_PERSON, INSTALLATION, one.reason):
+            await _set_one_person(store, found, on=True, by=who, does="says that things may be done", reason=one.reason)
+        return "Done: one person is enough from now on, after a wait, and everybody hears of it."
+
+    async def alone() -> bool:
+        return not await two_operate(store)
+
+    return Verb(ONE_PERSON, says, do, alone=alone)
+
+
+async def _set_one_person(store: Store, before: OnePerson, *, on: bool, by: str, does: str, reason: str) -> None:
+    now = await store.records.now()
+    news = {"by": by, "does": does, "kind": ONE_PERSON, "subject": INSTALLATION, "reason": reason}
+    after = replace(before, on=on, by=by, since=now)
+    await store.alone.write(after, news, await everybodys_contacts(store), now)
 
 
 # ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,9 +425,9 @@ def token_verb(store: Store) -> Verb:
         ]
 
     async def do(one: Proposal, second: Person) -> str:
-        seen, role, both = one.seen, Role(one.seen["role"]), f"{one.by} and {second.name}"
+        seen, role, who = one.seen, Role(one.seen["role"]), both(one, second)
         wish = TokenWish(one.subject, role, person=seen["person"])
-        async with store.audit.doing(both, "create token", one.subject, f"{role} of {seen['person'] or one.subject}"):
+        async with store.audit.doing(who, "create token", one.subject, f"{role} of {seen['person'] or one.subject}"):
             if await _holder(store, wish) != seen["person"]:
                 raise Conflict(f"Whose token {one.subject} would be changed since it was proposed: look again.")
             # By whoever saw what it shows: confirming it makes nobody its holder.

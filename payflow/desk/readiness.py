@@ -67,6 +67,7 @@ async def examine(store: Store) -> list[Check]:
         servers.replicas(store.servers, store.records.barrier.replicas, store.settings),
         ok("scripts", "The store has our scripts."),
         await sequence(store),
+        await one_person(store),
     ]
 
 
@@ -103,6 +104,20 @@ async def sequence(store: Store) -> Check:
 async def note_unnamed_proxy(store: Store, address: str) -> None:
     """Write down through whom requests come whom the settings do not name: `payflow doctor` is another process."""
     await store.link.ask("SET", keys.UNNAMED_PROXY, address, "EX", SEEN_S)
+
+
+async def one_person(store: Store) -> Check:
+    """Whether one person may do alone what takes two."""
+    found = await store.alone.read()
+    return first_of(
+        "one person",
+        (
+            found.on,
+            Level.WARN,
+            f"One person is enough for what takes two, since {found.by} said so: `payflow person alone --off` ends it.",
+        ),
+        (True, Level.OK, "What takes two takes two."),
+    )
 
 
 async def proxies(store: Store) -> Check:

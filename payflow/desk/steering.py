@@ -14,7 +14,7 @@ from machines.payout.data import PayoutData
 from payflow.desk import lane_steering, permits
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.identity import person_verb, token_verb
+from payflow.desk.identity import one_person_verb, person_verb, token_verb
 from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.platforms import owners_called
 from payflow.desk.records import tell
@@ -110,7 +110,7 @@ class Steering:
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
         takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_steering.trust(store, metrics)]
-        who = [person_verb(store), token_verb(store)]
+        who = [person_verb(store), token_verb(store), one_person_verb(store)]
         self.two = DualControl(store, [*takes_two, correction(store), permits.verb(store), *who, *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────

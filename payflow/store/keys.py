@@ -243,6 +243,13 @@ KEYS = (
         "profile, swap",
         "the desk, risk rules",
     ),
+    setting := Key(
+        "{pf:SS}:setting:<name>",
+        "hash",
+        "what people set for the whole installation, such as that one person is enough, and its version",
+        "the desk, swap",
+        "the desk",
+    ),
     contributor := Key(
         "{pf:SS}:contributor:<owner>",
         "hash",

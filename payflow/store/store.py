@@ -31,6 +31,7 @@ from payflow.store.pauses import CHANGED, EVERYTHING, GUARD, Pauses, scope_of_sh
 from payflow.store.permits import Permits
 from payflow.store.receipt_keys import ReceiptKeys
 from payflow.store.records import UNSIGNED, Records
+from payflow.store.registers.alone import OnePersonSetting
 from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.caps import DailyCaps
@@ -75,6 +76,7 @@ class Store:
     pauses: Pauses
     shortfalls: Shortfalls
     platforms: PlatformGrants
+    alone: OnePersonSetting
     persons: Persons
     caps: DailyCaps
     audit: Audit
@@ -260,6 +262,7 @@ async def open_store(
             pauses=pauses,
             shortfalls=Shortfalls(link),
             platforms=platforms,
+            alone=OnePersonSetting(profiles, shards),
             persons=persons,
             caps=DailyCaps(link),
             audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),

@@ -1,5 +1,7 @@
 """An operator registers who works here, says what each may do, and shuts somebody out."""
 
+from dataclasses import replace
+
 import pytest
 
 from payflow.app.installation import Payflow
@@ -125,3 +127,23 @@ def test_somebody_rotates_their_own_token_and_nobody_elses(till: Till) -> None:
             assert till.refused("token", "rotate", "rita", "--overlap", overlap, code=code)
         assert till("token", "rotate", "rita", "--overlap", "0m").code == 0
         assert comes_in(till, new) is None
+
+
+def test_one_person_says_that_one_is_enough_and_ends_it_at_once(till: Till) -> None:
+    assert "takes two" in till("person", "alone").out
+    assert "nobody here" in till.refused("person", "alone", "--on", "--reason", "nobody else")
+    assert "nobody here" in till.refused("person", "alone", "--off", "--reason", "why")
+    with showing(till, "olu"):
+        proposed = till.json("person", "alone", "--on", "--reason", "nobody else works here")
+        assert (proposed["one_person"], bool(proposed["proposal"])) == (False, True)
+        assert "one person is enough here after a wait" in till.refused("confirm", proposed["proposal"], "--yes")
+
+        async def said(payflow: Payflow) -> None:
+            found = await payflow.store.alone.read()
+            now = await payflow.store.records.now()
+            await payflow.store.alone.write(replace(found, on=True, by="olu", since=now), {"by": "olu"}, (), now)
+
+        till.do(said)
+        assert "olu said so" in till("person", "alone").out
+        ended = till.json("person", "alone", "--off", "--reason", "somebody new came")
+        assert ended["one_person"] is False

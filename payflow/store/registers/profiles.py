@@ -143,8 +143,8 @@ class Profiles:
         return bool(await self._link.run(SWAP, [key], "profile", before, after, "mac", mac))
 
     async def sign(self) -> AsyncIterator[str]:
-        """Sign anew, with the newest key, all that is trusted, of contributors as well; name what is not."""
-        for kind in ("provider", "contributor"):
+        """Sign anew, with the newest key, all that is trusted, contributors and settings too; name what is not."""
+        for kind in ("provider", "contributor", "setting"):
             async for key in self._link.keys(f"{{pf:??}}:{kind}:*"):
                 try:
                     row, version = await self.row(key)

@@ -43,10 +43,22 @@ ADDRESS_CHANGED = {
     "day": "2026-12-02",
     "page": "https://pay.example.com/bounties",
 }
+ACTED_ALONE = {
+    "event": "acted_alone",
+    "owner": "one-person",
+    "by": "olu",
+    "does": "proposes",
+    "kind": "override",
+    "subject": "payout-03-abcdefgh23456777",
+    "reason": "the bank says so",
+    "until": "2026-12-02 10:00:00",
+    "proposal": "0" * 32,
+}
 MESSAGES: tuple[Mapping[str, Any], ...] = (
     *(message.body for decision in DECISIONS for message in decision.messages if message.kind == "notify"),
     PROFILE_CHANGED,
     ADDRESS_CHANGED,
+    ACTED_ALONE,
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.notify.contacts import rebuilt
-from adapters.notify.handlers import to_people
+from adapters.notify.handlers import FOR_REVIEWERS, to_people
 from adapters.notify.people import People
 from adapters.notify.words import TEMPLATES, written
 from adapters.sandbox.mail import MailSink
@@ -35,7 +35,7 @@ async def test_each_kind_of_news_arrives_as_mail(sink: MailSink, event: str) -> 
     body = message(event)
     await deliver(Letter(body))
     (mail,) = sink.mails
-    assert mail.to == ((REVIEWERS if event in ("review_needed", "winner_unanswered") else ANN),)
+    assert mail.to == ((REVIEWERS if event in FOR_REVIEWERS else ANN),)
     assert mail.sender == "payflow@sandbox.example"
     assert (mail.subject, mail.text.strip()) == written(body)
 

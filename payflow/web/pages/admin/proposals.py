@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from machines.core.clock import Millis
 from machines.core.ids import RecordId
 from payflow.desk.dual_control import DualControl
 from payflow.desk.person import Caller
@@ -29,6 +30,8 @@ class ProposalShown:
     declines: bool
     record: RecordId | None
     """The record that it is about, if it is about one."""
+    alone_from: Millis | None = None
+    """From when on its proposer may confirm it themselves, where one person is enough."""
 
 
 class ProposalsPage:
@@ -50,7 +53,8 @@ class ProposalsPage:
         """List what waits."""
         found = await shown(self._two, await self._two.waiting(), visit.caller)
         return await self._frame.page(
-            visit, "proposals.html", title="Proposals", here="proposals", proposals=found
+            visit, "proposals.html", title="Proposals", here="proposals", proposals=found,
+            alone=await self._frame.store.alone.read(),
         )  # fmt: skip
 
     async def confirm(self, visit: Visit, form: Form) -> FormDone:
@@ -77,6 +81,7 @@ async def shown(two: DualControl, proposals: Iterable[Proposal], caller: Caller)
             confirms=await two.may_confirm(one, caller.person),
             declines=caller.role in DECIDES,
             record=RecordId(one.subject) if is_record(one.subject) else None,
+            alone_from=await two.alone_from(one),
         )
         for one in proposals
     ]

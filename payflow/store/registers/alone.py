@@ -1,0 +1,79 @@
+"""Whether one person is enough here for what takes two, and the news of what is done so, which everybody hears."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from machines.core.clock import Millis
+from machines.core.decision import Message
+from machines.core.errors import Conflict
+from machines.core.ids import Owner, shard_for
+from payflow.store import keys
+from payflow.store.macs import Forged
+from payflow.store.registers.profiles import Profiles
+
+SETTING = "setting"
+OWNER = Owner("one-person")
+"""What the row is called, and who its messages are of."""
+EVENT = "acted_alone"
+MOST_TRIES = 10
+NEVER = Millis(0)
+
+
+@dataclass(frozen=True, slots=True)
+class OnePerson:
+    """The setting, as somebody left it."""
+
+    on: bool = False
+    by: str = ""
+    since: Millis = NEVER
+    version: int = 0
+    """Counts its changes and what was told of it."""
+
+
+class _SettingRow(msgspec.Struct):
+    on: bool
+    by: str
+    since: int
+
+
+class OnePersonSetting:
+    """A row like a profile: signed, with a version, and written together with what is told of it."""
+
+    def __init__(self, profiles: Profiles, shards: int) -> None:
+        self._profiles = profiles
+        self._key = keys.setting(shard_for(OWNER, shards), OWNER)
+
+    async def read(self) -> OnePerson:
+        """Read it; one that nobody of us wrote is off, and so is none."""
+        try:
+            row, version = await self._profiles.row(self._key)
+        except Forged:
+            return OnePerson()
+        if row is None:
+            return OnePerson()
+        found = msgspec.msgpack.decode(row, type=_SettingRow)
+        return OnePerson(found.on, found.by, Millis(found.since), version)
+
+    async def write(self, after: OnePerson, news: Mapping[str, str], contacts: Sequence[str], now: Millis) -> None:
+        """Change it, as it was read, and tell everybody."""
+        row = _SettingRow(after.on, after.by, after.since)
+        if not await self._profiles.put(SETTING, OWNER, after.version, row, now, self._messages(news, contacts)):
+            raise Conflict("Whether one person is enough was changed by somebody else meanwhile: look again.")
+
+    async def tell(self, news: Mapping[str, str], contacts: Sequence[str], now: Millis) -> None:
+        """Tell everybody what one person is about to do: it is in the outbox before they do it."""
+        for _ in range(MOST_TRIES):
+            found = await self.read()
+            row = _SettingRow(found.on, found.by, found.since)
+            if await self._profiles.put(SETTING, OWNER, found.version, row, now, self._messages(news, contacts)):
+                return
+        raise Conflict("What one person does could not be told, because others do so at once: try again.")
+
+    def _messages(self, news: Mapping[str, str], contacts: Sequence[str]) -> tuple[Message, ...]:
+        body = {"event": EVENT, "owner": str(OWNER), **news}
+        to_reviewers = Message("notify", body)
+        if not contacts:
+            return (to_reviewers,)
+        return to_reviewers, Message("notify", {**body, "to": self._profiles.sealed_contacts(OWNER, contacts)})
