@@ -106,8 +106,8 @@ def halves(data: bytes) -> list[int]:
     return [half for byte in data for half in (byte >> 4, byte & 15)]
 
 
-def value_at(root: bytes, place: int, nodes: list[bytes]) -> bytes:
-    key, nodes = halves(rlp_number(place)), [*nodes]
+def value_at(root: bytes, name: bytes, nodes: list[bytes]) -> bytes:
+    key, nodes = halves(name), [*nodes]
     link: Any = root
     while True:
         node = link
@@ -132,7 +132,7 @@ def on_chain(body: Any) -> None:  # noqa: ANN401
     need("0x" + keccak(header).hex() == proof["block_hash"], "the header is another block's")
     fields = unrlp(header)
     nodes = [[bytes.fromhex(node[2:]) for node in proof[name]] for name in ("transaction", "receipt")]
-    raw, outcome = (value_at(fields[4 + i], proof["place"], nodes[i]) for i in (0, 1))
+    raw, outcome = (value_at(fields[4 + i], rlp_number(proof["place"]), nodes[i]) for i in (0, 1))
     need("0x" + keccak(raw).hex() == body["evidence"]["reference"], "another transaction")
     need(int.from_bytes(fields[8], "big") == chain["block"], "another block")
     if raw[0] == 2:

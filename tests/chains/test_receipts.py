@@ -14,11 +14,11 @@ from payflow.config import Settings
 from payflow.desk.receipts.checking import check
 from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.receipts.signing import NoReceipt, signed
-from tests.chain import Anvil
+from tests.chain import LANE, Anvil
 from tests.chains.batches import existing, made_contract
 from tests.chains.test_tokens import NORMAL, UNITS, made_token
 from tests.lanes import USD, Station, open_station
-from tests.verifier import Bad, verify
+from tests.verifier import Bad, keccak, unrlp, value_at, verify
 
 
 @pytest.fixture
@@ -130,3 +130,18 @@ async def test_a_batch_contract_of_somebody_else_proves_nothing(station: Station
     body = verify(await _receipt(station, payments[0]))
     pays = {**body["chain"]["pays"], "contract": Address("0x" + "11" * 20)}
     _refused(station, {**body, "chain": {**body["chain"], "pays": pays}})
+
+
+async def test_the_second_verifier_reads_a_nodes_own_proof(station: Station, chain: Anvil) -> None:
+    payment = station.payment("p-1")
+    await _settled(station, payment)
+    for address in (LANE.address, payment.to["address"]):
+        shown = await chain.rpc("eth_getProof", address, [], "latest")
+        root = bytes.fromhex((await chain.rpc("eth_getBlockByNumber", "latest", *[False]))["stateRoot"][2:])
+        nodes = [bytes.fromhex(node[2:]) for node in shown["accountProof"]]
+        nonce, balance, _, code = unrlp(value_at(root, keccak(bytes.fromhex(address[2:])), nodes))
+        assert int.from_bytes(nonce, "big") == await chain.nonce(Address(address))
+        assert int.from_bytes(balance, "big") == await chain.balance(Address(address))
+        assert code == keccak(b"")
+        with pytest.raises(Bad):
+            value_at(root, keccak(b"somebody else"), nodes)

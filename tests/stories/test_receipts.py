@@ -110,6 +110,7 @@ async def test_only_those_who_work_here_see_each_other_in_it(town: Town) -> None
         text = (await _receipt(town, payout, who)).decode()
         assert "rita" not in text
         assert json.loads(text)["body"]["approvals"][0]["by"] == "reviewer 1"
+        assert json.loads(text)["body"]["owner"] == "ann"
         assert "findings" not in json.loads(text)["body"]
     body = json.loads(await _receipt(town, payout, "otto"))["body"]
     assert body["approvals"][0]["by"] == "rita"

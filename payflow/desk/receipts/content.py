@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from machines.bounty import lifecycle as b
 from machines.core.clock import Millis
+from machines.core.ids import called
 from machines.core.lifecycle import OVERRIDE, Lifecycle
 from machines.core.money import Money
 from machines.core.ports import Evidence
@@ -109,7 +110,7 @@ def body(seen: ReceiptSource, installation: str, status: str, at: Millis, *, sta
         "state": record.state,
         "made_at": iso(at),
         "asked_at": iso(record.created_at),
-        "owner": record.owner,
+        "owner": record.owner if staff else called(record.owner),
         **_amounts(record),
         **_parties(record),
         "events": [_event(one, seen, staff=staff) for one in seen.events if staff or one.trigger or one.version == 1],
