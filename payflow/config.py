@@ -238,6 +238,10 @@ class Settings(BaseModel):
     """JSON: for each rail, how many days after its end a payout may still come back; until then it is not archived."""
     seal_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_SEAL_KEYS")
     """Keys that encrypt destinations, the newest first, separated by commas; the embedded store has one of its own."""
+    approval_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_APPROVAL_KEYS")
+    """Keys that seal what people approve, the newest first, for every process; by default made of PAYFLOW_SEAL_KEYS."""
+    permit_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_PERMIT_KEYS")
+    """Keys that permit what is sent, the newest first, for workers and `payflow pool run` alone, and never the API."""
     backup_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_BACKUP_KEYS")
     """Keys that encrypt backups and archives and prove them ours, the newest first; none leaves them in clear."""
     receipt_keys: SecretStr | None = Field(default=None, alias="PAYFLOW_RECEIPT_KEYS")

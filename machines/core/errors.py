@@ -14,6 +14,7 @@ PayflowError
 │   └── Contradiction    the rail's books and ours cannot both be true: stop the rail, tell a person
 │       └── OtherPayee   the rail has this payment to somebody else: set this record aside, tell a person
 ├── SendRefused          an act must not send now; nothing has left
+│   ├── Unapproved      what would leave is not what was approved: set it aside, tell a person
 │   ├── LeaseLost        another worker may hold the record: drop the work
 │   ├── Paused           a person or an alarm stopped sends: wait
 │   └── NotDurable       the store cannot promise that the intent survives: wait
@@ -39,6 +40,7 @@ PayflowError
     │   └── IllegalMove
     └── BadSettings
         └── UnknownSealKey  what is sealed needs a key that this process has not: another one may have it
+            └── UnknownPermitKey  so does what was approved
 """
 
 
@@ -154,6 +156,10 @@ class NotSigned(SendRefused):
     """The record's newest commit is not signed: an older version wrote it, or somebody beside Payflow."""
 
 
+class Unapproved(SendRefused):
+    """What would leave is not what was approved."""
+
+
 class NotDurable(SendRefused):
     """The store did not confirm that the intent is durable."""
 
@@ -249,3 +255,7 @@ class BadSettings(BadInput):
 
 class UnknownSealKey(BadSettings):
     """What is sealed needs a key that this process has not."""
+
+
+class UnknownPermitKey(UnknownSealKey):
+    """What was approved was sealed with a key that this process has not."""

@@ -70,6 +70,9 @@ class Override(Fact):
     proof: Proof = Proof.NONE
     second_approves: bool = False
     """Whether the second person is one of those who may approve payments."""
+    at: int = 0
+    """When the second person approved, as their seal has it; 0 without one."""
+    seal: str = ""
 
 
 def override(

@@ -8,7 +8,7 @@ from machines.core.clock import Millis
 from machines.core.decision import Decision
 from machines.core.facts import Fact, Proof
 from machines.core.lifecycle import Lifecycle
-from machines.core.ports import Act
+from machines.core.ports import Act, PermitSigner
 from machines.core.record import Record
 
 D = TypeVar("D")
@@ -33,6 +33,16 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SealAdoption(Generic[D]):
+    """How two people take over what an older version had approved, which sealed nothing."""
+
+    waits: Callable[[Record[D]], bool]
+    """Whether a record would be sent, and nothing in it is sealed."""
+    sealed: Callable[[Record[D], PermitSigner, str, Millis], D]
+    """Gives its data sealed, exactly as they are, by these people at this time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine(Generic[D]):
     """Everything that the engine needs to run records of one kind."""
 
@@ -50,6 +60,8 @@ class Machine(Generic[D]):
     """Until when the world may still change what became of a finished record; before that it is not archived."""
     reseal: Callable[[D, Anew], D] | None = None
     """Gives the data with all that is sealed in them sealed anew; None where nothing is sealed."""
+    adoption: SealAdoption[D] | None = None
+    """None where nothing is approved."""
     money: bool = field(init=False, default=False)
     """Whether its states have positions, so that its moves move money."""
 

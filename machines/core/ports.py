@@ -1,6 +1,6 @@
 """What machines need from the outside world, as small protocols. Adapters and the engine implement them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Protocol, TypeAlias, TypeVar
@@ -159,6 +159,34 @@ class Rail(Protocol):
         Never `Failed` without proof. Raises `Retryable` or `RailClosed` when it could not ask, `OutcomeUnknown` when it
         cannot tell from the answer, `Contradiction` when the key was used for another amount, `OtherPayee` when it was
         used for another destination.
+        """
+
+
+class SealKind(StrEnum):
+    """What a seal says; which process can make it hangs on the keys that it has."""
+
+    PERSON = "person"
+    """Somebody said yes. Made where people are: API, pages and command line have its keys, and workers check it."""
+    RULES = "rules"
+    """What the risk rules found. Like all below made by workers alone."""
+    ADOPTION = "adoption"
+    """Two people took over what an older version had approved, which sealed nothing."""
+    PERMIT = "permit"
+    """It may be paid: given on by whoever saw that it was approved to who pays it."""
+    OWN = "own"
+    """It pays nobody: what is sent for its own sake, worth nothing or to ourselves."""
+
+
+class PermitSigner(Protocol):
+    """Makes approval seals and permits, and checks them, with keys that are neither in the store nor in its folder."""
+
+    def sign(self, kind: SealKind, *parts: str | int) -> str:
+        """Seal parts, in this order. Raises `BadSettings` where this process has no key for this kind of seal."""
+
+    def knows(self, seal: str, kinds: Iterable[SealKind], *parts: str | int) -> bool:
+        """Tell whether a seal is one of these kinds, and over exactly these parts.
+
+        Raises `UnknownPermitKey` where only another process can tell.
         """
 
 

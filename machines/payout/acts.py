@@ -18,6 +18,7 @@ from machines.core.ports import (
     Payment,
     PaymentKey,
     Pending,
+    PermitSigner,
     Rail,
     Reversed,
     Settled,
@@ -30,7 +31,9 @@ from machines.core.record import Sending, Velocity
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding
+from machines.payout.permit import by_rules, refuse_unapproved
 from machines.payout.policy import PayoutPolicy
+from machines.payout.review import with_assessment
 from machines.payout.risk import ProviderHistory, RiskRequest, Thresholds, assess
 
 
@@ -53,6 +56,9 @@ class Unsealer(Protocol):
 
     def open(self, sealed: str, bound_to: str) -> Destination:
         """Give the destination of a record in clear, for the rail alone."""
+
+    def place(self, destination: Destination) -> str:
+        """Name a destination: the same for the same one, however it was sealed."""
 
 
 class Enquiries(Protocol):
@@ -113,6 +119,7 @@ class PayoutActs:
     providers: Providers
     schedule: BatchSchedule
     seals: Unsealer
+    permits: PermitSigner
     thresholds: Thresholds
     funding: Funding
     enquiries: Enquiries | None = None
@@ -141,7 +148,7 @@ class PayoutActs:
         old_news = await self._of_old_attempts(record)
         if old_news is not None:
             return old_news
-        if record.data.assessed or record.amount is None:
+        if (record.data.assessed and record.data.rules) or record.amount is None:
             return Nothing()
         try:
             enquired = await self.enquiries.ask(record, step.now) if self.enquiries else None
@@ -154,7 +161,10 @@ class PayoutActs:
             findings = (*findings, NOT_ASKED)
         if enquired and enquired.other_name:
             findings = (*findings, OTHER_NAME)
-        return f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired)
+        place = self.seals.place(self.seals.open(record.data.sealed, record.id))
+        fact = f.Assessed(findings, 2 if self._takes_two(record.amount) else 1, enquired, place)
+        seen = replace(record, data=with_assessment(record.data, fact))
+        return replace(fact, seal=by_rules(self.permits, seen))
 
     def _takes_two(self, amount: Money) -> bool:
         """Whether two people must approve: the bound is in naira, and any amount in another currency is over it."""
@@ -225,6 +235,8 @@ class PayoutActs:
             if current.never_begun:
                 return f.AllProvenUnpaid(len(record.data.attempts))
             return LostSight(f"{current.reference} may have been sent, and is not sent any more", current.reference)
+        payment = self._payment(record, current)
+        refuse_unapproved(self.permits, record, self.seals.place(payment.to))
         if not current.unknown:
             # One more attempt, or the same one on another day: it leaves today, so it counts today.
             capped = await self.caps.reserve(record, step.now)
@@ -232,12 +244,12 @@ class PayoutActs:
                 return f.TurnedAway(current.reference, capped)
             if not await self.funding.take(record, step.now):
                 return f.TurnedAway(current.reference, SHORT)
-        return await self._send(record, current, step)
+        return await self._send(record, current, payment, step)
 
-    async def _send(self, record: PayoutRecord, current: Attempt, step: Step) -> Fact:
+    async def _send(self, record: PayoutRecord, current: Attempt, payment: Payment, step: Step) -> Fact:
         rail = self._rail(record)
         try:
-            payment = await rail.prepare(self._payment(record, current))
+            payment = await rail.prepare(payment)
             await step.may_send(f"rail:{record.data.rail}")
             handle = await rail.submit(payment)
         except OutcomeUnknown as error:

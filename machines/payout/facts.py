@@ -39,6 +39,10 @@ class Assessed(Fact):
     approvals_needed: int = 1
     enquired: Enquired | None = None
     """None where the rail has nobody to ask."""
+    place: str = ""
+    """Names the destination that they looked at."""
+    seal: str = ""
+    """Over all of it, by a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ class Approved(PersonFact):
     """A reviewer said yes to what he saw."""
 
     fingerprint: str
+    at: int = 0
+    """When they said so, as their seal has it; 0 without one."""
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

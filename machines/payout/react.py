@@ -12,6 +12,7 @@ from machines.core.ports import Act, Cause
 from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
+from machines.payout import permit
 from machines.payout.data import Choice, PayoutData, PayoutRecord, Wish, boarded
 from machines.payout.paid import (
     SENT_BACK,
@@ -60,6 +61,7 @@ def payout(
         retried=f.Retried,
         open_until=policy.open_until,
         reseal=PayoutData.resealed,
+        adoption=permit.ADOPTION,
     )
 
 

@@ -24,16 +24,29 @@ from machines.payout.data import (
 
 
 def assessed(record: PayoutRecord, fact: f.Assessed) -> Choice:
-    if record.data.assessed:
+    if record.data.assessed and (record.data.rules or not fact.seal):
         return wait()
-    findings, needed = fact.findings, fact.approvals_needed
-    data = replace(_enquired(record.data, fact.enquired), assessed=True, findings=findings, approvals_needed=needed)
+    findings, needed, data = fact.findings, fact.approvals_needed, with_assessment(record.data, fact)
     record = replace(record, data=data)
     if not findings and needed < 2:  # noqa: PLR2004  (an amount that asks for two people asks for people at all)
         return move("approve", "low risk", data=data, messages=news(record, "approved"), again_s=0)
     why = ", ".join(finding.code for finding in findings) or f"{needed} people must approve this amount"
     messages = (*news(record, "received"), review_needed(record, "; ".join(one.text for one in findings) or why))
     return keep(f"needs review: {why}", data=data, messages=messages)
+
+
+def with_assessment(data: PayoutData, fact: f.Assessed) -> PayoutData:
+    """Keep what was found, and the seal over it; what was approved before anything was sealed is approved anew."""
+    return replace(
+        _enquired(data, fact.enquired),
+        assessed=True,
+        findings=fact.findings,
+        approvals_needed=fact.approvals_needed,
+        rules=fact.seal,
+        ruled_place=fact.place,
+        place=data.place or fact.place,
+        approvals=tuple(one for one in data.approvals if one.seal),
+    )
 
 
 def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:
@@ -51,7 +64,7 @@ def _enquired(data: PayoutData, said: f.Enquired | None) -> PayoutData:
 
 def approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
     data = _with_approval(record, fact, now)
-    missing = data.approvals_needed - len(data.approvals)
+    missing = data.people_needed - len(data.approvals)
     if missing > 0:
         return keep(f"{fact.by} said yes; {missing} more must", data=data)
     return move("approve", f"{fact.by} said yes", data=data, messages=news(record, "approved"), again_s=0)
@@ -69,7 +82,7 @@ def _with_approval(record: PayoutRecord, fact: f.Approved, now: Millis) -> Payou
     valid = tuple(approval for approval in data.approvals if approval.fingerprint == proposal.fingerprint)
     if any(same_person(approval.by, fact.by) for approval in valid):
         raise BadInput(f"{fact.by} approved {record.id} already: a second person must.")
-    return replace(data, approvals=(*valid, Approval(fact.by, now, fact.fingerprint)))
+    return replace(data, approvals=(*valid, Approval(fact.by, fact.at or now, fact.fingerprint, fact.seal)))
 
 
 # ── another destination ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,7 +101,7 @@ def corrected(record: PayoutRecord, fact: f.Corrected) -> Choice:
 
 def correction_approved(record: PayoutRecord, fact: f.Approved, now: Millis) -> Choice:
     data, proposal = _with_approval(record, fact, now), record.data.proposal
-    missing = data.approvals_needed - len(data.approvals)
+    missing = data.people_needed - len(data.approvals)
     if missing > 0:
         return keep(f"{fact.by} said yes to {proposal.shown}; {missing} more must", data=data)
     data = replace(
@@ -156,4 +169,5 @@ def _with_second(record: PayoutRecord, fact: Override, now: Millis) -> PayoutDat
         raise BadInput(f"{second} asked for {record.id}, and cannot be the second person: another one must.")
     if not fact.second_approves:
         return data
-    return replace(data, approvals=(*data.approvals, Approval(second, now, data.fingerprint)))
+    approval = Approval(second, fact.at or now, data.fingerprint, fact.seal)
+    return replace(data, approvals=(*data.approvals, approval))

@@ -67,6 +67,7 @@ class Payouts:
             ProviderHistories(self._store),
             self._schedule,
             self._store.seals,
+            self._store.permit_keys,
             self._thresholds,
             WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
             FirstLook(gateways, self._store.seals, borne_by_provider=self._settings.payout_fee_bearer == "provider"),

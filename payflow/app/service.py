@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import structlog
 
-from machines.core.errors import PayflowError
+from machines.core.errors import BadSettings, PayflowError
 from payflow.app.installation import Assemble, Payflow, opened, refuse_unfit
 from payflow.config import Settings
 from payflow.desk.books import Bookkeeper
@@ -71,6 +71,11 @@ async def _run(
 ) -> None:
     logs.configure(settings.log_level, settings.log_format)
     settings = settings.model_copy(update={"enable_workers": workers})
+    if settings.permit_keys and not workers:
+        raise BadSettings(
+            "PAYFLOW_PERMIT_KEYS is set for an API without workers: take it out of the settings of this process. With "
+            "it, whoever takes the API over could permit payments."
+        )
     for file in files_open_to_all(settings):
         log.error(
             "Everybody on this machine can read a file with secrets: chmod 600.", action="open_file", file=str(file)

@@ -1,4 +1,4 @@
-"""Records that are not signed as they are, so that they send nothing; two people take them over."""
+"""Records that are not signed as they are, or not sealed, so that they send nothing; two people take them over."""
 
 from typing import Annotated
 
@@ -19,6 +19,14 @@ UNSIGNED = (
     Column("", "what of it", lambda one: Text(_said(one), "bold red" if one.problem or one.forged else "")),
 )
 
+UNSEALED = (
+    Column("record", "record", lambda one: one.record.id),
+    Column("state", "state", lambda one: one.record.state),
+    Column("amount", "amount", lambda one: f"{one.body.units} {one.body.asset}".strip()),
+    Column("set_aside", None, lambda one: one.record.parked),
+    Column("", "what of it", lambda _: "says that it was approved, and nobody put a seal on that"),
+)
+
 command = Commands()
 
 
@@ -33,15 +41,21 @@ async def ls(terminal: Terminal, payflow: Payflow) -> Code:
     """List the records and postings that nobody of us signed as they are; amounts are in ledger units."""
     found = await permits.unsigned(payflow.store)
     rows = [*found.broken, *found.sound]
+    unsealed = list(found.unsealed)
     postings = [said for _, of_shard in sorted(found.postings.items()) for said in of_shard]
-    sound = Text("Every record and every posting is signed as it is.", "green")
+    sound = Text("Every record and every posting is signed as it is, and what was approved is sealed.", "green")
     terminal.tell(
-        {"records": [json_of(UNSIGNED, one) for one in rows], "postings": postings},
+        {
+            "records": [json_of(UNSIGNED, one) for one in rows],
+            "unsealed": [json_of(UNSEALED, one) for one in unsealed],
+            "postings": postings,
+        },
         *([drawn(UNSIGNED, rows)] if rows else []),
+        *([drawn(UNSEALED, unsealed)] if unsealed else []),
         *(Text(clean(said), "bold red") for said in postings),
-        *([] if rows or postings else [sound]),
+        *([] if rows or postings or unsealed else [sound]),
     )
-    return Code.REFUSED if rows or postings else Code.OK
+    return Code.REFUSED if rows or postings or unsealed else Code.OK
 
 
 @command('payflow permit adopt --reason "they are those of the version before"')
@@ -54,7 +68,7 @@ async def adopt(
     *,
     reason: Reason = "",
 ) -> None:
-    """Propose to a second person that records which nobody signed are taken over exactly as they are."""
+    """Propose to a second person that records which nobody signed or sealed are taken over exactly as they are."""
     because(reason)
     subject = record_of(payflow, record_id) if record_id else permits.ALL
     who, steering = await terminal.person(payflow), steering_of(payflow)

@@ -11,6 +11,7 @@ from machines.core.clock import SECOND, Millis
 from machines.core.decision import New, RequestLimits
 from machines.core.errors import (
     BadInput,
+    Conflict,
     NotFound,
     Paused,
     Retryable,
@@ -26,6 +27,7 @@ from machines.core.ports import Destination
 from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord
 from machines.payout.lifecycle import FAILED, REQUESTED
+from machines.payout.permit import by_person
 from payflow.config import Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import Gateway, print_of
@@ -239,7 +241,10 @@ class Desk:
             by.refuse_above(record.amount)
             data = record.data
             await refuse_who_spoke(self.store, by, data.proposal.by, data.approved_by, record.id)
-            return f.Approved(by.name, fingerprint)
+            if fingerprint != data.proposal.fingerprint:
+                return f.Approved(by.name, fingerprint)  # which is refused: nobody puts a seal on what they did not see
+            at = await self._records.now()
+            return f.Approved(by.name, fingerprint, at, yes_of(self.store, record, by.name, at))
 
         return await self._decide("approve", payout_id, unless_spoken, by.name)
 
@@ -325,6 +330,19 @@ class Desk:
 
     async def _tell(self, payout_id: str, fact: FactSource, by: str) -> Applied:
         return await tell(self.store, self.metrics, RecordId(payout_id), fact, by)
+
+
+def yes_of(store: Store, record: PayoutRecord, by: str, at: Millis) -> str:
+    """Seal somebody's yes to what a payout proposes now; what is sealed in it must be what they were shown."""
+    proposal = record.data.proposal
+    destination = store.seals.open(proposal.sealed, record.id)
+    place = store.seals.place(destination)
+    if proposal.place not in ("", place) or shown(destination) != proposal.shown:
+        raise Conflict(
+            f"What is sealed in {record.id} is another destination than {proposal.shown}, which is shown: somebody "
+            "changed it beside Payflow. Nothing was approved."
+        )
+    return by_person(store.permit_keys, record, place, by, at)
 
 
 async def _holder(gateway: Gateway, destination: Destination) -> str:

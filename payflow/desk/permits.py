@@ -1,4 +1,4 @@
-"""Records and postings that are not signed as they are: they send nothing, until two people take them over.
+"""Records and postings that are not signed as they are, or not sealed: nothing leaves till two people adopt them.
 
 That is what an older version left, or one that ran beside this one; or what somebody wrote beside Payflow. Which of the
 two it is, people must say: what they take over is named by a hash of all of it, as it was seen.
@@ -6,17 +6,20 @@ two it is, people must say: what they take over is named by a hash of all of it,
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from machines.core.errors import BadInput, Conflict
+from machines.core.errors import BadInput, Conflict, NotPossible
 from machines.core.ids import parse_id
 from machines.core.money import Money
 from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
+from payflow.desk.reseal import anew
+from payflow.store.link import paged
 from payflow.store.permits import UnsignedRecord
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
+from payflow.store.stored import Stored
 
 __all__ = ["ADOPTION", "ALL", "Adoptable", "UnsignedRecord", "adoption_of", "unsigned", "verb"]
 
@@ -33,6 +36,8 @@ class Adoptable:
     """Those that are not what their own history says, or were signed with a key that is not ours."""
     postings: Mapping[int, list[str]]
     """By shard: what is wrong with the journal, though its figures may agree."""
+    unsealed: Sequence[Stored]
+    """Those that were approved, as they say, and nobody put a seal on it."""
 
 
 async def unsigned(store: Store, subject: str = ALL) -> Adoptable:
@@ -42,15 +47,24 @@ async def unsigned(store: Store, subject: str = ALL) -> Adoptable:
     async for one in store.permits.unsigned():
         if subject in (ALL, one.id):
             (broken if one.problem else sound).append(one)
+    unsealed = [one async for one in _unsealed(store) if subject in (ALL, one.record.id)]
     shards = range(store.records.shards) if subject == ALL else ()
     found = {shard: await store.ledger.forged_in(shard) for shard in shards}
-    return Adoptable(sound, broken, {shard: said for shard, said in found.items() if said})
+    return Adoptable(sound, broken, {shard: said for shard, said in found.items() if said}, unsealed)
+
+
+async def _unsealed(store: Store) -> AsyncIterator[Stored]:
+    async for page in paged(store.records.ids()):
+        for stored in await store.records.readable(page):
+            adoption = store.records.machines[stored.record.machine].adoption
+            if adoption is not None and adoption.waits(stored.record):
+                yield stored
 
 
 async def adoption_of(store: Store, subject: str) -> dict[str, str]:
     """Say what would be taken over, which a second person must find as it was."""
     found = await unsigned(store, subject)
-    if not found.sound and not found.postings:
+    if not found.sound and not found.postings and not found.unsealed:
         broken = f"; {len(found.broken)} cannot be taken over, `payflow permit ls` says why" if found.broken else ""
         raise BadInput(f"There is nothing to take over{broken}.")
     return _seen(store, found)
@@ -59,7 +73,14 @@ async def adoption_of(store: Store, subject: str) -> dict[str, str]:
 def verb(store: Store) -> Verb:
     """Give what a second person confirms."""
 
-    async def do(proposal: Proposal, _: Person) -> str:
+    def refuse(_: Proposal) -> None:
+        if not store.permit_keys.makes_permits:
+            raise NotPossible(
+                "This process has no PAYFLOW_PERMIT_KEYS, which only workers have: confirm it with `payflow confirm`, "
+                "where those are set."
+            )
+
+    async def do(proposal: Proposal, second: Person) -> str:
         all_ = await unsigned(store, proposal.subject)
         found = all_.sound
         if _seen(store, all_) != proposal.seen:
@@ -68,19 +89,40 @@ def verb(store: Store) -> Verb:
         for shard, said in all_.postings.items():
             if not await store.ledger.believe(shard, said):
                 raise Conflict("The journal changed a moment ago: look again, and propose the rest anew.")
-        left = f" {len(found) - signed} moved meanwhile: look again." if signed < len(found) else ""
-        return f"Done: {signed} records are signed as they were seen, and may send.{left}"
+        who = f"{proposal.by} and {second.name}"
+        sealed = sum([await _seal(store, one, who, proposal.reason) for one in all_.unsealed])
+        left = len(found) - signed + len(all_.unsealed) - sealed
+        more = f" {left} moved meanwhile: look again." if left else ""
+        return f"Done: {signed} records are signed as they were seen, and {sealed} sealed: they may send.{more}"
 
-    return Verb(ADOPTION, _says, do)
+    return Verb(ADOPTION, _says, do, refuse)
+
+
+async def _seal(store: Store, seen: Stored, who: str, why: str) -> bool:
+    """Seal what a record says that was approved; False where it has moved since it was seen."""
+    record_id, version = seen.record.id, seen.record.version
+    stored = await store.records.read(record_id)
+    machine = store.records.machines[stored.record.machine]
+    if stored.record.version != version or machine.adoption is None:
+        return False
+    data = machine.reseal(stored.record.data, anew(store.seals, record_id)) if machine.reseal else stored.record.data
+    named = replace(stored.record, data=data)
+    sealed = machine.adoption.sealed(named, store.permit_keys, who, await store.records.now())
+    try:
+        await store.records.take_over(stored, sealed, who, f"taken over as it was approved before: {why}")
+    except Conflict:
+        return False
+    return True
 
 
 def _says(proposal: Proposal) -> list[str]:
-    postings = proposal.seen["postings"]
+    seen, bare = proposal.seen, int(proposal.seen.get("unsealed", 0))
     return [
-        *([f"What is posted is believed as it is: {postings}"] if postings else []),
-        f"{proposal.seen['records']} records are signed as they are, and may send: {proposal.seen['states']}.",
-        f"Their amounts: {proposal.seen['amounts']}.",
-        *([f"{proposal.seen['forged']} of them were changed after they had been signed."] if _forged(proposal) else []),
+        *([f"What is posted is believed as it is: {seen['postings']}"] if seen["postings"] else []),
+        f"{seen['records']} records are signed as they are, and may send: {seen['states']}.",
+        *([f"{bare} of them say that they were approved, with nobody's seal: it is believed."] if bare else []),
+        f"Their amounts: {seen['amounts']}.",
+        *([f"{seen['forged']} of them were changed after they had been signed."] if _forged(proposal) else []),
     ]
 
 
@@ -90,17 +132,23 @@ def _forged(proposal: Proposal) -> bool:
 
 def _seen(store: Store, found: Adoptable) -> dict[str, str]:
     by_id = sorted(found.sound, key=lambda one: one.id)
-    states = Counter(f"{parse_id(one.id)[0]} {one.state}" for one in by_id)
+    unsealed = sorted(found.unsealed, key=lambda one: one.record.id)
+    bodies = {one.id: (one.state, one.body) for one in by_id}
+    bodies |= {one.record.id: (one.record.state, one.body) for one in unsealed}
+    states = Counter(f"{parse_id(record_id)[0]} {state}" for record_id, (state, _) in bodies.items())
     sums: Counter[str] = Counter()
-    for one in by_id:
-        if one.body.asset:
-            sums[one.body.asset] += int(one.body.units)
+    for _, body in bodies.values():
+        if body.asset:
+            sums[body.asset] += int(body.units)
+    prints = [one.print for one in by_id]
+    prints += [f"{one.record.id} {one.record.version} ".encode() + one.chain for one in unsealed]
     amounts = [str(Money(units, store.records.assets[asset])) for asset, units in sorted(sums.items())]
     return {
-        "records": str(len(by_id)),
+        "records": str(len(bodies)),
+        "unsealed": str(len(unsealed)),
         "states": ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
         "amounts": ", ".join(amounts) or "none",
         "forged": str(sum(one.forged for one in by_id)),
         "postings": " ".join(one for _, said in sorted(found.postings.items()) for one in said),
-        "hash": hashlib.sha256(b"".join(one.print for one in by_id)).hexdigest()[:32],
+        "hash": hashlib.sha256(b"".join(prints)).hexdigest()[:32],
     }

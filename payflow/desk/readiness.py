@@ -66,6 +66,7 @@ async def examine(store: Store) -> list[Check]:
         _durable(store),
         servers.replicas(store.servers, store.records.barrier.replicas, store.settings),
         ok("scripts", "The store has our scripts."),
+        permits(store),
         await sequence(store),
         await one_person(store),
     ]
@@ -82,6 +83,19 @@ def _durable(store: Store) -> Check:
             "PAYFLOW_ACCEPT_WEAK_DURABILITY is set: what the store forgets may be paid twice.",
         ),
         (True, Level.OK, "The store keeps what it acknowledges."),
+    )
+
+
+def permits(store: Store) -> Check:
+    """Whether this process can judge what was approved; what it cannot judge it leaves to others."""
+    unknown, lists = ", ".join(sorted(store.permit_keys.unknown)), "PAYFLOW_APPROVAL_KEYS and PAYFLOW_PERMIT_KEYS"
+    only = f"Permits are only as good as PAYFLOW_SEAL_KEYS, as long as {lists} say nothing else."
+    lacks = f"Approved under the key {unknown}, which this process does not have: give it the {lists} of the others."
+    return first_of(
+        "permits",
+        (unknown, Level.WARN, lacks),
+        (store.permit_keys.derived, Level.OK, only),
+        (True, Level.OK, "What leaves is permitted by keys of its own."),
     )
 
 

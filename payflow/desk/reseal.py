@@ -146,7 +146,7 @@ async def _record(store: Store, record_id: RecordId, who: str) -> bool:
             stored = await store.records.read(record_id)
         except NotFound:
             return False  # it was archived this moment
-        data = renew(stored.record.data, _anew(store.seals, record_id)) if renew else stored.record.data
+        data = renew(stored.record.data, anew(store.seals, record_id)) if renew else stored.record.data
         if data == stored.record.data:
             return await store.permits.renew(record_id)
         # What somebody wrote in beside its history must not get a new seal as if it had always been there.
@@ -162,15 +162,15 @@ async def _record(store: Store, record_id: RecordId, who: str) -> bool:
 
 async def _archived(store: Store, record_id: RecordId) -> bool:
     renew = store.records.machines[parse_id(record_id)[0]].reseal
-    anew = _anew(store.seals, record_id)
-    return await store.archive.reseal(record_id, lambda data: renew(data, anew) if renew else data)
+    fresh = anew(store.seals, record_id)
+    return await store.archive.reseal(record_id, lambda data: renew(data, fresh) if renew else data)
 
 
-def _anew(seals: Seals, record_id: RecordId) -> Anew:
+def anew(seals: Seals, record_id: RecordId) -> Anew:
     """Seal anew what needs it: within a record, the same ciphertext becomes the same."""
     renewed: dict[str, str] = {}
 
-    def anew(sealed: str, place: str) -> tuple[str, str]:
+    def one(sealed: str, place: str) -> tuple[str, str]:
         destination = seals.open(sealed, record_id)
         named = seals.place(destination)
         if place not in ("", named):
@@ -180,4 +180,4 @@ def _anew(seals: Seals, record_id: RecordId) -> Anew:
             renewed[sealed] = sealed if current else seals.seal(destination, record_id)
         return renewed[sealed], named
 
-    return anew
+    return one

@@ -10,11 +10,12 @@ from machines.core.facts import Fact, Override, Proof
 from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
-from machines.payout.data import PayoutData
+from machines.payout.data import PayoutData, PayoutRecord
 from payflow.desk import lane_steering, permits
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
 from payflow.desk.dual_control import DualControl, Verb
 from payflow.desk.identity import one_person_verb, person_verb, token_verb
+from payflow.desk.payouts import yes_of
 from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.platforms import owners_called
 from payflow.desk.records import tell
@@ -190,13 +191,22 @@ class Steering:
             proof, evidence = await self._evidence(record)
             if proof.value != seen["proof"]:
                 raise Conflict(f"The rail says something else than when this was proposed: {evidence} Look again.")
-            word = Override(seen["to"], proposal.reason, proposal.by, "", proof)
-            return _seconded(word, second.name, Role(proposal.role))
+            word = _seconded(
+                Override(seen["to"], proposal.reason, proposal.by, "", proof), second.name, Role(proposal.role)
+            )
+            return await self._sealed(record, word) if isinstance(record.data, PayoutData) else word
 
         both = f"{proposal.by} and {second.name}"
         async with self._store.audit.doing(both, f"override to {seen['to']}", record_id, proposal.reason):
             applied = await tell(self._store, self._metrics, record_id, unless_changed, second.name)
         return f"Done: {record_id} is in {applied.after.state} now."
+
+    async def _sealed(self, record: PayoutRecord, word: Override) -> Override:
+        """Seal the second person's yes where it counts as one; what waits as a correction is forgotten by it."""
+        if not word.second_approves:
+            return word
+        at, as_it_is = await self._records.now(), replace(record, data=replace(record.data, correction=None))
+        return replace(word, at=at, seal=yes_of(self._store, as_it_is, word.second, at))
 
     def _says(self, proposal: Proposal) -> list[str]:
         seen, lifecycle = proposal.seen, self._records.machines[parse_id(RecordId(proposal.subject))[0]].lifecycle

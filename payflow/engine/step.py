@@ -30,6 +30,8 @@ from machines.core.errors import (
     StoreError,
     StoreUnavailable,
     StoreUnfit,
+    Unapproved,
+    UnknownPermitKey,
     UnknownSealKey,
 )
 from machines.core.facts import Fact, LostSight, Nothing, Refused
@@ -112,7 +114,7 @@ class Steps:
     async def _troubled(self, stored: Stored, machine: AnyMachine, error: Exception) -> None:
         """Deal with an act that gave no fact: each kind of error says what may be done next."""
         match error:
-            case OtherPayee():
+            case OtherPayee() | Unapproved():
                 # What one payee's number looks like at a gateway says nothing about anybody else's payment.
                 await self._park(stored, error)
             case RailClosed() | Contradiction():
@@ -216,7 +218,8 @@ class Steps:
 
     async def _held_up(self, stored: Stored, error: Exception) -> None:
         kinds: dict[type[Exception], str] = {
-            Paused: "paused", NotDurable: "not_durable", UnknownSealKey: "seal_key", NotSigned: "unsigned"
+            Paused: "paused", NotDurable: "not_durable", UnknownSealKey: "seal_key", NotSigned: "unsigned",
+            UnknownPermitKey: "permit_key",
         }  # fmt: skip
         self._erred(stored, kinds.get(type(error), "rail_closed"))
         again_s = LOOK_AGAIN_WHEN_PAUSED_S * (0.5 + self._rng.random())
@@ -248,7 +251,7 @@ class Steps:
 
     async def _park(self, stored: Stored, error: BaseException) -> None:
         record = stored.record
-        self._erred(stored, "bug")
+        self._erred(stored, "unapproved" if isinstance(error, Unapproved) else "bug")
         log.error("A record was set aside.", action="park", record=record.id, error=repr(error), exc_info=error)
         await self.set_aside(stored, f"{type(error).__name__}: {error}")
 

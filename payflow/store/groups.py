@@ -20,6 +20,7 @@ CREATED = "Created"
 PARKED = "Parked"
 UNPARKED = "Unparked"
 RESEALED = "Resealed"
+ADOPTED = "Adopted"
 
 AS_IT_IS = -2
 """For `after_ms`: whether and when a record is looked at, and who holds it, stays as it is, whatever that is now."""

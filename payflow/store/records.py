@@ -441,6 +441,11 @@ class Records:
         changes = {"after_ms": groups.AS_IT_IS, "parked": stored.record.parked, "data": encode(data)}
         await self._mark(stored, groups.RESEALED, "what is sealed in it has the newest key", who, **changes)
 
+    async def take_over(self, stored: Stored, data: Any, who: str, why: str) -> None:
+        """Write data that two people sealed as they were, and look at once at what was set aside for want of a seal."""
+        polled = self._lifecycle(stored.record).state(stored.record.state).by is By.POLLER
+        await self._mark(stored, groups.ADOPTED, why, who, after_ms=0 if polled else groups.AS_IT_IS, data=encode(data))
+
     async def _mark(self, stored: Stored | Poison, fact: str, why: str, who: str, **changes: Any) -> None:
         group = WriteGroup(self.shard_of(stored.record.id), [], [], stored.fence == 0, self.macs)
         groups.mark(group, stored, fact, why, who, **changes)

@@ -28,7 +28,7 @@ from payflow.store.listing import Listing
 from payflow.store.macs import Macs
 from payflow.store.outbox import Outbox
 from payflow.store.pauses import CHANGED, EVERYTHING, GUARD, Pauses, scope_of_shard
-from payflow.store.permits import Permits
+from payflow.store.permits import PermitKeys, Permits
 from payflow.store.receipt_keys import ReceiptKeys
 from payflow.store.records import UNSIGNED, Records
 from payflow.store.registers.alone import OnePersonSetting
@@ -68,6 +68,7 @@ class Store:
     rows: SignedRows
     earnings: Earnings
     seals: Seals
+    permit_keys: PermitKeys
     receipt_keys: ReceiptKeys
     profiles: Profiles
     contributors: ContributorAddresses
@@ -250,6 +251,7 @@ async def open_store(
             ledger=ledger,
             earnings=Earnings(link, records, ledger),
             seals=seals,
+            permit_keys=_permit_keys(settings),
             receipt_keys=ReceiptKeys(_receipt_keys(settings)),
             profiles=profiles,
             contributors=ContributorAddresses(link, seals, profiles, shards),
@@ -314,6 +316,16 @@ async def _seals(link: Link, settings: Settings) -> Seals:
             "`payflow seal-key --fingerprints` said of the keys before, or put the oldest of PAYFLOW_SEAL_KEYS back."
         )
     return seals
+
+
+def _permit_keys(settings: Settings) -> PermitKeys:
+    """Take the keys of approvals and permits; without a list of their own they come from those that seal."""
+    approvals, permits = settings.approval_keys, settings.permit_keys
+    return PermitKeys(
+        keys_given(approvals.get_secret_value()) if approvals else (),
+        keys_given(permits.get_secret_value()) if permits else (),
+        _seal_keys(settings),
+    )
 
 
 def _seal_keys(settings: Settings) -> list[str]:

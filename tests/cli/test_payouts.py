@@ -82,6 +82,7 @@ async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: Asyn
         ProviderHistories(store),
         MANUAL,
         store.seals,
+        store.permit_keys,
         Thresholds(),
         Unlimited(),
         FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False),
@@ -161,8 +162,8 @@ class Counter:
         self.do(deliver)
 
 
-REVIEW = (f.Assessed((RiskFinding("new", "0 successful payouts, 3 are needed"),)),)
-APPROVED = (f.Assessed(()),)
+REVIEW = (f.Assessed((RiskFinding("new", "0 successful payouts, 3 are needed"),), seal="rules.sealed"),)
+APPROVED = (f.Assessed((), seal="rules.sealed"),)
 FAILED = (*APPROVED, f.Boarded("b"), lambda reference: f.NotPaid(reference, "the account is closed", retryable=False))
 
 

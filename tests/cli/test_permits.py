@@ -20,7 +20,10 @@ def unsigned(till: Till, record_id: RecordId) -> None:
 
 def test_two_people_take_over_what_an_older_version_left(till: Till) -> None:
     asked, failed = till.errand(key="1"), till.errand("FAILED", key="2")
-    assert till("permit", "ls").out == "Every record and every posting is signed as it is.\n"
+    assert (
+        till("permit", "ls").out
+        == "Every record and every posting is signed as it is, and what was approved is sealed.\n"
+    )
     unsigned(till, asked)
     unsigned(till, failed)
     told = till.json("permit", "ls", code=1)["records"]
@@ -35,7 +38,7 @@ def test_two_people_take_over_what_an_older_version_left(till: Till) -> None:
         assert "the second person must be another one" in till.refused("confirm", told["proposal"], "--yes")
     with showing(till, "bo"):
         assert "2 records are signed" in till("confirm", told["proposal"], "--yes").out
-    assert till.json("permit", "ls") == {"records": [], "postings": []}
+    assert till.json("permit", "ls") == {"records": [], "unsealed": [], "postings": []}
     assert till.json("override", failed, "CANCELLED", "--reason", "the bank called", "--yes")["to"] == "CANCELLED"
 
 

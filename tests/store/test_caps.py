@@ -34,7 +34,7 @@ from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
 from payflow.web.http.probes import read_gauges
 from tests.desk import LEASE_MS, owner_in, settings_for
-from tests.machines.payout.world import Unlimited
+from tests.machines.payout.world import Believing, Unlimited
 from tests.servers import EVERY, Deployment, Kind
 
 HOME = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
@@ -75,6 +75,7 @@ class World:
             ProviderHistories(store),
             Schedule("instant"),
             store.seals,
+            Believing(),
             Thresholds(),
             Unlimited(),
             caps=self.caps,

@@ -36,12 +36,14 @@ def data(**parts: Any) -> PayoutData:
         "send_units": 100_000,
         "requested_by": "ann",
         "fingerprint": PRINT,
+        "rules": "rules.sealed",
     }
     return PayoutData(**(given | parts))
 
 
 def payout(state: str, since: int = NOW, units: int = 100_000, **parts: Any) -> PayoutRecord:
-    """A payout of Ann's in a state."""
+    """A payout of Ann's in a state; what has come further than a request was assessed."""
+    parts.setdefault("assessed", state != s.REQUESTED)
     return Record(
         id=ID,
         machine="payout",

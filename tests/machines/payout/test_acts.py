@@ -486,7 +486,7 @@ async def test_the_rules_are_asked_once_with_all_that_is_known() -> None:
 async def test_below_the_amount_for_two_people_one_is_enough() -> None:
     rail = FakeRail()
     fact = await looks(rail, two_from=100_001).assess(payout(s.REQUESTED, units=100_000), FakeStep(rail))
-    assert fact == f.Assessed(())
+    assert fact == f.Assessed((), seal="rules.sealed")
 
 
 async def test_in_another_currency_any_amount_takes_the_two_people_that_large_ones_take() -> None:

@@ -249,7 +249,7 @@ class Anything(RuleBasedStateMachine):
     @rule(risky=st.booleans(), needed=st.sampled_from((1, 2)))
     def the_rules_say(self, risky: bool, needed: int) -> None:  # noqa: FBT001
         """The request is assessed."""
-        self.take_in(f.Assessed((RiskFinding("amount", "much"),) if risky else (), needed))
+        self.take_in(f.Assessed((RiskFinding("amount", "much"),) if risky else (), needed, seal="rules.sealed"))
 
     @rule(by=st.sampled_from(("ann", "olu", "eve")))
     def somebody_approves(self, by: str) -> None:

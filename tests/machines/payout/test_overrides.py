@@ -136,9 +136,13 @@ def test_a_yes_to_another_destination_does_not_count_for_this_one() -> None:
         decide(record, word(s.PROCESSING, second="olga"))
 
 
-def test_what_was_sent_to_this_destination_before_was_approved_before() -> None:
+def test_that_something_was_sent_to_this_destination_before_does_not_say_that_it_was_approved() -> None:
     record = payout(s.FAILED, assessed=True, findings=FOUND, approvals_needed=2, attempts=(failed(),))
-    assert after(record, word(s.PROCESSING)).state == s.PROCESSING
+    with pytest.raises(BadInput, match="the yes of 2 more"):
+        decide(record, word(s.PROCESSING, second="olga"))
+    both = (Approval("rita", NOW, FINGERPRINT), Approval("rob", NOW, FINGERPRINT))
+    approved = replace(record, data=replace(record.data, approvals=both, fingerprint=FINGERPRINT))
+    assert after(approved, word(s.PROCESSING)).state == s.PROCESSING
 
 
 def test_a_payout_that_is_over_begins_again_only_by_two() -> None:

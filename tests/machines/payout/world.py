@@ -18,6 +18,7 @@ from machines.core.ports import (
     Pending,
     Rail,
     Reversed,
+    SealKind,
     Settled,
     Status,
     Trace,
@@ -119,6 +120,22 @@ class Clear:
         """Give the destination."""
         return Destination("bank", (("account_number", sealed),))
 
+    def place(self, _: Destination) -> str:
+        """Name none: the payouts of these tests say nothing of theirs."""
+        return ""
+
+
+class Believing:
+    """Takes whatever it is shown for a seal: what is tried is something else."""
+
+    def sign(self, kind: SealKind, *_: str | int) -> str:
+        """Seal nothing in particular."""
+        return f"{kind}.sealed"
+
+    def knows(self, *_: object) -> bool:
+        """Believe it."""
+        return True
+
 
 @dataclass
 class Known:
@@ -192,6 +209,7 @@ def looks(
         providers or Known(),
         Opens(opens_at),
         Clear(),
+        Believing(),
         Thresholds(),
         Unlimited(),
         two_people_from=two_from,

@@ -352,6 +352,7 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
             known,
             schedule,
             store.seals,
+            store.permit_keys,
             thresholds,
             Unlimited(),
             FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne),

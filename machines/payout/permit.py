@@ -1,0 +1,99 @@
+"""Here it is decided that what leaves is what was approved.
+
+The rules and each person who says yes put a seal on what they saw: which payout, how much, where to, through which
+rail, with which findings. Before anything is sent, those seals are compared with what is about to be sent: the
+destination as it is in clear, never as it is encrypted. Retries, deferrals and repeats are the same payment and need no
+new yes; a corrected destination, another amount and another rail are another one.
+
+The rules' seals are made with keys that workers alone have, those of people with keys that the API has as well: so
+whoever takes over the API, or has a backup and its keys, can neither say that the rules let something pass nor change
+what a person said yes to.
+"""
+
+from dataclasses import replace
+
+from machines.core.clock import Millis
+from machines.core.errors import BadAmount, Unapproved
+from machines.core.machine import SealAdoption
+from machines.core.ports import PermitSigner, SealKind
+from machines.payout import lifecycle as s
+from machines.payout.data import TWO, Approval, PayoutData, PayoutRecord, one_person, parts_of, reference_of
+
+_SENT_FROM = frozenset({s.APPROVED, s.PROCESSING, s.UNCONFIRMED, s.FAILED})
+
+
+def by_rules(signer: PermitSigner, record: PayoutRecord) -> str:
+    """Seal what the rules found, and where they saw it go."""
+    return signer.sign(SealKind.RULES, *_ruled(record))
+
+
+def by_person(signer: PermitSigner, record: PayoutRecord, place: str, by: str, at: int) -> str:
+    """Seal somebody's yes to what is proposed now, which goes to this destination in clear."""
+    said = Approval(by, at, record.data.proposal.fingerprint)
+    return signer.sign(SealKind.PERSON, *_said(record, place, said))
+
+
+def refuse_unapproved(signer: PermitSigner, record: PayoutRecord, place: str) -> None:
+    """Raise unless the newest attempt, to this very destination, is what the rules or enough people approved."""
+    data = record.data
+    _refuse_gaps(record)
+    if any(signer.knows(one.seal, [SealKind.ADOPTION], *_said(record, place, one)) for one in data.approvals):
+        return
+    ruled = signer.knows(data.rules, [SealKind.RULES], *_ruled(record))
+    if ruled and data.by_rules and place == data.ruled_place:
+        return
+    said_yes = {
+        one_person(one.by)
+        for one in data.approvals
+        if signer.knows(one.seal, [SealKind.PERSON], *_said(record, place, one))
+    }
+    given = len(said_yes - {one_person(data.requested_by), one_person(record.owner)})
+    needed = data.people_needed if ruled else max(TWO, data.approvals_needed)
+    if given < needed:
+        why = "" if ruled else " What the rules found is not sealed as it is."
+        raise Unapproved(f"Nobody approved it as it is: {given} of {needed} people put a seal on just this.{why}")
+
+
+def _refuse_gaps(record: PayoutRecord) -> None:
+    """Raise where an attempt is missing before the newest: nobody would ask the rail what became of it."""
+    data = record.data
+    _, _, newest = parts_of(data.newest) or (record.id, "", 0)
+    all_of_them = [reference_of(record.id, number, data.installation) for number in range(1, newest + 1)]
+    if data.newest not in all_of_them or not {one.reference for one in data.attempts}.issuperset(all_of_them):
+        raise Unapproved(f"{data.newest} is none of its references, or attempts before it are missing.")
+
+
+def _content(record: PayoutRecord) -> tuple[str | int, ...]:
+    if record.amount is None:
+        raise BadAmount(f"{record.id} has no amount.")
+    data, amount = record.data, record.amount
+    return (record.id, amount.asset.code, amount.units, data.send_units, data.rail, data.installation)
+
+
+def _found(data: PayoutData) -> tuple[str | int, ...]:
+    return (data.approvals_needed, *(f"{one.code} {one.text}" for one in data.findings))
+
+
+def _ruled(record: PayoutRecord) -> tuple[str | int, ...]:
+    return (*_content(record), record.data.ruled_place, *_found(record.data))
+
+
+def _said(record: PayoutRecord, place: str, said: Approval) -> tuple[str | int, ...]:
+    return (*_content(record), place, said.fingerprint, said.by, said.at, *_found(record.data))
+
+
+# ── what an older version approved ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _waits(record: PayoutRecord) -> bool:
+    return record.state in _SENT_FROM and record.data.waits_unsealed
+
+
+def _adopted(record: PayoutRecord, signer: PermitSigner, who: str, at: Millis) -> PayoutData:
+    data = record.data
+    approval = Approval(who, at, data.fingerprint)
+    seal = signer.sign(SealKind.ADOPTION, *_said(record, data.place, approval))
+    return replace(data, approvals=(*data.approvals, replace(approval, seal=seal)))
+
+
+ADOPTION = SealAdoption(_waits, _adopted)

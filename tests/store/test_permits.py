@@ -1,0 +1,486 @@
+"""What leaves is what was approved: who has the store, and the keys that sign and seal it, cannot pay by that."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from machines.core.clock import DAY, FixedClock
+from machines.core.decision import Decision, New
+from machines.core.errors import BadInput, BadSettings, NotPossible
+from machines.core.facts import Fact, Nothing
+from machines.core.ids import Owner, RecordId, derived_id
+from machines.core.lifecycle import OVERRIDE
+from machines.core.machine import AnyMachine
+from machines.core.money import NGN, Money
+from machines.core.ports import Destination, Evidence, Failed, Payment, SealKind, Settled, Status, Unsent
+from machines.core.record import Record
+from machines.payout import facts as f
+from machines.payout.acts import PayoutActs
+from machines.payout.data import Approval, Attempt, PayoutData, reference_of
+from machines.payout.lifecycle import APPROVED, FAILED, PROCESSING, REQUESTED
+from machines.payout.policy import PayoutPolicy
+from machines.payout.react import payout
+from machines.payout.risk import Thresholds
+from payflow.desk import permits
+from payflow.desk.batches import Schedule
+from payflow.desk.payouts import yes_of
+from payflow.desk.person import Person
+from payflow.desk.readiness import examine
+from payflow.desk.reseal import reseal
+from payflow.desk.steering import Steering
+from payflow.engine.step import Steps
+from payflow.store import keys
+from payflow.store.permits import OF_SEAL_KEYS, PermitKeys, UnsignedRecord
+from payflow.store.registers.tokens import Role
+from payflow.store.seals import keys_given, new_key
+from payflow.store.store import Store, open_store
+from payflow.store.stored import Queue, Stored
+from payflow.telemetry.metrics import Metrics
+from tests.desk import ANN, LEASE_MS, SEAL_KEY, settings_for
+from tests.machines.payout.world import Known, Unlimited
+from tests.servers import Deployment
+
+HOME = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
+THIEF = Destination("bank", (("bank_code", "058"), ("account_number", "0999999999")))
+APPROVALS, PERMITS = "made up for approvals and no others", "made up for permits and for no others"
+KEYS = {"PAYFLOW_INSTALLATION": "ours", "PAYFLOW_APPROVAL_KEYS": APPROVALS, "PAYFLOW_PERMIT_KEYS": PERMITS}
+INSTALLATION = "ours"
+NEWER = "made up much later than the other ones"
+SMALL, LARGE = 1_000_00, 60_000_00
+"""What the rules let pass, and what a person must approve."""
+
+
+class Bank:
+    """Writes down whom it was asked to pay how much; some payments fail."""
+
+    def __init__(self) -> None:
+        self.paid: dict[str, tuple[Destination, int]] = {}
+        self.fails = False
+
+    async def prepare(self, payment: Payment) -> Payment:
+        """Need nothing."""
+        return payment
+
+    async def submit(self, payment: Payment) -> str | None:
+        """Take it."""
+        self.paid[payment.key] = (payment.to, payment.amount.units)
+        return None
+
+    async def status(self, payment: Payment) -> Status:
+        """Say what became of it."""
+        if payment.key not in self.paid:
+            return Unsent()
+        failed = Failed("no such account", retryable=True)
+        return failed if self.fails else Settled(Evidence("bank", payment.key))
+
+
+class World:
+    """A worker with all keys, and an API that has been taken over: it has all keys but those for permits."""
+
+    def __init__(self, worker: Store, api: Store, bank: Bank, clock: FixedClock) -> None:
+        self.worker, self.api, self.bank, self.clock = worker, api, bank, clock
+        for store in (worker, api):
+            store.serve([self.machine(store)])
+
+    def machine(self, store: Store) -> AnyMachine:
+        """The payouts of one process."""
+        rails = {"flutterwave": self.bank, "paystack": self.bank}
+        given = (rails, Known(), Schedule("instant"), store.seals, store.permit_keys, Thresholds(), Unlimited())
+        return payout(PayoutPolicy(retry_after_s=()), PayoutActs(*given).acts())
+
+    async def asked(self, units: int, key: str = "1", to: Destination = HOME, owner: Owner = ANN) -> RecordId:
+        """Ann asks for money, which the rules have looked at when this is over."""
+        shard = self.api.records.owner_shard(owner)
+        record_id = derived_id("payout", shard, owner, key)
+        await self.api.records.fund(owner, Money(units, NGN), f"earned {record_id}")
+        data = PayoutData(
+            rail="flutterwave",
+            method="bank",
+            sealed=self.api.seals.seal(to, record_id),
+            shown=f"{to['bank_code']} ••••{to['account_number'][-4:]}",
+            send_units=units,
+            requested_by=owner,
+            installation=INSTALLATION,
+            fingerprint=f"print of {units} to {to['account_number']}",
+            place=self.api.seals.place(to),
+        )
+        await self.api.records.create(New(record_id, "payout", owner, Money(units, NGN), data), owner)
+        await self.looks(REQUESTED)
+        return record_id
+
+    async def says_yes(self, record_id: RecordId, by: str = "rita") -> None:
+        """A reviewer says yes at the API."""
+        stored = await self.api.records.read(record_id)
+        at = await self.api.records.now()
+        seal = yes_of(self.api, stored.record, by, at)
+        await self.learns(record_id, f.Approved(by, stored.record.data.proposal.fingerprint, at, seal))
+
+    async def learns(self, record_id: RecordId, fact: Fact) -> None:
+        """Let a payout learn something at the API."""
+        stored = await self.api.records.read(record_id)
+        machine = self.api.records.machines["payout"]
+        await self.api.records.commit(stored, machine.react(stored.record, fact, stored.at), fact, "the api")
+
+    async def looks(self, *states: str, store: Store | None = None) -> None:
+        """A worker looks at what is due in these states, one after the other."""
+        store = store or self.worker
+        steps = Steps(store, Metrics(), who="worker", lease_ms=LEASE_MS)
+        for state in states:
+            self.clock.at += LEASE_MS + 1
+            for part in await store.records.claim([Queue("payout", state, 100, LEASE_MS)]):
+                for one in part.found:
+                    await (steps.look(one) if isinstance(one, Stored) else steps.untouched(one))
+
+    async def read(self, record_id: RecordId) -> Record[PayoutData]:
+        """A payout as it is."""
+        return (await self.api.records.read(record_id)).record
+
+    async def forged(self, record_id: RecordId, to: str = "", **changes: Any) -> None:
+        """Write what one likes into a payout, signed and with an event in its history, as the API can."""
+        stored = await self.api.records.read(record_id)
+        decision: Decision[PayoutData] = Decision(data=replace(stored.record.data, **changes), again_s=0, why="by hand")
+        if to:
+            decision = decision.but(trigger=OVERRIDE, to=to)
+        await self.api.records.commit(stored, decision, Nothing(), "mallory")
+
+    async def approved(self, units: int = LARGE, key: str = "1", **more: Any) -> RecordId:
+        """A payout that a person approved, or the rules, and of which nothing has left."""
+        record_id = await self.asked(units, key, **more)
+        if units == LARGE:
+            await self.says_yes(record_id)
+        assert (await self.read(record_id)).state == APPROVED
+        return record_id
+
+
+@pytest.fixture
+async def world(server: Deployment, tmp_path: Path, clock: FixedClock) -> AsyncIterator[World]:
+    workers, api = settings_for(server, tmp_path, **KEYS), {"PAYFLOW_APPROVAL_KEYS": APPROVALS}
+    async with (
+        open_store(workers, clock=clock) as worker,
+        open_store(settings_for(server, tmp_path / "api", **api), clock=clock) as taken_over,
+    ):
+        yield World(worker, taken_over, Bank(), clock)
+
+
+# ── what is approved is paid ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("units", [SMALL, LARGE], ids=["by rules", "by a person"])
+async def test_what_was_approved_is_paid_and_a_retry_of_it_needs_no_new_yes(world: World, units: int) -> None:
+    record_id = await world.approved(units)
+    world.bank.fails = True
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert (await world.read(record_id)).state == FAILED
+    await world.learns(record_id, f.Retried("otto"))
+    await world.looks(PROCESSING)
+    assert world.bank.paid == {reference_of(record_id, one, INSTALLATION): (HOME, units) for one in (1, 2)}
+
+
+async def test_a_correction_is_paid_after_a_yes_to_it_and_an_older_yes_counts_for_nothing(world: World) -> None:
+    record_id = await world.approved()
+    world.bank.fails = True
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    (old,) = (await world.read(record_id)).data.approvals
+    sealed, place = world.api.seals.seal(THIEF, record_id), world.api.seals.place(THIEF)
+    await world.learns(record_id, f.Corrected("ann", sealed, "058 ••••9999", "another print", "", place))
+    proposed = (await world.read(record_id)).data.correction
+    await world.forged(
+        record_id, PROCESSING, approvals=(old,), sealed=sealed, place=place, shown="058 ••••9999", correction=None,
+        attempts=(*(await world.read(record_id)).data.attempts, attempt(record_id, 2, sealed, place)),
+    )  # fmt: skip
+    await world.looks(PROCESSING)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME]
+    await held(world, record_id)
+    await world.forged(record_id, FAILED, correction=proposed, approvals=())
+    await world.says_yes(record_id, "rob")
+    await world.looks(PROCESSING)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME, THIEF]
+
+
+# ── attacks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def attempt(record_id: RecordId, number: int, sealed: str, place: str) -> Attempt:
+    """An attempt that was opened by hand."""
+    return Attempt(reference_of(record_id, number, INSTALLATION), sealed, opened_at=1, place=place)
+
+
+async def held(world: World, record_id: RecordId) -> None:
+    """It is set aside, says why, somebody is called, and nothing is given back."""
+    record = await world.read(record_id)
+    assert record.parked.startswith(("Unapproved: ", "SealedForAnother: ")), record
+    assert (await world.api.ledger.account(record.owner))["NGN"].held > 0
+    called = [post for post in await world.worker.outbox.take(100, LEASE_MS) if post.kind == "alarm"]
+    assert record.id in {post.record for post in called}
+
+
+async def another_destination(world: World, victim: RecordId, _: RecordId) -> None:
+    """Put the account of a thief into a payout that somebody approved."""
+    await world.forged(victim, sealed=world.api.seals.seal(THIEF, victim), place=world.api.seals.place(THIEF))
+
+
+async def another_destination_and_no_name_of_it(world: World, victim: RecordId, _: RecordId) -> None:
+    """Do so as an older version wrote it."""
+    await world.forged(victim, sealed=world.api.seals.seal(THIEF, victim), place="")
+
+
+async def another_destination_in_the_attempt(world: World, victim: RecordId, _: RecordId) -> None:
+    """Do so in an attempt alone."""
+    await world.looks(APPROVED)
+    (one,) = (await world.read(victim)).data.attempts
+    await world.forged(victim, attempts=(replace(one, sealed=world.api.seals.seal(THIEF, victim)),))
+
+
+async def more_arrives(world: World, victim: RecordId, _: RecordId) -> None:
+    """Let more arrive."""
+    await world.forged(victim, send_units=9_999_999_00)
+
+
+async def a_larger_amount(world: World, victim: RecordId, _: RecordId) -> None:
+    """Write a larger amount beside the data, and sign the record anew."""
+    await world.api.link.ask("HSET", keys.record(victim), "units", 9_999_999_00)
+    stored = await raw(world.api, victim)
+    assert await world.api.permits.adopt(stored)
+    await world.forged(victim, send_units=9_999_999_00)
+
+
+async def raw(store: Store, record_id: RecordId) -> UnsignedRecord:
+    """A record that nobody signed as it is."""
+    return await anext(one async for one in store.permits.unsigned() if one.id == record_id)
+
+
+async def another_rail(world: World, victim: RecordId, _: RecordId) -> None:
+    """Let another rail pay it."""
+    await world.forged(victim, rail="paystack")
+
+
+async def another_installation(world: World, victim: RecordId, _: RecordId) -> None:
+    """Let its references be new ones, which no gateway has seen."""
+    await world.forged(victim, installation="evil")
+
+
+async def fewer_findings(world: World, victim: RecordId, _: RecordId) -> None:
+    """Take the findings away, so that the rules seem to have let it pass."""
+    await world.forged(victim, findings=(), approvals_needed=1, approvals=())
+
+
+async def the_seals_of_another(world: World, victim: RecordId, other: RecordId) -> None:
+    """Copy what the rules and people said of another payout."""
+    data = (await world.read(other)).data
+    await world.forged(
+        victim, rules=data.rules, ruled_place=data.ruled_place, findings=data.findings, approvals=data.approvals,
+        approvals_needed=data.approvals_needed,
+    )  # fmt: skip
+
+
+async def the_attempt_of_another(world: World, victim: RecordId, other: RecordId) -> None:
+    """Copy the attempt of another payout."""
+    await world.looks(APPROVED)
+    await world.forged(victim, attempts=(await world.read(other)).data.attempts)
+
+
+async def a_later_attempt(world: World, victim: RecordId, _: RecordId) -> None:
+    """Forget an attempt, so that nobody asks what became of it."""
+    await world.looks(APPROVED)
+    (one,) = (await world.read(victim)).data.attempts
+    seventh = replace(one, reference=f"{one.reference[:-1]}7")
+    await world.forged(victim, attempts=(replace(one, reference="x", failed="no", absent=True), seventh))
+
+
+async def adopted_by_two(world: World, victim: RecordId, _: RecordId) -> None:
+    """Say that two people took it over from an older version."""
+    with pytest.raises(BadSettings, match="only workers have"):
+        world.api.permit_keys.sign(SealKind.ADOPTION, victim)
+    await world.forged(victim, rules="", approvals=(Approval("olga and omar", 1, "a print", "adoption.00"),))
+
+
+Attack = Callable[[World, RecordId, RecordId], Awaitable[None]]
+
+BY_HAND: dict[str, Attack] = {
+    one.__name__: one
+    for one in (
+        another_destination, another_destination_and_no_name_of_it, another_destination_in_the_attempt, more_arrives,
+        a_larger_amount, another_rail, another_installation, fewer_findings, the_seals_of_another,
+        the_attempt_of_another, a_later_attempt, adopted_by_two,
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", BY_HAND.values(), ids=BY_HAND.keys())
+async def test_what_is_written_into_an_approved_payout_holds_it_and_pays_nobody(world: World, attack: Attack) -> None:
+    victim, other = await world.approved(), await world.approved(SMALL, "2", to=THIEF, owner=Owner("mallory"))
+    await attack(world, victim, other)
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert not any(key.startswith(victim) for key in world.bank.paid), world.bank.paid
+    await held(world, victim)
+
+
+@pytest.mark.parametrize("state", [APPROVED, PROCESSING])
+async def test_a_payout_that_was_written_into_a_state_that_sends_is_held(world: World, state: str) -> None:
+    record_id = await world.asked(LARGE)
+    data = (await world.read(record_id)).data
+    opened = attempt(record_id, 1, data.sealed, data.place)
+    await world.forged(record_id, state, attempts=(opened,) if state == PROCESSING else ())
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert not world.bank.paid
+    await held(world, record_id)
+
+
+@pytest.mark.parametrize("how", ["no seal", "a seal of a person", "a key of its own"])
+async def test_an_api_cannot_say_that_the_rules_let_something_pass(world: World, how: str) -> None:
+    record_id = await world.asked(LARGE)
+    data = (await world.read(record_id)).data
+    parts = (record_id, "NGN", LARGE, LARGE, data.rail, data.installation, data.place, 1)
+    with pytest.raises(BadSettings, match="only workers have"):
+        world.api.permit_keys.sign(SealKind.RULES, *parts)
+    said = world.api.permit_keys.sign(SealKind.PERSON, *parts).removeprefix("person.")
+    own_key = PermitKeys([NEWER], [APPROVALS], []).sign(SealKind.RULES, *parts)
+    seal = {"no seal": "", "a seal of a person": f"rules.{said}", "a key of its own": own_key}[how]
+    await world.forged(record_id, APPROVED, findings=(), approvals_needed=1, rules=seal)
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert not world.bank.paid
+    if how == "no seal":
+        await held(world, record_id)
+    else:
+        assert world.worker.permit_keys.unknown, "a key that makes no permits is told of by readiness and log"
+
+
+# ── keys come and go ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def opened(stack: AsyncExitStack, world: World, approvals: str = "", permits: str = "") -> Store:
+    """A worker with other lists of keys, at the same store."""
+    changes = {"approval_keys": SecretStr(approvals), "permit_keys": SecretStr(permits)}
+    settings = world.worker.settings.model_copy(update=changes)
+    store = await stack.enter_async_context(open_store(settings, clock=world.clock))
+    store.serve([world.machine(store)])
+    return store
+
+
+async def test_a_worker_that_lacks_the_key_leaves_it_to_those_who_have_it(world: World) -> None:
+    record_id = await world.approved()
+    await world.looks(APPROVED)
+    async with AsyncExitStack() as stack:
+        for approvals, permits in ((f"{NEWER} a", PERMITS), (APPROVALS, f"{NEWER} p"), ("", ""), (APPROVALS, "")):
+            ignorant = await opened(stack, world, approvals, permits)
+            await world.looks(PROCESSING, PROCESSING, store=ignorant)
+            assert not world.bank.paid
+            assert not (await world.read(record_id)).parked, "it is left, and not held"
+            (said,) = [one for one in await examine(ignorant) if one.name == "permits"]
+            assert "does not have" in said.finding
+        await world.looks(PROCESSING)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME]
+
+
+async def test_keys_are_changed_in_the_middle_of_everything(world: World) -> None:
+    record_id = await world.approved()
+    await world.looks(APPROVED)
+    async with AsyncExitStack() as stack:
+        newer = await opened(stack, world, f"{NEWER} a,{APPROVALS}", f"{NEWER} p,{PERMITS}")
+        young = await world.asked(SMALL, "2")
+        await world.looks(APPROVED, PROCESSING, store=newer)
+    assert {key[: len(record_id)] for key in world.bank.paid} == {record_id, young}
+
+
+async def test_what_seal_keys_stood_for_before_there_were_lists_goes_on_as_long_as_the_lists_say_so(
+    world: World,
+) -> None:
+    async with AsyncExitStack() as stack:
+        before = await opened(stack, world)
+        assert before.permit_keys.derived
+        record_id = await world.asked(SMALL)
+        await world.forged(record_id, rules="", approvals=(), assessed=False, findings=())
+        world.clock.at += DAY
+        await world.forged(record_id, REQUESTED)
+        await world.looks(REQUESTED, APPROVED, store=before)
+        await world.looks(PROCESSING)
+        assert not world.bank.paid
+        between = await opened(stack, world, f"{APPROVALS},{OF_SEAL_KEYS}", f"{PERMITS},{OF_SEAL_KEYS}")
+        assert between.permit_keys.derived, "the doctor says so"
+        await world.looks(PROCESSING, store=between)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME]
+
+
+async def test_reseal_breaks_no_seal(world: World) -> None:
+    first, second = await world.approved(), await world.approved(SMALL, "2")
+    await world.looks(APPROVED)
+    newest = new_key()
+    settings = world.worker.settings.model_copy(
+        update={
+            "seal_keys": SecretStr(f"{newest},{SEAL_KEY}"),
+            "fingerprint_key": SecretStr(world.worker.seals.fingerprint_key),
+        }
+    )
+    async with open_store(settings, clock=world.clock) as store:
+        store.serve([world.machine(store)])
+        before = (await world.read(first)).data
+        assert (await reseal(store, "otto")).done
+        after = (await store.records.read(first)).record.data
+        assert before.sealed != after.sealed
+        await world.looks(PROCESSING, store=store)
+    assert len(world.bank.paid) == 2, (first, second)
+
+
+@pytest.mark.parametrize(
+    ("approvals", "permits", "says"),
+    [
+        ("", PERMITS, "set PAYFLOW_APPROVAL_KEYS too"),
+        ("short", "", "shorter than 24"),
+        (APPROVALS, f"{PERMITS},{APPROVALS}", "stands twice"),
+        (SEAL_KEY, "", "stands twice"),
+    ],
+)
+def test_keys_that_would_prove_nothing_are_refused(approvals: str, permits: str, says: str) -> None:
+    with pytest.raises(BadSettings, match=says):
+        PermitKeys(keys_given(approvals), keys_given(permits), [SEAL_KEY])
+
+
+# ── what an older version approved ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def as_older(world: World, record_id: RecordId) -> None:
+    """Leave a payout as a version left it that sealed nothing."""
+    data = (await world.read(record_id)).data
+    bare = tuple(replace(one, seal="") for one in data.approvals)
+    await world.forged(record_id, rules="", ruled_place="", approvals=bare)
+
+
+OLGA, OMAR = Person("olga", Role.OPERATOR), Person("omar", Role.OPERATOR)
+
+
+async def test_what_an_older_version_approved_waits_until_two_people_take_it_over_once(world: World) -> None:
+    waits, sent = await world.approved(), await world.approved(SMALL, "2")
+    await world.looks(APPROVED)
+    for one in (waits, sent):
+        await as_older(world, one)
+    await world.looks(PROCESSING)
+    assert not world.bank.paid
+    await held(world, waits)
+    found = await permits.unsigned(world.worker)
+    assert {one.record.id for one in found.unsealed} == {waits, sent}
+    desk = Steering(world.worker, Metrics())
+    proposal = await desk.propose_adoption(permits.ALL, "they are those of before", OLGA)
+    with pytest.raises(NotPossible, match="no PAYFLOW_PERMIT_KEYS"):
+        await Steering(world.api, Metrics()).two.confirm(proposal.digest, OMAR)
+    assert "2 sealed" in await desk.two.confirm(proposal.digest, OMAR)
+    await world.looks(PROCESSING)
+    assert {to for to, _ in world.bank.paid.values()} == {HOME}
+    assert len(world.bank.paid) == 2
+    assert not (await permits.unsigned(world.worker)).unsealed
+    with pytest.raises(BadInput, match="nothing to take over"):
+        await desk.propose_adoption(permits.ALL, "once more", OLGA)
+
+
+async def test_what_the_rules_of_an_older_version_found_is_looked_at_anew(world: World) -> None:
+    record_id = await world.asked(LARGE)
+    await as_older(world, record_id)
+    assert (await world.read(record_id)).data.people_needed == 2
+    await world.looks(REQUESTED)
+    await world.says_yes(record_id)
+    await world.looks(APPROVED, PROCESSING)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME]
