@@ -16,6 +16,7 @@ from machines.core.ports import (
     Payment,
     PaymentKey,
     Pending,
+    PermitSigner,
     Rail,
     Reversed,
     Settled,
@@ -26,6 +27,7 @@ from machines.core.ports import (
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.data import WEI, PoolData, PoolLine, PoolRecord, line_of, nonce_of, sent_of
+from machines.pool.permit import refuse_unpermitted
 from machines.pool.ports import Booked, BookedAnswer, Checks, Ours, PaymentBooks
 
 # The lock may pass from one of our payments to the next while we look at it.
@@ -66,6 +68,7 @@ class PoolActs:
 
     pools: Mapping[str, PayingPool]
     ours: Ours
+    permits: PermitSigner
 
     def acts(self) -> dict[str, Act[PoolData]]:
         return {s.DUE: self.debit, s.DEBITED: self.send, s.SENT: self.follow, s.PAID: self.watch}
@@ -75,6 +78,7 @@ class PoolActs:
         pool, line = self._pool(record), line_of(record, step.now // SECOND)
         if (await pool.books.book_state(line)).step:
             return await self._debited(record, pool, line)
+        refuse_unpermitted(self.permits, record)
         fault = await pool.checks.fault(sent_of(record).units * WEI, line.key)
         fault = fault or await pool.checks.paid_outside(line.login)
         if fault:
@@ -117,6 +121,7 @@ class PoolActs:
         status = await pool.rail.status(payment_of(record))
         if not isinstance(status, Unsent):
             return await self._learned(record, pool, status, step)
+        refuse_unpermitted(self.permits, record)
         fault = await self._book_fault(pool, line, step.now - record.since)
         fault = fault or await pool.checks.paid_outside(line.login)
         if fault:

@@ -43,6 +43,8 @@ class PoolData:
     reason: str = ""
     refused: bool = False
     """Whether the address itself threw it back, so that paying it again would only burn gas."""
+    permit: str = ""
+    """Over what the run found due; empty where an older version did."""
 
     @property
     def owner(self) -> Owner:

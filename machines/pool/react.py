@@ -11,6 +11,7 @@ from machines.core.machine import Machine, Prove, RetryPolicy
 from machines.core.ports import Act, Evidence
 from machines.pool import facts as f
 from machines.pool import lifecycle as s
+from machines.pool import permit
 from machines.pool.data import PoolData, PoolRecord, claim_of, nonce_of
 
 Choice = Decision[PoolData]
@@ -29,6 +30,7 @@ def pool(acts: dict[str, Act[PoolData]], prove: Prove[PoolData] | None = None) -
         retry=RETRY,
         prove=prove,
         retried=f.Resumed,
+        adoption=permit.ADOPTION,
     )
 
 

@@ -17,6 +17,7 @@ from machines.transaction import lifecycle as s
 from machines.transaction.caps import EMPTY_GAS, FEES, Charge, cost_wei
 from machines.transaction.data import PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
 from machines.transaction.fees import bumped
+from machines.transaction.permit import may_be_signed_again
 from machines.transaction.planning import fee_room
 from machines.transaction.ports import Lane, LaneBooks, unpaid
 
@@ -164,7 +165,7 @@ class TransactionActs:
     async def _bumped(self, case: _Case, why: str, *, empty: bool) -> f.Bumped | None:
         """Sign another attempt at a better price; None where a ceiling or cap forbids one, or a person must look."""
         lane, data, cap = case.lane, case.data, case.lane.policy.fee_cap
-        if not empty and await self._suspected(case):
+        if not empty and (await self._suspected(case) or not self._as_permitted(case)):
             return None
         market = await lane.chain.market(lane.policy.fees.percentile)
         live = data.attempts if case.record.state == s.SENT else [one for one in data.attempts if one.sent]
@@ -189,6 +190,13 @@ class TransactionActs:
         if lane.watch is not None:
             lane.watch.bumped(lane.name)
         return f.Bumped(SignedAttempt(signed.hash, signed.raw, fee, empty=empty), why, record, charges)
+
+    def _as_permitted(self, case: _Case) -> bool:
+        """Tell whether it is still what was signed first; if not, it can be replaced by nothing alone."""
+        permitted = may_be_signed_again(self.books.permits, case.data)
+        if not permitted:
+            self.books.distrust(case.record.id)
+        return permitted
 
     # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

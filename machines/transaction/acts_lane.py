@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from machines.core.chain import ChainHead, GasFee, Seen, Unsigned, known_head
 from machines.core.clock import Millis
 from machines.core.decision import Claim, New
-from machines.core.errors import RailClosed, Retryable
+from machines.core.errors import RailClosed, Retryable, UnknownPermitKey
 from machines.core.facts import Fact, Nothing
 from machines.core.ports import Step
 from machines.transaction import calldata
@@ -27,6 +27,7 @@ from machines.transaction.data import (
 )
 from machines.transaction.fees import offered
 from machines.transaction.grouping import waits_for_company
+from machines.transaction.permit import as_signed, may_be_paid
 from machines.transaction.planning import Budget, Plan, PlannedTransaction, fee_room
 from machines.transaction.ports import Lane, LaneBooks, LaneView, unpaid
 
@@ -169,8 +170,18 @@ class LaneActs:
         """Read what is queued; give it, what of it may be signed for, and which cap holds the rest."""
         found = await self.books.queued(lane.name, limit)
         suspected = {suspect.payment for suspect in record.data.suspects}
-        free = [payment for payment in found if payment.id not in suspected]
+        free = [payment for payment in found if payment.id not in suspected and self._permitted(payment)]
         return found, *fitting(free, lane.policy.caps, record.data.spent, now)
+
+    def _permitted(self, payment: PaymentRecord) -> bool:
+        """Tell what may be paid; one that may not, or that others must judge, keeps no other one from it."""
+        try:
+            permitted = may_be_paid(self.books.permits, payment)
+        except UnknownPermitKey:
+            return False
+        if not permitted:
+            self.books.distrust(payment.id)
+        return permitted
 
     async def _signed(
         self, lane: Lane, record: LaneRecord, planned: Sequence[PlannedTransaction], fee: GasFee
@@ -213,7 +224,7 @@ class LaneActs:
             "transaction",
             owner_of_lane(lane.name),
             None,
-            data,
+            as_signed(self.books.permits, data),
             fingerprint=attempt.hash,
             claims=(Claim(f"nonce:{lane.chain_id}:{lane.address}", str(planned.nonce)), hash_claim(attempt.hash)),
         )

@@ -86,6 +86,8 @@ class PaymentData:
     reason: str = ""
     cause: Cause = Cause.UNKNOWN
     retryable: bool = False
+    permit: str = ""
+    """Over which payment this is, to whom, and of how much; empty where an older version queued it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class TransactionData:
     block: int = 0
     block_hash: str = ""
     fee_wei: str = ""
+    permit: str = ""
+    """Over what was signed for the nonce first; empty where an older version signed it."""
 
     @property
     def newest(self) -> SignedAttempt:

@@ -8,7 +8,7 @@ from machines.core.chain import Address, Chain, PayMany, Signer, TxHash
 from machines.core.decision import New
 from machines.core.errors import RailClosed
 from machines.core.ids import RecordId
-from machines.core.ports import PaymentKey
+from machines.core.ports import PaymentKey, PermitSigner
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, TransactionRecord
 from machines.transaction.policy import LanePolicy
@@ -87,6 +87,13 @@ class Watch(Protocol):
 
 class LaneBooks(Protocol):
     """The lane's records in the store."""
+
+    @property
+    def permits(self) -> PermitSigner:
+        """What makes and checks permits."""
+
+    def distrust(self, record_id: RecordId) -> None:
+        """Tell people of a record that says something else than was permitted; nothing is signed for it."""
 
     async def lane(self, name: str) -> LaneRecord | None:
         """Find a lane's record; None before its first payment."""

@@ -12,6 +12,7 @@ from machines.core.ports import Evidence, Failed, Payment, Pending, Settled, Sta
 from machines.transaction import calldata
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneRecord, PaymentData, PaymentRecord, owner_of_lane
+from machines.transaction.permit import with_permit
 from machines.transaction.ports import Lane, LaneBooks
 
 WEI_PER_GWEI = 10**9
@@ -37,17 +38,18 @@ class LaneRail:
         return payment
 
     async def submit(self, payment: Payment) -> None:
-        """Queue a payment; the same key is the same payment, for ever."""
+        """Queue a payment, with the permit of who saw that it is approved; the same key is the same one, for ever."""
         try:
             data = self.order(payment)
         except BadInput as problem:
             raise Rejected(str(problem)) from problem
+        record_id = self.books.payment_id(self.lane.name, payment.key)
         new = New(
-            self.books.payment_id(self.lane.name, payment.key),
+            record_id,
             "payment",
             owner_of_lane(self.lane.name),
             None,
-            data,
+            with_permit(self.books.permits, record_id, data),
             fingerprint=_fingerprint(data),
             due_in_s=None,
         )

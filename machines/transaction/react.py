@@ -13,7 +13,7 @@ from machines.core.ports import Act, Cause, Evidence
 from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction import react_lane, react_payment
+from machines.transaction import permit, react_lane, react_payment
 from machines.transaction.data import PaymentData, PaymentRecord, TransactionData, TransactionRecord, hash_claim
 
 Choice = Decision[TransactionData]
@@ -26,7 +26,7 @@ SOON_S, LATE_S, PACE = 2.0, 15.0, 1 / 8
 
 
 def transaction(acts: dict[str, Act[TransactionData]]) -> Machine[TransactionData]:
-    return Machine(lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts)
+    return Machine(lifecycle=s.TRANSACTION, data=TransactionData, react=react, acts=acts, adoption=permit.TRANSACTIONS)
 
 
 def react(record: TransactionRecord, fact: Fact, now: Millis) -> Choice:

@@ -12,13 +12,14 @@ from machines.core.machine import Machine
 from machines.core.ports import Cause, Evidence
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
+from machines.transaction import permit
 from machines.transaction.data import PaymentData, PaymentRecord, TransactionData
 
 Choice = Decision[PaymentData]
 
 
 def payment() -> Machine[PaymentData]:
-    return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react)
+    return Machine(lifecycle=s.PAYMENT, data=PaymentData, react=react, adoption=permit.PAYMENTS)
 
 
 def react(record: PaymentRecord, fact: Fact, _: Millis) -> Choice:

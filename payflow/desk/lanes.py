@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from machines.core.batcher import Batcher
 from machines.core.decision import New
 from machines.core.errors import NotFound
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
-from machines.core.ports import PaymentKey
+from machines.core.ports import PaymentKey, PermitSigner
 from machines.core.record import Record
 from machines.transaction import lifecycle as s
 from machines.transaction.acts import TransactionActs
@@ -37,6 +39,8 @@ from payflow.store.store import Store
 if TYPE_CHECKING:
     from adapters.ethereum.node import Nodes
 
+log = structlog.get_logger()
+
 MOST_UNSETTLED = 10_000
 WHO = "rail"
 
@@ -48,6 +52,16 @@ class StoreBooks:
         self.store = store
         self._made: set[str] = set()
         self._waking: Batcher[str, None] = Batcher(self._wake)
+
+    @property
+    def permits(self) -> PermitSigner:
+        """What makes and checks permits."""
+        return self.store.permit_keys
+
+    def distrust(self, record_id: RecordId) -> None:
+        """Tell people of a record that says something else than was permitted."""
+        log.error("A lane signs nothing for what was not permitted.", action="not_permitted", record=record_id)
+        self.store.link.macs.on_forged(record_id)
 
     @property
     def _shards(self) -> int:

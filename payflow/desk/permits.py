@@ -54,6 +54,8 @@ async def unsigned(store: Store, subject: str = ALL) -> Adoptable:
 
 
 async def _unsealed(store: Store) -> AsyncIterator[Stored]:
+    if not store.permit_keys.asks:
+        return
     async for page in paged(store.records.ids()):
         for stored in await store.records.readable(page):
             adoption = store.records.machines[stored.record.machine].adoption

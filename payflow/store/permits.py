@@ -73,6 +73,11 @@ class PermitKeys:
         """Keys that something was sealed with and that this process lacks, by their names."""
 
     @property
+    def asks(self) -> bool:
+        """Whether anything is sealed and asked for at all."""
+        return self._people.ready
+
+    @property
     def makes_permits(self) -> bool:
         """Whether this process is one that pays, and no desk alone."""
         return self._workers.ready or not self._people.ready
@@ -81,7 +86,7 @@ class PermitKeys:
         """Seal parts; empty in an installation without keys."""
         macs = self._of(kind)
         if not macs.ready and self._people.ready:
-            raise BadSettings(
+            raise UnknownPermitKey(
                 "This process has no PAYFLOW_PERMIT_KEYS, which only workers have: do it where workers run."
             )
         return f"{kind}.{macs.sign(kind, *parts).hex()}" if macs.ready else ""

@@ -89,8 +89,9 @@ class World:
         record_id = derived_id("payout", self.store.records.owner_shard(owner), owner, key)
         units = naira * 100
         data = PayoutData(
-            "flutterwave", "bank", self.store.seals.seal(HOME, record_id), "••", units, assessed=True, **more
-        )
+            "flutterwave", "bank", self.store.seals.seal(HOME, record_id), "••", units, assessed=True,
+            rules="rules.believed", ruled_place=self.store.seals.place(HOME), **more,
+        )  # fmt: skip
         await self.store.records.fund(owner, Money(units, NGN), f"earned {record_id}")
         new = New(record_id, "payout", owner, Money(units, NGN), data)
         await self.store.records.recreate(new, APPROVED, "test", "made for a test")

@@ -18,6 +18,7 @@ from machines.core.ports import PaymentKey
 from machines.pool import lifecycle as s
 from machines.pool.acts import PayingPool, PoolActs, why_not
 from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, line_of, owner_of_login, payment_id, sent_of
+from machines.pool.permit import with_permit
 from machines.pool.ports import Booked, Trail
 from machines.pool.react import pool as pool_machine
 from machines.transaction.fees import offered
@@ -267,7 +268,7 @@ class Pools:
             coin: PayingPool(pool.books, pool.rail, self.readiness[coin], pool.lane.scopes)
             for coin, pool in self.pools.items()
         }
-        looks = PoolActs(paying, own)
+        looks = PoolActs(paying, own, own.store.permit_keys)
         self.machine = pool_machine(looks.acts(), looks.prove)
 
 
@@ -291,15 +292,16 @@ def announcing(books: PoolBooks, own: Own) -> Announce:
     return announce
 
 
-def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, shards: int) -> New[PoolData]:
-    """Write down a payment that is due."""
+def payment_for(pool: Pool, login: str, to: str, shannon: int, run: str, store: Store) -> New[PoolData]:
+    """Write down a payment that is due, and permit it."""
     data = PoolData(pool.coin, login, to, run, str(pool.config.charge_wei))
+    record_id = payment_id(pool.coin, login, shannon, run, store.records.shards)
     return New(
-        payment_id(pool.coin, login, shannon, run, shards),
+        record_id,
         "pool",
         data.owner,
         Money(shannon, ETH),
-        data,
+        with_permit(store.permit_keys, record_id, data, shannon),
         claims=(claim_of(pool.coin, login),),
     )
 

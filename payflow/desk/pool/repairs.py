@@ -328,8 +328,7 @@ class PoolDesk(PoolEvidence):
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _new(self, login: str, shannon: int, run: str) -> New[PoolData]:
-        to, shards = address_of(login), self._own.store.records.shards
-        return payment_for(self.pool, login, to, shannon, run, shards)
+        return payment_for(self.pool, login, address_of(login), shannon, run, self._own.store)
 
     async def _make(self, new: New[PoolData]) -> None:
         try:

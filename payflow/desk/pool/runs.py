@@ -235,7 +235,7 @@ class Run:
         return ""
 
     async def _open(self, payee: Due, run: str) -> None:
-        new = payment_for(self._pool, payee.login, payee.to, payee.shannon, run, self._records.shards)
+        new = payment_for(self._pool, payee.login, payee.to, payee.shannon, run, self._own.store)
         try:
             made = await self._records.create(new, WHO)
         except ClaimTaken:

@@ -14,6 +14,7 @@ from machines.pool import facts as f
 from machines.pool import lifecycle as s
 from machines.pool.acts import PayingPool, PoolActs
 from machines.pool.data import PoolLine
+from tests.machines.payout.world import Believing
 from tests.machines.pool.test_react import LOGIN, NOW, TX, payment
 
 PROOF = Evidence("ethereum", TX, (("nonce", "7"),))
@@ -111,7 +112,7 @@ class Ports:
 
 async def look(ports: Ports, state: str) -> Fact:
     """Look once at a payment."""
-    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports, Believing())
     return await looks.acts()[state](payment(state, debited_at=5), ports)
 
 
@@ -244,13 +245,13 @@ async def test_nonce_and_hash_are_learned_from_the_lane() -> None:
 @pytest.mark.parametrize(("known", "noted"), [("", ["announce"]), (TX, [])])
 async def test_what_another_process_sent_is_noted_for_the_pools_own_module(known: str, noted: list[str]) -> None:
     ports = Ports(status_is=Pending("", PROOF))
-    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports, Believing())
     await looks.acts()[s.SENT](payment(s.SENT, hash=known), ports)
     assert ports.did == noted
 
 
 async def test_a_coin_of_another_process_is_left_to_it() -> None:
-    looks = PoolActs({}, Ports())
+    looks = PoolActs({}, Ports(), Believing())
     for state in (s.DUE, s.DEBITED, s.SENT):
         with pytest.raises(Retryable, match="another one does"):
             await looks.acts()[state](payment(state), Ports())
@@ -268,14 +269,14 @@ async def test_a_coin_of_another_process_is_left_to_it() -> None:
 )
 async def test_what_was_paid_is_watched(status: Status, by_lane: bool, fact: Fact) -> None:  # noqa: FBT001
     ports = Ports(status_is=status)
-    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports, Believing())
     assert await looks.acts()[s.PAID](payment(s.PAID, by_lane=by_lane), ports) == fact
     assert ports.did == []
 
 
 async def test_what_the_lane_proves_unpaid_after_it_was_booked_is_told() -> None:
     ports = Ports(status_is=Failed("reverted", retryable=False))
-    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports)
+    looks = PoolActs({"eth": PayingPool(ports, ports, ports)}, ports, Believing())
     fact = await looks.acts()[s.PAID](payment(s.PAID, by_lane=True), ports)
     assert isinstance(fact, f.TakenBack)
     assert fact.unpaid
@@ -283,4 +284,4 @@ async def test_what_the_lane_proves_unpaid_after_it_was_booked_is_told() -> None
 
 async def test_a_finished_payment_of_another_processs_coin_is_left_to_it() -> None:
     ports = Ports()
-    assert await PoolActs({}, ports).acts()[s.PAID](payment(s.PAID), ports) == Nothing()
+    assert await PoolActs({}, ports, Believing()).acts()[s.PAID](payment(s.PAID), ports) == Nothing()
