@@ -88,9 +88,10 @@ class World:
         owner = owner or owner_in(0)
         record_id = derived_id("payout", self.store.records.owner_shard(owner), owner, key)
         units = naira * 100
+        place = self.store.seals.place(HOME)
         data = PayoutData(
             "flutterwave", "bank", self.store.seals.seal(HOME, record_id), "••", units, assessed=True,
-            rules="rules.believed", ruled_place=self.store.seals.place(HOME), **more,
+            rules="rules.believed", ruled_place=place, place=place, **more,
         )  # fmt: skip
         await self.store.records.fund(owner, Money(units, NGN), f"earned {record_id}")
         new = New(record_id, "payout", owner, Money(units, NGN), data)
