@@ -225,7 +225,8 @@ class Settings(BaseModel):
     payout_most_daily: int = Field(default=100, ge=0, le=100_000, alias="PAYFLOW_PAYOUT_MOST_DAILY")
     """Payouts that one provider may ask for in any 24 hours, those taken back included; 0 for no limit."""
     two_people_from: str | None = Field(default=None, alias="PAYFLOW_TWO_PEOPLE_FROM")
-    """From which amount in naira, and for any in other currencies, two reviewers must approve; none for never."""
+    """From which amounts two reviewers must approve, and any in currencies not named; `none` for never. By default
+    `1000000, 0.5 ETH`, and never where an older version made the store."""
     risk: Mapping[str, int] = Field(default_factory=dict, alias="PAYFLOW_RISK")
     """JSON: thresholds of the risk rules that differ from their defaults, in kobo, such as {"most_units": 5000000}."""
     retry_after_s: tuple[_Wait, ...] = Field(default=(600, 3600, 21600), max_length=10, alias="PAYFLOW_RETRY_AFTER_S")

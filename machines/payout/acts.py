@@ -8,7 +8,7 @@ from typing import Protocol
 from machines.core.clock import DAY, SECOND, Millis
 from machines.core.errors import AnotherPayment, BadAmount, Deferred, OutcomeUnknown, Rejected, Retryable
 from machines.core.facts import Fact, LostSight, Nothing, Proof
-from machines.core.money import NGN, Assets, Money
+from machines.core.money import Assets, Money
 from machines.core.ports import (
     Act,
     Cause,
@@ -124,7 +124,8 @@ class PayoutActs:
     funding: Funding
     enquiries: Enquiries | None = None
     """None where nobody can say whose an account is."""
-    two_people_from: int | None = None
+    two_people_from: Mapping[str, int] | None = None
+    """By asset from how many units on two must approve, and any amount of one that is not named; None for never."""
     policy: PayoutPolicy = field(default_factory=PayoutPolicy)
     lists: Mapping[str, Lists | None] = field(default_factory=dict)
     caps: Caps = field(default_factory=Uncapped)
@@ -167,9 +168,9 @@ class PayoutActs:
         return replace(fact, seal=by_rules(self.permits, seen))
 
     def _takes_two(self, amount: Money) -> bool:
-        """Whether two people must approve: the bound is in naira, and any amount in another currency is over it."""
+        """Whether two people must approve."""
         least = self.two_people_from
-        return least is not None and (amount.asset != NGN or amount.units >= least)
+        return least is not None and amount.units >= least.get(amount.asset.code, 0)
 
     async def board(self, record: PayoutRecord, step: Step) -> Fact:
         """See whether the batch that it waits for has opened; what was deferred waits for no second one."""

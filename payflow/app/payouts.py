@@ -7,8 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from machines.core.clock import DAY, SECOND
-from machines.core.errors import BadAmount, BadSettings
-from machines.core.money import NGN, Money
+from machines.core.errors import BadSettings
 from machines.core.ports import Rail
 from machines.payout import lifecycle as s
 from machines.payout.acts import PayoutActs
@@ -23,6 +22,7 @@ from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
 from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.reconcile.payouts import PayoutsReconcile
+from payflow.desk.requests import two_people_from
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
@@ -71,7 +71,7 @@ class Payouts:
             self._thresholds,
             WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
             FirstLook(gateways, self._store.seals, borne_by_provider=self._settings.payout_fee_bearer == "provider"),
-            _units(self._settings.two_people_from),
+            two_people_from(self._settings, self._store),
             _policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},
             PayoutCaps(self._store, self._settings),
@@ -133,10 +133,3 @@ def _thresholds(given: Mapping[str, int]) -> Thresholds:
     except TypeError as error:
         names = ", ".join(Thresholds.__dataclass_fields__)
         raise BadSettings(f"PAYFLOW_RISK names a threshold that does not exist: use {names}.") from error
-
-
-def _units(text: str | None) -> int | None:
-    try:
-        return Money.parse(text, NGN).units if text else None
-    except BadAmount as error:
-        raise BadSettings(f"PAYFLOW_TWO_PEOPLE_FROM: {error}") from error

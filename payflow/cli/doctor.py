@@ -16,6 +16,7 @@ from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import archive as archives
 from payflow.desk import platforms, readiness
 from payflow.desk.identity import ending_tokens
+from payflow.desk.requests import BANDS, two_people_from
 from payflow.store import servers
 from payflow.store.embedded import embedded
 from payflow.store.link import Link, connect
@@ -221,6 +222,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
     of_nobody = await platforms.tokens_of_nobody(store)
     foreign = [f"{count} {machine} in {state}" for machine, state, count in await store.listing.foreign()]
     ending = await ending_tokens(store)
+    bands = two_people_from(settings, store)
     return [
         await readiness.sequence(store),
         await readiness.proxies(store),
@@ -285,6 +287,15 @@ async def _inside(payflow: Payflow) -> list[Check]:
             "paused",
             (paused, Level.WARN, f"Sends are paused: {', '.join(paused)}. `payflow paused` says why."),
             (True, Level.OK, "Nothing is paused."),
+        ),
+        first_of(
+            "two reviewers",
+            (
+                bands is None,
+                Level.WARN,
+                f"No amount takes two reviewers: set PAYFLOW_TWO_PEOPLE_FROM, such as `{BANDS}`.",
+            ),
+            (True, Level.OK, f"Two reviewers approve from {settings.two_people_from or BANDS} on."),
         ),
         first_of(
             "tokens",

@@ -7,6 +7,7 @@ from machines.core.errors import BadAmount, BadInput, BadSettings, ShortBalance
 from machines.core.money import NGN, Assets, Money
 from machines.core.ports import Destination
 from payflow.config import Settings
+from payflow.store.store import Store
 
 
 class Bounds:
@@ -26,6 +27,20 @@ class Bounds:
         if not amount.units:
             raise ShortBalance(f"There is no {amount.asset.code} to ask for.")
         return amount
+
+
+NEVER = "none"
+BANDS = "1000000, 0.5 ETH"
+"""From which amounts on two must approve in an installation that began with this version or a later one."""
+
+
+def two_people_from(settings: Settings, store: Store) -> Mapping[str, int] | None:
+    """By asset from how many units on two reviewers must approve; None for never, which older installations keep."""
+    text = settings.two_people_from or (BANDS if store.two_people_at_first else NEVER)
+    if text == NEVER:
+        return None
+    bounds = amounts_of("PAYFLOW_TWO_PEOPLE_FROM", text, store.records.assets)
+    return {code: bound.units for code, bound in bounds.items()}
 
 
 def amounts_of(name: str, text: str, assets: Assets) -> Mapping[str, Money]:

@@ -84,6 +84,8 @@ class Store:
     archive: Archive
     store_id: str
     installation: str
+    two_people_at_first: bool
+    """Whether it began with a version in which large amounts take two reviewers unless the settings say otherwise."""
     """A short name of this installation, for ever: whatever is asked of others carries it."""
     servers: list[StoreServer]
     _comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -271,6 +273,7 @@ async def open_store(
             archive=Archive(link, records, ledger),
             store_id=store_id,
             installation=installation,
+            two_people_at_first=bool(await link.ask("HEXISTS", keys.META, "two_people")),
             servers=[],
         )
         await store.rows.begin()
@@ -350,7 +353,7 @@ async def _meta(link: Link, settings: Settings, shards: int) -> tuple[int, str, 
     }
     made = [await link.ask("HSETNX", keys.META, name, value) for name, value in fresh.items()]
     if all(made):
-        await link.ask("HSET", keys.META, "platforms_limited", 1)
+        await link.ask("HSET", keys.META, "platforms_limited", 1, "two_people", 1)
     meta = {name.decode(): value.decode() for name, value in (await link.ask("HGETALL", keys.META)).items()}
     if int(meta["schema"]) > keys.SCHEMA:
         raise StoreUnfit(

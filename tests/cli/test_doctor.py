@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -15,7 +16,8 @@ from payflow.app.installation import Payflow
 from payflow.cli.doctor import _in_clear
 from payflow.config import load
 from payflow.desk.readiness import files_open_to_all
-from payflow.store import servers
+from payflow.desk.requests import two_people_from
+from payflow.store import keys, servers
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.seals import KEY_FILE, new_key
 from payflow.telemetry.health import Level
@@ -369,3 +371,28 @@ def test_the_token_of_a_provider_whom_no_platform_ever_named_is_named(till: Till
     till.do(made_before_there_were_rooms)
     level, said = levels(till)["providers"]
     assert (level, "The tokens old-ann are of providers" in said) == ("warn", True)
+
+
+def test_a_new_installation_asks_two_reviewers_from_some_amounts_on_and_an_old_one_keeps_what_it_had(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bands() -> Mapping[str, int] | None:
+        async def asked(payflow: Payflow) -> Mapping[str, int] | None:
+            return two_people_from(payflow.settings, payflow.store)
+
+        return till.do(asked)
+
+    assert levels(till)["two reviewers"] == ("ok", "Two reviewers approve from 1000000, 0.5 ETH on.")
+    assert bands() == {"NGN": 100_000_000, "ETH": 500_000_000}
+    monkeypatch.setenv("PAYFLOW_TWO_PEOPLE_FROM", "500")
+    assert bands() == {"NGN": 50_000}
+    monkeypatch.setenv("PAYFLOW_TWO_PEOPLE_FROM", "none")
+    assert bands() is None
+    monkeypatch.delenv("PAYFLOW_TWO_PEOPLE_FROM")
+
+    async def as_before(payflow: Payflow) -> None:
+        await payflow.store.link.ask("HDEL", keys.META, "two_people")
+
+    till.do(as_before)
+    assert bands() is None
+    assert levels(till)["two reviewers"][0] == "warn"

@@ -89,6 +89,7 @@ SOUND = {
     ("pf:meta", "store"): "the sequence guard closes every rail",
     ("pf:meta", "installation"): "a process that is started then asks under another name, and every reference changes",
     ("pf:meta", "platforms_limited"): "limits of platforms without a grant",
+    ("pf:meta", "two_people"): "amounts from which two approve, where the settings name none",
     ("pf:meta", "replicas"): "fewer replicas are waited for",
     ("pf:meta", "signed"): "a process that is started then is refused",
     ("{pf:SS}:checkpoint", "until"): "nothing more of the journal is put away",

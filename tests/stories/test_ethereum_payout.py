@@ -93,6 +93,7 @@ async def house(chain: Anvil, tmp_path: Path) -> AsyncIterator[House]:
         "PAYFLOW_DEVELOPMENT": "true",
         "PAYFLOW_BATCH_SCHEDULE": "instant",
         "PAYFLOW_API_RATE": "10000",
+        "PAYFLOW_TWO_PEOPLE_FROM": "none",
         "PAYFLOW_API_ADDRESS_RATE": "10000",
     }
     async with running(tmp_path, "serve", module="payflow", **settings) as service:

@@ -212,7 +212,7 @@ def looks(
         Believing(),
         Thresholds(),
         Unlimited(),
-        two_people_from=two_from,
+        two_people_from=None if two_from is None else {"NGN": two_from},
         lists={"flutterwave": lists},
     )
 

@@ -27,6 +27,7 @@ from payflow.config import Settings, load
 from payflow.desk.batches import Schedule
 from payflow.desk.gateways import FirstLook, Hooks
 from payflow.desk.payouts import Desk
+from payflow.desk.requests import two_people_from
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store.outbox import Post
@@ -345,7 +346,7 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
     hooks = Hooks("flutterwave", (HOOK, "/api/payout_status"), genuine, read)
     async with open_store(settings, clock=clock, coins=[COIN]) as store, aiohttp.ClientSession() as session:
         store.serve([machine])
-        most = _units(settings.two_people_from)
+        most = two_people_from(settings, store) if settings.two_people_from else None
         borne = settings.payout_fee_bearer == "provider"
         looks = PayoutActs(
             {"flutterwave": rail},
@@ -366,7 +367,3 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
             front = Front(store, desk, settings, metrics, rail, known, [hooks], address, session)
             yield front
             await front.check()
-
-
-def _units(text: str | None) -> int | None:
-    return ngn(text).units if text else None
