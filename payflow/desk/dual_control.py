@@ -9,7 +9,7 @@ Where an installation says that one person is enough, whoever proposed it may co
 who operates may take it back. Everybody with a contact hears of it when it is proposed and when it is done.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -74,6 +74,11 @@ class DualControl:
             if verb.kind in self._verbs:
                 raise ValueError(f"{verb.kind} is registered twice")
             self._verbs[verb.kind] = verb
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Name every act that takes two."""
+        return self._verbs.keys()
 
     # ── seen ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -412,6 +412,7 @@ def _usual(letters: MailSink, shop: Shop) -> Json:
         "mail": letters.url,
         "reviewers": (f"mailto:{REVIEWERS_MAIL}",),
         "review_digest_s": 0,
+        "two_people_from": "none",
         "payout_most_open": 0,
         "payout_most_daily": 0,
         "platform_webhooks": {"shop": {"url": shop.url, "secret": SIGNS}},
