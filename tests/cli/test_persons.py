@@ -34,6 +34,10 @@ def test_a_person_is_made_shown_and_changed(till: Till, monkeypatch: pytest.Monk
     )  # fmt: skip
     assert changed["aliases"] == ["rita-2025"]
     assert till.json("person", "show", "rita-2025") == changed
+    subject = "oidc:CgcyMzQyNzQ5EgZnaXRodWI=|x"
+    changed = till.json("person", "set", "rita", "--alias", subject)
+    assert changed["aliases"] == ["rita-2025", subject]
+    assert "no name" in till.refused("person", "add", "oidc:rob", "--role", "viewer")
     assert "rita-2025" in till("person", "show", "rita").out
     assert "rita@" not in till("person", "ls").out
 

@@ -111,10 +111,10 @@ def _listens_at(process: "subprocess.Popen[str]") -> str:
 
 
 @asynccontextmanager
-async def chromium(front: Served, address: str) -> AsyncIterator[Chromium]:
+async def chromium(front: Served, address: str, kind: type[Chromium] = Chromium) -> AsyncIterator[Chromium]:
     """Use it for one test; at its end nothing may have gone wrong in it."""
     async with async_playwright() as playwright:
-        opened = Chromium(front, await playwright.chromium.connect_over_cdp(address))
+        opened = kind(front, await playwright.chromium.connect_over_cdp(address))
         try:
             yield opened
             assert opened.troubles == [], opened.troubles

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,9 +11,11 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import pytest
 
+from machines.core.errors import Retryable
 from machines.payout.risk import ProviderHistory
 from payflow.config import Settings
 from payflow.desk.identity import disable_person, takes_two
+from payflow.desk.issuer import to_everybody
 from payflow.desk.person import Person
 from payflow.store.registers.audit import REFUSED
 from payflow.store.registers.persons import RegisteredPerson
@@ -286,6 +288,26 @@ async def test_two_who_operate_by_the_provider_are_two(grouped: Company) -> None
     await grouped.known("otto", "staff")
     assert await Comer(grouped).signs_in("otto") == 403
     assert await takes_two(grouped.front.store), "whoever runs the provider does not make the other one act alone"
+
+
+async def test_everybody_who_works_here_hears_of_it_and_nobody_who_left(
+    settings: Settings, issuer_address: str
+) -> None:
+    async with company(settings, issuer_address, reviewers="mailto:desk@shop.example") as firm:
+        store, heard = firm.front.store, []
+        for name in ("rita", "rob"):
+            await firm.registered(name, REVIEWER)
+            person = await store.persons.find(name)
+            assert person
+            await store.persons.write(store.persons.with_contacts(person, [f"mailto:{name}@shop.example"]))
+        await disable_person(store, "rob", "left", Person("olu", OPERATOR))
+
+        async def tell(contacts: Sequence[str], subject: str, text: str) -> None:
+            heard.append((*contacts, subject, text))
+            raise Retryable("None of 2 contacts took the message.")
+
+        await to_everybody(store, tell)("a subject", "a text")
+        assert heard == [("mailto:desk@shop.example", "mailto:rita@shop.example", "a subject", "a text")]
 
 
 # ── there and back ────────────────────────────────────────────────────────────────────────────────────────────────────

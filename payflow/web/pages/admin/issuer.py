@@ -85,7 +85,9 @@ class IssuerPages:
             f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={place}">'
             f'<title>One moment</title><p>One moment. <a href="{place}">Go on</a></p></html>'
         )
-        headers = {"Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer"}
+        headers = {
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Referrer-Policy": "no-referrer",
+        }  # fmt: skip
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def done(self, request: web.Request) -> web.StreamResponse:
