@@ -19,7 +19,7 @@ import structlog
 from machines.core.errors import BadInput, NotAllowed, NotPossible, PayflowError
 from machines.core.issuer import AuthRequest, Issuer, VouchedSubject
 from machines.core.money import Money
-from payflow.desk.passkeys import SignedIn, passkeys_of
+from payflow.desk.passkeys import SignedIn, has_passkey
 from payflow.desk.person import MAY_MOST
 from payflow.store.registers.persons import SUBJECT, RegisteredPerson, folded
 from payflow.store.registers.subjects import IssuerSignIn, IssuerSignIns, KnownSubject, KnownSubjects
@@ -61,7 +61,7 @@ async def send_to_issuer(
 
     Whoever `proves` that it is them signs in there anew; a passkey of theirs proves more, and is asked for instead.
     """
-    if proves is not None and await passkeys_of(store, proves.caller.who):
+    if proves is not None and await has_passkey(store, proves.caller.who):
         raise NotPossible("You have a passkey: what moves money asks for that.")
     browser, now = secrets.token_urlsafe(32), await store.records.now()
     begun = IssuerSignIn(digest_of(browser), now, to, proves.session_name if proves else "")
@@ -107,7 +107,7 @@ async def session_of_vouched(store: Store, who: VouchedSubject, announce: Announ
     if not roles:
         raise NotAllowed(f"Your groups at the identity provider give you nothing that {person.name} may be here.")
     # A passkey proves more: who has one is asked for that, whenever they came.
-    proven_at = None if await passkeys_of(store, person.name) else who.proven_at
+    proven_at = None if await has_passkey(store, person.name) else who.proven_at
     return Session("", "", proven_at, person=person.name, roles=roles, vouched=True)
 
 
@@ -119,7 +119,7 @@ async def prove_vouched(store: Store, who: VouchedSubject, begun: IssuerSignIn, 
     if known is None or not await store.persons.same(known.person, one.caller.who):
         raise NotAllowed(f"Whoever signed in there is not {one.caller.who}: nothing is proven.")
     person, roles = await _person_of(store, who, _nobody)
-    if one.caller.role not in roles or await passkeys_of(store, person.name):
+    if one.caller.role not in roles or await has_passkey(store, person.name):
         raise NotAllowed(f"{person.name} may not be {one.caller.role} any more, or has a passkey by now: sign in anew.")
     return replace(one.session, proven_at=who.proven_at)
 

@@ -181,6 +181,12 @@ async def passkeys_of(store: Store, who: str) -> list[Passkey]:
     return sorted(found, key=lambda passkey: passkey.made_at)
 
 
+async def has_passkey(store: Store, who: str) -> bool:
+    """Whether a person has one, even if it was changed beside Payflow: nobody is rid of theirs by that."""
+    passkeys = Passkeys(store.link)
+    return any([await passkeys.any_of(name) for name in await _names(store, who)])
+
+
 async def _names(store: Store, who: str) -> tuple[str, ...]:
     person = await store.persons.find(who)
     return person.names if person else (who,)
@@ -191,10 +197,7 @@ async def needs_proof(store: Store, one: SignedIn) -> bool:
 
     By a passkey, if they have one; else at the identity provider, if that said who they are.
     """
-    passkeys = Passkeys(store.link)
-    if not one.session.vouched and not any(
-        [await passkeys.any_of(name) for name in await _names(store, one.caller.who)]
-    ):
+    if not one.session.vouched and not await has_passkey(store, one.caller.who):
         return False
     proven, now = one.session.proven_at, await store.records.now()
     return proven is None or not 0 <= now - proven <= PROVEN_MS

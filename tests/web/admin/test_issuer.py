@@ -342,7 +342,17 @@ async def test_what_is_brought_back_is_good_once_in_the_browser_that_was_sent(fi
 async def test_what_was_never_sent_or_waited_too_long_or_was_refused_lets_nobody_in(firm: Company) -> None:
     await firm.known("rita")
     rita, link = Comer(firm), firm.front.store.link
-    assert await rita.returns() == 400
+    for said in (
+        "",
+        "state=x&code=y",
+        "state=%ff%00&code=%ed%a0%80",
+        "state=" + "x" * 4000,
+        "iss=%00",
+        "state=a&state=b",
+    ):
+        for place in ("back", "done"):
+            assert await rita.get(f"sign-in/issuer/{place}?{said}") == (200 if place == "back" else 400), said
+    rita.cookies["payflow_issuer"] = "\xe9" * 300
     assert await rita.returns(state="x", code="y") == 400
     brought = await rita.signer.answers(await rita.sent(), "rita")
     asked = [one async for one in link.keys("pf:issuer-sign-in:*")]
@@ -455,5 +465,11 @@ async def test_who_has_a_passkey_is_asked_for_that_however_they_came(flagged_fir
     proof = again.page
     assert await again.get("prove") == 409
     assert "You have a passkey" in again.text
+    for name in [key async for key in firm.front.store.link.keys("pf:passkeys:*")]:
+        (one,) = await firm.front.store.link.ask("HKEYS", name)
+        row = await firm.front.store.link.ask("HGET", name, one)
+        await firm.front.store.link.ask("HSET", name, one, b"spoilt")
+        assert await again.get("prove") == 409, "one that somebody spoilt in the store is no reason for less"
+        await firm.front.store.link.ask("HSET", name, one, row)
     again.page = proof
     assert await again.proves(key.but(count=2)) == 303

@@ -36,7 +36,7 @@ from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
 from payflow.desk.issuer import Announce
 from payflow.desk.lane_steering import LaneSheet
-from payflow.desk.passkeys import passkeys_of
+from payflow.desk.passkeys import has_passkey
 from payflow.desk.person import STAFF
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -152,7 +152,7 @@ class Frame:
         Who has none proves it at the identity provider, and does then what they wanted to.
         """
         fields = [(name, value) for name, value in form.items() if name not in (CSRF, PROOF)]
-        elsewhere = visit.session.vouched and not await passkeys_of(self.store, visit.caller.who)
+        elsewhere = visit.session.vouched and not await has_passkey(self.store, visit.caller.who)
         return await self.page(
             visit, "prove.html", title="Is it you?", here="passkeys", fields=fields, action=visit.request.path,
             options="" if elsewhere else await self.sessions.ask_for_proof(visit), address=self.sessions.pages_at,
