@@ -1,6 +1,8 @@
 """The exchanges with an identity provider: bounded, without redirects, and seldom."""
 
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,13 @@ KNOWN_MS = 5 * MINUTE
 """So long what a provider says of itself, and its keys, are not asked for again: a key that it took back ends then."""
 MOST_FETCHES = 5
 """So often a minute its keys are fetched, whatever tokens name."""
+
+
+@asynccontextmanager
+async def opened(client: OidcClient) -> "AsyncIterator[IdentityProvider]":
+    """Open the way to one, for as long as the block runs."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield IdentityProvider(session, client)
 
 
 @dataclass(slots=True)

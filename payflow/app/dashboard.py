@@ -5,11 +5,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-import aiohttp
-
-from machines.core.issuer import Issuer
 from payflow.config import Settings
-from payflow.desk.issuer import Announce
 from payflow.desk.lane_steering import lane_holds, lane_sheet, ledger_of
 from payflow.desk.pool import not_a_payment
 from payflow.store.store import Store
@@ -38,15 +34,14 @@ async def issuer_of(settings: Settings, stack: AsyncExitStack) -> "IdentityProvi
     """Open the way to the identity provider by which people sign in; None where there is none."""
     if settings.oidc_client_secret is None:
         return None
-    from adapters.oidc.client import IdentityProvider  # noqa: PLC0415  (few installations have one)
+    from adapters.oidc.client import opened  # noqa: PLC0415  (few installations have one)
     from adapters.oidc.wire import OidcClient  # noqa: PLC0415  (as above)
 
     client = OidcClient(
         settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret.get_secret_value(),
         settings.oidc_scopes, settings.oidc_groups_claim, settings.oidc_name_claim,
     )  # fmt: skip
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-    return IdentityProvider(await stack.enter_async_context(session), client)
+    return await stack.enter_async_context(opened(client))
 
 
 def board_of(
@@ -54,8 +49,6 @@ def board_of(
     lanes: "Lanes | None",
     pools: "PoolRooms | None",
     bounties: "Bounties | None",
-    issuer: "Issuer | None" = None,
-    announce: Announce | None = None,
 ) -> DashboardExtensions:
     """Say what these add to the dashboard."""
     rooms: Sequence[PoolRoom] = tuple(pools.rooms.values()) if pools else ()
@@ -65,8 +58,6 @@ def board_of(
         lanes={name: partial(lane_sheet, lane, assets) for name, (lane, assets) in own.items()},
         coins={room.coin: room.lane for room in rooms},
         bounty_lane=settings.bounty_lane,
-        issuer=issuer,
-        announce=announce,
         also_opens=SiblingPages(bounty_page.COOKIE, "/", bounty_page.EVERYBODY) if bounties else None,
         pages=[
             *_pool_pages(rooms),
