@@ -11,7 +11,7 @@ from adapters.notify.words import gathered, written
 from machines.core.clock import SECOND
 from machines.core.ids import called
 
-FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered", "acted_alone"})
+FOR_REVIEWERS = frozenset({"review_needed", "winner_unanswered", "acted_alone", "first_sign_in"})
 """Where a message names nobody to whom it goes."""
 # What only steers the delivery, or says twice what stands elsewhere.
 _FOR_US_ALONE = frozenset({"event", "platform", "to"})

@@ -107,6 +107,12 @@ and end your sessions at GitHub.
 
 Account: {owner}""",
     ),
+    "first_sign_in": Words(
+        "{by} signed in by the identity provider for the first time",
+        """{issuer} vouches for {subject}. That is {by} here, who may be: {roles}.
+If nobody knows of it: payflow person disable {by} --reason "nobody knows them"
+Everything that they may do here they may do until then.""",
+    ),
     "acted_alone": Words(
         "{by} {does} alone: {kind} of {subject}",
         """{by} {does} alone, without a second person: {kind} of {subject}.

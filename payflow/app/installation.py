@@ -103,8 +103,7 @@ async def assemble(settings: Settings, store: Store, metrics: Metrics, stack: As
     paid = payouts.Payouts(settings, store, metrics, metered(metrics, setups), Receipts(store, lanes, rooms))
 
     def routes() -> "list[web.RouteDef]":
-        announce = notifications.announcing(settings, store)
-        board = replace(dashboard.board_of(settings, lanes, rooms, bounties), issuer=issuer, announce=announce)
+        board = replace(dashboard.board_of(settings, lanes, rooms, bounties), issuer=issuer)
         if bounties is None:
             return paid.routes(board)
         return [*paid.routes(board, (bounties.endpoints(), [bounties.deliveries()])), *bounties.routes()]

@@ -13,7 +13,6 @@ from machines.core.clock import SECOND, Clock
 from machines.core.errors import BadSettings
 from machines.core.ids import Owner
 from payflow.config import Settings
-from payflow.desk.issuer import Announce, to_everybody
 from payflow.engine.dispatcher import Handler
 from payflow.store.registers.batches import Batches
 from payflow.store.registers.review_digest import ReviewDigest
@@ -44,11 +43,6 @@ async def open_handlers(settings: Settings, store: Store, clock: Clock, stack: A
         "webhook": to_platforms(platforms, platform_of),
         "batch": Batches(store.link, store.records).deliver,
     }
-
-
-def announcing(settings: Settings, store: Store) -> Announce:
-    """Give what tells everybody who works here."""
-    return to_everybody(store, People(settings.mail.get_secret_value() if settings.mail else "").tell)
 
 
 def networks_of(settings: Settings) -> tuple[Network, ...]:

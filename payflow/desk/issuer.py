@@ -10,45 +10,23 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-import structlog
-
-from machines.core.errors import BadInput, NotAllowed, NotPossible, PayflowError
+from machines.core.errors import BadInput, NotAllowed, NotPossible
 from machines.core.issuer import AuthRequest, Issuer, VouchedSubject
 from machines.core.money import Money
+from payflow.desk.dual_control import everybodys_contacts
 from payflow.desk.passkeys import SignedIn, has_passkey
 from payflow.desk.person import MAY_MOST
+from payflow.store.registers.alone import FIRST_SIGN_IN
 from payflow.store.registers.persons import SUBJECT, RegisteredPerson, folded
 from payflow.store.registers.subjects import IssuerSignIn, IssuerSignIns, KnownSubject, KnownSubjects
 from payflow.store.registers.tokens import Role, Session, Tokens, digest_of, is_name
 from payflow.store.store import Store
 
-log = structlog.get_logger()
-
-Announce = Callable[[str, str], Coroutine[Any, Any, None]]
-"""Tells every contact of everybody who works here: a subject, and a text."""
-
 LONGEST_CODE = 4096
 _ERROR = re.compile(r"[a-z_]{1,40}")
-
-
-def to_everybody(store: Store, tell: Callable[[Sequence[str], str, str], Coroutine[Any, Any, None]]) -> Announce:
-    """Give what tells every contact of everybody who works here, and the reviewers."""
-
-    async def announce(subject: str, text: str) -> None:
-        persons = [one for one in await store.persons.all() if one.disabled_at is None]
-        contacts = [*store.settings.reviewers, *(url for one in persons for url in store.persons.contacts(one))]
-        try:
-            await tell(tuple(dict.fromkeys(contacts)), subject, text)
-        except PayflowError as error:
-            log.warning(
-                "Nobody heard what everybody should.", action="not_announced", subject=subject, error=str(error)
-            )
-
-    return announce
 
 
 # ── there and back ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,9 +79,9 @@ def _word(text: str) -> str:
 # ── who it is here ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def session_of_vouched(store: Store, who: VouchedSubject, announce: Announce) -> Session:
+async def session_of_vouched(store: Store, who: VouchedSubject) -> Session:
     """Give the session that somebody has earned for whom the provider vouches."""
-    person, roles = await _person_of(store, who, announce)
+    person, roles = await _person_of(store, who)
     if not roles:
         raise NotAllowed(f"Your groups at the identity provider give you nothing that {person.name} may be here.")
     # A passkey proves more: who has one is asked for that, whenever they came.
@@ -118,19 +96,13 @@ async def prove_vouched(store: Store, who: VouchedSubject, begun: IssuerSignIn, 
     known = await KnownSubjects(store.link).find(who.issuer, who.subject)
     if known is None or not await store.persons.same(known.person, one.caller.who):
         raise NotAllowed(f"Whoever signed in there is not {one.caller.who}: nothing is proven.")
-    person, roles = await _person_of(store, who, _nobody)
+    person, roles = await _person_of(store, who)
     if one.caller.role not in roles or await has_passkey(store, person.name):
         raise NotAllowed(f"{person.name} may not be {one.caller.role} any more, or has a passkey by now: sign in anew.")
     return replace(one.session, proven_at=who.proven_at)
 
 
-async def _nobody(_subject: str, _text: str) -> None:
-    pass
-
-
-async def _person_of(
-    store: Store, who: VouchedSubject, announce: Announce
-) -> tuple[RegisteredPerson, tuple[Role, ...]]:
+async def _person_of(store: Store, who: VouchedSubject) -> tuple[RegisteredPerson, tuple[Role, ...]]:
     """Find who a subject is here, and what they may be now; write down that they came."""
     subjects, now = KnownSubjects(store.link), await store.records.now()
     known = await subjects.find(who.issuer, who.subject)
@@ -141,17 +113,14 @@ async def _person_of(
     if person.disabled_at is not None:
         raise NotAllowed(f"{person.name} was disabled here, by {person.disabled_by}.")
     may = by_groups if store.settings.oidc_roles else person.roles
-    first_at = known.first_at if known else now
-    await subjects.write(KnownSubject(who.issuer, who.subject, person.name, tuple(sorted(may)), first_at, now))
     roles = tuple(role for role in MAY_MOST if role in may & person.roles)
     if known is None:
-        is_now = f"{person.name}, who may be {', '.join(roles) or 'nothing'}"
-        await store.audit.note(person.name, "first sign-in", who.issuer, f"{who.email or who.subject} is {is_now}")
-        await announce(
-            f"{person.name} signed in by the identity provider for the first time",
-            f"{who.issuer} vouches for {who.email or who.subject}, and that is {is_now}. If nobody knows of it: "
-            f'`payflow person disable {person.name} --reason "…"`.',
-        )
+        subject, may_be = who.email or who.subject, ", ".join(roles) or "nothing"
+        await store.audit.note(person.name, "first sign-in", who.issuer, f"{subject}, who may be {may_be}")
+        news = {"by": person.name, "issuer": who.issuer, "subject": subject, "roles": may_be}
+        await store.alone.tell(news, await everybodys_contacts(store), now, FIRST_SIGN_IN)
+    first_at = known.first_at if known else now
+    await subjects.write(KnownSubject(who.issuer, who.subject, person.name, tuple(sorted(may)), first_at, now))
     return person, roles
 
 

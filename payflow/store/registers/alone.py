@@ -1,4 +1,4 @@
-"""Whether one person is enough here for what takes two, and the news of what is done so, which everybody hears."""
+"""Whether one person is enough here for what takes two, and the news that everybody hears: of what is done so, too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from payflow.store.registers.profiles import Profiles
 SETTING = "setting"
 OWNER = Owner("one-person")
 """What the row is called, and who its messages are of."""
-EVENT = "acted_alone"
+ACTED, FIRST_SIGN_IN = "acted_alone", "first_sign_in"
+"""What everybody hears of."""
 MOST_TRIES = 10
 NEVER = Millis(0)
 
@@ -62,17 +63,17 @@ class OnePersonSetting:
         if not await self._profiles.put(SETTING, OWNER, after.version, row, now, self._messages(news, contacts)):
             raise Conflict("Whether one person is enough was changed by somebody else meanwhile: look again.")
 
-    async def tell(self, news: Mapping[str, str], contacts: Sequence[str], now: Millis) -> None:
+    async def tell(self, news: Mapping[str, str], contacts: Sequence[str], now: Millis, event: str = ACTED) -> None:
         """Tell everybody what one person is about to do: it is in the outbox before they do it."""
         for _ in range(MOST_TRIES):
             found = await self.read()
-            row = _SettingRow(found.on, found.by, found.since)
-            if await self._profiles.put(SETTING, OWNER, found.version, row, now, self._messages(news, contacts)):
+            row, messages = _SettingRow(found.on, found.by, found.since), self._messages(news, contacts, event)
+            if await self._profiles.put(SETTING, OWNER, found.version, row, now, messages):
                 return
         raise Conflict("What one person does could not be told, because others do so at once: try again.")
 
-    def _messages(self, news: Mapping[str, str], contacts: Sequence[str]) -> tuple[Message, ...]:
-        body = {"event": EVENT, "owner": str(OWNER), **news}
+    def _messages(self, news: Mapping[str, str], contacts: Sequence[str], event: str = ACTED) -> tuple[Message, ...]:
+        body = {"event": event, "owner": str(OWNER), **news}
         to_reviewers = Message("notify", body)
         if not contacts:
             return (to_reviewers,)

@@ -54,11 +54,20 @@ ACTED_ALONE = {
     "until": "2026-12-02 10:00:00",
     "proposal": "0" * 32,
 }
+FIRST_SIGN_IN = {
+    "event": "first_sign_in",
+    "owner": "one-person",
+    "by": "rita",
+    "issuer": "https://login.example.com/realms/staff",
+    "subject": "rita@shop.example",
+    "roles": "reviewer",
+}
 MESSAGES: tuple[Mapping[str, Any], ...] = (
     *(message.body for decision in DECISIONS for message in decision.messages if message.kind == "notify"),
     PROFILE_CHANGED,
     ADDRESS_CHANGED,
     ACTED_ALONE,
+    FIRST_SIGN_IN,
 )
 
 

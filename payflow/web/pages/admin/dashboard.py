@@ -39,7 +39,7 @@ def routes(desk: Desk, settings: Settings, board: DashboardExtensions) -> list[w
     steering = Steering(store, desk.metrics, board.verbs, scopes)
     pages = [*own_pages(desk, board, steering), *board.pages]
     frame = Frame(store, sessions, pages)
-    issuer = IssuerPages(frame, board.issuer, board.announce) if board.issuer else None
+    issuer = IssuerPages(frame, board.issuer) if board.issuer else None
     if issuer is not None:
         frame.other_sign_in = (issuer.name, issuer.place)
     found = [

@@ -34,7 +34,6 @@ from payflow import shown as words
 from payflow.desk.actions import Action
 from payflow.desk.dual_control import Verb
 from payflow.desk.gateways import Wallet
-from payflow.desk.issuer import Announce
 from payflow.desk.lane_steering import LaneSheet
 from payflow.desk.passkeys import has_passkey
 from payflow.desk.person import STAFF
@@ -409,8 +408,6 @@ class DashboardExtensions:
     """What takes two people, beside what does in every installation."""
     issuer: Issuer | None = None
     """The identity provider by which people may sign in."""
-    announce: Announce | None = None
-    """Tells everybody who works here; None where nobody can be told."""
     also_opens: SiblingPages | None = None
     """Pages with a cookie of their own that the same sign-in opens."""
     explorers: Mapping[str, str] = field(default_factory=dict)

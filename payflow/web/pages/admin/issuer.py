@@ -1,6 +1,5 @@
 """Signing in by the identity provider, and proving there that it is still oneself: the way there, and the way back."""
 
-from functools import partial
 from html import escape
 from urllib.parse import urlencode
 
@@ -9,10 +8,9 @@ from aiohttp import web
 
 from machines.core.errors import IssuerUnavailable, PayflowError
 from machines.core.issuer import Issuer
-from payflow.desk.issuer import Announce, come_from_issuer, prove_vouched, send_to_issuer, session_of_vouched
+from payflow.desk.issuer import come_from_issuer, prove_vouched, send_to_issuer, session_of_vouched
 from payflow.store.registers.subjects import ASKED_S
 from payflow.web.http import problems
-from payflow.web.http.app import in_background
 from payflow.web.http.auth import Visit, cookie_of, is_https, see
 from payflow.web.pages.admin.frame import Frame
 
@@ -27,10 +25,9 @@ SAID = ("state", "code", "iss", "error")
 class IssuerPages:
     """Both ways."""
 
-    def __init__(self, frame: Frame, issuer: Issuer, announce: Announce | None) -> None:
+    def __init__(self, frame: Frame, issuer: Issuer) -> None:
         self._frame = frame
         self._issuer = issuer
-        self._announce = announce
         self.name = issuer.host
         self.place = f"{frame.place}{PLACE}"
 
@@ -107,7 +104,7 @@ class IssuerPages:
         said = {name: request.query[name] for name in SAID if name in request.query}
         begun, who = await come_from_issuer(store, self._issuer, self._back_of(request), browser, said)
         if not begun.session:
-            session = await session_of_vouched(store, who, partial(self._announced, request.app))
+            session = await session_of_vouched(store, who)
             return await sessions.let_in_noted(request, session, self._frame.local(begun.to), f"by {self.name}")
         visit = await sessions.visit(request)
         proven = await prove_vouched(store, who, begun, visit.signed_in)
@@ -123,11 +120,3 @@ class IssuerPages:
         elif problem.code != problems.TOO_MANY[1]:
             await self._frame.sessions.note_refused(request, problem.message)
         return self._frame.sign_in(problem.status, self._frame.place, problem.message)
-
-    # ── announced ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _announced(self, app: web.Application, subject: str, text: str) -> None:
-        """Tell everybody who works here, while whoever signed in goes on; the audit log has it in any case."""
-        log.warning(subject, action="first_sign_in", text=text)
-        if self._announce is not None:
-            in_background(app, self._announce(subject, text))
