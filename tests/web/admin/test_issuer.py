@@ -290,6 +290,17 @@ async def test_two_who_operate_by_the_provider_are_two(grouped: Company) -> None
     assert await takes_two(grouped.front.store), "whoever runs the provider does not make the other one act alone"
 
 
+async def test_who_operates_alone_by_the_provider_waits_as_anybody_who_does(firm: Company) -> None:
+    store = firm.front.store
+    found, now = await store.alone.read(), await store.records.now()
+    await store.alone.write(replace(found, on=True, by="olu", since=now), {"by": "olu", "does": "x"}, [], now)
+    assert not await takes_two(store), "where nobody operates nobody waits"
+    await firm.registered("olu", OPERATOR, aliases=("oidc:olu",))
+    await firm.known("olu")
+    assert await Comer(firm).signs_in("olu") == 303
+    assert await takes_two(store)
+
+
 async def test_everybody_who_works_here_hears_of_it_and_nobody_who_left(firm: Company) -> None:
     store = firm.front.store
     for name in ("rita", "rob", "olu"):
