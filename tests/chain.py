@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import eth_account
+from eth_abi.abi import encode
 
+from adapters.ethereum.contracts import artifact
+from adapters.ethereum.signers import LocalKey
 from machines.core.chain import Address
 from tests.servers import free_port
 from tests.waiting import wait_until
@@ -265,3 +269,13 @@ async def anvil(  # every option is one of anvil's own
             yield chain
         finally:
             await asyncio.shield(chain.close())
+
+
+def raw_key(key: str) -> LocalKey:
+    """Sign with a key that lies open, as an account of anvil's does."""
+    return LocalKey(eth_account.Account.from_key(key))
+
+
+def deploy_data(lane: Address) -> str:
+    """Give the data of the transaction that makes the batch contract for a lane's address."""
+    return f"{artifact('PayMany')['bytecode']}{encode(['address'], [lane]).hex()}"

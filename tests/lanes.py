@@ -10,7 +10,6 @@ import aiohttp
 
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.signers import raw_key
 from machines.core.chain import NO_DATA, Address, GasFee, PayMany, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.decision import keep
@@ -33,7 +32,7 @@ from payflow.engine.worker import Worker
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
-from tests.chain import CHAIN_ID, GWEI, LANE, Account, Anvil, stranger
+from tests.chain import CHAIN_ID, GWEI, LANE, Account, Anvil, raw_key, stranger
 from tests.waiting import PATIENCE_S, wait_until
 
 QUICK = LanePolicy(

@@ -82,13 +82,13 @@ class Nodes:
         self._clock, limits = clock or SystemClock(), limits or NodeLimits()
         pairs = zip(urls, names(urls), strict=True)
         self._ends = [NodeEndpoint(session, url, name, chain_id, self._clock, limits) for url, name in pairs]
-        self._chain_id = chain_id
+        self.chain_id = chain_id
         self._rail = rail
         self._reorg_blocks = reorg_blocks
         self._limits = limits
         self._heights = Heights(limits.taken_back_s)
-        self._quorum = Quorum(len(self._ends), quorum)
-        self._ask = Asking(self._ends, self._heights, limits, rail, self._quorum)
+        self.quorum = Quorum(len(self._ends), quorum)
+        self._ask = Asking(self._ends, self._heights, limits, rail, self.quorum)
         self._late: set[asyncio.Task[Any]] = set()
         self._looking: asyncio.Task[ChainHead] | None = None
         self._looked_at, self._agrees = Millis(0), True
@@ -97,16 +97,6 @@ class Nodes:
         self._proving: dict[str, asyncio.Lock] = {}
         self.trusted: Callable[[], Awaitable[str]] | None = None
         """Tells which node's word counts alone for now, by its name; empty for none."""
-
-    @property
-    def chain_id(self) -> int:
-        """Which chain this must be."""
-        return self._chain_id
-
-    @property
-    def quorum(self) -> Quorum:
-        """How many must agree."""
-        return self._quorum
 
     @property
     def without_quorum(self) -> bool:
@@ -150,7 +140,7 @@ class Nodes:
     async def _look_now(self) -> ChainHead:
         await self._hear_trust()
         looks, failures, silent = await self._looks()
-        if self._quorum.alone:
+        if self.quorum.alone:
             best = looks[0] if looks else None
         else:
             best = await self._agreed_look(looks)
@@ -180,7 +170,7 @@ class Nodes:
         """Ask all nodes for the newest block; give what they said, what failed, and who has not answered yet."""
 
         def enough(asked: "Sequence[tuple[NodeEndpoint, _Look | NodeFailed]]") -> bool:
-            return sum(isinstance(look, _Look) for _, look in asked) >= self._quorum.needed
+            return sum(isinstance(look, _Look) for _, look in asked) >= self.quorum.needed
 
         asked = await self._ask.until(_look, enough, self._limits.grace_s)
         looks = [look for _, look in asked if isinstance(look, _Look)]
@@ -190,18 +180,18 @@ class Nodes:
 
     async def _hear_trust(self) -> None:
         """Learn whose word counts alone; what was told on the word of another node than now counts no more."""
-        if self.trusted is None or self._quorum.alone:
+        if self.trusted is None or self.quorum.alone:
             return
         trusted = await self.trusted()
-        if trusted != self._quorum.trusted:
-            self._quorum.trusted = trusted
+        if trusted != self.quorum.trusted:
+            self.quorum.trusted = trusted
             self._heights.forget()
 
     async def _agreed_look(self, looks: "Sequence[_Look]") -> "_Look | None":
         """Find the highest block on which enough nodes agree; None where there is none. Ahead is no disagreement."""
         for height in _downwards(self._top(looks), self._reorg_blocks) if looks else ():
             headers = await self._headers(height, looks)
-            found = self._quorum.agreed(headers)
+            found = self.quorum.agreed(headers)
             if found is not None:
                 await self._note_forks(found, headers, looks)
                 return self._described(found, looks)
@@ -209,8 +199,8 @@ class Nodes:
 
     def _top(self, looks: "Sequence[_Look]") -> int:
         """Give the highest block that enough nodes have reached, or the trusted one alone."""
-        trusted = [look.header.number for look in looks if look.end.name == self._quorum.trusted]
-        return max([self._quorum.reached([look.header.number for look in looks], int), *trusted])
+        trusted = [look.header.number for look in looks if look.end.name == self.quorum.trusted]
+        return max([self.quorum.reached([look.header.number for look in looks], int), *trusted])
 
     async def _see_no_fork(self, looks: "Sequence[_Look]") -> None:
         """Raise `RailClosed` where nodes are on different branches deeper than a reorg goes.
@@ -222,7 +212,7 @@ class Nodes:
         sizes = Counter(header.hash for _, header in headers)
         if len(sizes) < 2:  # noqa: PLR2004  (they do not differ)
             return
-        may_agree = max(sizes.values()) + len(self._ends) - len(headers) >= self._quorum.needed
+        may_agree = max(sizes.values()) + len(self._ends) - len(headers) >= self.quorum.needed
         if may_agree and self._clock.now() - self._agreed_at < self._limits.taken_back_s * SECOND:
             return
         names_ = ", ".join(f"{name} has {header.hash}" for name, header in headers)
@@ -244,7 +234,7 @@ class Nodes:
         """Give the agreed head, and the newest final block that enough of those who agree have reached."""
         agreeing = [look for look in looks if look.end.name in found.by]
         final = sorted((look.finalized for look in agreeing if look.finalized is not None), reverse=True)
-        word = min(self._quorum.needed, len(agreeing))
+        word = min(self.quorum.needed, len(agreeing))
         return _Look(agreeing[0].end, found.value, final[word - 1] if len(final) >= word else None)
 
     async def _note_forks(
@@ -339,7 +329,7 @@ class Nodes:
             found = await self._ask.agreed([wire.receipt(tx)], wire.found_receipt, rounds=1)
         except NoQuorum:
             return None
-        if found is None or (not self._quorum.alone and not await self._stands(found)):
+        if found is None or (not self.quorum.alone and not await self._stands(found)):
             return None
         if found.gas_price_wei != NO_PRICE:
             return found
@@ -475,7 +465,7 @@ class Nodes:
         refused = sum(answer.reply is NodeReply.REFUSED for answer in answers)
         best = min(answers, key=lambda answer: BEST_FIRST.index(answer.reply), default=None)
         # That it can never be mined is believed of enough nodes, and only when no other may have taken it.
-        if best is not None and (best.reply is not NodeReply.REFUSED or (not lost and refused >= self._quorum.needed)):
+        if best is not None and (best.reply is not NodeReply.REFUSED or (not lost and refused >= self.quorum.needed)):
             return best
         if lost or best is not None:
             why = str(lost[0]) if lost else f"too few refuse it: {best.words if best else ''}"

@@ -5,11 +5,11 @@ Its source is `contracts/PayMany.vy`. A recipient is one word, its amount in the
 
 from collections.abc import Sequence
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from adapters.addresses import checksummed
-from adapters.ethereum.contracts import artifact, call_data, topic
+from adapters.ethereum.contracts import call_data, topic
 from machines.core.chain import Address, BatchPayee, Chain, Log, Receipt
 from machines.core.errors import BadAmount, BadSettings, Contradiction, Rejected
 
@@ -37,28 +37,23 @@ class PayManyContract:
 
     def __init__(self, address: str, rail: str = RAIL) -> None:
         try:
-            self._address = checksummed(address)
+            self.address = checksummed(address)
         except ValueError as error:
             raise BadSettings(f"The address of the batch contract cannot be read: {error}.") from error
         self._rail = rail
 
-    @property
-    def address(self) -> Address:
-        """Where it is on this chain."""
-        return self._address
-
     async def check(self, chain: Chain, lane: Address) -> None:
         """See at opening that the contract is there and pays for this lane."""
         try:
-            answer = bytes.fromhex((await chain.call(self._address, call_data("PayMany", "LANE")))[2:])
+            answer = bytes.fromhex((await chain.call(self.address, call_data("PayMany", "LANE")))[2:])
             (owner,) = decode(["address"], answer)
         except (Rejected, DecodingError, ValueError) as error:
-            raise BadSettings(f"There is no batch contract at {self._address}.") from error
+            raise BadSettings(f"There is no batch contract at {self.address}.") from error
         if len(answer) != _WORD:
-            raise BadSettings(f"There is no batch contract at {self._address}.")
+            raise BadSettings(f"There is no batch contract at {self.address}.")
         owner = checksummed(owner)
         if owner.lower() != lane.lower():
-            raise BadSettings(f"The batch contract at {self._address} pays for {owner} and not for {lane}.")
+            raise BadSettings(f"The batch contract at {self.address} pays for {owner} and not for {lane}.")
 
     def pay(self, batch: str, payees: Sequence[BatchPayee], token: Address | None) -> tuple[int, str, int]:
         """Give value, data and gas limit of the call that pays these; `batch` is 32 bytes in hex, used once."""
@@ -77,7 +72,7 @@ class PayManyContract:
         `Contradiction` where the receipt does not speak of this batch.
         """
         name = _name(batch)
-        ours = [log for log in receipt.logs if log.address == self._address and log.topics[1:] == (name,)]
+        ours = [log for log in receipt.logs if log.address == self.address and log.topics[1:] == (name,)]
         paid = [log for log in ours if log.topics[0] == PAID]
         if not receipt.ok or len(paid) != 1:
             raise self._contradiction(receipt, "is not that of the batch")
@@ -102,11 +97,6 @@ class PayManyContract:
 
     def _contradiction(self, receipt: Receipt, words: str) -> Contradiction:
         return Contradiction(f"The receipt of {receipt.hash} {words}.", rail=self._rail)
-
-
-def deploy_data(lane: Address) -> str:
-    """Give the data of the transaction that makes the contract for a lane's address."""
-    return f"{artifact('PayMany')['bytecode']}{encode(['address'], [lane]).hex()}"
 
 
 def _name(batch: str) -> str:

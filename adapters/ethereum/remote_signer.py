@@ -16,7 +16,7 @@ from adapters.ethereum.envelope import Raw, RpcCall, RpcFault, Said, Unreadable
 from adapters.ethereum.refusals import METHOD_CODES
 from adapters.ethereum.transactions import Undecodable, decoded, fields, signed
 from adapters.http import HttpLimits, NoReply, exchange, split_login
-from machines.core.chain import Address, SignedTransaction, Unsigned
+from machines.core.chain import SignedTransaction, Unsigned
 from machines.core.errors import BadSettings, RailClosed, Retryable
 
 RAIL = "ethereum"
@@ -64,17 +64,12 @@ class RemoteSigner:
         self._wait_s = wait_s
         self._method: str | None = None
         try:
-            self._address = checksummed(address)
+            self.address = checksummed(address)
         except ValueError as error:
             raise BadSettings(f"The signer's address cannot be read: {error}.") from error
 
-    @property
-    def address(self) -> Address:
-        """For whom it signs."""
-        return self._address
-
     def __repr__(self) -> str:
-        return f"RemoteSigner({self._address} at {self._name})"
+        return f"RemoteSigner({self.address} at {self._name})"
 
     async def check(self) -> None:
         """See at opening that it signs, and for the account; `BadSettings` otherwise, `Retryable` when it is down."""
@@ -86,8 +81,8 @@ class RemoteSigner:
             accounts = _accounts(await self._ask(RpcCall(method)))
             if accounts is None:
                 continue  # one that shows no list is judged by what it signs
-            if self._address.lower() not in accounts:
-                raise BadSettings(f"The signer at {self._name} has no account {self._address}.")
+            if self.address.lower() not in accounts:
+                raise BadSettings(f"The signer at {self._name} has no account {self.address}.")
             return
 
     async def sign(self, unsigned: Unsigned) -> SignedTransaction:
@@ -95,7 +90,7 @@ class RemoteSigner:
         if unsigned.chain_id != self._chain_id:
             raise RailClosed(f"{self!r} signs for chain {self._chain_id} only.", rail=self._rail)
         numbers = {name: hex(value) if isinstance(value, int) else value for name, value in fields(unsigned).items()}
-        transaction = {"from": self._address} | numbers
+        transaction = {"from": self.address} | numbers
         said = await self._signed(transaction)
         if isinstance(said, RpcFault):
             raise self._refused(said)
@@ -104,8 +99,8 @@ class RemoteSigner:
             says, sender = decoded(raw)
         except Undecodable as error:
             raise RailClosed(f"The signer at {self._name} answered {error}.", rail=self._rail) from error
-        if sender != self._address:
-            raise RailClosed(f"The signer at {self._name} signed for {sender}, not {self._address}.", rail=self._rail)
+        if sender != self.address:
+            raise RailClosed(f"The signer at {self._name} signed for {sender}, not {self.address}.", rail=self._rail)
         if says != _plain(unsigned):
             changed = [name for name in unsigned.__slots__ if getattr(says, name) != getattr(_plain(unsigned), name)]
             raise RailClosed(f"The signer at {self._name} changed {' and '.join(changed)}.", rail=self._rail)

@@ -6,6 +6,7 @@ Nothing is raised from inside a frame that knows one.
 
 import json
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,19 +30,14 @@ MOST_WEI = 2**256 - 1  # the library writes larger numbers, which no node reads
 class LocalKey:
     """Signs with a key that it holds, and shows nobody."""
 
-    __slots__ = ("__account", "_address")
+    __slots__ = ("__account", "address")
 
     def __init__(self, account: LocalAccount) -> None:
         self.__account = account
-        self._address = checksummed(account.address)
-
-    @property
-    def address(self) -> Address:
-        """For whom it signs."""
-        return self._address
+        self.address = checksummed(account.address)
 
     def __repr__(self) -> str:
-        return f"LocalKey({self._address})"
+        return f"LocalKey({self.address})"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Keep the key out of pickles and copies."""
@@ -49,7 +45,7 @@ class LocalKey:
 
     async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         """Sign exactly this."""
-        if checksummed(self.__account.address) != self._address:
+        if checksummed(self.__account.address) != self.address:
             raise RailClosed("The signer's key is not that of its address.", rail=RAIL)
         raw = _signed(self.__account, fields(unsigned)) if unsigned.value_wei <= MOST_WEI else None
         if raw is None:
@@ -57,22 +53,18 @@ class LocalKey:
         return signed(raw)
 
 
+@dataclass(frozen=True, slots=True)
 class KeylessSigner:
     """Stands for the signer of a lane in a process that signs nothing: it knows the address alone."""
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
-
-    @property
-    def address(self) -> Address:
-        """Who signs elsewhere."""
-        return self._address
+    address: Address
+    """Who signs elsewhere."""
 
     async def sign(self, unsigned: Unsigned) -> SignedTransaction:
         """Refuse it."""
         raise NotAllowed(
             f"This process runs no workers, so it opened no key and cannot sign nonce {unsigned.nonce} of "
-            f"{self._address}: `payflow worker` does."
+            f"{self.address}: `payflow worker` does."
         )
 
 
@@ -100,15 +92,6 @@ def _signed(account: LocalAccount, transaction: dict[str, Any]) -> bytes | None:
         return bytes(account.sign_transaction(transaction).raw_transaction)
     except Exception:  # noqa: BLE001  (its frames know the key, so nothing of it may leave)
         return None
-
-
-def raw_key(key: str) -> LocalKey:
-    """Sign with a key of 64 hexadecimal digits."""
-    account = _account(key)
-    del key
-    if account is None:
-        raise BadSettings("The key cannot be read: it must be 64 hexadecimal digits.")
-    return LocalKey(account)
 
 
 def raw_key_file(path: Path, expected: Address | None = None) -> LocalKey:

@@ -14,7 +14,7 @@ import structlog
 from machines.core.errors import Retryable
 
 if TYPE_CHECKING:
-    from apprise import AppriseAsset, NotifyBase
+    from apprise import AppriseAsset
 
 log = structlog.get_logger()
 
@@ -55,7 +55,9 @@ class People:
 
         def send() -> bool:
             nonlocal known
-            service = _service(url)
+            from apprise import Apprise  # noqa: PLC0415  (half a second, which only who sends has to wait for)
+
+            service = Apprise.instantiate(url, asset=_asset())
             known = service is not None
             return service is not None and bool(service.notify(title=subject, body=text, body_format="text"))
 
@@ -102,13 +104,6 @@ class People:
         if not self._mail or not _ADDRESS.fullmatch(address):
             return ""
         return f"{self._mail}{'&' if '?' in self._mail else '?'}to={quote(address, safe='')}"
-
-
-def _service(url: str) -> "NotifyBase | None":
-    """Make what sends to a URL; None for a URL that is none."""
-    from apprise import Apprise  # noqa: PLC0415  (half a second of imports, which only who sends has to wait for)
-
-    return Apprise.instantiate(url, asset=_asset())
 
 
 @cache

@@ -18,13 +18,13 @@ class Agenda:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._number = count()
-        self._entries: list[tuple[int, int, Callable[[], None]]] = []
+        self._entries: list[tuple[int, int, Callable[[], object]]] = []
 
     def now(self) -> Millis:
         """Say what time it is."""
         return self.clock.now()
 
-    def later(self, seconds: float, do: Callable[[], None]) -> None:
+    def later(self, seconds: float, do: Callable[[], object]) -> None:
         """Plan something."""
         heapq.heappush(self._entries, (self.now() + int(seconds * SECOND), next(self._number), do))
 

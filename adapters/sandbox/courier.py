@@ -27,11 +27,6 @@ class WebhookDelivery:
     answers: list[int] = field(default_factory=list)
     """The status of each try; 0 where nobody answered."""
 
-    @property
-    def arrived(self) -> bool:
-        """Whether it was acknowledged."""
-        return HTTPStatus.OK in self.answers
-
 
 class Courier:
     """Brings news to one address, if the account has one."""

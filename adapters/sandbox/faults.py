@@ -90,13 +90,9 @@ class Faults:
     def take(self, target: Target) -> Fault | None:
         """Say how to answer this request badly, if at all, and cross it off."""
         for place, fault in enumerate(self._script):
-            if _meets(fault, target):
+            there = fnmatchcase(target.line, fault.where) if fault.where else target.pays
+            if there and fnmatchcase(target.reference, fault.reference):
                 left = replace(fault, times=fault.times - 1)
                 self._script[place : place + 1] = [left] if left.times else []
                 return fault
         return self.by_destination(target)
-
-
-def _meets(fault: Fault, target: Target) -> bool:
-    there = fnmatchcase(target.line, fault.where) if fault.where else target.pays
-    return there and fnmatchcase(target.reference, fault.reference)

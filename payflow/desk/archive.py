@@ -217,7 +217,9 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
         for shard in range(store.records.shards):
             async for record in store.archive.finished(shard, before):
                 write(line_of(store, record))
-                gone.append(_slim(record))
+                # What only the file needs is forgotten: there may be very many.
+                slim = {name: value for name, value in record.fields.items() if name != "data"}
+                gone.append(RawRecord(record.id, slim, record.events[:1]))
                 count(1)
         for shard in range(store.records.shards):
             entries = await store.archive.postings(shard, before)
@@ -230,13 +232,6 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
     left = [await store.archive.remove(record, path.name, now) for record in gone]
     folded = sum([len(entries) for shard, entries in postings if await store.archive.fold(shard, entries)])
     return Done(path, sum(left), folded, left.count(False))
-
-
-def _slim(record: RawRecord) -> RawRecord:
-    """Forget what only the file needs: there may be very many."""
-    return RawRecord(
-        record.id, {name: value for name, value in record.fields.items() if name != "data"}, record.events[:1]
-    )
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,15 +64,10 @@ class Preview:
     refused: str
     """Why even two people cannot; empty when it can be done."""
 
-    @property
-    def moves_money(self) -> bool:
-        """Whether the money changes its position."""
-        return self.record.amount is not None and self.source.position is not self.target.position
-
     def says(self) -> list[str]:
         """Say what would change, to whoever asks for it."""
         money = "No money moves."
-        if self.moves_money:
+        if self.record.amount is not None and self.source.position is not self.target.position:
             way = f"{self.source.position} to {self.target.position}"
             money = f"{self.record.amount} of {self.record.owner} goes from {way}."
         return [

@@ -44,11 +44,6 @@ class Poller:
         """How many more records it may take."""
         return self.settings.concurrency - self.working
 
-    @property
-    def hungry(self) -> bool:
-        """Whether it is worth claiming for it alone: others may be stuck, and it must not wait for them."""
-        return self.working <= self.settings.concurrency * 3 // 4
-
 
 @dataclass(slots=True, eq=False)
 class _Job:
@@ -186,7 +181,11 @@ class Worker:
             job = await self._line.get()
             try:
                 if isinstance(job.found, Poison):
-                    await self._steps.untouched(job.found)
+                    # What cannot be read or trusted is set aside, or left to whoever can judge it.
+                    poison = job.found
+                    await (
+                        self._steps.leave(poison) if poison.foreign else self._steps.set_aside(poison, poison.problem)
+                    )
                 else:
                     await self._steps.look(job.found)
             except Exception:
@@ -195,7 +194,9 @@ class Worker:
             # Not reached by a look that is cut short: its record stays in hand, to be handed back.
             job.poller.working -= 1
             self._in_hand.discard(job)
-            if len(self._in_hand) <= self._enough or job.poller.hungry:
+            # It may be worth claiming for this poller alone: others may be stuck, and it must not wait for them.
+            hungry = job.poller.working <= job.poller.settings.concurrency * 3 // 4
+            if len(self._in_hand) <= self._enough or hungry:
                 self._wake.set()
             if not self._in_hand:
                 self._drained.set()

@@ -112,7 +112,7 @@ class UnkindGateway:
         if whim < LATE and call.method == "POST" and call.path in SEND_PATHS:
             late_s = self._dice.randrange(LATEST_MS) / SECOND
             self._tell(call, f"will arrive {late_s:.0f} s late")
-            self.agenda.later(late_s, partial(self._arrive, call, self._clock.now()))
+            self.agenda.later(late_s, partial(self._take_in, call, self._clock.now()))
             raise TimeoutError
         answer = self._take_in(call, self._clock.now())
         if whim >= ANSWER_LOST:
@@ -125,9 +125,6 @@ class UnkindGateway:
                 raise TimeoutError
             case _:
                 return ServedAnswer(HTTPStatus.BAD_GATEWAY, PROXY_PAGE.decode())
-
-    def _arrive(self, call: ServedCall, at: Millis) -> None:
-        self._take_in(call, at)
 
     def _take_in(self, call: ServedCall, at: Millis) -> ServedAnswer:
         known = len(self.transfers.all)

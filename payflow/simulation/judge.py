@@ -88,13 +88,14 @@ async def _judged(run: PayoutRun, record: PayoutRecord) -> tuple[tuple[str, ...]
     store = run.parts.store
     history = await store.records.history(record.id)
     alarmed = [post for post in await store.outbox.take(MOST_MESSAGES, 1) if post.kind == "alarm"]
-    lives = list(_lives(run))
+    lives, quiet = list(_lives(run)), run.conditions.nothing_to_report
     faults = [
         *_sent_anew(run, lives),
         *_given_back(run, history, lives),
         *_at_the_end(run, record, lives, alarmed=bool(alarmed) or bool(record.data.also_paid)),
         *_elsewhere(run, record),
-        *_false_alarms(run),
+        # What was stopped although nothing was wrong.
+        *(f"false alarm: {what}" for what in run.outside.needed[:1] if quiet and "settle" not in what),
         *[f"books: {fault}" for fault in (await store.ledger.check()).faults],
         *[f"store: {fault.place}: {fault.problem}" async for fault in store.integrity.verify()],
     ]
@@ -176,9 +177,3 @@ def _elsewhere(run: PayoutRun, record: PayoutRecord) -> Iterator[str]:
     for entry in run.gateway.transfers.book:
         if entry.account not in allowed or abs(entry.amount) != run.amount:
             yield f"elsewhere: {entry.reference} brought {entry.amount} to {entry.account}"
-
-
-def _false_alarms(run: PayoutRun) -> Iterator[str]:
-    """Find what was stopped although nothing was wrong."""
-    if run.conditions.nothing_to_report:
-        yield from (f"false alarm: {what}" for what in run.outside.needed[:1] if "settle" not in what)

@@ -17,7 +17,7 @@ from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from adapters.addresses import checksummed
 from adapters.ethereum.endpoint import NodeLimits
-from adapters.ethereum.pay_many import PayManyContract, deploy_data
+from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address
 from machines.core.ports import Payment, Settled
 from machines.transaction import lifecycle as s
@@ -25,7 +25,7 @@ from machines.transaction.ports import LaneToken
 from payflow.config import PollerSettings, load
 from tests.adapters.ethereum.test_pay_many import bytecode
 from tests.bench.table import TIMES, Row
-from tests.chain import LANE, OTHER, Anvil, anvil, stranger
+from tests.chain import LANE, OTHER, Anvil, anvil, deploy_data, stranger
 from tests.chainproxy import ChainProxy, Kind
 from tests.lanes import USD, Station, open_station, outside
 from tests.waiting import wait_until

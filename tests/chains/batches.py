@@ -1,8 +1,8 @@
 """What tests of batches share: the contract on the chain, and accounts that exist."""
 
-from adapters.ethereum.pay_many import PayManyContract, deploy_data
+from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address
-from tests.chain import LANE, Anvil, stranger
+from tests.chain import LANE, Anvil, deploy_data, stranger
 
 
 async def made_contract(chain: Anvil) -> PayManyContract:

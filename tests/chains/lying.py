@@ -23,7 +23,6 @@ import structlog
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
 from adapters.ethereum.pay_many import PayManyContract
-from adapters.ethereum.signers import raw_key
 from machines.core.clock import FixedClock
 from machines.core.money import ETH, Asset, Money
 from machines.core.ports import Destination, Payment, PaymentKey
@@ -38,7 +37,7 @@ from payflow.engine.step import Steps
 from payflow.store.store import Store, open_store
 from payflow.store.stored import Queue, Stored
 from payflow.telemetry.metrics import Metrics
-from tests.chain import GWEI, LANE, stranger
+from tests.chain import GWEI, LANE, raw_key, stranger
 from tests.chains import lying_on_anvil
 from tests.chains.stubs import PAY_MANY, TOKEN, Liar, Lie, StubChain, StubNode, StubSession
 

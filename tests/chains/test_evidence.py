@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.ethereum.signers import raw_key
 from machines.core.chain import Address, GasFee, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, Retryable
@@ -17,7 +16,7 @@ from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Lane
 from payflow.desk.pool.outside import Outside
 from tests.adapters.ethereum.test_quorum import CHAIN_ID, DEPTH, gone, honest, liar, seen
-from tests.chain import GWEI, LANE, stranger
+from tests.chain import GWEI, LANE, raw_key, stranger
 from tests.chains.stubs import Lie, StubChain, StubNode
 from tests.machines.transaction.scenes import transaction
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from adapters.ethereum.signers import raw_key
 from machines.core.chain import Address, SignedTransaction, TxHash, Unsigned
 from machines.core.clock import FixedClock
 from machines.core.errors import RailClosed, Retryable
@@ -14,7 +13,7 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.fees import FeePolicy
 from payflow.config import Settings
-from tests.chain import GWEI, LANE, Anvil, stranger
+from tests.chain import GWEI, LANE, Anvil, raw_key, stranger
 from tests.chains.batches import existing, made_contract
 from tests.lanes import Station, open_station, received
 

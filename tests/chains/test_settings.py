@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.ethereum.signers import raw_key
 from machines.core.chain import TxHash
 from machines.core.clock import FixedClock
 from machines.core.errors import Rejected
@@ -12,7 +11,7 @@ from machines.core.ports import Destination, PaymentKey, Settled
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from payflow.config import Settings
-from tests.chain import GWEI, LANE, OTHER, Anvil, stranger
+from tests.chain import GWEI, LANE, OTHER, Anvil, raw_key, stranger
 from tests.chainproxy import FOR_EVER, ChainProxy, Kind
 from tests.lanes import Station, open_station, received
 

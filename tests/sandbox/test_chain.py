@@ -11,12 +11,12 @@ import pytest
 from adapters.ethereum.contracts import artifact
 from adapters.ethereum.endpoint import NodeLimits, chain_of
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.signers import raw_key
 from adapters.sandbox.chain.accounts import BOT, FUNDER, MAINTAINER, PROVIDERS, RICH_WEI, RichAccount
 from adapters.sandbox.chain.chain import ChainKind, ChainRefused, SandboxChain
 from machines.core.chain import Address, GasFee, NodeReply, SignedTransaction, Unsigned
 from machines.core.errors import Rejected
 from tests import abi
+from tests.chain import raw_key
 from tests.waiting import wait_until
 
 CHAIN_ID = 31337

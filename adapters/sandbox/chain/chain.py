@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,9 @@ def found(wanted: ChainKind | None = None) -> ChainKind | None:
     """Say which chain can be run here; the one that is wanted, or the best."""
     if wanted in (ChainKind.ANVIL, None) and anvil() is not None:
         return ChainKind.ANVIL
-    if wanted in (ChainKind.EVM, None) and _has_evm():
+    if wanted in (ChainKind.EVM, None) and find_spec("eth") is not None:
         return ChainKind.EVM
     return None
-
-
-def _has_evm() -> bool:
-    from importlib.util import find_spec  # noqa: PLC0415  (only here)
-
-    return find_spec("eth") is not None
 
 
 def saved_kind(folder: Path) -> ChainKind | None:

@@ -45,8 +45,10 @@ class Rpc:
             "eth_syncing": lambda: False,
             "eth_accounts": lambda: list(evm.signers),
             "eth_blockNumber": lambda: hex(evm.height),
-            "eth_getBlockByNumber": self._block_by_number,
-            "eth_getBlockByHash": self._block_by_hash,
+            "eth_getBlockByNumber": lambda at, full=False: self._block(evm.block(self._at(at)), full=full),
+            "eth_getBlockByHash": lambda name, full=False: self._block(
+                evm.block(evm.number_of(decode_hex(name))), full=full
+            ),
             "eth_getTransactionCount": lambda who, at="latest": hex(
                 evm.state(self._at(at)).get_nonce(to_canonical_address(who))
             ),
@@ -104,15 +106,9 @@ class Rpc:
             case _:
                 return int(str(tag), 16)
 
-    def _block_by_number(self, at: object, full: bool = False) -> Json | None:  # noqa: FBT001, FBT002  (the wire's)
-        block = self._evm.block(self._at(at))
-        return None if block is None else self._block(block, full=full)
-
-    def _block_by_hash(self, block_hash: str, full: bool = False) -> Json | None:  # noqa: FBT001, FBT002  (as above)
-        block = self._evm.block(self._evm.number_of(decode_hex(block_hash)))
-        return None if block is None else self._block(block, full=full)
-
-    def _block(self, block: BlockAPI, *, full: bool) -> Json:
+    def _block(self, block: BlockAPI | None, *, full: bool) -> Json | None:
+        if block is None:
+            return None
         header = block.header
         return {
             "number": hex(header.block_number),

@@ -55,7 +55,11 @@ class Api:
             Route("GET", "/user", self._me),
             Route("GET", "/user/{id}", self._user),
             Route("GET", f"{repo}/issues", self._issues),
-            Route("GET", f"{repo}/issues/{{number}}", self._one_issue),
+            Route(
+                "GET",
+                f"{repo}/issues/{{number}}",
+                lambda call: self._ok(payloads.issue(self._home(call), self._issue_of(call))),
+            ),
             Route("GET", f"{repo}/issues/{{number}}/events", self._events),
             Route("GET", f"{repo}/issues/{{number}}/comments", self._comments),
             Route("POST", f"{repo}/issues/{{number}}/comments", self._add_comment, pays=True),

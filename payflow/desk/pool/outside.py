@@ -134,13 +134,10 @@ class Outside:
                 digits = f"{(seen.to or '').lower()}{seen.data.lower()}"
                 named = {login for login in logins if login[2:] in digits}
             found += [Stray(one, seen) for one in sorted(named) if not await self._is_accounted_for(one, seen)]
-        return await self._that_did_something(found)
+        receipts = [await self._lane.chain.receipt(one.seen.hash) for one in found]
+        return [one for one, receipt in zip(found, receipts, strict=True) if receipt is None or receipt.ok]
 
     async def _is_accounted_for(self, login: str, seen: Seen) -> bool:
         if any(one.tx == seen.hash for one in await self._books.bookings(login)):
             return True
         return bool((await self._books.steps([key_of(seen.hash)]))[0])
-
-    async def _that_did_something(self, found: Sequence[Stray]) -> list[Stray]:
-        receipts = [await self._lane.chain.receipt(one.seen.hash) for one in found]
-        return [one for one, receipt in zip(found, receipts, strict=True) if receipt is None or receipt.ok]

@@ -341,14 +341,22 @@ class PoolDesk(PoolEvidence):
 
     def _line(self, judged: Judged, at_s: int, evidence: Evidence | None = None) -> PoolLine:
         """Name a payment to the books; what was kept back is what the chain shows, whatever the file says by now."""
-        line = line_of(judged.record, at_s) if judged.record else self._line_of_row(judged.row, at_s)
+        row = judged.row
+        line = (
+            line_of(judged.record, at_s)
+            if judged.record
+            else PoolLine(
+                PaymentKey(f"row:{row.member}:{row.at_s}"),
+                row.login,
+                row.shannon,
+                at_s,
+                self.pool.config.charge_wei,
+                row.at_s,
+            )
+        )
         if evidence is None:
             return line
         return replace(line, charge_wei=int(dict(evidence.details).get("charge_wei", line.charge_wei)))
-
-    def _line_of_row(self, row: PendingRow, at_s: int) -> PoolLine:
-        key = PaymentKey(f"row:{row.member}:{row.at_s}")
-        return PoolLine(key, row.login, row.shannon, at_s, self.pool.config.charge_wei, row.at_s)
 
     async def _now_s(self) -> int:
         return await self._own.store.records.now() // SECOND

@@ -50,11 +50,7 @@ class PlatformGrants(OverLink):
             found = msgspec.msgpack.decode(row, type=_GrantRow)
             self._link.macs.refuse_forged(_place(platform), found.mac, *_content(found))
             return PlatformGrant(found.daily, found.verified)
-        return AT_FIRST if await self.limited_at_first() else PlatformGrant()
-
-    async def limited_at_first(self) -> bool:
-        """Tell whether the store is one in which a platform without a grant has limits."""
-        return bool(await self._link.ask("HEXISTS", keys.META, "platforms_limited"))
+        return AT_FIRST if await self._link.ask("HEXISTS", keys.META, "platforms_limited") else PlatformGrant()
 
     async def grant(self, platform: str, grant: PlatformGrant) -> None:
         """Write a grant."""

@@ -8,10 +8,10 @@ import pytest
 
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.signers import LocalKey, raw_key
+from adapters.ethereum.signers import LocalKey
 from machines.core.chain import Address, GasFee, SignedTransaction, Unsigned
 from machines.core.clock import FixedClock
-from tests.chain import CHAIN_ID, GWEI, LANE, Anvil, anvil, stranger
+from tests.chain import CHAIN_ID, GWEI, LANE, Anvil, anvil, raw_key, stranger
 from tests.chainproxy import ChainProxy
 
 IMPATIENT = NodeLimits(connect_s=0.5, exchange_s=0.5, body_bytes=256 * 1024, pause_s=0.001)

@@ -7,10 +7,9 @@ import pytest
 
 from adapters.ethereum.inclusion import Inclusion, NotIncluded, included
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.signers import raw_key
 from machines.core.chain import Receipt
 from tests.adapters.ethereum.conftest import payment
-from tests.chain import LANE, Anvil, stranger
+from tests.chain import LANE, Anvil, raw_key, stranger
 
 
 async def _paid(chain: Anvil, nodes: Nodes, how_many: int) -> list[tuple[Receipt, Inclusion]]:

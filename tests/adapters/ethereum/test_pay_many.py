@@ -10,10 +10,10 @@ import pytest
 from adapters.addresses import keccak_hex
 from adapters.ethereum.contracts import artifact
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.pay_many import MOST_PAYEES, MOST_UNITS, PayManyContract, deploy_data
+from adapters.ethereum.pay_many import MOST_PAYEES, MOST_UNITS, PayManyContract
 from machines.core.chain import Address, BatchPayee, Receipt, TxHash
 from machines.core.errors import BadAmount, BadSettings, Contradiction, Rejected
-from tests.chain import ETHER, GWEI, LANE, OTHER, Account, Anvil, anvil, stranger
+from tests.chain import ETHER, GWEI, LANE, OTHER, Account, Anvil, anvil, deploy_data, stranger
 
 CONTRACTS = Path(__file__).with_name("contracts")
 UNLIMITED = "f" * 64

@@ -12,12 +12,11 @@ from adapters.ethereum import roots
 from adapters.ethereum.asking import Quorum
 from adapters.ethereum.endpoint import NodeLimits
 from adapters.ethereum.node import Nodes
-from adapters.ethereum.signers import raw_key
 from adapters.ethereum.wallets.reading import WalletReader
 from machines.core.chain import GasFee, TxHash, Unsigned, known_head
 from machines.core.clock import FixedClock
 from machines.core.errors import NoQuorum, OutcomeUnknown, RailClosed, Retryable
-from tests.chain import GWEI, LANE, stranger
+from tests.chain import GWEI, LANE, raw_key, stranger
 from tests.chains.stubs import Liar, Lie, Refused, StubChain, StubNode, StubSession
 
 QUICK = NodeLimits(rest_s=1.0, pause_s=0.001, grace_s=0.01, rounds=1)

@@ -109,7 +109,9 @@ class Frame:
             loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
         )
         self._env.filters |= {
-            "span": _unbroken_span, "utc": words.utc, "iso": words.iso, "money": words.grouped, "words": words.plain,
+            # No line ends between a number and its unit.
+            "span": lambda millis: words.span(millis).replace(" ", "\N{NO-BREAK SPACE}"),
+            "utc": words.utc, "iso": words.iso, "money": words.grouped, "words": words.plain,
             "path": lambda text: quote(str(text), safe=""), "query": urlencode, "units": self._units,
         }  # fmt: skip
         self._env.globals["asset"] = ASSETS.url
@@ -365,11 +367,6 @@ class StaticFiles:
 
 
 ASSETS = StaticFiles(PLACE, "payflow.web.pages.admin")
-
-
-def _unbroken_span(millis: int) -> str:
-    """Write a duration; no line ends between its number and its unit."""
-    return words.span(millis).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 # ── what an installation gives to its dashboard ───────────────────────────────────────────────────────────────────────
