@@ -325,18 +325,12 @@ class Nodes:
 
     async def receipt(self, tx: TxHash) -> Receipt | None:
         """Find the receipt that enough nodes show alike. None proves nothing: they may lag, or not agree yet."""
-        try:
-            found = await self._ask.agreed([wire.receipt(tx)], wire.found_receipt, rounds=1)
-        except NoQuorum:
-            return None
+        found = await self._now(wire.receipt(tx), wire.found_receipt)
         if found is None or (not self.quorum.alone and not await self._stands(found)):
             return None
         if found.gas_price_wei != NO_PRICE:
             return found
-        try:
-            price = await self._ask.agreed([wire.transaction(tx)], wire.gas_price, rounds=1)
-        except NoQuorum:
-            return None
+        price = await self._now(wire.transaction(tx), wire.gas_price)
         return None if price is None else replace(found, gas_price_wei=price)
 
     async def _stands(self, found: Receipt) -> bool:
@@ -384,8 +378,12 @@ class Nodes:
 
     async def transaction(self, tx: TxHash) -> Seen | None:
         """Find a transaction that enough nodes show alike, mined or waiting. None proves nothing."""
+        return await self._now(wire.transaction(tx), wire.seen)
+
+    async def _now(self, call: RpcCall, read: Callable[[Any], V]) -> V | None:
+        """Ask once what enough nodes show alike; None where they do not agree yet."""
         try:
-            return await self._ask.agreed([wire.transaction(tx)], wire.seen, rounds=1)
+            return await self._ask.agreed([call], read, rounds=1)
         except NoQuorum:
             return None
 

@@ -70,14 +70,19 @@ class Label(Struct):
     name: str = ""
 
 
-class RawIssue(Struct):
-    """An issue, in a delivery or an answer."""
+class _Numbered(Struct):
+    """What an issue and a pull request have in common."""
 
     id: Number
     number: Number
     title: str
     state: str
     updated_at: str
+
+
+class RawIssue(_Numbered):
+    """An issue, in a delivery or an answer."""
+
     labels: list[Label] = field(default_factory=list)
     pull_request: object | UnsetType = UNSET
     """There only where it is a pull request, which GitHub lists among the issues."""
@@ -113,14 +118,9 @@ class Head(Struct):
     sha: str
 
 
-class RawPull(Struct):
+class RawPull(_Numbered):
     """A pull request, in a delivery or an answer."""
 
-    id: Number
-    number: Number
-    title: str
-    state: str
-    updated_at: str
     base: Base
     head: Head
     body: str | None = None

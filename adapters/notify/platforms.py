@@ -45,7 +45,7 @@ class Platforms:
         for name, hook in hooks.items():
             parts = urlsplit(hook.url)
             host = parts.hostname or ""
-            near = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+            near = host == "localhost" or _is_loopback(host)
             if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback and near)):
                 raise BadSettings(f"PAYFLOW_PLATFORM_WEBHOOKS: {name} must listen on an https:// address.")
 
@@ -91,9 +91,8 @@ def _signers(name: str, hook: Hook) -> list[Webhook]:
     return [Webhook(key) for key in keys]
 
 
-def _is_address(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-    return True

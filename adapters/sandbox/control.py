@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
@@ -27,14 +27,7 @@ from adapters.sandbox.magic import ACCOUNTS
 from adapters.sandbox.mail import Mail
 from adapters.sandbox.server import Route, ServedAnswer, ServedCall, ok
 from adapters.sandbox.transfers import NotNow, SimulatedTransfer, Switches, TransferRefused, Transfers
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A clock that goes where it is told."""
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
+from machines.core.clock import FixedClock
 
 
 class Control:
@@ -134,7 +127,7 @@ class Control:
 
     def _advance(self, call: ServedCall) -> ServedAnswer:
         clock = self._transfers.agenda.clock
-        if not isinstance(clock, Movable):
+        if not isinstance(clock, FixedClock):
             return ServedAnswer(HTTPStatus.CONFLICT, {"error": "This sandbox runs on the real clock."})
         clock.advance(float(call.body.get("advance_s") or 0))
         self._transfers.agenda.run()

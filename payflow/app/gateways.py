@@ -17,7 +17,7 @@ from machines.core.errors import BadSettings
 from machines.core.money import NGN, Money
 from machines.core.ports import CallKind, Destination
 from payflow.config import Settings, live_secrets
-from payflow.desk.gateways import GatewayDesk, GatewaySetup, Hooks
+from payflow.desk.gateways import Gateway, GatewaySetup, Hooks
 from payflow.store.budget import RailBudget
 from payflow.store.store import Store
 
@@ -78,7 +78,7 @@ def _flutterwave(
     payer = rail(looks)
     return GatewaySetup(
         payer,
-        GatewayDesk(resolve=holder, fee=fee_v3) if v3 else GatewayDesk(resolve=holder),  # the pages of v4 name no fee
+        Gateway(resolve=holder, fee=fee_v3) if v3 else Gateway(resolve=holder),  # the pages of v4 name no fee
         hooks if secrets else None,
         lists=payer,
         wallet=wallet,
@@ -143,7 +143,7 @@ def _paystack(
     payer = rail(CallKind.LOOK)
     return GatewaySetup(
         payer,
-        GatewayDesk(),  # a destination is checked when its recipient is made, which is part of paying
+        Gateway(),  # a destination is checked when its recipient is made, which is part of paying
         hooks,
         lists=payer,
         wallet=wallet,

@@ -20,7 +20,7 @@ from machines.transaction.fees import FeePolicy
 from machines.transaction.policy import LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
 from payflow.config import CapSettings, LaneSettings, Settings
-from payflow.desk.gateways import GatewayDesk, GatewaySetup
+from payflow.desk.gateways import Gateway, GatewaySetup
 from payflow.desk.lanes import Lanes
 from payflow.desk.metering import LaneMeter
 from payflow.shown import ether
@@ -34,7 +34,7 @@ ETHER_DECIMALS = 18
 
 def setups_of(lanes: Lanes) -> dict[str, GatewaySetup]:
     """Give each lane as a way to pay people: the address is checked first, what it costs is the lane's."""
-    desk = GatewayDesk(check=lambda destination: typed(destination["address"]))
+    desk = Gateway(check=lambda destination: typed(destination["address"]))
     return {name: GatewaySetup(lanes.rail(name), desk) for name in lanes.lanes}
 
 

@@ -1,7 +1,6 @@
 """The doctor: everything that should be so before money moves, and what to do where it is not."""
 
 import asyncio
-import ipaddress
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -60,7 +59,7 @@ async def doctor(terminal: Terminal) -> Code:
 
 def _of_settings(settings: Settings) -> list[Check]:
     """Look at what the settings say by themselves: who comes in where, who holds keys, and what nothing limits."""
-    own = _is_own(settings.host)
+    own = servers.is_own_host(settings.host)
     secrets = {
         "FLUTTERWAVE_WEBHOOK_HASH": settings.flutterwave_webhook_hash,
         "GITHUB_WEBHOOK_SECRET": settings.github_webhook_secret,
@@ -328,7 +327,9 @@ def _in_clear(settings: Settings) -> Check:
         }
         urls |= {f"the signer of the lane {name}": lane.signer.get_secret_value()} if lane.signer else {}
     split = {name: urlsplit(url) for name, url in urls.items()}
-    clear = [name for name, url in split.items() if url.scheme == "http" and not _is_own(url.hostname or "")]
+    clear = [
+        name for name, url in split.items() if url.scheme == "http" and not servers.is_own_host(url.hostname or "")
+    ]
     return first_of(
         "outside",
         (clear, Level.WARN, f"Reached by http://, in clear: {', '.join(clear)}. Use https://."),
@@ -379,10 +380,3 @@ async def _issuer(settings: Settings) -> list[Check]:
             )
         )
     return found
-
-
-def _is_own(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import structlog
@@ -37,19 +37,6 @@ Wallet = Callable[[], Awaitable[Sequence[Money]]]
 """Asks a rail what its wallets hold."""
 
 
-class Gateway(Protocol):
-    """What a rail's gateway tells before any money moves."""
-
-    def check(self, destination: Destination) -> object:
-        """Refuse what anybody can see to be wrong: nobody is asked."""
-
-    async def resolve(self, destination: Destination) -> str:
-        """Give the name on the account; raise `Rejected` when there is no such account."""
-
-    async def fee(self, amount: Money, destination: Destination) -> Money:
-        """Say what the gateway takes for a transfer."""
-
-
 async def _nobody(_: Destination) -> str:
     return ""
 
@@ -59,12 +46,15 @@ async def _nothing(amount: Money, _: Destination) -> Money:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayDesk:
-    """What can be asked of one gateway; where it tells nothing, nothing is wrong, nobody is named, nothing is taken."""
+class Gateway:
+    """What a gateway tells before any money moves; where it tells nothing, nothing is wrong, named or taken."""
 
     check: Callable[[Destination], object] = lambda _: None
+    """Refuses what anybody can see to be wrong: nobody is asked."""
     resolve: Callable[[Destination], Coroutine[Any, Any, str]] = _nobody
+    """Gives the name on the account; raises `Rejected` when there is no such account."""
     fee: Callable[[Money, Destination], Coroutine[Any, Any, Money]] = _nothing
+    """Says what the gateway takes for a transfer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,7 +338,11 @@ def _at_home(settings: Settings) -> bool:
         return True
     if settings.redis_sentinels:
         return False
-    host = urlsplit(settings.url).hostname or ""
+    return is_own_host(urlsplit(settings.url).hostname or "")
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a host, by name or address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -28,7 +28,7 @@ from payflow.app.installation import Parts, Payflow, opened
 from payflow.cli.commands import cli
 from payflow.config import Settings, load
 from payflow.desk.batches import Schedule
-from payflow.desk.gateways import FirstLook
+from payflow.desk.gateways import FirstLook, Gateway
 from payflow.desk.payouts import Ask, Desk
 from payflow.desk.providers import ProviderHistories
 from payflow.engine.step import take_in
@@ -49,19 +49,13 @@ MANUAL = Schedule("manual")
 ACCOUNT = Destination("bank", (("bank_code", "044"), ("account_number", "0690000031")))
 
 
-class Gateway:
+class Bank:
     """Knows every account but one; every transfer that it was asked for failed."""
-
-    def check(self, destination: Destination) -> None:
-        """Find nothing wrong."""
 
     async def resolve(self, destination: Destination) -> str:
         if destination["account_number"] == "0000000000":
             raise Rejected("There is no such account.")
         return "ANN A."
-
-    async def fee(self, amount: Money, _: Destination) -> Money:
-        return Money(0, amount.asset)
 
     async def prepare(self, payment: Payment) -> Payment:
         """Need nothing."""
@@ -76,18 +70,19 @@ class Gateway:
 
 async def parts(settings: Settings, store: Store, metrics: Metrics, _stack: AsyncExitStack) -> Parts:
     """The payout machine without the outside world."""
-    gateway = Gateway()
+    bank = Bank()
+    told = Gateway(resolve=bank.resolve)
     looks = PayoutActs(
-        {"flutterwave": gateway},
+        {"flutterwave": bank},
         ProviderHistories(store),
         MANUAL,
         store.seals,
         store.permit_keys,
         Thresholds(),
         Unlimited(),
-        FirstLook({"flutterwave": gateway}, store.seals, borne_by_provider=False),
+        FirstLook({"flutterwave": told}, store.seals, borne_by_provider=False),
     )
-    desk = Desk(store, settings, metrics, {"flutterwave": gateway}, MANUAL)
+    desk = Desk(store, settings, metrics, {"flutterwave": told}, MANUAL)
     return Parts((payout(PayoutPolicy(), {}, looks.prove),), desk=desk)
 
 

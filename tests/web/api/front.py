@@ -25,7 +25,7 @@ from machines.payout.react import payout
 from machines.payout.risk import ProviderHistory, Thresholds
 from payflow.config import Settings, load
 from payflow.desk.batches import Schedule
-from payflow.desk.gateways import FirstLook, Hooks
+from payflow.desk.gateways import FirstLook, Gateway, Hooks
 from payflow.desk.payouts import Desk
 from payflow.desk.requests import two_people_from
 from payflow.engine.dispatcher import Dispatcher
@@ -63,6 +63,7 @@ class SmallRail:
         self.known: dict[str, Payment] = {}
         self.looks: Counter[str] = Counter()
         self.settled: set[str] = set()
+        self.told = Gateway(resolve=self.resolve, fee=self.fee)
 
     async def prepare(self, payment: Payment) -> Payment:
         """Need nothing."""
@@ -85,9 +86,6 @@ class SmallRail:
         if account == WAITS and payment.key not in self.settled:
             return Pending()
         return Settled(Evidence("small rail", payment.key))
-
-    def check(self, destination: Destination) -> None:
-        """Find nothing wrong."""
 
     async def resolve(self, destination: Destination) -> str:
         """Say whose account it is."""
@@ -356,12 +354,12 @@ async def open_front(settings: Settings, *, clock: FixedClock | None = None, **c
             store.permit_keys,
             thresholds,
             Unlimited(),
-            FirstLook({"flutterwave": rail}, store.seals, borne_by_provider=borne),
+            FirstLook({"flutterwave": rail.told}, store.seals, borne_by_provider=borne),
             most,
         )
         acts.update(looks.acts())
         metrics = Metrics()
-        desk = Desk(store, settings, metrics, {"flutterwave": rail}, schedule)
+        desk = Desk(store, settings, metrics, {"flutterwave": rail.told}, schedule)
         routes = [*api.routes(desk, settings, metrics, [hooks]), *api.pages(desk, settings)]
         async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
             front = Front(store, desk, settings, metrics, rail, known, [hooks], address, session)

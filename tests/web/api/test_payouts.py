@@ -363,10 +363,12 @@ async def test_a_corrected_account_is_looked_up_at_the_rail_of_the_payout_whatev
     moved = front.settings.model_copy(update={"payout_rail": "paystack"})
     nobodys = Destination("bank", (("bank_code", "044"), ("account_number", NOBODYS)))
     schedule = front.desk.schedule
-    desk = Desk(front.store, moved, front.metrics, {"paystack": SmallRail(), "flutterwave": front.rail}, schedule)
+    desk = Desk(
+        front.store, moved, front.metrics, {"paystack": SmallRail().told, "flutterwave": front.rail.told}, schedule
+    )
     with pytest.raises(Rejected):
         await desk.correct(made["id"], ANN, nobodys)
-    without = Desk(front.store, moved, front.metrics, {"paystack": SmallRail()}, schedule)
+    without = Desk(front.store, moved, front.metrics, {"paystack": SmallRail().told}, schedule)
     with pytest.raises(BadInput, match="flutterwave is not set up"):
         await without.correct(made["id"], ANN, nobodys)
 
