@@ -35,7 +35,6 @@ _FIELDS: Mapping[int, tuple[str, ...]] = {
     4: (*_TIPPED, "authorizationList", *_SIGNED),
 }
 """What is hashed of each kind of transaction, by its names in JSON-RPC."""
-_ALLOWED = ("chainId", "address", "nonce", "yParity", "r", "s")
 
 
 class NotIncluded(Exception):

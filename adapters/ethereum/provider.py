@@ -4,7 +4,6 @@ It only reads: what is signed leaves by `Chain.broadcast`, after its intent was 
 import, so that this file is imported where a contract is first asked, and nowhere at the top of another.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
@@ -53,20 +52,6 @@ class ChainProvider(AsyncJSONBaseProvider):
             return {"jsonrpc": "2.0", "id": 0, "error": {"code": UNKNOWN_METHOD, "message": words}}
         found = await read(*params)
         return {"jsonrpc": "2.0", "id": 0, "result": hex(found) if isinstance(found, int) else found}
-
-    async def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse]:
-        """Ask many things: those of one turn of the event loop leave as one request."""
-        return await asyncio.gather(*(self.make_request(method, params) for method, params in requests))
-
-    async def is_connected(self, show_traceback: bool = False) -> bool:  # noqa: FBT001, FBT002  (web3's own)
-        """Say whether enough nodes tell where the chain stands."""
-        try:
-            await known_head(self._chain)
-        except Retryable:
-            if show_traceback:
-                raise
-            return False
-        return True
 
     async def _chain_id(self) -> int:
         return self._chain.chain_id

@@ -86,14 +86,11 @@ def _offered(record: TransactionRecord, fact: f.Bumped, now: Millis) -> Choice:
         if counted is None:
             return wait()  # its bytes are thrown away unsent
         group = ((fact.lane, counted),)
-    claims, data = (hash_claim(fact.attempt.hash),), _bumped(record.data, fact)
+    claims, attempts = (hash_claim(fact.attempt.hash),), (*record.data.attempts, fact.attempt)
+    data = replace(record.data, attempts=attempts, asked_bump=False, reply="", reply_code="")
     if record.state == s.SENT:
         return move("bump", why, data=data, claims=claims, group=group)
     return keep(why, data=data, again_s=0.0, claims=claims, group=group)
-
-
-def _bumped(data: TransactionData, fact: f.Bumped) -> TransactionData:
-    return replace(data, attempts=(*data.attempts, fact.attempt), asked_bump=False, reply="", reply_code="")
 
 
 def _broadcast(data: TransactionData, fact: f.Broadcast) -> TransactionData:

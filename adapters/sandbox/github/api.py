@@ -161,9 +161,6 @@ class Api:
             raise _refuse(HTTPStatus.NOT_FOUND)
         return found
 
-    def _one_issue(self, call: ServedCall) -> ServedAnswer:
-        return self._ok(payloads.issue(self._home(call), self._issue_of(call)))
-
     def _comments(self, call: ServedCall) -> ServedAnswer:
         return self._ok(_page(call, [payloads.comment(one) for one in self._issue_of(call).comments]))
 

@@ -70,14 +70,10 @@ async def test_contract_objects_ask_through_our_nodes_in_one_request(chain: Anvi
 
 async def test_web3_reads_the_chain_and_sends_nothing(chain: Anvil, lone: Nodes) -> None:
     web3, lane = web3_over(lone), Web3.to_checksum_address(LANE.address)
-    assert await web3.is_connected()
     assert await web3.eth.chain_id == chain.chain_id
     assert await web3.eth.block_number == await chain.height()
     assert await web3.eth.get_balance(lane) == await chain.balance(lane)
-    async with web3.batch_requests() as batch:
-        batch.add(web3.eth.get_transaction_count(lane))
-        batch.add(web3.eth.get_code(lane))
-        assert await batch.async_execute() == [0, b""]
+    assert (await web3.eth.get_transaction_count(lane), await web3.eth.get_code(lane)) == (0, b"")
     with pytest.raises(MethodUnavailable):
         await web3.eth.send_raw_transaction(b"\\x00")
     with pytest.raises(Rejected, match="finalized"):
