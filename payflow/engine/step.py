@@ -264,6 +264,10 @@ class Steps:
             return
         self._metrics.parked.labels(stored.record.machine).inc()
 
+    async def untouched(self, poison: Poison) -> None:
+        """Deal with a record that cannot be read or trusted: it is set aside, or left to whoever can judge it."""
+        await (self.leave(poison) if poison.foreign else self.set_aside(poison, poison.problem))
+
     async def leave(self, poison: Poison) -> None:
         """Leave to others what only this process cannot judge: it lacks the key, and decides nothing without it."""
         record = poison.record

@@ -181,11 +181,7 @@ class Worker:
             job = await self._line.get()
             try:
                 if isinstance(job.found, Poison):
-                    # What cannot be read or trusted is set aside, or left to whoever can judge it.
-                    poison = job.found
-                    await (
-                        self._steps.leave(poison) if poison.foreign else self._steps.set_aside(poison, poison.problem)
-                    )
+                    await self._steps.untouched(job.found)
                 else:
                     await self._steps.look(job.found)
             except Exception:
