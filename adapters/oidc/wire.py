@@ -265,7 +265,7 @@ def _proven(auth_time: float | None, asked: AuthRequest, now: Millis) -> Millis 
     if at is None:
         raise NotAllowed(
             "The identity provider does not say when you proved to it who you are (`auth_time`), so that it proves "
-            "nothing now: add a passkey, and use that."
+            "nothing now: sign in by a link or a token, add a passkey, and use that."
         )
     if at < asked.fresh_since - LEEWAY_S * SECOND:
         raise NotAllowed("The identity provider did not ask you who you are, though it was asked to: begin again.")

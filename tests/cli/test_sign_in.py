@@ -1,8 +1,11 @@
 """Coming in from the command line: links that sign somebody in at the pages."""
 
+import pytest
+
 from payflow.app.installation import Payflow
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import Role
+from payflow.store.seals import new_key
 from tests.cli.till import SHELL, Till, showing
 
 
@@ -31,6 +34,16 @@ def test_who_shows_a_token_gets_a_link_of_their_own(till: Till) -> None:
         assert signs_in is not None
         assert signs_in.made_by == ""
         assert "takes the token of an operator" in till.refused("sign-in", "otto")
+
+
+def test_a_person_needs_no_token_for_a_link(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYFLOW_SEAL_KEYS", new_key())
+    till.json("person", "add", "olu", "--role", "viewer", "--role", "operator", "--alias", "olu-2025")
+    signs_in = found(till, till("sign-in", "OLU-2025").out.strip())
+    assert signs_in is not None
+    assert (signs_in.token, signs_in.person, signs_in.roles) == ("", "olu", (Role.OPERATOR, Role.VIEWER))
+    till("person", "disable", "olu", "--reason", "left")
+    assert "no person who may sign in" in till.refused("sign-in", "olu")
 
 
 def test_a_shell_says_whom_it_means(till: Till) -> None:
