@@ -44,7 +44,6 @@ def routes(
     spec = document([*places, *served_elsewhere[0]], [*deliveries, *served_elsewhere[1]])
     return [
         _document(json.dumps(spec), gate),
-        _checks_receipts(gate),
         *([_security(settings, gate)] if settings.security_contact else ()),
         *(route(endpoint, gate, metrics) for endpoint in places),
         *(one for source in deliveries for one in source.routes(gate, metrics)),
@@ -53,7 +52,11 @@ def routes(
 
 def pages(desk: Desk, settings: Settings, board: DashboardExtensions | None = None) -> list[web.RouteDef]:
     """List the pages for people, which are no part of the API; the installation adds what is on its board."""
-    return [*dashboard.routes(desk, settings, board or DashboardExtensions()), *Portal(desk, settings).routes()]
+    return [
+        _checks_receipts(Gate(desk.store, settings)),
+        *dashboard.routes(desk, settings, board or DashboardExtensions()),
+        *Portal(desk, settings).routes(),
+    ]
 
 
 def endpoints(desk: Desk) -> Iterable[AnyEndpoint]:
