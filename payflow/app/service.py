@@ -16,7 +16,7 @@ from machines.core.errors import BadSettings, PayflowError
 from payflow.app.installation import Assemble, Payflow, opened, refuse_unfit
 from payflow.config import Settings
 from payflow.desk.books import Bookkeeper
-from payflow.desk.readiness import Readiness, files_open_to_all
+from payflow.desk.readiness import Readiness, files_open_to_all, keep_telling
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import servers
@@ -91,6 +91,7 @@ async def _run(
         announce(_said(payflow, address, watched, workers=workers), address or watched)
         async with anyio.create_task_group() as group:
             group.start_soon(_tell_health, payflow)
+            group.start_soon(keep_telling, payflow.store, settings.worker_name)
             if workers:
                 group.start_soon(Bookkeeper(payflow.store, settings.books_watch_s, settings.books_check_s).run)
                 if payflow.parts.probes:

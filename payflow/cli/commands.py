@@ -61,6 +61,11 @@ INDEX: Mapping[str, Listed] = {
         "steering",
         "Be the second person: shows what another one proposed, asks, and does that. Takes a token of your own.",
     ),
+    "break-glass": Listed(
+        STEER,
+        "break_glass",
+        "Do what takes two people while no service answers, with both tokens; all are told first.",
+    ),
     "decline": Listed(STEER, "steering", "Take off the table what somebody proposed; nothing is changed."),
     "retry": Listed(
         STEER, "steering", "Try a failed record again, take up one that was set aside, or look at a waiting one now."

@@ -226,6 +226,7 @@ async def _inside(payflow: Payflow) -> list[Check]:
         await readiness.sequence(store),
         await readiness.proxies(store),
         await readiness.one_person(store),
+        await readiness.broken_glass(store),
         first_of(
             "states",
             (

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import anyio
+import structlog
 
 from machines.core.clock import DAY, SECOND
 from machines.core.errors import PayflowError
@@ -14,6 +15,8 @@ from payflow.store.pauses import scope_of_shard
 from payflow.store.seals import KEY_FILE
 from payflow.store.store import Store
 from payflow.telemetry.health import Check, Level, fail, first_of, ok
+
+log = structlog.get_logger()
 
 ANSWER_S = 3.0
 SEEN_S = 30 * DAY // SECOND
@@ -120,6 +123,38 @@ async def note_unnamed_proxy(store: Store, address: str) -> None:
     await store.link.ask("SET", keys.UNNAMED_PROXY, address, "EX", SEEN_S)
 
 
+# ── whether a service runs ───────────────────────────────────────────────────────────────────────────────────────────
+
+BEAT_S = 10.0
+ALIVE_S = 45
+"""So long after its last word a process counts as one that runs: longer than some of its words may be late."""
+CONNECT_S = 2.0
+
+
+async def keep_telling(store: Store, process: str) -> None:
+    """Tell through the store that this process runs, for as long as it does."""
+    while True:
+        try:
+            await store.link.ask("SET", keys.ALIVE, process, "EX", ALIVE_S)
+        except PayflowError as error:
+            log.warning("That this process runs was not told.", action="alive", error=str(error))
+        await anyio.sleep(BEAT_S)
+
+
+async def that_runs(store: Store) -> str:
+    """Say what of this installation runs, as far as its store and this machine tell; empty where nothing does."""
+    process = await store.link.ask("GET", keys.ALIVE)
+    if process is not None:
+        return f"{process.decode(errors='replace')[:60]} told within {ALIVE_S} seconds that it runs"
+    host, port = store.settings.host, store.settings.port
+    try:
+        with anyio.fail_after(CONNECT_S):
+            await (await anyio.connect_tcp(host, port)).aclose()
+    except (OSError, TimeoutError):
+        return ""
+    return f"something answers at {host}:{port}"
+
+
 async def one_person(store: Store) -> Check:
     """Whether one person may do alone what takes two."""
     found = await store.alone.read()
@@ -131,6 +166,16 @@ async def one_person(store: Store) -> Check:
             f"One person is enough for what takes two, since {found.by} said so: `payflow person alone --off` ends it.",
         ),
         (True, Level.OK, "What takes two takes two."),
+    )
+
+
+async def broken_glass(store: Store) -> Check:
+    """Whether what people did without the service waits for somebody to look at it."""
+    found = await store.glass.all()
+    return first_of(
+        "break-glass",
+        (found, Level.WARN, f"{len(found)} acts were done without the service: sign them off on *Proposals*."),
+        (True, Level.OK, "Nothing that was done without the service waits to be signed off."),
     )
 
 

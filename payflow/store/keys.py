@@ -147,6 +147,13 @@ KEYS = (
         "the desk",
     ),
     Key(
+        ALIVE := "pf:alive",
+        "string",
+        "the process with the API or workers that told last that it runs; expires",
+        "the service",
+        "break-glass",
+    ),
+    Key(
         UNNAMED_PROXY := "pf:unnamed-proxy",
         "string",
         "address of a proxy that requests come through and that the settings do not name; expires",

@@ -31,7 +31,7 @@ from payflow.store.pauses import CHANGED, EVERYTHING, GUARD, Pauses, scope_of_sh
 from payflow.store.permits import PermitKeys, Permits
 from payflow.store.receipt_keys import ReceiptKeys
 from payflow.store.records import UNSIGNED, Records
-from payflow.store.registers.alone import OnePersonSetting
+from payflow.store.registers.alone import BrokenGlass, OnePersonSetting
 from payflow.store.registers.anchors import ANCHORS, AnchorFile
 from payflow.store.registers.audit import Audit
 from payflow.store.registers.caps import DailyCaps
@@ -78,6 +78,7 @@ class Store:
     shortfalls: Shortfalls
     platforms: PlatformGrants
     alone: OnePersonSetting
+    glass: BrokenGlass
     persons: Persons
     caps: DailyCaps
     audit: Audit
@@ -267,6 +268,7 @@ async def open_store(
             shortfalls=Shortfalls(link),
             platforms=platforms,
             alone=OnePersonSetting(profiles, shards),
+            glass=BrokenGlass(profiles, shards),
             persons=persons,
             caps=DailyCaps(link),
             audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),

@@ -241,6 +241,7 @@ POST /admin/records/{payout}/take-up                         401 403 403 403 403
 GET /admin/proposals                                         303 403 403 403 403 200 200 200 403 403 303 200 303
 POST /admin/proposals/confirm                                401 403 403 403 403 409 403 409 403 403 401 403 401
 POST /admin/proposals/decline                                401 403 403 403 403 409 403 409 403 403 401 403 401
+POST /admin/proposals/sign-off                               401 403 403 403 403 403 403 404 403 403 401 403 401
 GET /admin/batches                                           303 403 403 403 403 200 200 200 403 403 303 200 303
 GET /admin/batches/none                                      303 403 403 403 403 404 404 404 403 403 303 404 303
 GET /admin/ledger                                            303 403 403 403 403 200 200 200 403 403 303 200 303

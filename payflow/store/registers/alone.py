@@ -1,6 +1,9 @@
-"""Whether one person is enough here for what takes two, and the news that everybody hears: of what is done so, too."""
+"""Whether one person is enough for what takes two, the news that everybody hears, and what no service was there for.
 
-from collections.abc import Mapping, Sequence
+Both are signed rows of the whole installation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -78,3 +81,58 @@ class OnePersonSetting:
         if not contacts:
             return (to_reviewers,)
         return to_reviewers, Message("notify", {**body, "to": self._profiles.sealed_contacts(OWNER, contacts)})
+
+
+# ── done while no service ran ────────────────────────────────────────────────────────────────────────────────────────
+
+
+GLASS = Owner("break-glass")
+MOST_BROKEN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GlassBroken:
+    """One time that people acted without the service."""
+
+    at: Millis
+    who: str
+    what: str
+    why: str
+
+
+class BrokenGlass:
+    """What was done so and nobody has looked at since."""
+
+    def __init__(self, profiles: Profiles, shards: int) -> None:
+        self._profiles = profiles
+        self._key = keys.setting(shard_for(GLASS, shards), GLASS)
+
+    async def all(self) -> list[GlassBroken]:
+        """List it, the oldest first; where nobody of us wrote what is there, that is what must be looked at."""
+        try:
+            return (await self._read())[0]
+        except Forged:
+            return [GlassBroken(NEVER, "nobody known", "changed what was done so", "`payflow verify` names the row")]
+
+    async def add(self, one: GlassBroken) -> None:
+        """Write one down."""
+        await self._write(lambda found: [*found, one][-MOST_BROKEN:], one.at)
+
+    async def sign_off(self, at: Millis, now: Millis) -> GlassBroken | None:
+        """Take one off; None where it is not there."""
+        signed = next((one for one in await self.all() if one.at == at), None)
+        await self._write(lambda found: [one for one in found if one.at != at], now)
+        return signed
+
+    async def _read(self) -> tuple[list[GlassBroken], int]:
+        row, version = await self._profiles.row(self._key)
+        rows = msgspec.msgpack.decode(row) if row is not None else []
+        return [GlassBroken(Millis(at), who, what, why) for at, who, what, why in rows], version
+
+    async def _write(self, changed: Callable[[list[GlassBroken]], list[GlassBroken]], now: Millis) -> None:
+        for _ in range(MOST_TRIES):
+            found, version = await self._read()
+            row = [(one.at, one.who, one.what, one.why) for one in changed(found)]
+            if await self._profiles.put(SETTING, GLASS, version, row, now, ()):
+                return
+        raise Conflict("What was done without the service is being written by others: try again.")

@@ -30,7 +30,7 @@ def allowed(path: str, word: str) -> set[Role]:
         return {Role.REVIEWER, Role.OPERATOR}
     if path.startswith(("/admin/login/", "/admin/passkeys/")):
         return set(STAFF)
-    if path.startswith("/admin/proposals/"):
+    if path in ("/admin/proposals/confirm", "/admin/proposals/decline"):
         return {Role.REVIEWER, Role.OPERATOR}
     return {Role.REVIEWER} if word in ("approve", "reject") else {Role.OPERATOR}
 

@@ -138,7 +138,7 @@ class Overview:
         count, more = (len(reviews[0]), reviews[1]) if reviews else (0, False)
         parked = await self._frame.store.listing.count_parked()
         given_up = await self._frame.store.outbox.given_up()
-        alone = await self._frame.store.alone.read()
+        alone, glass = await self._frame.store.alone.read(), await self._frame.store.glass.all()
         suspects = [(lane, len(lane.record.data.suspects), lane.record.id) for lane in lanes if lane.record]
         proposals = (await self._steering.two.waiting())[:PROPOSALS]
         found = [
@@ -147,6 +147,7 @@ class Overview:
                 (long, f"{long:,}", f"stuck in {state} ({name})", f"/records?machine={name}&state={state}&order=oldest")
                 for (name, state), long in stuck.items()
             ),
+            (len(glass), str(len(glass)), "done without the service, to be signed off", "/proposals"),
             (alone.on, "1", "person is enough for what takes two", "/proposals"),
             (parked, f"{parked:,}", "set aside after an error that nobody foresaw", "/records?parked=1"),
             (given_up, f"{given_up:,}", "messages given up", "/outbox"),

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from machines.core.clock import Millis
 from machines.core.ids import RecordId
+from payflow.desk.break_glass import sign_off
 from payflow.desk.dual_control import DualControl
-from payflow.desk.person import Caller
+from payflow.desk.person import OPERATES, Caller
 from payflow.desk.values import Proposal
 from payflow.store.registers.tokens import Role
 from payflow.web.http.auth import Form, Visit
@@ -47,6 +48,7 @@ class ProposalsPage:
             shows("/proposals", self.show),
             does("/proposals/confirm", self.confirm, DECIDES, proven=True),
             does("/proposals/decline", self.decline, DECIDES),
+            does("/proposals/sign-off", self.sign_off, OPERATES),
         ]
 
     async def show(self, visit: Visit) -> web.StreamResponse:
@@ -54,7 +56,8 @@ class ProposalsPage:
         found = await shown(self._two, await self._two.waiting(), visit.caller)
         return await self._frame.page(
             visit, "proposals.html", title="Proposals", here="proposals", proposals=found,
-            alone=await self._frame.store.alone.read(),
+            alone=await self._frame.store.alone.read(), glass=await self._frame.store.glass.all(),
+            signs_off=visit.caller.role in OPERATES,
         )  # fmt: skip
 
     async def confirm(self, visit: Visit, form: Form) -> FormDone:
@@ -66,6 +69,12 @@ class ProposalsPage:
         """Take a proposal off the table."""
         await self._two.decline(_digest(form), visit.caller.person)
         return FormDone("The proposal is off the table; nothing was changed.", self._back(form))
+
+    async def sign_off(self, visit: Visit, form: Form) -> FormDone:
+        """Say that what was done without the service was looked at."""
+        at = str(form.get("at", ""))
+        found = await sign_off(self._frame.store, Millis(int(at) if at.isdecimal() else 0), visit.caller.person)
+        return FormDone(f"Signed off: {found.what}, by {found.who}.", self._back(form))
 
     def _back(self, form: Form) -> str:
         return self._frame.local(str(form.get("back", "")) or f"{self._frame.place}/proposals")
