@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from payflow.app.installation import Payflow
-from payflow.cli.terminal import TIME, Column, Commands, Terminal, Usage, grid, json_of, owner_named, typed
+from payflow.cli.steering import steering_of, who_confirms
+from payflow.cli.terminal import TIME, Column, Commands, Reason, Terminal, Usage, grid, json_of, owner_named, typed
 from payflow.desk.payouts import shown
-from payflow.desk.providers import set_provider
+from payflow.desk.verification import change_provider
 from payflow.store.registers.profiles import Profile
 
 Provider = Annotated[
@@ -46,13 +47,21 @@ async def set_(
     platform: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which platform speaks for them and hears of them; '' for none.")
     ] = None,
+    reason: Reason = "",
 ) -> None:
-    """Say that a provider is verified, or which platform speaks for them; they are told when that changes."""
+    """Say that a provider is verified, or which platform speaks for them; they are told when that changes.
+
+    Where two people operate this installation, only --unverified is done before the other one confirms it.
+    """
     if verified is None and platform is None:
         raise Usage("Say what to set: --verified, --unverified or --platform.")
-    name, who = await owner_named(payflow, owner), (await terminal.person(payflow)).name
+    name, who, two = await owner_named(payflow, owner), await terminal.person(payflow), steering_of(payflow).two
     with typed():
-        _tell(terminal, await set_provider(payflow.store, name, who, verified=verified, platform=platform))
+        done = await change_provider(two, payflow.store, name, who, reason, verified=verified, platform=platform)
+    if isinstance(done, Profile):
+        _tell(terminal, done)
+    else:
+        terminal.tell({"owner": name, "proposal": done.digest}, "Nothing has changed yet.", *who_confirms(done))
 
 
 def _tell(terminal: Terminal, profile: Profile) -> None:

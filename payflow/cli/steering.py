@@ -209,7 +209,7 @@ async def resume(
     *,
     why: Annotated[str, typer.Option(help="Why sends may go on: the audit log keeps it.")] = "",
 ) -> None:
-    said = await steering_of(payflow).resume(scope, (await terminal.person(payflow)).name, why)
+    said = await steering_of(payflow).resume(scope, await terminal.person(payflow), why)
     terminal.tell({"scope": scope}, said)
 
 

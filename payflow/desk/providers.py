@@ -127,7 +127,9 @@ async def claim(store: Store, asked: str, platform: str) -> Owner:
     return owner
 
 
-async def set_provider(store: Store, owner: Owner, by: str, *, verified: bool | None, platform: str | None) -> Profile:
+async def set_provider(
+    store: Store, owner: Owner, by: str, *, verified: bool | None, platform: str | None, version: int | None = None
+) -> Profile:
     """Say as somebody who works here that a provider is verified, or which platform speaks for them; '' for none."""
     if platform:
         store.profiles.refuse_reserved(owner)
@@ -139,7 +141,7 @@ async def set_provider(store: Store, owner: Owner, by: str, *, verified: bool | 
         sure = before.verified if verified is None else verified
         checked = before.checked_by_us if verified is None else verified
         spoken_for = before.platform if platform is None else platform
-        return replace(before, verified=sure, checked_by_us=checked, platform=spoken_for)
+        return replace(_unchanged(before, version), verified=sure, checked_by_us=checked, platform=spoken_for)
 
     return await change(store, owner, changed, by)
 

@@ -11,16 +11,16 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By, State
 from machines.core.record import Record
 from machines.payout.data import PayoutData, PayoutRecord
-from payflow.desk import lane_steering, permits
+from payflow.desk import lane_steering, permits, verification
 from payflow.desk.books import CORRECTION, Believed, correction, correction_of
-from payflow.desk.dual_control import DualControl, Verb
-from payflow.desk.identity import one_person_verb, person_verb, token_verb
+from payflow.desk.dual_control import DualControl, Verb, both
+from payflow.desk.identity import one_person_verb, person_verb, takes_two, token_verb
 from payflow.desk.payouts import yes_of
 from payflow.desk.person import Person, because, refuse_who_spoke
 from payflow.desk.platforms import owners_called
 from payflow.desk.records import tell
 from payflow.engine.step import Applied
-from payflow.store.pauses import EVERYTHING, scope_of
+from payflow.store.pauses import BOOKS, CHANGED, EVERYTHING, Pause, scope_of
 from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
@@ -28,7 +28,9 @@ from payflow.store.stored import Stored
 from payflow.telemetry.metrics import Metrics
 
 RETRY = "retry"
-OVERRIDING = "override"
+OVERRIDING, RESUMING = "override", "resume"
+CLOSED_ITSELF = (CHANGED, BOOKS)
+"""Who stands behind a pause that no person made and no rail's code: something contradicts the books."""
 SOMEBODY = "(a second person)"
 SECONDS = (Role.OPERATOR, Role.REVIEWER)
 
@@ -105,9 +107,10 @@ class Steering:
         self._metrics = metrics
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
-        takes_two = [Verb(OVERRIDING, self._says, self._confirmed), lane_steering.trust(store, metrics)]
+        acts = [Verb(OVERRIDING, self._says, self._confirmed), Verb(RESUMING, _resume_says, self._resumed)]
+        acts += [lane_steering.trust(store, metrics), verification.verb(store)]
         who = [person_verb(store), token_verb(store), one_person_verb(store)]
-        self.two = DualControl(store, [*takes_two, correction(store), permits.verb(store), *who, *more])
+        self.two = DualControl(store, [*acts, correction(store), permits.verb(store), *who, *more])
 
     # ── override ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -289,9 +292,25 @@ class Steering:
             f"There is {', '.join(sorted(known))}."
         )
 
-    async def resume(self, scope: str, who: str, why: str) -> str:
-        """Allow sends in a scope again."""
+    async def resume(self, scope: str, person: Person, why: str) -> str:
+        """Allow sends in a scope again; propose it where a contradiction stopped them, and two people operate."""
         said = because(why, "Say why sends may go on: the audit log keeps it.")
+        found = (await self._store.pauses.all()).get(scope)
+        if found is not None and found.who in CLOSED_ITSELF and not found.code and await takes_two(self._store):
+            proposal = await self.two.propose(RESUMING, scope, _pause_seen(found), said, person)
+            return (
+                f"Nothing has changed yet: {called(scope)} was stopped by a contradiction, so another operator must "
+                f"confirm it, on Proposals or by `payflow confirm {proposal.digest}`."
+            )
+        return await self._resume(scope, person.name, said)
+
+    async def _resumed(self, proposal: Proposal, second: Person) -> str:
+        found = (await self._store.pauses.all()).get(proposal.subject)
+        if found is None or _pause_seen(found) != proposal.seen:
+            raise Conflict(f"{called(proposal.subject)} is not stopped as it was when this was proposed: look again.")
+        return await self._resume(proposal.subject, both(proposal, second), proposal.reason)
+
+    async def _resume(self, scope: str, who: str, said: str) -> str:
         async with self._store.audit.doing(who, "resume", scope, said):
             if not await self._store.pauses.resume(scope):
                 paused = ", ".join(await self._store.pauses.all()) or "nothing"
@@ -327,6 +346,17 @@ def called(scope: str) -> str:
     """Name a scope for people."""
     kind, _, name = scope.partition(":")
     return "everything" if scope == EVERYTHING else f"the {kind} {name}"
+
+
+def _pause_seen(found: Pause) -> dict[str, str]:
+    return {"by": found.who, "why": found.why, "at": str(found.at)}
+
+
+def _resume_says(proposal: Proposal) -> list[str]:
+    return [
+        f"Sends of {called(proposal.subject)} go on at once; they were stopped by {proposal.seen['by']}.",
+        f"Why they were stopped: {proposal.seen['why']}",
+    ]
 
 
 def _refuse_changed(record: Record[Any], version: int) -> None:

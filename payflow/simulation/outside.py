@@ -142,7 +142,7 @@ class Meddlers:
                     await self._reconcile()
                 else:
                     self._help(f"resume {scope}: {pause.why}")
-                    await parts.steering.resume(scope, "olga", "looked at it")
+                    await parts.steering.resume(scope, OLGA, "looked at it")
             if record.parked and f"take up: {record.parked}" in self.needed:
                 if record.state not in RESTING:
                     await self._settle(record)

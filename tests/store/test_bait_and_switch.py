@@ -29,7 +29,9 @@ from payflow.desk.permits import ADOPTION
 from payflow.desk.person import Person
 from payflow.desk.pool import not_a_payment
 from payflow.desk.pool.not_a_payment import NO_PAYMENT
-from payflow.desk.steering import OVERRIDING, Steering
+from payflow.desk.providers import change
+from payflow.desk.steering import OVERRIDING, RESUMING, Steering
+from payflow.desk.verification import VERIFYING, change_provider
 from payflow.store import keys
 from payflow.store.registers.persons import RegisteredPerson
 from payflow.store.registers.proposals import Proposal
@@ -118,6 +120,25 @@ class Scene:
 
         return made, on_and_off()
 
+    async def resume(self) -> tuple[Proposal, Awaitable[object]]:
+        pauses, now = self.store.pauses, await self.store.records.now()
+        await pauses.pause("machine:errand", "payflow", "the rail says that it was paid twice", now)
+        assert "Nothing has changed yet" in await self.steering.resume("machine:errand", OLU, "it is the same one")
+        (made,) = await self.steering.two.waiting()
+
+        async def another() -> None:
+            await pauses.resume("machine:errand")
+            await pauses.pause("machine:errand", "payflow", "the books are false", now)
+
+        return made, another()
+
+    async def provider(self) -> tuple[Proposal, Awaitable[object]]:
+        made = await change_provider(
+            self.steering.two, self.store, ANN, OLU, "seen her passport", verified=True, platform=None
+        )
+        assert isinstance(made, Proposal)
+        return made, change(self.store, ANN, lambda before: replace(before, notify=("mailto:a@example.com",)))
+
     async def no_payment(self) -> tuple[Proposal, Awaitable[object]]:
         stray: Any = SimpleNamespace(login="0xminer", seen=SimpleNamespace(hash="0x" + "ab" * 32, value_wei=10**9))
         made = await not_a_payment.propose(self.steering.two, "etc", stray, "a refund", OLU)
@@ -130,7 +151,8 @@ class Scene:
 
 SCENES: Mapping[str, Callable[[Scene], Awaitable[tuple[Proposal, Awaitable[object]]]]] = {
     OVERRIDING: Scene.override, CORRECTION: Scene.correction, ADOPTION: Scene.adoption, PERSON: Scene.person,
-    TOKEN: Scene.token, ONE_PERSON: Scene.one_person, NO_PAYMENT: Scene.no_payment,
+    RESUMING: Scene.resume, VERIFYING: Scene.provider, TOKEN: Scene.token, ONE_PERSON: Scene.one_person,
+    NO_PAYMENT: Scene.no_payment,
 }  # fmt: skip
 # A node's word is let count for some hours: it is seen by its name, and no record or row stands behind it.
 WITHOUT_A_ROW = {TRUSTING}
@@ -170,3 +192,22 @@ async def test_what_stayed_as_it_was_seen_is_done_and_under_no_other_hash(scene:
     assert await scene.steering.two.confirm(proposal.digest, OTTO)
     if hasattr(change, "close"):
         change.close()
+
+
+async def test_what_stops_or_doubts_takes_one_and_so_does_what_a_person_stopped(scene: Scene) -> None:
+    store, steering = scene.store, scene.steering
+    await steering.pause("machine:errand", "olu", "lunch")
+    assert await steering.resume("machine:errand", OTTO, "after lunch")
+    assert "machine:errand" not in await store.pauses.all()
+    await change(store, ANN, lambda before: replace(before, verified=True))
+    done = await change_provider(steering.two, store, ANN, OLU, "", verified=False, platform=None)
+    assert (isinstance(done, Proposal), (await store.profiles.read(ANN)).verified) == (False, False)
+    # A contradiction is no shell's to judge, nor one person's.
+    await store.pauses.pause("machine:errand", "the books", "the books are false", await store.records.now())
+    with pytest.raises(NotAllowed, match="nobody here"):
+        await steering.resume("machine:errand", Person("shell:root@host", None), "they are fine")
+    await steering.resume("machine:errand", OLU, "they are fine")
+    (made,) = await steering.two.waiting()
+    with pytest.raises(NotAllowed, match="another one"):
+        await steering.two.confirm(made.digest, OLU)
+    assert "machine:errand" in await store.pauses.all()

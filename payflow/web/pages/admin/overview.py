@@ -237,7 +237,7 @@ class Overview:
 
     async def resume(self, visit: Visit, form: Form) -> FormDone:
         """Let sends go on."""
-        said = await self._steering.resume(str(form.get("scope", "")), visit.caller.who, str(form.get("reason", "")))
+        said = await self._steering.resume(str(form.get("scope", "")), visit.caller.person, str(form.get("reason", "")))
         return FormDone(said, f"{self._frame.place}#switches")
 
 
