@@ -20,8 +20,7 @@ from machines.core.money import ETH, Asset, Money
 from machines.core.ports import Destination, Payment, PaymentKey, Status
 from machines.transaction import lifecycle as s
 from machines.transaction.data import LaneData, PaymentRecord, TransactionRecord
-from machines.transaction.fees import FeePolicy
-from machines.transaction.policy import LanePolicy
+from machines.transaction.policy import FeePolicy, LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
 from machines.transaction.rail import LaneRail
 from payflow.config import Settings, load

@@ -16,9 +16,9 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.caps import EMPTY_GAS, FEES, Charge, cost_wei
 from machines.transaction.data import PaymentRecord, SignedAttempt, TransactionData, TransactionRecord
-from machines.transaction.fees import bumped
 from machines.transaction.permit import may_be_signed_again
 from machines.transaction.planning import fee_room
+from machines.transaction.policy import bumped
 from machines.transaction.ports import Lane, LaneBooks, unpaid
 
 REPEATS, MOST_PATIENCE = 20, 20

@@ -25,10 +25,10 @@ from machines.transaction.data import (
     hash_claim,
     owner_of_lane,
 )
-from machines.transaction.fees import offered
 from machines.transaction.grouping import waits_for_company
 from machines.transaction.permit import as_signed, may_be_paid
 from machines.transaction.planning import Budget, Plan, PlannedTransaction, fee_room
+from machines.transaction.policy import offered
 from machines.transaction.ports import Lane, LaneBooks, LaneView, unpaid
 
 MOST_LOOKED_UP = 50

@@ -16,8 +16,7 @@ from machines.core.errors import BadAmount, BadInput, BadSettings, Retryable
 from machines.core.money import ETH, Asset, Money
 from machines.transaction.caps import Cap, set_aside
 from machines.transaction.data import ETHER
-from machines.transaction.fees import FeePolicy
-from machines.transaction.policy import LanePolicy
+from machines.transaction.policy import FeePolicy, LanePolicy
 from machines.transaction.ports import Announce, Lane, LaneToken
 from payflow.config import CapSettings, LaneSettings, Settings
 from payflow.desk.gateways import Gateway, GatewaySetup

@@ -16,7 +16,7 @@ from payflow.desk.reconcile.comparison import Word, compare, open_rails
 from payflow.engine.step import take_in
 from payflow.simulation.conditions import Conditions, Story
 from payflow.simulation.gateway import QueuedWebhook, UnkindGateway
-from payflow.simulation.installation import OLGA, RITA, Installation
+from payflow.simulation.processes import OLGA, RITA, Installation
 
 PATIENCE_MS = DAY // 2
 """How long a payout may hang before two people settle it by what the gateway's support says."""

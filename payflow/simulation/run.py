@@ -24,9 +24,8 @@ from payflow.desk.payouts import Ask
 from payflow.engine.step import Steps
 from payflow.simulation.conditions import Story, drawn
 from payflow.simulation.gateway import AtAwait, DirectSession, UnkindGateway
-from payflow.simulation.installation import Installation, installed
 from payflow.simulation.outside import RESTING, Meddlers
-from payflow.simulation.processes import SimulatedLink, SimulatedProcess
+from payflow.simulation.processes import Installation, SimulatedLink, SimulatedProcess, installed
 from payflow.store.link import Link
 from payflow.store.registers.profiles import Profile
 from payflow.store.store import Store

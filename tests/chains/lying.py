@@ -28,8 +28,7 @@ from machines.core.money import ETH, Asset, Money
 from machines.core.ports import Destination, Payment, PaymentKey
 from machines.transaction import lifecycle as s
 from machines.transaction.data import PaymentRecord
-from machines.transaction.fees import FeePolicy
-from machines.transaction.policy import LanePolicy
+from machines.transaction.policy import FeePolicy, LanePolicy
 from machines.transaction.ports import Lane, LaneToken
 from payflow.config import load
 from payflow.desk.lanes import Lanes

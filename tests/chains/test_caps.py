@@ -9,7 +9,7 @@ from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.caps import Cap, cost_wei, set_aside
 from machines.transaction.data import ETHER
-from machines.transaction.fees import FeePolicy
+from machines.transaction.policy import FeePolicy
 from payflow.app.lanes import policy_of
 from payflow.config import LaneSettings
 from tests.chain import GWEI, LANE, Anvil

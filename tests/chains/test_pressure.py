@@ -11,7 +11,7 @@ from machines.core.money import ETH, Money
 from machines.core.ports import Destination, Failed, Payment, PaymentKey, Settled
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
-from machines.transaction.fees import FeePolicy
+from machines.transaction.policy import FeePolicy
 from payflow.config import Settings
 from tests.chain import GWEI, LANE, Anvil, raw_key, stranger
 from tests.chains.batches import existing, made_contract

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machines.core.chain import GasFee, Market
-from machines.transaction.fees import GWEI, FeePolicy, bumped, offered
+from machines.transaction.policy import GWEI, FeePolicy, bumped, offered
 
 MARKET = Market(base_fee_wei=10 * GWEI, tip_wei=2 * GWEI, gas_price_wei=12 * GWEI)
 CLASSIC = Market(base_fee_wei=None, tip_wei=0, gas_price_wei=5 * GWEI)

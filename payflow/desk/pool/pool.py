@@ -21,7 +21,7 @@ from machines.pool.data import WEI, PoolData, PoolRecord, claim_of, line_of, own
 from machines.pool.permit import with_permit
 from machines.pool.ports import Booked, Trail
 from machines.pool.react import pool as pool_machine
-from machines.transaction.fees import offered
+from machines.transaction.policy import offered
 from machines.transaction.ports import Announce, Lane
 from machines.transaction.rail import LaneRail
 from payflow.desk import archive

@@ -25,7 +25,7 @@ from machines.core.record import Record
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.data import SignedAttempt, Suspect
-from machines.transaction.fees import FeePolicy, bumped
+from machines.transaction.policy import FeePolicy, bumped
 from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
 from tests.machines.transaction.scenes import GWEI, NOW, REACT, hash_of, lane, payment, receipt, seen, signing

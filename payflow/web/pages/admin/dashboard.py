@@ -17,15 +17,13 @@ from payflow.web.pages.admin.books import AuditPage, LedgerPage
 from payflow.web.pages.admin.frame import ASSETS, PLACE, DashboardExtensions, Frame, Page
 from payflow.web.pages.admin.issuer import IssuerPages
 from payflow.web.pages.admin.live import Live
-from payflow.web.pages.admin.login import LoginPage
 from payflow.web.pages.admin.outbox import OutboxPage
 from payflow.web.pages.admin.overview import Overview
-from payflow.web.pages.admin.passkeys import PasskeysPage
 from payflow.web.pages.admin.proposals import ProposalsPage
 from payflow.web.pages.admin.record import RecordPage
 from payflow.web.pages.admin.records import RecordsPage, searches_of
 from payflow.web.pages.admin.review import ReviewPage
-from payflow.web.pages.admin.sessions import SessionsPage
+from payflow.web.pages.admin.sign_in import LoginPage, PasskeysPage, SessionsPage
 
 COOKIE = "payflow_admin"
 
