@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from machines.core.clock import SECOND, Clock, Millis, SystemClock
-from machines.core.errors import BadInput, Conflict, NotAllowed, TooSoon
+from machines.core.errors import BadInput, Conflict, NotAllowed, PayflowError, TooSoon
 from machines.core.money import Money
 from payflow.desk.person import A_ROLE, Person, alone_made, because
 from payflow.shown import utc
@@ -40,9 +40,14 @@ def both(one: Proposal, second: Person) -> str:
 
 
 async def everybodys_contacts(store: Store) -> list[str]:
-    """List where those who work here hear of things."""
-    persons = [one for one in await store.persons.all() if one.disabled_at is None]
-    return list(dict.fromkeys(url for one in persons for url in store.persons.contacts(one)))
+    """List where those who work here hear of things; whose contacts cannot be opened keeps the others from nothing."""
+    found: list[str] = []
+    for person in await store.persons.all():
+        try:
+            found += store.persons.contacts(person) if person.disabled_at is None else ()
+        except PayflowError as error:
+            log.warning("Contacts cannot be opened.", action="contacts_sealed", person=person.name, error=str(error))
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +125,12 @@ class DualControl:
 
     async def alone_from(self, proposal: Proposal) -> Millis | None:
         """Say from when on whoever proposed it may confirm it themselves; None where that takes another one."""
+        verb = self._verbs.get(proposal.kind)
+        if verb is None:
+            return None  # a newer version proposed it
         found = await self._store.alone.read()
         enough = found.on and found.since <= proposal.at
-        return Millis(proposal.at + WAIT_MS) if enough or await self._verb(proposal.kind).alone() else None
+        return Millis(proposal.at + WAIT_MS) if enough or await verb.alone() else None
 
     async def own(self, proposal: Proposal, person: Person) -> bool:
         """Whether somebody proposed it, under whatever name of theirs."""

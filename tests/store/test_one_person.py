@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from machines.core.clock import FixedClock
+from machines.core.clock import FixedClock, Millis
 from machines.core.errors import Conflict, NotAllowed, TooSoon
 from machines.core.ids import shard_for
 from payflow.desk.dual_control import WAIT_MS, DualControl, Verb
@@ -24,7 +24,7 @@ from payflow.desk.person import Person, alone_made
 from payflow.desk.readiness import one_person
 from payflow.store import keys
 from payflow.store.registers.alone import OWNER
-from payflow.store.registers.proposals import Proposal
+from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.store import Store
 from payflow.telemetry.health import Level
@@ -257,3 +257,21 @@ async def test_another_name_of_theirs_waits_as_well_and_whom_they_let_in_is_no_s
     assert not await two_operate(store)
     with pytest.raises(Conflict, match="enough already"):
         await propose_one_person(store, "once more", OLU)
+
+
+async def test_what_a_newer_version_proposed_is_shown_and_confirmed_by_nobody_here(
+    store: Store, clock: FixedClock
+) -> None:
+    await alone(store, clock)
+    newer = Proposal("of tomorrow", "x", {}, Role.OPERATOR.value, "why", "olu", 0, Millis(clock.now()))
+    await Proposals(store.link).make(newer)
+    two = Table(store, clock).two
+    assert (await two.alone_from(newer), await two.may_confirm(newer, OLU)) == (None, False)
+    assert "does not know" in two.says(newer)[0]
+    # Nor does a person whose contacts cannot be opened keep anybody from being told.
+    olu = await store.persons.find("olu")
+    assert olu is not None
+    await store.persons.write(replace(olu, sealed_contacts="nothing of ours"))
+    clock.advance(WAIT_S)
+    assert await news(store)
+    assert (await Table(store, clock).proposed()).by == "olu"
