@@ -69,13 +69,13 @@ async def _run(
     ports: "Ports",
     workers: bool,
 ) -> None:
-    logs.configure(settings.log_level, settings.log_format)
-    settings = settings.model_copy(update={"enable_workers": workers})
     if settings.permit_keys and not workers:
         raise BadSettings(
             "PAYFLOW_PERMIT_KEYS is set for an API without workers: take it out of the settings of this process. With "
             "it, whoever takes the API over could permit payments."
         )
+    logs.configure(settings.log_level, settings.log_format)
+    settings = settings.model_copy(update={"enable_workers": workers})
     for file in files_open_to_all(settings):
         log.error(
             "Everybody on this machine can read a file with secrets: chmod 600.", action="open_file", file=str(file)

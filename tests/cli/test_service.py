@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from machines.core.errors import BadSettings
 from machines.core.ids import RecordId
 from payflow.app.installation import Payflow, opened
+from payflow.app.service import serve
 from payflow.config import load
 from tests import service
 from tests.cli.processes import Process, environment, running, typed
@@ -272,3 +274,11 @@ async def test_the_health_line_tells_of_store_worker_and_queues(tmp_path: Path) 
     assert line["looks"] >= 6
     assert line["queues"] == {"errand.SENDING": {"count": 3, "due": 0}}
     assert line["event"].startswith("3 records are open, 0 due; ")
+
+
+async def test_an_api_without_workers_does_not_start_with_the_keys_of_permits(tmp_path: Path) -> None:
+    keys = {"PAYFLOW_APPROVAL_KEYS": "made up for approvals alone", "PAYFLOW_PERMIT_KEYS": "made up for permits alone"}
+    settings = load({"PAYFLOW_DATA": str(tmp_path / "data"), "ENABLE_WORKERS": "false", **keys})
+    with pytest.raises(BadSettings, match="take it out of the settings of this process"):
+        await serve(settings, service.parts, lambda _, __: None)
+    assert not (tmp_path / "data").exists(), "nothing was opened"

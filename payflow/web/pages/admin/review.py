@@ -43,7 +43,7 @@ class ReviewCase:
     @property
     def missing(self) -> int:
         """How many must still say yes."""
-        return self.record.data.approvals_needed - len(self.approvals)
+        return self.record.data.people_needed - len(self.approvals)
 
 
 class ReviewPage:
