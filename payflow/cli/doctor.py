@@ -14,7 +14,6 @@ from payflow.cli.terminal import LEVEL_STYLES, Code, Column, Commands, Terminal,
 from payflow.config import LEAST_SECRET, Settings, live_secrets
 from payflow.desk import archive as archives
 from payflow.desk import platforms, readiness
-from payflow.desk.identity import ending_tokens
 from payflow.desk.requests import BANDS, two_people_from
 from payflow.store import servers
 from payflow.store.embedded import embedded
@@ -214,6 +213,8 @@ async def _reached(settings: Settings) -> AsyncIterator[Link]:
 
 
 async def _inside(payflow: Payflow) -> list[Check]:
+    from payflow.desk.identity import ending_tokens  # noqa: PLC0415  (much of the desk, which `--help` has not)
+
     store, settings = payflow.store, payflow.settings
     paused = [scope for scope in await store.pauses.all() if not scope.startswith("shard:")]
     parked = await store.listing.count_parked()

@@ -26,14 +26,13 @@ from payflow.cli.terminal import (
     known,
     record_of,
 )
-from payflow.desk.pool import not_a_payment
-from payflow.desk.steering import Steering
 from payflow.desk.values import Proposal
 from payflow.shown import amount_json
 from payflow.store.registers.tokens import Role
 
 if TYPE_CHECKING:
     from payflow.desk.pool.room import PoolRooms
+    from payflow.desk.steering import Steering
 
 DECIDES = frozenset({Role.OPERATOR, Role.REVIEWER})
 
@@ -67,8 +66,11 @@ class PoolsOfSettings:
         return rooms_of(settings, self._payflow.store, self._payflow.metrics, stack, files.values())
 
 
-def steering_of(payflow: Payflow) -> Steering:
+def steering_of(payflow: Payflow) -> "Steering":
     """Open the desk."""
+    from payflow.desk.pool import not_a_payment  # noqa: PLC0415  (most of the desk, which `--help` need not wait for)
+    from payflow.desk.steering import Steering  # noqa: PLC0415  (as above)
+
     return Steering(payflow.store, payflow.metrics, [not_a_payment.verb(PoolsOfSettings(payflow))])
 
 
