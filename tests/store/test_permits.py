@@ -17,12 +17,12 @@ from machines.core.ids import Owner, RecordId, derived_id
 from machines.core.lifecycle import OVERRIDE
 from machines.core.machine import AnyMachine
 from machines.core.money import NGN, Money
-from machines.core.ports import Destination, Evidence, Failed, Payment, SealKind, Settled, Status, Unsent
+from machines.core.ports import Cause, Destination, Evidence, Failed, Payment, SealKind, Settled, Status, Unsent
 from machines.core.record import Record
 from machines.payout import facts as f
 from machines.payout.acts import PayoutActs
 from machines.payout.data import Approval, Attempt, PayoutData, reference_of
-from machines.payout.lifecycle import APPROVED, FAILED, PROCESSING, REQUESTED
+from machines.payout.lifecycle import APPROVED, COMPLETED, FAILED, PROCESSING, REQUESTED
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
 from machines.payout.risk import Thresholds
@@ -51,6 +51,7 @@ APPROVALS, PERMITS = "made up for approvals and no others", "made up for permits
 KEYS = {"PAYFLOW_INSTALLATION": "ours", "PAYFLOW_APPROVAL_KEYS": APPROVALS, "PAYFLOW_PERMIT_KEYS": PERMITS}
 INSTALLATION = "ours"
 NEWER = "made up much later than the other ones"
+OLGA, OMAR = Person("olga", Role.OPERATOR), Person("omar", Role.OPERATOR)
 SMALL, LARGE = 1_000_00, 60_000_00
 """What the rules let pass, and what a person must approve."""
 
@@ -60,7 +61,8 @@ class Bank:
 
     def __init__(self) -> None:
         self.paid: dict[str, tuple[Destination, int]] = {}
-        self.fails = False
+        self.short: set[str] = set()
+        self.fails = self.empty = False
 
     async def prepare(self, payment: Payment) -> Payment:
         """Need nothing."""
@@ -75,6 +77,9 @@ class Bank:
         """Say what became of it."""
         if payment.key not in self.paid:
             return Unsent()
+        if self.empty or payment.key in self.short:
+            self.short.add(payment.key)
+            return Failed("no money in our wallet", retryable=True, cause=Cause.WALLET)
         failed = Failed("no such account", retryable=True)
         return failed if self.fails else Settled(Evidence("bank", payment.key))
 
@@ -179,6 +184,30 @@ async def test_what_was_approved_is_paid_and_a_retry_of_it_needs_no_new_yes(worl
     await world.learns(record_id, f.Retried("otto"))
     await world.looks(PROCESSING)
     assert world.bank.paid == {reference_of(record_id, one, INSTALLATION): (HOME, units) for one in (1, 2)}
+
+
+async def test_what_the_rail_does_not_pay_now_is_paid_later_without_a_new_yes(world: World) -> None:
+    record_id = await world.approved()
+    world.bank.empty = True
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    record = await world.read(record_id)
+    assert (record.state, len(record.data.attempts)) == (APPROVED, 1), "it was deferred"
+    world.bank.empty = False
+    world.clock.at += DAY
+    await world.looks(APPROVED, PROCESSING, PROCESSING)
+    assert (await world.read(record_id)).state == COMPLETED
+    assert list(world.bank.paid.values()) == [(HOME, LARGE)] * 2
+
+
+async def test_an_override_into_a_state_that_sends_is_sent_on_the_sealed_yes_of_its_second_person(world: World) -> None:
+    record_id = await world.asked(LARGE)
+    desk, version = Steering(world.api, Metrics()), (await world.read(record_id)).version
+    proposal = await desk.propose_override(record_id, APPROVED, "the reviewers are away", OLGA, version)
+    await desk.two.confirm(proposal.digest, Person("rita", Role.REVIEWER))
+    (said,) = (await world.read(record_id)).data.approvals
+    assert (said.by, said.seal[:7]) == ("rita", "person.")
+    await world.looks(APPROVED, PROCESSING)
+    assert [to for to, _ in world.bank.paid.values()] == [HOME]
 
 
 async def test_a_correction_is_paid_after_a_yes_to_it_and_an_older_yes_counts_for_nothing(world: World) -> None:
@@ -448,9 +477,6 @@ async def as_older(world: World, record_id: RecordId) -> None:
     data = (await world.read(record_id)).data
     bare = tuple(replace(one, seal="") for one in data.approvals)
     await world.forged(record_id, rules="", ruled_place="", approvals=bare)
-
-
-OLGA, OMAR = Person("olga", Role.OPERATOR), Person("omar", Role.OPERATOR)
 
 
 async def test_what_an_older_version_approved_waits_until_two_people_take_it_over_once(world: World) -> None:
