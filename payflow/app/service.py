@@ -204,10 +204,17 @@ async def _anchor(payflow: Payflow) -> None:
     """Write down outside the store, and in the log, how far the audit log is."""
     try:
         anchor = await payflow.store.audit.anchor()
+        records = await payflow.store.write_down()
     except PayflowError as error:
         log.warning("How far the audit log is was not written down.", action="anchor", error=str(error))
     else:
-        log.info("The audit log was written down outside.", action="anchor", lines=anchor.lines, head=anchor.head)
+        log.info(
+            "How far the audit log and the records are was written down outside.",
+            action="anchor",
+            lines=anchor.lines,
+            head=anchor.head,
+            records=records,
+        )
 
 
 async def tell_health(payflow: Payflow, done: Work) -> None:

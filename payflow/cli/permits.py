@@ -38,24 +38,28 @@ def _said(one: permits.UnsignedRecord) -> str:
 
 @command("payflow permit ls")
 async def ls(terminal: Terminal, payflow: Payflow) -> Code:
-    """List the records and postings that nobody of us signed as they are; amounts are in ledger units."""
+    """List the records, postings and rows that nobody of us signed as they are; amounts are in ledger units."""
     found = await permits.unsigned(payflow.store)
     rows = [*found.broken, *found.sound]
     unsealed = list(found.unsealed)
     postings = [said for _, of_shard in sorted(found.postings.items()) for said in of_shard]
-    sound = Text("Every record and every posting is signed as it is, and what was approved is sealed.", "green")
+    false = [f"{place} is not what Payflow wrote last." for place in found.rows]
+    sound = Text(
+        "Every record, every posting and every row is signed as it is, and what was approved is sealed.", "green"
+    )
     terminal.tell(
         {
             "records": [json_of(UNSIGNED, one) for one in rows],
             "unsealed": [json_of(UNSEALED, one) for one in unsealed],
             "postings": postings,
+            "rows": list(found.rows),
         },
         *([drawn(UNSIGNED, rows)] if rows else []),
         *([drawn(UNSEALED, unsealed)] if unsealed else []),
-        *(Text(clean(said), "bold red") for said in postings),
-        *([] if rows or postings or unsealed else [sound]),
+        *(Text(clean(said), "bold red") for said in (*postings, *false)),
+        *([] if rows or postings or unsealed or false else [sound]),
     )
-    return Code.REFUSED if rows or postings or unsealed else Code.OK
+    return Code.REFUSED if rows or postings or unsealed or false else Code.OK
 
 
 @command('payflow permit adopt --reason "they are those of the version before"')

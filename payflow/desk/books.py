@@ -13,12 +13,13 @@ import structlog
 
 from machines.core.clock import SECOND, Millis
 from machines.core.errors import BadInput, Conflict, PayflowError
-from machines.core.ids import Owner
+from machines.core.ids import Owner, is_id, parse_id
 from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
+from payflow.store import keys
 from payflow.store.integrity import IntegrityFault
 from payflow.store.ledger import Difference, LedgerCheck, LedgerReport, PostedSums
-from payflow.store.pauses import BOOKS
+from payflow.store.pauses import BOOKS, EVERYTHING
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
 
@@ -27,6 +28,8 @@ MOST_TURNS = 20
 FEW = 3
 """So many accounts may be false before it is no longer a matter of their owners."""
 MOST_FROZEN = 100
+MOST_COMPARED = 5_000
+"""Of what was written down outside so many lines are compared a turn."""
 
 log = structlog.get_logger()
 
@@ -38,6 +41,8 @@ async def faults_of(store: Store) -> AsyncIterator[IntegrityFault]:
         yield IntegrityFault("the audit log", broken)
     async for place in store.rows.faults():
         yield IntegrityFault(place, "it is not what Payflow wrote: somebody changed it beside Payflow")
+    async for place, why in store.records.heads.faults(store.link):
+        yield IntegrityFault(place, why)
     async for fault in store.integrity.verify():
         yield fault
 
@@ -77,6 +82,8 @@ class Bookkeeper:
         books, verdict = await check(self._store, self._posted)
         if not books.conserved:
             await freeze(self._store, books)
+        await stop_on_false_list(self._store)
+        await stop_what_was_set_back(self._store)
         return verdict
 
 
@@ -103,6 +110,26 @@ async def freeze(store: Store, books: LedgerReport) -> None:
                 await store.pauses.pause(f"machine:{machine.name}", BOOKS, f"the books are false: {said}", now)
     for owner in sorted(why)[:MOST_FROZEN]:
         await store.pauses.pause(f"owner:{owner}", BOOKS, why[owner], now)
+
+
+async def stop_on_false_list(store: Store) -> None:
+    """Stop everything where the list of rows itself was changed: what else was put back cannot be told then.
+
+    A single row that is not as listed counts for nothing by itself.
+    """
+    false = [place async for place in store.rows.unlisted() if place.startswith(keys.rows(""))]
+    if false:
+        why = f"{false[0]}: look at `payflow permit ls`"
+        await store.pauses.pause(EVERYTHING, BOOKS, why, await store.records.now())
+
+
+async def stop_what_was_set_back(store: Store) -> None:
+    """Stop the machine of a record that is behind what was written down of it outside; some thousands are compared."""
+    now = await store.records.now()
+    async for place, why in store.records.heads.faults(store.link, MOST_COMPARED):
+        log.error("A record was set back, or taken away.", action="set_back", record=place, why=why)
+        scope = f"machine:{parse_id(place)[0]}" if is_id(place) else EVERYTHING
+        await store.pauses.pause(scope, BOOKS, f"{place}: {why}", now)
 
 
 # ── put right by two people ───────────────────────────────────────────────────────────────────────────────────────────

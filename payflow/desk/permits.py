@@ -1,4 +1,4 @@
-"""Records and postings that are not signed as they are, or not sealed: nothing leaves till two people adopt them.
+"""Records, postings and rows that are not signed as they are, or not sealed: nothing leaves till two people adopt them.
 
 That is what an older version left, or one that ran beside this one; or what somebody wrote beside Payflow. Which of the
 two it is, people must say: what they take over is named by a hash of all of it, as it was seen.
@@ -38,6 +38,8 @@ class Adoptable:
     """By shard: what is wrong with the journal, though its figures may agree."""
     unsealed: Sequence[Stored]
     """Those that were approved, as they say, and nobody put a seal on it."""
+    rows: Sequence[str]
+    """Rows beside the records that are not what Payflow wrote last; what people may do, where somebody is paid."""
 
 
 async def unsigned(store: Store, subject: str = ALL) -> Adoptable:
@@ -50,7 +52,8 @@ async def unsigned(store: Store, subject: str = ALL) -> Adoptable:
     unsealed = [one async for one in _unsealed(store) if subject in (ALL, one.record.id)]
     shards = range(store.records.shards) if subject == ALL else ()
     found = {shard: await store.ledger.forged_in(shard) for shard in shards}
-    return Adoptable(sound, broken, {shard: said for shard, said in found.items() if said}, unsealed)
+    rows = sorted({place async for place in store.rows.faults()}) if subject == ALL else []
+    return Adoptable(sound, broken, {shard: said for shard, said in found.items() if said}, unsealed, rows)
 
 
 async def _unsealed(store: Store) -> AsyncIterator[Stored]:
@@ -66,7 +69,7 @@ async def _unsealed(store: Store) -> AsyncIterator[Stored]:
 async def adoption_of(store: Store, subject: str) -> dict[str, str]:
     """Say what would be taken over, which a second person must find as it was."""
     found = await unsigned(store, subject)
-    if not found.sound and not found.postings and not found.unsealed:
+    if not found.sound and not found.postings and not found.unsealed and not found.rows:
         broken = f"; {len(found.broken)} cannot be taken over, `payflow permit ls` says why" if found.broken else ""
         raise BadInput(f"There is nothing to take over{broken}.")
     return _seen(store, found)
@@ -91,11 +94,14 @@ def verb(store: Store) -> Verb:
         for shard, said in all_.postings.items():
             if not await store.ledger.believe(shard, said):
                 raise Conflict("The journal changed a moment ago: look again, and propose the rest anew.")
+        if all_.rows:
+            await store.rows.believe(await store.records.now())
         who = f"{proposal.by} and {second.name}"
         sealed = sum([await _seal(store, one, who, proposal.reason) for one in all_.unsealed])
         left = len(found) - signed + len(all_.unsealed) - sealed
         more = f" {left} moved meanwhile: look again." if left else ""
-        return f"Done: {signed} records are signed as they were seen, and {sealed} sealed: they may send.{more}"
+        rows = f" {len(all_.rows)} rows are believed as they were seen." if all_.rows else ""
+        return f"Done: {signed} records are signed as they were seen, and {sealed} sealed: they may send.{rows}{more}"
 
     return Verb(ADOPTION, _says, do, refuse)
 
@@ -119,8 +125,10 @@ async def _seal(store: Store, seen: Stored, who: str, why: str) -> bool:
 
 def _says(proposal: Proposal) -> list[str]:
     seen, bare = proposal.seen, int(proposal.seen.get("unsealed", 0))
+    rows = seen.get("rows", "")
     return [
         *([f"What is posted is believed as it is: {seen['postings']}"] if seen["postings"] else []),
+        *([f"These rows are believed as they are, where their signature is ours: {rows}"] if rows else []),
         f"{seen['records']} records are signed as they are, and may send: {seen['states']}.",
         *([f"{bare} of them say that they were approved, with nobody's seal: it is believed."] if bare else []),
         f"Their amounts: {seen['amounts']}.",
@@ -152,5 +160,6 @@ def _seen(store: Store, found: Adoptable) -> dict[str, str]:
         "amounts": ", ".join(amounts) or "none",
         "forged": str(sum(one.forged for one in by_id)),
         "postings": " ".join(one for _, said in sorted(found.postings.items()) for one in said),
+        "rows": ", ".join(found.rows),
         "hash": hashlib.sha256(b"".join(prints)).hexdigest()[:32],
     }

@@ -187,7 +187,7 @@ class SimulatedLink(Link):
 
     def __init__(self, link: Link, process: SimulatedProcess, on_barrier: Callable[[], Awaitable[None]]) -> None:
         super().__init__(link.client, cluster=link.cluster, place=link.place)
-        self.macs = link.macs
+        self.macs, self.rows = link.macs, link.rows
         self._process = process
         self._on_barrier = on_barrier
 

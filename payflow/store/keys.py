@@ -65,6 +65,13 @@ KEYS = (
         "operators",
         "operators",
     ),
+    rows := Key(
+        "pf:rows:<bucket>",
+        "hash",
+        "a row beside the records -> what it is now, signed; `#`: how often that changed, and the sum of all of it",
+        "whoever writes a row",
+        "whoever reads one",
+    ),
     Key(
         PERSONS := "pf:persons",
         "hash",

@@ -21,6 +21,7 @@ from machines.core.ids import RecordId
 from machines.core.redis import Script
 from payflow.config import Settings
 from payflow.store.macs import NO_MACS
+from payflow.store.row_list import NO_ROWS
 from payflow.store.scripts import ALL
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class Link:
         self.place = place
         self.macs = NO_MACS
         """Who signs what is written over this link, and knows what was."""
+        self.rows = NO_ROWS
+        """Which rows there are beside the records."""
         # Where redis-py refuses what exceeds the pool instead of waiting, we wait. None where it waits itself.
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._sentinels = sentinels

@@ -12,6 +12,7 @@ from machines.core.errors import BadInput, Conflict
 from payflow.store import keys
 from payflow.store.link import OverLink
 from payflow.store.macs import Forged, UnknownKey
+from payflow.store.row_list import Row
 from payflow.store.scripts import PAUSE
 
 EVERYTHING = "everything"
@@ -19,6 +20,7 @@ _CLOSED = "closed:"
 """In front of a scope that a rail's own code closed: it stands beside a pause by people, and never in its place."""
 KINDS = ("machine", "rail", "lane", "owner", "shard")
 SIGNATURE = b"#signature"
+_ROW = Row(keys.PAUSE, SIGNATURE.decode())
 MOST_TRIES = 50
 TRY_AGAIN_S = 0.02
 CHANGED = "payflow"
@@ -59,11 +61,10 @@ class Pauses(OverLink):
 
     async def all(self) -> dict[str, Pause]:
         """Read every pause; where people paused what had closed itself, theirs."""
-        fields = await self._link.ask("HGETALL", keys.PAUSE)
-        signature = fields.pop(SIGNATURE, b"")
+        fields, _, sound = await self._fields()
         read = [_read(field.decode(), value) for field, value in fields.items()]
         found = {pause.scope: pause for pause in sorted(read, key=lambda pause: not pause.code)}
-        if not self._are_sound(fields, signature):
+        if not sound:
             why = "what is paused was changed beside Payflow: look at `payflow paused`, then resume everything"
             found[EVERYTHING] = Pause(EVERYTHING, CHANGED, why, Millis(0))
         return found
@@ -110,23 +111,35 @@ class Pauses(OverLink):
             return False
         return True
 
-    def _are_sound(self, fields: dict[bytes, bytes], signature: bytes) -> bool:
-        """Whether this process can tell that all of it is what we wrote."""
+    async def _fields(self, *, judged: bool = False) -> tuple[dict[bytes, bytes], bytes, bool]:
+        """Read what is paused, its signature, and whether all of it is what we wrote last.
+
+        Who must know raises where this process lacks the key to tell; who only reads takes it for false.
+        """
+        question = ("HGETALL", keys.PAUSE)
         try:
-            return self._sound(fields, signature)
+            fields, listed = (
+                await self._link.rows.read(self._link, _ROW, question, lambda one: one.get(SIGNATURE)),
+                True,
+            )
+        except Forged:
+            fields, listed = await self._link.ask(*question), False
+        signature = fields.pop(SIGNATURE, b"")
+        try:
+            return fields, signature, listed and self._sound(fields, signature)
         except UnknownKey:
-            return False
+            if judged:
+                raise
+            return fields, signature, False
 
     async def _change(self, change: Callable[[dict[bytes, bytes]], dict[bytes, bytes]]) -> bool:
         """Set fields, or take away those that get nothing; False where there is nothing to change."""
         for _ in range(MOST_TRIES):
-            fields = await self._link.ask("HGETALL", keys.PAUSE)
-            before = fields.pop(SIGNATURE, b"")
+            fields, before, sound = await self._fields(judged=True)
             changes = change(fields)
             if not changes:
                 return False
             # What is not what we wrote stays unsigned, whatever is added: everything is paused.
-            sound = self._sound(fields, before)
             after = {field: value for field, value in (fields | changes).items() if value}
             if await self._write(before, self._signature_of(after) if sound else before, changes):
                 return True
@@ -135,9 +148,8 @@ class Pauses(OverLink):
 
     async def _believed(self) -> bool:
         """Take what is paused for what we wrote, as it is; False where it is that already."""
-        fields = await self._link.ask("HGETALL", keys.PAUSE)
-        before = fields.pop(SIGNATURE, b"")
-        return not self._sound(fields, before) and await self._write(before, self._signature_of(fields), {})
+        fields, before, sound = await self._fields(judged=True)
+        return not sound and await self._write(before, self._signature_of(fields), {})
 
     def _signature_of(self, fields: dict[bytes, bytes]) -> bytes:
         """Sign all of it; written as a pause is, which an older version takes for one of nothing."""
@@ -150,13 +162,15 @@ class Pauses(OverLink):
 
     async def _write(self, before: bytes, signature: bytes, changes: dict[bytes, bytes]) -> bool:
         words = [part for change in changes.items() for part in change]
-        return bool(await self._link.run(PAUSE, [keys.PAUSE], before, signature, *words))
+        if signature == before:
+            return bool(await self._link.run(PAUSE, [keys.PAUSE], before, signature, *words))
+        async with self._link.rows.changing(self._link, _ROW, signature):
+            return bool(await self._link.run(PAUSE, [keys.PAUSE], before, signature, *words))
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, what is paused, or name it where it is not what we wrote."""
-        fields = await self._link.ask("HGETALL", keys.PAUSE)
-        before = fields.pop(SIGNATURE, b"")
-        if not self._are_sound(fields, before):
+        fields, before, sound = await self._fields()
+        if not sound:
             yield keys.PAUSE
         elif not self._link.macs.is_current(_signature_in(before)):
             await self._write(before, self._signature_of(fields), {})

@@ -33,10 +33,11 @@ from machines.core.money import Assets, Money
 from machines.core.record import Record, Sending, Velocity
 from payflow.store import groups, keys
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, digest, encode, read_event
-from payflow.store.groups import FundOp, StayOp, WriteGroup
+from payflow.store.groups import CreateOp, FundOp, MoveOp, StayOp, WriteGroup
 from payflow.store.guard import Guard, Mark, ShardState, WriteReply
+from payflow.store.heads import NO_HEADS, Heads
 from payflow.store.link import Barrier, Link, OverLink, scored
-from payflow.store.macs import Body, Macs, UnknownKey
+from payflow.store.macs import Body, Forged, Macs, UnknownKey
 from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
@@ -106,8 +107,11 @@ class Records:
         shards: int,
         assets: Assets,
         clock: Clock | None = None,
+        heads: Heads | None = None,
     ) -> None:
         self.link = link
+        self.heads = heads or NO_HEADS
+        """What is written down outside the store of how far each record is."""
         self.guard = guard
         self.shards = shards
         self.assets = assets
@@ -328,6 +332,19 @@ class Records:
         """Whether something may leave, or be given back, on what a record says."""
         return stored.body.signed or not self.macs.ready
 
+    async def refuse_set_back(self, stored: Stored) -> None:
+        """Raise where this process itself took a record further than the store says that it is."""
+        if not self.heads.passed(stored.record.id, stored.record.version):
+            return
+        # It moved since it was read; or a person took a store that had lost its newest version for the truth.
+        self.guard.doubted.add(self.shard_of(stored.record.id))
+        await self.on_doubt()
+        fresh = await self.read(stored.record.id)
+        if self.heads.passed(fresh.record.id, fresh.record.version):
+            raise Forged(f"{fresh.record.id} was set back beside Payflow: this process took it further than that.")
+        if fresh.record.version != stored.record.version:
+            raise Conflict(f"{fresh.record.id} changed since it was read.")
+
     async def leave(self, poison: Poison, for_ms: int) -> None:
         """Give up the lease on a record that others can judge, and leave everything of it as it is."""
         record = poison.record
@@ -407,6 +424,8 @@ class Records:
             if not all(map(self.trusts, (stored, *members))):
                 raise NotSigned(f"{stored.record.id} gives nothing back: {UNSIGNED}")
             await self.before_giving_back(shard)
+            for one in (stored, *members):
+                await self.refuse_set_back(one)
         await self._write(group, stored.record.id)
         return after
 
@@ -525,6 +544,12 @@ class Records:
         if not self.guard.doubted.isdisjoint(shards):
             # Nobody is told that it was written before it is sure that the server will be missed if it forgets it.
             await self.on_doubt()
+        for group, refused in zip(groups, refusals, strict=True):
+            for op in () if refused else group.ops:
+                if isinstance(op, MoveOp):
+                    self.heads.committed(op.id, op.version + 1, group.blobs[op.hash])
+                elif isinstance(op, CreateOp):
+                    self.heads.committed(op.id, 1, group.blobs[op.hash])
         return [CommitRefusal(one[0].decode(), one[1]) if one else None for one in refusals]
 
     # ── read ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,7 @@ ALL = tuple(
         "sign",
         "resign",
         "pause",
+        "list_rows",
     )
 )
 (
@@ -59,4 +60,5 @@ ALL = tuple(
     SIGN,
     RESIGN,
     PAUSE,
+    LIST_ROWS,
 ) = ALL

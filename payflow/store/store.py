@@ -10,6 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import structlog
+
 from machines.core.clock import SECOND, Clock
 from machines.core.errors import LeaseLost, NotDurable, NotSigned, Paused, StoreUnfit
 from machines.core.ids import ReservedOwners
@@ -21,6 +23,7 @@ from payflow.store import keys, servers
 from payflow.store.archive import Archive
 from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import HIGH_WATER, Guard
+from payflow.store.heads import HEADS, Broken, Heads
 from payflow.store.integrity import Integrity
 from payflow.store.ledger import Ledger
 from payflow.store.link import Link, connect
@@ -45,10 +48,13 @@ from payflow.store.registers.proposals import Proposals
 from payflow.store.registers.shortfalls import Shortfalls
 from payflow.store.registers.subjects import KnownSubjects
 from payflow.store.registers.tokens import Sessions, Tokens
+from payflow.store.row_list import RowList
 from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
 from payflow.store.signed_rows import SignedRows
 from payflow.store.stored import Stored
+
+log = structlog.get_logger()
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -111,6 +117,7 @@ class Store:
         if not self.records.trusts(stored):
             raise NotSigned(f"{stored.record.id} sends nothing: {UNSIGNED}")
         await self.records.confirm(stored, lease_ms)
+        await self.records.refuse_set_back(stored)
         if self.guard.doubted or self.guard.alarms:
             await self.compare()
             if self.guard.doubted:
@@ -170,6 +177,7 @@ class Store:
             if store_id != self.store_id:
                 self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
             self.guard.recall(self.store_id, adopted)
+            self.records.heads.begin_anew(adopted)
             for shard in sorted(self.guard.doubted):
                 asked = self.guard.question(shard)
                 self.guard.compare(shard, await self.records.shard_state(shard), asked)
@@ -182,7 +190,10 @@ class Store:
             raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
         await self.rows.begin_again(self.store_id)
         adopted = max(await self.records.now(), (await self._adopted_at())[1] + 1)
-        await self.link.ask("HSET", keys.META, "adopted", adopted)
+        words = ("adopted", adopted, "adopted_by", self.link.rows.sign("adopted", self.store_id, adopted))
+        await self.link.ask("HSET", keys.META, *words)
+        await self.rows.believe(adopted)
+        self.records.heads.begin_anew(adopted)
         for shard in range(self.records.shards):
             await self.link.ask("HSET", keys.writers(shard), "adopted", adopted)
             await self.link.ask("HDEL", keys.writers(shard), "lost")
@@ -193,6 +204,25 @@ class Store:
             if scope.startswith("shard:"):
                 await self.pauses.resume(scope, reconciled=True)
         await self.audit.anchor(anew=True)
+
+    async def begin_outside(self) -> None:
+        """Read what was written down outside the store of how far all is."""
+        heads = self.records.heads
+        heads.open((await self._adopted_at())[1])
+        try:
+            self.link.rows.newest = dict(heads.rows())
+        except Broken as broken:
+            log.exception("What was written down outside was changed.", action="forged", why=str(broken))
+
+    async def write_down(self) -> int:
+        """Write down outside the store how far the records are that this process committed, and the list of rows."""
+        self.note_rows()
+        return await self.records.heads.write_down_for_good()
+
+    def note_rows(self) -> None:
+        """Have it written down how far the list of rows is."""
+        for bucket, at in self.link.rows.newest.items():
+            self.records.heads.listed(bucket, at)
 
     async def settle_alarms(self) -> None:
         """Make the alarms of this process known to all others, through the store."""
@@ -205,8 +235,12 @@ class Store:
 
     async def _adopted_at(self) -> tuple[str, int]:
         """Say which store this is, and when it was last taken for the truth."""
-        store_id, adopted = await self.link.ask("HMGET", keys.META, "store", "adopted")
-        return (store_id or b"").decode(), int(adopted or 0)
+        store_id, adopted, sign = await self.link.ask("HMGET", keys.META, "store", "adopted", "adopted_by")
+        found, at, rows = (store_id or b"").decode(), int(adopted or 0), self.link.rows
+        if rows.strict and at and (sign or b"").decode(errors="replace") != rows.sign("adopted", found, at):
+            self.guard.raise_all("that the store was taken for the truth was written beside Payflow")
+            return found, self.guard.adopted
+        return found, at
 
 
 @asynccontextmanager
@@ -239,8 +273,13 @@ async def open_store(
         guard = Guard(shards, Path(settings.data) / HIGH_WATER)
         stack.callback(guard.close)
         seals = await _seals(link, settings)
+        key = bytes.fromhex(seals.fingerprint_key) if seals.ready else b""
+        anchors = settings.anchors or settings.data / ANCHORS
+        heads = Heads(anchors.with_name(anchors.name + HEADS), key)
+        stack.callback(heads.close)
         link.macs = Macs(_seal_keys(settings))
-        records = Records(link, guard, shards, assets or Assets(), clock)
+        link.rows = RowList(key)
+        records = Records(link, guard, shards, assets or Assets(), clock, heads)
         ledger = Ledger(link, records)
         profiles = Profiles(link, seals, shards, clock, reserved)
         pauses, platforms, persons = Pauses(link), PlatformGrants(link), Persons(link, seals)
@@ -271,13 +310,15 @@ async def open_store(
             glass=BrokenGlass(profiles, shards),
             persons=persons,
             caps=DailyCaps(link),
-            audit=Audit(link, AnchorFile(settings.anchors or settings.data / ANCHORS, seals), clock),
+            audit=Audit(link, AnchorFile(anchors, seals), clock),
             archive=Archive(link, records, ledger),
             store_id=store_id,
             installation=installation,
             two_people_at_first=bool(await link.ask("HEXISTS", keys.META, "two_people")),
             servers=[],
         )
+        stack.callback(store.note_rows)
+        await store.begin_outside()
         await store.rows.begin()
         await store.look_at_servers()
         await store.compare()

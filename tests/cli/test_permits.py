@@ -22,7 +22,7 @@ def test_two_people_take_over_what_an_older_version_left(till: Till) -> None:
     asked, failed = till.errand(key="1"), till.errand("FAILED", key="2")
     assert (
         till("permit", "ls").out
-        == "Every record and every posting is signed as it is, and what was approved is sealed.\n"
+        == "Every record, every posting and every row is signed as it is, and what was approved is sealed.\n"
     )
     unsigned(till, asked)
     unsigned(till, failed)
@@ -38,7 +38,7 @@ def test_two_people_take_over_what_an_older_version_left(till: Till) -> None:
         assert "the second person must be another one" in till.refused("confirm", told["proposal"], "--yes")
     with showing(till, "bo"):
         assert "2 records are signed" in till("confirm", told["proposal"], "--yes").out
-    assert till.json("permit", "ls") == {"records": [], "unsealed": [], "postings": []}
+    assert till.json("permit", "ls") == {"records": [], "unsealed": [], "postings": [], "rows": []}
     assert till.json("override", failed, "CANCELLED", "--reason", "the bank called", "--yes")["to"] == "CANCELLED"
 
 
@@ -67,3 +67,18 @@ def test_one_record_is_taken_over_alone_and_what_its_history_denies_never(till: 
     with showing(till, "bo"):
         assert "1 records are signed" in till("confirm", told["proposal"], "--yes").out
     assert [one["record"] for one in till.json("permit", "ls", code=1)["records"]] == [broken]
+
+
+def test_two_people_believe_a_row_that_an_older_process_wrote(till: Till) -> None:
+    with showing(till, "ada"):
+        till("pause", "everything", "--why", "a bad feeling")
+    before = {name: till.store_ask("HGET", keys.PAUSE, name) for name in ("#signature", "everything")}
+    till("resume", "everything", "--why", "it is over")
+    for name, value in before.items():
+        till.store_ask("HSET", keys.PAUSE, name, value)
+    assert till.json("permit", "ls", code=1)["rows"] == [keys.PAUSE, f"{keys.PAUSE} #signature"]
+    with showing(till, "ada"):
+        told = till.json("permit", "adopt", "--reason", "an old process paused it")
+    with showing(till, "bo"):
+        assert "2 rows are believed as they were seen" in till("confirm", told["proposal"], "--yes").out
+    assert till.json("permit", "ls")["rows"] == []

@@ -26,7 +26,7 @@ from payflow.store.registers.proposals import Proposal, Proposals
 from payflow.store.registers.sign_ins import SignInLink, SignInLinks
 from payflow.store.registers.tokens import Role, Session, Sessions, Tokens, digest_of
 from payflow.store.seals import Seals, new_key
-from payflow.store.signed_rows import MARK
+from payflow.store.signed_rows import LISTED, MARK
 from payflow.store.store import Store, open_store
 from tests.desk import ANN, BOB, opened, settings_for
 from tests.servers import Deployment
@@ -280,13 +280,16 @@ async def old_store(server: Deployment, tmp_path: Path, clock: FixedClock) -> di
         await store.link.ask("HDEL", keys.PAUSE, "#signature")
         for shard in range(store.records.shards):
             await store.link.ask("DEL", keys.posted(shard))
+        for key in [one async for one in store.link.keys(keys.rows("*"))]:
+            await store.link.ask("DEL", key)
         for key in [one async for one in store.link.keys(keys.token("*"))]:
             await store.link.ask("HDEL", key, "mac")
         for owner in (ANN, BOB):
             await store.link.ask("HDEL", owned(owner, store), "mac")
         for platform in ("shop", "mall"):
             await change(store, keys.PLATFORMS, platform, msgspec.msgpack.encode({"daily": {"NGN": 5}, "verified": {}}))
-    (tmp_path / MARK).unlink()
+    for mark in (MARK, LISTED):
+        (tmp_path / mark).unlink()
     return shown
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from machines.core.clock import Millis
+from machines.core.clock import SECOND, Millis
 from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged
 from payflow.store.registers.tokens import Role, Session, digest_of
+from payflow.store.row_list import Row
 
 LASTS_S = 10 * 60
 # No vowels, so that no code is a word; nothing that is read for something else.
@@ -49,7 +51,8 @@ class PendingLogins(OverLink):
             code = "".join(secrets.choice(_LETTERS) for _ in range(2 * _HALF))
             if await self._link.ask("SET", keys.login_code(code), digest, "NX", "EX", LASTS_S):
                 written = self._written(digest, replace(login, code=code))
-                await self._link.ask("SET", keys.login(digest), written, "EX", LASTS_S)
+                async with self._link.rows.changing(self._link, Row(keys.login(digest)), written, LASTS_S * SECOND):
+                    await self._link.ask("SET", keys.login(digest), written, "EX", LASTS_S)
                 return secret, f"{code[:_HALF]}-{code[_HALF:]}"
         raise Conflict("No code is free: ask again.")
 
@@ -66,7 +69,9 @@ class PendingLogins(OverLink):
         if found is None or login is None or login.code != _plain(code):
             return None
         decided, digest = replace(login, session=session, declined=session is None), found.decode()
-        there = await self._link.ask("SET", keys.login(digest), self._written(digest, decided), "XX", "KEEPTTL")
+        written = self._written(digest, decided)
+        async with self._link.rows.changing(self._link, Row(keys.login(digest)), written):
+            there = await self._link.ask("SET", keys.login(digest), written, "XX", "KEEPTTL")
         return decided if there else None
 
     async def collect(self, secret: str) -> PendingLogin | None:
@@ -74,11 +79,17 @@ class PendingLogins(OverLink):
         login = await self._read(digest_of(secret))
         if login is None or not (login.declined or login.session):
             return login
-        taken = await self._link.ask("GETDEL", keys.login(digest_of(secret)))
+        row = Row(keys.login(digest_of(secret)))
+        async with self._link.rows.changing(self._link, row, None):
+            taken = await self._link.ask("GETDEL", row.key)
         return None if taken is None else login
 
     async def _read(self, digest: str) -> PendingLogin | None:
-        written = self._link.macs.opened(keys.login(digest), await self._link.ask("GET", keys.login(digest)))
+        try:
+            row = await self._link.rows.read(self._link, Row(keys.login(digest)))
+        except Forged:
+            return None
+        written = self._link.macs.opened(keys.login(digest), row)
         if written is None:
             return None
         account, address, at, code, declined, token, let_in_by, *more = msgspec.msgpack.decode(written)

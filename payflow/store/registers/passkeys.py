@@ -12,7 +12,9 @@ from machines.core.errors import Conflict
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged
 from payflow.store.registers.persons import REMEMBERED_MS
+from payflow.store.row_list import Row
 from payflow.store.scripts import SWAP
 
 ASKED_S = 5 * 60
@@ -47,30 +49,36 @@ class Passkeys(OverLink):
     async def of(self, person: str) -> list[Passkey]:
         """List those of a person, the oldest first; none that nobody of us wrote."""
         person = person.casefold()
-        rows = await self._link.ask("HGETALL", keys.passkeys(person))
-        found = (self._read(person, name.decode(), row) for name, row in rows.items())
+        rows = await self._link.rows.fields(self._link, keys.passkeys(person))
+        found = (self._read(person, name.decode(), row) for name, row in rows if not isinstance(row, Forged))
         return sorted((one for one in found if one), key=lambda passkey: passkey.made_at)
 
     async def any_of(self, person: str) -> bool:
         """Whether a person has one; one that was changed beside Payflow counts here, so that nobody is rid of it so."""
-        return bool(await self._link.ask("HLEN", keys.passkeys(person.casefold())))
+        key = keys.passkeys(person.casefold())
+        return bool(await self._link.ask("HLEN", key)) or await self._link.rows.has(self._link, key)
 
     async def add(self, passkey: Passkey) -> None:
         """Add one that is new."""
-        if not await self._link.ask("HSETNX", keys.passkeys(passkey.person), passkey.id, self._written(passkey)):
-            raise Conflict("This passkey was added before.")
+        row, written = _row(passkey), self._written(passkey)
+        async with self._link.rows.changing(self._link, row, written):
+            if not await self._link.ask("HSETNX", row.key, row.field, written):
+                raise Conflict("This passkey was added before.")
 
     async def change(self, before: Passkey, after: Passkey) -> bool:
         """Write one anew, unless it was used or removed since it was read."""
         words = (before.id, self._written(before), self._written(after))
-        return bool(await self._link.run(SWAP, [keys.passkeys(before.person)], *words))
+        async with self._link.rows.changing(self._link, _row(before), words[2]):
+            return bool(await self._link.run(SWAP, [keys.passkeys(before.person)], *words))
 
     async def remove(self, passkey: Passkey) -> bool:
         """Remove one, and say whether it was still there. That there was one is remembered for a while."""
         place = keys.removed_passkey(passkey.person)
         written = self._link.macs.wrap(place, encode((passkey.id, self._written(passkey))))
         await self._link.ask("SET", place, written, "PX", REMEMBERED_MS)
-        return bool(await self._link.ask("HDEL", keys.passkeys(passkey.person), passkey.id))
+        row = _row(passkey)
+        async with self._link.rows.changing(self._link, row, None):
+            return bool(await self._link.ask("HDEL", row.key, row.field))
 
     async def removed_lately(self, person: str) -> Passkey | None:
         """Give the one of a person that was removed last, if that was lately."""
@@ -82,12 +90,15 @@ class Passkeys(OverLink):
         """Sign anew, with the newest key, all that is trusted; name what is not."""
         for key in [one async for one in self._link.keys(keys.passkeys("*"))]:
             person = key.removeprefix(keys.passkeys(""))
-            for name, row in (await self._link.ask("HGETALL", key)).items():
-                passkey = self._read(person, name.decode(), row)
+            for name, row in await self._link.rows.fields(self._link, key):
+                passkey = None if isinstance(row, Forged) else self._read(person, name.decode(), row)
                 if passkey is None:
                     yield f"{key} {name.decode()}"
                 else:
-                    await self._link.run(SWAP, [key], name, row, self._written(passkey))
+                    fresh = self._written(passkey)
+                    if fresh != row:
+                        async with self._link.rows.changing(self._link, _row(passkey), fresh):
+                            await self._link.run(SWAP, [key], name, row, fresh)
 
     def _written(self, one: Passkey) -> bytes:
         said = (one.label, one.public_key, one.sign_count, one.token, one.let_in_by, one.made_at, one.used_at)
@@ -117,6 +128,10 @@ class PasskeyChallenges(OverLink):
         """Whether exactly this was asked for that purpose; it never is again."""
         place = _place(challenge)
         return self._link.macs.opened(place, await self._link.ask("GETDEL", place)) == purpose.encode()
+
+
+def _row(passkey: Passkey) -> Row:
+    return Row(keys.passkeys(passkey.person), passkey.id)
 
 
 def _place(challenge: bytes) -> str:

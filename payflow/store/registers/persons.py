@@ -19,6 +19,7 @@ from payflow.store.codec import encode
 from payflow.store.link import Link
 from payflow.store.macs import Forged, UnknownKey
 from payflow.store.registers.tokens import Role, is_name
+from payflow.store.row_list import Row
 from payflow.store.scripts import PERSON, SWAP
 from payflow.store.seals import Seals
 
@@ -72,9 +73,10 @@ class Persons:
     async def find(self, name: str) -> RegisteredPerson | None:
         """Find the person who goes by a name; None where nobody registered it."""
         wanted = folded(name)
-        row, whose = await self._link.ask("HMGET", keys.PERSONS, f"person:{wanted}", f"name:{wanted}")
+        question = ("HMGET", keys.PERSONS, f"person:{wanted}", f"name:{wanted}")
+        row, whose = await self._link.rows.read(self._link, _row(wanted), question, lambda found: found[0])
         if row is None and whose is not None:
-            row = await self._link.ask("HGET", keys.PERSONS, f"person:{whose.decode()}")
+            row = await self._link.rows.read(self._link, _row(whose.decode()))
         person = None if row is None else self._read(row)
         # The index is a way to find them; which names they have, they say themselves.
         return person if person and wanted in map(folded, person.names) else None
@@ -90,12 +92,11 @@ class Persons:
 
     async def all(self) -> list[RegisteredPerson]:
         """List everybody, those who were disabled too, by name."""
-        fields = await self._link.ask("HGETALL", keys.PERSONS)
         found: list[RegisteredPerson] = []
-        for name, row in fields.items():
+        for _, row in await self._link.rows.fields(self._link, keys.PERSONS, "person:"):
             # One that nobody of us wrote must not hide the others; `verify` names it.
             with suppress(Forged, UnknownKey, ValueError, TypeError):
-                found += [self._read(row)] if name.startswith(b"person:") else []
+                found += [] if isinstance(row, Forged) else [self._read(row)]
         return sorted(found, key=lambda person: folded(person.name))
 
     def contacts(self, person: RegisteredPerson) -> tuple[str, ...]:
@@ -124,9 +125,10 @@ class Persons:
         """Write a person who is new, or as they were read; each name is one person's alone."""
         _check(person)
         names = [folded(name) for name in person.names]
-        found = await self._link.run(
-            PERSON, [keys.PERSONS], names[0], person.version, self._written(person), *dict.fromkeys(names)
-        )
+        written = self._written(person)
+        words: tuple[str | int | bytes, ...] = (names[0], person.version, written, *dict.fromkeys(names))
+        async with self._link.rows.changing(self._link, _row(names[0]), b"%d %b" % (person.version + 1, written)):
+            found = await self._link.run(PERSON, [keys.PERSONS], *words)
         if isinstance(found, bytes):
             raise Conflict(f"{found.decode()} is a name of another person: no two persons have one name.")
         if not found:
@@ -169,12 +171,18 @@ class Persons:
                 version, _, wrapped = row.partition(b" ")
                 if not self._link.macs.is_current(wrapped[1:]):
                     fresh = self._written(replace(person, version=person.version - 1))
-                    await self._link.run(SWAP, [keys.PERSONS], field_name, row, version + b" " + fresh)
+                    after = version + b" " + fresh
+                    async with self._link.rows.changing(self._link, _row(folded(person.name)), after):
+                        await self._link.run(SWAP, [keys.PERSONS], field_name, row, after)
 
 
 def folded(name: str) -> str:
     """Write a name so that two ways to type it are one."""
     return name.strip().casefold()
+
+
+def _row(name: str) -> Row:
+    return Row(keys.PERSONS, f"person:{name}")
 
 
 def _bound_to(person: RegisteredPerson) -> str:

@@ -14,6 +14,7 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
 from payflow.store.macs import Forged, UnknownKey
+from payflow.store.row_list import Row
 from payflow.store.scripts import RESERVE, SWAP
 
 
@@ -45,7 +46,8 @@ class PlatformGrants(OverLink):
 
     async def granted(self, platform: str) -> PlatformGrant:
         """Read a platform's grant; one that has none is limited only in stores that began with limits."""
-        row = await self._link.ask("HGET", keys.PLATFORMS, platform)
+        place = Row(keys.PLATFORMS, platform)
+        row = await self._link.rows.read(self._link, place)
         if row is not None:
             found = msgspec.msgpack.decode(row, type=_GrantRow)
             self._link.macs.refuse_forged(_place(platform), found.mac, *_content(found))
@@ -54,7 +56,9 @@ class PlatformGrants(OverLink):
 
     async def grant(self, platform: str, grant: PlatformGrant) -> None:
         """Write a grant."""
-        await self._link.ask("HSET", keys.PLATFORMS, platform, self._written(platform, grant))
+        written = self._written(platform, grant)
+        async with self._link.rows.changing(self._link, Row(keys.PLATFORMS, platform), written):
+            await self._link.ask("HSET", keys.PLATFORMS, platform, written)
 
     def _written(self, platform: str, grant: PlatformGrant) -> bytes:
         mac = self._link.macs.sign(_place(platform), *_content(grant))
@@ -69,7 +73,10 @@ class PlatformGrants(OverLink):
             except (Forged, UnknownKey, msgspec.MsgspecError):
                 yield _place(platform)
             else:
-                await self._link.run(SWAP, [keys.PLATFORMS], platform, row, self._written(platform, grant))
+                fresh = self._written(platform, grant)
+                if fresh != row:
+                    async with self._link.rows.changing(self._link, Row(keys.PLATFORMS, platform), fresh):
+                        await self._link.run(SWAP, [keys.PLATFORMS], platform, row, fresh)
 
     async def with_grants(self) -> list[str]:
         """Name the platforms that have one."""

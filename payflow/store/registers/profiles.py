@@ -14,6 +14,7 @@ from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import Link
 from payflow.store.macs import Forged, UnknownKey
+from payflow.store.row_list import Row
 from payflow.store.scripts import PROFILE, SWAP
 from payflow.store.seals import Seals
 
@@ -132,7 +133,8 @@ class Profiles:
 
     async def row(self, key: str) -> tuple[bytes | None, int]:
         """Read what is kept of an owner, and its version; raises where nobody of us wrote it."""
-        row, version, mac = await self._link.ask("HMGET", key, "profile", "version", "mac")
+        question = ("HMGET", key, "profile", "version", "mac")
+        row, version, mac = await self._link.rows.read(self._link, _row(key), question, lambda found: found[2])
         if row is not None:
             self._link.macs.refuse_forged(key, mac, int(version or 0), row)
         return row, int(version or 0)
@@ -140,7 +142,8 @@ class Profiles:
     async def swap(self, key: str, before: bytes, version: int, after: bytes) -> bool:
         """Write what says the same otherwise, in the version that it has, unless somebody changed it meanwhile."""
         mac = self._link.macs.sign(key, version, after)
-        return bool(await self._link.run(SWAP, [key], "profile", before, after, "mac", mac))
+        async with self._link.rows.changing(self._link, _row(key), mac):
+            return bool(await self._link.run(SWAP, [key], "profile", before, after, "mac", mac))
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted, contributors and settings too; name what is not."""
@@ -179,8 +182,14 @@ class Profiles:
         encoded = [encode((message.kind, sender, now, message.body)) for message in messages]
         at = self._clock.now() if self._clock else 0
         key = f"{keys.prefix(shard)}{kind}:{owner}"
-        place = (f"{kind}:{owner}", version, encode(row), sender, self._link.macs.sign(key, version + 1, encode(row)))
-        return int(await self._link.run(PROFILE, [keys.sequence(shard)], at, *place, *encoded))
+        mac = self._link.macs.sign(key, version + 1, encode(row))
+        place = (f"{kind}:{owner}", version, encode(row), sender, mac)
+        async with self._link.rows.changing(self._link, _row(key), mac):
+            return int(await self._link.run(PROFILE, [keys.sequence(shard)], at, *place, *encoded))
+
+
+def _row(key: str) -> Row:
+    return Row(key, "mac")
 
 
 def _bound_to(owner: Owner) -> str:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from machines.core.clock import SECOND, Millis
+from machines.core.clock import DAY, SECOND, Millis
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged
+from payflow.store.row_list import Row
 from payflow.store.scripts import PROPOSAL, SWAP
 
 LASTS_MS = 24 * 3600 * SECOND
@@ -21,6 +23,8 @@ MOST = 1000
 """So many wait at a time: who proposes without an end must not fill the store."""
 
 _MADE = 1
+_LISTED_MS = 365 * DAY
+"""Far beyond its end: the next one that is made takes those away that are over."""
 _PLACE = keys.PROPOSED
 
 
@@ -58,12 +62,15 @@ class Proposals(OverLink):
         """Keep a proposal, unless one of its kind waits for its subject already, or far too many wait."""
         named = (_place(proposal), self._name(proposal), _written(proposal))
         words = ("make", *named, proposal.at, proposal.at - LASTS_MS, MOST)
-        return int(await self._link.run(PROPOSAL, [keys.PROPOSED], *words)) == _MADE
+        value = f"{named[1]} {proposal.at} ".encode() + named[2]
+        async with self._link.rows.changing(self._link, Row(keys.PROPOSED, named[0]), value, _LISTED_MS):
+            return int(await self._link.run(PROPOSAL, [keys.PROPOSED], *words)) == _MADE
 
     async def take(self, proposal: Proposal) -> bool:
         """Take exactly this proposal off the table, and say whether it was still there: only one is told so."""
         words = ("take", _place(proposal), self._name(proposal))
-        return bool(await self._link.run(PROPOSAL, [keys.PROPOSED], *words))
+        async with self._link.rows.changing(self._link, Row(keys.PROPOSED, words[1]), None):
+            return bool(await self._link.run(PROPOSAL, [keys.PROPOSED], *words))
 
     async def waiting(self, now: Millis) -> list[Proposal]:
         """List what waits for a second person, the oldest first."""
@@ -76,7 +83,10 @@ class Proposals(OverLink):
 
     async def _all(self) -> AsyncIterator[tuple[bytes, bytes, Proposal | None]]:
         """Give all that wait, as they are stored and as they were proposed; none for one that nobody of us proposed."""
-        for place, value in (await self._link.ask("HGETALL", keys.PROPOSED)).items():
+        for place, value in await self._link.rows.fields(self._link, keys.PROPOSED):
+            if isinstance(value, Forged):
+                yield place, b"", None
+                continue
             # Hash and time stand before what they are of, so that the script need not know how it is written.
             try:
                 name, _, content = value.split(b" ", 2)
@@ -102,7 +112,9 @@ class Proposals(OverLink):
             name, _, rest = value.partition(b" ")
             fresh = self._name(one).encode()
             if name != fresh:
-                await self._link.run(SWAP, [keys.PROPOSED], place, value, fresh + b" " + rest)
+                after = fresh + b" " + rest
+                async with self._link.rows.changing(self._link, Row(keys.PROPOSED, place.decode()), after):
+                    await self._link.run(SWAP, [keys.PROPOSED], place, value, after)
 
 
 def _place(proposal: Proposal) -> str:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
-from machines.core.clock import HOUR, SECOND, Clock, Millis, SystemClock
+from machines.core.clock import DAY, HOUR, SECOND, Clock, Millis, SystemClock
 from machines.core.errors import BadInput, Conflict, NotFound
 from machines.core.ids import owner_of
 from payflow.store import keys
 from payflow.store.link import Link, OverLink
+from payflow.store.macs import Forged
+from payflow.store.row_list import Asked, Row
 from payflow.store.signed_rows import sign_hashes
 
 # A name that scanners for leaked secrets can look for, and 256 random bits: nobody guesses, so a plain hash will do.
@@ -32,6 +34,8 @@ _PLATFORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # The last use is written this often and no oftener: a look at the list is not worth a write a request.
 _USE_WRITTEN_EVERY_MS = HOUR
 _LOOSE = frozenset({b"used_at"})
+LISTED_MS = DAY
+"""So long a session is listed at most: longer than any lasts."""
 _SEEN = frozenset({b"said", b"opened_at", b"seen_at", b"from"})
 
 
@@ -162,7 +166,8 @@ class Tokens:
         await self._write(digest, ApiToken(name, role, of, made_by, now, person, until, scope))
         # The token first: what a crash leaves behind is a token that nobody was told, never one that nobody can revoke.
         if not await self._link.ask("HSETNX", keys.TOKENS, name.casefold(), digest):
-            await self._link.ask("DEL", keys.token(digest))
+            async with self._link.rows.changing(self._link, _row(keys.token(digest)), None):
+                await self._link.ask("DEL", keys.token(digest))
             raise Conflict(f"There is a token {name!r} in use: rotate it, revoke it first, or take another name.")
 
     async def rotate(self, name: str, made_by: str, overlap_ms: int, lasts_ms: int | None) -> str:
@@ -180,7 +185,7 @@ class Tokens:
         await self._link.ask("HSET", keys.TOKENS, name.casefold(), successor)
         ends = Millis(min(now + overlap_ms, before.expires_at or now + overlap_ms))
         await self._write(digest, replace(before, expires_at=ends))
-        after = self._trusted(keys.token(digest), await self._link.ask("HGETALL", keys.token(digest)))
+        after = await self._read_one(keys.token(digest))
         if after is None or after.revoked_at is not None:
             await self.revoke(name, after.revoked_by if after else made_by)
             raise Conflict(f"The token {name!r} was revoked meanwhile.")
@@ -190,7 +195,8 @@ class Tokens:
         key, fields = keys.token(digest), _written(token)
         as_stored = {name.encode(): str(value).encode() for name, value in fields.items()}
         mac = self._link.macs.sign_fields(key, as_stored, _LOOSE)
-        await self._link.ask("HSET", key, *(part for pair in fields.items() for part in pair), "mac", mac)
+        async with self._link.rows.changing(self._link, _row(key), mac or None):
+            await self._link.ask("HSET", key, *(part for pair in fields.items() for part in pair), "mac", mac)
 
     async def find(self, secret: str) -> ApiToken | None:
         """Tell whose token this is; None for one that is unknown, expired or revoked."""
@@ -216,7 +222,7 @@ class Tokens:
     async def known(self, digest: str) -> ApiToken | None:
         """Tell whose token has this hash; None for one that is unknown, expired or revoked."""
         key, now = keys.token(digest), self._clock.now()
-        token = self._trusted(key, await self._link.ask("HGETALL", key))
+        token = await self._read_one(key)
         if token is None or not token.open_at(now):
             return None
         if token.used_at is None or now - token.used_at >= _USE_WRITTEN_EVERY_MS:
@@ -254,19 +260,26 @@ class Tokens:
         if not revoked:
             raise NotFound(f"There is no token {name!r} in use.")
         newest = max((token for _, token in revoked), key=lambda token: token.made_at)
-        if newest.name == sign_in_name(newest.of):
-            await self._link.ask("HSET", keys.TOKENS, newest.of, now)
+        if ":" in newest.of and newest.name == sign_in_name(newest.of):
+            async with self._link.rows.changing(self._link, Row(keys.TOKENS, newest.of), str(now).encode()):
+                await self._link.ask("HSET", keys.TOKENS, newest.of, now)
         await self._link.ask("HDEL", keys.TOKENS, name.casefold())
         return newest
 
     async def locked_out(self, of: str) -> bool:
         """Whether the token by which an account signs in was revoked: it gets no other by signing in again."""
-        return bool(await self._link.ask("HEXISTS", keys.TOKENS, of))
+        if ":" not in of:
+            return False
+        try:
+            return await self._link.rows.read(self._link, Row(keys.TOKENS, of)) is not None
+        except Forged:
+            return True
 
     async def let_in(self, of: str) -> None:
         """Let an account that was locked out sign in again. No name of a token has the colon of an account."""
         if ":" in of:
-            await self._link.ask("HDEL", keys.TOKENS, of)
+            async with self._link.rows.changing(self._link, Row(keys.TOKENS, of), None):
+                await self._link.ask("HDEL", keys.TOKENS, of)
 
     async def all(self) -> list[ApiToken]:
         """List every token that was ever made, the newest first."""
@@ -286,9 +299,16 @@ class Tokens:
     async def _rows(self) -> list[tuple[str, ApiToken]]:
         """List every token with its hash."""
         found = list(dict.fromkeys([one async for one in self._link.keys(keys.token("*"))]))
-        read = await self._link.pipeline([("HGETALL", key) for key in found])
-        rows = [self._trusted(key, fields) for key, fields in zip(found, read, strict=True)]
+        read = await self._link.rows.read_all(self._link, [_asked(key) for key in found])
+        rows = [
+            None if isinstance(fields, Forged) else self._trusted(key, fields)
+            for key, fields in zip(found, read, strict=True)
+        ]
         return [(key.rpartition(":")[2], token) for key, token in zip(found, rows, strict=True) if token]
+
+    async def _read_one(self, key: str) -> ApiToken | None:
+        (fields,) = await self._link.rows.read_all(self._link, [_asked(key)])
+        return None if isinstance(fields, Forged) else self._trusted(key, fields)
 
     def _trusted(self, key: str, fields: dict[bytes, bytes]) -> ApiToken | None:
         """Read a token; none where there is none, or nobody of us wrote what is there."""
@@ -330,24 +350,31 @@ class Sessions(OverLink):
         """Open a session, and give what it must show."""
         secret = self._prefix + secrets.token_urlsafe(_SECRET_BYTES)
         key = keys.session(digest_of(secret))
-        await self._link.pipeline([("HSET", key, *self._written(key, session)), ("EXPIRE", key, lasts_s)])
+        written = self._written(key, session)
+        async with self._link.rows.changing(self._link, _row(key), written[-1] or None, LISTED_MS):
+            await self._link.pipeline([("HSET", key, *written), ("EXPIRE", key, lasts_s)])
         return secret
 
     async def change(self, secret: str, session: Session) -> None:
         """Write down that somebody used a passkey, or what they are now; a session that is over stays over."""
         key = keys.session(digest_of(secret))
         written = self._written(key, session)
-        _, expires_s = await self._link.pipeline([("HSET", key, *written), ("TTL", key)])
-        if expires_s < 0:
-            await self._link.ask("DEL", key)
+        async with self._link.rows.changing(self._link, _row(key), written[-1] or None):
+            _, expires_s = await self._link.pipeline([("HSET", key, *written), ("TTL", key)])
+            if expires_s < 0:
+                await self._link.ask("DEL", key)
 
     async def find(self, secret: str) -> Session | None:
         """Find a session; None for one that is over or never was."""
         if not self._shape.fullmatch(secret):
             return None
         key = keys.session(digest_of(secret))
-        fields = await self._link.ask("HGETALL", key)
-        if b"token" not in fields or not self._link.macs.trusts_fields(key, fields, _SEEN):
+        (fields,) = await self._link.rows.read_all(self._link, [_asked(key)])
+        if (
+            isinstance(fields, Forged)
+            or b"token" not in fields
+            or not self._link.macs.trusts_fields(key, fields, _SEEN)
+        ):
             return None
         names = (b"token", b"by", b"proven", b"said", b"person", b"roles")
         token, by, proven, said, person, roles = (fields.get(name, b"").decode() for name in names)
@@ -381,7 +408,11 @@ class Sessions(OverLink):
 
     async def close(self, secret: str) -> None:
         if self._shape.fullmatch(secret):
-            await self._link.ask("DEL", keys.session(digest_of(secret)))
+            await self._end(keys.session(digest_of(secret)))
+
+    async def _end(self, key: str) -> None:
+        async with self._link.rows.changing(self._link, _row(key), None):
+            await self._link.ask("DEL", key)
 
     # ── where and when they are used ─────────────────────────────────────────────────────────────────────────────────
 
@@ -410,7 +441,15 @@ class Sessions(OverLink):
         """End a session by its name, at once."""
         if _USE_NAME.fullmatch(name):
             for key in [key async for key in self._link.keys(keys.session(f"{name}*"))]:
-                await self._link.ask("DEL", key)
+                await self._end(key)
+
+
+def _row(key: str) -> Row:
+    return Row(key, "mac")
+
+
+def _asked(key: str) -> Asked:
+    return Asked(_row(key), ("HGETALL", key), lambda fields: fields.get(b"mac"))
 
 
 def _use_of(key: str, row: Sequence[bytes | None]) -> SessionUse:

@@ -16,6 +16,7 @@ from payflow.desk.passkeys import PROVEN_MS
 from payflow.desk.person import Person
 from payflow.store.registers.passkeys import ASKED_S, Passkeys
 from payflow.store.registers.tokens import Role, Tokens, TokenScope
+from payflow.store.row_list import Row
 from tests.web.admin.authenticator import PRESENT, Authenticator
 from tests.web.admin.visitor import Visitor
 from tests.web.api.front import Front, open_front
@@ -254,7 +255,8 @@ async def age(front: Front) -> None:
         fields = await link.ask("HGETALL", key)
         fields[b"proven"] = b"%d" % max(0, int(fields[b"proven"]) - PROVEN_MS - 1000)
         mac = link.macs.sign_fields(key, fields, frozenset({b"said", b"opened_at", b"seen_at", b"from"}))
-        await link.ask("HSET", key, "proven", fields[b"proven"], "mac", mac)
+        async with link.rows.changing(link, Row(key, "mac"), mac):
+            await link.ask("HSET", key, "proven", fields[b"proven"], "mac", mac)
 
 
 async def test_what_moves_money_asks_for_a_proof_where_there_is_a_passkey(at: AtLocalhost, flagged: Front) -> None:
