@@ -28,6 +28,8 @@ MOST_TURNS = 20
 FEW = 3
 """So many accounts may be false before it is no longer a matter of their owners."""
 MOST_FROZEN = 100
+WRITTEN_DOWN_EVERY = 10
+"""After so many turns of ours what was posted is written down outside."""
 MOST_COMPARED = 5_000
 """Of what was written down outside so many lines are compared a turn."""
 
@@ -55,6 +57,7 @@ class Bookkeeper:
         self._every_s = every_s
         self._whole_s = whole_s
         self._posted = PostedSums()
+        self._turns = 0
         self._begun_anew = self._walked_at = Millis(0)
 
     async def run(self) -> None:
@@ -82,6 +85,9 @@ class Bookkeeper:
         books, verdict = await check(self._store, self._posted)
         if not books.conserved:
             await freeze(self._store, books)
+        self._turns += 1
+        if self._turns % WRITTEN_DOWN_EVERY == 1:
+            await self._store.write_down_books(self._posted)
         await stop_on_false_list(self._store)
         await stop_what_was_set_back(self._store)
         return verdict

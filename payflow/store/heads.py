@@ -13,7 +13,7 @@ import asyncio
 import fcntl
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from hmac import compare_digest
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import structlog
 
+from machines.core.clock import Millis
 from machines.core.ids import RecordId, is_id, parse_id
 from payflow.store import keys
 from payflow.store.codec import chain, encode
@@ -117,9 +118,9 @@ class Heads:
             self._said[bucket] = at
             self._put(Head(f"{ROWS}{bucket}", f"{at.epoch}.{at.number}", "-"))
 
-    def posted(self, shard: int, last: str, digest: str) -> None:
+    def posted(self, shard: int, last: str, digest: str, now: Millis) -> None:
         """Learn what the postings of a shard sum to up to one of them."""
-        self._put(Head(f"{POSTED}{shard}", last, digest))
+        self._put(Head(f"{POSTED}{shard}", str(now), f"{last}:{digest}"))
 
     def _put(self, head: Head) -> None:
         if self._file is None:
@@ -143,14 +144,15 @@ class Heads:
             await asyncio.to_thread(os.fsync, self._file)
         return count
 
-    def begin_anew(self, epoch: int) -> None:
+    def begin_anew(self, epoch: int) -> bool:
         """Take all that was written so far for void: a person took the store, as it is, for the truth."""
         if epoch <= self._epoch:
-            return
+            return False
         self._epoch, self._waiting, self._newest, self._said, self._reading = epoch, {}, {}, {}, None
         if self._file is not None:
             os.write(self._file, self._block([]))
             os.fsync(self._file)
+        return True
 
     def _block(self, heads: list[Head]) -> bytes:
         lines = [" ".join(head) for head in heads]
@@ -217,14 +219,21 @@ class Heads:
                 os.fsync(self._file)
         fresh.unlink(missing_ok=True)
 
-    def rows(self) -> Mapping[int, ListNumber]:
-        """Say how far each part of the list of rows was."""
-        found: dict[int, ListNumber] = {}
+    def marks(self) -> tuple[dict[int, ListNumber], dict[int, tuple[str, str]]]:
+        """Say how far each part of the list of rows was, and what the postings of each shard summed to up to which."""
+        newest: dict[str, Head] = {}
         for head in self.all():
-            if head.id.startswith(ROWS):
-                bucket, at = int(head.id.removeprefix(ROWS)), ListNumber(*map(int, head.version.split(".")))
-                found[bucket] = max(at, found.get(bucket, at))
-        return found
+            if head.id.startswith((ROWS, POSTED)) and _place(head) >= _place(newest.get(head.id, head)):
+                newest[head.id] = head
+        rows, posted = {}, {}
+        for name, head in newest.items():
+            kind, _, number = name.partition(":")
+            if f"{kind}:" == ROWS:
+                rows[int(number)] = ListNumber(*map(int, head.version.split(".")))
+            else:
+                last, _, digest = head.hash.partition(":")
+                posted[int(number)] = (last, digest)
+        return rows, posted
 
     # ── compared ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -274,8 +283,8 @@ class Heads:
 
 
 def _place(head: Head) -> tuple[int, ...]:
-    """Tell which of two lines about the same is further on; of sums the one that was written later."""
-    return () if head.id.startswith(POSTED) else tuple(map(int, head.version.split(".")))
+    """Tell which of two lines about the same is further on."""
+    return tuple(map(int, head.version.split(".")))
 
 
 def _fault(head: Head, row: list[bytes | None], event: bytes | None, stub: bytes | None) -> str:

@@ -3,6 +3,8 @@
 import hashlib
 import heapq
 import re
+from array import array
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,7 @@ from payflow.store.scripts import CORRECT, SWAP
 MOST_READS = 3
 # No stream numbers more entries of one millisecond.
 MOST_AT_ONCE = 2**64 - 1
+FEW_FRESH = 4_096
 _CHECK = "books"
 _NEWEST = (2**64, 0)
 _STATED = "stated"
@@ -57,6 +60,14 @@ class LedgerAccount:
     def add(self, other: "LedgerAccount") -> None:
         for name in ("available", "held", "paid", "funded", "owed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def owes(self, entry: "Posting") -> int:
+        """Say how a posting changes what is owed: what comes in settles it, what was not there to leave is owed."""
+        if entry.target == Position.AVAILABLE:
+            return -min(self.owed, entry.units)
+        if entry.source == Position.AVAILABLE and entry.target != Position.HELD:
+            return max(0, entry.units - self.available)
+        return 0
 
     def post(self, entry: "Posting") -> None:
         """Add a posting."""
@@ -193,6 +204,27 @@ AccountKey = tuple[Owner, str]
 Sums = defaultdict[AccountKey, LedgerAccount]
 
 
+class SeenSeals:
+    """Numbers that were seen, in some 10 bytes each: most lie sorted, the newest few wait to be sorted in."""
+
+    def __init__(self) -> None:
+        self._sorted = array("Q")
+        self._fresh: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        place = bisect_left(self._sorted, number)
+        return number in self._fresh or (place < len(self._sorted) and self._sorted[place] == number)
+
+    def __len__(self) -> int:
+        return len(self._sorted) + len(self._fresh)
+
+    def add(self, number: int) -> None:
+        self._fresh.add(number)
+        if len(self._fresh) > max(FEW_FRESH, len(self._sorted) // 32):
+            self._sorted = array("Q", sorted([*self._sorted, *self._fresh]))
+            self._fresh = set()
+
+
 @dataclass(slots=True)
 class ShardSums:
     """What the postings of a shard summed to, up to one of them."""
@@ -204,8 +236,8 @@ class ShardSums:
     """What was stated of the oldest ones."""
     last: str = ""
     """The last one that is in the sums."""
-    seen: set[int] = field(default_factory=set)
-    """Of each signed posting a few bytes: none counts twice."""
+    seen: "SeenSeals" = field(default_factory=SeenSeals)
+    """The seals of all signed postings: none counts twice."""
     forged: dict[Owner, str] = field(default_factory=dict)
     older_key: bool = False
     """Whether any of them is signed with an older key than the newest."""
@@ -240,6 +272,9 @@ class JournalCursor(NamedTuple):
 
 class Ledger(OverRecords):
     """Accounts and journal of all shards."""
+
+    outside: Mapping[int, tuple[str, str]] = {}
+    """What was written down outside the store: up to which posting of a shard, and what they sum to."""
 
     async def account(self, owner: Owner) -> dict[str, LedgerAccount]:
         return accounts_of(await self._link.ask("HGETALL", keys.account(self._records.owner_shard(owner), owner)))
@@ -280,9 +315,12 @@ class Ledger(OverRecords):
         key = keys.sequence(self._records.owner_shard(found.owner))
         entry = ""
         if posting:
-            source, target, units, _ = posting.split(" ")
+            source, target, units, owed = posting.split(" ")
             number = await self._records.now()
-            seal = self._records.macs.seal_posting((found.owner, found.asset, source, target, units, cause), number)
+            # With what it changes of the debt, where no move would have changed it so.
+            owes = found.journal.owes(Posting("", found.owner, found.asset, source, target, int(units), 0, ""))
+            signed = units if owes == int(owed) else f"{units} {owed}"
+            seal = self._records.macs.seal_posting((found.owner, found.asset, source, target, signed, cause), number)
             entry = f"{found.owner} {found.asset} {posting} {cause}{seal}"
         words = (found.owner, found.asset, found.account.figures, becomes, entry)
         return bool(await self._link.run(CORRECT, [key], *words))
@@ -386,12 +424,15 @@ class Ledger(OverRecords):
     # ── signed: each posting by the commit that wrote it, and what all of them summed to before ───────────────────────
 
     async def _walk_on(self, shard: int, found: ShardSums) -> None:
-        stated = self._stated(shard, found)
+        stated, outside = self._stated(shard, found), self._said_outside(shard, found)
         fresh: list[Posting] = []
         async for entry in self.journal(shard, found.last):
-            is_stated = place_of(entry.id) <= stated.last
-            if stated.due and not is_stated:
+            place = place_of(entry.id)
+            is_stated = place <= stated.last
+            if not is_stated:
                 stated = self._compared(shard, stated, found)
+            if place > outside.last:
+                outside = self._compared(shard, outside, found)
             if not is_stated:
                 self._look_at(entry, found)
                 fresh.append(entry)
@@ -401,6 +442,7 @@ class Ledger(OverRecords):
             found.sums[entry.owner, entry.asset].post(entry)
             found.last = entry.id
         self._compared(shard, stated, found)
+        self._compared(shard, outside, found)
         await self._look_for_records(shard, fresh, found)
 
     def _stated(self, shard: int, found: ShardSums) -> "Statement":
@@ -415,6 +457,21 @@ class Ledger(OverRecords):
             return Statement((0, 0), "forged", due=not found.last)
         return Statement(place_of(last), digest, due=not found.last)
 
+    def _said_outside(self, shard: int, found: ShardSums) -> "Statement":
+        """Give what was written down outside of the postings up to one of them, unless that one was put away since."""
+        last, digest = self.outside.get(shard, ("0-0", ""))
+        return Statement(place_of(last), digest, due=not found.last and place_of(found.until or "0-0") < place_of(last))
+
+    def sums_to_write_down(self, posted: PostedSums) -> Mapping[int, tuple[str, str]]:
+        """Say of each shard what its postings sum to, up to the last one that a walk found to be ours."""
+        fresh = {
+            shard: (one.last, digest_of(one.sums))
+            for shard, one in posted.shards.items()
+            if one.last and not one.forged
+        }
+        self.outside = {**self.outside, **fresh}
+        return fresh
+
     def _compared(self, shard: int, stated: "Statement", found: ShardSums) -> "Statement":
         """See that the oldest postings are those that were stated; whose is the false one cannot be told."""
         if stated.due and digest_of(found.sums) != stated.digest:
@@ -425,8 +482,11 @@ class Ledger(OverRecords):
     def _look_at(self, entry: Posting, found: ShardSums) -> None:
         """See that a commit of ours wrote a posting, once."""
         said = (entry.owner, entry.asset, entry.source, entry.target, str(entry.units), entry.cause)
-        name = int.from_bytes(hashlib.blake2b(entry.seal.encode(), digest_size=7).digest(), "big")
-        if not self._records.macs.knows_posting(said, entry.seal):
+        name = int.from_bytes(hashlib.blake2b(entry.seal.encode(), digest_size=8).digest(), "big")
+        # A correction may change what is owed otherwise than a move does, and is signed with it.
+        owes = found.sums[entry.owner, entry.asset].owes(entry)
+        corrects = (*said[:4], f"{entry.units} {entry.owed}", entry.cause)
+        if not self._records.macs.knows_posting(said if entry.owed == owes else corrects, entry.seal):
             found.forged[entry.owner] = (
                 f"{entry.owner}: the posting {entry.id} ({entry.cause}) was written by no commit of ours."
             )
@@ -499,7 +559,11 @@ class Ledger(OverRecords):
         """State that what is posted is true as it is, as two people saw it; False where it is other than that."""
         posted = PostedSums()
         await self.walk(shard, posted)
-        return sorted(posted.forged.values()) == said and await self._state(shard, posted.shards[shard])
+        if sorted(posted.forged.values()) != said or not await self._state(shard, posted.shards[shard]):
+            return False
+        found = posted.shards[shard]
+        self.outside = {**self.outside, shard: (found.last or "0-0", digest_of(found.sums))}
+        return True
 
     async def stated_before(self, shard: int, entry_id: str) -> tuple[bytes, bool]:
         """Give what was stated, and whether that ends before a posting."""

@@ -25,7 +25,7 @@ from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import HIGH_WATER, Guard
 from payflow.store.heads import HEADS, Broken, Heads
 from payflow.store.integrity import Integrity
-from payflow.store.ledger import Ledger
+from payflow.store.ledger import Ledger, PostedSums
 from payflow.store.link import Link, connect
 from payflow.store.listing import Listing
 from payflow.store.macs import Macs
@@ -177,7 +177,8 @@ class Store:
             if store_id != self.store_id:
                 self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
             self.guard.recall(self.store_id, adopted)
-            self.records.heads.begin_anew(adopted)
+            if self.records.heads.begin_anew(adopted):
+                self.ledger.outside = {}
             for shard in sorted(self.guard.doubted):
                 asked = self.guard.question(shard)
                 self.guard.compare(shard, await self.records.shard_state(shard), asked)
@@ -193,6 +194,7 @@ class Store:
         words = ("adopted", adopted, "adopted_by", self.link.rows.sign("adopted", self.store_id, adopted))
         await self.link.ask("HSET", keys.META, *words)
         await self.rows.believe(adopted)
+        self.ledger.outside = {}
         self.records.heads.begin_anew(adopted)
         for shard in range(self.records.shards):
             await self.link.ask("HSET", keys.writers(shard), "adopted", adopted)
@@ -210,7 +212,7 @@ class Store:
         heads = self.records.heads
         heads.open((await self._adopted_at())[1])
         try:
-            self.link.rows.newest = dict(heads.rows())
+            self.link.rows.newest, self.ledger.outside = heads.marks()
         except Broken as broken:
             log.exception("What was written down outside was changed.", action="forged", why=str(broken))
 
@@ -218,6 +220,12 @@ class Store:
         """Write down outside the store how far the records are that this process committed, and the list of rows."""
         self.note_rows()
         return await self.records.heads.write_down_for_good()
+
+    async def write_down_books(self, posted: PostedSums) -> None:
+        """Have it written down what the postings of each shard sum to."""
+        now = await self.records.now()
+        for shard, (last, digest) in self.ledger.sums_to_write_down(posted).items():
+            self.records.heads.posted(shard, last, digest, now)
 
     def note_rows(self) -> None:
         """Have it written down how far the list of rows is."""

@@ -8,7 +8,7 @@ import pytest
 from machines.core.clock import FixedClock
 from payflow.desk.books import check, faults_of, freeze
 from payflow.desk.reseal import reseal
-from payflow.store import keys
+from payflow.store import keys, ledger
 from payflow.store.ledger import LedgerAccount, PostedSums
 from payflow.store.macs import Forged, UnknownKey
 from payflow.store.pauses import EVERYTHING
@@ -64,18 +64,30 @@ async def a_reversal_that_was_none(store: Store) -> None:
 
 
 async def the_oldest_one_worth_more(store: Store) -> None:
-    """The whole journal is written anew, as somebody can who has the store."""
-    journal = keys.journal(SHARD)
-    entries = await store.link.ask("XRANGE", journal, "-", "+")
-    await store.link.ask("DEL", journal)
-    for number, (entry_id, fields) in enumerate(entries):
-        (content,) = dict(fields).values()
-        fresh = content.replace(b" 10000 ", b" 10777 ") if number == 0 else content
-        await store.link.ask("XADD", journal, entry_id, "e", fresh)
+    await rewritten(store, lambda content: content.replace(b" 10000 ", b" 10777 "))
     await raised(store, funded=777, available=777)
 
 
+async def a_debt_in_place_of_what_was_there(store: Store) -> None:
+    """What was taken back is owed, it says, and was not taken off what is available."""
+    await rewritten(store, lambda content: content.replace(b" 50 0 taken back", b" 50 50 taken back"))
+    await raised(store, owed=50, available=50)
+
+
+async def rewritten(store: Store, change: Callable[[bytes], bytes | None]) -> None:
+    """Write the whole journal anew, as somebody can who has the store; what becomes nothing is left out."""
+    journal = keys.journal(SHARD)
+    entries = await store.link.ask("XRANGE", journal, "-", "+")
+    await store.link.ask("DEL", journal)
+    for entry_id, fields in entries:
+        (content,) = dict(fields).values()
+        fresh = change(content)
+        if fresh is not None:
+            await store.link.ask("XADD", journal, entry_id, "e", fresh)
+
+
 ATTACKS = [
+    a_debt_in_place_of_what_was_there,
     an_earning_out_of_nothing,
     an_earning_with_a_seal_of_another,
     an_earning_a_second_time,
@@ -266,3 +278,47 @@ async def test_a_paid_record_that_was_taken_away_is_found(store: Store) -> None:
     books = await store.ledger.check()
     assert (books.differences, list(books.forged)) == ([], [ANN])
     assert "is not there any more" in books.forged[ANN]
+
+
+async def test_a_posting_that_is_left_out_is_found_by_what_was_written_down_outside(
+    server: Deployment, tmp_path: Path, clock: FixedClock
+) -> None:
+    settings = settings_for(server, tmp_path)
+    async with opened(settings, clock=clock) as store:
+        await some_business(store)
+        walked = PostedSums()
+        assert (await store.ledger.check(walked)).conserved
+        await store.write_down_books(walked)
+        await store.write_down()
+        await rewritten(store, lambda content: None if b"taken back" in content else content)
+        await raised(store, funded=50, available=50)
+        await fund(store, units=5, reference="later")
+        assert list((await store.ledger.check()).forged) == [ANN]
+    async with opened(settings, clock=clock) as store:
+        assert list((await store.ledger.check()).forged) == [ANN]
+        assert await store.ledger.believe(SHARD, await store.ledger.forged_in(SHARD))
+        assert (await store.ledger.check()).conserved
+
+
+async def test_debts_that_moves_make_and_settle_are_as_the_walk_expects(store: Store) -> None:
+    await some_business(store)
+    await store.records.fund(ANN, ngn(9_650), "taken back too", out=True)
+    assert (await account(store)).owed == 0
+    await store.records.fund(ANN, ngn(50), "and more", out=True)
+    assert (await account(store)).owed > 0
+    assert (await store.ledger.check()).conserved
+    await fund(store, units=20, reference="some")
+    await fund(store, units=2_000, reference="all")
+    assert (await account(store)).owed == 0
+    assert (await store.ledger.check()).conserved
+
+
+def test_seals_that_were_seen_are_known_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "FEW_FRESH", 8)
+    seen = ledger.SeenSeals()
+    numbers = [number * 0x9E3779B97F4A7C15 % 2**64 for number in range(1_000)]
+    for number in numbers:
+        assert number not in seen
+        seen.add(number)
+    assert len(seen) == 1_000
+    assert all(number in seen for number in numbers)
