@@ -49,7 +49,7 @@ _LONGEST = 64 * 2**20
 log = structlog.get_logger()
 
 
-class Head(NamedTuple):
+class RecordHead(NamedTuple):
     """How far a record was."""
 
     id: str
@@ -71,10 +71,10 @@ class Heads:
         self._key = key
         self._epoch = 0
         self._file: int | None = None
-        self._waiting: dict[str, Head] = {}
+        self._waiting: dict[str, RecordHead] = {}
         self._newest: dict[RecordId, int] = {}
         self._said: dict[int, ListNumber] = {}
-        self._reading: Iterator[Head] | None = None
+        self._reading: Iterator[RecordHead] | None = None
 
     def open(self, epoch: int) -> None:
         """Take a file that no process uses; `epoch` is when a person last took the store for the truth."""
@@ -110,19 +110,19 @@ class Heads:
         self._newest[record_id] = version
         if len(self._newest) > MOST_REMEMBERED:
             del self._newest[next(iter(self._newest))]
-        self._put(Head(record_id, str(version), newest[:_HASH_BYTES].hex()))
+        self._put(RecordHead(record_id, str(version), newest[:_HASH_BYTES].hex()))
 
     def listed(self, bucket: int, at: ListNumber) -> None:
         """Learn how far a part of the list of rows is."""
         if self._said.get(bucket) != at:
             self._said[bucket] = at
-            self._put(Head(f"{ROWS}{bucket}", f"{at.epoch}.{at.number}", "-"))
+            self._put(RecordHead(f"{ROWS}{bucket}", f"{at.epoch}.{at.number}", "-"))
 
     def posted(self, shard: int, last: str, digest: str, now: Millis) -> None:
         """Learn what the postings of a shard sum to up to one of them."""
-        self._put(Head(f"{POSTED}{shard}", str(now), f"{last}:{digest}"))
+        self._put(RecordHead(f"{POSTED}{shard}", str(now), f"{last}:{digest}"))
 
-    def _put(self, head: Head) -> None:
+    def _put(self, head: RecordHead) -> None:
         if self._file is None:
             return
         self._waiting[head.id] = head
@@ -154,7 +154,7 @@ class Heads:
             os.fsync(self._file)
         return True
 
-    def _block(self, heads: list[Head]) -> bytes:
+    def _block(self, heads: list[RecordHead]) -> bytes:
         lines = [" ".join(head) for head in heads]
         # Whatever a process that died left half written is no part of it: it says how many lines it has.
         return "\n".join(
@@ -170,14 +170,14 @@ class Heads:
         yield self._path
         yield from (self._path.with_name(f"{self._path.name}.{number}") for number in range(1, MOST_FILES))
 
-    def all(self) -> Iterator[Head]:
+    def all(self) -> Iterator[RecordHead]:
         """Read all that still holds, file by file; raises where one was changed."""
         for place in self._places():
             if not place.exists():
                 return
             yield from self._read(place)
 
-    def _read(self, place: Path) -> Iterator[Head]:
+    def _read(self, place: Path) -> Iterator[RecordHead]:
         lines: list[str] = []
         with place.open(encoding="ascii", errors="replace") as file:
             for number, line in enumerate(file, 1):
@@ -188,7 +188,7 @@ class Heads:
                 yield from self._closed(lines, text, f"line {number} of {place}")
                 lines = []
 
-    def _closed(self, lines: list[str], closing: str, where: str) -> Iterator[Head]:
+    def _closed(self, lines: list[str], closing: str, where: str) -> Iterator[RecordHead]:
         match = _CLOSING.fullmatch(closing)
         epoch, count, tag = match.groups() if match else ("0", "0", "")
         block = lines[len(lines) - int(count) :] if 0 < int(count) <= len(lines) else []
@@ -197,14 +197,14 @@ class Heads:
         if int(epoch) > self._epoch:
             raise Broken(f"{where} says that the store was reconciled later than it knows: is it an old backup?")
         if int(epoch) == self._epoch:
-            yield from (Head(*line.split(" ")) for line in block)
+            yield from (RecordHead(*line.split(" ")) for line in block)
 
     def _shorten(self, place: Path) -> None:
         """Leave of each record the newest line: as many passes as keep in memory what one needs."""
         fresh = place.with_name(f"{place.name}.shorter")
         with suppress(Broken), fresh.open("wb") as file:
             for part in range(_PARTS):
-                newest: dict[str, Head] = {}
+                newest: dict[str, RecordHead] = {}
                 for one in self._read(place):
                     if hash(one.id) % _PARTS == part and _place(one) >= _place(newest.get(one.id, one)):
                         newest[one.id] = one
@@ -221,7 +221,7 @@ class Heads:
 
     def marks(self) -> tuple[dict[int, ListNumber], dict[int, tuple[str, str]]]:
         """Say how far each part of the list of rows was, and what the postings of each shard summed to up to which."""
-        newest: dict[str, Head] = {}
+        newest: dict[str, RecordHead] = {}
         for head in self.all():
             if head.id.startswith((ROWS, POSTED)) and _place(head) >= _place(newest.get(head.id, head)):
                 newest[head.id] = head
@@ -268,7 +268,7 @@ class Heads:
                 if fault:
                     yield head.id, fault
 
-    async def _compared(self, link: Link, heads: list[Head]) -> list[str]:
+    async def _compared(self, link: Link, heads: list[RecordHead]) -> list[str]:
         commands: list[tuple[str | int, ...]] = []
         for head in heads:
             record_id, at = RecordId(head.id), int(head.version)
@@ -282,12 +282,12 @@ class Heads:
         return [_fault(head, *triple) for head, triple in zip(heads, triples, strict=True)]
 
 
-def _place(head: Head) -> tuple[int, ...]:
+def _place(head: RecordHead) -> tuple[int, ...]:
     """Tell which of two lines about the same is further on."""
     return tuple(map(int, head.version.split(".")))
 
 
-def _fault(head: Head, row: list[bytes | None], event: bytes | None, stub: bytes | None) -> str:
+def _fault(head: RecordHead, row: list[bytes | None], event: bytes | None, stub: bytes | None) -> str:
     version, archived = row
     at = int(head.version)
     if version is None:

@@ -79,6 +79,7 @@ class Integrity(OverRecords):
     async def _problems(self, ids: list[RecordId]) -> list[list[str]]:
         """Say for each record what is wrong with it."""
         rows = await self._link.pipeline([("HMGET", keys.record(one), *_CHECKED) for one in ids])
+        owners = {record_id: row[7] for record_id, row in zip(ids, rows, strict=True)}
         commands: list[tuple[str | int, ...]] = []
         for record_id, (state, *_) in zip(ids, rows, strict=True):
             machine, shard = parse_id(record_id)
@@ -86,12 +87,14 @@ class Integrity(OverRecords):
                 ("ZSCORE", keys.members(shard, machine, _text(state)), record_id),
                 ("ZSCORE", keys.due(shard, machine, _text(state)), record_id),
                 ("LRANGE", keys.history(record_id), 0, -1),
+                ("HEXISTS", keys.tombs(shard), record_id),
+                ("ZSCORE", keys.owned(shard, _text(owners[record_id])), record_id),
             ]
         answers = await self._link.pipeline(commands)
         unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
         found = []
         for place, (state, newest, parked, archived, version, asset, units, owner, data) in enumerate(rows):
-            there, due, events = answers[3 * place : 3 * place + 3]
+            there, due, events, archived_too, owned = answers[5 * place : 5 * place + 5]
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
             data_digest = digest((owner or b"").decode(), data or b"")
@@ -100,6 +103,10 @@ class Integrity(OverRecords):
             differs = contradiction(events, state, version, (asset, units), data_digest) if known else ""
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
+                "it is there, and archived as well": bool(archived_too),
+                "the index of its owner does not name it": owned is None
+                and not differs
+                and machine_name in self._records.machines,
                 f"its history is not whole: {broken}": bool(broken),
                 f"somebody changed it beside its history: {differs}": bool(differs),
                 why: bool(why) and not (forged and differs),

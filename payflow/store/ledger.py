@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import NamedTuple
 
-from machines.core.clock import Millis
+from machines.core.clock import DAY, Millis
 from machines.core.ids import Owner, is_id
 from machines.core.lifecycle import Position
 from payflow.store import keys
-from payflow.store.codec import encode
+from payflow.store.codec import encode, read_event
 from payflow.store.link import PAGE, paged
 from payflow.store.macs import Forged, of_text
 from payflow.store.records import OverRecords
 from payflow.store.scripts import CORRECT, SWAP
+from payflow.store.stored import read_stub
 
 # How often what seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
@@ -96,6 +97,11 @@ class Posting:
     cause: str
     seal: str = ""
     """The signature that its commit wrote behind the cause."""
+
+    @property
+    def number_in_seal(self) -> int:
+        """The version of its record that made it; of other postings the time, none where an older version made it."""
+        return int(self.seal.partition(".")[0] or 0)
 
     @property
     def number(self) -> int:
@@ -273,6 +279,8 @@ class JournalCursor(NamedTuple):
 class Ledger(OverRecords):
     """Accounts and journal of all shards."""
 
+    timed_since = Millis(0)
+    """Since when each posting that is of no record says when it was made."""
     outside: Mapping[int, tuple[str, str]] = {}
     """What was written down outside the store: up to which posting of a shard, and what they sum to."""
 
@@ -490,6 +498,10 @@ class Ledger(OverRecords):
             found.forged[entry.owner] = (
                 f"{entry.owner}: the posting {entry.id} ({entry.cause}) was written by no commit of ours."
             )
+        elif not is_id(entry.cause) and self._is_late(entry, entry.number_in_seal or self.timed_since):
+            found.forged[entry.owner] = (
+                f"{entry.owner}: the posting {entry.id} ({entry.cause}) is of another time: it was there before."
+            )
         elif name in found.seen:
             found.forged[entry.owner] = f"{entry.owner}: the posting {entry.id} ({entry.cause}) is there twice."
         else:
@@ -498,18 +510,36 @@ class Ledger(OverRecords):
 
     async def _look_for_records(self, shard: int, entries: Sequence[Posting], found: ShardSums) -> None:
         """See that the records which moved money are there, and as far on as they were then: none was set back."""
-        about = [(one, int(one.seal.partition(".")[0] or 0)) for one in entries if is_id(one.cause)]
-        commands: list[tuple[str, ...]] = []
-        for one, _ in about:
+        about = [one for one in entries if is_id(one.cause)]
+        commands: list[tuple[str | int, ...]] = []
+        for one in about:
             commands += [
-                ("HGET", keys.records(shard, one.cause), "ver"),
-                ("HEXISTS", keys.tombs(shard), one.cause),
+                ("HMGET", keys.records(shard, one.cause), "ver", "archived"),
+                ("HGET", keys.tombs(shard), one.cause),
+                ("LINDEX", keys.histories(shard, one.cause), max(0, one.number_in_seal - 1)),
             ]
         answers = await self._link.pipeline(commands)
-        for (one, number), version, archived in zip(about, answers[::2], answers[1::2], strict=True):
-            if int(version or 0) < number and not archived:
-                why = f"was set back to before the posting {one.id}" if version else "is not there any more"
+        for one, row, stub, event in zip(about, answers[::3], answers[1::3], answers[2::3], strict=True):
+            why = self._against_record(one, row, stub, event)
+            if why:
                 found.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
+
+    def _against_record(
+        self, one: Posting, row: Sequence[bytes | None], stub: bytes | None, event: bytes | None
+    ) -> str:  # fmt: skip
+        """Say what is wrong with the record that moved money, or what is left of it."""
+        version, brought_back = row
+        if stub:
+            return f"was archived before the posting {one.id}" if self._is_late(one, read_stub(stub).at) else ""
+        if int(version or 0) < one.number_in_seal:
+            return f"was set back to before the posting {one.id}" if version else "is not there any more"
+        if event and not brought_back and self._is_late(one, read_event(event).at):
+            return f"did long before what the posting {one.id} says"
+        return ""
+
+    def _is_late(self, entry: Posting, at: int) -> bool:
+        """Whether a posting lies in the journal long after what it is about; with a clock of a test nobody can tell."""
+        return self._records.has_clock_of_store and place_of(entry.id)[0] > at + DAY
 
     async def sign(self) -> AsyncIterator[str]:
         """State anew, with the newest key, what all postings sum to; name the shards whose postings are not ours."""

@@ -151,6 +151,11 @@ class Records:
     def _way(self, shard: int) -> int:
         return shard if self.link.cluster else 0
 
+    @property
+    def has_clock_of_store(self) -> bool:
+        """Whether what it writes down says the store's own time, as its streams do, and not that of a test."""
+        return self._clock is None
+
     def _now(self) -> int:
         return self._clock.now() if self._clock else 0
 
@@ -334,10 +339,13 @@ class Records:
 
     async def refuse_set_back(self, stored: Stored) -> None:
         """Raise where this process itself took a record further than the store says that it is."""
+        shard = self.shard_of(stored.record.id)
+        if await self.link.ask("HEXISTS", keys.tombs(shard), stored.record.id):
+            raise Forged(f"{stored.record.id} was archived, and made anew beside Payflow under the same key.")
         if not self.heads.passed(stored.record.id, stored.record.version):
             return
         # It moved since it was read; or a person took a store that had lost its newest version for the truth.
-        self.guard.doubted.add(self.shard_of(stored.record.id))
+        self.guard.doubted.add(shard)
         await self.on_doubt()
         fresh = await self.read(stored.record.id)
         if self.heads.passed(fresh.record.id, fresh.record.version):
@@ -496,7 +504,7 @@ class Records:
             reference=reference,
             earning=earning,
             most=str(most.units) if most else False,
-            posting=self.macs.seal_posting((owner, code, source, target, units, reference), 0),
+            posting=self.macs.seal_posting((owner, code, source, target, units, reference), await self.now()),
         )
         return await self._write_unless_there(WriteGroup(shard, [op], [], announce=False), RecordId(reference))
 

@@ -7,13 +7,13 @@ are listed, once in the same way, see row_list.py.
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from machines.core.clock import DAY
+from machines.core.clock import DAY, Millis
 from machines.core.errors import StoreUnfit
 from payflow.store import keys
 from payflow.store.link import Link
@@ -24,6 +24,7 @@ from payflow.store.scripts import RESIGN
 
 SIGNED = "signed"
 MARK, LISTED = "signed-rows", "listed-rows"
+TIMED = "timed"
 MOST_TRIES = 10
 """So often a row that changes while it is signed is read again."""
 _BEGUN = "signing"
@@ -78,7 +79,15 @@ async def sign_hashes(link: Link, shape: str, loose: frozenset[bytes]) -> AsyncI
 class SignedRows:
     """All of them."""
 
-    def __init__(self, link: Link, folder: Path, store_id: str, registers: Sequence[Register]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        folder: Path,
+        store_id: str,
+        registers: Sequence[Register],
+        now: Callable[[], Awaitable[Millis]],
+    ) -> None:
+        self._now = now
         self._link = link
         self._mark = folder / MARK
         self._listed = folder / LISTED
@@ -137,10 +146,18 @@ class SignedRows:
             else:
                 adopted = int(await self._link.ask("HGET", keys.META, "adopted") or 0)
                 await self._link.ask("HSET", keys.META, "adopted_by", rows.sign("adopted", self._store_id, adopted))
+                now = await self._now()
+                await self._link.ask("HSET", keys.META, TIMED, f"{now} {rows.sign(TIMED, self._store_id, now)}")
                 await rows.begin(self._link, self._there(), adopted)
         rows.strict = True
         if not self._is_listed():
             self._listed.write_text(self._store_id, "ascii")
+
+    async def timed_since(self) -> Millis:
+        """Say since when postings say their time: when the list was begun, in the version that began with both."""
+        at, _, sign = (await self._link.ask("HGET", keys.META, TIMED) or b"0").decode(errors="replace").partition(" ")
+        is_ours = at.isdigit() and sign == self._link.rows.sign(TIMED, self._store_id, int(at))
+        return Millis(int(at) if is_ours else 0)
 
     def _is_listed(self) -> bool:
         return self._listed.exists() and self._listed.read_text("ascii") == self._store_id

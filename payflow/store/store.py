@@ -190,6 +190,7 @@ class Store:
         if shards != self.records.shards:
             raise StoreUnfit(f"The store has {shards} shards now: start this process again.")
         await self.rows.begin_again(self.store_id)
+        self.ledger.timed_since = await self.rows.timed_since()
         adopted = max(await self.records.now(), (await self._adopted_at())[1] + 1)
         words = ("adopted", adopted, "adopted_by", self.link.rows.sign("adopted", self.store_id, adopted))
         await self.link.ask("HSET", keys.META, *words)
@@ -309,7 +310,7 @@ async def open_store(
             listing=Listing(link, records),
             integrity=Integrity(link, records),
             permits=Permits(link, records),
-            rows=SignedRows(link, settings.data, store_id, registers),
+            rows=SignedRows(link, settings.data, store_id, registers, records.now),
             outbox=Outbox(link, shards, clock),
             pauses=pauses,
             shortfalls=Shortfalls(link),
@@ -328,6 +329,7 @@ async def open_store(
         stack.callback(store.note_rows)
         await store.begin_outside()
         await store.rows.begin()
+        ledger.timed_since = await store.rows.timed_since()
         await store.look_at_servers()
         await store.compare()
         yield store

@@ -4,6 +4,7 @@ Generated from the list of keys. A line of `UNFOUND` that is found after all fai
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,9 +13,14 @@ from machines.core.clock import FixedClock
 from payflow.desk.books import faults_of
 from payflow.store import keys
 from payflow.store.keys import KEYS, Key
+from payflow.store.registers.passkeys import Passkeys
+from payflow.store.registers.platforms import PlatformGrant
+from payflow.store.registers.profiles import Profile
+from payflow.store.registers.proposals import Proposal, Proposals
+from payflow.store.registers.tokens import Role, Tokens
 from payflow.store.row_list import Row
 from payflow.store.store import Store
-from tests.desk import ANN, ask, tell
+from tests.desk import ANN, ask, fund, tell
 from tests.errand import Approved, NotDone, Sent
 from tests.keycheck import pattern_of
 from tests.store.test_signed_books import some_business
@@ -95,6 +101,9 @@ SOUND = {
     ("pf:meta", "signed"): "a process that is started then is refused",
     ("{pf:SS}:checkpoint", "until"): "nothing more of the journal is put away",
     ("{pf:SS}:due:<machine>:<STATE>", "added"): HINT,
+    ("{pf:SS}:due:<machine>:<STATE>", "whole copied"): HINT,
+    ("{pf:SS}:hist:<id>", "whole copied"): "is of a record that is not there",
+    ("pf:rows:<bucket>", "whole copied"): "is a part of the list that nobody asks",
 }
 
 
@@ -160,6 +169,46 @@ async def everything(store: Store, clock: FixedClock) -> None:
     assert await store.archive.fold(3, entries[:2])
 
 
+async def whole(store: Store, key: str, listed: Key, old: bytes | None) -> AsyncIterator[Tampering]:
+    """Take a key away, put it back as it once was, and write what it says under another name."""
+    link, shape, dump = store.link, listed.shape, await store.link.ask("DUMP", key)
+
+    def restored(name: str, content: bytes) -> Callable[[], Awaitable[object]]:
+        return lambda: link.ask("RESTORE", name, 0, content, "REPLACE")
+
+    yield Tampering(shape, "whole removed", lambda: link.ask("DEL", key))
+    if old not in (None, dump):
+        yield Tampering(shape, "whole as it was", restored(key, old))
+    if "<" in shape:
+        yield Tampering(shape, "whole copied", restored(another(key, shape), dump))
+
+
+def another(key: str, shape: str) -> str:
+    """Give the name of a key of the same shape that is not there."""
+    name = key[:-1] + ("a" if key[-1] != "a" else "b")
+    return name if pattern_of(shape).fullmatch(name) else f"{key}x"
+
+
+async def later(store: Store, clock: FixedClock) -> None:
+    """Change of all of it something, each as it is changed in earnest."""
+    now = clock.now()
+    await fund(store, units=70, reference="later")
+    await tell(store, await ask(store, units=30, key="later", counted=True), Approved())
+    vic = await store.persons.find("vic")
+    assert vic is not None
+    await store.persons.write(replace(vic, limits={"NGN": 5}))
+    await store.profiles.write(await store.profiles.read(ANN), Profile(ANN, "shop", verified=True), now)
+    await store.platforms.grant("shop", PlatformGrant({"NGN": 4}))
+    (passkey,) = await Passkeys(store.link).of("vic")
+    assert await Passkeys(store.link).change(passkey, replace(passkey, sign_count=2))
+    assert await Proposals(store.link).make(Proposal("override", "three", {}, "operator", "because", "ola", 1, now))
+    assert await store.pauses.pause("rail:paystack", "ola", "a bad feeling", now)
+    await Tokens(store.link, clock).create("later", Role.VIEWER, "", "boss")
+    await store.audit.note("ola", "look", "everything later")
+    await store.audit.anchor()
+    await store.write_down()
+
+
 async def put_back(store: Store, key: str, dump: bytes, listed: Key) -> None:
     """Make it as it was; a row that may end by itself, and that the list forgot meanwhile, is listed anew."""
     link = store.link
@@ -193,15 +242,20 @@ async def test_what_was_changed_by_hand_is_found_or_the_table_says_why_not(
     store: Store, clock: FixedClock, listed: Key
 ) -> None:
     await everything(store, clock)
-    assert not await is_found(store)
     pattern = pattern_of(listed.shape)
+    old = {one: await store.link.ask("DUMP", one) async for one in store.link.keys("*") if pattern.fullmatch(one)}
+    await later(store, clock)
+    assert not await is_found(store)
     for key in sorted([one async for one in store.link.keys("*") if pattern.fullmatch(one)]):
         dump = await store.link.ask("DUMP", key)
         parts = [one async for one in tamperings(store, key, listed)]
+        parts += [one async for one in whole(store, key, listed, old.get(key))]
         for one in parts:
             await one.do()
             found = await is_found(store)
             assert found or unfound(one), f"{key}: {one.part} was changed by hand, and nobody finds it"
+            if one.part == "whole copied":
+                await store.link.ask("DEL", another(key, listed.shape))
             await put_back(store, key, dump, listed)
     assert not await is_found(store), "what was put back is sound"
 

@@ -286,3 +286,18 @@ def test_memory_for_what_waits_and_what_is_known_is_bounded(tmp_path: Path, monk
     assert len(list(mine.all())) == 3
     assert [mine.passed(name, 0) for name, _, _ in lines(0)] == [False, True, True, True, True]
     mine.close()
+
+
+async def test_a_key_of_an_archived_record_pays_no_second_time_though_it_was_forgotten(store: Store) -> None:
+    record_id = await sending(store)
+    await tell(store, record_id, Cancelled())
+    raw = await store.archive.read(record_id)
+    assert raw is not None
+    assert await store.archive.remove(raw, "file", await store.records.now())
+    await store.link.ask("HDEL", keys.gone(SHARD), record_id)
+    assert await ask(store) == record_id
+    await tell(store, record_id, Approved())
+    held = await claim_one(store, "READY")
+    with pytest.raises(Forged, match="was archived"):
+        await store.may_send(held, LEASE_MS)
+    assert "it is there, and archived as well" in {fault.problem async for fault in store.integrity.verify()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from machines.core.clock import FixedClock
+from machines.core.clock import DAY, FixedClock
 from payflow.desk.books import check, faults_of, freeze
 from payflow.desk.reseal import reseal
 from payflow.store import keys, ledger
@@ -322,3 +322,34 @@ def test_seals_that_were_seen_are_known_however_many_there_are(monkeypatch: pyte
         seen.add(number)
     assert len(seen) == 1_000
     assert all(number in seen for number in numbers)
+
+
+@pytest.mark.parametrize("what", ["an earning", "an earning of an older version", "a record", "an archived record"])
+async def test_a_posting_that_was_put_away_is_not_added_again(server: Deployment, tmp_path: Path, what: str) -> None:
+    """By the store's own clock: it lies long after what it is about, and twice is not seen any more."""
+    async with opened(settings_for(server, tmp_path)) as store:
+        await fund(store, units=10_000)
+        if what == "an earning of an older version":
+            (entry,) = [one async for one in store.ledger.journal(SHARD)]
+            said = (entry.owner, entry.asset, entry.source, entry.target, str(entry.units), entry.cause)
+            seal = store.records.macs.seal_posting(said, 0)
+            await rewritten(store, lambda content: content.partition(b" ~")[0] + seal.encode())
+        elif what != "an earning":
+            record_id = await ask(store, units=100)
+            await tell(store, record_id, Cancelled())
+            raw = await store.archive.read(record_id)
+            assert raw is not None
+            if what == "an archived record":
+                assert await store.archive.remove(raw, "file", await store.records.now())
+        assert (await store.ledger.check()).conserved
+        last = await store.link.ask("XREVRANGE", keys.journal(SHARD), "+", "-", "COUNT", 1)
+        entries = [one async for one in store.ledger.journal(SHARD)]
+        assert await store.archive.fold(SHARD, entries)
+        assert (await store.ledger.check()).conserved
+        (content,) = dict(last[0][1]).values()
+        await store.link.ask("XADD", keys.journal(SHARD), f"{await store.records.now() + 2 * DAY}-0", "e", content)
+        if what.startswith("an earning"):
+            await raised(store, funded=10_000, available=10_000)
+        else:
+            await raised(store, held=-100, available=100)
+        assert list((await store.ledger.check()).forged) == [ANN]
