@@ -1,49 +1,41 @@
-"""Mutated requests against the whole HTTP side: `python -m tests.web.mutate --requests 20000 --seed 1`.
+"""Mutated requests against the whole installation: `python -m tests.web.mutate --requests 20000 --seed 1`.
 
-Bytes are sent as they are over a socket of a thread of its own. Counted are answers by status, lines of the log that
-are errors, and how late a tick of the event loop came: the longest hold. It is told and not asserted, for the sender
-runs in the same process, and what it takes of the interpreter counts in.
-GitHub's deliveries are read, and not taken in.
+All that an installation can serve is there, bounties too: GitHub's deliveries are taken in, from a simulated GitHub.
+Bytes are sent as they are over a socket, by a process of its own. Counted are answers by status, lines of the log that
+are errors, and how late a tick of the event loop came: the longest hold. It is told and not asserted, for it depends on
+what else the machine does.
 """
 
 import argparse
 import asyncio
-import base64
-import hashlib
 import hmac
 import json
 import logging
 import random
 import socket
+import sys
 import tempfile
+from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from structlog.testing import capture_logs
 
-from adapters.flutterwave import wire_v3, wire_v4
-from adapters.github import wire as github
-from adapters.paystack import wire as paystack
 from payflow.config import Settings, load
-from payflow.desk.gateways import Hooks
-from payflow.store.registers.tokens import Role
-from payflow.web import routes as api
-from payflow.web.api.webhooks import Deliveries
-from payflow.web.http import app
-from payflow.web.http.auth import Gate
-from tests.web.api.front import ANN, SHOP, asking, open_front
+from tests.web.api.front import asking
+from tests.web.test_matrix import PRIVATE, house, lines
 
-WHISPERED = "a secret of both sides, long enough"
 TICK_S = 0.001
 ANSWER_S = 0.5
 """So long the sender waits: a request that says it is longer than it is is answered only when its time is up."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ROOM = 65_536
+SLOW_S = 0.03
+"""Requests that took longer are remembered: one of them may be what held the loop."""
 
 FORM = b"application/x-www-form-urlencoded"
 TYPES = (
@@ -79,23 +71,24 @@ ODD_HEADERS = (
     b"Range: bytes=0-",
     b"Accept-Language: " + b"en," * 500,
 )
-SIGNED: Mapping[str, str] = {
-    "/v3": "flutterwave", "/v4": "flutterwave", "/paystack": "paystack", "/webhook-app": "github"
-}  # fmt: skip
+FLUTTERWAVE, PAYSTACK, GITHUB = (
+    "/api/webhooks/flutterwave/payout_status", "/api/webhooks/paystack/payout_status", "/webhook-app"
+)  # fmt: skip
 TRANSFER = {
     "event": "transfer.completed", "type": "transfer.disburse",
     "data": {"id": 7, "reference": "pf-1", "status": "SUCCESSFUL", "transfer_code": "TRF_1"},
     "id": "wbk_1", "timestamp": 1,
 }  # fmt: skip
-ISSUE = {
+TOLD: dict[str, object] = {
+    "id": 5, "number": 7, "title": "t", "state": "open", "updated_at": "2026-01-01T00:00:00Z",
+    "labels": [{"name": "bounty"}],
+}  # fmt: skip
+ISSUE: dict[str, object] = {
     "action": "labeled",
-    "issue": {
-        "id": 5, "number": 7, "title": "t", "state": "open", "updated_at": "2026-01-01T00:00:00Z",
-        "labels": [{"name": "bounty"}],
-    },
+    "issue": TOLD,
     "repository": {"id": 6, "full_name": "acme/widgets", "default_branch": "main", "private": False},
     "installation": {"id": 77},
-}  # fmt: skip
+}
 ODD_VALUES: tuple[object, ...] = (
     None,
     True,
@@ -129,9 +122,10 @@ class Outcome:
     errors: list[str] = field(default_factory=list)
     """Lines of the log that are errors, or have a traceback."""
     longest_hold_s: float = 0.0
-    held_by: bytes = b""
-    """What was being answered during the longest hold."""
-    sending: bytes = b""
+    held_until_s: float = 0.0
+    """When that ended."""
+    held_by: str = ""
+    """What was being answered then."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +136,16 @@ class Mutator:
     places: tuple[tuple[str, str], ...]
     """Methods and paths of the application's own routes."""
     tokens: tuple[str, ...]
+    secrets: Mapping[str, str]
+    """By which a delivery to a path is signed."""
+    issue: Mapping[str, object]
+    """What GitHub tells."""
 
     def request(self) -> bytes:
         """Write the next one."""
         method, path = self.dice.choice(self.places)
         headers: list[bytes] = []
-        if path in SIGNED and self.dice.random() < 0.8:
+        if path in self.secrets and self.dice.random() < 0.8:
             body, headers = self._delivery(path)
         else:
             body = self._body()
@@ -206,21 +204,16 @@ class Mutator:
 
     def _delivery(self, path: str) -> tuple[bytes, list[bytes]]:
         """Write a mutated body, and sign it as its sender would."""
-        secret = WHISPERED.encode()
-        if path == "/webhook-app":
-            body = self._json(ISSUE)
+        secret = self.secrets[path].encode()
+        if path == GITHUB:
+            body = self._json(self.issue)
             signature = b"sha256=" + hmac.digest(secret, body, "sha256").hex().encode()
             event = self.dice.choice((b"issues", b"pull_request", b"repository", b"installation", b"\xff"))
             return body, [*self._shown(b"X-Hub-Signature-256: ", signature), b"X-GitHub-Event: " + event]
         body = self._json(TRANSFER)
-        match path:
-            case "/v3":
-                return body, self._shown(b"verif-hash: ", secret)
-            case "/v4":
-                signature = hmac.new(secret, body, hashlib.sha256).digest()
-                return body, self._shown(b"flutterwave-signature: ", base64.b64encode(signature))
-            case _:
-                return body, self._shown(b"x-paystack-signature: ", hmac.digest(secret, body, "sha512").hex().encode())
+        if path == FLUTTERWAVE:
+            return body, self._shown(b"verif-hash: ", secret)
+        return body, self._shown(b"x-paystack-signature: ", hmac.digest(secret, body, "sha512").hex().encode())
 
     def _shown(self, name: bytes, signature: bytes) -> list[bytes]:
         return [name + (signature if self.dice.random() < 0.9 else self.dice.choice((b"", b"\xff", b"\xc3\xa9")))]
@@ -254,69 +247,63 @@ async def _tick(outcome: Outcome) -> None:
         await asyncio.sleep(TICK_S)
         held_s = monotonic() - before - TICK_S
         if held_s > outcome.longest_hold_s:
-            outcome.longest_hold_s, outcome.held_by = held_s, outcome.sending
+            outcome.longest_hold_s, outcome.held_until_s = held_s, monotonic()
 
 
-async def mutate(settings: Settings, requests: int, seed: int) -> Outcome:
+async def mutate(settings: Settings, folder: Path, requests: int, seed: int) -> Outcome:
     """Send so many requests, one after the other."""
     outcome = Outcome()
-    async with open_front(settings, api_rate=1e5, api_address_rate=1e5) as front:
-        tokens = [
-            await front.token(role, of)
-            for role, of in (
-                (Role.PROVIDER, ANN), (Role.PLATFORM, SHOP), (Role.OPERATOR, ""), (Role.REVIEWER, ""), (Role.VIEWER, "")
-            )
-        ]  # fmt: skip
-        gate = Gate(front.store, front.settings)
-
-        async def taken(_: object) -> str:
-            return "other"
-
-        hooks = [
-            Hooks("flutterwave", ("/v3",), lambda h, _: wire_v3.verify(h, WHISPERED), wire_v3.read_webhook),
-            Hooks("flutterwave", ("/v4",), lambda h, b: wire_v4.verify(h, b, WHISPERED), wire_v4.read_webhook),
-            Hooks("paystack", ("/paystack",), lambda h, b: paystack.verify(h, b, WHISPERED), paystack.read_webhook),
-        ]
-        deliveries = Deliveries(
-            "github", ("/webhook-app",), partial(_of_github),
-            lambda h, raw: github.read(h.get("X-GitHub-Event", ""), raw, "bounty") or None, taken,
-        )  # fmt: skip
-        routes = [
-            *api.routes(front.desk, front.settings, front.metrics, hooks),
-            *api.pages(front.desk, front.settings),
-            *deliveries.routes(gate, front.metrics),
-        ]
-        places = tuple((one.method, one.path) for one in routes if not one.path.endswith("/live"))
-        signed = tuple(one for one in places if one[1] in SIGNED)
-        mutator = Mutator(random.Random(seed), places + signed * 8, tuple(tokens))
-        async with app.listening(app.application(routes), "127.0.0.1", 0) as address:
-            host, port = address.removeprefix("http://").split(":")
-            ticking = asyncio.create_task(_tick(outcome))
-            listener = _Errors(outcome)
-            logging.getLogger().addHandler(listener)
-            try:
-                with capture_logs() as lines:
-                    await asyncio.to_thread(
-                        _send_all, outcome, mutator.request, partial(send, host, int(port)), requests
-                    )
-            finally:
-                ticking.cancel()
-                logging.getLogger().removeHandler(listener)
-            outcome.errors += [str(one) for one in lines if one["log_level"] == "error" or "exc_info" in one]
+    async with house(settings, folder) as (home, _):
+        places = [(method, home.path(place)) for method, place, _ in lines() if not place.endswith("/live")]
+        secrets = {FLUTTERWAVE: "a" * 32, PAYSTACK: "sk_live_" + "b" * 32, GITHUB: home.names["github"]}
+        of_home = {"id": int(home.names["home"]), "full_name": PRIVATE, "default_branch": "main", "private": True}
+        told = ISSUE | {"repository": of_home, "issue": TOLD | {"id": int(home.names["issue"])}}
+        signed = [one for one in places if one[1] in secrets]
+        words = {
+            "address": home.address.removeprefix("http://"), "requests": requests, "seed": seed,
+            "places": [*places, *signed * 20], "tokens": [*home.secrets.values()], "secrets": secrets, "issue": told,
+        }  # fmt: skip
+        ticking = asyncio.create_task(_tick(outcome))
+        listener = _Errors(outcome)
+        logging.getLogger().addHandler(listener)
+        try:
+            with capture_logs() as said:
+                sender = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "tests.web.mutate", "--send", stdin=PIPE, stdout=PIPE
+                )
+                answer, _ = await sender.communicate(json.dumps(words).encode())
+        finally:
+            ticking.cancel()
+            logging.getLogger().removeHandler(listener)
+        outcome.errors += [str(one) for one in said if one["log_level"] == "error" or "exc_info" in one]
+    sent = json.loads(answer)
+    outcome.statuses = Counter({int(status): times for status, times in sent["statuses"].items()})
+    outcome.faults = sent["faults"]
+    # Both processes read the same clock.
+    during = (what for begun, ended, what in sent["slow"] if begun <= outcome.held_until_s <= ended + SLOW_S)
+    outcome.held_by = next(during, "")
     return outcome
 
 
-def _of_github(headers: Mapping[str, str], body: bytes) -> bool:
-    return github.genuine(headers, body, WHISPERED)
-
-
-def _send_all(outcome: Outcome, write: Callable[[], bytes], give: Callable[[bytes], int], requests: int) -> None:
-    for _ in range(requests):
-        outcome.sending = request = write()
-        status = give(request)
-        outcome.statuses[status] += 1
+def _send_all() -> None:
+    """Be the process that sends: what is to be sent stands in the input, what came of it in the output."""
+    words = json.load(sys.stdin)
+    host, _, port = words["address"].partition(":")
+    places = tuple((method, path) for method, path in words["places"])
+    dice = random.Random(words["seed"])
+    mutator = Mutator(dice, places, tuple(words["tokens"]), words["secrets"], words["issue"])
+    statuses: Counter[int] = Counter()
+    faults: list[str] = []
+    slow: list[tuple[float, float, str]] = []
+    for _ in range(words["requests"]):
+        request, begun = mutator.request(), monotonic()
+        status = send(host, int(port), request)
+        statuses[status] += 1
         if status >= 500:
-            outcome.faults.append(repr(request[:600]))
+            faults.append(repr(request[:600]))
+        if monotonic() > begun + SLOW_S:
+            slow.append((begun, monotonic(), repr(request[:300])))
+    json.dump({"statuses": statuses, "faults": faults, "slow": slow}, sys.stdout)
 
 
 def main() -> None:
@@ -324,13 +311,18 @@ def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("--requests", type=int, default=20_000)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--send", action="store_true")
     asked = words.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = asyncio.run(mutate(load({}, data=Path(folder)), asked.requests, asked.seed))
+    if asked.send:
+        _send_all()
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        outcome = asyncio.run(mutate(load({}, data=folder / "data"), folder, asked.requests, asked.seed))
     for status, times in sorted(outcome.statuses.items()):
         print(f"{status or 'closed'}: {times}")
     print(f"5xx: {len(outcome.faults)}, errors in the log: {len(outcome.errors)}")
-    print(f"longest hold of the event loop: {outcome.longest_hold_s * 1000:.0f} ms, during {outcome.held_by[:200]!r}")
+    print(f"longest hold of the event loop: {outcome.longest_hold_s * 1000:.0f} ms, during {outcome.held_by}")
     for line in [*outcome.faults[:5], *outcome.errors[:5]]:
         print(line)
 

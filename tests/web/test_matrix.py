@@ -376,7 +376,7 @@ async def moved_in(fair: Fair, store: Store, secrets: Mapping[str, str], address
     issue = await fair.labelled_issue(TITLE)
     names = {
         "payout": made["id"], "earning": EARNING, "issue": str(issue.id), "home": str(fair.home.id), "eth": ADDRESS,
-        "bounty": fair.id_of(issue), "month": datetime.now(UTC).strftime("%Y-%m"),
+        "bounty": fair.id_of(issue), "month": datetime.now(UTC).strftime("%Y-%m"), "github": fair.github.secret,
     }  # fmt: skip
     return House(address, fair.session, Sessions(store.link), secrets, names)
 

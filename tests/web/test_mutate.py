@@ -1,5 +1,7 @@
 """A slice of the mutated requests; `python -m tests.web.mutate` sends twenty thousand."""
 
+from pathlib import Path
+
 import pytest
 
 from payflow.config import Settings
@@ -7,8 +9,10 @@ from tests.web.mutate import mutate
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_mutated_requests_are_refused_without_an_error_of_ours(settings: Settings, seed: int) -> None:
-    outcome = await mutate(settings, 300, seed)
+async def test_mutated_requests_are_refused_without_an_error_of_ours(
+    settings: Settings, tmp_path: Path, seed: int
+) -> None:
+    outcome = await mutate(settings, tmp_path, 300, seed)
     assert outcome.faults == []
     assert outcome.errors == []
     assert outcome.statuses.total() == 300
