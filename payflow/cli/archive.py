@@ -11,6 +11,7 @@ from machines.core.errors import BadInput, UnprovenFile
 from payflow.app.installation import Payflow
 from payflow.cli.terminal import Commands, Terminal, Yes, bar, known, machine_of, moment, owner_named
 from payflow.desk import archive as archives
+from payflow.desk.person import shell
 from payflow.shown import utc
 from payflow.store.seals import KEY_FILE
 
@@ -35,9 +36,10 @@ async def export(
     if state is not None:
         known("state", state, (name for one in machines.values() for name in one.lifecycle.states))
     start = moment(since, now) if since else Millis(0)
+    who = await terminal.person(payflow)
     wanted = archives.selection(machine=machine, state=state, owner=whose, since=start)
     with bar("Exporting", await _count(payflow), quiet=terminal.as_json) as count:
-        number = await archives.export(payflow.store, Path(file), wanted, count)
+        number = await archives.export(payflow.store, Path(file), wanted, who.name, count)
     terminal.tell({"file": file, "records": number}, f"{number:,} records are in {file}.")
 
 
@@ -114,7 +116,7 @@ async def restore(
     settings = terminal.settings
     _refuse_elsewhere(terminal, "replace", "restore")
     try:
-        saved_at = await asyncio.to_thread(archives.restore, Path(file), settings, clear=unencrypted)
+        saved_at = await asyncio.to_thread(archives.restore, Path(file), settings, shell().name, clear=unencrypted)
     except UnprovenFile as error:
         raise BadInput(f"{error} If you know where it was since, add --unencrypted.") from error
     key = settings.data / KEY_FILE

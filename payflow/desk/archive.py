@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from payflow.store import backup, sealed_file
 from payflow.store.archive import RawRecord
 from payflow.store.codec import HistoryEvent, chain_fault, read_event
 from payflow.store.ledger import Posting
+from payflow.store.registers.audit import AuditLine
 from payflow.store.sealed_file import FileKeys
 from payflow.store.seals import keys_given
-from payflow.store.store import Store
+from payflow.store.store import RESTORED, Store
 from payflow.telemetry.logs import redacted
 
 FOLDER = "archive"
@@ -186,8 +187,9 @@ def selection(
     return wanted
 
 
-async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], count: Count) -> int:
+async def export(store: Store, path: Path, wanted: Callable[[RawRecord], bool], who: str, count: Count) -> int:
     """Write all records that are wanted, with their histories, into a file; the store keeps them."""
+    await store.audit.note(who, "export", str(path))
     _new(path)
     number = 0
     with written(path, keys_of(store.settings)) as write:
@@ -226,12 +228,17 @@ async def archive(store: Store, folder: Path, before: Millis, who: str, count: C
             for entry in entries:
                 write(msgspec.json.encode({"kind": "posting", **msgspec.to_builtins(entry)}) + b"\n")
             postings.append((shard, entries))
-    if not gone and not any(entries for _, entries in postings):
+        said = await store.audit.put_away(before, lambda one: write(_audit_line(one)))
+    if not gone and not said and not any(entries for _, entries in postings):
         path.unlink()
         return Done(None)
     left = [await store.archive.remove(record, path.name, now) for record in gone]
     folded = sum([len(entries) for shard, entries in postings if await store.archive.fold(shard, entries)])
     return Done(path, sum(left), folded, left.count(False))
+
+
+def _audit_line(one: AuditLine) -> bytes:
+    return msgspec.json.encode({"kind": "audit", **asdict(one)}) + b"\n"
 
 
 # ── find again ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,9 +300,11 @@ async def back_up(store: Store, file: Path, who: str) -> int:
     return await backup.save(store.link, settings.data, file, await store.records.now(), keys_of(settings))
 
 
-def restore(file: Path, settings: Settings, *, clear: bool = False) -> Millis:
+def restore(file: Path, settings: Settings, who: str, *, clear: bool = False) -> Millis:
     """Put a saved store into a folder that has none; say when it was saved. Nothing is sent before it is reconciled."""
-    return backup.set_back(file, settings.data, keys_of(settings), clear=clear)
+    saved_at = backup.set_back(file, settings.data, keys_of(settings), clear=clear)
+    (settings.data / RESTORED).write_text(f"{who}\n{file}", "utf-8")
+    return saved_at
 
 
 def unseal(file: Path, to: Path, settings: Settings) -> int:

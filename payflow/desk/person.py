@@ -24,7 +24,7 @@ ASKS = PROVIDERS | {Role.PLATFORM}
 LOOKS = ASKS | STAFF
 
 NOBODY = "nobody known"
-REFUSED_A_SECOND = 0.2
+REFUSED_A_SECOND = 1 / 3600
 """So many refused sign-ins the audit log takes, over all processes: it is kept for ever, and anybody may knock."""
 
 MAY_MOST = (Role.OPERATOR, Role.REVIEWER, Role.VIEWER)

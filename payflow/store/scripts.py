@@ -35,6 +35,7 @@ ALL = tuple(
         "resign",
         "pause",
         "list_rows",
+        "audit_cut",
     )
 )
 (
@@ -61,4 +62,5 @@ ALL = tuple(
     RESIGN,
     PAUSE,
     LIST_ROWS,
+    AUDIT_CUT,
 ) = ALL

@@ -56,6 +56,9 @@ from payflow.store.stored import Stored
 
 log = structlog.get_logger()
 
+RESTORED = "restored"
+"""The file in the data folder that says who restored the store, until the audit log does."""
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -228,6 +231,14 @@ class Store:
         for shard, (last, digest) in self.ledger.sums_to_write_down(posted).items():
             self.records.heads.posted(shard, last, digest, now)
 
+    async def note_restored(self) -> None:
+        """Write into the audit log that the store was restored, at the first start afterwards."""
+        note = self.settings.data / RESTORED
+        if note.exists():
+            who, _, file = note.read_text("utf-8").partition("\n")
+            await self.audit.note(who, "restore", file)
+            note.unlink()
+
     def note_rows(self) -> None:
         """Have it written down how far the list of rows is."""
         for bucket, at in self.link.rows.newest.items():
@@ -332,6 +343,7 @@ async def open_store(
         ledger.timed_since = await store.rows.timed_since()
         await store.look_at_servers()
         await store.compare()
+        await store.note_restored()
         yield store
 
 

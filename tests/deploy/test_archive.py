@@ -256,7 +256,7 @@ async def test_archives_and_exports_are_encrypted_with_the_key_for_files(setting
         await fund(store)
         record_id = await done(store)
         exported = tmp_path / "all.jsonl.zst.sealed"
-        assert await export(store, exported, lambda _: True, nobody) == 1
+        assert await export(store, exported, lambda _: True, "ola", nobody) == 1
         result = await put_away(store)
         assert result.file is not None
         assert result.file.name.endswith(".jsonl.zst.sealed")
@@ -274,7 +274,7 @@ async def test_archives_and_exports_are_encrypted_with_the_key_for_files(setting
         assert any(record_id.encode() in line for line in lines(unsealed, NO_KEYS))
     async with opened(settings, rail=FakeRail()) as store:
         with pytest.raises(BadInput, match="Set PAYFLOW_BACKUP_KEYS"):
-            await export(store, tmp_path / "another.sealed", lambda _: True, nobody)
+            await export(store, tmp_path / "another.sealed", lambda _: True, "ola", nobody)
 
 
 async def test_an_archive_that_is_elsewhere_is_asked_for_by_name(store: Store, tmp_path: Path) -> None:
@@ -291,12 +291,12 @@ async def test_an_export_takes_nothing_away_and_overwrites_nothing(store: Store,
     record_id = await done(store)
     asked = await ask(store, key="2")
     path = tmp_path / "all.jsonl"
-    assert await export(store, path, lambda _: True, nobody) == 2
+    assert await export(store, path, lambda _: True, "ola", nobody) == 2
     assert {json.loads(line)["id"] for line in lines(path, NO_KEYS)} == {record_id, asked}
     await store.records.read(record_id)
     with pytest.raises(BadInput, match="is there already"):
-        await export(store, path, lambda _: True, nobody)
-    assert await export(store, tmp_path / "one.jsonl.zst", lambda kept: kept.state == "ASKED", nobody) == 1
+        await export(store, path, lambda _: True, "ola", nobody)
+    assert await export(store, tmp_path / "one.jsonl.zst", lambda kept: kept.state == "ASKED", "ola", nobody) == 1
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from machines.core.clock import FixedClock, Millis
 from machines.core.errors import BadInput, BadSettings, StoreUnavailable
+from payflow.desk.person import note_refused_sign_in
 from payflow.store.codec import GENESIS
 from payflow.store.registers.anchors import AnchorFile
+from payflow.store.registers.audit import AuditLine
 from payflow.store.store import Store
 
 
@@ -143,3 +146,59 @@ async def test_a_place_that_cannot_be_written_to_is_said(store: Store, tmp_path:
     nowhere = AnchorFile(tmp_path / "not" / "there", store.seals)
     with pytest.raises(BadSettings, match="PAYFLOW_ANCHORS"):
         nowhere.write(await store.audit.anchor())
+
+
+async def noted(store: Store, clock: FixedClock, number: int = 10) -> None:
+    """Write so many lines, a second after each other."""
+    for place in range(number):
+        await store.audit.note("otto", "pause", f"rail:{place}")
+        clock.advance(1)
+
+
+async def test_old_lines_are_put_away_and_what_is_left_is_whole_and_numbered_as_before(
+    store: Store, clock: FixedClock
+) -> None:
+    began = clock.now()
+    await noted(store, clock)
+    await store.audit.anchor()
+    gone: list[AuditLine] = []
+    assert await store.audit.put_away(Millis(began + 4_000), gone.append) == 4
+    assert [(line.number, line.subject) for line in gone] == [(number, f"rail:{number - 1}") for number in range(1, 5)]
+    assert (await store.audit.count(), await store.audit.fault()) == (10, "")
+    assert [line.number for line in await store.audit.page(None, 100)] == list(range(10, 4, -1))
+    assert [line.number for line in await store.audit.page(7, 1)] == [6]
+    assert await store.audit.page(5, 10) == []
+    await noted(store, clock, 1)
+    await store.audit.anchor()
+    assert await store.audit.put_away(Millis(began + 3_000), gone.append) == 0
+    assert await store.audit.put_away(clock.now(), gone.append) == 6, "but for the newest"
+    assert [line.number for line in gone] == list(range(1, 11))
+    assert (await store.audit.count(), await store.audit.fault()) == (11, "")
+    await store.audit.note("otto", "resume", "rail:1")
+    assert [(line.number, line.act) for line in await store.audit.page(None, 5)] == [(12, "resume"), (11, "pause")]
+    assert await store.audit.fault() == ""
+
+
+async def test_what_was_put_away_is_not_made_more_by_who_writes_to_the_store_alone(
+    store: Store, clock: FixedClock
+) -> None:
+    await noted(store, clock)
+    await store.audit.anchor()
+    assert await store.audit.put_away(Millis(clock.now() - 6_000), lambda _: None) == 4
+    front = await store.link.ask("LINDEX", "pf:audit", 0)
+    last = await store.link.ask("LINDEX", "pf:audit", 3)
+    for false in (front[:-1] + b"0", hashlib.sha256(last).digest() + front[32:].replace(b"4", b"7")):
+        await store.link.ask("LSET", "pf:audit", 0, false)
+        assert await store.audit.fault() != ""
+    await store.link.ask("LSET", "pf:audit", 0, front)
+    assert await store.audit.fault() == ""
+    await store.link.ask("LTRIM", "pf:audit", 3, -1)
+    await store.link.ask("LPUSH", "pf:audit", front)
+    assert await store.audit.fault() != ""
+
+
+async def test_knocking_writes_no_more_than_a_line_an_hour(store: Store, clock: FixedClock) -> None:
+    for _ in range(200):
+        await note_refused_sign_in(store, "admin", "no such token")
+        clock.advance(60)
+    assert await store.audit.count() <= 5

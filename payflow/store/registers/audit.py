@@ -2,10 +2,13 @@
 
 A line is written before the act is tried, so that nothing is done without a trace; an act that was refused gets a
 second line that says so. What an act did to a record stands in the record's own history.
+
+Old lines are put away into the archive. In their place stands one line at the front, signed, that says how many they
+were and begins, as each line does, with the hash of the one before.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,9 +20,10 @@ from payflow.store import keys
 from payflow.store.codec import GENESIS, encode
 from payflow.store.link import PAGE, Link
 from payflow.store.registers.anchors import Anchor, AnchorFile
-from payflow.store.scripts import AUDIT
+from payflow.store.scripts import AUDIT, AUDIT_CUT
 
 REFUSED = "refused"
+PUT_AWAY = "put away"
 # Somebody else may write at the same moment; so often in a row is no coincidence.
 MOST_TRIES = 50
 LONGEST = 500
@@ -52,7 +56,8 @@ class Audit:
         """Write a line down."""
         for _ in range(MOST_TRIES):
             count, newest = await self._link.pipeline([("LLEN", keys.AUDIT), ("LINDEX", keys.AUDIT, -1)])
-            line = _hash(newest) + encode((self._clock.now(), who, act, subject, why[:LONGEST]))
+            before = newest[:32] if count == 1 and self._put_away(newest) else _hash(newest)
+            line = before + encode((self._clock.now(), who, act, subject, why[:LONGEST]))
             if await self._link.run(AUDIT, [keys.AUDIT], count, line):
                 return
         raise Conflict("The audit log is being written to by too many at once; nothing was done: try again.")
@@ -70,22 +75,61 @@ class Audit:
             raise
 
     async def count(self) -> int:
-        return int(await self._link.ask("LLEN", keys.AUDIT))
+        length, first = await self._link.pipeline([("LLEN", keys.AUDIT), ("LINDEX", keys.AUDIT, 0)])
+        return int(length) + self._offset(first)
+
+    def _put_away(self, first: bytes | None) -> int:
+        """Say how many lines were put away, as the line in their place says; 0 where it is a line as any other."""
+        if not first:
+            return 0
+        line = _read(0, first)
+        count = int(line.subject) if line.act == PUT_AWAY and line.subject.isdigit() else 0
+        return count if count and line.why == self._link.rows.sign(PUT_AWAY, count, first[:32].hex()) else 0
+
+    def _offset(self, first: bytes | None) -> int:
+        """Say by how much the number of a line is more than its place in the list."""
+        return max(0, self._put_away(first) - 1)
+
+    async def put_away(self, before: Millis, write: Callable[[AuditLine], object]) -> int:
+        """Take the lines from before a time, but for the newest, out of the store; each is written elsewhere first."""
+        length, first = await self._link.pipeline([("LLEN", keys.AUDIT), ("LINDEX", keys.AUDIT, 0)])
+        if not self._link.rows.strict or not length:
+            return 0  # nothing could prove that they were put away, and not cut off
+        offset, begins = self._offset(first), int(self._put_away(first) > 0)
+        end = head = None
+        for start in range(begins, length - 1, PAGE):
+            for place, raw in enumerate(
+                await self._link.ask("LRANGE", keys.AUDIT, start, min(start + PAGE, length - 1) - 1), start
+            ):
+                line = _read(place + 1 + offset, raw)
+                if line.at >= before or (end or begins) != place:
+                    break
+                write(line)
+                end, head = place + 1, _hash(raw)
+        if end is None or head is None:
+            return 0
+        count = end + offset
+        signature = self._link.rows.sign(PUT_AWAY, count, head.hex())
+        mark = head + encode((self._clock.now(), "payflow", PUT_AWAY, str(count), signature))
+        return end - begins if await self._link.run(AUDIT_CUT, [keys.AUDIT], first, end, mark) else 0
 
     async def page(self, before: int | None, limit: int) -> list[AuditLine]:
         """List lines, the newest first, that were written before the line of a number."""
-        last = (await self.count() if before is None else before - 1) - 1
-        if last < 0:
+        offset = self._offset(front := await self._link.ask("LINDEX", keys.AUDIT, 0))
+        last = (await self.count() if before is None else before - 1) - 1 - offset
+        least = int(self._put_away(front) > 0)
+        if last < least:
             return []
-        first = max(0, last - limit + 1)
+        first = max(least, last - limit + 1)
         found = await self._link.ask("LRANGE", keys.AUDIT, first, last)
-        return [_read(first + place + 1, raw) for place, raw in enumerate(found)][::-1]
+        return [_read(first + place + 1 + offset, raw) for place, raw in enumerate(found)][::-1]
 
     async def anchor(self, *, anew: bool = False) -> Anchor:
         """Write down outside the store how far the log is; `anew` where what was written down before is void."""
-        count = await self.count()
-        newest = await self._link.ask("LINDEX", keys.AUDIT, count - 1) if count else None
-        anchor = Anchor(self._clock.now(), count, _hash(newest).hex(), anew)
+        length, first = await self._link.pipeline([("LLEN", keys.AUDIT), ("LINDEX", keys.AUDIT, 0)])
+        newest = await self._link.ask("LINDEX", keys.AUDIT, length - 1) if length else None
+        head = first[:32] if length == 1 and self._put_away(first) else _hash(newest)
+        anchor = Anchor(self._clock.now(), length + self._offset(first), head.hex(), anew)
         self._anchors.write(anchor)
         return anchor
 
@@ -95,9 +139,14 @@ class Audit:
         if broken:
             return broken
         written_down = {anchor.lines: anchor for anchor in anchors}
-        expected, start = GENESIS, 0
+        first = await self._link.ask("LINDEX", keys.AUDIT, 0)
+        gone, offset = self._put_away(first), self._offset(first)
+        expected, start = (first[:32], 1) if gone else (GENESIS, 0)
+        written_down = {lines: anchor for lines, anchor in written_down.items() if lines >= gone}
+        if gone in written_down and written_down.pop(gone).head != expected.hex():
+            return f"line {gone}, the last that was put away, is not what was written down outside the store"
         while lines := await self._link.ask("LRANGE", keys.AUDIT, start, start + PAGE - 1):
-            for number, raw in enumerate(lines, start + 1):
+            for number, raw in enumerate(lines, start + 1 + offset):
                 if raw[:32] != expected:
                     return f"line {number} does not follow the one before"
                 expected = _hash(raw)
@@ -107,7 +156,8 @@ class Audit:
             start += len(lines)
         longest = max(written_down, default=0)
         if longest:
-            return f"it has {start} lines, and had {longest} as was written down outside the store: its end was cut off"
+            had = f"had {longest} as was written down outside the store"
+            return f"it has {start + offset} lines, and {had}: its end was cut off"
         return ""
 
 
