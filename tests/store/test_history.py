@@ -6,12 +6,22 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from machines.core.ids import RecordId
+from machines.bounty import lifecycle as bounty
+from machines.core.clock import Millis
+from machines.core.decision import Decision, New, keep
+from machines.core.facts import Fact
+from machines.core.ids import RecordId, derived_id
+from machines.core.lifecycle import Lifecycle
+from machines.core.machine import Machine
+from machines.core.record import Record
+from machines.payout import lifecycle as payout
+from machines.pool import lifecycle as pool
+from machines.transaction import lifecycle as transaction
 from payflow.store import keys
 from payflow.store.codec import GENESIS, UnreadableRecord, chain, chain_fault, encode, event_bytes, read_event
 from payflow.store.integrity import NOT_SIGNED
 from payflow.store.store import Store
-from tests.desk import ANN, ask, claim_one, faults, fund, owner_in, tell
+from tests.desk import ANN, ask, claim_one, faults, fund, ngn, owner_in, tell
 from tests.errand import Approved, Cancelled, Done, ErrandData, Sent
 
 P = keys.prefix(3)
@@ -295,3 +305,60 @@ async def test_the_first_look_finds_what_the_creation_left(store: Store) -> None
     await fund(store)
     await ask(store)
     assert (await claim_one(store)).record.version == 1
+
+
+LIFECYCLES = [
+    payout.LIFECYCLE, pool.LIFECYCLE, bounty.LIFECYCLE, bounty.REPOSITORY,
+    transaction.LANE, transaction.PAYMENT, transaction.TRANSACTION,
+]  # fmt: skip
+SHARD = 3
+
+
+def unthinking(_record: Record[ErrandData], _fact: Fact, _now: Millis) -> Decision[ErrandData]:
+    return keep("it does not think")
+
+
+@pytest.mark.parametrize("lifecycle", LIFECYCLES, ids=lambda one: one.machine)
+async def test_in_each_state_of_each_machine_state_amount_owner_data_and_place_are_what_the_history_says(
+    store: Store, lifecycle: Lifecycle
+) -> None:
+    machine = Machine(lifecycle=lifecycle, data=ErrandData, react=unthinking)
+    store.serve([machine])
+    await store.records.fund(ANN, ngn(1_000_000), "earned")
+    names = list(lifecycle.states)
+    for number, state in enumerate(names):
+        record_id = derived_id(lifecycle.machine, SHARD, "one of each", state)
+        new_one = New(
+            id=record_id, machine=lifecycle.machine, owner=ANN, amount=ngn(100) if machine.money else None,
+            data=ErrandData(state), fingerprint="",
+        )  # fmt: skip
+        await store.records.recreate(new_one, state, "test", "to be changed")
+        assert await store.integrity.faults_of(record_id) in ([], [FORGOTTEN.format(state)])
+        other, record = names[number - 1], keys.record(record_id)
+        members = keys.members(SHARD, lifecycle.machine, state)
+        dumps = {key: await store.link.ask("DUMP", key) for key in (record, members)}
+        changes: dict[str, list[tuple[str | bytes, ...]]] = {
+            "owner": [("HSET", record, "owner", "mallory")],
+            "data": [("HSET", record, "data", encode(ErrandData("other")))],
+            "place": [("ZREM", members, record_id)],
+        }
+        if other != state:
+            there = keys.members(SHARD, lifecycle.machine, other)
+            moved = [("ZREM", members, record_id), ("ZADD", there, "1", record_id)]
+            changes["state"] = [("HSET", record, "state", other), *moved]
+        if machine.money:
+            changes["units"] = [("HSET", record, "units", "101")]
+            changes["asset"] = [("HSET", record, "asset", "ETH")]
+        for what, commands in changes.items():
+            for command in commands:
+                await store.link.ask(*command)
+            found = set(await store.integrity.faults_of(record_id)) - {FORGOTTEN.format(state)}
+            assert found, f"{what} in {state}"
+            if what == "state":
+                await store.link.ask("ZREM", keys.members(SHARD, lifecycle.machine, other), record_id)
+            for key, dump in dumps.items():
+                await store.link.ask("RESTORE", key, 0, dump, "REPLACE")
+
+
+FORGOTTEN = "nobody will ever look at it in {}"
+"""What is made anew by hand in a state that is polled has a time by itself; one that is not has none."""
