@@ -84,6 +84,7 @@ async def _run(
         stop = await stack.enter_async_context(_stopped_by_signals())
         payflow = await stack.enter_async_context(opened(settings, parts, pool_files=pool_files))
         refuse_unfit(payflow.store)
+        payflow.store.records.heads.shorten()
         readiness = Readiness(payflow.store)
         worker = _worker(payflow) if workers else None
         address, watched = await stack.enter_async_context(_listening(payflow, readiness, ports))

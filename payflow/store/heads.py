@@ -2,8 +2,8 @@
 
 Every signature in such a record is ours, and no index contradicts it. So each process appends to a file of its own what
 it committed: id, version, and the hash of the newest event. A record may be further on than that, and then it has that
-event in its history; it is never behind, or gone. The same file says how far each part of the list of rows is, and what
-the postings of each shard sum to up to one of them.
+event in its history; it is never behind, or gone. A shorter file of the same kind says how far each part of the list of
+rows is, and what the postings of each shard sum to up to one of them.
 
 What is written lies in blocks, each signed. A block belongs to the time since a person last took the store for the
 truth: what was written before that is void.
@@ -14,7 +14,6 @@ import fcntl
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from hashlib import blake2b
 from hmac import compare_digest
 from itertools import islice
@@ -37,14 +36,14 @@ MOST_REMEMBERED = 50_000
 """Of so many records that it committed last a process knows how far they were."""
 MOST_FILES = 256
 MOST_READS = 3
-HEADS = ".heads"
+HEADS, MARKS = ".heads", ".marks"
 ROWS, POSTED = "rows:", "posted:"
 _HASH_BYTES = 16
 _TAG_BYTES = 16
 _CLOSES = "="
 _CLOSING = re.compile(r"= (\d+) (\d+) ([0-9a-f]{32})")
-_PARTS = 16
-_LONGEST = 64 * 2**20
+_PARTS = 4
+_SHORTENED = "shortened to "
 
 log = structlog.get_logger()
 
@@ -66,8 +65,9 @@ class Broken(Exception):
 class Heads:
     """The files of a folder; this process writes one of them."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
-        self._path = path
+    def __init__(self, path: Path, key: bytes, longest: int = 64 * 2**20) -> None:
+        self._path = self._mine = path
+        self._longest = longest
         self._key = key
         self._epoch = 0
         self._file: int | None = None
@@ -88,9 +88,7 @@ class Heads:
             except BlockingIOError:
                 os.close(file)
             else:
-                self._file = file
-                if os.fstat(file).st_size > _LONGEST:
-                    self._shorten(place)
+                self._file, self._mine = file, place
                 return
 
     def close(self) -> None:
@@ -199,25 +197,40 @@ class Heads:
         if int(epoch) == self._epoch:
             yield from (RecordHead(*line.split(" ")) for line in block)
 
-    def _shorten(self, place: Path) -> None:
-        """Leave of each record the newest line: as many passes as keep in memory what one needs."""
+    def shorten(self) -> None:
+        """Leave of each record the newest line where the file is long; in passes, each of which holds but a part."""
+        if self._file is None:
+            return
+        self.write_down()
+        size, place = os.fstat(self._file).st_size, self._mine
+        if size < self._longest + 2 * self._shortest(place):
+            return
         fresh = place.with_name(f"{place.name}.shorter")
-        with suppress(Broken), fresh.open("wb") as file:
-            for part in range(_PARTS):
-                newest: dict[str, RecordHead] = {}
-                for one in self._read(place):
-                    if hash(one.id) % _PARTS == part and _place(one) >= _place(newest.get(one.id, one)):
-                        newest[one.id] = one
-                file.write(self._block(list(newest.values())))
-            file.flush()
-            os.fsync(file.fileno())
-            # Into the file that is locked: another name would be another file.
-            content = fresh.read_bytes()
-            if self._file is not None:
-                os.ftruncate(self._file, 0)
-                os.write(self._file, content)
-                os.fsync(self._file)
-        fresh.unlink(missing_ok=True)
+        try:
+            with fresh.open("wb") as file:
+                for part in range(_PARTS):
+                    newest: dict[str, RecordHead] = {}
+                    for one in self._read(place):
+                        if hash(one.id) % _PARTS == part and _place(one) >= _place(newest.get(one.id, one)):
+                            newest[one.id] = one
+                    file.write(self._block(list(newest.values())))
+                # Read over by who reads heads, for no block counts it.
+                file.write(f"{_SHORTENED}{file.tell()}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except Broken:
+            fresh.unlink()
+            return
+        fresh.replace(place)
+        os.close(self._file)
+        self._file = None
+        self.open(self._epoch)
+
+    def _shortest(self, place: Path) -> int:
+        """Say how long the file was when it was shortened last; 0 where it never was."""
+        with place.open(encoding="ascii", errors="replace") as file:
+            found = [line for line in file if line.startswith(_SHORTENED)]
+        return int(found[-1].removeprefix(_SHORTENED)) if found else 0
 
     def marks(self) -> tuple[dict[int, ListNumber], dict[int, tuple[str, str]]]:
         """Say how far each part of the list of rows was, and what the postings of each shard summed to up to which."""

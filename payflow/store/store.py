@@ -23,7 +23,7 @@ from payflow.store import keys, servers
 from payflow.store.archive import Archive
 from payflow.store.embedded import embedded, is_made
 from payflow.store.guard import HIGH_WATER, Guard
-from payflow.store.heads import HEADS, Broken, Heads
+from payflow.store.heads import HEADS, MARKS, Broken, Heads
 from payflow.store.integrity import Integrity
 from payflow.store.ledger import Ledger, PostedSums
 from payflow.store.link import Link, connect
@@ -70,6 +70,8 @@ class Store:
     link: Link
     guard: Guard
     records: Records
+    marks: Heads
+    """What is written down outside of the list of rows and of the books."""
     ledger: Ledger
     listing: Listing
     integrity: Integrity
@@ -181,6 +183,7 @@ class Store:
                 self.guard.raise_all("the store is another one than at our start: it was wiped or replaced")
             self.guard.recall(self.store_id, adopted)
             if self.records.heads.begin_anew(adopted):
+                self.marks.begin_anew(adopted)
                 self.ledger.outside = {}
             for shard in sorted(self.guard.doubted):
                 asked = self.guard.question(shard)
@@ -200,6 +203,7 @@ class Store:
         await self.rows.believe(adopted)
         self.ledger.outside = {}
         self.records.heads.begin_anew(adopted)
+        self.marks.begin_anew(adopted)
         for shard in range(self.records.shards):
             await self.link.ask("HSET", keys.writers(shard), "adopted", adopted)
             await self.link.ask("HDEL", keys.writers(shard), "lost")
@@ -213,23 +217,26 @@ class Store:
 
     async def begin_outside(self) -> None:
         """Read what was written down outside the store of how far all is."""
-        heads = self.records.heads
-        heads.open((await self._adopted_at())[1])
+        adopted = (await self._adopted_at())[1]
+        self.records.heads.open(adopted)
+        self.marks.open(adopted)
+        self.marks.shorten()
         try:
-            self.link.rows.newest, self.ledger.outside = heads.marks()
+            self.link.rows.newest, self.ledger.outside = self.marks.marks()
         except Broken as broken:
             log.exception("What was written down outside was changed.", action="forged", why=str(broken))
 
     async def write_down(self) -> int:
         """Write down outside the store how far the records are that this process committed, and the list of rows."""
         self.note_rows()
+        await self.marks.write_down_for_good()
         return await self.records.heads.write_down_for_good()
 
     async def write_down_books(self, posted: PostedSums) -> None:
         """Have it written down what the postings of each shard sum to."""
         now = await self.records.now()
         for shard, (last, digest) in self.ledger.sums_to_write_down(posted).items():
-            self.records.heads.posted(shard, last, digest, now)
+            self.marks.posted(shard, last, digest, now)
 
     async def note_restored(self) -> None:
         """Write into the audit log that the store was restored, at the first start afterwards."""
@@ -242,7 +249,7 @@ class Store:
     def note_rows(self) -> None:
         """Have it written down how far the list of rows is."""
         for bucket, at in self.link.rows.newest.items():
-            self.records.heads.listed(bucket, at)
+            self.marks.listed(bucket, at)
 
     async def settle_alarms(self) -> None:
         """Make the alarms of this process known to all others, through the store."""
@@ -296,7 +303,9 @@ async def open_store(
         key = bytes.fromhex(seals.fingerprint_key) if seals.ready else b""
         anchors = settings.anchors or settings.data / ANCHORS
         heads = Heads(anchors.with_name(anchors.name + HEADS), key)
+        marks = Heads(anchors.with_name(anchors.name + MARKS), key, longest=2**20)
         stack.callback(heads.close)
+        stack.callback(marks.close)
         link.macs = Macs(_seal_keys(settings))
         link.rows = RowList(key)
         records = Records(link, guard, shards, assets or Assets(), clock, heads)
@@ -310,6 +319,7 @@ async def open_store(
             link=link,
             guard=guard,
             records=records,
+            marks=marks,
             ledger=ledger,
             earnings=Earnings(link, records, ledger),
             seals=seals,

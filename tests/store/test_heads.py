@@ -256,7 +256,7 @@ def test_a_file_that_was_changed_is_told_and_one_that_was_cut_off_in_the_middle_
     mine.close()
 
 
-def test_a_long_file_is_shortened_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_file_is_shortened_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / FILE
     mine = Heads(path, b"key")
     mine.open(0)
@@ -266,12 +266,18 @@ def test_a_long_file_is_shortened_and_loses_nothing(tmp_path: Path, monkeypatch:
             mine.committed(*line)
         mine.write_down()
     mine.close()
-    monkeypatch.setattr(heads, "_LONGEST", 10)
     before = path.stat().st_size
-    again = Heads(path, b"key")
+    again = Heads(path, b"key", longest=10)
     again.open(0)
-    assert path.stat().st_size < before
-    assert {(one.id, one.version) for one in again.all()} == {(name, "6") for name, _, _ in lines(0)}
+    again.shorten()
+    shorter = path.stat().st_size
+    assert shorter < before
+    again.shorten()
+    again.committed(*lines(6)[0])
+    again.shorten()
+    assert path.stat().st_size > shorter, "it is not shortened for a line"
+    again.committed(*lines(0)[0])
+    assert {(one.id, one.version) for one in again.all()} >= {(name, "6") for name, _, _ in lines(0)}
     assert {path.name for path in tmp_path.iterdir()} == {FILE}
     again.close()
 

@@ -294,7 +294,7 @@ async def test_rows_of_the_version_before_are_listed_once_and_the_list_cannot_be
         await store.platforms.grant("shop", PlatformGrant({"NGN": 5}))
         lines = await lines_of(store)
         await put_back(store, dict.fromkeys(lines))
-    for name in (LISTED, "anchors.heads"):
+    for name in (LISTED, "anchors.marks"):
         (tmp_path / name).unlink()
     async with opened(settings, clock=clock) as store:
         assert (await store.platforms.granted("shop")).daily == {"NGN": 5}

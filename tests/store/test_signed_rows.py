@@ -288,7 +288,7 @@ async def old_store(server: Deployment, tmp_path: Path, clock: FixedClock) -> di
             await store.link.ask("HDEL", owned(owner, store), "mac")
         for platform in ("shop", "mall"):
             await change(store, keys.PLATFORMS, platform, msgspec.msgpack.encode({"daily": {"NGN": 5}, "verified": {}}))
-    for mark in (MARK, LISTED, "anchors.heads"):
+    for mark in (MARK, LISTED, "anchors.marks"):
         (tmp_path / mark).unlink()
     return shown
 
