@@ -216,6 +216,8 @@ class SignedRows:
         signature = self._link.rows.sign("adopted", self._store_id, int(adopted or 0))
         if self._link.rows.strict and signature.encode() != sign:
             yield f"{keys.META} adopted"
+        if self._link.rows.strict and not await self.timed_since():
+            yield f"{keys.META} {TIMED}"
         macs = self._link.macs
         signature = await self._link.ask("HGET", keys.META, SIGNED)
         if macs.ready and (signature is None or not macs.is_current_field(signature)):
