@@ -35,6 +35,8 @@ _HASHES = (
     (keys.session("*"), _MAC, DAY),
     ("{pf:??}:provider:*", _MAC, 0),
     ("{pf:??}:contributor:*", _MAC, 0),
+    ("{pf:??}:setting:*", _MAC, 0),
+    (keys.SUBJECTS, _ANY, 0),
     (keys.PERSONS, re.compile(b"person:.+", re.DOTALL), 0),
     (keys.PLATFORMS, _ANY, 0),
     (keys.passkeys("*"), _ANY, 0),

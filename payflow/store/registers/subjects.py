@@ -11,7 +11,9 @@ from machines.core.clock import Millis
 from payflow.store import keys
 from payflow.store.codec import encode
 from payflow.store.link import OverLink
+from payflow.store.macs import Forged
 from payflow.store.registers.tokens import Role, digest_of
+from payflow.store.row_list import Row
 from payflow.store.scripts import SWAP
 
 ASKED_S = 10 * 60
@@ -69,29 +71,37 @@ class KnownSubjects(OverLink):
     async def find(self, issuer: str, subject: str) -> KnownSubject | None:
         """Find a subject; None for one that never signed in, or that nobody of us wrote."""
         name = _name(issuer, subject)
-        found = self._read(name, await self._link.ask("HGET", keys.SUBJECTS, name))
+        try:
+            found = self._read(name, await self._link.rows.read(self._link, Row(keys.SUBJECTS, name)))
+        except Forged:
+            return None
         return found if found and (found.issuer, found.subject) == (issuer, subject) else None
 
     async def all(self) -> list[KnownSubject]:
         """List them, those who came first first."""
-        rows = await self._link.ask("HGETALL", keys.SUBJECTS)
-        found = (self._read(name.decode(), row) for name, row in rows.items())
+        rows = await self._link.rows.fields(self._link, keys.SUBJECTS)
+        found = (self._read(name.decode(), row) for name, row in rows if not isinstance(row, Forged))
         return sorted((one for one in found if one), key=lambda one: one.first_at)
 
     async def write(self, one: KnownSubject) -> None:
         """Write down that one signed in."""
         name = _name(one.issuer, one.subject)
-        await self._link.ask("HSET", keys.SUBJECTS, name, self._written(name, one))
+        written = self._written(name, one)
+        async with self._link.rows.changing(self._link, Row(keys.SUBJECTS, name), written):
+            await self._link.ask("HSET", keys.SUBJECTS, name, written)
 
     async def sign(self) -> AsyncIterator[str]:
         """Sign anew, with the newest key, all that is trusted; name what is not."""
-        for raw, row in (await self._link.ask("HGETALL", keys.SUBJECTS)).items():
+        for raw, row in await self._link.rows.fields(self._link, keys.SUBJECTS):
             name = raw.decode(errors="replace")
-            one = self._read(name, row)
+            one = None if isinstance(row, Forged) else self._read(name, row)
             if one is None:
                 yield f"{keys.SUBJECTS} {name}"
             else:
-                await self._link.run(SWAP, [keys.SUBJECTS], raw, row, self._written(name, one))
+                fresh = self._written(name, one)
+                if fresh != row:
+                    async with self._link.rows.changing(self._link, Row(keys.SUBJECTS, name), fresh):
+                        await self._link.run(SWAP, [keys.SUBJECTS], raw, row, fresh)
 
     def _written(self, name: str, one: KnownSubject) -> bytes:
         said = (one.issuer, one.subject, one.person, one.roles, one.first_at, one.last_at)
