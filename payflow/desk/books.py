@@ -18,7 +18,7 @@ from payflow.desk.dual_control import Verb
 from payflow.desk.person import Person
 from payflow.store import keys
 from payflow.store.integrity import IntegrityFault
-from payflow.store.ledger import Difference, LedgerCheck, LedgerReport, PostedSums
+from payflow.store.ledger import CORRECTED, Difference, LedgerCheck, LedgerReport, PostedSums
 from payflow.store.pauses import BOOKS, EVERYTHING
 from payflow.store.registers.proposals import Proposal
 from payflow.store.store import Store
@@ -154,7 +154,7 @@ def correction(store: Store) -> Verb:
         found = await store.ledger.difference(owner, asset)
         if found is None or planned(found, believe) != proposal.seen:
             raise Conflict(f"The books of {owner} are not as they were when this was proposed: look again.")
-        cause = f"corrected by {proposal.by} and {second.name}: {proposal.reason}"
+        cause = f"{CORRECTED}{proposal.by} and {second.name}: {proposal.reason}"
         if not await store.ledger.correct(
             found, becomes=proposal.seen["becomes"], posting=proposal.seen["posting"], cause=cause
         ):

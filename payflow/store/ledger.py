@@ -27,6 +27,8 @@ MOST_READS = 3
 # No stream numbers more entries of one millisecond.
 MOST_AT_ONCE = 2**64 - 1
 FEW_FRESH = 4_096
+CORRECTED = "corrected by "
+"""What the cause of a correction begins with."""
 _CHECK = "books"
 _NEWEST = (2**64, 0)
 _STATED = "stated"
@@ -490,7 +492,10 @@ class Ledger(OverRecords):
     def _look_at(self, entry: Posting, found: ShardSums) -> None:
         """See that a commit of ours wrote a posting, once."""
         said = (entry.owner, entry.asset, entry.source, entry.target, str(entry.units), entry.cause)
-        name = int.from_bytes(hashlib.blake2b(entry.seal.encode(), digest_size=8).digest(), "big")
+        # What came from outside, or went back, did so once under its reference, whenever that was.
+        is_once = not is_id(entry.cause) and not entry.cause.startswith(CORRECTED)
+        once = " ".join((*said[:4], entry.cause)) if is_once else entry.seal
+        name = int.from_bytes(hashlib.blake2b(once.encode(), digest_size=8).digest(), "big")
         # A correction may change what is owed otherwise than a move does, and is signed with it.
         owes = found.sums[entry.owner, entry.asset].owes(entry)
         corrects = (*said[:4], f"{entry.units} {entry.owed}", entry.cause)

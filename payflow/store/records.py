@@ -337,15 +337,17 @@ class Records:
         """Whether something may leave, or be given back, on what a record says."""
         return stored.body.signed or not self.macs.ready
 
+    async def refuse_archived(self, record_id: RecordId) -> None:
+        """Raise where a record was put away under this id: its key pays no second time."""
+        if await self.link.ask("HEXISTS", keys.tombs(self.shard_of(record_id)), record_id):
+            raise Forged(f"{record_id} was archived, and made anew beside Payflow under the same key.")
+
     async def refuse_set_back(self, stored: Stored) -> None:
         """Raise where this process itself took a record further than the store says that it is."""
-        shard = self.shard_of(stored.record.id)
-        if await self.link.ask("HEXISTS", keys.tombs(shard), stored.record.id):
-            raise Forged(f"{stored.record.id} was archived, and made anew beside Payflow under the same key.")
         if not self.heads.passed(stored.record.id, stored.record.version):
             return
         # It moved since it was read; or a person took a store that had lost its newest version for the truth.
-        self.guard.doubted.add(shard)
+        self.guard.doubted.add(self.shard_of(stored.record.id))
         await self.on_doubt()
         fresh = await self.read(stored.record.id)
         if self.heads.passed(fresh.record.id, fresh.record.version):

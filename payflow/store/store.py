@@ -122,6 +122,7 @@ class Store:
         if not self.records.trusts(stored):
             raise NotSigned(f"{stored.record.id} sends nothing: {UNSIGNED}")
         await self.records.confirm(stored, lease_ms)
+        await self.records.refuse_archived(stored.record.id)
         await self.records.refuse_set_back(stored)
         if self.guard.doubted or self.guard.alarms:
             await self.compare()

@@ -86,7 +86,15 @@ async def rewritten(store: Store, change: Callable[[bytes], bytes | None]) -> No
             await store.link.ask("XADD", journal, entry_id, "e", fresh)
 
 
+async def an_earning_that_is_credited_again(store: Store) -> None:
+    """That it was booked is taken out by hand; then its platform says it again, as platforms do."""
+    entry = await anext(store.ledger.journal(SHARD))
+    await store.link.ask("HDEL", keys.unique(SHARD, "fund"), entry.cause)
+    assert await store.records.fund(ANN, ngn(entry.units), entry.cause)
+
+
 ATTACKS = [
+    an_earning_that_is_credited_again,
     a_debt_in_place_of_what_was_there,
     an_earning_out_of_nothing,
     an_earning_with_a_seal_of_another,

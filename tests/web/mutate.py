@@ -17,11 +17,13 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import nlargest
 from pathlib import Path
 from time import monotonic, thread_time
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -34,6 +36,7 @@ ANSWER_S = 0.5
 """So long the sender waits: a request that says it is longer than it is is answered only when its time is up."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ROOM = 65_536
+MOST_HOLDS = 5
 SLOW_S = 0.03
 """Requests that took longer are remembered: one of them may be what held the loop."""
 
@@ -121,11 +124,8 @@ class Outcome:
     """What was sent where the answer was a 5xx."""
     errors: list[str] = field(default_factory=list)
     """Lines of the log that are errors, or have a traceback."""
-    longest_hold_s: float = 0.0
-    held_until_s: float = 0.0
-    """When that ended."""
-    held_by: str = ""
-    """What was being answered then."""
+    holds: list[tuple[float, float, str]] = field(default_factory=list)
+    """The longest holds: how long each was, when it ended, and what was being answered then."""
 
 
 @dataclass(frozen=True)
@@ -241,13 +241,18 @@ class _Errors(logging.Handler):
         self._outcome.errors.append(f"{record.getMessage()} {record.exc_info and record.exc_info[1]!r}")
 
 
-async def _tick(outcome: Outcome) -> None:
+def _is_error(line: Mapping[str, object]) -> bool:
+    return line["log_level"] == "error" or "exc_info" in line
+
+
+async def _tick(outcome: Outcome, said: list[MutableMapping[str, Any]]) -> None:
     while True:
+        # What heaps up here would be looked through by the garbage collector, and held against the service.
+        said[:] = filter(_is_error, said)
         before = thread_time()
         await asyncio.sleep(TICK_S)
         held_s = thread_time() - before
-        if held_s > outcome.longest_hold_s:
-            outcome.longest_hold_s, outcome.held_until_s = held_s, monotonic()
+        outcome.holds = nlargest(MOST_HOLDS, [*outcome.holds, (held_s, monotonic(), "")])
 
 
 async def mutate(settings: Settings, folder: Path, requests: int, seed: int) -> Outcome:
@@ -263,25 +268,26 @@ async def mutate(settings: Settings, folder: Path, requests: int, seed: int) -> 
             "address": home.address.removeprefix("http://"), "requests": requests, "seed": seed,
             "places": [*places, *signed * 20], "tokens": [*home.secrets.values()], "secrets": secrets, "issue": told,
         }  # fmt: skip
-        ticking = asyncio.create_task(_tick(outcome))
         listener = _Errors(outcome)
         logging.getLogger().addHandler(listener)
         try:
             with capture_logs() as said:
+                ticking = asyncio.create_task(_tick(outcome, said))
                 sender = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "tests.web.mutate", "--send", stdin=PIPE, stdout=PIPE
                 )
                 answer, _ = await sender.communicate(json.dumps(words).encode())
+                ticking.cancel()
         finally:
-            ticking.cancel()
             logging.getLogger().removeHandler(listener)
-        outcome.errors += [str(one) for one in said if one["log_level"] == "error" or "exc_info" in one]
+        outcome.errors += map(str, filter(_is_error, said))
     sent = json.loads(answer)
     outcome.statuses = Counter({int(status): times for status, times in sent["statuses"].items()})
     outcome.faults = sent["faults"]
     # Both processes read the same clock.
-    during = (what for begun, ended, what in sent["slow"] if begun <= outcome.held_until_s <= ended + SLOW_S)
-    outcome.held_by = next(during, "")
+    for place, (held_s, until, _) in enumerate(outcome.holds):
+        during = [what for begun, ended, what in sent["slow"] if begun <= until <= ended + SLOW_S]
+        outcome.holds[place] = (held_s, until, " ".join(during[:1]))
     return outcome
 
 
@@ -322,7 +328,8 @@ def main() -> None:
     for status, times in sorted(outcome.statuses.items()):
         print(f"{status or 'closed'}: {times}")
     print(f"5xx: {len(outcome.faults)}, errors in the log: {len(outcome.errors)}")
-    print(f"longest hold of the event loop: {outcome.longest_hold_s * 1000:.0f} ms, during {outcome.held_by}")
+    for held_s, _, during in outcome.holds:
+        print(f"a hold of the event loop: {held_s * 1000:.0f} ms, during {during}")
     for line in [*outcome.faults[:5], *outcome.errors[:5]]:
         print(line)
 
