@@ -135,8 +135,8 @@ class Profiles:
         """Read what is kept of an owner, and its version; raises where nobody of us wrote it."""
         question = ("HMGET", key, "profile", "version", "mac")
         row, version, mac = await self._link.rows.read(self._link, _row(key), question, lambda found: found[2])
-        if row is not None:
-            self._link.macs.refuse_forged(key, mac, int(version or 0), row)
+        if row is not None or mac:
+            self._link.macs.refuse_forged(key, mac, int(version or 0), row or b"")
         return row, int(version or 0)
 
     async def swap(self, key: str, before: bytes, version: int, after: bytes) -> bool:
