@@ -111,12 +111,14 @@ async def _play(part: _Part, folder: Path) -> list[RunResult]:
     results = []
     async with open_store(settings["v3"], clock=clock) as store:
         store.serve([Payouts(settings["v3"], store, metrics, {}).machine])
+        rows = store.link.rows
         # Losses are played, so that nothing here hangs on the disk: it would only take time.
         await store.link.ask("CONFIG SET", "appendonly", "no")
         async with blocking(store.link, Path(store.link.place)) as store.link:
             empty = await Snapshot.of(store.link)
             for seed in range(part.first, part.end):
                 await empty.put_back(store.link)
+                rows.newest.clear()  # each run is another installation's
                 run = PayoutRun(seed, store, clock, settings, folder, metrics, truthful=part.truthful)
                 results.append(await played(run, tell=part.tell))
     return results
