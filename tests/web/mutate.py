@@ -27,6 +27,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from payflow.app.service import freeze_what_is_loaded
 from payflow.config import Settings, load
 from tests.web.api.front import asking
 from tests.web.test_matrix import PRIVATE, house, lines
@@ -272,6 +273,7 @@ async def mutate(settings: Settings, folder: Path, requests: int, seed: int) -> 
         logging.getLogger().addHandler(listener)
         try:
             with capture_logs() as said:
+                freeze_what_is_loaded()
                 ticking = asyncio.create_task(_tick(outcome, said))
                 sender = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "tests.web.mutate", "--send", stdin=PIPE, stdout=PIPE
