@@ -102,8 +102,8 @@ class Heads:
 
     def committed(self, record_id: RecordId, version: int, newest: bytes) -> None:
         """Learn how far a record is now."""
-        if self.passed(record_id, version):
-            return  # somebody set it back, and what was written down must go on to say so
+        if not self._key or self.passed(record_id, version):
+            return  # nothing is asked of it; or somebody set it back, and what was written down must go on to say so
         self._newest.pop(record_id, None)
         self._newest[record_id] = version
         if len(self._newest) > MOST_REMEMBERED:
