@@ -78,7 +78,7 @@ async def approve_what_waits(one: Sandbox) -> None:
 
     async def waits() -> bool:
         line = (await one.ask("/api/reviews", who="rita"))[1]["reviews"]
-        found[:] = [review for review in line if review["owner"] == "chioma"]
+        found[:] = [review for review in line if review["owner"] == "shop~chioma"]
         return bool(found)
 
     await one.until(waits, "Chioma's payout waits for a person")
