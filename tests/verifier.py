@@ -168,6 +168,9 @@ def on_chain(body: Any) -> None:  # noqa: ANN401
         names = [keccak(name).hex() for name in (b"ExecutionSuccess(bytes32,uint256)", b"Execution(uint256)")]
         wallet, executed = pays["wallet"][2:].lower(), pays["executed"].removeprefix("0x")
         need(any(w == wallet and t[0] in names and executed in "".join(t[1:]) + d for w, t, d in said), "not executed")
+    shown = body["to"].lower().split("\u2022")
+    need("to" not in pays or pays["to"].lower().startswith(shown[0]), "another payee")
+    need("to" not in pays or pays["to"].lower().endswith(shown[-1]), "another payee")
     if "arrives" in body and "decimals" in pays:
         need(Decimal(body["arrives"]["amount"]) * 10 ** int(pays["decimals"]) == units, "another amount")
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from machines.core.errors import BadInput, NotPossible
 from payflow.app.installation import Payflow
-from payflow.cli.terminal import Commands, RecordName, Terminal, clean, record_of
+from payflow.cli.terminal import Code, Commands, RecordName, Terminal, clean, record_of
 
 command = Commands()
 
@@ -51,18 +51,20 @@ def verify_receipt(
         Path | None,
         typer.Option(help="What /.well-known/payflow-keys.json of the installation said, saved when you trusted it."),
     ] = None,
-) -> None:
+) -> Code:
     from payflow.desk.receipts.checking import check  # noqa: PLC0415  (a second, and only here)
 
     found = check(_read(file), _keys(keys) if keys else ())
     body = found.body
+    whose = "" if found.known else f", says whoever has the key {found.key}"
     terminal.tell(
         {"receipt": body["id"], "says": body["says"], "made_at": body["made_at"], "key": found.key,
          "key_known": found.known, "holds": list(found.holds)},
-        Text(clean(f"{body['id']}: {body['says']}, as of {body['made_at']}"), "bold"),
+        Text(clean(f"{body['id']}: {body['says']}, as of {body['made_at']}{whose}"), "bold"),
         *(f"· {clean(line)}" for line in found.holds),
         *([] if found.known else [f"Whose key {found.key} is, this cannot know. {COMPARE}"]),
     )  # fmt: skip
+    return Code.OK if found.known else Code.REFUSED
 
 
 def _keys(path: Path) -> list[bytes]:

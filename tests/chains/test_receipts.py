@@ -75,6 +75,7 @@ async def test_a_plain_payment_is_proven_by_the_header(station: Station) -> None
         {**chain, "block": chain["block"] + 1},
     ):
         _refused(station, {**body, "chain": changed})
+    _refused(station, {**body, "to": others["pays"]["to"]})
 
 
 async def test_each_of_a_batch_is_proven_and_one_that_was_thrown_back_is_not(station: Station, chain: Anvil) -> None:

@@ -15,7 +15,7 @@ from payflow.engine.step import take_in
 from payflow.store import keys
 from payflow.store.receipt_keys import ReceiptKeys
 from tests.deploy.test_setback import nobody_watches
-from tests.stories.town import Town
+from tests.stories.town import BOUNCES, Town
 from tests.verifier import verify
 
 
@@ -142,6 +142,22 @@ async def test_a_persons_word_for_it_is_no_proof(sunday_town: Town) -> None:
     assert [one["by"] for one in body["events"] if "by" in one] == ["an operator, by hand"]
     await _overridden(town, payout, "CANCELLED")
     assert verify(await _receipt(town, payout))["says"] == "NOT PAID"
+
+
+async def test_why_an_attempt_failed_is_for_those_who_work_here(town: Town) -> None:
+    await town.ann_is_an_old_customer()
+    await town.ann_earns("20000")
+    payout = await town.ann_asks("2000")
+    town.bank.transfers.otherwise = BOUNCES
+    await town.until_queued(payout)
+    await town.time_passes(hours=2)
+    await town.until_sent(payout)
+    await town.time_passes(seconds=10)
+    await town.until(payout, "failed")
+    for who, said in (("ann", "failed"), ("otto", "failed: DISBURSE FAILED")):
+        (attempt,) = json.loads(await _receipt(town, payout, who))["body"]["attempts"]
+        assert attempt["outcome"].startswith(said)
+        assert ("DISBURSE" in attempt["outcome"]) == (who == "otto")
 
 
 async def test_what_came_back_is_said_by_the_old_receipt_too(town: Town) -> None:

@@ -61,7 +61,7 @@ async def _said(page: Page, file: bytes, key: str = "") -> tuple[str, str]:
     await page.evaluate("says.className = ''; document.getElementById('file').value = ''")
     await page.fill("#key", key)
     await page.set_input_files("#file", {"name": "receipt.json", "mimeType": "application/json", "buffer": file})
-    answer = page.locator("#says.holds, #says.fails")
+    answer = page.locator("#says.holds, #says.fails, #says.unknown")
     await answer.wait_for()
     return str(await answer.get_attribute("class")), await answer.inner_text()
 
@@ -84,6 +84,7 @@ async def test_what_holds_holds_in_the_browser_and_what_does_not_does_not(
         for file in (await receipts.file(record.id, staff=True), await receipts.page(record.id, staff=True)):
             assert (await _said(page, file, keys.known[0].hex()))[0] == "holds"
             assert (await _said(page, file, "0" * 64))[0] == "fails"
+            assert (await _said(page, file))[0] == "unknown"
             for at in range(0, len(file), len(file) // 23):
                 changed = file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]
                 assert (await _said(page, changed))[0] == "fails", (how, at)

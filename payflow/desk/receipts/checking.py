@@ -14,6 +14,8 @@ from payflow.desk.receipts.signing import MOST_BYTES, OPENS, NoReceipt, canonica
 from payflow.store.receipt_keys import is_signed, key_id
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+HIDDEN = "\N{BULLET}"
+"""Stands for each part of a payee that is not shown."""
 _WORD = 64
 _SELECTOR = 10
 _LINES_AT = {True: 4, False: 3}
@@ -45,7 +47,7 @@ def check(file: bytes, known: Sequence[bytes] = ()) -> CheckedReceipt:
         raise NoReceipt(f"It was signed with the key {key_id(public)}, which is none of those that were given.")
     holds = [f"signed with the key {key_id(public)}"]
     if "chain" in body:
-        holds.append(_on_chain(body))
+        holds.append(prove(body))
     elif "evidence" in body:
         evidence = body["evidence"]
         holds.append(f"the word of {evidence['source']} for {evidence['reference']}, as it was read, is in it")
@@ -69,7 +71,8 @@ def _signed(content: bytes) -> tuple[dict[str, Any], bytes]:
 # ── the chain's own proof ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _on_chain(body: Mapping[str, Any]) -> str:
+def prove(body: Mapping[str, Any]) -> str:
+    """Say what the chain's own proof in a receipt proves; raises `NoReceipt` where that is not what it says."""
     chain, evidence = body["chain"], body["evidence"]
     at = f"block {chain['block']} of chain {chain['chain_id']}, {chain['depth']} deep when it was written"
     if "proof" not in chain:
@@ -91,11 +94,17 @@ def _on_chain(body: Mapping[str, Any]) -> str:
         raise NoReceipt("The proof of the chain is of another transaction.")
     if not (found.ok and _pays(found, chain["pays"], chain["chain_id"]) and _is_all(body, chain["pays"])):
         raise NoReceipt("What the chain proves does not pay what the receipt says.")
-    return f"proven by the header {proof['block_hash']}: {at}; ask any node or explorer whether it is of the chain"
+    what = (
+        "the wallet carried out the proposal" if chain["pays"]["how"] == "wallet" else "so much was paid to this payee"
+    )
+    return f"{what}, by the header {proof['block_hash']} of {at}; ask any node or explorer whether it is of the chain"
 
 
 def _is_all(body: Mapping[str, Any], pays: Mapping[str, str]) -> bool:
-    """Whether the chain's units are the amount that the receipt names, where it names one."""
+    """Whether it is the payee that the receipt shows, as far as it does, and the amount that it names, if any."""
+    shown, to = body["to"].lower(), pays.get("to", "").lower()
+    if "to" in pays and not (to.startswith(shown.partition(HIDDEN)[0]) and to.endswith(shown.rpartition(HIDDEN)[2])):
+        return False
     if "arrives" not in body or "decimals" not in pays:
         return True
     return Decimal(body["arrives"]["amount"]).scaleb(int(pays["decimals"])) == int(pays["units"])

@@ -186,7 +186,7 @@ def _payout(record: Record[Any], *, staff: bool) -> dict[str, Any]:
             {"at": iso(one.at), "by": one.by if staff else f"reviewer {number}"}
             for number, one in enumerate(approvals, 1)
         ],
-        "attempts": [_attempt(one, data) for one in data.attempts],
+        "attempts": [_attempt(one, data, staff=staff) for one in data.attempts],
     }
     if not approvals and record.data.assessed and record.data.attempts:
         found["approved_by"] = "rules"
@@ -197,9 +197,11 @@ def _payout(record: Record[Any], *, staff: bool) -> dict[str, Any]:
     return found
 
 
-def _attempt(one: Attempt, data: Any) -> dict[str, str]:  # noqa: ANN401  (PayoutData)
-    outcome = "paid" if data.is_paid(one.reference) else f"failed: {one.failed}" if one.failed else "open"
-    found = {"reference": one.reference, "outcome": str(redacted(outcome))}
+def _attempt(one: Attempt, data: Any, *, staff: bool) -> dict[str, str]:  # noqa: ANN401  (PayoutData)
+    # Why is told to those who work here: that our wallet was empty is nobody else's to read.
+    why = f": {redacted(one.failed)}" if staff else ""
+    outcome = "paid" if data.is_paid(one.reference) else f"failed{why}" if one.failed else "open"
+    found = {"reference": one.reference, "outcome": outcome}
     return found | ({"opened_at": iso(one.opened_at)} if one.opened_at else {})
 
 

@@ -71,7 +71,10 @@ class Receipts:
         seen, now = await self._seen(record_id), await self._store.records.now()
         url = self._store.settings.public_url
         status = f"{url}{PLACE}/{record_id}/{self._code(record_id)}" if url else ""
-        return content.body(seen, self._store.installation, status, now, staff=staff)
+        body = content.body(seen, self._store.installation, status, now, staff=staff)
+        if seen.chain is not None:
+            _refuse_unproven(body)
+        return body
 
     def _code(self, record_id: str) -> str:
         return self._store.seals.fingerprint("receipt", record_id)
@@ -150,6 +153,16 @@ class Receipts:
         return lane, self._lanes.books
 
 
+def _refuse_unproven(body: Mapping[str, Any]) -> None:
+    """Sign nothing that whoever checks it would not believe."""
+    from payflow.desk.receipts.checking import prove  # noqa: PLC0415  (only where a chain is used)
+
+    try:
+        prove(body)
+    except signing.NoReceipt as error:
+        raise _no_receipt(body["id"], str(error)) from error
+
+
 def _no_receipt(record_id: RecordId, fault: str) -> NotPossible:
     return NotPossible(f"{record_id} has no receipt: {fault.rstrip('.')}. `payflow verify` says more.")
 
@@ -173,17 +186,18 @@ async def _pays(record: Record[Any], evidence: Evidence, lane: Lane, books: Lane
         wei = shannon_of(record) * WEI - int(data.charge_wei)
         return {"how": "plain", "to": data.to, "units": str(wei), "decimals": str(ETHER_DECIMALS)}
     paid = payment.data
-    pays = {"how": "plain", "to": str(paid.to or ""), "units": paid.value_wei, "decimals": str(ETHER_DECIMALS)}
-    if paid.token is not None:
-        decimals = next((one.decimals for one in lane.tokens.values() if one.address == paid.token), None)
-        pays |= {"how": "token", "token": paid.token, "decimals": str(decimals)} if decimals is not None else {}
-    if details.get("batch") and lane.pay_many is not None:
-        pays |= {
-            "how": "batch",
-            "contract": lane.pay_many.address,
-            "batch": details["batch"],
-            "place": details["place"],
-        }
+    pays = {"how": "plain", "to": str(paid.to or ""), "units": paid.value_wei}
+    if paid.token is None:
+        pays["decimals"] = str(ETHER_DECIMALS)
+    else:
+        # What the settings call a token may have changed since; its contract and its units have not.
+        pays |= {"how": "token", "token": paid.token}
+        decimals = [one.decimals for one in lane.tokens.values() if one.address == paid.token]
+        pays |= {"decimals": str(decimals[0])} if decimals else {}
+    if details.get("batch"):
+        carried = await books.transaction(lane.name, paid.nonce)
+        contract = str(carried.data.to if carried else "")
+        pays |= {"how": "batch", "contract": contract, "batch": details["batch"], "place": details["place"]}
     return pays
 
 
