@@ -9,7 +9,7 @@ import structlog
 
 from machines.core.batcher import Batcher
 from machines.core.decision import New
-from machines.core.errors import NotFound
+from machines.core.errors import Conflict, NotFound
 from machines.core.ids import RecordId
 from machines.core.machine import AnyMachine
 from machines.core.ports import PaymentKey, PermitSigner
@@ -34,10 +34,14 @@ from machines.transaction.react import transaction as transaction_machine
 from machines.transaction.react_lane import lane as lane_machine
 from machines.transaction.react_payment import payment as payment_machine
 from payflow.desk.records import revived
+from payflow.store.macs import Forged
 from payflow.store.store import Store
+from payflow.store.stored import Stored
 
 if TYPE_CHECKING:
     from adapters.ethereum.node import Nodes
+
+log = structlog.get_logger()
 
 log = structlog.get_logger()
 
@@ -71,8 +75,20 @@ class StoreBooks:
         """List payments that wait for a signature, the oldest first."""
         found = await self.store.listing.of_owner("payment", s.QUEUED, owner_of_lane(lane), limit)
         # What goes on from something unsigned is unsigned: one such payment would stop the whole lane.
-        sound = (one.record for one in found if self.store.records.trusts(one))
+        sound = [one.record for one in found if self.store.records.trusts(one) and await self._is_newest(one)]
         return sorted(sound, key=lambda record: (record.created_at, record.id))
+
+    async def _is_newest(self, stored: Stored) -> bool:
+        """Tell a payment that waits from one that this process has paid, and whose older row somebody put back."""
+        try:
+            await self.store.records.refuse_set_back(stored)
+        except Conflict:
+            return False  # it moved since it was read
+        except Forged as error:
+            log.error("It was paid, and waits.", action="forged", record=stored.record.id, why=str(error))  # noqa: TRY400
+            self.store.link.macs.on_forged(stored.record.id)
+            return False
+        return True
 
     async def unsettled(self, lane: str) -> list[TransactionRecord]:
         """List the lane's transactions that are not over, by nonce."""
