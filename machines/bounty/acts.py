@@ -22,7 +22,7 @@ from machines.bounty.data import (
 )
 from machines.bounty.hands import are_there, sole_funder, wanted_for
 from machines.core.chain import Address, TxHash
-from machines.core.errors import BadInput, Rejected, Retryable, TooLong
+from machines.core.errors import BadInput, Rejected, Retryable, TooLong, Unapproved
 from machines.core.facts import Fact, Nothing, Proof
 from machines.core.forge import Forge, Place
 from machines.core.money import ETH, Money
@@ -184,7 +184,15 @@ class BountyActs:
             case Pending() as pending:
                 return _pending(record, pending, record.data.transaction_hash, f.Deploying)
             case _:
+                await self._refuse_other_wallet(record, creation)
                 return await self._send(payment, step)
+
+    async def _refuse_other_wallet(self, record: BountyRecord, creation: Creation) -> None:
+        """Raise unless what would be sent makes a wallet of its owners: the lane has the money of others."""
+        owners = [Address(one) for one in creation.owners]
+        planned = await self.wallets.creation(owners, creation.threshold, record.id)
+        if planned.call != creation.call or self.bot not in creation.owners:
+            raise Unapproved("What it would send is not how a wallet of these owners is made.")
 
     async def _deployed(self, creation: Creation, made: Address | None, tx: str, reason: str) -> Fact:
         wallet = made or await self.wallets.existing(creation)
@@ -337,6 +345,8 @@ class BountyActs:
                 to, held = proposal.to, proposal.holdings
                 if not await self._hands_are_there(record, to, held, step, refund=attempt.refund):
                     return f.HandWanted(record.data.question)
+                if proposal.wallet != record.data.contract_address or not self.wallets.is_approval(proposal):
+                    raise Unapproved("What it would send is not the bot's yes to this payment of this wallet.")
                 return await self._send(payment, step)
 
     async def settle(self, record: BountyRecord, step: Step) -> Fact:

@@ -132,6 +132,9 @@ class Wallets(Protocol):
     async def creation(self, owners: Sequence[Address], threshold: int, salt: str, /) -> Creation:
         """Say how a wallet of these owners is made; the same salt gives the same wallet, where the kind allows it."""
 
+    def is_approval(self, proposal: WalletProposal, /) -> bool:
+        """Tell whether what would be sent to agree to a proposal is just that, and no other call."""
+
     async def made(self, creation: Creation, tx: TxHash, /) -> Address | None:
         """Find the wallet that a transaction made, and see that it is the one that was wanted.
 

@@ -52,10 +52,7 @@ class MultiSigs(OwnedWallets):
     async def propose(self, wallet: Address, to: Address, holdings: Sequence[Holding], number: int) -> WalletProposal:
         """Fix a payment."""
         operation, value = self._operation(wallet, to, holdings)
-        approval = ContractCall(
-            wallet,
-            self._at(wallet).encode_abi("submitTransaction", [operation.to, value, operation.data]),
-        )
+        approval = self._submission(wallet, operation, value)
         head = await known_head(self._chain)
         return WalletProposal(
             kind=self.kind,
@@ -96,6 +93,15 @@ class MultiSigs(OwnedWallets):
                     raise Contradiction(f"{proposal.wallet} lists another payment than was proposed.", rail=RAIL)
                 return log.topics[2]
         return ""
+
+    def _submission(self, wallet: Address, operation: ContractCall, value: int) -> ContractCall:
+        arguments = [operation.to, value, operation.data]
+        return ContractCall(wallet, self._at(wallet).encode_abi("submitTransaction", arguments))
+
+    def is_approval(self, proposal: WalletProposal) -> bool:
+        """Tell whether it puts into the wallet's list what the proposal does."""
+        wallet = Address(proposal.wallet)
+        return proposal.approval == self._submission(wallet, proposal.operation, int(proposal.value_units))
 
     async def confirmation(self, proposal: WalletProposal, confirm_hash: str, owner: Address) -> ContractCall:
         """Say what a maintainer sends: his word, or, where he gave it and the payment failed, to try it again."""

@@ -131,7 +131,6 @@ class Safes(OwnedWallets):
         its = "0x" + (await self._reader.contracts.ask(asked)).hex()
         if its != mine:
             raise Contradiction(f"{wallet} calls its transaction {its}, we {mine}.", rail=RAIL)
-        approval = ContractCall(wallet, self._at(wallet).encode_abi("approveHash", [mine]))
         return WalletProposal(
             self.kind,
             number,
@@ -143,9 +142,16 @@ class Safes(OwnedWallets):
             delegate,
             nonce,
             mine,
-            approval,
+            self._approval(wallet, mine),
             head.number,
         )
+
+    def _approval(self, wallet: Address, of_hash: str) -> ContractCall:
+        return ContractCall(wallet, self._at(wallet).encode_abi("approveHash", [of_hash]))
+
+    def is_approval(self, proposal: WalletProposal) -> bool:
+        """Tell whether it agrees to the proposal's hash."""
+        return proposal.approval == self._approval(Address(proposal.wallet), proposal.hash)
 
     def _operation(self, to: Address, holdings: Sequence[Holding]) -> tuple[ContractCall, int, bool]:
         if len(holdings) > 1:

@@ -138,6 +138,10 @@ class Truth:
         self.here()
         return Creation("multisig", tuple(owners), threshold, ContractCall("", "0x60"))
 
+    def is_approval(self, proposal: WalletProposal) -> bool:
+        """Tell whether it is that."""
+        return proposal.approval == ContractCall(proposal.wallet, f"0x{proposal.number:02x}")
+
     async def made(self, creation: Creation, tx: TxHash) -> Address | None:
         """Find it."""
         self.here()
