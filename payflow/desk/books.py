@@ -88,8 +88,9 @@ class Bookkeeper:
         self._turns += 1
         if self._turns % WRITTEN_DOWN_EVERY == 1:
             await self._store.write_down_books(self._posted)
-        await stop_on_false_list(self._store)
-        await stop_what_was_set_back(self._store)
+        if not self._store.guard.alarms:  # else it is known to be set back, and closed until it was reconciled
+            await stop_on_false_list(self._store)
+            await stop_what_was_set_back(self._store)
         return verdict
 
 

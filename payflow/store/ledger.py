@@ -470,7 +470,9 @@ class Ledger(OverRecords):
     def _said_outside(self, shard: int, found: ShardSums) -> "Statement":
         """Give what was written down outside of the postings up to one of them, unless that one was put away since."""
         last, digest = self.outside.get(shard, ("0-0", ""))
-        return Statement(place_of(last), digest, due=not found.last and place_of(found.until or "0-0") < place_of(last))
+        # A store that lost writes is closed, and lacks some of them, until a person takes it for the truth.
+        is_due = not found.last and not self._records.guard.alarms
+        return Statement(place_of(last), digest, due=is_due and place_of(found.until or "0-0") < place_of(last))
 
     def sums_to_write_down(self, posted: PostedSums) -> Mapping[int, tuple[str, str]]:
         """Say of each shard what its postings sum to, up to the last one that a walk found to be ours."""
