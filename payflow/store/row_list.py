@@ -267,13 +267,14 @@ class RowList:
             listed = ListedRow(print_of(raw), until=now + lasts_ms if lasts_ms else 0)
             lines[row.bucket][row.place] = self._closed(row.place, listed)
         for bucket, said in lines.items():
-            before = await link.ask("HGETALL", keys.rows(bucket))
-            root = before.pop(ROOT, None)
-            gone = [part for name in before if name.decode() not in said for part in (name, b"")]
             total = sum(self._weight(place, line) for place, line in said.items()) % _SUMS
-            words = [*gone, *(part for pair in said.items() for part in pair)]
-            if not await self._write(link, bucket, root, ListNumber(epoch), total, words):
-                continue  # another process lists it at the same moment
+            for _ in range(MOST_TRIES):
+                before = await link.ask("HGETALL", keys.rows(bucket))
+                root = before.pop(ROOT, None)
+                gone = [part for name in before if name.decode() not in said for part in (name, b"")]
+                words = [*gone, *(part for pair in said.items() for part in pair)]
+                if await self._write(link, bucket, root, ListNumber(epoch), total, words):
+                    break  # else somebody changed a row at the same moment
         self.newest = {bucket: max(self.newest[bucket], ListNumber(epoch)) for bucket in self.newest}
 
     async def is_begun(self, link: "Link") -> bool:

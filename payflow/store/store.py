@@ -199,9 +199,10 @@ class Store:
         await self.rows.begin_again(self.store_id)
         self.ledger.timed_since = await self.rows.timed_since()
         adopted = max(await self.records.now(), (await self._adopted_at())[1] + 1)
+        # The list first: who learns that the store was taken for the truth must find one that holds.
+        await self.rows.believe(adopted)
         words = ("adopted", adopted, "adopted_by", self.link.rows.sign("adopted", self.store_id, adopted))
         await self.link.ask("HSET", keys.META, *words)
-        await self.rows.believe(adopted)
         self.ledger.outside = {}
         self.records.heads.begin_anew(adopted)
         self.marks.begin_anew(adopted)
