@@ -30,7 +30,7 @@ def by_rules(signer: PermitSigner, record: PayoutRecord) -> str:
 def by_person(signer: PermitSigner, record: PayoutRecord, place: str, by: str, at: int) -> str:
     """Seal somebody's yes to what is proposed now, which goes to this destination in clear."""
     said = Approval(by, at, record.data.proposal.fingerprint)
-    return signer.sign(SealKind.PERSON, *_said(record, place, said))
+    return signer.sign(SealKind.PERSON, *_said(record, place, said, record.data.proposal.by))
 
 
 def refuse_unapproved(signer: PermitSigner, record: PayoutRecord, place: str) -> None:
@@ -67,7 +67,7 @@ def _content(record: PayoutRecord) -> tuple[str | int, ...]:
     if record.amount is None:
         raise BadAmount(f"{record.id} has no amount.")
     data, amount = record.data, record.amount
-    return (record.id, amount.asset.code, amount.units, data.send_units, data.rail, data.installation)
+    return (record.id, record.owner, amount.asset.code, amount.units, data.send_units, data.rail, data.installation)
 
 
 def _found(data: PayoutData) -> tuple[str | int, ...]:
@@ -78,8 +78,10 @@ def _ruled(record: PayoutRecord) -> tuple[str | int, ...]:
     return (*_content(record), record.data.ruled_place, *_found(record.data))
 
 
-def _said(record: PayoutRecord, place: str, said: Approval) -> tuple[str | int, ...]:
-    return (*_content(record), place, said.fingerprint, said.by, said.at, *_found(record.data))
+def _said(record: PayoutRecord, place: str, said: Approval, asked_by: str = "") -> tuple[str | int, ...]:
+    """Give what a yes is to; who asked for it cannot be made somebody else, so that they say yes to it themselves."""
+    asked = asked_by or record.data.requested_by
+    return (*_content(record), place, asked, said.fingerprint, said.by, said.at, *_found(record.data))
 
 
 # ── what an older version approved ───────────────────────────────────────────────────────────────────────────────────

@@ -84,6 +84,11 @@ async def _run(
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(_stopped_by_signals())
         payflow = await stack.enter_async_context(opened(settings, parts, pool_files=pool_files))
+        if workers and not payflow.store.permit_keys.makes_permits:
+            raise BadSettings(
+                "PAYFLOW_APPROVAL_KEYS is set for a process with workers, and PAYFLOW_PERMIT_KEYS is not: it could pay "
+                "nothing. Give it both lists, or run it as an API with ENABLE_WORKERS=false."
+            )
         refuse_unfit(payflow.store)
         payflow.store.records.heads.shorten()
         readiness = Readiness(payflow.store)

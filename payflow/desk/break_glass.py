@@ -17,6 +17,8 @@ from payflow.store.store import Store
 ACT = "break glass"
 SUBJECT = "what the pages are for"
 
+MOST_CHARS = 300
+
 Tell = Callable[[Sequence[str], str, str], Awaitable[Sequence[str]]]
 """Sends a subject and a text to contacts, and names the kinds of those that did not take it."""
 
@@ -75,4 +77,7 @@ def words_of(words: Sequence[str]) -> str:
     """Write the command that is to be done, for whoever reads of it."""
     if not words or words[0] in ("serve", "worker", "sandbox", "break-glass"):
         raise BadInput("Write the command that takes two after --, such as: -- override ID CANCELLED --reason WHY.")
-    return " ".join(words)[:300]
+    said = " ".join(words)
+    if len(said) > MOST_CHARS:
+        raise BadInput(f"That is longer than the {MOST_CHARS} characters which all are told of: give a shorter reason.")
+    return said

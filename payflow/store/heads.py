@@ -23,6 +23,7 @@ from typing import NamedTuple
 import structlog
 
 from machines.core.clock import Millis
+from machines.core.errors import BadSettings
 from machines.core.ids import RecordId, is_id, parse_id
 from payflow.store import keys
 from payflow.store.codec import chain, encode
@@ -82,7 +83,13 @@ class Heads:
         if not self._key:
             return
         for place in self._places():
-            file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            except OSError as error:
+                raise BadSettings(
+                    f"How far records are cannot be written down in {place} ({error.strerror or error}): set "
+                    "PAYFLOW_ANCHORS to a file in a folder that this process may write to."
+                ) from error
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

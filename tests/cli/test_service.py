@@ -282,3 +282,10 @@ async def test_an_api_without_workers_does_not_start_with_the_keys_of_permits(tm
     with pytest.raises(BadSettings, match="take it out of the settings of this process"):
         await serve(settings, service.parts, lambda _, __: None)
     assert not (tmp_path / "data").exists(), "nothing was opened"
+
+
+async def test_a_worker_does_not_start_with_the_keys_of_approvals_alone(tmp_path: Path) -> None:
+    keys = {"PAYFLOW_APPROVAL_KEYS": "made up for approvals alone"}
+    settings = load({"PAYFLOW_DATA": str(tmp_path / "data"), **keys})
+    with pytest.raises(BadSettings, match="Give it both lists"):
+        await serve(settings, service.parts, lambda _, __: None)

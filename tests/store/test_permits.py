@@ -283,6 +283,11 @@ async def raw(store: Store, record_id: RecordId) -> UnsignedRecord:
     return await anext(one async for one in store.permits.unsigned() if one.id == record_id)
 
 
+async def who_approved_it_seems_another(world: World, victim: RecordId, _: RecordId) -> None:
+    """Let it be asked for by somebody else than whoever said yes to it, as if they had not asked for it themselves."""
+    await world.forged(victim, requested_by="somebody else")
+
+
 async def another_rail(world: World, victim: RecordId, _: RecordId) -> None:
     """Let another rail pay it."""
     await world.forged(victim, rail="paystack")
@@ -334,8 +339,8 @@ BY_HAND: dict[str, Attack] = {
     one.__name__: one
     for one in (
         another_destination, another_destination_and_no_name_of_it, another_destination_in_the_attempt, more_arrives,
-        a_larger_amount, another_rail, another_installation, fewer_findings, the_seals_of_another,
-        the_attempt_of_another, a_later_attempt, adopted_by_two,
+        a_larger_amount, who_approved_it_seems_another, another_rail, another_installation, fewer_findings,
+        the_seals_of_another, the_attempt_of_another, a_later_attempt, adopted_by_two,
     )
 }  # fmt: skip
 
