@@ -2,18 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 
-from machines.core.clock import DAY, SECOND
-from machines.core.errors import BadSettings
 from machines.core.ports import Rail
 from machines.payout import lifecycle as s
 from machines.payout.acts import PayoutActs
-from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
-from machines.payout.risk import Thresholds
 from payflow.config import PollerSettings, Settings
 from payflow.desk.batches import Schedule
 from payflow.desk.caps import PayoutCaps
@@ -22,7 +17,7 @@ from payflow.desk.payouts import Desk
 from payflow.desk.providers import ProviderHistories
 from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.reconcile.payouts import PayoutsReconcile
-from payflow.desk.requests import two_people_from
+from payflow.desk.requests import payout_policy, risk_thresholds, two_people_from
 from payflow.store.store import Store
 from payflow.telemetry.metrics import Metrics
 from payflow.web import routes as api
@@ -50,12 +45,12 @@ class Payouts:
         self._metrics = metrics
         self._setups = setups
         self._schedule = Schedule(settings.batch_schedule, settings.batch_worker_rate_limit)
-        self._thresholds = _thresholds(settings.risk)
+        self._thresholds = risk_thresholds(settings)
         watches = self._over({name: setup.watching or setup.rail for name, setup in setups.items()}).acts()
         looks = self._over({name: setup.rail for name, setup in setups.items()}).acts()
         self._asking = self._over({name: setup.asking or setup.rail for name, setup in setups.items()})
         acts = looks | {state: watches[state] for state in WATCHED}
-        self.machine = payout(_policy(settings), acts, self._asking.prove)
+        self.machine = payout(payout_policy(settings), acts, self._asking.prove)
         gateways = {name: setup.gateway for name, setup in setups.items()}
         self.desk = Desk(store, settings, metrics, gateways, self._schedule, receipts)
 
@@ -72,7 +67,7 @@ class Payouts:
             WalletQueue(self._store, {name: setup.wallet for name, setup in self._setups.items() if setup.wallet}),
             FirstLook(gateways, self._store.seals, borne_by_provider=self._settings.payout_fee_bearer == "provider"),
             two_people_from(self._settings, self._store),
-            _policy(self._settings),
+            payout_policy(self._settings),
             {name: setup.lists for name, setup in self._setups.items()},
             PayoutCaps(self._store, self._settings),
         )
@@ -115,21 +110,3 @@ def pollers(settings: Settings) -> dict[str, PollerSettings]:
         "payout.PROCESSING": sending,
         "payout.UNCONFIRMED": sending,
     }
-
-
-def _policy(settings: Settings) -> PayoutPolicy:
-    return PayoutPolicy(
-        retry_after_s=settings.retry_after_s,
-        settle_window_ms=int(settings.settle_window_s * SECOND),
-        watch_ms=int(settings.watch_days * DAY),
-        returns_ms={rail: int(days * DAY) for rail, days in settings.returns_days.items()},
-    )
-
-
-def _thresholds(given: Mapping[str, int]) -> Thresholds:
-    known: dict[str, Any] = dict(given)
-    try:
-        return Thresholds(**known)
-    except TypeError as error:
-        names = ", ".join(Thresholds.__dataclass_fields__)
-        raise BadSettings(f"PAYFLOW_RISK names a threshold that does not exist: use {names}.") from error

@@ -1,7 +1,6 @@
 """Runs an opened installation: the API, workers, what runs beside them, until a signal comes."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -13,16 +12,16 @@ from typing import Any
 import anyio
 import structlog
 
-from machines.core.errors import BadSettings, PayflowError
+from machines.core.errors import PayflowError
 from payflow.app.installation import Assemble, Payflow, opened, refuse_unfit
 from payflow.config import Settings
 from payflow.desk.books import Bookkeeper
-from payflow.desk.readiness import Readiness, files_open_to_all, keep_telling
+from payflow.desk.readiness import Readiness, files_open_to_all, keep_telling, refuse_wrong_keys
 from payflow.engine.dispatcher import Dispatcher
 from payflow.engine.worker import Worker
 from payflow.store import servers
 from payflow.telemetry import logs
-from payflow.telemetry.health import Work, work_of
+from payflow.telemetry.health import Work, freeze_what_is_loaded, work_of
 
 log = structlog.get_logger()
 
@@ -70,25 +69,14 @@ async def _run(
     ports: "Ports",
     workers: bool,
 ) -> None:
-    if settings.permit_keys and not workers:
-        raise BadSettings(
-            "PAYFLOW_PERMIT_KEYS is set for an API without workers: take it out of the settings of this process. With "
-            "it, whoever takes the API over could permit payments."
-        )
+    refuse_wrong_keys(settings, workers=workers)
     logs.configure(settings.log_level, settings.log_format)
     settings = settings.model_copy(update={"enable_workers": workers})
     for file in files_open_to_all(settings):
-        log.error(
-            "Everybody on this machine can read a file with secrets: chmod 600.", action="open_file", file=str(file)
-        )
+        log.error("Everybody here can read a file with secrets: chmod 600.", action="open_file", file=str(file))
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(_stopped_by_signals())
         payflow = await stack.enter_async_context(opened(settings, parts, pool_files=pool_files))
-        if workers and not payflow.store.permit_keys.makes_permits:
-            raise BadSettings(
-                "PAYFLOW_APPROVAL_KEYS is set for a process with workers, and PAYFLOW_PERMIT_KEYS is not: it could pay "
-                "nothing. Give it both lists, or run it as an API with ENABLE_WORKERS=false."
-            )
         refuse_unfit(payflow.store)
         payflow.store.records.heads.shorten()
         readiness = Readiness(payflow.store)
@@ -113,12 +101,6 @@ async def _run(
                 group.start_soon(task, payflow, stop)
             await (worker.run() if worker else stop.wait())
             group.cancel_scope.cancel()
-
-
-def freeze_what_is_loaded() -> None:
-    """Have the garbage collector pass over what lives as long as the process: to walk over it held the loop 0.1 s."""
-    gc.collect()
-    gc.freeze()
 
 
 def _worker(payflow: Payflow) -> Worker:
@@ -222,13 +204,8 @@ async def _anchor(payflow: Payflow) -> None:
     except PayflowError as error:
         log.warning("How far the audit log is was not written down.", action="anchor", error=str(error))
     else:
-        log.info(
-            "How far the audit log and the records are was written down outside.",
-            action="anchor",
-            lines=anchor.lines,
-            head=anchor.head,
-            records=records,
-        )
+        what = "How far the audit log and the records are was written down outside."
+        log.info(what, action="anchor", lines=anchor.lines, head=anchor.head, records=records)
 
 
 async def tell_health(payflow: Payflow, done: Work) -> None:

@@ -8,7 +8,7 @@ import anyio
 import structlog
 
 from machines.core.clock import DAY, SECOND
-from machines.core.errors import PayflowError
+from machines.core.errors import BadSettings, PayflowError
 from payflow.config import Settings
 from payflow.store import keys, servers
 from payflow.store.pauses import scope_of_shard
@@ -87,6 +87,20 @@ def _durable(store: Store) -> Check:
         ),
         (True, Level.OK, "The store keeps what it acknowledges."),
     )
+
+
+def refuse_wrong_keys(settings: Settings, *, workers: bool) -> None:
+    """Raise where a process has the keys of permits and pays nothing, or pays and has them not."""
+    if settings.permit_keys and not workers:
+        raise BadSettings(
+            "PAYFLOW_PERMIT_KEYS is set for an API without workers: take it out of the settings of this process. With "
+            "it, whoever takes the API over could permit payments."
+        )
+    if settings.approval_keys and not settings.permit_keys and workers:
+        raise BadSettings(
+            "PAYFLOW_APPROVAL_KEYS is set for a process with workers, and PAYFLOW_PERMIT_KEYS is not: it could pay "
+            "nothing. Give it both lists, or run it as an API with ENABLE_WORKERS=false."
+        )
 
 
 def permits(store: Store) -> Check:

@@ -1,11 +1,18 @@
-"""What may be asked for: how much, and to where; the same in a request, on a page and at a terminal."""
+"""What may be asked for: how much, and to where; the same in a request, on a page and at a terminal.
+
+And what the settings say of how it is looked at.
+"""
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
+from machines.core.clock import DAY, SECOND
 from machines.core.errors import BadAmount, BadInput, BadSettings, ShortBalance
 from machines.core.money import NGN, Assets, Money
 from machines.core.ports import Destination
+from machines.payout.policy import PayoutPolicy
+from machines.payout.risk import Thresholds
 from payflow.config import Settings
 from payflow.store.store import Store
 
@@ -41,6 +48,26 @@ def two_people_from(settings: Settings, store: Store) -> Mapping[str, int] | Non
         return None
     bounds = amounts_of("PAYFLOW_TWO_PEOPLE_FROM", text, store.records.assets)
     return {code: bound.units for code, bound in bounds.items()}
+
+
+def payout_policy(settings: Settings) -> PayoutPolicy:
+    """Say how patient the payout machine is."""
+    return PayoutPolicy(
+        retry_after_s=settings.retry_after_s,
+        settle_window_ms=int(settings.settle_window_s * SECOND),
+        watch_ms=int(settings.watch_days * DAY),
+        returns_ms={rail: int(days * DAY) for rail, days in settings.returns_days.items()},
+    )
+
+
+def risk_thresholds(settings: Settings) -> Thresholds:
+    """Say from where on the rules find something."""
+    known: dict[str, Any] = dict(settings.risk)
+    try:
+        return Thresholds(**known)
+    except TypeError as error:
+        names = ", ".join(Thresholds.__dataclass_fields__)
+        raise BadSettings(f"PAYFLOW_RISK names a threshold that does not exist: use {names}.") from error
 
 
 def amounts_of(name: str, text: str, assets: Assets) -> Mapping[str, Money]:

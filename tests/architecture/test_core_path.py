@@ -19,6 +19,11 @@ LIFE = (REPOSITORY / "payflow/README.md").read_text("utf-8").partition("### The 
 STEPS = re.findall(r"^\| .*?\| `([\w.]+)` \|", LIFE.partition("\n## ")[0], re.MULTILINE)
 
 
+def test_what_only_puts_together_stays_small() -> None:
+    lines = [len(one.read_text("utf-8").splitlines()) for one in (REPOSITORY / "payflow/app").rglob("*.py")]
+    assert sum(lines) <= MOST_LINES, "app composes: what it decides has a home at the desk"
+
+
 def commit_script() -> list[Path]:
     """The script that writes a decision, and every part that it includes."""
     commit = LUA / "commit.lua"

@@ -27,8 +27,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from payflow.app.service import freeze_what_is_loaded
 from payflow.config import Settings, load
+from payflow.telemetry.health import freeze_what_is_loaded
 from tests.web.api.front import asking
 from tests.web.test_matrix import PRIVATE, house, lines
 
