@@ -266,7 +266,10 @@ async def cancel(
         who, steering = await terminal.acting(payflow), _steering(payflow)
         if what.isdecimal():
             record_id = (await _transaction(lanes, name, int(what))).id
-            await steering.cancel(record_id, who.name, reason)
+            waits = await steering.cancel(record_id, who, reason)
+            if waits:
+                terminal.tell({"id": record_id, "proposal": waits.digest}, *who_confirms(waits))
+                return
             said = f"Nonce {what} will be used up by nothing; if the payment was quicker, it stays paid."
         else:
             record_id, lane = RecordId(what), _lane(lanes, name)
@@ -297,7 +300,10 @@ async def adopt(
         if not yes:
             counts = [f"counts as paid: {one.id} by {tx}" for one, tx in meant.paid]
             terminal.confirm(counts + [f"will be paid: {one.payment}" for one in meant.unpaid])
-        await steering.adopt(meant, who.name, reason)
+        waits = await steering.adopt(meant, who, reason)
+        if waits:
+            terminal.tell({"lane": name, "proposal": waits.digest}, *who_confirms(waits))
+            return
     answer: dict[str, Any] = {"lane": name, "paid": paid or [], "unpaid": [one.payment for one in meant.unpaid]}
     terminal.tell(answer, f"The lane {name} is open.")
 
@@ -335,7 +341,7 @@ async def trust(
 
 
 def _steering(payflow: Payflow) -> LaneSteering:
-    return LaneSteering(payflow.store, payflow.metrics)
+    return LaneSteering(payflow.store, payflow.metrics, steering_of(payflow).two)
 
 
 async def _transaction(lanes: "Lanes", name: str, nonce: int) -> TransactionRecord:

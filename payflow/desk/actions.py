@@ -19,6 +19,7 @@ from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import OPERATES, REVIEWS, Caller, Person
 from payflow.desk.steering import Steering
 from payflow.shown import grouped
+from payflow.store.registers.proposals import Proposal
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
 from payflow.store.stored import Stored
@@ -126,14 +127,18 @@ class Actions:
             raise NotPossible(found)
         return found
 
-    async def do(self, name: str, stored: Stored, caller: Caller, word: ActionRequest) -> Record[Any]:
-        """Do what was offered, if the record is as it was shown; gives the record as it is then."""
+    async def do(self, name: str, stored: Stored, caller: Caller, word: ActionRequest) -> Record[Any] | None:
+        """Do what was offered, if the record is as it was shown; gives the record as it is then.
+
+        None where it takes two people: it is proposed to a second one, and nothing has changed.
+        """
         record_id, found = stored.record.id, self.offer(name, stored, caller)
         if found.seen != word.seen:
             raise Conflict(f"{record_id} changed since you looked at it: look again.")
         if found.action.asks and not word.reason:
             raise BadInput("Say why: it is written into the history, and whoever is concerned reads it.")
-        await found.action.run(record_id, word)
+        if isinstance(await found.action.run(record_id, word), Proposal):
+            return None
         return (await self._store.records.read(record_id)).record
 
     def _named(self, name: str, stored: Stored) -> Action:
@@ -227,8 +232,8 @@ def of_all(machines: Iterable[AnyMachine], steering: Steering) -> list[Action]:
 def of_lanes(steering: LaneSteering) -> Sequence[Action]:
     """List what people do to a lane, to what waits in it and to what it sent."""
 
-    async def adopt(record_id: RecordId, word: ActionRequest) -> None:
-        await steering.adopt(await steering.adoption(record_id, word.picked), word.who, word.reason)
+    async def adopt(record_id: RecordId, word: ActionRequest) -> object:
+        return await steering.adopt(await steering.adoption(record_id, word.picked), word.person, word.reason)
 
     return (
         Action(
@@ -238,8 +243,8 @@ def of_lanes(steering: LaneSteering) -> Sequence[Action]:
         ),
         Action(
             "cancel", "Replace by nothing", "Use up its nonce with a transaction that pays nobody.", TRANSACTION,
-            OPERATES, lambda _, who, why: t.CancelAsked(who, why), _saying_why(steering.cancel), asks="Why?",
-            danger=True,
+            OPERATES, lambda _, who, why: t.CancelAsked(who, why),
+            lambda record_id, word: steering.cancel(record_id, word.person, word.reason), asks="Why?", danger=True,
             foresees="The chain decides which one wins: if what was sent first is mined, it stays paid. "
             "If the empty one wins, what it carried has failed, and may be paid anew.",
         ),

@@ -13,10 +13,11 @@ from machines.core.money import ETH, MAX_UNITS, Asset, Money
 from machines.transaction import facts as f
 from machines.transaction import lifecycle as s
 from machines.transaction.calldata import balance_of, number
-from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, lane_id, owner_of_lane
+from machines.transaction.data import LaneRecord, PaymentRecord, Suspect, TransactionRecord, lane_id, owner_of_lane
 from machines.transaction.ports import Lane
 from payflow.config import Settings
-from payflow.desk.dual_control import DualControl, Verb
+from payflow.desk.dual_control import DualControl, Verb, both
+from payflow.desk.identity import takes_two
 from payflow.desk.person import Person, because
 from payflow.desk.records import revived, tell
 from payflow.store.registers.proposals import Proposal
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from adapters.ethereum.endpoint import NodeStatistics
 
 LANE, PAYMENT, TRANSACTION = "lane", "payment", "transaction"
-TRUSTING = "lane trust"
+TRUSTING, CANCELLING, ADOPTING = "lane trust", "lane cancel", "lane adopt"
 MOST_HOURS = 24
 
 Word: TypeAlias = Fact | Callable[[LaneRecord], Awaitable[Fact]]
@@ -43,21 +44,37 @@ class Adoption:
     unpaid: Sequence[Suspect]
     """The lane pays these itself."""
 
+    @property
+    def seen(self) -> dict[str, str]:
+        """What a second person must find as it was."""
+        paid = [f"{one.id} {tx}" for one, tx in self.paid]
+        return {
+            "version": str(self.lane.version),
+            "paid": "\n".join(paid),
+            "unpaid": "\n".join(suspect_name(one) for one in self.unpaid),
+        }
+
 
 class LaneSteering:
     """The same for dashboard and command line; each act has its reason, in the audit log."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, two: DualControl) -> None:
         self._store = store
         self._metrics = metrics
+        self._two = two
 
     async def bump(self, transaction: RecordId, who: str, reason: str) -> None:
         """Offer more for a transaction that waits, at the same nonce and up to the lane's ceiling."""
         await self._tell(TRANSACTION, transaction, f.BumpAsked(who), "bump", who, reason)
 
-    async def cancel(self, transaction: RecordId, who: str, reason: str) -> None:
-        """Use up the nonce of a transaction with nothing; which one wins, the chain says."""
-        await self._tell(TRANSACTION, transaction, f.CancelAsked(who, reason), "cancel", who, reason)
+    async def cancel(self, transaction: RecordId, who: Person, reason: str) -> Proposal | None:
+        """Use up the nonce of a transaction with nothing; proposes it where two operate."""
+        _refuse_other(transaction, TRANSACTION)
+        if not await takes_two(self._store):
+            await cancelled(self._store, self._metrics, transaction, who.name, reason)
+            return None
+        record: TransactionRecord = (await self._store.records.read(transaction)).record
+        return await self._two.propose(CANCELLING, transaction, _of_transaction(record), because(reason, WHY), who)
 
     async def withdraw(self, payment: RecordId, who: str, reason: str, lane: str = "") -> None:
         """Take back a payment that nothing is signed for; of a certain lane, where one is named."""
@@ -69,43 +86,73 @@ class LaneSteering:
 
     async def adoption(self, lane: RecordId, paid: Iterable[str]) -> Adoption:
         """Say what adopting would mean; `paid` names suspects by their payments, with the hash where it takes one."""
-        record: LaneRecord = (await self._store.records.read(lane)).record
-        if record.state != s.HALTED and not record.data.suspects:
-            raise BadInput(f"The lane {record.data.name} has no suspects: there is nothing to adopt.")
-        chosen = [_suspect(record, name) for name in dict.fromkeys(paid)]
-        if len({one.payment for one in chosen}) < len(chosen):
-            raise BadInput("One payment is named twice: say which of the transactions paid it.")
-        payments = [await revived(self._store, one.payment, "somebody else paid it") for one in chosen]
-        for payment in payments:
-            if payment.state == s.SENDING:
-                raise BadInput(
-                    f"{payment.id} is under way at nonce {payment.data.nonce}, and would be paid twice. First: "
-                    f"payflow lane cancel {record.data.name} {payment.data.nonce} --reason …; adopt it when it waits "
-                    "again."
-                )
-        named = {one.payment for one in chosen}
-        return Adoption(
-            record,
-            list(zip(payments, [one.hash for one in chosen], strict=True)),
-            [one for one in record.data.suspects if one.payment not in named],
-        )
+        return await adoption_of(self._store, lane, paid)
 
-    async def adopt(self, meant: Adoption, who: str, reason: str) -> None:
-        """Say it, unless the lane changed since, and let the lane go on: it pays all others."""
-
-        async def unless_changed(lane: LaneRecord) -> Fact:
-            if lane.version != meant.lane.version:
-                raise Conflict(f"{lane.id} changed while you were looking at it: look again.")
-            return f.Adopted(who, reason, tuple(meant.paid))
-
-        await self._tell(LANE, meant.lane.id, unless_changed, "adopt", who, reason)
+    async def adopt(self, meant: Adoption, who: Person, reason: str) -> Proposal | None:
+        """Say it, and let the lane go on: it pays all others; proposes it where two operate."""
+        if not await takes_two(self._store):
+            await adopted(self._store, self._metrics, meant, who.name, reason)
+            return None
+        return await self._two.propose(ADOPTING, meant.lane.id, meant.seen, because(reason, WHY), who)
 
     async def _tell(self, machine: str, record_id: RecordId, word: Word, act: str, who: str, reason: str) -> None:
-        if parse_id(record_id)[0] != machine:
-            raise BadInput(f"{record_id} is no {machine}.")
-        why = because(reason, "Say why (--reason): it is kept for whoever asks later.")
-        async with self._store.audit.doing(who, act, record_id, why):
-            await tell(self._store, self._metrics, record_id, word, who)
+        _refuse_other(record_id, machine)
+        await _said(self._store, self._metrics, record_id, word, act, who, reason)
+
+
+WHY = "Say why (--reason): it is kept for whoever asks later."
+
+
+def _refuse_other(record_id: RecordId, machine: str) -> None:
+    if parse_id(record_id)[0] != machine:
+        raise BadInput(f"{record_id} is no {machine}.")
+
+
+async def _said(
+    store: Store, metrics: Metrics, record_id: RecordId, word: Word, act: str, who: str, reason: str
+) -> None:
+    async with store.audit.doing(who, act, record_id, because(reason, WHY)):
+        await tell(store, metrics, record_id, word, who)
+
+
+async def cancelled(store: Store, metrics: Metrics, transaction: RecordId, who: str, reason: str) -> None:
+    """Have a nonce used up by nothing."""
+    await _said(store, metrics, transaction, f.CancelAsked(who, reason), "cancel", who, reason)
+
+
+async def adopted(store: Store, metrics: Metrics, meant: Adoption, who: str, reason: str) -> None:
+    """Say which transactions from outside paid what, unless the lane changed since."""
+
+    async def unless_changed(lane: LaneRecord) -> Fact:
+        if lane.version != meant.lane.version:
+            raise Conflict(f"{lane.id} changed while you were looking at it: look again.")
+        return f.Adopted(who, reason, tuple(meant.paid))
+
+    await _said(store, metrics, meant.lane.id, unless_changed, "adopt", who, reason)
+
+
+async def adoption_of(store: Store, lane: RecordId, paid: Iterable[str]) -> Adoption:
+    """Say what adopting would mean."""
+    record: LaneRecord = (await store.records.read(lane)).record
+    if record.state != s.HALTED and not record.data.suspects:
+        raise BadInput(f"The lane {record.data.name} has no suspects: there is nothing to adopt.")
+    chosen = [_suspect(record, name) for name in dict.fromkeys(paid)]
+    if len({one.payment for one in chosen}) < len(chosen):
+        raise BadInput("One payment is named twice: say which of the transactions paid it.")
+    payments = [await revived(store, one.payment, "somebody else paid it") for one in chosen]
+    for payment in payments:
+        if payment.state == s.SENDING:
+            raise BadInput(
+                f"{payment.id} is under way at nonce {payment.data.nonce}, and would be paid twice. First: "
+                f"payflow lane cancel {record.data.name} {payment.data.nonce} --reason …; adopt it when it waits "
+                "again."
+            )
+    named = {one.payment for one in chosen}
+    return Adoption(
+        record,
+        list(zip(payments, [one.hash for one in chosen], strict=True)),
+        [one for one in record.data.suspects if one.payment not in named],
+    )
 
 
 def suspect_name(one: Suspect) -> str:
@@ -122,6 +169,51 @@ def _suspect(lane: LaneRecord, name: str) -> Suspect:
         names = " or ".join(repr(suspect_name(one)) for one in found)
         raise BadInput(f"More than one transaction may have paid {payment}: name the one that did, as {names}.")
     return found[0]
+
+
+def _of_transaction(record: TransactionRecord) -> dict[str, str]:
+    data = record.data
+    carries = str(len(data.members))
+    return {"lane": data.lane, "nonce": str(data.nonce), "hash": data.newest.hash, "payments": carries}
+
+
+def cancelling(store: Store, metrics: Metrics) -> Verb:
+    """Give the act that uses up a nonce with nothing: what it carried may be paid anew."""
+
+    def says(one: Proposal) -> list[str]:
+        seen = one.seen
+        return [
+            f"Nonce {seen['nonce']} of the lane {seen['lane']}, {seen['hash']}, is used up by nothing.",
+            f"It carries {seen['payments']} payments. The chain decides which of the two wins:",
+            "if the empty one does, what it carried has failed, and may be paid anew.",
+        ]
+
+    async def do(one: Proposal, second: Person) -> str:
+        transaction = RecordId(one.subject)
+        if _of_transaction((await store.records.read(transaction)).record) != one.seen:
+            raise Conflict(f"{transaction} is not what it was when this was proposed: look again.")
+        await cancelled(store, metrics, transaction, both(one, second), one.reason)
+        return f"Nonce {one.seen['nonce']} will be used up by nothing; if the payment was quicker, it stays paid."
+
+    return Verb(CANCELLING, says, do)
+
+
+def adopting(store: Store, metrics: Metrics) -> Verb:
+    """Give the act that says what transactions from outside paid: what is wrongly left out is paid twice."""
+
+    def says(one: Proposal) -> list[str]:
+        counts = [f"Counts as paid: {name}" for name in one.seen["paid"].split("\n") if name]
+        pays = [f"The lane pays: {name}" for name in one.seen["unpaid"].split("\n") if name]
+        return [*counts, *pays, "What is wrongly left out is paid twice; what is wrongly named is never paid."]
+
+    async def do(one: Proposal, second: Person) -> str:
+        meant = await adoption_of(store, RecordId(one.subject), [name for name in one.seen["paid"].split("\n") if name])
+        if meant.seen != one.seen:
+            raise Conflict(f"{one.subject} is not what it was when this was proposed: look again.")
+        await adopted(store, metrics, meant, both(one, second), one.reason)
+        return f"The lane {meant.lane.data.name} goes on."
+
+    return Verb(ADOPTING, says, do)
 
 
 # ── one node's word, which takes two people ──────────────────────────────────────────────────────────────────────────

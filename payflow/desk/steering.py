@@ -108,7 +108,10 @@ class Steering:
         self._scopes = frozenset(scopes)
         """What can be paused of this process, beside what others of the installation have named."""
         acts = [Verb(OVERRIDING, self._says, self._confirmed), Verb(RESUMING, _resume_says, self._resumed)]
-        acts += [lane_steering.trust(store, metrics), verification.verb(store)]
+        acts += [
+            verb(store, metrics) for verb in (lane_steering.trust, lane_steering.cancelling, lane_steering.adopting)
+        ]
+        acts += [verification.verb(store)]
         who = [person_verb(store), token_verb(store), one_person_verb(store)]
         self.two = DualControl(store, [*acts, correction(store), permits.verb(store), *who, *more])
 

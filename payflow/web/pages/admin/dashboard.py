@@ -71,7 +71,7 @@ def own_pages(desk: Desk, board: DashboardExtensions, steering: Steering) -> lis
     store = desk.store
     actions = Actions(store, [
         *of_payouts(desk), *of_all(store.records.machines.values(), steering),
-        *of_lanes(LaneSteering(store, desk.metrics)), *board.actions,
+        *of_lanes(LaneSteering(store, desk.metrics, steering.two)), *board.actions,
     ])  # fmt: skip
 
     def of_records(frame: Frame) -> Iterable[web.RouteDef]:

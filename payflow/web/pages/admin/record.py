@@ -127,6 +127,9 @@ class RecordPage:
             word = ActionRequest(visit.caller.person, _field(form, "reason"), str(form.get("seen", "")), picked)
             label = self._actions.offer(name, stored, visit.caller).action.label
             after = await self._actions.do(name, stored, visit.caller, word)
+            if after is None:
+                waits = f"Nothing has changed yet: to {label.lower()} waits for another operator, on Proposals."
+                return FormDone(waits, f"{self._frame.place}/records/{before.id}")
             back = self._frame.local(str(form.get("back", "")))
             to = f"{self._frame.place}/records/{before.id}" if back == self._frame.place else back
             where = f"is in {after.state} now" if after.state != before.state else f"stays in {after.state}"
