@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -435,7 +436,8 @@ class Records:
                 raise NotSigned(f"{stored.record.id} gives nothing back: {UNSIGNED}")
             await self.before_giving_back(shard)
             for one in (stored, *members):
-                await self.refuse_set_back(one)
+                with suppress(Conflict):  # what it moved to since, the script says, and whether the lease was lost
+                    await self.refuse_set_back(one)
         await self._write(group, stored.record.id)
         return after
 
