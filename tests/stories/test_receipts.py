@@ -100,6 +100,9 @@ async def test_who_may_write_to_the_store_makes_no_receipt(town: Town) -> None:
     record = await town.store.link.ask("HGETALL", keys.record(RecordId(payout)))
     await town.store.link.ask("HSET", keys.record(RecordId(payout)), "state", "REVERSED")
     assert b"has no receipt" in await _receipt(town, payout, "otto", expect=409)
+    code = town.store.seals.fingerprint("receipt", payout)
+    told = await _asked(town, f"/api/receipts/{payout}/{code}", expect=409)
+    assert told["error"]["message"] == "It cannot be said now: ask again later, or ask who paid."
     await town.store.link.ask("HSET", keys.record(RecordId(payout)), "state", record[b"state"])
     await _receipt(town, payout)
 

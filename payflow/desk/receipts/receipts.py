@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from machines.core.chain import TxHash
-from machines.core.errors import BadInput, NotFound, NotPossible
+from machines.core.errors import BadInput, NotFound, NotPossible, StepError
 from machines.core.ids import RecordId, parse_id
 from machines.core.ports import Evidence, PaymentKey
 from machines.core.record import Record
@@ -62,7 +62,10 @@ class Receipts:
         """Say what holds now of a receipt, to whoever has it and so knows its code."""
         if not hmac.compare_digest(code.encode(), self._code(record_id).encode()):
             raise NotFound("There is no such receipt.")
-        seen = await self._seen(RecordId(record_id), proof=False)
+        try:
+            seen = await self._seen(RecordId(record_id), proof=False)
+        except (NotPossible, StepError) as error:  # which lane, which node and what is wrong there is told to nobody
+            raise NotPossible("It cannot be said now: ask again later, or ask who paid.") from error
         return {"id": record_id, "says": content.says(seen), "at": iso(await self._store.records.now())}
 
     # ── what it is made of ───────────────────────────────────────────────────────────────────────────────────────────
