@@ -59,7 +59,7 @@ class PayManyContract:
         """Give value, data and gas limit of the call that pays these; `batch` is 32 bytes in hex, used once."""
         if not 0 < len(payees) <= MOST_PAYEES:
             raise BadAmount(f"A batch pays between 1 and {MOST_PAYEES} recipients.")
-        lines, name = [_packed(payee) for payee in payees], bytes.fromhex(_name(batch)[2:])
+        lines, name = [packed(payee) for payee in payees], bytes.fromhex(word_of_batch(batch)[2:])
         if token is None:
             total = sum(payee.units_wei for payee in payees)
             return total, call_data("PayMany", "payETH", name, lines), BASE_GAS + PAYEE_GAS * len(payees)
@@ -71,7 +71,7 @@ class PayManyContract:
 
         `Contradiction` where the receipt does not speak of this batch.
         """
-        name = _name(batch)
+        name = word_of_batch(batch)
         ours = [log for log in receipt.logs if log.address == self.address and log.topics[1:] == (name,)]
         paid = [log for log in ours if log.topics[0] == PAID]
         if not receipt.ok or len(paid) != 1:
@@ -83,8 +83,8 @@ class PayManyContract:
         return places
 
     def _place(self, receipt: Receipt, log: Log, payees: Sequence[BatchPayee]) -> int:
-        place, packed = self._numbers(receipt, log)
-        if place >= len(payees) or packed != _packed(payees[place]):
+        place, line = self._numbers(receipt, log)
+        if place >= len(payees) or line != packed(payees[place]):
             raise self._contradiction(receipt, f"names another payee at place {place}")
         return place
 
@@ -99,12 +99,13 @@ class PayManyContract:
         return Contradiction(f"The receipt of {receipt.hash} {words}.", rail=self._rail)
 
 
-def _name(batch: str) -> str:
+def word_of_batch(batch: str) -> str:
     """Write a batch's name as the word that it is in a topic."""
     return "0x" + batch.removeprefix("0x").lower().rjust(2 * _WORD, "0")
 
 
-def _packed(payee: BatchPayee) -> int:
+def packed(payee: BatchPayee) -> int:
+    """Write a line of a batch: its amount, and behind it its address."""
     if not 0 <= payee.units_wei <= MOST_UNITS:
         raise BadAmount(f"An amount of {payee.units_wei} units does not fit into a batch.")
     return payee.units_wei << 160 | int(payee.to, 16)

@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from machines.core.errors import BadSettings
+from payflow.config import LEAST_SECRET
 
-LEAST_CHARS = 24
 _RETIRED = re.compile(r"public:([0-9a-f]{64})")
 _PURPOSE = b"payflow receipt 1\n"
 """What is signed begins with it, so that a signature means nothing elsewhere."""
@@ -30,9 +30,9 @@ class ReceiptKeys:
             if retired:
                 self.known.append(bytes.fromhex(retired[1]))
                 continue
-            if len(one) < LEAST_CHARS:
+            if len(one) < LEAST_SECRET:
                 raise BadSettings(
-                    f"PAYFLOW_RECEIPT_KEYS holds a key of less than {LEAST_CHARS} characters: make each with "
+                    f"PAYFLOW_RECEIPT_KEYS holds a key of less than {LEAST_SECRET} characters: make each with "
                     "`payflow seal-key`; of one that is retired leave `public:` and its 64 hexadecimal digits."
                 )
             key = Ed25519PrivateKey.from_private_bytes(

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.ethereum.pay_many import PayManyContract
 from machines.core.chain import Address
 from machines.core.clock import FixedClock
 from machines.core.ports import Payment
@@ -16,24 +15,16 @@ from payflow.desk.receipts.receipts import Receipts
 from payflow.desk.receipts.signing import NoReceipt, signed
 from tests.chain import LANE, Anvil
 from tests.chains.batches import existing, made_contract
-from tests.chains.test_tokens import NORMAL, UNITS, made_token
-from tests.lanes import USD, Station, open_station
+from tests.chains.test_tokens import NORMAL, UNITS, made_token, opened
+from tests.lanes import USD, Station
 from tests.verifier import Bad, keccak, unrlp, value_at, verify
 
 
 @pytest.fixture
-async def contract(chain: Anvil) -> PayManyContract:
-    """The contract that pays many, made by the lane's address."""
-    return await made_contract(chain)
-
-
-@pytest.fixture
-async def station(
-    settings: Settings, chain: Anvil, clock: FixedClock, contract: PayManyContract
-) -> AsyncIterator[Station]:
-    """A lane with the contract and a token."""
-    tokens = {"USDT": await made_token(chain, NORMAL)}
-    async with open_station(settings, chain, clock=clock, pay_many=contract, tokens=tokens) as station:
+async def station(settings: Settings, chain: Anvil, clock: FixedClock) -> AsyncIterator[Station]:
+    """A lane with a token, and the contract that pays many."""
+    token, contract = await made_token(chain, NORMAL), await made_contract(chain)
+    async with opened(settings, chain, clock, token, contract) as station:
         yield station
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from adapters.ethereum.pay_many import PayManyContract
 from machines.core.clock import FixedClock
 from payflow.config import Settings
 from payflow.desk.receipts.receipts import Receipts
@@ -16,8 +15,8 @@ from payflow.store.receipt_keys import ReceiptKeys
 from payflow.web import routes
 from tests.chain import Anvil, anvil
 from tests.chains.batches import existing, made_contract
-from tests.chains.test_tokens import NORMAL, UNITS, made_token
-from tests.lanes import USD, Station, open_station
+from tests.chains.test_tokens import NORMAL, UNITS, made_token, opened
+from tests.lanes import USD, Station
 from tests.web.admin.chromium import EXECUTABLE
 
 PAGE = Path(routes.__file__).parent / "pages/static/verify-receipt.html"
@@ -43,16 +42,10 @@ async def chain() -> AsyncIterator[Anvil]:
 
 
 @pytest.fixture
-async def contract(chain: Anvil) -> PayManyContract:
-    return await made_contract(chain)
-
-
-@pytest.fixture
-async def station(
-    settings: Settings, chain: Anvil, clock: FixedClock, contract: PayManyContract
-) -> AsyncIterator[Station]:
-    tokens = {"USDT": await made_token(chain, NORMAL)}
-    async with open_station(settings, chain, clock=clock, pay_many=contract, tokens=tokens) as station:
+async def station(settings: Settings, chain: Anvil, clock: FixedClock) -> AsyncIterator[Station]:
+    """A lane with a token, and the contract that pays many."""
+    token, contract = await made_token(chain, NORMAL), await made_contract(chain)
+    async with opened(settings, chain, clock, token, contract) as station:
         yield station
 
 

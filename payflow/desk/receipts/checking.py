@@ -8,12 +8,12 @@ from typing import Any
 
 from adapters.ethereum.contracts import topic
 from adapters.ethereum.inclusion import Included, Inclusion, NotIncluded, included
-from adapters.ethereum.pay_many import FAILED, PAID
-from machines.core.chain import Address, Log
+from adapters.ethereum.pay_many import FAILED, MOST_UNITS, PAID, packed, word_of_batch
+from machines.core.chain import Address, BatchPayee, Log
+from machines.transaction.calldata import TRANSFERRED
 from payflow.desk.receipts.signing import MOST_BYTES, OPENS, NoReceipt, canonical, page_hash, receipt_in
 from payflow.store.receipt_keys import is_signed, key_id
 
-TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 HIDDEN = "\N{BULLET}"
 """Stands for each part of a payee that is not shown."""
 _WORD = 64
@@ -134,9 +134,10 @@ def _batch_pays(found: Included, pays: Mapping[str, str], to: str, units: int) -
     place, token = int(pays["place"]), pays.get("token", "")
     words = found.says.data[_SELECTOR:]
     begins = (_LINES_AT[bool(token)] + place) * _WORD
-    line = f"{units << 160 | int(to, 16):0{_WORD}x}"
-    name = "0x" + pays["batch"].removeprefix("0x").lower().rjust(_WORD, "0")
-    ours = [one for one in _of(found.logs, pays["contract"]) if one.topics[1:] == (name,)]
+    if not 0 <= units <= MOST_UNITS:
+        return False
+    line = f"{packed(BatchPayee(Address(to), units)):0{_WORD}x}"
+    ours = [one for one in _of(found.logs, pays["contract"]) if one.topics[1:] == (word_of_batch(pays["batch"]),)]
     failed = [int(one.data[2 : 2 + _WORD], 16) for one in ours if one.topics[0] == FAILED]
     return (
         (found.says.to or "").lower() == pays["contract"].lower()
@@ -151,7 +152,7 @@ def _came(logs: Sequence[Log], token: str, to: str) -> int:
     return sum(
         int(one.data[2 : 2 + _WORD], 16)
         for one in _of(logs, token)
-        if len(one.topics) == _TRANSFER_TOPICS and one.topics[0] == TRANSFER and one.topics[2][-40:] == to[2:]
+        if len(one.topics) == _TRANSFER_TOPICS and one.topics[0] == TRANSFERRED and one.topics[2][-40:] == to[2:]
     )
 
 

@@ -33,7 +33,7 @@ UNPROVEN = "SAID TO BE PAID, WITHOUT PROOF"
 UNSEEN = "NOT SEEN DEEP IN THE CHAIN NOW"
 
 CHAIN = "ethereum"
-"""What evidence from a chain calls its source."""
+"""What evidence from a chain calls its source, whichever lane it is about."""
 
 _SAYS: Mapping[str, Mapping[str, str]] = {
     "payout": {

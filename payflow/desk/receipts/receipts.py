@@ -15,7 +15,7 @@ from machines.transaction.ports import Lane, LaneBooks
 from payflow.desk.archive import find, folder_of
 from payflow.desk.receipts import content, signing
 from payflow.desk.receipts.content import CHAIN, OnChain, ReceiptSource
-from payflow.shown import iso
+from payflow.shown import WEI_DIGITS, iso
 from payflow.store.codec import HistoryEvent
 from payflow.store.macs import Forged
 from payflow.store.receipt_keys import key_id
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PLACE = "/api/receipts"
 """Where a receipt's state now is asked for, by whoever has it."""
-ETHER_DECIMALS = 18
 
 
 class Receipts:
@@ -187,11 +186,11 @@ async def _pays(record: Record[Any], evidence: Evidence, lane: Lane, books: Lane
     payment = record if record.machine == "payment" else await _payment_of(record, lane, books)
     if payment is None:  # a pool's, that something else sent
         wei = shannon_of(record) * WEI - int(data.charge_wei)
-        return {"how": "plain", "to": data.to, "units": str(wei), "decimals": str(ETHER_DECIMALS)}
+        return {"how": "plain", "to": data.to, "units": str(wei), "decimals": str(WEI_DIGITS)}
     paid = payment.data
     pays = {"how": "plain", "to": str(paid.to or ""), "units": paid.value_wei}
     if paid.token is None:
-        pays["decimals"] = str(ETHER_DECIMALS)
+        pays["decimals"] = str(WEI_DIGITS)
     else:
         # What the settings call a token may have changed since; its contract and its units have not.
         pays |= {"how": "token", "token": paid.token}

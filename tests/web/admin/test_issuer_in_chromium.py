@@ -13,8 +13,7 @@ from payflow.desk.person import shell
 from payflow.store.registers.tokens import Role, Tokens
 from tests.web.admin.chromium import Chromium, chromium, flaws
 from tests.web.admin.test_issuer import Company, firm, flagged_firm, issuer_address
-from tests.web.admin.test_passkeys import age
-from tests.web.admin.test_passkeys_in_chromium import STALE, with_authenticator
+from tests.web.admin.test_passkeys_in_chromium import STALE, swapped, with_authenticator
 
 __all__ = ["firm", "flagged_firm", "issuer_address"]
 
@@ -113,22 +112,7 @@ async def test_two_people_override_one_by_a_passkey_and_one_by_the_provider_and_
     await olu.get_by_text("my laptop is a passkey of yours.").wait_for()
     otto = await signed_in(local, "otto")
 
-    async def proposes(to: str) -> None:
-        await local.see(olu, f"/records/{record}/override?to={to}")
-        await olu.get_by_label("Why? It is written into the history").fill(f"as {to}")
-        await olu.get_by_role("button", name="Ask a second person").click()
-        if await olu.get_by_role("button", name="Confirm with your passkey").count():
-            await olu.get_by_role("button", name="Confirm with your passkey").click()
-        await olu.get_by_text("Nothing has changed yet").wait_for()
-
-    await age(front)
-    await proposes("PROCESSING")
-    await local.see(otto, "/proposals")
-    first = await otto.locator("input[name=proposal]").first.get_attribute("value")
-    await local.see(olu, "/proposals")
-    await olu.get_by_role("button", name="Take it back").click()
-    await olu.get_by_text("off the table").wait_for()
-    await proposes("REVERSED")
+    first = await swapped(local, front, olu, otto, record)
     await otto.get_by_role("button", name="Confirm exactly this").wait_for()
     await otto.evaluate(STALE, first)
     await proves(otto, "otto")

@@ -95,13 +95,8 @@ async def test_approving_asks_for_it_once_in_a_while(local: Chromium, flagged: F
         await flagged.until(one, "COMPLETED")
 
 
-async def test_two_people_override_by_their_passkeys_and_a_swapped_proposal_is_refused(
-    local: Chromium, flagged: Front
-) -> None:
-    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
-    record = (await flagged.requested("100"))["id"]
-    await flagged.until(record, "COMPLETED")
-    olu, otto = [await added(local, flagged, name, Role.OPERATOR) for name in ("olu", "otto")]
+async def swapped(local: Chromium, front: Front, olu: Page, otto: Page, record: str) -> str | None:
+    """Olu proposes one thing, and when Otto has it before him another; gives what Otto's page names."""
 
     async def proposes(to: str) -> None:
         await local.see(olu, f"/records/{record}/override?to={to}")
@@ -111,7 +106,7 @@ async def test_two_people_override_by_their_passkeys_and_a_swapped_proposal_is_r
             await olu.get_by_role("button", name="Confirm with your passkey").click()
         await olu.get_by_text("Nothing has changed yet").wait_for()
 
-    await age(flagged)
+    await age(front)
     await proposes("PROCESSING")
     await local.see(otto, "/proposals")
     first = await otto.locator("input[name=proposal]").first.get_attribute("value")
@@ -119,6 +114,18 @@ async def test_two_people_override_by_their_passkeys_and_a_swapped_proposal_is_r
     await olu.get_by_role("button", name="Take it back").click()
     await olu.get_by_text("off the table").wait_for()
     await proposes("REVERSED")
+    return first
+
+
+async def test_two_people_override_by_their_passkeys_and_a_swapped_proposal_is_refused(
+    local: Chromium, flagged: Front
+) -> None:
+    flagged.known.standing_of_all = ProviderHistory(verified=True, successes=9)
+    record = (await flagged.requested("100"))["id"]
+    await flagged.until(record, "COMPLETED")
+    olu, otto = [await added(local, flagged, name, Role.OPERATOR) for name in ("olu", "otto")]
+
+    first = await swapped(local, flagged, olu, otto, record)
     await age(flagged)
     await otto.get_by_role("button", name="Confirm exactly this").wait_for()
     await otto.evaluate(STALE, first)

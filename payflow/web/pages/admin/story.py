@@ -19,6 +19,7 @@ from machines.core.record import Record
 from machines.pool import lifecycle as p
 from machines.transaction import lifecycle as t
 from machines.transaction.data import owner_of_lane, payment_id
+from payflow.desk.receipts.content import CHAIN
 from payflow.shown import ether as decimal_of_wei
 from payflow.shown import grouped, plain, thousands, utc
 from payflow.store.codec import HistoryEvent
@@ -179,8 +180,6 @@ def _rows(value: Sequence[Any]) -> list[Pairs]:
 
 # ── where it is ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CHAIN = "ethereum"
-"""What evidence from a chain calls its source, whichever lane it is about."""
 MOST_LINKS = 50
 
 _ID = re.compile(r"[a-z][a-z_]{1,31}-[0-9]{2}-[a-z2-7]{16}")
