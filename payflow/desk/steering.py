@@ -270,7 +270,7 @@ class Steering:
         async with self._store.audit.doing(who, "pause", scope, why):
             fresh = await self._store.pauses.pause(scope, who, why, await self._records.now())
         if fresh:
-            return f"Sends are paused: {called(scope)}. Looks go on."
+            return f"Sends are paused: {in_words(scope)}. Looks go on."
         found = (await self._store.pauses.all()).get(scope)
         return f"It was paused already, by {found.who}: {found.why}" if found else "It was resumed meanwhile."
 
@@ -302,7 +302,7 @@ class Steering:
         if found is not None and found.who in CLOSED_ITSELF and not found.code and await takes_two(self._store):
             proposal = await self.two.propose(RESUMING, scope, _pause_seen(found), said, person)
             return (
-                f"Nothing has changed yet: {called(scope)} was stopped by a contradiction, so another operator must "
+                f"Nothing has changed yet: {in_words(scope)} was stopped by a contradiction, so another operator must "
                 f"confirm it, on Proposals or by `payflow confirm {proposal.digest}`."
             )
         return await self._resume(scope, person.name, said)
@@ -310,15 +310,15 @@ class Steering:
     async def _resumed(self, proposal: Proposal, second: Person) -> str:
         found = (await self._store.pauses.all()).get(proposal.subject)
         if found is None or _pause_seen(found) != proposal.seen:
-            raise Conflict(f"{called(proposal.subject)} is not stopped as it was when this was proposed: look again.")
+            raise Conflict(f"{in_words(proposal.subject)} is not stopped as it was when this was proposed: look again.")
         return await self._resume(proposal.subject, both(proposal, second), proposal.reason)
 
     async def _resume(self, scope: str, who: str, said: str) -> str:
         async with self._store.audit.doing(who, "resume", scope, said):
             if not await self._store.pauses.resume(scope):
                 paused = ", ".join(await self._store.pauses.all()) or "nothing"
-                raise BadInput(f"{called(scope)} is not paused; paused is: {paused}.")
-        return f"Sends go on: {called(scope)}."
+                raise BadInput(f"{in_words(scope)} is not paused; paused is: {paused}.")
+        return f"Sends go on: {in_words(scope)}."
 
     # ── the books ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -345,7 +345,7 @@ class Steering:
         return f"The message {message} is delivered again."
 
 
-def called(scope: str) -> str:
+def in_words(scope: str) -> str:
     """Name a scope for people."""
     kind, _, name = scope.partition(":")
     return "everything" if scope == EVERYTHING else f"the {kind} {name}"
@@ -357,7 +357,7 @@ def _pause_seen(found: Pause) -> dict[str, str]:
 
 def _resume_says(proposal: Proposal) -> list[str]:
     return [
-        f"Sends of {called(proposal.subject)} go on at once; they were stopped by {proposal.seen['by']}.",
+        f"Sends of {in_words(proposal.subject)} go on at once; they were stopped by {proposal.seen['by']}.",
         f"Why they were stopped: {proposal.seen['why']}",
     ]
 

@@ -14,7 +14,7 @@ from machines.transaction.data import LaneRecord, owner_of_lane
 from payflow.desk.lane_steering import LANE, LaneNode
 from payflow.desk.payouts import Desk
 from payflow.desk.person import OPERATES
-from payflow.desk.steering import Steering, called
+from payflow.desk.steering import Steering, in_words
 from payflow.desk.values import EVERYTHING, Pause
 from payflow.shown import grouped, span
 from payflow.store.listing import StateCount
@@ -178,7 +178,7 @@ class Overview:
         )
         known = {switch.scope for switch in shown} | set(elsewhere)
         shown += [
-            PauseSwitch(scope, called(scope).capitalize(), "", pause)
+            PauseSwitch(scope, in_words(scope).capitalize(), "", pause)
             for scope, pause in sorted(pauses.items())
             if scope not in known
         ]
