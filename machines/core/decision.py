@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How many counted requests an owner may make: held by the script that creates one, so none slips through."""
+    """How many requests an owner may make: held by the script that creates one, so none slips through."""
 
     most_open: int
     """Whose money is held at a time; 0 for no limit."""
@@ -52,10 +52,8 @@ class New(Generic[D]):
     data: D
     fingerprint: str = ""
     """Of the request: the same id with another fingerprint is refused."""
-    counted: bool = False
-    """Whether it counts into the owner's velocity windows."""
     limits: RequestLimits = RequestLimits(0, 0)
-    """Of the owner's counted requests; a replay never counts."""
+    """Of the owner; a replay never counts."""
     due_in_s: float | None = 0.0
     """When its first look is due; None where no worker looks."""
     messages: tuple[Message, ...] = ()

@@ -65,8 +65,6 @@ class State:
     """Whether the money may have left while the record is here; a sending state always says so."""
     cleared: bool = False
     """Whether what is here goes out with nobody's further yes, or on one person's; a sending state always says so."""
-    tallied: bool = False
-    """Whether the owner's entries into this state are counted, for risk rules."""
     final: bool = False
     """Whether the record's story ends here; only a reopening move leaves it."""
 

@@ -57,7 +57,8 @@ class Machine(Generic[D]):
     retried: Callable[[str], Fact] | None = None
     """Makes the fact with which an operator, by name, asks for the move `retry`; None where there is none."""
     open_until: Callable[[Record[D]], Millis] | None = None
-    """Until when the world may still change what became of a finished record; before that it is not archived."""
+    """Until when the world may still change what became of a finished record, or rules judge by it; before that it is
+    not archived."""
     reseal: Callable[[D, Anew], D] | None = None
     """Gives the data with all that is sealed in them sealed anew; None where nothing is sealed."""
     adoption: SealAdoption[D] | None = None

@@ -22,16 +22,6 @@ class Sending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Velocity:
-    """What the owner had asked for before this record, counted in the script that created it."""
-
-    hour_count: int
-    hour_units: int
-    day_count: int
-    day_units: int
-
-
-@dataclass(frozen=True, slots=True)
 class Record(Generic[D_co]):
     """One version of a record."""
 
@@ -47,7 +37,6 @@ class Record(Generic[D_co]):
     """When it came into its state."""
     tries: int = 0
     """Looks in this state that ended in an error, for the back-off."""
-    velocity: Velocity | None = None
     parked: str = ""
     """Why it was set aside; empty for a record that is looked at."""
     sending: Sending = Sending.NO

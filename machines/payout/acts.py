@@ -27,7 +27,7 @@ from machines.core.ports import (
     Trace,
     Unsent,
 )
-from machines.core.record import Sending, Velocity
+from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding
@@ -40,8 +40,8 @@ from machines.payout.risk import ProviderHistory, RiskRequest, Thresholds, asses
 class Providers(Protocol):
     """What is known of providers."""
 
-    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
-        """Say what is known of a payout's owner."""
+    async def history(self, record: PayoutRecord, limits: Thresholds) -> ProviderHistory:
+        """Say what is known of a payout's owner, as far as these limits ask."""
 
 
 class BatchSchedule(Protocol):
@@ -155,9 +155,8 @@ class PayoutActs:
             enquired = await self.enquiries.ask(record, step.now) if self.enquiries else None
         except Rejected as error:
             return f.Unpayable(str(error))
-        history = await self.providers.history(record, self.thresholds.failures_within_ms)
-        velocity = record.velocity or Velocity(0, 0, 0, 0)
-        findings = assess(RiskRequest(record.amount, velocity, history, step.now), self.thresholds)
+        history = await self.providers.history(record, self.thresholds)
+        findings = assess(RiskRequest(record.amount, history, step.now), self.thresholds)
         if enquired and enquired.given_up:
             findings = (*findings, NOT_ASKED)
         if enquired and enquired.other_name:

@@ -41,6 +41,8 @@ class PayoutPolicy:
     returns_ms: Mapping[str, int] = field(default_factory=dict)
     """For each rail, how long after the end money may still come back from where it was sent. Until then a payout that
     was ever sent is not archived."""
+    failures_count_ms: int = 30 * DAY
+    """How long after it was asked for a payout that failed counts against its provider."""
     waits_alarm_ms: int = 2 * HOUR
     """How long it may wait for somebody at the rail, such as for an approval, before a person is told."""
     passed_over_ms: int = 2 * HOUR
@@ -62,6 +64,11 @@ class PayoutPolicy:
         """Say until when the rail may still change what became of it."""
         may_return_ms = self.returns_ms.get(record.data.rail, 0) if record.data.attempts else 0
         return Millis(record.since + max(may_return_ms, self.watch_ms if record.data.attempts else 0))
+
+    def stays_until(self, record: PayoutRecord) -> Millis:
+        """Say until when it is not archived: as long as that, or as the risk rules ask when it was made."""
+        judged_ms = self.failures_count_ms if record.data.failures or record.state == s.REVERSED else DAY
+        return max(self.open_until(record), Millis(record.created_at + judged_ms))
 
 
 def last_sent(record: PayoutRecord, attempt: Attempt) -> int:

@@ -59,7 +59,7 @@ def payout(
         acts=acts,
         prove=prove,
         retried=f.Retried,
-        open_until=policy.open_until,
+        open_until=policy.stays_until,
         reseal=PayoutData.resealed,
         adoption=permit.ADOPTION,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.money import MAX_UNITS, NGN, Asset, Money
-from machines.core.record import Velocity
 from machines.payout.data import RiskFinding
 
 
@@ -32,6 +31,19 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Velocity:
+    """What a provider had asked for in the hour and the day before a request."""
+
+    hour_count: int
+    hour_units: int
+    day_count: int
+    day_units: int
+
+
+CALM = Velocity(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderHistory:
     """What is known of a provider when he asks."""
 
@@ -42,6 +54,9 @@ class ProviderHistory:
     details_changed_at: Millis | None = None
     average_units: int = 0
     """Of the payouts that were paid to him."""
+    velocity: Velocity = CALM
+    doubt: str = ""
+    """What of all this is not as we wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,6 @@ class RiskRequest:
     """What a rule looks at."""
 
     amount: Money
-    velocity: Velocity
     history: ProviderHistory
     now: Millis
 
@@ -114,7 +128,7 @@ def details(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
 
 def frequency(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     """Too many requests in an hour or a day, this one included."""
-    hour, day = request.velocity.hour_count + 1, request.velocity.day_count + 1
+    hour, day = request.history.velocity.hour_count + 1, request.history.velocity.day_count + 1
     if hour > limits.most_an_hour:
         return RiskFinding("frequency", f"{hour} requests within an hour, {limits.most_an_hour} are usual")
     if day > limits.most_a_day:
@@ -127,8 +141,8 @@ def volume(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     asset = request.amount.asset
     if asset != NGN:
         return None
-    hour = request.velocity.hour_units + request.amount.units
-    day = request.velocity.day_units + request.amount.units
+    hour = request.history.velocity.hour_units + request.amount.units
+    day = request.history.velocity.day_units + request.amount.units
     if hour > limits.most_units_an_hour:
         return RiskFinding("volume", f"{_sum(hour, asset)} asked for within an hour")
     if day > limits.most_units_a_day:
@@ -147,7 +161,13 @@ def spike(request: RiskRequest, limits: Thresholds) -> RiskFinding | None:
     return RiskFinding("spike", f"{request.amount} is more than {limits.spike_times} times the usual {usual}")
 
 
-RULES: tuple[Rule, ...] = (amount, currency, verified, history, failures, details, frequency, volume, spike)
+def doubt(request: RiskRequest, _: Thresholds) -> RiskFinding | None:
+    """What the other rules judge by was changed beside us."""
+    said = request.history.doubt
+    return RiskFinding("doubt", f"what is known of the provider cannot be trusted: {said}") if said else None
+
+
+RULES: tuple[Rule, ...] = (amount, currency, verified, history, failures, details, frequency, volume, spike, doubt)
 
 
 def assess(request: RiskRequest, limits: Thresholds) -> tuple[RiskFinding, ...]:

@@ -20,11 +20,11 @@ STATES = (
     State(name=SENT, means="Signed; its nonce and hash are known, and it waits to be mined deep enough.",
           by=By.POLLER, every_s=5, stuck_after_s=HOUR_S, may_have_left=True, cleared=True, public="pending"),
     State(name=PAID, means="Mined deep enough, and written into the pool's books as paid; watched while the chain could still forget it.",
-          by=By.POLLER, every_s=10 * MINUTE_S, may_have_left=True, tallied=True, final=True, public="paid"),
+          by=By.POLLER, every_s=10 * MINUTE_S, may_have_left=True, final=True, public="paid"),
     State(name=SKIPPED, means="Not paid this time, and nothing was taken; the next run looks again.",
           by=By.NOBODY, final=True, public="skipped"),
     State(name=CREDITED, means="Proven unpaid, and back on the miner's balance.",
-          by=By.NOBODY, tallied=True, final=True, public="credited"),
+          by=By.NOBODY, final=True, public="credited"),
     State(name=HALTED, means="The chain, the lane and the pool's books contradict each other; a person decides.",
           by=By.PERSON, stuck_after_s=MINUTE_S, may_have_left=True, public="pending"),
 )

@@ -214,7 +214,6 @@ async def show(
             "position": state.position,
             "next": coming,
             "paused": pauses,
-            "velocity": msgspec.to_builtins(record.velocity),
         },
         events,
         await store.integrity.history_fault(name),
@@ -275,9 +274,6 @@ def _head(payflow: Payflow, record: Record[Any], account: LedgerAccount | None, 
         lines |= {"amount": f"{amount(record.amount)}, {state.position}", "account": f"{asset}: {books}"}
     made = f"{utc(record.created_at)} UTC, {span(now - record.created_at)} ago"
     lines["made"] = f"{made}; now version {record.version}"
-    if record.velocity:
-        seen = record.velocity
-        lines["before it"] = f"{seen.hour_count} requests in an hour, {seen.day_count} in a day"
     data = redacted(msgspec.to_builtins(record.data))
     if isinstance(data, dict):
         lines |= {f"  {name}": str(value) for name, value in data.items() if value not in ("", None, 0, [], {})}

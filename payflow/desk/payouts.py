@@ -122,9 +122,7 @@ class Desk:
             if ask.asker is not None:
                 ask.asker.refuse_above(amount)
             data = await self._data(ask, amount, payout_id)
-        new = New(
-            payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, counted=True, limits=self._limits
-        )
+        new = New(payout_id, MACHINE, ask.owner, amount, data, fingerprint=fingerprint, limits=self._limits)
         try:
             made = await self._records.create(new, ask.by or ask.owner)
         except ShortBalance:

@@ -4,20 +4,20 @@ A provider sees what is theirs, a platform the providers that it brought, staff 
 mean two: `platforms.meant` says which.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from machines.core.clock import Millis
+from machines.core.clock import DAY, HOUR, Millis
 from machines.core.decision import Message
 from machines.core.errors import BadInput, Conflict, NotAllowed, NotFound
 from machines.core.ids import Owner, called, in_room, parse_id, room_of
 from machines.core.money import Money
 from machines.core.ports import Destination
 from machines.payout.data import PayoutRecord
-from machines.payout.lifecycle import COMPLETED, REVERSED
-from machines.payout.risk import ProviderHistory
+from machines.payout.lifecycle import COMPLETED, REQUESTED, REVERSED
+from machines.payout.risk import ProviderHistory, Thresholds, Velocity
 from payflow.desk import platforms
 from payflow.desk.payouts import Desk
 from payflow.desk.person import Caller
@@ -25,6 +25,7 @@ from payflow.desk.platforms import counts_as_verified, reserve_earning
 from payflow.store.registers.profiles import Profile, Profiles
 from payflow.store.registers.tokens import Role
 from payflow.store.store import Store
+from payflow.store.track_record import PastRequest
 
 MOST_TRIES = 5
 
@@ -213,33 +214,42 @@ class ProviderHistories:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
+    async def history(self, record: PayoutRecord, limits: Thresholds) -> ProviderHistory:
         """Say what is known of a payout's owner, without the payout itself."""
-        profile = await self._store.profiles.read(record.owner)
-        tallies = await self._store.listing.tallies(record.owner)
-        latest = [one.record for one in await self._store.listing.owned_by(record.owner, LATEST)]
-        payouts: list[PayoutRecord] = [one for one in latest if one.machine == record.machine and one.id != record.id]
-        paid = [one for one in payouts if one.state == COMPLETED]
-        since = record.created_at - failures_within_ms
+        profile, track = await self._store.profiles.read(record.owner), self._store.track
+        asked_at = await track.asked_at(record.id)
+        at = asked_at or record.created_at
+        failed_since, a_day_ago = Millis(at - limits.failures_within_ms), Millis(at - DAY)
+        # Of as many as may be asked for in a day, and one: more would be found to be too many anyway.
+        found = await track.of(
+            record.owner,
+            record.machine,
+            max(LATEST, limits.most_a_day + 1),
+            lambda one: failed_since if has_failed(one) else a_day_ago,
+        )
+        past = [one for one in found.requests if one.record.id != record.id]
+        paid = [one for one in past if one.record.state == COMPLETED]
+        velocity = _velocity(record, at, past, more=found.more)
         return ProviderHistory(
-            verified=profile.verified and await self._verified_for(record, profile),
-            successes=tallies.get(f"{record.machine}:{COMPLETED}", 0) - tallies.get(f"{record.machine}:{REVERSED}", 0),
-            recent_failures=sum(
-                1 for one in payouts if (one.data.failures or one.state == REVERSED) and one.created_at >= since
+            verified=profile.verified and await self._verified_for(record, profile, velocity),
+            successes=len(paid),
+            recent_failures=sum(1 for one in past if has_failed(one.record) and one.asked_at >= failed_since),
+            details_changed_at=self._details_changed_at(
+                record, profile, at, [one.record for one in paid if not one.archived]
             ),
-            details_changed_at=self._details_changed_at(record, profile, paid),
-            average_units=_average(record, paid),
+            average_units=_average(record, [one.record for one in paid]),
+            velocity=velocity,
+            doubt=found.doubt or ("" if asked_at else "its own history is not whole"),
         )
 
-    async def _verified_for(self, record: PayoutRecord, profile: Profile) -> bool:
+    async def _verified_for(self, record: PayoutRecord, profile: Profile, velocity: Velocity) -> bool:
         """Tell whether being verified counts for this payout: the word of a platform does up to what it was granted."""
         if profile.checked_by_us or not profile.platform or record.amount is None:
             return True
-        asked_before = record.velocity.day_units if record.velocity else 0
-        return await counts_as_verified(self._store, profile.platform, record.amount, asked_before)
+        return await counts_as_verified(self._store, profile.platform, record.amount, velocity.day_units)
 
     def _details_changed_at(
-        self, record: PayoutRecord, profile: Profile, paid: Iterable[PayoutRecord]
+        self, record: PayoutRecord, profile: Profile, at: Millis, paid: Iterable[PayoutRecord]
     ) -> Millis | None:
         """Say since when the money goes where this payout goes.
 
@@ -250,7 +260,7 @@ class ProviderHistories:
         if any(self._place(one) == where for one in paid):
             return profile.details_changed_at
         usual = profile.destination is not None and _place(profile.destination) == where
-        return profile.details_changed_at if usual and profile.details_changed_at is not None else record.created_at
+        return profile.details_changed_at if usual and profile.details_changed_at is not None else at
 
     def _place(self, record: PayoutRecord) -> tuple[str, ...]:
         return _place(self._store.seals.open(record.data.sealed, record.id))
@@ -260,6 +270,33 @@ def _place(destination: Destination) -> tuple[str, ...]:
     """Tell an account from others; how its holder's name was spelt does not."""
     named = (f"{name}={value}" for name, value in destination.fields if name != "account_name")
     return (destination.kind, *sorted(named))
+
+
+def has_failed(record: PayoutRecord) -> bool:
+    """Tell whether a payout failed, however it ended, or came back."""
+    return record.state == REVERSED or bool(record.data.failures)
+
+
+def _velocity(record: PayoutRecord, at: Millis, past: Sequence[PastRequest], *, more: bool) -> Velocity:
+    """Sum up what was asked for before this payout.
+
+    What was asked for after it and is already decided counts as well: else two that come in at once, of which the
+    later one is looked at first, would not see each other. Where so much is asked for that not all of it was read,
+    everything counts.
+    """
+    asset = record.amount.asset if record.amount else None
+    all_of_it = more and all(abs(at - one.asked_at) < DAY for one in past if not one.archived)
+    before = [
+        one
+        for one in past
+        if all_of_it or one.record.state != REQUESTED or (one.asked_at, one.record.id) < (at, record.id)
+    ]
+
+    def asked_within(span: int) -> tuple[int, int]:
+        amounts = [one.record.amount for one in before if abs(at - one.asked_at) < span]
+        return len(amounts), sum(amount.units for amount in amounts if amount and amount.asset == asset)
+
+    return Velocity(*asked_within(HOUR), *asked_within(DAY))
 
 
 def _average(record: PayoutRecord, paid: Iterable[PayoutRecord]) -> int:

@@ -57,6 +57,7 @@ def payout_policy(settings: Settings) -> PayoutPolicy:
         settle_window_ms=int(settings.settle_window_s * SECOND),
         watch_ms=int(settings.watch_days * DAY),
         returns_ms={rail: int(days * DAY) for rail, days in settings.returns_days.items()},
+        failures_count_ms=risk_thresholds(settings).failures_within_ms,
     )
 
 

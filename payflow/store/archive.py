@@ -1,7 +1,7 @@
 """Finished records leave the store for files; what stays of each keeps its key from ever paying again."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from machines.core.clock import Millis
@@ -9,16 +9,15 @@ from machines.core.ids import Owner, RecordId, parse_id
 from machines.core.lifecycle import By
 from machines.core.record import Record
 from payflow.store import keys
-from payflow.store.codec import chain, digest, encode, event_bytes, left_by
+from payflow.store.codec import chain, chain_fault, digest, encode, event_bytes, left_by
 from payflow.store.ledger import Ledger, Posting
 from payflow.store.link import Link
 from payflow.store.macs import Body, Forged
 from payflow.store.records import OverRecords, Records
 from payflow.store.scripts import ARCHIVE, CHECKPOINT, SWAP, UNARCHIVE
-from payflow.store.stored import ArchivedStub, archived_stub, read_stub
+from payflow.store.stored import BROUGHT_BACK, ArchivedStub, archived_stub, read_stub, signed_parts
 
 NONE = "-"
-BROUGHT_BACK = "BroughtBack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,8 @@ class Archive(OverRecords):
                     record = await self.read(record_id)
                     if record is None or record.state != state.name or "parked" in record.fields:
                         continue
+                    if chain_fault(record.events, record.fields["hash"], record.fields.get("archived", b"")):
+                        continue  # it stays where it is seen
                     left = self._records.as_left(record.id, _stub(record, Millis(0), "", record.fields["data"]))
                     if machine.open_until is None or now >= machine.open_until(left):
                         yield record
@@ -92,8 +93,10 @@ class Archive(OverRecords):
         except Forged:
             return False  # it stays where it is seen
         if stored.body.signed and stored.record.version == stub.version:
-            stub = replace(stub, mac=self._records.macs.sign(*_signed_of(record.id, stub)))
-        words = (record.id, machine, record.state, str(stub.version), stub.owner, " ".join(known), encode(stub))
+            stub = replace(stub, mac=self._records.macs.sign(*signed_parts(record.id, stub)))
+        # What nobody signed is nothing that anybody may be judged by.
+        made = str(stub.made) if stub.mac or not self._records.macs.ready else ""
+        words = (record.id, machine, record.state, str(stub.version), stub.owner, " ".join(known), encode(stub), made)
         return bool(await self._link.run(ARCHIVE, [keys.sequence(shard)], *words))
 
     async def as_left(self, record_id: RecordId) -> Record[Any] | None:
@@ -115,7 +118,7 @@ class Archive(OverRecords):
             return False  # an older version kept too little of it
         macs = self._records.macs
         if stub.mac and macs.ready:
-            macs.check(stub.mac, *_signed_of(record_id, stub))
+            macs.check(stub.mac, *signed_parts(record_id, stub))
         known = await self._link.ask("HGET", keys.gone(shard), record_id)
         now = await self._records.now()
         why = f"brought back from {stub.file}: {why}"
@@ -151,10 +154,10 @@ class Archive(OverRecords):
             if after == before and (not stub.mac or macs.is_current(stub.mac)):
                 return False
             if stub.mac:
-                macs.check(stub.mac, *_signed_of(record_id, stub))
+                macs.check(stub.mac, *signed_parts(record_id, stub))
             fresh = replace(stub, data=encode(after) if stub.data else b"", mac=b"")
             if stub.mac:
-                fresh = replace(fresh, mac=macs.sign(*_signed_of(record_id, fresh)))
+                fresh = replace(fresh, mac=macs.sign(*signed_parts(record_id, fresh)))
             if await self._link.run(SWAP, [keys.tombs(shard)], record_id, content, encode(fresh)):
                 return True
         return False
@@ -225,8 +228,3 @@ def _stub(record: RawRecord, now: Millis, file: str, data: bytes) -> ArchivedStu
         int(fields["made"]),
         record.since,
     )
-
-
-def _signed_of(record_id: RecordId, stub: ArchivedStub) -> tuple[str | int | bytes, ...]:
-    """Give what the signature of a tombstone is over: all but itself."""
-    return (record_id, *astuple(replace(stub, mac=b"")))

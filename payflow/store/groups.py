@@ -51,7 +51,6 @@ class CreateOp(msgspec.Struct, array_like=True, tag="create", gc=False):
     mac: Place | Absent
     posting: str
     after_ms: int
-    counted: bool
     most_open: int
     most_daily: int
     open_states: list[str]
@@ -77,7 +76,6 @@ class MoveOp(msgspec.Struct, array_like=True, tag="move", gc=False):
     posting: str
     after_ms: int
     tries: int
-    tallied: bool
     parked: str
     claims: list[str]
     releases: list[str]
@@ -177,7 +175,6 @@ def create(
             mac=group.signed(new.id, made_in.name, 1, newest, body),
             posting=group.posting(new.id, 1, body, Position.AVAILABLE.value, position),
             after_ms=after_ms,
-            counted=new.counted,
             most_open=new.limits.most_open,
             most_daily=new.limits.most_daily,
             open_states=[name for name, one in lifecycle.states.items() if one.position is Position.HELD],
@@ -261,7 +258,6 @@ def decide(
             posting=group.posting(record.id, record.version + 1, body, left, reached),
             after_ms=after_ms,
             tries=tries,
-            tallied=target.tallied,
             parked=parked,
             claims=_flat(decision.claims),
             releases=_flat(decision.releases),
@@ -280,7 +276,6 @@ def decide(
         record.created_at,
         record.since if target is source else stored.at,
         tries,
-        record.velocity,
         parked,
         Sending.NO if stored.fence else record.sending,
     )
@@ -320,7 +315,6 @@ def mark(
             posting="",
             after_ms=after_ms,
             tries=TRIES_AS_THEY_ARE if after_ms == AS_IT_IS else 0,
-            tallied=False,
             parked=parked,
             claims=[],
             releases=[],

@@ -17,7 +17,7 @@ from payflow.store.records import OverRecords
 # How often something that seems wrong is read again before it is said to be wrong.
 MOST_READS = 3
 NOT_SIGNED = "its newest commit is not signed: `payflow permit ls` says what to do"
-_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units", "owner", "data")
+_CHECKED = ("state", "hash", "parked", "archived", "ver", "asset", "units", "owner", "data", "made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Integrity(OverRecords):
         answers = await self._link.pipeline(commands)
         unreadable = await asyncio.gather(*(self._unreadable(one) for one in ids))
         found = []
-        for place, (state, newest, parked, archived, version, asset, units, owner, data) in enumerate(rows):
+        for place, (state, newest, parked, archived, version, asset, units, owner, data, made) in enumerate(rows):
             there, due, events, archived_too, owned = answers[5 * place : 5 * place + 5]
             machine_name = parse_id(ids[place])[0]
             broken = chain_fault(events, newest or b"", archived or b"")
@@ -104,7 +104,7 @@ class Integrity(OverRecords):
             problems = {
                 f"it is in {_text(state)}, whose index does not name it": there is None,
                 "it is there, and archived as well": bool(archived_too),
-                "the index of its owner does not name it": owned is None
+                "the index of its owner does not name it, or at another time": (owned is None or b"%d" % owned != made)
                 and not differs
                 and machine_name in self._records.machines,
                 f"its history is not whole: {broken}": bool(broken),

@@ -249,7 +249,14 @@ KEYS = (
     members := Key(
         "{pf:SS}:in:<machine>:<STATE>", "zset", "id -> since when it is in the state", "commit", "counts, listings"
     ),
-    owned := Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings"),
+    owned := Key("{pf:SS}:own:<owner>", "zset", "id -> when it was made", "commit", "listings, risk rules"),
+    past := Key(
+        "{pf:SS}:past:<owner>",
+        "zset",
+        "id of each of the newest that were archived, signed -> when it was made",
+        "archive",
+        "risk rules",
+    ),
     provider := Key(
         "{pf:SS}:provider:<owner>",
         "hash",
@@ -274,13 +281,7 @@ KEYS = (
     account := Key(
         "{pf:SS}:acct:<owner>", "hash", "<ASSET>.available, .held, .paid, .funded, .owed", "commit", "ledger"
     ),
-    tally := Key("{pf:SS}:tally:<owner>", "hash", "<machine>:<STATE> -> times entered", "commit", "risk rules"),
-    Key("{pf:SS}:vel:<owner>", "hash", "<ASSET>.hour and .day: units asked for in the window", "commit", "commit"),
-    Key("{pf:SS}:velhour:<owner>", "zset", "the owner's requests of the last hour, by time", "commit", "commit"),
-    asked_today := Key(
-        "{pf:SS}:velday:<owner>", "zset", "the owner's requests of the last day, by time", "commit", "commit"
-    ),
-    Key("{pf:SS}:open:<owner>", "set", "the owner's counted requests that may still be open", "commit", "commit"),
+    Key("{pf:SS}:open:<owner>", "set", "the owner's requests that may still be open", "commit", "commit"),
     unique := Key("{pf:SS}:uniq:<space>", "hash", "value -> id of the record that holds it", "commit", "commit"),
     Key("{pf:SS}:clawed", "hash", "earning -> units taken back of it", "commit", "commit"),
     parked := Key("{pf:SS}:parked", "zset", "id of a record set aside -> since when", "commit", "operators"),
@@ -339,7 +340,6 @@ FIELDS = {
     "made": "when it was made",
     "since": "when it came into its state",
     "tries": "looks in this state that failed; absent when none",
-    "vel": "the owner's velocity when it was made, where it counts",
     "print": "fingerprint of the request that made it",
     "sending": "the fence under which a send was begun, until a commit says what came of it",
     "mac": "the version that was signed, and its signature, see macs.py; absent where an older version made it",

@@ -521,25 +521,34 @@ class Ledger(OverRecords):
         commands: list[tuple[str | int, ...]] = []
         for one in about:
             commands += [
+                ("ZSCORE", keys.owned(shard, one.owner), one.cause),
                 ("HMGET", keys.records(shard, one.cause), "ver", "archived"),
                 ("HGET", keys.tombs(shard), one.cause),
                 ("LINDEX", keys.histories(shard, one.cause), max(0, one.number_in_seal - 1)),
             ]
         answers = await self._link.pipeline(commands)
-        for one, row, stub, event in zip(about, answers[::3], answers[1::3], answers[2::3], strict=True):
-            why = self._against_record(one, row, stub, event)
+        for place, one in enumerate(about):
+            owned, *found_of_it = answers[4 * place : 4 * place + 4]
+            why = self._against_record(one, owned is not None, *found_of_it)
             if why:
                 found.forged[one.owner] = f"{one.owner}: {one.cause} {why}."
 
     def _against_record(
-        self, one: Posting, row: Sequence[bytes | None], stub: bytes | None, event: bytes | None
-    ) -> str:  # fmt: skip
+        self,
+        one: Posting,
+        is_owned: bool,  # noqa: FBT001  (as it was read)
+        row: Sequence[bytes | None],
+        stub: bytes | None,
+        event: bytes | None,
+    ) -> str:
         """Say what is wrong with the record that moved money, or what is left of it."""
         version, brought_back = row
         if stub:
             return f"was archived before the posting {one.id}" if self._is_late(one, read_stub(stub).at) else ""
         if int(version or 0) < one.number_in_seal:
             return f"was set back to before the posting {one.id}" if version else "is not there any more"
+        if not is_owned:
+            return "is not in the index of its owner, by which rules judge"
         if event and not brought_back and self._is_late(one, read_event(event).at):
             return f"did long before what the posting {one.id} says"
         return ""

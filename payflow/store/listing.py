@@ -179,11 +179,6 @@ class Listing(OverRecords):
         at = None if score is None else Millis(int(float(score)))
         return Outlook(at, leased=at is not None and int(fence or 0) % 2 == 1 and at > await self._records.now())
 
-    async def tallies(self, owner: Owner) -> dict[str, int]:
-        """Say how often an owner's records entered the states that are tallied, as `machine:STATE`."""
-        fields = await self._link.ask("HGETALL", keys.tally(self._records.owner_shard(owner), owner))
-        return {name.decode(): int(count) for name, count in fields.items()}
-
     async def pulse(self) -> str:
         """Give a word that changes whenever records, pauses or the audit log do."""
         counted = [("GET", keys.sequence(shard)) for shard in range(self._records.shards)]

@@ -31,7 +31,7 @@ from machines.core.ids import Owner, RecordId, owner_of, parse_id, shard_for
 from machines.core.lifecycle import By, Lifecycle, Position
 from machines.core.machine import AnyMachine
 from machines.core.money import Assets, Money
-from machines.core.record import Record, Sending, Velocity
+from machines.core.record import Record, Sending
 from payflow.store import groups, keys
 from payflow.store.codec import GENESIS, DataCodec, HistoryEvent, UnreadableRecord, digest, encode, read_event
 from payflow.store.groups import CreateOp, FundOp, MoveOp, StayOp, WriteGroup
@@ -39,7 +39,7 @@ from payflow.store.guard import Guard, Mark, ShardState, WriteReply
 from payflow.store.heads import NO_HEADS, Heads
 from payflow.store.link import Barrier, Link, OverLink, scored
 from payflow.store.macs import Body, Forged, Macs, UnknownKey
-from payflow.store.scripts import CALL, CLAIM, COMMIT, POKE, READ, RENEW, TAKE
+from payflow.store.scripts import CALL, CLAIM, COMMIT, OWNED, POKE, READ, RENEW, TAKE
 from payflow.store.stored import ArchivedStub, Claimed, Made, Poison, Queue, Stored, archived_stub
 
 CLAIM_PATIENCE_S = 2.0
@@ -83,12 +83,20 @@ class RecordRow(NamedTuple):
     made: bytes
     since: bytes
     tries: bytes | None
-    vel: bytes | None
     parked: bytes | None
     sending: bytes | None
     mac: bytes | None
     fence: bytes | None
     """As it was before a claim."""
+
+
+class OwnerSnapshot(NamedTuple):
+    """What is kept of an owner, at one moment."""
+
+    account: dict[bytes, bytes]
+    records: list[tuple[RecordId, Stored | PayflowError, bytes]]
+    """The newest ones, or why one cannot be used, each with its newest event."""
+    tombs: list[tuple[RecordId, bytes | None]]
 
 
 class CommitRefusal(NamedTuple):
@@ -186,8 +194,8 @@ class Records:
         return Made(self._as_made(new, at) if fresh else await self._first(new), fresh)
 
     async def room_after_ms(self, owner: Owner, most_daily: int) -> int:
-        """Say after how long an owner who made so many counted requests in 24 hours may make one more."""
-        key = keys.asked_today(self.owner_shard(owner), owner)
+        """Say after how long an owner who made so many requests in 24 hours may make one more."""
+        key = keys.owned(self.owner_shard(owner), owner)
         oldest = scored(await self.link.ask("ZREVRANGE", key, most_daily - 1, most_daily - 1, "WITHSCORES"))
         return max(0, int(oldest[0][1]) + DAY - await self.now()) if oldest else 0
 
@@ -208,8 +216,8 @@ class Records:
         if not shard == group.shard == self.owner_shard(owner):
             raise BadInput(f"{new.id} is not in the shard of {new.owner}, or of what it is made with.")
         machine = self.machines[new.machine]
-        if new.amount is None and (new.counted or machine.money):
-            raise BadInput(f"A {new.machine} that is held or counted needs an amount.")
+        if new.amount is None and machine.money:
+            raise BadInput(f"A {new.machine} that is held needs an amount.")
         return machine
 
     def _as_made(self, new: New[Any], at: Millis) -> Record[Any]:
@@ -327,7 +335,6 @@ class Records:
             created_at=Millis(int(row.made)),
             since=Millis(int(row.since)),
             tries=int(row.tries) if row.tries else 0,
-            velocity=Velocity(*map(int, row.vel.split())) if row.vel else None,
             parked=row.parked.decode() if row.parked else "",
             sending=_sending(row.sending, fence or int(row.fence or 0)) if row.sending else Sending.NO,
         )
@@ -572,9 +579,30 @@ class Records:
         now, row = await self._reads[self._way(shard)].ask((shard, record_id))
         if row is None:
             raise NotFound(f"There is no record {record_id}.")
+        return self._judged(record_id, row, now)
+
+    def _judged(self, record_id: RecordId, row: Sequence[Any], now: Millis) -> Stored:
         found = RecordRow(*row)
         body = self._signed(record_id, found, _body_of(found))
         return self._stored(parse_id(record_id)[0], record_id, found, body, now, 0)
+
+    async def owned(self, owner: Owner, most: int) -> OwnerSnapshot:
+        """Read an owner's account, newest records and what is left of the newest archived ones, as they are now."""
+        now, account, records, tombs = await self.link.run(
+            OWNED, [keys.sequence(self.owner_shard(owner))], self._now(), owner, most
+        )
+        found: list[tuple[RecordId, Stored | PayflowError, bytes]] = []
+        for name, newest, row in records:
+            record_id = RecordId(name.decode())
+            try:
+                if row is None:
+                    raise NotFound(f"There is no record {record_id}.")
+                found.append((record_id, self._judged(record_id, row, now), newest or b""))
+            except (PayflowError, ValueError, TypeError, AttributeError) as error:
+                why = error if isinstance(error, PayflowError) else UnreadableRecord(str(error))
+                found.append((record_id, why, b""))
+        units = dict(zip(account[::2], account[1::2], strict=True))
+        return OwnerSnapshot(units, found, [(RecordId(name.decode()), tomb) for name, tomb in tombs])
 
     async def reread(self, stored: Stored) -> Stored:
         """Read again a record that we hold a lease on."""

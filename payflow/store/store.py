@@ -53,6 +53,7 @@ from payflow.store.seals import Seals, key_of_folder, keys_given
 from payflow.store.servers import DurabilityFault, StoreServer
 from payflow.store.signed_rows import SignedRows
 from payflow.store.stored import Stored
+from payflow.store.track_record import TrackRecords
 
 log = structlog.get_logger()
 
@@ -94,6 +95,7 @@ class Store:
     caps: DailyCaps
     audit: Audit
     archive: Archive
+    track: TrackRecords
     store_id: str
     installation: str
     two_people_at_first: bool
@@ -344,6 +346,7 @@ async def open_store(
             caps=DailyCaps(link),
             audit=Audit(link, AnchorFile(anchors, seals), clock),
             archive=Archive(link, records, ledger),
+            track=TrackRecords(link, records),
             store_id=store_id,
             installation=installation,
             two_people_at_first=bool(await link.ask("HEXISTS", keys.META, "two_people")),

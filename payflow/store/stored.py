@@ -1,7 +1,7 @@
 """What the store gives: records as they were read, what a commit on them needs, and what is left of archived ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +12,9 @@ from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.link import Link
 from payflow.store.macs import Body
+
+BROUGHT_BACK = "BroughtBack"
+"""The fact that an archived record learned when it came back into the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,11 @@ async def archived_stub(link: Link, record_id: RecordId) -> ArchivedStub | None:
     """Read what is left of a record; None where none was archived under this id."""
     stub = await link.ask("HGET", keys.tombs(parse_id(record_id)[1]), record_id)
     return None if stub is None else read_stub(stub)
+
+
+def signed_parts(record_id: RecordId, stub: ArchivedStub) -> tuple[str | int | bytes, ...]:
+    """Give what the signature of a tombstone is over: all but itself."""
+    return (record_id, *astuple(replace(stub, mac=b"")))
 
 
 def read_stub(stored: bytes) -> ArchivedStub:

@@ -98,12 +98,12 @@ class Bed:
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, count: int, *, due_in_s: float = SLEEPS_S, counted: bool = False) -> list[RecordId]:
+    async def load(self, count: int, *, due_in_s: float = SLEEPS_S) -> list[RecordId]:
         """Make records, ten an owner; unless told otherwise they sleep until `release`."""
         owners = await self.fund(-(-count // RECORDS_OF_AN_OWNER))
         ids = []
         for some in _slices((owners * RECORDS_OF_AN_OWNER)[:count], _AT_A_TIME):
-            news = [self._new(owner, due_in_s, counted=counted) for owner in some]
+            news = [self._new(owner, due_in_s) for owner in some]
             await asyncio.gather(*(self.store.records.create(new, WHO) for new in news))
             ids += [new.id for new in news]
         self.made += count
@@ -117,9 +117,9 @@ class Bed:
             await asyncio.gather(*(self.store.records.fund(owner, _PLENTY, f"funds of {owner}") for owner in some))
         return owners
 
-    def _new(self, owner: Owner, due_in_s: float, *, counted: bool) -> New[ChainData]:
+    def _new(self, owner: Owner, due_in_s: float) -> New[ChainData]:
         record_id = fresh_id(NAME, shard_for(owner, self.store.records.shards))
-        return New(record_id, NAME, owner, AMOUNT, DATA, counted=counted, due_in_s=due_in_s)
+        return New(record_id, NAME, owner, AMOUNT, DATA, due_in_s=due_in_s)
 
     async def release(self) -> float:
         """Make all sleeping records due in one stroke and wake the workers; give the store's time, in seconds."""

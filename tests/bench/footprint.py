@@ -19,10 +19,9 @@ async def measure(*, quick: bool) -> list[Row]:
     async with bed("always") as ours, ours.worker():
         await _growth(ours, WARM_UP)
         ids, bytes_each = await _growth(ours, records)
-        _, counted_bytes_each = await _growth(ours, records // 4, counted=True)
         bare = await _average_usage(ours, [keys.record(one) for one in ids[:SAMPLE]])
         history = await _average_usage(ours, [keys.history(one) for one in ids[:SAMPLE]])
-    rest, velocity = bytes_each - bare - history, counted_bytes_each - bytes_each
+    rest = bytes_each - bare - history
     return [
         Row(
             what=f"store memory per finished four-step record, {RECORDS_OF_AN_OWNER} an owner",
@@ -32,15 +31,14 @@ async def measure(*, quick: bool) -> list[Row]:
             other=bare,
             target=f"≤ {TARGET_B:,} B",
             meets=bytes_each <= TARGET_B,
-            note=f"hash {bare:.0f} B, five events {history:.0f} B, ledger and indexes {rest:.0f} B; "
-            f"velocity windows add {velocity:.0f} B, for a day",
+            note=f"hash {bare:.0f} B, five events {history:.0f} B, ledger and indexes {rest:.0f} B",
         )
     ]
 
 
-async def _growth(ours: Bed, records: int, *, counted: bool = False) -> tuple[list[RecordId], float]:
+async def _growth(ours: Bed, records: int) -> tuple[list[RecordId], float]:
     before = await ours.memory()
-    ids = await ours.load(records, counted=counted)
+    ids = await ours.load(records)
     await ours.release()
     await ours.finish()
     return ids, (await ours.memory() - before) / records

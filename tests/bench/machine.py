@@ -57,7 +57,7 @@ LIFECYCLE = Lifecycle(
         State(name="APPROVED", means="Will be sent.", by=By.POLLER, every_s=60, position=Position.HELD),
         State(name="SENDING", means="May have left.", by=By.POLLER, every_s=1, position=Position.HELD, sends=True),
         State(name="SENT", means="Has left.", by=By.POLLER, every_s=1, position=Position.HELD, may_have_left=True),
-        State(name=LAST, means="Arrived.", by=By.NOBODY, position=Position.PAID, final=True, tallied=True),
+        State(name=LAST, means="Arrived.", by=By.NOBODY, position=Position.PAID, final=True),
     ],
     moves=[
         Move("approve", (FIRST,), "APPROVED", "nothing speaks against it"),

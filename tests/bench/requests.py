@@ -1,6 +1,6 @@
 """How many payout requests one process accepts.
 
-Each checks the balance, counts into the velocity windows, binds its idempotency key and is on disk before its answer.
+Each checks the balance, binds its idempotency key and is on disk before its answer.
 
 First as many as it can with 64 under way; then half as many a second, evenly spaced, where each answer's time counts
 from the moment when its request was due.
@@ -52,7 +52,7 @@ async def measure(*, quick: bool) -> list[Row]:
             meets=rate >= RATE_TARGET,
             beside=absent or "jobs enqueued by arq, fsync everysec",
             other=median(theirs) if theirs else None,
-            note=f"balance, velocity, idempotency; books {'conserved' if conserved else 'BROKEN'}",
+            note=f"balance, idempotency; books {'conserved' if conserved else 'BROKEN'}",
         ),
         Row(
             what=f"answers at half of that ({rate / 2:,.0f}/s), p99",
@@ -81,7 +81,7 @@ class _Desk:
         shard = shard_for(owner, self._records.shards)
         key = f"request-{number}"
         body = hashlib.sha256(f"{owner} {key} {AMOUNT}".encode()).hexdigest()
-        new = New(derived_id(NAME, shard, owner, key), NAME, owner, AMOUNT, DATA, body, counted=True, due_in_s=SLEEPS_S)
+        new = New(derived_id(NAME, shard, owner, key), NAME, owner, AMOUNT, DATA, body, due_in_s=SLEEPS_S)
         await self._records.create(new, WHO)
 
     async def flat_out(self, seconds: float) -> float:

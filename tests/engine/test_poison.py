@@ -38,7 +38,6 @@ PLANTS = {
     "more units than fit": field("units", str(10**18)),
     "no owner": field("owner", None),
     "an owner that is no text": field("owner", b"\xff\xfe"),
-    "a velocity of three parts": field("vel", "1 2 3"),
     "no time of birth": field("made", None),
     "tries that are no number": field("tries", "often"),
     "no hash": field("hash", None),

@@ -31,13 +31,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from machines.core.clock import DAY, HOUR, FixedClock, Millis
+from machines.core.clock import FixedClock, Millis
 from machines.core.decision import Decision
 from machines.core.errors import BadInput, Conflict, KeyReused, LeaseLost, PayflowError, ShortBalance
 from machines.core.facts import Fact, LostSight, Nothing, Override, Refused
 from machines.core.ids import Owner, RecordId
 from machines.core.lifecycle import OVERRIDE, REOPENING, By, Position, State
-from machines.core.record import Record, Velocity
+from machines.core.record import Record
 from payflow.store import keys
 from payflow.store.codec import chain_fault, digest, encode, event_bytes, left_by
 from payflow.store.groups import PARKED
@@ -109,7 +109,6 @@ class Payments(RuleBasedStateMachine):
         self.records: dict[RecordId, Expected] = {}
         self.bodies: dict[tuple[Owner, str], RecordId] = {}
         self.references: dict[tuple[int, str], tuple[Owner, int, bool]] = {}
-        self.asked: dict[Owner, list[tuple[int, int]]] = {owner: [] for owner in OWNERS}
         self.held: list[Stored] = []
         self.last: tuple[Stored, Decision[Any], Fact] | None = None
 
@@ -157,9 +156,9 @@ class Payments(RuleBasedStateMachine):
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @rule(owner=OWNER, key=st.sampled_from("abcd"), units=AMOUNTS, counted=st.booleans())
-    def request(self, owner: Owner, key: str, units: int, *, counted: bool) -> None:
-        answer = self.attempt(self.store.records.create(new(owner, units, key, counted=counted), "app"))
+    @rule(owner=OWNER, key=st.sampled_from("abcd"), units=AMOUNTS)
+    def request(self, owner: Owner, key: str, units: int) -> None:
+        answer = self.attempt(self.store.records.create(new(owner, units, key), "app"))
         known = self.bodies.get((owner, key))
         if known is not None:
             there = self.records[known]
@@ -172,16 +171,8 @@ class Payments(RuleBasedStateMachine):
             self.accounts[owner].available -= units
             self.accounts[owner].held += units
             self.bodies[owner, key] = answer.record.id
-            record = replace(answer.record, velocity=self._velocity(owner) if counted else None)
+            record = answer.record
             self.records[record.id] = Expected(record, answer.record, units, due=self.clock.at)
-            if counted:
-                self.asked[owner].append((self.clock.at, units))
-
-    def _velocity(self, owner: Owner) -> Velocity:
-        """What the owner asked for in the last hour and day."""
-        hour = [units for at, units in self.asked[owner] if at > self.clock.at - HOUR]
-        day = [units for at, units in self.asked[owner] if at > self.clock.at - DAY]
-        return Velocity(len(hour), sum(hour), len(day), sum(day))
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -226,7 +226,7 @@ async def test_a_machine_that_moves_money_needs_an_amount(store: Store) -> None:
 
 async def test_what_counts_into_a_window_needs_an_amount(store: Store) -> None:
     with pytest.raises(BadInput, match="needs an amount"):
-        await store.records.create(replace(new(counted=True), amount=None), "test")
+        await store.records.create(replace(new(), amount=None), "test")
 
 
 @pytest.mark.parametrize("name", ["a b", "a\n", "", "a{b}", "-a"])
@@ -245,7 +245,7 @@ async def test_one_owners_keys_are_never_anothers(store: Store) -> None:
         owner = Owner(name)
         await fund(store, owner, 1000)
         for key in ("1", "2"):
-            await ask(store, owner, 100, key, counted=True)
+            await ask(store, owner, 100, key)
     assert await faults(store) == []
 
 
@@ -274,15 +274,6 @@ async def test_an_amount_of_nothing_is_held_like_any_other(store: Store) -> None
     await ask(store, BOB, units=0)
     assert (await account(store, BOB)).held == 0
     assert await faults(store) == []
-
-
-async def test_velocity_of_a_made_record_is_on_the_record(store: Store) -> None:
-    await fund(store)
-    await ask(store, key="1", counted=True)
-    made = await store.records.create(new(key="2", counted=True), "test")
-    read = await store.records.read(made.record.id)
-    assert read.record.velocity is not None
-    assert (read.record.velocity.hour_count, read.record.velocity.day_units) == (1, 100)
 
 
 async def test_what_a_refused_record_wanted_to_claim_is_free_for_the_next_of_the_same_call(store: Store) -> None:

@@ -27,7 +27,7 @@ async def copy(store: Store, record_id: RecordId) -> dict[str, bytes]:
     """Copy a record with its history and all that names it."""
     found: dict[str, bytes] = {}
     for key in [one async for one in store.link.keys("{pf:03}:*")]:
-        if any(part in key for part in (record_id, ":in:", ":due:", ":own:", ":acct:", ":journal", ":tally:")):
+        if any(part in key for part in (record_id, ":in:", ":due:", ":own:", ":acct:", ":journal")):
             found[key] = await store.link.ask("DUMP", key)
     return found
 

@@ -29,8 +29,8 @@ def listed_starts() -> set[str]:
 @pytest.mark.parametrize("name", sorted(LUA))
 def test_a_script_builds_only_keys_that_are_listed(name: str) -> None:
     built = set(BUILT.findall(LUA[name])) | set(SUFFIX.findall(LUA[name]))
-    # `vel` gets the name of its window; `uniq:fund` is a space of unique claims.
-    assert built - {"vel", "uniq:fund"} <= listed_starts()
+    # `uniq:fund` is a space of unique claims.
+    assert built - {"uniq:fund"} <= listed_starts()
     assert set(NAMED.findall(LUA[name])) <= {keys.WAKE_CHANNEL} | {key.shape for key in KEYS}
 
 
@@ -71,7 +71,6 @@ def test_every_file_is_a_script_or_part_of_one() -> None:
         keys.members(3, "errand", "READY"),
         keys.owned(3, "ann"),
         keys.account(3, "ann"),
-        keys.tally(3, "ann"),
         keys.rate("errand.SENDING"),
         keys.META,
         keys.PAUSE,

@@ -21,7 +21,7 @@ OPEN = RequestLimits(most_open=3, most_daily=0)
 
 
 async def request(store: Store, key: str, limits: RequestLimits = FEW) -> RecordId:
-    made = await store.records.create(replace(new(key=key, counted=True), limits=limits), "app")
+    made = await store.records.create(replace(new(key=key), limits=limits), "app")
     return made.record.id
 
 
@@ -83,7 +83,7 @@ async def test_one_owners_requests_take_no_room_from_anothers(store: Store) -> N
     await fund(store, BOB)
     for number in range(3):
         await request(store, str(number))
-    assert (await store.records.create(replace(new(BOB, counted=True), limits=FEW), "app")).fresh
+    assert (await store.records.create(replace(new(BOB), limits=FEW), "app")).fresh
 
 
 async def test_without_a_daily_limit_a_provider_may_ask_and_take_back_for_ever(store: Store) -> None:

@@ -1,7 +1,8 @@
 """What the risk rules are told of a provider, read from a real store."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -17,16 +18,15 @@ from machines.payout import facts as f
 from machines.payout.data import PayoutData, PayoutRecord, reference_of
 from machines.payout.policy import PayoutPolicy
 from machines.payout.react import payout
-from machines.payout.risk import ProviderHistory
+from machines.payout.risk import CALM, ProviderHistory, Thresholds, Velocity
 from payflow.config import Settings, load
-from payflow.desk.providers import ProviderHistories
+from payflow.desk.providers import LATEST, ProviderHistories
 from payflow.engine.step import take_in
 from payflow.store.seals import new_key
 from payflow.store.store import Store, open_store
 from payflow.telemetry.metrics import Metrics
 
 ANN = Owner("ann")
-MONTH = 30 * DAY
 
 
 def bank(number: str, **more: str) -> Destination:
@@ -42,7 +42,7 @@ class Past:
 
     store: Store
     clock: FixedClock
-    numbers: Any
+    numbers: Any = field(default_factory=count)
 
     async def asked(
         self, units: int = 1000, where: Destination = HOME, owner: Owner = ANN, asset: Asset = NGN
@@ -75,16 +75,27 @@ class Past:
     async def history(self, **parts: Any) -> ProviderHistory:
         """What the rules hear when Ann asks now."""
         record_id = await self.asked(**parts)
+        return await self.known_of(record_id)
+
+    async def known_of(self, record_id: RecordId) -> ProviderHistory:
+        """What they hear when they look at this one."""
         record: PayoutRecord = (await self.store.records.read(record_id)).record
-        return await ProviderHistories(self.store).history(record, MONTH)
+        return await ProviderHistories(self.store).history(record, Thresholds())
+
+
+@asynccontextmanager
+async def opened(settings: Settings, clock: FixedClock) -> AsyncIterator[Store]:
+    """Open a store of payouts that seals and signs."""
+    sealing = load({}, **(settings.model_dump() | {"seal_keys": new_key()}))
+    async with open_store(sealing, clock=clock) as store:
+        store.serve([payout(PayoutPolicy(), {})])
+        yield store
 
 
 @pytest.fixture
 async def past(settings: Settings, clock: FixedClock) -> AsyncIterator[Past]:
-    sealing = load({}, **(settings.model_dump() | {"seal_keys": new_key()}))
-    async with open_store(sealing, clock=clock) as store:
-        store.serve([payout(PayoutPolicy(), {})])
-        yield Past(store, clock, count())
+    async with opened(settings, clock) as store:
+        yield Past(store, clock)
 
 
 async def know(past: Past, **changes: Any) -> None:
@@ -136,6 +147,54 @@ async def test_others_do_not_count(past: Past) -> None:
     for _ in range(3):
         await past.paid(owner=Owner("bob"))
     assert (await past.history()).successes == 0
+
+
+# ── what was asked for before ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_each_request_sees_those_before_it_and_not_itself(past: Past) -> None:
+    ids = [await past.asked(units) for units in (100, 20, 3)]
+    seen = sorted([(await past.known_of(one)).velocity for one in ids], key=lambda one: one.day_count)
+    assert [(one.hour_count, one.day_count) for one in seen] == [(0, 0), (1, 1), (2, 2)]
+
+
+async def test_a_request_leaves_the_window_after_an_hour_and_the_other_after_a_day(past: Past) -> None:
+    async def next_of(units: int, after_ms: int) -> Velocity:
+        past.clock.at += after_ms
+        return (await past.history(units=units)).velocity
+
+    assert await next_of(100, 0) == CALM
+    assert await next_of(20, HOUR - 1) == Velocity(1, 100, 1, 100)
+    assert await next_of(3, 1) == Velocity(1, 20, 2, 120)
+    assert await next_of(4, DAY - HOUR - 1) == Velocity(0, 0, 3, 123)
+    assert await next_of(5, 1) == Velocity(1, 4, 3, 27)
+    assert await next_of(6, DAY) == CALM
+
+
+async def test_amounts_are_summed_by_asset_and_requests_are_not(past: Past) -> None:
+    await past.asked(1000, asset=ETH)
+    assert (await past.history(units=2**53)).velocity == Velocity(1, 0, 1, 0)
+    past.clock.at += 1
+    assert (await past.history(units=1)).velocity == Velocity(2, 2**53, 2, 2**53)
+    assert (await past.history(owner=Owner("bob"))).velocity == CALM
+
+
+async def test_what_was_taken_back_still_counts(past: Past) -> None:
+    await past.happened(await past.asked(700), f.Cancelled("ann"))
+    past.clock.at += 1
+    assert (await past.history()).velocity == Velocity(1, 700, 1, 700)
+
+
+async def test_the_first_of_very_many_is_not_taken_for_the_only_one(past: Past) -> None:
+    """Those before it are not among the newest, which are all that is read."""
+    for _ in range(10):
+        await past.asked(1)
+        past.clock.at += 1
+    eleventh = await past.asked(1)
+    for _ in range(LATEST):
+        past.clock.at += 1
+        await past.asked(1)
+    assert (await past.known_of(eleventh)).velocity.day_count >= LATEST - 1
 
 
 # ── where the money goes ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,6 @@ local now = clock(ARGV[1])
 local announce = ARGV[3] == '1'
 local claimed, base = {}, 0
 
---@include velocity
 --@include lease
 --@include lines
 --@include operations

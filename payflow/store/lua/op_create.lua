@@ -1,9 +1,9 @@
--- Whether an owner has no room for one more counted request: 'daily', 'open' or nil. Which of the open ones are over by now is
+-- Whether an owner has no room for one more request: 'daily', 'open' or nil. Which of the open ones are over by now is
 -- only asked when there seems to be no room, so that no move has to say it, and an older version's neither.
 local DAY = 86400000
 local function over_limit(P, owner, most_open, most_daily, open_states)
   local since = string.format('(%d', now - DAY)
-  if most_daily > 0 and redis.call('ZCOUNT', P .. 'velday:' .. owner, since, '+inf') >= most_daily then return 'daily' end
+  if most_daily > 0 and redis.call('ZCOUNT', P .. 'own:' .. owner, since, '+inf') >= most_daily then return 'daily' end
   local open = P .. 'open:' .. owner
   if most_open == 0 or redis.call('SCARD', open) < most_open then return nil end
   local is_open = {}
@@ -17,8 +17,8 @@ end
 -- An id that exists is a replay when its print is the same, and its owner and amount. A record that was forgotten is made
 -- where its money is, which may be PAID: what is not available for it is owed.
 function operations.create.check(
-  P, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, counted, most_open,
-  most_daily, open_states, claims, messages
+  P, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, most_open, most_daily,
+  open_states, claims, messages
 )
   local rec = P .. 'rec:' .. id
   local known = redis.call('HMGET', rec, 'ver', 'print', 'owner', 'asset', 'units')
@@ -46,11 +46,10 @@ function operations.create.check(
 end
 
 function operations.create.write(
-  P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, counted, most_open,
-  most_daily, open_states, claims, messages
+  P, known, id, owner, asset, units, state, position, print, data, event, hash, mac, posting, after_ms, most_open, most_daily,
+  open_states, claims, messages
 )
   local machine, rec, owed = machine_of(id), known[1], known[2]
-  local velocity = counted and velocity_of(P, owner, asset, units, id)
   redis.call('RPUSH', P .. 'hist:' .. id, ARGV[base + event])
   local set = {
     'state', state, 'ver', 1, 'owner', owner, 'data', ARGV[base + data], 'hash', ARGV[base + hash], 'made', now, 'since', now,
@@ -65,7 +64,6 @@ function operations.create.write(
   end
   if mac then also('mac', ARGV[base + mac]) end
   if print ~= '' then also('print', print) end
-  if velocity then also('vel', velocity) end
   if most_open > 0 then redis.call('SADD', P .. 'open:' .. owner, id) end
   redis.call('HSET', rec, unpack(set))
   redis.call('ZADD', P .. 'own:' .. owner, now, id)

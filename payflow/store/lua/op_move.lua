@@ -1,7 +1,7 @@
 -- `to` may be the same state. Fence 0 comes from outside a lease. Tries of -1 leave them as they are. `sends` says what becomes of the mark of a send: 'settled'
 -- takes it off, 'none' refuses a record that has one, '' leaves it.
 function operations.move.check(
-  P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, tallied, parked, claims,
+  P, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, parked, claims,
   releases, messages, sends
 )
   local rec = P .. 'rec:' .. id
@@ -32,7 +32,7 @@ function operations.move.check(
 end
 
 function operations.move.write(
-  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, tallied, parked,
+  P, known, id, version, fence, state, to, from_position, to_position, data, event, hash, mac, posting, after_ms, tries, parked,
   claims, releases, messages, sends
 )
   local rec, machine = known.rec, machine_of(id)
@@ -50,7 +50,6 @@ function operations.move.write(
     also('since', now)
     take_out(P .. 'in:' .. machine .. ':' .. state, id)
     put_in(P .. 'in:' .. machine .. ':' .. to, now, id)
-    if tallied then redis.call('HINCRBY', P .. 'tally:' .. known.owner, machine .. ':' .. to, 1) end
   end
   if tries > 0 then also('tries', tries) elseif tries == 0 and known.tries then redis.call('HDEL', rec, 'tries') end
   if parked ~= '' then

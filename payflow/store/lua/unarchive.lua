@@ -16,5 +16,6 @@ redis.call('ZADD', P .. 'own:' .. owner, redis.call('HGET', rec, 'made'), id)
 if ARGV[10] == '1' then redis.call('ZADD', P .. 'due:' .. machine .. ':' .. state, now, id) end
 redis.call('HDEL', P .. 'gone', id)
 redis.call('HDEL', P .. 'tomb', id)
+redis.call('ZREM', P .. 'past:' .. owner, id)
 redis.call('PUBLISH', 'pf:wake', machine .. ':' .. state)
 return 1

@@ -10,7 +10,7 @@ from machines.core.facts import Fact
 from machines.core.ids import Owner, RecordId
 from machines.core.money import NGN, Money
 from machines.core.ports import Evidence
-from machines.core.record import Record, Velocity
+from machines.core.record import Record
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.data import Attempt, PayoutData, PayoutRecord, RiskFinding, Wish, reference_of
@@ -54,7 +54,6 @@ def payout(state: str, since: int = NOW, units: int = 100_000, **parts: Any) -> 
         data=data(**parts),
         created_at=Millis(since),
         since=Millis(since),
-        velocity=Velocity(0, 0, 0, 0),
     )
 
 

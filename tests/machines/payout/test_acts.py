@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from machines.core.clock import DAY, HOUR, MINUTE, Millis
+from machines.core.clock import HOUR, MINUTE, Millis
 from machines.core.errors import (
     AnotherPayment,
     LeaseLost,
@@ -27,12 +27,12 @@ from machines.core.ports import (
     Trace,
     Unsent,
 )
-from machines.core.record import Sending, Velocity
+from machines.core.record import Sending
 from machines.payout import facts as f
 from machines.payout import lifecycle as s
 from machines.payout.acts import batch_name
 from machines.payout.data import PayoutRecord, reference_of
-from machines.payout.risk import ProviderHistory
+from machines.payout.risk import ProviderHistory, Thresholds, Velocity
 from tests.machines.payout.scenes import FIRST, ID, NOW, ONE, SECOND, TWO, WISH, after, attempt, failed, payout
 from tests.machines.payout.world import (
     BACK,
@@ -473,13 +473,14 @@ async def test_a_payout_whose_rail_was_taken_out_of_the_settings_waits_for_it(st
 
 
 async def test_the_rules_are_asked_once_with_all_that_is_known() -> None:
-    rail, providers = FakeRail(), Known(ProviderHistory(verified=False, successes=1))
-    record = replace(payout(s.REQUESTED, units=60_000_00), velocity=Velocity(5, 0, 5, 0))
+    rail = FakeRail()
+    providers = Known(ProviderHistory(verified=False, successes=1, velocity=Velocity(5, 0, 5, 0)))
+    record = payout(s.REQUESTED, units=60_000_00)
     fact = await looks(rail, providers=providers, two_from=60_000_00).assess(record, FakeStep(rail))
     assert isinstance(fact, f.Assessed)
     assert [finding.code for finding in fact.findings] == ["amount", "unverified", "new", "frequency"]
     assert fact.approvals_needed == 2
-    assert providers.within_ms == 30 * DAY
+    assert providers.limits == Thresholds()
     assert await looks(rail).assess(payout(s.REQUESTED, assessed=True), FakeStep(rail)) == Nothing()
 
 

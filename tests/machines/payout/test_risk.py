@@ -8,13 +8,11 @@ import pytest
 
 from machines.core.clock import DAY, HOUR, Millis
 from machines.core.money import ETH, MAX_UNITS, NGN, Money
-from machines.core.record import Velocity
-from machines.payout.risk import RULES, ProviderHistory, RiskRequest, Thresholds, assess, same_name
+from machines.payout.risk import CALM, RULES, ProviderHistory, RiskRequest, Thresholds, Velocity, assess, same_name
 
 NOW = Millis(1_800_000_000_000)
 LIMITS = Thresholds()
 GOOD = ProviderHistory(verified=True, successes=3, average_units=20_000_00)
-CALM = Velocity(0, 0, 0, 0)
 
 
 def naira(text: str) -> Money:
@@ -22,7 +20,7 @@ def naira(text: str) -> Money:
 
 
 def request(amount: str = "1000.00", velocity: Velocity = CALM, **standing: Any) -> RiskRequest:
-    return RiskRequest(naira(amount), velocity, replace(GOOD, **standing), NOW)
+    return RiskRequest(naira(amount), replace(GOOD, velocity=velocity, **standing), NOW)
 
 
 def codes(asked: RiskRequest, limits: Thresholds = LIMITS) -> list[str]:
@@ -72,6 +70,7 @@ REASONS: dict[str, dict[str, Any]] = {
     "frequency": {"count": 3},
     "volume": {"units": 100_000_00},
     "spike": {"average_units": 1_00},
+    "doubt": {"doubt": "a record is not what Payflow wrote"},
 }
 COMBINATIONS = list(chain.from_iterable(combinations(REASONS, size) for size in range(len(REASONS) + 1)))
 
@@ -120,13 +119,14 @@ def test_an_operator_may_set_every_threshold() -> None:
 
 
 def test_the_largest_sums_can_be_told() -> None:
-    asked = RiskRequest(Money(MAX_UNITS, NGN), Velocity(1, MAX_UNITS, 1, MAX_UNITS), GOOD, NOW)
+    asked = RiskRequest(Money(MAX_UNITS, NGN), replace(GOOD, velocity=Velocity(1, MAX_UNITS, 1, MAX_UNITS)), NOW)
     assert {"amount", "volume", "spike"} <= set(codes(asked))
 
 
 @pytest.mark.parametrize("gwei", [1, 50_000_00, 50_000_01, MAX_UNITS])
 def test_limits_in_naira_say_nothing_of_another_currency_so_people_look_at_any_amount(gwei: int) -> None:
-    asked = RiskRequest(Money(gwei, ETH), Velocity(1, MAX_UNITS, 1, MAX_UNITS), replace(GOOD, average_units=gwei), NOW)
+    asked_before = Velocity(1, MAX_UNITS, 1, MAX_UNITS)
+    asked = RiskRequest(Money(gwei, ETH), replace(GOOD, velocity=asked_before, average_units=gwei), NOW)
     assert codes(asked) == ["currency"]
     assert [finding.text for finding in assess(asked, LIMITS)] == ["no limits are set for amounts in ETH"]
 

@@ -142,11 +142,11 @@ class Known:
     """Knows every provider as this one."""
 
     known: ProviderHistory = field(default_factory=lambda: ProviderHistory(verified=True, successes=3))
-    within_ms: int = 0
+    limits: Thresholds | None = None
 
-    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
+    async def history(self, record: PayoutRecord, limits: Thresholds) -> ProviderHistory:
         """Say what is known of the owner."""
-        self.within_ms = failures_within_ms
+        self.limits = limits
         return self.known
 
 

@@ -107,7 +107,7 @@ class Known:
     def __init__(self) -> None:
         self.standing_of_all = ProviderHistory(verified=True, successes=9)
 
-    async def history(self, record: PayoutRecord, failures_within_ms: int) -> ProviderHistory:
+    async def history(self, record: PayoutRecord, limits: Thresholds) -> ProviderHistory:
         """Say it."""
         return self.standing_of_all
 

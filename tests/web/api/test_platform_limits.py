@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 from machines.core.money import NGN, Money
-from machines.payout.risk import ProviderHistory
+from machines.payout.risk import ProviderHistory, Thresholds
 from payflow.desk.person import Person
 from payflow.desk.platforms import grant
 from payflow.desk.providers import ProviderHistories, change
@@ -76,7 +76,7 @@ async def test_a_store_of_before_has_no_limit_until_one_is_set(front: Front) -> 
 
 
 async def history(front: Front, payout_id: str) -> ProviderHistory:
-    return await ProviderHistories(front.store).history(await front.record(payout_id), 1000)
+    return await ProviderHistories(front.store).history(await front.record(payout_id), Thresholds())
 
 
 async def test_a_platform_that_calls_a_provider_verified_is_believed_up_to_what_it_was_granted(front: Front) -> None:

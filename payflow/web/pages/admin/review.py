@@ -12,6 +12,7 @@ from machines.payout.lifecycle import COMPLETED
 from payflow.desk.actions import Actions, Offer
 from payflow.desk.payouts import MACHINE, Desk
 from payflow.desk.person import Caller
+from payflow.desk.providers import has_failed
 from payflow.store.registers.profiles import Profile
 from payflow.store.registers.tokens import Role
 from payflow.web.api import answers
@@ -20,6 +21,8 @@ from payflow.web.pages.admin.frame import Frame
 
 SHOWN = 25
 EARLIER = 5
+SEEN = 30
+"""So many of their newest payouts are read, and as many archived ones."""
 OLD_PLACE = "/review"
 
 
@@ -32,7 +35,7 @@ class ReviewCase:
     """Those that are about what is proposed now."""
     profile: Profile
     """What is known of the provider, beside their request."""
-    paid: int
+    paid: str
     failed: int
     latest: list[tuple[PayoutRecord, str]]
     """Their newest payouts, each with the public word for where it is."""
@@ -77,18 +80,15 @@ class ReviewPage:
         stored = await self._frame.store.records.read(payout_id)
         record: PayoutRecord = stored.record
         data, owner = record.data, record.owner
-        profile, tallies, latest = await asyncio.gather(
-            self._profile(owner),
-            self._frame.store.listing.tallies(owner),
-            self._frame.store.listing.owned_by(owner, EARLIER + 1),
-        )
-        others = [one.record for one in latest if one.record.machine == MACHINE and one.record.id != record.id]
+        profile, track = await asyncio.gather(self._profile(owner), self._frame.store.track.of(owner, MACHINE, SEEN))
+        past = [one for one in track.requests if one.record.id != record.id]
+        others = [one.record for one in past if not one.archived]
         return ReviewCase(
             record,
             tuple(one for one in data.approvals if one.fingerprint == data.proposal.fingerprint),
             profile,
-            tallies.get(f"{MACHINE}:{COMPLETED}", 0),
-            sum(1 for one in others if one.data.failures),
+            f"{sum(one.record.state == COMPLETED for one in past)}{' of the newest' * track.more}",
+            sum(has_failed(one) for one in others[:EARLIER]),
             [(one, answers.status_of(one.state)) for one in others[:EARLIER]],
             self._actions.offered("approve", stored, caller),
             self._actions.offered("reject", stored, caller),
